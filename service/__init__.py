@@ -1,0 +1,1 @@
+"""Aftertone: an event-driven voicemail store."""

@@ -1,0 +1,1 @@
+"""HTTP. Speaks to use cases only."""

@@ -1,0 +1,1 @@
+"""What voicemail is: no await, no clock, no client library."""

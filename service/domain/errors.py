@@ -1,0 +1,163 @@
+"""What can go wrong, as data: no status code and no vendor word. A class's docstring is its text."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class VoicemailError(Exception):
+    """Something could not be done."""
+
+    def __str__(self) -> str:
+        return (type(self).__doc__ or "").strip()
+
+
+class NotFound(VoicemailError):
+    """There is no such thing."""
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class AccountNotFound(NotFound):
+    """There is no such account."""
+
+
+class VmboxNotFound(NotFound):
+    """There is no such box."""
+
+
+class MessageNotFound(NotFound):
+    """There is no such message in this box."""
+
+
+class AudioMissing(NotFound):
+    """The message has no audio."""
+
+
+class Conflict(VoicemailError):
+    """It clashes with what is stored."""
+
+
+class EditConflict(Conflict):
+    """Somebody else changed it at the same time."""
+
+
+class VmboxFull(Conflict):
+    """The box holds as many messages as it may."""
+
+    def __init__(self, max_message_count: int, message_count: int) -> None:
+        super().__init__(max_message_count, message_count)
+        self.max_message_count = max_message_count
+        self.message_count = message_count
+
+
+class TooManyPending(Conflict):
+    """Too many messages of this box wait for their audio."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class Refused(VoicemailError):
+    """It is not acceptable as it was asked."""
+
+
+class Rule(StrEnum):
+    """The rules that a field can break; the names are JSON Schema's where it has one."""
+
+    REQUIRED = "required"
+    TYPE = "type"
+    MIN_LENGTH = "minLength"
+    MAX_LENGTH = "maxLength"
+    MINIMUM = "minimum"
+    MAXIMUM = "maximum"
+    MAX_ITEMS = "maxItems"
+    ENUM = "enum"
+    WRONG_FORMAT = "wrong_format"
+    UNIQUE = "unique"
+    DATE_RANGE = "date_range"
+    NOT_FOUND = "not_found"
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One broken rule: `field` is a dotted path, `target` what the rule wanted, `value` what came."""
+
+    field: str
+    rule: Rule
+    target: Any = None
+    value: Any = None
+    message: str | None = None
+
+
+class Invalid(Refused):
+    """Some fields break a rule."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(*problems)
+        self.problems = tuple(problems)
+
+    @classmethod
+    def one(cls, field: str, rule: Rule, **details: Any) -> "Invalid":
+        return cls([Problem(field=field, rule=rule, **details)])
+
+
+class AudioTooLarge(Refused):
+    """The audio is larger than what is taken."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class AudioEmpty(Refused):
+    """The audio has no bytes."""
+
+
+class MessageExpired(Refused):
+    """The message is older than the retention time and can only be removed."""
+
+    def __init__(self, message_id: str, retained_since: int) -> None:
+        super().__init__(message_id, retained_since)
+        self.message_id = message_id
+        self.retained_since = retained_since
+
+
+class Unauthorized(VoicemailError):
+    """Nobody is signed in."""
+
+
+class CredentialsInvalid(Unauthorized):
+    """The credentials are missing or wrong."""
+
+
+class TokenInvalid(Unauthorized):
+    """The token is malformed, expired or revoked."""
+
+
+class Forbidden(VoicemailError):
+    """The account is neither the caller's own nor below it."""
+
+
+class Unavailable(VoicemailError):
+    """Something that is needed does not answer; the same request may succeed later."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+
+class StorageUnavailable(Unavailable):
+    """The audio store does not answer."""
+
+
+class BusUnavailable(Unavailable):
+    """The event stream does not answer."""

@@ -1,0 +1,150 @@
+"""A message: its id, its folder, what a caller left, what is kept of it."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+MAX_CALLER_ID = 35
+MAX_ADDRESS = 255
+MAX_PENDING_PER_VMBOX = 100
+RETENTION_GRACE = timedelta(hours=1)
+FUTURE_ALLOWANCE = timedelta(hours=24)
+ANONYMOUS = "anonymous"
+
+
+class Folder(StrEnum):
+    """Where a message lies. `deleted` is a place one may still look into."""
+
+    NEW = "new"
+    SAVED = "saved"
+    DELETED = "deleted"
+
+
+class MessageId(msgspec.Struct, frozen=True, order=True):
+    """A MODB document id, `YYYYMM-<32 hex digits>`.
+
+    The month is the UTC month of the message's timestamp. It names the partition,
+    so a lookup by id touches one. Changing folder never changes it.
+    """
+
+    month: int
+    id: UUID
+
+    def __str__(self) -> str:
+        return f"{self.month:06d}-{self.id.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> "MessageId | None":
+        """The id that `text` writes, or None when it writes none."""
+        month, dash, digits = text.partition("-")
+        if not dash or len(month) != 6 or len(digits) != 32:
+            return None
+        if not (month.isascii() and month.isdigit() and 1 <= int(month[4:]) <= 12):
+            return None
+        identity = parse_hex_id(digits)
+        return None if identity is None else cls(int(month), identity)
+
+    @classmethod
+    def mint(cls, received_at: datetime, now: datetime, entropy: bytes) -> "MessageId":
+        """A new id: the month of `received_at`, and a UUIDv7 of `now` (10 bytes of entropy)."""
+        return cls(month_of(received_at), uuid7(now, entropy))
+
+
+def parse_hex_id(text: str) -> UUID | None:
+    """The UUID that 32 lower-case hex digits write, or None."""
+    if len(text) != 32 or not set(text) <= set("0123456789abcdef"):
+        return None
+    return UUID(hex=text)
+
+
+def uuid7(now: datetime, entropy: bytes) -> UUID:
+    """A UUIDv7 (RFC 9562, 5.7): milliseconds of `now`, then 74 bits of `entropy` (10 bytes)."""
+    milliseconds = int(now.timestamp() * 1000)
+    random_bits = int.from_bytes(entropy, "big")
+    value = (milliseconds & (2**48 - 1)) << 80
+    value |= 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | random_bits & (2**62 - 1)
+    return UUID(int=value)
+
+
+def month_of(moment: datetime) -> int:
+    """The UTC month as the int `YYYYMM`."""
+    utc = moment.astimezone(UTC)
+    return utc.year * 100 + utc.month
+
+
+def month_after(month: int, months: int = 1) -> int:
+    """The month that lies `months` after `month` (before it when negative)."""
+    index = month // 100 * 12 + month % 100 - 1 + months
+    return index // 12 * 100 + index % 12 + 1
+
+
+class CallerId(msgspec.Struct, frozen=True):
+    """Who called: what was signalled, without a promise that it is true."""
+
+    number: str
+    name: str
+
+
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller of the service says of a message; what is None gets its default at storing.
+
+    `received_at` aware UTC in whole seconds, `length_ms` milliseconds, `from_uri` and `to_uri`
+    addresses of the form `user@realm`, or the user alone.
+    """
+
+    received_at: datetime | None = None
+    folder: Folder = Folder.NEW
+    length_ms: int | None = None
+    caller_id: CallerId = CallerId(ANONYMOUS, ANONYMOUS)
+    call_id: str | None = None
+    from_uri: str | None = None
+    to_uri: str | None = None
+
+
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes of a message, as they lie in the store."""
+
+    key: str
+    content_type: str
+    size: int
+    sha256: bytes
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored message. `audio` is None while it waits for its audio."""
+
+    id: MessageId
+    vmbox_id: UUID
+    folder: Folder
+    received_at: datetime
+    length_ms: int
+    caller_id: CallerId
+    call_id: str
+    from_uri: str
+    to_uri: str
+    audio: Audio | None = None
+    transcription: dict[str, Any] | None = None
+
+
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of a list begins: the sort key of its first message."""
+
+    month: int
+    received_at: datetime
+    id: UUID
+
+
+class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some messages of a list, newest first, and where the next page begins."""
+
+    messages: list[Message]
+    next: Cursor | None
+
+
+def retained_since(now: datetime, retention_days: int) -> datetime:
+    """The oldest timestamp that retention keeps: the days, and an hour of grace."""
+    return now - timedelta(days=retention_days) - RETENTION_GRACE

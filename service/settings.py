@@ -1,0 +1,85 @@
+"""Settings: what an operator can set, read once. The only reader of the environment."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "AFTERTONE_"
+
+# Names under the same prefix that `aftertone dev` writes for clients, not for the service.
+FOR_CLIENTS = frozenset(
+    {
+        "AFTERTONE_URL",
+        "AFTERTONE_ACCOUNT_ID",
+        "AFTERTONE_API_KEY",
+        "AFTERTONE_AUTH_TOKEN",
+        "AFTERTONE_ADMIN_URL",
+    }
+)
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Month = Annotated[int, Meta(ge=197001, le=999912)]
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; the text says which variable and why."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Field `x_y` comes from `AFTERTONE_X_Y`. S3 credentials are the AWS library's own business."""
+
+    database_url: str = ""
+    owner_database_url: str = ""
+    database_pool_size: Positive = 16
+    database_timeout_s: Seconds = 5.0
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_credentials_file: str = ""
+    stream_name: str = "VOICEMAIL"
+    stream_max_bytes: int = -1
+    stream_replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+
+    s3_endpoint: str = ""
+    s3_bucket: str = "aftertone"
+    s3_region: str = "us-east-1"
+    s3_addressing_style: Literal["path", "virtual", "auto"] = "path"
+    s3_sse: Literal["", "AES256", "aws:kms"] = ""
+    s3_sse_kms_key_id: str = ""
+    s3_pool_size: Positive = 64
+    s3_connect_timeout_s: Seconds = 2.0
+    s3_timeout_s: Seconds = 10.0
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    key_ring_file: str = ""
+    token_lifetime_s: Positive = 3600
+    tokens_in_query: bool = True
+    max_upload_bytes: Positive = 8_000_000
+    retention_days: Positive = 93
+    oldest_month: Month | None = None
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that `environment` spells; SettingsError names the variable that is wrong."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in FOR_CLIENTS
+    }
+    unknown = sorted(given.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        names = ", ".join(PREFIX + name.upper() for name in unknown)
+        raise SettingsError(f"Unknown settings: {names}.")
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        name = PREFIX + path.rstrip("`").upper()
+        raise SettingsError(f"{name} is not acceptable: {reason}.") from None

@@ -1,0 +1,1 @@
+"""What a caller may ask. Owns transactions; nothing below commits."""

@@ -1,0 +1,1 @@
+"""Loops that outlive a request; one module, one process."""
