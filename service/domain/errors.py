@@ -1,4 +1,4 @@
-"""What can go wrong, as data: no status code and no vendor word. A class's docstring is its text."""
+"""What can go wrong, as data: no status code, no vendor word. A class states its text itself."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -85,7 +85,7 @@ class Rule(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One broken rule: `field` is a dotted path, `target` what the rule wanted, `value` what came."""
+    """A broken rule: `field` a dotted path, `target` what the rule wanted, `value` what came."""
 
     field: str
     rule: Rule

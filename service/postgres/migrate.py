@@ -1,0 +1,113 @@
+"""Applies `migrations/`: under an advisory lock, forward only, each file once and unchanged."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import msgspec
+
+from service.postgres.months import ensure_ahead
+from service.postgres.pool import connect, outages
+from service.postgres.sql import load
+
+_SQL = load("migrate")
+_FILE_NAME = re.compile(r"(\d{4})_(expand|contract)_\w+\.sql")
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+
+class MigrationError(Exception):
+    """The migrations and the database do not fit together; the text says how."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file of `migrations/`."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.sql.encode()).digest()
+
+
+def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """The files in order; MigrationError when a name is odd or a number is missing."""
+    found = []
+    for expected, path in enumerate(sorted(folder.glob("*.sql")), start=1):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None or int(match[1]) != expected:
+            raise MigrationError(
+                f"{path.name}: expected {expected:04d}_expand_... or _contract_..."
+            )
+        found.append(Migration(expected, path.stem, path.read_text(encoding="utf-8")))
+    return found
+
+
+async def migrate(
+    owner_url: str, *, service_url: str, migrations: list[Migration] | None = None
+) -> list[str]:
+    """Applies what is missing and makes the partitions ahead; the names of what it did.
+
+    Raises MigrationError when an applied file was changed since, or when a statement fails;
+    everything before the failing file stays applied.
+    """
+    if migrations is None:
+        migrations = read_migrations()
+    async with _locked(owner_url) as connection:
+        done = []
+        for migration in await _missing(connection, migrations):
+            await _apply(connection, migration)
+            done.append(migration.name)
+        await _grant(connection, role_of(service_url))
+        done += await ensure_ahead(connection, datetime.now(UTC))
+    return done
+
+
+def role_of(url: str) -> str:
+    """The user of a database URL."""
+    return unquote(urlsplit(url).username or "")
+
+
+@asynccontextmanager
+async def _locked(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(owner_url, name="aftertone migrate", timeout_s=600)
+    try:
+        with outages():
+            await connection.execute(_SQL["lock_migrations"])
+            await connection.execute(_SQL["create_migrations"])
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def _missing(connection: asyncpg.Connection, migrations: list[Migration]) -> list[Migration]:
+    applied = {row["number"]: row for row in await connection.fetch(_SQL["applied_migrations"])}
+    for migration in migrations:
+        row = applied.get(migration.number)
+        if row is not None and row["sha256"] != migration.sha256:
+            raise MigrationError(f"{migration.name} was changed after it had been applied")
+    return [migration for migration in migrations if migration.number not in applied]
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '4s'")
+            await connection.execute("SET LOCAL statement_timeout = '5s'")
+            await connection.execute(migration.sql)
+            await connection.execute(
+                _SQL["record_migration"], migration.number, migration.name, migration.sha256
+            )
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{migration.name}: {error}") from error
+
+
+async def _grant(connection: asyncpg.Connection, role: str) -> None:
+    if role:
+        await connection.execute(await connection.fetchval(_SQL["grant_to_service"], role))

@@ -1,0 +1,38 @@
+"""Partitions: months of messages and days of the outbox, made ahead or on demand."""
+
+from datetime import date, datetime, timedelta
+
+from service.domain.message import month_after, month_of
+from service.postgres.pool import Connection
+from service.postgres.sql import load
+
+_SQL = load("months")
+
+MONTHS_AHEAD = 3
+OUTBOX_DAYS_AHEAD = 35
+
+
+async def ensure_month(connection: Connection, month: int) -> bool:
+    """Makes the partition of `month` (YYYYMM) on demand; true when it was not there."""
+    made: bool = await connection.fetchval(_SQL["ensure_month"], month)
+    return made
+
+
+async def ensure_outbox_day(connection: Connection, day: date) -> bool:
+    """Makes the outbox partition of `day`; true when it was not there."""
+    made: bool = await connection.fetchval(_SQL["ensure_outbox_day"], day)
+    return made
+
+
+async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
+    """Makes every partition that the near future needs; the names of those that were made."""
+    made = []
+    for ahead in range(-1, MONTHS_AHEAD + 1):
+        month = month_after(month_of(now), ahead)
+        if await ensure_month(connection, month):
+            made.append(f"messages of {month}")
+    for days in range(-1, OUTBOX_DAYS_AHEAD + 1):
+        day = now.date() + timedelta(days=days)
+        if await ensure_outbox_day(connection, day):
+            made.append(f"outbox of {day}")
+    return made

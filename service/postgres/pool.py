@@ -1,0 +1,130 @@
+"""Connections to Postgres: opened here, bounded here, and their failures named here."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from service.domain.errors import DatabaseUnavailable
+
+# What a caller may retry: the server is gone, full, restarting, too slow, or read-only after a
+# failover. InternalClientError is what asyncpg may raise for a query in flight when it dies.
+_OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+)
+
+Connection = asyncpg.Connection | PoolConnectionProxy
+
+
+class Database:
+    """A bounded pool. Connects on demand, so that a process starts while Postgres is away."""
+
+    def __init__(self, pool: asyncpg.Pool, timeout_s: float) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_s
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, *, size: int, timeout_s: float, name: str
+    ) -> "AsyncIterator[Database]":
+        """`timeout_s` bounds the wait for a connection, and each statement in the server."""
+        with outages():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=size,
+                timeout=timeout_s,
+                # The server gives up first; this is for a server that does not answer at all.
+                command_timeout=timeout_s + 1,
+                init=_prepare_connection,
+                reset=_keep_as_it_is,
+                server_settings=session_settings(name, timeout_s),
+            )
+        try:
+            yield cls(pool, timeout_s)
+        finally:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection where each statement is a transaction of its own."""
+        with outages():
+            async with self._pool.acquire(timeout=self._timeout_s) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in one transaction: committed at the end, rolled back by an exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def ping(self) -> None:
+        """Raises DatabaseUnavailable when Postgres does not answer."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Turns what asyncpg raises for an outage into DatabaseUnavailable. Only SQL belongs inside."""
+    try:
+        yield
+    except _OUTAGES as error:
+        raise DatabaseUnavailable(type(error).__name__) from error
+
+
+def session_settings(name: str, statement_timeout_s: float) -> dict[str, str]:
+    """Settings of every session. A generic plan would lock every partition, so none is made."""
+    return {
+        "application_name": name,
+        "plan_cache_mode": "force_custom_plan",
+        "jit": "off",
+        "timezone": "UTC",
+        "statement_timeout": f"{int(statement_timeout_s * 1000)}",
+        "idle_in_transaction_session_timeout": "30s",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
+
+
+async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connection:
+    """One connection outside any pool, for a session that must stay one: a lock, a migration."""
+    with outages():
+        connection = await asyncpg.connect(
+            url, timeout=timeout_s, server_settings=session_settings(name, timeout_s)
+        )
+        await _prepare_connection(connection)
+    return connection
+
+
+async def _prepare_connection(connection: Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=_encode_json,
+        decoder=msgspec.json.decode,
+    )
+
+
+def _encode_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+async def _keep_as_it_is(_connection: Connection) -> None:
+    """No session state is ever changed, so handing a connection back costs no round trip."""
