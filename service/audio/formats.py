@@ -1,0 +1,83 @@
+"""Audio formats: the content types that are taken, their extensions, a recording's length."""
+
+import math
+from typing import BinaryIO, cast
+
+from tinytag import TinyTag
+
+from service.audio.spool import Spool
+
+# What the voicemail API accepts (KAZOO API docs, `messages/{id}/raw`), and `audio/mp4`, which
+# boxes may choose as their `media_extension`.
+_EXTENSIONS = {
+    "application/octet-stream": "bin",
+    "audio/x-wav": "wav",
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/ogg": "ogg",
+    "audio/mp4": "mp4",
+}
+ACCEPTED_TYPES = frozenset(_EXTENSIONS)
+
+LONGEST_MS = 24 * 60 * 60 * 1000
+_MOST_READS = 20_000
+
+
+def is_accepted(content_type: str) -> bool:
+    return _bare(content_type) in _EXTENSIONS
+
+
+def extension_of(content_type: str) -> str:
+    """`bin` for a type that is not accepted."""
+    return _EXTENSIONS.get(_bare(content_type), "bin")
+
+
+def measure_ms(spool: Spool) -> int | None:
+    """The length of the recording, at least 1 ms; None when nobody can tell.
+
+    The bytes come from strangers: whatever the parser trips over counts as unknown, it reads a
+    bounded number of times, and it never gets a buffer larger than the upload. Blocks: run it in a
+    thread.
+    """
+    try:
+        tag = TinyTag.get(file_obj=cast(BinaryIO, _BoundedReader(spool)), tags=False)
+    except Exception:
+        return None
+    seconds = tag.duration
+    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+        return None
+    length_ms = max(1, round(seconds * 1000))
+    return length_ms if length_ms <= LONGEST_MS else None
+
+
+def _bare(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+class _BoundedReader:
+    """As much of a file object as the parser needs, for at most _MOST_READS reads."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._position = 0
+        self._reads_left = _MOST_READS
+
+    def read(self, length: int = -1) -> bytes:
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise ValueError("too many reads")
+        rest = max(0, self._spool.size - self._position)
+        block = self._spool.read_at(self._position, rest if length < 0 else min(length, rest))
+        self._position += len(block)
+        return block
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        position = offset + (0, self._position, self._spool.size)[whence]
+        if position < 0:
+            raise ValueError("before the beginning")
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        return self._position

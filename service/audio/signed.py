@@ -1,0 +1,141 @@
+"""Signed requests to one bucket, over one pool of connections: the hot path to S3."""
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterable, Callable, Mapping
+from http import HTTPStatus
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from aiobotocore.credentials import AioCredentials
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+from yarl import URL
+
+from service.domain.errors import StorageUnavailable
+
+EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+# Two retries: what is worth a third is an outage, and the caller answers that with a 503.
+_PAUSES_S = (0.05, 0.25)
+_ERROR_BYTES = 4096
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to an object. `body` is called once for each attempt.
+
+    `sha256` is the body's, in hex. `answer_bytes` is how long a good answer's body must be.
+    """
+
+    method: str
+    key: str
+    headers: Mapping[str, str] = {}
+    body: Callable[[], bytes | AsyncIterable[bytes] | None] = lambda: None
+    sha256: str = EMPTY_SHA256
+    answer_bytes: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """`code` is S3's own word for what went wrong, empty when nothing did."""
+
+    status: int
+    code: str = ""
+    body: bytes = b""
+
+    def failure(self, method: str) -> StorageUnavailable:
+        return StorageUnavailable(f"{method} answered {self.status} {self.code}".rstrip())
+
+
+class SignedBucket:
+    """Sends exchanges to a bucket, each wholly within `timeout_s`, retries included.
+
+    Only requests that may be repeated belong here: each is tried up to three times. The signer,
+    the credentials and their refresh are botocore's; the connections are aiohttp's, because
+    botocore's own request pipeline costs several times the CPU of the request itself and waits for
+    `100 Continue` before it sends a body.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        credentials: AioCredentials,
+        *,
+        base_url: str,
+        region: str,
+        timeout_s: float,
+    ) -> None:
+        self._session = session
+        self._credentials = credentials
+        self._base_url = base_url
+        self._region = region
+        self._timeout_s = timeout_s
+
+    async def send(self, exchange: Exchange) -> Answer:
+        """The answer, whatever its status. Raises StorageUnavailable when there is none."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._try_and_retry(exchange)
+        except TimeoutError as problem:
+            raise StorageUnavailable(f"{exchange.method} timed out") from problem
+        except BotoCoreError as problem:
+            raise StorageUnavailable(f"credentials: {type(problem).__name__}") from problem
+
+    async def _try_and_retry(self, exchange: Exchange) -> Answer:
+        for pause_s in _PAUSES_S:
+            try:
+                answer = await self._once(exchange)
+            except StorageUnavailable:
+                pass
+            else:
+                if answer.status not in _TRANSIENT:
+                    return answer
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        return await self._once(exchange)
+
+    async def _once(self, exchange: Exchange) -> Answer:
+        url = self._base_url + quote(exchange.key, safe="/~")
+        headers = await self._signed(exchange, url)
+        try:
+            async with self._session.request(
+                exchange.method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=exchange.body(),
+                allow_redirects=False,
+            ) as response:
+                return await _answer(response, exchange)
+        except (aiohttp.ClientError, OSError) as problem:
+            reason = f"{exchange.method} failed: {type(problem).__name__}"
+            raise StorageUnavailable(reason) from problem
+
+    async def _signed(self, exchange: Exchange, url: str) -> dict[str, str]:
+        request = AWSRequest(method=exchange.method, url=url, headers=dict(exchange.headers))
+        request.context["content_sha256"] = exchange.sha256
+        frozen = await self._credentials.get_frozen_credentials()
+        _Signer(frozen, "s3", self._region).add_auth(request)
+        return dict(request.headers.items())
+
+
+class _Signer(S3SigV4Auth):
+    """Botocore's signer, told the body's hash instead of reading the body once more."""
+
+    def payload(self, request: AWSRequest) -> str:
+        digest: str = request.context["content_sha256"]
+        return digest
+
+
+async def _answer(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:
+    if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+        found = _ERROR_CODE.search(await response.content.read(_ERROR_BYTES))
+        code = found[1].decode() if found else ""
+        return Answer(status=response.status, code=code)
+    if exchange.answer_bytes == 0:
+        return Answer(status=response.status)
+    if response.content_length != exchange.answer_bytes:
+        raise StorageUnavailable(f"{exchange.method} answered another length than was asked for")
+    return Answer(status=response.status, body=await response.read())
