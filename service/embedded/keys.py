@@ -1,0 +1,43 @@
+"""The passwords and keys of the embedded servers: made once, kept in one file of mode 0600."""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from service.embedded.errors import EmbeddedError
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """Hexadecimal only, so that none needs quoting in a URL, in SQL or in a shell."""
+
+    postgres: str
+    aftertone_owner: str
+    aftertone: str
+    s3_access_key: str
+    s3_secret_key: str
+
+
+def secrets_of(folder: Path) -> Secrets:
+    """Reads `secrets.json` of the folder, or makes it."""
+    file = folder / "secrets.json"
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Secrets)
+    except FileNotFoundError:
+        made = Secrets(**{name: secrets.token_hex(16) for name in Secrets.__struct_fields__})
+        write_private(file, msgspec.json.encode(made))
+        return made
+    except msgspec.DecodeError as error:
+        raise EmbeddedError(
+            f"{file} is damaged ({error}): restore it or remove {folder}."
+        ) from error
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Replaces the file in one step; at no time can another user read it."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    draft.replace(file)

@@ -1,0 +1,53 @@
+"""The embedded NATS server with JetStream."""
+
+from pathlib import Path
+
+import msgspec
+
+from service.embedded.binaries import Programs
+from service.embedded.child import Command
+from service.embedded.ports import LOOPBACK, Ports
+from service.embedded.server import Server, ask, server_environment
+
+# The limits are for a laptop: what a stream asks for with `max_bytes` must fit in.
+_CONFIGURATION = """\
+listen: {host}:{port}
+server_name: aftertone
+jetstream {{
+  store_dir: {store}
+  max_memory_store: 64MB
+  max_file_store: 16GB
+}}
+"""
+
+
+class EmbeddedNats(Server):
+    """No password: it listens on loopback only and holds what the same machine made up."""
+
+    def __init__(self, data: Path, log: Path, programs: Programs, ports: Ports) -> None:
+        super().__init__("NATS", data, log)
+        self._programs = programs
+        self.ports = ports
+
+    def url(self) -> str:
+        return f"nats://{LOOPBACK}:{self.ports.nats}"
+
+    def listens_on(self) -> tuple[int, ...]:
+        return (self.ports.nats,)
+
+    async def command(self) -> Command:
+        file = self.data / "nats.conf"
+        # JSON strings are valid here: a folder's name may hold quotes and spaces.
+        store = msgspec.json.encode(str(self.data / "store")).decode()
+        file.write_text(_CONFIGURATION.format(host=LOOPBACK, port=self.ports.nats, store=store))
+        return Command(
+            argv=[str(self._programs.nats_server), "--config", str(file)],
+            environment=server_environment(self.data),
+            folder=self.data,
+            log=self.log,
+            grace_s=5,
+        )
+
+    async def answers(self) -> bool:
+        greeting = await ask(self.ports.nats, b"")
+        return greeting.startswith(b"INFO") and b'"jetstream":true' in greeting
