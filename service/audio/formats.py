@@ -6,6 +6,7 @@ from typing import BinaryIO, cast
 from tinytag import TinyTag
 
 from service.audio.spool import Spool
+from service.audio.wav import wav_ms
 
 # What the voicemail API accepts (KAZOO API docs, `messages/{id}/raw`), and `audio/mp4`, which
 # boxes may choose as their `media_extension`.
@@ -40,6 +41,11 @@ def measure_ms(spool: Spool) -> int | None:
     bounded number of times, and it never gets a buffer larger than the upload. Blocks: run it in a
     thread.
     """
+    length_ms = wav_ms(spool) or _tagged_ms(spool)
+    return length_ms if length_ms is not None and length_ms <= LONGEST_MS else None
+
+
+def _tagged_ms(spool: Spool) -> int | None:
     try:
         tag = TinyTag.get(file_obj=cast(BinaryIO, _BoundedReader(spool)), tags=False)
     except Exception:
@@ -47,8 +53,7 @@ def measure_ms(spool: Spool) -> int | None:
     seconds = tag.duration
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         return None
-    length_ms = max(1, round(seconds * 1000))
-    return length_ms if length_ms <= LONGEST_MS else None
+    return max(1, round(seconds * 1000))
 
 
 def _bare(content_type: str) -> str:
