@@ -1,6 +1,7 @@
 """What can go wrong, as data: no status code, no vendor word. A class states its text itself."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -114,6 +115,14 @@ class AudioTooLarge(Refused):
         self.limit = limit
 
 
+class DocumentTooLarge(Refused):
+    """The document is larger than what is taken."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
 class AudioEmpty(Refused):
     """The audio has no bytes."""
 
@@ -121,7 +130,7 @@ class AudioEmpty(Refused):
 class MessageExpired(Refused):
     """The message is older than the retention time and can only be removed."""
 
-    def __init__(self, message_id: str, retained_since: int) -> None:
+    def __init__(self, message_id: str, retained_since: datetime) -> None:
         super().__init__(message_id, retained_since)
         self.message_id = message_id
         self.retained_since = retained_since

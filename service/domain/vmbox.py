@@ -1,0 +1,165 @@
+"""A voicemail box: its settings and their defaults, the numbers it answers to, its counts."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import msgspec
+
+from service.domain.errors import Invalid
+from service.domain.schema import Document, Field, apply_schema, public
+
+MAX_DOCUMENT_BYTES = 65_536
+_SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
+
+_ZONES = frozenset(available_timezones())
+
+
+def _is_zone(name: str) -> bool:
+    return name == "inherit" or name in _ZONES
+
+
+def _is_address(text: str) -> bool:
+    local, at, domain = text.rpartition("@")
+    return bool(local and at and domain) and len(text) <= 254 and not set(text) & set(" \t\r\n")
+
+
+def _flag(default: bool) -> Field:
+    return Field(types=("boolean",), default=default)
+
+
+_INTEGER = Field(types=("integer",))
+_COUNT = Field(types=("integer",), minimum=1)
+_MEDIA_ID = Field(min_length=32, max_length=32)
+
+# KAZOO API docs, "Voicemail", schemas `vmboxes` and `notify.callback` (5.x).
+FIELDS: dict[str, Field] = {
+    "name": Field(required=True, min_length=1, max_length=128),
+    "mailbox": Field(required=True, min_length=1, max_length=30),
+    "after_forward_action": Field(enum=("prompt", "save"), default="save"),
+    "aliases": Field(types=("array",), items=Field(min_length=1, max_length=36), default=[]),
+    "announcement_only": _flag(False),
+    "check_if_owner": _flag(True),
+    "delete_after_notify": _flag(False),
+    "envelope_type": Field(enum=("default", "caller_and_time"), default="default"),
+    "flags": Field(types=("array",), items=Field()),
+    "include_message_on_notify": _flag(True),
+    "include_transcription_on_notify": _flag(True),
+    "is_setup": _flag(False),
+    "is_voicemail_ff_rw_enabled": _flag(False),
+    "max_message_count": Field(types=("integer",), minimum=0, maximum=1_000_000),
+    "media": Field(
+        types=("object",),
+        fields={"unavailable": _MEDIA_ID, "temporary_unavailable": _MEDIA_ID},
+        default={},
+    ),
+    "media_extension": Field(enum=("mp3", "mp4", "wav"), default="mp3"),
+    "not_configurable": _flag(False),
+    "notify": Field(
+        types=("object",),
+        fields={
+            "callback": Field(
+                types=("object",),
+                fields={
+                    "attempts": _INTEGER,
+                    "disabled": Field(types=("boolean",)),
+                    "interval_s": _INTEGER,
+                    "number": Field(),
+                    "schedule": Field(types=("array",), items=_INTEGER),
+                    "timeout_s": _INTEGER,
+                },
+            )
+        },
+    ),
+    "notify_email_addresses": Field(types=("array",), items=Field(check=_is_address), default=[]),
+    "oldest_message_first": _flag(False),
+    "operator_number": Field(types=("integer", "string")),
+    "owner_id": Field(min_length=32, max_length=32),
+    "pin": Field(min_length=4, max_length=6),
+    "require_pin": _flag(False),
+    "save_after_notify": _flag(False),
+    "seek_duration_ms": Field(types=("integer",), minimum=0, default=10_000),
+    "silence_hits": _COUNT,
+    "silence_threshold": _COUNT,
+    "skip_envelope": _flag(False),
+    "skip_greeting": _flag(False),
+    "skip_instructions": _flag(False),
+    "timezone": Field(min_length=5, max_length=32, check=_is_zone),
+    "transcribe": _flag(False),
+    "vm_message_forward_type": Field(
+        enum=("only_forward", "prepend_forward"), default="only_forward"
+    ),
+}
+
+
+class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of a box by folder, without those in `deleted` and those that wait for audio."""
+
+    new: int = 0
+    saved: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.new + self.saved
+
+
+class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
+    """A box as stored. `document` is the public document without `id` and `pin`."""
+
+    account_id: UUID
+    vmbox_id: UUID
+    document: Document
+    pin: str | None
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+    counts: MessageCounts
+
+    @property
+    def settings(self) -> Document:
+        """The public document with its PIN, as a client reads and writes it."""
+        return self.document if self.pin is None else {**self.document, "pin": self.pin}
+
+
+class VmboxCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of boxes begins: the sort key of its first box."""
+
+    name: str
+    vmbox_id: UUID
+
+
+class VmboxPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some boxes of an account by name, and where the next page begins."""
+
+    vmboxes: list[Vmbox]
+    next: VmboxCursor | None
+
+
+def checked_settings(document: Document) -> Document:
+    """The document with defaults written in; Invalid names every field that breaks a rule."""
+    given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
+    settings, problems = apply_schema(given, FIELDS)
+    if not problems and len(msgspec.json.encode(settings)) > MAX_DOCUMENT_BYTES:
+        problems.append(Problem(field="data", rule=Rule.MAX_LENGTH, target=MAX_DOCUMENT_BYTES))
+    if problems:
+        raise Invalid(problems)
+    return settings
+
+
+def numbers_of(settings: Document) -> set[str]:
+    """The numbers that a box answers to, in the form in which they compare."""
+    return {comparable_number(number) for number in (settings["mailbox"], *settings["aliases"])}
+
+
+def comparable_number(number: str) -> str:
+    """Digits compare by value (`0100` is `100`), all else to the letter."""
+    if number.isascii() and number.isdigit():
+        return number.lstrip("0") or "0"
+    return number
+
+
+def without_pin(settings: Document) -> tuple[Document, str | None]:
+    """The document and the PIN apart, as they are stored."""
+    document: dict[str, Any] = {key: value for key, value in settings.items() if key != "pin"}
+    return document, settings.get("pin")

@@ -1,0 +1,314 @@
+"""Messages: rows <-> domain; one function per statement of messages.sql."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from service.domain.errors import (
+    MessageExpired,
+    MessageNotFound,
+    TooManyPending,
+    VmboxFull,
+    VmboxNotFound,
+    VoicemailError,
+)
+from service.domain.message import (
+    MAX_PENDING_PER_VMBOX,
+    Audio,
+    CallerId,
+    Cursor,
+    Folder,
+    Message,
+    MessageId,
+)
+from service.postgres.pool import Connection
+from service.postgres.sql import load
+
+_SQL = load("messages")
+
+
+class _Outcome(StrEnum):
+    """What a statement reports of itself."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    REPLACED = "replaced"
+    FULL = "full"
+    TOO_MANY_PENDING = "too_many_pending"
+    EXPIRED = "expired"
+    MESSAGE_GONE = "message_gone"
+    VMBOX_GONE = "vmbox_gone"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a message lies: its account, its box, its id."""
+
+    account_id: UUID
+    vmbox_id: UUID
+    message_id: MessageId
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A message before it is stored; `to_uri` None means the box's own address in `realm`."""
+
+    id: MessageId
+    folder: Folder
+    received_at: datetime
+    length_ms: int
+    caller_id: CallerId
+    call_id: str
+    from_uri: str
+    to_uri: str | None
+    realm: str
+    audio: Audio | None
+    retained: bool
+
+
+class MissingPartition(Exception):
+    """The month, or the day of the outbox, has no partition yet."""
+
+
+async def insert_message(
+    connection: Connection,
+    account_id: UUID,
+    vmbox_id: UUID,
+    draft: Draft,
+    *,
+    max_message_count: int | None,
+    traceparent: str | None = None,
+) -> Message:
+    """Stores a message with its counts and its event.
+
+    `max_message_count` is the account's, for a box without one of its own. Raises VmboxNotFound,
+    VmboxFull, TooManyPending; MissingPartition when the month must be made first.
+    """
+    audio = draft.audio
+    try:
+        row = await connection.fetchrow(
+            _SQL["insert_message"],
+            account_id,
+            vmbox_id,
+            draft.id.month,
+            draft.id.id,
+            draft.folder,
+            audio is not None and draft.retained,
+            draft.received_at,
+            draft.length_ms,
+            draft.caller_id.number,
+            draft.caller_id.name,
+            draft.call_id,
+            draft.from_uri,
+            draft.to_uri,
+            draft.realm,
+            *_audio_columns(audio),
+            max_message_count,
+            MAX_PENDING_PER_VMBOX,
+            traceparent,
+        )
+    except asyncpg.CheckViolationError as error:
+        # Postgres has no code of its own for "no partition of relation found for row".
+        if error.constraint_name is None:
+            raise MissingPartition from error
+        raise
+    return _done(row, Place(account_id, vmbox_id, draft.id))
+
+
+async def attach_audio(
+    connection: Connection,
+    place: Place,
+    audio: Audio,
+    *,
+    length_ms: int,
+    retained_since: datetime,
+    max_message_count: int | None,
+    traceparent: str | None = None,
+) -> tuple[Message, str | None]:
+    """Gives a message its audio; also returns the key of the audio that it replaced.
+
+    `length_ms` counts only when nobody gave a length. Raises VmboxNotFound, MessageNotFound,
+    MessageExpired, VmboxFull.
+    """
+    row = await connection.fetchrow(
+        _SQL["attach_audio"],
+        place.account_id,
+        place.vmbox_id,
+        place.message_id.month,
+        place.message_id.id,
+        *_audio_columns(audio),
+        length_ms,
+        retained_since,
+        max_message_count,
+        traceparent,
+    )
+    return _done(row, place, retained_since), None if row is None else row["replaced_key"]
+
+
+async def change_folder(
+    connection: Connection,
+    place: Place,
+    folder: Folder,
+    *,
+    retained_since: datetime,
+    reason: str,
+    traceparent: str | None = None,
+) -> Message:
+    """Puts a message into a folder. Raises VmboxNotFound, MessageNotFound, MessageExpired."""
+    row = await connection.fetchrow(
+        _SQL["change_folder"],
+        place.account_id,
+        place.vmbox_id,
+        place.message_id.month,
+        place.message_id.id,
+        folder,
+        retained_since,
+        reason,
+        traceparent,
+    )
+    return _done(row, place, retained_since)
+
+
+async def remove_message(
+    connection: Connection, place: Place, *, reason: str, traceparent: str | None = None
+) -> Message:
+    """Takes a message out of all lists and counts. Raises VmboxNotFound, MessageNotFound."""
+    row = await connection.fetchrow(
+        _SQL["remove_message"],
+        place.account_id,
+        place.vmbox_id,
+        place.message_id.month,
+        place.message_id.id,
+        reason,
+        traceparent,
+    )
+    return _done(row, place)
+
+
+async def get_message(connection: Connection, place: Place) -> Message:
+    """One message. Raises VmboxNotFound, MessageNotFound."""
+    row = await connection.fetchrow(
+        _SQL["get_message"],
+        place.account_id,
+        place.vmbox_id,
+        place.message_id.month,
+        place.message_id.id,
+    )
+    if row is None:
+        raise VmboxNotFound(place.vmbox_id.hex)
+    if row["id"] is None:
+        raise MessageNotFound(str(place.message_id))
+    return to_message(row)
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a list that a page is taken from; both ends belong to it."""
+
+    since: datetime
+    until: datetime
+    months: tuple[int, int]
+    folder: Folder | None
+    start: Cursor
+    limit: int
+
+
+async def list_messages(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, window: Window
+) -> list[Message]:
+    """The newest messages of a box from `window.start` on. Raises VmboxNotFound."""
+    rows = await connection.fetch(
+        _SQL["list_messages"], account_id, vmbox_id, *_window_columns(window)
+    )
+    if not rows:
+        raise VmboxNotFound(vmbox_id.hex)
+    return to_messages(rows)
+
+
+async def list_account_messages(
+    connection: Connection, account_id: UUID, window: Window
+) -> list[Message]:
+    """The newest messages over all boxes of an account from `window.start` on."""
+    rows = await connection.fetch(
+        _SQL["list_account_messages"], account_id, *_window_columns(window)
+    )
+    return to_messages(rows)
+
+
+def _window_columns(window: Window) -> tuple[object, ...]:
+    start = window.start
+    return (
+        *window.months,
+        window.since,
+        window.until,
+        window.folder,
+        start.month,
+        start.received_at,
+        start.id,
+        window.limit,
+    )
+
+
+def _audio_columns(audio: Audio | None) -> tuple[object, ...]:
+    if audio is None:
+        return (None, None, None, None)
+    return (audio.key, audio.content_type, audio.size, audio.sha256)
+
+
+def _done(
+    row: asyncpg.Record | None, place: Place, retained_since: datetime | None = None
+) -> Message:
+    if row is None:
+        raise VmboxNotFound(place.vmbox_id.hex)
+    match _Outcome(row["outcome"]):
+        case _Outcome.DONE | _Outcome.UNCHANGED | _Outcome.REPLACED:
+            return to_message(row)
+        case refused:
+            raise _refusal(refused, row, place, retained_since)
+
+
+def _refusal(
+    outcome: _Outcome, row: asyncpg.Record, place: Place, retained_since: datetime | None
+) -> VoicemailError:
+    match outcome:
+        case _Outcome.FULL:
+            return VmboxFull(row["max_message_count"], row["message_count"])
+        case _Outcome.TOO_MANY_PENDING:
+            return TooManyPending(MAX_PENDING_PER_VMBOX)
+        case _Outcome.EXPIRED if retained_since is not None:
+            return MessageExpired(str(place.message_id), retained_since)
+        case _Outcome.VMBOX_GONE:
+            return VmboxNotFound(place.vmbox_id.hex)
+        case _:
+            return MessageNotFound(str(place.message_id))
+
+
+def to_messages(rows: Sequence[asyncpg.Record]) -> list[Message]:
+    """The messages of rows; a row of nulls is none."""
+    return [to_message(row) for row in rows if row["id"] is not None]
+
+
+def to_message(row: asyncpg.Record) -> Message:
+    """The message that a row of `messages` holds."""
+    key = row["audio_key"]
+    return Message(
+        id=MessageId(row["month"], row["id"]),
+        vmbox_id=row["vmbox_id"],
+        folder=Folder(row["folder"]),
+        received_at=row["received_at"],
+        length_ms=row["length_ms"],
+        caller_id=CallerId(row["caller_id_number"], row["caller_id_name"]),
+        call_id=row["call_id"],
+        from_uri=row["from_uri"],
+        to_uri=row["to_uri"],
+        audio=None
+        if key is None
+        else Audio(
+            key=key,
+            content_type=row["audio_type"],
+            size=row["audio_size"],
+            sha256=row["audio_sha256"],
+        ),
+        transcription=row["transcription"],
+    )

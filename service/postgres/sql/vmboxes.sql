@@ -1,0 +1,112 @@
+-- name: insert_vmbox
+-- Creates a box with its numbers and its counts row, and appends the event.
+WITH vmbox AS (
+    INSERT INTO vmboxes (account_id, vmbox_id, name, document, pin_sealed)
+    VALUES ($1, $2, $3, $4, $5)
+    RETURNING *
+), numbers AS (
+    INSERT INTO vmbox_numbers (account_id, number, vmbox_id)
+    SELECT $1, number, $2 FROM unnest($6::text[]) AS number
+), counts AS (
+    INSERT INTO vmbox_counts (account_id, vmbox_id, mailbox, max_message_count, sequence)
+    VALUES ($1, $2, $7, $8, 1)
+    RETURNING *
+), event AS (
+    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
+    SELECT $1, $2, c.sequence, d.epoch, 'vmbox.created',
+        event_of_box($1, $2, c.mailbox, d.epoch, c.sequence, c.new_count, c.saved_count)
+        || jsonb_build_object('vmbox', v.document || jsonb_build_object('id', hex($2))),
+        $9
+    FROM counts AS c CROSS JOIN vmbox AS v CROSS JOIN deployment AS d
+)
+SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
+
+-- name: update_vmbox
+-- Replaces a box's document if nobody has changed it since revision $3; the numbers that differ come
+-- as two lists. No row when the box is gone or was changed.
+WITH box AS MATERIALIZED (
+    SELECT sequence
+    FROM vmbox_counts
+    WHERE account_id = $1 AND vmbox_id = $2 AND deleted_at IS NULL
+    FOR NO KEY UPDATE
+), vmbox AS (
+    UPDATE vmboxes AS v
+    SET name = $4, document = $5, pin_sealed = $6, revision = v.revision + 1, modified_at = now()
+    FROM box
+    WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.revision = $3 AND v.deleted_at IS NULL
+    RETURNING v.*
+), dropped AS (
+    DELETE FROM vmbox_numbers AS n
+    USING vmbox AS v
+    WHERE n.account_id = $1 AND n.vmbox_id = $2 AND n.number = ANY($7::text[])
+), added AS (
+    INSERT INTO vmbox_numbers (account_id, number, vmbox_id)
+    SELECT $1, number, $2 FROM vmbox CROSS JOIN unnest($8::text[]) AS number
+), counts AS (
+    UPDATE vmbox_counts AS c
+    SET mailbox = $9, max_message_count = $10, sequence = box.sequence + 1
+    FROM box, vmbox
+    WHERE c.account_id = $1 AND c.vmbox_id = $2
+    RETURNING c.*
+), event AS (
+    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
+    SELECT $1, $2, c.sequence, d.epoch, 'vmbox.updated',
+        event_of_box($1, $2, c.mailbox, d.epoch, c.sequence, c.new_count, c.saved_count)
+        || jsonb_build_object('vmbox', v.document || jsonb_build_object('id', hex($2))),
+        $11
+    FROM counts AS c CROSS JOIN vmbox AS v CROSS JOIN deployment AS d
+)
+SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
+
+-- name: delete_vmbox
+-- Deletes a box at once; its messages become unreachable with it and are removed in batches later.
+WITH box AS MATERIALIZED (
+    SELECT new_count, saved_count, sequence
+    FROM vmbox_counts
+    WHERE account_id = $1 AND vmbox_id = $2 AND deleted_at IS NULL
+    FOR NO KEY UPDATE
+), vmbox AS (
+    UPDATE vmboxes AS v
+    SET deleted_at = now(), modified_at = now(), revision = v.revision + 1
+    FROM box
+    WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.deleted_at IS NULL
+    RETURNING v.*
+), dropped AS (
+    DELETE FROM vmbox_numbers AS n
+    USING vmbox AS v
+    WHERE n.account_id = $1 AND n.vmbox_id = $2
+), counts AS (
+    UPDATE vmbox_counts AS c
+    SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0,
+        sequence = box.sequence + 1
+    FROM box, vmbox
+    WHERE c.account_id = $1 AND c.vmbox_id = $2
+    RETURNING c.*, box.new_count + box.saved_count AS messages_removed
+), event AS (
+    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
+    SELECT $1, $2, c.sequence, d.epoch, 'vmbox.deleted',
+        event_of_box($1, $2, c.mailbox, d.epoch, c.sequence, c.new_count, c.saved_count)
+        || jsonb_build_object(
+            'vmbox', v.document || jsonb_build_object('id', hex($2)),
+            'messages_removed', c.messages_removed),
+        $3
+    FROM counts AS c CROSS JOIN vmbox AS v CROSS JOIN deployment AS d
+)
+SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
+
+-- name: get_vmbox
+-- One box with its counts.
+SELECT v.*, c.new_count, c.saved_count
+FROM vmboxes AS v
+JOIN vmbox_counts AS c ON c.account_id = $1 AND c.vmbox_id = $2
+WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.deleted_at IS NULL;
+
+-- name: list_vmboxes
+-- A page of an account's boxes with their counts, by name.
+-- Plan: vmboxes_by_name in order, each box's counts by primary key, stops when the page is full.
+SELECT v.*, c.new_count, c.saved_count
+FROM vmboxes AS v
+JOIN vmbox_counts AS c ON c.account_id = $1 AND c.vmbox_id = v.vmbox_id
+WHERE v.account_id = $1 AND v.deleted_at IS NULL AND (v.name, v.vmbox_id) >= ($2, $3::uuid)
+ORDER BY v.name, v.vmbox_id
+LIMIT $4;

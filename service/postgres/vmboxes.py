@@ -1,0 +1,128 @@
+"""Boxes: rows <-> domain; one function per statement of vmboxes.sql. PINs stay sealed here."""
+
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from service.domain.errors import Invalid, Rule, VmboxNotFound
+from service.domain.schema import Document
+from service.domain.vmbox import MessageCounts, Vmbox, VmboxCursor, numbers_of
+from service.postgres.pool import Connection
+from service.postgres.sql import load
+
+_SQL = load("vmboxes")
+
+
+class StoredVmbox(msgspec.Struct, frozen=True, kw_only=True):
+    """A box as it lies in its row: `vmbox.pin` is None, the PIN is sealed."""
+
+    vmbox: Vmbox
+    pin_sealed: bytes | None
+
+
+async def insert_vmbox(
+    connection: Connection,
+    account_id: UUID,
+    vmbox_id: UUID,
+    document: Document,
+    pin_sealed: bytes | None,
+    traceparent: str | None = None,
+) -> StoredVmbox:
+    """Creates a box. Raises Invalid when another box of the account has one of its numbers."""
+    try:
+        row = await connection.fetchrow(
+            _SQL["insert_vmbox"],
+            account_id,
+            vmbox_id,
+            document["name"],
+            document,
+            pin_sealed,
+            sorted(numbers_of(document)),
+            document["mailbox"],
+            document.get("max_message_count"),
+            traceparent,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(error) from error
+    return _to_vmbox(row)
+
+
+async def update_vmbox(
+    connection: Connection,
+    before: Vmbox,
+    document: Document,
+    pin_sealed: bytes | None,
+    traceparent: str | None = None,
+) -> StoredVmbox | None:
+    """Replaces the document of a box as it was read; None when it was changed since.
+
+    Raises Invalid when another box of the account has one of its numbers.
+    """
+    held, wanted = numbers_of(before.document), numbers_of(document)
+    try:
+        row = await connection.fetchrow(
+            _SQL["update_vmbox"],
+            before.account_id,
+            before.vmbox_id,
+            before.revision,
+            document["name"],
+            document,
+            pin_sealed,
+            sorted(held - wanted),
+            sorted(wanted - held),
+            document["mailbox"],
+            document.get("max_message_count"),
+            traceparent,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(error) from error
+    return None if row is None else _to_vmbox(row)
+
+
+async def delete_vmbox(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, traceparent: str | None = None
+) -> StoredVmbox:
+    """Deletes a box. Raises VmboxNotFound."""
+    row = await connection.fetchrow(_SQL["delete_vmbox"], account_id, vmbox_id, traceparent)
+    if row is None:
+        raise VmboxNotFound(vmbox_id.hex)
+    return _to_vmbox(row)
+
+
+async def get_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
+    """One box with its counts. Raises VmboxNotFound."""
+    row = await connection.fetchrow(_SQL["get_vmbox"], account_id, vmbox_id)
+    if row is None:
+        raise VmboxNotFound(vmbox_id.hex)
+    return _to_vmbox(row)
+
+
+async def list_vmboxes(
+    connection: Connection, account_id: UUID, start: VmboxCursor, limit: int
+) -> list[Vmbox]:
+    """The boxes of an account by (name, id) from `start` on, without PINs."""
+    rows = await connection.fetch(
+        _SQL["list_vmboxes"], account_id, start.name, start.vmbox_id, limit
+    )
+    return [_to_vmbox(row).vmbox for row in rows]
+
+
+def _taken(error: asyncpg.UniqueViolationError) -> Exception:
+    if error.constraint_name == "vmbox_number_is_unique":
+        return Invalid.one("mailbox", Rule.UNIQUE)
+    return error
+
+
+def _to_vmbox(row: asyncpg.Record) -> StoredVmbox:
+    vmbox = Vmbox(
+        account_id=row["account_id"],
+        vmbox_id=row["vmbox_id"],
+        document=row["document"],
+        pin=None,
+        revision=row["revision"],
+        created_at=row["created_at"],
+        modified_at=row["modified_at"],
+        counts=MessageCounts(new=row["new_count"], saved=row["saved_count"]),
+    )
+    return StoredVmbox(vmbox=vmbox, pin_sealed=row["pin_sealed"])
