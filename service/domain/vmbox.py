@@ -140,10 +140,10 @@ def checked_settings(document: Document) -> Document:
     """The document with defaults written in; Invalid names every field that breaks a rule."""
     given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
     settings, problems = apply_schema(given, FIELDS)
-    if not problems and len(msgspec.json.encode(settings)) > MAX_DOCUMENT_BYTES:
-        problems.append(Problem(field="data", rule=Rule.MAX_LENGTH, target=MAX_DOCUMENT_BYTES))
     if problems:
         raise Invalid(problems)
+    if len(msgspec.json.encode(settings)) > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
     return settings
 
 

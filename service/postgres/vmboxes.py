@@ -45,6 +45,7 @@ async def insert_vmbox(
         )
     except asyncpg.UniqueViolationError as error:
         raise _taken(error) from error
+    assert row is not None, "an INSERT that does not fail returns its row"
     return _to_vmbox(row)
 
 

@@ -1,0 +1,312 @@
+"""What one may ask about messages: leave, complete, read, list, file, remove."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from service.audio.formats import extension_of, measure_ms
+from service.audio.spool import Spool
+from service.audio.store import AudioStore, message_key
+from service.domain.account import Account
+from service.domain.errors import (
+    AudioEmpty,
+    Conflict,
+    Invalid,
+    NotFound,
+    Refused,
+    Rule,
+    Unavailable,
+)
+from service.domain.message import (
+    FUTURE_ALLOWANCE,
+    Audio,
+    Cursor,
+    Folder,
+    Message,
+    MessageId,
+    MessagePage,
+    NewMessage,
+    month_after,
+    month_of,
+    retained_since,
+    uuid7,
+)
+from service.logs import get_logger
+from service.postgres import messages as rows
+from service.postgres.messages import Draft, MissingPartition, Place, Window
+from service.postgres.months import ensure_month, ensure_outbox_day
+from service.postgres.pool import Connection, Database
+
+log = get_logger(__name__)
+
+Clock = Callable[[], datetime]
+
+_UNKNOWN_LENGTH_MS = 1
+_LAST_ID = UUID(int=2**128 - 1)
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list is asked for; `since` and `until` belong to it, None means the retention."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    folder: Folder | None = None
+    start: Cursor | None = None
+    limit: int = 50
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """Audio as it was received: the bytes and the declared content type."""
+
+    spool: Spool
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Messages:
+    """The use cases of messages. `clock` gives aware UTC."""
+
+    database: Database
+    audio: AudioStore
+    clock: Clock
+    retention_days: int
+    oldest_month: int | None
+    max_upload_bytes: int
+
+    def spool(self) -> Spool:
+        """Where a request's audio is collected; it refuses more than `max_upload_bytes`."""
+        return Spool(self.max_upload_bytes)
+
+    async def store(
+        self, account: Account, vmbox_id: UUID, new: NewMessage, upload: Upload | None
+    ) -> Message:
+        """Leaves a message; without audio it waits for `attach_audio`.
+
+        The object first, the row second: a row never points at audio that is not there. Raises
+        Invalid, AudioEmpty, VmboxNotFound, VmboxFull, TooManyPending, Unavailable.
+        """
+        now = self._now()
+        received_at = new.received_at or now
+        self._check_time(received_at, now)
+        message_id = MessageId.mint(received_at, now, os.urandom(10))
+        audio = None if upload is None else await self._keep(account, message_id, upload, now)
+        draft = Draft(
+            id=message_id,
+            folder=new.folder,
+            received_at=received_at,
+            length_ms=new.length_ms or await _measured(upload),
+            caller_id=new.caller_id,
+            call_id=new.call_id or os.urandom(12).hex(),
+            from_uri=_with_realm(new.from_uri or new.caller_id.number, account.realm),
+            to_uri=None if new.to_uri is None else _with_realm(new.to_uri, account.realm),
+            realm=account.realm,
+            audio=audio,
+            retained=received_at >= retained_since(now, self.retention_days),
+        )
+
+        async def insert(connection: Connection) -> Message:
+            return await rows.insert_message(
+                connection,
+                account.account_id,
+                vmbox_id,
+                draft,
+                max_message_count=account.max_message_count,
+            )
+
+        async with _discarded_on_refusal(self.audio, audio):
+            try:
+                async with self.database.connection() as connection:
+                    return await insert(connection)
+            except MissingPartition:
+                return await self._insert_into_new_month(message_id.month, now, insert)
+
+    async def attach_audio(
+        self, account: Account, vmbox_id: UUID, message_id: MessageId, upload: Upload
+    ) -> Message:
+        """Gives a message its audio, or replaces what it has; the old object goes last.
+
+        Raises AudioEmpty, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
+        """
+        now = self._now()
+        place = Place(account.account_id, vmbox_id, message_id)
+        await self.get(account, vmbox_id, message_id)
+        audio = await self._keep(account, message_id, upload, now)
+        length_ms = await _measured(upload)
+        async with (
+            _discarded_on_refusal(self.audio, audio),
+            self.database.connection() as connection,
+        ):
+            message, replaced_key = await rows.attach_audio(
+                connection,
+                place,
+                audio,
+                length_ms=length_ms,
+                retained_since=retained_since(now, self.retention_days),
+                max_message_count=account.max_message_count,
+            )
+        if replaced_key is not None:
+            await _discard(self.audio, replaced_key)
+        return message
+
+    async def get(self, account: Account, vmbox_id: UUID, message_id: MessageId) -> Message:
+        """One message. Raises VmboxNotFound, MessageNotFound."""
+        async with self.database.connection() as connection:
+            return await rows.get_message(
+                connection, Place(account.account_id, vmbox_id, message_id)
+            )
+
+    def read_audio(
+        self, audio: Audio, start: int, length: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A part of a message's audio, as it comes; AudioMissing and Unavailable on entry."""
+        return self.audio.read(audio.key, start, length)
+
+    async def list(self, account: Account, vmbox_id: UUID, query: ListQuery) -> MessagePage:
+        """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
+        async with self.database.connection() as connection:
+            found = await rows.list_messages(
+                connection, account.account_id, vmbox_id, self._window(query)
+            )
+        return _page(found, query.limit)
+
+    async def list_account(self, account: Account, query: ListQuery) -> MessagePage:
+        """A page over all boxes of the account, newest first."""
+        async with self.database.connection() as connection:
+            found = await rows.list_account_messages(
+                connection, account.account_id, self._window(query)
+            )
+        return _page(found, query.limit)
+
+    async def change_folder(
+        self,
+        account: Account,
+        vmbox_id: UUID,
+        message_id: MessageId,
+        folder: Folder,
+        reason: str = "api",
+    ) -> Message:
+        """Puts a message into a folder. Choosing the folder it is in changes nothing.
+
+        Raises VmboxNotFound, MessageNotFound, MessageExpired.
+        """
+        async with self.database.connection() as connection:
+            return await rows.change_folder(
+                connection,
+                Place(account.account_id, vmbox_id, message_id),
+                folder,
+                retained_since=retained_since(self._now(), self.retention_days),
+                reason=reason,
+            )
+
+    async def remove(self, account: Account, vmbox_id: UUID, message_id: MessageId) -> Message:
+        """Takes a message out of every list and count. Raises VmboxNotFound, MessageNotFound."""
+        async with self.database.connection() as connection:
+            return await rows.remove_message(
+                connection, Place(account.account_id, vmbox_id, message_id), reason="api"
+            )
+
+    def _now(self) -> datetime:
+        """Whole seconds, as messages are timed: one stored now is in a list that ends now."""
+        return self.clock().replace(microsecond=0)
+
+    def _check_time(self, received_at: datetime, now: datetime) -> None:
+        oldest = self.oldest_month or month_after(month_of(now), -24)
+        if month_of(received_at) < oldest or received_at > now + FUTURE_ALLOWANCE:
+            raise Invalid.one(
+                "timestamp",
+                Rule.DATE_RANGE,
+                value=received_at,
+                message=f"timestamp must lie between the month {oldest} and tomorrow",
+            )
+
+    async def _keep(
+        self, account: Account, message_id: MessageId, upload: Upload, now: datetime
+    ) -> Audio:
+        spool = upload.spool
+        if spool.size == 0:
+            raise AudioEmpty
+        key = message_key(
+            message_id.month,
+            account.account_id,
+            message_id.id,
+            uuid7(now, os.urandom(10)),
+            extension_of(upload.content_type),
+        )
+        await self.audio.put(key, spool, upload.content_type)
+        return Audio(
+            key=key,
+            content_type=upload.content_type,
+            size=spool.size,
+            sha256=spool.sha256(),
+        )
+
+    async def _insert_into_new_month(
+        self, month: int, now: datetime, insert: Callable[[Connection], Awaitable[Message]]
+    ) -> Message:
+        async with self.database.connection() as connection:
+            await ensure_month(connection, month)
+            await ensure_outbox_day(connection, now.date())
+            message = await insert(connection)
+        log.info("A month was made on demand", month=month)
+        return message
+
+    def _window(self, query: ListQuery) -> Window:
+        now = self._now()
+        until = query.until or now
+        since = query.since or retained_since(now, self.retention_days)
+        return Window(
+            since=since,
+            until=until,
+            months=(month_of(since), month_of(until)),
+            folder=query.folder,
+            start=query.start or Cursor(month_of(until), until, _LAST_ID),
+            limit=query.limit + 1,
+        )
+
+
+def _with_realm(address: str, realm: str) -> str:
+    return address if "@" in address else f"{address}@{realm}"
+
+
+def _page(found: list[Message], limit: int) -> MessagePage:
+    """The list was asked for one more than the page takes: that one begins the next page."""
+    if len(found) <= limit:
+        return MessagePage(messages=found, next=None)
+    first = found[limit]
+    return MessagePage(
+        messages=found[:limit], next=Cursor(first.id.month, first.received_at, first.id.id)
+    )
+
+
+async def _measured(upload: Upload | None) -> int:
+    if upload is None:
+        return _UNKNOWN_LENGTH_MS
+    return await asyncio.to_thread(measure_ms, upload.spool) or _UNKNOWN_LENGTH_MS
+
+
+@asynccontextmanager
+async def _discarded_on_refusal(store: AudioStore, audio: Audio | None) -> AsyncIterator[None]:
+    """Deletes the object when the database says no.
+
+    After an outage nobody knows whether the row was written: the object stays, and the orphan
+    sweep decides.
+    """
+    try:
+        yield
+    except (NotFound, Conflict, Refused):
+        if audio is not None:
+            await _discard(store, audio.key)
+        raise
+
+
+async def _discard(store: AudioStore, key: str) -> None:
+    try:
+        await store.delete(key)
+    except Unavailable:
+        log.warning("An object without a row was left for the orphan sweep")

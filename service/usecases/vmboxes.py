@@ -1,0 +1,99 @@
+"""What one may ask about boxes: create, read, list, change, delete."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from service.domain.account import Account
+from service.domain.errors import EditConflict
+from service.domain.message import uuid7
+from service.domain.schema import Document, merge
+from service.domain.vmbox import Vmbox, VmboxCursor, VmboxPage, checked_settings, without_pin
+from service.postgres import vmboxes as rows
+from service.postgres.pool import Database
+from service.postgres.vmboxes import StoredVmbox
+from service.security import SecretBox
+
+# How often a change is tried again when others change the same box at the same time.
+_ATTEMPTS = 8
+_FIRST = VmboxCursor("", UUID(int=0))
+
+
+@dataclass(frozen=True)
+class Vmboxes:
+    """The use cases of boxes. `clock` gives aware UTC."""
+
+    database: Database
+    secrets: SecretBox
+    clock: Callable[[], datetime]
+
+    async def create(self, account: Account, document: Document) -> Vmbox:
+        """Creates a box. Raises Invalid, also when one of its numbers is taken."""
+        vmbox_id = uuid7(self.clock(), os.urandom(10))
+        settings, pin = without_pin(checked_settings(document))
+        async with self.database.connection() as connection:
+            stored = await rows.insert_vmbox(
+                connection,
+                account.account_id,
+                vmbox_id,
+                settings,
+                self._sealed(pin, account.account_id, vmbox_id),
+            )
+        return self._opened(stored)
+
+    async def get(self, account: Account, vmbox_id: UUID) -> Vmbox:
+        """One box with its PIN and counts. Raises VmboxNotFound."""
+        async with self.database.connection() as connection:
+            return self._opened(await rows.get_vmbox(connection, account.account_id, vmbox_id))
+
+    async def list(self, account: Account, start: VmboxCursor | None, limit: int) -> VmboxPage:
+        """A page of boxes by name, without PINs."""
+        async with self.database.connection() as connection:
+            found = await rows.list_vmboxes(
+                connection, account.account_id, start or _FIRST, limit + 1
+            )
+        following = [VmboxCursor(box.document["name"], box.vmbox_id) for box in found[limit:]]
+        return VmboxPage(vmboxes=found[:limit], next=following[0] if following else None)
+
+    async def patch(self, account: Account, vmbox_id: UUID, changes: Document) -> Vmbox:
+        """Merges changes into a box; null deletes. Raises VmboxNotFound, Invalid, EditConflict."""
+        return await self._change(account, vmbox_id, lambda settings: merge(settings, changes))
+
+    async def delete(self, account: Account, vmbox_id: UUID) -> Vmbox:
+        """Deletes a box with all its messages; returns it as it was. Raises VmboxNotFound."""
+        async with self.database.connection() as connection:
+            return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
+
+    async def _change(
+        self, account: Account, vmbox_id: UUID, change: Callable[[Document], Document]
+    ) -> Vmbox:
+        """Reads, changes, writes if nobody has changed it since, else again from the start."""
+        for _ in range(_ATTEMPTS):
+            before = await self.get(account, vmbox_id)
+            settings, pin = without_pin(checked_settings(change(before.settings)))
+            async with self.database.connection() as connection:
+                stored = await rows.update_vmbox(
+                    connection, before, settings, self._sealed(pin, account.account_id, vmbox_id)
+                )
+            if stored is not None:
+                return self._opened(stored)
+        raise EditConflict
+
+    def _sealed(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
+        return None if pin is None else self.secrets.seal(pin, _context(account_id, vmbox_id))
+
+    def _opened(self, stored: StoredVmbox) -> Vmbox:
+        if stored.pin_sealed is None:
+            return stored.vmbox
+        vmbox = stored.vmbox
+        pin = self.secrets.open(stored.pin_sealed, _context(vmbox.account_id, vmbox.vmbox_id))
+        return msgspec.structs.replace(vmbox, pin=pin)
+
+
+def _context(account_id: UUID, vmbox_id: UUID) -> bytes:
+    """Binds a sealed PIN to its box: copied into another row it does not open."""
+    return b"pin" + account_id.bytes + vmbox_id.bytes

@@ -1,0 +1,74 @@
+"""A database of its own for each test, cloned from one that was migrated once a session."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest_asyncio
+
+from service.embedded.servers import EmbeddedServers
+from service.postgres.migrate import migrate
+from service.postgres.pool import Database
+
+_TEMPLATE = "migrated"
+
+
+class TestDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a test's database lies, for the service's role and for the owner."""
+
+    __test__ = False
+
+    url: str
+    owner_url: str
+
+
+async def execute(servers: EmbeddedServers, statement: str) -> None:
+    connection = await asyncpg.connect(servers.postgres.url("postgres", "aftertone_owner"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated_template(servers: EmbeddedServers) -> str:
+    await execute(servers, f"DROP DATABASE IF EXISTS {_TEMPLATE}")
+    await execute(servers, f"CREATE DATABASE {_TEMPLATE}")
+    await migrate(
+        servers.postgres.url(_TEMPLATE, "aftertone_owner"),
+        service_url=servers.postgres.url(_TEMPLATE, "aftertone"),
+    )
+    return _TEMPLATE
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def test_database(
+    servers: EmbeddedServers, migrated_template: str
+) -> AsyncIterator[TestDatabase]:
+    name = f"test_{uuid4().hex}"
+    await execute(servers, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    yield TestDatabase(
+        url=servers.postgres.url(name, "aftertone"),
+        owner_url=servers.postgres.url(name, "aftertone_owner"),
+    )
+    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database_url(test_database: TestDatabase) -> str:
+    return test_database.url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
+    async with Database.open(test_database.url, size=20, timeout_s=5, name="test") as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def inspector(test_database: TestDatabase) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the owner's, for looking at what is stored."""
+    connection = await asyncpg.connect(test_database.owner_url)
+    yield connection
+    await connection.close()
