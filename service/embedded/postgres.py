@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 from pathlib import Path
 
 from service.embedded import leash
@@ -13,7 +14,7 @@ from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError
 from service.embedded.keys import Secrets, write_private
 from service.embedded.ports import LOOPBACK, Ports
-from service.embedded.server import Server, server_environment
+from service.embedded.server import Server, ask, server_environment
 
 # Modest, but durable: fsync stays on, since what was acknowledged must survive a kill.
 _SETTINGS = {
@@ -44,6 +45,10 @@ SELECT 'CREATE DATABASE aftertone OWNER aftertone_owner'
 
 # What Postgres says while the processes of its last life are still about.
 _PREDECESSOR = re.compile(r"pre-existing shared memory block|lock file .* already exists")
+
+
+# Asks whether it speaks TLS, to which every Postgres answers with one letter, `N` without.
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class EmbeddedPostgres(Server):
@@ -130,12 +135,13 @@ class EmbeddedPostgres(Server):
             file.unlink()
 
     async def answers(self) -> bool:
-        """The postmaster writes `ready` into its pid file, which is what pg_ctl waits for."""
+        """The pid file says `ready`, as pg_ctl waits for, and the postmaster talks to a client."""
         try:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        ready = len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        return ready and await ask(self.ports.postgres, _SSL_REQUEST) == b"N"
 
     async def _make_roles(self) -> None:
         text = _ROLES.format(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,6 +13,8 @@ from service.embedded.errors import EmbeddedError, PortTaken
 
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
 _NEEDED_MB = 256
+_PORT_PATIENCE_S = 1.0
+_DISK_FULL = re.compile("No space left on device|Check free disk space|not enough space", re.I)
 
 
 class Server(ABC):
@@ -54,7 +57,7 @@ class Server(ABC):
         if self.alive:
             return
         self._make_folder()
-        self._check_ports()
+        await self._check_ports()
         command = await self.command()
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         self._child = Child(self.name, command)
@@ -93,10 +96,13 @@ class Server(ABC):
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT_BYTES:
             os.truncate(self.log, 0)
 
-    def _check_ports(self) -> None:
-        for port in self.listens_on():
-            if not ports.is_free(port):
-                raise self._port_taken(port)
+    async def _check_ports(self) -> None:
+        # The kernel may need a moment to close the sockets of this server's killed last life.
+        give_up = time.monotonic() + (_PORT_PATIENCE_S if self._child else 0)
+        while taken := [port for port in self.listens_on() if not ports.is_free(port)]:
+            if time.monotonic() >= give_up:
+                raise self._port_taken(taken[0])
+            await asyncio.sleep(0.02)
 
     def _port_taken(self, port: int) -> PortTaken:
         return PortTaken(f"{self.name} needs port {port}, and another program listens on it.")
@@ -119,7 +125,7 @@ class Server(ABC):
 
     def why_it_ended(self, code: int) -> EmbeddedError:
         said = self.said()
-        if "No space left on device" in said:
+        if _DISK_FULL.search(said):
             return disk_full(self.data)
         if "ddress already in use" in said:
             return self._port_taken(self.listens_on()[0])

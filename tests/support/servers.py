@@ -1,4 +1,4 @@
-"""The real Postgres, NATS and S3 servers for tests, started once a session in a folder of their own.
+"""The real Postgres, NATS and S3 servers for tests, started once a session in one folder.
 
 A conftest takes the fixture with `pytest_plugins = ["tests.support.servers"]`.
 """

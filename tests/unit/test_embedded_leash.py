@@ -1,0 +1,111 @@
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from service.embedded import leash
+from service.embedded.child import Child, Command
+from service.embedded.errors import EmbeddedError
+
+
+def a_child(script: str, log: Path, *, grace_s: float = 5) -> Child:
+    command = Command(
+        argv=["/bin/sh", "-c", script], environment=dict(os.environ), log=log, grace_s=grace_s
+    )
+    return Child("a child", command)
+
+
+async def said(log: Path, word: str) -> list[str]:
+    """What the child wrote, once it wrote `word`."""
+    for _ in range(1000):
+        text = await asyncio.to_thread(log.read_text)
+        if word in text:
+            return text.split()
+        await asyncio.sleep(0.01)
+    pytest.fail(f"the child never said {word!r}")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "child.log"
+
+
+async def test_the_exit_code_comes_through_the_leash(log: Path) -> None:
+    child = a_child("exit 7", log)
+    await child.start()
+    assert await child.wait() == 7
+    assert not child.alive
+
+
+async def test_an_end_by_a_signal_is_told_as_shells_do(log: Path) -> None:
+    child = a_child("echo ready; sleep 60", log)
+    await child.start()
+    await said(log, "ready")
+    await child.kill()
+    assert await child.wait() == 128 + signal.SIGKILL
+
+
+async def test_a_child_that_ignores_the_stop_signal_is_killed_after_the_grace(log: Path) -> None:
+    child = a_child("trap '' TERM; echo ready; while :; do sleep 1; done", log, grace_s=0.3)
+    await child.start()
+    await said(log, "ready")
+    began = time.monotonic()
+    await child.stop()
+    assert 0.3 <= time.monotonic() - began < 2
+    assert child.pid not in leash.parents()
+
+
+async def test_a_frozen_child_still_stops_cleanly(log: Path) -> None:
+    child = a_child("trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done", log)
+    await child.start()
+    await said(log, "ready")
+    child.suspend()
+    await child.stop()
+    assert await child.wait() == 3
+
+
+async def test_what_the_child_started_goes_with_it(log: Path) -> None:
+    child = a_child("sleep 60 & echo $! ready; exec sleep 61", log)
+    await child.start()
+    grandchild = int((await said(log, "ready"))[0])
+    assert leash.descendants(child.pid) == [grandchild]
+    await child.kill()
+    assert leash.parents().keys().isdisjoint({child.pid, grandchild})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to the leash")
+async def test_a_grandchild_in_a_session_of_its_own_does_not_slip_away(log: Path) -> None:
+    start = "import subprocess as s; print(s.Popen(['sleep', '60'], start_new_session=True).pid)"
+    child = a_child(f'"{sys.executable}" -c "{start}"; echo ready; exit 0', log)
+    await child.start()
+    grandchild = int((await said(log, "ready"))[0])
+    await child.wait()
+    assert grandchild not in leash.parents()
+
+
+async def test_a_killed_leash_takes_its_child_along(log: Path) -> None:
+    child = a_child("sleep 60 & echo $! ready; wait", log)
+    await child.start()
+    grandchild = int((await said(log, "ready"))[0])
+    os.kill(child.leash_pid, signal.SIGKILL)
+    await child.wait()
+    assert not child.alive
+    assert leash.parents().keys().isdisjoint({child.pid, grandchild})
+
+
+async def test_signals_that_python_ignores_are_not_ignored_by_the_child(log: Path) -> None:
+    child = a_child("kill -PIPE $$; echo survived", log)
+    await child.start()
+    assert await child.wait() == 128 + signal.SIGPIPE
+
+
+async def test_a_missing_program_is_one_sentence(log: Path) -> None:
+    child = Child("The clock", Command(argv=["/no/such/clock"], environment={}, log=log))
+    with pytest.raises(
+        EmbeddedError, match=r"^The clock cannot start: .*/no/such/clock is missing"
+    ):
+        await child.start()
