@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from service.domain.account import (
     Account,
@@ -37,7 +36,8 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Accounts(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Accounts:
     """Everything but the look-ups by API key and whole documents is answered by the directory."""
 
     database: Database

@@ -1,0 +1,53 @@
+"""Who calls: takes the token from a request and turns it into a Caller, the same for all dialects.
+
+The order in which a token is looked for follows the KAZOO API's authentication documents.
+"""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+from service.domain.account import Caller
+from service.domain.errors import CredentialsInvalid, TokenInvalid
+from service.usecases.accounts import Accounts
+
+_READING = ("GET", "HEAD")
+
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def caller_of(
+    connection: AnyConnection, accounts: Accounts, *, tokens_in_query: bool
+) -> Caller:
+    """Raises CredentialsInvalid without a token, TokenInvalid when the one given is no good.
+
+    `X-Auth-Account-ID`, when it is there, must name the account that the token belongs to.
+    """
+    token = token_of(connection, tokens_in_query=tokens_in_query)
+    if token is None:
+        raise CredentialsInvalid
+    caller = await accounts.authenticate(token)
+    expected = connection.headers.get("x-auth-account-id")
+    if expected and expected.lower() != caller.account.account_id.hex:
+        raise TokenInvalid
+    return caller
+
+
+def token_of(connection: AnyConnection, *, tokens_in_query: bool) -> str | None:
+    """The token that a request presents: `X-Auth-Token`, `?auth_token=`, `Authorization: Bearer`.
+
+    The first that is not empty counts. The query does so for GET and HEAD only: what plays audio
+    in a browser cannot set headers, and nothing else needs a token that ends up in histories.
+    """
+    if token := connection.headers.get("x-auth-token"):
+        return token
+    if tokens_in_query and connection.scope.get("method") in _READING:
+        in_query: str | None = connection.query_params.get("auth_token")
+        if in_query:
+            return in_query
+    return _bearer(connection.headers.get("authorization", ""))
+
+
+def _bearer(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,16 @@
+"""Tokens, and secrets at rest: the only home of keys and of cryptography."""
+
+from service.security.keys import KeyRing, KeyRingError, generate_key_ring, load_key_ring
+from service.security.sealing import SecretBox, SecretUnreadable, new_api_key
+from service.security.tokens import Tokens
+
+__all__ = [
+    "KeyRing",
+    "KeyRingError",
+    "SecretBox",
+    "SecretUnreadable",
+    "Tokens",
+    "generate_key_ring",
+    "load_key_ring",
+    "new_api_key",
+]

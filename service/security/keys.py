@@ -1,0 +1,157 @@
+"""The key ring: one file with every key of a deployment, read once when a process starts.
+
+It is JSON. Keys of both kinds go by id; `active` names the one that makes new things, and the
+others stay for what they made before:
+
+    {"signing": {"active": "ID", "keys": {"ID": {"algorithm": "EdDSA", "private_key": "PEM"}}},
+     "encryption": {"active": "ID", "keys": {"ID": "32 bytes in base64"}},
+     "pepper": "32 bytes in base64"}
+"""
+
+import secrets
+import stat
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from msgspec import Meta
+
+# Each algorithm fits one kind of key and the other way round, so a token cannot choose.
+ALGORITHMS: dict[str, type[Ed25519PrivateKey] | type[RSAPrivateKey]] = {
+    "EdDSA": Ed25519PrivateKey,
+    "RS256": RSAPrivateKey,
+}
+_MIN_RSA_BITS = 2048
+# A mounted Kubernetes secret is readable by its group; nothing beyond that is acceptable.
+_TOO_OPEN = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+
+KeyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Key32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class KeyRingError(Exception):
+    """The key ring cannot be used; the text says why."""
+
+
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key pair that signs and verifies tokens by one algorithm."""
+
+    key_id: str
+    algorithm: str
+    private: Ed25519PrivateKey | RSAPrivateKey
+
+    @property
+    def public(self) -> Ed25519PublicKey | RSAPublicKey:
+        return self.private.public_key()
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id!r}, {self.algorithm!r})"
+
+
+class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
+    """Every key by its id, and which are used for what is new. Never shown, never logged."""
+
+    signing: dict[str, SigningKey]
+    active_signing: str
+    encryption: dict[str, bytes]
+    active_encryption: str
+    pepper: bytes
+
+    def __repr__(self) -> str:
+        return f"KeyRing(signing={list(self.signing)}, encryption={list(self.encryption)})"
+
+
+class _SigningKeyFile(msgspec.Struct, forbid_unknown_fields=True):
+    algorithm: str
+    private_key: str
+
+
+class _SigningFile(msgspec.Struct, forbid_unknown_fields=True):
+    active: str
+    keys: dict[KeyId, _SigningKeyFile]
+
+
+class _EncryptionFile(msgspec.Struct, forbid_unknown_fields=True):
+    active: str
+    keys: dict[KeyId, Key32]
+
+
+class _KeyRingFile(msgspec.Struct, forbid_unknown_fields=True):
+    signing: _SigningFile
+    encryption: _EncryptionFile
+    pepper: Key32
+
+
+def generate_key_ring() -> bytes:
+    """A new ring with one Ed25519 and one AES key, as the bytes of its file (keep it 0600)."""
+    signing_id, encryption_id = secrets.token_hex(8), secrets.token_hex(8)
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    ring = _KeyRingFile(
+        _SigningFile(signing_id, {signing_id: _SigningKeyFile("EdDSA", pem.decode())}),
+        _EncryptionFile(encryption_id, {encryption_id: secrets.token_bytes(32)}),
+        secrets.token_bytes(32),
+    )
+    return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
+
+
+def load_key_ring(path: Path) -> KeyRing:
+    """The ring in the file `path`; KeyRingError says in one sentence what is wrong with it."""
+    try:
+        mode = path.stat().st_mode
+        content = path.read_bytes()
+    except OSError as error:
+        raise KeyRingError(f"The key ring {path} cannot be read: {error.strerror}.") from None
+    if mode & _TOO_OPEN:
+        raise KeyRingError(f"The key ring {path} is open to others: chmod 600 closes it.")
+    try:
+        return _ring_of(msgspec.json.decode(content, type=_KeyRingFile))
+    except msgspec.MsgspecError as error:
+        raise KeyRingError(f"The key ring {path} is malformed: {error}.") from None
+    except KeyRingError as error:
+        raise KeyRingError(f"The key ring {path} is not usable: {error}") from None
+
+
+def _ring_of(file: _KeyRingFile) -> KeyRing:
+    for use, active, keys in (
+        ("signing", file.signing.active, file.signing.keys),
+        ("encryption", file.encryption.active, file.encryption.keys),
+    ):
+        if active not in keys:
+            raise KeyRingError(f"its active {use} key {active!r} is not among its keys.")
+    return KeyRing(
+        signing={key_id: _signing_key(key_id, key) for key_id, key in file.signing.keys.items()},
+        active_signing=file.signing.active,
+        encryption=dict(file.encryption.keys),
+        active_encryption=file.encryption.active,
+        pepper=file.pepper,
+    )
+
+
+def _signing_key(key_id: str, key: _SigningKeyFile) -> SigningKey:
+    if key.algorithm not in ALGORITHMS:
+        expected = " or ".join(ALGORITHMS)
+        raise KeyRingError(f"key {key_id!r} is for {key.algorithm!r} instead of {expected}.")
+    private = _private_key(key_id, key.private_key)
+    if not isinstance(private, ALGORITHMS[key.algorithm]):
+        raise KeyRingError(f"key {key_id!r} is no key for {key.algorithm}.")
+    if isinstance(private, RSAPrivateKey) and private.key_size < _MIN_RSA_BITS:
+        raise KeyRingError(f"key {key_id!r} has less than {_MIN_RSA_BITS} bits.")
+    return SigningKey(key_id=key_id, algorithm=key.algorithm, private=private)
+
+
+def _private_key(key_id: str, pem: str) -> Any:
+    try:
+        return load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyRingError(f"key {key_id!r} is no private key in PEM form.") from None

@@ -1,0 +1,60 @@
+"""Secrets at rest: sealed when they must be shown again, fingerprinted when they are looked up."""
+
+import hashlib
+import hmac
+import os
+import secrets
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from service.domain.errors import Unavailable
+from service.security.keys import KeyRing
+
+API_KEY_LENGTH = 64
+_NONCE = 12
+
+
+class SecretUnreadable(Unavailable):
+    """A stored secret cannot be opened with the keys at hand."""
+
+
+def new_api_key() -> str:
+    """64 random hex digits."""
+    return secrets.token_hex(API_KEY_LENGTH // 2)
+
+
+class SecretBox:
+    """AES-256-GCM under the ring's active key, and keyed hashes under its pepper.
+
+    A sealed secret is: length of the key id (1 byte), key id, nonce (12 bytes), ciphertext with
+    tag. It opens only in the context (account, box, purpose) in which it was sealed, so that a
+    row's secret cannot be passed off as another's.
+    """
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in ring.encryption.items()}
+        self._active = ring.active_encryption
+        self._pepper = ring.pepper
+
+    def seal(self, plaintext: str, context: bytes) -> bytes:
+        key_id, nonce = self._active.encode(), os.urandom(_NONCE)
+        sealed = self._ciphers[self._active].encrypt(nonce, plaintext.encode(), context)
+        return bytes([len(key_id)]) + key_id + nonce + sealed
+
+    def open(self, sealed: bytes, context: bytes) -> str:
+        """What was sealed; SecretUnreadable when its key is gone, or it or its context changed."""
+        body = 1 + sealed[0] if sealed else 0
+        cipher = self._ciphers.get(sealed[1:body].decode(errors="replace"))
+        nonce, ciphertext = sealed[body : body + _NONCE], sealed[body + _NONCE :]
+        if cipher is None:
+            raise SecretUnreadable("unknown encryption key")
+        try:
+            return cipher.decrypt(nonce, ciphertext, context).decode()
+        except (InvalidTag, ValueError):
+            raise SecretUnreadable("sealed otherwise") from None
+
+    def fingerprint(self, purpose: str, text: str) -> bytes:
+        """32 bytes to find `text` by, worthless to who has the database but not the pepper."""
+        message = purpose.encode() + b"\0" + text.encode()
+        return hmac.digest(self._pepper, message, hashlib.sha256)
