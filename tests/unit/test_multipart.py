@@ -1,0 +1,399 @@
+import base64
+from collections.abc import AsyncIterator, Iterable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.api.multipart import (
+    MalformedBase64,
+    MalformedBody,
+    MetadataTooLarge,
+    PartsBeyondBounds,
+    Received,
+    TooManyFiles,
+    UploadLimits,
+    read_multipart,
+)
+from service.audio.spool import Spool
+from service.domain.errors import AudioTooLarge
+from tests.support.sounds import a_wav, an_mp3
+
+REFUSALS = (MalformedBase64, MalformedBody, MetadataTooLarge, PartsBeyondBounds, TooManyFiles)
+MIXED = "multipart/mixed; boundary=frontier"
+JSON = b'{"data": {"caller_id_number": "+15550100"}}'
+AUDIO = b"\xff\xf3not quite audio\r\n--frontie\r\n\r\n--frontierX\r\n"
+
+
+class Sink:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.audio = b""
+
+    async def write(self, chunk: bytes) -> None:
+        self.audio += chunk
+
+
+async def pieces_of(body: bytes, cuts: Iterable[int] = ()) -> AsyncIterator[bytes]:
+    places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    for start, end in pairwise(places):
+        yield body[start:end]
+
+
+async def read(
+    body: bytes,
+    content_type: str = MIXED,
+    *,
+    cuts: Iterable[int] = (),
+    **limits: int,
+) -> tuple[Received, bytes]:
+    sink = Sink()
+    received = await read_multipart(
+        content_type, pieces_of(body, cuts), sink, UploadLimits(**limits)
+    )
+    return received, sink.audio
+
+
+def part(content: bytes, *headers: str) -> bytes:
+    return "".join(f"{header}\r\n" for header in headers).encode() + b"\r\n" + content
+
+
+def a_body(*parts: bytes, boundary: bytes = b"frontier") -> bytes:
+    opened = b"".join(b"--" + boundary + b"\r\n" + each + b"\r\n" for each in parts)
+    return opened + b"--" + boundary + b"--\r\n"
+
+
+METADATA_PART = part(JSON, "Content-Type: application/json")
+AUDIO_PART = part(AUDIO, "Content-Type: audio/mp3", 'Content-Disposition: x; filename="a.mp3"')
+
+
+def as_curl_sends(*parts: bytes) -> tuple[str, bytes]:
+    """The header and body of curl 7.88 for `-H "Content-Type: multipart/mixed" -F ...`."""
+    boundary = b"------------------------51245ed47147e548"
+    return f"multipart/mixed; boundary={boundary.decode()}", a_body(*parts, boundary=boundary)
+
+
+CURL_METADATA = part(
+    JSON,
+    'Content-Disposition: attachment; name="content"; filename="message.json"',
+    "Content-Type: application/json",
+)
+CURL_MP3 = part(
+    an_mp3(),
+    'Content-Disposition: attachment; name="content"; filename="voice.mp3"',
+    "Content-Type: audio/mp3",
+)
+
+
+async def test_curl_with_metadata_and_audio_in_one_request() -> None:
+    content_type, body = as_curl_sends(CURL_METADATA, CURL_MP3)
+    received, audio = await read(body, content_type)
+    assert received == Received(
+        metadata=JSON, has_file=True, content_type="audio/mp3", filename="voice.mp3"
+    )
+    assert audio == an_mp3()
+
+
+async def test_curl_with_audio_alone() -> None:
+    content_type, body = as_curl_sends(CURL_MP3)
+    received, audio = await read(body, content_type)
+    assert received == Received(has_file=True, content_type="audio/mp3", filename="voice.mp3")
+    assert audio == an_mp3()
+
+
+async def test_curl_as_a_form_and_encoded_as_base64() -> None:
+    headers = (
+        'Content-Disposition: form-data; name="content"; filename="voice.mp3"',
+        "Content-Type: audio/mp3",
+        "Content-Transfer-Encoding: base64",
+    )
+    text = base64.encodebytes(an_mp3()).replace(b"\n", b"\r\n")
+    body = a_body(CURL_METADATA, part(text, *headers))
+    received, audio = await read(body, "multipart/form-data; boundary=frontier")
+    assert (received.content_type, audio) == ("audio/mp3", an_mp3())
+
+
+@pytest.mark.parametrize(
+    "parts", [(METADATA_PART, AUDIO_PART), (AUDIO_PART, METADATA_PART)], ids=["json", "audio"]
+)
+async def test_the_parts_come_in_either_order(parts: tuple[bytes, bytes]) -> None:
+    received, audio = await read(a_body(*parts))
+    assert received == Received(
+        metadata=JSON, has_file=True, content_type="audio/mp3", filename="a.mp3"
+    )
+    assert audio == AUDIO
+
+
+async def test_metadata_may_come_alone() -> None:
+    assert await read(a_body(METADATA_PART)) == (Received(metadata=JSON), b"")
+
+
+async def test_a_part_without_any_header_is_a_file() -> None:
+    received, audio = await read(a_body(part(AUDIO)))
+    assert (received, audio) == (Received(has_file=True), AUDIO)
+
+
+async def test_an_empty_file_is_a_file() -> None:
+    received, audio = await read(a_body(part(b"", "Content-Type: audio/wav")))
+    assert (received.has_file, audio) == (True, b"")
+
+
+async def test_no_parts_at_all_are_no_metadata_and_no_file() -> None:
+    assert await read(b"--frontier--\r\n") == (Received(), b"")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Content-Type: application/json; charset=utf-8",
+        "content-type: Application/JSON",
+        "CONTENT-TYPE:application/x-json ;a=b",
+    ],
+)
+async def test_json_is_known_by_its_type_alone(header: str) -> None:
+    assert await read(a_body(part(JSON, header))) == (Received(metadata=JSON), b"")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        'multipart/mixed; boundary="frontier"',
+        "Multipart/Form-Data;charset=utf-8;BOUNDARY=frontier",
+        'multipart/mixed; type="a;b"; boundary=frontier ',
+    ],
+)
+async def test_boundaries_may_be_quoted_and_stand_anywhere(content_type: str) -> None:
+    assert (await read(a_body(METADATA_PART), content_type))[0].metadata == JSON
+
+
+async def test_a_quoted_boundary_may_hold_what_a_bare_one_may_not() -> None:
+    body = a_body(METADATA_PART, boundary=b"=_a;b c?'")
+    received, _ = await read(body, 'multipart/mixed; boundary="=_a;b c?\'"')
+    assert received.metadata == JSON
+
+
+async def test_text_around_the_parts_is_skipped() -> None:
+    body = b"This is a multipart message.\r\n--no\r\n" + a_body(AUDIO_PART) + b"--frontier\r\nbye"
+    received, audio = await read(body)
+    assert (received.has_file, audio) == (True, AUDIO)
+
+
+async def test_the_last_line_end_may_be_missing() -> None:
+    assert (await read(a_body(AUDIO_PART).removesuffix(b"\r\n")))[1] == AUDIO
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/mixed",
+        "multipart/mixed; boundary=",
+        'multipart/mixed; boundary=""',
+        f"multipart/mixed; boundary={'x' * 71}",
+        "multipart/mixed; boundary=fr\xf6ntier",
+        "multipart/mixed; boundary=fr\u2026ntier",
+        "audio/mpeg; boundary=frontier",
+        "",
+    ],
+)
+async def test_without_a_usable_boundary_the_body_is_malformed(content_type: str) -> None:
+    with pytest.raises(MalformedBody):
+        await read(a_body(METADATA_PART), content_type)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not multipart",
+        b"x" * 20_000,
+        a_body(AUDIO_PART).replace(b"--frontier--\r\n", b""),
+        a_body(AUDIO_PART)[:40],
+        a_body(AUDIO_PART).replace(b"\r\n", b"\n"),
+        a_body(part(AUDIO, "no colon")),
+        a_body(part(AUDIO, ": no name")),
+        a_body(part(AUDIO, "Content-Transfer-Encoding: quoted-printable")),
+        b"x" * 9_000 + b"\r\n" + a_body(AUDIO_PART),
+    ],
+)
+async def test_a_body_that_breaks_off_or_the_rules_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        await read(body)
+
+
+async def test_text_after_the_parts_does_not_go_on_for_ever() -> None:
+    with pytest.raises(MalformedBody):
+        await read(a_body(AUDIO_PART) + b"x" * 20_000, cuts=range(0, 20_000, 100))
+
+
+async def test_one_file_is_taken_and_no_more() -> None:
+    with pytest.raises(TooManyFiles):
+        await read(a_body(AUDIO_PART, METADATA_PART, AUDIO_PART))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_body(METADATA_PART, METADATA_PART),
+        a_body(part(b"", *(f"X-{number}: a" for number in range(17)))),
+        a_body(part(b"", f"X: {'a' * 9_000}")),
+        a_body(part(b"", *(f"X: {'a' * 1_000}" for _ in range(9)))),
+        a_body(part(b"", f"{'X' * 9_000}: a")),
+    ],
+)
+async def test_parts_and_their_headers_are_bounded(body: bytes) -> None:
+    with pytest.raises(PartsBeyondBounds):
+        await read(body)
+
+
+async def test_the_number_of_parts_is_bounded() -> None:
+    with pytest.raises(PartsBeyondBounds):
+        await read(a_body(METADATA_PART, AUDIO_PART), max_parts=1)
+
+
+async def test_the_limit_of_metadata_is_exact() -> None:
+    await read(a_body(METADATA_PART), max_metadata_bytes=len(JSON))
+    with pytest.raises(MetadataTooLarge) as caught:
+        await read(a_body(METADATA_PART), max_metadata_bytes=len(JSON) - 1)
+    assert caught.value.limit == len(JSON) - 1
+
+
+@pytest.mark.parametrize("step", [7, 1_000_000])
+async def test_audio_that_is_too_large_comes_before_what_is_wrong_behind_it(step: int) -> None:
+    body = a_body(AUDIO_PART, AUDIO_PART) + b"and more"
+    pieces = pieces_of(body, range(0, len(body), step))
+    with Spool(limit=5) as spool, pytest.raises(AudioTooLarge):
+        await read_multipart(MIXED, pieces, spool, UploadLimits())
+
+
+def encoded(text: bytes, content_type: str = "audio/mp3") -> bytes:
+    return a_body(part(text, f"Content-Type: {content_type}", "Content-Transfer-Encoding: BASE64"))
+
+
+@pytest.mark.parametrize("length", range(7))
+async def test_base64_is_decoded_on_the_way(length: int) -> None:
+    audio = a_wav(0.01)[:length]
+    assert (await read(encoded(base64.b64encode(audio))))[1] == audio
+
+
+@pytest.mark.parametrize(
+    ("head", "content_type"),
+    [
+        (b"data:audio/ogg;base64,", "audio/ogg"),
+        (b"DATA:audio/wav;rate=8000;BASE64,", "audio/wav;rate=8000"),
+        (b"data:;base64,", "audio/mp3"),
+    ],
+)
+async def test_the_type_in_a_data_uri_wins(head: bytes, content_type: str) -> None:
+    received, audio = await read(encoded(head + base64.b64encode(AUDIO)))
+    assert (received.content_type, audio) == (content_type, AUDIO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"####",
+        b"YWJj!",
+        b"YWJ",
+        b"YQ",
+        b"YQ=",
+        b"YQ==YQ==",
+        b"Y===",
+        b"====",
+        b"YWJjYW-_",
+        b"data:",
+        b"data:audio/mp3",
+        b"data:audio/mp3;base64",
+        b"data:audio/mp3,abc",
+        b"data:" + b"x" * 300 + b";base64,YWJj",
+        b"data:audio/mp3;base64,####",
+        b"data:\xff;base64,YWJj",
+    ],
+)
+async def test_broken_base64_is_named_as_such(text: bytes) -> None:
+    with pytest.raises(MalformedBase64):
+        await read(encoded(text))
+
+
+async def test_the_letters_data_are_base64_as_well() -> None:
+    assert (await read(encoded(b"data")))[1] == base64.b64decode("data")
+
+
+async def test_metadata_may_come_as_base64_too() -> None:
+    body = encoded(base64.b64encode(JSON), "application/json")
+    assert await read(body) == (Received(metadata=JSON), b"")
+
+
+async def tried(body: bytes, cuts: Iterable[int]) -> Any:
+    try:
+        return await read(body, cuts=cuts)
+    except REFUSALS as refusal:
+        return type(refusal)
+
+
+CUTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=40)
+CONTENTS = st.one_of(
+    st.binary(max_size=200),
+    st.lists(
+        st.sampled_from(
+            [b"\r", b"\n", b"\r\n", b"-", b"--", b"--frontie", b"--frontier", b"\r\n--", b"r", b"a"]
+        ),
+        max_size=30,
+    ).map(b"".join),
+).filter(lambda content: b"\r\n--frontier" not in b"\r\n" + content)
+PARTS = st.one_of(
+    st.just(METADATA_PART),
+    CONTENTS.map(lambda content: part(content, "Content-Type: audio/wav")),
+    CONTENTS.map(lambda content: part(content)),
+    CONTENTS.map(
+        lambda content: part(base64.encodebytes(content), "Content-Transfer-Encoding: base64")
+    ),
+    CONTENTS.map(
+        lambda content: part(
+            b"data:audio/wav;base64," + base64.b64encode(content),
+            "Content-Transfer-Encoding: base64",
+        )
+    ),
+)
+BODIES = st.lists(PARTS, max_size=3).map(lambda parts: a_body(*parts))
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=BODIES, preamble=st.sampled_from([b"", b"\r\n", b"hello\r\n"]), cuts=CUTS)
+async def test_however_a_body_is_cut_the_result_is_the_same(
+    body: bytes, preamble: bytes, cuts: list[int]
+) -> None:
+    whole = await tried(preamble + body, ())
+    assert await tried(preamble + body, cuts) == whole
+    assert await tried(preamble + body, range(len(preamble + body))) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=CONTENTS, cuts=CUTS)
+async def test_a_file_comes_out_as_it_went_in(content: bytes, cuts: list[int]) -> None:
+    body = a_body(METADATA_PART, part(content, "Content-Type: audio/wav"))
+    received, audio = await read(body, cuts=cuts)
+    assert (received.metadata, received.content_type, audio) == (JSON, "audio/wav", content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=st.one_of(st.binary(max_size=300), BODIES),
+    hole=st.tuples(st.integers(0, 400), st.integers(0, 40), st.binary(max_size=20)),
+    cuts=CUTS,
+)
+async def test_no_bytes_raise_anything_but_a_refusal(
+    body: bytes, hole: tuple[int, int, bytes], cuts: list[int]
+) -> None:
+    start, length, filling = hole
+    await tried(body[:start] + filling + body[start + length :], cuts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(content_type=st.text(max_size=80))
+async def test_no_content_type_raises_anything_but_a_refusal(content_type: str) -> None:
+    for header in (content_type, f"multipart/mixed; boundary={content_type}"):
+        with pytest.raises(MalformedBody):
+            await read(b"", header)
