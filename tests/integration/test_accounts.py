@@ -1,0 +1,268 @@
+"""Accounts: the tree, what a new one must be like, signing in, and who may reach whom."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from service.domain.account import Caller, Method, WireProfile
+from service.domain.errors import (
+    AccountNotFound,
+    CredentialsInvalid,
+    Forbidden,
+    Invalid,
+    TokenInvalid,
+)
+from service.postgres.pool import Database
+from service.security import SecretBox
+from service.usecases.accounts import Accounts
+from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, signed_in
+
+
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return accounts_over(database, a_key_ring())
+
+
+async def problems(accounts: Accounts, caller: Caller, document: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(Invalid) as refusal:
+        await accounts.create_child(caller, caller.account.account_id, document)
+    return {problem.field: problem.rule.value for problem in refusal.value.problems}
+
+
+async def test_there_is_no_operator_before_there_is_a_root_account(accounts: Accounts) -> None:
+    with pytest.raises(AccountNotFound):
+        await accounts.operator()
+
+
+async def test_the_root_account_is_made_once(accounts: Accounts) -> None:
+    first = await accounts.create_root("root", "root.example.com")
+    again = await accounts.create_root("other", "other.example.com")
+    assert again == first
+    assert first.is_root
+    assert first.ancestors == ()
+
+
+async def test_processes_that_start_at_once_make_one_root(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    ring = a_key_ring()
+    made = await asyncio.gather(
+        *(accounts_over(database, ring).create_root("root", "root.example.com") for _ in range(8))
+    )
+    assert len({account.account_id for account in made}) == 1
+    assert await inspector.fetchval("SELECT count(*) FROM accounts") == 1
+
+
+async def test_a_child_knows_its_ancestors_root_first(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    grandchild = await a_child(accounts, Caller(child), "grandchild")
+    assert child.parent_id == root.account.account_id
+    assert grandchild.ancestors == (root.account.account_id, child.account_id)
+
+
+async def test_an_account_keeps_unknown_keys_and_drops_private_ones(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(
+        accounts, root, "child", timezone="Europe/Rome", max_message_count=5, pvt_x=1, _y=2, id="z"
+    )
+    read = await accounts.get(root, child.account_id)
+    assert read == child
+    assert read.document == {
+        "name": "child",
+        "realm": "child.example.com",
+        "timezone": "Europe/Rome",
+        "max_message_count": 5,
+    }
+    assert read.max_message_count == 5
+    assert read.wire_profile is WireProfile.KAZOO
+
+
+async def test_facts_carry_limit_and_profile(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    limits = {"max_message_count": 7, "wire_profile": "audian"}
+    child = await a_child(accounts, root, "child", **limits)
+    facts = await accounts.authorise(root, child.account_id)
+    assert (facts.max_message_count, facts.wire_profile) == (7, WireProfile.AUDIAN)
+    assert facts.revision == child.revision
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({}, {"name": "required", "realm": "required"}),
+        ({"name": None, "realm": None}, {"name": "required", "realm": "required"}),
+        ({"name": 3000, "realm": ["x"]}, {"name": "type", "realm": "type"}),
+        ({"name": "", "realm": "abc"}, {"name": "minLength", "realm": "minLength"}),
+        ({"name": "n" * 129, "realm": "r" * 254}, {"name": "maxLength", "realm": "maxLength"}),
+        ({"name": "a\0b", "realm": "a b.com"}, {"name": "wrong_format", "realm": "wrong_format"}),
+        ({"name": "a", "realm": "a@b.com"}, {"realm": "wrong_format"}),
+        ({"name": "a", "realm": "a\0b.com"}, {"realm": "wrong_format"}),
+        ({"name": "ROOT", "realm": "Root.Example.com"}, {"name": "unique", "realm": "unique"}),
+        ({"name": "root"}, {"name": "unique", "realm": "required"}),
+    ],
+)
+async def test_every_problem_of_a_new_account_is_told_at_once(
+    accounts: Accounts, document: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert await problems(accounts, await a_root(accounts), document) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("max_message_count", "many", "type"),
+        ("max_message_count", True, "type"),
+        ("max_message_count", 1.5, "type"),
+        ("max_message_count", -1, "minimum"),
+        ("max_message_count", 2**31, "maximum"),
+        ("wire_profile", "other", "enum"),
+        ("wire_profile", [], "enum"),
+    ],
+)
+async def test_a_limit_and_a_profile_must_make_sense(
+    accounts: Accounts, field: str, value: Any, rule: str
+) -> None:
+    document = {"name": "child", "realm": "child.example.com", field: value}
+    assert await problems(accounts, await a_root(accounts), document) == {field: rule}
+
+
+async def test_of_many_that_take_a_name_at_once_one_gets_it(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    results = await asyncio.gather(
+        *(a_child(accounts, root, "wanted") for _ in range(8)), return_exceptions=True
+    )
+    refusals = [result for result in results if isinstance(result, BaseException)]
+    assert len(refusals) == 7
+    assert all(isinstance(refusal, Invalid) for refusal in refusals)
+
+
+async def test_an_api_key_is_shown_again_and_signs_in(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    key = await accounts.api_key(root, child.account_id)
+    assert await accounts.api_key(Caller(child), child.account_id) == key
+    token, account = await accounts.sign_in_with_api_key(key)
+    caller = await accounts.authenticate(token)
+    assert account.account_id == caller.account.account_id == child.account_id
+    assert caller.claims is not None
+    assert caller.claims.method is Method.API_KEY
+
+
+async def test_no_api_key_lies_in_the_database_in_clear(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    root = await a_root(accounts)
+    key = await accounts.api_key(root, root.account.account_id)
+    row = await inspector.fetchrow("SELECT api_key_lookup, api_key_sealed FROM accounts")
+    assert row is not None
+    for stored in row.values():
+        assert key.encode() not in stored
+        assert bytes.fromhex(key) not in stored
+    other_ring = SecretBox(a_key_ring())
+    assert other_ring.fingerprint("api_key", key) != row["api_key_lookup"]
+
+
+@pytest.mark.parametrize("key", ["", "0" * 64, "x", "ü", "' OR true --"])
+async def test_an_unknown_api_key_does_not_sign_in(accounts: Accounts, key: str) -> None:
+    await a_root(accounts)
+    with pytest.raises(CredentialsInvalid):
+        await accounts.sign_in_with_api_key(key)
+
+
+async def test_renewing_the_api_key_ends_the_old_one_and_every_token(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    old_key = await accounts.api_key(root, child.account_id)
+    token = await signed_in(accounts, root, child)
+    caller = await accounts.authenticate(token)
+
+    new_key = await accounts.renew_api_key(caller, child.account_id)
+
+    with pytest.raises(TokenInvalid):
+        await accounts.authenticate(token)
+    with pytest.raises(CredentialsInvalid):
+        await accounts.sign_in_with_api_key(old_key)
+    new_token, _ = await accounts.sign_in_with_api_key(new_key)
+    assert (await accounts.authenticate(new_token)).account.account_id == child.account_id
+    assert await accounts.api_key(root, child.account_id) == new_key
+
+
+async def test_a_revoked_token_is_refused_at_once_and_others_are_not(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    token, other = [await signed_in(accounts, root, child) for _ in range(2)]
+    caller = await accounts.authenticate(token)
+    assert caller.claims is not None
+    for _ in range(2):
+        await accounts.revoke(caller.claims)
+    with pytest.raises(TokenInvalid):
+        await accounts.authenticate(token)
+    assert (await accounts.authenticate(other)).account == caller.account
+
+
+async def test_a_token_of_another_deployment_is_refused(
+    accounts: Accounts, database: Database
+) -> None:
+    root = await a_root(accounts)
+    stranger = accounts_over(database, a_key_ring())
+    token = await stranger.issue_token(root, root.account.account_id, 60)
+    with pytest.raises(TokenInvalid):
+        await accounts.authenticate(token)
+
+
+async def test_an_operators_token_lives_as_long_as_asked(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    caller = await accounts.authenticate(
+        await accounts.issue_token(root, root.account.account_id, 86_400)
+    )
+    assert caller.claims is not None
+    assert caller.claims.method is Method.OPERATOR
+    assert caller.claims.expires_at - caller.claims.issued_at == timedelta(days=1)
+
+
+async def test_own_account_and_descendants_are_reachable_and_nothing_else(
+    accounts: Accounts,
+) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    grandchild = await a_child(accounts, Caller(child), "grandchild")
+    sibling = await a_child(accounts, root, "sibling")
+    for reachable in (child, grandchild):
+        found = await accounts.authorise(Caller(child), reachable.account_id)
+        assert found.account_id == reachable.account_id
+    for foreign in (root.account, sibling):
+        with pytest.raises(Forbidden):
+            await accounts.authorise(Caller(child), foreign.account_id)
+    assert (await accounts.authorise(root, grandchild.account_id)).name == "grandchild"
+
+
+async def test_an_unknown_account_looks_foreign_to_all_but_the_root(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    unknown = uuid4()
+    with pytest.raises(AccountNotFound) as refusal:
+        await accounts.authorise(root, unknown)
+    assert refusal.value.cause == unknown.hex
+    with pytest.raises(Forbidden):
+        await accounts.authorise(Caller(child), unknown)
+
+
+async def test_every_use_case_asks_for_the_right_of_access(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child, sibling = [await a_child(accounts, root, name) for name in ("child", "sibling")]
+    caller, foreign = Caller(child), sibling.account_id
+    document = {"name": "x", "realm": "x.example.com"}
+    for attempt in (
+        accounts.get(caller, foreign),
+        accounts.api_key(caller, foreign),
+        accounts.renew_api_key(caller, foreign),
+        accounts.create_child(caller, foreign, document),
+        accounts.issue_token(caller, foreign, 60),
+    ):
+        with pytest.raises(Forbidden):
+            await attempt

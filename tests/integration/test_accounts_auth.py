@@ -1,0 +1,94 @@
+"""Where a request carries its token, in which order it is looked for, and what is refused."""
+
+from typing import Any
+
+import pytest
+from litestar import Request
+from litestar.testing import RequestFactory
+
+from service.api.auth import caller_of, token_of
+from service.domain.errors import CredentialsInvalid, TokenInvalid
+from service.postgres.pool import Database
+from service.usecases.accounts import Accounts
+from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, signed_in
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def a_request(
+    headers: dict[str, str] | None = None, query: dict[str, Any] | None = None, verb: str = "get"
+) -> AnyRequest:
+    request: AnyRequest = getattr(RequestFactory(), verb)("/", headers=headers, query_params=query)
+    return request
+
+
+def found(request: AnyRequest, *, tokens_in_query: bool = True) -> str | None:
+    return token_of(request, tokens_in_query=tokens_in_query)
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "token"),
+    [
+        ({"X-Auth-Token": "a"}, {}, "a"),
+        ({"X-Auth-Token": "a", "Authorization": "Bearer b"}, {"auth_token": "c"}, "a"),
+        ({"Authorization": "Bearer b"}, {"auth_token": "c"}, "c"),
+        ({"Authorization": "Bearer b"}, {}, "b"),
+        ({"Authorization": "bearer  b "}, {}, "b"),
+        ({"X-Auth-Token": "", "Authorization": "Bearer b"}, {}, "b"),
+        ({"X-Auth-Token": ""}, {"auth_token": "c"}, "c"),
+        ({"X-Auth-Token": ""}, {"auth_token": ""}, None),
+        ({"Authorization": "Basic b"}, {}, None),
+        ({"Authorization": "Bearer"}, {}, None),
+        ({"Authorization": "b"}, {}, None),
+        ({}, {"authorization": "b"}, None),
+        ({}, {}, None),
+    ],
+)
+def test_the_first_token_that_is_not_empty_counts(
+    headers: dict[str, str], query: dict[str, Any], token: str | None
+) -> None:
+    assert found(a_request(headers, query)) == token
+
+
+@pytest.mark.parametrize("verb", ["post", "put", "patch", "delete"])
+def test_a_token_in_the_query_does_not_change_anything(verb: str) -> None:
+    assert found(a_request(query={"auth_token": "c"}, verb=verb)) is None
+
+
+def test_tokens_in_the_query_can_be_switched_off() -> None:
+    assert found(a_request(query={"auth_token": "c"}), tokens_in_query=False) is None
+
+
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return accounts_over(database, a_key_ring())
+
+
+async def test_a_request_without_a_token_lacks_credentials(accounts: Accounts) -> None:
+    with pytest.raises(CredentialsInvalid):
+        await caller_of(a_request(), accounts, tokens_in_query=True)
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c", "ü", "null"])
+async def test_a_bad_token_is_refused_even_beside_a_good_one(
+    accounts: Accounts, token: str
+) -> None:
+    root = await a_root(accounts)
+    good = await accounts.issue_token(root, root.account.account_id, 60)
+    request = a_request({"Authorization": f"Bearer {good}"}, {"auth_token": token})
+    with pytest.raises(TokenInvalid):
+        await caller_of(request, accounts, tokens_in_query=True)
+
+
+async def test_the_account_that_a_request_names_must_be_its_tokens(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    token = await signed_in(accounts, root, child)
+    for named in ("", child.account_id.hex, child.account_id.hex.upper()):
+        request = a_request({"X-Auth-Token": token, "X-Auth-Account-ID": named})
+        caller = await caller_of(request, accounts, tokens_in_query=True)
+        assert caller.account.account_id == child.account_id
+    for named in (root.account.account_id.hex, "x"):
+        request = a_request({"X-Auth-Token": token, "X-Auth-Account-ID": named})
+        with pytest.raises(TokenInvalid):
+            await caller_of(request, accounts, tokens_in_query=True)

@@ -1,0 +1,277 @@
+"""The directory: what is known needs no database, and what changes is heard within a beat."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from service.domain.account import Caller
+from service.domain.errors import AccountNotFound, DatabaseUnavailable, TokenInvalid
+from service.embedded.servers import EmbeddedServers
+from service.postgres.accounts import directory_changes
+from service.postgres.pool import Database
+from service.security import KeyRing
+from service.usecases.accounts import Accounts
+from tests.support.accounts import (
+    a_child,
+    a_key_ring,
+    a_process,
+    a_root,
+    accounts_over,
+    signed_in,
+)
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    return a_key_ring()
+
+
+@pytest.fixture
+async def here(database: Database, ring: KeyRing) -> AsyncIterator[Accounts]:
+    async with a_process(database, ring) as accounts:
+        yield accounts
+
+
+@pytest.fixture
+async def there(database: Database, ring: KeyRing) -> AsyncIterator[Accounts]:
+    """Another process over the same database and key ring."""
+    async with a_process(database, ring) as accounts:
+        yield accounts
+
+
+async def seconds_until_refused(accounts: Accounts, token: str, limit_s: float = 5) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < limit_s:
+        try:
+            await accounts.authenticate(token)
+        except TokenInvalid:
+            return time.monotonic() - began
+        await asyncio.sleep(0.01)
+    pytest.fail(f"the token still works after {limit_s} s")
+
+
+async def until_said(sentence: str, logs: Sequence[Mapping[str, Any]]) -> None:
+    for _ in range(500):
+        if any(sentence in entry["event"] for entry in logs):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"nobody said {sentence!r}")
+
+
+async def without_postgres(
+    servers: EmbeddedServers, attempt: Callable[[], Awaitable[None]]
+) -> None:
+    await servers.postgres.kill()
+    try:
+        await attempt()
+    finally:
+        await servers.postgres.start()
+
+
+async def test_a_revocation_is_heard_by_another_process_within_a_beat(
+    here: Accounts, there: Accounts
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    token, other = [await signed_in(here, root, child) for _ in range(2)]
+    caller = await there.authenticate(token)
+    await there.authenticate(other)
+    assert caller.claims is not None
+
+    await here.revoke(caller.claims)
+
+    assert await seconds_until_refused(there, token) < 1
+    await there.authenticate(other)
+
+
+async def test_a_renewed_api_key_ends_tokens_in_another_process_within_a_beat(
+    here: Accounts, there: Accounts
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    token = await signed_in(here, root, child)
+    await there.authenticate(token)
+
+    await here.renew_api_key(root, child.account_id)
+
+    assert await seconds_until_refused(there, token) < 1
+
+
+async def test_a_token_newer_than_what_a_process_has_heard_works_at_once(
+    here: Accounts, database: Database, ring: KeyRing
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    async with a_process(database, ring, beat_s=3600) as deaf:
+        await deaf.authenticate(await signed_in(here, root, child))
+        key = await here.renew_api_key(root, child.account_id)
+        token, _ = await here.sign_in_with_api_key(key)
+        assert (await deaf.authenticate(token)).account.auth_epoch == child.auth_epoch + 1
+
+
+async def test_an_account_made_elsewhere_is_found_at_once(here: Accounts, there: Accounts) -> None:
+    root = await a_root(here)
+    with pytest.raises(AccountNotFound):
+        await there.authorise(root, uuid4())
+    child = await a_child(here, root, "child")
+    assert (await there.authorise(root, child.account_id)).name == "child"
+
+
+async def test_a_deleted_account_is_gone_within_a_beat(
+    here: Accounts, inspector: asyncpg.Connection
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    token = await signed_in(here, root, child)
+    await here.authenticate(token)
+
+    await inspector.execute(
+        "UPDATE accounts SET deleted_at = now(), modified_at = now() WHERE account_id = $1",
+        child.account_id,
+    )
+
+    assert await seconds_until_refused(here, token) < 1
+    with pytest.raises(AccountNotFound):
+        await here.authorise(root, child.account_id)
+
+
+@pytest.mark.parametrize("shift", [timedelta(seconds=-40), timedelta(hours=1)])
+async def test_changes_dated_by_a_slow_transaction_or_an_odd_clock_are_heard(
+    here: Accounts, inspector: asyncpg.Connection, shift: timedelta
+) -> None:
+    root = await a_root(here)
+    token = await signed_in(here, root, await a_child(here, root, "child"))
+    await here.authenticate(token)
+    await here.directory.refresh()
+
+    await inspector.execute(
+        "UPDATE accounts SET auth_epoch = auth_epoch + 1, revision = revision + 1,"
+        " modified_at = now() + $1 WHERE parent_id IS NOT NULL",
+        shift,
+    )
+
+    assert await seconds_until_refused(here, token) < 1
+
+
+async def test_changes_are_heard_after_the_databases_clock_went_back(
+    here: Accounts, inspector: asyncpg.Connection
+) -> None:
+    root = await a_root(here)
+    future = await inspector.fetchval("SELECT now() + interval '1 day'")
+    changes = await directory_changes(inspector, future, overlap=timedelta(seconds=60), limit=10)
+    assert [account.account_id for account in changes.accounts] == [root.account.account_id]
+    assert changes.moment < future
+
+
+async def test_more_changes_than_a_beat_reads_are_heard_all(
+    here: Accounts, database: Database, ring: KeyRing
+) -> None:
+    root = await a_root(here)
+    children = [await a_child(here, root, f"child{number}") for number in range(5)]
+    tokens = [await signed_in(here, root, child) for child in children]
+    async with a_process(database, ring, max_changes=2) as there:
+        for token in tokens:
+            await there.authenticate(token)
+        for child in children:
+            await here.renew_api_key(root, child.account_id)
+        for token in tokens:
+            assert await seconds_until_refused(there, token) < 1
+
+
+async def test_memory_is_bounded_and_what_fell_out_is_looked_up_again(
+    here: Accounts, database: Database, ring: KeyRing
+) -> None:
+    root = await a_root(here)
+    children = [await a_child(here, root, f"child{number}") for number in range(4)]
+    tokens = [await signed_in(here, root, child) for child in children]
+    small = accounts_over(database, ring, max_accounts=2, max_tokens=2)
+    for _ in range(2):
+        for child, token in zip(children, tokens, strict=True):
+            assert (await small.authenticate(token)).account.account_id == child.account_id
+    assert len(small.directory._accounts._entries) == 2
+    assert len(small.directory._revoked._entries) == 2
+
+
+async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
+    here: Accounts,
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    old = await here.authorise(root, child.account_id)
+    await here.renew_api_key(root, child.account_id)
+    assert here.directory.learn(old).auth_epoch == old.auth_epoch + 1
+    assert (await here.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
+
+
+async def test_while_postgres_is_away_known_callers_get_on_and_others_are_told_to_retry(
+    here: Accounts, servers: EmbeddedServers
+) -> None:
+    root = await a_root(here)
+    child, unseen = [await a_child(here, root, name) for name in ("child", "unseen")]
+    token, unseen_token = [await signed_in(here, root, account) for account in (child, child)]
+    root_token = await here.issue_token(root, root.account.account_id, 60)
+    for known in (token, root_token):
+        await here.authenticate(known)
+    await here.authorise(root, child.account_id)
+
+    async def attempt() -> None:
+        for _ in range(2):
+            caller = await here.authenticate(token)
+            assert (await here.authorise(caller, child.account_id)).name == "child"
+            assert (await here.authenticate(root_token)).account.is_root
+            for refused in (
+                here.authenticate(unseen_token),
+                here.authorise(root, unseen.account_id),
+                here.authorise(Caller(child), uuid4()),
+                here.sign_in_with_api_key("0" * 64),
+                here.get(root, child.account_id),
+            ):
+                with pytest.raises(DatabaseUnavailable):
+                    await refused
+
+    await without_postgres(servers, attempt)
+    assert (await here.authenticate(unseen_token)).account.account_id == child.account_id
+
+
+async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
+    here: Accounts, database: Database, ring: KeyRing, servers: EmbeddedServers
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    token = await signed_in(here, root, child)
+    with capture_logs() as logs:
+        async with a_process(database, ring, beat_s=0.05) as there:
+            await there.authenticate(token)
+            await without_postgres(servers, lambda: asyncio.sleep(0.5))
+            await until_said("heard again", logs)
+            await here.renew_api_key(root, child.account_id)
+            assert await seconds_until_refused(there, token) < 1
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert len(warnings) == 2, "one for each process that lost Postgres"
+    assert not any("exc_info" in entry and entry["exc_info"] for entry in warnings)
+
+
+async def test_a_process_starts_while_postgres_is_away(
+    database: Database, ring: KeyRing, servers: EmbeddedServers
+) -> None:
+    root = await a_root(accounts_over(database, ring))
+    await servers.postgres.kill()
+    try:
+        async with a_process(database, ring) as late:
+            await asyncio.sleep(0.3)
+            await servers.postgres.start()
+            assert (await late.authorise(root, root.account.account_id)).is_root
+            token = await late.issue_token(root, root.account.account_id, 60)
+            await late.authenticate(token)
+            await late.renew_api_key(root, root.account.account_id)
+            assert await seconds_until_refused(late, token) < 1
+    finally:
+        if not servers.postgres.alive:
+            await servers.postgres.start()

@@ -1,0 +1,64 @@
+"""Accounts for tests: a key ring on disk, use cases over a test's database, a tree of accounts."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from service.domain.account import Account, Caller
+from service.postgres.pool import Database
+from service.security import KeyRing, SecretBox, Tokens, generate_key_ring, load_key_ring
+from service.usecases.accounts import Accounts
+from service.usecases.directory import Directory
+
+BEAT_S = 0.1
+
+
+def a_key_ring() -> KeyRing:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keys.json"
+        path.touch(0o600)
+        path.write_bytes(generate_key_ring())
+        return load_key_ring(path)
+
+
+def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accounts:
+    """A process's use cases. Nothing is heard in the background: see `a_process`."""
+    return Accounts(
+        database=database,
+        directory=Directory(database, **directory),
+        tokens=Tokens(ring, 3600),
+        secrets=SecretBox(ring),
+    )
+
+
+@asynccontextmanager
+async def a_process(
+    database: Database, ring: KeyRing, *, beat_s: float = BEAT_S, **directory: Any
+) -> AsyncIterator[Accounts]:
+    """A process that hears of changes on a fast beat."""
+    accounts = accounts_over(database, ring, beat_s=beat_s, **directory)
+    async with accounts.directory.kept_fresh():
+        yield accounts
+
+
+async def a_root(accounts: Accounts) -> Caller:
+    await accounts.create_root("root", "root.example.com")
+    return await accounts.operator()
+
+
+async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any) -> Account:
+    """A child of the caller's own account."""
+    return await accounts.create_child(
+        caller,
+        caller.account.account_id,
+        {"name": name, "realm": f"{name}.example.com", **document},
+    )
+
+
+async def signed_in(accounts: Accounts, caller: Caller, account: Account) -> str:
+    """A token got with the account's API key."""
+    key = await accounts.api_key(caller, account.account_id)
+    token, _ = await accounts.sign_in_with_api_key(key)
+    return token
