@@ -1,5 +1,187 @@
-"""The command line."""
+"""The command line, `aftertone ...`: the only reader of argv."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+import uvloop
+
+from service.domain.errors import VoicemailError
+from service.settings import Settings, SettingsError, read_settings
+
+Result = TypeVar("Result")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="aftertone")
+def cli() -> None:
+    """Aftertone stores voicemail: messages in Postgres, audio in S3, events on NATS JetStream.
+
+    Settings come from AFTERTONE_* variables. `aftertone dev` needs none: it brings its servers.
+    """
+
+
+@cli.command()
+@click.option("--port", default=8000, show_default=True, help="HTTP port; 0 takes any free one.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".aftertone"),
+    show_default=True,
+    help="Where data, keys and logs are kept.",
+)
+def dev(port: int, folder: Path) -> None:
+    """Run everything on embedded servers, until Ctrl-C."""
+    from service import wiring
+    from service.embedded.dev import run_dev
+
+    command = [sys.executable, "-m", "service"]
+    wiring.configure_logs(read_settings({}), "dev")
+    _run(
+        run_dev(
+            folder=folder,
+            host="127.0.0.1",
+            port=port,
+            prepare=lambda environment: wiring.prepare_dev(folder.absolute(), environment),
+            processes={name: [*command, name] for name in ("api", "relay", "keeper")},
+        )
+    )
+
+
+@cli.command()
+def api() -> None:
+    """Serve HTTP. Stateless: run as many as you like."""
+    from service import wiring
+
+    settings = _settings("api")
+    _run(wiring.run_api(settings))
+
+
+@cli.command()
+def relay() -> None:
+    """Publish events. One is active, further ones stand by."""
+    from service import wiring
+
+    settings = _settings("relay")
+    _run(wiring.run_relay(settings))
+
+
+@cli.command()
+def keeper() -> None:
+    """Keep the partitions ahead."""
+    from service import wiring
+
+    settings = _settings("keeper")
+    _run(wiring.run_keeper(settings))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database up to date. Safe to run at any time, by several at once."""
+    from service import wiring
+
+    for name in _run(wiring.run_migrate(_settings("migrate"))):
+        click.echo(f"applied {name}")
+    click.echo("the database is up to date")
+
+
+@cli.group()
+def keys() -> None:
+    """The key ring: what signs tokens and encrypts PINs and API keys."""
+
+
+@keys.command("generate")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def generate_keys(file: Path) -> None:
+    """Write a new key ring to FILE (mode 0600); an existing file is left alone."""
+    from service import wiring
+
+    try:
+        wiring.write_key_ring(file)
+    except FileExistsError:
+        raise click.ClickException(f"{file} exists already and was left as it is.") from None
+    click.echo(f"wrote {file}")
+
+
+@cli.group()
+def account() -> None:
+    """Accounts, for whoever holds the database."""
+
+
+@account.command("create-root")
+@click.option("--name", required=True, help="The name of the deployment's first account.")
+@click.option("--realm", required=True, help="Its SIP realm, such as voice.example.com.")
+def create_root(name: str, realm: str) -> None:
+    """Create the root account, or show it when there is one; prints its id and its API key."""
+    from service import wiring
+
+    async def work(settings: Settings) -> tuple[str, str]:
+        async with wiring.operator(settings) as accounts:
+            root = await accounts.create_root(name, realm)
+            key = await accounts.api_key(await accounts.operator(), root.account_id)
+            return root.account_id.hex, key
+
+    account_id, key = _run(work(_settings("account")))
+    click.echo(f"account_id {account_id}\napi_key    {key}")
+
+
+@cli.group()
+def token() -> None:
+    """Tokens, for whoever holds the key ring."""
+
+
+@token.command("issue")
+@click.argument("account_id", type=click.UUID)
+@click.option("--hours", default=1, show_default=True, help="How long it is valid.")
+def issue_token(account_id: UUID, hours: int) -> None:
+    """Print a token for an account."""
+    from service import wiring
+
+    async def work(settings: Settings) -> str:
+        async with wiring.operator(settings) as accounts:
+            caller = await accounts.operator()
+            return await accounts.issue_token(caller, account_id, hours * 3600)
+
+    click.echo(_run(work(_settings("token"))))
+
+
+def _settings(process: str) -> Settings:
+    from service import wiring
+
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    wiring.configure_logs(settings, process)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs to the end; what can be expected to go wrong ends in one sentence and exit code 1."""
+    from service.embedded.errors import EmbeddedError
+    from service.postgres.migrate import MigrationError
+    from service.security import KeyRingError
+
+    try:
+        return uvloop.run(work)
+    except (EmbeddedError, MigrationError, KeyRingError, SettingsError) as error:
+        raise click.ClickException(str(error)) from None
+    except VoicemailError as error:
+        detail = getattr(error, "reason", "")
+        raise click.ClickException(f"{error}{f' ({detail})' if detail else ''}") from None
+    except asyncio.CancelledError:
+        raise SystemExit(130) from None
 
 
 def main() -> None:
-    """Placeholder until the commands exist."""
+    """The entry point of the `aftertone` command."""
+    cli(prog_name="aftertone")
+
+
+if __name__ == "__main__":
+    main()

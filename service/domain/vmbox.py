@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 import msgspec
 
-from service.domain.errors import Invalid
+from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.schema import Document, Field, apply_schema, public
 
 MAX_DOCUMENT_BYTES = 65_536

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import extension_of, measure_ms
+from service.audio.formats import extension_of, is_accepted, measure_ms
 from service.audio.spool import Spool
 from service.audio.store import AudioStore, message_key
-from service.domain.account import Account
+from service.domain.account import AccountFacts
 from service.domain.errors import (
     AudioEmpty,
     Conflict,
@@ -45,6 +45,8 @@ from service.postgres.pool import Connection, Database
 
 log = get_logger(__name__)
 
+__all__ = ["ListQuery", "Messages", "Spool", "Upload", "accepts_audio"]
+
 Clock = Callable[[], datetime]
 
 _UNKNOWN_LENGTH_MS = 1
@@ -68,6 +70,11 @@ class Upload(msgspec.Struct, frozen=True):
     content_type: str
 
 
+def accepts_audio(content_type: str) -> bool:
+    """Whether audio of this declared type is taken. The bytes are not inspected."""
+    return is_accepted(content_type)
+
+
 @dataclass(frozen=True)
 class Messages:
     """The use cases of messages. `clock` gives aware UTC."""
@@ -84,7 +91,7 @@ class Messages:
         return Spool(self.max_upload_bytes)
 
     async def store(
-        self, account: Account, vmbox_id: UUID, new: NewMessage, upload: Upload | None
+        self, account: AccountFacts, vmbox_id: UUID, new: NewMessage, upload: Upload | None
     ) -> Message:
         """Leaves a message; without audio it waits for `attach_audio`.
 
@@ -127,7 +134,7 @@ class Messages:
                 return await self._insert_into_new_month(message_id.month, now, insert)
 
     async def attach_audio(
-        self, account: Account, vmbox_id: UUID, message_id: MessageId, upload: Upload
+        self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId, upload: Upload
     ) -> Message:
         """Gives a message its audio, or replaces what it has; the old object goes last.
 
@@ -154,7 +161,7 @@ class Messages:
             await _discard(self.audio, replaced_key)
         return message
 
-    async def get(self, account: Account, vmbox_id: UUID, message_id: MessageId) -> Message:
+    async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
         """One message. Raises VmboxNotFound, MessageNotFound."""
         async with self.database.connection() as connection:
             return await rows.get_message(
@@ -167,7 +174,7 @@ class Messages:
         """A part of a message's audio, as it comes; AudioMissing and Unavailable on entry."""
         return self.audio.read(audio.key, start, length)
 
-    async def list(self, account: Account, vmbox_id: UUID, query: ListQuery) -> MessagePage:
+    async def list(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
         """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
         async with self.database.connection() as connection:
             found = await rows.list_messages(
@@ -175,7 +182,7 @@ class Messages:
             )
         return _page(found, query.limit)
 
-    async def list_account(self, account: Account, query: ListQuery) -> MessagePage:
+    async def list_account(self, account: AccountFacts, query: ListQuery) -> MessagePage:
         """A page over all boxes of the account, newest first."""
         async with self.database.connection() as connection:
             found = await rows.list_account_messages(
@@ -185,7 +192,7 @@ class Messages:
 
     async def change_folder(
         self,
-        account: Account,
+        account: AccountFacts,
         vmbox_id: UUID,
         message_id: MessageId,
         folder: Folder,
@@ -204,7 +211,7 @@ class Messages:
                 reason=reason,
             )
 
-    async def remove(self, account: Account, vmbox_id: UUID, message_id: MessageId) -> Message:
+    async def remove(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
         """Takes a message out of every list and count. Raises VmboxNotFound, MessageNotFound."""
         async with self.database.connection() as connection:
             return await rows.remove_message(
@@ -226,7 +233,7 @@ class Messages:
             )
 
     async def _keep(
-        self, account: Account, message_id: MessageId, upload: Upload, now: datetime
+        self, account: AccountFacts, message_id: MessageId, upload: Upload, now: datetime
     ) -> Audio:
         spool = upload.spool
         if spool.size == 0:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.account import Account
+from service.domain.account import AccountFacts
 from service.domain.errors import EditConflict
 from service.domain.message import uuid7
 from service.domain.schema import Document, merge
@@ -31,7 +31,7 @@ class Vmboxes:
     secrets: SecretBox
     clock: Callable[[], datetime]
 
-    async def create(self, account: Account, document: Document) -> Vmbox:
+    async def create(self, account: AccountFacts, document: Document) -> Vmbox:
         """Creates a box. Raises Invalid, also when one of its numbers is taken."""
         vmbox_id = uuid7(self.clock(), os.urandom(10))
         settings, pin = without_pin(checked_settings(document))
@@ -45,12 +45,12 @@ class Vmboxes:
             )
         return self._opened(stored)
 
-    async def get(self, account: Account, vmbox_id: UUID) -> Vmbox:
+    async def get(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
         """One box with its PIN and counts. Raises VmboxNotFound."""
         async with self.database.connection() as connection:
             return self._opened(await rows.get_vmbox(connection, account.account_id, vmbox_id))
 
-    async def list(self, account: Account, start: VmboxCursor | None, limit: int) -> VmboxPage:
+    async def list(self, account: AccountFacts, start: VmboxCursor | None, limit: int) -> VmboxPage:
         """A page of boxes by name, without PINs."""
         async with self.database.connection() as connection:
             found = await rows.list_vmboxes(
@@ -59,17 +59,17 @@ class Vmboxes:
         following = [VmboxCursor(box.document["name"], box.vmbox_id) for box in found[limit:]]
         return VmboxPage(vmboxes=found[:limit], next=following[0] if following else None)
 
-    async def patch(self, account: Account, vmbox_id: UUID, changes: Document) -> Vmbox:
+    async def patch(self, account: AccountFacts, vmbox_id: UUID, changes: Document) -> Vmbox:
         """Merges changes into a box; null deletes. Raises VmboxNotFound, Invalid, EditConflict."""
         return await self._change(account, vmbox_id, lambda settings: merge(settings, changes))
 
-    async def delete(self, account: Account, vmbox_id: UUID) -> Vmbox:
+    async def delete(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
         """Deletes a box with all its messages; returns it as it was. Raises VmboxNotFound."""
         async with self.database.connection() as connection:
             return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
     async def _change(
-        self, account: Account, vmbox_id: UUID, change: Callable[[Document], Document]
+        self, account: AccountFacts, vmbox_id: UUID, change: Callable[[Document], Document]
     ) -> Vmbox:
         """Reads, changes, writes if nobody has changed it since, else again from the start."""
         for _ in range(_ATTEMPTS):

@@ -1,0 +1,43 @@
+"""The HTTP application: both what it offers and the one place that picks a dialect for errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.types import ASGIApp
+
+from service.api.frame import Frame
+from service.api.kazoo.context import Options
+from service.api.kazoo.routes import answer_error, create_router
+from service.usecases.accounts import Accounts
+from service.usecases.messages import Messages
+from service.usecases.vmboxes import Vmboxes
+
+
+def create_app(
+    *, accounts: Accounts, vmboxes: Vmboxes, messages: Messages, options: Options
+) -> ASGIApp:
+    """The application over the given use cases; opens and closes nothing."""
+    offered = {
+        "accounts": accounts,
+        "vmboxes": vmboxes,
+        "messages": messages,
+        "options": options,
+    }
+    app = Litestar(
+        route_handlers=[create_router()],
+        dependencies={
+            name: Provide(_always(thing), sync_to_thread=False) for name, thing in offered.items()
+        },
+        exception_handlers={Exception: answer_error},
+        # Bodies are counted as they are read, by each route's own limit.
+        request_max_body_size=None,
+        logging_config=None,
+        openapi_config=None,
+    )
+    return Frame(app)
+
+
+def _always(thing: Any) -> Callable[[], Any]:
+    return lambda: thing

@@ -1,0 +1,79 @@
+"""What surrounds every request, whatever its dialect: its id, its path without a trailing slash.
+
+Plain ASGI in front of the application, so that refusals of the HTTP layer are framed as well.
+"""
+
+import os
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+_MAX_REQUEST_ID = 128
+_CORS_HEADERS = [
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"content-type, x-auth-token, x-request-id, location, etag, content-range, accept-ranges",
+    ),
+]
+_PREFLIGHT_HEADERS = [
+    (b"access-control-allow-methods", b"OPTIONS, GET, HEAD, PUT, POST, PATCH, DELETE"),
+    (
+        b"access-control-allow-headers",
+        b"content-type, user-agent, x-requested-with, if-modified-since, if-match, if-none-match, "
+        b"cache-control, range, authorization, x-auth-token, x-auth-account-id, x-request-id, "
+        b"idempotency-key",
+    ),
+    (b"access-control-max-age", b"86400"),
+]
+_PREFLIGHT_ASKS = frozenset(
+    {b"origin", b"access-control-request-method", b"access-control-request-headers"}
+)
+
+
+class Frame:
+    """Gives each request an id (its own `X-Request-ID` when it has one) and answers preflights."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id", b""))
+        framing = [(b"x-request-id", request_id.encode()), *_CORS_HEADERS]
+        if scope["method"] == "OPTIONS" and _PREFLIGHT_ASKS & headers.keys():
+            await _answer_preflight(send, framing)
+            return
+        path = scope["path"].rstrip("/") or "/"
+        framed: Any = {**scope, "path": path, "raw_path": path.encode()}
+        framed["state"] = {**scope.get("state", {}), "request_id": request_id}
+
+        async def send_framed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *framing]
+            await send(message)
+
+        await self._app(framed, receive, send_framed)
+
+
+def _request_id(given: bytes) -> str:
+    """The caller's id when it is short and printable; else one of ours."""
+    text = given.decode("latin-1")
+    if 0 < len(text) <= _MAX_REQUEST_ID and text.isascii() and text.isprintable():
+        return text
+    return os.urandom(16).hex()
+
+
+async def _answer_preflight(send: Send, framing: list[tuple[bytes, bytes]]) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [*framing, *_PREFLIGHT_HEADERS, (b"content-length", b"0")],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,104 @@
+"""Routes of boxes: `/v2/accounts/{account}/vmboxes`."""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+from litestar import Response, delete, patch, put, route
+from litestar.exceptions import HTTPException
+
+from service.api.kazoo import wire
+from service.api.kazoo.body import read_data
+from service.api.kazoo.context import AnyRequest, TheAccount, TheVmboxes, vmbox_of_path
+from service.api.kazoo.envelope import succeed
+from service.api.kazoo.query import decode_key, page_query, paging
+from service.domain.vmbox import Vmbox, VmboxCursor
+
+COLLECTION = "/accounts/{account_id:str}/vmboxes"
+ONE = COLLECTION + "/{vmbox_id:str}"
+
+
+@route(COLLECTION, http_method=["GET", "HEAD"])
+async def list_vmboxes(
+    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes
+) -> Response[bytes]:
+    """The boxes of an account by name, with their counts."""
+    query = page_query(request)
+    start = decode_key(query.start_key, VmboxCursor)
+    page = await vmboxes.list(account, start, query.limit)
+    if page.next is not None and not query.paginated:
+        raise HTTPException(status_code=416)
+    rows = [wire.vmbox_row(vmbox) for vmbox in page.vmboxes]
+    return succeed(
+        request,
+        rows,
+        revision=revision_of(rows),
+        metadata={},
+        paging=paging(query, len(rows), start, page.next),
+    )
+
+
+@put(COLLECTION, status_code=201)
+async def create_vmbox(
+    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes
+) -> Response[bytes]:
+    """A new box."""
+    vmbox = await vmboxes.create(account, await read_data(request))
+    location = f"{request.url.path}/{vmbox.vmbox_id.hex}"
+    return _one(request, vmbox, status=201, headers={"Location": location})
+
+
+@route(ONE, http_method=["GET", "HEAD"])
+async def get_vmbox(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+) -> Response[bytes]:
+    """One box."""
+    return _one(request, await vmboxes.get(account, vmbox_of_path(vmbox_id)))
+
+
+@patch(ONE)
+async def patch_vmbox(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+) -> Response[bytes]:
+    """Some settings of a box; null deletes."""
+    identity = vmbox_of_path(vmbox_id)
+    return _one(request, await vmboxes.patch(account, identity, await read_data(request)))
+
+
+@delete(ONE, status_code=200)
+async def delete_vmbox(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+) -> Response[bytes]:
+    """Deletes a box and all that is in it."""
+    vmbox = await vmboxes.delete(account, vmbox_of_path(vmbox_id))
+    return succeed(
+        request,
+        {**wire.vmbox_document(vmbox), "_read_only": {"deleted": True}},
+        revision=_revision(vmbox),
+        metadata=wire.vmbox_metadata(vmbox, deleted=True),
+    )
+
+
+ROUTES = (list_vmboxes, create_vmbox, get_vmbox, patch_vmbox, delete_vmbox)
+
+
+def revision_of(rows: Sequence[object]) -> str:
+    """The revision of a list: a digest of its rows alone."""
+    return hashlib.md5(msgspec.json.encode(rows), usedforsecurity=False).hexdigest()
+
+
+def _one(
+    request: AnyRequest, vmbox: Vmbox, status: int = 200, headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    return succeed(
+        request,
+        wire.vmbox_document(vmbox),
+        status=status,
+        revision=_revision(vmbox),
+        metadata=wire.vmbox_metadata(vmbox),
+        headers={"ETag": f'"{_revision(vmbox)}"', **(headers or {})},
+    )
+
+
+def _revision(vmbox: Vmbox) -> str:
+    return f"{vmbox.revision}-{vmbox.vmbox_id.hex}"

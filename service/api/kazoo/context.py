@@ -1,0 +1,73 @@
+"""What a handler of this dialect works with: the caller's account, and ids from the path."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.params import Dependency
+
+from service.api.auth import caller_of, token_of
+from service.domain.account import AccountFacts, Caller
+from service.domain.errors import AccountNotFound, Forbidden, MessageNotFound, VmboxNotFound
+from service.domain.message import MessageId, parse_hex_id
+from service.usecases.accounts import Accounts
+from service.usecases.messages import Messages
+from service.usecases.vmboxes import Vmboxes
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator can set of this dialect."""
+
+    tokens_in_query: bool = True
+
+
+AnyRequest = Request[Any, Any, Any]
+
+# What wiring offers and what is derived from a request, by type; built here, so not validated.
+TheOptions = Annotated[Options, Dependency(skip_validation=True)]
+TheAccounts = Annotated[Accounts, Dependency(skip_validation=True)]
+TheVmboxes = Annotated[Vmboxes, Dependency(skip_validation=True)]
+TheMessages = Annotated[Messages, Dependency(skip_validation=True)]
+TheCaller = Annotated[Caller, Dependency(skip_validation=True)]
+TheAccount = Annotated[AccountFacts, Dependency(skip_validation=True)]
+
+
+async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: TheOptions) -> Caller:
+    """Who asks; raises Unauthorized. The token is echoed in the envelope, so it is noted here."""
+    caller = await caller_of(request, accounts, tokens_in_query=options.tokens_in_query)
+    request.scope["state"]["auth_token"] = token_of(
+        request, tokens_in_query=options.tokens_in_query
+    )
+    return caller
+
+
+async def provide_account(
+    account_id: str, caller: TheCaller, accounts: TheAccounts
+) -> AccountFacts:
+    """The account of the path, when the caller may reach it."""
+    return await accounts.authorise(caller, account_of_path(account_id, caller))
+
+
+def account_of_path(text: str, caller: Caller) -> UUID:
+    """The account id in a path. Only the root account learns that it is no id at all."""
+    account_id = parse_hex_id(text)
+    if account_id is None:
+        raise AccountNotFound(text) if caller.account.is_root else Forbidden()
+    return account_id
+
+
+def vmbox_of_path(text: str) -> UUID:
+    """The box id in a path; what is no id names no box."""
+    vmbox_id = parse_hex_id(text)
+    if vmbox_id is None:
+        raise VmboxNotFound(text[:64])
+    return vmbox_id
+
+
+def message_of_path(text: str) -> MessageId:
+    """The message id in a path; what is no id names no message."""
+    message_id = MessageId.parse(text)
+    if message_id is None:
+        raise MessageNotFound(text[:64])
+    return message_id

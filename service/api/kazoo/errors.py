@@ -1,0 +1,210 @@
+"""One table from what can go wrong to what this dialect answers; the nearest ancestor wins."""
+
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from service.api.kazoo.envelope import Refusal
+from service.api.kazoo.times import gregorian
+from service.api.multipart import (
+    MalformedBase64,
+    MalformedBody,
+    MetadataTooLarge,
+    PartsBeyondBounds,
+    TooManyFiles,
+)
+from service.domain.errors import (
+    AccountNotFound,
+    AudioEmpty,
+    AudioMissing,
+    AudioTooLarge,
+    Conflict,
+    CredentialsInvalid,
+    DocumentTooLarge,
+    Forbidden,
+    Invalid,
+    MessageExpired,
+    NotFound,
+    Problem,
+    Refused,
+    Rule,
+    TokenInvalid,
+    TooManyPending,
+    Unauthorized,
+    Unavailable,
+    VmboxFull,
+    VoicemailError,
+)
+
+RETRY_AFTER_S = 2
+
+_TEXTS: dict[Rule, str] = {
+    Rule.REQUIRED: "Field is required but missing",
+    Rule.TYPE: "Value did not match type(s): {target}",
+    Rule.MIN_LENGTH: "String must be at least {target} characters",
+    Rule.MAX_LENGTH: "String must not be more than {target} characters",
+    Rule.MINIMUM: "Value must be at least {target}",
+    Rule.MAXIMUM: "Value must be at most {target}",
+    Rule.MAX_ITEMS: "The list is more than {target} items",
+    Rule.ENUM: "Value not found in enumerated list of values",
+    Rule.WRONG_FORMAT: "Field is not in the correct format",
+    Rule.UNIQUE: "{field} already exists",
+    Rule.DATE_RANGE: "The time is out of range",
+    Rule.NOT_FOUND: "There is no such thing",
+}
+_FIELD_TEXTS = {("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists"}
+_WITH_CAUSE = frozenset({Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.DATE_RANGE})
+
+Row = Callable[[Any], Refusal]
+
+
+def validation(details: dict[str, dict[str, Any]], status: int = 400) -> Refusal:
+    """A refusal that maps dotted fields to the rules they break."""
+    return Refusal(status=status, word="validation error", data=details)
+
+
+def _invalid(error: Invalid) -> Refusal:
+    details: dict[str, dict[str, Any]] = {}
+    for problem in error.problems:
+        details.setdefault(problem.field, {})[problem.rule] = _problem(problem)
+    return validation(details)
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    value = problem.value
+    if isinstance(value, datetime):
+        value = gregorian(value)
+    text = problem.message or _FIELD_TEXTS.get((problem.field, problem.rule))
+    shown: dict[str, Any] = {
+        "message": text or _TEXTS[problem.rule].format(target=problem.target, field=problem.field),
+    }
+    if problem.target is not None:
+        shown["target"] = problem.target
+    if problem.rule in _WITH_CAUSE:
+        shown["cause"] = value
+    if problem.rule is Rule.REQUIRED:
+        shown["value"] = {}
+    elif problem.rule not in (Rule.UNIQUE, Rule.DATE_RANGE):
+        shown["value"] = value
+    return shown
+
+
+def _not_found(error: NotFound) -> Refusal:
+    return Refusal(
+        status=404,
+        word="bad_identifier",
+        data={"message": "bad identifier", "cause": error.cause},
+    )
+
+
+def _account_not_found(error: AccountNotFound) -> Refusal:
+    if len(error.cause) == 32:
+        return _not_found(error)
+    text = f"invalid account_id '{error.cause[:64]}'"
+    return Refusal(status=404, word="bad identifier", data={"message": text})
+
+
+def _audio_missing(_error: AudioMissing) -> Refusal:
+    return _not_found(NotFound("voicemail message does not have any audio file"))
+
+
+def _full(error: VmboxFull) -> Refusal:
+    data = {"max_message_count": error.max_message_count, "message_count": error.message_count}
+    return Refusal(status=409, word="mailbox_full", data=data)
+
+
+def _expired(error: MessageExpired) -> Refusal:
+    text = "cannot make changes to messages prior to retention duration"
+    rule = {"date_range": {"message": text, "cause": gregorian(error.retained_since)}}
+    return validation({error.message_id: rule})
+
+
+def _too_large(error: AudioTooLarge | MetadataTooLarge) -> Refusal:
+    text = f"Payload or Files must not be more than {error.limit} bytes"
+    return validation({"file": {"maxSize": {"message": text, "target": error.limit}}}, status=413)
+
+
+def _document_too_large(error: DocumentTooLarge) -> Refusal:
+    text = f"Payload or Files must not be more than {error.limit} bytes"
+    return validation({"data": {"maxSize": {"message": text, "target": error.limit}}}, status=413)
+
+
+def _unavailable(error: Unavailable) -> Refusal:
+    return Refusal(
+        status=503,
+        word="datastore_unreachable",
+        data={"message": str(error)},
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _file(rule: str, text: str) -> Refusal:
+    return validation({"file": {rule: {"message": text}}})
+
+
+def malformed(text: str) -> Refusal:
+    """The body cannot be read."""
+    return validation({"json": {"invalid": {"message": text, "target": "body"}}})
+
+
+def _plain(status: HTTPStatus, word: str, text: str) -> Row:
+    return lambda _error: Refusal(status=status, word=word, data={"message": text})
+
+
+TABLE: dict[type[Exception], Row] = {
+    NotFound: _not_found,
+    AccountNotFound: _account_not_found,
+    AudioMissing: _audio_missing,
+    Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
+    VmboxFull: _full,
+    TooManyPending: lambda error: Refusal(
+        status=409, word="too_many_pending", data={"message": str(error), "limit": error.limit}
+    ),
+    Refused: lambda error: validation({"data": {"invalid": {"message": str(error)}}}),
+    Invalid: _invalid,
+    AudioTooLarge: _too_large,
+    AudioEmpty: lambda _error: _file("required", "Please provide a media file"),
+    DocumentTooLarge: _document_too_large,
+    MessageExpired: _expired,
+    Unauthorized: _plain(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
+    CredentialsInvalid: _plain(
+        HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"
+    ),
+    TokenInvalid: lambda _error: Refusal(status=401, word="invalid credentials"),
+    Forbidden: _plain(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
+    Unavailable: _unavailable,
+    VoicemailError: _plain(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault", "unspecified fault"
+    ),
+    MalformedBody: lambda error: malformed(error.reason),
+    MalformedBase64: lambda _error: _file("encoding", "failed to decode base64 data"),
+    TooManyFiles: lambda _error: _file("maxItems", "Please provide a single media file"),
+    PartsBeyondBounds: lambda error: malformed(error.reason),
+    MetadataTooLarge: _too_large,
+}
+
+# What the HTTP layer itself refuses, by status.
+_HTTP_WORDS: dict[int, tuple[str, str]] = {
+    400: ("validation error", "bad request"),
+    404: ("not_found", "not found"),
+    405: ("invalid_method", "method not allowed"),
+    406: ("not_acceptable", "not acceptable"),
+    413: ("payload_too_large", "payload too large"),
+    415: ("unsupported_media_type", "unsupported media type"),
+    429: ("too_many_requests", "too many requests"),
+    500: ("unspecified_fault", "unspecified fault"),
+    503: ("datastore_unreachable", "service unavailable"),
+}
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """The refusal for an error that the table knows, itself or by its nearest ancestor."""
+    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+    return None if row is None else row(error)
+
+
+def http_refusal(status: int, headers: dict[str, str] | None = None) -> Refusal:
+    """The refusal for a status that the HTTP layer chose."""
+    word, text = _HTTP_WORDS.get(status, ("unspecified_fault", "unspecified fault"))
+    return Refusal(status=status, word=word, data={"message": text}, headers=headers or {})

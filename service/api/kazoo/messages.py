@@ -1,0 +1,148 @@
+"""Routes of messages: `/v2/accounts/{account}/vmboxes/{vmbox}/messages`."""
+
+from datetime import datetime
+
+from litestar import Response, delete, post, put, route
+from litestar.exceptions import HTTPException
+
+from service.api.kazoo import wire
+from service.api.kazoo.body import read_data, read_upload
+from service.api.kazoo.boxes import COLLECTION, ONE, revision_of
+from service.api.kazoo.context import (
+    AnyRequest,
+    TheAccount,
+    TheMessages,
+    message_of_path,
+    vmbox_of_path,
+)
+from service.api.kazoo.envelope import succeed
+from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging, utc_now
+from service.domain.message import Cursor, Folder, MessagePage, retained_since
+from service.domain.schema import Document
+from service.usecases.messages import ListQuery, Messages
+
+ACCOUNT_MESSAGES = COLLECTION + "/messages"
+MESSAGES = ONE + "/messages"
+MESSAGE = MESSAGES + "/{message_id:str}"
+
+
+@route(ACCOUNT_MESSAGES, http_method=["GET", "HEAD"])
+async def list_account_messages(
+    request: AnyRequest, account: TheAccount, messages: TheMessages
+) -> Response[bytes]:
+    """The messages of all boxes of an account, newest first, each under the id of its box."""
+    now = utc_now()
+    page_asked, query = _asked(request, messages, now)
+    page = await messages.list_account(account, query)
+    oldest = retained_since(now, messages.retention_days)
+    rows = [{row.vmbox_id.hex: wire.message_row(row, oldest)} for row in page.messages]
+    return _list(request, page_asked, query, page, rows)
+
+
+@route(MESSAGES, http_method=["GET", "HEAD"])
+async def list_messages(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, messages: TheMessages
+) -> Response[bytes]:
+    """The messages of a box, newest first."""
+    now = utc_now()
+    page_asked, query = _asked(request, messages, now)
+    page = await messages.list(account, vmbox_of_path(vmbox_id), query)
+    oldest = retained_since(now, messages.retention_days)
+    rows = [wire.message_row(row, oldest) for row in page.messages]
+    return _list(request, page_asked, query, page, rows)
+
+
+@put(MESSAGES, status_code=201)
+async def store_message(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, messages: TheMessages
+) -> Response[bytes]:
+    """Leaves a message: JSON and audio at once, the audio alone, or JSON that awaits its audio."""
+    identity = vmbox_of_path(vmbox_id)
+    with messages.spool() as spool:
+        data, upload = await read_upload(request, spool)
+        message = await messages.store(account, identity, wire.to_new_message(data), upload)
+    show = wire.message_metadata if upload is not None else wire.pending_message
+    return succeed(
+        request,
+        show(message, _oldest(messages)),
+        status=201,
+        headers={"Location": f"{request.url.path}/{message.id}"},
+    )
+
+
+@route(MESSAGE, http_method=["GET", "HEAD"])
+async def get_message(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
+) -> Response[bytes]:
+    """The metadata of a message. Reading changes nothing."""
+    message = await messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
+    return succeed(request, wire.message_metadata(message, _oldest(messages)))
+
+
+@post(MESSAGE, status_code=200)
+async def change_message(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
+) -> Response[bytes]:
+    """Puts a message into a folder; without a folder, into `saved`."""
+    identity = message_of_path(message_id)
+    data = await read_data(request)
+    folder = wire.to_folder(data.get("folder", request.query_params.get("folder")), Folder.SAVED)
+    message = await messages.change_folder(account, vmbox_of_path(vmbox_id), identity, folder)
+    return succeed(request, wire.message_metadata(message, _oldest(messages)))
+
+
+@delete(MESSAGE, status_code=200)
+async def remove_message(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
+) -> Response[bytes]:
+    """Removes a message for good."""
+    message = await messages.remove(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
+    metadata = wire.message_metadata(message, _oldest(messages))
+    return succeed(request, {**metadata, "folder": Folder.DELETED})
+
+
+ROUTES = (
+    list_account_messages,
+    list_messages,
+    store_message,
+    get_message,
+    change_message,
+    remove_message,
+)
+
+
+def _asked(request: AnyRequest, messages: Messages, now: datetime) -> tuple[PageQuery, ListQuery]:
+    page = page_query(request)
+    start = decode_key(page.start_key, Cursor)
+    query = list_query(request, page, start, now=now, retention_days=messages.retention_days)
+    return page, query
+
+
+def _list(
+    request: AnyRequest,
+    page_asked: PageQuery,
+    query: ListQuery,
+    page: MessagePage,
+    rows: list[Document],
+) -> Response[bytes]:
+    if page.next is not None and not page_asked.paginated:
+        raise HTTPException(status_code=416)
+    start = query.start or messages_start(page)
+    return succeed(
+        request,
+        rows,
+        revision=revision_of(rows),
+        paging=paging(page_asked, len(rows), start, page.next),
+    )
+
+
+def messages_start(page: MessagePage) -> Cursor | None:
+    """Where a page begins that was asked for without a key: at its first message."""
+    if not page.messages:
+        return None
+    first = page.messages[0]
+    return Cursor(first.id.month, first.received_at, first.id.id)
+
+
+def _oldest(messages: Messages) -> datetime:
+    return retained_since(utc_now(), messages.retention_days)

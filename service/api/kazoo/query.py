@@ -1,0 +1,131 @@
+"""The query string: pages, windows of time, filters."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+from msgspec import UNSET
+
+from service.api.kazoo.envelope import Paging
+from service.api.kazoo.times import from_gregorian, gregorian
+from service.api.kazoo.wire import to_folder
+from service.domain.errors import Invalid, Rule
+from service.domain.message import RETENTION_GRACE
+from service.usecases.messages import ListQuery
+
+AnyRequest = Request[Any, Any, Any]
+Key = TypeVar("Key")
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 1_000
+LARGEST_LIST = 10_000
+# The longest window that may be named by its beginning: 31 days and an hour.
+_NAMED_WINDOW = timedelta(days=31) + RETENTION_GRACE
+
+
+class PageQuery(msgspec.Struct, frozen=True):
+    """How much of a list is wanted; `paginated` False means all of it, without paging keys."""
+
+    paginated: bool
+    limit: int
+    start_key: str | None
+
+
+def page_query(request: AnyRequest) -> PageQuery:
+    """`paginate`, `page_size`, `start_key`. Raises Invalid."""
+    query = request.query_params
+    start_key = query.get("start_key") or None
+    if query.get("paginate") == "false":
+        return PageQuery(False, LARGEST_LIST, start_key)
+    size = query.get("page_size", str(DEFAULT_PAGE))
+    if not (size.isascii() and size.isdecimal() and 1 <= int(size[:9]) <= LARGEST_PAGE):
+        raise Invalid.one(
+            "page_size",
+            Rule.WRONG_FORMAT,
+            value=size[:32],
+            message=f"page_size must be a whole number from 1 to {LARGEST_PAGE}",
+        )
+    return PageQuery(True, int(size), start_key)
+
+
+def list_query(
+    request: AnyRequest, page: PageQuery, start: Any, *, now: datetime, retention_days: int
+) -> ListQuery:
+    """The window and the filter of a message list. Raises Invalid."""
+    query = request.query_params
+    since, until = _window(query, now, timedelta(days=retention_days) + RETENTION_GRACE)
+    folder = query.get("filter_folder", query.get("folder"))
+    return ListQuery(
+        since=since,
+        until=until,
+        folder=None if folder is None else to_folder(folder),
+        start=start,
+        limit=page.limit,
+    )
+
+
+def _window(
+    query: Mapping[str, str], now: datetime, retention: timedelta
+) -> tuple[datetime, datetime]:
+    """`created_from` and `created_to`, both inclusive; what is no positive integer is ignored."""
+    given_from, given_to = _moment(query.get("created_from")), _moment(query.get("created_to"))
+    until = given_to or now
+    since = given_from or until - retention
+    longest = retention if given_from is None else _NAMED_WINDOW
+    if until < since:
+        raise _bad_window("created_to {to} is prior to created_from {from}", since, until)
+    if until - since > longest:
+        seconds = int(longest.total_seconds())
+        text = f"created_to {{to}} is more than {seconds} seconds from created_from {{from}}"
+        raise _bad_window(text, since, until)
+    return since, until
+
+
+def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
+    message = text.format_map({"from": gregorian(since), "to": gregorian(until)})
+    cause = since if until < since else until
+    return Invalid.one("created_from", Rule.DATE_RANGE, value=cause, message=message)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None or not (text.isascii() and text.isdecimal()) or len(text) > 12:
+        return None
+    return from_gregorian(int(text))
+
+
+def decode_key(text: str | None, kind: type[Key]) -> Key | None:
+    """The sort key that an opaque `start_key` carries. Raises Invalid for what is none."""
+    if text is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
+        return msgspec.json.decode(raw, type=kind)
+    except (binascii.Error, UnicodeError, ValueError) as error:
+        raise Invalid.one(
+            "start_key", Rule.WRONG_FORMAT, value=text[:64], message="Unknown start_key"
+        ) from error
+
+
+def encode_key(key: Any) -> str:
+    """A sort key as an opaque word."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def paging(page: PageQuery, size: int, start: Any, following: Any) -> Paging | None:
+    """What the envelope says of the page: none of it when everything was asked for."""
+    if not page.paginated:
+        return None
+    return Paging(
+        page_size=size,
+        start_key=UNSET if start is None else encode_key(start),
+        next_start_key=UNSET if following is None else encode_key(following),
+    )
+
+
+def utc_now() -> datetime:
+    """The present in whole seconds, as message times are."""
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,48 @@
+"""All routes of this dialect under one router, and what turns their errors into answers."""
+
+from typing import Any
+
+from litestar import Response, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from service.api.kazoo import accounts, boxes, messages, raw
+from service.api.kazoo.context import AnyRequest, provide_account, provide_caller
+from service.api.kazoo.envelope import Refusal, refuse
+from service.api.kazoo.errors import http_refusal, refusal_of
+from service.api.ranges import RangeNotSatisfiable
+from service.logs import get_logger
+
+log = get_logger(__name__)
+
+
+def create_router() -> Router:
+    """`/v2`; the use cases come from the application's dependencies."""
+    return Router(
+        path="/v2",
+        route_handlers=[*accounts.ROUTES, *boxes.ROUTES, *messages.ROUTES, *raw.ROUTES],
+        dependencies={
+            "caller": Provide(provide_caller),
+            "account": Provide(provide_account),
+        },
+    )
+
+
+def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """The refusal for any error, those of the HTTP layer and our own faults included."""
+    return refuse(request, _refusal(request, error))
+
+
+def _refusal(request: AnyRequest, error: Exception) -> Refusal:
+    if refusal := refusal_of(error):
+        return refusal
+    match error:
+        case RangeNotSatisfiable():
+            headers = {"Content-Range": f"bytes */{error.size}"}
+            return Refusal(status=416, word="range not satisfiable", headers=headers)
+        case HTTPException():
+            return http_refusal(error.status_code, dict(error.headers or {}))
+        case _:
+            state: dict[str, Any] = request.scope["state"]
+            log.error("A request failed", request_id=state.get("request_id"), exc_info=error)
+            return http_refusal(500)

@@ -1,0 +1,150 @@
+"""Vendor JSON <-> domain: messages, boxes and accounts as this dialect writes them."""
+
+from datetime import datetime
+from typing import Any
+
+from service.api.kazoo.times import from_gregorian, gregorian
+from service.domain.account import Account
+from service.domain.errors import Invalid, Problem, Rule
+from service.domain.message import (
+    ANONYMOUS,
+    MAX_ADDRESS,
+    MAX_CALLER_ID,
+    CallerId,
+    Folder,
+    Message,
+    NewMessage,
+)
+from service.domain.schema import Document, Field, apply_schema
+from service.domain.text import harmless
+from service.domain.vmbox import Vmbox
+
+_MAX_LENGTH_MS = 2**31 - 1
+_FOLDERS = ("deleted", "saved", "new")
+
+# KAZOO API docs, "Voicemail", create a message: what a client may say of it.
+_MESSAGE_FIELDS = {
+    "timestamp": Field(types=("integer",)),
+    "folder": Field(enum=_FOLDERS),
+    "length": Field(types=("integer",), minimum=0, maximum=_MAX_LENGTH_MS),
+    "caller_id_number": Field(max_length=MAX_CALLER_ID),
+    "caller_id_name": Field(max_length=MAX_CALLER_ID),
+    "call_id": Field(max_length=MAX_ADDRESS),
+    "from": Field(max_length=MAX_ADDRESS),
+    "to": Field(max_length=MAX_ADDRESS),
+}
+
+
+def to_new_message(data: Document) -> NewMessage:
+    """What the client says of a new message; Invalid names every field that breaks a rule."""
+    known = {name: value for name, value in data.items() if name in _MESSAGE_FIELDS}
+    given, problems = apply_schema(known, _MESSAGE_FIELDS)
+    received_at = None
+    if "timestamp" in given and not problems:
+        received_at = from_gregorian(given["timestamp"])
+        if received_at is None:
+            problems.append(Problem(field="timestamp", rule=Rule.DATE_RANGE))
+    if problems:
+        raise Invalid(problems)
+    number = harmless(given.get("caller_id_number") or "") or ANONYMOUS
+    return NewMessage(
+        received_at=received_at,
+        folder=Folder(given.get("folder", Folder.NEW)),
+        length_ms=given.get("length"),
+        caller_id=CallerId(number, harmless(given.get("caller_id_name") or "") or ANONYMOUS),
+        call_id=harmless(given.get("call_id") or "") or None,
+        from_uri=harmless(given.get("from") or "") or None,
+        to_uri=harmless(given.get("to") or "") or None,
+    )
+
+
+def to_folder(value: Any, default: Folder | None = None) -> Folder:
+    """The folder a client names; an unknown one is Invalid, none at all the default."""
+    if value is None and default is not None:
+        return default
+    if value not in _FOLDERS:
+        raise Invalid.one("folder", Rule.ENUM, target=list(_FOLDERS), value=value)
+    return Folder(value)
+
+
+def message_row(message: Message, retained_since: datetime) -> Document:
+    """A message as a row of a list. What is past retention shows as deleted."""
+    expired = message.received_at < retained_since
+    row: Document = {
+        "timestamp": gregorian(message.received_at),
+        "from": message.from_uri,
+        "to": message.to_uri,
+        "caller_id_number": message.caller_id.number,
+        "caller_id_name": message.caller_id.name,
+        "call_id": message.call_id,
+        "folder": Folder.DELETED if expired else message.folder,
+        "length": message.length_ms,
+        "media_id": str(message.id),
+    }
+    if message.transcription is not None and "result" in message.transcription:
+        row["transcribed"] = message.transcription["result"] == "success"
+    if expired:
+        row["retention"] = "enforced"
+        row["retention_message"] = (
+            "this message is prior to retention policy, no update operation is permitted"
+        )
+    return row
+
+
+def message_metadata(message: Message, retained_since: datetime) -> Document:
+    """A message on its own: a list row, its addresses split, and its transcription."""
+    metadata = message_row(message, retained_since)
+    metadata.pop("transcribed", None)
+    for name, address in (("from", message.from_uri), ("to", message.to_uri)):
+        metadata[f"{name}_user"], _, metadata[f"{name}_realm"] = address.partition("@")
+    if message.transcription is not None:
+        metadata["transcription"] = message.transcription
+    return metadata
+
+
+def pending_message(message: Message, retained_since: datetime) -> Document:
+    """A message stored without audio: the metadata, and the same once more as clients of 4.x
+    expect it, under `id` and `metadata`."""
+    metadata = message_metadata(message, retained_since)
+    return {**metadata, "id": str(message.id), "metadata": metadata}
+
+
+def vmbox_document(vmbox: Vmbox) -> Document:
+    """The whole public document of a box."""
+    return {**vmbox.settings, "id": vmbox.vmbox_id.hex}
+
+
+def vmbox_row(vmbox: Vmbox) -> Document:
+    """A box as a row of a list."""
+    document = vmbox.document
+    row: Document = {
+        "id": vmbox.vmbox_id.hex,
+        "name": document["name"],
+        "mailbox": document["mailbox"],
+        "flags": document.get("flags", []),
+        "messages": vmbox.counts.total,
+        "folders": {"new": vmbox.counts.new, "saved": vmbox.counts.saved},
+    }
+    if "owner_id" in document:
+        row["owner_id"] = document["owner_id"]
+    return row
+
+
+def vmbox_metadata(vmbox: Vmbox, *, deleted: bool = False) -> Document:
+    """The `metadata` that stands beside a box in its envelope."""
+    metadata: Document = {
+        "id": vmbox.vmbox_id.hex,
+        "created": gregorian(vmbox.created_at),
+        "modified": gregorian(vmbox.modified_at),
+    }
+    return {**metadata, "deleted": True} if deleted else metadata
+
+
+def account_document(account: Account) -> Document:
+    """The public document of an account."""
+    return {
+        **account.document,
+        "id": account.account_id.hex,
+        "name": account.name,
+        "realm": account.realm,
+    }

@@ -1,0 +1,225 @@
+"""The composition root: settings -> pool, S3, NATS -> use cases -> one process; closes all."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from service.api.app import create_app
+from service.api.kazoo.context import Options
+from service.audio.store import AudioStore
+from service.embedded.dev import Prepared
+from service.logs import configure, get_logger
+from service.postgres.migrate import migrate
+from service.postgres.pool import Database
+from service.security import KeyRing, SecretBox, Tokens, generate_key_ring, load_key_ring
+from service.settings import Settings, SettingsError, read_settings
+from service.usecases.accounts import Accounts
+from service.usecases.directory import Directory
+from service.usecases.messages import Messages
+from service.usecases.vmboxes import Vmboxes
+from service.workers.keeper import Keeper
+
+log = get_logger(__name__)
+
+_DEV_TOKEN_LIFETIME_S = 24 * 3600
+_DEV_OLDEST_MONTH = 201001
+_AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+async def run_api(settings: Settings) -> None:
+    """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_database(settings, "aftertone api"))
+        audio = await stack.enter_async_context(_audio(settings))
+        accounts = await stack.enter_async_context(_accounts(settings, database))
+        app = create_app(
+            accounts=accounts,
+            vmboxes=Vmboxes(database, accounts.secrets, _utc_now),
+            messages=Messages(
+                database=database,
+                audio=audio,
+                clock=_utc_now,
+                retention_days=settings.retention_days,
+                oldest_month=settings.oldest_month,
+                max_upload_bytes=settings.max_upload_bytes,
+            ),
+            options=Options(tokens_in_query=settings.tokens_in_query),
+        )
+        server = Server(
+            app,
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.auto,
+            websockets=False,
+            log_enabled=False,
+        )
+        _on_stop(server.stop)
+        log.info("Serving", host=settings.host, port=settings.port)
+        await server.serve()
+    log.info("Stopped")
+
+
+async def run_relay(settings: Settings) -> None:
+    """Publishes the outbox until SIGTERM or SIGINT; the batch in hand is finished."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_database(settings, "aftertone relay", size=4))
+        bus = await stack.enter_async_context(_bus(settings))
+        from service.workers.relay import Relay
+
+        await Relay(database, bus, database_url=settings.database_url).run(_stopped())
+
+
+async def run_keeper(settings: Settings) -> None:
+    """Keeps the partitions ahead until SIGTERM or SIGINT."""
+    async with _owner_database(settings) as database:
+        await Keeper(database, _utc_now).run(_stopped())
+
+
+async def run_migrate(settings: Settings) -> list[str]:
+    """Brings the database up to date; the names of what was done."""
+    if not settings.owner_database_url:
+        raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set: migrations need the owner.")
+    return await migrate(settings.owner_database_url, service_url=settings.database_url)
+
+
+@asynccontextmanager
+async def operator(settings: Settings) -> AsyncIterator[Accounts]:
+    """The account use cases for the command line."""
+    async with (
+        _database(settings, "aftertone cli", size=1) as database,
+        _accounts(settings, database) as accounts,
+    ):
+        yield accounts
+
+
+async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
+    """Makes fresh or old embedded servers ready: keys, tables, bucket, root account, a token."""
+    ring = folder / "keys.json"
+    if not ring.exists():
+        write_key_ring(ring)
+    more = {
+        "AFTERTONE_KEY_RING_FILE": str(ring),
+        "AFTERTONE_OLDEST_MONTH": str(_DEV_OLDEST_MONTH),
+    }
+    settings = read_settings({**environment, **more})
+    await run_migrate(settings)
+    # The AWS library looks for credentials here, and only here or in files.
+    os.environ.update({name: environment[name] for name in _AWS_NAMES})
+    async with _audio(settings) as audio:
+        await audio.ensure_bucket()
+    async with operator(settings) as accounts:
+        root = await accounts.create_root("aftertone", "aftertone.localhost")
+        caller = await accounts.operator()
+        key = await accounts.api_key(caller, root.account_id)
+        token = await accounts.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
+    identity = {
+        "AFTERTONE_ACCOUNT_ID": root.account_id.hex,
+        "AFTERTONE_API_KEY": key,
+        "AFTERTONE_AUTH_TOKEN": token,
+    }
+    return Prepared(environment={**more, **identity})
+
+
+def write_key_ring(path: Path) -> None:
+    """A new key ring that only its owner may read; never over one that exists."""
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_bytes(generate_key_ring())
+
+
+def configure_logs(settings: Settings, process: str) -> None:
+    configure(process, settings.log_level, settings.log_format)
+
+
+def _database(
+    settings: Settings, name: str, size: int | None = None
+) -> AbstractAsyncContextManager[Database]:
+    if not settings.database_url:
+        raise SettingsError("AFTERTONE_DATABASE_URL is not set.")
+    return Database.open(
+        settings.database_url,
+        size=size or settings.database_pool_size,
+        timeout_s=settings.database_timeout_s,
+        name=name,
+    )
+
+
+def _owner_database(settings: Settings) -> AbstractAsyncContextManager[Database]:
+    if not settings.owner_database_url:
+        raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set: the keeper is the owner.")
+    return Database.open(
+        settings.owner_database_url,
+        size=2,
+        timeout_s=settings.database_timeout_s,
+        name="aftertone keeper",
+    )
+
+
+def _audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
+    return AudioStore.open(
+        endpoint=settings.s3_endpoint or None,
+        bucket=settings.s3_bucket,
+        region=settings.s3_region,
+        addressing_style=settings.s3_addressing_style,
+        sse=settings.s3_sse or None,
+        sse_kms_key_id=settings.s3_sse_kms_key_id or None,
+        pool_size=settings.s3_pool_size,
+        connect_timeout_s=settings.s3_connect_timeout_s,
+        timeout_s=settings.s3_timeout_s,
+    )
+
+
+def _bus(settings: Settings) -> AbstractAsyncContextManager[Bus]:
+    return Bus.open(
+        settings.nats_url,
+        name="aftertone relay",
+        stream=StreamSettings(
+            name=settings.stream_name,
+            max_bytes=settings.stream_max_bytes,
+            replicas=settings.stream_replicas,
+        ),
+        credentials_file=settings.nats_credentials_file,
+    )
+
+
+@asynccontextmanager
+async def _accounts(settings: Settings, database: Database) -> AsyncIterator[Accounts]:
+    ring = _key_ring(settings)
+    async with Directory(database).kept_fresh() as directory:
+        yield Accounts(
+            database=database,
+            directory=directory,
+            tokens=Tokens(ring, settings.token_lifetime_s),
+            secrets=SecretBox(ring),
+        )
+
+
+def _key_ring(settings: Settings) -> KeyRing:
+    if not settings.key_ring_file:
+        raise SettingsError(
+            "AFTERTONE_KEY_RING_FILE is not set; `aftertone keys generate FILE` makes one."
+        )
+    return load_key_ring(Path(settings.key_ring_file))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _on_stop(act: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, act)
+
+
+def _stopped() -> asyncio.Event:
+    event = asyncio.Event()
+    _on_stop(event.set)
+    return event
