@@ -14,6 +14,7 @@ from granian.server.embed import Server
 from service.api.app import create_app
 from service.api.kazoo.context import Options
 from service.audio.store import AudioStore
+from service.bus import Bus, StreamSettings
 from service.embedded.dev import Prepared
 from service.logs import configure, get_logger
 from service.postgres.migrate import migrate
