@@ -52,7 +52,7 @@ async def connect(address: BucketAddress) -> AsyncIterator[tuple[SignedBucket, "
         region_name=address.region,
         config=_client_config(address),
     ) as client:
-        base_url, region = await _resolve(client, address.bucket)
+        base_url, region = await resolve(client, address.bucket)
         ca_bundle = library.get_config_variable("ca_bundle")
         async with _http_session(address, base_url, ca_bundle) as session:
             yield _signed(session, credentials, base_url, region, address.timeout_s), client
@@ -73,7 +73,7 @@ def _client_config(address: BucketAddress) -> AioConfig:
     checksums = "when_supported" if address.endpoint is None else "when_required"
     return AioConfig(
         signature_version="s3v4",
-        s3={"addressing_style": address.addressing_style},
+        s3={"addressing_style": _addressing_style(address)},
         max_pool_connections=address.pool_size,
         connect_timeout=address.connect_timeout_s,
         read_timeout=address.timeout_s,
@@ -83,7 +83,16 @@ def _client_config(address: BucketAddress) -> AioConfig:
     )
 
 
-async def _resolve(client: "S3Client", bucket: str) -> tuple[str, str]:
+def _addressing_style(address: BucketAddress) -> str:
+    # What `auto` means on AWS; said outright, because with `auto` the library presigns URLs for
+    # the global endpoint, which redirects while a bucket is young.
+    on_aws = address.endpoint is None
+    if address.addressing_style == "auto" and on_aws and "." not in address.bucket:
+        return "virtual"
+    return address.addressing_style
+
+
+async def resolve(client: "S3Client", bucket: str) -> tuple[str, str]:
     """The URL before an object's key and the region to sign for, as the library sees them.
 
     A presigned URL is the one public place where it says both.

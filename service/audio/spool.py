@@ -26,7 +26,7 @@ class Spool:
 
     def __init__(self, limit: int) -> None:
         self.size = 0
-        self._limit = limit
+        self.limit = limit
         self._digest = hashlib.sha256()
         self._pending = bytearray()
         self._file: IO[bytes] | None = None
@@ -42,8 +42,8 @@ class Spool:
         self.close()
 
     async def write(self, chunk: bytes) -> None:
-        if self.size + len(chunk) > self._limit:
-            raise AudioTooLarge(self._limit)
+        if self.size + len(chunk) > self.limit:
+            raise AudioTooLarge(self.limit)
         self.size += len(chunk)
         self._digest.update(chunk)
         self._pending += chunk

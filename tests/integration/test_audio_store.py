@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +28,8 @@ async def opened(
     bucket: str = "audio-tests",
     pool_size: int = 16,
     timeout_s: float = 10.0,
+    sse: str | None = None,
+    sse_kms_key_id: str | None = None,
 ) -> AsyncIterator[AudioStore]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in (servers.environment() | (credentials or {})).items():
@@ -36,8 +39,8 @@ async def opened(
             bucket=bucket,
             region="us-east-1",
             addressing_style="path",
-            sse=None,
-            sse_kms_key_id=None,
+            sse=sse,
+            sse_kms_key_id=sse_kms_key_id,
             pool_size=pool_size,
             connect_timeout_s=1.0,
             timeout_s=timeout_s,
@@ -188,6 +191,45 @@ async def test_a_copy_outlives_its_source(store: AudioStore) -> None:
     assert await got(store, target, 0, len(an_mp3())) == an_mp3()
     with pytest.raises(AudioMissing):
         await store.copy(source, a_key())
+
+
+async def test_audio_that_the_store_encrypts_comes_back_in_clear(
+    servers: EmbeddedServers, store: AudioStore
+) -> None:
+    source, target = a_key(), a_key()
+    async with opened(servers, sse="AES256") as encrypting:
+        await put(encrypting, source, an_mp3())
+        await encrypting.copy(source, target)
+    for key in (source, target):
+        assert await got(store, key, 5, 100) == an_mp3()[5:105]
+
+
+@pytest.mark.parametrize("size", [1_000, 2_000_000])
+async def test_a_put_is_one_plain_request_with_its_length_hash_and_encryption(
+    servers: EmbeddedServers, size: int
+) -> None:
+    heads: list[str] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        await reader.readexactly(size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with (
+        listening(take) as endpoint,
+        opened(servers, endpoint=endpoint, sse="aws:kms", sse_kms_key_id="the-key") as store,
+    ):
+        await put(store, "tests/any", bytes(size))
+    (head,) = heads
+    assert head.startswith("put /audio-tests/tests/any http/1.1")
+    assert f"content-length: {size}\r\n" in head
+    assert "content-type: audio/mpeg\r\n" in head
+    assert f"x-amz-content-sha256: {hashlib.sha256(bytes(size)).hexdigest()}\r\n" in head
+    assert "x-amz-server-side-encryption: aws:kms\r\n" in head
+    assert "x-amz-server-side-encryption-aws-kms-key-id: the-key\r\n" in head
+    assert "expect:" not in head
+    assert "chunked" not in head
 
 
 async def test_deleting_twice_is_no_error(store: AudioStore) -> None:
