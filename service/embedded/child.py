@@ -16,7 +16,10 @@ from service.embedded.errors import EmbeddedError
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start. `user` is (uid, gid) to change to; `log` takes both outputs when given."""
+    """What to start. `user` is (uid, gid) to change to; `log` takes both outputs when given.
+
+    `held` is a descriptor, of a locked file for instance, that stays open until all is gone.
+    """
 
     argv: Sequence[str]
     environment: Mapping[str, str]
@@ -25,6 +28,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10.0
     log: Path | None = None
+    held: int | None = None
 
 
 class Child:
@@ -81,7 +85,8 @@ class Child:
                 command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 output = stack.enter_context(command.log.open("ab"))
             return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", leash.__file__, str(status_end)),
+                *(sys.executable, "-I", "-S", leash.__file__),
+                *(str(status_end), str(-1 if command.held is None else command.held)),
                 *(str(int(command.stop_signal)), str(command.grace_s), str(uid), str(gid)),
                 *command.argv,
                 stdin=leashed,
@@ -89,7 +94,7 @@ class Child:
                 stderr=output,
                 env=dict(command.environment),
                 cwd=command.folder,
-                pass_fds=(status_end,),
+                pass_fds=(status_end,) if command.held is None else (status_end, command.held),
                 start_new_session=True,  # Ctrl-C in the terminal is for us alone
             )
 

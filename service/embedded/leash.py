@@ -1,9 +1,10 @@
 """The leash: a tiny process that starts one child and ends it when its own parent is gone.
 
-Run as `python -I -S leash.py STATUS_FD STOP_SIGNAL GRACE_S UID GID COMMAND...` with the read end of
-a pipe as standard input. Only the supervisor holds the other end, so the pipe closes when the
-supervisor dies, by `kill -9` too: that works on every Unix, which PR_SET_PDEATHSIG does not. The
-child's pid goes to STATUS_FD. Exit code: the child's, or 128 + the signal that ended it.
+Run as `python -I -S leash.py STATUS_FD HELD_FD STOP_SIGNAL GRACE_S UID GID COMMAND...` with the
+read end of a pipe as standard input. Only the supervisor holds the other end, so the pipe closes
+when the supervisor dies, by `kill -9` too: that works on every Unix, which PR_SET_PDEATHSIG does
+not. The child's pid goes to STATUS_FD. HELD_FD (-1: none) is a locked file; the lock lasts as long
+as the leash. Exit code: the child's, or 128 + the signal that ended it.
 It may import the standard library only: it starts once for each child, in about 20 ms.
 """
 
@@ -160,12 +161,14 @@ def _sweep(pid: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    status_fd, stop_signal = int(arguments[0]), int(arguments[1])
-    grace_s, uid, gid = float(arguments[2]), int(arguments[3]), int(arguments[4])
-    os.set_inheritable(status_fd, False)
+    status_fd, held_fd, stop_signal = (int(argument) for argument in arguments[:3])
+    grace_s, uid, gid = float(arguments[3]), int(arguments[4]), int(arguments[5])
+    for descriptor in (status_fd, held_fd):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
     _adopt_orphans()
     watch = _Watch(stop_signal, grace_s)
-    pid = _start(arguments[5:], uid, gid)
+    pid = _start(arguments[6:], uid, gid)
     os.write(status_fd, b"%d\n" % pid)
     os.close(status_fd)
     code = watch.until_end(pid)

@@ -35,7 +35,7 @@ class EmbeddedNats(Server):
     def listens_on(self) -> tuple[int, ...]:
         return (self.ports.nats,)
 
-    async def command(self) -> Command:
+    async def command(self, held: int) -> Command:
         file = self.data / "nats.conf"
         # JSON strings are valid here: a folder's name may hold quotes and spaces.
         store = msgspec.json.encode(str(self.data / "store")).decode()
@@ -45,6 +45,7 @@ class EmbeddedNats(Server):
             environment=server_environment(self.data),
             folder=self.data,
             log=self.log,
+            held=held,
             grace_s=5,
         )
 

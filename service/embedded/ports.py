@@ -46,15 +46,27 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         return all(is_free(port) for port in (self.postgres, self.nats, *self.of_s3))
 
 
-def is_free(port: int, host: str = LOOPBACK) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+def bind(host: str, port: int) -> None:
+    """OSError says why nobody can listen there now."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
         # As the servers do: a connection in TIME_WAIT does not make a port taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+        probe.bind(address)
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    try:
+        bind(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def free_one(host: str) -> int:
+    return next(port for port in _free_ports() if is_free(port, host))
 
 
 def _free_ports() -> Iterator[int]:

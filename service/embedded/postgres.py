@@ -82,16 +82,16 @@ class EmbeddedPostgres(Server):
         if not (self.data / "roles").exists():
             await self._make_roles()
 
-    async def command(self) -> Command:
+    async def command(self, held: int) -> Command:
         way = await asyncio.to_thread(unprivileged, self.data, self._programs.postgres("postgres"))
         if not self._cluster.exists():
-            await self._initdb(way)
+            await self._initdb(way, held)
         self._forget_dead_postmaster()
         settings = {**_SETTINGS, "port": str(self.ports.postgres)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return self._run(way, "postgres", "-D", str(self._cluster), *options)
+        return self._run(way, held, "postgres", "-D", str(self._cluster), *options)
 
-    def _run(self, way: Unprivileged, program: str, *arguments: str) -> Command:
+    def _run(self, way: Unprivileged, held: int, program: str, *arguments: str) -> Command:
         return Command(
             argv=[*way.prefix, str(self._programs.postgres(program)), *arguments],
             environment=server_environment(self.data),
@@ -100,9 +100,10 @@ class EmbeddedPostgres(Server):
             # Fast shutdown: open sessions are cut, data is written.
             stop_signal=signal.SIGINT,
             log=self.log,
+            held=held,
         )
 
-    async def _initdb(self, way: Unprivileged) -> None:
+    async def _initdb(self, way: Unprivileged, held: int) -> None:
         """Makes the cluster under another name first: a killed initdb leaves no half a cluster."""
         draft, password = self.data / "cluster.new", self.data / "password"
         await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
@@ -111,7 +112,7 @@ class EmbeddedPostgres(Server):
             os.chown(password, *way.user)
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
         login = ("--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256")
-        run = self._run(way, "initdb", "-D", str(draft), "--no-instructions", *locale, *login)
+        run = self._run(way, held, "initdb", "-D", str(draft), "--no-instructions", *locale, *login)
         initdb = Child(self.name, run)
         try:
             await initdb.start()

@@ -27,7 +27,7 @@ class EmbeddedS3(Server):
     def listens_on(self) -> tuple[int, ...]:
         return self.ports.of_s3
 
-    async def command(self) -> Command:
+    async def command(self, held: int) -> Command:
         self._remove_sockets()
         return Command(
             argv=[str(self._programs.weed), "-logtostderr=true", "mini", *self._options()],
@@ -41,6 +41,7 @@ class EmbeddedS3(Server):
             },
             folder=self.data,
             log=self.log,
+            held=held,
             grace_s=8,
         )
 

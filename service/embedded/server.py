@@ -2,19 +2,18 @@
 
 import asyncio
 import os
-import re
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from service.embedded import ports
+from service.embedded import disk, ports
 from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError, PortTaken
+from service.embedded.locks import lock
 
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
-_NEEDED_MB = 256
 _PORT_PATIENCE_S = 1.0
-_DISK_FULL = re.compile("No space left on device|Check free disk space|not enough space", re.I)
+_FOLDER_PATIENCE_S = 20.0
 
 
 class Server(ABC):
@@ -45,8 +44,8 @@ class Server(ABC):
         """Every port that it needs, the one for clients first."""
 
     @abstractmethod
-    async def command(self) -> Command:
-        """Makes ready what the process needs and says how to start it."""
+    async def command(self, held: int) -> Command:
+        """Makes ready what the process needs and says how to start it, holding that lock."""
 
     @abstractmethod
     async def answers(self) -> bool:
@@ -57,12 +56,21 @@ class Server(ABC):
         if self.alive:
             return
         self._make_folder()
-        await self._check_ports()
-        command = await self.command()
+        # Two servers on one folder would ruin it, and a killed run's may be about to end.
+        held = await lock(self.data / "lock", _FOLDER_PATIENCE_S)
+        if held is None:
+            raise EmbeddedError(f"{self.name} of another Aftertone still runs on {self.data}.")
+        try:
+            await self._check_ports()
+            await self._live(await self.command(held), timeout_s)
+        finally:
+            os.close(held)
+
+    async def _live(self, command: Command, timeout_s: float) -> None:
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         self._child = Child(self.name, command)
-        await self._child.start()
         try:
+            await self._child.start()
             await self._until_it_answers(timeout_s)
         except BaseException:
             await self._child.kill()
@@ -125,8 +133,8 @@ class Server(ABC):
 
     def why_it_ended(self, code: int) -> EmbeddedError:
         said = self.said()
-        if _DISK_FULL.search(said):
-            return disk_full(self.data)
+        if disk.FULL.search(said):
+            return disk.disk_full(self.data)
         if "ddress already in use" in said:
             return self._port_taken(self.listens_on()[0])
         last = said.strip().splitlines()[-1:] or ["it said nothing"]
@@ -135,24 +143,11 @@ class Server(ABC):
         )
 
 
-def disk_full(folder: Path) -> EmbeddedError:
-    return EmbeddedError(
-        f"The disk that holds {folder} is full: the servers need {_NEEDED_MB} MB at least."
-    )
-
-
-def check_space(folder: Path) -> None:
-    """Refuses to start on a disk so full that the servers would fail one by one and later."""
-    state = os.statvfs(folder)
-    if state.f_bavail * state.f_frsize < _NEEDED_MB * 1024 * 1024:
-        raise disk_full(folder)
-
-
-async def ask(port: int, request: bytes) -> bytes:
+async def ask(port: int, request: bytes, host: str = ports.LOOPBACK) -> bytes:
     """The first bytes that a local TCP server sends after `request`; empty when there are none."""
     try:
         async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(ports.LOOPBACK, port)
+            reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(request)
                 return await reader.read(65_536)

@@ -1,7 +1,6 @@
 """The three embedded servers together; what `aftertone dev` and the tests start."""
 
 import asyncio
-import errno
 import os
 from pathlib import Path
 from types import TracebackType
@@ -9,12 +8,12 @@ from typing import Self
 
 from service.embedded import ports
 from service.embedded.binaries import Programs, installed_programs
+from service.embedded.disk import cannot_use, check_space, usable
 from service.embedded.errors import EmbeddedError, PortTaken
 from service.embedded.keys import secrets_of
 from service.embedded.nats import EmbeddedNats
 from service.embedded.postgres import EmbeddedPostgres
 from service.embedded.s3 import EmbeddedS3
-from service.embedded.server import check_space, disk_full
 
 __all__ = ["EmbeddedError", "EmbeddedServers"]
 
@@ -34,11 +33,9 @@ class EmbeddedServers:
         self.folder = folder
         programs = programs or installed_programs()
         programs.check()
-        try:
+        with usable(folder):
             self._prepare_folder()
             secrets = secrets_of(folder)
-        except OSError as error:
-            raise _cannot_write(folder, error) from error
         chosen = ports.remembered(folder / "ports.json")
         logs = folder / "logs"
         self.postgres = EmbeddedPostgres(
@@ -79,7 +76,7 @@ class EmbeddedServers:
             await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             if isinstance(error, OSError):
-                raise _cannot_write(self.folder, error) from error
+                raise cannot_use(self.folder, error) from error
             raise
 
     def _move(self, chosen: ports.Ports) -> None:
@@ -113,9 +110,3 @@ class EmbeddedServers:
             "AWS_ACCESS_KEY_ID": self._secrets.s3_access_key,
             "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
         }
-
-
-def _cannot_write(folder: Path, error: OSError) -> EmbeddedError:
-    if error.errno == errno.ENOSPC:
-        return disk_full(folder)
-    return EmbeddedError(f"The folder {folder} cannot be used: {error.strerror}.")

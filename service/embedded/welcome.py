@@ -1,0 +1,53 @@
+"""What `aftertone dev` tells about itself: `dev.env` for programs, a few lines for people."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.embedded.keys import write_private
+
+
+def write_env(file: Path, environment: Mapping[str, str]) -> None:
+    """A file that both a shell (`. dev.env`) and a reader of KEY=value lines take."""
+    lines = (f"{name}={shlex.quote(value)}\n" for name, value in environment.items())
+    write_private(file, "".join(lines).encode())
+
+
+_BOX = """\
+Make a box:
+    BOX=$(curl -s -X PUT "$AFTERTONE_URL/v2/accounts/$AFTERTONE_ACCOUNT_ID/vmboxes" \\
+      -H "X-Auth-Token: $AFTERTONE_AUTH_TOKEN" -H "Content-Type: application/json" \\
+      -d "{\\"data\\":{\\"name\\":\\"Front desk\\",\\"mailbox\\":\\"$(date +%s)\\"}}" \\
+      | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["id"])')
+"""
+
+_TEXT = """
+Aftertone is ready on {url}
+API documentation:   {url}/docs
+Addresses and keys:  {file}   (removed when this stops; Ctrl-C stops it)
+
+In another shell, in this folder:
+    set -a; . {quoted}; set +a
+{box}
+Leave a message:
+    curl -X PUT "$AFTERTONE_URL/v2/accounts/$AFTERTONE_ACCOUNT_ID/vmboxes/{vmbox}/messages" \\
+      -H "X-Auth-Token: $AFTERTONE_AUTH_TOKEN" \\
+      -F 'message={{"data":{{"caller_id_name":"Ann"}}}};type=application/json' \\
+      -F 'audio=@message.mp3;type=audio/mpeg'
+
+List the messages:
+    curl "$AFTERTONE_URL/v2/accounts/$AFTERTONE_ACCOUNT_ID/vmboxes/{vmbox}/messages" \\
+      -H "X-Auth-Token: $AFTERTONE_AUTH_TOKEN"
+"""
+
+
+def welcome(file: Path, environment: Mapping[str, str]) -> str:
+    """The lines to copy. They take every value from `dev.env`, so no secret reaches a terminal."""
+    has_box = "AFTERTONE_VMBOX_ID" in environment
+    return _TEXT.format(
+        url=environment["AFTERTONE_URL"],
+        file=file,
+        quoted=shlex.quote(str(file)),
+        box="" if has_box else f"\n{_BOX}",
+        vmbox="$AFTERTONE_VMBOX_ID" if has_box else "$BOX",
+    )

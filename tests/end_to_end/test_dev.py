@@ -1,0 +1,244 @@
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.embedded import leash
+
+ROOT = Path(__file__).parents[2]
+
+# A stand-in for the API: it answers HTTP on the port that it is given, or ends with a code.
+_API = """
+import http.server, os, sys
+if sys.argv[1:]:
+    sys.exit(int(sys.argv[1]))
+class Silent(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+address = (os.environ["AFTERTONE_HOST"], int(os.environ["AFTERTONE_PORT"]))
+http.server.HTTPServer(address, Silent).serve_forever()
+"""
+
+_DEV = """
+import asyncio, sys
+from pathlib import Path
+from service.embedded.dev import Prepared, run_dev
+from service.embedded.errors import EmbeddedError
+
+async def prepare(environment):
+    assert environment["AFTERTONE_OWNER_DATABASE_URL"]
+    return Prepared(environment={"AFTERTONE_ACCOUNT_ID": "a" * 32, "AFTERTONE_AUTH_TOKEN": "t"})
+
+folder, port, api, *arguments = sys.argv[1:]
+processes = {
+    "api": [sys.executable, "-c", api, *arguments],
+    "relay": [sys.executable, "-c", "import time; time.sleep(600)"],
+}
+try:
+    asyncio.run(run_dev(
+        folder=Path(folder), host="127.0.0.1", port=int(port), prepare=prepare, processes=processes
+    ))
+except EmbeddedError as error:
+    sys.exit(str(error))
+"""
+
+
+class Dev:
+    """A running `run_dev` in a process of its own."""
+
+    def __init__(self, folder: Path, process: asyncio.subprocess.Process) -> None:
+        self.folder = folder
+        self.process = process
+        self.env: dict[str, str] = {}
+
+    @property
+    def env_file(self) -> Path:
+        return self.folder / "dev.env"
+
+    async def ready(self) -> str:
+        """What it printed until it was ready."""
+        assert self.process.stdout
+        text = ""
+        while "List the messages" not in text:
+            line = await asyncio.wait_for(self.process.stdout.readline(), 60)
+            assert line, await self.end()
+            text += line.decode()
+        lines = self.env_file.read_text().splitlines()
+        self.env = dict(line.split("=", 1) for line in lines)
+        return text
+
+    async def end(self) -> tuple[int, str]:
+        """The exit code and what it said on stderr."""
+        _, complaint = await asyncio.wait_for(self.process.communicate(), 60)
+        assert self.process.returncode is not None
+        return self.process.returncode, complaint.decode()
+
+    def below(self) -> set[int]:
+        return set(leash.descendants(self.process.pid))
+
+    def one(self, word: str) -> int:
+        """The process, not its leash, whose command line holds `word`."""
+        commands = {pid: leash.command_of(pid) for pid in self.below()}
+        [found] = [p for p, text in commands.items() if word in text and "leash.py" not in text]
+        return found
+
+    async def http(self) -> bytes:
+        host, port = self.env["AFTERTONE_URL"].removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        answer = await reader.read(8)
+        writer.close()
+        return answer
+
+
+async def start_dev(folder: Path, port: int = 0, *arguments: str) -> Dev:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _DEV, str(folder), str(port), _API, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    return Dev(folder, process)
+
+
+async def until_gone(pids: set[int]) -> None:
+    for _ in range(1000):
+        if leash.parents().keys().isdisjoint(pids):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"still there after 20 s: {[leash.command_of(pid) for pid in pids]}")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """One for all runs here: each finds what the one before left behind."""
+    made = Path(tempfile.mkdtemp(prefix="aftertone-dev-"))
+    yield made / ".aftertone"
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Dev]:
+    started = await start_dev(folder)
+    await started.ready()
+    try:
+        yield started
+    finally:
+        if started.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                started.process.terminate()
+            await started.end()
+
+
+async def test_dev_serves_tells_where_and_stops_on_ctrl_c(folder: Path) -> None:
+    dev = await start_dev(folder)
+    text = await dev.ready()
+    assert dev.env["AFTERTONE_URL"] in text
+    assert f"{dev.env['AFTERTONE_URL']}/docs" in text
+    assert text.count("curl ") >= 2
+    assert dev.env["AFTERTONE_ACCOUNT_ID"] == "a" * 32
+    assert dev.env["AFTERTONE_S3_BUCKET"] == "aftertone"
+    assert dev.env["AFTERTONE_DATABASE_URL"].startswith("postgresql://aftertone:")
+    assert dev.env_file.stat().st_mode & 0o777 == 0o600
+    assert (await dev.http()).startswith(b"HTTP/")
+    pids = dev.below()
+    dev.process.send_signal(signal.SIGINT)
+    assert await dev.end() == (0, "")
+    assert not dev.env_file.exists()
+    assert leash.parents().keys().isdisjoint(pids)
+
+
+async def until_restarted(dev: Dev, word: str, killed: int) -> None:
+    for _ in range(1000):
+        # Between two lives there is none.
+        with contextlib.suppress(ValueError):
+            if dev.one(word) != killed:
+                return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"{word} was not started again within 20 s")
+
+
+async def test_killed_children_are_started_again_and_a_second_dev_is_refused(folder: Path) -> None:
+    async with running(folder) as dev:
+        for word in ("class Silent", "time.sleep", "nats-server", "bin/weed", "cluster"):
+            killed = dev.one(word)
+            os.kill(killed, signal.SIGKILL)
+            await until_restarted(dev, word, killed)
+        code, complaint = await (await start_dev(folder)).end()
+        assert code == 1
+        assert complaint.startswith("Another `aftertone dev` runs in ")
+        assert complaint.count("\n") == 1
+        assert dev.env_file.exists()
+
+
+async def test_dev_killed_with_9_leaves_nothing_and_the_next_run_starts_at_once(
+    folder: Path,
+) -> None:
+    async with running(folder) as dev:
+        pids = dev.below()
+        port = int(dev.env["AFTERTONE_URL"].rpartition(":")[2])
+        dev.process.kill()
+        await dev.process.wait()
+    assert dev.env_file.exists()
+    # On the same port: the old API may still hold it.
+    following = await start_dev(folder, port)
+    await following.ready()
+    await until_gone(pids)
+    pids = following.below()
+    following.process.terminate()
+    assert await following.end() == (0, "")
+    await until_gone(pids)
+
+
+async def test_a_second_signal_kills_at_once(folder: Path) -> None:
+    async with running(folder) as dev:
+        pids = dev.below()
+        os.kill(dev.one("bin/weed"), signal.SIGSTOP)
+        dev.process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.3)
+        dev.process.send_signal(signal.SIGINT)
+        code, complaint = await asyncio.wait_for(dev.end(), 4)
+    assert (code, complaint) == (0, "")
+    await until_gone(pids)
+
+
+async def test_a_signal_while_it_starts_stops_it_cleanly(folder: Path) -> None:
+    dev = await start_dev(folder)
+    for _ in range(500):
+        pids = dev.below()
+        if any("nats-server" in leash.command_of(pid) for pid in pids):
+            break
+        await asyncio.sleep(0.02)
+    dev.process.send_signal(signal.SIGTERM)
+    assert await dev.end() == (0, "")
+    await until_gone(pids)
+
+
+async def test_a_taken_http_port_is_one_sentence(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, complaint = await (await start_dev(folder, port)).end()
+    assert code == 1
+    assert complaint == (
+        f"Port {port} is taken by another program: choose another with --port (0: any).\n"
+    )
+    assert not (folder / "dev.env").exists()
+
+
+async def test_a_process_that_ends_all_the_time_ends_dev_with_one_sentence(folder: Path) -> None:
+    dev = await start_dev(folder, 0, "3")
+    code, complaint = await dev.end()
+    assert code == 1
+    last = complaint.splitlines()[-1]
+    assert last == "api ended 5 times within 30 s, the last time: exit code 3."
+    assert "Traceback" not in complaint
+    assert not dev.env_file.exists()
