@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import msgspec
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.exceptions import NoCredentialsError
 from botocore.utils import get_environ_proxies
@@ -55,17 +54,14 @@ async def connect(address: BucketAddress) -> AsyncIterator[tuple[SignedBucket, "
         base_url, region = await resolve(client, address.bucket)
         ca_bundle = library.get_config_variable("ca_bundle")
         async with _http_session(address, base_url, ca_bundle) as session:
-            yield _signed(session, credentials, base_url, region, address.timeout_s), client
-
-
-def _signed(
-    session: aiohttp.ClientSession,
-    credentials: AioCredentials,
-    base_url: str,
-    region: str,
-    timeout_s: float,
-) -> SignedBucket:
-    return SignedBucket(session, credentials, base_url=base_url, region=region, timeout_s=timeout_s)
+            objects = SignedBucket(
+                session,
+                credentials,
+                base_url=base_url,
+                region=region,
+                timeout_s=address.timeout_s,
+            )
+            yield objects, client
 
 
 def _client_config(address: BucketAddress) -> AioConfig:

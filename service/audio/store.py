@@ -132,7 +132,7 @@ class AudioStore:
 
     @asynccontextmanager
     async def read(self, key: str, start: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """`length` bytes from `start`, in blocks.
+        """`length` bytes, at least one, from `start`, in blocks.
 
         The first block is here when the context is entered: an outage or a missing object
         (AudioMissing, also when the object ends before the range begins) shows before any byte
@@ -166,7 +166,10 @@ class AudioStore:
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Delete each key, some at a time; after a failure the rest may or may not be gone."""
         for start in range(0, len(keys), _DELETES_AT_ONCE):
-            await asyncio.gather(*map(self.delete, keys[start : start + _DELETES_AT_ONCE]))
+            batch = keys[start : start + _DELETES_AT_ONCE]
+            done = await asyncio.gather(*map(self.delete, batch), return_exceptions=True)
+            if failures := [result for result in done if result is not None]:
+                raise failures[0]
 
     async def list(self, prefix: str) -> AsyncIterator[ListedObject]:
         """All objects whose keys begin with `prefix`, in the order of their keys."""

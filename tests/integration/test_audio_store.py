@@ -138,6 +138,7 @@ OPERATIONS: dict[str, Operation] = {
     "read": lambda store: got(store, "tests/any", 0, 10),
     "copy": lambda store: store.copy("tests/any", a_key()),
     "delete": lambda store: store.delete("tests/any"),
+    "delete_many": lambda store: store.delete_many([a_key() for _ in range(20)]),
     "list": lambda store: listed(store, "tests/"),
     "ensure_bucket": lambda store: store.ensure_bucket(),
     "ping": lambda store: store.ping(),
