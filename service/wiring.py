@@ -26,6 +26,7 @@ from service.usecases.directory import Directory
 from service.usecases.messages import Messages
 from service.usecases.vmboxes import Vmboxes
 from service.workers.keeper import Keeper
+from service.workers.relay import Relay
 
 log = get_logger(__name__)
 
@@ -73,8 +74,6 @@ async def run_relay(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_database(settings, "aftertone relay", size=4))
         bus = await stack.enter_async_context(_bus(settings))
-        from service.workers.relay import Relay
-
         await Relay(database, bus, database_url=settings.database_url).run(_stopped())
 
 

@@ -1,3 +1,3 @@
 """Fixtures that every test may use."""
 
-pytest_plugins = ["tests.support.servers", "tests.support.database"]
+pytest_plugins = ["tests.support.servers", "tests.support.database", "tests.support.running"]

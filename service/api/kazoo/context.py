@@ -1,11 +1,12 @@
 """What a handler of this dialect works with: the caller's account, and ids from the path."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from service.api.auth import caller_of, token_of
 from service.domain.account import AccountFacts, Caller
@@ -25,12 +26,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 AnyRequest = Request[Any, Any, Any]
 
 # What wiring offers and what is derived from a request, by type; built here, so not validated.
-TheOptions = Annotated[Options, Dependency(skip_validation=True)]
-TheAccounts = Annotated[Accounts, Dependency(skip_validation=True)]
-TheVmboxes = Annotated[Vmboxes, Dependency(skip_validation=True)]
-TheMessages = Annotated[Messages, Dependency(skip_validation=True)]
-TheCaller = Annotated[Caller, Dependency(skip_validation=True)]
-TheAccount = Annotated[AccountFacts, Dependency(skip_validation=True)]
+TheOptions = NamedDependency[SkipValidation[Options]]
+TheAccounts = NamedDependency[SkipValidation[Accounts]]
+TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
+TheMessages = NamedDependency[SkipValidation[Messages]]
+TheCaller = NamedDependency[SkipValidation[Caller]]
+TheAccount = NamedDependency[SkipValidation[AccountFacts]]
 
 
 async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: TheOptions) -> Caller:

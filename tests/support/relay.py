@@ -1,0 +1,177 @@
+"""Boxes that only append events, relays that run in the test, and what the stream then holds."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from service.bus import Bus, StreamSettings
+from service.postgres.pool import Connection, Database
+from service.workers.relay import Relay
+
+_APPEND = """
+WITH box AS MATERIALIZED (
+    SELECT mailbox, sequence FROM vmbox_counts WHERE account_id = $1 AND vmbox_id = $2
+    FOR NO KEY UPDATE
+), counts AS (
+    UPDATE vmbox_counts AS c SET sequence = box.sequence + 1, new_count = c.new_count + 1
+    FROM box WHERE c.account_id = $1 AND c.vmbox_id = $2
+    RETURNING c.mailbox, c.sequence, c.new_count, c.saved_count
+)
+INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
+SELECT $1, $2, sequence, 1, 'vmbox.updated',
+    event_of_box($1, $2, mailbox, 1, sequence, new_count, saved_count)
+        || jsonb_build_object('vmbox', jsonb_build_object('name', repeat('x', $3)))
+FROM counts
+"""
+
+
+class Box(msgspec.Struct, frozen=True):
+    """A box that nothing but its outbox rows is made of."""
+
+    account_id: UUID
+    vmbox_id: UUID
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the stream."""
+
+    subject: str
+    headers: dict[str, str]
+    data: dict[str, Any]
+    stream_seq: int
+
+    @property
+    def id(self) -> str:
+        return self.headers["Nats-Msg-Id"]
+
+    @property
+    def vmbox_id(self) -> str:
+        return str(self.data["vmbox_id"])
+
+    @property
+    def sequence(self) -> int:
+        return int(self.data["sequence"])
+
+
+async def a_box(connection: Connection, account_id: UUID | None = None) -> Box:
+    box = Box(account_id or uuid4(), uuid4())
+    await connection.execute(
+        "INSERT INTO vmbox_counts (account_id, vmbox_id, mailbox) VALUES ($1, $2, '100')",
+        box.account_id,
+        box.vmbox_id,
+    )
+    return box
+
+
+async def append(connection: Connection, box: Box, times: int = 1, size: int = 0) -> None:
+    """Appends events to a box as the service's statements do: under the lock of its counts row."""
+    for _ in range(times):
+        await connection.execute(_APPEND, box.account_id, box.vmbox_id, size)
+
+
+def a_stream(**settings: Any) -> StreamSettings:
+    """A stream that no other test knows."""
+    name = uuid4().hex
+    return StreamSettings(name=f"T{name}", subject_prefix=f"t{name}.v1", **settings)
+
+
+@asynccontextmanager
+async def jetstream(url: str) -> AsyncIterator[JetStreamContext]:
+    client = await nats.connect(url)
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
+
+
+async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
+    """All that the stream holds, oldest first."""
+    async with jetstream(url) as js:
+        try:
+            count = (await js.stream_info(stream.name)).state.messages
+        except nats.js.errors.NotFoundError:
+            return []
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+        subscription = await js.pull_subscribe(
+            f"{stream.subject_prefix}.>", stream=stream.name, config=config
+        )
+        received: list[Received] = []
+        while len(received) < count:
+            messages = await subscription.fetch(min(500, count - len(received)), timeout=5)
+            received += [
+                Received(
+                    subject=message.subject,
+                    headers=dict(message.headers or {}),
+                    data=msgspec.json.decode(message.data),
+                    stream_seq=message.metadata.sequence.stream,
+                )
+                for message in messages
+            ]
+        return received
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], within_s: float = 20, every_s: float = 0.05
+) -> None:
+    """Waits until `condition` holds; fails when it never does."""
+    give_up = time.monotonic() + within_s
+    while not await condition():
+        assert time.monotonic() < give_up, f"not within {within_s} s"
+        await asyncio.sleep(every_s)
+
+
+async def all_sent(connection: asyncpg.Connection, within_s: float = 20) -> None:
+    """Waits until no row waits to be sent."""
+
+    async def none_waits() -> bool:
+        waiting = await connection.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NULL")
+        return bool(waiting == 0)
+
+    await eventually(none_waits, within_s)
+
+
+class RunningRelay(msgspec.Struct, frozen=True, kw_only=True):
+    """A relay in this process; `kill` ends it wherever it is."""
+
+    relay: Relay
+    bus: Bus
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_relay(
+    database_url: str, nats_url: str, stream: StreamSettings, **options: Any
+) -> AsyncIterator[RunningRelay]:
+    """A relay with connections of its own; stopped cleanly at the end, which must not fail."""
+    stop = asyncio.Event()
+    async with (
+        Database.open(database_url, size=2, timeout_s=5, name="test relay") as database,
+        Bus.open(nats_url, name="test relay", stream=stream) as bus,
+    ):
+        relay = Relay(database, bus, database_url=database_url, **options)
+        task = asyncio.create_task(relay.run(stop))
+        try:
+            yield RunningRelay(relay=relay, bus=bus, task=task, stop=stop)
+            stop.set()
+            if not task.cancelled():
+                async with asyncio.timeout(10):
+                    await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

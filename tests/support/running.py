@@ -1,0 +1,174 @@
+"""The service as it runs: real API and relay processes over real servers, and a client's view."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pytest_asyncio
+
+from service import wiring
+from service.embedded.child import Child, Command
+from service.embedded.servers import EmbeddedServers
+from tests.support.ports import free_port
+
+
+class RunningService:
+    """Processes of one deployment; each can be killed and started again on its own."""
+
+    def __init__(self, servers: EmbeddedServers, folder: Path) -> None:
+        self.servers = servers
+        self.folder = folder
+        self.environment: dict[str, str] = {}
+        self.processes: dict[str, Child] = {}
+        self.url = ""
+
+    async def prepare(self, more: Mapping[str, str] | None = None) -> None:
+        """Tables, bucket, keys and the root account; `more` goes into every process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environment = self.servers.environment()
+        prepared = await wiring.prepare_dev(self.folder, environment)
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            **environment,
+            **prepared.environment,
+            "AFTERTONE_HOST": "127.0.0.1",
+            "AFTERTONE_PORT": str(port),
+            **(more or {}),
+        }
+
+    async def start(self, name: str, *arguments: str, **more: str) -> Child:
+        """Starts `aftertone <name>`; its log goes to a file of the folder."""
+        command = Command(
+            argv=[sys.executable, "-m", "service", name, *arguments],
+            environment={**self.environment, **more},
+            log=self.folder / f"{name}.log",
+        )
+        child = self.processes[name] = Child(name, command)
+        await child.start()
+        if name == "api":
+            await self.answers()
+        return child
+
+    async def answers(self, within_s: float = 20) -> None:
+        """Returns when the API answers HTTP."""
+        async with asyncio.timeout(within_s), httpx.AsyncClient() as client:
+            while True:
+                try:
+                    await client.get(self.url)
+                    return
+                except httpx.TransportError:
+                    await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(child.stop() for child in self.processes.values()))
+
+    def client(self, token: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=f"{self.url}/v2/", headers={"X-Auth-Token": token}, timeout=30
+        )
+
+    @property
+    def root_id(self) -> str:
+        return self.environment["AFTERTONE_ACCOUNT_ID"]
+
+    @property
+    def root_token(self) -> str:
+        return self.environment["AFTERTONE_AUTH_TOKEN"]
+
+    async def an_account(self) -> "AccountClient":
+        """A new account below the root, signed in with its API key."""
+        name = f"t{uuid4().hex}"
+        async with self.client(self.root_token) as root:
+            made = await root.put(
+                f"accounts/{self.root_id}",
+                json={"data": {"name": name, "realm": f"{name}.example"}},
+            )
+            account_id = data_of(made, 201)["id"]
+            key = data_of(await root.get(f"accounts/{account_id}/api_key"))["api_key"]
+            signed_in = await root.put("api_auth", json={"data": {"api_key": key}})
+        token = signed_in.json()["auth_token"]
+        return AccountClient(self, account_id, f"{name}.example", token)
+
+
+class AccountClient:
+    """What a client of one account does."""
+
+    def __init__(self, service: RunningService, account_id: str, realm: str, token: str) -> None:
+        self.service = service
+        self.account_id = account_id
+        self.realm = realm
+        self.token = token
+        self.http = service.client(token)
+
+    def path(self, *parts: str) -> str:
+        return "/".join(("accounts", self.account_id, *parts))
+
+    async def a_vmbox(self, **settings: Any) -> str:
+        """A new box; its id."""
+        document = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
+        made = await self.http.put(self.path("vmboxes"), json={"data": document})
+        vmbox_id: str = data_of(made, 201)["id"]
+        return vmbox_id
+
+    async def leave(
+        self, vmbox_id: str, audio: bytes = b"audio", content_type: str = "audio/mpeg", **data: Any
+    ) -> str:
+        """A message with audio in one request; its id."""
+        left = await self.http.put(
+            self.path("vmboxes", vmbox_id, "messages"), **multipart(audio, content_type, data)
+        )
+        media_id: str = data_of(left, 201)["media_id"]
+        return media_id
+
+    async def listed(self, vmbox_id: str, **query: Any) -> list[dict[str, Any]]:
+        """The first page of a box."""
+        answer = await self.http.get(self.path("vmboxes", vmbox_id, "messages"), params=query)
+        rows: list[dict[str, Any]] = data_of(answer)
+        return rows
+
+    async def counts(self, vmbox_id: str) -> dict[str, int]:
+        """The counts of a box, from its row in the list."""
+        rows = data_of(await self.http.get(self.path("vmboxes"), params={"page_size": 1000}))
+        folders: dict[str, int] = next(row for row in rows if row["id"] == vmbox_id)["folders"]
+        return folders
+
+
+def multipart(audio: bytes, content_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """A multipart body as curl sends one: a JSON part, then a file part."""
+    metadata = msgspec.json.encode({"data": data})
+    return {
+        "files": [
+            ("content", ("message.json", metadata, "application/json")),
+            ("content", ("voice", audio, content_type)),
+        ]
+    }
+
+
+def data_of(answer: httpx.Response, status: int = 200) -> Any:
+    """The `data` of an answer that must have this status."""
+    assert answer.status_code == status, answer.text
+    return answer.json()["data"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def service(servers: EmbeddedServers, servers_folder: Path) -> AsyncIterator[RunningService]:
+    """API and relay for all tests; a test works in an account of its own."""
+    running = RunningService(servers, servers_folder / "service")
+    await running.prepare()
+    await asyncio.gather(running.start("api"), running.start("relay"))
+    yield running
+    await running.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def account(service: RunningService) -> AsyncIterator[AccountClient]:
+    client = await service.an_account()
+    yield client
+    await client.http.aclose()
