@@ -14,6 +14,7 @@ from service.domain.errors import (
     CredentialsInvalid,
     Forbidden,
     Invalid,
+    Rule,
     TokenInvalid,
 )
 from service.postgres.pool import Database
@@ -131,14 +132,39 @@ async def test_a_limit_and_a_profile_must_make_sense(
     assert await problems(accounts, await a_root(accounts), document) == {field: rule}
 
 
-async def test_of_many_that_take_a_name_at_once_one_gets_it(accounts: Accounts) -> None:
+_COPY_OF_ROOT = """
+    INSERT INTO accounts
+        (account_id, parent_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed)
+    SELECT uuidv7(), account_id, '{}', $1, $2, '{}', 'key', 'key' FROM accounts
+"""
+_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+
+
+async def until_somebody_waits(inspector: asyncpg.Connection) -> None:
+    for _ in range(500):
+        if await inspector.fetchval(_WAITING):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("nobody waits for the transaction")
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "realm"),
+    [("name", "Wanted", "other.example.com"), ("realm", "other", "WANTED.example.com")],
+)
+async def test_a_name_that_is_taken_between_look_and_insert_is_a_problem_of_its_field(
+    accounts: Accounts, inspector: asyncpg.Connection, field: str, name: str, realm: str
+) -> None:
     root = await a_root(accounts)
-    results = await asyncio.gather(
-        *(a_child(accounts, root, "wanted") for _ in range(8)), return_exceptions=True
-    )
-    refusals = [result for result in results if isinstance(result, BaseException)]
-    assert len(refusals) == 7
-    assert all(isinstance(refusal, Invalid) for refusal in refusals)
+    async with inspector.transaction():
+        await inspector.execute(_COPY_OF_ROOT, name, realm)
+        slower = asyncio.create_task(a_child(accounts, root, "wanted"))
+        await until_somebody_waits(inspector)
+    with pytest.raises(Invalid) as refusal:
+        await slower
+    assert [(problem.field, problem.rule) for problem in refusal.value.problems] == [
+        (field, Rule.UNIQUE)
+    ]
 
 
 async def test_an_api_key_is_shown_again_and_signs_in(accounts: Accounts) -> None:

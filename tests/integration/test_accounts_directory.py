@@ -109,11 +109,15 @@ async def test_a_token_newer_than_what_a_process_has_heard_works_at_once(
 ) -> None:
     root = await a_root(here)
     child = await a_child(here, root, "child")
-    async with a_process(database, ring, beat_s=3600) as deaf:
-        await deaf.authenticate(await signed_in(here, root, child))
-        key = await here.renew_api_key(root, child.account_id)
-        token, _ = await here.sign_in_with_api_key(key)
-        assert (await deaf.authenticate(token)).account.auth_epoch == child.auth_epoch + 1
+    deaf = accounts_over(database, ring)
+    old_token = await signed_in(here, root, child)
+    await deaf.authenticate(old_token)
+    key = await here.renew_api_key(root, child.account_id)
+    token, _ = await here.sign_in_with_api_key(key)
+    await deaf.authenticate(old_token)
+    assert (await deaf.authenticate(token)).account.auth_epoch == child.auth_epoch + 1
+    with pytest.raises(TokenInvalid):
+        await deaf.authenticate(old_token)
 
 
 async def test_an_account_made_elsewhere_is_found_at_once(here: Accounts, there: Accounts) -> None:
@@ -168,6 +172,22 @@ async def test_changes_are_heard_after_the_databases_clock_went_back(
     changes = await directory_changes(inspector, future, overlap=timedelta(seconds=60), limit=10)
     assert [account.account_id for account in changes.accounts] == [root.account.account_id]
     assert changes.moment < future
+
+
+async def test_what_was_looked_up_before_the_first_beat_is_looked_up_again(
+    database: Database, ring: KeyRing, inspector: asyncpg.Connection
+) -> None:
+    accounts = accounts_over(database, ring)
+    root = await a_root(accounts)
+    token = await accounts.issue_token(root, root.account.account_id, 60)
+    await accounts.authenticate(token)
+    await inspector.execute(
+        "UPDATE accounts SET auth_epoch = 2, revision = 2, modified_at = now() - interval '1 hour'"
+    )
+    await accounts.authenticate(token)
+    await accounts.directory.refresh()
+    with pytest.raises(TokenInvalid):
+        await accounts.authenticate(token)
 
 
 async def test_more_changes_than_a_beat_reads_are_heard_all(
