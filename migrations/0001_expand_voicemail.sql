@@ -130,17 +130,20 @@ CREATE TABLE outbox (
     stream_seq bigint,
     PRIMARY KEY (account_id, vmbox_id, sequence, day)
 ) PARTITION BY RANGE (day);
-CREATE INDEX outbox_unpublished ON outbox (seq) WHERE published_at IS NULL;
+-- To be sent: never published, or published to a stream that has lost it since.
+CREATE INDEX outbox_unsent ON outbox (seq) WHERE stream_seq IS NULL;
 CREATE INDEX outbox_by_publication ON outbox (published_seq) WHERE published_seq IS NOT NULL;
 CREATE INDEX outbox_by_stream ON outbox (stream_seq) WHERE stream_seq IS NOT NULL;
 
--- One row: who publishes (the term), the last number given out, and what is known of the stream.
+-- One row: who publishes (the term), the last number given out, what is known of the stream (its
+-- creation, the highest sequence it acknowledged), and when something was last sent again.
 CREATE TABLE relay_state (
     only_row boolean PRIMARY KEY DEFAULT true CONSTRAINT relay_state_has_one_row CHECK (only_row),
     term bigint NOT NULL DEFAULT 0,
     published_seq bigint NOT NULL DEFAULT 0,
     stream_created_at timestamptz,
-    stream_seq bigint NOT NULL DEFAULT 0
+    stream_seq bigint NOT NULL DEFAULT 0,
+    republished_at timestamptz
 );
 INSERT INTO relay_state DEFAULT VALUES;
 
@@ -186,7 +189,11 @@ BEGIN
     IF to_regclass(part) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE outbox INCLUDING ALL EXCLUDING IDENTITY)', part);
+    -- Every row is updated once, when it is sent: vacuum early, or the index of what is to be sent
+    -- drags the entries of what was.
+    EXECUTE format(
+        'CREATE TABLE %I (LIKE outbox INCLUDING ALL EXCLUDING IDENTITY)
+            WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000)', part);
     EXECUTE format(
         'ALTER TABLE %I ADD CONSTRAINT day_is_its_own CHECK (day >= %L AND day < %L)',
         part, wanted, wanted + 1);

@@ -1,3 +1,8 @@
 """Fixtures that every test may use."""
 
-pytest_plugins = ["tests.support.servers", "tests.support.database", "tests.support.running"]
+pytest_plugins = [
+    "tests.support.servers",
+    "tests.support.database",
+    "tests.support.running",
+    "tests.support.relay",
+]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,10 +12,12 @@ import msgspec
 import nats
 import nats.errors
 import nats.js.errors
+import pytest_asyncio
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from service.bus import Bus, StreamSettings
+from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
 from service.workers.relay import Relay
 
@@ -93,6 +95,15 @@ async def jetstream(url: str) -> AsyncIterator[JetStreamContext]:
         yield client.jetstream()
     finally:
         await client.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stream(servers: EmbeddedServers) -> AsyncIterator[StreamSettings]:
+    settings = a_stream()
+    yield settings
+    async with jetstream(servers.nats.url()) as js:
+        with suppress(nats.js.errors.NotFoundError):
+            await js.delete_stream(settings.name)
 
 
 async def everything_in(url: str, stream: StreamSettings) -> list[Received]:

@@ -1,0 +1,6 @@
+"""The relay: outbox -> stream. One is active, others stand by; nothing else publishes."""
+
+from service.workers.relay.relay import Relay
+from service.workers.relay.republish import Republication, RepublicationRefused, republish_since
+
+__all__ = ["Relay", "Republication", "RepublicationRefused", "republish_since"]

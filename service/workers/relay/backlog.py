@@ -1,0 +1,71 @@
+"""What is to be sent next: reads the outbox in seq order without letting one box hold up others."""
+
+import time
+
+from service.postgres import outbox
+from service.postgres.outbox import OutboxRow, Page
+from service.postgres.pool import Database
+from service.workers.relay.horizon import Horizon, horizon_of
+from service.workers.relay.lanes import ROWS_PER_LANE, Lane, Lanes, by_lane
+
+_SURVEY_EVERY_S = 10.0
+_READS_PER_BATCH = 8
+
+
+class Backlog:
+    """Reads batches. Belongs to one term: another database server may stand behind the next."""
+
+    def __init__(self, database: Database, lanes: Lanes, batch_rows: int) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._batch_rows = batch_rows
+        self._horizon: Horizon | None = None
+        self._survey_at = 0.0
+        self._seen = 0
+
+    def survey_soon(self) -> None:
+        """Rows that were sent are to be sent again: look for the first one anew."""
+        self._horizon = None
+
+    async def read(self) -> list[OutboxRow]:
+        """The next batch in seq order: at most 64 rows of a box, no box whose lane waits.
+
+        When a box has more than its share, what lies behind it is read by another statement from
+        the beginning, not from where the first ended: only the rows of a box that one snapshot
+        shows are sure to be without a gap.
+        """
+        horizon = await self._current_horizon()
+        full: dict[Lane, list[OutboxRow]] = {}
+        for _ in range(_READS_PER_BATCH):
+            limit = self._batch_rows - sum(map(len, full.values()))
+            page = await self._read_page(horizon, limit, full)
+            lanes = by_lane(page.rows)
+            if page.scanned < limit or page.scanned == len(page.rows):
+                break
+            full |= {lane: rows for lane, rows in lanes.items() if len(rows) == ROWS_PER_LANE}
+        lanes |= full
+        rows = [row for lane, its in lanes.items() for row in its[: self._lanes.limit(lane)]]
+        return sorted(rows, key=lambda row: row.seq)
+
+    async def _read_page(
+        self, horizon: Horizon, limit: int, full: dict[Lane, list[OutboxRow]]
+    ) -> Page:
+        async with self._database.connection() as connection:
+            page = await outbox.read_unsent(
+                connection,
+                after=horizon.after,
+                days=horizon.days,
+                without=[*self._lanes.waiting(), *full],
+                limit=limit,
+                per_vmbox=ROWS_PER_LANE,
+            )
+        self._seen = max(self._seen, page.end)
+        return page
+
+    async def _current_horizon(self) -> Horizon:
+        if self._horizon is None or time.monotonic() >= self._survey_at:
+            async with self._database.connection() as connection:
+                survey = await outbox.survey(connection)
+            self._horizon = horizon_of(survey, self._horizon, self._seen)
+            self._survey_at = time.monotonic() + _SURVEY_EVERY_S
+        return self._horizon

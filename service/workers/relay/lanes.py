@@ -1,0 +1,70 @@
+"""Lanes: the rows of one box go one after the other, and one that fails stops its box alone."""
+
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import msgspec
+
+from service.postgres.outbox import OutboxRow
+
+Lane = tuple[UUID, UUID]
+"""An account and a box of it."""
+
+ROWS_PER_LANE = 64
+_FIRST_DELAY_S = 0.1
+_LONGEST_DELAY_S = 30.0
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Why a lane does not move: how often its head failed, and when it is tried again."""
+
+    failures: int
+    retry_at: float
+
+
+class Lanes:
+    """Which lanes are stopped, and until when."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stopped: dict[Lane, Stopped] = {}
+
+    def waiting(self) -> list[Lane]:
+        """The lanes that are not to be tried yet."""
+        now = self._clock()
+        return [lane for lane, stopped in self._stopped.items() if stopped.retry_at > now]
+
+    def limit(self, lane: Lane) -> int:
+        """How many rows of a lane one batch takes: of a stopped one its head alone."""
+        return 1 if lane in self._stopped else ROWS_PER_LANE
+
+    def stop(self, lane: Lane) -> float:
+        """The head of `lane` failed; the seconds until it is tried again."""
+        before = self._stopped.get(lane)
+        failures = 1 if before is None else before.failures + 1
+        delay = min(_FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), _LONGEST_DELAY_S)
+        self._stopped[lane] = Stopped(failures, self._clock() + delay)
+        return delay
+
+    def move(self, lane: Lane) -> None:
+        """The head of `lane` was acknowledged."""
+        self._stopped.pop(lane, None)
+
+    def retry_now(self) -> None:
+        """What stopped them may be over; still only the head of each goes first."""
+        now = self._clock()
+        for lane, stopped in self._stopped.items():
+            self._stopped[lane] = Stopped(stopped.failures, now)
+
+
+def lane_of(row: OutboxRow) -> Lane:
+    return row.event.account_id, row.event.vmbox_id
+
+
+def by_lane(rows: Sequence[OutboxRow]) -> dict[Lane, list[OutboxRow]]:
+    """The rows of each box, in the order given."""
+    lanes: dict[Lane, list[OutboxRow]] = {}
+    for row in rows:
+        lanes.setdefault(lane_of(row), []).append(row)
+    return lanes

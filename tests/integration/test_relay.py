@@ -1,0 +1,115 @@
+"""The relay against real servers: order, numbers, lanes, and one active at a time."""
+
+import asyncio
+
+import asyncpg
+
+from service.bus import StreamSettings
+from service.embedded.servers import EmbeddedServers
+from service.postgres.pool import Database
+from tests.support.relay import (
+    Received,
+    a_box,
+    all_sent,
+    append,
+    eventually,
+    everything_in,
+    running_relay,
+)
+
+CUT_THE_LOCK = """
+SELECT pg_terminate_backend(l.pid)
+FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted
+"""
+
+
+def sequences(received: list[Received]) -> dict[str, list[int]]:
+    by_box: dict[str, list[int]] = {}
+    for message in received:
+        by_box.setdefault(message.vmbox_id, []).append(message.sequence)
+    return by_box
+
+
+async def numbers(inspector: asyncpg.Connection) -> list[int]:
+    """The published_seq of all rows in the order in which the rows were written."""
+    return [
+        row["published_seq"]
+        for row in await inspector.fetch("SELECT published_seq FROM outbox ORDER BY published_seq")
+    ]
+
+
+async def test_events_of_a_box_arrive_in_order_and_gapless_under_concurrent_writers(
+    servers: EmbeddedServers,
+    database_url: str,
+    database: Database,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    boxes = [await a_box(inspector) for _ in range(4)]
+
+    async def write() -> None:
+        for turn in range(20):
+            async with database.connection() as connection:
+                await append(connection, boxes[turn % len(boxes)])
+
+    async with running_relay(database_url, servers.nats.url(), stream):
+        await asyncio.gather(*(write() for _ in range(16)))
+        await all_sent(inspector)
+    received = sequences(await everything_in(servers.nats.url(), stream))
+    assert received == {box.vmbox_id.hex: list(range(1, 81)) for box in boxes}
+    assert await numbers(inspector) == list(range(1, 321))
+
+
+async def test_two_relays_send_each_event_once_and_the_standby_follows_a_cut_connection(
+    servers: EmbeddedServers,
+    database_url: str,
+    database: Database,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    box = await a_box(inspector)
+    url = servers.nats.url()
+    async with (
+        running_relay(database_url, url, stream) as one,
+        running_relay(database_url, url, stream) as other,
+    ):
+        await append(inspector, box, times=30)
+        await all_sent(inspector)
+        assert one.relay.active != other.relay.active
+        standby = other.relay if one.relay.active else one.relay
+        async with database.connection() as connection:
+            await connection.execute(CUT_THE_LOCK)
+        await append(inspector, box, times=30)
+
+        async def standby_is_active() -> bool:
+            return standby.active
+
+        await eventually(standby_is_active, within_s=5)
+        await all_sent(inspector)
+    received = await everything_in(url, stream)
+    assert [message.sequence for message in received] == list(range(1, 61))
+    assert len({message.id for message in received}) == 60
+
+
+async def test_events_wait_for_nats_and_arrive_in_order(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    boxes = [await a_box(inspector) for _ in range(3)]
+    async with running_relay(database_url, servers.nats.url(), stream):
+        for box in boxes:
+            await append(inspector, box, times=5)
+        await all_sent(inspector)
+        await servers.nats.stop()
+        try:
+            for box in boxes:
+                await append(inspector, box, times=100)
+        finally:
+            await servers.nats.start()
+        await all_sent(inspector)
+    received = sequences(await everything_in(servers.nats.url(), stream))
+    assert received == {box.vmbox_id.hex: list(range(1, 106)) for box in boxes}
+    assert await numbers(inspector) == list(range(1, 316))

@@ -1,0 +1,228 @@
+"""The relay when something is lost: its own life, its place, the stream, or part of the stream."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import asyncpg
+
+from service.bus import StreamSettings
+from service.embedded.servers import EmbeddedServers
+from service.postgres.pool import Database
+from tests.support.relay import (
+    Box,
+    a_box,
+    all_sent,
+    append,
+    eventually,
+    everything_in,
+    jetstream,
+    running_relay,
+)
+
+HOLD_THE_PLACE = "SELECT term FROM relay_state FOR UPDATE"
+
+
+async def published(inspector: asyncpg.Connection) -> list[tuple[int, int]]:
+    """The numbers that were given, by seq."""
+    rows = await inspector.fetch("SELECT seq, published_seq FROM outbox ORDER BY seq")
+    return [(row["seq"], row["published_seq"]) for row in rows]
+
+
+async def in_stream(servers: EmbeddedServers, stream: StreamSettings, count: int) -> None:
+    """Waits until the stream has `count` messages."""
+
+    async def has_them() -> bool:
+        return len(await everything_in(servers.nats.url(), stream)) >= count
+
+    await eventually(has_them)
+
+
+async def some_boxes(inspector: asyncpg.Connection, events: int) -> list[Box]:
+    boxes = [await a_box(inspector) for _ in range(3)]
+    for box in boxes:
+        await append(inspector, box, times=events)
+    return boxes
+
+
+async def test_a_relay_killed_between_publish_and_mark_leaves_no_duplicate_and_no_gap(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    url = servers.nats.url()
+    async with running_relay(database_url, url, stream) as relay:
+        async with inspector.transaction():
+            await inspector.execute(HOLD_THE_PLACE)
+            await some_boxes(inspector, 0)
+        boxes = await some_boxes(inspector, 1)
+        await all_sent(inspector)
+        holder = await asyncpg.connect(database_url)
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute(HOLD_THE_PLACE)
+        for box in boxes:
+            await append(inspector, box, times=10)
+        await in_stream(servers, stream, 33)
+        await relay.kill()
+        await transaction.rollback()
+        await holder.close()
+    assert await inspector.fetchval("SELECT count(*) FROM outbox WHERE published_seq IS NULL") == 30
+    async with running_relay(database_url, url, stream):
+        await all_sent(inspector)
+    received = await everything_in(url, stream)
+    assert len(received) == len({message.id for message in received}) == 33
+    assert [number for _, number in await published(inspector)] == list(range(1, 34))
+
+
+async def test_a_relay_that_lost_its_place_marks_nothing(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    url = servers.nats.url()
+    box = await a_box(inspector)
+    async with running_relay(database_url, url, stream) as relay:
+        await append(inspector, box)
+        await all_sent(inspector)
+        holder = await asyncpg.connect(database_url)
+        async with holder.transaction():
+            await holder.execute("UPDATE relay_state SET term = term + 1")
+            await append(inspector, box, times=5)
+            await in_stream(servers, stream, 6)
+        await holder.close()
+
+        async def gave_up() -> bool:
+            return not relay.relay.active
+
+        await eventually(gave_up, every_s=0.005)
+        marked = await inspector.fetchval(
+            "SELECT count(*) FROM outbox WHERE stream_seq IS NOT NULL"
+        )
+        assert marked == 1
+        # It asks for the place again, and as the holder of a new term it marks.
+        await all_sent(inspector)
+    assert [number for _, number in await published(inspector)] == list(range(1, 7))
+    assert len(await everything_in(url, stream)) == 6
+
+
+async def test_a_deleted_stream_is_made_again_with_all_events_and_their_old_numbers(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    url = servers.nats.url()
+    async with running_relay(database_url, url, stream):
+        boxes = await some_boxes(inspector, 10)
+        await all_sent(inspector)
+        before = await published(inspector)
+        ids = [message.id for message in await everything_in(url, stream)]
+        async with jetstream(url) as js:
+            await js.delete_stream(stream.name)
+        await append(inspector, boxes[0])
+        await in_stream(servers, stream, 31)
+        await all_sent(inspector)
+    after = await everything_in(url, stream)
+    assert {message.id for message in after} > set(ids)
+    assert len(after) == 31
+    per_box = [message.sequence for message in after if message.vmbox_id == boxes[0].vmbox_id.hex]
+    assert per_box == list(range(1, 12))
+    assert (await published(inspector))[:30] == before
+
+
+async def test_a_stream_that_somebody_made_anew_gets_all_events_again(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    """No publish fails here: only the ack's low sequence tells."""
+    url = servers.nats.url()
+    async with running_relay(database_url, url, stream):
+        boxes = await some_boxes(inspector, 10)
+        await all_sent(inspector)
+        before = await published(inspector)
+        async with jetstream(url) as js:
+            config = (await js.stream_info(stream.name)).config
+            await js.delete_stream(stream.name)
+            await js.add_stream(config)
+        await append(inspector, boxes[0])
+        await in_stream(servers, stream, 31)
+        await all_sent(inspector)
+    received = await everything_in(url, stream)
+    assert len(received) == len({message.id for message in received}) == 31
+    assert (await published(inspector))[:30] == before
+
+
+async def test_a_stream_thrown_back_gets_what_it_lost(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+    tmp_path: Path,
+) -> None:
+    """As after a power failure: the same stream, without its last acknowledged messages."""
+    url = servers.nats.url()
+    folder = servers.nats.data / "store/jetstream/$G/streams" / stream.name
+    async with running_relay(database_url, url, stream):
+        boxes = await some_boxes(inspector, 5)
+        await all_sent(inspector)
+        await servers.nats.stop()
+        shutil.copytree(folder, tmp_path / "before")
+        await servers.nats.start()
+        for box in boxes:
+            await append(inspector, box, times=10)
+        await all_sent(inspector)
+        numbers = await published(inspector)
+        await servers.nats.stop()
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "before", folder)
+        await servers.nats.start()
+        await append(inspector, boxes[0])
+        await in_stream(servers, stream, 46)
+        await all_sent(inspector)
+    received = await everything_in(url, stream)
+    assert len(received) == len({message.id for message in received}) == 46
+    for box in boxes:
+        of_box = [m.sequence for m in received if m.vmbox_id == box.vmbox_id.hex]
+        assert of_box == sorted(of_box)
+    assert (await published(inspector))[:45] == numbers
+
+
+async def test_an_idle_relay_notices_that_the_stream_is_gone(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    url = servers.nats.url()
+    async with running_relay(database_url, url, stream, check_stream_every_s=0.3):
+        await some_boxes(inspector, 2)
+        await all_sent(inspector)
+        async with jetstream(url) as js:
+            await js.delete_stream(stream.name)
+        await in_stream(servers, stream, 6)
+
+
+async def test_postgres_killed_and_back_loses_and_repeats_nothing(
+    servers: EmbeddedServers, database_url: str, stream: StreamSettings
+) -> None:
+    url = servers.nats.url()
+    async with (
+        Database.open(database_url, size=2, timeout_s=5, name="writer") as database,
+        running_relay(database_url, url, stream),
+    ):
+        async with database.connection() as connection:
+            box = await a_box(connection)
+            await append(connection, box, times=20)
+        await servers.postgres.kill()
+        await servers.postgres.start()
+        async with database.connection() as connection:
+            await append(connection, box, times=20)
+        await in_stream(servers, stream, 40)
+        await asyncio.sleep(0.1)
+    received = await everything_in(url, stream)
+    assert [message.sequence for message in received] == list(range(1, 41))
