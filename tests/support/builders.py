@@ -1,0 +1,220 @@
+"""Boxes and messages for tests over Postgres, and an audit of what must hold of every box."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from service.domain.account import AccountFacts, WireProfile
+from service.domain.events import EventType, decode_data
+from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
+from service.domain.vmbox import checked_settings, without_pin
+from service.postgres import messages as rows
+from service.postgres.messages import Draft, Place
+from service.postgres.pool import Connection
+from service.postgres.vmboxes import insert_vmbox
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+RETAINED_SINCE = retained_since(NOW, 30)
+EXPIRED = RETAINED_SINCE - timedelta(seconds=1)
+
+_RECOUNT = """
+SELECT
+    count(*) FILTER (WHERE folder = 'new' AND complete AND retained) AS new_count,
+    count(*) FILTER (WHERE folder = 'saved' AND complete AND retained) AS saved_count,
+    count(*) FILTER (WHERE NOT complete) AS pending_count,
+    count(*) FILTER (WHERE counted <> (complete AND retained)) AS wrongly_counted
+FROM (
+    SELECT folder, counted, audio_key IS NOT NULL AS complete, received_at >= $3 AS retained
+    FROM messages
+    WHERE account_id = $1 AND vmbox_id = $2 AND removed_at IS NULL
+)
+"""
+
+
+class Box(msgspec.Struct, frozen=True):
+    """Where a box lies."""
+
+    account_id: UUID
+    vmbox_id: UUID
+
+    def place(self, message_id: MessageId) -> Place:
+        return Place(self.account_id, self.vmbox_id, message_id)
+
+
+class CountsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a box's counts row says."""
+
+    new_count: int
+    saved_count: int
+    pending_count: int
+    sequence: int
+    deleted: bool
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it lies in the outbox."""
+
+    sequence: int
+    seq: int
+    type: str
+    data: dict[str, Any]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return self.data["counts"]["new"], self.data["counts"]["saved"]
+
+
+def an_account(**changes: Any) -> AccountFacts:
+    """Facts of an account; the tables of boxes and messages know no accounts."""
+    facts = AccountFacts(
+        account_id=uuid4(),
+        parent_id=uuid4(),
+        ancestors=(),
+        name="account",
+        realm="example.com",
+        max_message_count=None,
+        wire_profile=WireProfile.KAZOO,
+        auth_epoch=1,
+        revision=1,
+    )
+    return msgspec.structs.replace(facts, **changes)
+
+
+async def a_vmbox(connection: Connection, account_id: UUID | None = None, **settings: Any) -> Box:
+    """A box as the service stores it; its `vmbox.created` is event 1."""
+    box = Box(account_id or uuid4(), uuid4())
+    given = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
+    document, _ = without_pin(checked_settings(given))
+    await insert_vmbox(connection, box.account_id, box.vmbox_id, document, None)
+    return box
+
+
+def some_audio(**changes: Any) -> Audio:
+    """Audio that nobody reads: its object is not there."""
+    audio = Audio(
+        key=f"audio/{uuid4().hex}.mp3", content_type="audio/mpeg", size=5, sha256=os.urandom(32)
+    )
+    return msgspec.structs.replace(audio, **changes)
+
+
+def a_draft(**changes: Any) -> Draft:
+    """A message with audio, received now; `received_at` also decides its month and `retained`."""
+    received_at = changes.get("received_at", NOW)
+    draft = Draft(
+        id=MessageId.mint(received_at, NOW, os.urandom(10)),
+        folder=Folder.NEW,
+        received_at=received_at,
+        length_ms=4_200,
+        caller_id=CallerId("1001", "Ann"),
+        call_id="call-1",
+        from_uri="1001@example.com",
+        to_uri=None,
+        realm="example.com",
+        audio=some_audio(),
+        retained=received_at >= RETAINED_SINCE,
+    )
+    return msgspec.structs.replace(draft, **changes)
+
+
+async def stored(
+    connection: Connection, box: Box, *, max_message_count: int | None = None, **changes: Any
+) -> Place:
+    """Stores a draft; where the message lies."""
+    message = await rows.insert_message(
+        connection,
+        box.account_id,
+        box.vmbox_id,
+        a_draft(**changes),
+        max_message_count=max_message_count,
+    )
+    return box.place(message.id)
+
+
+async def counts_of(connection: Connection, box: Box) -> CountsRow:
+    row = await connection.fetchrow(
+        """
+        SELECT new_count, saved_count, pending_count, sequence, deleted_at IS NOT NULL AS deleted
+        FROM vmbox_counts WHERE account_id = $1 AND vmbox_id = $2
+        """,
+        box.account_id,
+        box.vmbox_id,
+    )
+    assert row is not None
+    return CountsRow(**dict(row))
+
+
+async def events_of(connection: Connection, box: Box) -> list[Recorded]:
+    """The events of a box in the order in which the relay would read them."""
+    found = await connection.fetch(
+        """
+        SELECT sequence, seq, type, data::text AS data
+        FROM outbox WHERE account_id = $1 AND vmbox_id = $2 ORDER BY seq
+        """,
+        box.account_id,
+        box.vmbox_id,
+    )
+    return [Recorded(**{**row, "data": msgspec.json.decode(row["data"])}) for row in found]
+
+
+async def last_event(connection: Connection, box: Box) -> Recorded:
+    return (await events_of(connection, box))[-1]
+
+
+async def audit(connection: Connection, box: Box) -> list[Recorded]:
+    """Counts equal a recount; events are gapless, in order, and each tells the counts after it.
+
+    Returns the events. For boxes into which no message past retention was stored.
+    """
+    events, counts = await events_of(connection, box), await counts_of(connection, box)
+    assert [event.sequence for event in events] == list(range(1, counts.sequence + 1))
+    for event in events:
+        _assert_shape(event, box)
+    _assert_counts_follow(events)
+    recounted = await connection.fetchrow(_RECOUNT, box.account_id, box.vmbox_id, RETAINED_SINCE)
+    assert recounted is not None
+    if counts.deleted:
+        assert (counts.new_count, counts.saved_count, counts.pending_count) == (0, 0, 0)
+    else:
+        assert recounted["wrongly_counted"] == 0
+        for name in ("new_count", "saved_count", "pending_count"):
+            assert getattr(counts, name) == recounted[name], name
+    assert events[-1].counts == (counts.new_count, counts.saved_count)
+    return events
+
+
+def _assert_shape(event: Recorded, box: Box) -> None:
+    told = decode_data(EventType(event.type), msgspec.json.encode(event.data))
+    assert (told.account_id, told.vmbox_id) == (box.account_id.hex, box.vmbox_id.hex)
+    assert (told.epoch, told.sequence) == (1, event.sequence)
+
+
+def _assert_counts_follow(events: Sequence[Recorded]) -> None:
+    """Replays the events: the counts that each carries are those of the messages told so far."""
+    folders: dict[str, str] = {}
+    for event in events:
+        _replay(event, folders)
+        lying = list(folders.values())
+        assert event.counts == (lying.count("new"), lying.count("saved")), event.sequence
+
+
+def _replay(event: Recorded, folders: dict[str, str]) -> None:
+    message: Mapping[str, Any] = event.data.get("message", {})
+    match event.type:
+        case "message.new":
+            assert message["media_id"] not in folders
+            folders[message["media_id"]] = message["folder"]
+        case "message.folder_changed":
+            assert folders[message["media_id"]] == event.data["from"] != event.data["to"]
+            folders[message["media_id"]] = event.data["to"]
+        case "message.removed":
+            assert folders.pop(message["media_id"]) == message["folder"]
+        case "message.audio_replaced":
+            assert folders[message["media_id"]] == message["folder"]
+        case "vmbox.deleted":
+            lying = list(folders.values())
+            assert event.data["messages_removed"] == lying.count("new") + lying.count("saved")
+            folders.clear()
