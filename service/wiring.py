@@ -22,8 +22,10 @@ from service.postgres.pool import Database
 from service.security import KeyRing, SecretBox, Tokens, generate_key_ring, load_key_ring
 from service.settings import Settings, SettingsError, read_settings
 from service.usecases.accounts import Accounts
+from service.usecases.batches import Batches
 from service.usecases.directory import Directory
 from service.usecases.messages import Messages
+from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
 from service.workers.keeper import Keeper
 from service.workers.relay import Relay
@@ -52,6 +54,8 @@ async def run_api(settings: Settings) -> None:
                 oldest_month=settings.oldest_month,
                 max_upload_bytes=settings.max_upload_bytes,
             ),
+            batches=Batches(database, _utc_now, settings.retention_days),
+            transfers=Transfers(database, audio, _utc_now, settings.retention_days),
             options=Options(tokens_in_query=settings.tokens_in_query),
         )
         server = Server(

@@ -11,18 +11,28 @@ from service.api.frame import Frame
 from service.api.kazoo.context import Options
 from service.api.kazoo.routes import answer_error, create_router
 from service.usecases.accounts import Accounts
+from service.usecases.batches import Batches
 from service.usecases.messages import Messages
+from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
 
 
 def create_app(
-    *, accounts: Accounts, vmboxes: Vmboxes, messages: Messages, options: Options
+    *,
+    accounts: Accounts,
+    vmboxes: Vmboxes,
+    messages: Messages,
+    batches: Batches,
+    transfers: Transfers,
+    options: Options,
 ) -> ASGIApp:
     """The application over the given use cases; opens and closes nothing."""
     offered = {
         "accounts": accounts,
         "vmboxes": vmboxes,
         "messages": messages,
+        "batches": batches,
+        "transfers": transfers,
         "options": options,
     }
     app = Litestar(

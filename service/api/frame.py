@@ -27,6 +27,7 @@ _PREFLIGHT_HEADERS = [
     ),
     (b"access-control-max-age", b"86400"),
 ]
+_NO_METHOD = "OPTIONS-WITHOUT-ORIGIN"
 _PREFLIGHT_ASKS = frozenset(
     {b"origin", b"access-control-request-method", b"access-control-request-headers"}
 )
@@ -51,6 +52,9 @@ class Frame:
         path = scope["path"].rstrip("/") or "/"
         framed: Any = {**scope, "path": path, "raw_path": path.encode()}
         framed["state"] = {**scope.get("state", {}), "request_id": request_id}
+        if scope["method"] == "OPTIONS":
+            # Litestar would answer it on every route: as a method that no route has, it is a 405.
+            framed["method"] = _NO_METHOD
 
         async def send_framed(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-_ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_ONE_RANGE = re.compile(r"bytes=(\d{0,99})-(\d{0,99})", re.IGNORECASE | re.ASCII)
 
 
 class ByteRange(msgspec.Struct, frozen=True):

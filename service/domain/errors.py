@@ -56,6 +56,10 @@ class VmboxFull(Conflict):
         self.message_count = message_count
 
 
+class NoAudio(Conflict):
+    """The message still waits for its audio."""
+
+
 class TooManyPending(Conflict):
     """Too many messages of this box wait for their audio."""
 

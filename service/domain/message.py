@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 MAX_CALLER_ID = 35
 MAX_ADDRESS = 255
@@ -13,6 +14,7 @@ MAX_PENDING_PER_VMBOX = 100
 RETENTION_GRACE = timedelta(hours=1)
 FUTURE_ALLOWANCE = timedelta(hours=24)
 ANONYMOUS = "anonymous"
+LAST_ID = UUID(int=2**128 - 1)
 
 
 class Folder(StrEnum):
@@ -131,11 +133,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of a list begins: the sort key of its first message."""
+    """Where a page of a list begins: the sort key of its first message.
+
+    Clients hand it back, so what cannot be one raises ValueError (OverflowError off the calendar).
+    """
 
     month: int
-    received_at: datetime
+    received_at: Annotated[datetime, Meta(tz=True)]
     id: UUID
+
+    def __post_init__(self) -> None:
+        if month_of(self.received_at) != self.month:
+            raise ValueError("the month is not the one of the time")
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):

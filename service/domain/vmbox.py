@@ -1,16 +1,18 @@
 """A voicemail box: its settings and their defaults, the numbers it answers to, its counts."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
 import msgspec
+from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.schema import Document, Field, apply_schema, public
 
 MAX_DOCUMENT_BYTES = 65_536
+MAX_NAME = 128
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
 
 _ZONES = frozenset(available_timezones())
@@ -35,7 +37,7 @@ _MEDIA_ID = Field(min_length=32, max_length=32)
 
 # KAZOO API docs, "Voicemail", schemas `vmboxes` and `notify.callback` (5.x).
 FIELDS: dict[str, Field] = {
-    "name": Field(required=True, min_length=1, max_length=128),
+    "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "mailbox": Field(required=True, min_length=1, max_length=30),
     "after_forward_action": Field(enum=("prompt", "save"), default="save"),
     "aliases": Field(types=("array",), items=Field(min_length=1, max_length=36), default=[]),
@@ -125,7 +127,7 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
 class VmboxCursor(msgspec.Struct, frozen=True, array_like=True):
     """Where a page of boxes begins: the sort key of its first box."""
 
-    name: str
+    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
     vmbox_id: UUID
 
 

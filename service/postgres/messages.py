@@ -68,10 +68,6 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     retained: bool
 
 
-class MissingPartition(Exception):
-    """The month, or the day of the outbox, has no partition yet."""
-
-
 async def insert_message(
     connection: Connection,
     account_id: UUID,
@@ -87,33 +83,27 @@ async def insert_message(
     VmboxFull, TooManyPending; MissingPartition when the month must be made first.
     """
     audio = draft.audio
-    try:
-        row = await connection.fetchrow(
-            _SQL["insert_message"],
-            account_id,
-            vmbox_id,
-            draft.id.month,
-            draft.id.id,
-            draft.folder,
-            audio is not None and draft.retained,
-            draft.received_at,
-            draft.length_ms,
-            draft.caller_id.number,
-            draft.caller_id.name,
-            draft.call_id,
-            draft.from_uri,
-            draft.to_uri,
-            draft.realm,
-            *_audio_columns(audio),
-            max_message_count,
-            MAX_PENDING_PER_VMBOX,
-            traceparent,
-        )
-    except asyncpg.CheckViolationError as error:
-        # Postgres has no code of its own for "no partition of relation found for row".
-        if error.constraint_name is None:
-            raise MissingPartition from error
-        raise
+    row = await connection.fetchrow(
+        _SQL["insert_message"],
+        account_id,
+        vmbox_id,
+        draft.id.month,
+        draft.id.id,
+        draft.folder,
+        audio is not None and draft.retained,
+        draft.received_at,
+        draft.length_ms,
+        draft.caller_id.number,
+        draft.caller_id.name,
+        draft.call_id,
+        draft.from_uri,
+        draft.to_uri,
+        draft.realm,
+        *_audio_columns(audio),
+        max_message_count,
+        MAX_PENDING_PER_VMBOX,
+        traceparent,
+    )
     return _done(row, Place(account_id, vmbox_id, draft.id))
 
 

@@ -30,6 +30,10 @@ _OUTAGES = (
 Connection = asyncpg.Connection | PoolConnectionProxy
 
 
+class MissingPartition(DatabaseUnavailable):
+    """The month, or the day of the outbox, has no partition yet."""
+
+
 class Database:
     """A bounded pool. Connects on demand, so that a process starts while Postgres is away."""
 
@@ -86,6 +90,11 @@ def outages() -> Iterator[None]:
         yield
     except _OUTAGES as error:
         raise DatabaseUnavailable(type(error).__name__) from error
+    except asyncpg.CheckViolationError as error:
+        # Postgres has no code of its own for "no partition of relation found for row".
+        if error.constraint_name is None:
+            raise MissingPartition from error
+        raise
 
 
 def session_settings(name: str, statement_timeout_s: float) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,9 +39,9 @@ from service.domain.message import (
 )
 from service.logs import get_logger
 from service.postgres import messages as rows
-from service.postgres.messages import Draft, MissingPartition, Place, Window
-from service.postgres.months import ensure_month, ensure_outbox_day
+from service.postgres.messages import Draft, Place, Window
 from service.postgres.pool import Connection, Database
+from service.usecases.partitions import with_partitions
 
 log = get_logger(__name__)
 
@@ -127,11 +127,7 @@ class Messages:
             )
 
         async with _discarded_on_refusal(self.audio, audio):
-            try:
-                async with self.database.connection() as connection:
-                    return await insert(connection)
-            except MissingPartition:
-                return await self._insert_into_new_month(message_id.month, now, insert)
+            return await with_partitions(self.database, message_id.month, now, insert)
 
     async def attach_audio(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId, upload: Upload
@@ -252,16 +248,6 @@ class Messages:
             size=spool.size,
             sha256=spool.sha256(),
         )
-
-    async def _insert_into_new_month(
-        self, month: int, now: datetime, insert: Callable[[Connection], Awaitable[Message]]
-    ) -> Message:
-        async with self.database.connection() as connection:
-            await ensure_month(connection, month)
-            await ensure_outbox_day(connection, now.date())
-            message = await insert(connection)
-        log.info("A month was made on demand", month=month)
-        return message
 
     def _window(self, query: ListQuery) -> Window:
         now = self._now()

@@ -23,8 +23,8 @@ class TestDatabase(msgspec.Struct, frozen=True, kw_only=True):
     owner_url: str
 
 
-async def execute(servers: EmbeddedServers, statement: str) -> None:
-    connection = await asyncpg.connect(servers.postgres.url("postgres", "aftertone_owner"))
+async def execute(servers: EmbeddedServers, statement: str, role: str = "aftertone_owner") -> None:
+    connection = await asyncpg.connect(servers.postgres.url("postgres", role))
     try:
         await connection.execute(statement)
     finally:
@@ -52,7 +52,8 @@ async def test_database(
         url=servers.postgres.url(name, "aftertone"),
         owner_url=servers.postgres.url(name, "aftertone_owner"),
     )
-    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    # As the superuser: the owner may not end a session of the service's role that still closes.
+    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 
 from service.api.multipart import MalformedBody, UploadLimits, read_multipart
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
@@ -15,6 +15,8 @@ from service.usecases.messages import Spool, Upload, accepts_audio
 AnyRequest = Request[Any, Any, Any]
 
 MAX_JSON_BYTES = 1_048_576
+# Far more than any document needs, far less than recursion or Postgres can take.
+MAX_JSON_LEVELS = 100
 # What a multipart body may weigh beside its audio: the JSON part, headers, boundaries.
 _MULTIPART_OVERHEAD = 2 * MAX_JSON_BYTES
 _LIMITS = UploadLimits(max_metadata_bytes=MAX_JSON_BYTES)
@@ -33,7 +35,7 @@ async def read_data(request: AnyRequest) -> Document:
     """
     if content_type_of(request) not in _JSON_TYPES:
         raise HTTPException(status_code=415)
-    return data_of(await _collect(request.stream(), MAX_JSON_BYTES))
+    return data_of(await _collect(_arriving(request), MAX_JSON_BYTES))
 
 
 async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
@@ -51,18 +53,19 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
     if not accepts_audio(content_type):
         raise HTTPException(status_code=415)
     _refuse_early(request, spool.limit, spool.limit)
-    async for chunk in request.stream():
+    async for chunk in _arriving(request):
         await spool.write(chunk)
     return {}, Upload(spool, content_type)
 
 
 async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
     header = request.headers.get("content-type", "")
-    received = await read_multipart(header, request.stream(), spool, _LIMITS)
+    received = await read_multipart(header, _arriving(request), spool, _LIMITS)
     data = {} if received.metadata is None else data_of(received.metadata)
     if not received.has_file:
         return data, None
-    content_type = received.content_type or "application/octet-stream"
+    # Without parameters: they are a stranger's text, and go on to Postgres, S3 and every listener.
+    content_type = _media_type(received.content_type or "application/octet-stream")
     if not accepts_audio(content_type):
         raise HTTPException(status_code=415)
     return data, Upload(spool, content_type)
@@ -77,7 +80,11 @@ def _refuse_early(request: AnyRequest, most: int, limit: int) -> None:
 
 def content_type_of(request: AnyRequest) -> str:
     """The media type of the body, bare and in lower case; empty when there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _media_type(request.headers.get("content-type", ""))
+
+
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
 
 
 def data_of(body: bytes) -> Document:
@@ -97,9 +104,20 @@ def data_of(body: bytes) -> Document:
         return {}
     if not isinstance(data, dict):
         raise MalformedBody("data must be an object")
+    if body.count(b"{") + body.count(b"[") > MAX_JSON_LEVELS and _deeper(data, MAX_JSON_LEVELS):
+        raise MalformedBody("The JSON is nested too deeply")
     if b"\\u0000" in body and _has_nul(data):
         raise MalformedBody("A string holds a NUL character")
     return data
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in each other more than `levels` deep."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_deeper(inner, levels - 1) for inner in value)
 
 
 def _has_nul(value: Any) -> bool:
@@ -113,6 +131,15 @@ def _has_nul(value: Any) -> bool:
             return any(_has_nul(inner) for inner in value)
         case _:
             return False
+
+
+async def _arriving(request: AnyRequest) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises MalformedBody when the client stops before its end."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except InternalServerException as error:
+        raise MalformedBody("The body ends too early") from error
 
 
 async def _collect(stream: AsyncIterator[bytes], limit: int) -> bytes:

@@ -13,7 +13,9 @@ from service.domain.account import AccountFacts, Caller
 from service.domain.errors import AccountNotFound, Forbidden, MessageNotFound, VmboxNotFound
 from service.domain.message import MessageId, parse_hex_id
 from service.usecases.accounts import Accounts
+from service.usecases.batches import Batches
 from service.usecases.messages import Messages
+from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
 
 
@@ -29,6 +31,8 @@ AnyRequest = Request[Any, Any, Any]
 TheOptions = NamedDependency[SkipValidation[Options]]
 TheAccounts = NamedDependency[SkipValidation[Accounts]]
 TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
+TheBatches = NamedDependency[SkipValidation[Batches]]
+TheTransfers = NamedDependency[SkipValidation[Transfers]]
 TheMessages = NamedDependency[SkipValidation[Messages]]
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]

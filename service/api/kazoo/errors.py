@@ -25,6 +25,7 @@ from service.domain.errors import (
     Forbidden,
     Invalid,
     MessageExpired,
+    NoAudio,
     NotFound,
     Problem,
     Refused,
@@ -53,7 +54,12 @@ _TEXTS: dict[Rule, str] = {
     Rule.DATE_RANGE: "The time is out of range",
     Rule.NOT_FOUND: "There is no such thing",
 }
-_FIELD_TEXTS = {("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists"}
+_FIELD_TEXTS = {
+    ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists",
+    ("messages", Rule.REQUIRED): "No array of message ids are specified",
+    ("source_id", Rule.REQUIRED): "empty source_id is specified. "
+    "please set a single or a list of source_ids.",
+}
 _WITH_CAUSE = frozenset({Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.DATE_RANGE})
 
 Row = Callable[[Any], Refusal]
@@ -158,6 +164,7 @@ TABLE: dict[type[Exception], Row] = {
     AudioMissing: _audio_missing,
     Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
     VmboxFull: _full,
+    NoAudio: lambda error: Refusal(status=409, word="no_audio", data={"message": str(error)}),
     TooManyPending: lambda error: Refusal(
         status=409, word="too_many_pending", data={"message": str(error), "limit": error.limit}
     ),
@@ -192,6 +199,7 @@ _HTTP_WORDS: dict[int, tuple[str, str]] = {
     406: ("not_acceptable", "not acceptable"),
     413: ("payload_too_large", "payload too large"),
     415: ("unsupported_media_type", "unsupported media type"),
+    416: ("range not satisfiable", ""),
     429: ("too_many_requests", "too many requests"),
     500: ("unspecified_fault", "unspecified fault"),
     503: ("datastore_unreachable", "service unavailable"),
@@ -207,4 +215,5 @@ def refusal_of(error: Exception) -> Refusal | None:
 def http_refusal(status: int, headers: dict[str, str] | None = None) -> Refusal:
     """The refusal for a status that the HTTP layer chose."""
     word, text = _HTTP_WORDS.get(status, ("unspecified_fault", "unspecified fault"))
-    return Refusal(status=status, word=word, data={"message": text}, headers=headers or {})
+    data = {"message": text} if text else {}
+    return Refusal(status=status, word=word, data=data, headers=headers or {})

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from litestar import Response, delete, post, put, route
+from litestar import Response, delete, put, route
 from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
-from service.api.kazoo.body import read_data, read_upload
+from service.api.kazoo.body import read_upload
 from service.api.kazoo.boxes import COLLECTION, ONE, revision_of
 from service.api.kazoo.context import (
     AnyRequest,
@@ -17,7 +17,14 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging, utc_now
-from service.domain.message import Cursor, Folder, MessagePage, retained_since
+from service.domain.message import (
+    LAST_ID,
+    Cursor,
+    Folder,
+    MessagePage,
+    month_of,
+    retained_since,
+)
 from service.domain.schema import Document
 from service.usecases.messages import ListQuery, Messages
 
@@ -79,18 +86,6 @@ async def get_message(
     return succeed(request, wire.message_metadata(message, _oldest(messages)))
 
 
-@post(MESSAGE, status_code=200)
-async def change_message(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
-) -> Response[bytes]:
-    """Puts a message into a folder; without a folder, into `saved`."""
-    identity = message_of_path(message_id)
-    data = await read_data(request)
-    folder = wire.to_folder(data.get("folder", request.query_params.get("folder")), Folder.SAVED)
-    message = await messages.change_folder(account, vmbox_of_path(vmbox_id), identity, folder)
-    return succeed(request, wire.message_metadata(message, _oldest(messages)))
-
-
 @delete(MESSAGE, status_code=200)
 async def remove_message(
     request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
@@ -106,7 +101,6 @@ ROUTES = (
     list_messages,
     store_message,
     get_message,
-    change_message,
     remove_message,
 )
 
@@ -127,7 +121,7 @@ def _list(
 ) -> Response[bytes]:
     if page.next is not None and not page_asked.paginated:
         raise HTTPException(status_code=416)
-    start = query.start or messages_start(page)
+    start = query.start or messages_start(page, query)
     return succeed(
         request,
         rows,
@@ -136,10 +130,12 @@ def _list(
     )
 
 
-def messages_start(page: MessagePage) -> Cursor | None:
-    """Where a page begins that was asked for without a key: at its first message."""
+def messages_start(page: MessagePage, query: ListQuery) -> Cursor:
+    """Where a page begins that was asked for without a key: at its first message, else at the
+    end of the window."""
     if not page.messages:
-        return None
+        until = query.until or utc_now()
+        return Cursor(month_of(until), until, LAST_ID)
     first = page.messages[0]
     return Cursor(first.id.month, first.received_at, first.id.id)
 

@@ -24,6 +24,7 @@ DEFAULT_PAGE = 50
 LARGEST_PAGE = 1_000
 LARGEST_LIST = 10_000
 # The longest window that may be named by its beginning: 31 days and an hour.
+_CALENDAR_BEGINS = datetime(1, 1, 1, tzinfo=UTC)
 _NAMED_WINDOW = timedelta(days=31) + RETENTION_GRACE
 
 
@@ -42,7 +43,9 @@ def page_query(request: AnyRequest) -> PageQuery:
     if query.get("paginate") == "false":
         return PageQuery(False, LARGEST_LIST, start_key)
     size = query.get("page_size", str(DEFAULT_PAGE))
-    if not (size.isascii() and size.isdecimal() and 1 <= int(size[:9]) <= LARGEST_PAGE):
+    if not (
+        size.isascii() and size.isdecimal() and len(size) <= 9 and 1 <= int(size) <= LARGEST_PAGE
+    ):
         raise Invalid.one(
             "page_size",
             Rule.WRONG_FORMAT,
@@ -74,7 +77,7 @@ def _window(
     """`created_from` and `created_to`, both inclusive; what is no positive integer is ignored."""
     given_from, given_to = _moment(query.get("created_from")), _moment(query.get("created_to"))
     until = given_to or now
-    since = given_from or until - retention
+    since = given_from or _before(until, retention)
     longest = retention if given_from is None else _NAMED_WINDOW
     if until < since:
         raise _bad_window("created_to {to} is prior to created_from {from}", since, until)
@@ -83,6 +86,11 @@ def _window(
         text = f"created_to {{to}} is more than {seconds} seconds from created_from {{from}}"
         raise _bad_window(text, since, until)
     return since, until
+
+
+def _before(moment: datetime, span: timedelta) -> datetime:
+    """`span` earlier, but not before the calendar begins."""
+    return moment - min(span, moment - _CALENDAR_BEGINS)
 
 
 def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
@@ -104,7 +112,7 @@ def decode_key(text: str | None, kind: type[Key]) -> Key | None:
     try:
         raw = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
         return msgspec.json.decode(raw, type=kind)
-    except (binascii.Error, UnicodeError, ValueError) as error:
+    except (binascii.Error, UnicodeError, ValueError, OverflowError) as error:
         raise Invalid.one(
             "start_key", Rule.WRONG_FORMAT, value=text[:64], message="Unknown start_key"
         ) from error

@@ -39,7 +39,7 @@ async def get_audio(
     if audio is None:
         raise AudioMissing(message_id)
     headers = _headers(message, audio)
-    if headers["ETag"] in request.headers.get("if-none-match", ""):
+    if _is_known(headers["ETag"], request.headers.get("if-none-match", "")):
         return Response(b"", status_code=304, headers=headers)
     wanted = _wanted(request, audio, headers["ETag"])
     part = wanted or ByteRange(0, audio.size)
@@ -75,6 +75,11 @@ async def put_audio(
 
 
 ROUTES = (get_audio, put_audio)
+
+
+def _is_known(etag: str, if_none_match: str) -> bool:
+    """Whether the client has this version; the comparison is weak (RFC 9110, 13.1.2)."""
+    return if_none_match.strip() == "*" or etag in if_none_match
 
 
 def _wanted(request: AnyRequest, audio: Audio, etag: str) -> ByteRange | None:

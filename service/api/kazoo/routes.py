@@ -6,7 +6,7 @@ from litestar import Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from service.api.kazoo import accounts, boxes, messages, raw
+from service.api.kazoo import accounts, batches, boxes, messages, raw
 from service.api.kazoo.context import AnyRequest, provide_account, provide_caller
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
@@ -20,7 +20,13 @@ def create_router() -> Router:
     """`/v2`; the use cases come from the application's dependencies."""
     return Router(
         path="/v2",
-        route_handlers=[*accounts.ROUTES, *boxes.ROUTES, *messages.ROUTES, *raw.ROUTES],
+        route_handlers=[
+            *accounts.ROUTES,
+            *boxes.ROUTES,
+            *messages.ROUTES,
+            *batches.ROUTES,
+            *raw.ROUTES,
+        ],
         dependencies={
             "caller": Provide(provide_caller),
             "account": Provide(provide_account),

@@ -1,0 +1,190 @@
+"""Routes of many messages: `POST` and `DELETE .../vmboxes/{vmbox}/messages`; moving and copying."""
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+from uuid import UUID
+
+from litestar import Response, delete, post
+
+from service.api.kazoo import wire
+from service.api.kazoo.body import read_data
+from service.api.kazoo.context import (
+    AnyRequest,
+    TheAccount,
+    TheBatches,
+    TheMessages,
+    TheTransfers,
+    message_of_path,
+    vmbox_of_path,
+)
+from service.api.kazoo.envelope import succeed
+from service.api.kazoo.messages import MESSAGE, MESSAGES
+from service.api.kazoo.query import utc_now
+from service.domain.account import AccountFacts
+from service.domain.batch import MAX_MESSAGES, BatchResult, Reason
+from service.domain.errors import (
+    EditConflict,
+    Invalid,
+    MessageExpired,
+    MessageNotFound,
+    NoAudio,
+    Rule,
+    StorageUnavailable,
+)
+from service.domain.message import Folder, Message, MessageId, retained_since
+from service.domain.schema import Document
+from service.usecases.transfers import Outcome, Transfers
+
+_WORDS = {
+    Reason.NOT_FOUND: "not_found",
+    Reason.EXPIRED: "prior_to_retention_duration",
+    Reason.NO_AUDIO: "no_audio",
+    Reason.CONFLICT: "conflict",
+    Reason.UNAVAILABLE: "datastore_unreachable",
+}
+
+
+@post(MESSAGES, status_code=200)
+async def change_messages(
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    batches: TheBatches,
+    transfers: TheTransfers,
+) -> Response[bytes]:
+    """Files, moves or copies messages, each by itself."""
+    source = vmbox_of_path(vmbox_id)
+    data = await read_data(request)
+    ids = _ids(data)
+    if "source_id" not in data:
+        folder = _folder(request, data) or Folder.SAVED
+        result = await batches.change_folder(account, source, ids, folder)
+    elif isinstance(data["source_id"], list):
+        result = await transfers.copy(account, source, ids, _targets(data["source_id"]))
+    else:
+        (target,) = _targets([data["source_id"]])
+        result = await transfers.move(account, source, ids, target)
+    return succeed(request, batch_result(result))
+
+
+@delete(MESSAGES, status_code=200)
+async def remove_messages(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, batches: TheBatches
+) -> Response[bytes]:
+    """Removes the messages that are named, or all of them; of one folder when one is named."""
+    vmbox = vmbox_of_path(vmbox_id)
+    data = await read_data(request)
+    folder = _folder(request, data)
+    if "messages" not in data:
+        result = await batches.remove_all(account, vmbox, folder)
+    else:
+        ids = _bounded(data["messages"])
+        result = await batches.remove(account, vmbox, ids, folder)
+    return succeed(request, batch_result(result))
+
+
+@post(MESSAGE, status_code=200)
+async def change_message(
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    message_id: str,
+    messages: TheMessages,
+    transfers: TheTransfers,
+) -> Response[bytes]:
+    """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
+    vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
+    data = await read_data(request)
+    if isinstance(data.get("source_id"), list):
+        result = await _copied(account, vmbox, identity, data["source_id"], transfers)
+        return succeed(request, batch_result(result))
+    if "source_id" in data:
+        message = await _moved(account, vmbox, identity, data["source_id"], transfers)
+    else:
+        folder = _folder(request, data) or Folder.SAVED
+        message = await messages.change_folder(account, vmbox, identity, folder)
+    oldest = retained_since(utc_now(), messages.retention_days)
+    return succeed(request, wire.message_metadata(message, oldest))
+
+
+ROUTES = (change_messages, remove_messages, change_message)
+
+
+def batch_result(result: BatchResult) -> Document:
+    """Both keys always; what failed is a list of single-key objects."""
+    return {
+        "succeeded": [str(message_id) for message_id in result.succeeded],
+        "failed": [{text: _WORDS[reason]} for text, reason in result.failed],
+    }
+
+
+async def _moved(
+    account: AccountFacts, source: UUID, identity: MessageId, target: Any, transfers: Transfers
+) -> Message:
+    targets = _targets([target])
+    outcomes = await transfers.outcomes(account, source, [str(identity)], targets, moved=True)
+    return _one_or_error(outcomes[0][1], identity, transfers)
+
+
+async def _copied(
+    account: AccountFacts,
+    source: UUID,
+    identity: MessageId,
+    targets: list[Any],
+    transfers: Transfers,
+) -> BatchResult:
+    wanted = _targets(targets)
+    outcomes = await transfers.outcomes(account, source, [str(identity)], wanted, moved=False)
+    if not any(isinstance(outcome, Message) for _, outcome in outcomes):
+        _one_or_error(outcomes[0][1], identity, transfers)
+    return BatchResult(
+        succeeded=[outcome.id for _, outcome in outcomes if isinstance(outcome, Message)],
+        failed=[(text, outcome) for text, outcome in outcomes if isinstance(outcome, Reason)],
+    )
+
+
+def _one_or_error(outcome: Outcome, identity: MessageId, transfers: Transfers) -> Message:
+    """A request about one message is refused as a whole."""
+    if isinstance(outcome, Message):
+        return outcome
+    match outcome:
+        case Reason.NOT_FOUND:
+            raise MessageNotFound(str(identity))
+        case Reason.EXPIRED:
+            oldest = retained_since(utc_now(), transfers.retention_days)
+            raise MessageExpired(str(identity), oldest)
+        case Reason.NO_AUDIO:
+            raise NoAudio
+        case Reason.CONFLICT:
+            raise EditConflict
+        case Reason.UNAVAILABLE:
+            raise StorageUnavailable
+    assert_never(outcome)
+
+
+def _folder(request: AnyRequest, data: Document) -> Folder | None:
+    """The folder that is named: the body's before the query's."""
+    named = data.get("folder", request.query_params.get("folder"))
+    return None if named is None else wire.to_folder(named)
+
+
+def _ids(data: Document) -> list[str]:
+    ids = data.get("messages")
+    if not isinstance(ids, list) or not ids:
+        raise Invalid.one("messages", Rule.REQUIRED)
+    return _bounded(ids)
+
+
+def _bounded(ids: Any) -> list[str]:
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise Invalid.one("messages", Rule.REQUIRED)
+    if len(ids) > MAX_MESSAGES:
+        raise Invalid.one("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=len(ids))
+    return ids
+
+
+def _targets(ids: Sequence[Any]) -> list[UUID]:
+    """The boxes of `source_id`, none of them empty; an id that is none names no box."""
+    if not ids or not all(isinstance(one, str) and one for one in ids):
+        raise Invalid.one("source_id", Rule.REQUIRED)
+    return [vmbox_of_path(one) for one in ids]

@@ -1,0 +1,28 @@
+"""Writing into a month that has no partition yet: it is made on demand, and the write goes on."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from service.logs import get_logger
+from service.postgres.months import ensure_month, ensure_outbox_day
+from service.postgres.pool import Connection, Database, MissingPartition
+
+log = get_logger(__name__)
+
+Result = TypeVar("Result")
+
+
+async def with_partitions(
+    database: Database, month: int, now: datetime, work: Callable[[Connection], Awaitable[Result]]
+) -> Result:
+    """`work` on a connection; when it finds no partition, once more with `month` and today made."""
+    try:
+        async with database.connection() as connection:
+            return await work(connection)
+    except MissingPartition:
+        async with database.connection() as connection:
+            await ensure_month(connection, month)
+            await ensure_outbox_day(connection, now.date())
+            log.info("A partition was made on demand", month=month)
+            return await work(connection)
