@@ -23,8 +23,8 @@ Key = TypeVar("Key")
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1_000
 LARGEST_LIST = 10_000
-# The longest window that may be named by its beginning: 31 days and an hour.
 _CALENDAR_BEGINS = datetime(1, 1, 1, tzinfo=UTC)
+# The longest window that may be named by its beginning: 31 days and an hour.
 _NAMED_WINDOW = timedelta(days=31) + RETENTION_GRACE
 
 
