@@ -133,7 +133,9 @@ async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_s
         numbers.append(published_seq)
         stream_seqs.append(one.stream_seq)
     days = [one.row.day for one in sent]
-    await connection.execute(_SQL["mark_sent"], seqs, numbers, stream_seqs, min(days), max(days))
+    await connection.execute(
+        _SQL["mark_sent"], seqs, numbers, stream_seqs, seqs[0], seqs[-1], min(days), max(days)
+    )
     return published_seq
 
 

@@ -2,7 +2,9 @@
 -- One page of what is to be sent, in seq order, at most $7 rows of a box, without the boxes whose
 -- lane is stopped. (A box is told by its id and its account apart: lanes of two accounts' own events
 -- may hold each other up for one delay.)
--- Plan: the partial index of each day in turn, merged, stopped at the limit; never a published row.
+-- Plan: the partial index of each day, merged in seq order, stopped at the limit. A limit that the
+-- planner does not know keeps it to that: it thinks that few rows wait, and would rather fetch all
+-- of them and sort, which is far too many after an outage.
 WITH page AS MATERIALIZED (
     SELECT account_id, vmbox_id, sequence, event_id, type, data, traceparent, created_at, day, seq,
         published_at
@@ -10,7 +12,7 @@ WITH page AS MATERIALIZED (
     WHERE stream_seq IS NULL AND seq > $1 AND day BETWEEN $2 AND $3
         AND NOT (vmbox_id = ANY ($5::uuid[]) AND account_id = ANY ($4::uuid[]))
     ORDER BY seq
-    LIMIT $6
+    LIMIT (SELECT $6::bigint)
 ), placed AS (
     SELECT page.*,
         row_number() OVER (PARTITION BY account_id, vmbox_id ORDER BY seq) AS place,
@@ -45,13 +47,14 @@ SELECT published_seq, stream_seq FROM relay_state WHERE term = $1 FOR NO KEY UPD
 
 -- name: mark_sent
 -- Notes what the stream acknowledged. A number once given stays.
--- Plan: each row by its entry in the partial index.
+-- Plan: the stretch of the partial index in which the batch lies, however the join is done.
 UPDATE outbox AS o
 SET published_at = coalesce(o.published_at, now()),
     published_seq = coalesce(o.published_seq, sent.published_seq),
     stream_seq = sent.stream_seq
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS sent (seq, published_seq, stream_seq)
-WHERE o.stream_seq IS NULL AND o.seq = sent.seq AND o.day BETWEEN $4 AND $5;
+WHERE o.stream_seq IS NULL AND o.seq = sent.seq
+    AND o.seq BETWEEN $4::bigint AND $5::bigint AND o.day BETWEEN $6 AND $7;
 
 -- name: advance_place
 -- Notes the last number given and the highest sequence that the stream acknowledged.

@@ -1,0 +1,146 @@
+"""The bus against a real NATS server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+import structlog
+from nats.js.api import StreamConfig
+
+from service.bus import Bus, StreamSettings
+from service.domain.errors import BusUnavailable
+from service.domain.events import Event
+from service.embedded.servers import EmbeddedServers
+from tests.support.relay import eventually, everything_in, jetstream
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bus(servers: EmbeddedServers, stream: StreamSettings) -> AsyncIterator[Bus]:
+    async with Bus.open(servers.nats.url(), name="test", stream=stream) as opened:
+        await until_connected(opened)
+        yield opened
+
+
+async def until_connected(bus: Bus) -> None:
+    async def connected() -> bool:
+        return bus.connected
+
+    await eventually(connected, within_s=10, every_s=0.01)
+
+
+def an_event(**changes: Any) -> Event:
+    fields: dict[str, Any] = {
+        "account_id": uuid4(),
+        "vmbox_id": uuid4(),
+        "sequence": 1,
+        "event_id": uuid4(),
+        "type": "vmbox.created",
+        "created_at": datetime(2026, 3, 1, tzinfo=UTC),
+        "data": b'{"vmbox_id": "x", "sequence": 1}',
+    }
+    return Event(**{**fields, **changes})
+
+
+async def test_an_event_is_stored_once_with_its_envelope(
+    bus: Bus, servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    await bus.declare()
+    event = an_event()
+    first, again = await bus.publish(event), await bus.publish(event)
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert first.stream_seq == again.stream_seq == 1
+    [received] = await everything_in(servers.nats.url(), stream)
+    assert received.headers["ce-type"] == "voicemail.vmbox.created"
+    assert received.subject == (
+        f"{stream.subject_prefix}.{event.account_id.hex}.{event.vmbox_id.hex}.vmbox.created"
+    )
+
+
+async def test_the_stream_is_declared_as_subscribers_are_promised(
+    bus: Bus, servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    made = await bus.declare()
+    assert await bus.declare() == made
+    async with jetstream(servers.nats.url()) as js:
+        config = (await js.stream_info(stream.name)).config
+    assert (config.storage, config.retention, config.discard) == ("file", "limits", "old")
+    assert (config.max_age, config.duplicate_window) == (7 * 86_400, 600)
+    assert config.subjects == [f"{stream.subject_prefix}.>"]
+
+
+async def test_a_stream_that_differs_is_reported_once_and_left_alone(
+    bus: Bus, servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    other = StreamConfig(
+        name=stream.name, subjects=[f"{stream.subject_prefix}.>"], max_age=60, duplicate_window=30
+    )
+    async with jetstream(servers.nats.url()) as js:
+        await js.add_stream(other)
+        with structlog.testing.capture_logs() as logs:
+            await bus.declare()
+            await bus.declare()
+        kept = (await js.stream_info(stream.name)).config
+    assert [log["fields"] for log in logs if "fields" in log] == [["duplicate_window", "max_age"]]
+    assert kept.max_age == 60
+
+
+async def test_without_a_stream_a_publish_is_unavailable(bus: Bus) -> None:
+    with pytest.raises(BusUnavailable):
+        await bus.publish(an_event())
+
+
+async def test_an_event_that_is_too_large_is_refused_before_it_costs_the_connection(
+    bus: Bus,
+) -> None:
+    await bus.declare()
+    connections = bus.connections
+    # The server counts the headers as well.
+    with pytest.raises(BusUnavailable):
+        await bus.publish(an_event(data=b"x" * (1_048_576 - 100)))
+    assert (await bus.publish(an_event())).stream_seq == 1
+    assert bus.connections == connections
+
+
+async def test_a_bus_opens_while_nats_is_away_and_connects_when_it_is_back(
+    servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    await servers.nats.stop()
+    try:
+        async with Bus.open(servers.nats.url(), name="test", stream=stream) as bus:
+            await asyncio.sleep(0.3)
+            assert not bus.connected
+            with pytest.raises(BusUnavailable):
+                await bus.publish(an_event())
+            with pytest.raises(BusUnavailable):
+                await bus.declare()
+            await servers.nats.start()
+            await until_connected(bus)
+            await bus.declare()
+            assert (await bus.publish(an_event())).stream_seq == 1
+    finally:
+        await servers.nats.start()
+
+
+async def test_a_server_that_does_not_answer_is_unavailable_within_the_time_set(
+    servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    async with Bus.open(servers.nats.url(), name="test", stream=stream, ack_timeout_s=0.3) as bus:
+        await until_connected(bus)
+        await bus.declare()
+        servers.nats.suspend()
+        try:
+            async with asyncio.timeout(2):
+                with pytest.raises(BusUnavailable):
+                    await bus.publish(an_event())
+        finally:
+            servers.nats.resume()
+
+
+async def test_a_bus_that_never_found_a_server_closes_quietly(stream: StreamSettings) -> None:
+    async with Bus.open("nats://127.0.0.1:9", name="test", stream=stream) as bus:
+        await asyncio.sleep(0.1)
+        assert not bus.connected

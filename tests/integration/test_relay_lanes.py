@@ -1,0 +1,131 @@
+"""No box holds up another, whatever waits and whatever was published before."""
+
+import asyncpg
+import msgspec
+
+from service.bus import StreamSettings
+from service.embedded.servers import EmbeddedServers
+from service.postgres.sql import load
+from tests.support.relay import (
+    Box,
+    a_box,
+    all_sent,
+    append,
+    eventually,
+    everything_in,
+    running_relay,
+)
+
+FILL = """
+INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
+SELECT $1, $2, n, 1, 'vmbox.updated',
+    jsonb_build_object('vmbox_id', hex($2), 'sequence', n, 'padding', repeat('x', 200))
+FROM generate_series(1, $3::integer) AS n
+"""
+MARK_ALL = """
+UPDATE outbox SET published_at = now(), published_seq = seq, stream_seq = seq
+WHERE stream_seq IS NULL
+"""
+
+
+async def fill(inspector: asyncpg.Connection, box: Box, events: int) -> None:
+    await inspector.execute(FILL, box.account_id, box.vmbox_id, events)
+
+
+async def sent_of(inspector: asyncpg.Connection, box: Box) -> int:
+    count: int = await inspector.fetchval(
+        "SELECT count(*) FROM outbox WHERE vmbox_id = $1 AND stream_seq IS NOT NULL", box.vmbox_id
+    )
+    return count
+
+
+async def test_an_event_that_the_stream_refuses_stops_its_box_alone(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    stuck, other = await a_box(inspector), await a_box(inspector)
+    async with running_relay(database_url, servers.nats.url(), stream):
+        await append(inspector, stuck)
+        await append(inspector, stuck, size=1_100_000)
+        await append(inspector, stuck, times=5)
+        await append(inspector, other, times=200)
+
+        async def others_are_sent() -> bool:
+            return await sent_of(inspector, other) == 200
+
+        await eventually(others_are_sent)
+        assert await sent_of(inspector, stuck) == 1
+        # Its cause removed, the box goes on in order.
+        await inspector.execute(
+            "UPDATE outbox SET data = jsonb_set(data, '{vmbox,name}', '\"x\"') WHERE sequence = 2"
+        )
+        await all_sent(inspector, within_s=60)
+    received = await everything_in(servers.nats.url(), stream)
+    of_stuck = [message for message in received if message.vmbox_id == stuck.vmbox_id.hex]
+    assert [message.sequence for message in of_stuck] == list(range(1, 8))
+
+
+async def test_a_long_backlog_of_one_box_does_not_hold_up_another(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    hot, other = await a_box(inspector), await a_box(inspector)
+    await fill(inspector, hot, 3000)
+    await append(inspector, other)
+    async with running_relay(database_url, servers.nats.url(), stream):
+        await all_sent(inspector)
+    received = await everything_in(servers.nats.url(), stream)
+    position = [message.vmbox_id for message in received].index(other.vmbox_id.hex)
+    assert position <= 64
+    of_hot = [message.sequence for message in received if message.vmbox_id == hot.vmbox_id.hex]
+    assert of_hot == list(range(1, 3001))
+
+
+async def explain(inspector: asyncpg.Connection, *, after: int) -> tuple[int, set[str]]:
+    """The buffers that reading a page touches, and what kinds of node the plan has."""
+    statement = load("outbox")["read_unsent"].replace("$2", "current_date - 1")
+    values = {"$1": str(after), "$3": "current_date + 1", "$6": "1000", "$7": "64"}
+    for parameter, value in {**values, "$4": "'{}'", "$5": "'{}'"}.items():
+        statement = statement.replace(parameter, value)
+    text = await inspector.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+    plan = msgspec.json.decode(text)[0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], set(nodes(plan))
+
+
+def nodes(plan: dict[str, object]) -> list[str]:
+    children = plan.get("Plans", [])
+    assert isinstance(children, list)
+    return [str(plan["Node Type"]), *(node for child in children for node in nodes(child))]
+
+
+async def test_reading_what_waits_costs_the_same_behind_many_published_rows(
+    inspector: asyncpg.Connection,
+) -> None:
+    box = await a_box(inspector)
+    await fill(inspector, box, 100_000)
+    await inspector.execute(MARK_ALL)
+    last = await inspector.fetchval("SELECT max(seq) FROM outbox")
+    for _ in range(5):
+        await append(inspector, await a_box(inspector))
+    # Nothing was vacuumed or analyzed yet: the horizon alone keeps the poll short.
+    buffers, _ = await explain(inspector, after=last)
+    assert buffers < 30
+    await inspector.execute("VACUUM ANALYZE outbox")
+    buffers, kinds = await explain(inspector, after=0)
+    assert buffers < 30
+    assert not kinds & {"Seq Scan", "Bitmap Heap Scan"}
+
+
+async def test_reading_a_page_of_a_long_backlog_reads_that_page(
+    inspector: asyncpg.Connection,
+) -> None:
+    """The planner knows nothing of a backlog that has just come up, and must not sort it."""
+    box = await a_box(inspector)
+    await fill(inspector, box, 100_000)
+    buffers, kinds = await explain(inspector, after=0)
+    assert buffers < 300
+    assert not kinds & {"Seq Scan", "Bitmap Heap Scan"}

@@ -1,0 +1,92 @@
+"""Sending events again by hand: what the stream would drop is refused, numbers stay."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from service.embedded.servers import EmbeddedServers
+from service.postgres.pool import Database
+from service.workers.relay import RepublicationRefused, republish_since
+from tests.support.relay import (
+    a_box,
+    a_stream,
+    all_sent,
+    append,
+    everything_in,
+    running_relay,
+)
+
+
+def ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+async def publish_long_ago(inspector: asyncpg.Connection, seconds: float) -> None:
+    await inspector.execute(
+        "UPDATE outbox SET published_at = published_at - make_interval(secs => $1)", seconds
+    )
+
+
+async def test_a_span_is_sent_again_with_its_numbers(
+    servers: EmbeddedServers,
+    database_url: str,
+    database: Database,
+    inspector: asyncpg.Connection,
+) -> None:
+    stream = a_stream(duplicate_window_s=0.5)
+    url = servers.nats.url()
+    box = await a_box(inspector)
+    async with running_relay(database_url, url, stream):
+        await append(inspector, box, times=4)
+        await all_sent(inspector)
+    await publish_long_ago(inspector, 3600)
+    before = await inspector.fetch("SELECT seq, published_seq FROM outbox ORDER BY seq")
+    await asyncio.sleep(1)  # the stream's window, and what it takes to look at it
+    assert (await republish_since(database, ago(7200), duplicate_window_s=1)).events == 4
+    async with running_relay(database_url, url, stream):
+        await all_sent(inspector)
+    received = await everything_in(url, stream)
+    assert [message.sequence for message in received] == [1, 2, 3, 4, 1, 2, 3, 4]
+    assert [message.id for message in received[:4]] == [message.id for message in received[4:]]
+    assert before == await inspector.fetch("SELECT seq, published_seq FROM outbox ORDER BY seq")
+
+
+async def test_what_was_published_within_the_duplicate_window_is_left_out(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    box = await a_box(inspector)
+    await append(inspector, box, times=3)
+    await inspector.execute(
+        "UPDATE outbox SET published_at = now(), published_seq = seq, stream_seq = seq"
+    )
+    await inspector.execute(
+        "UPDATE outbox SET published_at = now() - interval '1 hour' WHERE sequence < 3"
+    )
+    done = await republish_since(database, ago(7200), duplicate_window_s=600)
+    assert done.events == 2
+    assert done.until < ago(590)
+
+
+async def test_a_span_inside_the_duplicate_window_is_refused(database: Database) -> None:
+    with pytest.raises(RepublicationRefused, match="Try again after"):
+        await republish_since(database, ago(300), duplicate_window_s=600)
+
+
+async def test_a_second_republication_is_refused_until_the_first_is_outside_the_window(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    box = await a_box(inspector)
+    await append(inspector, box)
+    await inspector.execute(
+        """UPDATE outbox
+        SET published_at = now() - interval '1 hour', published_seq = 1, stream_seq = 1"""
+    )
+    await republish_since(database, ago(7200), duplicate_window_s=600)
+    with pytest.raises(RepublicationRefused, match="right now"):
+        await republish_since(database, ago(7200), duplicate_window_s=600)
+    await inspector.execute("UPDATE outbox SET stream_seq = 2")
+    await inspector.execute("UPDATE relay_state SET republished_at = now()")
+    with pytest.raises(RepublicationRefused, match="a moment ago"):
+        await republish_since(database, ago(7200), duplicate_window_s=600)

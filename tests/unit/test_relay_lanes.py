@@ -1,0 +1,89 @@
+"""Lanes and the horizon: what is held back, and what is never skipped."""
+
+from datetime import date
+from uuid import uuid4
+
+from service.postgres.outbox import Survey
+from service.workers.relay.horizon import Horizon, horizon_of
+from service.workers.relay.lanes import ROWS_PER_LANE, Lanes
+
+TODAY = date(2026, 3, 2)
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_survey(
+    own: int, oldest: int | None = None, first: int | None = None, first_day: date | None = None
+) -> Survey:
+    return Survey(
+        today=TODAY,
+        first_seq=first,
+        first_day=first_day,
+        oldest_running=own if oldest is None else oldest,
+        own_transaction=own,
+    )
+
+
+def test_a_stopped_lane_waits_longer_each_time_and_then_sends_its_head_alone() -> None:
+    clock = Clock()
+    lanes = Lanes(clock)
+    lane = (uuid4(), uuid4())
+    delays = [lanes.stop(lane) for _ in range(12)]
+    assert delays == sorted(delays)
+    assert (delays[0], delays[-1]) == (0.1, 30.0)
+    assert lanes.waiting() == [lane]
+    clock.now += 30.0
+    assert lanes.waiting() == []
+    assert lanes.limit(lane) == 1
+    lanes.move(lane)
+    assert lanes.limit(lane) == ROWS_PER_LANE
+    assert lanes.stop(lane) == 0.1
+
+
+def test_lanes_are_tried_at_once_when_their_trouble_may_be_over() -> None:
+    lanes = Lanes(Clock())
+    lane = (uuid4(), uuid4())
+    lanes.stop(lane)
+    lanes.retry_now()
+    assert lanes.waiting() == []
+    assert lanes.limit(lane) == 1
+
+
+def after(*surveys: tuple[Survey, int]) -> Horizon:
+    horizon: Horizon | None = None
+    for survey, seen in surveys:
+        horizon = horizon_of(survey, horizon, seen)
+    assert horizon is not None
+    return horizon
+
+
+def test_reading_begins_behind_what_was_seen_once_all_writers_of_that_time_are_done() -> None:
+    assert after((a_survey(10), 500)).after == 0
+    assert after((a_survey(10), 500), (a_survey(20, oldest=10), 900)).after == 500
+
+
+def test_a_writer_that_is_still_running_holds_the_horizon() -> None:
+    surveys = (a_survey(10), 500), (a_survey(20, oldest=9), 900), (a_survey(30, oldest=9), 950)
+    assert after(*surveys).after == 0
+    assert after(*surveys, (a_survey(40, oldest=12), 990)).after == 500
+
+
+def test_a_row_that_waits_is_never_behind_the_horizon() -> None:
+    first = a_survey(20, first=123)
+    assert after((a_survey(10), 500), (first, 900)).after == 122
+    # Sent again by hand: it lies far below what was settled long ago.
+    assert after((a_survey(10), 500), (a_survey(20), 900), (a_survey(30, first=7), 950)).after == 6
+
+
+def test_the_days_reach_from_before_the_oldest_row_to_tomorrow() -> None:
+    assert after((a_survey(10), 0)).days == (date(2026, 3, 1), date(2026, 3, 3))
+    old = a_survey(10, first=1, first_day=date(2026, 2, 20))
+    assert after((old, 0)).days == (date(2026, 2, 19), date(2026, 3, 3))
