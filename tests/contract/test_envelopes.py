@@ -1,0 +1,256 @@
+"""The envelope of every answer: KAZOO API docs, "Basics of the REST API"."""
+
+import hashlib
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from tests.contract.wire import NO_ID, NOW, golden, refusal, success
+from tests.support.running import AccountClient, RunningService, data_of
+
+UNKNOWN_MESSAGE = f"{NOW:%Y%m}-{NO_ID}"
+
+
+async def a_message(account: AccountClient) -> tuple[str, str, str]:
+    """A box, a message in it, and the path of the message."""
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id)
+    return vmbox_id, media_id, account.path("vmboxes", vmbox_id, "messages", media_id)
+
+
+async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClient) -> None:
+    settings = {"name": "Front desk", "mailbox": "3000", "pin": "0012", "some_key": "some_value"}
+    made = await account.http.put(account.path("vmboxes"), json={"data": settings})
+    envelope = success(made, account.token, 201, "revision", "metadata")
+    vmbox_id, created = envelope["data"]["id"], envelope["metadata"]["created"]
+    assert made.headers["location"] == f"/v2/{account.path('vmboxes', vmbox_id)}"
+    names = {account.token: "AUTH_TOKEN", vmbox_id: "VM_BOX_ID", created: "CREATED"}
+    golden("vmbox_created", made, names)
+
+    one = account.path("vmboxes", vmbox_id)
+    read = await account.http.get(one)
+    assert success(read, account.token, 200, "revision", "metadata")["data"] == envelope["data"]
+    assert read.json()["revision"] == envelope["revision"]
+    assert read.headers["etag"] == f'"{envelope["revision"]}"'
+
+    changed = await account.http.patch(one, json={"data": {"some_key": None, "name": "Desk"}})
+    document = success(changed, account.token, 200, "revision", "metadata")["data"]
+    assert (document["name"], document["pin"]) == ("Desk", "0012")
+    assert "some_key" not in document
+    assert changed.json()["revision"] != envelope["revision"]
+
+    deleted = await account.http.delete(one)
+    envelope = success(deleted, account.token, 200, "revision", "metadata")
+    assert envelope["data"] == {**document, "_read_only": {"deleted": True}}
+    assert envelope["metadata"]["deleted"] is True
+    gone = refusal(await account.http.get(one), 404, "bad_identifier", account.token)
+    assert gone == {"message": "bad identifier", "cause": vmbox_id}
+
+
+async def test_the_list_of_boxes_has_counts_and_an_empty_metadata(account: AccountClient) -> None:
+    first = await account.a_vmbox(name="A", mailbox="1", owner_id=NO_ID, flags=["x"], pin="1234")
+    second = await account.a_vmbox(name="B", mailbox="2")
+    await account.leave(first)
+    await account.leave(first, folder="saved")
+    listed = await account.http.get(account.path("vmboxes"))
+    envelope = success(listed, account.token, 200, "revision", "metadata", "page_size")
+    assert envelope["revision"] == _digest(envelope["data"])
+    names = {account.token: "AUTH_TOKEN", first: "FIRST", second: "SECOND"}
+    golden("vmboxes_listed", listed, {**names, envelope["revision"]: "REVISION"})
+
+
+async def test_pages_of_boxes_follow_each_other_by_name(account: AccountClient) -> None:
+    ids = [await account.a_vmbox(name=name) for name in ("A", "B", "B", "C")]
+    path = account.path("vmboxes")
+    first = await account.http.get(path, params={"page_size": 2})
+    keys = ("revision", "metadata", "page_size", "next_start_key")
+    envelope = success(first, account.token, 200, *keys)
+    assert envelope["page_size"] == 2
+    following = {"page_size": 2, "start_key": envelope["next_start_key"]}
+    second = success(
+        await account.http.get(path, params=following),
+        account.token,
+        200,
+        *("revision", "metadata", "page_size", "start_key"),
+    )
+    assert second["start_key"] == envelope["next_start_key"]
+    rows = [*envelope["data"], *second["data"]]
+    assert [row["name"] for row in rows] == ["A", "B", "B", "C"]
+    assert {row["id"] for row in rows} == set(ids)
+    everything = await account.http.get(path, params={"paginate": "false", "page_size": 2})
+    assert success(everything, account.token, 200, "revision", "metadata")["data"] == rows
+
+
+async def test_messages_answer_without_metadata_beside_their_data(account: AccountClient) -> None:
+    vmbox_id, media_id, path = await a_message(account)
+    stored = await account.http.put(
+        account.path("vmboxes", vmbox_id, "messages"), json={"data": {}}
+    )
+    envelope = success(stored, account.token, 201)
+    assert stored.headers["location"] == f"/v2/{path[: -len(media_id)]}{envelope['data']['id']}"
+    success(await account.http.get(path), account.token)
+    success(await account.http.post(path, json={"data": {"folder": "saved"}}), account.token)
+    success(await account.http.delete(path), account.token)
+
+
+async def test_a_page_of_messages_says_where_it_begins(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    for route in (account.path("vmboxes", vmbox_id, "messages"), account.path("vmboxes/messages")):
+        empty = success(
+            await account.http.get(route), account.token, 200, "revision", "page_size", "start_key"
+        )
+        assert (empty["data"], empty["page_size"]) == ([], 0)
+    for _ in range(3):
+        await account.leave(vmbox_id)
+    for route in (account.path("vmboxes", vmbox_id, "messages"), account.path("vmboxes/messages")):
+        first = await account.http.get(route, params={"page_size": 2})
+        keys = ("revision", "page_size", "start_key", "next_start_key")
+        envelope = success(first, account.token, 200, *keys)
+        assert envelope["page_size"] == 2
+        assert envelope["revision"] == _digest(envelope["data"])
+        again = await account.http.get(
+            route, params={"page_size": 2, "start_key": envelope["start_key"]}
+        )
+        assert data_of(again) == envelope["data"]
+        assert again.json()["revision"] == envelope["revision"]
+        everything = await account.http.get(route, params={"paginate": "false", "page_size": 2})
+        assert len(success(everything, account.token, 200, "revision")["data"]) == 3
+
+
+async def test_the_list_of_an_account_names_the_box_of_each_message(
+    account: AccountClient,
+) -> None:
+    boxes = [await account.a_vmbox(), await account.a_vmbox()]
+    ids = [await account.leave(vmbox_id) for vmbox_id in boxes]
+    rows = data_of(await account.http.get(account.path("vmboxes", "messages")))
+    assert {(box, row["media_id"]) for each in rows for box, row in each.items()} == {
+        (boxes[0], ids[0]),
+        (boxes[1], ids[1]),
+    }
+    assert all(len(each) == 1 for each in rows)
+
+
+async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:
+    path = account.path("vmboxes")
+    given = await account.http.get(path, headers={"X-Request-ID": "call-4711 /x"})
+    assert given.headers["x-request-id"] == given.json()["request_id"] == "call-4711 /x"
+    refused = await account.http.get("nothing", headers={"X-Request-ID": "call-4712"})
+    assert refused.headers["x-request-id"] == refused.json()["request_id"] == "call-4712"
+    unusable: list[str | bytes] = ["x" * 129, b"caf\xc3\xa9"]
+    for bad in unusable:
+        made = await account.http.get(path, headers={b"X-Request-ID": bad})
+        assert made.json()["request_id"] == made.headers["x-request-id"] != bad
+        assert len(made.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v2",
+        "/v2/nothing",
+        "/v2/accounts",
+        "/v2/accounts/{A}/nothing",
+        "/v2/accounts/{A}/messages",
+        "/v2/accounts/{A}/vmboxes/{B}/nothing",
+        "/v2/accounts/{A}/vmboxes/{B}/messages/{M}/nothing",
+        "/v2/accounts/{A}/vmboxes/{B}/messages/{M}/raw/nothing",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "FOO"])
+async def test_an_unknown_path_is_a_404_in_an_envelope(
+    service: RunningService, path: str, method: str
+) -> None:
+    path = path.format(A=service.root_id, B=NO_ID, M=UNKNOWN_MESSAGE)
+    async with service.client(service.root_token) as client:
+        answer = await client.request(method, service.url + path)
+    assert refusal(answer, 404, "not_found") == {"message": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("vmboxes", "POST PATCH DELETE TRACE FOO OPTIONS"),
+        ("vmboxes/messages", "PUT POST PATCH DELETE OPTIONS"),
+        ("vmboxes/{B}", "PUT OPTIONS"),
+        ("vmboxes/{B}/messages", "PATCH OPTIONS"),
+        ("vmboxes/{B}/messages/{M}", "PUT PATCH OPTIONS"),
+        ("vmboxes/{B}/messages/{M}/raw", "POST PATCH DELETE OPTIONS"),
+    ],
+)
+async def test_a_method_that_a_path_does_not_know_is_a_405_in_an_envelope(
+    account: AccountClient, path: str, methods: str
+) -> None:
+    path = account.path(path.format(B=NO_ID, M=UNKNOWN_MESSAGE))
+    for method in methods.split():
+        answer = await account.http.request(method, path)
+        assert refusal(answer, 405, "invalid_method") == {"message": "method not allowed"}
+        assert "GET" in answer.headers["allow"]
+
+
+async def test_a_trailing_slash_changes_nothing(account: AccountClient) -> None:
+    vmbox_id, media_id, path = await a_message(account)
+    made = await account.http.put(
+        account.path("vmboxes/"), json={"data": {"name": "n", "mailbox": "7"}}
+    )
+    location = f"/v2/{account.path('vmboxes', data_of(made, 201)['id'])}"
+    assert made.headers["location"] == location
+    listed = await account.http.get(account.path("vmboxes", vmbox_id, "messages/"))
+    assert [row["media_id"] for row in data_of(listed)] == [media_id]
+    assert data_of(await account.http.get(f"{path}/"))["media_id"] == media_id
+    assert (await account.http.get(f"{path}/raw//")).content == b"audio"
+
+
+async def test_head_answers_as_get_does_without_a_body(account: AccountClient) -> None:
+    vmbox_id, _, path = await a_message(account)
+    for route in (
+        account.path(),
+        account.path("api_key"),
+        account.path("vmboxes"),
+        account.path("vmboxes", vmbox_id),
+        account.path("vmboxes", vmbox_id, "messages"),
+        account.path("vmboxes", "messages"),
+        path,
+        f"{path}/raw",
+        account.path("vmboxes", NO_ID),
+    ):
+        head = await account.http.head(route)
+        got = await account.http.get(route)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        for name in ("content-type", "content-length", "etag", "accept-ranges"):
+            assert head.headers.get(name) == got.headers.get(name), (route, name)
+
+
+@pytest.mark.parametrize(
+    "header", ["Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"]
+)
+async def test_a_preflight_needs_no_token(service: RunningService, header: str) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.options(
+            f"{service.url}/v2/accounts/{NO_ID}/vmboxes", headers={header: "x"}
+        )
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-max-age"] == "86400"
+    assert {"PUT", "PATCH", "DELETE"} <= _words(answer.headers["access-control-allow-methods"])
+    allowed = _words(answer.headers["access-control-allow-headers"])
+    assert {"x-auth-token", "content-type", "range", "if-match"} <= allowed
+
+
+async def test_every_answer_may_be_read_by_a_browser(account: AccountClient) -> None:
+    _, _, path = await a_message(account)
+    for answer in (await account.http.get(path), await account.http.get("nothing")):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        exposed = _words(answer.headers["access-control-expose-headers"])
+        assert {"x-request-id", "location", "etag"} <= exposed
+
+
+def _digest(rows: Any) -> str:
+    """The revision of a list: MD5 over its data alone, so that equal lists have equal ones."""
+    return hashlib.md5(msgspec.json.encode(rows), usedforsecurity=False).hexdigest()
+
+
+def _words(header: str) -> set[str]:
+    return {word.strip() for word in header.split(",")}
