@@ -81,10 +81,15 @@ async def update_vmbox(
     return None if row is None else _to_vmbox(row)
 
 
+async def lock_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
+    """Holds a box, if there is one, until the transaction ends."""
+    await connection.execute(_SQL["lock_vmbox"], account_id, vmbox_id)
+
+
 async def delete_vmbox(
     connection: Connection, account_id: UUID, vmbox_id: UUID, traceparent: str | None = None
 ) -> StoredVmbox:
-    """Deletes a box. Raises VmboxNotFound."""
+    """Deletes a box, which must be held. Raises VmboxNotFound."""
     row = await connection.fetchrow(_SQL["delete_vmbox"], account_id, vmbox_id, traceparent)
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)

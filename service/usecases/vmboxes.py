@@ -65,7 +65,8 @@ class Vmboxes:
 
     async def delete(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
         """Deletes a box with all its messages; returns it as it was. Raises VmboxNotFound."""
-        async with self.database.connection() as connection:
+        async with self.database.transaction() as connection:
+            await rows.lock_vmbox(connection, account.account_id, vmbox_id)
             return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
     async def _change(

@@ -58,8 +58,13 @@ WITH box AS MATERIALIZED (
 )
 SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
 
+-- name: lock_vmbox
+-- Holds a box until the transaction ends: the statements that follow see all that others wrote of it.
+SELECT FROM vmbox_counts WHERE account_id = $1 AND vmbox_id = $2 FOR NO KEY UPDATE;
+
 -- name: delete_vmbox
 -- Deletes a box at once; its messages become unreachable with it and are removed in batches later.
+-- The box must be held: a number given to it while this statement waits would outlive it.
 WITH box AS MATERIALIZED (
     SELECT new_count, saved_count, sequence
     FROM vmbox_counts
