@@ -138,10 +138,9 @@ async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:
     assert given.headers["x-request-id"] == given.json()["request_id"] == "call-4711 /x"
     refused = await account.http.get("nothing", headers={"X-Request-ID": "call-4712"})
     assert refused.headers["x-request-id"] == refused.json()["request_id"] == "call-4712"
-    unusable: list[str | bytes] = ["x" * 129, b"caf\xc3\xa9"]
-    for bad in unusable:
+    for bad in (b"x" * 129, b"caf\xc3\xa9"):
         made = await account.http.get(path, headers={b"X-Request-ID": bad})
-        assert made.json()["request_id"] == made.headers["x-request-id"] != bad
+        assert made.json()["request_id"] == made.headers["x-request-id"]
         assert len(made.headers["x-request-id"]) == 32
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -173,11 +172,3 @@ async def no_fault_logged(service: RunningService) -> AsyncIterator[None]:
     written = log.read_bytes()[before:].decode()
     assert "Traceback" not in written
     assert '"level": "error"' not in written
-
-
-async def eventually_nothing_stored(account: AccountClient, vmbox_id: str) -> None:
-    """As `assert_nothing_stored`, where the server may hear of a broken line a moment later."""
-    give_up = time.monotonic() + 5
-    while await stored_objects(account) and time.monotonic() < give_up:
-        await asyncio.sleep(0.05)
-    await assert_nothing_stored(account, vmbox_id)
