@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from service.domain.events import Event
@@ -83,28 +84,27 @@ async def read_unsent(
         limit,
         per_vmbox,
     )
-    rows = [
-        OutboxRow(
-            event=Event(
-                account_id=record["account_id"],
-                vmbox_id=record["vmbox_id"],
-                sequence=record["sequence"],
-                event_id=record["event_id"],
-                type=record["type"],
-                created_at=record["created_at"],
-                data=record["data"].encode(),
-                media_id=record["media_id"],
-                traceparent=record["traceparent"],
-            ),
-            day=record["day"],
-            seq=record["seq"],
-            published=record["published"],
-        )
-        for record in records
-    ]
+    rows = [_row(record) for record in records]
     if not records:
         return Page(rows=rows, scanned=0, end=after)
     return Page(rows=rows, scanned=records[0]["page_rows"], end=records[0]["page_end"])
+
+
+def _row(record: asyncpg.Record) -> OutboxRow:
+    event = Event(
+        account_id=record["account_id"],
+        vmbox_id=record["vmbox_id"],
+        sequence=record["sequence"],
+        event_id=record["event_id"],
+        type=record["type"],
+        created_at=record["created_at"],
+        data=record["data"].encode(),
+        media_id=record["media_id"],
+        traceparent=record["traceparent"],
+    )
+    return OutboxRow(
+        event=event, day=record["day"], seq=record["seq"], published=record["published"]
+    )
 
 
 async def survey(connection: Connection) -> Survey:
@@ -117,7 +117,9 @@ async def survey(connection: Connection) -> Survey:
 async def hold_place(connection: Connection, term: int) -> Place | None:
     """Locks the relay's place until the transaction ends; None when `term` is over."""
     record = await connection.fetchrow(_SQL["hold_place"], term)
-    return None if record is None else Place(**dict(record))
+    if record is None:
+        return None
+    return Place(published_seq=record["published_seq"], stream_seq=record["stream_seq"])
 
 
 async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_seq: int) -> int:

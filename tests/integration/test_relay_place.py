@@ -12,6 +12,7 @@ import asyncpg
 
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
+from service.postgres.outbox import hold_place
 from service.postgres.pool import Database
 from service.workers.relay import Relay
 from tests.support.relay import (
@@ -83,21 +84,34 @@ async def test_a_frozen_relay_is_followed_within_five_seconds_and_sends_nothing_
     assert [message.sequence for message in received] == list(range(1, 31))
 
 
+async def test_a_relay_that_froze_while_it_marked_keeps_nobody_out(
+    servers: EmbeddedServers,
+    database_url: str,
+    stream: StreamSettings,
+) -> None:
+    frozen = await asyncpg.connect(database_url)
+    await frozen.execute("BEGIN")
+    assert await hold_place(frozen, await frozen.fetchval("SELECT term FROM relay_state"))
+    began = time.monotonic()
+    async with running_relay(database_url, servers.nats.url(), stream) as next_one:
+        await eventually(lambda: is_active(next_one.relay))
+        assert time.monotonic() - began < 5
+    frozen.terminate()
+
+
 async def test_a_relay_that_stops_leaves_its_place_at_once(
     servers: EmbeddedServers,
     database_url: str,
     stream: StreamSettings,
 ) -> None:
     url = servers.nats.url()
-    async with (
-        running_relay(database_url, url, stream) as one,
-        running_relay(database_url, url, stream) as other,
-    ):
+    async with running_relay(database_url, url, stream) as one:
         await eventually(lambda: is_active(one.relay))
-        one.stop.set()
-        stopped_at = time.monotonic()
-        await eventually(lambda: is_active(other.relay), every_s=0.01)
-        assert time.monotonic() - stopped_at < 1
+        async with running_relay(database_url, url, stream) as other:
+            one.stop.set()
+            stopped_at = time.monotonic()
+            await eventually(lambda: is_active(other.relay), every_s=0.01)
+            assert time.monotonic() - stopped_at < 1
 
 
 async def test_stopping_finishes_the_batch_in_hand(

@@ -42,8 +42,11 @@ LEFT JOIN LATERAL (
 ) AS head ON true;
 
 -- name: hold_place
--- Locks the relay's place for the marking transaction; no row when another relay has taken it.
-SELECT published_seq, stream_seq FROM relay_state WHERE term = $1 FOR NO KEY UPDATE;
+-- Locks the relay's place for the marking transaction; no row when another relay has taken it. A
+-- relay that freezes in that transaction must not keep the next one out for long.
+SELECT published_seq, stream_seq,
+    set_config('idle_in_transaction_session_timeout', '2s', true) AS patience
+FROM relay_state WHERE term = $1 FOR NO KEY UPDATE;
 
 -- name: mark_sent
 -- Notes what the stream acknowledged. A number once given stays.
