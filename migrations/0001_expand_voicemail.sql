@@ -112,6 +112,22 @@ CREATE INDEX new_messages_by_vmbox ON messages (account_id, vmbox_id, month, rec
 CREATE INDEX messages_by_account ON messages (account_id, month, received_at, id)
     WHERE removed_at IS NULL;
 
+-- A request that a client may repeat: who works on it (token, lease), the ids it minted (plan), and
+-- its answer once it is done. The message and the answer are written by one statement.
+CREATE TABLE idempotency (
+    account_id uuid NOT NULL,
+    vmbox_id uuid NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    token uuid NOT NULL,
+    leased_until timestamptz NOT NULL,
+    plan jsonb,
+    answer jsonb,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account_id, vmbox_id, key)
+);
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
 -- seq is drawn while the box's counts row is locked, so its order is the box's order.
 CREATE TABLE outbox (
     account_id uuid NOT NULL,

@@ -24,6 +24,7 @@ from service.settings import Settings, SettingsError, read_settings
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.directory import Directory
+from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
@@ -43,19 +44,21 @@ async def run_api(settings: Settings) -> None:
         database = await stack.enter_async_context(_database(settings, "aftertone api"))
         audio = await stack.enter_async_context(_audio(settings))
         accounts = await stack.enter_async_context(_accounts(settings, database))
+        idempotency = Idempotency(database)
         app = create_app(
             accounts=accounts,
             vmboxes=Vmboxes(database, accounts.secrets, _utc_now),
             messages=Messages(
                 database=database,
                 audio=audio,
+                idempotency=idempotency,
                 clock=_utc_now,
                 retention_days=settings.retention_days,
                 oldest_month=settings.oldest_month,
                 max_upload_bytes=settings.max_upload_bytes,
             ),
             batches=Batches(database, _utc_now, settings.retention_days),
-            transfers=Transfers(database, audio, _utc_now, settings.retention_days),
+            transfers=Transfers(database, audio, idempotency, _utc_now, settings.retention_days),
             options=Options(tokens_in_query=settings.tokens_in_query),
         )
         server = Server(

@@ -7,6 +7,7 @@ import msgspec
 from service.domain.message import MessageId
 
 MAX_MESSAGES = 1_000
+MAX_TARGETS = 100
 
 
 class Reason(StrEnum):

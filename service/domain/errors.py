@@ -47,6 +47,10 @@ class EditConflict(Conflict):
     """Somebody else changed it at the same time."""
 
 
+class KeyInUse(Conflict):
+    """A request with the same Idempotency-Key is still running."""
+
+
 class VmboxFull(Conflict):
     """The box holds as many messages as it may."""
 
@@ -70,6 +74,10 @@ class TooManyPending(Conflict):
 
 class Refused(VoicemailError):
     """It is not acceptable as it was asked."""
+
+
+class KeyReused(Refused):
+    """The Idempotency-Key was used for another request."""
 
 
 class Rule(StrEnum):

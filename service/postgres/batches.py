@@ -110,8 +110,8 @@ async def transfer_messages(
     now: datetime,
     retained_since: datetime,
     realm: str,
-) -> list[Message | Reason]:
-    """Moves or copies messages whose audio was copied before; for each the new one, or why not.
+) -> list[Reason | None]:
+    """Moves or copies messages whose audio was copied before; for each why it failed, or None.
 
     All new ids must be of the same month. Raises VmboxNotFound when one of the boxes is gone.
     """
@@ -134,11 +134,20 @@ async def transfer_messages(
         realm,
         None,
     )
-    if any(row["outcome"] == "vmbox_gone" for row in rows):
-        raise VmboxNotFound(target.hex)
-    return [
-        to_message(row) if row["outcome"] == "done" else _REASONS[row["outcome"]] for row in rows
-    ]
+    return _outcomes(rows, target)
+
+
+async def landed_messages(
+    connection: Connection, account_id: UUID, ids: Sequence[MessageId]
+) -> set[MessageId]:
+    """Those of the ids, all of one month, that were ever stored."""
+    if not ids:
+        return set()
+    month = ids[0].month
+    rows = await connection.fetch(
+        _SQL["landed_messages"], account_id, month, [message_id.id for message_id in ids]
+    )
+    return {MessageId(month, row["id"]) for row in rows}
 
 
 def _columns(ids: Sequence[MessageId]) -> tuple[list[int], list[UUID], list[int]]:

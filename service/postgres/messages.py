@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import (
+    KeyInUse,
     MessageExpired,
     MessageNotFound,
     TooManyPending,
@@ -25,6 +26,7 @@ from service.domain.message import (
     Message,
     MessageId,
 )
+from service.postgres.idempotency import Claim
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -42,6 +44,7 @@ class _Outcome(StrEnum):
     EXPIRED = "expired"
     MESSAGE_GONE = "message_gone"
     VMBOX_GONE = "vmbox_gone"
+    CLAIM_LOST = "claim_lost"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -75,12 +78,14 @@ async def insert_message(
     draft: Draft,
     *,
     max_message_count: int | None,
+    claim: Claim | None = None,
     traceparent: str | None = None,
 ) -> Message:
-    """Stores a message with its counts and its event.
+    """Stores a message with its counts and its event, and the answer to `claim` when there is one.
 
     `max_message_count` is the account's, for a box without one of its own. Raises VmboxNotFound,
-    VmboxFull, TooManyPending; MissingPartition when the month must be made first.
+    VmboxFull, TooManyPending, KeyInUse when the claim was lost; MissingPartition when the month
+    must be made first.
     """
     audio = draft.audio
     row = await connection.fetchrow(
@@ -103,6 +108,9 @@ async def insert_message(
         max_message_count,
         MAX_PENDING_PER_VMBOX,
         traceparent,
+        claim and claim.key,
+        claim and claim.token,
+        claim and msgspec.to_builtins(_drafted(vmbox_id, draft)),
     )
     return _done(row, Place(account_id, vmbox_id, draft.id))
 
@@ -264,6 +272,8 @@ def _refusal(
     match outcome:
         case _Outcome.FULL:
             return VmboxFull(row["max_message_count"], row["message_count"])
+        case _Outcome.CLAIM_LOST:
+            return KeyInUse()
         case _Outcome.TOO_MANY_PENDING:
             return TooManyPending(MAX_PENDING_PER_VMBOX)
         case _Outcome.EXPIRED if retained_since is not None:
@@ -272,6 +282,22 @@ def _refusal(
             return VmboxNotFound(place.vmbox_id.hex)
         case _:
             return MessageNotFound(str(place.message_id))
+
+
+def _drafted(vmbox_id: UUID, draft: Draft) -> Message:
+    """The message as it will be stored, but for an address that the box itself gives."""
+    return Message(
+        id=draft.id,
+        vmbox_id=vmbox_id,
+        folder=draft.folder,
+        received_at=draft.received_at,
+        length_ms=draft.length_ms,
+        caller_id=draft.caller_id,
+        call_id=draft.call_id,
+        from_uri=draft.from_uri,
+        to_uri=draft.to_uri or "",
+        audio=draft.audio,
+    )
 
 
 def to_messages(rows: Sequence[asyncpg.Record]) -> list[Message]:

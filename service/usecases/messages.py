@@ -41,6 +41,7 @@ from service.logs import get_logger
 from service.postgres import messages as rows
 from service.postgres.messages import Draft, Place, Window
 from service.postgres.pool import Connection, Database
+from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
 
 log = get_logger(__name__)
@@ -81,6 +82,7 @@ class Messages:
 
     database: Database
     audio: AudioStore
+    idempotency: Idempotency
     clock: Clock
     retention_days: int
     oldest_month: int | None
@@ -91,13 +93,35 @@ class Messages:
         return Spool(self.max_upload_bytes)
 
     async def store(
-        self, account: AccountFacts, vmbox_id: UUID, new: NewMessage, upload: Upload | None
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        new: NewMessage,
+        upload: Upload | None,
+        key: str | None = None,
     ) -> Message:
         """Leaves a message; without audio it waits for `attach_audio`.
 
-        The object first, the row second: a row never points at audio that is not there. Raises
-        Invalid, AudioEmpty, VmboxNotFound, VmboxFull, TooManyPending, Unavailable.
+        The object first, the row second: a row never points at audio that is not there. A second
+        request under the same `key` gets the answer of the first. Raises Invalid, AudioEmpty,
+        VmboxNotFound, VmboxFull, TooManyPending, KeyInUse, KeyReused, Unavailable.
         """
+        if key is None:
+            return await self._store(account, vmbox_id, new, upload)
+        content = fingerprint("store", new, upload and [upload.content_type, upload.spool.sha256()])
+        async with self.idempotency.claimed(account.account_id, vmbox_id, key, content) as found:
+            if isinstance(found, Answered):
+                return msgspec.convert(found.answer, Message)
+            return await self._store(account, vmbox_id, new, upload, found)
+
+    async def _store(
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        new: NewMessage,
+        upload: Upload | None,
+        claim: Claim | None = None,
+    ) -> Message:
         now = self._now()
         received_at = new.received_at or now
         self._check_time(received_at, now)
@@ -124,6 +148,7 @@ class Messages:
                 vmbox_id,
                 draft,
                 max_message_count=account.max_message_count,
+                claim=claim,
             )
 
         async with _discarded_on_refusal(self.audio, audio):

@@ -1,6 +1,7 @@
 """Routes of many messages: `POST` and `DELETE .../vmboxes/{vmbox}/messages`; moving and copying."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -14,14 +15,14 @@ from service.api.kazoo.context import (
     TheBatches,
     TheMessages,
     TheTransfers,
+    idempotency_key,
     message_of_path,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE, MESSAGES
 from service.api.kazoo.query import utc_now
-from service.domain.account import AccountFacts
-from service.domain.batch import MAX_MESSAGES, BatchResult, Reason
+from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, BatchResult, Reason
 from service.domain.errors import (
     EditConflict,
     Invalid,
@@ -30,10 +31,10 @@ from service.domain.errors import (
     NoAudio,
     Rule,
     StorageUnavailable,
+    VoicemailError,
 )
-from service.domain.message import Folder, Message, MessageId, retained_since
+from service.domain.message import Folder, MessageId, retained_since
 from service.domain.schema import Document
-from service.usecases.transfers import Outcome, Transfers
 
 _WORDS = {
     Reason.NOT_FOUND: "not_found",
@@ -59,11 +60,10 @@ async def change_messages(
     if "source_id" not in data:
         folder = _folder(request, data) or Folder.SAVED
         result = await batches.change_folder(account, source, ids, folder)
-    elif isinstance(data["source_id"], list):
-        result = await transfers.copy(account, source, ids, _targets(data["source_id"]))
     else:
-        (target,) = _targets([data["source_id"]])
-        result = await transfers.move(account, source, ids, target)
+        targets, moved = _targets(data["source_id"])
+        key = idempotency_key(request)
+        result = await transfers.transfer(account, source, ids, targets, moved=moved, key=key)
     return succeed(request, batch_result(result))
 
 
@@ -95,15 +95,18 @@ async def change_message(
     """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
     data = await read_data(request)
-    if isinstance(data.get("source_id"), list):
-        result = await _copied(account, vmbox, identity, data["source_id"], transfers)
-        return succeed(request, batch_result(result))
-    if "source_id" in data:
-        message = await _moved(account, vmbox, identity, data["source_id"], transfers)
-    else:
+    oldest = retained_since(utc_now(), messages.retention_days)
+    if "source_id" not in data:
         folder = _folder(request, data) or Folder.SAVED
         message = await messages.change_folder(account, vmbox, identity, folder)
-    oldest = retained_since(utc_now(), messages.retention_days)
+        return succeed(request, wire.message_metadata(message, oldest))
+    targets, moved = _targets(data["source_id"])
+    result = await transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
+    if not result.succeeded:
+        raise _refusal(result.failed[0][1], identity, oldest)
+    if not moved:
+        return succeed(request, batch_result(result))
+    message = await messages.get(account, targets[0], result.succeeded[0])
     return succeed(request, wire.message_metadata(message, oldest))
 
 
@@ -118,48 +121,20 @@ def batch_result(result: BatchResult) -> Document:
     }
 
 
-async def _moved(
-    account: AccountFacts, source: UUID, identity: MessageId, target: Any, transfers: Transfers
-) -> Message:
-    targets = _targets([target])
-    outcomes = await transfers.outcomes(account, source, [str(identity)], targets, moved=True)
-    return _one_or_error(outcomes[0][1], identity, transfers)
-
-
-async def _copied(
-    account: AccountFacts,
-    source: UUID,
-    identity: MessageId,
-    targets: list[Any],
-    transfers: Transfers,
-) -> BatchResult:
-    wanted = _targets(targets)
-    outcomes = await transfers.outcomes(account, source, [str(identity)], wanted, moved=False)
-    if not any(isinstance(outcome, Message) for _, outcome in outcomes):
-        _one_or_error(outcomes[0][1], identity, transfers)
-    return BatchResult(
-        succeeded=[outcome.id for _, outcome in outcomes if isinstance(outcome, Message)],
-        failed=[(text, outcome) for text, outcome in outcomes if isinstance(outcome, Reason)],
-    )
-
-
-def _one_or_error(outcome: Outcome, identity: MessageId, transfers: Transfers) -> Message:
+def _refusal(reason: Reason, identity: MessageId, oldest: datetime) -> VoicemailError:
     """A request about one message is refused as a whole."""
-    if isinstance(outcome, Message):
-        return outcome
-    match outcome:
+    match reason:
         case Reason.NOT_FOUND:
-            raise MessageNotFound(str(identity))
+            return MessageNotFound(str(identity))
         case Reason.EXPIRED:
-            oldest = retained_since(utc_now(), transfers.retention_days)
-            raise MessageExpired(str(identity), oldest)
+            return MessageExpired(str(identity), oldest)
         case Reason.NO_AUDIO:
-            raise NoAudio
+            return NoAudio()
         case Reason.CONFLICT:
-            raise EditConflict
+            return EditConflict()
         case Reason.UNAVAILABLE:
-            raise StorageUnavailable
-    assert_never(outcome)
+            return StorageUnavailable()
+    assert_never(reason)
 
 
 def _folder(request: AnyRequest, data: Document) -> Folder | None:
@@ -183,8 +158,15 @@ def _bounded(ids: Any) -> list[str]:
     return ids
 
 
-def _targets(ids: Sequence[Any]) -> list[UUID]:
-    """The boxes of `source_id`, none of them empty; an id that is none names no box."""
+def _targets(source_id: Any) -> tuple[list[UUID], bool]:
+    """The boxes of `source_id`, and whether it means a move: one id does, a list is a copy.
+
+    None may be empty; an id that is none names no box.
+    """
+    moved = not isinstance(source_id, list)
+    ids: Sequence[Any] = [source_id] if moved else source_id
     if not ids or not all(isinstance(one, str) and one for one in ids):
         raise Invalid.one("source_id", Rule.REQUIRED)
-    return [vmbox_of_path(one) for one in ids]
+    if len(ids) > MAX_TARGETS:
+        raise Invalid.one("source_id", Rule.MAX_ITEMS, target=MAX_TARGETS, value=len(ids))
+    return [vmbox_of_path(one) for one in ids], moved

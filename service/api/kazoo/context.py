@@ -10,7 +10,14 @@ from litestar.params import SkipValidation
 
 from service.api.auth import caller_of, token_of
 from service.domain.account import AccountFacts, Caller
-from service.domain.errors import AccountNotFound, Forbidden, MessageNotFound, VmboxNotFound
+from service.domain.errors import (
+    AccountNotFound,
+    Forbidden,
+    Invalid,
+    MessageNotFound,
+    Rule,
+    VmboxNotFound,
+)
 from service.domain.message import MessageId, parse_hex_id
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
@@ -24,6 +31,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     tokens_in_query: bool = True
 
+
+MAX_KEY = 255
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -76,3 +85,13 @@ def message_of_path(text: str) -> MessageId:
     if message_id is None:
         raise MessageNotFound(text[:64])
     return message_id
+
+
+def idempotency_key(request: AnyRequest) -> str | None:
+    """The `Idempotency-Key` header: up to 255 printable characters."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not (key.isascii() and key.isprintable() and 1 <= len(key) <= MAX_KEY):
+        raise Invalid.one("idempotency-key", Rule.WRONG_FORMAT, value=key[:64])
+    return key

@@ -24,6 +24,8 @@ from service.domain.errors import (
     DocumentTooLarge,
     Forbidden,
     Invalid,
+    KeyInUse,
+    KeyReused,
     MessageExpired,
     NoAudio,
     NotFound,
@@ -167,6 +169,15 @@ TABLE: dict[type[Exception], Row] = {
     NoAudio: lambda error: Refusal(status=409, word="no_audio", data={"message": str(error)}),
     TooManyPending: lambda error: Refusal(
         status=409, word="too_many_pending", data={"message": str(error), "limit": error.limit}
+    ),
+    KeyInUse: lambda error: Refusal(
+        status=409,
+        word="idempotency_key_in_use",
+        data={"message": str(error)},
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    ),
+    KeyReused: lambda error: Refusal(
+        status=422, word="idempotency_key_reused", data={"message": str(error)}
     ),
     Refused: lambda error: validation({"data": {"invalid": {"message": str(error)}}}),
     Invalid: _invalid,

@@ -12,6 +12,7 @@ from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheMessages,
+    idempotency_key,
     message_of_path,
     vmbox_of_path,
 )
@@ -67,7 +68,9 @@ async def store_message(
     identity = vmbox_of_path(vmbox_id)
     with messages.spool() as spool:
         data, upload = await read_upload(request, spool)
-        message = await messages.store(account, identity, wire.to_new_message(data), upload)
+        message = await messages.store(
+            account, identity, wire.to_new_message(data), upload, idempotency_key(request)
+        )
     show = wire.message_metadata if upload is not None else wire.pending_message
     return succeed(
         request,

@@ -190,12 +190,6 @@ WITH box AS MATERIALIZED (
     FOR NO KEY UPDATE OF m
 ), accepted AS MATERIALIZED (
     SELECT * FROM source WHERE audio_key = copied_key AND received_at >= $12
-), removed AS (
-    UPDATE messages AS m
-    SET removed_at = now(), changed_at = now(), counted = false
-    FROM accepted AS s
-    WHERE $13::boolean AND m.account_id = $1 AND m.month = ANY($9::integer[])
-        AND m.month = s.month AND m.id = s.id
 ), added AS (
     INSERT INTO messages (
         account_id, month, id, vmbox_id, folder, counted, received_at, length_ms,
@@ -207,7 +201,17 @@ WITH box AS MATERIALIZED (
         t.mailbox || '@' || $14::text,
         s.new_key, s.audio_type, s.audio_size, s.audio_sha256, s.transcription
     FROM accepted AS s CROSS JOIN target AS t
+    -- a repeated request comes with the ids of its first run
+    ON CONFLICT (account_id, month, id) DO NOTHING
     RETURNING *
+), landed AS (
+    SELECT s.* FROM accepted AS s JOIN added AS n ON n.id = s.new_id
+), removed AS (
+    UPDATE messages AS m
+    SET removed_at = now(), changed_at = now(), counted = false
+    FROM landed AS s
+    WHERE $13::boolean AND m.account_id = $1 AND m.month = ANY($9::integer[])
+        AND m.month = s.month AND m.id = s.id
 ), change AS (
     SELECT s.place, 0 AS part, $2 AS vmbox_id, 'message.removed' AS type,
         -(s.counted AND s.folder = 'new')::integer AS in_new,
@@ -216,7 +220,7 @@ WITH box AS MATERIALIZED (
             'message', event_message(s.month, s.id, s.folder, s.received_at, s.length_ms,
                 s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri, s.to_uri),
             'reason', 'moved') AS data
-    FROM accepted AS s
+    FROM landed AS s
     WHERE $13::boolean
     UNION ALL
     SELECT s.place, 1, $3, 'message.new', 1, 0,
@@ -227,7 +231,7 @@ WITH box AS MATERIALIZED (
                 'reason', CASE WHEN $13::boolean THEN 'moved' ELSE 'copied' END,
                 'vmbox_id', hex($2),
                 'media_id', s.month::text || '-' || hex(s.id)))
-    FROM accepted AS s JOIN added AS n ON n.id = s.new_id
+    FROM landed AS s JOIN added AS n ON n.id = s.new_id
 ), step AS (
     SELECT place, part, vmbox_id, type, data,
         row_number() OVER so_far AS step,
@@ -263,9 +267,13 @@ SELECT
         WHEN s.id IS NULL THEN 'message_gone'
         WHEN s.received_at < $12 THEN 'expired'
         ELSE 'conflict'
-    END AS outcome,
-    n.*
+    END AS outcome
 FROM asked AS a
 LEFT JOIN source AS s ON s.place = a.place
 LEFT JOIN added AS n ON n.id = a.new_id
 ORDER BY a.place;
+
+-- name: landed_messages
+-- Which of these ids were ever stored, wherever they are now.
+-- Plan: one partition, rows by primary key.
+SELECT id FROM messages WHERE account_id = $1 AND month = $2 AND id = ANY($3::uuid[]);

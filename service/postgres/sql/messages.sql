@@ -1,6 +1,7 @@
 -- name: insert_message
 -- Stores a message: locks the box's counts row, inserts, counts, appends the event. At the limit of
--- the box it inserts nothing and announces the full box, at most once in 10 minutes.
+-- the box it inserts nothing and announces the full box, at most once in 10 minutes. Under an
+-- idempotency key ($22) it inserts only if the claim is still held by token $23, and answers it.
 -- Plan: the counts row by primary key, one partition, no scan.
 WITH box AS MATERIALIZED (
     SELECT mailbox, new_count, saved_count, pending_count, sequence, full_event_at, deleted_at,
@@ -25,6 +26,14 @@ WITH box AS MATERIALIZED (
                 THEN 'vmbox.full'
         END AS event
     FROM judged
+), claim AS (
+    UPDATE idempotency AS i
+    SET answer = $24::jsonb
+        || jsonb_build_object('to_uri', coalesce($13, v.mailbox || '@' || $14::text))
+    FROM verdict AS v
+    WHERE v.outcome = 'done' AND i.account_id = $1 AND i.vmbox_id = $2 AND i.key = $22
+        AND i.token = $23 AND i.answer IS NULL
+    RETURNING i.key
 ), message AS (
     INSERT INTO messages (
         account_id, month, id, vmbox_id, folder, counted, received_at, length_ms,
@@ -34,7 +43,7 @@ WITH box AS MATERIALIZED (
     SELECT $1, $3, $4, $2, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, mailbox || '@' || $14::text),
         $15, $16, $17, $18
     FROM verdict
-    WHERE outcome = 'done'
+    WHERE outcome = 'done' AND ($22::text IS NULL OR EXISTS (SELECT FROM claim))
     RETURNING *
 ), counts AS (
     UPDATE vmbox_counts AS c
@@ -44,7 +53,7 @@ WITH box AS MATERIALIZED (
         sequence = v.sequence + (v.event IS NOT NULL)::integer,
         full_event_at = CASE v.event WHEN 'vmbox.full' THEN now() ELSE v.full_event_at END
     FROM verdict AS v LEFT JOIN message AS m ON true
-    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND (v.outcome = 'done' OR v.event IS NOT NULL)
+    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND (m.id IS NOT NULL OR v.event = 'vmbox.full')
     RETURNING c.mailbox, c.sequence, c.new_count, c.saved_count, v.event, v.max_message_count
 ), event AS (
     INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
@@ -63,7 +72,9 @@ WITH box AS MATERIALIZED (
     FROM counts AS c CROSS JOIN deployment AS d LEFT JOIN message AS m ON true
     WHERE c.event IS NOT NULL
 )
-SELECT v.outcome, v.max_message_count, v.new_count + v.saved_count AS message_count, m.*
+SELECT
+    CASE WHEN v.outcome = 'done' AND m.id IS NULL THEN 'claim_lost' ELSE v.outcome END AS outcome,
+    v.max_message_count, v.new_count + v.saved_count AS message_count, m.*
 FROM verdict AS v LEFT JOIN message AS m ON true;
 
 -- name: attach_audio
