@@ -1,8 +1,6 @@
 """Many clients on one box at once: counts equal a recount, and the events tell how it came."""
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
 
@@ -19,29 +17,12 @@ from tests.support.builders import (
     RETAINED_SINCE,
     Box,
     a_vmbox,
+    all_at_once,
     audit,
     counts_of,
     some_audio,
     stored,
 )
-
-CLIENTS = 16
-
-Work = Callable[[Connection, random.Random], Awaitable[None]]
-
-
-async def all_at_once(database: Database, work: Work, clients: int = CLIENTS) -> None:
-    """`work` by many clients, each on a connection of its own, begun together."""
-    ready = asyncio.Barrier(clients)
-
-    async def client(number: int) -> None:
-        async with database.connection() as connection:
-            await ready.wait()
-            await work(connection, random.Random(number))
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(clients):
-            group.create_task(client(number))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,7 +1,9 @@
-"""Boxes and messages for tests over Postgres, and an audit of what must hold of every box."""
+"""Boxes and messages for tests over Postgres, crowds of clients, and an audit of a box."""
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,12 +16,15 @@ from service.domain.message import Audio, CallerId, Folder, MessageId, retained_
 from service.domain.vmbox import checked_settings, without_pin
 from service.postgres import messages as rows
 from service.postgres.messages import Draft, Place
-from service.postgres.pool import Connection
+from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import insert_vmbox
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RETAINED_SINCE = retained_since(NOW, 30)
 EXPIRED = RETAINED_SINCE - timedelta(seconds=1)
+CLIENTS = 16
+
+Work = Callable[[Connection, random.Random], Awaitable[None]]
 
 _RECOUNT = """
 SELECT
@@ -134,6 +139,20 @@ async def stored(
     return box.place(message.id)
 
 
+async def all_at_once(database: Database, work: Work, clients: int = CLIENTS) -> None:
+    """`work` by many clients, each on a connection of its own, begun together."""
+    ready = asyncio.Barrier(clients)
+
+    async def client(number: int) -> None:
+        async with database.connection() as connection:
+            await ready.wait()
+            await work(connection, random.Random(number))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(clients):
+            group.create_task(client(number))
+
+
 async def counts_of(connection: Connection, box: Box) -> CountsRow:
     row = await connection.fetchrow(
         """
@@ -174,6 +193,7 @@ async def audit(connection: Connection, box: Box) -> list[Recorded]:
     for event in events:
         _assert_shape(event, box)
     _assert_counts_follow(events)
+    _assert_settings_follow(events)
     recounted = await connection.fetchrow(_RECOUNT, box.account_id, box.vmbox_id, RETAINED_SINCE)
     assert recounted is not None
     if counts.deleted:
@@ -199,6 +219,15 @@ def _assert_counts_follow(events: Sequence[Recorded]) -> None:
         _replay(event, folders)
         lying = list(folders.values())
         assert event.counts == (lying.count("new"), lying.count("saved")), event.sequence
+
+
+def _assert_settings_follow(events: Sequence[Recorded]) -> None:
+    """Every event tells the number that the box had by the events before it."""
+    mailbox = None
+    for event in events:
+        if event.type in ("vmbox.created", "vmbox.updated"):
+            mailbox = event.data["vmbox"]["mailbox"]
+        assert event.data["mailbox"] == mailbox, event.sequence
 
 
 def _replay(event: Recorded, folders: dict[str, str]) -> None:
