@@ -1,0 +1,283 @@
+"""Validation errors: dotted field -> rule -> message, target, cause, value."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.wire import problems
+from tests.support.running import AccountClient, data_of
+
+
+async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
+    """The problems of a box with these settings beside a good name and number; it is not made."""
+    document = {"name": "n", "mailbox": "3000", **settings}
+    answer = await account.http.put(account.path("vmboxes"), json={"data": document})
+    found = problems(answer)
+    assert data_of(await account.http.get(account.path("vmboxes"))) == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "problem"),
+    [
+        (
+            {"name": ""},
+            "name",
+            {
+                "minLength": {
+                    "message": "String must be at least 1 characters",
+                    "target": 1,
+                    "cause": "",
+                    "value": "",
+                }
+            },
+        ),
+        (
+            {"mailbox": "1" * 31},
+            "mailbox",
+            {
+                "maxLength": {
+                    "message": "String must not be more than 30 characters",
+                    "target": 30,
+                    "cause": "1" * 31,
+                    "value": "1" * 31,
+                }
+            },
+        ),
+        (
+            {"seek_duration_ms": -1},
+            "seek_duration_ms",
+            {"minimum": {"message": "Value must be at least 0", "target": 0, "value": -1}},
+        ),
+        (
+            {"max_message_count": 1_000_001},
+            "max_message_count",
+            {
+                "maximum": {
+                    "message": "Value must be at most 1000000",
+                    "target": 1_000_000,
+                    "value": 1_000_001,
+                }
+            },
+        ),
+        (
+            {"media_extension": "flac"},
+            "media_extension",
+            {
+                "enum": {
+                    "message": "Value not found in enumerated list of values",
+                    "target": ["mp3", "mp4", "wav"],
+                    "value": "flac",
+                }
+            },
+        ),
+        (
+            {"mailbox": 3000},
+            "mailbox",
+            {
+                "type": {
+                    "message": "Value did not match type(s): string",
+                    "target": "string",
+                    "value": 3000,
+                }
+            },
+        ),
+        (
+            {"media": {"unavailable": "short"}},
+            "media.unavailable",
+            {
+                "minLength": {
+                    "message": "String must be at least 32 characters",
+                    "target": 32,
+                    "cause": "short",
+                    "value": "short",
+                }
+            },
+        ),
+        (
+            {"notify_email_addresses": ["ann@example.com", "nobody"]},
+            "notify_email_addresses.1",
+            {"wrong_format": {"message": "Field is not in the correct format", "value": "nobody"}},
+        ),
+        (
+            {"notify": {"callback": {"schedule": [10, 20, "soon"]}}},
+            "notify.callback.schedule.2",
+            {
+                "type": {
+                    "message": "Value did not match type(s): integer",
+                    "target": "integer",
+                    "value": "soon",
+                }
+            },
+        ),
+        (
+            {"timezone": "Nowhere/Else"},
+            "timezone",
+            {
+                "wrong_format": {
+                    "message": "Field is not in the correct format",
+                    "value": "Nowhere/Else",
+                }
+            },
+        ),
+    ],
+)
+async def test_a_broken_rule_is_told_with_its_details(
+    account: AccountClient, settings: dict[str, Any], field: str, problem: dict[str, Any]
+) -> None:
+    assert await refused(account, **settings) == {field: problem}
+
+
+async def test_what_is_required_and_missing_is_told(account: AccountClient) -> None:
+    bodies: list[dict[str, Any]] = [{"data": {}}, {}, {"data": None}]
+    for body in bodies:
+        found = problems(await account.http.put(account.path("vmboxes"), json=body))
+        assert found.keys() == {"name", "mailbox"}
+        for rules in found.values():
+            assert rules["required"]["message"] == "Field is required but missing"
+            assert "value" in rules["required"]
+
+
+async def test_all_problems_of_a_document_come_at_once(account: AccountClient) -> None:
+    found = await refused(
+        account,
+        name=None,
+        pin="12",
+        owner_id="x",
+        aliases=["1", "", 7],
+        media=[],
+        notify={"callback": {"attempts": "many", "disabled": "yes"}},
+    )
+    assert {field: list(rules) for field, rules in found.items()} == {
+        "name": ["type"],
+        "pin": ["minLength"],
+        "owner_id": ["minLength"],
+        "aliases.1": ["minLength"],
+        "aliases.2": ["type"],
+        "media": ["type"],
+        "notify.callback.attempts": ["type"],
+        "notify.callback.disabled": ["type"],
+    }
+
+
+async def test_strings_become_integers_and_booleans_but_numbers_never_strings(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox(
+        skip_greeting="true",
+        transcribe="false",
+        seek_duration_ms="250",
+        notify={"callback": {"attempts": "3", "schedule": ["1", 2.0]}},
+        operator_number="0100",
+    )
+    document = data_of(await account.http.get(account.path("vmboxes", vmbox_id)))
+    assert document["skip_greeting"] is True
+    assert document["transcribe"] is False
+    assert document["seek_duration_ms"] == 250
+    assert document["notify"] == {"callback": {"attempts": 3, "schedule": [1, 2]}}
+    assert document["operator_number"] == "0100"
+    for field, value in (
+        ("name", 5),
+        ("pin", 1234),
+        ("timezone", True),
+        ("skip_greeting", "True"),
+        ("skip_greeting", 1),
+        ("seek_duration_ms", "1.5"),
+        ("seek_duration_ms", 1.5),
+    ):
+        answer = await account.http.patch(
+            account.path("vmboxes", vmbox_id), json={"data": {field: value}}
+        )
+        assert problems(answer)[field]["type"]["value"] == value
+    assert data_of(await account.http.get(account.path("vmboxes", vmbox_id))) == document
+
+
+async def test_a_number_is_taken_once_whatever_its_leading_zeros(account: AccountClient) -> None:
+    first = await account.a_vmbox(mailbox="100", aliases=["ann"])
+    for settings in ({"mailbox": "0100"}, {"mailbox": "1", "aliases": ["100"]}, {"mailbox": "ann"}):
+        answer = await account.http.put(
+            account.path("vmboxes"), json={"data": {"name": "n", **settings}}
+        )
+        assert problems(answer) == {
+            "mailbox": {"unique": {"message": "Invalid mailbox number or already exists"}}
+        }
+    own = await account.http.patch(
+        account.path("vmboxes", first), json={"data": {"mailbox": "00100"}}
+    )
+    assert data_of(own)["mailbox"] == "00100"
+    data_of(await account.http.delete(account.path("vmboxes", first)))
+    assert await account.a_vmbox(mailbox="100")
+
+
+async def test_a_message_is_refused_with_all_its_problems(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    wrong = {
+        "caller_id_number": 1001,
+        "caller_id_name": "x" * 36,
+        "folder": "inbox",
+        "length": -1,
+        "timestamp": "now",
+        "call_id": "x" * 256,
+        "from": "x" * 256,
+        "to": [],
+    }
+    answer = await account.http.put(
+        account.path("vmboxes", vmbox_id, "messages"), json={"data": wrong}
+    )
+    found = problems(answer)
+    assert {field: list(rules) for field, rules in found.items()} == {
+        "caller_id_number": ["type"],
+        "caller_id_name": ["maxLength"],
+        "folder": ["enum"],
+        "length": ["minimum"],
+        "timestamp": ["type"],
+        "call_id": ["maxLength"],
+        "from": ["maxLength"],
+        "to": ["type"],
+    }
+    assert found["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
+    assert await account.listed(vmbox_id) == []
+
+
+async def test_a_message_takes_numbers_that_are_spelled(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id, length="3140", unknown=[1, {"x": None}])
+    assert media_id
+    (row,) = await account.listed(vmbox_id)
+    assert row["length"] == 3140
+    assert "unknown" not in row
+
+
+async def test_private_and_computed_keys_are_not_taken(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox(
+        _x=1, pvt_y=2, id="mine", messages=9, folders={}, metadata={}, ui_metadata={"v": 1}
+    )
+    document = data_of(await account.http.get(account.path("vmboxes", vmbox_id)))
+    assert document["id"] == vmbox_id != "mine"
+    assert document["ui_metadata"] == {"v": 1}
+    assert not {"_x", "pvt_y", "messages", "folders", "metadata"} & document.keys()
+
+
+async def test_a_patch_merges_deeply_and_null_deletes_at_any_depth(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox(
+        pin="1234", notify={"callback": {"number": "1", "attempts": 2}}, x={"y": {"z": 1, "w": [1]}}
+    )
+    path = account.path("vmboxes", vmbox_id)
+    changes = {
+        "pin": None,
+        "notify": {"callback": {"attempts": None, "timeout_s": 9}},
+        "x": {"y": {"w": [2]}},
+    }
+    document = data_of(await account.http.patch(path, json={"data": changes}))
+    assert "pin" not in document
+    assert document["notify"] == {"callback": {"number": "1", "timeout_s": 9}}
+    assert document["x"] == {"y": {"z": 1, "w": [2]}}
+    required = problems(await account.http.patch(path, json={"data": {"mailbox": None}}))
+    assert list(required["mailbox"]) == ["required"]
+    assert data_of(await account.http.get(path)) == document
+
+
+async def test_a_dot_in_a_key_of_an_account_or_box_is_kept(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox(**{"a.b": {"c.d": 1}})
+    document = data_of(await account.http.get(account.path("vmboxes", vmbox_id)))
+    assert document["a.b"] == {"c.d": 1}
