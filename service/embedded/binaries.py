@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import sysconfig
@@ -67,19 +68,32 @@ def _script(name: str) -> Path:
 def unprivileged(data: Path, postgres: Path) -> Unprivileged:
     """How to run Postgres on `data`, which exists and is handed to that user when we are root."""
     if os.geteuid() != 0:
-        return Unprivileged()
+        return Unprivileged() if _has_name(os.geteuid()) else _as_nobody(data, postgres)
     owner = data.stat()
     user = (owner.st_uid, owner.st_gid) if owner.st_uid else (NOBODY, NOBODY)
     if _can_run(Unprivileged(user=user), data, postgres, owned=bool(owner.st_uid)):
         _hand_over(data, user)
         return Unprivileged(user=user)
-    # Root's own files look like nobody's in this namespace: it works below folders of mode 0700.
+    return _as_nobody(data, postgres)
+
+
+def _has_name(uid: int) -> bool:
+    """initdb refuses a user without one, as containers on some platforms have it."""
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False
+
+
+def _as_nobody(data: Path, postgres: Path) -> Unprivileged:
+    """In a user namespace our own files look like nobody's: it works below folders of mode 0700."""
     mapped = Unprivileged(prefix=_unshare())
-    if mapped.prefix and owner.st_uid == 0 and _can_run(mapped, data, postgres, owned=True):
+    ours = data.stat().st_uid == os.geteuid()
+    if mapped.prefix and ours and _can_run(mapped, data, postgres, owned=True):
         return mapped
     raise EmbeddedError(
-        f"Postgres refuses to run as root, and another user cannot reach {data} or "
-        f"{postgres.parent}: run as a normal user."
+        "Postgres refuses to run as root and as a user without a name, and another user cannot "
+        f"reach both {data} and {postgres.parent}: run as a normal user."
     )
 
 

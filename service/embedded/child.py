@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,7 @@ class Child:
         self.name = name
         self._command = command
         self._pid = 0
+        self._leash: asyncio.subprocess.Process | None = None
         self._begun = asyncio.Event()
         self._pipe: int | None = None
         self._ending: asyncio.Task[int] | None = None
@@ -48,7 +49,7 @@ class Child:
 
     @property
     def leash_pid(self) -> int:
-        return self._leash.pid
+        return self._leash.pid if self._leash else 0
 
     @property
     def alive(self) -> bool:
@@ -62,7 +63,7 @@ class Child:
         leashed, self._pipe = os.pipe()
         status, status_end = os.pipe()
         try:
-            self._leash = await self._start_leash(leashed, status_end)
+            process = self._leash = await self._start_leash(leashed, status_end)
         except BaseException as error:
             os.close(status)
             self._let_go()
@@ -73,7 +74,7 @@ class Child:
             os.close(leashed)
             os.close(status_end)
         # Shielded by a task of its own: a cancelled start must still see the child end.
-        self._ending = asyncio.create_task(self._watch(asyncio.to_thread(_read_pid, status)))
+        self._ending = asyncio.create_task(self._watch(process, status))
         await self._begun.wait()
 
     async def _start_leash(self, leashed: int, status_end: int) -> asyncio.subprocess.Process:
@@ -84,7 +85,7 @@ class Child:
             if command.log:
                 command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 output = stack.enter_context(command.log.open("ab"))
-            return await asyncio.create_subprocess_exec(
+            spawning = asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", leash.__file__),
                 *(str(status_end), str(-1 if command.held is None else command.held)),
                 *(str(int(command.stop_signal)), str(command.grace_s), str(uid), str(gid)),
@@ -97,11 +98,28 @@ class Child:
                 pass_fds=(status_end,) if command.held is None else (status_end, command.held),
                 start_new_session=True,  # Ctrl-C in the terminal is for us alone
             )
+            return await self._to_the_end(asyncio.create_task(spawning))
 
-    async def _watch(self, pid: Awaitable[int]) -> int:
-        self._pid = await pid
-        self._begun.set()
-        code = await self._leash.wait()
+    async def _to_the_end(
+        self, spawning: asyncio.Task[asyncio.subprocess.Process]
+    ) -> asyncio.subprocess.Process:
+        """Does not leave a leash half started: asyncio would kill it, and not what it leads."""
+        try:
+            return await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            started = await spawning
+            if self._pipe is not None:
+                os.write(self._pipe, leash.AT_ONCE)
+            self._let_go()
+            await started.wait()
+            raise
+
+    async def _watch(self, process: asyncio.subprocess.Process, status: int) -> int:
+        try:
+            self._pid = await asyncio.to_thread(_read_pid, status)
+        finally:
+            self._begun.set()
+        code = await process.wait()
         if code < 0 and self._pid:
             await self._end_without_leash()
         self._let_go()
@@ -137,7 +155,9 @@ class Child:
 
     async def kill(self) -> None:
         """SIGKILL to the process itself; what it leaves behind goes with it."""
-        if self.alive and self._pid:
+        if self.alive:
+            # A start that was cancelled may not know the pid yet.
+            await self._begun.wait()
             leash.signal_all([self._pid], signal.SIGKILL)
         await self.wait()
 

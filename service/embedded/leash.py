@@ -15,6 +15,9 @@ import signal
 import sys
 import time
 
+# What the supervisor may write before it closes the pipe: no grace, SIGKILL now.
+AT_ONCE = b"k"
+
 
 def parents() -> dict[int, int]:
     """Every process on this machine with its parent; zombies are left out."""
@@ -59,7 +62,8 @@ def command_of(pid: int) -> str:
 
 
 def signal_all(pids: list[int], number: int) -> None:
-    for pid in pids:
+    """A pid of 0, which would mean our own group, is nobody."""
+    for pid in filter(None, pids):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
@@ -126,8 +130,10 @@ class _Watch:
             ready = select.select(sources, [], [], timeout)[0]
             if self.wake in ready:
                 os.read(self.wake, 512)
-            if 0 in ready and not os.read(0, 512):
+            if 0 in ready:
                 self.asked = True
+                if os.read(0, 512) == AT_ONCE:
+                    self.deadline = 0.0
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)

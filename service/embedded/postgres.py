@@ -156,8 +156,11 @@ class EmbeddedPostgres(Server):
         process = await asyncio.create_subprocess_exec(
             str(self._programs.postgres("psql")),
             *("--no-psqlrc", "--quiet", "--no-align", "--tuples-only"),
-            *("--set", "ON_ERROR_STOP=1", "--file", "-", self.url(database, role)),
-            env=server_environment(self.data),
+            *("--set", "ON_ERROR_STOP=1", "--file", "-"),
+            *("--host", LOOPBACK, "--port", str(self.ports.postgres)),
+            *("--username", role, "--dbname", database),
+            # Not in the command line, which every user of the machine can read.
+            env={**server_environment(self.data), "PGPASSWORD": getattr(self._secrets, role)},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

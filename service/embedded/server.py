@@ -127,6 +127,8 @@ class Server(ABC):
 
     def said(self) -> str:
         """What this life of the server wrote to its log, the last 64 KiB at most."""
+        if not self.log.exists():
+            return ""
         with self.log.open("rb") as file:
             file.seek(max(self._log_from, self.log.stat().st_size - 65_536))
             return file.read().decode(errors="replace")

@@ -71,8 +71,10 @@ class EmbeddedServers:
             await asyncio.gather(*starts)
             ports.remember(self.folder / "ports.json", self.postgres.ports)
         except BaseException as error:
-            for start in starts:
-                start.cancel()
+            if not isinstance(error, asyncio.CancelledError):
+                # Otherwise they know already, and twice would disturb their tidying up.
+                for start in starts:
+                    start.cancel()
             await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             if isinstance(error, OSError):

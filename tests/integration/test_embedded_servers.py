@@ -41,7 +41,7 @@ def used_folder() -> Iterator[Path]:
 def processes_of(*servers: Server) -> set[int]:
     """The leashes, the servers and everything below them."""
     own = {pid for server in servers for pid in (server.leash_pid, server.pid)}
-    return own.union(*(leash.descendants(server.pid) for server in servers))
+    return own.union(*(leash.descendants(server.pid) for server in servers if server.pid)) - {0}
 
 
 def left(pids: set[int]) -> set[int]:
@@ -266,6 +266,18 @@ def a_small_disk(place: Path, size: str) -> Iterator[None]:
 def test_a_full_disk_is_one_sentence(folder: Path) -> None:
     with a_small_disk(folder, "20m"), pytest.raises(EmbeddedError, match=r"disk .* is full"):
         EmbeddedServers(folder)
+
+
+@pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
+async def test_one_server_that_cannot_start_takes_the_others_down_again(
+    folder: Path, name: str
+) -> None:
+    servers = EmbeddedServers(folder)
+    (folder / name).touch()
+    with pytest.raises(EmbeddedError, match="cannot be used: File exists"):
+        await servers.start()
+    assert not any(server.alive for server in servers.all)
+    assert not left(processes_of(*servers.all))
 
 
 async def test_a_disk_that_fills_up_while_a_server_starts_is_one_sentence(folder: Path) -> None:
