@@ -72,12 +72,32 @@ def relay() -> None:
 
 
 @cli.command()
-def keeper() -> None:
-    """Keep the partitions ahead."""
+@click.option("--once", "step", metavar="STEP", help="Run this step alone, now, or `all` of them.")
+def keeper(step: str | None) -> None:
+    """Do what must be done again and again.
+
+    Steps: partitions, expiry, pending, tokens, purge, orphans, recount. Each may be cut short
+    anywhere and run again, also beside a running keeper.
+    """
     from service import wiring
 
     settings = _settings("keeper")
-    _run(wiring.run_keeper(settings))
+    _run(wiring.run_keeper(settings) if step is None else _keep_once(settings, step))
+
+
+async def _keep_once(settings: Settings, wanted: str) -> None:
+    from service import wiring
+    from service.workers.keeper import Bar, UnknownStep, summary
+
+    async with wiring.keeper(settings) as running:
+        try:
+            steps = running.named(wanted)
+        except UnknownStep as error:
+            raise click.UsageError(str(error)) from None
+        for step in steps:
+            with Bar(step.name) as bar:
+                done = await running.once(step, bar)
+            click.echo(summary(step.name, done))
 
 
 @cli.command()

@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    purge_grace_days: Positive = 7
+    orphan_grace_hours: Positive = 24
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

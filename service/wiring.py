@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
@@ -28,7 +28,7 @@ from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
-from service.workers.keeper import Keeper
+from service.workers.keeper import Keeper, all_steps
 from service.workers.relay import Relay
 
 log = get_logger(__name__)
@@ -85,9 +85,9 @@ async def run_relay(settings: Settings) -> None:
 
 
 async def run_keeper(settings: Settings) -> None:
-    """Keeps the partitions ahead until SIGTERM or SIGINT."""
-    async with _owner_database(settings) as database:
-        await Keeper(database, _utc_now).run(_stopped())
+    """Runs the keeper's steps until SIGTERM or SIGINT."""
+    async with keeper(settings) as running:
+        await running.run(_stopped())
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -124,6 +124,21 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
         await audio.ensure_bucket()
     async with operator(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
+@asynccontextmanager
+async def keeper(settings: Settings) -> AsyncIterator[Keeper]:
+    """The keeper's steps, for its process and for the command line."""
+    async with _owner_database(settings) as database, _audio(settings) as audio:
+        steps = all_steps(
+            database=database,
+            audio=audio,
+            clock=_utc_now,
+            retention_days=settings.retention_days,
+            purge_grace=timedelta(days=settings.purge_grace_days),
+            orphan_grace=timedelta(hours=settings.orphan_grace_hours),
+        )
+        yield Keeper(database, settings.owner_database_url, _utc_now, steps)
+
+
         caller = await accounts.operator()
         key = await accounts.api_key(caller, root.account_id)
         token = await accounts.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
@@ -163,7 +178,7 @@ def _owner_database(settings: Settings) -> AbstractAsyncContextManager[Database]
         raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set: the keeper is the owner.")
     return Database.open(
         settings.owner_database_url,
-        size=2,
+        size=4,
         timeout_s=settings.database_timeout_s,
         name="aftertone keeper",
     )

@@ -1,0 +1,56 @@
+"""The purge: what was removed long enough ago is deleted for good, rows first, objects second."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.audio.store import AudioStore
+from service.postgres import keeper as rows
+from service.postgres.pool import Database
+from service.workers.keeper.progress import Done, Progress
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Purge:
+    """Removed messages with their audio, and deleted boxes. `clock` gives aware UTC."""
+
+    database: Database
+    audio: AudioStore
+    clock: Callable[[], datetime]
+    grace: timedelta
+    batch: int = BATCH
+
+    async def run(self, progress: Progress) -> Done:
+        """A row never points at audio that is gone: what is cut short leaves objects without rows,
+        and the orphan sweep takes those."""
+        # While the store is away each batch would leave orphans, so none is begun.
+        await self.audio.ping()
+        before = self.clock() - self.grace
+        async with self.database.connection() as connection:
+            months = await rows.list_months(connection)
+        messages = 0
+        for month in months:
+            messages += await self._purge_month(month, before, progress)
+        return {"messages_purged": messages, "boxes_purged": await self._purge_boxes(before)}
+
+    async def _purge_month(self, month: int, before: datetime, progress: Progress) -> int:
+        purged = 0
+        while True:
+            async with self.database.connection() as connection:
+                keys = await rows.purge_messages(connection, month, before, self.batch)
+            await self.audio.delete_many([key for key in keys if key is not None])
+            purged += len(keys)
+            progress.advance(len(keys))
+            if len(keys) < self.batch:
+                return purged
+
+    async def _purge_boxes(self, before: datetime) -> int:
+        purged = 0
+        while True:
+            async with self.database.connection() as connection:
+                number = await rows.purge_boxes(connection, before, self.batch)
+            purged += number
+            if number < self.batch:
+                return purged

@@ -1,0 +1,66 @@
+"""The recount: a box's counts against its messages. They must never differ; if so, they are set."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.logs import get_logger
+from service.postgres import keeper as rows
+from service.postgres.keeper import BoxKey, Drift
+from service.postgres.pool import Database
+from service.workers.keeper.progress import Done, Progress
+
+log = get_logger(__name__)
+
+BOXES = 100
+MESSAGES = 20_000
+_FIRST = BoxKey(UUID(int=0), UUID(int=0))
+
+
+@dataclass(frozen=True)
+class Recount:
+    """Goes through all boxes, some at a time: `boxes`, or as many as hold `messages`."""
+
+    database: Database
+    boxes: int = BOXES
+    messages: int = MESSAGES
+
+    async def run(self, progress: Progress) -> Done:
+        """Counting takes no lock; only a box that has drifted is locked, and counted again."""
+        async with self.database.connection() as connection:
+            progress.expect(await rows.count_boxes(connection))
+        counted, repaired = 0, 0
+        after = _FIRST
+        while page := await self._page(after):
+            for box, drifted in page:
+                if drifted and await repair(self.database, box):
+                    repaired += 1
+            counted += len(page)
+            progress.advance(len(page))
+            after = page[-1][0]
+        return {"boxes_counted": counted, "boxes_repaired": repaired}
+
+    async def _page(self, after: BoxKey) -> list[tuple[BoxKey, bool]]:
+        async with self.database.connection() as connection:
+            return await rows.recount_boxes(
+                connection, after, boxes=self.boxes, messages=self.messages
+            )
+
+
+async def repair(database: Database, box: BoxKey) -> Drift | None:
+    """Sets the counts of a box to what a recount under its lock gives; None when they were that.
+
+    Subscribers hold the wrong counts: `vmbox.updated` brings them the right ones.
+    """
+    async with database.transaction() as connection:
+        if not await rows.lock_box(connection, box):
+            return None
+        drift = await rows.repair_counts(connection, box)
+    if drift is not None:
+        log.warning(
+            "The counts of a box had drifted and were set right",
+            account_id=box.account_id.hex,
+            vmbox_id=box.vmbox_id.hex,
+            said=drift.said,
+            found=drift.found,
+        )
+    return drift
