@@ -59,13 +59,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_lifetime_s: Positive = 3600
     tokens_in_query: bool = True
     max_upload_bytes: Positive = 8_000_000
+    max_uploads_in_flight: Positive = 64
+    min_upload_bytes_per_s: Positive = 8_000
+    client_grace_s: Seconds = 10.0
+    request_deadline_s: Seconds = 30.0
     retention_days: Positive = 93
+    purge_grace_days: Positive = 7
+    orphan_grace_hours: Positive = 24
     oldest_month: Month | None = None
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
-    purge_grace_days: Positive = 7
-    orphan_grace_hours: Positive = 24
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from service.api.app import create_app
 from service.api.kazoo.context import Options
+from service.api.pace import PaceLimits
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
 from service.embedded.dev import Prepared
@@ -27,6 +29,7 @@ from service.usecases.directory import Directory
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.transfers import Transfers
+from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.workers.keeper import Keeper, all_steps
 from service.workers.relay import Relay
@@ -35,6 +38,8 @@ log = get_logger(__name__)
 
 _DEV_TOKEN_LIFETIME_S = 24 * 3600
 _DEV_OLDEST_MONTH = 201001
+_REQUESTS_AT_ONCE = 4096
+_HEADER_BYTES = 64 * 1024
 _AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -55,11 +60,16 @@ async def run_api(settings: Settings) -> None:
                 clock=_utc_now,
                 retention_days=settings.retention_days,
                 oldest_month=settings.oldest_month,
-                max_upload_bytes=settings.max_upload_bytes,
+                uploads=Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes),
             ),
             batches=Batches(database, _utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, _utc_now, settings.retention_days),
             options=Options(tokens_in_query=settings.tokens_in_query),
+            pace=PaceLimits(
+                grace_s=settings.client_grace_s,
+                bytes_per_s=settings.min_upload_bytes_per_s,
+                deadline_s=settings.request_deadline_s,
+            ),
         )
         server = Server(
             app,
@@ -69,6 +79,13 @@ async def run_api(settings: Settings) -> None:
             http=HTTPModes.auto,
             websockets=False,
             log_enabled=False,
+            # Connections that only wait cost little; what costs much is bounded where it does.
+            backlog=1024,
+            backpressure=_REQUESTS_AT_ONCE,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(settings.client_grace_s * 1000),
+                max_buffer_size=_HEADER_BYTES,
+            ),
         )
         _on_stop(server.stop)
         log.info("Serving", host=settings.host, port=settings.port)
@@ -107,6 +124,21 @@ async def operator(settings: Settings) -> AsyncIterator[Accounts]:
         yield accounts
 
 
+@asynccontextmanager
+async def keeper(settings: Settings) -> AsyncIterator[Keeper]:
+    """The keeper's steps, for its process and for the command line."""
+    async with _owner_database(settings) as database, _audio(settings) as audio:
+        steps = all_steps(
+            database=database,
+            audio=audio,
+            clock=_utc_now,
+            retention_days=settings.retention_days,
+            purge_grace=timedelta(days=settings.purge_grace_days),
+            orphan_grace=timedelta(hours=settings.orphan_grace_hours),
+        )
+        yield Keeper(database, settings.owner_database_url, _utc_now, steps)
+
+
 async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
     """Makes fresh or old embedded servers ready: keys, tables, bucket, root account, a token."""
     ring = folder / "keys.json"
@@ -124,21 +156,6 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
         await audio.ensure_bucket()
     async with operator(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
-@asynccontextmanager
-async def keeper(settings: Settings) -> AsyncIterator[Keeper]:
-    """The keeper's steps, for its process and for the command line."""
-    async with _owner_database(settings) as database, _audio(settings) as audio:
-        steps = all_steps(
-            database=database,
-            audio=audio,
-            clock=_utc_now,
-            retention_days=settings.retention_days,
-            purge_grace=timedelta(days=settings.purge_grace_days),
-            orphan_grace=timedelta(hours=settings.orphan_grace_hours),
-        )
-        yield Keeper(database, settings.owner_database_url, _utc_now, steps)
-
-
         caller = await accounts.operator()
         key = await accounts.api_key(caller, root.account_id)
         token = await accounts.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)

@@ -10,6 +10,7 @@ from litestar.types import ASGIApp
 from service.api.frame import Frame
 from service.api.kazoo.context import Options
 from service.api.kazoo.routes import answer_error, create_router
+from service.api.pace import Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.messages import Messages
@@ -25,6 +26,7 @@ def create_app(
     batches: Batches,
     transfers: Transfers,
     options: Options,
+    pace: PaceLimits,
 ) -> ASGIApp:
     """The application over the given use cases; opens and closes nothing."""
     offered = {
@@ -41,6 +43,7 @@ def create_app(
             name: Provide(_always(thing), sync_to_thread=False) for name, thing in offered.items()
         },
         exception_handlers={Exception: answer_error},
+        middleware=[Pace(pace)],
         # Bodies are counted as they are read, by each route's own limit.
         request_max_body_size=None,
         logging_config=None,

@@ -182,3 +182,7 @@ class StorageUnavailable(Unavailable):
 
 class BusUnavailable(Unavailable):
     """The event stream does not answer."""
+
+
+class TooManyUploads(Unavailable):
+    """As many uploads as may be are on their way."""

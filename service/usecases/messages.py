@@ -10,8 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import extension_of, is_accepted, measure_ms
-from service.audio.spool import Spool
+from service.audio.formats import extension_of, measure_ms
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts
 from service.domain.errors import (
@@ -43,10 +42,9 @@ from service.postgres.messages import Draft, Place, Window
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
+from service.usecases.uploads import Upload, Uploads
 
 log = get_logger(__name__)
-
-__all__ = ["ListQuery", "Messages", "Spool", "Upload", "accepts_audio"]
 
 Clock = Callable[[], datetime]
 
@@ -64,18 +62,6 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
-class Upload(msgspec.Struct, frozen=True):
-    """Audio as it was received: the bytes and the declared content type."""
-
-    spool: Spool
-    content_type: str
-
-
-def accepts_audio(content_type: str) -> bool:
-    """Whether audio of this declared type is taken. The bytes are not inspected."""
-    return is_accepted(content_type)
-
-
 @dataclass(frozen=True)
 class Messages:
     """The use cases of messages. `clock` gives aware UTC."""
@@ -86,11 +72,7 @@ class Messages:
     clock: Clock
     retention_days: int
     oldest_month: int | None
-    max_upload_bytes: int
-
-    def spool(self) -> Spool:
-        """Where a request's audio is collected; it refuses more than `max_upload_bytes`."""
-        return Spool(self.max_upload_bytes)
+    uploads: Uploads
 
     async def store(
         self,

@@ -66,6 +66,16 @@ class RunningService:
                 except httpx.TransportError:
                     await asyncio.sleep(0.02)
 
+    async def another_api(self, **more: str) -> "RunningService":
+        """A further API process of this deployment, with settings of its own."""
+        other = RunningService(self.servers, self.folder / f"api-{uuid4().hex[:8]}")
+        other.folder.mkdir()
+        port = free_port()
+        other.url = f"http://127.0.0.1:{port}"
+        other.environment = {**self.environment, "AFTERTONE_PORT": str(port), **more}
+        await other.start("api")
+        return other
+
     async def stop(self) -> None:
         await asyncio.gather(*(child.stop() for child in self.processes.values()))
 

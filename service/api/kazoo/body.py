@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException, InternalServerException
 from service.api.multipart import MalformedBody, UploadLimits, read_multipart
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
-from service.usecases.messages import Spool, Upload, accepts_audio
+from service.usecases.uploads import Spool, Upload, accepts_audio
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
+
 from service.api.kazoo.envelope import Refusal
 from service.api.kazoo.times import gregorian
 from service.api.multipart import (
@@ -14,6 +16,7 @@ from service.api.multipart import (
     PartsBeyondBounds,
     TooManyFiles,
 )
+from service.api.pace import ClientTooSlow, DeadlinePassed
 from service.domain.errors import (
     AccountNotFound,
     AudioEmpty,
@@ -34,6 +37,7 @@ from service.domain.errors import (
     Rule,
     TokenInvalid,
     TooManyPending,
+    TooManyUploads,
     Unauthorized,
     Unavailable,
     VmboxFull,
@@ -147,6 +151,10 @@ def _unavailable(error: Unavailable) -> Refusal:
     )
 
 
+def _busy(error: Unavailable) -> Refusal:
+    return msgspec.structs.replace(_unavailable(error), word="service_unavailable")
+
+
 def _file(rule: str, text: str) -> Refusal:
     return validation({"file": {rule: {"message": text}}})
 
@@ -192,6 +200,14 @@ TABLE: dict[type[Exception], Row] = {
     TokenInvalid: lambda _error: Refusal(status=401, word="invalid credentials"),
     Forbidden: _plain(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
     Unavailable: _unavailable,
+    TooManyUploads: _busy,
+    DeadlinePassed: _busy,
+    ClientTooSlow: lambda _error: Refusal(
+        status=408,
+        word="request_timeout",
+        data={"message": "the body came too slowly"},
+        headers={"Connection": "close"},
+    ),
     VoicemailError: _plain(
         HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault", "unspecified fault"
     ),

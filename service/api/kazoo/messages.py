@@ -66,7 +66,7 @@ async def store_message(
 ) -> Response[bytes]:
     """Leaves a message: JSON and audio at once, the audio alone, or JSON that awaits its audio."""
     identity = vmbox_of_path(vmbox_id)
-    with messages.spool() as spool:
+    with messages.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
         message = await messages.store(
             account, identity, wire.to_new_message(data), upload, idempotency_key(request)

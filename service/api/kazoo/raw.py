@@ -61,7 +61,7 @@ async def put_audio(
 ) -> Response[bytes]:
     """The audio of a message that awaits it, or other audio in place of what it has."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    with messages.spool() as spool:
+    with messages.uploads.spool() as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty
