@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.support.database",
     "tests.support.running",
     "tests.support.relay",
+    "tests.support.keeper",
 ]

@@ -232,6 +232,12 @@ async def delete_expired_tokens(connection: Connection, before: datetime, limit:
     return int(done.rpartition(" ")[2])
 
 
+async def delete_old_claims(connection: Connection, before: datetime, limit: int) -> int:
+    """Forgets idempotency keys from before; how many."""
+    done = await connection.execute(_SQL["delete_old_claims"], before, limit)
+    return int(done.rpartition(" ")[2])
+
+
 def _boxes(rows: Sequence[asyncpg.Record]) -> list[BoxKey]:
     return [BoxKey(row["account_id"], row["vmbox_id"]) for row in rows]
 

@@ -333,3 +333,18 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM revoked_tokens AS t USING due WHERE t.token_id = due.token_id;
+
+-- name: delete_old_claims
+-- Forgets up to $2 idempotency keys older than $1; a request that still works under one keeps it.
+-- Plan: idempotency_by_age from its start; rows by primary key.
+WITH due AS MATERIALIZED (
+    SELECT account_id, vmbox_id, key
+    FROM idempotency
+    WHERE created_at < $1 AND leased_until < now()
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency AS i
+USING due
+WHERE i.account_id = due.account_id AND i.vmbox_id = due.vmbox_id AND i.key = due.key;

@@ -108,9 +108,10 @@ async def _remove_due(
                 boxes = await find(connection, month)
             number = 0
             for box in boxes:
-                number += await _removed(database, box, month, remove)
+                of_box = await _removed(database, box, month, remove)
+                number += of_box
+                progress.advance(of_box)
             removed += number
-            progress.advance(number)
             # With boxes found but nothing removed, another keeper has just done it.
             if number == 0:
                 break

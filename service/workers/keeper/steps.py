@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from service.audio.store import AudioStore
-from service.postgres.keeper import delete_expired_tokens
+from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.workers.keeper.expiry import Expiry, Pending
 from service.workers.keeper.leftovers import Leftovers
@@ -20,6 +20,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 # Longer than the clocks of two processes differ: a token that counts for one is not forgotten.
 _TOKENS_KEPT = HOUR
+_CLAIMS_KEPT = DAY
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +46,12 @@ def all_steps(
 ) -> tuple[Step, ...]:
     """Every step, in the order in which they follow each other sensibly."""
     tokens = Leftovers(database, clock, delete_expired_tokens, kept=_TOKENS_KEPT)
+    claims = Leftovers(database, clock, delete_old_claims, kept=_CLAIMS_KEPT)
     return (
         _step("partitions", Partitions(database, clock).run, HOUR, after_s=0),
         _step("expiry", Expiry(database, clock, retention_days).run, HOUR, after_s=5),
         _step("pending", Pending(database, clock).run, HOUR, after_s=60),
+        _step("idempotency", claims.run, HOUR, after_s=90),
         _step("tokens", tokens.run, DAY, after_s=120),
         _step("purge", Purge(database, audio, clock, purge_grace).run, DAY, after_s=300),
         _step("orphans", Orphans(database, audio, clock, orphan_grace).run, DAY, after_s=900),

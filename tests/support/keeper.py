@@ -1,0 +1,116 @@
+"""What tests of the keeper need: the owner's connections, a bucket of their own, a way to kill."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from service.audio.spool import Spool
+from service.audio.store import AudioStore, message_key
+from service.domain.message import month_of
+from service.embedded.servers import EmbeddedServers
+from service.postgres.messages import Place
+from service.postgres.pool import Database
+from service.workers.keeper import Progress
+from tests.support.builders import NOW
+from tests.support.database import TestDatabase
+
+_BUCKET = "keeper-tests"
+
+
+def at(moment: datetime) -> Callable[[], datetime]:
+    """A clock that stands still."""
+    return lambda: moment
+
+
+def in_days(days: float) -> Callable[[], datetime]:
+    """A clock that stands still so many days from now."""
+    return at(datetime.now(UTC) + timedelta(days=days))
+
+
+class Killed(Exception):
+    """The keeper is gone."""
+
+
+class KilledAfter(Progress):
+    """Ends a step right after its first batches, as a kill between two transactions would."""
+
+    def __init__(self, batches: int) -> None:
+        self._left = batches
+
+    def advance(self, number: int) -> None:
+        self._left -= number > 0
+        if self._left <= 0:
+            raise Killed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def owner(test_database: TestDatabase) -> AsyncIterator[Database]:
+    """The pool of a keeper."""
+    async with Database.open(
+        test_database.owner_url, size=8, timeout_s=5, name="test keeper"
+    ) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def opened_bucket(
+    servers: EmbeddedServers, *, endpoint: str | None = None, timeout_s: float = 10.0
+) -> AsyncIterator[AudioStore]:
+    """The bucket of these tests, or an address where there is none."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in servers.environment().items():
+            environment.setenv(name, value)
+        async with AudioStore.open(
+            endpoint=endpoint or servers.s3.endpoint(),
+            bucket=_BUCKET,
+            region="us-east-1",
+            addressing_style="path",
+            sse=None,
+            sse_kms_key_id=None,
+            pool_size=32,
+            connect_timeout_s=1.0,
+            timeout_s=timeout_s,
+        ) as store:
+            yield store
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bucket(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
+    """An empty bucket."""
+    async with opened_bucket(servers) as store:
+        await store.ensure_bucket()
+        await store.delete_many(await keys_in(store))
+        yield store
+
+
+async def keys_in(store: AudioStore) -> list[str]:
+    return sorted([item.key async for item in store.list("")])
+
+
+def key_of(place: Place) -> str:
+    """A key for another upload of a message."""
+    message_id = place.message_id
+    return message_key(message_id.month, place.account_id, message_id.id, uuid4(), "mp3")
+
+
+def a_key(received_at: datetime = NOW) -> str:
+    """The key of an upload whose message nobody knows."""
+    return message_key(month_of(received_at), uuid4(), uuid4(), uuid4(), "mp3")
+
+
+async def put(store: AudioStore, *keys: str) -> None:
+    """Stores a small object under each key."""
+    free = asyncio.Semaphore(32)
+
+    async def one(key: str) -> None:
+        async with free:
+            with Spool(100) as spool:
+                await spool.write(b"audio")
+                await store.put(key, spool, "audio/mpeg")
+
+    await asyncio.gather(*map(one, keys))
