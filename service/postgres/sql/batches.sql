@@ -1,3 +1,6 @@
+-- Rows are looked up by num_nulls(removed_at) = 1, as messages.sql explains, and by m.id = ANY(...) beside
+-- the join: by the primary key, in whatever order the planner joins.
+
 -- name: change_folders
 -- Puts several messages of a box into a folder: as change_folder, for all of them under one lock.
 -- Each event carries the counts after it. One row per message asked for, in order.
@@ -15,8 +18,9 @@ WITH box AS MATERIALIZED (
     SET folder = $6,
         changed_at = CASE m.folder WHEN $6 THEN m.changed_at ELSE now() END
     FROM box, asked AS a
-    WHERE m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.month = a.month AND m.id = a.id
-        AND m.vmbox_id = $2 AND m.removed_at IS NULL AND m.received_at >= $7
+    WHERE m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.id = ANY($4::uuid[])
+        AND m.month = a.month AND m.id = a.id
+        AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1 AND m.received_at >= $7
         AND box.deleted_at IS NULL
     RETURNING old.folder AS folder_before, a.place, m.*
 ), step AS (
@@ -65,7 +69,8 @@ SELECT a.month, a.id,
         WHEN EXISTS (
             SELECT FROM messages AS e
             WHERE e.account_id = $1 AND e.month = ANY($5::integer[]) AND e.month = a.month
-                AND e.id = a.id AND e.vmbox_id = $2 AND e.removed_at IS NULL AND e.received_at < $7
+                AND e.id = a.id AND e.vmbox_id = $2 AND num_nulls(e.removed_at) = 1
+                AND e.received_at < $7
         ) THEN 'expired'
         ELSE 'message_gone'
     END AS outcome
@@ -88,8 +93,9 @@ WITH box AS MATERIALIZED (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
     FROM box, asked AS a
-    WHERE m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.month = a.month AND m.id = a.id
-        AND m.vmbox_id = $2 AND m.removed_at IS NULL AND box.deleted_at IS NULL
+    WHERE m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.id = ANY($4::uuid[])
+        AND m.month = a.month AND m.id = a.id
+        AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1 AND box.deleted_at IS NULL
         AND ($6::text IS NULL OR m.folder = $6)
     RETURNING old.counted AS counted_before, a.place, m.*
 ), step AS (
@@ -153,8 +159,8 @@ LIMIT $4;
 SELECT m.*
 FROM vmbox_counts AS c, messages AS m
 WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL
-    AND m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.vmbox_id = $2
-    AND m.removed_at IS NULL
+    AND m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.id = ANY($4::uuid[])
+    AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1
     AND (m.month, m.id) IN (
         SELECT a.month, a.id FROM unnest($3::integer[], $4::uuid[]) AS a (month, id)
     );
@@ -185,8 +191,9 @@ WITH box AS MATERIALIZED (
 ), source AS MATERIALIZED (
     SELECT a.new_id, a.new_key, a.place, a.copied_key, m.*
     FROM target, asked AS a, messages AS m
-    WHERE m.account_id = $1 AND m.month = ANY($9::integer[]) AND m.month = a.month AND m.id = a.id
-        AND m.vmbox_id = $2 AND m.removed_at IS NULL
+    WHERE m.account_id = $1 AND m.month = ANY($9::integer[]) AND m.id = ANY($5::uuid[])
+        AND m.month = a.month AND m.id = a.id
+        AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1
     FOR NO KEY UPDATE OF m
 ), accepted AS MATERIALIZED (
     SELECT * FROM source WHERE audio_key = copied_key AND received_at >= $12
@@ -211,7 +218,7 @@ WITH box AS MATERIALIZED (
     SET removed_at = now(), changed_at = now(), counted = false
     FROM landed AS s
     WHERE $13::boolean AND m.account_id = $1 AND m.month = ANY($9::integer[])
-        AND m.month = s.month AND m.id = s.id
+        AND m.id = ANY($5::uuid[]) AND m.month = s.month AND m.id = s.id
 ), change AS (
     SELECT s.place, 0 AS part, $2 AS vmbox_id, 'message.removed' AS type,
         -(s.counted AND s.folder = 'new')::integer AS in_new,

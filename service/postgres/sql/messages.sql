@@ -1,3 +1,7 @@
+-- What is looked up by id asks for num_nulls(removed_at) = 1 instead of removed_at IS NULL, which would
+-- make the partial indexes eligible: without fresh statistics (a new account, a new month) the planner
+-- takes them for as good as the primary key, and reads a whole month of the account.
+
 -- name: insert_message
 -- Stores a message: locks the box's counts row, inserts, counts, appends the event. At the limit of
 -- the box it inserts nothing and announces the full box, at most once in 10 minutes. Under an
@@ -91,7 +95,7 @@ WITH box AS MATERIALIZED (
     SELECT m.id, m.audio_key, m.received_at
     FROM box, messages AS m
     WHERE m.account_id = $1 AND m.month = $3 AND m.id = $4 AND m.vmbox_id = $2
-        AND m.removed_at IS NULL
+        AND num_nulls(m.removed_at) = 1
     FOR NO KEY UPDATE OF m
 ), judged AS MATERIALIZED (
     SELECT box.*, t.audio_key,
@@ -174,7 +178,7 @@ WITH box AS MATERIALIZED (
         changed_at = CASE m.folder WHEN $5 THEN m.changed_at ELSE now() END
     FROM box
     WHERE m.account_id = $1 AND m.month = $3 AND m.id = $4 AND m.vmbox_id = $2
-        AND m.removed_at IS NULL AND m.received_at >= $6 AND box.deleted_at IS NULL
+        AND num_nulls(m.removed_at) = 1 AND m.received_at >= $6 AND box.deleted_at IS NULL
     RETURNING old.folder AS folder_before, m.*
 ), counts AS (
     UPDATE vmbox_counts AS c
@@ -208,7 +212,7 @@ SELECT
         WHEN EXISTS (
             SELECT FROM messages AS e
             WHERE e.account_id = $1 AND e.month = $3 AND e.id = $4 AND e.vmbox_id = $2
-                AND e.removed_at IS NULL AND e.received_at < $6
+                AND num_nulls(e.removed_at) = 1 AND e.received_at < $6
         ) THEN 'expired'
         ELSE 'message_gone'
     END AS outcome,
@@ -228,7 +232,7 @@ WITH box AS MATERIALIZED (
     SET removed_at = now(), changed_at = now(), counted = false
     FROM box
     WHERE m.account_id = $1 AND m.month = $3 AND m.id = $4 AND m.vmbox_id = $2
-        AND m.removed_at IS NULL AND box.deleted_at IS NULL
+        AND num_nulls(m.removed_at) = 1 AND box.deleted_at IS NULL
     RETURNING old.counted AS counted_before, m.*
 ), counts AS (
     UPDATE vmbox_counts AS c
@@ -266,23 +270,27 @@ FROM box LEFT JOIN message AS m ON true;
 SELECT m.*
 FROM vmbox_counts AS c
 LEFT JOIN messages AS m
-    ON m.account_id = $1 AND m.month = $3 AND m.id = $4 AND m.vmbox_id = $2 AND m.removed_at IS NULL
+    ON m.account_id = $1 AND m.month = $3 AND m.id = $4 AND m.vmbox_id = $2
+        AND num_nulls(m.removed_at) = 1
 WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL;
 
 -- name: list_messages
 -- A page of a box, newest first: no row without the box, a row of nulls when the page is empty.
 -- Plan: an ordered Append over messages_by_vmbox (new_messages_by_vmbox for the folder new), newest
--- month first, that stops when the page is full.
+-- month first, that begins at the cursor and stops when the page is full. The row comparisons stand
+-- before the other bounds, because the index scan begins at the first bound it is given; the months
+-- choose the partitions.
 SELECT page.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
     SELECT m.*
     FROM messages AS m
     WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.removed_at IS NULL
-        AND m.month BETWEEN $3 AND $4
+        AND (m.month, m.received_at, m.id) <= ($8::integer, $9::timestamptz, $10::uuid)
+        AND (m.month, m.received_at) >= ($3::integer, $5::timestamptz)
+        AND m.month BETWEEN $3 AND least($4::integer, $8)
         AND m.received_at BETWEEN $5 AND $6
         AND ($7::text IS NULL OR m.folder = $7)
-        AND (m.month, m.received_at, m.id) <= ($8::integer, $9::timestamptz, $10::uuid)
     ORDER BY m.month DESC, m.received_at DESC, m.id DESC
     LIMIT $11
 ) AS page ON true
@@ -290,15 +298,20 @@ WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL;
 
 -- name: list_account_messages
 -- A page over all living boxes of an account, newest first.
--- Plan: an ordered Append over messages_by_account, newest month first, each row's box by primary
--- key, that stops when the page is full.
+-- Plan: an ordered Append over messages_by_account as in list_messages; each row's box by primary key.
+-- OFFSET 0 keeps the planner from a join that reads all boxes of the account.
 SELECT m.*
 FROM messages AS m
-JOIN vmbox_counts AS c ON c.account_id = $1 AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT FROM vmbox_counts AS c
+    WHERE c.account_id = $1 AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
+    OFFSET 0
+) AS box
 WHERE m.account_id = $1 AND m.removed_at IS NULL
-    AND m.month BETWEEN $2 AND $3
+    AND (m.month, m.received_at, m.id) <= ($7::integer, $8::timestamptz, $9::uuid)
+    AND (m.month, m.received_at) >= ($2::integer, $4::timestamptz)
+    AND m.month BETWEEN $2 AND least($3::integer, $7)
     AND m.received_at BETWEEN $4 AND $5
     AND ($6::text IS NULL OR m.folder = $6)
-    AND (m.month, m.received_at, m.id) <= ($7::integer, $8::timestamptz, $9::uuid)
 ORDER BY m.month DESC, m.received_at DESC, m.id DESC
 LIMIT $10;
