@@ -202,7 +202,8 @@ async def test_boxes_are_listed_by_name_page_by_page_without_pins(
     gone = await vmboxes.create(account, settings(name="aa", mailbox="99"))
     await vmboxes.delete(account, gone.vmbox_id)
     await vmboxes.create(an_account(), settings(name="a"))
-    listed, start = [], None
+    listed: list[Vmbox] = []
+    start = None
     for _ in range(3):
         page = await vmboxes.list(account, start, 2)
         listed, start = [*listed, *page.vmboxes], page.next
