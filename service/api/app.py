@@ -10,7 +10,8 @@ from litestar.types import ASGIApp
 from service.api.frame import Frame
 from service.api.kazoo.context import Options
 from service.api.kazoo.routes import answer_error, create_router
-from service.api.pace import Pace, PaceLimits
+from service.api.kazoo.tunnel import Tunnel
+from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.messages import Messages
@@ -43,13 +44,13 @@ def create_app(
             name: Provide(_always(thing), sync_to_thread=False) for name, thing in offered.items()
         },
         exception_handlers={Exception: answer_error},
-        middleware=[Pace(pace)],
+        middleware=[Deadline(pace.deadline_s)],
         # Bodies are counted as they are read, by each route's own limit.
         request_max_body_size=None,
         logging_config=None,
         openapi_config=None,
     )
-    return Frame(app)
+    return Frame(Pace(Tunnel(app), pace))
 
 
 def _always(thing: Any) -> Callable[[], Any]:

@@ -1,8 +1,4 @@
-"""How long a request may take: bodies at a least rate, everything else within a deadline.
-
-The deadline is passed down as a cancellation: it ends the statement in Postgres and the exchange
-with the audio store that the request waits for.
-"""
+"""How long a request may take: bodies at a least rate, everything else within a deadline."""
 
 import asyncio
 
@@ -30,54 +26,67 @@ class DeadlinePassed(Unavailable):
     """The request could not be answered in time."""
 
 
-class Pace(ASGIMiddleware):
-    """Cuts what takes too long; before the answer begins this is a refusal, later the end."""
+class Pace:
+    """Lets whoever reads a body meet ClientTooSlow when the client trickles."""
 
-    scopes = (ScopeType.HTTP,)
-
-    def __init__(self, limits: PaceLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: PaceLimits) -> None:
+        self._app = app
         self._limits = limits
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        try:
-            async with asyncio.timeout(self._limits.deadline_s) as timeout:
-                turn = _Turn(self._limits, timeout, receive, send)
-                await next_app(scope, turn.receive, turn.send)
-        except TimeoutError as error:
-            raise DeadlinePassed(scope["path"]) from error
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            receive = _Paced(self._limits, receive).receive
+        await self._app(scope, receive, send)
 
 
-class _Turn:
-    """One request: each wait for the client stops the deadline and starts it anew."""
-
-    def __init__(
-        self, limits: PaceLimits, timeout: asyncio.Timeout, receive: Receive, send: Send
-    ) -> None:
+class _Paced:
+    def __init__(self, limits: PaceLimits, receive: Receive) -> None:
         self._limits = limits
-        self._timeout = timeout
         self._receive = receive
-        self._send = send
-        self._begun_at = self._now()
+        self._begun_at = asyncio.get_running_loop().time()
         self._bytes = 0
 
     async def receive(self) -> ReceiveMessage:
-        self._timeout.reschedule(None)
         patience_s = self._limits.grace_s + self._bytes / self._limits.bytes_per_s
         try:
             async with asyncio.timeout_at(self._begun_at + patience_s):
                 message = await self._receive()
         except TimeoutError as error:
             raise ClientTooSlow from error
-        finally:
-            self._timeout.reschedule(self._now() + self._limits.deadline_s)
         if message["type"] == "http.request":
             self._bytes += len(message["body"])
         return message
 
-    async def send(self, message: Message) -> None:
-        await self._send(message)
-        self._timeout.reschedule(self._now() + self._limits.deadline_s)
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+class Deadline(ASGIMiddleware):
+    """Ends what takes too long, before the answer begins with DeadlinePassed.
+
+    It is passed down as a cancellation: that ends the statement in Postgres and the exchange with
+    the audio store that the request waits for. The clock stands still while a body comes in, and
+    starts anew with each part of the answer that the client takes.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        now = asyncio.get_running_loop().time
+
+        async def receive_untimed() -> ReceiveMessage:
+            timeout.reschedule(None)
+            try:
+                return await receive()
+            finally:
+                timeout.reschedule(now() + self._deadline_s)
+
+        async def send_timed(message: Message) -> None:
+            await send(message)
+            timeout.reschedule(now() + self._deadline_s)
+
+        try:
+            async with asyncio.timeout(self._deadline_s) as timeout:
+                await next_app(scope, receive_untimed, send_timed)
+        except TimeoutError as error:
+            raise DeadlinePassed(scope["path"]) from error

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import DatabaseUnavailable, KeyInUse, KeyReused
+from service.domain.errors import KeyInUse, KeyReused
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -33,19 +33,19 @@ async def claim(
     connection: Connection, wanted: Claim, fingerprint: bytes, lease: timedelta
 ) -> Claim | Answered:
     """Takes a key. Raises KeyInUse while somebody works on it, KeyReused for other content."""
-    row = await connection.fetchrow(
-        _SQL["claim"],
-        wanted.account_id,
-        wanted.vmbox_id,
-        wanted.key,
-        fingerprint,
-        wanted.token,
-        lease,
-        wanted.plan,
-    )
-    if row is None:
-        # Written and taken away between the two halves of the statement.
-        raise DatabaseUnavailable("claim")
+    row = None
+    while row is None:
+        # No row: another request claimed or freed the key while this statement ran. Look again.
+        row = await connection.fetchrow(
+            _SQL["claim"],
+            wanted.account_id,
+            wanted.vmbox_id,
+            wanted.key,
+            fingerprint,
+            wanted.token,
+            lease,
+            wanted.plan,
+        )
     match row["state"]:
         case "claimed":
             return msgspec.structs.replace(wanted, plan=row["plan"])

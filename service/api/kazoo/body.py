@@ -22,7 +22,7 @@ _MULTIPART_OVERHEAD = 2 * MAX_JSON_BYTES
 _LIMITS = UploadLimits(max_metadata_bytes=MAX_JSON_BYTES)
 
 # curl -d without a content type sends the form type; half of the documented calls do.
-_JSON_TYPES = frozenset(
+JSON_TYPES = frozenset(
     {"", "application/json", "application/x-json", "application/x-www-form-urlencoded"}
 )
 _MULTIPART_TYPES = frozenset({"multipart/form-data", "multipart/mixed"})
@@ -33,7 +33,7 @@ async def read_data(request: AnyRequest) -> Document:
 
     Raises MalformedBody, DocumentTooLarge; HTTPException 415 for another content type.
     """
-    if content_type_of(request) not in _JSON_TYPES:
+    if content_type_of(request) not in JSON_TYPES:
         raise HTTPException(status_code=415)
     return data_of(await _collect(_arriving(request), MAX_JSON_BYTES))
 
@@ -45,7 +45,7 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
     Raises what `service.api.multipart` names, AudioTooLarge, and HTTPException 415.
     """
     content_type = content_type_of(request)
-    if content_type in _JSON_TYPES:
+    if content_type in JSON_TYPES:
         return await read_data(request), None
     if content_type in _MULTIPART_TYPES:
         _refuse_early(request, spool.limit + _MULTIPART_OVERHEAD, spool.limit)

@@ -33,6 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAX_KEY = 255
+OWN_ACCOUNT = "-"
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -64,7 +65,12 @@ async def provide_account(
 
 
 def account_of_path(text: str, caller: Caller) -> UUID:
-    """The account id in a path. Only the root account learns that it is no id at all."""
+    """The account id in a path; `-` is the caller's own.
+
+    Only the root account learns that a text is no id at all.
+    """
+    if text == OWN_ACCOUNT:
+        return caller.account.account_id
     account_id = parse_hex_id(text)
     if account_id is None:
         raise AccountNotFound(text) if caller.account.is_root else Forbidden()

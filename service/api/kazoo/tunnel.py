@@ -1,0 +1,119 @@
+"""What clients of this dialect tunnel, put where HTTP has it: a verb, a token, the account's alias.
+
+KAZOO API docs, "Basics of the REST API": a POST may carry the verb it stands for in `?verb=` or in
+its envelope; a token may stand in the envelope; `/v2/account/...` is one's own account.
+"""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
+
+from service.api.kazoo.body import JSON_TYPES, MAX_JSON_BYTES
+from service.api.kazoo.context import OWN_ACCOUNT
+from service.api.pace import ClientTooSlow
+
+_ALIAS = "/v2/account/"
+_VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
+_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+
+
+class _Envelope(msgspec.Struct):
+    verb: Any = None
+    auth_token: Any = None
+
+
+class Tunnel:
+    """Rewrites requests under `/v2` before they are routed; the body is read once and replayed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or not scope["path"].startswith("/v2/"):
+            await self._app(scope, receive, send)
+            return
+        request: Any = {**scope}
+        if request["path"].startswith(_ALIAS):
+            request["path"] = f"/v2/accounts/{OWN_ACCOUNT}/" + request["path"][len(_ALIAS) :]
+            request["raw_path"] = request["path"].encode()
+        headers = dict(request["headers"])
+        if _may_tunnel(request["method"], headers):
+            body = _Body(receive)
+            await body.read()
+            _apply(request, headers, body.envelope())
+            receive = body.replay
+        _apply_query(request)
+        await self._app(request, receive, send)
+
+
+class _Body:
+    """A body up to the size that JSON may have; what is longer is handed on as it comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._events: list[ReceiveMessage] = []
+        self._bytes = bytearray()
+        self._whole = False
+        self._failure: ClientTooSlow | None = None
+
+    async def read(self) -> None:
+        while not self._whole and len(self._bytes) <= MAX_JSON_BYTES:
+            try:
+                event = await self._receive()
+            except ClientTooSlow as error:
+                self._failure = error
+                return
+            self._events.append(event)
+            if event["type"] != "http.request":
+                return
+            self._bytes += event["body"]
+            self._whole = not event["more_body"]
+
+    def envelope(self) -> _Envelope:
+        """What the envelope tunnels; nothing when this is no envelope. Others judge the body."""
+        if not self._whole or not (b'"verb"' in self._bytes or b'"auth_token"' in self._bytes):
+            return _Envelope()
+        try:
+            return msgspec.json.decode(self._bytes, type=_Envelope)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _Envelope()
+
+    async def replay(self) -> ReceiveMessage:
+        """The body again; what went wrong with it shows where it is read."""
+        if self._events:
+            return self._events.pop(0)
+        if self._failure is not None:
+            raise self._failure
+        return await self._receive()
+
+
+def _may_tunnel(method: str, headers: dict[bytes, bytes]) -> bool:
+    content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
+    length = headers.get(b"content-length", b"")
+    small = not length.isdigit() or int(length[:18]) <= MAX_JSON_BYTES
+    return method in _WITH_BODY and content_type.strip().lower() in JSON_TYPES and small
+
+
+def _apply(request: Any, headers: dict[bytes, bytes], envelope: _Envelope) -> None:
+    if isinstance(envelope.verb, str):
+        _apply_verb(request, envelope.verb)
+    token = envelope.auth_token
+    if isinstance(token, str) and token.isascii() and not headers.get(b"x-auth-token"):
+        kept = [pair for pair in request["headers"] if pair[0] != b"x-auth-token"]
+        request["headers"] = [*kept, (b"x-auth-token", token.encode())]
+
+
+def _apply_query(request: Any) -> None:
+    if b"verb=" in request["query_string"]:
+        query = parse_qs(request["query_string"].decode("latin-1"))
+        for verb in query.get("verb", ()):
+            _apply_verb(request, verb)
+
+
+def _apply_verb(request: Any, verb: str) -> None:
+    """Only a POST stands for other verbs: a GET must never change anything."""
+    if request["method"] == "POST" and verb.upper() in _VERBS:
+        request["method"] = verb.upper()
