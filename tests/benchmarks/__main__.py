@@ -1,0 +1,88 @@
+"""`python -m tests.benchmarks`: the bench on a stack of its own; the only reader of its argv."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from service.embedded.errors import EmbeddedError
+from tests.benchmarks.measure import BenchFailed, Result
+from tests.benchmarks.pgbench import PgbenchFailed
+from tests.benchmarks.plan import SUBJECTS, Bench, Measure, Subject
+from tests.benchmarks.report import Comparison, as_json, as_text, results_of
+from tests.benchmarks.stack import running_stack
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--seconds", default=5.0, help="Length of each measurement.")
+@click.option("--clients", multiple=True, type=int, default=(1, 16), help="May be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([subject.name for subject in SUBJECTS]),
+    help="This measurement with its ceilings; may be repeated.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".aftertone/bench"),
+    help="Folder for results.json and results.md.",
+)
+def main(seconds: float, clients: tuple[int, ...], only: tuple[str, ...], output: Path) -> None:
+    """Measure the service and, before and after each part of it, the ceiling it stands under.
+
+    Brings its own Postgres, NATS and S3 server in a temporary folder. Ctrl-C ends it cleanly.
+    """
+    subjects = [subject for subject in SUBJECTS if not only or subject.name in only]
+    started_at = datetime.now(UTC)
+    try:
+        comparisons = asyncio.run(_run(subjects, clients, seconds))
+    except (BenchFailed, PgbenchFailed, EmbeddedError) as error:
+        raise click.ClickException(str(error)) from None
+    results = results_of(started_at, seconds, comparisons)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "results.json").write_bytes(as_json(results))
+    (output / "results.md").write_text(as_text(results) + "\n")
+    click.echo(f"\n{as_text(results)}\n\nwritten to {output}/results.json and results.md")
+
+
+async def _run(
+    subjects: Sequence[Subject], clients: Sequence[int], seconds: float
+) -> list[Comparison]:
+    began = time.monotonic()
+    click.echo("starting Postgres, NATS, S3, the API, the relay; storing messages to read")
+    async with running_stack(seconds, max(clients)) as stack:
+        click.echo(f"ready after {time.monotonic() - began:.0f} s")
+        bench = Bench(stack=stack, seconds=seconds)
+        return [comparison async for comparison in _compared(bench, subjects, clients)]
+
+
+async def _compared(
+    bench: Bench, subjects: Sequence[Subject], clients: Sequence[int]
+) -> AsyncIterator[Comparison]:
+    for subject in subjects:
+        for count in (1,) if subject.paced else clients:
+            before = [await _shown(bench, ceiling, count) for ceiling in subject.ceilings]
+            result = await _shown(bench, subject.measure, count)
+            lag = await bench.stack.settle()
+            after = [await _shown(bench, ceiling, count) for ceiling in subject.ceilings]
+            ceilings = list(zip(before, after, strict=True))
+            yield Comparison(subject=result, ceilings=ceilings, lag=lag)
+
+
+async def _shown(bench: Bench, measure: Measure, clients: int) -> Result:
+    """A measurement from a settled start, with its line of progress."""
+    await bench.stack.settle()
+    result = await measure(bench, clients)
+    click.echo(
+        f"{result.name:<18} {clients:>3} clients {result.rate:9.0f} /s"
+        f"   p50 {result.p50_ms:7.2f} ms   p99 {result.p99_ms:7.2f} ms"
+    )
+    return result
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.benchmarks")

@@ -1,0 +1,186 @@
+"""What is measured: each part of the service beside the ceiling of what it stands on."""
+
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import msgspec
+
+from tests.benchmarks.latency import event_latency
+from tests.benchmarks.load import Job
+from tests.benchmarks.measure import Result, loaded
+from tests.benchmarks.requests import (
+    AUDIO_BYTES,
+    MESSAGE_BODY,
+    MULTIPART_TYPE,
+    dealt,
+    head,
+    json_body,
+    multipart_body,
+    shuffled,
+    some_audio,
+)
+from tests.benchmarks.stack import Stack
+from tests.benchmarks.statements import Script, folder_script, store_script
+
+_WARM_UP_S = 1.0
+# New keys for so many PUTs a second; a faster store writes the first ones again.
+_KEYS_PER_SECOND = 3000
+_JSON = "application/json"
+
+
+class Bench(msgspec.Struct, frozen=True, kw_only=True):
+    """The stack and how long each measurement takes."""
+
+    stack: Stack
+    seconds: float
+
+    async def load(
+        self,
+        name: str,
+        address: tuple[str, int],
+        requests: list[list[bytes]],
+        body: bytes = b"",
+        trees: dict[str, int] | None = None,
+    ) -> Result:
+        job = Job(
+            host=address[0],
+            port=address[1],
+            requests=requests,
+            body=body,
+            warm_up_s=_WARM_UP_S,
+            seconds=self.seconds,
+        )
+        return await loaded(name, job, trees or self.stack.trees())
+
+    async def pgbench(self, name: str, script: Script, clients: int) -> Result:
+        pgbench = self.stack.pgbench
+        await pgbench.run(script, clients, _WARM_UP_S, {})
+        ran = await pgbench.run(script, clients, self.seconds, self.stack.trees())
+        return Result.of(name, clients, ran.latencies_ms, ran.seconds, ran.cpu_ms)
+
+
+Measure = Callable[[Bench, int], Awaitable[Result]]
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the service and the ceilings that it is held against, measured before and after.
+
+    `paced` runs with one client only.
+    """
+
+    name: str
+    measure: Measure
+    ceilings: tuple[Measure, ...] = ()
+    paced: bool = False
+
+
+async def s3_put(bench: Bench, clients: int) -> Result:
+    """64 kB under a new key each time."""
+    stack = bench.stack
+    count = round((bench.seconds + _WARM_UP_S) * _KEYS_PER_SECOND)
+    run = uuid4().hex
+    targets = (stack.presigner.target("PUT", f"bench/{run}/{n}") for n in range(count))
+    heads = [
+        head("PUT", target, stack.presigner.host, AUDIO_BYTES, content_type="audio/mpeg")
+        for target in targets
+    ]
+    return await bench.load("S3 PUT", stack.s3_address, dealt(heads, clients), some_audio())
+
+
+async def s3_get(bench: Bench, clients: int) -> Result:
+    """The objects that the service reads for `raw`."""
+    stack = bench.stack
+    heads = [
+        head("GET", stack.presigner.target("GET", message.audio_key), stack.presigner.host)
+        for message in stack.messages
+    ]
+    return await bench.load("S3 GET", stack.s3_address, shuffled(heads, clients))
+
+
+async def pgbench_store(bench: Bench, clients: int) -> Result:
+    return await bench.pgbench("pgbench store", await store_script(with_audio=True), clients)
+
+
+async def pgbench_store_json(bench: Bench, clients: int) -> Result:
+    return await bench.pgbench("pgbench store-json", await store_script(with_audio=False), clients)
+
+
+async def pgbench_folder(bench: Bench, clients: int) -> Result:
+    return await bench.pgbench("pgbench folder", await folder_script(), clients)
+
+
+async def static(bench: Bench, clients: int) -> Result:
+    """A page of 50 messages that is always the same, from the service's HTTP stack."""
+    stack = bench.stack
+    port = stack.static_port
+    request = head("GET", "/", f"127.0.0.1:{port}")
+    return await bench.load(
+        "static reply", ("127.0.0.1", port), [[request]] * clients, trees=stack.static_trees()
+    )
+
+
+async def store(bench: Bench, clients: int) -> Result:
+    """A message with 64 kB of audio in one request."""
+    return await _stored(bench, "store", clients, multipart_body(), MULTIPART_TYPE)
+
+
+async def store_json(bench: Bench, clients: int) -> Result:
+    """A message that awaits its audio."""
+    return await _stored(bench, "store-json", clients, MESSAGE_BODY, _JSON)
+
+
+async def _stored(bench: Bench, name: str, clients: int, body: bytes, kind: str) -> Result:
+    stack = bench.stack
+    heads = [
+        stack.head("PUT", stack.target(box), len(body), content_type=kind)
+        for box in stack.store_boxes
+    ]
+    return await bench.load(name, stack.api_address, shuffled(heads, clients), body)
+
+
+async def list_page(bench: Bench, clients: int) -> Result:
+    """The first 50 messages of a box."""
+    stack = bench.stack
+    requests = [stack.head("GET", stack.target(box)) for box in stack.read_boxes]
+    return await bench.load("list", stack.api_address, shuffled(requests, clients))
+
+
+async def folder(bench: Bench, clients: int) -> Result:
+    """A message into `saved`, then back: each request changes something."""
+    stack = bench.stack
+    bodies = (json_body(folder="saved"), json_body(folder="new"))
+    requests = [
+        [
+            stack.head("POST", target, len(body), content_type=_JSON) + body
+            for message in own
+            for target in (stack.target(message.vmbox_id, message.media_id),)
+            for body in bodies
+        ]
+        for own in dealt(stack.messages, clients)
+    ]
+    return await bench.load("folder", stack.api_address, requests)
+
+
+async def raw(bench: Bench, clients: int) -> Result:
+    """The audio of a message."""
+    stack = bench.stack
+    requests = [
+        stack.head("GET", stack.target(message.vmbox_id, message.media_id, "raw"))
+        for message in stack.messages
+    ]
+    return await bench.load("raw", stack.api_address, shuffled(requests, clients))
+
+
+async def events(bench: Bench, _clients: int) -> Result:
+    """From the 2xx of a store until a subscriber of the stream has the event."""
+    return await event_latency(bench.stack, bench.seconds)
+
+
+SUBJECTS = (
+    Subject(name="store", measure=store, ceilings=(s3_put, pgbench_store)),
+    Subject(name="store-json", measure=store_json, ceilings=(pgbench_store_json,)),
+    Subject(name="list", measure=list_page, ceilings=(static,)),
+    Subject(name="folder", measure=folder, ceilings=(pgbench_folder,)),
+    Subject(name="raw", measure=raw, ceilings=(s3_get,)),
+    Subject(name="events", measure=events, paced=True),
+)

@@ -1,0 +1,212 @@
+"""A stack of its own: embedded servers, the real API and relay, a static server, data to read."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from service.embedded.child import Child, Command
+from service.embedded.servers import EmbeddedServers
+from tests.benchmarks.load import Job
+from tests.benchmarks.measure import REPOSITORY, BenchFailed, sent_once
+from tests.benchmarks.pgbench import Pgbench
+from tests.benchmarks.presign import Presigner
+from tests.benchmarks.requests import MULTIPART_TYPE, head, multipart_body
+from tests.support.ports import free_port
+from tests.support.running import AccountClient, RunningService
+
+_READ_BOXES = 16
+_MESSAGES_PER_BOX = 64
+# A box takes 100 messages that await their audio: enough boxes for 4 000 of them a second.
+_BOXES_PER_SECOND = 40
+_PATIENCE_S = 300
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A message to read and to file."""
+
+    vmbox_id: str
+    media_id: str
+    audio_key: str
+
+
+class Stack:
+    """What is measured. Boxes that are stored into are not those that are read."""
+
+    def __init__(self, servers: EmbeddedServers, service: RunningService, folder: Path) -> None:
+        self.servers = servers
+        self.service = service
+        self.folder = folder
+        self.pgbench = Pgbench(servers, folder)
+        self.static_port = 0
+        self.account: AccountClient
+        self.read_boxes: list[str] = []
+        self.store_boxes: list[str] = []
+        self.messages: list[Stored] = []
+        self.presigner = _presigner(servers)
+        self._static: Child | None = None
+
+    @property
+    def api_host(self) -> str:
+        return urlsplit(self.service.url).netloc
+
+    def target(self, vmbox_id: str, *more: str) -> str:
+        """The path of a box's messages, or of what lies below them."""
+        return "/v2/" + self.account.path("vmboxes", vmbox_id, "messages", *more)
+
+    def trees(self) -> dict[str, int]:
+        """The roots of what takes CPU while the service is asked."""
+        processes = self.service.processes
+        return {
+            "api": processes["api"].pid,
+            "relay": processes["relay"].pid,
+            "postgres": self.servers.postgres.pid,
+            "weed": self.servers.s3.pid,
+            "nats": self.servers.nats.pid,
+        }
+
+    def static_trees(self) -> dict[str, int]:
+        """The same, with the static server in the place of the API."""
+        assert self._static is not None
+        return {**self.trees(), "api": self._static.pid}
+
+    async def prepare(self, seconds: float, most_clients: int) -> None:
+        """Boxes, messages to read, the database for pgbench, the static server."""
+        more = {"AFTERTONE_TOKEN_LIFETIME_S": "86400", "AFTERTONE_LOG_LEVEL": "warning"}
+        await self.service.prepare(more)
+        await asyncio.gather(self.service.start("api"), self.service.start("relay"))
+        self.account = await self.service.an_account()
+        boxes = max(_READ_BOXES, round((seconds + 1) * _BOXES_PER_SECOND))
+        self.read_boxes = [await self.account.a_vmbox() for _ in range(_READ_BOXES)]
+        self.store_boxes = [await self.account.a_vmbox() for _ in range(boxes)]
+        await self._store_messages()
+        await self._start_static()
+        await self.pgbench.prepare(most_clients)
+        await self.settle()
+
+    async def _store_messages(self) -> None:
+        body = multipart_body()
+        requests = [
+            [self.head("PUT", self.target(box), len(body), content_type=MULTIPART_TYPE)]
+            * _MESSAGES_PER_BOX
+            for box in self.read_boxes
+        ]
+        host, port = self.api_address
+        await sent_once("preparation", Job(host=host, port=port, requests=requests, body=body))
+        rows = await self.servers.postgres.psql(
+            "SELECT hex(vmbox_id), month || '-' || hex(id), audio_key FROM messages ORDER BY id"
+        )
+        self.messages = [Stored(*row.split("|")) for row in rows.splitlines()]
+
+    @property
+    def api_address(self) -> tuple[str, int]:
+        return _address(self.service.url)
+
+    @property
+    def s3_address(self) -> tuple[str, int]:
+        return _address(self.servers.s3.endpoint())
+
+    def head(self, method: str, target: str, length: int = 0, **headers: str) -> bytes:
+        """A request to the service up to its body, signed in as the account."""
+        return head(
+            method, target, self.api_host, length, x_auth_token=self.account.token, **headers
+        )
+
+    async def _start_static(self) -> None:
+        """The reply is a real page of 50 messages."""
+        page = await self.account.http.get(self.target(self.read_boxes[0]).removeprefix("/v2/"))
+        if len(page.json()["data"]) != 50:
+            raise BenchFailed(f"a page of 50 messages was expected: {page.text[:500]}")
+        (self.folder / "page.json").write_bytes(page.content)
+        self.static_port = free_port()
+        script = ("-m", "tests.benchmarks.static", str(self.static_port), "page.json")
+        environment = {**self.service.environment, "PYTHONPATH": str(REPOSITORY)}
+        self._static = Child(
+            "static",
+            Command(
+                argv=[sys.executable, *script],
+                environment=environment,
+                folder=self.folder,
+                log=self.folder / "static.log",
+            ),
+        )
+        self.service.processes["static"] = self._static
+        await self._static.start()
+        await _until_listening(self._static, self.static_port)
+
+    async def settle(self) -> int:
+        """Waits until the relay has sent all, and begins a checkpoint interval; the lag at first.
+
+        Messages that await their audio are forgotten: a box takes a hundred of them only.
+        """
+        first = waiting = await self._unsent()
+        give_up = time.monotonic() + _PATIENCE_S
+        while waiting:
+            if time.monotonic() > give_up:
+                raise BenchFailed(f"the relay still has {waiting} events after {_PATIENCE_S} s")
+            await asyncio.sleep(0.1)
+            waiting = await self._unsent()
+        await self.servers.postgres.psql(
+            "UPDATE vmbox_counts SET pending_count = 0 WHERE pending_count > 0; CHECKPOINT"
+        )
+        return first
+
+    async def _unsent(self) -> int:
+        text = "SELECT count(*) FROM outbox WHERE stream_seq IS NULL"
+        return int(await self.servers.postgres.psql(text))
+
+
+@asynccontextmanager
+async def running_stack(seconds: float, most_clients: int) -> AsyncIterator[Stack]:
+    """Everything up and filled, in a folder that is removed with it."""
+    folder = Path(tempfile.mkdtemp(prefix="aftertone-bench-"))
+    try:
+        async with AsyncExitStack() as stack:
+            servers = await stack.enter_async_context(EmbeddedServers(folder))
+            service = RunningService(servers, folder / "service")
+            stack.push_async_callback(service.stop)
+            ready = Stack(servers, service, folder / "service")
+            await ready.prepare(seconds, most_clients)
+            stack.push_async_callback(ready.account.http.aclose)
+            yield ready
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _presigner(servers: EmbeddedServers) -> Presigner:
+    settings = servers.environment()
+    return Presigner(
+        endpoint=settings["AFTERTONE_S3_ENDPOINT"],
+        bucket=settings["AFTERTONE_S3_BUCKET"],
+        region=settings["AFTERTONE_S3_REGION"],
+        access_key=settings["AWS_ACCESS_KEY_ID"],
+        secret_key=settings["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+async def _until_listening(child: Child, port: int) -> None:
+    for _ in range(500):
+        if not child.alive:
+            break
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
+    raise BenchFailed("the static server does not answer")
