@@ -1,14 +1,16 @@
 """Audio over HTTP: ranges (RFC 9110, section 14), conditions, file names."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import pytest_asyncio
 
 from tests.contract.wire import NO_ID, NOW, golden, mixed, refusal
 from tests.contract.wire import audio_part as a_part
-from tests.support.running import AccountClient, data_of
+from tests.support.running import AccountClient, RunningService, data_of
 
 SOUND = bytes(range(100)) * 6000  # more than two blocks as they are read from the store
 SIZE = len(SOUND)
@@ -19,6 +21,14 @@ async def raw_of(account: AccountClient, audio: bytes = SOUND, **data: Any) -> s
     vmbox_id = await account.a_vmbox()
     media_id = await account.leave(vmbox_id, audio, **data)
     return account.path("vmboxes", vmbox_id, "messages", media_id, "raw")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sound(service: RunningService) -> AsyncIterator[tuple[AccountClient, str]]:
+    """A message that nobody changes, with the path of its audio."""
+    account = await service.an_account()
+    yield account, await raw_of(account)
+    await account.http.aclose()
 
 
 @pytest.mark.parametrize(
@@ -41,9 +51,9 @@ async def raw_of(account: AccountClient, audio: bytes = SOUND, **data: Any) -> s
     ],
 )
 async def test_one_range_is_a_206(
-    account: AccountClient, asked: str, first: int, last: int
+    sound: tuple[AccountClient, str], asked: str, first: int, last: int
 ) -> None:
-    path = await raw_of(account)
+    account, path = sound
     answer = await account.http.get(path, headers={"Range": asked})
     assert answer.status_code == 206
     assert answer.headers["content-range"] == f"bytes {first}-{last}/{SIZE}"
@@ -64,8 +74,11 @@ async def test_one_range_is_a_206(
         "bytes=-0",
     ],
 )
-async def test_a_range_behind_the_end_is_a_416(account: AccountClient, asked: str) -> None:
-    answer = await account.http.get(await raw_of(account), headers={"Range": asked})
+async def test_a_range_behind_the_end_is_a_416(
+    sound: tuple[AccountClient, str], asked: str
+) -> None:
+    account, path = sound
+    answer = await account.http.get(path, headers={"Range": asked})
     assert refusal(answer, 416, "range not satisfiable", account.token) == {}
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
 
@@ -75,9 +88,10 @@ async def test_a_range_behind_the_end_is_a_416(account: AccountClient, asked: st
     ["bytes=5-2", "bytes=0-1,4-5", "items=0-1", "bytes=a-b", "bytes=", "bytes=-", "0-1", "bytes"],
 )
 async def test_what_is_not_one_range_of_bytes_gets_everything(
-    account: AccountClient, asked: str
+    sound: tuple[AccountClient, str], asked: str
 ) -> None:
-    answer = await account.http.get(await raw_of(account), headers={"Range": asked})
+    account, path = sound
+    answer = await account.http.get(path, headers={"Range": asked})
     assert (answer.status_code, answer.content) == (200, SOUND)
     assert "content-range" not in answer.headers
     assert answer.headers["accept-ranges"] == "bytes"
@@ -96,8 +110,8 @@ async def test_a_client_goes_on_only_with_the_audio_that_it_began(account: Accou
     assert (await account.http.get(path, headers=by_date)).status_code == 200
 
 
-async def test_audio_that_is_known_is_not_sent_again(account: AccountClient) -> None:
-    path = await raw_of(account)
+async def test_audio_that_is_known_is_not_sent_again(sound: tuple[AccountClient, str]) -> None:
+    account, path = sound
     etag = (await account.http.get(path)).headers["etag"]
     for known in (etag, f'"x", {etag}', f"W/{etag}", "*"):
         answer = await account.http.get(path, headers={"If-None-Match": known})
