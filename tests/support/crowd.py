@@ -1,0 +1,149 @@
+"""A crowded database, and statements explained while they run."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+
+from service.domain.message import month_of
+from service.embedded.servers import EmbeddedServers
+from service.postgres.months import ensure_month
+from service.postgres.pool import Connection, Database
+from tests.support.builders import Box
+from tests.support.database import execute
+
+# Half a year, in which messages lie evenly.
+UNTIL = datetime.now(UTC).replace(microsecond=0)
+SINCE = UNTIL - timedelta(days=180)
+VMBOXES = 1_000
+
+_FILL = """
+INSERT INTO messages (
+    account_id, month, id, vmbox_id, folder, counted, received_at, length_ms, caller_id_number,
+    caller_id_name, call_id, from_uri, to_uri, audio_key, audio_type, audio_size, audio_sha256
+)
+SELECT $1, extract(year FROM at)::integer * 100 + extract(month FROM at)::integer,
+    gen_random_uuid(), $2, CASE WHEN n IN (11, 13) THEN 'new' ELSE 'saved' END, true, at, 4200,
+    '1001', 'Ann', 'call', '1001@example.com', '100@example.com', 'key', 'audio/mpeg', 5, '\\x00'
+FROM generate_series(1, $3::integer) AS n,
+    date_trunc('second', $4::timestamptz + ($5::timestamptz - $4) * n / $3) AS at
+"""
+_FILL_VMBOXES = """
+WITH box AS (
+    SELECT CASE n WHEN 1 THEN $2 ELSE gen_random_uuid() END AS id, n
+    FROM generate_series(1, $3::integer) AS n
+), counts AS (
+    INSERT INTO vmbox_counts (account_id, vmbox_id, mailbox, new_count, saved_count)
+    SELECT $1, id, n::text, 2, 100000 FROM box
+)
+INSERT INTO vmboxes (account_id, vmbox_id, name, document)
+SELECT $1, id, 'Box ' || to_char(n, 'FM0000'), jsonb_build_object('mailbox', n::text) FROM box
+"""
+
+
+class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+    """Boxes of 100, 100 000 and 20 000 messages, the last unknown to the statistics.
+
+    `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes.
+    """
+
+    database: Database
+    few: Box
+    many: Box
+    late: Box
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """An executed statement: what it read, and what its nodes are."""
+
+    nodes: list[dict[str, Any]]
+
+    @property
+    def buffers(self) -> int:
+        root = self.nodes[0]
+        return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
+
+    @property
+    def kinds(self) -> set[str]:
+        return {node["Node Type"] for node in self.nodes}
+
+    @property
+    def months_read(self) -> list[str]:
+        relations = [node.get("Relation Name", "") for node in self.nodes if node["Actual Loops"]]
+        return sorted({name for name in relations if name.startswith("messages_")})
+
+
+class Explaining:
+    """A connection that explains each statement, with the values it is run with, and runs it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.plans: list[Plan] = []
+
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        trial = self._connection.transaction()
+        await trial.start()
+        explained = await self._connection.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *values
+        )
+        await trial.rollback()
+        self.plans.append(Plan(_flat(msgspec.json.decode(explained)[0]["Plan"])))
+        return await self._connection.fetch(statement, *values)
+
+    async def fetchrow(self, statement: str, *values: object) -> asyncpg.Record | None:
+        found = await self.fetch(statement, *values)
+        return found[0] if found else None
+
+
+def _flat(node: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node, *(below for child in node.get("Plans", []) for below in _flat(child))]
+
+
+@asynccontextmanager
+async def a_crowd(servers: EmbeddedServers, template: str) -> AsyncIterator[Crowd]:
+    """Fills a database of its own, and drops it at the end."""
+    name = f"test_{uuid4().hex}"
+    await execute(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
+    owner = await asyncpg.connect(servers.postgres.url(name, "aftertone_owner"))
+    few, many, late = (Box(uuid4(), uuid4()) for _ in range(3))
+    for days in range(0, 181, 15):
+        await ensure_month(owner, month_of(UNTIL - timedelta(days=days)))
+    await _fill(owner, few, messages=100, vmboxes=1)
+    await _fill(owner, many, messages=100_000, vmboxes=VMBOXES)
+    await owner.execute("VACUUM ANALYZE messages, vmboxes, vmbox_counts")
+    await _fill(owner, late, messages=20_000, vmboxes=VMBOXES)
+    await owner.close()
+    async with Database.open(
+        servers.postgres.url(name, "aftertone"), size=2, timeout_s=5, name="test"
+    ) as database:
+        yield Crowd(database=database, few=few, many=many, late=late)
+    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
+
+
+async def _fill(owner: asyncpg.Connection, box: Box, *, messages: int, vmboxes: int) -> None:
+    await owner.execute(_FILL_VMBOXES, box.account_id, box.vmbox_id, vmboxes)
+    await owner.execute(_FILL, box.account_id, box.vmbox_id, messages, SINCE, UNTIL)
+
+
+@asynccontextmanager
+async def undone(database: Database) -> AsyncIterator[Connection]:
+    """A connection whose changes are rolled back."""
+    async with database.connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        yield connection
+        await transaction.rollback()
+
+
+async def explained(
+    database: Database, act: Callable[[Connection], Awaitable[object]]
+) -> tuple[Plan, object]:
+    """The plan of the last statement of `act`, and what `act` returned."""
+    async with undone(database) as connection:
+        explaining = Explaining(connection)
+        answer = await act(cast(Connection, explaining))
+    return explaining.plans[-1], answer
