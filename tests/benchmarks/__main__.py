@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks`: the bench on a stack of its own; the only reader of its argv."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -42,6 +43,8 @@ def main(seconds: float, clients: tuple[int, ...], only: tuple[str, ...], output
         comparisons = asyncio.run(_run(subjects, clients, seconds))
     except (BenchFailed, PgbenchFailed, EmbeddedError) as error:
         raise click.ClickException(str(error)) from None
+    except asyncio.CancelledError:
+        raise click.Abort from None
     results = results_of(started_at, seconds, comparisons)
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_bytes(as_json(results))
@@ -53,6 +56,10 @@ async def _run(
     subjects: Sequence[Subject], clients: Sequence[int], seconds: float
 ) -> list[Comparison]:
     began = time.monotonic()
+    whole = asyncio.current_task()
+    assert whole is not None
+    # As Ctrl-C: the servers stop and their folder goes.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     click.echo("starting Postgres, NATS, S3, the API, the relay; storing messages to read")
     async with running_stack(seconds, max(clients)) as stack:
         click.echo(f"ready after {time.monotonic() - began:.0f} s")

@@ -1,0 +1,75 @@
+"""The bench itself: what it counts, what it refuses to count, whose statements it sends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.benchmarks.load import Job
+from tests.benchmarks.measure import BenchFailed, loaded, percentile
+from tests.benchmarks.statements import folder_script, store_script
+
+_REQUEST = b"PUT / HTTP/1.1\r\nHost: bench\r\nContent-Length: 4\r\n\r\n"
+
+
+@asynccontextmanager
+async def a_server(answer: bytes) -> AsyncIterator[int]:
+    """Answers every request alike, in two pieces; yields its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.readexactly(len(_REQUEST) + 4):
+                writer.write(answer[:9])
+                await writer.drain()
+                await asyncio.sleep(0.001)
+                writer.write(answer[9:])
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port: int = server.sockets[0].getsockname()[1]
+        yield port
+
+
+def a_job(port: int) -> Job:
+    requests = [[_REQUEST]] * 3
+    return Job(
+        host="127.0.0.1", port=port, requests=requests, body=b"body", warm_up_s=0.1, seconds=0.3
+    )
+
+
+async def test_answers_are_counted_and_timed() -> None:
+    async with a_server(b"HTTP/1.1 201 Created\r\ncontent-length: 3\r\n\r\nyes") as port:
+        result = await loaded("store", a_job(port), {})
+    assert result.clients == 3
+    assert result.requests == pytest.approx(result.rate * 0.3, rel=0.2)
+    assert 1 <= result.p50_ms <= result.p99_ms < 300
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy",
+        b"HTTP/1.1 200 OK\r\n\r\nno length",
+    ],
+)
+async def test_an_answer_that_is_no_success_fails_the_measurement(answer: bytes) -> None:
+    async with a_server(answer) as port:
+        with pytest.raises(BenchFailed, match=answer.splitlines()[0].decode()):
+            await loaded("store", a_job(port), {})
+
+
+async def test_pgbench_gets_a_value_for_every_parameter_of_the_services_statements() -> None:
+    scripts = [await store_script(with_audio=True), await store_script(with_audio=False)]
+    scripts.append(await folder_script())
+    for script in scripts:
+        assert "$" not in script.text
+        assert len(script.variables) > 8
+
+
+def test_percentiles_are_those_of_the_nearest_rank() -> None:
+    hundred = [float(value) for value in range(1, 101)]
+    assert (percentile(hundred, 50), percentile(hundred, 99)) == (50, 99)
+    assert percentile([7.0], 99) == 7
