@@ -13,23 +13,14 @@ from tests.support.relay import (
     append,
     eventually,
     everything_in,
+    fill,
     running_relay,
 )
 
-FILL = """
-INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
-SELECT $1, $2, n, 1, 'vmbox.updated',
-    jsonb_build_object('vmbox_id', hex($2), 'sequence', n, 'padding', repeat('x', 200))
-FROM generate_series(1, $3::integer) AS n
-"""
 MARK_ALL = """
 UPDATE outbox SET published_at = now(), published_seq = seq, stream_seq = seq
 WHERE stream_seq IS NULL
 """
-
-
-async def fill(inspector: asyncpg.Connection, box: Box, events: int) -> None:
-    await inspector.execute(FILL, box.account_id, box.vmbox_id, events)
 
 
 async def sent_of(inspector: asyncpg.Connection, box: Box) -> int:
@@ -85,21 +76,15 @@ async def test_a_long_backlog_of_one_box_does_not_hold_up_another(
     assert of_hot == list(range(1, 3001))
 
 
-async def explain(inspector: asyncpg.Connection, *, after: int) -> tuple[int, set[str]]:
-    """The buffers that reading a page touches, and what kinds of node the plan has."""
+async def buffers_read(inspector: asyncpg.Connection, *, after: int) -> int:
+    """The buffers that reading a page touches."""
     statement = load("outbox")["read_unsent"].replace("$2", "current_date - 1")
     values = {"$1": str(after), "$3": "current_date + 1", "$6": "1000", "$7": "64"}
     for parameter, value in {**values, "$4": "'{}'", "$5": "'{}'"}.items():
         statement = statement.replace(parameter, value)
     text = await inspector.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
     plan = msgspec.json.decode(text)[0]["Plan"]
-    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], set(nodes(plan))
-
-
-def nodes(plan: dict[str, object]) -> list[str]:
-    children = plan.get("Plans", [])
-    assert isinstance(children, list)
-    return [str(plan["Node Type"]), *(node for child in children for node in nodes(child))]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 async def test_reading_what_waits_costs_the_same_behind_many_published_rows(
@@ -112,12 +97,9 @@ async def test_reading_what_waits_costs_the_same_behind_many_published_rows(
     for _ in range(5):
         await append(inspector, await a_box(inspector))
     # Nothing was vacuumed or analyzed yet: the horizon alone keeps the poll short.
-    buffers, _ = await explain(inspector, after=last)
-    assert buffers < 30
+    assert await buffers_read(inspector, after=last) < 30
     await inspector.execute("VACUUM ANALYZE outbox")
-    buffers, kinds = await explain(inspector, after=0)
-    assert buffers < 30
-    assert not kinds & {"Seq Scan", "Bitmap Heap Scan"}
+    assert await buffers_read(inspector, after=0) < 30
 
 
 async def test_reading_a_page_of_a_long_backlog_reads_that_page(
@@ -126,6 +108,4 @@ async def test_reading_a_page_of_a_long_backlog_reads_that_page(
     """The planner knows nothing of a backlog that has just come up, and must not sort it."""
     box = await a_box(inspector)
     await fill(inspector, box, 100_000)
-    buffers, kinds = await explain(inspector, after=0)
-    assert buffers < 300
-    assert not kinds & {"Seq Scan", "Bitmap Heap Scan"}
+    assert await buffers_read(inspector, after=0) < 300

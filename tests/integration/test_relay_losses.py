@@ -138,7 +138,7 @@ async def test_a_stream_that_somebody_made_anew_gets_all_events_again(
 ) -> None:
     """No publish fails here: only the ack's low sequence tells."""
     url = servers.nats.url()
-    async with running_relay(database_url, url, stream):
+    async with running_relay(database_url, url, stream, check_stream_every_s=3600):
         boxes = await some_boxes(inspector, 10)
         await all_sent(inspector)
         before = await published(inspector)

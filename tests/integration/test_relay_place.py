@@ -14,6 +14,7 @@ from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.outbox import hold_place
 from service.postgres.pool import Database
+from service.postgres.relay_lock import RelayLock
 from service.workers.relay import Relay
 from tests.support.relay import (
     a_box,
@@ -22,6 +23,7 @@ from tests.support.relay import (
     eventually,
     everything_in,
     running_relay,
+    taken,
 )
 
 PROGRAM = """
@@ -82,6 +84,36 @@ async def test_a_frozen_relay_is_followed_within_five_seconds_and_sends_nothing_
             assert standby.relay.active
     received = await everything_in(url, stream)
     assert [message.sequence for message in received] == list(range(1, 31))
+
+
+async def test_a_place_that_is_not_renewed_ends_for_its_holder_before_another_gets_it(
+    database_url: str,
+) -> None:
+    async with (
+        RelayLock.open(database_url, lease_s=0.5) as silent,
+        RelayLock.open(database_url, lease_s=5) as other,
+    ):
+        first = await silent.try_take()
+        assert first is not None
+        assert silent.held
+        second = await taken(other)
+        assert not silent.held
+        assert second.term == first.term + 1
+        await silent.keep()
+        assert not silent.held
+
+
+async def test_a_place_that_is_renewed_stays(database_url: str) -> None:
+    async with (
+        RelayLock.open(database_url, lease_s=1) as kept,
+        RelayLock.open(database_url, lease_s=5) as other,
+    ):
+        assert await kept.try_take()
+        keeping = asyncio.create_task(kept.keep())
+        await asyncio.sleep(1.5)
+        assert kept.held
+        assert await other.try_take() is None
+        keeping.cancel()
 
 
 async def test_a_relay_that_froze_while_it_marked_keeps_nobody_out(

@@ -19,6 +19,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from service.bus import Bus, StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
+from service.postgres.relay_lock import RelayLock, Taken
 from service.workers.relay import Relay
 
 _APPEND = """
@@ -35,6 +36,13 @@ SELECT $1, $2, sequence, 1, 'vmbox.updated',
     event_of_box($1, $2, mailbox, 1, sequence, new_count, saved_count)
         || jsonb_build_object('vmbox', jsonb_build_object('name', repeat('x', $3)))
 FROM counts
+"""
+
+_FILL = """
+INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
+SELECT $1, $2, n, 1, 'vmbox.updated',
+    jsonb_build_object('vmbox_id', hex($2), 'sequence', n, 'padding', repeat('x', 200))
+FROM generate_series(1, $3::integer) AS n
 """
 
 
@@ -80,6 +88,11 @@ async def append(connection: Connection, box: Box, times: int = 1, size: int = 0
     """Appends events to a box as the service's statements do: under the lock of its counts row."""
     for _ in range(times):
         await connection.execute(_APPEND, box.account_id, box.vmbox_id, size)
+
+
+async def fill(connection: Connection, box: Box, events: int) -> None:
+    """The same for many events, in one statement and without the counts row."""
+    await connection.execute(_FILL, box.account_id, box.vmbox_id, events)
 
 
 def a_stream(**settings: Any) -> StreamSettings:
@@ -140,6 +153,18 @@ async def eventually(
     while not await condition():
         assert time.monotonic() < give_up, f"not within {within_s} s"
         await asyncio.sleep(every_s)
+
+
+async def taken(lock: RelayLock) -> Taken:
+    """Asks for the place until it is free."""
+    places: list[Taken] = []
+
+    async def took_it() -> bool:
+        places.extend(filter(None, [await lock.try_take()]))
+        return bool(places)
+
+    await eventually(took_it, every_s=0.01)
+    return places[0]
 
 
 async def all_sent(connection: asyncpg.Connection, within_s: float = 20) -> None:
