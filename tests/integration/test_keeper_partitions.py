@@ -1,0 +1,186 @@
+"""Partitions made ahead, spent outbox days dropped, old tokens and idempotency keys forgotten."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from service.postgres.keeper import delete_expired_tokens, delete_old_claims, list_outbox_days
+from service.postgres.months import ensure_outbox_day
+from service.postgres.pool import Database
+from service.workers.keeper import Progress
+from service.workers.keeper.leftovers import Leftovers
+from service.workers.keeper.partitions import Partitions
+from tests.support.builders import a_vmbox
+from tests.support.database import TestDatabase
+from tests.support.keeper import at, in_days
+
+TODAY = datetime.now(UTC).date()
+NOON = datetime.now(UTC).replace(hour=12)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def impatient(test_database: TestDatabase) -> AsyncIterator[Database]:
+    """An owner whose statements may take half a second."""
+    async with Database.open(
+        test_database.owner_url, size=2, timeout_s=0.5, name="test keeper"
+    ) as opened:
+        yield opened
+
+
+def days_ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
+
+
+async def an_old_day(
+    connection: asyncpg.Connection,
+    days: int,
+    *,
+    published_days_ago: int | None,
+    sent: bool = True,
+) -> str:
+    """A day of the outbox with two events; the name of its partition."""
+    day = days_ago(days)
+    await ensure_outbox_day(connection, day)
+    for sequence in (1, 2):
+        await connection.execute(
+            """
+            INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, day,
+                published_at, published_seq, stream_seq)
+            VALUES ($1, $1, $2, 1, 'vmbox.updated', '{}', $3, now() - $4 * interval '1 day',
+                $5, $6)
+            """,
+            uuid4(),
+            sequence,
+            day,
+            published_days_ago if sequence == 2 else days,
+            None if published_days_ago is None and sequence == 2 else sequence,
+            None if (published_days_ago is None or not sent) and sequence == 2 else sequence,
+        )
+    return f"outbox_{day:%Y%m%d}"
+
+
+async def tables(connection: asyncpg.Connection) -> set[str]:
+    found = await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'r'")
+    return {row["relname"] for row in found}
+
+
+def partitions(owner: Database) -> Partitions:
+    return Partitions(owner, at(NOON))
+
+
+async def test_days_wholly_sent_and_published_a_week_ago_are_dropped_and_no_others(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    spent = [await an_old_day(inspector, days, published_days_ago=days) for days in (9, 12)]
+    late = await an_old_day(inspector, 10, published_days_ago=3)
+    unsent = await an_old_day(inspector, 11, published_days_ago=None)
+    to_be_sent_again = await an_old_day(inspector, 13, published_days_ago=13, sent=False)
+    young = await an_old_day(inspector, 7, published_days_ago=7)
+    empty = f"outbox_{days_ago(20):%Y%m%d}"
+    await ensure_outbox_day(inspector, days_ago(20))
+    done = await partitions(owner).run(Progress())
+    assert done == {"partitions_made": 0, "days_dropped": 3, "old_days_kept": 3}
+    left = await tables(inspector)
+    assert left.isdisjoint({*spent, empty})
+    assert left >= {late, unsent, to_be_sent_again, young}
+    assert await inspector.fetchval("SELECT count(*) FROM outbox") == 8
+
+
+async def test_partitions_are_made_ahead_as_time_goes_by(owner: Database) -> None:
+    later = Partitions(owner, in_days(40))
+    made = (await later.run(Progress()))["partitions_made"]
+    # From the day before to 35 days after, and the month or two that have begun.
+    assert made in {37 + 1, 37 + 2}
+    assert (await later.run(Progress()))["partitions_made"] == 0
+
+
+async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(
+    owner: Database, impatient: Database, inspector: asyncpg.Connection
+) -> None:
+    name = await an_old_day(inspector, 9, published_days_ago=9)
+    other = await an_old_day(inspector, 10, published_days_ago=10)
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        async with inspector.transaction():
+            await inspector.fetch("SELECT FROM outbox LIMIT 1")
+            dropping = asyncio.create_task(partitions(impatient).run(Progress()))
+            slowest = 0.0
+            while not dropping.done():
+                began = time.monotonic()
+                await connection.fetch("SELECT FROM outbox LIMIT 1")
+                await a_vmbox(connection, box.account_id)
+                await connection.execute("UPDATE outbox SET traceparent = 'seen'")
+                slowest = max(slowest, time.monotonic() - began)
+                await asyncio.sleep(0.01)
+            assert (await dropping)["days_dropped"] == 0
+            assert slowest < 0.4
+            assert await tables(inspector) >= {name, other}
+            days = await list_outbox_days(connection, TODAY - timedelta(days=7))
+            assert sorted(day.state for day in days) == ["attached", "detaching"]
+            # What was begun does not keep other days from being made.
+            await ensure_outbox_day(connection, days_ago(-50))
+    assert (await partitions(owner).run(Progress()))["days_dropped"] == 2
+    assert (await tables(inspector)).isdisjoint({name, other})
+
+
+async def test_a_drop_killed_after_its_first_half_goes_on(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    name = await an_old_day(inspector, 9, published_days_ago=9)
+    await inspector.execute(f"ALTER TABLE outbox DETACH PARTITION {name} CONCURRENTLY")
+    assert name in await tables(inspector)
+    assert (await partitions(owner).run(Progress()))["days_dropped"] == 1
+    assert name not in await tables(inspector)
+
+
+async def test_two_keepers_at_once_drop_every_day(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    names = {await an_old_day(inspector, days, published_days_ago=days) for days in range(9, 14)}
+    await asyncio.gather(*(partitions(owner).run(Progress()) for _ in range(2)))
+    await partitions(owner).run(Progress())
+    assert (await tables(inspector)).isdisjoint(names)
+
+
+async def test_revoked_tokens_are_forgotten_once_they_have_expired(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    for minutes in (-300, -61, -30, 60):
+        await inspector.execute(
+            "INSERT INTO revoked_tokens VALUES ($1, now() + $2 * interval '1 minute')",
+            uuid4(),
+            minutes,
+        )
+    step = Leftovers(owner, in_days(0), delete_expired_tokens, timedelta(hours=1), batch=1)
+    assert await step.run(Progress()) == {"rows_deleted": 2}
+    left = await inspector.fetch("SELECT expires_at < now() AS expired FROM revoked_tokens")
+    assert sorted(row["expired"] for row in left) == [False, True]
+
+
+@pytest.mark.parametrize("batch", [1, 1_000])
+async def test_idempotency_keys_are_forgotten_after_a_day_unless_somebody_works_under_them(
+    owner: Database, inspector: asyncpg.Connection, batch: int
+) -> None:
+    for key, age_h, leased_h in (("old", 25, -24), ("in use", 25, 1), ("young", 23, -23)):
+        await inspector.execute(
+            """
+            INSERT INTO idempotency (account_id, vmbox_id, key, fingerprint, token, leased_until,
+                created_at)
+            VALUES ($1, $1, $2, '', $1, now() + $4 * interval '1 hour',
+                now() - $3 * interval '1 hour')
+            """,
+            uuid4(),
+            key,
+            age_h,
+            leased_h,
+        )
+    step = Leftovers(owner, in_days(0), delete_old_claims, timedelta(days=1), batch=batch)
+    assert await step.run(Progress()) == {"rows_deleted": 1}
+    left = await inspector.fetch("SELECT key FROM idempotency ORDER BY key")
+    assert [row["key"] for row in left] == ["in use", "young"]

@@ -1,0 +1,266 @@
+"""The purge and the orphan sweep: rows first, objects second, and nothing that is still needed."""
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from service.audio.store import AudioStore
+from service.domain.errors import StorageUnavailable
+from service.domain.message import Folder, MessageId, month_of
+from service.embedded.servers import EmbeddedServers
+from service.postgres import messages as rows
+from service.postgres.keeper import purge_messages
+from service.postgres.messages import Place
+from service.postgres.months import ensure_month
+from service.postgres.pool import Connection, Database
+from service.postgres.vmboxes import delete_vmbox
+from service.workers.keeper import Progress
+from service.workers.keeper.expiry import Expiry
+from service.workers.keeper.orphans import Orphans
+from service.workers.keeper.purge import Purge
+from tests.support.builders import NOW, RETAINED_SINCE, Box, a_vmbox, some_audio, stored
+from tests.support.keeper import (
+    Killed,
+    KilledAfter,
+    a_key,
+    at,
+    in_days,
+    key_of,
+    keys_in,
+    opened_bucket,
+    put,
+)
+
+WEEK = timedelta(days=7)
+DAY = timedelta(days=1)
+
+
+def purge(owner: Database, store: AudioStore, days: float = 8, batch: int = 500) -> Purge:
+    return Purge(owner, store, in_days(days), grace=WEEK, batch=batch)
+
+
+def sweep(owner: Database, store: AudioStore, days: float = 2) -> Orphans:
+    return Orphans(owner, store, in_days(days), grace=DAY)
+
+
+async def kept(
+    connection: Connection, store: AudioStore, box: Box, received_at: datetime = NOW
+) -> tuple[Place, str]:
+    """A message whose audio is there."""
+    message_id = MessageId.mint(received_at, NOW, os.urandom(10))
+    key = key_of(box.place(message_id))
+    await put(store, key)
+    audio = some_audio(key=key)
+    place = await stored(connection, box, id=message_id, received_at=received_at, audio=audio)
+    return place, key
+
+
+async def removed(connection: Connection, place: Place) -> None:
+    await rows.remove_message(connection, place, reason="api")
+
+
+async def count(connection: Connection, table: str) -> int:
+    number: int = await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
+    return number
+
+
+async def test_what_was_removed_a_week_ago_is_deleted_with_its_audio_and_nothing_else_is(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        pairs = [await kept(connection, bucket, box) for _ in range(4)]
+        for place, _ in pairs[:2]:
+            await removed(connection, place)
+        await removed(connection, await stored(connection, box, audio=None))
+    assert not any((await purge(owner, bucket, days=6.9).run(Progress())).values())
+    done = await purge(owner, bucket, days=7.1, batch=2).run(Progress())
+    assert done == {"messages_purged": 3, "boxes_purged": 0}
+    assert await keys_in(bucket) == sorted(key for _, key in pairs[2:])
+    left = await inspector.fetch("SELECT id FROM messages")
+    assert {row["id"] for row in left} == {place.message_id.id for place, _ in pairs[2:]}
+    assert await count(inspector, "vmboxes") == 1
+
+
+async def test_a_deleted_box_is_deleted_once_its_messages_are(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box, neighbour = await a_vmbox(connection), await a_vmbox(connection)
+        await kept(connection, bucket, box)
+        place, key = await kept(connection, bucket, neighbour)
+        await delete_vmbox(connection, box.account_id, box.vmbox_id)
+    # Its messages were not removed yet: they wait for the expiry, and it for them.
+    assert not any((await purge(owner, bucket).run(Progress())).values())
+    await Expiry(owner, in_days(0), retention_days=30).run(Progress())
+    assert not any((await purge(owner, bucket, days=6).run(Progress())).values())
+    done = await purge(owner, bucket).run(Progress())
+    assert done == {"messages_purged": 1, "boxes_purged": 1}
+    for table in ("vmboxes", "vmbox_counts"):
+        left = await inspector.fetch(f"SELECT vmbox_id FROM {table}")  # noqa: S608
+        assert [row["vmbox_id"] for row in left] == [neighbour.vmbox_id]
+    assert await keys_in(bucket) == [key]
+    await rows.get_message(inspector, place)
+
+
+async def test_a_box_outlives_the_last_of_its_messages(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        await stored(connection, box)
+        await delete_vmbox(connection, box.account_id, box.vmbox_id)
+        await Expiry(owner, in_days(0), retention_days=30).run(Progress())
+        # A purge that was cut short after this box's neighbours: the message is still there.
+        assert await count(connection, "messages") == 1
+    async with inspector.transaction():
+        await inspector.execute("SELECT FROM messages FOR UPDATE")
+        done = await purge(owner, bucket).run(Progress())
+    assert done == {"messages_purged": 0, "boxes_purged": 0}
+    assert await purge(owner, bucket).run(Progress()) == {"messages_purged": 1, "boxes_purged": 1}
+
+
+async def test_a_purge_killed_between_batches_goes_on(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        for _ in range(6):
+            place, _ = await kept(connection, bucket, box)
+            await removed(connection, place)
+    with pytest.raises(Killed):
+        await purge(owner, bucket, batch=2).run(KilledAfter(2))
+    assert (await count(inspector, "messages"), len(await keys_in(bucket))) == (2, 2)
+    assert (await purge(owner, bucket).run(Progress()))["messages_purged"] == 2
+    assert await keys_in(bucket) == []
+
+
+async def test_objects_of_a_purge_killed_between_row_and_object_are_swept(
+    owner: Database, bucket: AudioStore
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        place, _ = await kept(connection, bucket, box)
+        await removed(connection, place)
+        # The first half of a batch.
+        keys = await purge_messages(
+            connection, place.message_id.month, datetime.now(UTC) + WEEK, 500
+        )
+    assert keys == await keys_in(bucket)
+    assert (await purge(owner, bucket).run(Progress()))["messages_purged"] == 0
+    assert (await sweep(owner, bucket).run(Progress()))["orphans_deleted"] == 1
+    assert await keys_in(bucket) == []
+
+
+async def test_without_the_store_no_row_is_purged(
+    owner: Database, servers: EmbeddedServers, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        place = await stored(connection, await a_vmbox(connection))
+        await removed(connection, place)
+    async with opened_bucket(servers, endpoint="http://127.0.0.1:9", timeout_s=0.6) as away:
+        with pytest.raises(StorageUnavailable):
+            await purge(owner, away).run(Progress())
+        with pytest.raises(StorageUnavailable):
+            await sweep(owner, away).run(Progress())
+    assert await count(inspector, "messages") == 1
+
+
+async def test_two_purges_at_once_delete_each_row_once(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        for _ in range(60):
+            await removed(connection, await stored(connection, box, audio=some_audio(key=a_key())))
+        await delete_vmbox(connection, box.account_id, box.vmbox_id)
+    await Expiry(owner, in_days(0), retention_days=30).run(Progress())
+    done = await asyncio.gather(*(purge(owner, bucket, batch=7).run(Progress()) for _ in range(2)))
+    assert sum(one["messages_purged"] for one in done) == 60
+    # One that met rows in the other's hands leaves them, and the box, to it.
+    await purge(owner, bucket).run(Progress())
+    assert await count(inspector, "messages") == await count(inspector, "vmbox_counts") == 0
+
+
+async def test_the_sweep_takes_old_objects_without_a_row_and_spares_all_others(
+    owner: Database, bucket: AudioStore
+) -> None:
+    last_year = NOW - timedelta(days=400)
+    async with owner.connection() as connection:
+        await ensure_month(connection, month_of(last_year))
+        box = await a_vmbox(connection)
+        place, key = await kept(connection, bucket, box)
+        gone, gone_key = await kept(connection, bucket, box)
+        await removed(connection, gone)
+        _, old_key = await kept(connection, bucket, box, last_year)
+    others = ["media/0123/greeting.mp3", "audio/notes.txt", f"audio/2026/{a_key()[13:]}"]
+    # Another upload of a message is as much an orphan as one of no message.
+    orphans = [key_of(place), key_of(gone), a_key(), a_key(last_year), a_key(NOW + 200 * DAY)]
+    await put(bucket, *others, *orphans)
+    done = await sweep(owner, bucket, days=0.9).run(Progress())
+    assert done == {"objects_listed": 10, "orphans_deleted": 0}
+    done = await sweep(owner, bucket).run(Progress())
+    assert done == {"objects_listed": 10, "orphans_deleted": 5}
+    assert await keys_in(bucket) == sorted([key, gone_key, old_key, *others])
+
+
+async def test_an_object_is_as_old_as_the_store_says(owner: Database, bucket: AudioStore) -> None:
+    old, young = a_key(), a_key()
+    await put(bucket, old)
+    # The store keeps whole seconds.
+    await asyncio.sleep(1.1)
+    between = datetime.now(UTC)
+    await asyncio.sleep(1.1)
+    await put(bucket, young)
+    await Orphans(owner, bucket, at(between + DAY), grace=DAY).run(Progress())
+    assert await keys_in(bucket) == [young]
+
+
+async def test_audio_that_was_replaced_while_the_store_was_away_is_swept(
+    owner: Database, bucket: AudioStore
+) -> None:
+    async with owner.connection() as connection:
+        place, first = await kept(connection, bucket, await a_vmbox(connection))
+        second = key_of(place)
+        await put(bucket, second)
+        _, replaced = await rows.attach_audio(
+            connection,
+            place,
+            some_audio(key=second),
+            length_ms=1,
+            retained_since=RETAINED_SINCE,
+            max_message_count=None,
+        )
+        await rows.change_folder(
+            connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
+        )
+    assert replaced == first
+    await sweep(owner, bucket).run(Progress())
+    assert await keys_in(bucket) == [second]
+
+
+async def test_a_sweep_goes_on_over_pages_while_it_deletes_and_after_a_kill(
+    owner: Database, bucket: AudioStore
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        pairs = [await kept(connection, bucket, box) for _ in range(5)]
+    await put(bucket, *(a_key() for _ in range(500)), *(a_key(NOW - 40 * DAY) for _ in range(500)))
+    with pytest.raises(Killed):
+        await sweep(owner, bucket).run(KilledAfter(1))
+    assert 5 < len(await keys_in(bucket)) <= 10
+    await sweep(owner, bucket).run(Progress())
+    assert await keys_in(bucket) == sorted(key for _, key in pairs)
+
+
+async def test_two_sweeps_at_once_do_no_harm(owner: Database, bucket: AudioStore) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        pairs = [await kept(connection, bucket, box) for _ in range(5)]
+    await put(bucket, *(a_key() for _ in range(40)))
+    sweeps = [Orphans(owner, bucket, in_days(2), DAY, batch=batch) for batch in (3, 7)]
+    await asyncio.gather(*(one.run(Progress()) for one in sweeps))
+    assert await keys_in(bucket) == sorted(key for _, key in pairs)
