@@ -51,6 +51,10 @@ class KeyInUse(Conflict):
     """A request with the same Idempotency-Key is still running."""
 
 
+class RevisionPassed(Conflict):
+    """It is no longer at the revision that was named."""
+
+
 class VmboxFull(Conflict):
     """The box holds as many messages as it may."""
 

@@ -210,14 +210,18 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     folder: Folder | None
     start: Cursor
     limit: int
+    oldest_first: bool = False
 
 
 async def list_messages(
     connection: Connection, account_id: UUID, vmbox_id: UUID, window: Window
 ) -> list[Message]:
-    """The newest messages of a box from `window.start` on. Raises VmboxNotFound."""
+    """The messages of a box from `window.start` on, newest first. Raises VmboxNotFound."""
     rows = await connection.fetch(
-        _SQL["list_messages"], account_id, vmbox_id, *_window_columns(window)
+        _SQL["list_messages_oldest_first" if window.oldest_first else "list_messages"],
+        account_id,
+        vmbox_id,
+        *_window_columns(window),
     )
     if not rows:
         raise VmboxNotFound(vmbox_id.hex)
@@ -227,10 +231,9 @@ async def list_messages(
 async def list_account_messages(
     connection: Connection, account_id: UUID, window: Window
 ) -> list[Message]:
-    """The newest messages over all boxes of an account from `window.start` on."""
-    rows = await connection.fetch(
-        _SQL["list_account_messages"], account_id, *_window_columns(window)
-    )
+    """The messages of all boxes of an account from `window.start` on, newest first."""
+    name = "list_account_messages_oldest_first" if window.oldest_first else "list_account_messages"
+    rows = await connection.fetch(_SQL[name], account_id, *_window_columns(window))
     return to_messages(rows)
 
 

@@ -105,13 +105,22 @@ async def get_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) ->
 
 
 async def list_vmboxes(
-    connection: Connection, account_id: UUID, start: VmboxCursor, limit: int
-) -> list[Vmbox]:
-    """The boxes of an account by (name, id) from `start` on, without PINs."""
-    rows = await connection.fetch(
-        _SQL["list_vmboxes"], account_id, start.name, start.vmbox_id, limit
-    )
-    return [_to_vmbox(row).vmbox for row in rows]
+    connection: Connection,
+    account_id: UUID,
+    start: VmboxCursor | None,
+    limit: int,
+    *,
+    descending: bool = False,
+) -> list[StoredVmbox]:
+    """The boxes of an account by (name, id) from `start` on."""
+    if descending:
+        name, vmbox_id = (start.name, start.vmbox_id) if start else (None, None)
+        statement = _SQL["list_vmboxes_descending"]
+    else:
+        name, vmbox_id = (start.name, start.vmbox_id) if start else ("", UUID(int=0))
+        statement = _SQL["list_vmboxes"]
+    rows = await connection.fetch(statement, account_id, name, vmbox_id, limit)
+    return [_to_vmbox(row) for row in rows]
 
 
 def _taken(error: asyncpg.UniqueViolationError) -> Exception:

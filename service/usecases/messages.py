@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +41,7 @@ from service.postgres import messages as rows
 from service.postgres.messages import Draft, Place, Window
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
+from service.usecases.pages import filled_page
 from service.usecases.partitions import with_partitions
 from service.usecases.uploads import Upload, Uploads
 
@@ -49,17 +50,21 @@ log = get_logger(__name__)
 Clock = Callable[[], datetime]
 
 _UNKNOWN_LENGTH_MS = 1
-_LAST_ID = UUID(int=2**128 - 1)
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list is asked for; `since` and `until` belong to it, None means the retention."""
+    """What a list is asked for; `since` and `until` belong to it, None means the retention.
+
+    `folder` is found by an index where it is `new`; `keep` looks at each message of the window.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     folder: Folder | None = None
     start: Cursor | None = None
     limit: int = 50
+    oldest_first: bool = False
+    keep: Callable[[Message], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,19 +184,23 @@ class Messages:
 
     async def list(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
         """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
-        async with self.database.connection() as connection:
-            found = await rows.list_messages(
-                connection, account.account_id, vmbox_id, self._window(query)
-            )
-        return _page(found, query.limit)
+
+        async def read(start: Cursor | None, limit: int) -> list[Message]:
+            window = self._window(query, start, limit)
+            async with self.database.connection() as connection:
+                return await rows.list_messages(connection, account.account_id, vmbox_id, window)
+
+        return await _page(read, query)
 
     async def list_account(self, account: AccountFacts, query: ListQuery) -> MessagePage:
-        """A page over all boxes of the account, newest first."""
-        async with self.database.connection() as connection:
-            found = await rows.list_account_messages(
-                connection, account.account_id, self._window(query)
-            )
-        return _page(found, query.limit)
+        """A page over all boxes of the account, newest first, filled after filtering."""
+
+        async def read(start: Cursor | None, limit: int) -> list[Message]:
+            window = self._window(query, start, limit)
+            async with self.database.connection() as connection:
+                return await rows.list_account_messages(connection, account.account_id, window)
+
+        return await _page(read, query)
 
     async def change_folder(
         self,
@@ -256,17 +265,20 @@ class Messages:
             sha256=spool.sha256(),
         )
 
-    def _window(self, query: ListQuery) -> Window:
+    def _window(self, query: ListQuery, start: Cursor | None, limit: int) -> Window:
         now = self._now()
         until = query.until or now
         since = query.since or retained_since(now, self.retention_days)
+        first = Cursor(month_of(since), since, UUID(int=0))
+        last = Cursor(month_of(until), until, UUID(int=2**128 - 1))
         return Window(
             since=since,
             until=until,
-            months=(month_of(since), month_of(until)),
+            months=(first.month, last.month),
             folder=query.folder,
-            start=query.start or Cursor(month_of(until), until, _LAST_ID),
-            limit=query.limit + 1,
+            start=start or (first if query.oldest_first else last),
+            limit=limit,
+            oldest_first=query.oldest_first,
         )
 
 
@@ -274,14 +286,15 @@ def _with_realm(address: str, realm: str) -> str:
     return address if "@" in address else f"{address}@{realm}"
 
 
-def _page(found: list[Message], limit: int) -> MessagePage:
-    """The list was asked for one more than the page takes: that one begins the next page."""
-    if len(found) <= limit:
-        return MessagePage(messages=found, next=None)
-    first = found[limit]
-    return MessagePage(
-        messages=found[:limit], next=Cursor(first.id.month, first.received_at, first.id.id)
-    )
+async def _page(
+    read: Callable[[Cursor | None, int], Awaitable[list[Message]]], query: ListQuery
+) -> MessagePage:
+    messages, following = await filled_page(read, _key_of, query.start, query.limit, query.keep)
+    return MessagePage(messages=messages, next=following)
+
+
+def _key_of(message: Message) -> Cursor:
+    return Cursor(message.id.month, message.received_at, message.id.id)
 
 
 async def _measured(upload: Upload | None) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from service.domain.account import AccountFacts
-from service.domain.errors import EditConflict
+from service.domain.errors import EditConflict, RevisionPassed
 from service.domain.message import uuid7
 from service.domain.schema import Document, merge
 from service.domain.vmbox import Vmbox, VmboxCursor, VmboxPage, checked_settings, without_pin
@@ -17,10 +17,10 @@ from service.postgres import vmboxes as rows
 from service.postgres.pool import Database
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
+from service.usecases.pages import filled_page
 
 # How often a change is tried again when others change the same box at the same time.
 _ATTEMPTS = 8
-_FIRST = VmboxCursor("", UUID(int=0))
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,72 @@ class Vmboxes:
         async with self.database.connection() as connection:
             return self._opened(await rows.get_vmbox(connection, account.account_id, vmbox_id))
 
-    async def list(self, account: AccountFacts, start: VmboxCursor | None, limit: int) -> VmboxPage:
-        """A page of boxes by name, without PINs."""
-        async with self.database.connection() as connection:
-            found = await rows.list_vmboxes(
-                connection, account.account_id, start or _FIRST, limit + 1
-            )
-        following = [VmboxCursor(box.document["name"], box.vmbox_id) for box in found[limit:]]
-        return VmboxPage(vmboxes=found[:limit], next=following[0] if following else None)
+    async def list(
+        self,
+        account: AccountFacts,
+        start: VmboxCursor | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        with_pins: bool = False,
+        keep: Callable[[Vmbox], bool] | None = None,
+    ) -> VmboxPage:
+        """A page of boxes by name, filled after filtering; PINs only when they are asked for."""
 
-    async def patch(self, account: AccountFacts, vmbox_id: UUID, changes: Document) -> Vmbox:
-        """Merges changes into a box; null deletes. Raises VmboxNotFound, Invalid, EditConflict."""
-        return await self._change(account, vmbox_id, lambda settings: merge(settings, changes))
+        async def read(start: VmboxCursor | None, limit: int) -> list[Vmbox]:
+            async with self.database.connection() as connection:
+                found = await rows.list_vmboxes(
+                    connection, account.account_id, start, limit, descending=descending
+                )
+            return [self._opened(stored) if with_pins else stored.vmbox for stored in found]
 
-    async def delete(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
-        """Deletes a box with all its messages; returns it as it was. Raises VmboxNotFound."""
+        vmboxes, following = await filled_page(read, _key_of, start, limit, keep)
+        return VmboxPage(vmboxes=vmboxes, next=following)
+
+    async def replace(
+        self, account: AccountFacts, vmbox_id: UUID, document: Document, revision: int | None = None
+    ) -> Vmbox:
+        """Puts another document in place of a box's. Raises as `patch` does."""
+        return await self._change(account, vmbox_id, lambda _: document, revision)
+
+    async def patch(
+        self, account: AccountFacts, vmbox_id: UUID, changes: Document, revision: int | None = None
+    ) -> Vmbox:
+        """Merges changes into a box; null deletes.
+
+        Raises VmboxNotFound, Invalid, EditConflict; RevisionPassed when `revision` is another.
+        """
+        return await self._change(
+            account, vmbox_id, lambda settings: merge(settings, changes), revision
+        )
+
+    async def delete(
+        self, account: AccountFacts, vmbox_id: UUID, revision: int | None = None
+    ) -> Vmbox:
+        """Deletes a box with all its messages; returns it as it was.
+
+        Raises VmboxNotFound; RevisionPassed when `revision` is another.
+        """
         async with self.database.transaction() as connection:
             await rows.lock_vmbox(connection, account.account_id, vmbox_id)
+            if revision is not None:
+                held = await rows.get_vmbox(connection, account.account_id, vmbox_id)
+                if held.vmbox.revision != revision:
+                    raise RevisionPassed
             return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
     async def _change(
-        self, account: AccountFacts, vmbox_id: UUID, change: Callable[[Document], Document]
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        change: Callable[[Document], Document],
+        revision: int | None,
     ) -> Vmbox:
         """Reads, changes, writes if nobody has changed it since, else again from the start."""
         for _ in range(_ATTEMPTS):
             before = await self.get(account, vmbox_id)
+            if revision not in (None, before.revision):
+                raise RevisionPassed
             settings, pin = without_pin(checked_settings(change(before.settings)))
             async with self.database.connection() as connection:
                 stored = await rows.update_vmbox(
@@ -98,3 +139,7 @@ class Vmboxes:
 def _context(account_id: UUID, vmbox_id: UUID) -> bytes:
     """Binds a sealed PIN to its box: copied into another row it does not open."""
     return b"pin" + account_id.bytes + vmbox_id.bytes
+
+
+def _key_of(vmbox: Vmbox) -> VmboxCursor:
+    return VmboxCursor(vmbox.document["name"], vmbox.vmbox_id)

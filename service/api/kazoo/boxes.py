@@ -1,17 +1,26 @@
 """Routes of boxes: `/v2/accounts/{account}/vmboxes`."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
-from litestar import Response, delete, patch, put, route
+from litestar import Response, delete, patch, post, put, route
 from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.context import AnyRequest, TheAccount, TheVmboxes, vmbox_of_path
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.query import decode_key, page_query, paging
+from service.api.kazoo.filters import Filter, read_filter
+from service.api.kazoo.query import (
+    Times,
+    ascends,
+    created_and_modified,
+    decode_key,
+    page_query,
+    paging,
+)
+from service.domain.errors import RevisionPassed
 from service.domain.vmbox import Vmbox, VmboxCursor
 
 COLLECTION = "/accounts/{account_id:str}/vmboxes"
@@ -25,7 +34,15 @@ async def list_vmboxes(
     """The boxes of an account by name, with their counts."""
     query = page_query(request)
     start = decode_key(query.start_key, VmboxCursor)
-    page = await vmboxes.list(account, start, query.limit)
+    wanted = read_filter(request.query_params.multi_items())
+    times = created_and_modified(request)
+    page = await vmboxes.list(
+        account,
+        start,
+        query.limit,
+        descending=not ascends(request, default=True),
+        keep=_keeper(wanted, times) if wanted or times else None,
+    )
     if page.next is not None and not query.paginated:
         raise HTTPException(status_code=416)
     rows = [wire.vmbox_row(vmbox) for vmbox in page.vmboxes]
@@ -53,7 +70,22 @@ async def get_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
 ) -> Response[bytes]:
     """One box."""
-    return _one(request, await vmboxes.get(account, vmbox_of_path(vmbox_id)))
+    vmbox = await vmboxes.get(account, vmbox_of_path(vmbox_id))
+    if _expected(request) not in (None, vmbox.revision):
+        raise RevisionPassed
+    if _etag(vmbox) in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, headers={"ETag": _etag(vmbox)})
+    return _one(request, vmbox)
+
+
+@post(ONE, status_code=200)
+async def replace_vmbox(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+) -> Response[bytes]:
+    """All settings of a box: what is left out goes back to its default, or goes."""
+    identity, expected = vmbox_of_path(vmbox_id), _expected(request)
+    document = await read_data(request)
+    return _one(request, await vmboxes.replace(account, identity, document, expected))
 
 
 @patch(ONE)
@@ -61,8 +93,9 @@ async def patch_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
 ) -> Response[bytes]:
     """Some settings of a box; null deletes."""
-    identity = vmbox_of_path(vmbox_id)
-    return _one(request, await vmboxes.patch(account, identity, await read_data(request)))
+    identity, expected = vmbox_of_path(vmbox_id), _expected(request)
+    changes = await read_data(request)
+    return _one(request, await vmboxes.patch(account, identity, changes, expected))
 
 
 @delete(ONE, status_code=200)
@@ -70,7 +103,7 @@ async def delete_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
 ) -> Response[bytes]:
     """Deletes a box and all that is in it."""
-    vmbox = await vmboxes.delete(account, vmbox_of_path(vmbox_id))
+    vmbox = await vmboxes.delete(account, vmbox_of_path(vmbox_id), _expected(request))
     return succeed(
         request,
         {**wire.vmbox_document(vmbox), "_read_only": {"deleted": True}},
@@ -79,7 +112,7 @@ async def delete_vmbox(
     )
 
 
-ROUTES = (list_vmboxes, create_vmbox, get_vmbox, patch_vmbox, delete_vmbox)
+ROUTES = (list_vmboxes, create_vmbox, get_vmbox, replace_vmbox, patch_vmbox, delete_vmbox)
 
 
 def revision_of(rows: Sequence[object]) -> str:
@@ -96,9 +129,31 @@ def _one(
         status=status,
         revision=_revision(vmbox),
         metadata=wire.vmbox_metadata(vmbox),
-        headers={"ETag": f'"{_revision(vmbox)}"', **(headers or {})},
+        headers={"ETag": _etag(vmbox), **(headers or {})},
     )
 
 
 def _revision(vmbox: Vmbox) -> str:
     return f"{vmbox.revision}-{vmbox.vmbox_id.hex}"
+
+
+def _etag(vmbox: Vmbox) -> str:
+    return f'"{_revision(vmbox)}"'
+
+
+def _expected(request: AnyRequest) -> int | None:
+    """The revision that `If-Match` names; one that cannot be is 0, which no box has."""
+    header = request.headers.get("if-match")
+    if header is None or header.strip() == "*":
+        return None
+    number = header.strip().strip('"').partition("-")[0]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 18 else 0
+
+
+def _keeper(wanted: Filter, times: Times) -> Callable[[Vmbox], bool]:
+    def keep(vmbox: Vmbox) -> bool:
+        return times.holds(vmbox.created_at, vmbox.modified_at) and wanted.matches(
+            wire.vmbox_filterable(vmbox)
+        )
+
+    return keep

@@ -34,6 +34,7 @@ from service.domain.errors import (
     NotFound,
     Problem,
     Refused,
+    RevisionPassed,
     Rule,
     TokenInvalid,
     TooManyPending,
@@ -173,6 +174,9 @@ TABLE: dict[type[Exception], Row] = {
     AccountNotFound: _account_not_found,
     AudioMissing: _audio_missing,
     Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
+    RevisionPassed: _plain(
+        HTTPStatus.PRECONDITION_FAILED, "precondition_failed", "precondition failed"
+    ),
     VmboxFull: _full,
     NoAudio: lambda error: Refusal(status=409, word="no_audio", data={"message": str(error)}),
     TooManyPending: lambda error: Refusal(
@@ -224,6 +228,7 @@ _HTTP_WORDS: dict[int, tuple[str, str]] = {
     404: ("not_found", "not found"),
     405: ("invalid_method", "method not allowed"),
     406: ("not_acceptable", "not acceptable"),
+    410: ("gone", "gone"),
     413: ("payload_too_large", "payload too large"),
     415: ("unsupported_media_type", "unsupported media type"),
     416: ("range not satisfiable", ""),

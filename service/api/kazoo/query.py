@@ -11,10 +11,11 @@ from litestar import Request
 from msgspec import UNSET
 
 from service.api.kazoo.envelope import Paging
+from service.api.kazoo.filters import read_filter
 from service.api.kazoo.times import from_gregorian, gregorian
-from service.api.kazoo.wire import to_folder
+from service.api.kazoo.wire import message_row, to_folder
 from service.domain.errors import Invalid, Rule
-from service.domain.message import RETENTION_GRACE
+from service.domain.message import RETENTION_GRACE, retained_since
 from service.usecases.messages import ListQuery
 
 AnyRequest = Request[Any, Any, Any]
@@ -55,19 +56,40 @@ def page_query(request: AnyRequest) -> PageQuery:
     return PageQuery(True, int(size), start_key)
 
 
+def ascends(request: AnyRequest, default: bool) -> bool:
+    """Whether a list goes from first to last: `ascending`, `descending`, else the default."""
+    for name, meaning in (("ascending", True), ("descending", False)):
+        match request.query_params.get(name):
+            case "true":
+                return meaning
+            case "false":
+                return not meaning
+    return default
+
+
 def list_query(
     request: AnyRequest, page: PageQuery, start: Any, *, now: datetime, retention_days: int
 ) -> ListQuery:
-    """The window and the filter of a message list. Raises Invalid."""
+    """The window and the filter of a message list. Raises Invalid.
+
+    One folder of what is retained is found by the store; every other filter looks at each message
+    as the list shows it.
+    """
     query = request.query_params
+    oldest = retained_since(now, retention_days)
     since, until = _window(query, now, timedelta(days=retention_days) + RETENTION_GRACE)
     folder = query.get("filter_folder", query.get("folder"))
+    folder = None if folder is None else to_folder(folder)
+    apart = {"filter_folder"} if since >= oldest else set()
+    rest = read_filter(query.multi_items(), prefix="metadata.", apart=apart)
     return ListQuery(
         since=since,
         until=until,
-        folder=None if folder is None else to_folder(folder),
+        folder=folder if apart else None,
         start=start,
         limit=page.limit,
+        oldest_first=ascends(request, default=False),
+        keep=(lambda message: rest.matches(message_row(message, oldest))) if rest else None,
     )
 
 
@@ -103,6 +125,35 @@ def _moment(text: str | None) -> datetime | None:
     if text is None or not (text.isascii() and text.isdecimal()) or len(text) > 12:
         return None
     return from_gregorian(int(text))
+
+
+class Times(msgspec.Struct, frozen=True):
+    """Bounds on when something was created and modified; both ends belong, None is no bound."""
+
+    created: tuple[datetime | None, datetime | None]
+    modified: tuple[datetime | None, datetime | None]
+
+    def __bool__(self) -> bool:
+        return any((*self.created, *self.modified))
+
+    def holds(self, created_at: datetime, modified_at: datetime) -> bool:
+        return _within(created_at, self.created) and _within(modified_at, self.modified)
+
+
+def created_and_modified(request: AnyRequest) -> Times:
+    """`created_from`, `created_to`, `modified_from`, `modified_to`."""
+    query = request.query_params
+    return Times(
+        (_moment(query.get("created_from")), _moment(query.get("created_to"))),
+        (_moment(query.get("modified_from")), _moment(query.get("modified_to"))),
+    )
+
+
+def _within(moment: datetime, bounds: tuple[datetime | None, datetime | None]) -> bool:
+    """Whole seconds, as the wire shows them."""
+    moment = moment.replace(microsecond=0)
+    first, last = bounds
+    return (first is None or moment >= first) and (last is None or moment <= last)
 
 
 def decode_key(text: str | None, kind: type[Key]) -> Key | None:

@@ -114,6 +114,11 @@ def vmbox_document(vmbox: Vmbox) -> Document:
     return {**vmbox.settings, "id": vmbox.vmbox_id.hex}
 
 
+def vmbox_filterable(vmbox: Vmbox) -> Document:
+    """What filters of a box list see: the whole document without the PIN."""
+    return {**vmbox.document, "id": vmbox.vmbox_id.hex}
+
+
 def vmbox_row(vmbox: Vmbox) -> Document:
     """A box as a row of a list."""
     document = vmbox.document

@@ -125,3 +125,19 @@ CROSS JOIN LATERAL (
 WHERE v.account_id = $1 AND v.deleted_at IS NULL AND (v.name, v.vmbox_id) >= ($2, $3::uuid)
 ORDER BY v.name, v.vmbox_id
 LIMIT $4;
+
+-- name: list_vmboxes_descending
+-- A page of an account's boxes, last name first: as list_vmboxes the other way round. Without a name
+-- to begin with it begins at the last one.
+SELECT v.*, counts.new_count, counts.saved_count
+FROM vmboxes AS v
+CROSS JOIN LATERAL (
+    SELECT c.new_count, c.saved_count
+    FROM vmbox_counts AS c
+    WHERE c.account_id = $1 AND c.vmbox_id = v.vmbox_id
+    OFFSET 0
+) AS counts
+WHERE v.account_id = $1 AND v.deleted_at IS NULL
+    AND ($2::text IS NULL OR (v.name, v.vmbox_id) <= ($2, $3::uuid))
+ORDER BY v.name DESC, v.vmbox_id DESC
+LIMIT $4;
