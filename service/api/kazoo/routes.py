@@ -11,6 +11,7 @@ from service.api.kazoo.context import AnyRequest, provide_account, provide_calle
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.ranges import RangeNotSatisfiable
+from service.domain.errors import Unavailable
 from service.logs import get_logger
 
 log = get_logger(__name__)
@@ -40,6 +41,12 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 
 def _refusal(request: AnyRequest, error: Exception) -> Refusal:
+    state: dict[str, Any] = request.scope["state"]
+    request_id = state.get("request_id")
+    if isinstance(error, Unavailable):
+        log.warning(
+            "A request was put off", request_id=request_id, problem=str(error), reason=error.reason
+        )
     if refusal := refusal_of(error):
         return refusal
     match error:
@@ -49,6 +56,5 @@ def _refusal(request: AnyRequest, error: Exception) -> Refusal:
         case HTTPException():
             return http_refusal(error.status_code, dict(error.headers or {}))
         case _:
-            state: dict[str, Any] = request.scope["state"]
-            log.error("A request failed", request_id=state.get("request_id"), exc_info=error)
+            log.error("A request failed", request_id=request_id, exc_info=error)
             return http_refusal(500)
