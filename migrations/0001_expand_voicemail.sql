@@ -166,7 +166,7 @@ INSERT INTO relay_state DEFAULT VALUES;
 -- Makes the partition of one month. Standalone first, then attached: ATTACH does not block the
 -- readers and writers of the parent, as CREATE ... PARTITION OF would.
 CREATE FUNCTION ensure_month(wanted integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '4s' AS $$
 DECLARE
     part text := format('messages_%s', wanted);
     following integer := CASE wanted % 100 WHEN 12 THEN wanted + 89 ELSE wanted + 1 END;
@@ -178,7 +178,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ensure_month', 0));
-    IF to_regclass(part) IS NOT NULL THEN
+    -- Asked of the catalog: to_regclass() may still know that there was no such table.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'public'::regnamespace) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE messages INCLUDING ALL)', part);
@@ -194,7 +195,7 @@ $$;
 
 -- Makes the outbox partition of one day. Without identity: ATTACH refuses a table that has one.
 CREATE FUNCTION ensure_outbox_day(wanted date) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '4s' AS $$
 DECLARE
     part text := format('outbox_%s', to_char(wanted, 'YYYYMMDD'));
 BEGIN
@@ -202,7 +203,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ensure_outbox_day', 0));
-    IF to_regclass(part) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'public'::regnamespace) THEN
         RETURN false;
     END IF;
     -- Every row is updated once, when it is sent: vacuum early, or the index of what is to be sent

@@ -1,0 +1,142 @@
+"""Migrations: once each, in order, unchanged, one run at a time, and what fails leaves nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+import pytest_asyncio
+
+from service.domain.message import month_after, month_of
+from service.embedded.servers import EmbeddedServers
+from service.postgres.migrate import Migration, MigrationError, migrate, read_migrations
+from tests.support.database import TestDatabase, execute
+
+SHIPPED = read_migrations()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def empty(servers: EmbeddedServers) -> AsyncIterator[TestDatabase]:
+    """A database without any table."""
+    name = f"test_{uuid4().hex}"
+    await execute(servers, f"CREATE DATABASE {name}")
+    yield TestDatabase(
+        url=servers.postgres.url(name, "aftertone"),
+        owner_url=servers.postgres.url(name, "aftertone_owner"),
+    )
+    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
+
+
+def following(*texts: str) -> list[Migration]:
+    """What is shipped, and more."""
+    first = len(SHIPPED) + 1
+    more = [
+        Migration(number, f"{number:04d}_expand_more", text)
+        for number, text in enumerate(texts, start=first)
+    ]
+    return [*SHIPPED, *more]
+
+
+async def run(database: TestDatabase, migrations: list[Migration] | None = None) -> list[str]:
+    return await migrate(database.owner_url, service_url=database.url, migrations=migrations)
+
+
+async def asked(database: TestDatabase, question: str) -> object:
+    connection = await asyncpg.connect(database.owner_url)
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()
+
+
+async def test_a_second_run_does_nothing(empty: TestDatabase) -> None:
+    done = await run(empty)
+    assert done[: len(SHIPPED)] == [migration.name for migration in SHIPPED]
+    assert await run(empty) == []
+
+
+async def test_the_first_run_makes_the_months_and_days_ahead(empty: TestDatabase) -> None:
+    await run(empty)
+    now = datetime.now(UTC)
+    months = [month_after(month_of(now), ahead) for ahead in range(-1, 4)]
+    days = [now.date() + timedelta(days=ahead) for ahead in range(36)]
+    wanted = [
+        *(f"messages_{month}" for month in months),
+        *(f"outbox_{day:%Y%m%d}" for day in days),
+    ]
+    for name in wanted:
+        assert await asked(empty, f"SELECT to_regclass('{name}') IS NOT NULL"), name
+
+
+async def test_two_runs_at_once_apply_each_migration_once(empty: TestDatabase) -> None:
+    first, second = await asyncio.gather(run(empty), run(empty))
+    assert sorted([*first, *second]) == sorted(set(first) | set(second))
+    assert await asked(empty, "SELECT count(*) FROM migrations") == len(SHIPPED)
+    assert [] in (first, second)
+
+
+async def test_a_changed_file_is_refused_with_a_sentence(empty: TestDatabase) -> None:
+    await run(empty)
+    changed = msgspec.structs.replace(SHIPPED[0], sql=SHIPPED[0].sql + "\n")
+    with pytest.raises(MigrationError) as refusal:
+        await run(empty, [changed, *following("CREATE TABLE later (id integer)")[1:]])
+    assert str(refusal.value) == f"{changed.name} was changed after it had been applied"
+    assert await asked(empty, "SELECT to_regclass('later')") is None
+
+
+async def test_what_fails_leaves_what_came_before_and_nothing_of_itself(
+    empty: TestDatabase,
+) -> None:
+    good, bad = "CREATE TABLE good (id integer)", "CREATE TABLE half (id integer); SELECT 1 / 0"
+    with pytest.raises(MigrationError, match=r"^\d{4}_expand_more: division by zero$"):
+        await run(empty, following(good, bad))
+    assert await asked(empty, "SELECT to_regclass('good') IS NOT NULL")
+    assert await asked(empty, "SELECT to_regclass('half')") is None
+    assert await asked(empty, "SELECT count(*) FROM migrations") == len(SHIPPED) + 1
+
+    mended = following(good, "CREATE TABLE half (id integer)")
+    assert (await run(empty, mended))[0] == mended[-1].name
+    service = await asyncpg.connect(empty.url)
+    try:
+        assert await service.fetch("SELECT * FROM good, half") == []
+    finally:
+        await service.close()
+
+
+async def test_a_migration_that_has_to_wait_for_a_lock_gives_up(empty: TestDatabase) -> None:
+    await run(empty)
+    holder = await asyncpg.connect(empty.owner_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE vmboxes IN ACCESS SHARE MODE")
+            impatient = "SET LOCAL lock_timeout = '50ms'; ALTER TABLE vmboxes ADD mine integer"
+            with pytest.raises(MigrationError, match="lock timeout"):
+                await run(empty, following(impatient))
+    finally:
+        await holder.close()
+
+
+async def test_an_older_release_leaves_a_newer_database_alone(empty: TestDatabase) -> None:
+    await run(empty, following("CREATE TABLE later (id integer)"))
+    assert await run(empty) == []
+    assert await asked(empty, "SELECT to_regclass('later') IS NOT NULL")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0002_expand_a.sql"],
+        ["0001_expand_a.sql", "0003_contract_b.sql"],
+        ["0001_change_a.sql"],
+        ["0001_expand_a.sql", "0001_expand_b.sql"],
+    ],
+)
+def test_a_misnamed_or_missing_file_is_refused(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1")
+    with pytest.raises(MigrationError, match=names[-1]):
+        read_migrations(tmp_path)

@@ -1,0 +1,169 @@
+"""Accounts stay apart: what statements name, what keys contain, what the service's role may do."""
+
+import re
+from importlib.resources import files
+
+import asyncpg
+import pytest
+
+from service.domain.message import month_of
+from service.postgres.months import ensure_month
+from service.postgres.pool import Database
+from service.postgres.sql import load
+from tests.support.builders import NOW
+
+# Tables of the deployment as a whole. Every other table belongs to accounts.
+SYSTEM = {"accounts", "deployment", "keeper_steps", "migrations", "relay_state", "revoked_tokens"}
+
+# Statements that go through all accounts, on purpose: the relay reads the outbox in order, the
+# keeper looks for what is due.
+OVER_ALL_ACCOUNTS = {
+    "keeper.count_boxes",
+    "keeper.delete_old_claims",
+    "keeper.is_spent",
+    "keeper.list_abandoned",
+    "keeper.list_boxes_to_empty",
+    "keeper.list_expired",
+    "keeper.purge_boxes",
+    "keeper.purge_messages",
+    "keeper.recount_boxes",
+    "outbox.forget_published_between",
+    "outbox.forget_sent",
+    "outbox.last_republication",
+    "outbox.mark_sent",
+    "outbox.read_unsent",
+    "outbox.survey",
+}
+
+_STATEMENTS = {
+    f"{entry.name.removesuffix('.sql')}.{name}": statement
+    for entry in files("service.postgres.sql").iterdir()
+    if entry.name.endswith(".sql")
+    for name, statement in load(entry.name.removesuffix(".sql")).items()
+}
+_KEYS = """
+SELECT t.relname AS table, i.indexrelid::regclass::text AS key,
+    array_agg(a.attname::text) AS columns
+FROM pg_index AS i
+JOIN pg_class AS t ON t.oid = i.indrelid AND NOT t.relispartition
+JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+WHERE t.relnamespace = 'public'::regnamespace AND i.indisunique
+GROUP BY t.relname, i.indexrelid
+"""
+
+
+async def tenant_tables(inspector: asyncpg.Connection) -> set[str]:
+    found = await inspector.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " AND relkind IN ('r', 'p') AND NOT relispartition"
+    )
+    return {row["relname"] for row in found} - SYSTEM
+
+
+def unguarded(statement: str, tables: set[str]) -> list[str]:
+    """The mentions of tenant tables in a statement that do not say of which account."""
+    text = re.sub(r"--.*", "", statement)
+    mention = re.compile(
+        rf"(FROM|JOIN|UPDATE|INTO|USING|,)\s+({'|'.join(sorted(tables))})\b(?:\s+AS\s+(\w+))?"
+        r"(\s*\(\s*account_id\b)?"
+    )
+    bad = []
+    for verb, table, alias, columns in mention.findall(text):
+        named = rf"\b{alias}\.account_id = " if alias else r"(?<![.\w])account_id = \$1\b"
+        if not (columns if verb == "INTO" else re.search(named, text)):
+            bad.append(f"{verb} {table}")
+    return bad
+
+
+async def test_every_statement_on_a_tenant_table_names_the_account(
+    inspector: asyncpg.Connection,
+) -> None:
+    tables = await tenant_tables(inspector)
+    bad = {name for name, text in _STATEMENTS.items() if unguarded(text, tables)}
+    assert bad == OVER_ALL_ACCOUNTS
+
+
+def test_a_statement_that_forgets_the_account_is_noticed() -> None:
+    tables = {"messages", "vmbox_counts"}
+    for statement in (
+        "SELECT m.* FROM messages AS m WHERE m.id = $2",
+        "SELECT * FROM messages WHERE m.account_id = $1",
+        "SELECT FROM box, messages AS m WHERE box.account_id = $1",
+        "UPDATE messages SET folder = $1",
+        "INSERT INTO messages (id) SELECT $1",
+        "DELETE FROM vmbox_counts AS c USING messages AS m WHERE c.account_id = $1",
+    ):
+        assert unguarded(statement, tables), statement
+
+
+async def test_no_statement_on_a_tenant_table_joins_accounts(
+    inspector: asyncpg.Connection,
+) -> None:
+    tables = await tenant_tables(inspector)
+    for name, statement in _STATEMENTS.items():
+        text = re.sub(r"--.*", "", statement)
+        mentioned = {table for table in tables if re.search(rf"\b{table}\b", text)}
+        assert not (mentioned and re.search(r"\baccounts\b", text)), name
+
+
+async def test_every_key_of_a_tenant_table_contains_the_account(
+    inspector: asyncpg.Connection,
+) -> None:
+    tables = await tenant_tables(inspector)
+    keys = [row for row in await inspector.fetch(_KEYS) if row["table"] in tables]
+    assert {row["table"] for row in keys} == tables
+    assert [row["key"] for row in keys if "account_id" not in row["columns"]] == []
+
+
+async def test_the_role_of_the_service_owns_nothing(inspector: asyncpg.Connection) -> None:
+    owned = await inspector.fetchval(
+        """
+        SELECT count(*)
+        FROM (
+            SELECT relowner FROM pg_class UNION ALL SELECT proowner FROM pg_proc
+            UNION ALL SELECT nspowner FROM pg_namespace UNION ALL SELECT typowner FROM pg_type
+        ) AS object (owner)
+        WHERE owner = 'aftertone'::regrole
+        """
+    )
+    assert owned == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id integer)",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1",
+        "CREATE SCHEMA mine",
+        "ALTER TABLE vmboxes ADD COLUMN mine integer",
+        "CREATE INDEX ON vmboxes (name)",
+        "DROP TABLE vmboxes",
+        "TRUNCATE vmboxes",
+        "CREATE OR REPLACE FUNCTION ensure_month(wanted integer) RETURNS boolean"
+        " LANGUAGE sql RETURN true",
+        "SELECT * FROM migrations",
+        "INSERT INTO migrations (number, name, sha256) VALUES (9, 'mine', '')",
+        f"TABLE messages_{month_of(NOW)}",
+        f"DROP TABLE messages_{month_of(NOW)}",
+    ],
+)
+async def test_the_role_of_the_service_may_not(database: Database, statement: str) -> None:
+    async with database.connection() as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+
+
+async def test_only_the_role_of_the_service_may_have_partitions_made(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    async with database.connection() as connection:
+        assert await ensure_month(connection, 201205)
+        assert not await ensure_month(connection, 201205)
+    owner = await inspector.fetchval(
+        "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'messages_201205'"
+    )
+    assert owner == "aftertone_owner"
+    for function in ("ensure_month(integer)", "ensure_outbox_day(date)"):
+        assert not await inspector.fetchval(
+            "SELECT has_function_privilege('public', $1::text, 'EXECUTE')", function
+        )
