@@ -11,6 +11,7 @@ from service.api.frame import Frame
 from service.api.kazoo.context import Options
 from service.api.kazoo.routes import answer_error, create_router
 from service.api.kazoo.tunnel import Tunnel
+from service.api.linger import Linger
 from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
@@ -50,7 +51,7 @@ def create_app(
         logging_config=None,
         openapi_config=None,
     )
-    return Frame(Pace(Tunnel(app), pace))
+    return Frame(Linger(Pace(Tunnel(app), pace)))
 
 
 def _always(thing: Any) -> Callable[[], Any]:
