@@ -1,0 +1,234 @@
+"""The keeper's process: each step when it is due and alone, through outages; and by hand."""
+
+import asyncio
+import os
+import pty
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.domain.errors import StorageUnavailable
+from service.postgres.pool import Database
+from service.workers.keeper import Keeper, Progress, Step
+from tests.support.database import TestDatabase
+from tests.support.relay import eventually
+from tests.support.running import RunningService
+
+NO_PAUSE = timedelta(0)
+SOON = timedelta(milliseconds=20)
+HOUR = timedelta(hours=1)
+
+
+class Worker:
+    """A step that counts its runs; `problems` are raised by the first ones."""
+
+    def __init__(self, *problems: Exception) -> None:
+        self.runs = 0
+        self.problems = list(problems)
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def work(self, progress: Progress) -> dict[str, int]:
+        self.runs += 1
+        if self.problems:
+            raise self.problems.pop(0)
+        await self.gate.wait()
+        progress.advance(1)
+        return {"runs": self.runs}
+
+    def step(self, name: str = "step", every: timedelta = HOUR) -> Step:
+        return Step(name=name, work=self.work, every=every, after=NO_PAUSE)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def a_keeper(
+    owner: Database, where: TestDatabase, *steps: Step, clock: Callable[[], datetime] | None = None
+) -> Keeper:
+    return Keeper(owner, where.owner_url, clock or Clock(), steps, again_after=SOON)
+
+
+@asynccontextmanager
+async def running(keeper: Keeper) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(keeper.run(stop))
+    try:
+        yield
+        stop.set()
+        async with asyncio.timeout(5):
+            await task
+    finally:
+        task.cancel()
+
+
+def ran(worker: Worker, times: int) -> Callable[[], Awaitable[bool]]:
+    async def enough() -> bool:
+        return worker.runs >= times
+
+    return enough
+
+
+async def finished(inspector: asyncpg.Connection) -> dict[str, datetime]:
+    rows = await inspector.fetch("SELECT step, finished_at FROM keeper_steps")
+    return {row["step"]: row["finished_at"] for row in rows}
+
+
+async def has_finished(inspector: asyncpg.Connection, steps: int = 1) -> None:
+    async def all_noted() -> bool:
+        return len(await finished(inspector)) == steps
+
+    await eventually(all_noted)
+
+
+async def test_steps_run_side_by_side_and_a_stop_ends_them_all(
+    owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
+) -> None:
+    slow, quick = Worker(), Worker()
+    slow.gate.clear()
+    async with running(a_keeper(owner, test_database, slow.step("slow"), quick.step("quick"))):
+        await eventually(ran(slow, 1))
+        await has_finished(inspector)
+    assert list(await finished(inspector)) == ["quick"]
+
+
+async def test_a_step_is_not_run_again_before_its_time_not_even_by_a_new_keeper(
+    owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
+) -> None:
+    clock, worker = Clock(), Worker()
+    keeper = a_keeper(owner, test_database, worker.step(), clock=clock)
+    async with running(keeper):
+        await has_finished(inspector)
+    clock.now += timedelta(minutes=59)
+    async with running(keeper):
+        await asyncio.sleep(0.3)
+    assert worker.runs == 1
+    clock.now += timedelta(minutes=2)
+    async with running(keeper):
+        await eventually(ran(worker, 2))
+
+
+async def test_a_time_in_the_future_does_not_put_a_step_off(
+    owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
+) -> None:
+    await inspector.execute("INSERT INTO keeper_steps VALUES ('step', now() + interval '1 year')")
+    worker = Worker()
+    async with running(a_keeper(owner, test_database, worker.step())):
+        await eventually(ran(worker, 1))
+
+
+@pytest.mark.parametrize("problem", [StorageUnavailable("away"), RuntimeError("a fault")])
+async def test_a_step_that_fails_is_tried_again_and_holds_up_no_other(
+    owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection, problem: Exception
+) -> None:
+    failing, other = Worker(problem, problem), Worker()
+    async with running(a_keeper(owner, test_database, failing.step("failing"), other.step())):
+        await has_finished(inspector, steps=2)
+    assert (failing.runs, other.runs) == (3, 1)
+
+
+async def test_a_keeper_outlives_a_database_that_is_away(
+    owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
+) -> None:
+    worker = Worker()
+    await inspector.execute("ALTER TABLE keeper_steps RENAME TO away")
+    async with running(a_keeper(owner, test_database, worker.step())):
+        await asyncio.sleep(0.2)
+        assert worker.runs == 0
+        await inspector.execute("ALTER TABLE away RENAME TO keeper_steps")
+        await eventually(ran(worker, 1))
+    elsewhere = TestDatabase(url="", owner_url="postgresql://x:x@127.0.0.1:9/x")
+    async with running(a_keeper(owner, elsewhere, worker.step())):
+        await asyncio.sleep(0.2)
+    assert worker.runs == 1
+
+
+async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_followed(
+    owner: Database, test_database: TestDatabase
+) -> None:
+    worker = Worker()
+    worker.gate.clear()
+    step, other = worker.step(), worker.step("other")
+    keeper = a_keeper(owner, test_database, step, other)
+    first = asyncio.create_task(keeper.once(step, Progress()))
+    await eventually(ran(worker, 1))
+    assert await keeper.once(step, Progress()) is None
+    second = asyncio.create_task(keeper.once(other, Progress()))
+    await eventually(ran(worker, 2))
+    for task in (first, second):
+        task.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    worker.gate.set()
+
+    async def taken() -> bool:
+        return await keeper.once(step, Progress()) is not None
+
+    await eventually(taken)
+
+
+async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> tuple[int, str, str]:
+    """Runs `aftertone keeper ...` to its end: exit code, what it printed, what it logged."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service",
+        "keeper",
+        *arguments,
+        env=service.environment,
+        **{"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **streams},
+    )
+    printed, logged = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, printed.decode(), (logged or b"").decode()
+
+
+async def test_all_steps_by_hand_say_in_a_line_each_what_they_did(
+    service: RunningService,
+) -> None:
+    code, printed, logged = await by_hand(service, "--once", "all")
+    assert (code, logged) == (0, "")
+    lines = dict(line.split(": ") for line in printed.splitlines())
+    assert list(lines) == [
+        "partitions",
+        "expiry",
+        "pending",
+        "idempotency",
+        "tokens",
+        "purge",
+        "orphans",
+        "recount",
+    ]
+    assert lines["purge"] == "0 messages purged, 0 boxes purged"
+
+
+async def test_an_unknown_step_is_refused_with_the_names_of_those_there_are(
+    service: RunningService,
+) -> None:
+    code, _, logged = await by_hand(service, "--once", "sleep")
+    assert code == 2
+    assert "There is no step 'sleep'; there are partitions, expiry, pending" in logged
+
+
+async def test_a_terminal_shows_how_far_a_step_has_come(service: RunningService) -> None:
+    account = await service.an_account()
+    await account.a_vmbox()
+    await account.http.aclose()
+    terminal, end = pty.openpty()
+    code, printed, _ = await by_hand(service, "--once", "recount", stderr=end)
+    os.close(end)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert code == 0
+    assert printed.startswith("recount: ")
+    assert "recount  [" in shown
+    assert "100%" in shown

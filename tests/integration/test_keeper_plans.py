@@ -1,0 +1,184 @@
+"""What the keeper reads when nothing is due, by EXPLAIN: little, however much is stored."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest
+import pytest_asyncio
+
+from service.domain.message import month_of
+from service.embedded.servers import EmbeddedServers
+from service.postgres import keeper as rows
+from service.postgres.keeper import BoxKey, StoredObject
+from service.postgres.months import ensure_month
+from service.postgres.pool import Connection
+from tests.support.builders import NOW, Box, a_vmbox
+from tests.support.database import execute
+
+LONG_AGO = NOW - timedelta(days=300)
+MESSAGES = 50_000
+MONTH = month_of(NOW)
+
+_FILL = """
+INSERT INTO messages (
+    account_id, month, id, vmbox_id, folder, counted, received_at, length_ms, caller_id_number,
+    caller_id_name, call_id, from_uri, to_uri, audio_key, audio_type, audio_size, audio_sha256
+)
+SELECT $1, $2::integer, gen_random_uuid(), $3, 'saved', true, $4, 4200,
+    '1001', 'Ann', 'call', '1001@example.com', '100@example.com', 'key', 'audio/mpeg', 5, '\\x00'
+FROM generate_series(1, $5::integer) AS n
+"""
+
+
+class Explaining:
+    """A connection that explains each statement, with the values it is run with, and runs it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.buffers = 0
+        self.scanned: set[str] = set()
+
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        explained = await self._connection.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *values
+        )
+        plan = msgspec.json.decode(explained)[0]["Plan"]
+        self.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        self._note(plan)
+        return await self._connection.fetch(statement, *values)
+
+    async def fetchval(self, statement: str, *values: object) -> Any:
+        found = await self.fetch(statement, *values)
+        return found[0][0] if found else None
+
+    async def execute(self, statement: str, *values: object) -> str:
+        return f"DONE {len(await self.fetch(statement, *values))}"
+
+    def _note(self, node: dict[str, Any]) -> None:
+        if node["Node Type"] == "Seq Scan" and node["Actual Loops"]:
+            self.scanned.add(node["Relation Name"])
+        for below in node.get("Plans", []):
+            self._note(below)
+
+
+class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+    """A database with many messages in one box, none of them due for anything."""
+
+    connection: asyncpg.Connection
+    box: Box
+
+    @property
+    def key(self) -> BoxKey:
+        return BoxKey(self.box.account_id, self.box.vmbox_id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def crowd(servers: EmbeddedServers, migrated_template: str) -> AsyncIterator[Crowd]:
+    name = f"test_{uuid4().hex}"
+    await execute(servers, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    owner = await asyncpg.connect(
+        servers.postgres.url(name, "aftertone_owner"),
+        server_settings={"plan_cache_mode": "force_custom_plan"},
+    )
+    box = await _filled(owner)
+    yield Crowd(connection=owner, box=box)
+    await owner.close()
+    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
+
+
+async def _filled(owner: asyncpg.Connection) -> Box:
+    await owner.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: msgspec.json.encode(value).decode(),
+        decoder=msgspec.json.decode,
+    )
+    await ensure_month(owner, month_of(LONG_AGO))
+    box = await a_vmbox(owner)
+    at = NOW.replace(day=1)
+    await owner.execute(_FILL, box.account_id, MONTH, box.vmbox_id, at, MESSAGES)
+    await owner.execute("VACUUM ANALYZE messages")
+    return box
+
+
+async def explained(crowd: Crowd, what: Any, *arguments: object) -> tuple[Explaining, Any]:
+    explaining = Explaining(crowd.connection)
+    result = await what(cast("Connection", explaining), *arguments)
+    return explaining, result
+
+
+@pytest.mark.parametrize("month", [MONTH, month_of(LONG_AGO)])
+@pytest.mark.parametrize("what", [rows.list_expired, rows.list_abandoned, rows.purge_messages])
+async def test_a_month_with_nothing_due_costs_a_few_buffers(
+    crowd: Crowd, what: Any, month: int
+) -> None:
+    read, found = await explained(crowd, what, month, NOW - timedelta(days=31), 500)
+    assert found == []
+    assert read.buffers <= 8
+    # An empty month may be read as it is; the other has rows, all of them younger.
+    assert month != MONTH or not read.scanned
+
+
+async def test_deleted_boxes_none_of_which_is_due_cost_a_few_buffers(crowd: Crowd) -> None:
+    read, found = await explained(crowd, rows.list_boxes_to_empty, 500)
+    assert (found, read.buffers <= 4) == ([], True)
+    read, purged = await explained(crowd, rows.purge_boxes, NOW, 500)
+    # An entry of each month's index, at most.
+    assert purged == 0
+    assert read.buffers <= 40
+
+
+async def test_what_is_due_is_found_among_many_by_its_index(crowd: Crowd) -> None:
+    transaction = crowd.connection.transaction()
+    await transaction.start()
+    try:
+        box = await a_vmbox(crowd.connection)
+        old = NOW.replace(day=1) - timedelta(days=90)
+        await crowd.connection.execute(_FILL, box.account_id, MONTH, box.vmbox_id, old, 3)
+        before = old + timedelta(days=1)
+        read, found = await explained(crowd, rows.list_expired, MONTH, before, 500)
+        assert found == [BoxKey(box.account_id, box.vmbox_id)]
+        assert read.buffers <= 16
+        await crowd.connection.execute(
+            "UPDATE vmbox_counts SET saved_count = 6 WHERE vmbox_id = $1", box.vmbox_id
+        )
+        key = BoxKey(box.account_id, box.vmbox_id)
+        read, _ = await explained(crowd, rows.expire_messages, key, MONTH, before, 500)
+        assert not {name for name in read.scanned if name.startswith("messages")}
+        # Three messages, each with its index entries and an event.
+        assert read.buffers <= 100
+    finally:
+        await transaction.rollback()
+
+
+async def test_an_object_is_looked_up_by_its_message_alone(crowd: Crowd) -> None:
+    found = await crowd.connection.fetch("SELECT id FROM messages LIMIT 500")
+    objects = [
+        StoredObject(key="key", account_id=crowd.box.account_id, message_id=row["id"])
+        for row in found
+    ]
+    objects += [
+        StoredObject(key=f"key {n}", account_id=UUID(int=n), message_id=uuid4()) for n in range(500)
+    ]
+    read, orphans = await explained(crowd, rows.find_orphans, MONTH, objects)
+    assert orphans == [item.key for item in objects[500:]]
+    assert read.buffers <= 5 * len(objects)
+    assert read.scanned == set()
+
+
+async def test_a_month_of_expiry_names_one_partition(crowd: Crowd) -> None:
+    plan = await crowd.connection.fetch(
+        "EXPLAIN " + rows._SQL["expire_messages"],
+        crowd.box.account_id,
+        crowd.box.vmbox_id,
+        MONTH,
+        NOW,
+        500,
+    )
+    text = "\n".join(row[0] for row in plan)
+    months = {word for word in text.split() if word.startswith("messages_2")}
+    assert {name[:15] for name in months} == {f"messages_{MONTH}"}
