@@ -52,7 +52,9 @@ WITH box AS MATERIALIZED (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
     FROM due
-    WHERE m.account_id = $1 AND m.month = $3 AND m.id = due.id AND m.removed_at IS NULL
+    WHERE m.account_id = $1 AND m.month = $3 AND m.id = due.id
+        -- not IS NULL: rows are found by primary key, as messages.sql explains
+        AND num_nulls(m.removed_at) = 1
     RETURNING old.counted AS counted_before, m.*
 ), step AS (
     SELECT m.*,
@@ -156,7 +158,8 @@ WITH box AS MATERIALIZED (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
     FROM due
-    WHERE m.account_id = $1 AND m.month = due.month AND m.id = due.id AND m.removed_at IS NULL
+    WHERE m.account_id = $1 AND m.month = due.month AND m.id = due.id
+        AND num_nulls(m.removed_at) = 1
     RETURNING m.id
 ), emptied AS (
     UPDATE vmbox_counts AS c
