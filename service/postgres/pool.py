@@ -69,7 +69,13 @@ class Database:
         """A connection where each statement is a transaction of its own."""
         with outages():
             async with self._pool.acquire(timeout=self._timeout_s) as connection:
-                yield connection
+                try:
+                    yield connection
+                except TimeoutError:
+                    # A server that answers gives up by itself before that. The library would ask
+                    # this one to cancel, and wait for its answer as long again.
+                    connection.terminate()
+                    raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

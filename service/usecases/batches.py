@@ -98,19 +98,21 @@ async def _each(
     """Runs `work` over the ids, a transaction's worth at a time; the result is in their order.
 
     What ends everything (no such box, an outage) is raised as long as nothing was done; later it
-    is the reason of what is left.
+    is the reason of all that is left, which is not tried: it would wait for the same outage again.
     """
     outcomes: dict[str, Reason | None] = dict.fromkeys(ids, Reason.NOT_FOUND)
     known = [(text, parsed) for text in outcomes if (parsed := MessageId.parse(text))]
-    done = False
-    for batch in in_batches(known):
+    outage: Exception | None = None
+    for place, batch in enumerate(in_batches(known)):
         try:
+            if outage is not None:
+                raise outage
             reasons = await work([message_id for _, message_id in batch])
         except (VmboxNotFound, Unavailable) as error:
-            if not done:
+            if place == 0:
                 raise
+            outage = error
             reasons = [reason_of(error)] * len(batch)
-        done = True
         outcomes.update(zip((text for text, _ in batch), reasons, strict=True))
     return BatchResult(
         succeeded=[message_id for text, message_id in known if outcomes[text] is None],

@@ -96,13 +96,18 @@ class Transfers:
     ) -> BatchResult:
         sources = await self._sources(account, source, plan)
         reasons: dict[MessageId, Reason | None] = {}
+        outage: Unavailable | None = None
         for target in dict.fromkeys(errand.target for errand in plan.errands):
             for batch in in_batches([one for one in plan.errands if one.target == target]):
                 try:
+                    if outage is not None:
+                        # What is left would wait for it again.
+                        raise outage
                     done = await self._done(account, source, batch, sources, plan, moved, claim)
                 except (VmboxNotFound, Unavailable) as error:
                     if claim is not None or None not in reasons.values():
                         raise
+                    outage = error if isinstance(error, Unavailable) else None
                     done = [reason_of(error)] * len(batch)
                 reasons.update(zip((one.new_id for one in batch), done, strict=True))
         return BatchResult(
