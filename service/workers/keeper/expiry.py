@@ -11,7 +11,8 @@ from service.postgres.pool import Connection, Database
 from service.workers.keeper.progress import Done, Progress
 from service.workers.keeper.recount import repair
 
-BATCH = 500
+# As many as a caller may do at once: a box is locked for a tenth of a second or two, no longer.
+BATCH = 100
 AUDIO_AWAITED = timedelta(days=7)
 
 Find = Callable[[Connection, int], Awaitable[list[BoxKey]]]
