@@ -31,6 +31,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAX_INTEGER = 2**53 - 1
+Fields = Mapping[str, Field]
 
 
 def apply_schema(

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
-from service.domain.schema import Document, Field, apply_schema, public
+from service.domain.schema import Document, Field, Fields, apply_schema, public
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
@@ -138,10 +138,10 @@ class VmboxPage(msgspec.Struct, frozen=True, kw_only=True):
     next: VmboxCursor | None
 
 
-def checked_settings(document: Document) -> Document:
+def checked_settings(document: Document, fields: Fields = FIELDS) -> Document:
     """The document with defaults written in; Invalid names every field that breaks a rule."""
     given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
-    settings, problems = apply_schema(given, FIELDS)
+    settings, problems = apply_schema(given, fields)
     if problems:
         raise Invalid(problems)
     if len(msgspec.json.encode(settings)) > MAX_DOCUMENT_BYTES:

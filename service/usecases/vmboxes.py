@@ -11,8 +11,15 @@ import msgspec
 from service.domain.account import AccountFacts
 from service.domain.errors import EditConflict, RevisionPassed
 from service.domain.message import uuid7
-from service.domain.schema import Document, merge
-from service.domain.vmbox import Vmbox, VmboxCursor, VmboxPage, checked_settings, without_pin
+from service.domain.schema import Document, Fields, merge
+from service.domain.vmbox import (
+    FIELDS,
+    Vmbox,
+    VmboxCursor,
+    VmboxPage,
+    checked_settings,
+    without_pin,
+)
 from service.postgres import vmboxes as rows
 from service.postgres.pool import Database
 from service.postgres.vmboxes import StoredVmbox
@@ -31,10 +38,12 @@ class Vmboxes:
     secrets: SecretBox
     clock: Callable[[], datetime]
 
-    async def create(self, account: AccountFacts, document: Document) -> Vmbox:
-        """Creates a box. Raises Invalid, also when one of its numbers is taken."""
+    async def create(
+        self, account: AccountFacts, document: Document, fields: Fields = FIELDS
+    ) -> Vmbox:
+        """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use."""
         vmbox_id = uuid7(self.clock(), os.urandom(10))
-        settings, pin = without_pin(checked_settings(document))
+        settings, pin = without_pin(checked_settings(document, fields))
         async with self.database.connection() as connection:
             stored = await rows.insert_vmbox(
                 connection,
@@ -73,20 +82,30 @@ class Vmboxes:
         return VmboxPage(vmboxes=vmboxes, next=following)
 
     async def replace(
-        self, account: AccountFacts, vmbox_id: UUID, document: Document, revision: int | None = None
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        document: Document,
+        revision: int | None = None,
+        fields: Fields = FIELDS,
     ) -> Vmbox:
         """Puts another document in place of a box's. Raises as `patch` does."""
-        return await self._change(account, vmbox_id, lambda _: document, revision)
+        return await self._change(account, vmbox_id, lambda _: document, revision, fields)
 
     async def patch(
-        self, account: AccountFacts, vmbox_id: UUID, changes: Document, revision: int | None = None
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        changes: Document,
+        revision: int | None = None,
+        fields: Fields = FIELDS,
     ) -> Vmbox:
         """Merges changes into a box; null deletes.
 
         Raises VmboxNotFound, Invalid, EditConflict; RevisionPassed when `revision` is another.
         """
         return await self._change(
-            account, vmbox_id, lambda settings: merge(settings, changes), revision
+            account, vmbox_id, lambda settings: merge(settings, changes), revision, fields
         )
 
     async def delete(
@@ -110,13 +129,14 @@ class Vmboxes:
         vmbox_id: UUID,
         change: Callable[[Document], Document],
         revision: int | None,
+        fields: Fields,
     ) -> Vmbox:
         """Reads, changes, writes if nobody has changed it since, else again from the start."""
         for _ in range(_ATTEMPTS):
             before = await self.get(account, vmbox_id)
             if revision not in (None, before.revision):
                 raise RevisionPassed
-            settings, pin = without_pin(checked_settings(change(before.settings)))
+            settings, pin = without_pin(checked_settings(change(before.settings), fields))
             async with self.database.connection() as connection:
                 stored = await rows.update_vmbox(
                     connection, before, settings, self._sealed(pin, account.account_id, vmbox_id)

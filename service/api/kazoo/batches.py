@@ -15,13 +15,13 @@ from service.api.kazoo.context import (
     TheBatches,
     TheMessages,
     TheTransfers,
+    TheView,
     idempotency_key,
     message_of_path,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE, MESSAGES
-from service.api.kazoo.query import utc_now
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, BatchResult, Reason
 from service.domain.errors import (
     EditConflict,
@@ -33,7 +33,7 @@ from service.domain.errors import (
     StorageUnavailable,
     VoicemailError,
 )
-from service.domain.message import Folder, MessageId, retained_since
+from service.domain.message import Folder, MessageId
 from service.domain.schema import Document
 
 _WORDS = {
@@ -91,23 +91,23 @@ async def change_message(
     message_id: str,
     messages: TheMessages,
     transfers: TheTransfers,
+    view: TheView,
 ) -> Response[bytes]:
     """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
     data = await read_data(request)
-    oldest = retained_since(utc_now(), messages.retention_days)
     if "source_id" not in data:
         folder = _folder(request, data) or Folder.SAVED
         message = await messages.change_folder(account, vmbox, identity, folder)
-        return succeed(request, wire.message_metadata(message, oldest))
+        return succeed(request, wire.message_metadata(message, view))
     targets, moved = _targets(data["source_id"])
     result = await transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
     if not result.succeeded:
-        raise _refusal(result.failed[0][1], identity, oldest)
+        raise _refusal(result.failed[0][1], identity, view.retained_since)
     if not moved:
         return succeed(request, batch_result(result))
     message = await messages.get(account, targets[0], result.succeeded[0])
-    return succeed(request, wire.message_metadata(message, oldest))
+    return succeed(request, wire.message_metadata(message, view))
 
 
 ROUTES = (change_messages, remove_messages, change_message)

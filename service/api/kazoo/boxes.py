@@ -9,7 +9,13 @@ from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.context import AnyRequest, TheAccount, TheVmboxes, vmbox_of_path
+from service.api.kazoo.context import (
+    AnyRequest,
+    TheAccount,
+    TheProfile,
+    TheVmboxes,
+    vmbox_of_path,
+)
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import Filter, read_filter
 from service.api.kazoo.query import (
@@ -20,16 +26,27 @@ from service.api.kazoo.query import (
     page_query,
     paging,
 )
+from service.domain import vmbox as vmbox_fields
+from service.domain.account import WireProfile
 from service.domain.errors import RevisionPassed
+from service.domain.schema import Field
 from service.domain.vmbox import Vmbox, VmboxCursor
 
 COLLECTION = "/accounts/{account_id:str}/vmboxes"
 ONE = COLLECTION + "/{vmbox_id:str}"
 
+FIELDS = {
+    WireProfile.KAZOO: vmbox_fields.FIELDS,
+    WireProfile.AUDIAN: {
+        **vmbox_fields.FIELDS,
+        "owner_id": Field(min_length=1, max_length=64),
+    },
+}
+
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_vmboxes(
-    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes
+    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes, profile: TheProfile
 ) -> Response[bytes]:
     """The boxes of an account by name, with their counts."""
     query = page_query(request)
@@ -41,11 +58,12 @@ async def list_vmboxes(
         start,
         query.limit,
         descending=not ascends(request, default=True),
+        with_pins=profile is WireProfile.AUDIAN,
         keep=_keeper(wanted, times) if wanted or times else None,
     )
     if page.next is not None and not query.paginated:
         raise HTTPException(status_code=416)
-    rows = [wire.vmbox_row(vmbox) for vmbox in page.vmboxes]
+    rows = [wire.vmbox_row(vmbox, profile) for vmbox in page.vmboxes]
     return succeed(
         request,
         rows,
@@ -57,10 +75,10 @@ async def list_vmboxes(
 
 @put(COLLECTION, status_code=201)
 async def create_vmbox(
-    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes
+    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes, profile: TheProfile
 ) -> Response[bytes]:
     """A new box."""
-    vmbox = await vmboxes.create(account, await read_data(request))
+    vmbox = await vmboxes.create(account, await read_data(request), FIELDS[profile])
     location = f"{request.url.path}/{vmbox.vmbox_id.hex}"
     return _one(request, vmbox, status=201, headers={"Location": location})
 
@@ -80,22 +98,35 @@ async def get_vmbox(
 
 @post(ONE, status_code=200)
 async def replace_vmbox(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    vmboxes: TheVmboxes,
+    profile: TheProfile,
 ) -> Response[bytes]:
-    """All settings of a box: what is left out goes back to its default, or goes."""
+    """All settings of a box: what is left out goes back to its default, or goes.
+
+    In the `audian` profile it merges, as PATCH does.
+    """
     identity, expected = vmbox_of_path(vmbox_id), _expected(request)
     document = await read_data(request)
-    return _one(request, await vmboxes.replace(account, identity, document, expected))
+    change = vmboxes.patch if profile is WireProfile.AUDIAN else vmboxes.replace
+    return _one(request, await change(account, identity, document, expected, FIELDS[profile]))
 
 
 @patch(ONE)
 async def patch_vmbox(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    vmboxes: TheVmboxes,
+    profile: TheProfile,
 ) -> Response[bytes]:
     """Some settings of a box; null deletes."""
     identity, expected = vmbox_of_path(vmbox_id), _expected(request)
     changes = await read_data(request)
-    return _one(request, await vmboxes.patch(account, identity, changes, expected))
+    vmbox = await vmboxes.patch(account, identity, changes, expected, FIELDS[profile])
+    return _one(request, vmbox)
 
 
 @delete(ONE, status_code=200)

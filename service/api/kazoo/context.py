@@ -9,7 +9,9 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.auth import caller_of, token_of
-from service.domain.account import AccountFacts, Caller
+from service.api.kazoo.times import utc_now
+from service.api.kazoo.wire import View
+from service.domain.account import AccountFacts, Caller, WireProfile
 from service.domain.errors import (
     AccountNotFound,
     Forbidden,
@@ -18,7 +20,7 @@ from service.domain.errors import (
     Rule,
     VmboxNotFound,
 )
-from service.domain.message import MessageId, parse_hex_id
+from service.domain.message import MessageId, parse_hex_id, retained_since
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.messages import Messages
@@ -46,6 +48,8 @@ TheTransfers = NamedDependency[SkipValidation[Transfers]]
 TheMessages = NamedDependency[SkipValidation[Messages]]
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
+TheProfile = NamedDependency[SkipValidation[WireProfile]]
+TheView = NamedDependency[SkipValidation[View]]
 
 
 async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: TheOptions) -> Caller:
@@ -62,6 +66,22 @@ async def provide_account(
 ) -> AccountFacts:
     """The account of the path, when the caller may reach it."""
     return await accounts.authorise(caller, account_of_path(account_id, caller))
+
+
+def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
+    """How times and lengths are spelled: the account's way, or the one that `?profile=` names."""
+    named = request.query_params.get("profile")
+    if named is None:
+        return account.wire_profile
+    if named not in list(WireProfile):
+        profiles = [profile.value for profile in WireProfile]
+        raise Invalid.one("profile", Rule.ENUM, target=profiles, value=named[:64])
+    return WireProfile(named)
+
+
+def provide_view(profile: TheProfile, messages: TheMessages) -> View:
+    """How this request's messages are shown."""
+    return View(profile, retained_since(utc_now(), messages.retention_days))
 
 
 def account_of_path(text: str, caller: Caller) -> UUID:

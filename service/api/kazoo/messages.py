@@ -1,7 +1,5 @@
 """Routes of messages: `/v2/accounts/{account}/vmboxes/{vmbox}/messages`."""
 
-from datetime import datetime
-
 from litestar import Response, delete, put, route
 from litestar.exceptions import HTTPException
 
@@ -12,22 +10,24 @@ from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheMessages,
+    TheView,
     idempotency_key,
     message_of_path,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging, utc_now
+from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging
+from service.api.kazoo.times import utc_now
+from service.api.kazoo.wire import View
 from service.domain.message import (
     LAST_ID,
     Cursor,
     Folder,
     MessagePage,
     month_of,
-    retained_since,
 )
 from service.domain.schema import Document
-from service.usecases.messages import ListQuery, Messages
+from service.usecases.messages import ListQuery
 
 ACCOUNT_MESSAGES = COLLECTION + "/messages"
 MESSAGES = ONE + "/messages"
@@ -36,45 +36,56 @@ MESSAGE = MESSAGES + "/{message_id:str}"
 
 @route(ACCOUNT_MESSAGES, http_method=["GET", "HEAD"])
 async def list_account_messages(
-    request: AnyRequest, account: TheAccount, messages: TheMessages
+    request: AnyRequest,
+    account: TheAccount,
+    messages: TheMessages,
+    view: TheView,
 ) -> Response[bytes]:
     """The messages of all boxes of an account, newest first, each under the id of its box."""
-    now = utc_now()
-    page_asked, query = _asked(request, messages, now)
+    page_asked, query = _asked(request, view)
     page = await messages.list_account(account, query)
-    oldest = retained_since(now, messages.retention_days)
-    rows = [{row.vmbox_id.hex: wire.message_row(row, oldest)} for row in page.messages]
+    rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
 
 @route(MESSAGES, http_method=["GET", "HEAD"])
 async def list_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, messages: TheMessages
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    messages: TheMessages,
+    view: TheView,
 ) -> Response[bytes]:
     """The messages of a box, newest first."""
-    now = utc_now()
-    page_asked, query = _asked(request, messages, now)
+    page_asked, query = _asked(request, view)
     page = await messages.list(account, vmbox_of_path(vmbox_id), query)
-    oldest = retained_since(now, messages.retention_days)
-    rows = [wire.message_row(row, oldest) for row in page.messages]
+    rows = [wire.message_row(row, view) for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
 
 @put(MESSAGES, status_code=201)
 async def store_message(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, messages: TheMessages
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    messages: TheMessages,
+    view: TheView,
 ) -> Response[bytes]:
     """Leaves a message: JSON and audio at once, the audio alone, or JSON that awaits its audio."""
     identity = vmbox_of_path(vmbox_id)
     with messages.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
         message = await messages.store(
-            account, identity, wire.to_new_message(data), upload, idempotency_key(request)
+            account,
+            identity,
+            wire.to_new_message(data, view.profile),
+            upload,
+            idempotency_key(request),
         )
     show = wire.message_metadata if upload is not None else wire.pending_message
     return succeed(
         request,
-        show(message, _oldest(messages)),
+        show(message, view),
         status=201,
         headers={"Location": f"{request.url.path}/{message.id}"},
     )
@@ -82,20 +93,30 @@ async def store_message(
 
 @route(MESSAGE, http_method=["GET", "HEAD"])
 async def get_message(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    message_id: str,
+    messages: TheMessages,
+    view: TheView,
 ) -> Response[bytes]:
     """The metadata of a message. Reading changes nothing."""
     message = await messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
-    return succeed(request, wire.message_metadata(message, _oldest(messages)))
+    return succeed(request, wire.message_metadata(message, view))
 
 
 @delete(MESSAGE, status_code=200)
 async def remove_message(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    message_id: str,
+    messages: TheMessages,
+    view: TheView,
 ) -> Response[bytes]:
     """Removes a message for good."""
     message = await messages.remove(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
-    metadata = wire.message_metadata(message, _oldest(messages))
+    metadata = wire.message_metadata(message, view)
     return succeed(request, {**metadata, "folder": Folder.DELETED})
 
 
@@ -108,11 +129,10 @@ ROUTES = (
 )
 
 
-def _asked(request: AnyRequest, messages: Messages, now: datetime) -> tuple[PageQuery, ListQuery]:
+def _asked(request: AnyRequest, view: View) -> tuple[PageQuery, ListQuery]:
     page = page_query(request)
     start = decode_key(page.start_key, Cursor)
-    query = list_query(request, page, start, now=now, retention_days=messages.retention_days)
-    return page, query
+    return page, list_query(request, page, start, view)
 
 
 def _list(
@@ -141,7 +161,3 @@ def messages_start(page: MessagePage, query: ListQuery) -> Cursor:
         return Cursor(month_of(until), until, LAST_ID)
     first = page.messages[0]
     return Cursor(first.id.month, first.received_at, first.id.id)
-
-
-def _oldest(messages: Messages) -> datetime:
-    return retained_since(utc_now(), messages.retention_days)

@@ -12,10 +12,10 @@ from msgspec import UNSET
 
 from service.api.kazoo.envelope import Paging
 from service.api.kazoo.filters import read_filter
-from service.api.kazoo.times import from_gregorian, gregorian
-from service.api.kazoo.wire import message_row, to_folder
+from service.api.kazoo.times import from_gregorian, gregorian, utc_now
+from service.api.kazoo.wire import View, message_row, to_folder
 from service.domain.errors import Invalid, Rule
-from service.domain.message import RETENTION_GRACE, retained_since
+from service.domain.message import RETENTION_GRACE
 from service.usecases.messages import ListQuery
 
 AnyRequest = Request[Any, Any, Any]
@@ -67,17 +67,15 @@ def ascends(request: AnyRequest, default: bool) -> bool:
     return default
 
 
-def list_query(
-    request: AnyRequest, page: PageQuery, start: Any, *, now: datetime, retention_days: int
-) -> ListQuery:
+def list_query(request: AnyRequest, page: PageQuery, start: Any, view: View) -> ListQuery:
     """The window and the filter of a message list. Raises Invalid.
 
     One folder of what is retained is found by the store; every other filter looks at each message
     as the list shows it.
     """
     query = request.query_params
-    oldest = retained_since(now, retention_days)
-    since, until = _window(query, now, timedelta(days=retention_days) + RETENTION_GRACE)
+    oldest, now = view.retained_since, utc_now()
+    since, until = _window(query, now, now - oldest)
     folder = query.get("filter_folder", query.get("folder"))
     folder = None if folder is None else to_folder(folder)
     apart = {"filter_folder"} if since >= oldest else set()
@@ -89,7 +87,7 @@ def list_query(
         start=start,
         limit=page.limit,
         oldest_first=ascends(request, default=False),
-        keep=(lambda message: rest.matches(message_row(message, oldest))) if rest else None,
+        keep=(lambda message: rest.matches(message_row(message, view))) if rest else None,
     )
 
 
@@ -183,8 +181,3 @@ def paging(page: PageQuery, size: int, start: Any, following: Any) -> Paging | N
         start_key=UNSET if start is None else encode_key(start),
         next_start_key=UNSET if following is None else encode_key(following),
     )
-
-
-def utc_now() -> datetime:
-    """The present in whole seconds, as message times are."""
-    return datetime.now(UTC).replace(microsecond=0)

@@ -15,15 +15,15 @@ from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheMessages,
+    TheView,
     message_of_path,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
-from service.api.kazoo.query import utc_now
 from service.api.ranges import ByteRange, parse_range
 from service.domain.errors import AudioEmpty, AudioMissing
-from service.domain.message import Audio, Message, retained_since
+from service.domain.message import Audio, Message
 from service.usecases.messages import Messages
 
 RAW = MESSAGE + "/raw"
@@ -57,7 +57,12 @@ async def get_audio(
 
 @put(RAW, status_code=201)
 async def put_audio(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, messages: TheMessages
+    request: AnyRequest,
+    account: TheAccount,
+    vmbox_id: str,
+    message_id: str,
+    messages: TheMessages,
+    view: TheView,
 ) -> Response[bytes]:
     """The audio of a message that awaits it, or other audio in place of what it has."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
@@ -68,7 +73,7 @@ async def put_audio(
         message = await messages.attach_audio(account, vmbox, identity, upload)
     return succeed(
         request,
-        wire.message_metadata(message, retained_since(utc_now(), messages.retention_days)),
+        wire.message_metadata(message, view),
         status=201,
         headers={"Location": request.url.path},
     )

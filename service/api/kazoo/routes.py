@@ -7,7 +7,13 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from service.api.kazoo import accounts, batches, boxes, messages, raw
-from service.api.kazoo.context import AnyRequest, provide_account, provide_caller
+from service.api.kazoo.context import (
+    AnyRequest,
+    provide_account,
+    provide_caller,
+    provide_profile,
+    provide_view,
+)
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.ranges import RangeNotSatisfiable
@@ -31,6 +37,8 @@ def create_router() -> Router:
         dependencies={
             "caller": Provide(provide_caller),
             "account": Provide(provide_account),
+            "profile": Provide(provide_profile, sync_to_thread=False),
+            "view": Provide(provide_view, sync_to_thread=False),
         },
     )
 

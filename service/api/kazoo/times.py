@@ -1,6 +1,7 @@
-"""Gregorian seconds: seconds since the year 0, as every time on this wire is written."""
+"""Times on this wire: Gregorian seconds, which count from the year 0, and ISO-8601 in UTC."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 _UNIX_TO_GREGORIAN = 62_167_219_200
 # What a datetime can hold: the years 1 and 9999.
@@ -17,3 +18,28 @@ def from_gregorian(seconds: int) -> datetime | None:
     if not _FIRST <= seconds <= _LAST:
         return None
     return datetime.fromtimestamp(seconds - _UNIX_TO_GREGORIAN, UTC)
+
+
+def iso(moment: datetime) -> str:
+    """As `2026-02-04T10:30:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_iso(value: Any) -> datetime | None:
+    """The moment that an ISO-8601 date and time names, in whole seconds; without a zone it is UTC.
+
+    None for everything else, numbers in a string too.
+    """
+    if not isinstance(value, str) or "T" not in value:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(microsecond=0)
+
+
+def utc_now() -> datetime:
+    """The present in whole seconds, as message times are."""
+    return datetime.now(UTC).replace(microsecond=0)

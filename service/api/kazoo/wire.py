@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from service.api.kazoo.times import from_gregorian, gregorian
-from service.domain.account import Account
+import msgspec
+
+from service.api.kazoo.times import from_gregorian, gregorian, iso, parse_iso
+from service.domain.account import Account, WireProfile
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.message import (
     ANONYMOUS,
@@ -20,6 +22,7 @@ from service.domain.text import harmless
 from service.domain.vmbox import Vmbox
 
 _MAX_LENGTH_MS = 2**31 - 1
+_AUDIAN_ROW = ("name", "mailbox", "owner_id", "timezone", "pin", "require_pin")
 _FOLDERS = ("deleted", "saved", "new")
 
 # KAZOO API docs, "Voicemail", create a message: what a client may say of it.
@@ -35,22 +38,34 @@ _MESSAGE_FIELDS = {
 }
 
 
-def to_new_message(data: Document) -> NewMessage:
+class View(msgspec.Struct, frozen=True):
+    """How messages are shown: in which profile, and since when they are retained."""
+
+    profile: WireProfile
+    retained_since: datetime
+
+
+def to_new_message(data: Document, profile: WireProfile) -> NewMessage:
     """What the client says of a new message; Invalid names every field that breaks a rule."""
     known = {name: value for name, value in data.items() if name in _MESSAGE_FIELDS}
+    received_at = parse_iso(known.get("timestamp"))
+    if received_at is not None:
+        del known["timestamp"]
     given, problems = apply_schema(known, _MESSAGE_FIELDS)
-    received_at = None
     if "timestamp" in given and not problems:
         received_at = from_gregorian(given["timestamp"])
         if received_at is None:
             problems.append(Problem(field="timestamp", rule=Rule.DATE_RANGE))
     if problems:
         raise Invalid(problems)
+    length = given.get("length")
+    if length is not None and profile is WireProfile.AUDIAN:
+        length = min(length * 1000, _MAX_LENGTH_MS)
     number = harmless(given.get("caller_id_number") or "") or ANONYMOUS
     return NewMessage(
         received_at=received_at,
         folder=Folder(given.get("folder", Folder.NEW)),
-        length_ms=given.get("length"),
+        length_ms=length,
         caller_id=CallerId(number, harmless(given.get("caller_id_name") or "") or ANONYMOUS),
         call_id=harmless(given.get("call_id") or "") or None,
         from_uri=harmless(given.get("from") or "") or None,
@@ -67,18 +82,23 @@ def to_folder(value: Any, default: Folder | None = None) -> Folder:
     return Folder(value)
 
 
-def message_row(message: Message, retained_since: datetime) -> Document:
-    """A message as a row of a list. What is past retention shows as deleted."""
-    expired = message.received_at < retained_since
+def message_row(message: Message, view: View) -> Document:
+    """A message as a row of a list. What is past retention shows as deleted.
+
+    Times are Gregorian seconds and lengths milliseconds; in the `audian` profile ISO-8601 and
+    seconds.
+    """
+    audian = view.profile is WireProfile.AUDIAN
+    expired = message.received_at < view.retained_since
     row: Document = {
-        "timestamp": gregorian(message.received_at),
+        "timestamp": iso(message.received_at) if audian else gregorian(message.received_at),
         "from": message.from_uri,
         "to": message.to_uri,
         "caller_id_number": message.caller_id.number,
         "caller_id_name": message.caller_id.name,
         "call_id": message.call_id,
         "folder": Folder.DELETED if expired else message.folder,
-        "length": message.length_ms,
+        "length": _seconds(message.length_ms) if audian else message.length_ms,
         "media_id": str(message.id),
     }
     if message.transcription is not None and "result" in message.transcription:
@@ -91,9 +111,9 @@ def message_row(message: Message, retained_since: datetime) -> Document:
     return row
 
 
-def message_metadata(message: Message, retained_since: datetime) -> Document:
+def message_metadata(message: Message, view: View) -> Document:
     """A message on its own: a list row, its addresses split, and its transcription."""
-    metadata = message_row(message, retained_since)
+    metadata = message_row(message, view)
     metadata.pop("transcribed", None)
     for name, address in (("from", message.from_uri), ("to", message.to_uri)):
         metadata[f"{name}_user"], _, metadata[f"{name}_realm"] = address.partition("@")
@@ -102,10 +122,10 @@ def message_metadata(message: Message, retained_since: datetime) -> Document:
     return metadata
 
 
-def pending_message(message: Message, retained_since: datetime) -> Document:
+def pending_message(message: Message, view: View) -> Document:
     """A message stored without audio: the metadata, and the same once more as clients of 4.x
     expect it, under `id` and `metadata`."""
-    metadata = message_metadata(message, retained_since)
+    metadata = message_metadata(message, view)
     return {**metadata, "id": str(message.id), "metadata": metadata}
 
 
@@ -119,11 +139,14 @@ def vmbox_filterable(vmbox: Vmbox) -> Document:
     return {**vmbox.document, "id": vmbox.vmbox_id.hex}
 
 
-def vmbox_row(vmbox: Vmbox) -> Document:
+def vmbox_row(vmbox: Vmbox, profile: WireProfile) -> Document:
     """A box as a row of a list."""
+    row: Document = {"id": vmbox.vmbox_id.hex}
+    if profile is WireProfile.AUDIAN:
+        settings = vmbox.settings
+        return row | {name: settings[name] for name in _AUDIAN_ROW if name in settings}
     document = vmbox.document
-    row: Document = {
-        "id": vmbox.vmbox_id.hex,
+    row |= {
         "name": document["name"],
         "mailbox": document["mailbox"],
         "flags": document.get("flags", []),
@@ -133,6 +156,11 @@ def vmbox_row(vmbox: Vmbox) -> Document:
     if "owner_id" in document:
         row["owner_id"] = document["owner_id"]
     return row
+
+
+def _seconds(length_ms: int) -> int:
+    """Rounded, and at least 1 where there is any length at all."""
+    return max(round(length_ms / 1000), 1 if length_ms else 0)
 
 
 def vmbox_metadata(vmbox: Vmbox, *, deleted: bool = False) -> Document:
