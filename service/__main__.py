@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -63,12 +64,37 @@ def api() -> None:
 
 
 @cli.command()
-def relay() -> None:
+@click.option(
+    "--republish-since",
+    metavar="TIME",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]),
+    help="Have events published since TIME (UTC) sent again by the active relay, and exit.",
+)
+def relay(republish_since: datetime | None) -> None:
     """Publish events. One is active, further ones stand by."""
     from service import wiring
 
     settings = _settings("relay")
-    _run(wiring.run_relay(settings))
+    if republish_since is None:
+        _run(wiring.run_relay(settings))
+        return
+    done = _run(wiring.republish(settings, republish_since.replace(tzinfo=UTC)))
+    click.echo(
+        f"{done.events} events published until {done.until:%Y-%m-%d %H:%M:%S} UTC go out again"
+    )
+
+
+@cli.group()
+def epoch() -> None:
+    """The epoch of this deployment, which orders events before and after a restored backup."""
+
+
+@epoch.command("raise")
+def raise_epoch() -> None:
+    """Raise the epoch. For after a restore, with API and keeper stopped."""
+    from service import wiring
+
+    click.echo(f"the epoch is {_run(wiring.raise_epoch(_settings('epoch')))} now")
 
 
 @cli.command()
@@ -186,10 +212,17 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     from service.embedded.errors import EmbeddedError
     from service.postgres.migrate import MigrationError
     from service.security import KeyRingError
+    from service.workers.relay import RepublicationRefused
 
     try:
         return uvloop.run(work)
-    except (EmbeddedError, MigrationError, KeyRingError, SettingsError) as error:
+    except (
+        EmbeddedError,
+        MigrationError,
+        KeyRingError,
+        RepublicationRefused,
+        SettingsError,
+    ) as error:
         raise click.ClickException(str(error)) from None
     except VoicemailError as error:
         detail = getattr(error, "reason", "")

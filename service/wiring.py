@@ -19,6 +19,7 @@ from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
 from service.embedded.dev import Prepared
 from service.logs import configure, get_logger
+from service.postgres import outbox
 from service.postgres.migrate import migrate
 from service.postgres.pool import Database
 from service.security import KeyRing, SecretBox, Tokens, generate_key_ring, load_key_ring
@@ -32,7 +33,7 @@ from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.workers.keeper import Keeper, all_steps
-from service.workers.relay import Relay
+from service.workers.relay import Relay, Republication, republish_since
 
 log = get_logger(__name__)
 
@@ -105,6 +106,19 @@ async def run_keeper(settings: Settings) -> None:
     """Runs the keeper's steps until SIGTERM or SIGINT."""
     async with keeper(settings) as running:
         await running.run(_stopped())
+
+
+async def republish(settings: Settings, since: datetime) -> Republication:
+    """Has the active relay send events again; RepublicationRefused when they would be dropped."""
+    async with _database(settings, "aftertone cli", size=1) as database:
+        window_s = _stream(settings).duplicate_window_s
+        return await republish_since(database, since, duplicate_window_s=window_s)
+
+
+async def raise_epoch(settings: Settings) -> int:
+    """The next epoch: what is written from now on comes after all that was."""
+    async with _database(settings, "aftertone cli", size=1) as database, database.connection() as c:
+        return await outbox.raise_epoch(c)
 
 
 async def run_migrate(settings: Settings) -> list[str]:
@@ -219,12 +233,16 @@ def _bus(settings: Settings) -> AbstractAsyncContextManager[Bus]:
     return Bus.open(
         settings.nats_url,
         name="aftertone relay",
-        stream=StreamSettings(
-            name=settings.stream_name,
-            max_bytes=settings.stream_max_bytes,
-            replicas=settings.stream_replicas,
-        ),
+        stream=_stream(settings),
         credentials_file=settings.nats_credentials_file,
+    )
+
+
+def _stream(settings: Settings) -> StreamSettings:
+    return StreamSettings(
+        name=settings.stream_name,
+        max_bytes=settings.stream_max_bytes,
+        replicas=settings.stream_replicas,
     )
 
 

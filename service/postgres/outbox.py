@@ -178,3 +178,9 @@ async def forget_published_between(connection: Connection, since: datetime, unti
 
 async def _allow_long(connection: Connection) -> None:
     await connection.fetchrow(_SQL["allow_long"], f"{int(_LONG_TIMEOUT_S)}s")
+
+
+async def raise_epoch(connection: Connection) -> int:
+    """Raises the deployment's epoch; the new one."""
+    epoch: int = await connection.fetchval(_SQL["raise_epoch"])
+    return epoch

@@ -108,3 +108,7 @@ UPDATE relay_state SET term = term + 1 RETURNING term, stream_created_at, stream
 -- name: renew_lock
 -- Any statement tells the server that the client is alive.
 SELECT 1;
+
+-- name: raise_epoch
+-- The next epoch of this deployment.
+UPDATE deployment SET epoch = epoch + 1 RETURNING epoch;
