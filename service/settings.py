@@ -19,8 +19,11 @@ FOR_CLIENTS = frozenset(
     }
 )
 
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+# Bounds that no deployment meets, so that sums of times and sizes stay on the calendar.
+Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Days = Annotated[int, Meta(ge=1, le=36_500)]
+Hours = Annotated[int, Meta(ge=1, le=24 * 36_500)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Month = Annotated[int, Meta(ge=197001, le=999912)]
 
@@ -63,13 +66,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_upload_bytes_per_s: Positive = 8_000
     client_grace_s: Seconds = 10.0
     request_deadline_s: Seconds = 30.0
-    retention_days: Positive = 93
-    purge_grace_days: Positive = 7
-    orphan_grace_hours: Positive = 24
+    retention_days: Days = 93
+    purge_grace_days: Days = 7
+    orphan_grace_hours: Hours = 24
     oldest_month: Month | None = None
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.oldest_month is not None and not 1 <= self.oldest_month % 100 <= 12:
+            raise ValueError(f"{PREFIX}OLDEST_MONTH is not acceptable: it is no month YYYYMM")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -87,5 +94,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
+        if not path:
+            raise SettingsError(f"{reason}.") from None
         name = PREFIX + path.rstrip("`").upper()
         raise SettingsError(f"{name} is not acceptable: {reason}.") from None

@@ -1,0 +1,236 @@
+import copy
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.errors import DocumentTooLarge, Invalid, Problem, Rule
+from service.domain.schema import Field, apply_schema, merge, public, type_of
+from service.domain.vmbox import (
+    FIELDS,
+    checked_settings,
+    comparable_number,
+    numbers_of,
+    without_pin,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+DOCUMENTS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+def broken(document: dict[str, Any], **fields: Field) -> dict[str, list[Rule]]:
+    """Field -> the rules that it breaks."""
+    _, problems = apply_schema(document, fields)
+    found: dict[str, list[Rule]] = {}
+    for problem in problems:
+        found.setdefault(problem.field, []).append(problem.rule)
+    return found
+
+
+def test_defaults_are_written_in_and_are_nobody_elses() -> None:
+    fields = {"list": Field(types=("array",), default=[]), "off": Field(default=False)}
+    first, _ = apply_schema({}, fields)
+    first["list"].append(1)
+    second, _ = apply_schema({}, fields)
+    assert second == {"list": [], "off": False}
+
+
+def test_unknown_keys_are_kept_and_the_input_is_left_alone() -> None:
+    given_document = {"known": "5", "unknown": {"x": [None]}}
+    before = copy.deepcopy(given_document)
+    result, problems = apply_schema(given_document, {"known": Field(types=("integer",))})
+    assert result == {"known": 5, "unknown": {"x": [None]}}
+    assert (given_document, problems) == (before, [])
+
+
+def test_a_problem_names_its_place() -> None:
+    inner = Field(types=("object",), fields={"a.b": Field(required=True), "n": Field()})
+    fields = {
+        "o.o": inner,
+        "list": Field(types=("array",), items=inner),
+        "words": Field(types=("array",), items=Field(max_length=1)),
+    }
+    document = {"o.o": {"n": 1}, "list": [{"a.b": ""}, {}, 5], "words": ["a", "bb", "c", "dd"]}
+    assert broken(document, **fields) == {
+        "o%2Eo.a%2Eb": [Rule.REQUIRED],
+        "o%2Eo.n": [Rule.TYPE],
+        "list.1.a%2Eb": [Rule.REQUIRED],
+        "list.2": [Rule.TYPE],
+        "words.1": [Rule.MAX_LENGTH],
+        "words.3": [Rule.MAX_LENGTH],
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "types", "taken"),
+    [
+        ("12", ("integer",), 12),
+        ("-12", ("integer",), -12),
+        ("true", ("boolean",), True),
+        ("false", ("boolean",), False),
+        (2.0, ("integer",), 2),
+        (2.5, ("number",), 2.5),
+        (2, ("number",), 2),
+        ("12", ("integer", "string"), "12"),
+        ("true", ("string", "boolean"), "true"),
+    ],
+)
+def test_what_a_string_spells_is_taken_where_no_string_is_wanted(
+    value: Any, types: tuple[str, ...], taken: Any
+) -> None:
+    result, problems = apply_schema({"x": value}, {"x": Field(types=types)})
+    assert (result["x"], type(result["x"]), problems) == (taken, type(taken), [])
+
+
+@pytest.mark.parametrize(
+    ("value", "types"),
+    [
+        (12, ("string",)),
+        (True, ("string",)),
+        (None, ("string",)),
+        (True, ("integer",)),
+        (1, ("boolean",)),
+        ("True", ("boolean",)),
+        ("yes", ("boolean",)),
+        ("", ("integer",)),
+        ("-", ("integer",)),
+        ("--1", ("integer",)),
+        ("+1", ("integer",)),
+        (" 1", ("integer",)),
+        ("1.0", ("integer",)),
+        ("1e3", ("integer",)),
+        ("٣", ("integer",)),
+        ("²", ("integer",)),
+        ("9" * 21, ("integer",)),
+        (1.5, ("integer",)),
+        ([], ("object",)),
+        ({}, ("array",)),
+        ("[]", ("array",)),
+    ],
+)
+def test_other_types_are_refused_as_they_came(value: Any, types: tuple[str, ...]) -> None:
+    _, problems = apply_schema({"x": value}, {"x": Field(types=types)})
+    assert problems == [Problem(field="x", rule=Rule.TYPE, target=", ".join(types), value=value)]
+
+
+def test_numbers_have_bounds_even_where_the_field_gives_none() -> None:
+    integer = Field(types=("integer",))
+    assert broken({"x": 10**30}, x=integer) == {"x": [Rule.MAXIMUM]}
+    assert broken({"x": -(10**30)}, x=integer) == {"x": [Rule.MINIMUM]}
+    assert broken({"x": 2**53 - 1}, x=integer) == {}
+    assert broken({"x": 5}, x=Field(types=("integer",), minimum=0, maximum=4)) == {
+        "x": [Rule.MAXIMUM]
+    }
+
+
+def test_a_string_may_break_several_rules_and_is_looked_at_closely_only_when_it_breaks_none() -> (
+    None
+):
+    picky = Field(min_length=3, enum=("abc",), check=str.isdigit)
+    assert broken({"x": "a"}, x=picky) == {"x": [Rule.MIN_LENGTH, Rule.ENUM]}
+    assert broken({"x": "abc"}, x=picky) == {"x": [Rule.WRONG_FORMAT]}
+
+
+@given(JSON, st.sampled_from([*FIELDS.values()]))
+def test_no_value_breaks_the_check(value: Any, field: Field) -> None:
+    result, problems = apply_schema({"x": value}, {"x": field})
+    assert msgspec.json.encode(result)
+    if not problems:
+        assert apply_schema(result, {"x": field}) == (result, [])
+
+
+@given(DOCUMENTS)
+def test_merging_nothing_changes_nothing(document: dict[str, Any]) -> None:
+    assert merge(document, {}) == document
+    assert merge(document, dict.fromkeys(document)) == {}
+
+
+@given(DOCUMENTS, DOCUMENTS)
+def test_what_was_merged_once_merges_again_without_effect(
+    document: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    once = merge(document, changes)
+    assert merge(once, changes) == once
+    for name, value in changes.items():
+        assert (name in once) == (value is not None)
+    assert all(once[name] == document[name] for name in document.keys() - changes.keys())
+
+
+def test_an_object_takes_the_place_of_what_is_none_without_its_nulls() -> None:
+    assert merge({"x": 5}, {"x": {"a": None, "b": {"c": None, "d": 1}}}) == {"x": {"b": {"d": 1}}}
+
+
+def test_private_keys_are_not_public() -> None:
+    assert public({"_x": 1, "pvt_y": 2, "pvt": 3, "x_": 4}) == {"pvt": 3, "x_": 4}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        *((None, "null"), (True, "boolean"), (1, "integer"), (1.0, "integer"), (1.5, "number")),
+        *((1e300, "number"), ("", "string"), ([], "array"), ({}, "object")),
+    ],
+)
+def test_values_have_the_types_of_json_schema(value: Any, name: str) -> None:
+    assert type_of(value) == name
+
+
+def test_settings_of_a_box_have_their_defaults_and_no_keys_of_ours() -> None:
+    settings = checked_settings({"name": "n", "mailbox": "1", "id": "x", "messages": 4, "_x": 1})
+    assert settings["media_extension"] == "mp3"
+    assert not {"id", "messages", "_x"} & settings.keys()
+    assert checked_settings(settings) == settings
+
+
+def test_settings_of_a_box_are_refused_with_every_problem_at_once() -> None:
+    with pytest.raises(Invalid) as error:
+        checked_settings({"mailbox": "", "pin": "1", "timezone": "Mars/Olympus"})
+    assert {problem.field for problem in error.value.problems} == {
+        *("name", "mailbox", "pin", "timezone")
+    }
+
+
+def test_a_document_of_a_box_has_a_size() -> None:
+    with pytest.raises(DocumentTooLarge):
+        checked_settings({"name": "n", "mailbox": "1", "notes": "x" * 65_536})
+
+
+@pytest.mark.parametrize(
+    "timezone", ["inherit", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/UTC"]
+)
+def test_known_time_zones_are_taken(timezone: str) -> None:
+    assert checked_settings({"name": "n", "mailbox": "1", "timezone": timezone})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("100", "0100", True),
+        ("0", "000", True),
+        ("100", "1000", False),
+        ("a1", "a1", True),
+        ("a1", "A1", False),
+        ("3000abc", "3000", False),
+        ("٣", "3", False),
+        ("+1", "1", False),
+    ],
+)
+def test_numbers_compare_by_value_and_words_by_letter(one: str, other: str, same: bool) -> None:
+    assert (comparable_number(one) == comparable_number(other)) is same
+
+
+def test_a_box_answers_to_its_number_and_its_aliases_once_each() -> None:
+    assert numbers_of({"mailbox": "010", "aliases": ["10", "ann"]}) == {"10", "ann"}
+
+
+def test_the_pin_is_kept_apart() -> None:
+    assert without_pin({"name": "n", "pin": "0012"}) == ({"name": "n"}, "0012")
+    assert without_pin({"name": "n"}) == ({"name": "n"}, None)
