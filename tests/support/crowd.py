@@ -46,7 +46,7 @@ SELECT $1, id, 'Box ' || to_char(n, 'FM0000'), jsonb_build_object('mailbox', n::
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
-    """Boxes of 100, 100 000 and 20 000 messages, the last unknown to the statistics.
+    """Boxes of 100, 100 000 and 50 000 messages, the last unknown to the statistics.
 
     `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes.
     """
@@ -115,7 +115,7 @@ async def a_crowd(servers: EmbeddedServers, template: str) -> AsyncIterator[Crow
     await _fill(owner, few, messages=100, vmboxes=1)
     await _fill(owner, many, messages=100_000, vmboxes=VMBOXES)
     await owner.execute("VACUUM ANALYZE messages, vmboxes, vmbox_counts")
-    await _fill(owner, late, messages=20_000, vmboxes=VMBOXES)
+    await _fill(owner, late, messages=50_000, vmboxes=VMBOXES)
     await owner.close()
     async with Database.open(
         servers.postgres.url(name, "aftertone"), size=2, timeout_s=5, name="test"

@@ -277,7 +277,7 @@ WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL;
 -- name: list_messages
 -- A page of a box, newest first: no row without the box, a row of nulls when the page is empty.
 -- Plan: an ordered Append over messages_by_vmbox (new_messages_by_vmbox for the folder new), newest
--- month first, that begins at the cursor and stops when the page is full. The row comparisons stand
+-- month first, that begins at the cursor and stops when the page is full. The row comparison stands
 -- before the other bounds, because the index scan begins at the first bound it is given; the months
 -- choose the partitions.
 SELECT page.*
@@ -287,7 +287,6 @@ LEFT JOIN LATERAL (
     FROM messages AS m
     WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id) <= ($8::integer, $9::timestamptz, $10::uuid)
-        AND (m.month, m.received_at) >= ($3::integer, $5::timestamptz)
         AND m.month BETWEEN $3 AND least($4::integer, $8)
         AND m.received_at BETWEEN $5 AND $6
         AND ($7::text IS NULL OR m.folder = $7)
@@ -309,7 +308,6 @@ CROSS JOIN LATERAL (
 ) AS box
 WHERE m.account_id = $1 AND m.removed_at IS NULL
     AND (m.month, m.received_at, m.id) <= ($7::integer, $8::timestamptz, $9::uuid)
-    AND (m.month, m.received_at) >= ($2::integer, $4::timestamptz)
     AND m.month BETWEEN $2 AND least($3::integer, $7)
     AND m.received_at BETWEEN $4 AND $5
     AND ($6::text IS NULL OR m.folder = $6)

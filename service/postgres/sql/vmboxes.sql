@@ -1,7 +1,3 @@
--- What is looked up by id asks for num_nulls(deleted_at) = 1 instead of deleted_at IS NULL, which would
--- make the partial index vmboxes_by_name eligible: without fresh statistics the planner takes it for as
--- good as the primary key, and reads all boxes of the account.
-
 -- name: insert_vmbox
 -- Creates a box with its numbers and its counts row, and appends the event.
 WITH vmbox AS (
@@ -37,7 +33,7 @@ WITH box AS MATERIALIZED (
     UPDATE vmboxes AS v
     SET name = $4, document = $5, pin_sealed = $6, revision = v.revision + 1, modified_at = now()
     FROM box
-    WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.revision = $3 AND num_nulls(v.deleted_at) = 1
+    WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.revision = $3 AND v.deleted_at IS NULL
     RETURNING v.*
 ), dropped AS (
     DELETE FROM vmbox_numbers AS n
@@ -78,7 +74,7 @@ WITH box AS MATERIALIZED (
     UPDATE vmboxes AS v
     SET deleted_at = now(), modified_at = now(), revision = v.revision + 1
     FROM box
-    WHERE v.account_id = $1 AND v.vmbox_id = $2 AND num_nulls(v.deleted_at) = 1
+    WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.deleted_at IS NULL
     RETURNING v.*
 ), dropped AS (
     DELETE FROM vmbox_numbers AS n
@@ -108,7 +104,7 @@ SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
 SELECT v.*, c.new_count, c.saved_count
 FROM vmboxes AS v
 JOIN vmbox_counts AS c ON c.account_id = $1 AND c.vmbox_id = $2
-WHERE v.account_id = $1 AND v.vmbox_id = $2 AND num_nulls(v.deleted_at) = 1;
+WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.deleted_at IS NULL;
 
 -- name: list_vmboxes
 -- A page of an account's boxes with their counts, by name.
