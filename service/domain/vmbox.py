@@ -3,28 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
-from zoneinfo import available_timezones
 
 import msgspec
 from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
+from service.domain.formats import is_address, is_zone
 from service.domain.schema import Document, Field, Fields, apply_schema, public
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
-
-_ZONES = frozenset(available_timezones())
-
-
-def _is_zone(name: str) -> bool:
-    return name == "inherit" or name in _ZONES
-
-
-def _is_address(text: str) -> bool:
-    local, at, domain = text.rpartition("@")
-    return bool(local and at and domain) and len(text) <= 254 and not set(text) & set(" \t\r\n")
 
 
 def _flag(default: bool) -> Field:
@@ -74,7 +63,7 @@ FIELDS: dict[str, Field] = {
             )
         },
     ),
-    "notify_email_addresses": Field(types=("array",), items=Field(check=_is_address), default=[]),
+    "notify_email_addresses": Field(types=("array",), items=Field(check=is_address), default=[]),
     "oldest_message_first": _flag(False),
     "operator_number": Field(types=("integer", "string")),
     "owner_id": Field(min_length=32, max_length=32),
@@ -87,7 +76,7 @@ FIELDS: dict[str, Field] = {
     "skip_envelope": _flag(False),
     "skip_greeting": _flag(False),
     "skip_instructions": _flag(False),
-    "timezone": Field(min_length=5, max_length=32, check=_is_zone),
+    "timezone": Field(min_length=5, max_length=32, check=is_zone),
     "transcribe": _flag(False),
     "vm_message_forward_type": Field(
         enum=("only_forward", "prepend_forward"), default="only_forward"

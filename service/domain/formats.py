@@ -1,0 +1,39 @@
+"""What a text must be like to be a time zone, an e-mail address, a realm, a sign-in name."""
+
+import re
+from zoneinfo import available_timezones
+
+# The rule of KAZOO's accounts schema, so a realm is safe in an address.
+_REALM = re.compile(r"[\w.-]+", re.ASCII)
+_ZONES = frozenset(available_timezones())
+_MAX_ADDRESS = 254
+
+
+def is_zone(text: str) -> bool:
+    """A zone of the IANA database, or `inherit`: that of whatever it belongs to."""
+    return text == "inherit" or text in _ZONES
+
+
+def is_address(text: str) -> bool:
+    """An e-mail address, as far as that can be told without sending to it."""
+    local, at, domain = text.rpartition("@")
+    return bool(local and at and domain) and len(text) <= _MAX_ADDRESS and not _has_space(text)
+
+
+def is_realm(text: str) -> bool:
+    """A SIP realm."""
+    return _REALM.fullmatch(text) is not None
+
+
+def is_username(text: str) -> bool:
+    """Printable, and without the colon that parts it from its password where both are sent."""
+    return text.isprintable() and ":" not in text
+
+
+def has_no_nul(text: str) -> bool:
+    """Postgres keeps no NUL in text."""
+    return "\0" not in text
+
+
+def _has_space(text: str) -> bool:
+    return bool(set(text) & set(" \t\r\n"))
