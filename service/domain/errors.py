@@ -27,6 +27,10 @@ class AccountNotFound(NotFound):
     """There is no such account."""
 
 
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+
 class VmboxNotFound(NotFound):
     """There is no such box."""
 
@@ -45,6 +49,14 @@ class Conflict(VoicemailError):
 
 class EditConflict(Conflict):
     """Somebody else changed it at the same time."""
+
+
+class AccountHasChildren(Conflict):
+    """The account has accounts below it."""
+
+
+class AccountIsRoot(Conflict):
+    """The root account stays as long as the deployment."""
 
 
 class KeyInUse(Conflict):
@@ -186,6 +198,14 @@ class StorageUnavailable(Unavailable):
 
 class BusUnavailable(Unavailable):
     """The event stream does not answer."""
+
+
+class IssuerUnavailable(Unavailable):
+    """The outside issuer of tokens does not show its keys."""
+
+
+class TooManySignIns(Unavailable):
+    """As many sign-ins as may be are being checked."""
 
 
 class TooManyUploads(Unavailable):

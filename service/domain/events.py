@@ -26,6 +26,7 @@ class EventType(StrEnum):
     VMBOX_UPDATED = "vmbox.updated"
     VMBOX_DELETED = "vmbox.deleted"
     VMBOX_FULL = "vmbox.full"
+    ACCOUNT_DELETED = "account.deleted"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,14 +124,19 @@ class RemovalReason(StrEnum):
     RETENTION = "retention"
 
 
-class VmboxEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What all events of a box carry."""
+class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What all events carry."""
 
     account_id: str
-    vmbox_id: str
-    mailbox: str
     epoch: int
     sequence: int
+
+
+class VmboxEvent(AccountEvent, frozen=True, kw_only=True):
+    """What all events of a box carry."""
+
+    vmbox_id: str
+    mailbox: str
     counts: Counts
 
 
@@ -189,7 +195,11 @@ class VmboxWasFull(VmboxEvent, frozen=True, kw_only=True):
     message_count: int
 
 
-DATA: dict[EventType, type[VmboxEvent]] = {
+class AccountDeleted(AccountEvent, frozen=True, kw_only=True):
+    """An account was deleted with all that it had, without an event for each box or message."""
+
+
+DATA: dict[EventType, type[AccountEvent]] = {
     EventType.MESSAGE_NEW: MessageNew,
     EventType.MESSAGE_FOLDER_CHANGED: MessageFolderChanged,
     EventType.MESSAGE_REMOVED: MessageRemoved,
@@ -198,9 +208,10 @@ DATA: dict[EventType, type[VmboxEvent]] = {
     EventType.VMBOX_UPDATED: VmboxUpdated,
     EventType.VMBOX_DELETED: VmboxDeleted,
     EventType.VMBOX_FULL: VmboxWasFull,
+    EventType.ACCOUNT_DELETED: AccountDeleted,
 }
 
 
-def decode_data(kind: EventType, data: bytes) -> VmboxEvent:
+def decode_data(kind: EventType, data: bytes) -> AccountEvent:
     """The payload of an event; msgspec.DecodeError or ValidationError when it is none."""
     return msgspec.json.decode(data, type=DATA[kind])

@@ -13,7 +13,15 @@ from service.postgres.sql import load
 from tests.support.builders import NOW
 
 # Tables of the deployment as a whole. Every other table belongs to accounts.
-SYSTEM = {"accounts", "deployment", "keeper_steps", "migrations", "relay_state", "revoked_tokens"}
+SYSTEM = {
+    "accounts",
+    "deployment",
+    "keeper_steps",
+    "migrations",
+    "relay_state",
+    "revoked_tokens",
+    "user_epochs",
+}
 
 # Statements that go through all accounts, on purpose: the relay reads the outbox in order, the
 # keeper looks for what is due.

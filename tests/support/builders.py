@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from service.domain.account import AccountFacts, WireProfile
-from service.domain.events import EventType, decode_data
+from service.domain.events import EventType, VmboxEvent, decode_data
 from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
 from service.domain.vmbox import checked_settings, without_pin
 from service.postgres import messages as rows
@@ -208,6 +208,7 @@ async def audit(connection: Connection, box: Box) -> list[Recorded]:
 
 def _assert_shape(event: Recorded, box: Box) -> None:
     told = decode_data(EventType(event.type), msgspec.json.encode(event.data))
+    assert isinstance(told, VmboxEvent)
     assert (told.account_id, told.vmbox_id) == (box.account_id.hex, box.vmbox_id.hex)
     assert (told.epoch, told.sequence) == (1, event.sequence)
 

@@ -18,6 +18,8 @@ from service.api.multipart import (
 )
 from service.api.pace import ClientTooSlow, DeadlinePassed
 from service.domain.errors import (
+    AccountHasChildren,
+    AccountIsRoot,
     AccountNotFound,
     AudioEmpty,
     AudioMissing,
@@ -38,6 +40,7 @@ from service.domain.errors import (
     Rule,
     TokenInvalid,
     TooManyPending,
+    TooManySignIns,
     TooManyUploads,
     Unauthorized,
     Unavailable,
@@ -174,6 +177,10 @@ TABLE: dict[type[Exception], Row] = {
     AccountNotFound: _account_not_found,
     AudioMissing: _audio_missing,
     Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
+    AccountHasChildren: _plain(
+        HTTPStatus.CONFLICT, "account_has_descendants", "account has descendants"
+    ),
+    AccountIsRoot: _plain(HTTPStatus.CONFLICT, "account_is_root", "the root account stays"),
     RevisionPassed: _plain(
         HTTPStatus.PRECONDITION_FAILED, "precondition_failed", "precondition failed"
     ),
@@ -204,6 +211,7 @@ TABLE: dict[type[Exception], Row] = {
     TokenInvalid: lambda _error: Refusal(status=401, word="invalid credentials"),
     Forbidden: _plain(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
     Unavailable: _unavailable,
+    TooManySignIns: _busy,
     TooManyUploads: _busy,
     DeadlinePassed: _busy,
     ClientTooSlow: lambda _error: Refusal(
