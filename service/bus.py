@@ -188,7 +188,9 @@ class Bus:
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": _RECONNECT_WAIT_S,
             "connect_timeout": 5,
-            "ping_interval": 15,
+            # A server that is gone without a word is noticed within 10 s.
+            "ping_interval": 5,
+            "max_outstanding_pings": 1,
             "error_cb": self._note_failure,
             "disconnected_cb": self._note_disconnection,
             "reconnected_cb": self._note_reconnection,
