@@ -42,7 +42,9 @@ def following(*texts: str) -> list[Migration]:
 
 
 async def run(database: TestDatabase, migrations: list[Migration] | None = None) -> list[str]:
-    return await migrate(database.owner_url, service_url=database.url, migrations=migrations)
+    return await migrate(
+        database.owner_url, service_url=database.url, migrations=migrations or SHIPPED
+    )
 
 
 async def asked(database: TestDatabase, question: str) -> object:
