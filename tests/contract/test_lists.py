@@ -213,7 +213,7 @@ async def test_what_is_past_retention_shows_as_deleted_and_cannot_change(
     refused = problems(await account.http.post(path, json={"data": {"folder": "saved"}}))
     rule = refused[media_id]["date_range"]
     assert rule["message"] == "cannot make changes to messages prior to retention duration"
-    assert abs(rule["cause"] - ago(seconds=RETENTION_S)) < 120
+    assert abs(rule["cause"] - ago(seconds=RETENTION_S)) < 3600
     upload: dict[str, Any] = {"content": b"new", "headers": {"Content-Type": "audio/mp3"}}
     assert media_id in problems(await account.http.put(f"{path}/raw", **upload))
     assert (await account.http.get(f"{path}/raw")).content == b"old"
@@ -223,7 +223,7 @@ async def test_what_is_past_retention_shows_as_deleted_and_cannot_change(
 
 async def test_a_message_just_inside_retention_is_whole(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
-    media_id = await account.leave(vmbox_id, timestamp=ago(seconds=RETENTION_S - 120))
+    media_id = await account.leave(vmbox_id, timestamp=ago(seconds=RETENTION_S - 1800))
     path = account.path("vmboxes", vmbox_id, "messages", media_id)
     assert "retention" not in data_of(await account.http.get(path))
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}

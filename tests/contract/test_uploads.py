@@ -61,7 +61,7 @@ async def test_audio_that_is_the_whole_body_makes_a_message_of_defaults(
 ) -> None:
     vmbox_id = await account.a_vmbox(mailbox="3000")
     message = await put(account, vmbox_id, content=an_mp3(), headers={"Content-Type": "audio/mpeg"})
-    assert ago() - 2 <= message["timestamp"] <= ago(seconds=-120)
+    assert ago() <= message["timestamp"] <= ago(hours=-1)
     assert re.fullmatch(r"[0-9a-f]{24}", message.pop("call_id"))
     media_id = message.pop("media_id")
     assert re.fullmatch(r"\d{6}-[0-9a-f]{32}", media_id)

@@ -17,6 +17,7 @@ from service.audio.store import AudioStore
 from tests.support.running import AccountClient, RunningService
 
 GOLDEN = Path(__file__).with_name("golden")
+# When the tests were collected: up to minutes before one of them runs.
 NOW = datetime.now(UTC).replace(microsecond=0)
 NO_ID = "0123456789abcdef" * 2
 
