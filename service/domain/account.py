@@ -49,6 +49,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     wire_profile: WireProfile
     auth_epoch: int
     revision: int
+    timezone: str | None = None
 
     @property
     def is_root(self) -> bool:

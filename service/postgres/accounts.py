@@ -90,6 +90,7 @@ async def read_account(connection: Connection, account_id: UUID) -> Account | No
     document = row["document"]
     return Account(
         **_facts(row, document.get("max_message_count"), document.get("wire_profile")),
+        timezone=document.get("timezone"),
         document=document,
         created_at=row["created_at"],
         modified_at=row["modified_at"],
@@ -167,7 +168,9 @@ def _facts_of(row: asyncpg.Record | None) -> AccountFacts | None:
 
 
 def _known(row: asyncpg.Record) -> AccountFacts:
-    return AccountFacts(**_facts(row, row["max_message_count"], row["wire_profile"]))
+    return AccountFacts(
+        **_facts(row, row["max_message_count"], row["wire_profile"]), timezone=row["timezone"]
+    )
 
 
 def _facts(row: asyncpg.Record, max_message_count: Any, wire_profile: Any) -> dict[str, Any]:

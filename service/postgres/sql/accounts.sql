@@ -40,14 +40,16 @@ SELECT account_id FROM accounts WHERE parent_id IS NULL AND deleted_at IS NULL;
 -- name: account_facts
 -- What requests need of an account.
 SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile
+    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
+    document ->> 'timezone' AS timezone
 FROM accounts
 WHERE account_id = $1 AND deleted_at IS NULL;
 
 -- name: facts_by_api_key
 -- The account that an API key belongs to.
 SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile
+    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
+    document ->> 'timezone' AS timezone
 FROM accounts
 WHERE api_key_lookup = $1 AND deleted_at IS NULL;
 
@@ -62,7 +64,8 @@ SET api_key_lookup = $2, api_key_sealed = $3, auth_epoch = auth_epoch + 1,
     revision = revision + 1, modified_at = now()
 WHERE account_id = $1 AND deleted_at IS NULL
 RETURNING account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile;
+    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
+    document ->> 'timezone' AS timezone;
 
 -- name: directory_clock
 -- The clock by which changes of the directory are dated.
@@ -72,6 +75,7 @@ SELECT now();
 -- Accounts changed after $1, at most $2, deleted ones too. least(): the clock may have gone back.
 SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
     document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
+    document ->> 'timezone' AS timezone,
     deleted_at IS NOT NULL AS deleted
 FROM accounts
 WHERE modified_at >= least($1::timestamptz, now()) - $3::interval
