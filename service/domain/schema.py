@@ -15,10 +15,7 @@ Document = dict[str, Any]
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field. `types` are JSON Schema's type names; bounds are counts, or values of a number.
-
-    `format` is JSON Schema's word for what `check` looks at.
-    """
+    """One field. `types` are JSON Schema's type names; bounds are counts, or values of a number."""
 
     types: tuple[str, ...] = ("string",)
     required: bool = False
@@ -31,7 +28,6 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     items: "Field | None" = None
     fields: Mapping[str, "Field"] = {}
     check: Callable[[str], bool] | None = None
-    format: str | None = None
 
 
 MAX_INTEGER = 2**53 - 1

@@ -22,7 +22,6 @@ def _flag(default: bool) -> Field:
 
 _INTEGER = Field(types=("integer",))
 _COUNT = Field(types=("integer",), minimum=1)
-_ADDRESS = Field(check=_is_address, format="email")
 _MEDIA_ID = Field(min_length=32, max_length=32)
 
 # KAZOO API docs, "Voicemail", schemas `vmboxes` and `notify.callback` (5.x).
