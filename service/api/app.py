@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 
 from service.api.frame import Frame
 from service.api.kazoo.context import Options
-from service.api.kazoo.routes import answer_error, create_router
+from service.api.kazoo.routes import answer_error, create_router, old_version
 from service.api.kazoo.tunnel import Tunnel
 from service.api.linger import Linger
 from service.api.pace import Deadline, Pace, PaceLimits
@@ -40,7 +40,7 @@ def create_app(
         "options": options,
     }
     app = Litestar(
-        route_handlers=[create_router()],
+        route_handlers=[create_router(), old_version],
         dependencies={
             name: Provide(_always(thing), sync_to_thread=False) for name, thing in offered.items()
         },

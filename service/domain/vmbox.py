@@ -143,6 +143,13 @@ def numbers_of(settings: Document) -> set[str]:
     return {comparable_number(number) for number in (settings["mailbox"], *settings["aliases"])}
 
 
+def some_numbers_of(document: Document) -> set[str]:
+    """The numbers in a document that breaks rules, as far as they are any."""
+    aliases = document.get("aliases")
+    texts = [document.get("mailbox"), *(aliases if isinstance(aliases, list) else [])]
+    return {comparable_number(text) for text in texts if isinstance(text, str) and text}
+
+
 def comparable_number(number: str) -> str:
     """Digits compare by value (`0100` is `100`), all else to the letter."""
     if number.isascii() and number.isdigit():

@@ -1,5 +1,6 @@
 """Boxes: rows <-> domain; one function per statement of vmboxes.sql. PINs stay sealed here."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import asyncpg
@@ -121,6 +122,16 @@ async def list_vmboxes(
         statement = _SQL["list_vmboxes"]
     rows = await connection.fetch(statement, account_id, name, vmbox_id, limit)
     return [_to_vmbox(row) for row in rows]
+
+
+async def numbers_taken(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, numbers: Collection[str]
+) -> bool:
+    """Whether another box of the account answers to one of the numbers."""
+    taken: bool = await connection.fetchval(
+        _SQL["numbers_taken"], account_id, vmbox_id, list(numbers)
+    )
+    return taken
 
 
 def _taken(error: asyncpg.UniqueViolationError) -> Exception:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from service.domain.account import AccountFacts
-from service.domain.errors import EditConflict, RevisionPassed
+from service.domain.errors import EditConflict, Invalid, Problem, RevisionPassed, Rule
 from service.domain.message import uuid7
 from service.domain.schema import Document, Fields, merge
 from service.domain.vmbox import (
@@ -18,6 +18,7 @@ from service.domain.vmbox import (
     VmboxCursor,
     VmboxPage,
     checked_settings,
+    some_numbers_of,
     without_pin,
 )
 from service.postgres import vmboxes as rows
@@ -43,7 +44,9 @@ class Vmboxes:
     ) -> Vmbox:
         """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use."""
         vmbox_id = uuid7(self.clock(), os.urandom(10))
-        settings, pin = without_pin(checked_settings(document, fields))
+        settings, pin = without_pin(
+            await self._checked(account.account_id, vmbox_id, document, fields)
+        )
         async with self.database.connection() as connection:
             stored = await rows.insert_vmbox(
                 connection,
@@ -136,7 +139,9 @@ class Vmboxes:
             before = await self.get(account, vmbox_id)
             if revision not in (None, before.revision):
                 raise RevisionPassed
-            settings, pin = without_pin(checked_settings(change(before.settings), fields))
+            settings, pin = without_pin(
+                await self._checked(account.account_id, vmbox_id, change(before.settings), fields)
+            )
             async with self.database.connection() as connection:
                 stored = await rows.update_vmbox(
                     connection, before, settings, self._sealed(pin, account.account_id, vmbox_id)
@@ -144,6 +149,21 @@ class Vmboxes:
             if stored is not None:
                 return self._opened(stored)
         raise EditConflict
+
+    async def _checked(
+        self, account_id: UUID, vmbox_id: UUID, document: Document, fields: Fields
+    ) -> Document:
+        """The settings with defaults; when a rule is broken, a number in use is told as well."""
+        try:
+            return checked_settings(document, fields)
+        except Invalid as invalid:
+            numbers = some_numbers_of(document)
+            async with self.database.connection() as connection:
+                taken = await rows.numbers_taken(connection, account_id, vmbox_id, numbers)
+            if not taken:
+                raise
+            unique = Problem(field="mailbox", rule=Rule.UNIQUE)
+            raise Invalid([*invalid.problems, unique]) from None
 
     def _sealed(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
         return None if pin is None else self.secrets.seal(pin, _context(account_id, vmbox_id))

@@ -281,3 +281,20 @@ async def test_a_dot_in_a_key_of_an_account_or_box_is_kept(account: AccountClien
     vmbox_id = await account.a_vmbox(**{"a.b": {"c.d": 1}})
     document = data_of(await account.http.get(account.path("vmboxes", vmbox_id)))
     assert document["a.b"] == {"c.d": 1}
+
+
+async def test_a_number_in_use_is_told_beside_other_problems(account: AccountClient) -> None:
+    await account.a_vmbox(mailbox="3000")
+    refused = await account.http.put(
+        account.path("vmboxes"), json={"data": {"mailbox": "03000", "pin": "12"}}
+    )
+    assert refused.status_code == 400
+    problems = refused.json()["data"]
+    assert set(problems) == {"mailbox", "name", "pin"}
+    assert problems["mailbox"]["unique"] == {"message": "Invalid mailbox number or already exists"}
+
+
+async def test_version_one_is_gone(account: AccountClient) -> None:
+    for path in ("/v1", "/v1/accounts/x/vmboxes"):
+        gone = await account.http.get(f"{account.service.url}{path}")
+        assert (gone.status_code, gone.json()["message"]) == (410, "gone")

@@ -1,8 +1,9 @@
 """All routes of this dialect under one router, and what turns their errors into answers."""
 
+import traceback
 from typing import Any
 
-from litestar import Response, Router
+from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
@@ -21,6 +22,15 @@ from service.domain.errors import Unavailable
 from service.logs import get_logger
 
 log = get_logger(__name__)
+
+
+@route(
+    ["/v1", "/v1/{rest:path}"],
+    http_method=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
+)
+async def old_version() -> None:
+    """What version 1 was is gone."""
+    raise HTTPException(status_code=410)
 
 
 def create_router() -> Router:
@@ -64,5 +74,12 @@ def _refusal(request: AnyRequest, error: Exception) -> Refusal:
         case HTTPException():
             return http_refusal(error.status_code, dict(error.headers or {}))
         case _:
-            log.error("A request failed", request_id=request_id, exc_info=error)
+            # Without the error's text: a library may quote what a stranger sent.
+            where = traceback.format_tb(error.__traceback__)
+            log.error(
+                "A request failed",
+                request_id=request_id,
+                error=type(error).__name__,
+                where="".join(where),
+            )
             return http_refusal(500)

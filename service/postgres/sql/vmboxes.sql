@@ -137,3 +137,11 @@ WHERE v.account_id = $1 AND v.deleted_at IS NULL
     AND ($2::text IS NULL OR (v.name, v.vmbox_id) <= ($2, $3::uuid))
 ORDER BY v.name DESC, v.vmbox_id DESC
 LIMIT $4;
+
+-- name: numbers_taken
+-- Whether another box of the account answers to one of these numbers.
+-- Plan: each number by primary key.
+SELECT EXISTS (
+    SELECT FROM vmbox_numbers
+    WHERE account_id = $1 AND number = ANY($3::text[]) AND vmbox_id <> $2
+);
