@@ -26,7 +26,7 @@ _AUDIAN_ROW = ("name", "mailbox", "owner_id", "timezone", "pin", "require_pin")
 _FOLDERS = ("deleted", "saved", "new")
 
 # KAZOO API docs, "Voicemail", create a message: what a client may say of it.
-_MESSAGE_FIELDS = {
+MESSAGE_FIELDS = {
     "timestamp": Field(types=("integer",)),
     "folder": Field(enum=_FOLDERS),
     "length": Field(types=("integer",), minimum=0, maximum=_MAX_LENGTH_MS),
@@ -47,11 +47,11 @@ class View(msgspec.Struct, frozen=True):
 
 def to_new_message(data: Document, profile: WireProfile) -> NewMessage:
     """What the client says of a new message; Invalid names every field that breaks a rule."""
-    known = {name: value for name, value in data.items() if name in _MESSAGE_FIELDS}
+    known = {name: value for name, value in data.items() if name in MESSAGE_FIELDS}
     received_at = parse_iso(known.get("timestamp"))
     if received_at is not None:
         del known["timestamp"]
-    given, problems = apply_schema(known, _MESSAGE_FIELDS)
+    given, problems = apply_schema(known, MESSAGE_FIELDS)
     if "timestamp" in given and not problems:
         received_at = from_gregorian(given["timestamp"])
         if received_at is None:
