@@ -1,11 +1,10 @@
-"""The event stream: the only home of NATS. Declares the stream, publishes and waits for the ack."""
+"""The connection to NATS: declares the stream, publishes and waits for the ack."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 import nats.errors
@@ -14,21 +13,15 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 
+from service.bus.consumer import Consumer, ConsumerSettings
+from service.bus.envelope import headers_of
+from service.bus.outages import outages
 from service.domain.errors import BusUnavailable
-from service.domain.events import (
-    MAX_EVENT_BYTES,
-    SUBJECT_PREFIX,
-    Event,
-    attributes_of,
-    subject_of,
-)
+from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subject_of
 from service.logs import get_logger
 
 _log = get_logger(__name__)
 
-# CloudEvents NATS binding, 3.1.3.1: space, double quote and percent are encoded, and all that is
-# not printable ASCII.
-_LITERAL = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _STREAM_EXISTS = 10058
 _ROOM_FOR_HEADERS = 4096
 _RECONNECT_WAIT_S = 0.5
@@ -101,17 +94,33 @@ class Bus:
     def connected(self) -> bool:
         return self._client is not None and bool(self._client.is_connected)
 
+    @property
+    def stream(self) -> StreamSettings:
+        return self._stream
+
+    def client(self) -> Client:
+        """For this package alone. Raises BusUnavailable."""
+        # While it is disconnected the library would buffer, and send again later.
+        if self._client is None or not self._client.is_connected:
+            raise BusUnavailable("not connected")
+        return self._client
+
+    def consumer(self, settings: ConsumerSettings) -> Consumer:
+        """A durable consumer of the stream; nothing is asked of the server before its first use."""
+        filters = [f"{self._stream.subject_prefix}.*.*.{event}" for event in settings.events]
+        return Consumer(self, self._stream.name, settings, filters)
+
     async def publish(self, event: Event) -> Ack:
         """Returns once the stream has stored `event`, or has it already.
 
         After a failure the event may be stored all the same, now or later: send it again with the
         same id before anything else of its box.
         """
-        client = self._connected_client()
+        client = self.client()
         headers = headers_of(event)
         _check_size(client, headers, event.data)
         subject = subject_of(event, self._stream.subject_prefix)
-        with _outages():
+        with outages():
             answer = await client.jetstream().publish(
                 subject, event.data, timeout=self._ack_timeout_s, headers=headers
             )
@@ -121,8 +130,8 @@ class Bus:
 
     async def declare(self) -> Stream:
         """Makes the stream unless it is there. One that differs is reported and left alone."""
-        client = self._connected_client()
-        with _outages():
+        client = self.client()
+        with outages():
             info = await self._find_or_make(client.jetstream(timeout=self._ack_timeout_s))
         self._report_drift(info.config)
         # The library leaves it out only for servers older than JetStream's first release.
@@ -155,12 +164,6 @@ class Bus:
                 fields=sorted(drift),
             )
         self._reported_drift = drift
-
-    def _connected_client(self) -> Client:
-        # While it is disconnected the library would buffer, and send again later.
-        if self._client is None or not self._client.is_connected:
-            raise BusUnavailable("not connected")
-        return self._client
 
     async def _keep_connected(self, options: dict[str, Any]) -> None:
         """The library reconnects, but closes for good after an error that the server sends."""
@@ -227,17 +230,6 @@ class Bus:
         self._last_failure = failure
 
 
-def headers_of(event: Event) -> dict[str, str]:
-    """CloudEvents 1.0, binary mode: attributes as `ce-` headers, the id also for deduplication."""
-    headers = {
-        f"ce-{name}": quote(value, safe=_LITERAL) for name, value in attributes_of(event).items()
-    }
-    headers["Nats-Msg-Id"] = str(event.event_id)
-    if event.traceparent is not None:
-        headers["traceparent"] = quote(event.traceparent, safe=_LITERAL)
-    return headers
-
-
 def _check_size(client: Client, headers: dict[str, str], data: bytes) -> None:
     """The server counts headers too, and answers what is too large by closing the connection."""
     framing = len("NATS/1.0\r\n\r\n")
@@ -270,14 +262,6 @@ def _configuration(stream: StreamSettings) -> StreamConfig:
         num_replicas=stream.replicas,
         duplicate_window=stream.duplicate_window_s,
     )
-
-
-@contextmanager
-def _outages() -> Iterator[None]:
-    try:
-        yield
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise BusUnavailable(str(error)) from error
 
 
 async def _close(client: Client) -> None:
