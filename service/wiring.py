@@ -29,6 +29,7 @@ from service.usecases.batches import Batches
 from service.usecases.directory import Directory
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
+from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
@@ -63,6 +64,7 @@ async def run_api(settings: Settings) -> None:
                 oldest_month=settings.oldest_month,
                 uploads=Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes),
             ),
+            recordings=Recordings(database, audio),
             batches=Batches(database, _utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, _utc_now, settings.retention_days),
             options=Options(tokens_in_query=settings.tokens_in_query),

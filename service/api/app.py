@@ -16,6 +16,7 @@ from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.messages import Messages
+from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
 
@@ -25,6 +26,7 @@ def create_app(
     accounts: Accounts,
     vmboxes: Vmboxes,
     messages: Messages,
+    recordings: Recordings,
     batches: Batches,
     transfers: Transfers,
     options: Options,
@@ -35,6 +37,7 @@ def create_app(
         "accounts": accounts,
         "vmboxes": vmboxes,
         "messages": messages,
+        "recordings": recordings,
         "batches": batches,
         "transfers": transfers,
         "options": options,

@@ -24,6 +24,7 @@ __all__ = [
     "Received",
     "TooManyFiles",
     "UploadLimits",
+    "decoder_for",
     "read_multipart",
 ]
 
@@ -240,7 +241,7 @@ class _Parts:
     def _on_headers_finished(self) -> None:
         content_type = self._headers.get("content-type")
         self._is_metadata = _bare(content_type or "") in _JSON_TYPES
-        self._decoder = _decoder_for(self._headers.get("content-transfer-encoding", ""))
+        self._decoder = decoder_for(self._headers.get("content-transfer-encoding", ""))
         if not self._is_metadata:
             self._begin_file(content_type)
         elif self._metadata is not None:
@@ -281,12 +282,13 @@ def _bare(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _decoder_for(transfer_encoding: str) -> Base64Decoder | None:
-    coding = transfer_encoding.lower()
+def decoder_for(transfer_encoding: str) -> Base64Decoder | None:
+    """What decodes a `Content-Transfer-Encoding`; None when there is nothing to decode."""
+    coding = transfer_encoding.strip().lower()
     if coding == "base64":
         return Base64Decoder()
     if coding not in _IDENTITY_CODINGS:
-        raise MalformedBody("a part has an unknown transfer encoding")
+        raise MalformedBody("the transfer encoding is unknown")
     return None
 
 

@@ -20,6 +20,10 @@ _EXTENSIONS = {
     "audio/mp4": "mp4",
 }
 ACCEPTED_TYPES = frozenset(_EXTENSIONS)
+# What the name of an upload may say better than its type; `bin` says nothing.
+_NAMED_EXTENSIONS = frozenset(
+    {"mp3", "mp4", "wav", "ogg", "oga", "opus", "m4a", "aac", "amr", "au", "flac", "gsm", "webm"}
+)
 
 LONGEST_MS = 24 * 60 * 60 * 1000
 _MOST_READS = 20_000
@@ -29,8 +33,11 @@ def is_accepted(content_type: str) -> bool:
     return _bare(content_type) in _EXTENSIONS
 
 
-def extension_of(content_type: str) -> str:
-    """`bin` for a type that is not accepted."""
+def extension_of(content_type: str, filename: str | None = None) -> str:
+    """The name's when audio has such a one, else the type's; `bin` for an unknown type."""
+    named = (filename or "").rpartition(".")[2].lower()
+    if named in _NAMED_EXTENSIONS:
+        return named
     return _EXTENSIONS.get(_bare(content_type), "bin")
 
 

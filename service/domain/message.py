@@ -115,6 +115,10 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     sha256: bytes
 
+    @property
+    def extension(self) -> str:
+        return self.key.rpartition(".")[2]
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A stored message. `audio` is None while it waits for its audio."""

@@ -3,14 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import extension_of, measure_ms
+from service.audio.formats import measure_ms
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts
 from service.domain.errors import (
@@ -176,12 +176,6 @@ class Messages:
                 connection, Place(account.account_id, vmbox_id, message_id)
             )
 
-    def read_audio(
-        self, audio: Audio, start: int, length: int
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A part of a message's audio, as it comes; AudioMissing and Unavailable on entry."""
-        return self.audio.read(audio.key, start, length)
-
     async def list(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
         """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
 
@@ -255,7 +249,7 @@ class Messages:
             account.account_id,
             message_id.id,
             uuid7(now, os.urandom(10)),
-            extension_of(upload.content_type),
+            upload.extension,
         )
         await self.audio.put(key, spool, upload.content_type)
         return Audio(

@@ -6,21 +6,31 @@ from dataclasses import dataclass
 
 import msgspec
 
-from service.audio.formats import is_accepted
+from service.audio.formats import ACCEPTED_TYPES, extension_of, is_accepted
 from service.audio.spool import Spool
 from service.domain.errors import TooManyUploads
 
-__all__ = ["Spool", "Upload", "Uploads", "accepts_audio"]
+__all__ = ["AUDIO_TYPES", "Spool", "Upload", "Uploads", "accepts_audio"]
+
+AUDIO_TYPES = ACCEPTED_TYPES
 
 # What an upload may bring before it takes a place: a client that trickles never holds one.
 FREE_BYTES = 16 * 1024
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """Audio as it was received: the bytes and the declared content type."""
+    """Audio as it was received: the bytes, the declared content type, a name if it was given one.
+
+    Of the name only its extension counts, and only one that audio has.
+    """
 
     spool: Spool
     content_type: str
+    filename: str | None = None
+
+    @property
+    def extension(self) -> str:
+        return extension_of(self.content_type, self.filename)
 
 
 def accepts_audio(content_type: str) -> bool:

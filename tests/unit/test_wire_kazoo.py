@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.api.kazoo import wire
 from service.api.kazoo.query import decode_key, encode_key
-from service.api.kazoo.raw import disposition
+from service.api.kazoo.serving import disposition
 from service.api.kazoo.times import from_gregorian, gregorian, iso, parse_iso
 from service.api.kazoo.wire import View
 from service.domain.account import WireProfile

@@ -56,7 +56,7 @@ async def change_messages(
     """Files, moves or copies messages, each by itself."""
     source = vmbox_of_path(vmbox_id)
     data = await read_data(request)
-    ids = _ids(data)
+    ids = ids_of(data)
     if "source_id" not in data:
         folder = _folder(request, data) or Folder.SAVED
         result = await batches.change_folder(account, source, ids, folder)
@@ -143,7 +143,8 @@ def _folder(request: AnyRequest, data: Document) -> Folder | None:
     return None if named is None else wire.to_folder(named)
 
 
-def _ids(data: Document) -> list[str]:
+def ids_of(data: Document) -> list[str]:
+    """The `messages` of a request about several. Raises Invalid."""
     ids = data.get("messages")
     if not isinstance(ids, list) or not ids:
         raise Invalid.one("messages", Rule.REQUIRED)

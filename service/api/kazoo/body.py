@@ -7,7 +7,16 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException, InternalServerException
 
-from service.api.multipart import MalformedBody, UploadLimits, read_multipart
+from service.api.base64_body import Base64Decoder
+from service.api.kazoo.accept import (
+    BASE64_TYPES,
+    JSON_TYPES,
+    MULTIPART_TYPES,
+    bare,
+    content_type_of,
+    negotiate,
+)
+from service.api.multipart import MalformedBody, UploadLimits, decoder_for, read_multipart
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
 from service.usecases.uploads import Spool, Upload, accepts_audio
@@ -20,71 +29,102 @@ MAX_JSON_LEVELS = 100
 # What a multipart body may weigh beside its audio: the JSON part, headers, boundaries.
 _MULTIPART_OVERHEAD = 2 * MAX_JSON_BYTES
 _LIMITS = UploadLimits(max_metadata_bytes=MAX_JSON_BYTES)
-
-# curl -d without a content type sends the form type; half of the documented calls do.
-JSON_TYPES = frozenset(
-    {"", "application/json", "application/x-json", "application/x-www-form-urlencoded"}
-)
-_MULTIPART_TYPES = frozenset({"multipart/form-data", "multipart/mixed"})
+_UNTYPED = "application/octet-stream"
 
 
 async def read_data(request: AnyRequest) -> Document:
-    """The `data` object of a JSON body; empty when there is no body.
+    """The `data` object of a JSON body or of a multipart body's JSON part; empty without a body.
 
-    Raises MalformedBody, DocumentTooLarge; HTTPException 415 for another content type.
+    A DELETE may declare any type, but what it says must be read: what it names is removed, and
+    without a word everything. Raises MalformedBody, DocumentTooLarge; HTTPException 415 and 406.
     """
-    if content_type_of(request) not in JSON_TYPES:
-        raise HTTPException(status_code=415)
-    return data_of(await _collect(_arriving(request), MAX_JSON_BYTES))
+    negotiate(request)
+    body = _bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
+    if content_type_of(request) not in MULTIPART_TYPES:
+        return data_of(b"".join([chunk async for chunk in body]))
+    header = request.headers.get("content-type", "")
+    received = await read_multipart(header, body, _Nowhere(), _LIMITS)
+    return data_of(received.metadata or b"")
 
 
 async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
     """The `data` object and the audio of an upload, spooled as it arrives.
 
-    Multipart with a JSON part and a file part in either order, JSON alone, or the audio alone.
-    Raises what `service.api.multipart` names, AudioTooLarge, and HTTPException 415.
+    Multipart with a JSON part and a file part in either order, JSON alone, or the audio alone, as
+    it is or in base64. `?filename=` names the audio, else its part does. Raises what
+    `service.api.multipart` names, AudioTooLarge, and HTTPException 415 and 406.
     """
+    negotiate(request)
     content_type = content_type_of(request)
-    if content_type in JSON_TYPES:
-        return await read_data(request), None
-    if content_type in _MULTIPART_TYPES:
-        _refuse_early(request, spool.limit + _MULTIPART_OVERHEAD, spool.limit)
+    if content_type in MULTIPART_TYPES:
         return await _read_multipart(request, spool)
-    if not accepts_audio(content_type):
-        raise HTTPException(status_code=415)
-    _refuse_early(request, spool.limit, spool.limit)
-    async for chunk in _arriving(request):
-        await spool.write(chunk)
-    return {}, Upload(spool, content_type)
+    decoder = decoder_for(request.headers.get("content-transfer-encoding", ""))
+    # Base64 text without any type is no JSON.
+    if content_type in JSON_TYPES and (content_type or decoder is None):
+        return await read_data(request), None
+    if content_type in BASE64_TYPES:
+        content_type, decoder = _UNTYPED, Base64Decoder()
+    return {}, await _read_audio(request, spool, content_type or _UNTYPED, decoder)
 
 
 async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
     header = request.headers.get("content-type", "")
-    received = await read_multipart(header, _arriving(request), spool, _LIMITS)
+    most = _as_base64(spool.limit) + _MULTIPART_OVERHEAD
+    body = _bounded(request, most, AudioTooLarge(spool.limit))
+    received = await read_multipart(header, body, spool, _LIMITS)
     data = {} if received.metadata is None else data_of(received.metadata)
     if not received.has_file:
         return data, None
+    return data, _upload(request, spool, received.content_type, received.filename)
+
+
+async def _read_audio(
+    request: AnyRequest, spool: Spool, content_type: str, decoder: Base64Decoder | None
+) -> Upload:
+    most = spool.limit if decoder is None else _as_base64(spool.limit)
+    async for chunk in _bounded(request, most, AudioTooLarge(spool.limit)):
+        await spool.write(chunk if decoder is None else decoder.feed(chunk))
+    if decoder is not None:
+        await spool.write(decoder.finish())
+        content_type = decoder.content_type or content_type
+    return _upload(request, spool, content_type, None)
+
+
+def _upload(
+    request: AnyRequest, spool: Spool, content_type: str | None, filename: str | None
+) -> Upload:
     # Without parameters: they are a stranger's text, and go on to Postgres, S3 and every listener.
-    content_type = _media_type(received.content_type or "application/octet-stream")
-    if not accepts_audio(content_type):
+    kept = bare(content_type or _UNTYPED)
+    if not accepts_audio(kept):
         raise HTTPException(status_code=415)
-    return data, Upload(spool, content_type)
+    return Upload(spool, kept, request.query_params.get("filename") or filename)
 
 
-def _refuse_early(request: AnyRequest, most: int, limit: int) -> None:
-    """Spares both sides the transfer of a body that says itself that it is too large."""
+def _as_base64(size: int) -> int:
+    """What so many bytes may take as base64 with line breaks, and some words before it."""
+    return size * 3 // 2 + 1024
+
+
+class _Nowhere:
+    """Where a file goes that nobody asked for."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Drops it."""
+
+
+async def _bounded(
+    request: AnyRequest, most: int, refusal: AudioTooLarge | DocumentTooLarge
+) -> AsyncIterator[bytes]:
+    """The body as it comes. One that says itself that it is too large is refused unread: that
+    spares both sides the transfer."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > most:
-        raise AudioTooLarge(limit)
-
-
-def content_type_of(request: AnyRequest) -> str:
-    """The media type of the body, bare and in lower case; empty when there is none."""
-    return _media_type(request.headers.get("content-type", ""))
-
-
-def _media_type(header: str) -> str:
-    return header.partition(";")[0].strip().lower()
+        raise refusal
+    async for chunk in _arriving(request):
+        most -= len(chunk)
+        if most < 0:
+            raise refusal
+        yield chunk
 
 
 def data_of(body: bytes) -> Document:
@@ -140,12 +180,3 @@ async def _arriving(request: AnyRequest) -> AsyncIterator[bytes]:
             yield chunk
     except InternalServerException as error:
         raise MalformedBody("The body ends too early") from error
-
-
-async def _collect(stream: AsyncIterator[bytes], limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in stream:
-        body += chunk
-        if len(body) > limit:
-            raise DocumentTooLarge(limit)
-    return bytes(body)

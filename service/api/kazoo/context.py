@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.auth import caller_of, token_of
+from service.api.kazoo.accept import negotiate
 from service.api.kazoo.times import utc_now
 from service.api.kazoo.wire import View
 from service.domain.account import AccountFacts, Caller, WireProfile
@@ -24,6 +25,7 @@ from service.domain.message import MessageId, parse_hex_id, retained_since
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.messages import Messages
+from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.vmboxes import Vmboxes
 
@@ -46,6 +48,7 @@ TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
 TheBatches = NamedDependency[SkipValidation[Batches]]
 TheTransfers = NamedDependency[SkipValidation[Transfers]]
 TheMessages = NamedDependency[SkipValidation[Messages]]
+TheRecordings = NamedDependency[SkipValidation[Recordings]]
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
 TheProfile = NamedDependency[SkipValidation[WireProfile]]
@@ -62,10 +65,12 @@ async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: Th
 
 
 async def provide_account(
-    account_id: str, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
 ) -> AccountFacts:
-    """The account of the path, when the caller may reach it."""
-    return await accounts.authorise(caller, account_of_path(account_id, caller))
+    """The account of the path, when the caller may reach it and takes what the route gives."""
+    account = await accounts.authorise(caller, account_of_path(account_id, caller))
+    negotiate(request)
+    return account
 
 
 def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:

@@ -4,6 +4,7 @@ from litestar import Response, delete, put, route
 from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
+from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
 from service.api.kazoo.boxes import COLLECTION, ONE, revision_of
 from service.api.kazoo.context import (
@@ -63,7 +64,7 @@ async def list_messages(
     return _list(request, page_asked, query, page, rows)
 
 
-@put(MESSAGES, status_code=201)
+@put(MESSAGES, status_code=201, opt={MEDIA: UPLOAD})
 async def store_message(
     request: AnyRequest,
     account: TheAccount,

@@ -7,7 +7,7 @@ from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from service.api.kazoo import accounts, batches, boxes, messages, raw
+from service.api.kazoo import accounts, batches, boxes, messages, raw, zip
 from service.api.kazoo.context import (
     AnyRequest,
     provide_account,
@@ -43,6 +43,7 @@ def create_router() -> Router:
             *messages.ROUTES,
             *batches.ROUTES,
             *raw.ROUTES,
+            *zip.ROUTES,
         ],
         dependencies={
             "caller": Provide(provide_caller),

@@ -1,7 +1,8 @@
-"""What clients of this dialect tunnel, put where HTTP has it: a verb, a token, the account's alias.
+"""What clients of this dialect tunnel, put where HTTP has it: verb, token, Accept, account alias.
 
 KAZOO API docs, "Basics of the REST API": a POST may carry the verb it stands for in `?verb=` or in
-its envelope; a token may stand in the envelope; `/v2/account/...` is one's own account.
+its envelope; `?accept=` or the envelope's `accept` stands for the header of that name; a token may
+stand in the envelope; `/v2/account/...` is one's own account.
 """
 
 from typing import Any
@@ -11,18 +12,21 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
-from service.api.kazoo.body import JSON_TYPES, MAX_JSON_BYTES
+from service.api.kazoo.accept import JSON_TYPES
+from service.api.kazoo.body import MAX_JSON_BYTES
 from service.api.kazoo.context import OWN_ACCOUNT
 from service.api.pace import ClientTooSlow
 
 _ALIAS = "/v2/account/"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+_TUNNELLED = (b'"verb"', b'"auth_token"', b'"accept"')
 
 
 class _Envelope(msgspec.Struct):
     verb: Any = None
     auth_token: Any = None
+    accept: Any = None
 
 
 class Tunnel:
@@ -74,7 +78,7 @@ class _Body:
 
     def envelope(self) -> _Envelope:
         """What the envelope tunnels; nothing when this is no envelope. Others judge the body."""
-        if not self._whole or not (b'"verb"' in self._bytes or b'"auth_token"' in self._bytes):
+        if not self._whole or not any(name in self._bytes for name in _TUNNELLED):
             return _Envelope()
         try:
             return msgspec.json.decode(self._bytes, type=_Envelope)
@@ -102,15 +106,23 @@ def _apply(request: Any, headers: dict[bytes, bytes], envelope: _Envelope) -> No
         _apply_verb(request, envelope.verb)
     token = envelope.auth_token
     if isinstance(token, str) and token.isascii() and not headers.get(b"x-auth-token"):
-        kept = [pair for pair in request["headers"] if pair[0] != b"x-auth-token"]
-        request["headers"] = [*kept, (b"x-auth-token", token.encode())]
+        _set_header(request, b"x-auth-token", token)
+    if isinstance(envelope.accept, str):
+        _set_header(request, b"accept", envelope.accept)
 
 
 def _apply_query(request: Any) -> None:
-    if b"verb=" in request["query_string"]:
+    if b"verb=" in request["query_string"] or b"accept=" in request["query_string"]:
         query = parse_qs(request["query_string"].decode("latin-1"))
         for verb in query.get("verb", ()):
             _apply_verb(request, verb)
+        for accept in query.get("accept", ()):
+            _set_header(request, b"accept", accept)
+
+
+def _set_header(request: Any, name: bytes, value: str) -> None:
+    kept = [pair for pair in request["headers"] if pair[0] != name]
+    request["headers"] = [*kept, (name, value.encode("latin-1", "replace"))]
 
 
 def _apply_verb(request: Any, verb: str) -> None:

@@ -1,0 +1,82 @@
+"""Stored audio as an answer: conditions, ranges, file names (RFC 9110, RFC 8187)."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from urllib.parse import quote
+
+from litestar import Response
+from litestar.response import Stream
+
+from service.api.kazoo.accept import AnyRequest
+from service.api.ranges import ByteRange, parse_range
+from service.domain.message import Audio
+
+Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+
+
+async def answer_audio(
+    request: AnyRequest, audio: Audio, name: str, read: Read
+) -> Response[bytes] | Stream:
+    """The audio under a file name, a range of it, or 304 when the client has it."""
+    headers = {
+        "ETag": f'"{audio.sha256.hex()}"',
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": disposition(name),
+    }
+    if _is_known(headers["ETag"], request.headers.get("if-none-match", "")):
+        return Response(b"", status_code=304, headers=headers)
+    wanted = _wanted(request, audio, headers["ETag"])
+    part = wanted or ByteRange(0, audio.size)
+    if wanted is not None:
+        headers["Content-Range"] = wanted.content_range(audio.size)
+    headers["Content-Length"] = str(part.length)
+    if request.method == "HEAD":
+        content = _nothing()
+    else:
+        content = await opened(read(audio, part.start, part.length))
+    return Stream(
+        content,
+        status_code=200 if wanted is None else 206,
+        media_type=audio.content_type,
+        headers=headers,
+    )
+
+
+async def opened(
+    blocks: AbstractAsyncContextManager[AsyncIterator[bytes]],
+) -> AsyncIterator[bytes]:
+    """The bytes, with the store's answer already here: what fails, fails before the answer."""
+    stack = AsyncExitStack()
+    entered = await stack.enter_async_context(blocks)
+
+    async def passed_on() -> AsyncIterator[bytes]:
+        async with stack:
+            async for block in entered:
+                yield block
+
+    return passed_on()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def disposition(name: str) -> str:
+    """A Content-Disposition for any name: quoted ASCII, and RFC 8187 when it is not ASCII."""
+    plain = re.sub(r'[^\x20-\x7e]|["\\/]', "_", name)
+    header = f'attachment; filename="{plain}"'
+    return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _is_known(etag: str, if_none_match: str) -> bool:
+    """Whether the client has this version; the comparison is weak (RFC 9110, 13.1.2)."""
+    return if_none_match.strip() == "*" or etag in if_none_match
+
+
+def _wanted(request: AnyRequest, audio: Audio, etag: str) -> ByteRange | None:
+    """The range that counts: `If-Range` with another version asks for the whole."""
+    if request.headers.get("if-range", etag) != etag:
+        return None
+    return parse_range(request.headers.get("range"), audio.size)

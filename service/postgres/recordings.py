@@ -1,0 +1,67 @@
+"""Audio of messages and local times: rows <-> domain; one function per statement."""
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from uuid import UUID
+
+import asyncpg
+
+from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
+from service.domain.message import Message, MessageId
+from service.domain.recording import Recording, zone_of
+from service.postgres.batches import get_messages
+from service.postgres.messages import Place, to_message
+from service.postgres.pool import Connection
+from service.postgres.sql import load
+
+_SQL = load("recordings")
+
+
+async def get_recording(
+    connection: Connection, place: Place, account_timezone: str | None
+) -> Recording:
+    """One message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
+    row = await connection.fetchrow(
+        _SQL["get_recording"],
+        place.account_id,
+        place.vmbox_id,
+        place.message_id.month,
+        place.message_id.id,
+    )
+    if row is None:
+        raise VmboxNotFound(place.vmbox_id.hex)
+    if row["id"] is None:
+        raise MessageNotFound(str(place.message_id))
+    recording = _recording(to_message(row), _zone(row, account_timezone))
+    if recording is None:
+        raise AudioMissing(str(place.message_id))
+    return recording
+
+
+async def get_recordings(
+    connection: Connection,
+    account_id: UUID,
+    vmbox_id: UUID,
+    ids: Sequence[MessageId],
+    account_timezone: str | None,
+) -> list[Recording]:
+    """Those of the messages that are there and have audio, in order. Raises VmboxNotFound."""
+    row = await connection.fetchrow(_SQL["get_timezones"], account_id, vmbox_id)
+    if row is None:
+        raise VmboxNotFound(vmbox_id.hex)
+    zone = _zone(row, account_timezone)
+    messages = await get_messages(connection, account_id, vmbox_id, ids)
+    found = (messages.get(message_id) for message_id in dict.fromkeys(ids))
+    recordings = (_recording(message, zone) for message in found if message is not None)
+    return [recording for recording in recordings if recording is not None]
+
+
+def _recording(message: Message, zone: tzinfo) -> Recording | None:
+    if message.audio is None:
+        return None
+    local_time = message.received_at.astimezone(zone)
+    return Recording(message=message, audio=message.audio, local_time=local_time)
+
+
+def _zone(row: asyncpg.Record, account_timezone: str | None) -> tzinfo:
+    return zone_of(row["vmbox_timezone"], row["owner_timezone"], account_timezone)

@@ -1,0 +1,47 @@
+"""What one may ask about the audio of messages: which there is, at what local time, its bytes."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.audio.store import AudioStore
+from service.domain.account import AccountFacts
+from service.domain.message import Audio, MessageId
+from service.domain.recording import Recording
+from service.postgres import recordings as rows
+from service.postgres.messages import Place
+from service.postgres.pool import Database
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The use cases of stored audio."""
+
+    database: Database
+    audio: AudioStore
+
+    async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Recording:
+        """One message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
+        async with self.database.connection() as connection:
+            return await rows.get_recording(
+                connection, Place(account.account_id, vmbox_id, message_id), account.timezone
+            )
+
+    async def list(
+        self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[MessageId]
+    ) -> list[Recording]:
+        """Those of the messages that are there and have audio, in the order asked for.
+
+        Raises VmboxNotFound.
+        """
+        async with self.database.connection() as connection:
+            return await rows.get_recordings(
+                connection, account.account_id, vmbox_id, ids, account.timezone
+            )
+
+    def read(
+        self, audio: Audio, start: int, length: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A part of the audio, as it comes; AudioMissing and Unavailable on entry."""
+        return self.audio.read(audio.key, start, length)
