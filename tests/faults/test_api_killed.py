@@ -1,0 +1,127 @@
+"""The API is killed with -9 at moments that a proxy names; clients repeat what was not answered."""
+
+import asyncio
+
+from tests.support.clients import Clients
+from tests.support.faults import Deployment
+from tests.support.ledger import Ledger
+from tests.support.running import AccountClient
+
+# What passes to S3 and back.
+PUT, COPY, DONE = b"PUT /aftertone/audio/", b"x-amz-copy-source", b"HTTP/1.1 200"
+# The statement that writes a message is the one that names its object; Postgres is ready again when
+# it has committed.
+WRITE, COMMITTED = b"audio/2", b"Z\x00\x00\x00\x05I"
+
+
+async def restarted(deployment: Deployment) -> None:
+    await deployment.api.kill()
+    await deployment.start_api()
+    await deployment.let_leases_end()
+
+
+async def test_killed_between_the_put_and_the_insert(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    with deployment.proxies.s3.stop_at(PUT, DONE) as stop:
+        store = asyncio.create_task(clients.store())
+        await stop.reached()
+        await restarted(deployment)
+    await store
+    assert await clients.repeat_unanswered() == 1
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
+
+
+async def test_killed_after_the_insert_and_before_its_answer(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    with deployment.proxies.postgres.stop_at(WRITE, COMMITTED) as stop:
+        store = asyncio.create_task(clients.store())
+        await stop.reached()
+        await restarted(deployment)
+    await store
+    assert await clients.repeat_unanswered() == 1
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 0)
+
+
+async def test_an_insert_that_comes_late_finds_its_key_taken_over(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    with deployment.proxies.postgres.stop_at(WRITE) as stop:
+        store = asyncio.create_task(clients.store())
+        await stop.reached()
+        await restarted(deployment)
+        await store
+        assert await clients.repeat_unanswered() == 1
+    # Only now does the killed process's statement go on to Postgres.
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
+
+
+async def test_killed_during_a_move_after_the_copy(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    entry = await clients.stored(ledger.vmboxes[0])
+    with deployment.proxies.s3.stop_at(COPY, DONE) as stop:
+        move = asyncio.create_task(clients.move(entry, ledger.vmboxes[1]))
+        await stop.reached()
+        await restarted(deployment)
+    await move
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.orphans_swept) == (1, 1)
+    assert len(await account.listed(ledger.vmboxes[0])) == 1
+
+
+async def test_killed_during_a_bulk_move_which_is_then_repeated(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    source, target, _ = ledger.vmboxes
+    entries = [
+        entry
+        for _ in range(10)
+        for entry in await asyncio.gather(*(clients.stored(source) for _ in range(12)))
+    ]
+    # The first hundred have arrived; of the rest the audio alone.
+    with deployment.proxies.s3.stop_at(COPY, DONE, nth=110) as stop:
+        move = asyncio.create_task(clients.transfer(entries, moved=True, target=target))
+        await stop.reached()
+        await restarted(deployment)
+    await move
+    assert len(await account.listed(target, paginate="false")) == 100
+    assert await clients.repeat_unanswered() == 1
+    assert await account.listed(source) == []
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.acknowledged) == (120, 120)
+    assert findings.orphans_swept >= 10
+
+
+async def test_killed_when_a_bulk_copy_is_written_and_not_answered(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    source, target, _ = ledger.vmboxes
+    entries = [await clients.stored(source) for _ in range(3)]
+    with deployment.proxies.postgres.stop_at(WRITE, COMMITTED) as stop:
+        copy = asyncio.create_task(clients.transfer(entries, moved=False, target=target))
+        await stop.reached()
+        await restarted(deployment)
+    await copy
+    assert await clients.repeat_unanswered() == 1
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (6, 6, 0)
+
+
+async def test_killed_under_load(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    async with clients.at_work():
+        for _ in range(3):
+            await asyncio.sleep(0.4)
+            await deployment.api.kill()
+            await deployment.start_api()
+        await asyncio.sleep(0.2)
+    await deployment.let_leases_end()
+    await clients.repeat_unanswered()
+    await deployment.audit(account, ledger)
+    assert clients.answers["201"] > 10

@@ -1,0 +1,202 @@
+"""What must hold after any failure, seen over HTTP, in Postgres, the bucket and the stream."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from service.audio.store import AudioStore
+from service.bus import StreamSettings
+from service.postgres.pool import Database
+from service.workers.keeper import Progress
+from service.workers.keeper.orphans import Orphans
+from tests.support.ledger import Ledger
+from tests.support.relay import Received, all_sent, everything_in
+from tests.support.running import AccountClient
+
+# Boxes whose counts are not what their messages say. All messages here are within retention.
+_DRIFT = """
+SELECT c.vmbox_id, c.new_count, c.saved_count, c.pending_count, r.*
+FROM vmbox_counts AS c
+LEFT JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE folder = 'new' AND audio_key IS NOT NULL) AS lie_new,
+        count(*) FILTER (WHERE folder = 'saved' AND audio_key IS NOT NULL) AS lie_saved,
+        count(*) FILTER (WHERE audio_key IS NULL) AS lie_pending,
+        count(*) FILTER (WHERE counted <> (audio_key IS NOT NULL)) AS wrongly_counted
+    FROM messages AS m
+    WHERE m.account_id = c.account_id AND m.vmbox_id = c.vmbox_id AND m.removed_at IS NULL
+) AS r ON true
+WHERE c.deleted_at IS NULL AND (
+    (c.new_count, c.saved_count, c.pending_count) IS DISTINCT FROM (lie_new, lie_saved, lie_pending)
+    OR wrongly_counted > 0
+)
+"""
+
+# Boxes whose events are not numbered 1..n, n being what the box itself says.
+_GAPS = """
+SELECT c.vmbox_id, c.sequence, e.*
+FROM vmbox_counts AS c
+LEFT JOIN LATERAL (
+    SELECT count(*) AS events, min(o.sequence) AS first, max(o.sequence) AS last
+    FROM outbox AS o WHERE o.account_id = c.account_id AND o.vmbox_id = c.vmbox_id
+) AS e ON true
+WHERE c.sequence > 0 AND (e.events, e.first, e.last) IS DISTINCT FROM (c.sequence, 1, c.sequence)
+"""
+
+_OBJECTS = "SELECT audio_key, audio_size FROM messages WHERE audio_key IS NOT NULL"
+_EVENTS = "SELECT event_id FROM outbox"
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit has seen; it fails by itself when something is wrong."""
+
+    listed: int
+    acknowledged: int
+    objects: int
+    orphans_swept: int
+    events: int
+    resent: int
+
+
+class Auditor:
+    """Looks past the proxies: straight at the servers of one deployment."""
+
+    def __init__(self, environment: Mapping[str, str], store: AudioStore) -> None:
+        self._database_url = environment["AFTERTONE_OWNER_DATABASE_URL"]
+        self._nats_url = environment["AFTERTONE_NATS_URL"]
+        self._store = store
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, environment: Mapping[str, str]) -> "AsyncIterator[Auditor]":
+        """`environment` as the servers tell it, with the bucket's credentials."""
+        with pytest.MonkeyPatch.context() as process:
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                process.setenv(name, environment[name])
+            opening = AudioStore.open(
+                endpoint=environment["AFTERTONE_S3_ENDPOINT"],
+                bucket=environment["AFTERTONE_S3_BUCKET"],
+                region=environment["AFTERTONE_S3_REGION"],
+                addressing_style="path",
+                sse=None,
+                sse_kms_key_id=None,
+                pool_size=4,
+                connect_timeout_s=2,
+                timeout_s=20,
+            )
+            store = await opening.__aenter__()
+        try:
+            yield cls(environment, store)
+        finally:
+            await opening.__aexit__(None, None, None)
+
+    async def check(self, account: AccountClient, ledger: Ledger) -> Findings:
+        """Everything, after the orphan sweep and once no event waits to be sent any more.
+
+        For a deployment at rest: the sweep spares nothing that is on its way.
+        """
+        swept = await self._sweep()
+        listed = await check_messages(account, ledger)
+        connection = await asyncpg.connect(self._database_url)
+        try:
+            await all_sent(connection, within_s=30)
+            await _check_counts(connection)
+            objects = await self._check_objects(connection)
+            events = [str(row["event_id"]) for row in await connection.fetch(_EVENTS)]
+        finally:
+            await connection.close()
+        received = await everything_in(self._nats_url, StreamSettings())
+        _check_stream(events, received)
+        return Findings(
+            listed=listed,
+            acknowledged=ledger.acknowledged,
+            objects=objects,
+            orphans_swept=swept,
+            events=len(events),
+            resent=len(received) - len(events),
+        )
+
+    async def _sweep(self) -> int:
+        """Removes the objects without a row, as the keeper will when a day has passed."""
+        async with Database.open(
+            self._database_url, size=2, timeout_s=20, name="audit"
+        ) as database:
+            orphans = Orphans(database, self._store, _tomorrow, timedelta(hours=23))
+            return (await orphans.run(Progress()))["orphans_deleted"]
+
+    async def _check_objects(self, connection: asyncpg.Connection) -> int:
+        rows = await connection.fetch(_OBJECTS)
+        wanted = {row["audio_key"]: row["audio_size"] for row in rows}
+        stored = {item.key: item.size async for item in self._store.list("audio/")}
+        assert len(wanted) == len(rows), "two rows share an object"
+        missing = {key: size for key, size in wanted.items() if stored.get(key) != size}
+        assert missing == {}, "rows without their object"
+        assert stored.keys() - wanted.keys() == set(), "objects without a row"
+        return len(stored)
+
+
+async def check_messages(account: AccountClient, ledger: Ledger) -> int:
+    """Every message that was acknowledged is listed exactly once, with its bytes; how many are."""
+    rows = [(vmbox, row) for vmbox in ledger.vmboxes for row in await _listed(account, vmbox)]
+    ids = [row["media_id"] for _, row in rows]
+    assert len(set(ids)) == len(ids), "an id is listed twice"
+    found = Counter(row["caller_id_name"] for _, row in rows)
+    assert found.keys() <= ledger.entries.keys(), "messages that nobody left"
+    for marker, entry in ledger.entries.items():
+        assert entry.least <= found[marker] <= entry.most, entry
+    places = {(vmbox, row["media_id"]): row["caller_id_name"] for vmbox, row in rows}
+    for entry in ledger.entries.values():
+        if entry.media_id:
+            assert places.get((entry.vmbox_id, entry.media_id)) == entry.marker, entry
+    await _check_audio(account, ledger, places)
+    return len(rows)
+
+
+async def _listed(account: AccountClient, vmbox_id: str) -> list[dict[str, Any]]:
+    return await account.listed(vmbox_id, paginate="false")
+
+
+async def _check_audio(
+    account: AccountClient, ledger: Ledger, places: dict[tuple[str, str], str]
+) -> None:
+    free = asyncio.Semaphore(8)
+
+    async def check(vmbox_id: str, media_id: str, marker: str) -> None:
+        async with free:
+            path = account.path("vmboxes", vmbox_id, "messages", media_id, "raw")
+            heard = await account.http.get(path)
+            assert heard.status_code == 200, heard.text
+            assert heard.content == ledger.entries[marker].audio, f"other bytes: {media_id}"
+
+    await asyncio.gather(*(check(*place, marker) for place, marker in places.items()))
+
+
+async def _check_counts(connection: asyncpg.Connection) -> None:
+    assert [dict(row) for row in await connection.fetch(_DRIFT)] == [], "counts and messages"
+    assert [dict(row) for row in await connection.fetch(_GAPS)] == [], "sequences and events"
+
+
+def _check_stream(events: Sequence[str], received: Sequence[Received]) -> None:
+    """Each event is there; a box's come in the order of their sequence, repeats aside."""
+    ids = {one.id for one in received}
+    assert set(events) - ids == set(), "events that are not in the stream"
+    assert ids - set(events) == set(), "events that nobody wrote"
+    expected: Counter[str] = Counter()
+    seen: set[str] = set()
+    for one in received:
+        assert one.headers["ce-id"] == one.id
+        if one.id not in seen:
+            seen.add(one.id)
+            expected[one.vmbox_id] += 1
+            assert one.sequence == expected[one.vmbox_id], (one.vmbox_id, one.sequence)
+
+
+def _tomorrow() -> datetime:
+    return datetime.now(UTC) + timedelta(days=1)

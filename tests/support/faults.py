@@ -1,0 +1,185 @@
+"""A deployment that tests may break: servers of its own behind proxies, processes to be killed."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from service.embedded.child import Child, Command
+from service.embedded.server import Server
+from service.embedded.servers import EmbeddedServers
+from tests.support.audit import Auditor, Findings
+from tests.support.clients import answer_of
+from tests.support.ledger import Ledger
+from tests.support.proxy import Proxy
+from tests.support.relay import eventually
+from tests.support.running import AccountClient, RunningService
+
+# Short, so that a test of what is frozen takes seconds.
+DATABASE_TIMEOUT_S = 1.0
+S3_TIMEOUT_S = 2.0
+
+_DATABASE, _NATS, _S3 = "AFTERTONE_DATABASE_URL", "AFTERTONE_NATS_URL", "AFTERTONE_S3_ENDPOINT"
+_WAITING = "SELECT EXISTS (SELECT FROM outbox WHERE stream_seq IS NULL AND seq <= $1)"
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+class Proxies(msgspec.Struct, frozen=True, kw_only=True):
+    """One for each way that a process talks to a server."""
+
+    postgres: Proxy
+    relay_postgres: Proxy
+    s3: Proxy
+    nats: Proxy
+
+    @property
+    def all(self) -> tuple[Proxy, ...]:
+        return self.postgres, self.relay_postgres, self.s3, self.nats
+
+
+class Deployment(RunningService):
+    """Servers, proxies, an API and a relay; `restore` undoes whatever a test did to them."""
+
+    def __init__(
+        self, servers: EmbeddedServers, folder: Path, proxies: Proxies, auditor: Auditor
+    ) -> None:
+        super().__init__(servers, folder)
+        self.proxies = proxies
+        self._auditor = auditor
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, **settings: str) -> "AsyncIterator[Deployment]":
+        """Prepared, with no process running yet."""
+        folder = Path(tempfile.mkdtemp(prefix="aftertone-faults-"))
+        async with AsyncExitStack() as stack:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            servers = await stack.enter_async_context(EmbeddedServers(folder))
+            ports = servers.postgres.ports
+            targets = (ports.postgres, ports.postgres, ports.s3, ports.nats)
+            postgres, relay_postgres, s3, nats = [
+                await stack.enter_async_context(Proxy.before(port)) for port in targets
+            ]
+            proxies = Proxies(postgres=postgres, relay_postgres=relay_postgres, s3=s3, nats=nats)
+            auditor = await stack.enter_async_context(Auditor.open(servers.environment()))
+            deployment = cls(servers, folder / "service", proxies, auditor)
+            stack.push_async_callback(deployment._abandon)
+            await deployment._prepare(settings)
+            yield deployment
+
+    async def _abandon(self) -> None:
+        """Nobody will want the data: no time is lost on an orderly end."""
+        await asyncio.gather(*(child.kill() for child in self.processes.values()))
+        await asyncio.gather(*(server.kill() for server in self.servers.all))
+
+    async def _prepare(self, settings: dict[str, str]) -> None:
+        direct = self.servers.environment()
+        # Preparing sets the credentials of these servers; other tests have other servers.
+        with pytest.MonkeyPatch.context() as environment:
+            for name in _CREDENTIALS:
+                environment.setenv(name, direct[name])
+            await self.prepare(
+                {
+                    _DATABASE: through(self.proxies.postgres, direct[_DATABASE]),
+                    _NATS: through(self.proxies.nats, direct[_NATS]),
+                    _S3: through(self.proxies.s3, direct[_S3]),
+                    "AFTERTONE_DATABASE_TIMEOUT_S": str(DATABASE_TIMEOUT_S),
+                    "AFTERTONE_S3_CONNECT_TIMEOUT_S": "1",
+                    "AFTERTONE_S3_TIMEOUT_S": str(S3_TIMEOUT_S),
+                    **settings,
+                }
+            )
+
+    @property
+    def api(self) -> Child:
+        return self.processes["api"]
+
+    @property
+    def relay(self) -> Child:
+        return self.processes["relay"]
+
+    async def start_api(self) -> Child:
+        return await self.start("api")
+
+    async def start_relay(self, label: str = "relay") -> Child:
+        """Several relays of one deployment differ by label."""
+        url = through(self.proxies.relay_postgres, self.servers.environment()[_DATABASE])
+        command = Command(
+            argv=[sys.executable, "-m", "service", "relay"],
+            environment={**self.environment, _DATABASE: url},
+            log=self.folder / f"{label}.log",
+        )
+        child = self.processes[label] = Child(label, command)
+        await child.start()
+        return child
+
+    async def restore(self) -> None:
+        """Everything runs and nothing is in the way, whatever was done before."""
+        for proxy in self.proxies.all:
+            await proxy.restore()
+        parts: list[Child | Server] = [*self.processes.values(), *self.servers.all]
+        for part in parts:
+            if part.alive:
+                part.resume()
+        await asyncio.gather(*(server.start() for server in self.servers.all))
+        for label in self.processes.keys() - {"api", "relay"}:
+            await self.processes.pop(label).stop()
+        for name, start in (("api", self.start_api), ("relay", self.start_relay)):
+            if name not in self.processes or not self.processes[name].alive:
+                await start()
+
+    async def wipe_nats(self) -> None:
+        """The stream is gone with all that it held."""
+        await self.servers.nats.stop()
+        await asyncio.to_thread(shutil.rmtree, self.servers.nats.data / "store")
+        await self.servers.nats.start()
+
+    async def audit(self, account: AccountClient, ledger: Ledger) -> Findings:
+        """Sweeps what crashes left behind, then looks at everything. For a deployment at rest."""
+        return await self._auditor.check(account, ledger)
+
+    async def caught_up(self, within_s: float = 20) -> float:
+        """Waits until all that has happened so far is sent; the seconds that it took."""
+        began = time.monotonic()
+        connection = await asyncpg.connect(self.servers.postgres.url())
+        try:
+            last = await connection.fetchval("SELECT max(seq) FROM outbox")
+
+            async def sent() -> bool:
+                return not await connection.fetchval(_WAITING, last)
+
+            await eventually(sent, within_s)
+        finally:
+            await connection.close()
+        return time.monotonic() - began
+
+    async def let_leases_end(self) -> None:
+        """As if the half minute had passed for which a request that was cut off keeps its key."""
+        await self.servers.postgres.psql("UPDATE idempotency SET leased_until = '-infinity'")
+
+    async def recovered(self, account: AccountClient, within_s: float = 10) -> float:
+        """Waits until boxes are listed again; the seconds that it took."""
+        began = time.monotonic()
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = await answer_of(account.http.get(account.path("vmboxes")))
+                if answer is not None and answer.status_code == httpx.codes.OK:
+                    return time.monotonic() - began
+                await asyncio.sleep(0.05)
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The same URL by way of the proxy."""
+    parts = urlsplit(url)
+    login, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{login}{at}127.0.0.1:{proxy.port}").geturl()
