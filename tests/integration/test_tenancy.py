@@ -26,6 +26,7 @@ SYSTEM = {
 # Statements that go through all accounts, on purpose: the relay reads the outbox in order, the
 # keeper looks for what is due.
 OVER_ALL_ACCOUNTS = {
+    "deliveries.delete_old_deliveries",
     "keeper.count_boxes",
     "keeper.delete_old_claims",
     "keeper.is_spent",
