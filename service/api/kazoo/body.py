@@ -1,13 +1,12 @@
 """Request bodies: the JSON envelope, and uploads in the three forms that clients send."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions import HTTPException
 
 from service.api.base64_body import Base64Decoder
+from service.api.json_body import MAX_JSON_BYTES, bounded, object_of, storable
 from service.api.kazoo.accept import (
     BASE64_TYPES,
     JSON_TYPES,
@@ -23,9 +22,6 @@ from service.usecases.uploads import Spool, Upload, accepts_audio
 
 AnyRequest = Request[Any, Any, Any]
 
-MAX_JSON_BYTES = 1_048_576
-# Far more than any document needs, far less than recursion or Postgres can take.
-MAX_JSON_LEVELS = 100
 # What a multipart body may weigh beside its audio: the JSON part, headers, boundaries.
 _MULTIPART_OVERHEAD = 2 * MAX_JSON_BYTES
 _LIMITS = UploadLimits(max_metadata_bytes=MAX_JSON_BYTES)
@@ -39,7 +35,7 @@ async def read_data(request: AnyRequest) -> Document:
     without a word everything. Raises MalformedBody, DocumentTooLarge; HTTPException 415 and 406.
     """
     negotiate(request)
-    body = _bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
+    body = bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     if content_type_of(request) not in MULTIPART_TYPES:
         return data_of(b"".join([chunk async for chunk in body]))
     header = request.headers.get("content-type", "")
@@ -70,7 +66,7 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
 async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
     header = request.headers.get("content-type", "")
     most = _as_base64(spool.limit) + _MULTIPART_OVERHEAD
-    body = _bounded(request, most, AudioTooLarge(spool.limit))
+    body = bounded(request, most, AudioTooLarge(spool.limit))
     received = await read_multipart(header, body, spool, _LIMITS)
     data = {} if received.metadata is None else data_of(received.metadata)
     if not received.has_file:
@@ -82,7 +78,7 @@ async def _read_audio(
     request: AnyRequest, spool: Spool, content_type: str, decoder: Base64Decoder | None
 ) -> Upload:
     most = spool.limit if decoder is None else _as_base64(spool.limit)
-    async for chunk in _bounded(request, most, AudioTooLarge(spool.limit)):
+    async for chunk in bounded(request, most, AudioTooLarge(spool.limit)):
         await spool.write(chunk if decoder is None else decoder.feed(chunk))
     if decoder is not None:
         await spool.write(decoder.finish())
@@ -112,71 +108,13 @@ class _Nowhere:
         """Drops it."""
 
 
-async def _bounded(
-    request: AnyRequest, most: int, refusal: AudioTooLarge | DocumentTooLarge
-) -> AsyncIterator[bytes]:
-    """The body as it comes. One that says itself that it is too large is refused unread: that
-    spares both sides the transfer."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:18]) > most:
-        raise refusal
-    async for chunk in _arriving(request):
-        most -= len(chunk)
-        if most < 0:
-            raise refusal
-        yield chunk
-
-
 def data_of(body: bytes) -> Document:
     """The `data` of an envelope; a missing body or `data` is an empty object."""
     if not body.strip():
         return {}
-    try:
-        envelope = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedBody(str(error)) from error
-    except RecursionError as error:
-        raise MalformedBody("The JSON is nested too deeply") from error
-    if not isinstance(envelope, dict):
-        raise MalformedBody("The body must be a JSON object")
-    data = envelope.get("data")
+    data = object_of(body).get("data")
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise MalformedBody("data must be an object")
-    if body.count(b"{") + body.count(b"[") > MAX_JSON_LEVELS and _deeper(data, MAX_JSON_LEVELS):
-        raise MalformedBody("The JSON is nested too deeply")
-    if b"\\u0000" in body and _has_nul(data):
-        raise MalformedBody("A string holds a NUL character")
-    return data
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie in each other more than `levels` deep."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return False
-    return levels == 0 or any(_deeper(inner, levels - 1) for inner in value)
-
-
-def _has_nul(value: Any) -> bool:
-    """Postgres keeps no NUL in text, so none is taken."""
-    match value:
-        case str():
-            return "\0" in value
-        case dict():
-            return any("\0" in key or _has_nul(inner) for key, inner in value.items())
-        case list():
-            return any(_has_nul(inner) for inner in value)
-        case _:
-            return False
-
-
-async def _arriving(request: AnyRequest) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises MalformedBody when the client stops before its end."""
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except InternalServerException as error:
-        raise MalformedBody("The body ends too early") from error
+    return storable(data, body)

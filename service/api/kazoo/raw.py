@@ -17,9 +17,8 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
-from service.api.kazoo.serving import answer_audio
+from service.api.serving import answer_audio, file_name
 from service.domain.errors import AudioEmpty
-from service.domain.recording import Recording
 
 RAW = MESSAGE + "/raw"
 
@@ -63,9 +62,3 @@ async def put_audio(
 
 
 ROUTES = (get_audio, put_audio)
-
-
-def file_name(recording: Recording) -> str:
-    """`<caller number>_<date>_<time>.<extension>`, in the time zone of the box."""
-    number, moment = recording.message.caller_id.number, recording.local_time
-    return f"{number}_{moment:%Y-%m-%d_%H:%M:%S}.{recording.audio.extension}"

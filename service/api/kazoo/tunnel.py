@@ -12,8 +12,8 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
+from service.api.json_body import MAX_JSON_BYTES
 from service.api.kazoo.accept import JSON_TYPES
-from service.api.kazoo.body import MAX_JSON_BYTES
 from service.api.kazoo.context import OWN_ACCOUNT
 from service.api.pace import ClientTooSlow
 

@@ -17,8 +17,7 @@ from service.api.kazoo.batches import ids_of
 from service.api.kazoo.body import read_data
 from service.api.kazoo.context import AnyRequest, TheAccount, TheRecordings, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
-from service.api.kazoo.raw import file_name
-from service.api.kazoo.serving import disposition
+from service.api.serving import disposition, file_name
 from service.domain.errors import AudioMissing
 from service.domain.message import MessageId
 from service.domain.recording import Recording

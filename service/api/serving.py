@@ -3,15 +3,17 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
 from urllib.parse import quote
 
-from litestar import Response
+from litestar import Request, Response
 from litestar.response import Stream
 
-from service.api.kazoo.accept import AnyRequest
 from service.api.ranges import ByteRange, parse_range
 from service.domain.message import Audio
+from service.domain.recording import Recording
 
+AnyRequest = Request[Any, Any, Any]
 Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 
@@ -61,6 +63,12 @@ async def opened(
 async def _nothing() -> AsyncIterator[bytes]:
     return
     yield b""
+
+
+def file_name(recording: Recording) -> str:
+    """`<caller number>_<date>_<time>.<extension>`, in the time zone of the box."""
+    number, moment = recording.message.caller_id.number, recording.local_time
+    return f"{number}_{moment:%Y-%m-%d_%H:%M:%S}.{recording.audio.extension}"
 
 
 def disposition(name: str) -> str:
