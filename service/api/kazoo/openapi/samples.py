@@ -1,0 +1,178 @@
+"""The examples of the document: one account, one box, one message, written by the code that
+writes real answers."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from service.api.kazoo import wire
+from service.api.kazoo.times import from_gregorian, gregorian
+from service.api.kazoo.wire import View
+from service.api.openapi.fields import Json
+from service.domain.account import Account, WireProfile
+from service.domain.message import Audio, CallerId, Folder, Message, MessageId
+from service.domain.user import CredentialMethod, User, checked_user, digests_of
+from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, without_pin
+
+ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
+PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
+VMBOX_ID = "3a63acc3694ba189947235ae4727941b"
+OTHER_VMBOX_ID = "0e820108c0f4ca391500f3be1b02bdfa"
+OWNER_ID = "f1d98a5df729f95cd208ee9430e3b21b"
+MESSAGE_ID = "201605-6aadef09f6fcf5fd8bcdfca312e923ba"
+UNKNOWN_MESSAGE_ID = "201605-49be0985ea3a33046f8073083517d27b"
+REQUEST_ID = "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11"
+NODE = "9c1f0f3cb7e1c0de"
+API_KEY = "a26dc5bb3a6e4ba4a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
+REVISION = f"1-{VMBOX_ID}"
+LIST_REVISION = "4f0d1f8a3c5e7b9d2a4c6e8f0b1d3f5a"
+TIMESTAMP = "2024-05-15T11:39:26Z"
+
+_CREATED = datetime(2024, 5, 15, 11, 39, 26, tzinfo=UTC)
+RECEIVED = 63630058722
+
+NEW_ACCOUNT: dict[str, Any] = {"name": "Example", "realm": "aeac33.sip.2600hz.com"}
+
+NEW_USER: dict[str, Any] = {
+    "username": "reception",
+    "password": "correct horse battery staple",
+    "first_name": "Pat",
+    "last_name": "Doe",
+    "email": "pat@example.com",
+}
+CREDENTIALS = {
+    "credentials": digests_of(NEW_USER["username"], NEW_USER["password"])[CredentialMethod.MD5],
+    "account_name": NEW_ACCOUNT["name"],
+}
+
+NEW_VMBOX: dict[str, Any] = {
+    "name": "VMBox 0",
+    "require_pin": True,
+    "is_setup": False,
+    "pin": "0000",
+    "mailbox": "3000",
+    "timezone": "America/Los_Angeles",
+    "notify_email_addresses": [],
+    "owner_id": OWNER_ID,
+    "media": {},
+}
+VMBOX_CHANGE: dict[str, Any] = {"name": "Front desk", "pin": None, "some_key": "some_value"}
+
+NEW_MESSAGE: dict[str, Any] = {
+    "caller_id_name": "userb userb",
+    "caller_id_number": "1001",
+    "folder": "new",
+    "from": "1001@aeac33.sip.2600hz.com",
+}
+
+_VIEW = View(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
+
+
+def _vmbox() -> Vmbox:
+    document, pin = without_pin(checked_settings(NEW_VMBOX))
+    return Vmbox(
+        account_id=UUID(ACCOUNT_ID),
+        vmbox_id=UUID(VMBOX_ID),
+        document=document,
+        pin=pin,
+        revision=1,
+        created_at=_CREATED,
+        modified_at=_CREATED,
+        counts=MessageCounts(new=3, saved=1),
+    )
+
+
+def _account() -> Account:
+    return Account(
+        account_id=UUID(ACCOUNT_ID),
+        parent_id=UUID(PARENT_ID),
+        ancestors=(UUID(PARENT_ID),),
+        max_message_count=None,
+        wire_profile=WireProfile.KAZOO,
+        auth_epoch=0,
+        revision=1,
+        document=NEW_ACCOUNT,
+        created_at=_CREATED,
+        modified_at=_CREATED,
+        **NEW_ACCOUNT,
+    )
+
+
+def _user() -> User:
+    document, _, _ = checked_user(NEW_USER)
+    return User(
+        account_id=UUID(ACCOUNT_ID),
+        user_id=UUID(OWNER_ID),
+        document=document,
+        has_password=True,
+        sort_key=NEW_USER["username"],
+        revision=1,
+        created_at=_CREATED,
+        modified_at=_CREATED,
+    )
+
+
+def _message(*, with_audio: bool = True) -> Message:
+    identity = MessageId.parse(MESSAGE_ID)
+    received_at = from_gregorian(RECEIVED)
+    assert identity
+    assert received_at
+    audio = Audio(key="example.mp3", content_type="audio/mpeg", size=50_240, sha256=bytes(32))
+    return Message(
+        id=identity,
+        vmbox_id=UUID(VMBOX_ID),
+        folder=Folder.NEW,
+        received_at=received_at,
+        length_ms=3140,
+        caller_id=CallerId("1001", "userb userb"),
+        call_id="79959ZDNmM2I5ZTliMzA0NzA4N2FjNjlmODA5OWVkZjUxZWU",
+        from_uri="1001@aeac33.sip.2600hz.com",
+        to_uri="1000@aeac33.sip.2600hz.com",
+        audio=audio if with_audio else None,
+        transcription={
+            "result": "success",
+            "text": "This is a test of the voicemail transcription.",
+        }
+        if with_audio
+        else None,
+    )
+
+
+_TIMES = (_CREATED, _CREATED)
+ACCOUNT = wire.account_document(_account())
+ACCOUNT_ROW = wire.account_row(_account())
+ACCOUNT_METADATA = wire.metadata_of(UUID(ACCOUNT_ID), *_TIMES)
+USER = wire.user_document(_user())
+USER_ROW = wire.user_row(_user())
+USER_METADATA = wire.metadata_of(UUID(OWNER_ID), *_TIMES)
+VMBOX = wire.vmbox_document(_vmbox())
+VMBOX_ROW = wire.vmbox_row(_vmbox(), WireProfile.KAZOO)
+VMBOX_METADATA = wire.vmbox_metadata(_vmbox())
+
+MESSAGE = wire.message_metadata(_message(), _VIEW)
+MESSAGE_ROW = wire.message_row(_message(), _VIEW)
+PENDING = wire.pending_message(_message(with_audio=False), _VIEW)
+FILED = {**MESSAGE, "folder": "saved"}
+REMOVED = {**MESSAGE, "folder": "deleted"}
+DELETED: Json = {"_read_only": {"deleted": True}}
+BATCH: Json = {"succeeded": [MESSAGE_ID], "failed": [{UNKNOWN_MESSAGE_ID: "not_found"}]}
+SIGNED_IN: Json = {
+    "account_id": ACCOUNT_ID,
+    "account_name": NEW_ACCOUNT["name"],
+    "language": "en-US",
+    "is_reseller": False,
+    "reseller_id": PARENT_ID,
+    "is_master_account": False,
+    "cluster_id": PARENT_ID,
+    "apps": [],
+    "capabilities": {},
+    "ui_config": {},
+}
+FRAME = {
+    "auth_token": "{AUTH_TOKEN}",
+    "request_id": REQUEST_ID,
+    "timestamp": TIMESTAMP,
+    "version": "0.1.0",
+    "node": NODE,
+}
+CREATED_FROM = gregorian(_CREATED)

@@ -1,0 +1,118 @@
+"""Operations of boxes."""
+
+from litestar.exceptions import HTTPException
+
+from service.api.kazoo import boxes
+from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi.bodies import envelope, link, not_modified, page, success
+from service.api.kazoo.openapi.schemas import ref
+from service.api.openapi.fields import Json
+from service.api.openapi.operations import Operation
+from service.domain.errors import EditConflict, Invalid, RevisionPassed, Rule, VmboxNotFound
+
+TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
+UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
+BAD_LIST = (
+    HTTPException(status_code=416),
+    Invalid.one(
+        "page_size",
+        Rule.WRONG_FORMAT,
+        value="0",
+        message="page_size must be a whole number from 1 to 1000",
+    ),
+    Invalid.one("start_key", Rule.WRONG_FORMAT, value="?", message="Unknown start_key"),
+)
+
+_NAME = TAG["name"]
+_METADATA = (ref("Metadata"), samples.VMBOX_METADATA)
+_NUMBER_TAKEN = Invalid.one("mailbox", Rule.UNIQUE)
+_SHORT_PIN = Invalid.one("pin", Rule.MIN_LENGTH, target=4, value="12")
+_CHANGED_MEANWHILE = (UNKNOWN_VMBOX, EditConflict(), RevisionPassed())
+
+
+def _links(vmbox_id: str) -> Json:
+    """What one can do with a box."""
+    targets = {
+        "get": ("get_vmbox", "Read it"),
+        "replace": ("replace_vmbox", "Set all its settings"),
+        "patch": ("patch_vmbox", "Change some settings"),
+        "delete": ("delete_vmbox", "Delete it"),
+        "store": ("store_message", "Leave a message"),
+        "list": ("list_messages", "List its messages"),
+        "empty": ("remove_messages", "Remove its messages"),
+    }
+    return {
+        name: link(operation, text, vmbox_id=vmbox_id)
+        for name, (operation, text) in targets.items()
+    }
+
+
+def _one(text: str, *headers: str, links: Json | None = None) -> Json:
+    return success(
+        ref("Vmbox"),
+        samples.VMBOX,
+        text=text,
+        revision=samples.REVISION,
+        metadata=_METADATA,
+        headers=("ETag", *headers),
+        links=links,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        handler=boxes.list_vmboxes,
+        tag=_NAME,
+        parameters=(*parameters.LIST, "profile"),
+        answers={
+            200: page(ref("VmboxRow"), [samples.VMBOX_ROW], text="Boxes by name", metadata=True)
+        },
+        refusals=BAD_LIST,
+    ),
+    Operation(
+        handler=boxes.create_vmbox,
+        tag=_NAME,
+        parameters=("profile",),
+        body=envelope(ref("NewVmbox"), {"vmbox": samples.NEW_VMBOX}),
+        answers={201: _one("Created", "Location", links=_links("$response.body#/data/id"))},
+        refusals=(_NUMBER_TAKEN, _SHORT_PIN),
+    ),
+    Operation(
+        handler=boxes.get_vmbox,
+        tag=_NAME,
+        parameters=("if_match", "if_none_match"),
+        answers={200: _one("The box"), 304: not_modified()},
+        refusals=(UNKNOWN_VMBOX, RevisionPassed()),
+    ),
+    Operation(
+        handler=boxes.replace_vmbox,
+        tag=_NAME,
+        parameters=("if_match", "profile"),
+        body=envelope(ref("NewVmbox"), {"vmbox": samples.NEW_VMBOX}),
+        answers={200: _one("The box as it is now")},
+        refusals=(*_CHANGED_MEANWHILE, _NUMBER_TAKEN, _SHORT_PIN),
+    ),
+    Operation(
+        handler=boxes.patch_vmbox,
+        tag=_NAME,
+        parameters=("if_match", "profile"),
+        body=envelope(ref("VmboxChanges"), {"change": samples.VMBOX_CHANGE}, required=False),
+        answers={200: _one("The box as it is now")},
+        refusals=(*_CHANGED_MEANWHILE, _NUMBER_TAKEN, _SHORT_PIN),
+    ),
+    Operation(
+        handler=boxes.delete_vmbox,
+        tag=_NAME,
+        parameters=("if_match",),
+        answers={
+            200: success(
+                ref("Vmbox"),
+                samples.VMBOX | samples.DELETED,
+                text="The box as it was",
+                revision=samples.REVISION,
+                metadata=(ref("Metadata"), {**samples.VMBOX_METADATA, "deleted": True}),
+            )
+        },
+        refusals=_CHANGED_MEANWHILE,
+    ),
+)
