@@ -169,7 +169,7 @@ def create_root(name: str, realm: str) -> None:
     async def work(settings: Settings) -> tuple[str, str]:
         async with wiring.operator(settings) as accounts:
             root = await accounts.create_root(name, realm)
-            key = await accounts.api_key(await accounts.operator(), root.account_id)
+            key = await accounts.api_key(await accounts.sessions.operator(), root.account_id)
             return root.account_id.hex, key
 
     account_id, key = _run(work(_settings("account")))
@@ -190,8 +190,8 @@ def issue_token(account_id: UUID, hours: int) -> None:
 
     async def work(settings: Settings) -> str:
         async with wiring.operator(settings) as accounts:
-            caller = await accounts.operator()
-            return await accounts.issue_token(caller, account_id, hours * 3600)
+            caller = await accounts.sessions.operator()
+            return await accounts.sessions.issue_token(caller, account_id, hours * 3600)
 
     click.echo(_run(work(_settings("token"))))
 

@@ -60,6 +60,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Port = 8000
     key_ring_file: str = ""
     token_lifetime_s: Positive = 3600
+    sign_in_threads: Positive = 2
+    issuer_url: str = ""
+    issuer_jwks_url: str = ""
+    issuer_audience: str = ""
+    issuer_account_claim: str = "account_id"
     tokens_in_query: bool = True
     max_upload_bytes: Positive = 8_000_000
     max_uploads_in_flight: Positive = 64

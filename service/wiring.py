@@ -22,7 +22,17 @@ from service.logs import configure, get_logger
 from service.postgres import outbox
 from service.postgres.migrate import migrate
 from service.postgres.pool import Database
-from service.security import KeyRing, SecretBox, Tokens, generate_key_ring, load_key_ring
+from service.security import (
+    CredentialProofs,
+    Issuer,
+    IssuerSettings,
+    KeyRing,
+    SecretBox,
+    Tokens,
+    generate_key_ring,
+    load_key_ring,
+    rotate_key_ring,
+)
 from service.settings import Settings, SettingsError, read_settings
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
@@ -30,8 +40,10 @@ from service.usecases.directory import Directory
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
+from service.usecases.sessions import Sessions
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
+from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
 from service.workers.keeper import Keeper, all_steps
 from service.workers.relay import Relay, Republication, republish_since
@@ -54,6 +66,7 @@ async def run_api(settings: Settings) -> None:
         idempotency = Idempotency(database)
         app = create_app(
             accounts=accounts,
+            users=users_beside(accounts),
             vmboxes=Vmboxes(database, accounts.secrets, _utc_now),
             messages=Messages(
                 database=database,
@@ -172,9 +185,9 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
         await audio.ensure_bucket()
     async with operator(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
-        caller = await accounts.operator()
+        caller = await accounts.sessions.operator()
         key = await accounts.api_key(caller, root.account_id)
-        token = await accounts.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
+        token = await accounts.sessions.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
     identity = {
         "AFTERTONE_ACCOUNT_ID": root.account_id.hex,
         "AFTERTONE_API_KEY": key,
@@ -187,6 +200,20 @@ def write_key_ring(path: Path) -> None:
     """A new key ring that only its owner may read; never over one that exists."""
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(generate_key_ring())
+
+
+def rotate_keys(path: Path, *, add: bool, activate: bool) -> None:
+    """Writes the ring with new keys (see `rotate_key_ring`) in place of the old one, or not at
+    all: a ring that is cut off would lose what it has sealed."""
+    content = rotate_key_ring(path, add=add, activate=activate)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600, exist_ok=False)
+    with fresh.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def configure_logs(settings: Settings, process: str) -> None:
@@ -251,13 +278,49 @@ def _stream(settings: Settings) -> StreamSettings:
 @asynccontextmanager
 async def _accounts(settings: Settings, database: Database) -> AsyncIterator[Accounts]:
     ring = _key_ring(settings)
-    async with Directory(database).kept_fresh() as directory:
-        yield Accounts(
+    secrets = SecretBox(ring)
+    async with AsyncExitStack() as stack:
+        directory = await stack.enter_async_context(Directory(database).kept_fresh())
+        issuer = _issuer(settings)
+        if issuer is not None:
+            await stack.enter_async_context(issuer.kept_fresh())
+        sessions = Sessions(
             database=database,
             directory=directory,
             tokens=Tokens(ring, settings.token_lifetime_s),
-            secrets=SecretBox(ring),
+            secrets=secrets,
+            proofs=CredentialProofs(threads=settings.sign_in_threads),
+            issuer=issuer,
         )
+        yield Accounts(database=database, directory=directory, sessions=sessions, secrets=secrets)
+
+
+def users_beside(accounts: Accounts) -> Users:
+    """The use cases of users in the process of these accounts."""
+    return Users(
+        database=accounts.database,
+        directory=accounts.directory,
+        secrets=accounts.secrets,
+        proofs=accounts.sessions.proofs,
+        clock=_utc_now,
+    )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if not settings.issuer_url:
+        return None
+    if not (settings.issuer_jwks_url and settings.issuer_audience):
+        raise SettingsError(
+            "AFTERTONE_ISSUER_URL needs AFTERTONE_ISSUER_JWKS_URL and AFTERTONE_ISSUER_AUDIENCE."
+        )
+    return Issuer(
+        IssuerSettings(
+            url=settings.issuer_url,
+            jwks_url=settings.issuer_jwks_url,
+            audience=settings.issuer_audience,
+            account_claim=settings.issuer_account_claim,
+        )
+    )
 
 
 def _key_ring(settings: Settings) -> KeyRing:

@@ -18,12 +18,14 @@ from service.usecases.batches import Batches
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
+from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
 
 
 def create_app(
     *,
     accounts: Accounts,
+    users: Users,
     vmboxes: Vmboxes,
     messages: Messages,
     recordings: Recordings,
@@ -35,6 +37,7 @@ def create_app(
     """The application over the given use cases; opens and closes nothing."""
     offered = {
         "accounts": accounts,
+        "users": users,
         "vmboxes": vmboxes,
         "messages": messages,
         "recordings": recordings,

@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 
 from service.domain.account import Caller
 from service.domain.errors import CredentialsInvalid, TokenInvalid
-from service.usecases.accounts import Accounts
+from service.usecases.sessions import Sessions
 
 _READING = ("GET", "HEAD")
 
@@ -17,7 +17,7 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 async def caller_of(
-    connection: AnyConnection, accounts: Accounts, *, tokens_in_query: bool
+    connection: AnyConnection, sessions: Sessions, *, tokens_in_query: bool
 ) -> Caller:
     """Raises CredentialsInvalid without a token, TokenInvalid when the one given is no good.
 
@@ -26,7 +26,7 @@ async def caller_of(
     token = token_of(connection, tokens_in_query=tokens_in_query)
     if token is None:
         raise CredentialsInvalid
-    caller = await accounts.authenticate(token)
+    caller = await sessions.authenticate(token)
     expected = connection.headers.get("x-auth-account-id")
     if expected and expected.lower() != caller.account.account_id.hex:
         raise TokenInvalid

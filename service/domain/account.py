@@ -1,22 +1,21 @@
-"""An account: its place in the tree, what a new one must be like, and who speaks for one."""
+"""An account: its place in the tree, what it must be like, and who speaks for one."""
 
-import re
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
-from service.domain.errors import Invalid, Problem, Rule
+from service.domain.errors import DocumentTooLarge, Problem
+from service.domain.formats import has_no_nul, is_realm, is_zone
+from service.domain.schema import Document, Field, apply_schema, public
 
 MAX_NAME = 128
-MIN_REALM = 4
 MAX_REALM = 253
-# The rule of KAZOO's accounts schema, so a realm is safe in an address.
-_REALM = re.compile(r"[\w.-]+", re.ASCII)
-_COUNT_LIMIT = 2**31 - 1
+MAX_DOCUMENT_BYTES = 65_536
+_SERVER_KEYS = frozenset({"id", "metadata"})
 
 
 class WireProfile(StrEnum):
@@ -32,6 +31,7 @@ class Method(StrEnum):
     API_KEY = "api_key"
     USER = "user"
     OPERATOR = "operator"
+    ISSUER = "issuer"
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,15 +67,26 @@ class Account(AccountFacts, frozen=True, kw_only=True):
     created_at: datetime
     modified_at: datetime
 
+    @property
+    def facts(self) -> AccountFacts:
+        """What every request needs of it, alone."""
+        names = AccountFacts.__struct_fields__
+        return AccountFacts(**{name: getattr(self, name) for name in names})
+
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verified token says. It counts only while `auth_epoch` is the account's own."""
+    """What a verified token says.
+
+    It counts only while `auth_epoch` is the account's own and, when it is a user's, `user_epoch`
+    that of the user. One from an outside issuer has no epoch: its issuer ends it.
+    """
 
     token_id: UUID
     account_id: UUID
-    owner_id: str | None = None
+    owner_id: UUID | None = None
+    user_epoch: int | None = None
     method: Method
-    auth_epoch: int
+    auth_epoch: int | None
     issued_at: datetime
     expires_at: datetime
 
@@ -87,72 +98,40 @@ class Caller(msgspec.Struct, frozen=True):
     claims: Claims | None = None
 
 
-class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """An account to be made; `document` has passed `problems_of`."""
+class AccountCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of accounts begins: the sort key of its first one."""
 
-    name: str
-    realm: str
-    document: dict[str, Any]
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "NewAccount":
-        """The account that `document` describes; Invalid with every problem it has."""
-        if problems := problems_of(document):
-            raise Invalid(problems)
-        public = {key: value for key, value in document.items() if _is_public(key)}
-        return cls(name=document["name"], realm=document["realm"], document=public)
+    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
+    account_id: UUID
 
 
-def problems_of(document: Mapping[str, Any]) -> list[Problem]:
-    """Every rule that `document` breaks as an account, but for those that need a look-up."""
-    return [
-        *_text_problems("name", document.get("name"), 1, MAX_NAME),
-        *_realm_problems(document.get("realm")),
-        *_count_problems(document.get("max_message_count")),
-        *_profile_problems(document.get("wire_profile")),
-    ]
+class AccountPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some accounts by name, and where the next page begins."""
+
+    accounts: list[Account]
+    next: AccountCursor | None
 
 
-def _is_public(key: str) -> bool:
-    return key != "id" and not key.startswith(("_", "pvt_"))
+# KAZOO API docs, "Accounts", the schema's required fields; the limit of boxes; the wire profile.
+FIELDS: dict[str, Field] = {
+    "name": Field(required=True, min_length=1, max_length=MAX_NAME, check=has_no_nul),
+    "realm": Field(required=True, min_length=4, max_length=MAX_REALM, check=is_realm),
+    "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),
+    "timezone": Field(check=is_zone),
+    "wire_profile": Field(enum=tuple(profile.value for profile in WireProfile)),
+}
 
 
-def _text_problems(field: str, value: Any, shortest: int, longest: int) -> list[Problem]:
-    if value is None:
-        return [Problem(field=field, rule=Rule.REQUIRED)]
-    if not isinstance(value, str):
-        return [Problem(field=field, rule=Rule.TYPE, target="string", value=value)]
-    if len(value) < shortest:
-        return [Problem(field=field, rule=Rule.MIN_LENGTH, target=shortest, value=value)]
-    if len(value) > longest:
-        return [Problem(field=field, rule=Rule.MAX_LENGTH, target=longest, value=value)]
-    if "\0" in value:
-        return [Problem(field=field, rule=Rule.WRONG_FORMAT, value=value)]
-    return []
+def checked_account(document: Document) -> tuple[Document, list[Problem]]:
+    """The public keys of an account, and every rule that they break but those of uniqueness.
 
-
-def _realm_problems(value: Any) -> list[Problem]:
-    problems = _text_problems("realm", value, MIN_REALM, MAX_REALM)
-    if problems or _REALM.fullmatch(value):
-        return problems
-    return [Problem(field="realm", rule=Rule.WRONG_FORMAT, value=value)]
-
-
-def _count_problems(value: Any) -> list[Problem]:
-    field = "max_message_count"
-    if value is None:
-        return []
-    if not isinstance(value, int) or isinstance(value, bool):
-        return [Problem(field=field, rule=Rule.TYPE, target="integer", value=value)]
-    if value < 0:
-        return [Problem(field=field, rule=Rule.MINIMUM, target=0, value=value)]
-    if value > _COUNT_LIMIT:
-        return [Problem(field=field, rule=Rule.MAXIMUM, target=_COUNT_LIMIT, value=value)]
-    return []
-
-
-def _profile_problems(value: Any) -> list[Problem]:
-    if value is None or value in list(WireProfile):
-        return []
-    profiles = [profile.value for profile in WireProfile]
-    return [Problem(field="wire_profile", rule=Rule.ENUM, target=profiles, value=value)]
+    A null is as good as no key. Raises DocumentTooLarge.
+    """
+    given = {
+        key: value
+        for key, value in public(document).items()
+        if key not in _SERVER_KEYS and value is not None
+    }
+    if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    return apply_schema(given, FIELDS)

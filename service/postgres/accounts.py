@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.domain.account import Account, AccountFacts, Claims, NewAccount, WireProfile
+from service.domain.account import Account, AccountCursor, AccountFacts, Claims, WireProfile
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
+from service.domain.schema import Document
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -30,19 +31,20 @@ class DirectoryChanges(msgspec.Struct, frozen=True, kw_only=True):
     accounts: list[AccountFacts]
     deleted: list[UUID]
     revoked: list[UUID]
+    users: list[tuple[UUID, int]]
     complete: bool
 
 
 async def insert_root(
-    connection: Connection, account_id: UUID, account: NewAccount, key: StoredKey
+    connection: Connection, account_id: UUID, document: Document, key: StoredKey
 ) -> bool:
     """Makes the root account; false when there is one already."""
     status = await connection.execute(
         _SQL["insert_root"],
         account_id,
-        account.name,
-        account.realm,
-        account.document,
+        document["name"],
+        document["realm"],
+        document,
         key.lookup,
         key.sealed,
     )
@@ -50,32 +52,48 @@ async def insert_root(
 
 
 async def insert_child(
-    connection: Connection, account_id: UUID, parent_id: UUID, account: NewAccount, key: StoredKey
+    connection: Connection, account_id: UUID, parent_id: UUID, document: Document, key: StoredKey
 ) -> None:
     """Raises AccountNotFound without the parent, Invalid when name or realm is taken."""
-    try:
-        made = await connection.fetchval(
-            _SQL["insert_child"],
-            account_id,
-            parent_id,
-            account.name,
-            account.realm,
-            account.document,
-            key.lookup,
-            key.sealed,
-        )
-    except asyncpg.UniqueViolationError as error:
-        field = _UNIQUE_FIELDS.get(error.constraint_name or "")
-        if field is None:
-            raise
-        raise Invalid.one(field, Rule.UNIQUE) from None
+    made = await _write(
+        connection,
+        "insert_child",
+        account_id,
+        parent_id,
+        document["name"],
+        document["realm"],
+        document,
+        key.lookup,
+        key.sealed,
+    )
     if made is None:
         raise AccountNotFound(parent_id.hex)
 
 
-async def name_and_realm_taken(connection: Connection, name: Any, realm: Any) -> list[Problem]:
-    """A problem for each of the two that another account has; what is no text is not asked for."""
-    (row,) = await connection.fetch(_SQL["name_and_realm_taken"], _text(name), _text(realm))
+async def update_account(
+    connection: Connection, before: Account, document: Document
+) -> Account | None:
+    """Replaces the document of an account as it was read; None when it was changed since.
+
+    Raises Invalid when name or realm is taken.
+    """
+    row = await _write(
+        connection,
+        "update_account",
+        before.account_id,
+        before.revision,
+        document["name"],
+        document["realm"],
+        document,
+    )
+    return None if row is None else _to_account(row)
+
+
+async def name_and_realm_taken(
+    connection: Connection, name: Any, realm: Any, but: UUID | None = None
+) -> list[Problem]:
+    """A problem for each of the two that another account than `but` has; only texts are asked."""
+    (row,) = await connection.fetch(_SQL["name_and_realm_taken"], _text(name), _text(realm), but)
     return [
         Problem(field=field, rule=Rule.UNIQUE, value=value)
         for field, value in (("name", name), ("realm", realm))
@@ -85,16 +103,52 @@ async def name_and_realm_taken(connection: Connection, name: Any, realm: Any) ->
 
 async def read_account(connection: Connection, account_id: UUID) -> Account | None:
     row = await connection.fetchrow(_SQL["read_account"], account_id)
-    if row is None:
-        return None
-    document = row["document"]
-    return Account(
-        **_facts(row, document.get("max_message_count"), document.get("wire_profile")),
-        timezone=document.get("timezone"),
-        document=document,
-        created_at=row["created_at"],
-        modified_at=row["modified_at"],
-    )
+    return None if row is None else _to_account(row)
+
+
+async def list_below(
+    connection: Connection,
+    account_id: UUID,
+    start: AccountCursor | None,
+    limit: int,
+    *,
+    deep: bool,
+    descending: bool = False,
+) -> list[Account]:
+    """The accounts below one by (name, id) from `start` on: its children, or `deep` all of them."""
+    name = ("list_descendants" if deep else "list_children") + ("_descending" if descending else "")
+    first = (None, None) if descending else ("", UUID(int=0))
+    bounds = (start.name, start.account_id) if start else first
+    rows = await connection.fetch(_SQL[name], account_id, *bounds, limit)
+    return [_to_account(row) for row in rows]
+
+
+async def hold_account(connection: Connection, account_id: UUID) -> bool:
+    """Keeps an account from being deleted until the transaction ends; false when it was."""
+    return await connection.fetchval(_SQL["hold_account"], account_id) is not None
+
+
+async def lock_account(connection: Connection, account_id: UUID) -> Account | None:
+    """The account, held for its deletion until the transaction ends."""
+    row = await connection.fetchrow(_SQL["lock_account"], account_id)
+    return None if row is None else _to_account(row)
+
+
+async def has_children(connection: Connection, account_id: UUID) -> bool:
+    has: bool = await connection.fetchval(_SQL["has_children"], account_id)
+    return has
+
+
+async def delete_account(connection: Connection, account_id: UUID, timeout_s: float) -> None:
+    """Deletes an account, which must be held, with all its boxes, and appends the event."""
+    await connection.execute(_SQL["allow_long"], f"{timeout_s:.0f}s")
+    for name in (
+        "mark_account_deleted",
+        "append_account_deleted",
+        "lock_boxes_of_account",
+        "delete_boxes_of_account",
+    ):
+        await connection.execute(_SQL[name], account_id, timeout=timeout_s + 1)
 
 
 async def root_id(connection: Connection) -> UUID | None:
@@ -108,6 +162,14 @@ async def account_facts(connection: Connection, account_id: UUID) -> AccountFact
 
 async def facts_by_api_key(connection: Connection, lookup: bytes) -> AccountFacts | None:
     return _facts_of(await connection.fetchrow(_SQL["facts_by_api_key"], lookup))
+
+
+async def facts_by_name(connection: Connection, name: str) -> AccountFacts | None:
+    return _facts_of(await connection.fetchrow(_SQL["facts_by_name"], _text(name)))
+
+
+async def facts_by_realm(connection: Connection, realm: str) -> AccountFacts | None:
+    return _facts_of(await connection.fetchrow(_SQL["facts_by_realm"], _text(realm)))
 
 
 async def sealed_api_key(connection: Connection, account_id: UUID) -> bytes | None:
@@ -141,12 +203,14 @@ async def directory_changes(
     bounds = (since, limit, overlap)
     changed = await connection.fetch(_SQL["accounts_changed_since"], *bounds)
     revoked = await connection.fetch(_SQL["tokens_revoked_since"], *bounds)
+    users = await connection.fetch(_SQL["user_epochs_changed_since"], *bounds)
     return DirectoryChanges(
         moment=moment,
         accounts=[_known(row) for row in changed if not row["deleted"]],
         deleted=[row["account_id"] for row in changed if row["deleted"]],
         revoked=[row["token_id"] for row in revoked],
-        complete=len(changed) < limit and len(revoked) < limit,
+        users=[(row["user_id"], row["auth_epoch"]) for row in users],
+        complete=max(len(changed), len(revoked), len(users)) < limit,
     )
 
 
@@ -159,8 +223,29 @@ async def is_revoked(connection: Connection, token_id: UUID) -> bool:
     return revoked
 
 
+async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Record | None:
+    try:
+        return await connection.fetchrow(_SQL[name], *values)
+    except asyncpg.UniqueViolationError as error:
+        field = _UNIQUE_FIELDS.get(error.constraint_name or "")
+        if field is None:
+            raise
+        raise Invalid.one(field, Rule.UNIQUE) from None
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
+
+
+def _to_account(row: asyncpg.Record) -> Account:
+    document = row["document"]
+    return Account(
+        **_facts(row, document.get("max_message_count"), document.get("wire_profile")),
+        timezone=document.get("timezone"),
+        document=document,
+        created_at=row["created_at"],
+        modified_at=row["modified_at"],
+    )
 
 
 def _facts_of(row: asyncpg.Record | None) -> AccountFacts | None:

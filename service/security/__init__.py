@@ -1,10 +1,21 @@
 """Tokens, and secrets at rest: the only home of keys and of cryptography."""
 
-from service.security.keys import KeyRing, KeyRingError, generate_key_ring, load_key_ring
+from service.security.credentials import CredentialProofs
+from service.security.issuer import Issuer, IssuerSettings
+from service.security.keys import (
+    KeyRing,
+    KeyRingError,
+    generate_key_ring,
+    load_key_ring,
+    rotate_key_ring,
+)
 from service.security.sealing import SecretBox, SecretUnreadable, new_api_key
 from service.security.tokens import Tokens
 
 __all__ = [
+    "CredentialProofs",
+    "Issuer",
+    "IssuerSettings",
     "KeyRing",
     "KeyRingError",
     "SecretBox",
@@ -13,4 +24,5 @@ __all__ = [
     "generate_key_ring",
     "load_key_ring",
     "new_api_key",
+    "rotate_key_ring",
 ]

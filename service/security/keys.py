@@ -93,20 +93,31 @@ class _KeyRingFile(msgspec.Struct, forbid_unknown_fields=True):
 
 def generate_key_ring() -> bytes:
     """A new ring with one Ed25519 and one AES key, as the bytes of its file (keep it 0600)."""
-    signing_id, encryption_id = secrets.token_hex(8), secrets.token_hex(8)
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    ring = _KeyRingFile(
-        _SigningFile(signing_id, {signing_id: _SigningKeyFile("EdDSA", pem.decode())}),
-        _EncryptionFile(encryption_id, {encryption_id: secrets.token_bytes(32)}),
-        secrets.token_bytes(32),
-    )
-    return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
+    ring = _KeyRingFile(_SigningFile("", {}), _EncryptionFile("", {}), secrets.token_bytes(32))
+    _add_keys(ring)
+    _activate_newest(ring)
+    return _written(ring)
+
+
+def rotate_key_ring(path: Path, *, add: bool = True, activate: bool = True) -> bytes:
+    """The ring in `path` with two keys more (`add`), the newest ones in use (`activate`).
+
+    Old keys stay for what they made. The pepper stays too: what is looked up by it must be found.
+    """
+    _, ring = _read_ring(path)
+    if add:
+        _add_keys(ring)
+    if activate:
+        _activate_newest(ring)
+    return _written(ring)
 
 
 def load_key_ring(path: Path) -> KeyRing:
     """The ring in the file `path`; KeyRingError says in one sentence what is wrong with it."""
+    return _read_ring(path)[0]
+
+
+def _read_ring(path: Path) -> tuple[KeyRing, _KeyRingFile]:
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
@@ -115,11 +126,30 @@ def load_key_ring(path: Path) -> KeyRing:
     if mode & _TOO_OPEN:
         raise KeyRingError(f"The key ring {path} is open to others: chmod 600 closes it.")
     try:
-        return _ring_of(msgspec.json.decode(content, type=_KeyRingFile))
+        file = msgspec.json.decode(content, type=_KeyRingFile)
+        return _ring_of(file), file
     except msgspec.MsgspecError as error:
         raise KeyRingError(f"The key ring {path} is malformed: {error}.") from None
     except KeyRingError as error:
         raise KeyRingError(f"The key ring {path} is not usable: {error}") from None
+
+
+def _add_keys(ring: _KeyRingFile) -> None:
+    """New keys go last: the order of a file is that of age."""
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    ring.signing.keys[secrets.token_hex(8)] = _SigningKeyFile("EdDSA", pem.decode())
+    ring.encryption.keys[secrets.token_hex(8)] = secrets.token_bytes(32)
+
+
+def _activate_newest(ring: _KeyRingFile) -> None:
+    *_, ring.signing.active = ring.signing.keys
+    *_, ring.encryption.active = ring.encryption.keys
+
+
+def _written(ring: _KeyRingFile) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
 
 
 def _ring_of(file: _KeyRingFile) -> KeyRing:

@@ -13,7 +13,7 @@ from service.domain.errors import TokenInvalid
 from service.security.keys import KeyRing, SigningKey
 
 ISSUER = "aftertone"
-_MAX_TOKEN = 4096
+MAX_TOKEN = 4096
 # Time is checked against the caller's clock and on every use, not once by the library.
 _CHECKS: Any = {
     "require": ["iss", "exp", "iat", "jti"],
@@ -24,22 +24,51 @@ _CHECKS: Any = {
 }
 
 
-class _Payload(msgspec.Struct, kw_only=True, omit_defaults=True):
+class _Payload(msgspec.Struct, kw_only=True):
     iss: str
     jti: UUID
     account_id: UUID
-    owner_id: str | None = None
+    owner_id: UUID | None = None
+    user_epoch: int | None = None
     method: Method
     auth_epoch: int
     iat: int
     exp: int
 
 
+class Remembered:
+    """Tokens that were verified, at most `limit`: a signature costs more than the other checks."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._claims: OrderedDict[str, Claims] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def get(self, token: str) -> Claims | None:
+        claims = self._claims.get(token)
+        if claims is not None:
+            self._claims.move_to_end(token)
+        return claims
+
+    def put(self, token: str, claims: Claims) -> Claims:
+        self._claims[token] = claims
+        if len(self._claims) > self._limit:
+            self._claims.popitem(last=False)
+        return claims
+
+    def drop(self, token: str) -> None:
+        self._claims.pop(token, None)
+
+    def clear(self) -> None:
+        self._claims.clear()
+
+
 class Tokens:
     """Issues with the ring's active key and verifies with any of its keys, found by `kid`.
 
-    What was verified once is remembered (at most `remembered` tokens), since a signature costs
-    more than the rest of a request's checks. Whether a token was revoked is not known here.
+    Whether a token was revoked is not known here.
     """
 
     def __init__(self, ring: KeyRing, lifetime_s: int, *, remembered: int = 10_000) -> None:
@@ -47,8 +76,7 @@ class Tokens:
         self._public = {key_id: key.public for key_id, key in ring.signing.items()}
         self._active = ring.signing[ring.active_signing]
         self._lifetime_s = lifetime_s
-        self._remembered = remembered
-        self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._verified = Remembered(remembered)
 
     def issue(
         self,
@@ -57,7 +85,8 @@ class Tokens:
         auth_epoch: int,
         method: Method,
         now: datetime,
-        owner_id: str | None = None,
+        owner_id: UUID | None = None,
+        user_epoch: int | None = None,
         lifetime_s: int | None = None,
     ) -> tuple[str, Claims]:
         """A new token and what it says; valid for the deployment's time unless told otherwise."""
@@ -66,6 +95,7 @@ class Tokens:
             token_id=uuid4(),
             account_id=account_id,
             owner_id=owner_id,
+            user_epoch=user_epoch,
             method=method,
             auth_epoch=auth_epoch,
             issued_at=issued_at,
@@ -75,24 +105,14 @@ class Tokens:
 
     def verify(self, token: str, now: datetime) -> Claims:
         """What `token` says; TokenInvalid when it is not one of ours, was changed, or is over."""
-        claims = self._verified.get(token)
-        if claims is None:
-            claims = self._remember(token, self._read(token))
-        else:
-            self._verified.move_to_end(token)
+        claims = self._verified.get(token) or self._verified.put(token, self._read(token))
         if now >= claims.expires_at:
-            del self._verified[token]
+            self._verified.drop(token)
             raise TokenInvalid
         return claims
 
-    def _remember(self, token: str, claims: Claims) -> Claims:
-        self._verified[token] = claims
-        if len(self._verified) > self._remembered:
-            self._verified.popitem(last=False)
-        return claims
-
     def _read(self, token: str) -> Claims:
-        if len(token) > _MAX_TOKEN:
+        if len(token) > MAX_TOKEN:
             raise TokenInvalid
         try:
             key = self._keys[jwt.get_unverified_header(token)["kid"]]
@@ -110,18 +130,17 @@ class Tokens:
 
 
 def _sign(claims: Claims, key: SigningKey) -> str:
-    payload = _Payload(
-        iss=ISSUER,
-        jti=claims.token_id,
-        account_id=claims.account_id,
-        owner_id=claims.owner_id,
-        method=claims.method,
-        auth_epoch=claims.auth_epoch,
-        iat=int(claims.issued_at.timestamp()),
-        exp=int(claims.expires_at.timestamp()),
-    )
-    fields = msgspec.to_builtins(payload)
-    fields |= {"jti": claims.token_id.hex, "account_id": claims.account_id.hex}
+    fields = {
+        "iss": ISSUER,
+        "jti": claims.token_id.hex,
+        "account_id": claims.account_id.hex,
+        "method": claims.method.value,
+        "auth_epoch": claims.auth_epoch,
+        "iat": int(claims.issued_at.timestamp()),
+        "exp": int(claims.expires_at.timestamp()),
+    }
+    if claims.owner_id is not None:
+        fields |= {"owner_id": claims.owner_id.hex, "user_epoch": claims.user_epoch}
     return jwt.encode(fields, key.private, algorithm=key.algorithm, headers={"kid": key.key_id})
 
 
@@ -130,6 +149,7 @@ def _claims(payload: _Payload) -> Claims:
         token_id=payload.jti,
         account_id=payload.account_id,
         owner_id=payload.owner_id,
+        user_epoch=payload.user_epoch,
         method=payload.method,
         auth_epoch=payload.auth_epoch,
         issued_at=datetime.fromtimestamp(payload.iat, UTC),

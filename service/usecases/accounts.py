@@ -1,35 +1,41 @@
-"""Accounts and who may speak for them: making them, signing in, tokens, the right of access."""
+"""Accounts: making, reading, changing and deleting them, and the API key of each."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from service.domain.account import (
     Account,
-    AccountFacts,
+    AccountCursor,
+    AccountPage,
     Caller,
-    Claims,
-    Method,
-    NewAccount,
-    problems_of,
+    checked_account,
 )
 from service.domain.errors import (
+    AccountHasChildren,
+    AccountIsRoot,
     AccountNotFound,
-    CredentialsInvalid,
-    Forbidden,
+    EditConflict,
     Invalid,
-    TokenInvalid,
-    VoicemailError,
 )
 from service.domain.message import uuid7
+from service.domain.schema import Document, merge
 from service.postgres import accounts as rows
+from service.postgres import users as user_rows
 from service.postgres.accounts import StoredKey
 from service.postgres.pool import Connection, Database
-from service.security import SecretBox, Tokens, new_api_key
+from service.security import SecretBox, new_api_key
 from service.usecases.directory import Directory
+from service.usecases.pages import filled_page
+from service.usecases.sessions import Sessions
+
+# How often a change is tried again when others change the same account at the same time.
+_ATTEMPTS = 8
+# An account is deleted with all its boxes in one transaction: longer than other statements may
+# take, shorter than a request may.
+_DELETION_S = 20.0
 
 
 def _utc_now() -> datetime:
@@ -38,48 +44,99 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts:
-    """Everything but the look-ups by API key and whole documents is answered by the directory."""
+    """Each use case asks for the right of access first. What changes is learned here at once."""
 
     database: Database
     directory: Directory
-    tokens: Tokens
+    sessions: Sessions
     secrets: SecretBox
     now: Callable[[], datetime] = _utc_now
 
     async def create_root(self, name: str, realm: str) -> Account:
         """The root account: made now, or as it is when there is one, whatever its name."""
-        new = NewAccount.of({"name": name, "realm": realm})
+        document, problems = checked_account({"name": name, "realm": realm})
+        if problems:
+            raise Invalid(problems)
         account_id = self._new_id()
         async with self.database.transaction() as connection:
-            await rows.insert_root(connection, account_id, new, self._stored(account_id))
+            await rows.insert_root(connection, account_id, document, self._stored(account_id))
             root = await rows.root_id(connection)
-            return await self._whole(connection, root or account_id)
+            return await _whole(connection, root or account_id)
 
-    async def create_child(
-        self, caller: Caller, parent_id: UUID, document: Mapping[str, Any]
-    ) -> Account:
+    async def create_child(self, caller: Caller, parent_id: UUID, document: Document) -> Account:
         """A new account below `parent_id`. Invalid tells every problem at once."""
-        await self.authorise(caller, parent_id)
-        problems = problems_of(document)
+        await self.sessions.authorise(caller, parent_id)
+        account_id = self._new_id()
         async with self.database.transaction() as connection:
-            problems += await rows.name_and_realm_taken(
-                connection, document.get("name"), document.get("realm")
-            )
-            if problems:
-                raise Invalid(problems)
-            account_id = self._new_id()
-            await rows.insert_child(
-                connection, account_id, parent_id, NewAccount.of(document), self._stored(account_id)
-            )
-            return await self._whole(connection, account_id)
+            checked = await _checked(connection, document)
+            key = self._stored(account_id)
+            await rows.insert_child(connection, account_id, parent_id, checked, key)
+            return await _whole(connection, account_id)
 
     async def get(self, caller: Caller, account_id: UUID) -> Account:
-        await self.authorise(caller, account_id)
+        await self.sessions.authorise(caller, account_id)
         async with self.database.connection() as connection:
-            return await self._whole(connection, account_id)
+            return await _whole(connection, account_id)
+
+    async def list_below(
+        self,
+        caller: Caller,
+        account_id: UUID,
+        start: AccountCursor | None,
+        limit: int,
+        *,
+        deep: bool,
+        descending: bool = False,
+        keep: Callable[[Account], bool] | None = None,
+    ) -> AccountPage:
+        """A page of an account's children, or (`deep`) of all accounts below it, by name."""
+        await self.sessions.authorise(caller, account_id)
+
+        async def read(start: AccountCursor | None, limit: int) -> list[Account]:
+            async with self.database.connection() as connection:
+                return await rows.list_below(
+                    connection, account_id, start, limit, deep=deep, descending=descending
+                )
+
+        found, following = await filled_page(read, _key_of, start, limit, keep)
+        return AccountPage(accounts=found, next=following)
+
+    async def replace(self, caller: Caller, account_id: UUID, document: Document) -> Account:
+        """Puts another document in place of an account's. Raises as `patch` does."""
+        return await self._change(caller, account_id, lambda _: document)
+
+    async def patch(self, caller: Caller, account_id: UUID, changes: Document) -> Account:
+        """Merges changes into an account; null deletes. Here at once, elsewhere with a beat.
+
+        Raises AccountNotFound, Invalid with every problem, EditConflict.
+        """
+        return await self._change(caller, account_id, lambda document: merge(document, changes))
+
+    async def delete(self, caller: Caller, account_id: UUID) -> Account:
+        """Deletes an account with its users and boxes; returns it as it was.
+
+        From then on its boxes, its users and its API key are gone in every process; the keeper
+        removes the messages as it does those of any deleted box. Only the account itself may
+        still be shown by other processes until their next beat.
+
+        Raises AccountNotFound, AccountHasChildren, AccountIsRoot.
+        """
+        await self.sessions.authorise(caller, account_id)
+        async with self.database.transaction() as connection:
+            account = await rows.lock_account(connection, account_id)
+            if account is None:
+                raise AccountNotFound(account_id.hex)
+            if account.is_root:
+                raise AccountIsRoot
+            if await rows.has_children(connection, account_id):
+                raise AccountHasChildren
+            await rows.delete_account(connection, account_id, _DELETION_S)
+            await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
+        self.directory.forget(account_id)
+        return account
 
     async def api_key(self, caller: Caller, account_id: UUID) -> str:
-        await self.authorise(caller, account_id)
+        await self.sessions.authorise(caller, account_id)
         async with self.database.connection() as connection:
             sealed = await rows.sealed_api_key(connection, account_id)
         if sealed is None:
@@ -88,7 +145,7 @@ class Accounts:
 
     async def renew_api_key(self, caller: Caller, account_id: UUID) -> str:
         """A new API key. The old one and every token of the account, the caller's too, end."""
-        await self.authorise(caller, account_id)
+        await self.sessions.authorise(caller, account_id)
         key = new_api_key()
         async with self.database.connection() as connection:
             changed = await rows.replace_api_key(
@@ -99,77 +156,20 @@ class Accounts:
         self.directory.learn(changed)
         return key
 
-    async def sign_in_with_api_key(self, api_key: str) -> tuple[str, AccountFacts]:
-        """A token for the account of that key; CredentialsInvalid when there is none."""
-        lookup = self.secrets.fingerprint("api_key", api_key)
-        async with self.database.connection() as connection:
-            account = await rows.facts_by_api_key(connection, lookup)
-        if account is None:
-            raise CredentialsInvalid
-        self.directory.learn(account)
-        return self._issue(account, Method.API_KEY), account
-
-    async def operator(self) -> Caller:
-        """The root account's caller without a token, for whoever holds the database anyway."""
-        async with self.database.connection() as connection:
-            root = await rows.root_id(connection)
-        account = None if root is None else await self.directory.account(root)
-        if account is None:
-            raise AccountNotFound
-        return Caller(account)
-
-    async def issue_token(self, caller: Caller, account_id: UUID, lifetime_s: int) -> str:
-        """A token for an account within the caller's reach, of a lifetime of its own."""
-        account = await self.authorise(caller, account_id)
-        return self._issue(account, Method.OPERATOR, lifetime_s)
-
-    async def authenticate(self, token: str) -> Caller:
-        """Who presents `token`; TokenInvalid when it is not valid, over, revoked or overtaken."""
-        claims = self.tokens.verify(token, self.now())
-        # An epoch above the remembered one: the token is newer than what this process has heard.
-        account = await self.directory.account(claims.account_id, auth_epoch=claims.auth_epoch)
-        if account is None or account.auth_epoch != claims.auth_epoch:
-            raise TokenInvalid
-        if await self.directory.is_revoked(claims):
-            raise TokenInvalid
-        return Caller(account, claims)
-
-    async def authorise(self, caller: Caller, account_id: UUID) -> AccountFacts:
-        """The account, when it is the caller's own or below it; else Forbidden.
-
-        That an account does not exist is told to the root account only (AccountNotFound): for
-        all others it looks like a foreign one.
-        """
-        if account_id == caller.account.account_id:
-            return caller.account
-        account = await self.directory.account(account_id)
-        if account is None:
-            raise _unknown(caller, account_id)
-        if not caller.account.reaches(account):
-            raise Forbidden
-        return account
-
-    async def revoke(self, claims: Claims) -> None:
-        """Ends one token: here at once, in other processes with their next beat."""
-        async with self.database.connection() as connection:
-            await rows.revoke_token(connection, claims)
-        self.directory.learn_revoked(claims.token_id)
-
-    async def _whole(self, connection: Connection, account_id: UUID) -> Account:
-        account = await rows.read_account(connection, account_id)
-        if account is None:
-            raise AccountNotFound(account_id.hex)
-        return account
-
-    def _issue(self, account: AccountFacts, method: Method, lifetime_s: int | None = None) -> str:
-        token, _ = self.tokens.issue(
-            account.account_id,
-            auth_epoch=account.auth_epoch,
-            method=method,
-            now=self.now(),
-            lifetime_s=lifetime_s,
-        )
-        return token
+    async def _change(
+        self, caller: Caller, account_id: UUID, change: Callable[[Document], Document]
+    ) -> Account:
+        """Reads, changes, writes if nobody has changed it since, else again from the start."""
+        await self.sessions.authorise(caller, account_id)
+        for _ in range(_ATTEMPTS):
+            async with self.database.connection() as connection:
+                before = await _whole(connection, account_id)
+                checked = await _checked(connection, change(before.document), account_id)
+                changed = await rows.update_account(connection, before, checked)
+            if changed is not None:
+                self.directory.learn(changed.facts)
+                return changed
+        raise EditConflict
 
     def _new_id(self) -> UUID:
         return uuid7(self.now(), os.urandom(10))
@@ -182,9 +182,29 @@ class Accounts:
         )
 
 
+async def _whole(connection: Connection, account_id: UUID) -> Account:
+    account = await rows.read_account(connection, account_id)
+    if account is None:
+        raise AccountNotFound(account_id.hex)
+    return account
+
+
+async def _checked(
+    connection: Connection, document: Document, account_id: UUID | None = None
+) -> Document:
+    """The document as it is stored. Invalid tells all that is wrong, what is taken included."""
+    checked, problems = checked_account(document)
+    problems += await rows.name_and_realm_taken(
+        connection, document.get("name"), document.get("realm"), account_id
+    )
+    if problems:
+        raise Invalid(problems)
+    return checked
+
+
+def _key_of(account: Account) -> AccountCursor:
+    return AccountCursor(account.name, account.account_id)
+
+
 def _key_context(account_id: UUID) -> bytes:
     return b"api_key:" + account_id.bytes
-
-
-def _unknown(caller: Caller, account_id: UUID) -> VoicemailError:
-    return AccountNotFound(account_id.hex) if caller.account.is_root else Forbidden()

@@ -1,4 +1,4 @@
-"""The directory: what each process remembers of accounts and revoked tokens, and how it hears."""
+"""The directory: what each process remembers of accounts, users and tokens, and how it hears."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from uuid import UUID
 from service.domain.account import AccountFacts, Claims
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
-from service.postgres import accounts
+from service.postgres import accounts, users
 from service.postgres.accounts import DirectoryChanges
 from service.postgres.pool import Database
 
@@ -40,6 +40,7 @@ class Directory:
         beat_s: float = BEAT_S,
         max_accounts: int = 20_000,
         max_tokens: int = 100_000,
+        max_users: int = 100_000,
         max_changes: int = 10_000,
     ) -> None:
         self._database = database
@@ -47,6 +48,7 @@ class Directory:
         self._max_changes = max_changes
         self._accounts: _Recent[UUID, AccountFacts] = _Recent(max_accounts)
         self._revoked: _Recent[UUID, bool] = _Recent(max_tokens)
+        self._user_epochs: _Recent[UUID, int] = _Recent(max_users)
         self._heard_until: datetime | None = None
         self._deaf = False
 
@@ -81,6 +83,25 @@ class Directory:
         self._revoked.put(claims.token_id, revoked)
         return revoked
 
+    async def user_epoch(self, claims: Claims) -> int | None:
+        """The epoch of the tokens of the user who `claims` are of, at least as new as theirs."""
+        user_id, at_least = claims.owner_id, claims.user_epoch or 0
+        if user_id is None:
+            return None
+        known = self._user_epochs.get(user_id)
+        if known is not None and known >= at_least:
+            return known
+        async with self._database.connection() as connection:
+            found = await users.user_epoch(connection, claims.account_id, user_id)
+        # Without a row there never was such a user: nothing to remember.
+        return None if found is None else self.learn_user(user_id, found)
+
+    def learn_user(self, user_id: UUID, epoch: int) -> int:
+        """Remembers the epoch of a user's tokens unless a later one is known; the later one."""
+        epoch = max(epoch, self._user_epochs.get(user_id) or 0)
+        self._user_epochs.put(user_id, epoch)
+        return epoch
+
     def learn(self, account: AccountFacts) -> AccountFacts:
         """Remembers an account unless a newer state of it is known; the newer of the two."""
         known = self._accounts.get(account.account_id)
@@ -88,6 +109,10 @@ class Directory:
             return known
         self._accounts.put(account.account_id, account)
         return account
+
+    def forget(self, account_id: UUID) -> None:
+        """The account was deleted."""
+        self._accounts.drop(account_id)
 
     def learn_revoked(self, token_id: UUID) -> None:
         self._revoked.put(token_id, True)
@@ -103,6 +128,7 @@ class Directory:
             # Nobody can tell what changed since this was looked up, so it is looked up again.
             self._accounts.clear()
             self._revoked.clear()
+            self._user_epochs.clear()
         self._hear(changes)
 
     def _hear(self, changes: DirectoryChanges) -> None:
@@ -114,6 +140,9 @@ class Directory:
         for token_id in changes.revoked:
             if token_id in self._revoked:
                 self._revoked.put(token_id, True)
+        for user_id, epoch in changes.users:
+            if user_id in self._user_epochs:
+                self.learn_user(user_id, epoch)
         self._heard_until = changes.moment
 
     async def _beat(self) -> None:

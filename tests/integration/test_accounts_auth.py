@@ -66,7 +66,7 @@ def accounts(database: Database) -> Accounts:
 
 async def test_a_request_without_a_token_lacks_credentials(accounts: Accounts) -> None:
     with pytest.raises(CredentialsInvalid):
-        await caller_of(a_request(), accounts, tokens_in_query=True)
+        await caller_of(a_request(), accounts.sessions, tokens_in_query=True)
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "ü", "null"])
@@ -74,10 +74,10 @@ async def test_a_bad_token_is_refused_even_beside_a_good_one(
     accounts: Accounts, token: str
 ) -> None:
     root = await a_root(accounts)
-    good = await accounts.issue_token(root, root.account.account_id, 60)
+    good = await accounts.sessions.issue_token(root, root.account.account_id, 60)
     request = a_request({"Authorization": f"Bearer {good}"}, {"auth_token": token})
     with pytest.raises(TokenInvalid):
-        await caller_of(request, accounts, tokens_in_query=True)
+        await caller_of(request, accounts.sessions, tokens_in_query=True)
 
 
 async def test_the_account_that_a_request_names_must_be_its_tokens(accounts: Accounts) -> None:
@@ -86,9 +86,9 @@ async def test_the_account_that_a_request_names_must_be_its_tokens(accounts: Acc
     token = await signed_in(accounts, root, child)
     for named in ("", child.account_id.hex, child.account_id.hex.upper()):
         request = a_request({"X-Auth-Token": token, "X-Auth-Account-ID": named})
-        caller = await caller_of(request, accounts, tokens_in_query=True)
+        caller = await caller_of(request, accounts.sessions, tokens_in_query=True)
         assert caller.account.account_id == child.account_id
     for named in (root.account.account_id.hex, "x"):
         request = a_request({"X-Auth-Token": token, "X-Auth-Account-ID": named})
         with pytest.raises(TokenInvalid):
-            await caller_of(request, accounts, tokens_in_query=True)
+            await caller_of(request, accounts.sessions, tokens_in_query=True)

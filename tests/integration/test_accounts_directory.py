@@ -50,7 +50,7 @@ async def seconds_until_refused(accounts: Accounts, token: str, limit_s: float =
     began = time.monotonic()
     while time.monotonic() - began < limit_s:
         try:
-            await accounts.authenticate(token)
+            await accounts.sessions.authenticate(token)
         except TokenInvalid:
             return time.monotonic() - began
         await asyncio.sleep(0.01)
@@ -81,14 +81,14 @@ async def test_a_revocation_is_heard_by_another_process_within_a_beat(
     root = await a_root(here)
     child = await a_child(here, root, "child")
     token, other = [await signed_in(here, root, child) for _ in range(2)]
-    caller = await there.authenticate(token)
-    await there.authenticate(other)
+    caller = await there.sessions.authenticate(token)
+    await there.sessions.authenticate(other)
     assert caller.claims is not None
 
-    await here.revoke(caller.claims)
+    await here.sessions.revoke(caller.claims)
 
     assert await seconds_until_refused(there, token) < 1
-    await there.authenticate(other)
+    await there.sessions.authenticate(other)
 
 
 async def test_a_renewed_api_key_ends_tokens_in_another_process_within_a_beat(
@@ -97,7 +97,7 @@ async def test_a_renewed_api_key_ends_tokens_in_another_process_within_a_beat(
     root = await a_root(here)
     child = await a_child(here, root, "child")
     token = await signed_in(here, root, child)
-    await there.authenticate(token)
+    await there.sessions.authenticate(token)
 
     await here.renew_api_key(root, child.account_id)
 
@@ -111,21 +111,21 @@ async def test_a_token_newer_than_what_a_process_has_heard_works_at_once(
     child = await a_child(here, root, "child")
     deaf = accounts_over(database, ring)
     old_token = await signed_in(here, root, child)
-    await deaf.authenticate(old_token)
+    await deaf.sessions.authenticate(old_token)
     key = await here.renew_api_key(root, child.account_id)
-    token, _ = await here.sign_in_with_api_key(key)
-    await deaf.authenticate(old_token)
-    assert (await deaf.authenticate(token)).account.auth_epoch == child.auth_epoch + 1
+    token, _ = await here.sessions.sign_in_with_api_key(key)
+    await deaf.sessions.authenticate(old_token)
+    assert (await deaf.sessions.authenticate(token)).account.auth_epoch == child.auth_epoch + 1
     with pytest.raises(TokenInvalid):
-        await deaf.authenticate(old_token)
+        await deaf.sessions.authenticate(old_token)
 
 
 async def test_an_account_made_elsewhere_is_found_at_once(here: Accounts, there: Accounts) -> None:
     root = await a_root(here)
     with pytest.raises(AccountNotFound):
-        await there.authorise(root, uuid4())
+        await there.sessions.authorise(root, uuid4())
     child = await a_child(here, root, "child")
-    assert (await there.authorise(root, child.account_id)).name == "child"
+    assert (await there.sessions.authorise(root, child.account_id)).name == "child"
 
 
 async def test_a_deleted_account_is_gone_within_a_beat(
@@ -134,7 +134,7 @@ async def test_a_deleted_account_is_gone_within_a_beat(
     root = await a_root(here)
     child = await a_child(here, root, "child")
     token = await signed_in(here, root, child)
-    await here.authenticate(token)
+    await here.sessions.authenticate(token)
 
     await inspector.execute(
         "UPDATE accounts SET deleted_at = now(), modified_at = now() WHERE account_id = $1",
@@ -143,7 +143,7 @@ async def test_a_deleted_account_is_gone_within_a_beat(
 
     assert await seconds_until_refused(here, token) < 1
     with pytest.raises(AccountNotFound):
-        await here.authorise(root, child.account_id)
+        await here.sessions.authorise(root, child.account_id)
 
 
 @pytest.mark.parametrize("shift", [timedelta(seconds=-40), timedelta(hours=1)])
@@ -152,7 +152,7 @@ async def test_changes_dated_by_a_slow_transaction_or_an_odd_clock_are_heard(
 ) -> None:
     root = await a_root(here)
     token = await signed_in(here, root, await a_child(here, root, "child"))
-    await here.authenticate(token)
+    await here.sessions.authenticate(token)
     await here.directory.refresh()
 
     await inspector.execute(
@@ -179,15 +179,15 @@ async def test_what_was_looked_up_before_the_first_beat_is_looked_up_again(
 ) -> None:
     accounts = accounts_over(database, ring)
     root = await a_root(accounts)
-    token = await accounts.issue_token(root, root.account.account_id, 60)
-    await accounts.authenticate(token)
+    token = await accounts.sessions.issue_token(root, root.account.account_id, 60)
+    await accounts.sessions.authenticate(token)
     await inspector.execute(
         "UPDATE accounts SET auth_epoch = 2, revision = 2, modified_at = now() - interval '1 hour'"
     )
-    await accounts.authenticate(token)
+    await accounts.sessions.authenticate(token)
     await accounts.directory.refresh()
     with pytest.raises(TokenInvalid):
-        await accounts.authenticate(token)
+        await accounts.sessions.authenticate(token)
 
 
 async def test_more_changes_than_a_beat_reads_are_heard_all(
@@ -198,7 +198,7 @@ async def test_more_changes_than_a_beat_reads_are_heard_all(
     tokens = [await signed_in(here, root, child) for child in children]
     async with a_process(database, ring, max_changes=2) as there:
         for token in tokens:
-            await there.authenticate(token)
+            await there.sessions.authenticate(token)
         for child in children:
             await here.renew_api_key(root, child.account_id)
         for token in tokens:
@@ -214,7 +214,7 @@ async def test_memory_is_bounded_and_what_fell_out_is_looked_up_again(
     small = accounts_over(database, ring, max_accounts=2, max_tokens=2)
     for _ in range(2):
         for child, token in zip(children, tokens, strict=True):
-            assert (await small.authenticate(token)).account.account_id == child.account_id
+            assert (await small.sessions.authenticate(token)).account.account_id == child.account_id
     assert len(small.directory._accounts._entries) == 2
     assert len(small.directory._revoked._entries) == 2
 
@@ -224,10 +224,10 @@ async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
 ) -> None:
     root = await a_root(here)
     child = await a_child(here, root, "child")
-    old = await here.authorise(root, child.account_id)
+    old = await here.sessions.authorise(root, child.account_id)
     await here.renew_api_key(root, child.account_id)
     assert here.directory.learn(old).auth_epoch == old.auth_epoch + 1
-    assert (await here.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
+    assert (await here.sessions.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
 
 
 async def test_while_postgres_is_away_known_callers_get_on_and_others_are_told_to_retry(
@@ -236,28 +236,28 @@ async def test_while_postgres_is_away_known_callers_get_on_and_others_are_told_t
     root = await a_root(here)
     child, unseen = [await a_child(here, root, name) for name in ("child", "unseen")]
     token, unseen_token = [await signed_in(here, root, account) for account in (child, child)]
-    root_token = await here.issue_token(root, root.account.account_id, 60)
+    root_token = await here.sessions.issue_token(root, root.account.account_id, 60)
     for known in (token, root_token):
-        await here.authenticate(known)
-    await here.authorise(root, child.account_id)
+        await here.sessions.authenticate(known)
+    await here.sessions.authorise(root, child.account_id)
 
     async def attempt() -> None:
         for _ in range(2):
-            caller = await here.authenticate(token)
-            assert (await here.authorise(caller, child.account_id)).name == "child"
-            assert (await here.authenticate(root_token)).account.is_root
+            caller = await here.sessions.authenticate(token)
+            assert (await here.sessions.authorise(caller, child.account_id)).name == "child"
+            assert (await here.sessions.authenticate(root_token)).account.is_root
             for refused in (
-                here.authenticate(unseen_token),
-                here.authorise(root, unseen.account_id),
-                here.authorise(Caller(child), uuid4()),
-                here.sign_in_with_api_key("0" * 64),
+                here.sessions.authenticate(unseen_token),
+                here.sessions.authorise(root, unseen.account_id),
+                here.sessions.authorise(Caller(child), uuid4()),
+                here.sessions.sign_in_with_api_key("0" * 64),
                 here.get(root, child.account_id),
             ):
                 with pytest.raises(DatabaseUnavailable):
                     await refused
 
     await without_postgres(servers, attempt)
-    assert (await here.authenticate(unseen_token)).account.account_id == child.account_id
+    assert (await here.sessions.authenticate(unseen_token)).account.account_id == child.account_id
 
 
 async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
@@ -268,7 +268,7 @@ async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
     token = await signed_in(here, root, child)
     with capture_logs() as logs:
         async with a_process(database, ring, beat_s=0.05) as there:
-            await there.authenticate(token)
+            await there.sessions.authenticate(token)
             await without_postgres(servers, lambda: asyncio.sleep(0.5))
             await until_said("heard again", logs)
             await here.renew_api_key(root, child.account_id)
@@ -287,9 +287,9 @@ async def test_a_process_starts_while_postgres_is_away(
         async with a_process(database, ring) as late:
             await asyncio.sleep(0.3)
             await servers.postgres.start()
-            assert (await late.authorise(root, root.account.account_id)).is_root
-            token = await late.issue_token(root, root.account.account_id, 60)
-            await late.authenticate(token)
+            assert (await late.sessions.authorise(root, root.account.account_id)).is_root
+            token = await late.sessions.issue_token(root, root.account.account_id, 60)
+            await late.sessions.authenticate(token)
             await late.renew_api_key(root, root.account.account_id)
             assert await seconds_until_refused(late, token) < 1
     finally:

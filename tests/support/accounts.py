@@ -8,9 +8,18 @@ from typing import Any
 
 from service.domain.account import Account, Caller
 from service.postgres.pool import Database
-from service.security import KeyRing, SecretBox, Tokens, generate_key_ring, load_key_ring
+from service.security import (
+    CredentialProofs,
+    KeyRing,
+    SecretBox,
+    Tokens,
+    generate_key_ring,
+    load_key_ring,
+)
 from service.usecases.accounts import Accounts
 from service.usecases.directory import Directory
+from service.usecases.sessions import Sessions
+from service.usecases.users import Users
 
 BEAT_S = 0.1
 
@@ -25,11 +34,25 @@ def a_key_ring() -> KeyRing:
 
 def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accounts:
     """A process's use cases. Nothing is heard in the background: see `a_process`."""
-    return Accounts(
+    known, secrets = Directory(database, **directory), SecretBox(ring)
+    sessions = Sessions(
         database=database,
-        directory=Directory(database, **directory),
+        directory=known,
         tokens=Tokens(ring, 3600),
-        secrets=SecretBox(ring),
+        secrets=secrets,
+        proofs=CredentialProofs(),
+    )
+    return Accounts(database=database, directory=known, sessions=sessions, secrets=secrets)
+
+
+def users_beside(accounts: Accounts) -> Users:
+    """The use cases of users in the same process."""
+    return Users(
+        database=accounts.database,
+        directory=accounts.directory,
+        secrets=accounts.secrets,
+        proofs=accounts.sessions.proofs,
+        clock=accounts.now,
     )
 
 
@@ -45,7 +68,7 @@ async def a_process(
 
 async def a_root(accounts: Accounts) -> Caller:
     await accounts.create_root("root", "root.example.com")
-    return await accounts.operator()
+    return await accounts.sessions.operator()
 
 
 async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any) -> Account:
@@ -60,5 +83,5 @@ async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any
 async def signed_in(accounts: Accounts, caller: Caller, account: Account) -> str:
     """A token got with the account's API key."""
     key = await accounts.api_key(caller, account.account_id)
-    token, _ = await accounts.sign_in_with_api_key(key)
+    token, _ = await accounts.sessions.sign_in_with_api_key(key)
     return token

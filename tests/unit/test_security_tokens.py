@@ -59,7 +59,7 @@ def signed(key: SigningKey, *, kid: Any = None, **changes: Any) -> str:
 
 
 def test_an_issued_token_says_the_same_when_it_is_verified(tokens: Tokens, ring: KeyRing) -> None:
-    token, claims = issue(tokens, owner_id="0" * 32, auth_epoch=7, method=Method.USER)
+    token, claims = issue(tokens, owner_id=uuid4(), user_epoch=3, auth_epoch=7, method=Method.USER)
     assert Tokens(ring, 1).verify(token, NOW) == claims
     assert claims.account_id == ACCOUNT
     assert claims.expires_at == NOW.replace(microsecond=0) + timedelta(hours=1)

@@ -1,85 +1,161 @@
-"""Routes of accounts and sign-in: `/v2/accounts/{account}`, `.../api_key`, `/v2/api_auth`."""
+"""Routes of accounts: `/v2/accounts/{account}`, those below it, and its API key."""
 
-from litestar import Response, put, route
+from typing import Any
+
+from litestar import Response, delete, patch, post, put, route
+from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.context import AnyRequest, TheAccounts, TheCaller, account_of_path
+from service.api.kazoo.boxes import revision_of
+from service.api.kazoo.context import AnyRequest, TheAccount, TheAccounts, TheCaller
 from service.api.kazoo.envelope import succeed
-from service.domain.errors import Invalid, Problem, Rule
-from service.domain.schema import Field, apply_schema
+from service.api.kazoo.filters import read_filter
+from service.api.kazoo.query import (
+    ascends,
+    created_and_modified,
+    decode_key,
+    page_query,
+    paging,
+)
+from service.domain.account import Account, AccountCursor
 
 ONE = "/accounts/{account_id:str}"
-_API_KEY_FIELDS = {"api_key": Field(required=True, min_length=64, max_length=64)}
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_account(
-    request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
 ) -> Response[bytes]:
     """One account."""
-    account = await accounts.get(caller, account_of_path(account_id, caller))
-    return succeed(request, wire.account_document(account), revision=str(account.revision))
+    return _one(request, await accounts.get(caller, account.account_id))
 
 
 @put(ONE, status_code=201)
 async def create_account(
-    request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
 ) -> Response[bytes]:
     """A new account below the one in the path."""
-    parent = account_of_path(account_id, caller)
-    account = await accounts.create_child(caller, parent, await read_data(request))
-    return succeed(
-        request,
-        wire.account_document(account),
-        status=201,
-        revision=str(account.revision),
-        headers={"Location": f"/v2/accounts/{account.account_id.hex}"},
-    )
+    child = await accounts.create_child(caller, account.account_id, await read_data(request))
+    location = f"/v2/accounts/{child.account_id.hex}"
+    return _one(request, child, status=201, headers={"Location": location})
+
+
+@post(ONE, status_code=200)
+async def replace_account(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+) -> Response[bytes]:
+    """All settings of an account: what is left out goes."""
+    document = await read_data(request)
+    return _one(request, await accounts.replace(caller, account.account_id, document))
+
+
+@patch(ONE)
+async def patch_account(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+) -> Response[bytes]:
+    """Some settings of an account; null deletes."""
+    changes = await read_data(request)
+    return _one(request, await accounts.patch(caller, account.account_id, changes))
+
+
+@delete(ONE, status_code=200)
+async def delete_account(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+) -> Response[bytes]:
+    """Deletes an account and all that is in it; one with accounts below it stays."""
+    return _one(request, await accounts.delete(caller, account.account_id), deleted=True)
+
+
+@route(ONE + "/children", http_method=["GET", "HEAD"])
+async def list_children(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+) -> Response[bytes]:
+    """The accounts right below one, by name."""
+    return await _list(request, account, caller, accounts, deep=False)
+
+
+@route(ONE + "/descendants", http_method=["GET", "HEAD"])
+async def list_descendants(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+) -> Response[bytes]:
+    """All accounts below one, by name."""
+    return await _list(request, account, caller, accounts, deep=True)
 
 
 @route(ONE + "/api_key", http_method=["GET", "HEAD"])
 async def get_api_key(
-    request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
 ) -> Response[bytes]:
     """The API key of an account."""
-    key = await accounts.api_key(caller, account_of_path(account_id, caller))
-    return succeed(request, {"api_key": key})
+    return succeed(request, {"api_key": await accounts.api_key(caller, account.account_id)})
 
 
 @put(ONE + "/api_key", status_code=201)
 async def renew_api_key(
-    request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
 ) -> Response[bytes]:
     """A new API key; the old one and the account's tokens end."""
-    key = await accounts.renew_api_key(caller, account_of_path(account_id, caller))
+    key = await accounts.renew_api_key(caller, account.account_id)
     return succeed(request, {"api_key": key}, status=201)
 
 
-@put("/api_auth", status_code=201)
-async def sign_in(request: AnyRequest, accounts: TheAccounts) -> Response[bytes]:
-    """A token for an API key."""
-    data, problems = apply_schema(await read_data(request), _API_KEY_FIELDS)
-    problems += [
-        Problem(field=name, rule=Rule.ENUM, target=["api_key"], value=name)
-        for name in data
-        if name != "api_key"
-    ]
-    if problems:
-        raise Invalid(problems)
-    token, account = await accounts.sign_in_with_api_key(data["api_key"])
-    request.scope["state"]["auth_token"] = token
-    details = {
-        "account_id": account.account_id.hex,
-        "account_name": account.name,
-        "language": "en-US",
-        "is_reseller": False,
-        "is_master_account": account.is_root,
-        "apps": [],
-        "capabilities": {},
-        "ui_config": {},
-    }
-    return succeed(request, details, status=201)
+ROUTES = (
+    get_account,
+    create_account,
+    replace_account,
+    patch_account,
+    delete_account,
+    list_children,
+    list_descendants,
+    get_api_key,
+    renew_api_key,
+)
 
 
-ROUTES = (get_account, create_account, get_api_key, renew_api_key, sign_in)
+async def _list(
+    request: AnyRequest,
+    account: TheAccount,
+    caller: TheCaller,
+    accounts: TheAccounts,
+    *,
+    deep: bool,
+) -> Response[bytes]:
+    query = page_query(request)
+    start = decode_key(query.start_key, AccountCursor)
+    wanted = read_filter(request.query_params.multi_items())
+    times = created_and_modified(request)
+
+    def keep(found: Account) -> bool:
+        return times.holds(found.created_at, found.modified_at) and wanted.matches(
+            wire.account_document(found)
+        )
+
+    page = await accounts.list_below(
+        caller,
+        account.account_id,
+        start,
+        query.limit,
+        deep=deep,
+        descending=not ascends(request, default=True),
+        keep=keep if wanted or times else None,
+    )
+    if page.next is not None and not query.paginated:
+        raise HTTPException(status_code=416)
+    rows = [wire.account_row(found) for found in page.accounts]
+    described = paging(query, len(rows), start, page.next)
+    return succeed(request, rows, revision=revision_of(rows), metadata={}, paging=described)
+
+
+def _one(
+    request: AnyRequest, account: Account, *, deleted: bool = False, **more: Any
+) -> Response[bytes]:
+    document = wire.account_document(account)
+    times = (account.created_at, account.modified_at)
+    return succeed(
+        request,
+        {**document, "_read_only": {"deleted": True}} if deleted else document,
+        revision=str(account.revision),
+        metadata=wire.metadata_of(account.account_id, *times, deleted=deleted),
+        **more,
+    )

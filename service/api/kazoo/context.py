@@ -19,6 +19,7 @@ from service.domain.errors import (
     Invalid,
     MessageNotFound,
     Rule,
+    UserNotFound,
     VmboxNotFound,
 )
 from service.domain.message import MessageId, parse_hex_id, retained_since
@@ -27,6 +28,7 @@ from service.usecases.batches import Batches
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
+from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
 
 
@@ -44,6 +46,7 @@ AnyRequest = Request[Any, Any, Any]
 # What wiring offers and what is derived from a request, by type; built here, so not validated.
 TheOptions = NamedDependency[SkipValidation[Options]]
 TheAccounts = NamedDependency[SkipValidation[Accounts]]
+TheUsers = NamedDependency[SkipValidation[Users]]
 TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
 TheBatches = NamedDependency[SkipValidation[Batches]]
 TheTransfers = NamedDependency[SkipValidation[Transfers]]
@@ -57,7 +60,7 @@ TheView = NamedDependency[SkipValidation[View]]
 
 async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: TheOptions) -> Caller:
     """Who asks; raises Unauthorized. The token is echoed in the envelope, so it is noted here."""
-    caller = await caller_of(request, accounts, tokens_in_query=options.tokens_in_query)
+    caller = await caller_of(request, accounts.sessions, tokens_in_query=options.tokens_in_query)
     request.scope["state"]["auth_token"] = token_of(
         request, tokens_in_query=options.tokens_in_query
     )
@@ -68,7 +71,7 @@ async def provide_account(
     request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
 ) -> AccountFacts:
     """The account of the path, when the caller may reach it and takes what the route gives."""
-    account = await accounts.authorise(caller, account_of_path(account_id, caller))
+    account = await accounts.sessions.authorise(caller, account_of_path(account_id, caller))
     negotiate(request)
     return account
 
@@ -100,6 +103,14 @@ def account_of_path(text: str, caller: Caller) -> UUID:
     if account_id is None:
         raise AccountNotFound(text) if caller.account.is_root else Forbidden()
     return account_id
+
+
+def user_of_path(text: str) -> UUID:
+    """The user id in a path; what is no id names no user."""
+    user_id = parse_hex_id(text)
+    if user_id is None:
+        raise UserNotFound(text[:64])
+    return user_id
 
 
 def vmbox_of_path(text: str) -> UUID:

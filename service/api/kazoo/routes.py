@@ -7,7 +7,7 @@ from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from service.api.kazoo import accounts, batches, boxes, messages, raw, zip
+from service.api.kazoo import accounts, batches, boxes, messages, raw, sessions, users, zip
 from service.api.kazoo.context import (
     AnyRequest,
     provide_account,
@@ -39,6 +39,8 @@ def create_router() -> Router:
         path="/v2",
         route_handlers=[
             *accounts.ROUTES,
+            *sessions.ROUTES,
+            *users.ROUTES,
             *boxes.ROUTES,
             *messages.ROUTES,
             *batches.ROUTES,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -19,6 +20,7 @@ from service.domain.message import (
 )
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.text import harmless
+from service.domain.user import User
 from service.domain.vmbox import Vmbox
 
 _MAX_LENGTH_MS = 2**31 - 1
@@ -165,19 +167,38 @@ def _seconds(length_ms: int) -> int:
 
 def vmbox_metadata(vmbox: Vmbox, *, deleted: bool = False) -> Document:
     """The `metadata` that stands beside a box in its envelope."""
-    metadata: Document = {
-        "id": vmbox.vmbox_id.hex,
-        "created": gregorian(vmbox.created_at),
-        "modified": gregorian(vmbox.modified_at),
-    }
-    return {**metadata, "deleted": True} if deleted else metadata
+    return metadata_of(vmbox.vmbox_id, vmbox.created_at, vmbox.modified_at, deleted=deleted)
 
 
 def account_document(account: Account) -> Document:
     """The public document of an account."""
-    return {
-        **account.document,
-        "id": account.account_id.hex,
-        "name": account.name,
-        "realm": account.realm,
+    return {**account.document, "id": account.account_id.hex}
+
+
+def account_row(account: Account) -> Document:
+    """An account as a row of a list."""
+    return {"id": account.account_id.hex, "name": account.name, "realm": account.realm}
+
+
+def user_document(user: User) -> Document:
+    """The public document of a user: nothing that one signs in with."""
+    return {**user.document, "id": user.user_id.hex}
+
+
+def user_row(user: User) -> Document:
+    """A user as a row of a list."""
+    shown = ("username", "first_name", "last_name", "email", "timezone")
+    row = {name: user.document[name] for name in shown if name in user.document}
+    return {"id": user.user_id.hex, **row}
+
+
+def metadata_of(
+    identity: UUID, created_at: datetime, modified_at: datetime, *, deleted: bool = False
+) -> Document:
+    """The `metadata` that stands beside a document in its envelope."""
+    metadata: Document = {
+        "id": identity.hex,
+        "created": gregorian(created_at),
+        "modified": gregorian(modified_at),
     }
+    return {**metadata, "deleted": True} if deleted else metadata

@@ -1,0 +1,110 @@
+"""A user of an account: what one must be like, and what clients send to sign in as one."""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from service.domain.errors import DocumentTooLarge, Problem
+from service.domain.formats import is_address, is_username, is_zone
+from service.domain.schema import Document, Field, apply_schema, public
+
+MAX_USERNAME = 256
+MAX_DOCUMENT_BYTES = 65_536
+_SERVER_KEYS = frozenset({"id", "metadata"})
+_NAME = Field(min_length=1, max_length=128)
+
+# KAZOO API docs, "Users": what this service uses or must be able to trust.
+FIELDS: dict[str, Field] = {
+    "username": Field(required=True, min_length=1, max_length=MAX_USERNAME, check=is_username),
+    "password": Field(min_length=1, max_length=256),
+    "email": Field(min_length=3, max_length=254, check=is_address),
+    "first_name": _NAME,
+    "last_name": _NAME,
+    "timezone": Field(check=is_zone),
+    "vm_to_email_enabled": Field(types=("boolean",), default=True),
+}
+
+Password = str | None | UnsetType
+"""A password to be set; None takes it away, UNSET leaves it as it is."""
+
+
+class CredentialMethod(StrEnum):
+    """The hash of `username:password` that a client sends."""
+
+    MD5 = "md5"
+    SHA = "sha"
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as stored. `document` is the public document without `id`; passwords are not in it."""
+
+    account_id: UUID
+    user_id: UUID
+    document: Document
+    has_password: bool
+    sort_key: str
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+
+    @property
+    def username(self) -> str:
+        name: str = self.document["username"]
+        return name
+
+
+class UserCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of users begins: the name of its first one, as names compare."""
+
+    name: Annotated[str, Meta(max_length=2 * MAX_USERNAME, pattern=r"\A[^\0]*\Z")]
+
+
+class UserPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some users of an account by name, and where the next page begins."""
+
+    users: list[User]
+    next: UserCursor | None
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client signs in with: a hash, and the account by realm or name (the realm first)."""
+
+    method: CredentialMethod
+    digest: str
+    realm: str | None = None
+    account_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.method!r})"
+
+
+def checked_user(document: Document) -> tuple[Document, Password, list[Problem]]:
+    """The public keys of a user, the password apart, and every rule that they break.
+
+    That the name is free is not known here. A null is as good as no key, but for the password.
+    Raises DocumentTooLarge.
+    """
+    given = {
+        key: value
+        for key, value in public(document).items()
+        if key not in _SERVER_KEYS and value is not None
+    }
+    if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    checked, problems = apply_schema(given, FIELDS)
+    checked.pop("password", None)
+    return checked, document.get("password", UNSET), problems
+
+
+def digests_of(username: str, password: str) -> dict[CredentialMethod, str]:
+    """What clients send for a name and a password, by method, as the KAZOO API asks them to."""
+    clear = f"{username}:{password}".encode()
+    return {
+        CredentialMethod.MD5: hashlib.md5(clear, usedforsecurity=False).hexdigest(),
+        CredentialMethod.SHA: hashlib.sha1(clear, usedforsecurity=False).hexdigest(),
+    }

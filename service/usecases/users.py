@@ -1,0 +1,176 @@
+"""What one may ask about users: create, read, list, change, delete."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import UNSET
+
+from service.domain.account import AccountFacts
+from service.domain.errors import AccountNotFound, EditConflict, Invalid, Problem, Rule
+from service.domain.message import uuid7
+from service.domain.schema import Document, merge
+from service.domain.user import (
+    Credentials,
+    Password,
+    User,
+    UserCursor,
+    UserPage,
+    checked_user,
+    digests_of,
+)
+from service.postgres import accounts as account_rows
+from service.postgres import users as rows
+from service.postgres.pool import Connection, Database
+from service.postgres.users import StoredCredential
+from service.security import CredentialProofs, SecretBox
+from service.usecases.directory import Directory
+from service.usecases.pages import filled_page
+from service.usecases.sessions import fingerprint_of
+
+# How often a change is tried again when others change the same user at the same time.
+_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users:
+    """The use cases of users. Passwords come in and never go out; `clock` gives aware UTC."""
+
+    database: Database
+    directory: Directory
+    secrets: SecretBox
+    proofs: CredentialProofs
+    clock: Callable[[], datetime]
+
+    async def create(self, account: AccountFacts, document: Document) -> User:
+        """A new user. Invalid tells every problem at once, a name that is taken too."""
+        settings, password = await self._checked(account.account_id, document)
+        given = await self._stored(settings["username"], password)
+        user_id = uuid7(self.clock(), os.urandom(10))
+        async with self.database.transaction() as connection:
+            await _hold(connection, account.account_id)
+            user = await rows.insert_user(connection, account.account_id, user_id, settings)
+            await rows.replace_credentials(connection, account.account_id, user_id, given)
+        return user
+
+    async def get(self, account: AccountFacts, user_id: UUID) -> User:
+        """Raises UserNotFound."""
+        async with self.database.connection() as connection:
+            return await rows.get_user(connection, account.account_id, user_id)
+
+    async def list(
+        self,
+        account: AccountFacts,
+        start: UserCursor | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        keep: Callable[[User], bool] | None = None,
+    ) -> UserPage:
+        """A page of users by name, filled after filtering."""
+
+        async def read(start: UserCursor | None, limit: int) -> list[User]:
+            async with self.database.connection() as connection:
+                return await rows.list_users(
+                    connection, account.account_id, start, limit, descending=descending
+                )
+
+        found, following = await filled_page(read, _key_of, start, limit, keep)
+        return UserPage(users=found, next=following)
+
+    async def replace(self, account: AccountFacts, user_id: UUID, document: Document) -> User:
+        """Puts another document in place of a user's; the password stays unless one is given."""
+        return await self._change(account, user_id, lambda _: document)
+
+    async def patch(self, account: AccountFacts, user_id: UUID, changes: Document) -> User:
+        """Merges changes into a user; null deletes, the password too.
+
+        Another password, or none, ends the user's tokens: here at once, elsewhere with a beat.
+        Raises UserNotFound, EditConflict; Invalid, also for another name without the password,
+        since clients sign in with a hash of both.
+        """
+
+        def change(document: Document) -> Document:
+            merged = merge(document, changes)
+            return merged | {key: changes[key] for key in ("password",) if key in changes}
+
+        return await self._change(account, user_id, change)
+
+    async def delete(self, account: AccountFacts, user_id: UUID) -> User:
+        """Deletes a user, whose tokens end; returns it as it was. Raises UserNotFound."""
+        async with self.database.transaction() as connection:
+            user = await rows.delete_user(connection, account.account_id, user_id)
+            epoch = await self._end_sign_in(connection, user)
+        self.directory.learn_user(user_id, epoch)
+        return user
+
+    async def _change(
+        self, account: AccountFacts, user_id: UUID, change: Callable[[Document], Document]
+    ) -> User:
+        """Reads, changes, writes if nobody has changed it since, else again from the start."""
+        for _ in range(_ATTEMPTS):
+            before = await self.get(account, user_id)
+            settings, password = await self._checked(
+                account.account_id, change(before.document), before
+            )
+            changed = await self._write(before, settings, password)
+            if changed is not None:
+                return changed
+        raise EditConflict
+
+    async def _write(self, before: User, settings: Document, password: Password) -> User | None:
+        given = await self._stored(settings["username"], password)
+        async with self.database.transaction() as connection:
+            await _hold(connection, before.account_id)
+            changed = await rows.update_user(connection, before, settings)
+            if changed is None or password is UNSET:
+                return changed
+            epoch = await self._end_sign_in(connection, before)
+            await rows.replace_credentials(connection, before.account_id, before.user_id, given)
+        self.directory.learn_user(before.user_id, epoch)
+        return changed
+
+    async def _end_sign_in(self, connection: Connection, user: User) -> int:
+        """Takes away credentials and ends tokens; the epoch of those to come."""
+        await rows.replace_credentials(connection, user.account_id, user.user_id, [])
+        return await rows.raise_epoch(connection, user.account_id, user.user_id)
+
+    async def _checked(
+        self, account_id: UUID, document: Document, before: User | None = None
+    ) -> tuple[Document, Password]:
+        settings, password, problems = checked_user(document)
+        name = settings.get("username")
+        if not any(problem.field == "username" for problem in problems):
+            async with self.database.connection() as connection:
+                but = before.user_id if before else None
+                if await rows.username_taken(connection, account_id, name or "", but):
+                    problems.append(Problem(field="username", rule=Rule.UNIQUE))
+        if before and before.has_password and password is UNSET and name != before.username:
+            problems.append(Problem(field="password", rule=Rule.REQUIRED))
+        if problems:
+            raise Invalid(problems)
+        return settings, password
+
+    async def _stored(self, username: str, password: Password) -> Sequence[StoredCredential]:
+        if not isinstance(password, str):
+            return []
+        given = [
+            Credentials(method=method, digest=digest)
+            for method, digest in digests_of(username, password).items()
+        ]
+        return [
+            StoredCredential(fingerprint_of(self.secrets, one), await self.proofs.make(one.digest))
+            for one in given
+        ]
+
+
+async def _hold(connection: Connection, account_id: UUID) -> None:
+    """Nothing comes into an account that another process has just deleted."""
+    if not await account_rows.hold_account(connection, account_id):
+        raise AccountNotFound(account_id.hex)
+
+
+def _key_of(user: User) -> UserCursor:
+    return UserCursor(user.sort_key)
