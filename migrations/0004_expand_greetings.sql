@@ -1,0 +1,2 @@
+-- Greetings (their table comes with them).
+SELECT 1;
