@@ -45,8 +45,12 @@ class _Paced:
         self._receive = receive
         self._begun_at = asyncio.get_running_loop().time()
         self._bytes = 0
+        self._whole = False
 
     async def receive(self) -> ReceiveMessage:
+        if self._whole:
+            # What comes now is only that the client has gone: that may take as long as the answer.
+            return await self._receive()
         patience_s = self._limits.grace_s + self._bytes / self._limits.bytes_per_s
         try:
             async with asyncio.timeout_at(self._begun_at + patience_s):
@@ -55,6 +59,7 @@ class _Paced:
             raise ClientTooSlow from error
         if message["type"] == "http.request":
             self._bytes += len(message["body"])
+            self._whole = not message["more_body"]
         return message
 
 
@@ -73,13 +78,19 @@ class Deadline(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         now = asyncio.get_running_loop().time
+        whole = False
 
         async def receive_untimed() -> ReceiveMessage:
+            nonlocal whole
+            if whole:
+                return await receive()
             timeout.reschedule(None)
             try:
-                return await receive()
+                message = await receive()
             finally:
                 timeout.reschedule(now() + self._deadline_s)
+            whole = message["type"] != "http.request" or not message["more_body"]
+            return message
 
         async def send_timed(message: Message) -> None:
             await send(message)

@@ -92,3 +92,25 @@ async def test_one_upload_too_many_is_told_to_come_again(impatient: AccountClien
                 break
             await asyncio.sleep(0.1)
     assert data_of(again, 201)["folder"] == "new"
+
+
+async def test_a_slow_listener_hears_the_whole_message(impatient: AccountClient) -> None:
+    """Longer than a client may hesitate with a body of its own."""
+    vmbox_id = await impatient.a_vmbox()
+    audio = bytes(range(256)) * 12_000
+    media_id = await impatient.leave(vmbox_id, audio)
+    raw = impatient.path("vmboxes", vmbox_id, "messages", media_id, "raw")
+    host, port = impatient.service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=16_384)
+    head = (
+        f"GET /v2/{raw} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"X-Auth-Token: {impatient.token}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    heard = b""
+    for _ in range(12):
+        heard += await reader.read(16_384)
+        await asyncio.sleep(0.1)
+    heard += await reader.read()
+    await _close(writer)
+    assert heard.partition(b"\r\n\r\n")[2] == audio
