@@ -5,13 +5,16 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ControllerRouterHandler
 
+from service.api import docs
 from service.api.frame import Frame
+from service.api.kazoo import openapi as kazoo
 from service.api.kazoo.context import Options
 from service.api.kazoo.routes import answer_error, create_router, old_version
 from service.api.kazoo.tunnel import Tunnel
 from service.api.linger import Linger
+from service.api.openapi.document import document
 from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
@@ -46,7 +49,7 @@ def create_app(
         "options": options,
     }
     app = Litestar(
-        route_handlers=[create_router(), old_version],
+        route_handlers=create_handlers(),
         dependencies={
             name: Provide(_always(thing), sync_to_thread=False) for name, thing in offered.items()
         },
@@ -58,6 +61,12 @@ def create_app(
         openapi_config=None,
     )
     return Frame(Linger(Pace(Tunnel(app), pace)))
+
+
+def create_handlers() -> list[ControllerRouterHandler]:
+    """Everything that is routed; what is for clients is in the document, which is routed too."""
+    described = document([kazoo.section()])
+    return [create_router(), old_version, *docs.create_routes(described)]
 
 
 def _always(thing: Any) -> Callable[[], Any]:

@@ -102,7 +102,7 @@ def create_routes(document: Json) -> list[HTTPRouteHandler]:
     """`/openapi.json`, `/docs` with its files, and `/`, which leads there; for everybody."""
     described = _File(msgspec.json.encode(document), "application/json")
 
-    @route("/openapi.json", http_method=_READING, include_in_schema=False)
+    @route("/openapi.json", http_method=_READING)
     async def get_description(request: AnyRequest) -> Response[bytes]:
         """The OpenAPI document."""
         return described.answer(request, _FRESH)
@@ -110,19 +110,19 @@ def create_routes(document: Json) -> list[HTTPRouteHandler]:
     return [get_description, get_docs, get_docs_file, get_root]
 
 
-@route("/", http_method=_READING, include_in_schema=False)
+@route("/", http_method=_READING)
 async def get_root() -> Redirect:
     """Whoever comes with a browser and no path wants to read."""
     return Redirect("/docs", status_code=302, headers=dict(_SAFE))
 
 
-@route("/docs", http_method=_READING, include_in_schema=False)
+@route("/docs", http_method=_READING)
 async def get_docs(request: AnyRequest) -> Response[bytes]:
     """The page."""
     return _page().answer(request, _FRESH)
 
 
-@route("/docs/{digest:str}/{name:str}", http_method=_READING, include_in_schema=False)
+@route("/docs/{digest:str}/{name:str}", http_method=_READING)
 async def get_docs_file(request: AnyRequest, digest: str, name: str) -> Response[bytes]:
     """A file of the page; its path changes with its content, so it may be kept for ever."""
     file = _files().get(name)
