@@ -37,6 +37,7 @@ from service.settings import Settings, SettingsError, read_settings
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.directory import Directory
+from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
@@ -64,6 +65,7 @@ async def run_api(settings: Settings) -> None:
         audio = await stack.enter_async_context(_audio(settings))
         accounts = await stack.enter_async_context(_accounts(settings, database))
         idempotency = Idempotency(database)
+        uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
         app = create_app(
             accounts=accounts,
             users=users_beside(accounts),
@@ -75,9 +77,10 @@ async def run_api(settings: Settings) -> None:
                 clock=_utc_now,
                 retention_days=settings.retention_days,
                 oldest_month=settings.oldest_month,
-                uploads=Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes),
+                uploads=uploads,
             ),
             recordings=Recordings(database, audio),
+            greetings=Greetings(database, audio, _utc_now, uploads),
             batches=Batches(database, _utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, _utc_now, settings.retention_days),
             options=Options(tokens_in_query=settings.tokens_in_query),

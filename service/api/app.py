@@ -18,6 +18,7 @@ from service.api.openapi.document import document
 from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
+from service.usecases.greetings import Greetings
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
@@ -32,6 +33,7 @@ def create_app(
     vmboxes: Vmboxes,
     messages: Messages,
     recordings: Recordings,
+    greetings: Greetings,
     batches: Batches,
     transfers: Transfers,
     options: Options,
@@ -44,6 +46,7 @@ def create_app(
         "vmboxes": vmboxes,
         "messages": messages,
         "recordings": recordings,
+        "greetings": greetings,
         "batches": batches,
         "transfers": transfers,
         "options": options,

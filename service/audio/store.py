@@ -33,6 +33,11 @@ def message_key(
     return f"audio/{month}/{account_id.hex}/{message_id.hex}/{upload_id.hex}.{extension}"
 
 
+def greeting_key(account_id: UUID, media_id: UUID, upload_id: UUID, extension: str) -> str:
+    """As `message_key`, for greetings, which belong to no month."""
+    return f"media/{account_id.hex}/{media_id.hex}/{upload_id.hex}.{extension}"
+
+
 class Encryption(msgspec.Struct, frozen=True):
     """Encryption at rest by the store: none, `AES256`, or `aws:kms` with a key of one's own."""
 

@@ -43,12 +43,24 @@ class AudioMissing(NotFound):
     """The message has no audio."""
 
 
+class GreetingNotFound(NotFound):
+    """There is no such greeting."""
+
+
+class GreetingSilent(NotFound):
+    """The greeting has no audio."""
+
+
 class Conflict(VoicemailError):
     """It clashes with what is stored."""
 
 
 class EditConflict(Conflict):
     """Somebody else changed it at the same time."""
+
+
+class GreetingInUse(Conflict):
+    """A box plays the greeting."""
 
 
 class AccountHasChildren(Conflict):

@@ -23,6 +23,7 @@ def _flag(default: bool) -> Field:
 _INTEGER = Field(types=("integer",))
 _COUNT = Field(types=("integer",), minimum=1)
 _MEDIA_ID = Field(min_length=32, max_length=32)
+_GREETINGS = ("unavailable", "temporary_unavailable")
 
 # KAZOO API docs, "Voicemail", schemas `vmboxes` and `notify.callback` (5.x).
 FIELDS: dict[str, Field] = {
@@ -42,7 +43,7 @@ FIELDS: dict[str, Field] = {
     "max_message_count": Field(types=("integer",), minimum=0, maximum=1_000_000),
     "media": Field(
         types=("object",),
-        fields={"unavailable": _MEDIA_ID, "temporary_unavailable": _MEDIA_ID},
+        fields=dict.fromkeys(_GREETINGS, _MEDIA_ID),
         default={},
     ),
     "media_extension": Field(enum=("mp3", "mp4", "wav"), default="mp3"),
@@ -155,6 +156,12 @@ def comparable_number(number: str) -> str:
     if number.isascii() and number.isdigit():
         return number.lstrip("0") or "0"
     return number
+
+
+def greetings_of(settings: Document) -> dict[str, str]:
+    """The ids of the greetings that a box plays, by the dotted fields that name them."""
+    media = settings.get("media", {})
+    return {f"media.{name}": media[name] for name in _GREETINGS if name in media}
 
 
 def without_pin(settings: Document) -> tuple[Document, str | None]:

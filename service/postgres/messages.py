@@ -26,6 +26,7 @@ from service.domain.message import (
     Message,
     MessageId,
 )
+from service.postgres.audio import audio_columns, to_audio
 from service.postgres.idempotency import Claim
 from service.postgres.pool import Connection
 from service.postgres.sql import load
@@ -104,7 +105,7 @@ async def insert_message(
         draft.from_uri,
         draft.to_uri,
         draft.realm,
-        *_audio_columns(audio),
+        *audio_columns(audio),
         max_message_count,
         MAX_PENDING_PER_VMBOX,
         traceparent,
@@ -136,7 +137,7 @@ async def attach_audio(
         place.vmbox_id,
         place.message_id.month,
         place.message_id.id,
-        *_audio_columns(audio),
+        *audio_columns(audio),
         length_ms,
         retained_since,
         max_message_count,
@@ -251,12 +252,6 @@ def _window_columns(window: Window) -> tuple[object, ...]:
     )
 
 
-def _audio_columns(audio: Audio | None) -> tuple[object, ...]:
-    if audio is None:
-        return (None, None, None, None)
-    return (audio.key, audio.content_type, audio.size, audio.sha256)
-
-
 def _done(
     row: asyncpg.Record | None, place: Place, retained_since: datetime | None = None
 ) -> Message:
@@ -310,7 +305,6 @@ def to_messages(rows: Sequence[asyncpg.Record]) -> list[Message]:
 
 def to_message(row: asyncpg.Record) -> Message:
     """The message that a row of `messages` holds."""
-    key = row["audio_key"]
     return Message(
         id=MessageId(row["month"], row["id"]),
         vmbox_id=row["vmbox_id"],
@@ -321,13 +315,6 @@ def to_message(row: asyncpg.Record) -> Message:
         call_id=row["call_id"],
         from_uri=row["from_uri"],
         to_uri=row["to_uri"],
-        audio=None
-        if key is None
-        else Audio(
-            key=key,
-            content_type=row["audio_type"],
-            size=row["audio_size"],
-            sha256=row["audio_sha256"],
-        ),
+        audio=to_audio(row),
         transcription=row["transcription"],
     )

@@ -6,9 +6,10 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.domain.errors import Invalid, Rule, VmboxNotFound
+from service.domain.errors import GreetingNotFound, Invalid, Rule, VmboxNotFound
+from service.domain.message import parse_hex_id
 from service.domain.schema import Document
-from service.domain.vmbox import MessageCounts, Vmbox, VmboxCursor, numbers_of
+from service.domain.vmbox import MessageCounts, Vmbox, VmboxCursor, greetings_of, numbers_of
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -30,7 +31,10 @@ async def insert_vmbox(
     pin_sealed: bytes | None,
     traceparent: str | None = None,
 ) -> StoredVmbox:
-    """Creates a box. Raises Invalid when another box of the account has one of its numbers."""
+    """Creates a box.
+
+    Raises Invalid when another box of the account has one of its numbers; GreetingNotFound.
+    """
     try:
         row = await connection.fetchrow(
             _SQL["insert_vmbox"],
@@ -43,9 +47,10 @@ async def insert_vmbox(
             document["mailbox"],
             document.get("max_message_count"),
             traceparent,
+            sorted(_known_ids(document)),
         )
-    except asyncpg.UniqueViolationError as error:
-        raise _taken(error) from error
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise _refusal(error) from error
     assert row is not None, "an INSERT that does not fail returns its row"
     return _to_vmbox(row)
 
@@ -59,9 +64,10 @@ async def update_vmbox(
 ) -> StoredVmbox | None:
     """Replaces the document of a box as it was read; None when it was changed since.
 
-    Raises Invalid when another box of the account has one of its numbers.
+    Raises Invalid when another box of the account has one of its numbers; GreetingNotFound.
     """
     held, wanted = numbers_of(before.document), numbers_of(document)
+    played, to_play = _ids(before.document), _known_ids(document)
     try:
         row = await connection.fetchrow(
             _SQL["update_vmbox"],
@@ -76,9 +82,11 @@ async def update_vmbox(
             document["mailbox"],
             document.get("max_message_count"),
             traceparent,
+            sorted(played - to_play),
+            sorted(to_play - played),
         )
-    except asyncpg.UniqueViolationError as error:
-        raise _taken(error) from error
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise _refusal(error) from error
     return None if row is None else _to_vmbox(row)
 
 
@@ -134,10 +142,27 @@ async def numbers_taken(
     return taken
 
 
-def _taken(error: asyncpg.UniqueViolationError) -> Exception:
-    if error.constraint_name == "vmbox_number_is_unique":
-        return Invalid.one("mailbox", Rule.UNIQUE)
-    return error
+def _refusal(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
+    match error.constraint_name:
+        case "vmbox_number_is_unique":
+            return Invalid.one("mailbox", Rule.UNIQUE)
+        case "vmbox_media_exists":
+            return GreetingNotFound()
+        case _:
+            return error
+
+
+def _known_ids(document: Document) -> set[UUID]:
+    """The greetings that a box is to play; what is no id raises GreetingNotFound."""
+    ids = _ids(document)
+    if len(ids) < len(set(greetings_of(document).values())):
+        raise GreetingNotFound
+    return ids
+
+
+def _ids(document: Document) -> set[UUID]:
+    found = map(parse_hex_id, greetings_of(document).values())
+    return {media_id for media_id in found if media_id is not None}
 
 
 def _to_vmbox(row: asyncpg.Record) -> StoredVmbox:

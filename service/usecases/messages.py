@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,13 +13,8 @@ from service.audio.formats import measure_ms
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts
 from service.domain.errors import (
-    AudioEmpty,
-    Conflict,
     Invalid,
-    NotFound,
-    Refused,
     Rule,
-    Unavailable,
 )
 from service.domain.message import (
     FUTURE_ALLOWANCE,
@@ -43,7 +37,7 @@ from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
 from service.usecases.pages import filled_page
 from service.usecases.partitions import with_partitions
-from service.usecases.uploads import Upload, Uploads
+from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refusal, keep
 
 log = get_logger(__name__)
 
@@ -138,7 +132,7 @@ class Messages:
                 claim=claim,
             )
 
-        async with _discarded_on_refusal(self.audio, audio):
+        async with discarded_on_refusal(self.audio, audio):
             return await with_partitions(self.database, message_id.month, now, insert)
 
     async def attach_audio(
@@ -154,7 +148,7 @@ class Messages:
         audio = await self._keep(account, message_id, upload, now)
         length_ms = await _measured(upload)
         async with (
-            _discarded_on_refusal(self.audio, audio),
+            discarded_on_refusal(self.audio, audio),
             self.database.connection() as connection,
         ):
             message, replaced_key = await rows.attach_audio(
@@ -166,7 +160,7 @@ class Messages:
                 max_message_count=account.max_message_count,
             )
         if replaced_key is not None:
-            await _discard(self.audio, replaced_key)
+            await discard(self.audio, replaced_key)
         return message
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
@@ -241,9 +235,6 @@ class Messages:
     async def _keep(
         self, account: AccountFacts, message_id: MessageId, upload: Upload, now: datetime
     ) -> Audio:
-        spool = upload.spool
-        if spool.size == 0:
-            raise AudioEmpty
         key = message_key(
             message_id.month,
             account.account_id,
@@ -251,13 +242,7 @@ class Messages:
             uuid7(now, os.urandom(10)),
             upload.extension,
         )
-        await self.audio.put(key, spool, upload.content_type)
-        return Audio(
-            key=key,
-            content_type=upload.content_type,
-            size=spool.size,
-            sha256=spool.sha256(),
-        )
+        return await keep(self.audio, key, upload)
 
     def _window(self, query: ListQuery, start: Cursor | None, limit: int) -> Window:
         now = self._now()
@@ -295,25 +280,3 @@ async def _measured(upload: Upload | None) -> int:
     if upload is None:
         return _UNKNOWN_LENGTH_MS
     return await asyncio.to_thread(measure_ms, upload.spool) or _UNKNOWN_LENGTH_MS
-
-
-@asynccontextmanager
-async def _discarded_on_refusal(store: AudioStore, audio: Audio | None) -> AsyncIterator[None]:
-    """Deletes the object when the database says no.
-
-    After an outage nobody knows whether the row was written: the object stays, and the orphan
-    sweep decides.
-    """
-    try:
-        yield
-    except (NotFound, Conflict, Refused):
-        if audio is not None:
-            await _discard(store, audio.key)
-        raise
-
-
-async def _discard(store: AudioStore, key: str) -> None:
-    try:
-        await store.delete(key)
-    except Unavailable:
-        log.warning("An object without a row was left for the orphan sweep")

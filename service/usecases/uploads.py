@@ -1,16 +1,37 @@
-"""Audio on its way in: spooled, and bounded in number so that memory and disk are."""
+"""Audio on its way in: spooled, bounded in number so that memory and disk are, then stored."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import msgspec
 
 from service.audio.formats import ACCEPTED_TYPES, extension_of, is_accepted
 from service.audio.spool import Spool
-from service.domain.errors import TooManyUploads
+from service.audio.store import AudioStore
+from service.domain.errors import (
+    AudioEmpty,
+    Conflict,
+    NotFound,
+    Refused,
+    TooManyUploads,
+    Unavailable,
+)
+from service.domain.message import Audio
+from service.logs import get_logger
 
-__all__ = ["AUDIO_TYPES", "Spool", "Upload", "Uploads", "accepts_audio"]
+__all__ = [
+    "AUDIO_TYPES",
+    "Spool",
+    "Upload",
+    "Uploads",
+    "accepts_audio",
+    "discard",
+    "discarded_on_refusal",
+    "keep",
+]
+
+log = get_logger(__name__)
 
 AUDIO_TYPES = ACCEPTED_TYPES
 
@@ -78,3 +99,35 @@ class _Admitted(Spool):
         if self._entered:
             self._entered = False
             self._uploads.leave()
+
+
+async def keep(store: AudioStore, key: str, upload: Upload) -> Audio:
+    """Stores an upload under a key of its own, before any row says so. Raises AudioEmpty."""
+    spool = upload.spool
+    if spool.size == 0:
+        raise AudioEmpty
+    await store.put(key, spool, upload.content_type)
+    return Audio(key=key, content_type=upload.content_type, size=spool.size, sha256=spool.sha256())
+
+
+@asynccontextmanager
+async def discarded_on_refusal(store: AudioStore, audio: Audio | None) -> AsyncIterator[None]:
+    """Deletes the object when the database says no.
+
+    After an outage nobody knows whether the row was written: the object stays, and the orphan
+    sweep decides.
+    """
+    try:
+        yield
+    except (NotFound, Conflict, Refused):
+        if audio is not None:
+            await discard(store, audio.key)
+        raise
+
+
+async def discard(store: AudioStore, key: str) -> None:
+    """Deletes an object that no row points at; what cannot be deleted now is swept later."""
+    try:
+        await store.delete(key)
+    except Unavailable:
+        log.warning("An object without a row was left for the orphan sweep")

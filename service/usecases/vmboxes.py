@@ -1,7 +1,8 @@
 """What one may ask about boxes: create, read, list, change, delete."""
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,8 +10,15 @@ from uuid import UUID
 import msgspec
 
 from service.domain.account import AccountFacts
-from service.domain.errors import EditConflict, Invalid, Problem, RevisionPassed, Rule
-from service.domain.message import uuid7
+from service.domain.errors import (
+    EditConflict,
+    GreetingNotFound,
+    Invalid,
+    Problem,
+    RevisionPassed,
+    Rule,
+)
+from service.domain.message import parse_hex_id, uuid7
 from service.domain.schema import Document, Fields, merge
 from service.domain.vmbox import (
     FIELDS,
@@ -18,11 +26,13 @@ from service.domain.vmbox import (
     VmboxCursor,
     VmboxPage,
     checked_settings,
+    greetings_of,
     some_numbers_of,
     without_pin,
 )
 from service.postgres import vmboxes as rows
-from service.postgres.pool import Database
+from service.postgres.greetings import known_greetings
+from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
 from service.usecases.pages import filled_page
@@ -47,7 +57,7 @@ class Vmboxes:
         settings, pin = without_pin(
             await self._checked(account.account_id, vmbox_id, document, fields)
         )
-        async with self.database.connection() as connection:
+        async with self._storing(account.account_id, settings) as connection:
             stored = await rows.insert_vmbox(
                 connection,
                 account.account_id,
@@ -142,7 +152,7 @@ class Vmboxes:
             settings, pin = without_pin(
                 await self._checked(account.account_id, vmbox_id, change(before.settings), fields)
             )
-            async with self.database.connection() as connection:
+            async with self._storing(account.account_id, settings) as connection:
                 stored = await rows.update_vmbox(
                     connection, before, settings, self._sealed(pin, account.account_id, vmbox_id)
                 )
@@ -165,6 +175,15 @@ class Vmboxes:
             unique = Problem(field="mailbox", rule=Rule.UNIQUE)
             raise Invalid([*invalid.problems, unique]) from None
 
+    @asynccontextmanager
+    async def _storing(self, account_id: UUID, settings: Document) -> AsyncIterator[Connection]:
+        """A connection to store a box with: which greeting is unknown is asked when one is."""
+        async with self.database.connection() as connection:
+            try:
+                yield connection
+            except GreetingNotFound:
+                raise await _unknown_greetings(connection, account_id, settings) from None
+
     def _sealed(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
         return None if pin is None else self.secrets.seal(pin, _context(account_id, vmbox_id))
 
@@ -174,6 +193,21 @@ class Vmboxes:
         vmbox = stored.vmbox
         pin = self.secrets.open(stored.pin_sealed, _context(vmbox.account_id, vmbox.vmbox_id))
         return msgspec.structs.replace(vmbox, pin=pin)
+
+
+async def _unknown_greetings(
+    connection: Connection, account_id: UUID, settings: Document
+) -> Invalid:
+    named = {field: (text, parse_hex_id(text)) for field, text in greetings_of(settings).items()}
+    ids = [media_id for _, media_id in named.values() if media_id is not None]
+    known = await known_greetings(connection, account_id, ids)
+    return Invalid(
+        [
+            Problem(field=field, rule=Rule.NOT_FOUND, value=text)
+            for field, (text, media_id) in named.items()
+            if media_id not in known
+        ]
+    )
 
 
 def _context(account_id: UUID, vmbox_id: UUID) -> bytes:

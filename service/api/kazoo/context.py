@@ -25,6 +25,7 @@ from service.domain.errors import (
 from service.domain.message import MessageId, parse_hex_id, retained_since
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
+from service.usecases.greetings import Greetings
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
@@ -50,6 +51,7 @@ TheUsers = NamedDependency[SkipValidation[Users]]
 TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
 TheBatches = NamedDependency[SkipValidation[Batches]]
 TheTransfers = NamedDependency[SkipValidation[Transfers]]
+TheGreetings = NamedDependency[SkipValidation[Greetings]]
 TheMessages = NamedDependency[SkipValidation[Messages]]
 TheRecordings = NamedDependency[SkipValidation[Recordings]]
 TheCaller = NamedDependency[SkipValidation[Caller]]

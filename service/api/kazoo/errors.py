@@ -28,6 +28,8 @@ from service.domain.errors import (
     CredentialsInvalid,
     DocumentTooLarge,
     Forbidden,
+    GreetingInUse,
+    GreetingSilent,
     Invalid,
     KeyInUse,
     KeyReused,
@@ -176,11 +178,15 @@ TABLE: dict[type[Exception], Row] = {
     NotFound: _not_found,
     AccountNotFound: _account_not_found,
     AudioMissing: _audio_missing,
+    GreetingSilent: lambda _error: _not_found(NotFound("media does not have any audio file")),
     Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
     AccountHasChildren: _plain(
         HTTPStatus.CONFLICT, "account_has_descendants", "account has descendants"
     ),
     AccountIsRoot: _plain(HTTPStatus.CONFLICT, "account_is_root", "the root account stays"),
+    GreetingInUse: lambda error: Refusal(
+        status=409, word="media_in_use", data={"message": str(error)}
+    ),
     RevisionPassed: _plain(
         HTTPStatus.PRECONDITION_FAILED, "precondition_failed", "precondition failed"
     ),

@@ -7,7 +7,17 @@ from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from service.api.kazoo import accounts, batches, boxes, messages, raw, sessions, users, zip
+from service.api.kazoo import (
+    accounts,
+    batches,
+    boxes,
+    greetings,
+    messages,
+    raw,
+    sessions,
+    users,
+    zip,
+)
 from service.api.kazoo.context import (
     AnyRequest,
     provide_account,
@@ -46,6 +56,7 @@ def create_router() -> Router:
             *batches.ROUTES,
             *raw.ROUTES,
             *zip.ROUTES,
+            *greetings.ROUTES,
         ],
         dependencies={
             "caller": Provide(provide_caller),

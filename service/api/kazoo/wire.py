@@ -9,6 +9,7 @@ import msgspec
 from service.api.kazoo.times import from_gregorian, gregorian, iso, parse_iso
 from service.domain.account import Account, WireProfile
 from service.domain.errors import Invalid, Problem, Rule
+from service.domain.greeting import Greeting
 from service.domain.message import (
     ANONYMOUS,
     MAX_ADDRESS,
@@ -25,6 +26,7 @@ from service.domain.vmbox import Vmbox
 
 _MAX_LENGTH_MS = 2**31 - 1
 _AUDIAN_ROW = ("name", "mailbox", "owner_id", "timezone", "pin", "require_pin")
+_GREETING_ROW = ("id", "name", "description", "language", "content_type", "content_length")
 _FOLDERS = ("deleted", "saved", "new")
 
 # KAZOO API docs, "Voicemail", create a message: what a client may say of it.
@@ -168,6 +170,21 @@ def _seconds(length_ms: int) -> int:
 def vmbox_metadata(vmbox: Vmbox, *, deleted: bool = False) -> Document:
     """The `metadata` that stands beside a box in its envelope."""
     return metadata_of(vmbox.vmbox_id, vmbox.created_at, vmbox.modified_at, deleted=deleted)
+
+
+def greeting_document(greeting: Greeting) -> Document:
+    """The whole public document of a greeting; what it says of its audio is the server's."""
+    document = {**greeting.document, "id": greeting.media_id.hex}
+    if greeting.audio is not None:
+        document["content_type"] = greeting.audio.content_type
+        document["content_length"] = greeting.audio.size
+    return document
+
+
+def greeting_row(greeting: Greeting) -> Document:
+    """A greeting as a row of a list."""
+    document = greeting_document(greeting)
+    return {name: document[name] for name in _GREETING_ROW if name in document}
 
 
 def account_document(account: Account) -> Document:

@@ -1,5 +1,5 @@
 -- name: insert_vmbox
--- Creates a box with its numbers and its counts row, and appends the event.
+-- Creates a box with its numbers, its greetings and its counts row, and appends the event.
 WITH vmbox AS (
     INSERT INTO vmboxes (account_id, vmbox_id, name, document, pin_sealed)
     VALUES ($1, $2, $3, $4, $5)
@@ -7,6 +7,9 @@ WITH vmbox AS (
 ), numbers AS (
     INSERT INTO vmbox_numbers (account_id, number, vmbox_id)
     SELECT $1, number, $2 FROM unnest($6::text[]) AS number
+), greetings AS (
+    INSERT INTO vmbox_media (account_id, vmbox_id, media_id)
+    SELECT $1, $2, id FROM unnest($10::uuid[]) AS id
 ), counts AS (
     INSERT INTO vmbox_counts (account_id, vmbox_id, mailbox, max_message_count, sequence)
     VALUES ($1, $2, $7, $8, 1)
@@ -23,7 +26,7 @@ SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
 
 -- name: update_vmbox
 -- Replaces a box's document if nobody has changed it since revision $3; the numbers that differ come
--- as two lists. No row when the box is gone or was changed.
+-- as two lists, the greetings likewise. No row when the box is gone or was changed.
 WITH box AS MATERIALIZED (
     SELECT sequence
     FROM vmbox_counts
@@ -42,6 +45,13 @@ WITH box AS MATERIALIZED (
 ), added AS (
     INSERT INTO vmbox_numbers (account_id, number, vmbox_id)
     SELECT $1, number, $2 FROM vmbox CROSS JOIN unnest($8::text[]) AS number
+), silenced AS (
+    DELETE FROM vmbox_media AS g
+    USING vmbox AS v
+    WHERE g.account_id = $1 AND g.vmbox_id = $2 AND g.media_id = ANY($12::uuid[])
+), greetings AS (
+    INSERT INTO vmbox_media (account_id, vmbox_id, media_id)
+    SELECT $1, $2, id FROM vmbox CROSS JOIN unnest($13::uuid[]) AS id
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET mailbox = $9, max_message_count = $10, sequence = box.sequence + 1
@@ -80,6 +90,10 @@ WITH box AS MATERIALIZED (
     DELETE FROM vmbox_numbers AS n
     USING vmbox AS v
     WHERE n.account_id = $1 AND n.vmbox_id = $2
+), silenced AS (
+    DELETE FROM vmbox_media AS g
+    USING vmbox AS v
+    WHERE g.account_id = $1 AND g.vmbox_id = $2
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0,

@@ -1,0 +1,60 @@
+"""A greeting: what callers hear before they leave a message."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from service.domain.errors import DocumentTooLarge, Invalid
+from service.domain.message import Audio
+from service.domain.schema import Document, Field, apply_schema, public
+
+MAX_DOCUMENT_BYTES = 65_536
+MAX_NAME = 128
+_SERVER_KEYS = frozenset({"id", "content_type", "content_length"})
+
+# KAZOO API docs, "Media", schema `media`: as much of it as greetings need; unknown keys are kept.
+FIELDS = {
+    "name": Field(required=True, min_length=1, max_length=MAX_NAME),
+    "description": Field(min_length=1, max_length=128),
+    "language": Field(min_length=1, max_length=36, default="en-us"),
+}
+
+
+class Greeting(msgspec.Struct, frozen=True, kw_only=True):
+    """A greeting as stored. `audio` is None until it has some."""
+
+    account_id: UUID
+    media_id: UUID
+    document: Document
+    audio: Audio | None
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+
+
+class GreetingCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of greetings begins: the sort key of its first one."""
+
+    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
+    media_id: UUID
+
+
+class GreetingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some greetings of an account by name, and where the next page begins."""
+
+    greetings: list[Greeting]
+    next: GreetingCursor | None
+
+
+def checked_greeting(document: Document) -> Document:
+    """The document with defaults written in; Invalid names every field that breaks a rule."""
+    given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
+    checked, problems = apply_schema(given, FIELDS)
+    if problems:
+        raise Invalid(problems)
+    if len(msgspec.json.encode(checked)) > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    return checked

@@ -1,0 +1,143 @@
+"""What one may ask about greetings: create, read, list, change, give audio, delete."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from service.audio.store import AudioStore, greeting_key
+from service.domain.account import AccountFacts
+from service.domain.errors import EditConflict
+from service.domain.greeting import Greeting, GreetingCursor, GreetingPage, checked_greeting
+from service.domain.message import Audio, uuid7
+from service.domain.schema import Document, merge
+from service.postgres import greetings as rows
+from service.postgres.pool import Database
+from service.usecases.pages import filled_page
+from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refusal, keep
+
+# How often a change is tried again when others change the same greeting at the same time.
+_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Greetings:
+    """The use cases of greetings. `clock` gives aware UTC."""
+
+    database: Database
+    audio: AudioStore
+    clock: Callable[[], datetime]
+    uploads: Uploads
+
+    async def create(
+        self, account: AccountFacts, document: Document, upload: Upload | None
+    ) -> Greeting:
+        """A new greeting; without audio it waits for `attach_audio`. The object first, the row
+        second. Raises Invalid, AudioEmpty."""
+        checked = checked_greeting(document)
+        media_id = self._new_id()
+        audio = None if upload is None else await self._keep(account, media_id, upload)
+        async with (
+            discarded_on_refusal(self.audio, audio),
+            self.database.connection() as connection,
+        ):
+            return await rows.insert_greeting(
+                connection, account.account_id, media_id, checked, audio
+            )
+
+    async def get(self, account: AccountFacts, media_id: UUID) -> Greeting:
+        """One greeting. Raises GreetingNotFound."""
+        async with self.database.connection() as connection:
+            return await rows.get_greeting(connection, account.account_id, media_id)
+
+    async def list(
+        self,
+        account: AccountFacts,
+        start: GreetingCursor | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        keep: Callable[[Greeting], bool] | None = None,
+    ) -> GreetingPage:
+        """A page of greetings by name, filled after filtering."""
+
+        async def read(start: GreetingCursor | None, limit: int) -> list[Greeting]:
+            async with self.database.connection() as connection:
+                return await rows.list_greetings(
+                    connection, account.account_id, start, limit, descending=descending
+                )
+
+        greetings, following = await filled_page(read, _key_of, start, limit, keep)
+        return GreetingPage(greetings=greetings, next=following)
+
+    async def replace(self, account: AccountFacts, media_id: UUID, document: Document) -> Greeting:
+        """Puts another document in place of a greeting's; its audio stays. Raises as `patch`."""
+        return await self._change(account, media_id, lambda _: document)
+
+    async def patch(self, account: AccountFacts, media_id: UUID, changes: Document) -> Greeting:
+        """Merges changes into a greeting; null deletes.
+
+        Raises GreetingNotFound, Invalid, EditConflict.
+        """
+        return await self._change(account, media_id, lambda document: merge(document, changes))
+
+    async def attach_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Greeting:
+        """Gives a greeting its audio, or replaces what it has; the old object goes last.
+
+        Raises GreetingNotFound, AudioEmpty.
+        """
+        await self.get(account, media_id)
+        audio = await self._keep(account, media_id, upload)
+        async with (
+            discarded_on_refusal(self.audio, audio),
+            self.database.connection() as connection,
+        ):
+            greeting, replaced_key = await rows.attach_greeting_audio(
+                connection, account.account_id, media_id, audio
+            )
+        if replaced_key is not None:
+            await discard(self.audio, replaced_key)
+        return greeting
+
+    async def delete(self, account: AccountFacts, media_id: UUID) -> Greeting:
+        """Deletes a greeting that no box names; returns it as it was. The row first.
+
+        Raises GreetingNotFound, GreetingInUse.
+        """
+        async with self.database.connection() as connection:
+            greeting = await rows.delete_greeting(connection, account.account_id, media_id)
+        if greeting.audio is not None:
+            await discard(self.audio, greeting.audio.key)
+        return greeting
+
+    def read(
+        self, audio: Audio, start: int, length: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A part of a greeting's audio, as it comes; AudioMissing and Unavailable on entry."""
+        return self.audio.read(audio.key, start, length)
+
+    async def _change(
+        self, account: AccountFacts, media_id: UUID, change: Callable[[Document], Document]
+    ) -> Greeting:
+        """Reads, changes, writes if nobody has changed it since, else again from the start."""
+        for _ in range(_ATTEMPTS):
+            async with self.database.connection() as connection:
+                before = await rows.get_greeting(connection, account.account_id, media_id)
+                checked = checked_greeting(change(before.document))
+                greeting = await rows.update_greeting(connection, before, checked)
+            if greeting is not None:
+                return greeting
+        raise EditConflict
+
+    async def _keep(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
+        key = greeting_key(account.account_id, media_id, self._new_id(), upload.extension)
+        return await keep(self.audio, key, upload)
+
+    def _new_id(self) -> UUID:
+        return uuid7(self.clock(), os.urandom(10))
+
+
+def _key_of(greeting: Greeting) -> GreetingCursor:
+    return GreetingCursor(greeting.document["name"], greeting.media_id)
