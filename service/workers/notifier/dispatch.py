@@ -1,0 +1,205 @@
+"""Workers over due rows: take under a lease, deliver, write the outcome, give the rest back."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import assert_never
+from uuid import UUID, uuid4
+
+import msgspec
+
+from service.domain.delivery import Status
+from service.domain.errors import Unavailable, VoicemailError
+from service.logs import get_logger
+from service.postgres import deliveries as rows
+from service.postgres.deliveries import DeliveryRow, Written
+from service.postgres.pool import Database
+from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
+from service.workers.notifier.fan_out import FanOut, is_marker
+from service.workers.notifier.hands import Hands
+from service.workers.notifier.pauses import wait
+
+_log = get_logger(__name__)
+
+RETRIES_S = (120.0, 300.0, 900.0, 1800.0, 3600.0)
+_LEASE_MARGIN_S = 30.0
+_WRITE_AGAIN_S = 0.5
+
+Row = Delivery | DeliveryRow
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """The waits before further attempts, how often to look, how long a clean stop may take."""
+
+    retries_s: Sequence[float] = RETRIES_S
+    poll_s: float = 1.0
+    grace_s: float = 25.0
+
+
+class Dispatch:
+    """Delivers a channel's due rows, several at a time; `fresh` says that there are new ones."""
+
+    def __init__(
+        self,
+        database: Database,
+        channel: Channel,
+        fan_out: FanOut,
+        fresh: asyncio.Event,
+        pace: Pace,
+    ) -> None:
+        self._database = database
+        self._channel = channel
+        self._fan_out = fan_out
+        self._fresh = fresh
+        self._pace = pace
+        self._lease_s = channel.timeout_s + _LEASE_MARGIN_S
+        self._hands = Hands(channel.concurrency, channel.per_target)
+        self._tasks: dict[asyncio.Task[None], tuple[Row, UUID]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set: what is in hand is finished within the grace, or given back."""
+        try:
+            await self._keep_taking(stop)
+            await self._finish()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep_taking(self, stop: asyncio.Event) -> None:
+        trouble = ""
+        while not stop.is_set():
+            self._fresh.clear()
+            try:
+                taken = await self._take()
+            except Unavailable as error:
+                if trouble != (trouble := error.reason):
+                    _log.warning("The channel cannot look for deliveries.", reason=trouble)
+                taken = False
+            else:
+                trouble = ""
+            if not (taken and self._hands.free) and not stop.is_set():
+                await wait(self._fresh, self._pace.poll_s)
+
+    async def _take(self) -> bool:
+        """Begins what is due, as far as there is room; whether there was anything."""
+        found = await self._due(self._hands.free, suspects=False)
+        found += await self._due(self._hands.room_for_suspects(), suspects=True)
+        return found > 0
+
+    async def _due(self, limit: int, *, suspects: bool) -> int:
+        if limit <= 0:
+            return 0
+        token = uuid4()
+        async with self._database.connection() as connection:
+            due = await rows.take_due(
+                connection,
+                self._channel.name,
+                limit=limit,
+                per_target=self._channel.per_target,
+                lease_s=self._lease_s,
+                token=token,
+                held=self._hands.held(suspects=suspects),
+            )
+        for row in due:
+            self._hands.take(row)
+            task = asyncio.create_task(self._work(row, token))
+            self._tasks[task] = (row, token)
+            task.add_done_callback(self._forget)
+        return len(due)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        row, _ = self._tasks.pop(task)
+        self._hands.give_back(row)
+        self._fresh.set()
+
+    async def _finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._pace.grace_s)
+        left = dict(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for row, token in left.values():
+            try:
+                async with self._database.connection() as connection:
+                    await rows.release(connection, row, token)
+            except Unavailable:
+                return  # the leases run out
+
+    async def _work(self, row: Row, token: UUID) -> None:
+        give_up = time.monotonic() + self._lease_s
+        outcome = await self._attempt(row)
+        self._hands.note(row, failed=isinstance(outcome, Failed))
+        while True:
+            try:
+                await self._write(row, token, outcome)
+            except Unavailable:
+                if time.monotonic() > give_up:
+                    return
+                await asyncio.sleep(_WRITE_AGAIN_S)
+            except Exception as error:
+                if isinstance(outcome, Failed):
+                    raise
+                # What belongs to the outcome could not be done: then it has not come about.
+                _log.exception("An outcome could not be settled.", **_ids(row))
+                outcome = Failed(error=f"it could not be settled: {type(error).__name__}")
+            else:
+                return
+
+    async def _attempt(self, row: Row) -> Outcome:
+        try:
+            async with asyncio.timeout(self._channel.timeout_s):
+                if is_marker(row):
+                    return await self._fan_out.again(row)
+                if not isinstance(row, Delivery):
+                    return Failed(error="it has no event", permanent=True)
+                return await self._channel.deliver(row)
+        except TimeoutError:
+            return Failed(error=f"not done within {self._channel.timeout_s:g} s")
+        except VoicemailError as error:
+            reason = getattr(error, "reason", "")
+            return Failed(error=f"{error}{f' ({reason})' if reason else ''}")
+        except Exception as error:
+            _log.exception("A delivery failed in an unforeseen way.", **_ids(row))
+            return Failed(error=f"a fault of the channel: {type(error).__name__}")
+
+    async def _write(self, row: Row, token: UUID, outcome: Outcome) -> None:
+        written = self._written(row, outcome)
+        async with self._database.transaction() as transaction:
+            if not await rows.finish(transaction, row, token, written):
+                return
+            if isinstance(row, Delivery) and not is_marker(row):
+                await self._channel.settle(transaction, row, outcome)
+        if written.status is Status.DEAD:
+            _log.error("A delivery is dead.", attempts=row.attempt, **_ids(row))
+
+    def _written(self, row: Row, outcome: Outcome) -> Written:
+        match outcome:
+            case Done():
+                status = Status.FANNED_OUT if is_marker(row) else Status.DONE
+                return Written(status=status, attempts=1)
+            case Ignored(reason):
+                return Written(status=Status.IGNORED, attempts=1, error=reason)
+            case Later(delay_s=delay_s, state=state):
+                return Written(status=Status.PENDING, delay_s=delay_s, state=state)
+            case Failed(error=error):
+                pause_s = self._wait_before_next(row, outcome)
+                status = Status.DEAD if pause_s is None else Status.PENDING
+                return Written(status=status, attempts=1, delay_s=pause_s or 0, error=error)
+            case _:
+                assert_never(outcome)
+
+    def _wait_before_next(self, row: Row, failure: Failed) -> float | None:
+        """None when there is no next attempt."""
+        if failure.permanent or not 1 <= row.attempt <= len(self._pace.retries_s):
+            return None
+        return max(self._pace.retries_s[row.attempt - 1], failure.retry_after_s)
+
+
+def _ids(row: Row) -> dict[str, str]:
+    return {
+        "channel": row.channel,
+        "account_id": row.account_id.hex,
+        "event_id": str(row.event_id),
+    }

@@ -1,0 +1,165 @@
+"""Channels that only remember, notifiers that run in the test, and events for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+
+from service.bus import Bus, StreamSettings
+from service.domain.events import Event
+from service.postgres.pool import Connection, Database
+from service.workers.channels import Channel, Delivery, Done, Outcome, Target
+from service.workers.notifier import Notifier, Pace
+from tests.support.relay import eventually, jetstream
+from tests.unit.test_events import an_event
+
+QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5)
+
+
+class FakeChannel:
+    """Owes each event to the targets that it was made with, and notes what it delivers."""
+
+    def __init__(self, *targets: str, name: str = "fake", **options: Any) -> None:
+        self.name = name
+        self.events: tuple[str, ...] = options.get("events", ())
+        self.timeout_s: float = options.get("timeout_s", 5.0)
+        self.concurrency: int = options.get("concurrency", 8)
+        self.per_target: int = options.get("per_target", 2)
+        self.whom: list[Target] = [Target(name=target) for target in targets or ("a",)]
+        self.delivered: list[Delivery] = []
+        self.settled: list[tuple[str, Outcome]] = []
+        self.act: Callable[[Delivery], Awaitable[Outcome]] = _succeed
+
+    def wants(self, event: Event) -> bool:
+        return not event.data.startswith(b'{"unwanted"')
+
+    async def targets(self, _connection: Connection, _event: Event) -> Sequence[Target]:
+        return self.whom
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        outcome = await self.act(delivery)
+        self.delivered.append(delivery)
+        return outcome
+
+    async def settle(self, _connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
+        self.settled.append((delivery.target, outcome))
+
+
+async def _succeed(_delivery: Delivery) -> Outcome:
+    return Done()
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A notifier in this process; `kill` ends it wherever it is, `halt` as a signal would."""
+
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def halt(self) -> None:
+        self.stop.set()
+        async with asyncio.timeout(15):
+            await self.task
+
+
+@asynccontextmanager
+async def running_notifier(
+    database_url: str, nats_url: str, stream: StreamSettings, channel: Channel, pace: Pace = QUICK
+) -> AsyncIterator[Running]:
+    """A notifier with connections of its own; stopped cleanly at the end unless it was killed."""
+    stop = asyncio.Event()
+    async with (
+        Database.open(database_url, size=16, timeout_s=5, name="test notifier") as database,
+        Bus.open(nats_url, name="test notifier", stream=stream) as bus,
+    ):
+        task = asyncio.create_task(Notifier(database, bus, channel, pace).run(stop))
+        running = Running(task=task, stop=stop)
+        try:
+            yield running
+            if not task.done():
+                await running.halt()
+            elif not task.cancelled():
+                await task
+        finally:
+            await running.kill()
+
+
+class Publisher:
+    """Puts events on a stream without an outbox."""
+
+    def __init__(self, bus: Bus, url: str, stream: StreamSettings) -> None:
+        self._bus = bus
+        self._url = url
+        self._stream = stream
+
+    async def publish(self, *events: Event) -> None:
+        for event in events:
+            await self._bus.publish(event)
+
+    async def poison(self, subject: str, data: bytes = b"?", **headers: str) -> None:
+        """A message under the stream's prefix that no relay sends."""
+        async with jetstream(self._url) as js:
+            await js.publish(
+                f"{self._stream.subject_prefix}.{subject}", data, headers=headers or None
+            )
+
+    async def replay(self, durable: str = "notifier-fake") -> None:
+        """Has everything sent again, from the first message on."""
+        async with jetstream(self._url) as js:
+            await js.delete_consumer(self._stream.name, durable)
+
+
+@asynccontextmanager
+async def publisher(url: str, stream: StreamSettings) -> AsyncIterator[Publisher]:
+    async with Bus.open(url, name="test publisher", stream=stream) as bus:
+
+        async def connected() -> bool:
+            return bus.connected
+
+        await eventually(connected, every_s=0.01)
+        await bus.declare()
+        yield Publisher(bus, url, stream)
+
+
+def some_event(account_id: UUID | None = None, **changes: Any) -> Event:
+    """An event that no known type checks."""
+    return an_event(
+        account_id=account_id or uuid4(),
+        vmbox_id=uuid4(),
+        event_id=uuid4(),
+        type=changes.pop("type", "thing.happened"),
+        media_id=None,
+        **changes,
+    )
+
+
+async def rows_of(inspector: asyncpg.Connection, channel: str = "fake") -> list[asyncpg.Record]:
+    """Every row of a channel but the markers of what was dealt out."""
+    found: list[asyncpg.Record] = await inspector.fetch(
+        "SELECT * FROM deliveries WHERE channel = $1 AND status <> 'fanned_out'"
+        " ORDER BY created_at, event_id, target",
+        channel,
+    )
+    return found
+
+
+async def settled(
+    inspector: asyncpg.Connection, count: int, within_s: float = 20, channel: str = "fake"
+) -> list[asyncpg.Record]:
+    """Waits until a channel has so many rows and none waits any more; the rows."""
+
+    async def all_finished() -> bool:
+        rows = await rows_of(inspector, channel)
+        return len(rows) >= count and all(row["status"] != "pending" for row in rows)
+
+    await eventually(all_finished, within_s)
+    rows = await rows_of(inspector, channel)
+    assert len(rows) == count
+    return rows
