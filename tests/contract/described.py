@@ -1,0 +1,91 @@
+"""The OpenAPI document as a judge: whether an answer is one that it describes."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jsonschema_rs
+
+Json = dict[str, Any]
+
+
+class Described:
+    """A document; what it says of an answer is found by the path and method of its request."""
+
+    def __init__(self, document: Json) -> None:
+        self.document = document
+        self._paths = {_pattern(path): path for path in sorted(document["paths"], key=_vague)}
+
+    def operations(self) -> Iterator[tuple[str, str, Json]]:
+        """Path, method and operation, each of them."""
+        for path, item in self.document["paths"].items():
+            for method, operation in item.items():
+                yield path, method.upper(), operation
+
+    def resolve(self, value: Json) -> Json:
+        """What a reference leads to; anything else is itself."""
+        while "$ref" in value:
+            found: Any = self.document
+            for step in value["$ref"].removeprefix("#/").split("/"):
+                found = found[step]
+            value = found
+        return value
+
+    def operation(self, method: str, path: str) -> Json:
+        """The operation of a request."""
+        template = next(name for pattern, name in self._paths.items() if pattern.fullmatch(path))
+        operation: Json = self.document["paths"][template][method.lower()]
+        return operation
+
+    def check(self, answer: httpx.Response) -> None:
+        """Asserts that status, headers, content type and body are as the document says."""
+        request = answer.request
+        method = "GET" if request.method == "HEAD" else request.method
+        operation = self.operation(method, request.url.path)
+        described = self.resolve(operation["responses"][str(answer.status_code)])
+        headers = described.get("headers", {})
+        assert {name.lower() for name in headers} <= answer.headers.keys()
+        if not answer.content:
+            return
+        content_type = answer.headers["content-type"].partition(";")[0]
+        schema = described["content"][content_type]["schema"]
+        if content_type == "application/json":
+            self.holds(schema, answer.json())
+            self._knows(schema, answer.json(), operation["operationId"])
+
+    def holds(self, schema: Json, value: object) -> None:
+        """Asserts that a value is as a schema of this document wants it."""
+        whole = {**schema, "components": self.document["components"]}
+        validator = jsonschema_rs.validator_for(whole, validate_formats=True)
+        assert [str(error) for error in validator.iter_errors(value)] == []
+
+    def _knows(self, schema: Json, value: Any, where: str) -> None:
+        """Asserts that every key of an envelope and of its `data` is described."""
+        known = dict(self._properties(schema))
+        assert value.keys() <= known.keys(), where
+        if not isinstance(value["data"], dict):
+            return
+        data = dict(self._properties(known["data"]))
+        free = any("additionalProperties" in one for one in self._branches(known["data"]))
+        assert free or not data or value["data"].keys() <= data.keys(), where
+
+    def _branches(self, schema: Json) -> Iterator[Json]:
+        schema = self.resolve(schema)
+        yield schema
+        for word in ("allOf", "anyOf"):
+            for part in schema.get(word, ()):
+                yield from self._branches(part)
+
+    def _properties(self, schema: Json) -> Iterator[tuple[str, Json]]:
+        for branch in self._branches(schema):
+            yield from branch.get("properties", {}).items()
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)))
+
+
+def _vague(path: str) -> int:
+    """Fixed words come before parameters, as they do for the router."""
+    return path.count("{")
