@@ -25,8 +25,9 @@ from service.domain.user import User
 from service.domain.vmbox import Vmbox
 
 _MAX_LENGTH_MS = 2**31 - 1
-_AUDIAN_ROW = ("name", "mailbox", "owner_id", "timezone", "pin", "require_pin")
-_GREETING_ROW = ("id", "name", "description", "language", "content_type", "content_length")
+AUDIAN_ROW = ("name", "mailbox", "owner_id", "timezone", "pin", "require_pin")
+USER_ROW = ("username", "first_name", "last_name", "email", "timezone")
+GREETING_ROW = ("id", "name", "description", "language", "content_type", "content_length")
 _FOLDERS = ("deleted", "saved", "new")
 
 # KAZOO API docs, "Voicemail", create a message: what a client may say of it.
@@ -148,7 +149,7 @@ def vmbox_row(vmbox: Vmbox, profile: WireProfile) -> Document:
     row: Document = {"id": vmbox.vmbox_id.hex}
     if profile is WireProfile.AUDIAN:
         settings = vmbox.settings
-        return row | {name: settings[name] for name in _AUDIAN_ROW if name in settings}
+        return row | {name: settings[name] for name in AUDIAN_ROW if name in settings}
     document = vmbox.document
     row |= {
         "name": document["name"],
@@ -184,7 +185,7 @@ def greeting_document(greeting: Greeting) -> Document:
 def greeting_row(greeting: Greeting) -> Document:
     """A greeting as a row of a list."""
     document = greeting_document(greeting)
-    return {name: document[name] for name in _GREETING_ROW if name in document}
+    return {name: document[name] for name in GREETING_ROW if name in document}
 
 
 def account_document(account: Account) -> Document:
@@ -204,8 +205,7 @@ def user_document(user: User) -> Document:
 
 def user_row(user: User) -> Document:
     """A user as a row of a list."""
-    shown = ("username", "first_name", "last_name", "email", "timezone")
-    row = {name: user.document[name] for name in shown if name in user.document}
+    row = {name: user.document[name] for name in USER_ROW if name in user.document}
     return {"id": user.user_id.hex, **row}
 
 

@@ -1,6 +1,15 @@
 """This dialect's section of the OpenAPI document."""
 
-from service.api.kazoo.openapi import accounts, messages, recordings, sessions, users, vmboxes
+from service.api.kazoo.openapi import (
+    accounts,
+    greetings,
+    messages,
+    recordings,
+    sessions,
+    users,
+    vmboxes,
+)
+from service.api.kazoo.openapi.envelopes import envelopes
 from service.api.kazoo.openapi.parameters import parameters, response_headers
 from service.api.kazoo.openapi.refusals import responses
 from service.api.kazoo.openapi.schemas import schemas
@@ -22,7 +31,7 @@ _ABOUT = """\
   `auth_token` may stand in the envelope too. `/v2/account/...` is the token's own account.
 * Unknown parameters are ignored.
 """
-_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings)
+_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings)
 _SCHEMES: Json = {
     "token": {
         "type": "apiKey",
@@ -52,7 +61,7 @@ def section() -> Section:
         tags=[resource.TAG for resource in _RESOURCES],
         paths=described,
         components={
-            "schemas": schemas(),
+            "schemas": {**envelopes(), **schemas()},
             "parameters": parameters(),
             "responses": share_refusals(described),
             "headers": response_headers(),

@@ -5,15 +5,13 @@ from datetime import UTC, datetime
 from service.api.kazoo import batches, messages
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, page, success, upload
+from service.api.kazoo.openapi.refusals import UPLOADS
 from service.api.kazoo.openapi.schemas import FOLDERS, ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
-from service.api.multipart import MalformedBase64, TooManyFiles
 from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
-    AudioEmpty,
-    AudioTooLarge,
     EditConflict,
     Invalid,
     KeyInUse,
@@ -22,23 +20,13 @@ from service.domain.errors import (
     MessageNotFound,
     NoAudio,
     Rule,
-    StorageUnavailable,
     TooManyPending,
-    TooManyUploads,
     VmboxFull,
 )
 from service.domain.message import MAX_PENDING_PER_VMBOX
 
 TAG = {"name": "Messages", "description": "Messages in boxes, one and many at once"}
 UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
-UPLOADS = (
-    AudioEmpty(),
-    TooManyFiles(),
-    MalformedBase64(),
-    AudioTooLarge(8_000_000),
-    TooManyUploads(),
-    StorageUnavailable(),
-)
 NOTHING_NAMED = Invalid.one("messages", Rule.REQUIRED)
 
 _NAME = TAG["name"]

@@ -10,6 +10,8 @@ from service.domain.account import WireProfile
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending")
 FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")
 CREATED = ("created_from", "created_to")
+RANGES = ("range", "if_range", "if_none_match")
+AUDIO_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 LIST = (*PAGES, *FILTERS, *CREATED, "modified_from", "modified_to")
 
 _FLAG: Json = {"type": "boolean"}
@@ -54,6 +56,9 @@ def _path() -> Json:
         ),
         "vmbox_id": _in("path", "vmbox_id", HEX_ID, "The box", samples.VMBOX_ID, required=True),
         "user_id": _in("path", "user_id", HEX_ID, "The user", samples.OWNER_ID, required=True),
+        "media_id": _in(
+            "path", "media_id", HEX_ID, "The greeting", samples.MEDIA_ID, required=True
+        ),
         "token": _in("path", "token", _TEXT, "The token of the request", required=True),
         "message_id": _in(
             "path", "message_id", MESSAGE_ID, "The message", samples.MESSAGE_ID, required=True

@@ -4,7 +4,7 @@ from litestar.exceptions import HTTPException
 
 from service.api.kazoo import raw, zip
 from service.api.kazoo.accept import ZIP
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import (
     archive,
     audio,
@@ -13,7 +13,8 @@ from service.api.kazoo.openapi.bodies import (
     success,
     upload,
 )
-from service.api.kazoo.openapi.messages import NOTHING_NAMED, UNKNOWN_MESSAGE, UPLOADS
+from service.api.kazoo.openapi.messages import NOTHING_NAMED, UNKNOWN_MESSAGE
+from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END, UPLOADS
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.openapi.operations import Operation
@@ -22,23 +23,22 @@ from service.domain.errors import AudioMissing, EditConflict, StorageUnavailable
 TAG = {"name": "Audio", "description": "What was recorded"}
 
 _NAME = TAG["name"]
-_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 
 OPERATIONS = (
     Operation(
         handler=raw.get_audio,
         tag=_NAME,
-        parameters=("range", "if_range", "if_none_match"),
+        parameters=parameters.RANGES,
         answers={
-            200: audio("The audio, as it was stored", *_HEADERS),
-            206: audio("A range of it", *_HEADERS, "Content-Range"),
+            200: audio("The audio, as it was stored", *parameters.AUDIO_HEADERS),
+            206: audio("A range of it", *parameters.AUDIO_HEADERS, "Content-Range"),
             304: not_modified(),
         },
         refusals=(
             UNKNOWN_VMBOX,
             UNKNOWN_MESSAGE,
             AudioMissing(samples.MESSAGE_ID),
-            HTTPException(status_code=416),
+            RANGE_BEHIND_END,
             StorageUnavailable(),
         ),
     ),

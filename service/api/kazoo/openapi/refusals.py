@@ -11,19 +11,23 @@ from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.kazoo.openapi.schemas import ref
-from service.api.multipart import MalformedBody
+from service.api.multipart import MalformedBase64, MalformedBody, TooManyFiles
 from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
 from service.api.pace import ClientTooSlow, DeadlinePassed
 from service.domain.errors import (
     AccountNotFound,
+    AudioEmpty,
+    AudioTooLarge,
     CredentialsInvalid,
     DatabaseUnavailable,
     DocumentTooLarge,
     Forbidden,
     Invalid,
     Rule,
+    StorageUnavailable,
     TokenInvalid,
+    TooManyUploads,
 )
 from service.domain.vmbox import MAX_DOCUMENT_BYTES
 
@@ -45,6 +49,15 @@ _WITH_BODY: tuple[Exception, ...] = (
     DocumentTooLarge(MAX_DOCUMENT_BYTES),
     HTTPException(status_code=415),
 )
+UPLOADS: tuple[Exception, ...] = (
+    AudioEmpty(),
+    TooManyFiles(),
+    MalformedBase64(),
+    AudioTooLarge(8_000_000),
+    TooManyUploads(),
+    StorageUnavailable(),
+)
+RANGE_BEHIND_END = HTTPException(status_code=416)
 PROFILE_UNKNOWN = Invalid.one("profile", Rule.ENUM, target=["kazoo", "audian"], value="other")
 
 

@@ -10,6 +10,7 @@ from service.api.kazoo.times import from_gregorian, gregorian
 from service.api.kazoo.wire import View
 from service.api.openapi.fields import Json
 from service.domain.account import Account, WireProfile
+from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
 from service.domain.user import CredentialMethod, User, checked_user, digests_of
 from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, without_pin
@@ -19,8 +20,10 @@ PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
 VMBOX_ID = "3a63acc3694ba189947235ae4727941b"
 OTHER_VMBOX_ID = "0e820108c0f4ca391500f3be1b02bdfa"
 OWNER_ID = "f1d98a5df729f95cd208ee9430e3b21b"
+MEDIA_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
 MESSAGE_ID = "201605-6aadef09f6fcf5fd8bcdfca312e923ba"
-UNKNOWN_MESSAGE_ID = "201605-49be0985ea3a33046f8073083517d27b"
+UNKNOWN_MESSAGE_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
+MESSAGE_ID = "201605-49be0985ea3a33046f8073083517d27b"
 REQUEST_ID = "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11"
 NODE = "9c1f0f3cb7e1c0de"
 API_KEY = "a26dc5bb3a6e4ba4a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
@@ -45,6 +48,12 @@ CREDENTIALS = {
     "account_name": NEW_ACCOUNT["name"],
 }
 
+NEW_GREETING: dict[str, Any] = {
+    "name": "On holiday",
+    "description": "Until the end of August",
+    "language": "en-us",
+}
+
 NEW_VMBOX: dict[str, Any] = {
     "name": "VMBox 0",
     "require_pin": True,
@@ -65,6 +74,7 @@ NEW_MESSAGE: dict[str, Any] = {
     "from": "1001@aeac33.sip.2600hz.com",
 }
 
+_AUDIO = Audio(key="example.mp3", content_type="audio/mpeg", size=50_240, sha256=bytes(32))
 _VIEW = View(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
 
 
@@ -112,12 +122,23 @@ def _user() -> User:
     )
 
 
+def _greeting() -> Greeting:
+    return Greeting(
+        account_id=UUID(ACCOUNT_ID),
+        media_id=UUID(MEDIA_ID),
+        document=checked_greeting(NEW_GREETING),
+        audio=_AUDIO,
+        revision=1,
+        created_at=_CREATED,
+        modified_at=_CREATED,
+    )
+
+
 def _message(*, with_audio: bool = True) -> Message:
     identity = MessageId.parse(MESSAGE_ID)
     received_at = from_gregorian(RECEIVED)
     assert identity
     assert received_at
-    audio = Audio(key="example.mp3", content_type="audio/mpeg", size=50_240, sha256=bytes(32))
     return Message(
         id=identity,
         vmbox_id=UUID(VMBOX_ID),
@@ -128,7 +149,7 @@ def _message(*, with_audio: bool = True) -> Message:
         call_id="79959ZDNmM2I5ZTliMzA0NzA4N2FjNjlmODA5OWVkZjUxZWU",
         from_uri="1001@aeac33.sip.2600hz.com",
         to_uri="1000@aeac33.sip.2600hz.com",
-        audio=audio if with_audio else None,
+        audio=_AUDIO if with_audio else None,
         transcription={
             "result": "success",
             "text": "This is a test of the voicemail transcription.",
@@ -145,6 +166,8 @@ ACCOUNT_METADATA = wire.metadata_of(UUID(ACCOUNT_ID), *_TIMES)
 USER = wire.user_document(_user())
 USER_ROW = wire.user_row(_user())
 USER_METADATA = wire.metadata_of(UUID(OWNER_ID), *_TIMES)
+GREETING = wire.greeting_document(_greeting())
+GREETING_ROW = wire.greeting_row(_greeting())
 VMBOX = wire.vmbox_document(_vmbox())
 VMBOX_ROW = wire.vmbox_row(_vmbox(), WireProfile.KAZOO)
 VMBOX_METADATA = wire.vmbox_metadata(_vmbox())

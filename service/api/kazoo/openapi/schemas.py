@@ -1,11 +1,12 @@
-"""The schemas of this dialect: its documents from their field tables, and the envelope."""
+"""The schemas of this dialect's documents, from their field tables."""
 
 from service.api.kazoo.openapi import texts
 from service.api.kazoo.sessions import API_KEY_FIELDS, CREDENTIAL_FIELDS
-from service.api.kazoo.wire import MESSAGE_FIELDS
+from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, USER_ROW
 from service.api.openapi.fields import Json, answered, changes, taken, taken_with_nulls, with_more
 from service.domain.account import FIELDS as ACCOUNT_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
+from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.message import Folder
 from service.domain.user import FIELDS as USER_FIELDS
 from service.domain.vmbox import FIELDS as VMBOX_FIELDS
@@ -14,7 +15,7 @@ HEX_ID: Json = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 MESSAGE_ID: Json = {"type": "string", "pattern": "^[0-9]{4}(0[1-9]|1[0-2])-[0-9a-f]{32}$"}
 COUNT: Json = {"type": "integer", "minimum": 0}
 FOLDERS = [folder.value for folder in Folder]
-_TEXT: Json = {"type": "string"}
+TEXT: Json = {"type": "string"}
 _DELETED: Json = {
     "_read_only": {
         "type": "object",
@@ -22,7 +23,6 @@ _DELETED: Json = {
         "description": "Of what was just deleted",
     }
 }
-_SECONDS: Json = {"type": "integer", "description": "Gregorian seconds"}
 _MOMENT: Json = {
     "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
     "description": "Gregorian seconds; ISO-8601 in the `audian` profile",
@@ -40,9 +40,9 @@ def schemas() -> Json:
         **_accounts(),
         **_users(),
         **_vmboxes(),
+        **_greetings(),
         **_messages(),
         **_batches(),
-        **_envelopes(),
     }
 
 
@@ -55,7 +55,7 @@ def _accounts() -> Json:
         ),
         "AccountRow": {
             "type": "object",
-            "properties": {"id": HEX_ID, "name": _TEXT, "realm": _TEXT},
+            "properties": {"id": HEX_ID, "name": TEXT, "realm": TEXT},
             "required": ["id", "name", "realm"],
         },
     }
@@ -68,14 +68,13 @@ def _users() -> Json:
     new["properties"]["password"]["writeOnly"] = True
     changed = changes(USER_FIELDS, texts.USER)
     changed["properties"]["password"]["writeOnly"] = True
-    row = ("username", "first_name", "last_name", "email", "timezone")
     return {
         "NewUser": new,
         "UserChanges": changed,
         "User": user,
         "UserRow": {
             "type": "object",
-            "properties": {"id": HEX_ID, **{name: user["properties"][name] for name in row}},
+            "properties": {"id": HEX_ID, **{name: user["properties"][name] for name in USER_ROW}},
             "required": ["id", "username"],
         },
     }
@@ -84,8 +83,8 @@ def _users() -> Json:
 def _sessions() -> Json:
     who = {
         "account_id": HEX_ID,
-        "account_name": _TEXT,
-        "language": _TEXT,
+        "account_name": TEXT,
+        "language": TEXT,
         "is_reseller": {"type": "boolean"},
         "reseller_id": HEX_ID,
         "is_master_account": {"type": "boolean"},
@@ -126,7 +125,7 @@ def _vmboxes() -> Json:
 
 
 def _vmbox_row(properties: Json) -> Json:
-    names = ("name", "mailbox", "owner_id", "flags", "timezone", "pin", "require_pin")
+    names = (*AUDIAN_ROW, "flags")
     counts = {
         "type": "object",
         "properties": {"new": COUNT, "saved": COUNT},
@@ -146,6 +145,26 @@ def _vmbox_row(properties: Json) -> Json:
     }
 
 
+def _greetings() -> Json:
+    of_audio = {
+        "content_type": {**TEXT, "description": "Of its audio, once it has some"},
+        "content_length": {**COUNT, "description": "Of its audio, in bytes"},
+    }
+    greeting = with_more(
+        answered(GREETING_FIELDS, texts.GREETING), _DELETED | {"id": HEX_ID, **of_audio}, ["id"]
+    )
+    return {
+        "NewGreeting": taken(GREETING_FIELDS, texts.GREETING),
+        "GreetingChanges": changes(GREETING_FIELDS, texts.GREETING),
+        "Greeting": greeting,
+        "GreetingRow": {
+            "type": "object",
+            "properties": {name: greeting["properties"][name] for name in GREETING_ROW},
+            "required": ["id", "name"],
+        },
+    }
+
+
 def _messages() -> Json:
     new = taken(MESSAGE_FIELDS, texts.MESSAGE)
     timestamp = {
@@ -159,14 +178,14 @@ def _messages() -> Json:
             "media_id": MESSAGE_ID,
             "transcribed": {"type": "boolean"},
             "retention": {"const": "enforced", "description": "The message is past retention"},
-            "retention_message": _TEXT,
+            "retention_message": TEXT,
         },
         [*MESSAGE_FIELDS, "media_id"],
     )
     halves = [f"{end}_{half}" for end in ("from", "to") for half in ("user", "realm")]
-    transcription = {"type": "object", "properties": {"result": _TEXT, "text": _TEXT}}
+    transcription = {"type": "object", "properties": {"result": TEXT, "text": TEXT}}
     message = with_more(
-        row, {**dict.fromkeys(halves, _TEXT), "transcription": transcription}, halves
+        row, {**dict.fromkeys(halves, TEXT), "transcription": transcription}, halves
     )
     del message["properties"]["transcribed"]
     return {
@@ -185,7 +204,7 @@ def _messages() -> Json:
 
 
 def _batches() -> Json:
-    ids = {"type": "array", "items": _TEXT, "maxItems": MAX_MESSAGES}
+    ids = {"type": "array", "items": TEXT, "maxItems": MAX_MESSAGES}
     folder = {"enum": FOLDERS, "description": "`saved` when neither body nor query names one"}
     change = {
         "type": "object",
@@ -227,7 +246,7 @@ def _batches() -> Json:
                     "type": "array",
                     "items": {
                         "type": "object",
-                        "additionalProperties": _TEXT,
+                        "additionalProperties": TEXT,
                         "minProperties": 1,
                         "maxProperties": 1,
                     },
@@ -235,76 +254,5 @@ def _batches() -> Json:
                 },
             },
             "required": ["succeeded", "failed"],
-        },
-    }
-
-
-def _envelopes() -> Json:
-    frame = {
-        "request_id": {**_TEXT, "description": "The same as `X-Request-ID`"},
-        "timestamp": {"type": "string", "format": "date-time"},
-        "node": {**_TEXT, "description": "The process that answered"},
-        "auth_token": {**_TEXT, "description": "The token of the request, or the new one"},
-        "version": {**_TEXT, "description": "Of the server"},
-    }
-    paging = {
-        "page_size": {**COUNT, "description": "How many there are in `data`"},
-        "start_key": {**_TEXT, "description": "Where this page begins"},
-        "next_start_key": {**_TEXT, "description": "Where the next page begins, if there is one"},
-    }
-    always = ["status", "request_id", "timestamp", "node"]
-    return {
-        "Success": {
-            "type": "object",
-            "properties": {
-                "status": {"const": "success"},
-                **frame,
-                "revision": {**_TEXT, "description": "Changes when `data` does"},
-            },
-            "required": [*always, "data", "auth_token", "version"],
-        },
-        "Metadata": {
-            "type": "object",
-            "properties": {
-                "id": HEX_ID,
-                "created": _SECONDS,
-                "modified": _SECONDS,
-                "deleted": {"const": True},
-            },
-            "required": ["id", "created", "modified"],
-        },
-        "Page": {
-            "allOf": [
-                ref("Success"),
-                {"type": "object", "properties": paging, "required": ["revision"]},
-            ]
-        },
-        "Refusal": {
-            "type": "object",
-            "properties": {
-                "status": {"const": "error"},
-                "error": {"type": "string", "description": "The HTTP status"},
-                "message": {**_TEXT, "description": "A word for machines"},
-                "data": {"type": "object", "description": "Details"},
-                **frame,
-            },
-            "required": [*always, "error", "message", "data"],
-        },
-        "BrokenRules": {
-            "type": "object",
-            "description": "Dotted field -> rule -> what is wrong",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": {
-                    "type": "object",
-                    "properties": {
-                        "message": _TEXT,
-                        "target": {"description": "What the rule wanted"},
-                        "value": {"description": "What came"},
-                        "cause": {"description": "What came, of the rules about lengths"},
-                    },
-                    "required": ["message"],
-                },
-            },
         },
     }

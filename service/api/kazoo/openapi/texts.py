@@ -27,6 +27,12 @@ CREDENTIALS = {
     "phone_number": "No numbers are kept: it names no account",
 }
 
+GREETING = {
+    "name": "A friendly name",
+    "description": "What it is for",
+    "language": "The language that is spoken",
+}
+
 VMBOX = {
     "name": "A friendly name for the voicemail box",
     "mailbox": "The voicemail box number, unique in the account; digits compare by value",

@@ -1,10 +1,9 @@
 """Operations of boxes."""
 
-from litestar.exceptions import HTTPException
-
 from service.api.kazoo import boxes
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, not_modified, page, success
+from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END
 from service.api.kazoo.openapi.schemas import ref
 from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
@@ -13,7 +12,7 @@ from service.domain.errors import EditConflict, Invalid, RevisionPassed, Rule, V
 TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
 UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
 BAD_LIST = (
-    HTTPException(status_code=416),
+    RANGE_BEHIND_END,
     Invalid.one(
         "page_size",
         Rule.WRONG_FORMAT,
