@@ -35,6 +35,10 @@ class VmboxNotFound(NotFound):
     """There is no such box."""
 
 
+class RecipientNotFound(NotFound):
+    """The box mails to no such recipient."""
+
+
 class MessageNotFound(NotFound):
     """There is no such message in this box."""
 
@@ -53,6 +57,10 @@ class GreetingSilent(NotFound):
 
 class Conflict(VoicemailError):
     """It clashes with what is stored."""
+
+
+class NoNumberFree(Conflict):
+    """Every mailbox number of four digits is taken."""
 
 
 class EditConflict(Conflict):
@@ -145,6 +153,13 @@ class Invalid(Refused):
     @classmethod
     def one(cls, field: str, rule: Rule, **details: Any) -> "Invalid":
         return cls([Problem(field=field, rule=rule, **details)])
+
+
+class NumberTaken(Invalid):
+    """Another box of the account answers to the number."""
+
+    def __init__(self) -> None:
+        super().__init__([Problem(field="mailbox", rule=Rule.UNIQUE)])
 
 
 class AudioTooLarge(Refused):

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.formats import is_address, is_zone
+from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, Fields, apply_schema, public
 
 MAX_DOCUMENT_BYTES = 65_536
@@ -107,6 +108,7 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     modified_at: datetime
     counts: MessageCounts
+    recipients: tuple[Recipient, ...] = ()
 
     @property
     def settings(self) -> Document:

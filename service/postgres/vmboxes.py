@@ -6,8 +6,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.domain.errors import GreetingNotFound, Invalid, Rule, VmboxNotFound
+from service.domain.errors import GreetingNotFound, NumberTaken, VmboxNotFound
 from service.domain.message import parse_hex_id
+from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document
 from service.domain.vmbox import MessageCounts, Vmbox, VmboxCursor, greetings_of, numbers_of
 from service.postgres.pool import Connection
@@ -33,7 +34,7 @@ async def insert_vmbox(
 ) -> StoredVmbox:
     """Creates a box.
 
-    Raises Invalid when another box of the account has one of its numbers; GreetingNotFound.
+    Raises NumberTaken when another box of the account has one of its numbers; GreetingNotFound.
     """
     try:
         row = await connection.fetchrow(
@@ -60,11 +61,12 @@ async def update_vmbox(
     before: Vmbox,
     document: Document,
     pin_sealed: bytes | None,
+    recipients: tuple[Recipient, ...],
     traceparent: str | None = None,
 ) -> StoredVmbox | None:
     """Replaces the document of a box as it was read; None when it was changed since.
 
-    Raises Invalid when another box of the account has one of its numbers; GreetingNotFound.
+    Raises NumberTaken when another box of the account has one of its numbers; GreetingNotFound.
     """
     held, wanted = numbers_of(before.document), numbers_of(document)
     played, to_play = _ids(before.document), _known_ids(document)
@@ -84,6 +86,7 @@ async def update_vmbox(
             traceparent,
             sorted(played - to_play),
             sorted(to_play - played),
+            recipients,
         )
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _refusal(error) from error
@@ -142,10 +145,18 @@ async def numbers_taken(
     return taken
 
 
+async def lowest_free_number(connection: Connection, account_id: UUID) -> str | None:
+    """A number of four digits that stays free until the transaction ends, unless somebody names
+    it; None when all are taken."""
+    await connection.execute(_SQL["lock_numbers"], account_id)
+    number: str | None = await connection.fetchval(_SQL["lowest_free_number"], account_id)
+    return number
+
+
 def _refusal(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
     match error.constraint_name:
         case "vmbox_number_is_unique":
-            return Invalid.one("mailbox", Rule.UNIQUE)
+            return NumberTaken()
         case "vmbox_media_exists":
             return GreetingNotFound()
         case _:
@@ -175,5 +186,11 @@ def _to_vmbox(row: asyncpg.Record) -> StoredVmbox:
         created_at=row["created_at"],
         modified_at=row["modified_at"],
         counts=MessageCounts(new=row["new_count"], saved=row["saved_count"]),
+        recipients=recipients_of(
+            row["vmbox_id"],
+            row["document"]["notify_email_addresses"],
+            msgspec.convert(row["recipients"], list[Recipient]),
+            row["created_at"],
+        ),
     )
     return StoredVmbox(vmbox=vmbox, pin_sealed=row["pin_sealed"])

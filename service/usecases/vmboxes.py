@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,11 +14,14 @@ from service.domain.errors import (
     EditConflict,
     GreetingNotFound,
     Invalid,
+    NoNumberFree,
+    NumberTaken,
     Problem,
     RevisionPassed,
     Rule,
 )
 from service.domain.message import parse_hex_id, uuid7
+from service.domain.recipient import recipients_of
 from service.domain.schema import Document, Fields, merge
 from service.domain.vmbox import (
     FIELDS,
@@ -53,19 +56,34 @@ class Vmboxes:
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
     ) -> Vmbox:
         """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use."""
-        vmbox_id = uuid7(self.clock(), os.urandom(10))
-        settings, pin = without_pin(
-            await self._checked(account.account_id, vmbox_id, document, fields)
-        )
-        async with self._storing(account.account_id, settings) as connection:
-            stored = await rows.insert_vmbox(
-                connection,
-                account.account_id,
-                vmbox_id,
-                settings,
-                self._sealed(pin, account.account_id, vmbox_id),
-            )
-        return self._opened(stored)
+        vmbox_id = self._new_id()
+        settings = await self._checked(account.account_id, vmbox_id, document, fields)
+        async with (
+            self._storing(account.account_id, settings),
+            self.database.connection() as connection,
+        ):
+            return await self._insert(connection, account.account_id, vmbox_id, settings)
+
+    async def create_numbered(
+        self, account: AccountFacts, document: Document, fields: Fields = FIELDS
+    ) -> Vmbox:
+        """Creates a box under the lowest free number of four digits, from 1000 on.
+
+        Raises Invalid, NoNumberFree; EditConflict when others keep naming the number found.
+        """
+        for _ in range(_ATTEMPTS):
+            with suppress(NumberTaken):
+                async with (
+                    self._storing(account.account_id, document),
+                    self.database.transaction() as connection,
+                ):
+                    number = await rows.lowest_free_number(connection, account.account_id)
+                    if number is None:
+                        raise NoNumberFree
+                    settings = checked_settings({**document, "mailbox": number}, fields)
+                    vmbox_id = self._new_id()
+                    return await self._insert(connection, account.account_id, vmbox_id, settings)
+        raise EditConflict
 
     async def get(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
         """One box with its PIN and counts. Raises VmboxNotFound."""
@@ -103,7 +121,7 @@ class Vmboxes:
         fields: Fields = FIELDS,
     ) -> Vmbox:
         """Puts another document in place of a box's. Raises as `patch` does."""
-        return await self._change(account, vmbox_id, lambda _: document, revision, fields)
+        return await self.change(account, vmbox_id, lambda _: document, revision, fields)
 
     async def patch(
         self,
@@ -117,7 +135,7 @@ class Vmboxes:
 
         Raises VmboxNotFound, Invalid, EditConflict; RevisionPassed when `revision` is another.
         """
-        return await self._change(
+        return await self.change(
             account, vmbox_id, lambda settings: merge(settings, changes), revision, fields
         )
 
@@ -136,29 +154,54 @@ class Vmboxes:
                     raise RevisionPassed
             return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
-    async def _change(
+    async def change(
         self,
         account: AccountFacts,
         vmbox_id: UUID,
         change: Callable[[Document], Document],
-        revision: int | None,
-        fields: Fields,
+        revision: int | None = None,
+        fields: Fields = FIELDS,
     ) -> Vmbox:
-        """Reads, changes, writes if nobody has changed it since, else again from the start."""
+        """Reads, changes, writes if nobody has changed it since, else again from the start.
+
+        When `change` returns the very settings that it got, nothing is written. Raises as `patch`.
+        """
         for _ in range(_ATTEMPTS):
             before = await self.get(account, vmbox_id)
             if revision not in (None, before.revision):
                 raise RevisionPassed
-            settings, pin = without_pin(
-                await self._checked(account.account_id, vmbox_id, change(before.settings), fields)
-            )
-            async with self._storing(account.account_id, settings) as connection:
-                stored = await rows.update_vmbox(
-                    connection, before, settings, self._sealed(pin, account.account_id, vmbox_id)
-                )
+            held = before.settings
+            wanted = change(held)
+            if wanted is held:
+                return before
+            checked = await self._checked(account.account_id, vmbox_id, wanted, fields)
+            stored = await self._update(before, checked)
             if stored is not None:
                 return self._opened(stored)
         raise EditConflict
+
+    async def _insert(
+        self, connection: Connection, account_id: UUID, vmbox_id: UUID, settings: Document
+    ) -> Vmbox:
+        document, pin = without_pin(settings)
+        sealed = self._sealed(pin, account_id, vmbox_id)
+        stored = await rows.insert_vmbox(connection, account_id, vmbox_id, document, sealed)
+        return self._opened(stored)
+
+    async def _update(self, before: Vmbox, settings: Document) -> StoredVmbox | None:
+        document, pin = without_pin(settings)
+        addresses = document["notify_email_addresses"]
+        async with (
+            self._storing(before.account_id, settings),
+            self.database.connection() as connection,
+        ):
+            return await rows.update_vmbox(
+                connection,
+                before,
+                document,
+                self._sealed(pin, before.account_id, before.vmbox_id),
+                recipients_of(before.vmbox_id, addresses, before.recipients, self.clock()),
+            )
 
     async def _checked(
         self, account_id: UUID, vmbox_id: UUID, document: Document, fields: Fields
@@ -176,13 +219,16 @@ class Vmboxes:
             raise Invalid([*invalid.problems, unique]) from None
 
     @asynccontextmanager
-    async def _storing(self, account_id: UUID, settings: Document) -> AsyncIterator[Connection]:
-        """A connection to store a box with: which greeting is unknown is asked when one is."""
-        async with self.database.connection() as connection:
-            try:
-                yield connection
-            except GreetingNotFound:
+    async def _storing(self, account_id: UUID, settings: Document) -> AsyncIterator[None]:
+        """Around the storing of a box: which greeting is unknown is asked when one is."""
+        try:
+            yield
+        except GreetingNotFound:
+            async with self.database.connection() as connection:
                 raise await _unknown_greetings(connection, account_id, settings) from None
+
+    def _new_id(self) -> UUID:
+        return uuid7(self.clock(), os.urandom(10))
 
     def _sealed(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
         return None if pin is None else self.secrets.seal(pin, _context(account_id, vmbox_id))

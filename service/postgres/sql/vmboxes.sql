@@ -34,7 +34,8 @@ WITH box AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), vmbox AS (
     UPDATE vmboxes AS v
-    SET name = $4, document = $5, pin_sealed = $6, revision = v.revision + 1, modified_at = now()
+    SET name = $4, document = $5, pin_sealed = $6, recipients = $14, revision = v.revision + 1,
+        modified_at = now()
     FROM box
     WHERE v.account_id = $1 AND v.vmbox_id = $2 AND v.revision = $3 AND v.deleted_at IS NULL
     RETURNING v.*
@@ -159,3 +160,18 @@ SELECT EXISTS (
     SELECT FROM vmbox_numbers
     WHERE account_id = $1 AND number = ANY($3::text[]) AND vmbox_id <> $2
 );
+
+-- name: lock_numbers
+-- Lets one transaction at a time choose a number in an account.
+SELECT pg_advisory_xact_lock(hashtextextended('mailbox numbers ' || $1::uuid::text, 0));
+
+-- name: lowest_free_number
+-- The lowest number of four digits that no box of the account answers to.
+-- Plan: each number that is taken by primary key, from the lowest on, until one is not.
+SELECT candidate::text
+FROM generate_series(1000, 9999) AS candidate
+WHERE NOT EXISTS (
+    SELECT FROM vmbox_numbers AS n WHERE n.account_id = $1 AND n.number = candidate::text
+)
+ORDER BY candidate
+LIMIT 1;
