@@ -13,7 +13,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from service.api.app import create_app
-from service.api.kazoo.context import Options
+from service.api.auth import Options
 from service.api.pace import PaceLimits
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings

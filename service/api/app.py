@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.api import docs
+from service.api.auth import Options
+from service.api.faults import note
 from service.api.frame import Frame
 from service.api.kazoo import openapi as kazoo
-from service.api.kazoo.context import Options
-from service.api.kazoo.routes import answer_error, create_router, old_version
+from service.api.kazoo import routes as kazoo_routes
 from service.api.kazoo.tunnel import Tunnel
 from service.api.linger import Linger
 from service.api.openapi.document import document
@@ -69,7 +70,14 @@ def create_app(
 def create_handlers() -> list[ControllerRouterHandler]:
     """Everything that is routed; what is for clients is in the document, which is routed too."""
     described = document([kazoo.section()])
-    return [create_router(), old_version, *docs.create_routes(described)]
+    return [kazoo_routes.create_router(), kazoo_routes.old_version, *docs.create_routes(described)]
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to any error, in the dialect of the path."""
+    answer = kazoo_routes.answer_error(request, error)
+    note(request, error, answer.status_code)
+    return answer
 
 
 def _always(thing: Any) -> Callable[[], Any]:

@@ -5,6 +5,7 @@ The order in which a token is looked for follows the KAZOO API's authentication 
 
 from typing import Any
 
+import msgspec
 from litestar.connection import ASGIConnection
 
 from service.domain.account import Caller
@@ -14,6 +15,12 @@ from service.usecases.sessions import Sessions
 _READING = ("GET", "HEAD")
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator can set of how callers may show who they are."""
+
+    tokens_in_query: bool = True
 
 
 async def caller_of(

@@ -135,6 +135,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     audio: Audio | None = None
     transcription: dict[str, Any] | None = None
 
+    @property
+    def length_s(self) -> int:
+        """Rounded, and at least 1 where there is any length at all."""
+        return max(round(self.length_ms / 1000), 1 if self.length_ms else 0)
+
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Where a page of a list begins: the sort key of its first message.

@@ -3,15 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from service.api.auth import caller_of, token_of
+from service.api.auth import Options, caller_of, token_of
 from service.api.kazoo.accept import negotiate
-from service.api.kazoo.times import utc_now
 from service.api.kazoo.wire import View
+from service.api.times import utc_now
 from service.domain.account import AccountFacts, Caller, WireProfile
 from service.domain.errors import (
     AccountNotFound,
@@ -31,13 +30,6 @@ from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator can set of this dialect."""
-
-    tokens_in_query: bool = True
-
 
 MAX_KEY = 255
 OWN_ACCOUNT = "-"

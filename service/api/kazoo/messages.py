@@ -18,8 +18,8 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging
-from service.api.kazoo.times import utc_now
 from service.api.kazoo.wire import View
+from service.api.times import utc_now
 from service.domain.message import (
     LAST_ID,
     Cursor,

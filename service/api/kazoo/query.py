@@ -12,8 +12,9 @@ from msgspec import UNSET
 
 from service.api.kazoo.envelope import Paging
 from service.api.kazoo.filters import read_filter
-from service.api.kazoo.times import from_gregorian, gregorian, utc_now
+from service.api.kazoo.times import from_gregorian, gregorian
 from service.api.kazoo.wire import View, message_row, to_folder
+from service.api.times import utc_now
 from service.domain.errors import Invalid, Rule
 from service.domain.message import RETENTION_GRACE
 from service.usecases.messages import ListQuery

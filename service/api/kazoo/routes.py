@@ -1,8 +1,5 @@
 """All routes of this dialect under one router, and what turns their errors into answers."""
 
-import traceback
-from typing import Any
-
 from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -28,10 +25,6 @@ from service.api.kazoo.context import (
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.ranges import RangeNotSatisfiable
-from service.domain.errors import Unavailable
-from service.logs import get_logger
-
-log = get_logger(__name__)
 
 
 @route(
@@ -69,16 +62,10 @@ def create_router() -> Router:
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     """The refusal for any error, those of the HTTP layer and our own faults included."""
-    return refuse(request, _refusal(request, error))
+    return refuse(request, _refusal(error))
 
 
-def _refusal(request: AnyRequest, error: Exception) -> Refusal:
-    state: dict[str, Any] = request.scope["state"]
-    request_id = state.get("request_id")
-    if isinstance(error, Unavailable):
-        log.warning(
-            "A request was put off", request_id=request_id, problem=str(error), reason=error.reason
-        )
+def _refusal(error: Exception) -> Refusal:
     if refusal := refusal_of(error):
         return refusal
     match error:
@@ -88,12 +75,4 @@ def _refusal(request: AnyRequest, error: Exception) -> Refusal:
         case HTTPException():
             return http_refusal(error.status_code, dict(error.headers or {}))
         case _:
-            # Without the error's text: a library may quote what a stranger sent.
-            where = traceback.format_tb(error.__traceback__)
-            log.error(
-                "A request failed",
-                request_id=request_id,
-                error=type(error).__name__,
-                where="".join(where),
-            )
             return http_refusal(500)

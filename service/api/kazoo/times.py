@@ -20,11 +20,6 @@ def from_gregorian(seconds: int) -> datetime | None:
     return datetime.fromtimestamp(seconds - _UNIX_TO_GREGORIAN, UTC)
 
 
-def iso(moment: datetime) -> str:
-    """As `2026-02-04T10:30:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def parse_iso(value: Any) -> datetime | None:
     """The moment that an ISO-8601 date and time names, in whole seconds; without a zone it is UTC.
 
@@ -38,8 +33,3 @@ def parse_iso(value: Any) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment.replace(microsecond=0)
-
-
-def utc_now() -> datetime:
-    """The present in whole seconds, as message times are."""
-    return datetime.now(UTC).replace(microsecond=0)

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from service.api.kazoo.times import from_gregorian, gregorian, iso, parse_iso
+from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
+from service.api.times import iso
 from service.domain.account import Account, WireProfile
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.greeting import Greeting
@@ -103,7 +104,7 @@ def message_row(message: Message, view: View) -> Document:
         "caller_id_name": message.caller_id.name,
         "call_id": message.call_id,
         "folder": Folder.DELETED if expired else message.folder,
-        "length": _seconds(message.length_ms) if audian else message.length_ms,
+        "length": message.length_s if audian else message.length_ms,
         "media_id": str(message.id),
     }
     if message.transcription is not None and "result" in message.transcription:
@@ -161,11 +162,6 @@ def vmbox_row(vmbox: Vmbox, profile: WireProfile) -> Document:
     if "owner_id" in document:
         row["owner_id"] = document["owner_id"]
     return row
-
-
-def _seconds(length_ms: int) -> int:
-    """Rounded, and at least 1 where there is any length at all."""
-    return max(round(length_ms / 1000), 1 if length_ms else 0)
 
 
 def vmbox_metadata(vmbox: Vmbox, *, deleted: bool = False) -> Document:
