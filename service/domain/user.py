@@ -98,7 +98,13 @@ def checked_user(document: Document) -> tuple[Document, Password, list[Problem]]
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
     checked, problems = apply_schema(given, FIELDS)
     checked.pop("password", None)
-    return checked, document.get("password", UNSET), problems
+    shown = [secret(one) if one.field == "password" else one for one in problems]
+    return checked, document.get("password", UNSET), shown
+
+
+def secret(problem: Problem) -> Problem:
+    """The problem without what came: it may be what somebody signs in with."""
+    return msgspec.structs.replace(problem, value=None)
 
 
 def digests_of(username: str, password: str) -> dict[CredentialMethod, str]:

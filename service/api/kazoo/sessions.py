@@ -14,7 +14,7 @@ from service.api.kazoo.envelope import succeed
 from service.domain.account import MAX_NAME, MAX_REALM, Caller
 from service.domain.errors import Forbidden, Invalid, Problem, Rule
 from service.domain.schema import Document, Field, apply_schema
-from service.domain.user import CredentialMethod, Credentials
+from service.domain.user import CredentialMethod, Credentials, secret
 
 API_KEY_FIELDS = {"api_key": Field(required=True, min_length=64, max_length=64)}
 _REALM = Field(min_length=4, max_length=MAX_REALM)
@@ -89,20 +89,13 @@ def _credentials(document: Document) -> Credentials:
     if not any(name in data for name in _ACCOUNT_FIELDS):
         problems.append(Problem(field="account_name", rule=Rule.REQUIRED))
     if problems:
-        # What is refused may be a password in the wrong place: it is not shown again.
-        raise Invalid([_without_value(problem) for problem in problems])
+        raise Invalid([secret(problem) for problem in problems])
     return Credentials(
         method=CredentialMethod(data["method"]),
         digest=data["credentials"].lower(),
         # No phone numbers are kept: one that is given names no account.
         realm=data.get("account_realm", data.get("realm")),
         account_name=data.get("account_name"),
-    )
-
-
-def _without_value(problem: Problem) -> Problem:
-    return Problem(
-        field=problem.field, rule=problem.rule, target=problem.target, message=problem.message
     )
 
 

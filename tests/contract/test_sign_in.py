@@ -1,0 +1,171 @@
+"""Signing in as a user, looking at one's token, ending it: as KAZOO's clients do."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.contract.wire import problems, refusal
+from tests.support.running import AccountClient, RunningService, data_of
+
+PASSWORD = "geheim"
+CLEAR = f"Ann:{PASSWORD}".encode()
+MD5 = hashlib.md5(CLEAR, usedforsecurity=False).hexdigest()
+SHA = hashlib.sha1(CLEAR, usedforsecurity=False).hexdigest()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def nobody(service: RunningService) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that sends an empty token, as some do before they have one."""
+    async with service.client("") as client:
+        yield client
+
+
+async def an_ann(account: AccountClient) -> str:
+    document = {"username": "Ann", "password": PASSWORD}
+    made = await account.http.put(account.path("users"), json={"data": document})
+    user_id: str = data_of(made, 201)["id"]
+    return user_id
+
+
+async def signed_in(client: httpx.AsyncClient, account: AccountClient, **more: Any) -> str:
+    data = {"credentials": MD5, "realm": account.realm, **more}
+    answer = await client.put("user_auth", json={"data": data})
+    assert data_of(answer, 201)["account_id"] == account.account_id
+    token: str = answer.json()["auth_token"]
+    return token
+
+
+async def test_both_hashes_and_every_way_to_name_the_account_sign_in(
+    account: AccountClient, nobody: httpx.AsyncClient
+) -> None:
+    user_id = await an_ann(account)
+    name = account.realm.partition(".")[0]
+    for given in (
+        {"credentials": MD5, "account_name": name},
+        {"credentials": MD5.upper(), "account_name": name.upper(), "method": "md5"},
+        {"credentials": SHA, "method": "sha", "account_realm": account.realm.upper()},
+        {"credentials": MD5, "realm": account.realm, "ui_metadata": {"ui": "monster"}},
+        {"credentials": MD5, "realm": "nowhere.example", "account_name": name},
+        {"credentials": MD5, "phone_number": "+1555", "account_name": name},
+    ):
+        answer = await nobody.put("user_auth", json={"data": given})
+        data = data_of(answer, 201)
+        assert (data["account_id"], data["owner_id"]) == (account.account_id, user_id)
+        assert data["account_name"] == name
+    token = answer.json()["auth_token"]
+    async with account.service.client(token) as user:
+        assert data_of(await user.get(account.path("vmboxes"))) == []
+        for own in (f"user_auth/{token}", "token_auth"):
+            shown = await user.get(own)
+            assert data_of(shown) == data
+            assert shown.json()["auth_token"] == token
+
+
+async def test_whatever_is_wrong_gets_the_same_answer_in_the_same_time(
+    account: AccountClient, nobody: httpx.AsyncClient, service: RunningService
+) -> None:
+    await an_ann(account)
+    other = await service.an_account()
+    wrong = (
+        {"credentials": "0" * 32, "realm": account.realm},
+        {"credentials": MD5, "realm": account.realm, "method": "sha"},
+        {"credentials": MD5, "realm": other.realm},
+        {"credentials": MD5, "account_name": "nobody at all"},
+        {"credentials": MD5, "phone_number": "+15551234567"},
+    )
+    seconds = []
+    for given in wrong:
+        began = time.monotonic()
+        answer = await nobody.put("user_auth", json={"data": given})
+        seconds.append(time.monotonic() - began)
+        assert refusal(answer, 401, "invalid_credentials") == {"message": "invalid credentials"}
+    # The proof takes 20 ms of CPU: without it an answer comes in two.
+    assert min(seconds) > 0.008
+    await other.http.aclose()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, {"credentials": "required", "account_name": "required"}),
+        ({"credentials": 5, "account_name": "x"}, {"credentials": "type"}),
+        ({"credentials": "x" * 65, "account_name": "x"}, {"credentials": "maxLength"}),
+        ({"credentials": MD5, "account_name": "x", "method": "clear"}, {"method": "enum"}),
+        ({"credentials": MD5, "realm": "x", "account_name": ""}, {"realm": "minLength"}),
+    ],
+)
+async def test_a_sign_in_that_makes_no_sense_is_refused_without_showing_it(
+    nobody: httpx.AsyncClient, data: dict[str, Any], expected: dict[str, str]
+) -> None:
+    answer = await nobody.put("user_auth", json={"data": data})
+    found = problems(answer)
+    assert expected.items() <= {field: next(iter(rules)) for field, rules in found.items()}.items()
+    assert "x" * 65 not in answer.text
+
+
+async def test_the_token_of_another_is_not_shown_whether_it_is_one_or_not(
+    account: AccountClient, service: RunningService
+) -> None:
+    for token in (service.root_token, "garbage", account.token + "x"):
+        refusal(await account.http.get(f"user_auth/{token}"), 403, "forbidden")
+
+
+async def test_a_token_is_ended_here_at_once_and_in_another_process_with_its_beat(
+    account: AccountClient, nobody: httpx.AsyncClient, service: RunningService
+) -> None:
+    user_id = await an_ann(account)
+    elsewhere = await service.another_api()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(elsewhere.stop)
+
+        async def client_of(process: RunningService, token: str) -> httpx.AsyncClient:
+            return await stack.enter_async_context(process.client(token))
+
+        tokens = [await signed_in(nobody, account) for _ in range(3)]
+        kept = [await client_of(service, token) for token in tokens]
+        there = [await client_of(elsewhere, token) for token in tokens]
+        for client in (*kept, *there):
+            data_of(await client.get("token_auth"))
+
+        data_of(await kept[0].delete("token_auth"))
+        refusal(await kept[0].get("token_auth"), 401, "invalid credentials")
+        path = account.path("users", user_id)
+        await kept[1].patch(path, json={"data": {"password": PASSWORD}})
+        for client in kept[1:]:
+            refusal(await client.get("token_auth"), 401, "invalid credentials")
+        for client in there:
+            await until_refused(client)
+
+        fresh = await client_of(service, await signed_in(nobody, account))
+        data_of(await fresh.delete(path))
+        refusal(await fresh.get("token_auth"), 401, "invalid credentials")
+        data = {"credentials": MD5, "realm": account.realm}
+        refusal(await nobody.put("user_auth", json={"data": data}), 401, "invalid_credentials")
+
+
+async def until_refused(client: httpx.AsyncClient, within_s: float = 6) -> None:
+    for _ in range(round(within_s / 0.1)):
+        if (await client.get("token_auth")).status_code == 401:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"the token still works after {within_s} s")
+
+
+async def test_nothing_one_signs_in_with_is_logged(
+    account: AccountClient, nobody: httpx.AsyncClient, service: RunningService
+) -> None:
+    await an_ann(account)
+    token = await signed_in(nobody, account)
+    await nobody.put("user_auth", json={"data": {"credentials": SHA, "realm": account.realm}})
+    async with service.client(token) as user:
+        await user.get(f"user_auth/{token}")
+    log = (service.folder / "api.log").read_text()
+    for secret in (MD5, SHA, PASSWORD, token):
+        assert secret not in log
