@@ -35,7 +35,13 @@ def response_headers() -> Json:
         "Content-Disposition": "A file name: caller, date and time",
         "Retry-After": "Seconds after which it may succeed",
     }
-    return {name: {"description": text, "schema": _TEXT} for name, text in described.items()}
+    headers: Json = {
+        name: {"description": text, "schema": _TEXT, "required": True}
+        for name, text in described.items()
+    }
+    # A key in use comes with it, other conflicts do not.
+    headers["Retry-After"]["required"] = False
+    return headers
 
 
 def header_refs(*names: str) -> Json:
