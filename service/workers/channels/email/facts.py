@@ -1,0 +1,76 @@
+"""What a mail tells: from an event and a message to the words that templates show."""
+
+from datetime import datetime
+from typing import Any
+
+from service.domain.events import VmboxWasFull
+from service.domain.message import ANONYMOUS, Message
+from service.workers.channels.email.recipients import Circumstances
+from service.workers.channels.email.templates import MailFacts, clean
+
+
+def message_facts(circumstances: Circumstances, message: Message, *, has_audio: bool) -> MailFacts:
+    """What a mail about a message shows; the transcription only where the box wants it."""
+    zone = circumstances.zone
+    number = _told(message.caller_id.number)
+    name = _told(message.caller_id.name)
+    name = "" if name == number else name
+    return MailFacts(
+        **_of_box(circumstances, message.received_at.astimezone(zone)),
+        caller=_caller(name, number),
+        caller_name=name,
+        caller_number=number,
+        length=_length(message.length_ms),
+        transcription=_transcription(circumstances, message),
+        has_audio=has_audio,
+    )
+
+
+def full_facts(circumstances: Circumstances, data: VmboxWasFull, when: datetime) -> MailFacts:
+    """What a mail about a full box shows."""
+    return MailFacts(
+        **_of_box(circumstances, when.astimezone(circumstances.zone)),
+        message_count=data.message_count,
+        max_message_count=data.max_message_count,
+    )
+
+
+def wants_transcription(circumstances: Circumstances) -> bool:
+    return circumstances.settings.get("include_transcription_on_notify") is not False
+
+
+def _of_box(circumstances: Circumstances, local: datetime) -> dict[str, Any]:
+    return {
+        "box_name": clean(str(circumstances.settings.get("name", ""))),
+        "mailbox": clean(str(circumstances.settings.get("mailbox", ""))),
+        "account_name": clean(str(circumstances.account.get("name", ""))),
+        "received": f"{local:%A} {local.day} {local:%B %Y, %H:%M %Z}",
+        "received_at": local,
+    }
+
+
+def _told(text: str) -> str:
+    told = clean(text)
+    return "" if told == ANONYMOUS else told
+
+
+def _caller(name: str, number: str) -> str:
+    if name and number:
+        return f"{name} ({number})"
+    return name or number or "an anonymous caller"
+
+
+def _length(length_ms: int) -> str:
+    """Begun seconds: nobody left a message of 0:00."""
+    seconds = max(1, -(-length_ms // 1000))
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _transcription(circumstances: Circumstances, message: Message) -> str | None:
+    found = message.transcription or {}
+    text = found.get("text")
+    if not wants_transcription(circumstances) or found.get("result") != "success":
+        return None
+    return (clean(text) or None) if isinstance(text, str) else None

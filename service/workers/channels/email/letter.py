@@ -1,0 +1,130 @@
+"""A mail as bytes: headers that no caller's name can break, text, HTML, the audio as it is."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+
+import msgspec
+
+from service.domain.text import harmless
+from service.workers.channels.email.templates import Rendered
+
+# 7bit: no server needs 8BITMIME, and what is signed or counted on the way stays as it is.
+_POLICY = SMTP.clone(cte_type="7bit")
+_LONGEST_STEM = 40
+
+
+class AddressUnusable(Exception):
+    """It is no address that mail can be sent to."""
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file, byte for byte."""
+
+    content: bytes
+    content_type: str
+    name: str
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail ready to go. `utf8`: only for servers that know SMTPUTF8."""
+
+    sender: str
+    recipient: str
+    content: bytes
+    utf8: bool
+
+
+def write_letter(
+    *,
+    sender: str,
+    shown_sender: str | None,
+    recipient: str,
+    message_id: str,
+    date: datetime,
+    words: Rendered,
+    attachment: Attachment | None,
+) -> Letter:
+    """`sender` is the deployment's (`Name <address>`) and gets bounces; `shown_sender` the From.
+
+    The same input gives the same Message-ID. Raises AddressUnusable for the recipient.
+    """
+    to = address_of(recipient)
+    utf8 = not to.addr_spec.isascii()
+    message = EmailMessage(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
+    envelope = _sender(sender)
+    message["From"] = _shown(shown_sender) or envelope
+    message["To"] = to
+    message["Subject"] = words.subject
+    message["Date"] = format_datetime(date.astimezone(UTC))
+    message["Message-ID"] = f"<{message_id}@{envelope.domain}>"
+    # RFC 3834: no out-of-office answers to this.
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(words.text)
+    message.add_alternative(words.html, subtype="html")
+    if attachment is not None:
+        _attach(message, attachment)
+    # A boundary of random digits would make each attempt another mail.
+    for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
+        part.set_boundary(f"=_{message_id}_{number}")
+    return Letter(
+        sender=envelope.addr_spec,
+        recipient=to.addr_spec,
+        content=message.as_bytes(),
+        utf8=utf8,
+    )
+
+
+def address_of(text: str) -> Address:
+    """The address, its domain in ASCII. Raises AddressUnusable."""
+    local, _, domain = text.rpartition("@")
+    try:
+        spelled = domain if domain.isascii() else domain.encode("idna").decode()
+        address = Address(addr_spec=f"{local}@{spelled}")
+    except (ValueError, IndexError, AttributeError) as error:
+        raise AddressUnusable("it is no e-mail address") from error
+    if (
+        not address.username
+        or not address.domain
+        or harmless(address.addr_spec) != f"{local}@{spelled}"
+    ):
+        raise AddressUnusable("it is no e-mail address")
+    return address
+
+
+def file_name(caller: str, received_at: datetime, extension: str) -> str:
+    """`jose_n_2026-03-03_14-05-09.mp3`: letters that every file system takes."""
+    ascii_only = unicodedata.normalize("NFKD", caller).encode("ascii", "ignore").decode()
+    stem = re.sub(r"[^a-z0-9+]+", "_", ascii_only.lower()).strip("_")[:_LONGEST_STEM]
+    return f"{stem or 'message'}_{received_at:%Y-%m-%d_%H-%M-%S}.{extension}"
+
+
+def _attach(message: EmailMessage, attachment: Attachment) -> None:
+    maintype, _, subtype = attachment.content_type.partition(";")[0].strip().partition("/")
+    message.add_attachment(
+        attachment.content,
+        maintype=maintype or "application",
+        subtype=subtype or "octet-stream",
+        filename=attachment.name,
+    )
+
+
+def _sender(text: str) -> Address:
+    name, address = parseaddr(text)
+    found = address_of(address)
+    return Address(display_name=harmless(name), addr_spec=found.addr_spec)
+
+
+def _shown(text: str | None) -> Address | None:
+    """An account's sender; one that is unusable is as good as none."""
+    if text is None:
+        return None
+    try:
+        sender = _sender(harmless(text))
+    except AddressUnusable:
+        return None
+    return sender if sender.addr_spec.isascii() else None

@@ -1,0 +1,51 @@
+"""A mail as recipients would see it, made of invented facts."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from service.workers.channels.email.letter import Attachment, Letter, file_name, write_letter
+from service.workers.channels.email.templates import MailFacts, MailKind, Rendered, Templates
+
+_WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
+_BOX: dict[str, Any] = {
+    "box_name": "Front desk",
+    "mailbox": "100",
+    "account_name": "Example Ltd",
+    "received": "Tuesday 3 March 2026, 14:05 UTC",
+}
+_FACTS = {
+    MailKind.MESSAGE: MailFacts(
+        **_BOX,
+        received_at=_WHEN,
+        caller="José <Ñ> (+44 20 7946 0018)",
+        caller_name="José <Ñ>",
+        caller_number="+44 20 7946 0018",
+        length="1:05",
+        transcription=(
+            "Hello, this is José. I am calling about the delivery on Friday: could it come "
+            "before ten? Please call me back, any time after lunch is fine. Thank you!"
+        ),
+        has_audio=True,
+    ),
+    MailKind.FULL: MailFacts(**_BOX, received_at=_WHEN, message_count=100, max_message_count=100),
+}
+
+
+def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered, Letter]:
+    """The words of a mail and the whole of it. Raises TemplatesError."""
+    words = templates.render(kind, _FACTS[kind])
+    audio = Attachment(
+        content=b"ID3",
+        content_type="audio/mpeg",
+        name=file_name(_FACTS[kind].caller_name, _WHEN, "mp3"),
+    )
+    letter = write_letter(
+        sender=sender,
+        shown_sender=None,
+        recipient="someone@example.com",
+        message_id="preview",
+        date=_WHEN,
+        words=words,
+        attachment=audio if kind is MailKind.MESSAGE else None,
+    )
+    return words, letter
