@@ -225,7 +225,7 @@ def _claims(token: str, payload: Mapping[str, Any], account_claim: str, now: dat
     return Claims(
         # Its own name for the token may be no UUID, or be another issuer's too.
         token_id=UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16]),
-        account_id=UUID(payload[account_claim]),
+        account_id=UUID(str(payload[account_claim])),
         method=Method.ISSUER,
         auth_epoch=None,
         issued_at=datetime.fromtimestamp(payload.get("iat", now.timestamp()), UTC),

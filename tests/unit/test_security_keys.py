@@ -2,16 +2,28 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from service.security import KeyRingError, generate_key_ring, load_key_ring
+from service.domain.account import Method
+from service.security import (
+    KeyRingError,
+    SecretBox,
+    SecretUnreadable,
+    Tokens,
+    generate_key_ring,
+    load_key_ring,
+    rotate_key_ring,
+)
 
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -129,3 +141,37 @@ def test_a_key_of_the_wrong_kind_or_size_is_refused(
     path = changed(tmp_path, lambda ring: only_signing_key(ring).update(fields))
     with pytest.raises(KeyRingError, match=sentence):
         load_key_ring(path)
+
+
+def test_a_rotated_ring_uses_new_keys_and_still_knows_what_the_old_ones_made(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, generate_key_ring())
+    before = load_key_ring(path)
+    sealed = SecretBox(before).seal("1234", b"pin")
+    token, claims = Tokens(before, 60).issue(
+        UUID(int=1), auth_epoch=1, method=Method.API_KEY, now=NOW
+    )
+
+    after = load_key_ring(written(tmp_path, rotate_key_ring(path)))
+
+    assert after.active_signing not in before.signing
+    assert after.active_encryption not in before.encryption
+    assert SecretBox(after).open(sealed, b"pin") == "1234"
+    assert Tokens(after, 60).verify(token, NOW) == claims
+    assert SecretBox(after).fingerprint("x", "y") == SecretBox(before).fingerprint("x", "y")
+    with pytest.raises(SecretUnreadable):
+        SecretBox(before).open(SecretBox(after).seal("1234", b"pin"), b"pin")
+
+
+def test_keys_can_be_known_everywhere_before_they_are_used_anywhere(tmp_path: Path) -> None:
+    path = written(tmp_path, generate_key_ring())
+    before = load_key_ring(path)
+    prepared = load_key_ring(written(tmp_path, rotate_key_ring(path, activate=False)))
+    assert prepared.active_signing == before.active_signing
+    assert len(prepared.signing) == len(prepared.encryption) == 2
+    activated = load_key_ring(written(tmp_path, rotate_key_ring(path, add=False)))
+    assert activated.signing.keys() == prepared.signing.keys()
+    assert activated.active_signing != before.active_signing
+    newest = Tokens(activated, 60).issue(UUID(int=1), auth_epoch=1, method=Method.USER, now=NOW)
+    assert Tokens(prepared, 60).verify(newest[0], NOW) == newest[1]

@@ -1,0 +1,172 @@
+"""Users: what lies in the database, and what happens when several change one at once."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.domain.account import Caller
+from service.domain.errors import (
+    AccountNotFound,
+    CredentialsInvalid,
+    Invalid,
+    TokenInvalid,
+    UserNotFound,
+)
+from service.domain.user import CredentialMethod, Credentials, digests_of
+from service.postgres.pool import Database
+from service.usecases.accounts import Accounts
+from tests.support.accounts import (
+    a_child,
+    a_key_ring,
+    a_process,
+    a_root,
+    accounts_over,
+    users_beside,
+)
+
+PASSWORD = "a very secret word"
+
+
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return accounts_over(database, a_key_ring())
+
+
+def credentials_of(caller: Caller, password: str = PASSWORD, name: str = "Ann") -> Credentials:
+    digest = digests_of(name, password)[CredentialMethod.SHA]
+    return Credentials(method=CredentialMethod.SHA, digest=digest, realm=caller.account.realm)
+
+
+async def a_caller(accounts: Accounts, name: str = "child") -> Caller:
+    return Caller(await a_child(accounts, await a_root(accounts), name))
+
+
+def an_ann(**more: Any) -> dict[str, Any]:
+    return {"username": "Ann", "password": PASSWORD, **more}
+
+
+async def test_nothing_that_one_signs_in_with_lies_in_the_database(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    caller = await a_caller(accounts)
+    await users_beside(accounts).create(caller.account, an_ann())
+    stored = ""
+    for table in ("users", "user_credentials", "user_epochs", "outbox"):
+        stored += str([tuple(row) for row in await inspector.fetch(f"TABLE {table}")])
+    assert "Ann" in stored
+    assert stored.count("$argon2id$v=19$m=19456,t=2,p=1$") == 2
+    for digest in digests_of("Ann", PASSWORD).values():
+        assert digest not in stored
+        assert str(bytes.fromhex(digest)) not in stored
+    assert PASSWORD not in stored
+
+
+async def test_the_same_name_and_password_in_two_accounts_are_two_users(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    users = users_beside(accounts)
+    one = await a_caller(accounts, "one")
+    two = await a_caller(accounts, "two")
+    made = [await users.create(caller.account, an_ann()) for caller in (one, two)]
+    for caller, user in zip((one, two), made, strict=True):
+        _, signed_in = await accounts.sessions.sign_in_as_user(credentials_of(caller))
+        assert signed_in.claims is not None
+        assert signed_in.claims.owner_id == user.user_id
+        assert signed_in.account.account_id == caller.account.account_id
+    assert await inspector.fetchval("SELECT count(*) FROM user_credentials") == 4
+
+
+async def test_of_many_that_take_one_name_at_once_one_gets_it(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    users, caller = users_beside(accounts), await a_caller(accounts)
+    names = ("ann", "Ann", "ANN", "aNn")
+    made = await asyncio.gather(
+        *(users.create(caller.account, an_ann(username=name)) for name in names),
+        return_exceptions=True,
+    )
+    refused = [outcome for outcome in made if isinstance(outcome, Invalid)]
+    assert len(refused) == len(names) - 1
+    assert {(one.problems[0].field, one.problems[0].rule.value) for one in refused} == {
+        ("username", "unique")
+    }
+    assert await inspector.fetchval("SELECT count(*) FROM user_credentials") == 2
+
+
+async def test_of_many_passwords_set_at_once_one_signs_in(accounts: Accounts) -> None:
+    users, caller = users_beside(accounts), await a_caller(accounts)
+    user = await users.create(caller.account, an_ann())
+    passwords = [f"word {number}" for number in range(5)]
+    await asyncio.gather(
+        *(users.patch(caller.account, user.user_id, {"password": word}) for word in passwords)
+    )
+    works = 0
+    for word in (PASSWORD, *passwords):
+        try:
+            token, _ = await accounts.sessions.sign_in_as_user(credentials_of(caller, word))
+        except CredentialsInvalid:
+            continue
+        works += 1
+        await accounts.sessions.authenticate(token)
+    assert works == 1
+
+
+async def test_a_password_taken_away_ends_tokens_and_sign_in(accounts: Accounts) -> None:
+    users, caller = users_beside(accounts), await a_caller(accounts)
+    user = await users.create(caller.account, an_ann())
+    token, _ = await accounts.sessions.sign_in_as_user(credentials_of(caller))
+    kept = await users.patch(caller.account, user.user_id, {"first_name": "Ann"})
+    await accounts.sessions.authenticate(token)
+    assert kept.has_password
+    await users.patch(caller.account, user.user_id, {"password": None})
+    with pytest.raises(TokenInvalid):
+        await accounts.sessions.authenticate(token)
+    with pytest.raises(CredentialsInvalid):
+        await accounts.sessions.sign_in_as_user(credentials_of(caller))
+
+
+async def test_another_process_hears_of_a_changed_password_and_a_deleted_user(
+    database: Database,
+) -> None:
+    ring = a_key_ring()
+    async with a_process(database, ring) as here, a_process(database, ring) as there:
+        users, caller = users_beside(here), await a_caller(here)
+        user = await users.create(caller.account, an_ann())
+        for end in (
+            lambda: users.patch(caller.account, user.user_id, {"password": PASSWORD}),
+            lambda: users.delete(caller.account, user.user_id),
+        ):
+            token, _ = await here.sessions.sign_in_as_user(credentials_of(caller))
+            # Newer than what the other process knows, so it looks.
+            await there.sessions.authenticate(token)
+            await end()
+            with pytest.raises(TokenInvalid):
+                await here.sessions.authenticate(token)
+            await until_refused(there, token)
+
+
+async def until_refused(accounts: Accounts, token: str) -> None:
+    for _ in range(200):
+        try:
+            await accounts.sessions.authenticate(token)
+        except TokenInvalid:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the token still works")
+
+
+async def test_nothing_comes_into_an_account_that_another_process_deleted(
+    accounts: Accounts, database: Database, inspector: asyncpg.Connection
+) -> None:
+    caller = await a_caller(accounts)
+    elsewhere = users_beside(accounts_over(database, a_key_ring()))
+    user = await elsewhere.create(caller.account, an_ann())
+    await accounts.delete(caller, caller.account.account_id)
+    with pytest.raises(AccountNotFound):
+        await elsewhere.create(caller.account, an_ann())
+    with pytest.raises(UserNotFound):
+        await elsewhere.patch(caller.account, user.user_id, {"password": "x"})
+    for table in ("users", "user_credentials", "user_epochs"):
+        assert await inspector.fetchval(f"SELECT count(*) FROM {table}") == 0  # noqa: S608

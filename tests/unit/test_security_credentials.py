@@ -1,0 +1,39 @@
+"""Proofs of credentials: argon2id, not sooner for nobody, and few at a time."""
+
+import asyncio
+import time
+
+from service.domain.errors import TooManySignIns
+from service.security import CredentialProofs
+
+
+async def test_a_proof_proves_its_credential_and_no_other() -> None:
+    proofs = CredentialProofs()
+    proof = await proofs.make("a")
+    assert proof.startswith("$argon2id$")
+    assert proof != await proofs.make("a")
+    assert await proofs.check(proof, "a")
+    assert not await proofs.check(proof, "b")
+    assert not await proofs.check("no proof", "a")
+
+
+async def test_a_credential_that_nobody_has_takes_as_long() -> None:
+    proofs = CredentialProofs()
+    proof = await proofs.make("a")
+    await proofs.check(None, "a")
+    seconds = []
+    for given in (proof, None):
+        began = time.monotonic()
+        await proofs.check(given, "a")
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) > max(seconds) / 10
+
+
+async def test_more_than_may_wait_are_put_off_and_the_others_are_not() -> None:
+    proofs = CredentialProofs(threads=1, waiting=2)
+    outcomes = await asyncio.gather(
+        *(proofs.check(None, "a") for _ in range(6)), return_exceptions=True
+    )
+    assert outcomes.count(False) == 3
+    assert sum(isinstance(outcome, TooManySignIns) for outcome in outcomes) == 3
+    assert not await proofs.check(None, "a")

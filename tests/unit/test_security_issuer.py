@@ -1,0 +1,197 @@
+"""Tokens of an outside issuer: whose keys count, and what happens when they change or go away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+import msgspec
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from service.domain.account import Method
+from service.domain.errors import IssuerUnavailable, TokenInvalid
+from service.security import Issuer, IssuerSettings
+
+NOW = datetime.now(UTC)
+ACCOUNT = UUID("0191f3a0-0000-7000-8000-000000000001")
+URL = "https://issuer.example"
+EC = ec.generate_private_key(ec.SECP256R1())
+ED = ed25519.Ed25519PrivateKey.generate()
+RSA = rsa.generate_private_key(65537, 2048)
+EC_JWK = {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "ec"}
+ED_JWK = {**OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), "kid": "ed"}
+RSA_JWK = {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa", "alg": "RS256"}
+
+
+class Publisher:
+    """A server that shows a key set, counts who asks, and can be told to fail."""
+
+    def __init__(self, *keys: Mapping[str, Any]) -> None:
+        self.keys = list(keys)
+        self.asked = 0
+        self.status = 200
+        self.url = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Publisher"]:
+        application = web.Application()
+        application.router.add_get("/jwks", self._answer)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+        yield self
+        await runner.cleanup()
+
+    async def _answer(self, _request: web.Request) -> web.Response:
+        self.asked += 1
+        return web.Response(body=msgspec.json.encode({"keys": self.keys}), status=self.status)
+
+
+@pytest.fixture
+async def publisher() -> AsyncIterator[Publisher]:
+    async with Publisher(EC_JWK, ED_JWK, RSA_JWK).running() as running:
+        yield running
+
+
+def an_issuer(publisher: Publisher, **patience: float) -> Issuer:
+    settings = IssuerSettings(
+        url=URL, jwks_url=publisher.url, audience="voicemail", account_claim="tenant"
+    )
+    return Issuer(settings, **{"pause_s": 0, "forget_s": 60, **patience})
+
+
+def a_token(key: Any = EC, algorithm: str = "ES256", kid: str = "ec", **changes: Any) -> str:
+    payload = {
+        "iss": URL,
+        "aud": "voicemail",
+        "exp": int(NOW.timestamp()) + 600,
+        "tenant": ACCOUNT.hex,
+        "jti": "1",
+        **changes,
+    }
+    given = {name: value for name, value in payload.items() if value is not None}
+    return jwt.encode(given, key, algorithm, headers={"kid": kid})
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "kid"), [(EC, "ES256", "ec"), (ED, "EdDSA", "ed"), (RSA, "RS256", "rsa")]
+)
+async def test_a_token_of_each_kind_of_key_names_its_account(
+    publisher: Publisher, key: Any, algorithm: str, kid: str
+) -> None:
+    issuer = an_issuer(publisher)
+    claims = await issuer.verify(a_token(key, algorithm, kid), NOW)
+    assert (claims.account_id, claims.method) == (ACCOUNT, Method.ISSUER)
+    assert (claims.auth_epoch, claims.owner_id) == (None, None)
+    assert await issuer.verify(a_token(key, algorithm, kid), NOW) == claims
+    with pytest.raises(TokenInvalid):
+        await issuer.verify(a_token(key, algorithm, kid), NOW + timedelta(seconds=601))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://other.example"},
+        {"iss": None},
+        {"aud": "other"},
+        {"aud": None},
+        {"exp": None},
+        {"exp": 2**70},
+        {"tenant": None},
+        {"tenant": "xyz"},
+        {"tenant": 5},
+        {"nbf": int(NOW.timestamp()) + 300},
+        {"key": ED, "algorithm": "EdDSA"},
+        {"key": "s" * 64, "algorithm": "HS256"},
+        {"key": RSA, "algorithm": "PS256", "kid": "rsa"},
+    ],
+)
+async def test_a_token_with_one_thing_wrong_does_not_count(
+    publisher: Publisher, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(TokenInvalid):
+        await an_issuer(publisher).verify(a_token(**changes), NOW)
+
+
+async def test_symmetric_weak_and_encryption_keys_are_not_used(publisher: Publisher) -> None:
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505
+    publisher.keys = [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "oct", "alg": "HS256"},
+        {**RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True), "kid": "weak"},
+        {**EC_JWK, "kid": "enc", "use": "enc"},
+        {"kty": "EC", "kid": "broken"},
+        {"kid": 5},
+    ]
+    issuer = an_issuer(publisher)
+    with pytest.raises(TokenInvalid):
+        await issuer.verify(a_token("secret" * 8, "HS256", "oct"), NOW)
+    with pytest.warns(jwt.InsecureKeyLengthWarning):
+        token = a_token(weak, "RS256", "weak")
+    with pytest.raises(TokenInvalid):
+        await issuer.verify(token, NOW)
+    with pytest.raises(TokenInvalid):
+        await issuer.verify(a_token(kid="enc"), NOW)
+
+
+async def test_an_unknown_key_is_looked_for_once_and_then_refused(publisher: Publisher) -> None:
+    issuer = an_issuer(publisher)
+    for _ in range(3):
+        with pytest.raises(TokenInvalid):
+            await issuer.verify(a_token(kid="new"), NOW)
+    assert publisher.asked == 1
+    for other in (a_token(iss="https://other.example", kid="x"), "garbage", "x" * 9000):
+        with pytest.raises(TokenInvalid):
+            await issuer.verify(other, NOW)
+    assert publisher.asked == 1
+    await issuer.verify(a_token(), NOW)
+    assert publisher.asked == 1
+
+
+async def test_many_unknown_keys_do_not_ask_more_often_than_allowed(publisher: Publisher) -> None:
+    issuer = an_issuer(publisher, pause_s=60)
+    for number in range(20):
+        with pytest.raises(TokenInvalid):
+            await issuer.verify(a_token(kid=f"new {number}"), NOW)
+    assert publisher.asked == 1
+
+
+async def test_a_new_key_counts_and_a_withdrawn_one_no_more(publisher: Publisher) -> None:
+    issuer = an_issuer(publisher)
+    old = a_token()
+    await issuer.verify(old, NOW)
+    publisher.keys = [{**EC_JWK, "kid": "next"}]
+    await issuer.verify(a_token(kid="next"), NOW)
+    with pytest.raises(TokenInvalid):
+        await issuer.verify(old, NOW)
+
+
+async def test_known_keys_stay_in_use_while_none_can_be_read(publisher: Publisher) -> None:
+    issuer = an_issuer(publisher)
+    with_nothing = an_issuer(publisher)
+    await issuer.verify(a_token(), NOW)
+    publisher.status = 500
+    with pytest.raises(IssuerUnavailable):
+        await issuer.refresh()
+    await issuer.verify(a_token(jti="2"), NOW)
+    for lost in (issuer.verify(a_token(kid="new"), NOW), with_nothing.verify(a_token(), NOW)):
+        with pytest.raises(IssuerUnavailable):
+            await lost
+    publisher.status = 200
+    await with_nothing.verify(a_token(), NOW)
+
+
+async def test_keys_are_read_in_the_background(publisher: Publisher) -> None:
+    async with an_issuer(publisher, refresh_s=0.02).kept_fresh():
+        for _ in range(500):
+            if publisher.asked >= 3:
+                return
+            await asyncio.sleep(0.01)
+    pytest.fail("nobody asks for the keys")
