@@ -101,6 +101,7 @@ async def ten_thousand(account: AccountClient, vmbox_id: str) -> AsyncIterator[N
         await connection.execute(_TEN_THOUSAND, UUID(account.account_id), UUID(vmbox_id))
         yield
         await connection.execute("DELETE FROM messages WHERE vmbox_id = $1", UUID(vmbox_id))
+        data_of(await account.http.delete(account.path("vmboxes", vmbox_id)))
     finally:
         await connection.close()
 

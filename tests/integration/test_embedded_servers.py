@@ -74,8 +74,13 @@ async def test_stopping_leaves_no_process_and_the_data_is_there_afterwards(
 async def test_the_service_owns_nothing_and_the_owner_may_clone_databases(
     servers: EmbeddedServers,
 ) -> None:
-    await servers.postgres.psql("CREATE DATABASE cloned TEMPLATE aftertone", role="aftertone_owner")
-    await servers.postgres.psql("DROP DATABASE cloned", role="aftertone_owner")
+    for statement in (
+        "CREATE DATABASE original",
+        "CREATE DATABASE cloned TEMPLATE original",
+        "DROP DATABASE cloned",
+        "DROP DATABASE original",
+    ):
+        await servers.postgres.psql(statement, role="aftertone_owner")
     with pytest.raises(EmbeddedError, match="permission denied"):
         await servers.postgres.psql("CREATE TABLE mine (id int)", role="aftertone")
     with pytest.raises(EmbeddedError, match="permission denied"):
