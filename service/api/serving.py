@@ -10,8 +10,12 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from service.api.ranges import ByteRange, parse_range
+from service.domain.errors import Unavailable
 from service.domain.message import Audio
 from service.domain.recording import Recording
+from service.logs import get_logger
+
+log = get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
 Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
@@ -54,8 +58,13 @@ async def opened(
 
     async def passed_on() -> AsyncIterator[bytes]:
         async with stack:
-            async for block in entered:
-                yield block
+            try:
+                async for block in entered:
+                    yield block
+            except Unavailable as error:
+                # The answer has begun: all that is left is to end the connection before its end.
+                log.warning("An answer was cut short", problem=str(error), reason=error.reason)
+                raise
 
     return passed_on()
 

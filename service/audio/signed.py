@@ -23,13 +23,15 @@ _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 # Two retries: what is worth a third is an outage, and the caller answers that with a 503.
 _PAUSES_S = (0.05, 0.25)
 _ERROR_BYTES = 4096
+_LARGE_BYTES = 1024 * 1024
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """One request to an object. `body` is called once for each attempt.
 
-    `sha256` is the body's, in hex. `answer_bytes` is how long a good answer's body must be.
+    `sha256` is the body's, in hex, `sent_bytes` its length. `answer_bytes` is how long a good
+    answer's body must be.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: Callable[[], bytes | AsyncIterable[bytes] | None] = lambda: None
     sha256: str = EMPTY_SHA256
+    sent_bytes: int = 0
     answer_bytes: int = 0
 
 
@@ -68,15 +71,27 @@ class SignedBucket:
         base_url: str,
         region: str,
         timeout_s: float,
+        large_at_once: int,
     ) -> None:
         self._session = session
+        self._turns = asyncio.Semaphore(large_at_once)
         self._credentials = credentials
         self._base_url = base_url
         self._region = region
         self._timeout_s = timeout_s
 
     async def send(self, exchange: Exchange) -> Answer:
-        """The answer, whatever its status. Raises StorageUnavailable when there is none."""
+        """The answer, whatever its status. Raises StorageUnavailable when there is none.
+
+        What sends a large body waits for its turn first, and that wait is not counted: all at once
+        they would share the line until none is done in time, and leave no connection to readers.
+        """
+        if exchange.sent_bytes <= _LARGE_BYTES:
+            return await self._in_time(exchange)
+        async with self._turns:
+            return await self._in_time(exchange)
+
+    async def _in_time(self, exchange: Exchange) -> Answer:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._try_and_retry(exchange)

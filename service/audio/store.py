@@ -20,9 +20,10 @@ from service.domain.errors import AudioMissing, StorageUnavailable
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-# A read takes one block at a time and holds no connection between blocks: a hundred listeners on
-# slow lines neither starve uploads of connections nor hold more than this much memory each.
-READ_BLOCK_BYTES = 256 * 1024
+# A read takes one block at a time and holds no connection between blocks: hundreds of listeners on
+# slow lines do not starve uploads of connections. The HTTP server keeps up to five blocks for each
+# of them, which is why they are no larger.
+READ_BLOCK_BYTES = 64 * 1024
 _DELETES_AT_ONCE = 16
 
 
@@ -130,6 +131,7 @@ class AudioStore:
             headers=headers,
             body=spool.body,
             sha256=spool.sha256().hex(),
+            sent_bytes=spool.size,
         )
         answer = await self._objects.send(exchange)
         if answer.status != HTTPStatus.OK:
