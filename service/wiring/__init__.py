@@ -1,11 +1,9 @@
 """The composition root: settings -> pool, S3, NATS -> use cases -> one process; closes all."""
 
-import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
@@ -15,37 +13,33 @@ from granian.server.embed import Server
 from service.api.app import create_app
 from service.api.auth import Options
 from service.api.pace import PaceLimits
-from service.audio.store import AudioStore
-from service.bus import Bus, StreamSettings
 from service.embedded.dev import Prepared
 from service.logs import configure, get_logger
 from service.postgres import outbox
 from service.postgres.migrate import migrate
-from service.postgres.pool import Database
-from service.security import (
-    CredentialProofs,
-    Issuer,
-    IssuerSettings,
-    KeyRing,
-    SecretBox,
-    Tokens,
-    generate_key_ring,
-    load_key_ring,
-    rotate_key_ring,
-)
+from service.security import generate_key_ring, rotate_key_ring
 from service.settings import Settings, SettingsError, read_settings
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
-from service.usecases.directory import Directory
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
-from service.usecases.sessions import Sessions
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
-from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
+from service.wiring.parts import (
+    on_stop,
+    open_accounts,
+    open_audio,
+    open_bus,
+    open_database,
+    open_owner_database,
+    stopped,
+    stream_settings,
+    users_beside,
+    utc_now,
+)
 from service.workers.keeper import Keeper, all_steps
 from service.workers.relay import Relay, Republication, republish_since
 
@@ -61,28 +55,28 @@ _AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 async def run_api(settings: Settings) -> None:
     """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_database(settings, "aftertone api"))
-        audio = await stack.enter_async_context(_audio(settings))
-        accounts = await stack.enter_async_context(_accounts(settings, database))
+        database = await stack.enter_async_context(open_database(settings, "aftertone api"))
+        audio = await stack.enter_async_context(open_audio(settings))
+        accounts = await stack.enter_async_context(open_accounts(settings, database))
         idempotency = Idempotency(database)
         uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
         app = create_app(
             accounts=accounts,
             users=users_beside(accounts),
-            vmboxes=Vmboxes(database, accounts.secrets, _utc_now),
+            vmboxes=Vmboxes(database, accounts.secrets, utc_now),
             messages=Messages(
                 database=database,
                 audio=audio,
                 idempotency=idempotency,
-                clock=_utc_now,
+                clock=utc_now,
                 retention_days=settings.retention_days,
                 oldest_month=settings.oldest_month,
                 uploads=uploads,
             ),
             recordings=Recordings(database, audio),
-            greetings=Greetings(database, audio, _utc_now, uploads),
-            batches=Batches(database, _utc_now, settings.retention_days),
-            transfers=Transfers(database, audio, idempotency, _utc_now, settings.retention_days),
+            greetings=Greetings(database, audio, utc_now, uploads),
+            batches=Batches(database, utc_now, settings.retention_days),
+            transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             options=Options(tokens_in_query=settings.tokens_in_query),
             pace=PaceLimits(
                 grace_s=settings.client_grace_s,
@@ -106,7 +100,7 @@ async def run_api(settings: Settings) -> None:
                 max_buffer_size=_HEADER_BYTES,
             ),
         )
-        _on_stop(server.stop)
+        on_stop(server.stop)
         log.info("Serving", host=settings.host, port=settings.port)
         await server.serve()
     log.info("Stopped")
@@ -115,27 +109,32 @@ async def run_api(settings: Settings) -> None:
 async def run_relay(settings: Settings) -> None:
     """Publishes the outbox until SIGTERM or SIGINT; the batch in hand is finished."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_database(settings, "aftertone relay", size=4))
-        bus = await stack.enter_async_context(_bus(settings))
-        await Relay(database, bus, database_url=settings.database_url).run(_stopped())
+        database = await stack.enter_async_context(
+            open_database(settings, "aftertone relay", size=4)
+        )
+        bus = await stack.enter_async_context(open_bus(settings, "aftertone relay"))
+        await Relay(database, bus, database_url=settings.database_url).run(stopped())
 
 
 async def run_keeper(settings: Settings) -> None:
     """Runs the keeper's steps until SIGTERM or SIGINT."""
     async with keeper(settings) as running:
-        await running.run(_stopped())
+        await running.run(stopped())
 
 
 async def republish(settings: Settings, since: datetime) -> Republication:
     """Has the active relay send events again; RepublicationRefused when they would be dropped."""
-    async with _database(settings, "aftertone cli", size=1) as database:
-        window_s = _stream(settings).duplicate_window_s
+    async with open_database(settings, "aftertone cli", size=1) as database:
+        window_s = stream_settings(settings).duplicate_window_s
         return await republish_since(database, since, duplicate_window_s=window_s)
 
 
 async def raise_epoch(settings: Settings) -> int:
     """The next epoch: what is written from now on comes after all that was."""
-    async with _database(settings, "aftertone cli", size=1) as database, database.connection() as c:
+    async with (
+        open_database(settings, "aftertone cli", size=1) as database,
+        database.connection() as c,
+    ):
         return await outbox.raise_epoch(c)
 
 
@@ -150,8 +149,8 @@ async def run_migrate(settings: Settings) -> list[str]:
 async def operator(settings: Settings) -> AsyncIterator[Accounts]:
     """The account use cases for the command line."""
     async with (
-        _database(settings, "aftertone cli", size=1) as database,
-        _accounts(settings, database) as accounts,
+        open_database(settings, "aftertone cli", size=1) as database,
+        open_accounts(settings, database) as accounts,
     ):
         yield accounts
 
@@ -159,16 +158,16 @@ async def operator(settings: Settings) -> AsyncIterator[Accounts]:
 @asynccontextmanager
 async def keeper(settings: Settings) -> AsyncIterator[Keeper]:
     """The keeper's steps, for its process and for the command line."""
-    async with _owner_database(settings) as database, _audio(settings) as audio:
+    async with open_owner_database(settings) as database, open_audio(settings) as audio:
         steps = all_steps(
             database=database,
             audio=audio,
-            clock=_utc_now,
+            clock=utc_now,
             retention_days=settings.retention_days,
             purge_grace=timedelta(days=settings.purge_grace_days),
             orphan_grace=timedelta(hours=settings.orphan_grace_hours),
         )
-        yield Keeper(database, settings.owner_database_url, _utc_now, steps)
+        yield Keeper(database, settings.owner_database_url, utc_now, steps)
 
 
 async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
@@ -184,7 +183,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
     await run_migrate(settings)
     # The AWS library looks for credentials here, and only here or in files.
     os.environ.update({name: environment[name] for name in _AWS_NAMES})
-    async with _audio(settings) as audio:
+    async with open_audio(settings) as audio:
         await audio.ensure_bucket()
     async with operator(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
@@ -221,130 +220,3 @@ def rotate_keys(path: Path, *, add: bool, activate: bool) -> None:
 
 def configure_logs(settings: Settings, process: str) -> None:
     configure(process, settings.log_level, settings.log_format)
-
-
-def _database(
-    settings: Settings, name: str, size: int | None = None
-) -> AbstractAsyncContextManager[Database]:
-    if not settings.database_url:
-        raise SettingsError("AFTERTONE_DATABASE_URL is not set.")
-    return Database.open(
-        settings.database_url,
-        size=size or settings.database_pool_size,
-        timeout_s=settings.database_timeout_s,
-        name=name,
-    )
-
-
-def _owner_database(settings: Settings) -> AbstractAsyncContextManager[Database]:
-    if not settings.owner_database_url:
-        raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set: the keeper is the owner.")
-    return Database.open(
-        settings.owner_database_url,
-        size=4,
-        timeout_s=settings.database_timeout_s,
-        name="aftertone keeper",
-    )
-
-
-def _audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
-    return AudioStore.open(
-        endpoint=settings.s3_endpoint or None,
-        bucket=settings.s3_bucket,
-        region=settings.s3_region,
-        addressing_style=settings.s3_addressing_style,
-        sse=settings.s3_sse or None,
-        sse_kms_key_id=settings.s3_sse_kms_key_id or None,
-        pool_size=settings.s3_pool_size,
-        connect_timeout_s=settings.s3_connect_timeout_s,
-        timeout_s=settings.s3_timeout_s,
-    )
-
-
-def _bus(settings: Settings) -> AbstractAsyncContextManager[Bus]:
-    return Bus.open(
-        settings.nats_url,
-        name="aftertone relay",
-        stream=_stream(settings),
-        credentials_file=settings.nats_credentials_file,
-    )
-
-
-def _stream(settings: Settings) -> StreamSettings:
-    return StreamSettings(
-        name=settings.stream_name,
-        max_bytes=settings.stream_max_bytes,
-        replicas=settings.stream_replicas,
-    )
-
-
-@asynccontextmanager
-async def _accounts(settings: Settings, database: Database) -> AsyncIterator[Accounts]:
-    ring = _key_ring(settings)
-    secrets = SecretBox(ring)
-    async with AsyncExitStack() as stack:
-        directory = await stack.enter_async_context(Directory(database).kept_fresh())
-        issuer = _issuer(settings)
-        if issuer is not None:
-            await stack.enter_async_context(issuer.kept_fresh())
-        sessions = Sessions(
-            database=database,
-            directory=directory,
-            tokens=Tokens(ring, settings.token_lifetime_s),
-            secrets=secrets,
-            proofs=CredentialProofs(threads=settings.sign_in_threads),
-            issuer=issuer,
-        )
-        yield Accounts(database=database, directory=directory, sessions=sessions, secrets=secrets)
-
-
-def users_beside(accounts: Accounts) -> Users:
-    """The use cases of users in the process of these accounts."""
-    return Users(
-        database=accounts.database,
-        directory=accounts.directory,
-        secrets=accounts.secrets,
-        proofs=accounts.sessions.proofs,
-        clock=_utc_now,
-    )
-
-
-def _issuer(settings: Settings) -> Issuer | None:
-    if not settings.issuer_url:
-        return None
-    if not (settings.issuer_jwks_url and settings.issuer_audience):
-        raise SettingsError(
-            "AFTERTONE_ISSUER_URL needs AFTERTONE_ISSUER_JWKS_URL and AFTERTONE_ISSUER_AUDIENCE."
-        )
-    return Issuer(
-        IssuerSettings(
-            url=settings.issuer_url,
-            jwks_url=settings.issuer_jwks_url,
-            audience=settings.issuer_audience,
-            account_claim=settings.issuer_account_claim,
-        )
-    )
-
-
-def _key_ring(settings: Settings) -> KeyRing:
-    if not settings.key_ring_file:
-        raise SettingsError(
-            "AFTERTONE_KEY_RING_FILE is not set; `aftertone keys generate FILE` makes one."
-        )
-    return load_key_ring(Path(settings.key_ring_file))
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _on_stop(act: Callable[[], object]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, act)
-
-
-def _stopped() -> asyncio.Event:
-    event = asyncio.Event()
-    _on_stop(event.set)
-    return event

@@ -1,0 +1,153 @@
+"""The parts that processes are made of: each opened from settings in one way."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.audio.store import AudioStore
+from service.bus import Bus, StreamSettings
+from service.postgres.pool import Database
+from service.security import (
+    CredentialProofs,
+    Issuer,
+    IssuerSettings,
+    KeyRing,
+    SecretBox,
+    Tokens,
+    load_key_ring,
+)
+from service.settings import Settings, SettingsError
+from service.usecases.accounts import Accounts
+from service.usecases.directory import Directory
+from service.usecases.sessions import Sessions
+from service.usecases.users import Users
+
+
+def open_database(
+    settings: Settings, name: str, size: int | None = None
+) -> AbstractAsyncContextManager[Database]:
+    if not settings.database_url:
+        raise SettingsError("AFTERTONE_DATABASE_URL is not set.")
+    return Database.open(
+        settings.database_url,
+        size=size or settings.database_pool_size,
+        timeout_s=settings.database_timeout_s,
+        name=name,
+    )
+
+
+def open_owner_database(settings: Settings) -> AbstractAsyncContextManager[Database]:
+    if not settings.owner_database_url:
+        raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set: the keeper is the owner.")
+    return Database.open(
+        settings.owner_database_url,
+        size=4,
+        timeout_s=settings.database_timeout_s,
+        name="aftertone keeper",
+    )
+
+
+def open_audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
+    return AudioStore.open(
+        endpoint=settings.s3_endpoint or None,
+        bucket=settings.s3_bucket,
+        region=settings.s3_region,
+        addressing_style=settings.s3_addressing_style,
+        sse=settings.s3_sse or None,
+        sse_kms_key_id=settings.s3_sse_kms_key_id or None,
+        pool_size=settings.s3_pool_size,
+        connect_timeout_s=settings.s3_connect_timeout_s,
+        timeout_s=settings.s3_timeout_s,
+    )
+
+
+def open_bus(settings: Settings, name: str) -> AbstractAsyncContextManager[Bus]:
+    return Bus.open(
+        settings.nats_url,
+        name=name,
+        stream=stream_settings(settings),
+        credentials_file=settings.nats_credentials_file,
+    )
+
+
+def stream_settings(settings: Settings) -> StreamSettings:
+    return StreamSettings(
+        name=settings.stream_name,
+        max_bytes=settings.stream_max_bytes,
+        replicas=settings.stream_replicas,
+    )
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings, database: Database) -> AsyncIterator[Accounts]:
+    ring = key_ring_of(settings)
+    secrets = SecretBox(ring)
+    async with AsyncExitStack() as stack:
+        directory = await stack.enter_async_context(Directory(database).kept_fresh())
+        issuer = issuer_of(settings)
+        if issuer is not None:
+            await stack.enter_async_context(issuer.kept_fresh())
+        sessions = Sessions(
+            database=database,
+            directory=directory,
+            tokens=Tokens(ring, settings.token_lifetime_s),
+            secrets=secrets,
+            proofs=CredentialProofs(threads=settings.sign_in_threads),
+            issuer=issuer,
+        )
+        yield Accounts(database=database, directory=directory, sessions=sessions, secrets=secrets)
+
+
+def users_beside(accounts: Accounts) -> Users:
+    """The use cases of users in the process of these accounts."""
+    return Users(
+        database=accounts.database,
+        directory=accounts.directory,
+        secrets=accounts.secrets,
+        proofs=accounts.sessions.proofs,
+        clock=utc_now,
+    )
+
+
+def issuer_of(settings: Settings) -> Issuer | None:
+    if not settings.issuer_url:
+        return None
+    if not (settings.issuer_jwks_url and settings.issuer_audience):
+        raise SettingsError(
+            "AFTERTONE_ISSUER_URL needs AFTERTONE_ISSUER_JWKS_URL and AFTERTONE_ISSUER_AUDIENCE."
+        )
+    return Issuer(
+        IssuerSettings(
+            url=settings.issuer_url,
+            jwks_url=settings.issuer_jwks_url,
+            audience=settings.issuer_audience,
+            account_claim=settings.issuer_account_claim,
+        )
+    )
+
+
+def key_ring_of(settings: Settings) -> KeyRing:
+    if not settings.key_ring_file:
+        raise SettingsError(
+            "AFTERTONE_KEY_RING_FILE is not set; `aftertone keys generate FILE` makes one."
+        )
+    return load_key_ring(Path(settings.key_ring_file))
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def on_stop(act: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, act)
+
+
+def stopped() -> asyncio.Event:
+    event = asyncio.Event()
+    on_stop(event.set)
+    return event
