@@ -25,6 +25,8 @@ Days = Annotated[int, Meta(ge=1, le=36_500)]
 Hours = Annotated[int, Meta(ge=1, le=24 * 36_500)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+# `120,300`: seconds, each less than ten days.
+Waits = Annotated[str, Meta(pattern=r"\A(?:\d{1,6}(?:\.\d{1,3})?(?:,\d{1,6}(?:\.\d{1,3})?)*)?\Z")]
 Month = Annotated[int, Meta(ge=197001, le=999912)]
 
 
@@ -75,6 +77,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     purge_grace_days: Days = 7
     orphan_grace_hours: Hours = 24
     oldest_month: Month | None = None
+
+    # Waits before the further attempts of a delivery, in seconds; after the last one it is dead.
+    notifier_retries_s: Waits = "120,300,900,1800,3600"
+    # smtp:// (encrypted if the server offers it), smtp+starttls:// or smtps://, user:password@host
+    smtp_url: str = ""
+    smtp_timeout_s: Seconds = 30.0
+    smtp_ca_file: str = ""
+    smtp_hostname: str = ""
+    email_sender: str = ""
+    email_templates_folder: str = ""
+    email_transcription_wait_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    email_concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"

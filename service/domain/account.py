@@ -9,11 +9,13 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Problem
-from service.domain.formats import has_no_nul, is_realm, is_zone
+from service.domain.formats import has_no_nul, is_realm, is_sender, is_zone
 from service.domain.schema import Document, Field, apply_schema, public
 
 MAX_NAME = 128
 MAX_REALM = 253
+MAX_SENDER = 320
+MAX_SUBJECT = 200
 MAX_DOCUMENT_BYTES = 65_536
 _SERVER_KEYS = frozenset({"id", "metadata"})
 
@@ -117,6 +119,13 @@ FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME, check=has_no_nul),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, check=is_realm),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),
+    "notify_email": Field(
+        types=("object",),
+        fields={
+            "from": Field(max_length=MAX_SENDER, check=is_sender),
+            "subject": Field(min_length=1, max_length=MAX_SUBJECT, check=has_no_nul),
+        },
+    ),
     "timezone": Field(check=is_zone),
     "wire_profile": Field(enum=tuple(profile.value for profile in WireProfile)),
 }

@@ -1,6 +1,7 @@
 """What a text must be like to be a time zone, an e-mail address, a realm, a sign-in name."""
 
 import re
+from email.utils import parseaddr
 from zoneinfo import available_timezones
 
 # The rule of KAZOO's accounts schema, so a realm is safe in an address.
@@ -18,6 +19,12 @@ def is_address(text: str) -> bool:
     """An e-mail address, as far as that can be told without sending to it."""
     local, at, domain = text.rpartition("@")
     return bool(local and at and domain) and len(text) <= _MAX_ADDRESS and not _has_space(text)
+
+
+def is_sender(text: str) -> bool:
+    """An e-mail address, with a name before it or not: `Name <address>`."""
+    _, address = parseaddr(text)
+    return text.isprintable() and is_address(address)
 
 
 def is_realm(text: str) -> bool:
