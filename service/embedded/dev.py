@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -125,22 +125,23 @@ class _Dev:
         servers = EmbeddedServers(self.folder)
         self.servers = servers.all
         keepers: list[asyncio.Task[None]] = []
-        try:
-            await servers.start()
-            ours = await self._prepared(servers)
-            await self._start_processes(ours, held)
-            keepers += (asyncio.create_task(keep(part)) for part in self._parts())
-            await asyncio.gather(*keepers, self._announce(ours))
-        finally:
-            self.stopping = True
-            await self._stop(keepers)
+        async with _mail_sink(self.folder / "mail") as smtp_url:
+            try:
+                await servers.start()
+                ours = await self._prepared({**servers.environment(), **_mail(smtp_url)})
+                await self._start_processes(ours, held)
+                keepers += (asyncio.create_task(keep(part)) for part in self._parts())
+                await asyncio.gather(*keepers, self._announce(ours))
+            finally:
+                self.stopping = True
+                await self._stop(keepers)
 
-    async def _prepared(self, servers: EmbeddedServers) -> dict[str, str]:
+    async def _prepared(self, servers: Mapping[str, str]) -> dict[str, str]:
         ours = {
             "AFTERTONE_URL": _url(self.host, self.port),
             "AFTERTONE_HOST": self.host,
             "AFTERTONE_PORT": str(self.port),
-            **servers.environment(),
+            **servers,
         }
         return {**ours, **(await self.prepare(ours)).environment}
 
@@ -180,6 +181,32 @@ class _Dev:
     def kill(self) -> None:
         """Ends every child at once; whoever waits for one of them goes on."""
         leash.signal_all([part.pid for part in self._parts() if part.alive], signal.SIGKILL)
+
+
+@contextlib.asynccontextmanager
+async def _mail_sink(folder: Path) -> AsyncIterator[str]:
+    """Where the e-mail channel delivers to: files that a person can open."""
+    try:
+        from service.embedded.smtp import MailSink
+    except ImportError as error:
+        raise EmbeddedError(
+            f"{error.name} is not installed: `pip install aftertone[embedded]`."
+        ) from None
+    _make(folder)
+    async with MailSink.open(folder) as sink:
+        yield sink.url
+
+
+def _make(folder: Path) -> None:
+    with usable(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _mail(smtp_url: str) -> dict[str, str]:
+    return {
+        "AFTERTONE_SMTP_URL": smtp_url,
+        "AFTERTONE_EMAIL_SENDER": "Aftertone <voicemail@aftertone.localhost>",
+    }
 
 
 def _http_port(host: str, port: int) -> int:

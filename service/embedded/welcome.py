@@ -25,6 +25,7 @@ _TEXT = """
 Aftertone is ready on {url}
 API documentation:   {url}/docs
 Addresses and keys:  {file}   (removed when this stops; Ctrl-C stops it)
+Mails that it sends: {mail}/*.eml
 
 In another shell, in this folder:
     set -a; . {quoted}; set +a
@@ -47,6 +48,7 @@ def welcome(file: Path, environment: Mapping[str, str]) -> str:
     return _TEXT.format(
         url=environment["AFTERTONE_URL"],
         file=file,
+        mail=file.parent / "mail",
         quoted=shlex.quote(str(file)),
         box="" if has_box else f"\n{_BOX}",
         vmbox="$AFTERTONE_VMBOX_ID" if has_box else "$BOX",

@@ -204,6 +204,7 @@ async def test_all_steps_by_hand_say_in_a_line_each_what_they_did(
         "pending",
         "idempotency",
         "tokens",
+        "deliveries",
         "purge",
         "orphans",
         "recount",

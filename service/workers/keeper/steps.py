@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from service.audio.store import AudioStore
+from service.postgres.deliveries import delete_old_deliveries
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.workers.keeper.expiry import Expiry, Pending
@@ -21,6 +22,8 @@ DAY = timedelta(days=1)
 # Longer than the clocks of two processes differ: a token that counts for one is not forgotten.
 _TOKENS_KEPT = HOUR
 _CLAIMS_KEPT = DAY
+# Longer than a stream may hold an event: kept a week, then sent again to be kept another week.
+_DELIVERIES_KEPT = 15 * DAY
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +50,14 @@ def all_steps(
     """Every step, in the order in which they follow each other sensibly."""
     tokens = Leftovers(database, clock, delete_expired_tokens, kept=_TOKENS_KEPT)
     claims = Leftovers(database, clock, delete_old_claims, kept=_CLAIMS_KEPT)
+    deliveries = Leftovers(database, clock, delete_old_deliveries, kept=_DELIVERIES_KEPT)
     return (
         _step("partitions", Partitions(database, clock).run, HOUR, after_s=0),
         _step("expiry", Expiry(database, clock, retention_days).run, HOUR, after_s=5),
         _step("pending", Pending(database, clock).run, HOUR, after_s=60),
         _step("idempotency", claims.run, HOUR, after_s=90),
         _step("tokens", tokens.run, DAY, after_s=120),
+        _step("deliveries", deliveries.run, HOUR, after_s=150),
         _step("purge", Purge(database, audio, clock, purge_grace).run, DAY, after_s=300),
         _step("orphans", Orphans(database, audio, clock, orphan_grace).run, DAY, after_s=900),
         _step("recount", Recount(database).run, DAY, after_s=1800),

@@ -1,12 +1,23 @@
 """The e-mail channel: a mail for each new message, to whom the box names, with the audio."""
 
-from service.workers.channels.email.channel import EmailChannel
+from service.workers.channels.email.channel import EmailChannel, EmailSettings
+from service.workers.channels.email.letter import AddressUnusable, Letter
 from service.workers.channels.email.preview import preview
 from service.workers.channels.email.smtp import SmtpSender, SmtpServer
-from service.workers.channels.email.templates import Templates, TemplatesError
+from service.workers.channels.email.templates import (
+    MailKind,
+    Rendered,
+    Templates,
+    TemplatesError,
+)
 
 __all__ = [
+    "AddressUnusable",
     "EmailChannel",
+    "EmailSettings",
+    "Letter",
+    "MailKind",
+    "Rendered",
     "SmtpSender",
     "SmtpServer",
     "Templates",

@@ -1,0 +1,141 @@
+"""The channels that `aftertone notifier` runs, each built from settings by its name."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from service.audio.store import AudioStore
+from service.bus import Bus
+from service.postgres.pool import Database
+from service.settings import Settings, SettingsError
+from service.wiring.parts import (
+    open_audio,
+    open_bus,
+    open_database,
+    stopped,
+    utc_now,
+)
+from service.workers.channels.email import (
+    AddressUnusable,
+    EmailChannel,
+    EmailSettings,
+    Letter,
+    MailKind,
+    Rendered,
+    SmtpSender,
+    SmtpServer,
+    Templates,
+    TemplatesError,
+    preview,
+)
+from service.workers.notifier import Notifier, Pace
+
+_PREVIEW_SENDER = "Voicemail <voicemail@example.com>"
+
+
+class Loop(Protocol):
+    """What a channel's process does until it is to stop."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the channels of one process share."""
+
+    settings: Settings
+    database: Database
+    bus: Bus
+    audio: AudioStore
+
+    @property
+    def pace(self) -> Pace:
+        waits = self.settings.notifier_retries_s
+        return Pace(retries_s=tuple(float(wait) for wait in waits.split(",") if wait))
+
+
+async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
+    """Runs channels until SIGTERM or SIGINT; what is in hand is finished."""
+    name = f"aftertone notifier {' '.join(names)}"
+    async with AsyncExitStack() as stack:
+        parts = Parts(
+            settings=settings,
+            database=await stack.enter_async_context(open_database(settings, name)),
+            bus=await stack.enter_async_context(open_bus(settings, name)),
+            audio=await stack.enter_async_context(open_audio(settings)),
+        )
+        loops = [await stack.enter_async_context(CHANNELS[one](parts)) for one in names]
+        stop = stopped()
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop.run(stop))
+
+
+def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Letter]:
+    """A mail of invented facts, made of the templates as they are."""
+    return preview(_templates(settings), kind, settings.email_sender or _PREVIEW_SENDER)
+
+
+@asynccontextmanager
+async def _email(parts: Parts) -> AsyncIterator[Loop]:
+    settings = parts.settings
+    if not (settings.smtp_url and settings.email_sender):
+        raise SettingsError(
+            "The e-mail channel needs AFTERTONE_SMTP_URL and AFTERTONE_EMAIL_SENDER."
+        )
+    _check_mails(settings)
+    async with SmtpSender.open(
+        _smtp_server(settings),
+        timeout_s=settings.smtp_timeout_s,
+        ca_file=settings.smtp_ca_file,
+        hostname=settings.smtp_hostname,
+    ) as smtp:
+        channel = EmailChannel(
+            parts.database,
+            parts.audio,
+            smtp,
+            _templates(settings),
+            EmailSettings(
+                sender=settings.email_sender,
+                retention_days=settings.retention_days,
+                transcription_wait_s=settings.email_transcription_wait_s,
+                # A mail is a few answers of the server, each within its own time.
+                timeout_s=4 * settings.smtp_timeout_s,
+                concurrency=settings.email_concurrency,
+            ),
+            utc_now,
+        )
+        yield Notifier(parts.database, parts.bus, channel, parts.pace)
+
+
+def _check_mails(settings: Settings) -> None:
+    """A template or sender that is no good shows here, not at the first message."""
+    try:
+        for kind in MailKind:
+            preview_mail(settings, kind)
+    except (TemplatesError, AddressUnusable) as error:
+        raise SettingsError(f"No mail can be made: {error}.") from None
+
+
+def _templates(settings: Settings) -> Templates:
+    folder = settings.email_templates_folder
+    try:
+        return Templates(Path(folder) if folder else None)
+    except TemplatesError as error:
+        raise SettingsError(f"AFTERTONE_EMAIL_TEMPLATES_FOLDER is not usable: {error}") from None
+
+
+def _smtp_server(settings: Settings) -> SmtpServer:
+    try:
+        return SmtpServer.parse(settings.smtp_url)
+    except ValueError as error:
+        raise SettingsError(f"AFTERTONE_SMTP_URL is not usable: {error}.") from None
+
+
+CHANNELS: Mapping[str, Callable[[Parts], AbstractAsyncContextManager[Loop]]] = {
+    "email": _email,
+}
+"""By name; a channel is added here and in nothing else of this package."""
