@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,6 +82,128 @@ def relay(republish_since: datetime | None) -> None:
     click.echo(
         f"{done.events} events published until {done.until:%Y-%m-%d %H:%M:%S} UTC go out again"
     )
+
+
+@cli.command()
+@click.argument("channels", metavar="CHANNEL...", nargs=-1, required=True)
+def notifier(channels: tuple[str, ...]) -> None:
+    """Deliver what happens to the outside; copies share the work.
+
+    CHANNEL is email; several run in one process.
+    """
+    from service.wiring.notifiers import CHANNELS, run_notifiers
+
+    if unknown := sorted(set(channels) - set(CHANNELS)):
+        known = ", ".join(CHANNELS)
+        raise click.UsageError(f"There is no channel {', '.join(unknown)}; there are {known}.")
+    settings = _settings(f"notifier {' '.join(channels)}")
+    _run(run_notifiers(settings, tuple(dict.fromkeys(channels))))
+
+
+@cli.group()
+def deliveries() -> None:
+    """What notifiers owe, delivered, or gave up: the rows that they work on."""
+
+
+_CHANNEL = click.option("--channel", help="Only of this channel.")
+_TARGET = click.option("--target", help="Only to this target: an address, a subscription.")
+_ACCOUNT = click.option("--account", "account_id", type=click.UUID, help="Only of this account.")
+_EVENT = click.option("--event", "event_id", type=click.UUID, help="Only of this event.")
+_ALL = click.option("--all", "all_of_them", is_flag=True, help="Without any other restriction.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON instead of a table.")
+_STATUSES = ("pending", "done", "ignored", "dead", "dropped", "fanned_out")
+
+
+@deliveries.command("list")
+@click.option("--status", type=click.Choice(_STATUSES), help="Only in this state.")
+@_CHANNEL
+@_ACCOUNT
+@click.option("--limit", default=50, show_default=True, help="The newest so many.")
+@_JSON
+def list_deliveries(
+    status: str | None, channel: str | None, account_id: UUID | None, limit: int, as_json: bool
+) -> None:
+    """List deliveries, newest first."""
+    from service.wiring import deliveries as desk
+
+    selection = desk.selection(account_id=account_id, channel=channel, status=status)
+    settings = _settings("deliveries")
+    click.echo(_run(desk.list_deliveries(settings, selection, limit, as_json=as_json)))
+
+
+@deliveries.command("show")
+@click.argument("account_id", type=click.UUID)
+@click.argument("event_id", type=click.UUID)
+@_CHANNEL
+@_TARGET
+@_JSON
+def show_deliveries(
+    account_id: UUID, event_id: UUID, channel: str | None, target: str | None, as_json: bool
+) -> None:
+    """Show all that is known of the deliveries of an event."""
+    from service.wiring import deliveries as desk
+
+    asked = desk.selection(
+        account_id=account_id, event_id=event_id, channel=channel, target=target
+    )
+    click.echo(_run(desk.show_deliveries(_settings("deliveries"), asked, as_json=as_json)))
+
+
+@deliveries.command("retry")
+@_CHANNEL
+@_TARGET
+@_ACCOUNT
+@_EVENT
+@_ALL
+def retry_deliveries(all_of_them: bool, **asked: Any) -> None:
+    """Have dead deliveries tried again, with all their attempts before them."""
+    from service.wiring import deliveries as desk
+
+    _check_restricted(all_of_them, asked)
+    click.echo(_run(desk.retry_deliveries(_settings("deliveries"), desk.selection(**asked))))
+
+
+@deliveries.command("drop")
+@click.option("--status", type=click.Choice(["pending", "dead"]), help="Only in this state.")
+@_CHANNEL
+@_TARGET
+@_ACCOUNT
+@_EVENT
+@_ALL
+def drop_deliveries(all_of_them: bool, **asked: Any) -> None:
+    """Give up deliveries that wait or are dead."""
+    from service.wiring import deliveries as desk
+
+    _check_restricted(all_of_them, asked)
+    click.echo(_run(desk.drop_deliveries(_settings("deliveries"), desk.selection(**asked))))
+
+
+def _check_restricted(all_of_them: bool, asked: Mapping[str, Any]) -> None:
+    if not all_of_them and not any(asked.values()):
+        raise click.UsageError("Say which, or --all.")
+
+
+@cli.group()
+def email() -> None:
+    """The mails that the e-mail channel sends."""
+
+
+@email.command("preview")
+@click.argument("kind", type=click.Choice(["message", "full"]), default="message")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "html", "eml"]),
+    default="text",
+    show_default=True,
+    help="The words, the page, or the whole mail.",
+)
+@click.option("--output", type=click.File("wb"), default="-", help="A file instead of the screen.")
+def preview_email(kind: str, form: str, output: BinaryIO) -> None:
+    """Show the mail about a new message, or about a full box, made of invented facts."""
+    from service.wiring.notifiers import preview_as
+
+    output.write(preview_as(_settings("email"), kind, form))
 
 
 @cli.group()

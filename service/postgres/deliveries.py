@@ -173,12 +173,9 @@ async def list_deliveries(
     return [_row(record) for record in records]
 
 
-async def show_deliveries(
-    connection: Connection, account_id: UUID, event_id: UUID, selection: Selection
-) -> list[DeliveryRow]:
-    records = await connection.fetch(
-        _SQL["show_deliveries"], account_id, event_id, selection.channel, selection.target
-    )
+async def show_deliveries(connection: Connection, selection: Selection) -> list[DeliveryRow]:
+    """The rows of one event, which the selection must name with its account."""
+    records = await connection.fetch(_SQL["show_deliveries"], *_which(selection))
     return [_row(record) for record in records]
 
 

@@ -1,7 +1,6 @@
 """What an operator may ask about deliveries: list, show, try again, give up."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow, Selection
@@ -19,12 +18,10 @@ class Deliveries:
         async with self.database.connection() as connection:
             return await rows.list_deliveries(connection, selection, limit)
 
-    async def show(
-        self, account_id: UUID, event_id: UUID, selection: Selection
-    ) -> list[DeliveryRow]:
-        """All rows of an event, or those of one channel or target."""
+    async def show(self, selection: Selection) -> list[DeliveryRow]:
+        """All rows of an event of an account, or those of one channel or target."""
         async with self.database.connection() as connection:
-            return await rows.show_deliveries(connection, account_id, event_id, selection)
+            return await rows.show_deliveries(connection, selection)
 
     async def retry(self, selection: Selection) -> int:
         """Dead ones are due again, with all their attempts before them; how many."""

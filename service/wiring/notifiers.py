@@ -79,6 +79,19 @@ def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Letter]:
     return preview(_templates(settings), kind, settings.email_sender or _PREVIEW_SENDER)
 
 
+def preview_as(settings: Settings, kind: str, form: str) -> bytes:
+    """The preview as `text` (with its subject), `html` or `eml`. Raises SettingsError."""
+    _check_mails(settings)
+    words, letter = preview_mail(settings, MailKind(kind))
+    match form:
+        case "text":
+            return f"Subject: {words.subject}\n\n{words.text}".encode()
+        case "html":
+            return words.html.encode()
+        case _:
+            return letter.content
+
+
 @asynccontextmanager
 async def _email(parts: Parts) -> AsyncIterator[Loop]:
     settings = parts.settings
