@@ -6,7 +6,7 @@ import sys
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 import click
@@ -40,6 +40,7 @@ def dev(port: int, folder: Path) -> None:
     """Run everything on embedded servers, until Ctrl-C."""
     from service import wiring
     from service.embedded.dev import run_dev
+    from service.wiring.notifiers import CHANNELS
 
     command = [sys.executable, "-m", "service"]
     wiring.configure_logs(read_settings({}), "dev")
@@ -49,7 +50,10 @@ def dev(port: int, folder: Path) -> None:
             host="127.0.0.1",
             port=port,
             prepare=lambda environment: wiring.prepare_dev(folder.absolute(), environment),
-            processes={name: [*command, name] for name in ("api", "relay", "keeper")},
+            processes={
+                **{name: [*command, name] for name in ("api", "relay", "keeper")},
+                "notifier": [*command, "notifier", *CHANNELS],
+            },
         )
     )
 
@@ -143,9 +147,7 @@ def show_deliveries(
     """Show all that is known of the deliveries of an event."""
     from service.wiring import deliveries as desk
 
-    asked = desk.selection(
-        account_id=account_id, event_id=event_id, channel=channel, target=target
-    )
+    asked = desk.selection(account_id=account_id, event_id=event_id, channel=channel, target=target)
     click.echo(_run(desk.show_deliveries(_settings("deliveries"), asked, as_json=as_json)))
 
 
@@ -203,7 +205,10 @@ def preview_email(kind: str, form: str, output: BinaryIO) -> None:
     """Show the mail about a new message, or about a full box, made of invented facts."""
     from service.wiring.notifiers import preview_as
 
-    output.write(preview_as(_settings("email"), kind, form))
+    try:
+        output.write(preview_as(_settings("email"), kind, form))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @cli.group()
@@ -224,7 +229,7 @@ def raise_epoch() -> None:
 def keeper(step: str | None) -> None:
     """Do what must be done again and again.
 
-    Steps: partitions, expiry, pending, idempotency, tokens, purge, orphans, recount. Each may be
+    Steps: partitions, expiry, pending, idempotency, tokens, deliveries, purge, orphans, recount. Each may be
     cut short anywhere and run again, also beside a running keeper.
     """
     from service import wiring
