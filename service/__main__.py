@@ -1,19 +1,24 @@
 """The command line, `aftertone ...`: the only reader of argv."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from uuid import UUID
 
 import click
 import uvloop
 
-from service.domain.errors import VoicemailError
+from service.domain.errors import Invalid, VoicemailError
 from service.settings import Settings, SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from service.wiring.desk import Desk
 
 Result = TypeVar("Result")
 
@@ -281,9 +286,29 @@ def generate_keys(file: Path) -> None:
     click.echo(f"wrote {file}")
 
 
+@keys.command("rotate")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--prepare", "stage", flag_value="prepare", help="Add new keys, use the old ones.")
+@click.option("--activate", "stage", flag_value="activate", help="Use the newest keys of FILE.")
+def rotate_keys(file: Path, stage: str | None) -> None:
+    """Add a new signing and a new encryption key to FILE and use them; the old ones stay.
+
+    Processes read FILE when they start. Where they restart one after the other, none may meet a
+    key it does not know: --prepare, restart all, --activate, restart all.
+    """
+    from service import wiring
+    from service.security import KeyRingError
+
+    try:
+        wiring.rotate_keys(file, add=stage != "activate", activate=stage != "prepare")
+    except KeyRingError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"wrote {file}; it counts for processes that start from now on")
+
+
 @cli.group()
 def account() -> None:
-    """Accounts, for whoever holds the database."""
+    """Accounts, for whoever holds the database. ACCOUNT is an id, a realm or a name."""
 
 
 @account.command("create-root")
@@ -291,10 +316,10 @@ def account() -> None:
 @click.option("--realm", required=True, help="Its SIP realm, such as voice.example.com.")
 def create_root(name: str, realm: str) -> None:
     """Create the root account, or show it when there is one; prints its id and its API key."""
-    from service import wiring
+    from service.wiring.desk import open_operator
 
     async def work(settings: Settings) -> tuple[str, str]:
-        async with wiring.operator(settings) as accounts:
+        async with open_operator(settings) as accounts:
             root = await accounts.create_root(name, realm)
             key = await accounts.api_key(await accounts.sessions.operator(), root.account_id)
             return root.account_id.hex, key
@@ -303,24 +328,109 @@ def create_root(name: str, realm: str) -> None:
     click.echo(f"account_id {account_id}\napi_key    {key}")
 
 
+@account.command("create")
+@click.option("--name", required=True, help="Unique in the deployment, whatever its case.")
+@click.option("--realm", required=True, help="Its SIP realm, unique too.")
+@click.option("--parent", metavar="ACCOUNT", help="What it lies below; the root by default.")
+def create_account(name: str, realm: str, parent: str | None) -> None:
+    """Create an account below another; prints its id and its API key."""
+    _ask(lambda desk: desk.create_account(name, realm, parent))
+
+
+@account.command("list")
+@click.option("--below", metavar="ACCOUNT", help="Only what lies below this one.")
+def list_accounts(below: str | None) -> None:
+    """List all accounts: id, name, realm."""
+    _ask(lambda desk: desk.list_accounts(below))
+
+
+@account.command("show")
+@click.argument("account")
+def show_account(account: str) -> None:
+    """Show an account as JSON."""
+    _ask(lambda desk: desk.show_account(account))
+
+
+@account.command("delete")
+@click.argument("account")
+@click.confirmation_option(prompt="Its boxes, messages and users go with it. Delete it?")
+def delete_account(account: str) -> None:
+    """Delete an account that has none below it, with its boxes, messages and users."""
+    _ask(lambda desk: desk.delete_account(account))
+
+
+@cli.group("api-key")
+def api_key() -> None:
+    """The API key of an account: `PUT /v2/api_auth` makes tokens of it."""
+
+
+@api_key.command("show")
+@click.argument("account")
+def show_api_key(account: str) -> None:
+    """Print the API key of ACCOUNT."""
+    _ask(lambda desk: desk.api_key(account))
+
+
+@api_key.command("renew")
+@click.argument("account")
+def renew_api_key(account: str) -> None:
+    """Make and print a new API key; the old one and all tokens of ACCOUNT end."""
+    _ask(lambda desk: desk.renew_api_key(account))
+
+
+@cli.group()
+def user() -> None:
+    """Users of an account, who sign in with `PUT /v2/user_auth`."""
+
+
+@user.command("create")
+@click.argument("account")
+@click.argument("username")
+@click.option("--email", help="Where notifications of their boxes go.")
+@click.password_option(help="Asked for when it is not given.")
+def create_user(account: str, username: str, email: str | None, password: str) -> None:
+    """Create a user of ACCOUNT; prints their id."""
+    document = {"username": username, "email": email, "password": password}
+    _ask(lambda desk: desk.create_user(account, document))
+
+
+@user.command("list")
+@click.argument("account")
+def list_users(account: str) -> None:
+    """List the users of ACCOUNT: id, name, address."""
+    _ask(lambda desk: desk.list_users(account))
+
+
 @cli.group()
 def token() -> None:
     """Tokens, for whoever holds the key ring."""
 
 
 @token.command("issue")
-@click.argument("account_id", type=click.UUID)
+@click.argument("account")
 @click.option("--hours", default=1, show_default=True, help="How long it is valid.")
-def issue_token(account_id: UUID, hours: int) -> None:
-    """Print a token for an account."""
-    from service import wiring
+def issue_token(account: str, hours: int) -> None:
+    """Print a token for ACCOUNT."""
+    _ask(lambda desk: desk.issue_token(account, hours))
+
+
+@token.command("revoke")
+@click.argument("given", metavar="TOKEN")
+def revoke_token(given: str) -> None:
+    """End TOKEN, within seconds everywhere; `-` reads it from standard input."""
+    text = sys.stdin.readline().strip() if given == "-" else given
+    _ask(lambda desk: desk.revoke_token(text))
+
+
+def _ask(question: Callable[[Desk], Awaitable[str]]) -> None:
+    """Prints what the operator's desk answers."""
+    from service.wiring.desk import open_desk
 
     async def work(settings: Settings) -> str:
-        async with wiring.operator(settings) as accounts:
-            caller = await accounts.sessions.operator()
-            return await accounts.sessions.issue_token(caller, account_id, hours * 3600)
+        async with open_desk(settings) as desk:
+            return await question(desk)
 
-    click.echo(_run(work(_settings("token"))))
+    click.echo(_run(work(_settings("cli"))))
 
 
 def _settings(process: str) -> Settings:
@@ -353,6 +463,8 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
         raise click.ClickException(str(error)) from None
     except VoicemailError as error:
         detail = getattr(error, "reason", "")
+        if isinstance(error, Invalid):
+            detail = ", ".join(f"{problem.field}: {problem.rule}" for problem in error.problems)
         raise click.ClickException(f"{error}{f' ({detail})' if detail else ''}") from None
     except asyncio.CancelledError:
         raise SystemExit(130) from None

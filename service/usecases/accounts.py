@@ -1,7 +1,7 @@
 """Accounts: making, reading, changing and deleting them, and the API key of each."""
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,7 +20,7 @@ from service.domain.errors import (
     EditConflict,
     Invalid,
 )
-from service.domain.message import uuid7
+from service.domain.message import parse_hex_id, uuid7
 from service.domain.schema import Document, merge
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
@@ -33,6 +33,7 @@ from service.usecases.sessions import Sessions
 
 # How often a change is tried again when others change the same account at the same time.
 _ATTEMPTS = 8
+_CHUNK = 500
 # An account is deleted with all its boxes in one transaction: longer than other statements may
 # take, shorter than a request may.
 _DELETION_S = 20.0
@@ -77,6 +78,29 @@ class Accounts:
         await self.sessions.authorise(caller, account_id)
         async with self.database.connection() as connection:
             return await _whole(connection, account_id)
+
+    async def find(self, caller: Caller, named: str) -> Account:
+        """The account that an id, a realm or a name names. Raises AccountNotFound, Forbidden."""
+        account_id = parse_hex_id(named.replace("-", "").lower())
+        if account_id is None:
+            async with self.database.connection() as connection:
+                facts = await rows.facts_by_realm(connection, named)
+                facts = facts or await rows.facts_by_name(connection, named)
+            if facts is None:
+                raise AccountNotFound(named)
+            account_id = facts.account_id
+        return await self.get(caller, account_id)
+
+    async def every_below(self, caller: Caller, account_id: UUID) -> AsyncIterator[Account]:
+        """All accounts below one, by name."""
+        start = None
+        while True:
+            page = await self.list_below(caller, account_id, start, _CHUNK, deep=True)
+            for account in page.accounts:
+                yield account
+            if page.next is None:
+                return
+            start = page.next
 
     async def list_below(
         self,

@@ -1,7 +1,7 @@
 """What one may ask about users: create, read, list, change, delete."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -32,6 +32,7 @@ from service.usecases.sessions import fingerprint_of
 
 # How often a change is tried again when others change the same user at the same time.
 _ATTEMPTS = 8
+_CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,17 @@ class Users:
 
         found, following = await filled_page(read, _key_of, start, limit, keep)
         return UserPage(users=found, next=following)
+
+    async def every(self, account: AccountFacts) -> AsyncIterator[User]:
+        """All users of an account, by name."""
+        start = None
+        while True:
+            page = await self.list(account, start, _CHUNK)
+            for user in page.users:
+                yield user
+            if page.next is None:
+                return
+            start = page.next
 
     async def replace(self, account: AccountFacts, user_id: UUID, document: Document) -> User:
         """Puts another document in place of a user's; the password stays unless one is given."""

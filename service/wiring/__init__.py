@@ -19,7 +19,6 @@ from service.postgres import outbox
 from service.postgres.migrate import migrate
 from service.security import generate_key_ring, rotate_key_ring
 from service.settings import Settings, SettingsError, read_settings
-from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
@@ -28,6 +27,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
+from service.wiring.desk import open_operator
 from service.wiring.parts import (
     on_stop,
     open_accounts,
@@ -146,16 +146,6 @@ async def run_migrate(settings: Settings) -> list[str]:
 
 
 @asynccontextmanager
-async def operator(settings: Settings) -> AsyncIterator[Accounts]:
-    """The account use cases for the command line."""
-    async with (
-        open_database(settings, "aftertone cli", size=1) as database,
-        open_accounts(settings, database) as accounts,
-    ):
-        yield accounts
-
-
-@asynccontextmanager
 async def keeper(settings: Settings) -> AsyncIterator[Keeper]:
     """The keeper's steps, for its process and for the command line."""
     async with open_owner_database(settings) as database, open_audio(settings) as audio:
@@ -185,7 +175,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
     os.environ.update({name: environment[name] for name in _AWS_NAMES})
     async with open_audio(settings) as audio:
         await audio.ensure_bucket()
-    async with operator(settings) as accounts:
+    async with open_operator(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
         caller = await accounts.sessions.operator()
         key = await accounts.api_key(caller, root.account_id)

@@ -162,7 +162,7 @@ async def test_a_foreign_account_answers_as_one_that_does_not_exist(
 ) -> None:
     other = await service.an_account()
     for method, route in ROUTES:
-        body = {"json": {"data": {}}} if method in ("PUT", "POST", "PATCH") else {}
+        body: dict[str, Any] = {"json": {"data": {}}} if method in ("PUT", "POST", "PATCH") else {}
         ids = (other.account_id, service.root_id, NO_ID)
         paths = ("/".join(("accounts", one, route)).rstrip("/") for one in ids)
         seen = await asyncio.gather(*(account.http.request(method, at, **body) for at in paths))

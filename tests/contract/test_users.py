@@ -133,7 +133,9 @@ async def test_a_user_of_another_account_answers_as_one_that_does_not_exist(
     other = await service.an_account()
     foreign = (await a_user(other))["id"]
     for method in ("GET", "POST", "PATCH", "DELETE"):
-        body = {"json": {"data": {"username": "x"}}} if method in ("POST", "PATCH") else {}
+        body: dict[str, Any] = (
+            {"json": {"data": {"username": "x"}}} if method in ("POST", "PATCH") else {}
+        )
         for user_id in (foreign, NO_ID, "xyz"):
             answer = await account.http.request(method, account.path("users", user_id), **body)
             data = refusal(answer, 404, "bad_identifier")

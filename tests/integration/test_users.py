@@ -1,6 +1,7 @@
 """Users: what lies in the database, and what happens when several change one at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -14,7 +15,7 @@ from service.domain.errors import (
     TokenInvalid,
     UserNotFound,
 )
-from service.domain.user import CredentialMethod, Credentials, digests_of
+from service.domain.user import CredentialMethod, Credentials, User, digests_of
 from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
 from tests.support.accounts import (
@@ -134,10 +135,11 @@ async def test_another_process_hears_of_a_changed_password_and_a_deleted_user(
     async with a_process(database, ring) as here, a_process(database, ring) as there:
         users, caller = users_beside(here), await a_caller(here)
         user = await users.create(caller.account, an_ann())
-        for end in (
+        ends: list[Callable[[], Awaitable[User]]] = [
             lambda: users.patch(caller.account, user.user_id, {"password": PASSWORD}),
             lambda: users.delete(caller.account, user.user_id),
-        ):
+        ]
+        for end in ends:
             token, _ = await here.sessions.sign_in_as_user(credentials_of(caller))
             # Newer than what the other process knows, so it looks.
             await there.sessions.authenticate(token)

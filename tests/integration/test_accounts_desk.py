@@ -1,0 +1,78 @@
+"""The operator's desk: accounts by id, realm or name, told as text; a key ring rotated in place."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service import wiring
+from service.domain.errors import AccountNotFound, CredentialsInvalid, TokenInvalid
+from service.postgres.pool import Database
+from service.security import generate_key_ring, load_key_ring
+from service.wiring.desk import Desk
+from tests.support.accounts import a_key_ring, a_root, accounts_over, users_beside
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    accounts = accounts_over(database, a_key_ring())
+    return Desk(accounts, users_beside(accounts), await a_root(accounts))
+
+
+async def test_an_account_goes_by_id_realm_or_name(desk: Desk) -> None:
+    made = await desk.create_account("Child", "child.example.com", None)
+    (_, account_id), (_, key) = (line.split() for line in made.splitlines())
+    for named in (account_id, account_id.upper(), "CHILD.example.com", "child"):
+        shown = msgspec.json.decode(await desk.show_account(named))
+        assert shown == {"id": account_id, "name": "Child", "realm": "child.example.com"}
+        assert await desk.api_key(named) == key
+    for unknown in ("0" * 32, "nobody"):
+        with pytest.raises(AccountNotFound):
+            await desk.show_account(unknown)
+    below = await desk.create_account("below", "below.example.com", "child")
+    listed = (await desk.list_accounts(None)).splitlines()
+    assert [line.split()[1] for line in listed] == ["root", "Child", "below"]
+    assert (await desk.list_accounts("child")).startswith(below.split()[1])
+
+
+async def test_keys_and_tokens_are_given_and_ended(desk: Desk) -> None:
+    sessions = desk.accounts.sessions
+    await desk.create_account("child", "child.example.com", None)
+    old = await desk.api_key("child")
+    token = await desk.issue_token("child", 1)
+    await sessions.authenticate(token)
+    new = await desk.renew_api_key("child")
+    with pytest.raises(TokenInvalid):
+        await sessions.authenticate(token)
+    with pytest.raises(CredentialsInvalid):
+        await sessions.sign_in_with_api_key(old)
+    fresh, _ = await sessions.sign_in_with_api_key(new)
+    assert await desk.revoke_token(fresh) == "revoked"
+    with pytest.raises(TokenInvalid):
+        await desk.revoke_token(fresh)
+
+
+async def test_users_are_made_and_listed_and_go_with_their_account(desk: Desk) -> None:
+    await desk.create_account("child", "child.example.com", None)
+    ann = await desk.create_user("child", {"username": "ann", "password": "x", "email": None})
+    bob = await desk.create_user("child", {"username": "bob", "email": "bob@example.com"})
+    assert (await desk.list_users("child")).splitlines() == [
+        f"{ann.split()[1]}  ann  -",
+        f"{bob.split()[1]}  bob  bob@example.com",
+    ]
+    assert (await desk.delete_account("child")).startswith("deleted ")
+    with pytest.raises(AccountNotFound):
+        await desk.list_users("child")
+
+
+def test_a_rotated_ring_takes_the_place_of_the_old_one_and_stays_closed(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.touch(0o600)
+    path.write_bytes(generate_key_ring())
+    before = load_key_ring(path)
+    wiring.rotate_keys(path, add=True, activate=True)
+    after = load_key_ring(path)
+    assert before.signing.keys() < after.signing.keys()
+    assert after.active_signing not in before.signing
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
