@@ -39,7 +39,7 @@ def configure(process: str, level: str, form: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for chatty in ("botocore", "aiobotocore", "nats", "asyncio", "_granian"):
+    for chatty in ("botocore", "aiobotocore", "nats", "asyncio", "mail", "_granian"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -17,7 +17,7 @@ from service.workers.notifier import Notifier, Pace
 from tests.support.relay import eventually, jetstream
 from tests.unit.test_events import an_event
 
-QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5)
+QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5)
 
 
 class FakeChannel:

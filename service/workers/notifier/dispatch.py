@@ -22,18 +22,21 @@ from service.workers.notifier.pauses import wait
 _log = get_logger(__name__)
 
 RETRIES_S = (120.0, 300.0, 900.0, 1800.0, 3600.0)
-_LEASE_MARGIN_S = 30.0
 _WRITE_AGAIN_S = 0.5
 
 Row = Delivery | DeliveryRow
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """The waits before further attempts, how often to look, how long a clean stop may take."""
+    """The waits before further attempts, how often to look, how long a clean stop may take.
+
+    A lease lasts `lease_margin_s` longer than a delivery may take.
+    """
 
     retries_s: Sequence[float] = RETRIES_S
     poll_s: float = 1.0
     grace_s: float = 25.0
+    lease_margin_s: float = 30.0
 
 
 class Dispatch:
@@ -52,7 +55,7 @@ class Dispatch:
         self._fan_out = fan_out
         self._fresh = fresh
         self._pace = pace
-        self._lease_s = channel.timeout_s + _LEASE_MARGIN_S
+        self._lease_s = channel.timeout_s + pace.lease_margin_s
         self._hands = Hands(channel.concurrency, channel.per_target)
         self._tasks: dict[asyncio.Task[None], tuple[Row, UUID]] = {}
 

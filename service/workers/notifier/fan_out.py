@@ -23,6 +23,7 @@ _log = get_logger(__name__)
 _BATCH = 64
 _AT_ONCE = 8
 _FETCH_S = 1.0
+_SHORT_PAUSE_S = 0.1
 _OUTAGE_PAUSE_S = 1.0
 _OUTAGE_DELAY_S = 5.0
 _FAULT_DELAY_S = 10.0
@@ -55,17 +56,19 @@ class FanOut:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; what was fetched by then is dealt with."""
-        trouble = ""
+        failures = 0
         try:
             while not stop.is_set():
                 try:
                     messages = await self._consumer.fetch(_BATCH, _FETCH_S)
                 except BusUnavailable as error:
-                    if trouble != (trouble := error.reason):
-                        _log.warning("The channel cannot read events.", reason=trouble)
-                    await wait(stop, _OUTAGE_PAUSE_S)
+                    failures += 1
+                    # The first may be the connection that is still being made.
+                    if failures == 2:
+                        _log.warning("The channel cannot read events.", reason=error.reason)
+                    await wait(stop, _SHORT_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
                     continue
-                trouble = ""
+                failures = 0
                 await asyncio.gather(*map(self._deal_with, messages))
         finally:
             await self._consumer.close()

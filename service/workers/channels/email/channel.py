@@ -187,7 +187,7 @@ class EmailChannel:
             sender=self._settings.sender,
             shown_sender=shown if isinstance(shown, str) else None,
             recipient=delivery.target,
-            message_id=f"{delivery.event_id.hex}.{delivery.key.hex}",
+            message_id=delivery.key.hex,
             date=delivery.event.created_at,
             words=words,
             attachment=attachment,
