@@ -15,12 +15,15 @@ from service.api.kazoo import openapi as kazoo
 from service.api.kazoo import routes as kazoo_routes
 from service.api.kazoo.tunnel import Tunnel
 from service.api.linger import Linger
+from service.api.mailboxes import routes as mailbox_routes
 from service.api.openapi.document import document
 from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.greetings import Greetings
 from service.usecases.messages import Messages
+from service.usecases.passes import Passes
+from service.usecases.recipients import Recipients
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
@@ -31,6 +34,7 @@ def create_app(
     *,
     accounts: Accounts,
     users: Users,
+    passes: Passes,
     vmboxes: Vmboxes,
     messages: Messages,
     recordings: Recordings,
@@ -44,7 +48,9 @@ def create_app(
     offered = {
         "accounts": accounts,
         "users": users,
+        "passes": passes,
         "vmboxes": vmboxes,
+        "recipients": Recipients(vmboxes),
         "messages": messages,
         "recordings": recordings,
         "greetings": greetings,
@@ -70,12 +76,16 @@ def create_app(
 def create_handlers() -> list[ControllerRouterHandler]:
     """Everything that is routed; what is for clients is in the document, which is routed too."""
     described = document([kazoo.section()])
-    return [kazoo_routes.create_router(), kazoo_routes.old_version, *docs.create_routes(described)]
+    routers = [kazoo_routes.create_router(), mailbox_routes.create_router()]
+    return [*routers, kazoo_routes.old_version, *docs.create_routes(described)]
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer to any error, in the dialect of the path."""
-    answer = kazoo_routes.answer_error(request, error)
+    if mailbox_routes.speaks(request.scope["path"]):
+        answer = mailbox_routes.answer_error(request, error)
+    else:
+        answer = kazoo_routes.answer_error(request, error)
     note(request, error, answer.status_code)
     return answer
 

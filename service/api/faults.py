@@ -13,7 +13,7 @@ log = get_logger(__name__)
 _FAULT = 500
 
 
-def note(request: Request[Any, Any, Any], error: Exception, status: int) -> None:
+def note(request: Request[Any, Any, Any], error: Exception, status: int | None) -> None:
     """Says what put a request off, and where we are at fault; what callers do wrong is theirs."""
     request_id = request.scope["state"].get("request_id")
     if isinstance(error, Unavailable):

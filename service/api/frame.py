@@ -22,8 +22,8 @@ _PREFLIGHT_HEADERS = [
     (
         b"access-control-allow-headers",
         b"content-type, user-agent, x-requested-with, if-modified-since, if-match, if-none-match, "
-        b"cache-control, range, authorization, x-auth-token, x-auth-account-id, x-request-id, "
-        b"idempotency-key",
+        b"cache-control, range, authorization, x-auth-token, x-auth-account-id, x-auth-reseller, "
+        b"x-auth-user, x-auth-password, x-auth-for, x-request-id, idempotency-key",
     ),
     (b"access-control-max-age", b"86400"),
 ]

@@ -1,4 +1,4 @@
-"""What a text must be like to be a time zone, an e-mail address, a realm, a sign-in name."""
+"""What a text must be like to be a time zone, an e-mail address, a realm, an id, a name."""
 
 import re
 from email.utils import parseaddr
@@ -6,6 +6,9 @@ from zoneinfo import available_timezones
 
 # The rule of KAZOO's accounts schema, so a realm is safe in an address.
 _REALM = re.compile(r"[\w.-]+", re.ASCII)
+_UUID = re.compile(
+    r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
+)
 _ZONES = frozenset(available_timezones())
 _MAX_ADDRESS = 254
 
@@ -25,6 +28,16 @@ def is_sender(text: str) -> bool:
     """An e-mail address, with a name before it or not: `Name <address>`."""
     _, address = parseaddr(text)
     return text.isprintable() and is_address(address)
+
+
+def is_digits(text: str) -> bool:
+    """What a telephone can dial, without its star and its number sign."""
+    return text.isascii() and text.isdecimal()
+
+
+def is_uuid(text: str) -> bool:
+    """32 hex digits, with the dashes of a UUID or without any."""
+    return _UUID.fullmatch(text) is not None
 
 
 def is_realm(text: str) -> bool:

@@ -202,6 +202,23 @@ async def get_message(connection: Connection, place: Place) -> Message:
     return to_message(row)
 
 
+async def get_received_at(connection: Connection, place: Place) -> datetime:
+    """When a message came, also one that was removed. Raises VmboxNotFound, MessageNotFound."""
+    row = await connection.fetchrow(
+        _SQL["get_received_at"],
+        place.account_id,
+        place.vmbox_id,
+        place.message_id.month,
+        place.message_id.id,
+    )
+    if row is None:
+        raise VmboxNotFound(place.vmbox_id.hex)
+    received_at: datetime | None = row["received_at"]
+    if received_at is None:
+        raise MessageNotFound(str(place.message_id))
+    return received_at
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a list that a page is taken from; both ends belong to it."""
 

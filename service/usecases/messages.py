@@ -170,6 +170,18 @@ class Messages:
                 connection, Place(account.account_id, vmbox_id, message_id)
             )
 
+    async def place_in_list(
+        self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId
+    ) -> Cursor:
+        """Where a message lies in the list of its box; where it lay, if it was removed.
+
+        Raises VmboxNotFound, MessageNotFound.
+        """
+        place = Place(account.account_id, vmbox_id, message_id)
+        async with self.database.connection() as connection:
+            received_at = await rows.get_received_at(connection, place)
+        return Cursor(message_id.month, received_at, message_id.id)
+
     async def list(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
         """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
 

@@ -23,6 +23,7 @@ from service.usecases.batches import Batches
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
+from service.usecases.passes import Passes
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
@@ -63,6 +64,7 @@ async def run_api(settings: Settings) -> None:
         app = create_app(
             accounts=accounts,
             users=users_beside(accounts),
+            passes=Passes(accounts.sessions),
             vmboxes=Vmboxes(database, accounts.secrets, utc_now),
             messages=Messages(
                 database=database,

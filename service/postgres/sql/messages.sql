@@ -274,6 +274,14 @@ LEFT JOIN messages AS m
         AND num_nulls(m.removed_at) = 1
 WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL;
 
+-- name: get_received_at
+-- When a message of a box that lives came, whether it is still there or not: rows as get_message.
+-- Plan: both by primary key, one partition.
+SELECT m.received_at
+FROM vmbox_counts AS c
+LEFT JOIN messages AS m ON m.account_id = $1 AND m.month = $3 AND m.id = $4 AND m.vmbox_id = $2
+WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL;
+
 -- name: list_messages
 -- A page of a box, newest first: no row without the box, a row of nulls when the page is empty.
 -- Plan: an ordered Append over messages_by_vmbox (new_messages_by_vmbox for the folder new), newest

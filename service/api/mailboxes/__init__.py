@@ -1,0 +1,1 @@
+"""The mailbox dialect: a reseller's view of boxes, under `/voip`."""

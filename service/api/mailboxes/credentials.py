@@ -1,0 +1,41 @@
+"""Who calls: a token, or the credentials of a reseller's user with every request.
+
+`X-Auth-Reseller` (name or realm of the account), `X-Auth-User`, `X-Auth-Password`; `X-Auth-For`
+names an account below that one, in whose place the request stands.
+"""
+
+from service.api.auth import caller_of, token_of
+from service.api.mailboxes.context import AnyRequest, TheAccounts, TheOptions, ThePasses
+from service.domain.account import AccountFacts, Caller
+from service.domain.errors import CredentialsInvalid
+
+
+async def provide_account(
+    request: AnyRequest, accounts: TheAccounts, passes: ThePasses, options: TheOptions
+) -> AccountFacts:
+    """The account that a request is about. Raises Unauthorized, Forbidden, TooManySignIns."""
+    if token_of(request, tokens_in_query=options.tokens_in_query) is None:
+        caller = await _with_credentials(request, passes)
+    else:
+        caller = await caller_of(
+            request, accounts.sessions, tokens_in_query=options.tokens_in_query
+        )
+    name = _text(request, "x-auth-for")
+    return caller.account if not name else await passes.descendant(caller, name)
+
+
+async def _with_credentials(request: AnyRequest, passes: ThePasses) -> Caller:
+    reseller = _text(request, "x-auth-reseller")
+    user, password = _text(request, "x-auth-user"), _text(request, "x-auth-password")
+    if not (reseller and user and password):
+        raise CredentialsInvalid
+    return await passes.caller(reseller, user, password)
+
+
+def _text(request: AnyRequest, header: str) -> str:
+    """A header's value; names and passwords beyond ASCII come as UTF-8."""
+    value = request.headers.get(header, "")
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

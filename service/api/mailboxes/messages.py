@@ -1,0 +1,114 @@
+"""Routes of messages: `/voip/mailbox/{mailbox}/messages`."""
+
+from uuid import UUID
+
+from litestar import Response, delete, route
+from litestar.response import Stream
+
+from service.api.mailboxes import wire
+from service.api.mailboxes.boxes import ONE as MAILBOX
+from service.api.mailboxes.context import (
+    AnyRequest,
+    TheAccount,
+    TheMessages,
+    TheRecordings,
+    mailbox_of_path,
+    message_of_path,
+)
+from service.api.mailboxes.envelope import answer
+from service.api.serving import answer_audio, file_name
+from service.api.times import utc_now
+from service.domain.account import AccountFacts
+from service.domain.errors import Invalid, MessageNotFound, Rule
+from service.domain.message import Message, MessageId, retained_since
+from service.domain.schema import Document
+from service.usecases.messages import ListQuery, Messages
+
+COLLECTION = MAILBOX + "/messages"
+ONE = COLLECTION + "/{message_id:str}"
+LARGEST_PAGE = 1_000
+
+
+@route(COLLECTION, http_method=["GET", "HEAD"])
+async def list_messages(
+    request: AnyRequest, mailbox_id: str, account: TheAccount, messages: TheMessages
+) -> Response[bytes]:
+    """The messages of a mailbox, newest first: `limit` of them, those older than `before`."""
+    vmbox_id = mailbox_of_path(mailbox_id)
+    limit, before = _limit(request), _before(request)
+    if before is None:
+        page = await messages.list(account, vmbox_id, ListQuery(limit=limit))
+        found = page.messages
+    else:
+        found = await _older(messages, account, vmbox_id, before, limit)
+    return answer([_shown(message, messages) for message in found])
+
+
+@route(ONE, http_method=["GET", "HEAD"])
+async def get_message(
+    mailbox_id: str, message_id: str, account: TheAccount, messages: TheMessages
+) -> Response[bytes]:
+    """One message. Reading changes nothing."""
+    vmbox_id, identity = mailbox_of_path(mailbox_id), message_of_path(message_id)
+    return answer(_shown(await messages.get(account, vmbox_id, identity), messages))
+
+
+@route(ONE + "/audio", http_method=["GET", "HEAD"])
+async def get_audio(
+    request: AnyRequest,
+    mailbox_id: str,
+    message_id: str,
+    account: TheAccount,
+    recordings: TheRecordings,
+) -> Response[bytes] | Stream:
+    """The audio of a message, or a range of it."""
+    vmbox_id, identity = mailbox_of_path(mailbox_id), message_of_path(message_id)
+    recording = await recordings.get(account, vmbox_id, identity)
+    return await answer_audio(request, recording.audio, file_name(recording), recordings.read)
+
+
+@delete(ONE, status_code=204)
+async def remove_message(
+    mailbox_id: str, message_id: str, account: TheAccount, messages: TheMessages
+) -> None:
+    """Removes a message for good."""
+    vmbox_id, identity = mailbox_of_path(mailbox_id), message_of_path(message_id)
+    await messages.remove(account, vmbox_id, identity)
+
+
+ROUTES = (list_messages, get_message, get_audio, remove_message)
+
+
+def _shown(message: Message, messages: Messages) -> Document:
+    return wire.message(message, retained_since(utc_now(), messages.retention_days))
+
+
+def _limit(request: AnyRequest) -> int:
+    """`limit`, from 1 to what a page may hold. Raises Invalid."""
+    text = request.query_params.get("limit", str(LARGEST_PAGE))
+    if text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= LARGEST_PAGE:
+        return int(text)
+    raise Invalid.one("limit", Rule.WRONG_FORMAT)
+
+
+def _before(request: AnyRequest) -> MessageId | None:
+    """`before`, the id of a message. Raises Invalid."""
+    text = request.query_params.get("before")
+    if text is None:
+        return None
+    message_id = wire.to_message_id(text)
+    if message_id is None:
+        raise Invalid.one("before", Rule.WRONG_FORMAT)
+    return message_id
+
+
+async def _older(
+    messages: Messages, account: AccountFacts, vmbox_id: UUID, before: MessageId, limit: int
+) -> list[Message]:
+    """What follows a message in the list, whether it is still there or not. Raises Invalid."""
+    try:
+        start = await messages.place_in_list(account, vmbox_id, before)
+    except MessageNotFound:
+        raise Invalid.one("before", Rule.NOT_FOUND) from None
+    page = await messages.list(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
+    return [message for message in page.messages if message.id != before][:limit]

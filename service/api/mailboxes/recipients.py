@@ -1,0 +1,53 @@
+"""Routes of recipients: `/voip/mailbox/{mailbox}/recipients`."""
+
+from litestar import Response, delete, post, route
+
+from service.api.mailboxes import wire
+from service.api.mailboxes.boxes import ONE as MAILBOX
+from service.api.mailboxes.context import (
+    AnyRequest,
+    TheAccount,
+    TheRecipients,
+    mailbox_of_path,
+    read_object,
+    recipient_of_path,
+)
+from service.api.mailboxes.envelope import answer
+
+COLLECTION = MAILBOX + "/recipients"
+ONE = COLLECTION + "/{recipient_id:str}"
+
+
+@route(COLLECTION, http_method=["GET", "HEAD"])
+async def list_recipients(
+    mailbox_id: str, account: TheAccount, recipients: TheRecipients
+) -> Response[bytes]:
+    """Whom a mailbox mails to."""
+    found = await recipients.list(account, mailbox_of_path(mailbox_id))
+    return answer([wire.recipient(one) for one in found])
+
+
+@post(COLLECTION, status_code=201)
+async def add_recipient(
+    request: AnyRequest, mailbox_id: str, account: TheAccount, recipients: TheRecipients
+) -> Response[bytes]:
+    """A new recipient; 200 and the one that is there when it is none."""
+    vmbox_id = mailbox_of_path(mailbox_id)
+    await recipients.list(account, vmbox_id)
+    address = wire.to_address(await read_object(request))
+    recipient, added = await recipients.add(account, vmbox_id, address, wire.KEPT_FIELDS)
+    location = f"{request.url.path}/{recipient.recipient_id}"
+    headers = {"Location": location} if added else None
+    return answer(wire.recipient(recipient), 201 if added else 200, headers)
+
+
+@delete(ONE, status_code=204)
+async def remove_recipient(
+    mailbox_id: str, recipient_id: str, account: TheAccount, recipients: TheRecipients
+) -> None:
+    """Mails to that address no more."""
+    vmbox_id, identity = mailbox_of_path(mailbox_id), recipient_of_path(recipient_id)
+    await recipients.remove(account, vmbox_id, identity, wire.KEPT_FIELDS)
+
+
+ROUTES = (list_recipients, add_recipient, remove_recipient)

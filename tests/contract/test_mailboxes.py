@@ -1,0 +1,200 @@
+"""Mailboxes: Yay.com API, "Voicemails & Mailboxes", every documented call and field."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.mailboxes import (
+    FULL,
+    a_greeting,
+    a_mailbox,
+    as_json,
+    bare,
+    dashed,
+    errors,
+    refused,
+    result,
+)
+from tests.contract.wire import NO_ID, golden
+from tests.support.running import AccountClient, data_of
+
+
+async def test_the_documented_calls_answer_as_documented(
+    account: AccountClient, voip: httpx.AsyncClient
+) -> None:
+    greeting = dashed(await a_greeting(account))
+    body = {**FULL, "greeting": greeting}
+    made = await voip.post("/voip/mailbox", json=body)
+    mailbox_id, day = result(made, 201)["uuid"], result(made, 201)["created_on"]
+    names = {mailbox_id: "MAILBOX", greeting: "GREETING", day: "DAY"}
+    golden("mailboxes/created", made, names)
+    assert made.headers["location"] == f"/voip/mailbox/{mailbox_id}"
+
+    one = f"/voip/mailbox/{mailbox_id}"
+    added = await voip.post(f"{one}/recipients", json={"email": "pete@example.com"})
+    names[result(added, 201)["uuid"]] = "RECIPIENT"
+    golden("mailboxes/read", await voip.get(one), names)
+    golden("mailboxes/listed", await voip.get("/voip/mailbox"), names)
+    golden("mailboxes/replaced", await voip.put(one, json=body), names)
+    golden("mailboxes/refused", await voip.post("/voip/mailbox", **as_json(b"{")), names)
+    golden("mailboxes/refused", await voip.put(one, **as_json(b"[]")), names)
+
+    deleted = await voip.delete(one)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert not {"content-type", "transfer-encoding"} & deleted.headers.keys()
+    assert deleted.headers.get("content-length", "0") == "0"
+    for gone in (voip.get(one), voip.put(one, json=body), voip.delete(one)):
+        golden("mailboxes/unknown", await gone, names)
+
+
+async def test_what_is_left_out_has_its_default(voip: httpx.AsyncClient) -> None:
+    made = result(await voip.post("/voip/mailbox", json={"name": "Bare"}), 201)
+    assert {key: made[key] for key in made if key not in ("uuid", "created_on")} == {
+        "name": "Bare",
+        "password": None,
+        "beep": True,
+        "greeting": None,
+        "play_caller_id": True,
+        "play_timestamp": True,
+        "transcribe": False,
+        "email_recipients": [],
+    }
+    read = result(await voip.get(f"/voip/mailbox/{made['uuid']}"))
+    assert read == {**made, "updated_on": made["created_on"]}
+
+
+async def test_a_replacement_puts_back_defaults_and_keeps_the_rest(
+    account: AccountClient, voip: httpx.AsyncClient
+) -> None:
+    greeting = await a_greeting(account)
+    settings = {
+        "mailbox": "77",
+        "owner_id": NO_ID,
+        "color": "green",
+        "aliases": ["78"],
+        "skip_greeting": True,
+        "media": {"unavailable": greeting, "temporary_unavailable": greeting, "name": "x"},
+        "notify_email_addresses": ["a@example.com"],
+        "beep": False,
+        "pin": "123456",
+    }
+    vmbox_id = await account.a_vmbox(**settings)
+    one = f"/voip/mailbox/{vmbox_id}"
+    before = result(await voip.get(one))
+    assert (before["password"], before["beep"]) == ("123456", False)
+    assert before["greeting"] == dashed(greeting)
+    after = result(await voip.put(one, json={"name": "New", "color": "red", "mailbox": "1"}))
+    assert (after["name"], after["password"], after["greeting"]) == ("New", None, None)
+    assert after["beep"] is True
+    assert after["email_recipients"] == before["email_recipients"]
+    document = data_of(await account.http.get(account.path("vmboxes", vmbox_id)))
+    kept = ("mailbox", "owner_id", "color", "aliases", "skip_greeting", "notify_email_addresses")
+    assert {key: document[key] for key in kept} == {key: settings[key] for key in kept}
+    assert document["media"] == {"temporary_unavailable": greeting, "name": "x"}
+    assert "pin" not in document
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": None}, {"name": "type"}),
+        ({"name": ""}, {"name": "minLength"}),
+        ({"name": "x" * 129}, {"name": "maxLength"}),
+        ({"name": 7}, {"name": "type"}),
+        ({"password": ""}, {"password": "minLength"}),
+        ({"password": "123"}, {"password": "minLength"}),
+        ({"password": "12345"}, {"password": "maxLength"}),
+        ({"password": "12a4"}, {"password": "format"}),
+        ({"password": "١٢٣٤"}, {"password": "format"}),
+        ({"password": 1234}, {"password": "type"}),
+        ({"beep": "maybe"}, {"beep": "type"}),
+        ({"beep": None}, {"beep": "type"}),
+        ({"play_caller_id": 1}, {"play_caller_id": "type"}),
+        ({"play_timestamp": []}, {"play_timestamp": "type"}),
+        ({"transcribe": {}}, {"transcribe": "type"}),
+        ({"greeting": "hello"}, {"greeting": "format"}),
+        ({"greeting": NO_ID[:-1]}, {"greeting": "format"}),
+        ({"greeting": 5}, {"greeting": "type"}),
+        ({"greeting": dashed(NO_ID)}, {"greeting": "not_found"}),
+        ({"greeting": NO_ID}, {"greeting": "not_found"}),
+        ({"password": "1", "beep": "x"}, {"password": "minLength", "beep": "type"}),
+    ],
+)
+async def test_a_field_that_breaks_a_rule_is_named_with_it(
+    voip: httpx.AsyncClient, changes: dict[str, Any], told: dict[str, str]
+) -> None:
+    mailbox_id = await a_mailbox(voip, password="4321")
+    before = await voip.get(f"/voip/mailbox/{mailbox_id}")
+    body = {"name": "Box", **changes}
+    assert errors(await voip.post("/voip/mailbox", json=body)) == told
+    assert errors(await voip.put(f"/voip/mailbox/{mailbox_id}", json=body)) == told
+    assert (await voip.get("/voip/mailbox")).json()["result"] == [result(before)]
+
+
+async def test_a_name_is_needed(voip: httpx.AsyncClient) -> None:
+    one = f"/voip/mailbox/{await a_mailbox(voip)}"
+    for answer in (await voip.post("/voip/mailbox", json={}), await voip.put(one, json={})):
+        assert errors(answer) == {"name": "required"}
+
+
+async def test_null_is_no_password_and_no_greeting(voip: httpx.AsyncClient) -> None:
+    one = f"/voip/mailbox/{await a_mailbox(voip, password='0012')}"
+    assert result(await voip.get(one))["password"] == "0012"
+    changed = await voip.put(one, json={"name": "B", "password": None, "greeting": None})
+    assert result(changed)["password"] is None
+
+
+async def test_ids_are_taken_with_and_without_dashes(
+    account: AccountClient, voip: httpx.AsyncClient
+) -> None:
+    greeting = await a_greeting(account)
+    mailbox_id = await a_mailbox(voip, greeting=greeting)
+    for written in (mailbox_id, bare(mailbox_id), mailbox_id.upper()):
+        read = result(await voip.get(f"/voip/mailbox/{written}"))
+        assert (read["uuid"], read["greeting"]) == (mailbox_id, dashed(greeting))
+    for other in (mailbox_id[:-1], f"{{{mailbox_id}}}", mailbox_id.replace("-", "_"), "x", "%00"):
+        refused(await voip.get(f"/voip/mailbox/{other}"), 404, "Not Found")
+
+
+async def test_the_list_is_whole_and_by_name(voip: httpx.AsyncClient) -> None:
+    assert result(await voip.get("/voip/mailbox")) == []
+    for name in ("b", "a", "C"):
+        await a_mailbox(voip, name=name, password="1234")
+    listed = result(await voip.get("/voip/mailbox"))
+    assert [(one["name"], one["password"]) for one in listed] == [
+        ("C", "1234"),
+        ("a", "1234"),
+        ("b", "1234"),
+    ]
+    for one in listed:
+        assert result(await voip.get(f"/voip/mailbox/{one['uuid']}")) == one
+
+
+async def test_unknown_keys_are_ignored(account: AccountClient, voip: httpx.AsyncClient) -> None:
+    extra = {"uuid": dashed(NO_ID), "created_on": "1999-01-01", "color": 1, "mailbox": "5"}
+    made = result(await voip.post("/voip/mailbox", json={"name": "X", **extra}), 201)
+    assert made["uuid"] != extra["uuid"]
+    document = data_of(await account.http.get(account.path("vmboxes", bare(made["uuid"]))))
+    assert "color" not in document
+    assert document["mailbox"] == "1000"
+
+
+async def test_recipients_cannot_come_with_the_mailbox(voip: httpx.AsyncClient) -> None:
+    body = {"name": "X", "email_recipients": [{"email": "a@example.com"}]}
+    made = result(await voip.post("/voip/mailbox", json=body), 201)
+    assert made["email_recipients"] == []
+
+
+async def test_a_head_is_a_get_without_its_body(voip: httpx.AsyncClient) -> None:
+    mailbox_id = await a_mailbox(voip)
+    for path in ("/voip/mailbox", f"/voip/mailbox/{mailbox_id}", "/authenticated"):
+        got, head = await voip.get(path), await voip.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == got.headers["content-length"]
+
+
+async def test_bodies_of_get_and_delete_are_ignored(voip: httpx.AsyncClient) -> None:
+    one = f"/voip/mailbox/{await a_mailbox(voip)}"
+    assert (await voip.request("GET", one, content=b"\xff{")).status_code == 200
+    assert (await voip.request("DELETE", one, content=b"\xff{")).status_code == 204
