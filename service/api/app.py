@@ -15,6 +15,7 @@ from service.api.kazoo import openapi as kazoo
 from service.api.kazoo import routes as kazoo_routes
 from service.api.kazoo.tunnel import Tunnel
 from service.api.linger import Linger
+from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
 from service.api.openapi.document import document
 from service.api.pace import Deadline, Pace, PaceLimits
@@ -75,7 +76,7 @@ def create_app(
 
 def create_handlers() -> list[ControllerRouterHandler]:
     """Everything that is routed; what is for clients is in the document, which is routed too."""
-    described = document([kazoo.section()])
+    described = document([kazoo.section(), mailboxes.section()])
     routers = [kazoo_routes.create_router(), mailbox_routes.create_router()]
     return [*routers, kazoo_routes.old_version, *docs.create_routes(described)]
 

@@ -6,7 +6,9 @@ from tests.support.sounds import a_wav, an_mp3
 
 async def test_a_message_is_left_heard_saved_and_removed(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox(mailbox="3000")
-    media_id = await account.leave(vmbox_id, an_mp3(), caller_id_name="Ann", caller_id_number="1001")
+    media_id = await account.leave(
+        vmbox_id, an_mp3(), caller_id_name="Ann", caller_id_number="1001"
+    )
     message = account.path("vmboxes", vmbox_id, "messages", media_id)
 
     heard = await account.http.get(f"{message}/raw")

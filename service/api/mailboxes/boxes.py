@@ -14,7 +14,7 @@ from service.api.mailboxes.envelope import answer
 from service.domain.schema import Document
 
 COLLECTION = "/voip/mailbox"
-ONE = COLLECTION + "/{mailbox_id:str}"
+ONE = COLLECTION + "/{uuid:str}"
 _CHUNK = 1_000
 
 
@@ -41,20 +41,20 @@ async def create_mailbox(
 
 
 @route(ONE, http_method=["GET", "HEAD"])
-async def get_mailbox(mailbox_id: str, account: TheAccount, vmboxes: TheVmboxes) -> Response[bytes]:
+async def get_mailbox(uuid: str, account: TheAccount, vmboxes: TheVmboxes) -> Response[bytes]:
     """One mailbox."""
-    return answer(wire.mailbox(await vmboxes.get(account, mailbox_of_path(mailbox_id))))
+    return answer(wire.mailbox(await vmboxes.get(account, mailbox_of_path(uuid))))
 
 
 @put(ONE)
 async def replace_mailbox(
-    request: AnyRequest, mailbox_id: str, account: TheAccount, vmboxes: TheVmboxes
+    request: AnyRequest, uuid: str, account: TheAccount, vmboxes: TheVmboxes
 ) -> Response[bytes]:
     """All that this dialect knows of a mailbox: what is left out goes back to its default.
 
     Number, owner, recipients, messages and unknown keys stay.
     """
-    vmbox_id = mailbox_of_path(mailbox_id)
+    vmbox_id = mailbox_of_path(uuid)
     await vmboxes.get(account, vmbox_id)
     settings = wire.to_settings(await read_object(request))
     vmbox = await vmboxes.change(account, vmbox_id, settings.over, fields=wire.KEPT_FIELDS)
@@ -62,9 +62,9 @@ async def replace_mailbox(
 
 
 @delete(ONE, status_code=204)
-async def delete_mailbox(mailbox_id: str, account: TheAccount, vmboxes: TheVmboxes) -> None:
+async def delete_mailbox(uuid: str, account: TheAccount, vmboxes: TheVmboxes) -> None:
     """Deletes a mailbox and all that is in it."""
-    await vmboxes.delete(account, mailbox_of_path(mailbox_id))
+    await vmboxes.delete(account, mailbox_of_path(uuid))
 
 
 ROUTES = (list_mailboxes, create_mailbox, get_mailbox, replace_mailbox, delete_mailbox)

@@ -25,16 +25,16 @@ from service.domain.schema import Document
 from service.usecases.messages import ListQuery, Messages
 
 COLLECTION = MAILBOX + "/messages"
-ONE = COLLECTION + "/{message_id:str}"
+ONE = COLLECTION + "/{message_uuid:str}"
 LARGEST_PAGE = 1_000
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_messages(
-    request: AnyRequest, mailbox_id: str, account: TheAccount, messages: TheMessages
+async def list_mailbox_messages(
+    request: AnyRequest, uuid: str, account: TheAccount, messages: TheMessages
 ) -> Response[bytes]:
     """The messages of a mailbox, newest first: `limit` of them, those older than `before`."""
-    vmbox_id = mailbox_of_path(mailbox_id)
+    vmbox_id = mailbox_of_path(uuid)
     limit, before = _limit(request), _before(request)
     if before is None:
         page = await messages.list(account, vmbox_id, ListQuery(limit=limit))
@@ -45,38 +45,38 @@ async def list_messages(
 
 
 @route(ONE, http_method=["GET", "HEAD"])
-async def get_message(
-    mailbox_id: str, message_id: str, account: TheAccount, messages: TheMessages
+async def get_mailbox_message(
+    uuid: str, message_uuid: str, account: TheAccount, messages: TheMessages
 ) -> Response[bytes]:
     """One message. Reading changes nothing."""
-    vmbox_id, identity = mailbox_of_path(mailbox_id), message_of_path(message_id)
+    vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
     return answer(_shown(await messages.get(account, vmbox_id, identity), messages))
 
 
 @route(ONE + "/audio", http_method=["GET", "HEAD"])
-async def get_audio(
+async def get_mailbox_audio(
     request: AnyRequest,
-    mailbox_id: str,
-    message_id: str,
+    uuid: str,
+    message_uuid: str,
     account: TheAccount,
     recordings: TheRecordings,
 ) -> Response[bytes] | Stream:
     """The audio of a message, or a range of it."""
-    vmbox_id, identity = mailbox_of_path(mailbox_id), message_of_path(message_id)
+    vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
     recording = await recordings.get(account, vmbox_id, identity)
     return await answer_audio(request, recording.audio, file_name(recording), recordings.read)
 
 
 @delete(ONE, status_code=204)
-async def remove_message(
-    mailbox_id: str, message_id: str, account: TheAccount, messages: TheMessages
+async def remove_mailbox_message(
+    uuid: str, message_uuid: str, account: TheAccount, messages: TheMessages
 ) -> None:
     """Removes a message for good."""
-    vmbox_id, identity = mailbox_of_path(mailbox_id), message_of_path(message_id)
+    vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
     await messages.remove(account, vmbox_id, identity)
 
 
-ROUTES = (list_messages, get_message, get_audio, remove_message)
+ROUTES = (list_mailbox_messages, get_mailbox_message, get_mailbox_audio, remove_mailbox_message)
 
 
 def _shown(message: Message, messages: Messages) -> Document:

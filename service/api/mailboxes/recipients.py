@@ -15,24 +15,24 @@ from service.api.mailboxes.context import (
 from service.api.mailboxes.envelope import answer
 
 COLLECTION = MAILBOX + "/recipients"
-ONE = COLLECTION + "/{recipient_id:str}"
+ONE = COLLECTION + "/{recipient_uuid:str}"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_recipients(
-    mailbox_id: str, account: TheAccount, recipients: TheRecipients
+    uuid: str, account: TheAccount, recipients: TheRecipients
 ) -> Response[bytes]:
     """Whom a mailbox mails to."""
-    found = await recipients.list(account, mailbox_of_path(mailbox_id))
+    found = await recipients.list(account, mailbox_of_path(uuid))
     return answer([wire.recipient(one) for one in found])
 
 
 @post(COLLECTION, status_code=201)
 async def add_recipient(
-    request: AnyRequest, mailbox_id: str, account: TheAccount, recipients: TheRecipients
+    request: AnyRequest, uuid: str, account: TheAccount, recipients: TheRecipients
 ) -> Response[bytes]:
     """A new recipient; 200 and the one that is there when it is none."""
-    vmbox_id = mailbox_of_path(mailbox_id)
+    vmbox_id = mailbox_of_path(uuid)
     await recipients.list(account, vmbox_id)
     address = wire.to_address(await read_object(request))
     recipient, added = await recipients.add(account, vmbox_id, address, wire.KEPT_FIELDS)
@@ -43,10 +43,10 @@ async def add_recipient(
 
 @delete(ONE, status_code=204)
 async def remove_recipient(
-    mailbox_id: str, recipient_id: str, account: TheAccount, recipients: TheRecipients
+    uuid: str, recipient_uuid: str, account: TheAccount, recipients: TheRecipients
 ) -> None:
     """Mails to that address no more."""
-    vmbox_id, identity = mailbox_of_path(mailbox_id), recipient_of_path(recipient_id)
+    vmbox_id, identity = mailbox_of_path(uuid), recipient_of_path(recipient_uuid)
     await recipients.remove(account, vmbox_id, identity, wire.KEPT_FIELDS)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from service.domain.formats import is_address, is_realm, is_username, is_zone
+from service.domain.formats import is_address, is_digits, is_realm, is_username, is_uuid, is_zone
 from service.domain.schema import MAX_INTEGER, Field, Fields
 
 Json = dict[str, Any]
@@ -15,6 +15,8 @@ _FORMATS: dict[Any, Json] = {
     is_zone: {"format": "iana-time-zone"},
     is_realm: {"pattern": r"^[A-Za-z0-9_.-]+$"},
     is_username: {"pattern": "^[^:]+$"},
+    is_digits: {"pattern": "^[0-9]*$"},
+    is_uuid: {"pattern": "^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$"},
 }
 
 

@@ -9,8 +9,11 @@ import msgspec
 from service.api.openapi.fields import Json
 
 
-def share_refusals(paths: Json) -> Json:
-    """Replaces the most usual refusal of each status by a reference; the components by name."""
+def share_refusals(paths: Json, prefix: str = "") -> Json:
+    """Replaces the most usual refusal of each status by a reference; the components by name.
+
+    `prefix` tells the names of one dialect from those of another.
+    """
     counts: dict[str, Counter[bytes]] = {}
     for _, status, answer in _refusals(paths):
         counts.setdefault(status, Counter())[_fingerprint(answer)] += 1
@@ -19,8 +22,9 @@ def share_refusals(paths: Json) -> Json:
     for responses, status, answer in list(_refusals(paths)):
         fingerprint, times = usual[status]
         if times > 1 and fingerprint == _fingerprint(answer):
-            shared[_name(status)] = answer
-            responses[status] = {"$ref": f"#/components/responses/{_name(status)}"}
+            name = prefix + _name(status)
+            shared[name] = answer
+            responses[status] = {"$ref": f"#/components/responses/{name}"}
     return shared
 
 

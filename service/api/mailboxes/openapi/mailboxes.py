@@ -1,0 +1,55 @@
+"""Operations of mailboxes."""
+
+from service.api.mailboxes import boxes, routes
+from service.api.mailboxes.openapi import samples
+from service.api.mailboxes.openapi.parts import body, nothing, success
+from service.api.mailboxes.openapi.schemas import ref
+from service.api.openapi.operations import Operation
+from service.domain.errors import EditConflict, Invalid, NoNumberFree, Rule, VmboxNotFound
+
+TAG = {"name": "Mailboxes", "description": "Boxes as a reseller sees them"}
+
+_NAME = TAG["name"]
+UNKNOWN = VmboxNotFound()
+_BROKEN = (Invalid.one("name", Rule.REQUIRED), Invalid.one("media.unavailable", Rule.NOT_FOUND))
+_NEW = body(ref("NewMailbox"), samples.NEW_MAILBOX)
+_ONE = ref("Mailbox")
+
+OPERATIONS = (
+    Operation(
+        handler=boxes.list_mailboxes,
+        tag=_NAME,
+        answers={200: success({"type": "array", "items": _ONE}, [samples.MAILBOX], "By name")},
+    ),
+    Operation(
+        handler=boxes.create_mailbox,
+        tag=_NAME,
+        body=_NEW,
+        answers={201: success(_ONE, samples.CREATED, "Created", "Location", status=201)},
+        refusals=(*_BROKEN, NoNumberFree()),
+    ),
+    Operation(
+        handler=boxes.get_mailbox,
+        tag=_NAME,
+        answers={200: success(_ONE, samples.MAILBOX, "The mailbox")},
+        refusals=(UNKNOWN,),
+    ),
+    Operation(
+        handler=boxes.replace_mailbox,
+        tag=_NAME,
+        body=_NEW,
+        answers={200: success(_ONE, samples.MAILBOX, "The mailbox as it is now")},
+        refusals=(UNKNOWN, *_BROKEN, EditConflict()),
+    ),
+    Operation(
+        handler=boxes.delete_mailbox,
+        tag=_NAME,
+        answers={204: nothing("Deleted")},
+        refusals=(UNKNOWN,),
+    ),
+    Operation(
+        handler=routes.check_credentials,
+        tag=_NAME,
+        answers={200: success({"type": "object"}, {}, "They are good")},
+    ),
+)
