@@ -22,7 +22,8 @@ Examples = Mapping[str, Mapping[str, Any]]
 
 _JSON = "application/json"
 _PLAIN_JSON = frozenset({_JSON, "application/x-json"})
-_BYTES: Json = {"type": "string", "format": "binary"}
+_BYTES: Json = {"type": "string", "format": "binary", "minLength": 1}
+_PARTS = "Names and order of parts do not matter: the one whose type is JSON is the metadata"
 _BASE64: Json = {"type": "string", "description": "The audio as base64, or a `data:` URI of it"}
 
 
@@ -30,34 +31,43 @@ def envelope(data: Json, examples: Examples, *, required: bool = True, media: Me
     """A JSON body whose `data` is this; `examples` are of `data`."""
     content = _json(data, examples, media, required=required)
     part = {
-        "schema": {"type": "object", "properties": {"metadata": _enveloped(data, required)}},
+        "schema": {
+            "type": "object",
+            "properties": {"metadata": _enveloped(data, required)},
+            "required": ["metadata"] if required else [],
+            "additionalProperties": False,
+            "description": _PARTS,
+        },
         "encoding": {"metadata": {"contentType": _JSON}},
     }
     content |= dict.fromkeys(sorted(media.takes & MULTIPART_TYPES), part)
     return {"required": required, "content": content}
 
 
-def upload(data: Json, examples: Examples, *, alone: bool) -> Json:
+def upload(data: Json, examples: Examples, *, alone: bool, bare: bool = True) -> Json:
     """Audio: in a multipart body, beside a JSON part if there is one, or as the whole body.
 
-    `alone` says that JSON alone will do.
+    `alone` says that JSON alone will do, `bare` that the audio alone will.
     """
     multipart = {
         "schema": {
             "type": "object",
-            "properties": {"metadata": _enveloped(data, required=False), "audio": _BYTES},
-            "required": ["audio"],
+            "properties": {"metadata": _enveloped(data, not bare), "audio": _BYTES},
+            "required": [*([] if bare else ["metadata"]), *([] if alone else ["audio"])],
+            "additionalProperties": False,
+            "description": _PARTS,
         },
         "encoding": {
             "metadata": {"contentType": _JSON},
             "audio": {"contentType": ", ".join(AUDIO.gives)},
         },
     }
-    content = _json(data, examples, UPLOAD, required=False) if alone else {}
+    content = _json(data, examples, UPLOAD, required=not bare) if alone else {}
     content |= dict.fromkeys(sorted(UPLOAD.takes & MULTIPART_TYPES), multipart)
-    content |= {kind: {"schema": _BYTES} for kind in AUDIO.gives}
-    content |= {kind: {"schema": _BASE64} for kind in sorted(UPLOAD.takes & BASE64_TYPES)}
-    return {"required": not alone, "content": content}
+    if bare:
+        content |= {kind: {"schema": _BYTES} for kind in AUDIO.gives}
+        content |= {kind: {"schema": _BASE64} for kind in sorted(UPLOAD.takes & BASE64_TYPES)}
+    return {"required": not (alone and bare), "content": content}
 
 
 def success(
@@ -146,8 +156,10 @@ def _json(data: Json, examples: Examples, media: Media, *, required: bool) -> Js
 
 
 def _enveloped(data: Json, required: bool) -> Json:
-    schema: Json = {"type": "object", "properties": {"data": data}}
-    return {**schema, "required": ["data"]} if required else schema
+    if required:
+        return {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    # No data, and null, are an empty object.
+    return {"type": "object", "properties": {"data": {"anyOf": [data, {"type": "null"}]}}}
 
 
 def _answer(text: str, content: Json, headers: tuple[str, ...], links: Json | None) -> Json:

@@ -73,7 +73,7 @@ OPERATIONS = (
         handler=greetings.create_greeting,
         tag=_NAME,
         parameters=("filename",),
-        body=upload(ref("NewGreeting"), {"greeting": samples.NEW_GREETING}, alone=True),
+        body=upload(ref("NewGreeting"), {"greeting": samples.NEW_GREETING}, alone=True, bare=False),
         answers={201: _one("Created", "Location", links=_links())},
         refusals=(_NO_NAME, *UPLOADS),
     ),

@@ -151,7 +151,7 @@ def _headers() -> Json:
         "auth_account_id": _in(
             "header",
             "X-Auth-Account-ID",
-            HEX_ID,
+            _TEXT,
             "When it is there, the token must be one of this account",
         ),
         "if_match": _in("header", "If-Match", _TEXT, "Only while the box has this ETag"),
