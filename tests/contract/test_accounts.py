@@ -6,7 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
+import nats
+import pytest
 import pytest_asyncio
+from nats.aio.client import Client
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
 
 from tests.contract.wire import NO_ID, problems, refusal, success
 from tests.support.running import AccountClient, RunningService, data_of
@@ -144,6 +150,35 @@ async def test_an_account_goes_with_all_it_has_and_frees_its_name(account: Accou
     again = {"name": child["name"], "realm": child["realm"]}
     anew = data_of(await account.http.put(account.path(), json={"data": again}), 201)
     assert anew["id"] != child["id"]
+
+
+async def test_subscribers_hear_of_the_end_of_an_account(account: AccountClient) -> None:
+    child = await a_child(account)
+    await account.http.delete(f"accounts/{child['id']}")
+    client = await nats.connect(account.service.environment["AFTERTONE_NATS_URL"])
+    try:
+        message = await last_message(client, f"voicemail.v1.{child['id']}._.account.deleted")
+    finally:
+        await client.close()
+    assert msgspec.json.decode(message.data or b"") == {
+        "account_id": child["id"],
+        "epoch": 1,
+        "sequence": 1,
+    }
+    headers = message.headers or {}
+    assert headers["ce-source"] == f"/accounts/{child['id']}"
+    assert headers["ce-type"] == "voicemail.account.deleted"
+    assert headers["ce-sequence"] == f"{1:020d}"
+    assert "ce-subject" not in headers
+
+
+async def last_message(client: Client, subject: str) -> RawStreamMsg:
+    for _ in range(200):
+        try:
+            return await client.jetstream().get_last_msg("VOICEMAIL", subject)
+        except NotFoundError:
+            await asyncio.sleep(0.05)
+    pytest.fail(f"nothing was published as {subject}")
 
 
 async def test_an_account_with_others_below_it_stays_and_so_does_the_root(
