@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.support.running",
     "tests.support.relay",
     "tests.support.keeper",
+    "tests.support.notifier",
 ]

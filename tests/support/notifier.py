@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
+import nats.js.errors
+import pytest_asyncio
 
 from service.bus import Bus, StreamSettings
 from service.domain.events import Event
+from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Channel, Delivery, Done, Outcome, Target
 from service.workers.notifier import Notifier, Pace
+from tests.support.database import TestDatabase
 from tests.support.relay import eventually, jetstream
 from tests.unit.test_events import an_event
 
-QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5)
+QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5, fetch_s=0.1)
 
 
 class FakeChannel:
@@ -32,7 +36,8 @@ class FakeChannel:
         self.whom: list[Target] = [Target(name=target) for target in targets or ("a",)]
         self.delivered: list[Delivery] = []
         self.settled: list[tuple[str, Outcome]] = []
-        self.act: Callable[[Delivery], Awaitable[Outcome]] = _succeed
+        self._outcome: Outcome = options.get("outcome", Done())
+        self.act: Callable[[Delivery], Awaitable[Outcome]] = self._end_as_told
 
     def wants(self, event: Event) -> bool:
         return not event.data.startswith(b'{"unwanted"')
@@ -45,12 +50,11 @@ class FakeChannel:
         self.delivered.append(delivery)
         return outcome
 
+    async def _end_as_told(self, _delivery: Delivery) -> Outcome:
+        return self._outcome
+
     async def settle(self, _connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
         self.settled.append((delivery.target, outcome))
-
-
-async def _succeed(_delivery: Delivery) -> Outcome:
-    return Done()
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,15 @@ class Publisher:
         self._url = url
         self._stream = stream
 
+    async def connected(self) -> None:
+        async def is_connected() -> bool:
+            return bool(self._bus.connected)
+
+        await eventually(is_connected, every_s=0.01)
+
+    async def declare(self) -> None:
+        await self._bus.declare()
+
     async def publish(self, *events: Event) -> None:
         for event in events:
             await self._bus.publish(event)
@@ -119,13 +132,65 @@ class Publisher:
 @asynccontextmanager
 async def publisher(url: str, stream: StreamSettings) -> AsyncIterator[Publisher]:
     async with Bus.open(url, name="test publisher", stream=stream) as bus:
-
-        async def connected() -> bool:
-            return bus.connected
-
-        await eventually(connected, every_s=0.01)
+        opened = Publisher(bus, url, stream)
+        await opened.connected()
         await bus.declare()
-        yield Publisher(bus, url, stream)
+        yield opened
+
+
+class Stage:
+    """What a test of the runner plays on: a stream, a database, somebody who looks into it."""
+
+    def __init__(
+        self,
+        servers: EmbeddedServers,
+        stream: StreamSettings,
+        database: TestDatabase,
+        events: Publisher,
+        inspector: asyncpg.Connection,
+    ) -> None:
+        self.servers = servers
+        self.stream = stream
+        self.events = events
+        self.inspector = inspector
+        self._database = database
+
+    def running(self, channel: Channel, pace: Pace = QUICK) -> AbstractAsyncContextManager[Running]:
+        return running_notifier(
+            self._database.url, self.servers.nats.url(), self.stream, channel, pace
+        )
+
+    async def reconnect(self) -> None:
+        """After a restart of Postgres."""
+        await self.inspector.close()
+        self.inspector = await asyncpg.connect(self._database.owner_url)
+
+    async def count(self, status: str, wanted: int) -> bool:
+        rows = await rows_of(self.inspector)
+        return [row["status"] for row in rows].count(status) == wanted
+
+    async def naked(self, wanted: int, durable: str = "notifier-fake") -> bool:
+        """Whether so many messages wait to come again."""
+        async with jetstream(self.servers.nats.url()) as js:
+            try:
+                info = await js.consumer_info(self.stream.name, durable)
+            except nats.js.errors.NotFoundError:
+                return False
+        return bool(info.num_ack_pending == wanted and not info.num_pending)
+
+    async def until_all_acked(self) -> None:
+        await eventually(lambda: self.naked(0))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(
+    servers: EmbeddedServers, stream: StreamSettings, test_database: TestDatabase
+) -> AsyncIterator[Stage]:
+    async with publisher(servers.nats.url(), stream) as events:
+        inspector = await asyncpg.connect(test_database.owner_url)
+        opened = Stage(servers, stream, test_database, events, inspector)
+        yield opened
+        await opened.inspector.close()
 
 
 def some_event(account_id: UUID | None = None, **changes: Any) -> Event:

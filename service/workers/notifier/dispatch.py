@@ -2,11 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import assert_never
 from uuid import UUID, uuid4
-
-import msgspec
 
 from service.domain.delivery import Status
 from service.domain.errors import Unavailable, VoicemailError
@@ -17,26 +14,13 @@ from service.postgres.pool import Database
 from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
 from service.workers.notifier.fan_out import FanOut, is_marker
 from service.workers.notifier.hands import Hands
-from service.workers.notifier.pauses import wait
+from service.workers.notifier.pace import Pace, wait
 
 _log = get_logger(__name__)
 
-RETRIES_S = (120.0, 300.0, 900.0, 1800.0, 3600.0)
 _WRITE_AGAIN_S = 0.5
 
 Row = Delivery | DeliveryRow
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """The waits before further attempts, how often to look, how long a clean stop may take.
-
-    A lease lasts `lease_margin_s` longer than a delivery may take.
-    """
-
-    retries_s: Sequence[float] = RETRIES_S
-    poll_s: float = 1.0
-    grace_s: float = 25.0
-    lease_margin_s: float = 30.0
 
 
 class Dispatch:

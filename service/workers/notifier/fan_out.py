@@ -16,13 +16,12 @@ from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
 from service.workers.channels import Channel, Delivery, Done, Ignored
-from service.workers.notifier.pauses import wait
+from service.workers.notifier.pace import wait
 
 _log = get_logger(__name__)
 
 _BATCH = 64
 _AT_ONCE = 8
-_FETCH_S = 1.0
 _SHORT_PAUSE_S = 0.1
 _OUTAGE_PAUSE_S = 1.0
 _OUTAGE_DELAY_S = 5.0
@@ -46,12 +45,14 @@ class FanOut:
         fresh: asyncio.Event,
         *,
         subject_prefix: str,
+        fetch_s: float,
     ) -> None:
         self._database = database
         self._consumer = consumer
         self._channel = channel
         self._fresh = fresh
         self._prefix = subject_prefix
+        self._fetch_s = fetch_s
         self._free = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -60,7 +61,7 @@ class FanOut:
         try:
             while not stop.is_set():
                 try:
-                    messages = await self._consumer.fetch(_BATCH, _FETCH_S)
+                    messages = await self._consumer.fetch(_BATCH, self._fetch_s)
                 except BusUnavailable as error:
                     failures += 1
                     # The first may be the connection that is still being made.

@@ -6,8 +6,9 @@ from service.bus import Bus, ConsumerSettings
 from service.logs import get_logger
 from service.postgres.pool import Database
 from service.workers.channels import Channel
-from service.workers.notifier.dispatch import Dispatch, Pace
+from service.workers.notifier.dispatch import Dispatch
 from service.workers.notifier.fan_out import FanOut
+from service.workers.notifier.pace import Pace
 
 __all__ = ["Notifier", "Pace"]
 
@@ -25,10 +26,16 @@ class Notifier:
         consumer = bus.consumer(
             ConsumerSettings(durable=f"notifier-{channel.name}", events=channel.events)
         )
+        pace = pace or Pace()
         self._fan_out = FanOut(
-            database, consumer, channel, self._fresh, subject_prefix=bus.stream.subject_prefix
+            database,
+            consumer,
+            channel,
+            self._fresh,
+            subject_prefix=bus.stream.subject_prefix,
+            fetch_s=pace.fetch_s,
         )
-        self._dispatch = Dispatch(database, channel, self._fan_out, self._fresh, pace or Pace())
+        self._dispatch = Dispatch(database, channel, self._fan_out, self._fresh, pace)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Returns soon after `stop` is set; what is in hand is finished or given back."""
