@@ -18,6 +18,7 @@ from service.api.linger import Linger
 from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
 from service.api.openapi.document import document
+from service.api.openapi.fields import Json
 from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
@@ -76,9 +77,13 @@ def create_app(
 
 def create_handlers() -> list[ControllerRouterHandler]:
     """Everything that is routed; what is for clients is in the document, which is routed too."""
-    described = document([kazoo.section(), mailboxes.section()])
     routers = [kazoo_routes.create_router(), mailbox_routes.create_router()]
-    return [*routers, kazoo_routes.old_version, *docs.create_routes(described)]
+    return [*routers, kazoo_routes.old_version, *docs.create_routes(describe())]
+
+
+def describe() -> Json:
+    """What clients may ask, in all dialects."""
+    return document([kazoo.section(), mailboxes.section()])
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -9,15 +9,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from openapi_spec_validator import validate
 
-from service.api.app import create_handlers
-from service.api.kazoo import openapi as kazoo
+from service.api.app import create_handlers, describe
 from service.api.kazoo.accept import BASE64_TYPES, JSON, JSON_TYPES, MEDIA
-from service.api.openapi.document import document
 from service.usecases.uploads import AUDIO_TYPES
 from tests.contract.described import Described, Json
 
-DESCRIBED = Described(document([kazoo.section()]))
+DESCRIBED = Described(describe())
 OPERATIONS = list(DESCRIBED.operations())
+UNDER_V2 = [one for one in OPERATIONS if one[0].startswith("/v2/")]
 # Read, and refused: JSON where audio must come, audio where a name must.
 NEVER_ENOUGH = {
     "put_audio": JSON_TYPES,
@@ -99,12 +98,12 @@ def test_every_operation_shows_its_success() -> None:
         answers = _successes(operation)
         assert answers, (path, method)
         for answer in answers:
-            content = answer["content"].get("application/json")
+            content = answer.get("content", {}).get("application/json")
             assert content is None or content["example"]
 
 
 def test_refusals_have_examples_in_the_envelope() -> None:
-    for path, _, operation in OPERATIONS:
+    for path, _, operation in UNDER_V2:
         expected = {"406", "500", "503"}
         expected |= {"401"} if operation["security"] else set()
         expected |= {"400", "408", "413", "415"} if "requestBody" in operation else set()
@@ -129,7 +128,7 @@ def test_examples_hold_for_their_schemas() -> None:
 
 
 def test_content_types_are_those_that_the_routes_negotiate() -> None:
-    for path, method, operation in OPERATIONS:
+    for path, method, operation in UNDER_V2:
         media = ROUTED[path, method].opt.get(MEDIA, JSON)
         given = {kind for answer in _successes(operation) for kind in answer["content"]}
         assert given == set(media.gives)
