@@ -149,6 +149,8 @@ CREATE TABLE outbox (
 -- To be sent: never published, or published to a stream that has lost it since.
 CREATE INDEX outbox_unsent ON outbox (seq) WHERE stream_seq IS NULL;
 CREATE INDEX outbox_by_publication ON outbox (published_seq) WHERE published_seq IS NOT NULL;
+CREATE INDEX outbox_by_account ON outbox (account_id, published_seq)
+    WHERE published_seq IS NOT NULL;
 CREATE INDEX outbox_by_stream ON outbox (stream_seq) WHERE stream_seq IS NOT NULL;
 
 -- One row: who publishes (the term), the last number given out, what is known of the stream (its

@@ -72,6 +72,11 @@ def attributes_of(event: Event) -> dict[str, str]:
     return attributes
 
 
+def structured(event: Event) -> bytes:
+    """The event as one JSON object: CloudEvents 1.0, JSON format."""
+    return msgspec.json.encode({**attributes_of(event), "data": msgspec.Raw(event.data)})
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of a box, as they are after the event."""
 

@@ -20,6 +20,7 @@ from service.postgres.migrate import migrate
 from service.security import generate_key_ring, rotate_key_ring
 from service.settings import Settings, SettingsError, read_settings
 from service.usecases.batches import Batches
+from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
@@ -28,6 +29,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
+from service.usecases.webhooks import Webhooks
 from service.wiring.desk import open_operator
 from service.wiring.parts import (
     on_stop,
@@ -36,6 +38,7 @@ from service.wiring.parts import (
     open_bus,
     open_database,
     open_owner_database,
+    open_webhook_posts,
     stopped,
     stream_settings,
     users_beside,
@@ -59,6 +62,8 @@ async def run_api(settings: Settings) -> None:
         database = await stack.enter_async_context(open_database(settings, "aftertone api"))
         audio = await stack.enter_async_context(open_audio(settings))
         accounts = await stack.enter_async_context(open_accounts(settings, database))
+        feed = await stack.enter_async_context(Feed(database).tailed())
+        posts = await stack.enter_async_context(open_webhook_posts(settings, accounts.secrets))
         idempotency = Idempotency(database)
         uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
         app = create_app(
@@ -77,8 +82,10 @@ async def run_api(settings: Settings) -> None:
             ),
             recordings=Recordings(database, audio),
             greetings=Greetings(database, audio, utc_now, uploads),
+            webhooks=Webhooks(database=database, posts=posts),
             batches=Batches(database, utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
+            feed=feed,
             options=Options(tokens_in_query=settings.tokens_in_query),
             pace=PaceLimits(
                 grace_s=settings.client_grace_s,
@@ -102,7 +109,12 @@ async def run_api(settings: Settings) -> None:
                 max_buffer_size=_HEADER_BYTES,
             ),
         )
-        on_stop(server.stop)
+
+        def stop() -> None:
+            feed.close()
+            server.stop()  # type: ignore[no-untyped-call]
+
+        on_stop(stop)
         log.info("Serving", host=settings.host, port=settings.port)
         await server.serve()
     log.info("Stopped")
@@ -170,6 +182,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
     more = {
         "AFTERTONE_KEY_RING_FILE": str(ring),
         "AFTERTONE_OLDEST_MONTH": str(_DEV_OLDEST_MONTH),
+        "AFTERTONE_WEBHOOK_ALLOW_PRIVATE": "true",
     }
     settings = read_settings({**environment, **more})
     await run_migrate(settings)

@@ -27,6 +27,8 @@ SYSTEM = {
 # keeper looks for what is due.
 OVER_ALL_ACCOUNTS = {
     "deliveries.delete_old_deliveries",
+    "feed.feed_state",
+    "feed.tail_feed",
     "keeper.count_boxes",
     "keeper.delete_old_claims",
     "keeper.is_spent",
@@ -42,6 +44,8 @@ OVER_ALL_ACCOUNTS = {
     "outbox.mark_sent",
     "outbox.read_unsent",
     "outbox.survey",
+    "webhooks.delete_ended_webhooks",
+    "webhooks.delete_old_attempts",
 }
 
 _STATEMENTS = {

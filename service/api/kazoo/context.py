@@ -24,6 +24,7 @@ from service.domain.errors import (
 from service.domain.message import MessageId, parse_hex_id, retained_since
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
+from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.messages import Messages
 from service.usecases.recordings import Recordings
@@ -46,6 +47,7 @@ TheTransfers = NamedDependency[SkipValidation[Transfers]]
 TheGreetings = NamedDependency[SkipValidation[Greetings]]
 TheMessages = NamedDependency[SkipValidation[Messages]]
 TheRecordings = NamedDependency[SkipValidation[Recordings]]
+TheFeed = NamedDependency[SkipValidation[Feed]]
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
 TheProfile = NamedDependency[SkipValidation[WireProfile]]

@@ -28,6 +28,13 @@ class Paging(msgspec.Struct, frozen=True, kw_only=True):
     next_start_key: str | UnsetType = UNSET
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a list of events goes on, and whether the client has missed some."""
+
+    next_cursor: str
+    reset: bool
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is not a success: status, machine word, details."""
 
@@ -46,6 +53,8 @@ class _Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
     page_size: int | UnsetType = UNSET
     start_key: str | UnsetType = UNSET
     next_start_key: str | UnsetType = UNSET
+    next_cursor: str | UnsetType = UNSET
+    reset: bool | UnsetType = UNSET
     auth_token: str | UnsetType = UNSET
     request_id: str | UnsetType = UNSET
     revision: str | UnsetType = UNSET
@@ -62,6 +71,7 @@ def succeed(
     revision: str | UnsetType = UNSET,
     metadata: Any | UnsetType = UNSET,
     paging: Paging | None = None,
+    progress: Progress | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     """A success with `data`."""
@@ -74,6 +84,9 @@ def succeed(
         envelope.page_size = paging.page_size
         envelope.start_key = paging.start_key
         envelope.next_start_key = paging.next_start_key
+    if progress is not None:
+        envelope.next_cursor = progress.next_cursor
+        envelope.reset = progress.reset or UNSET
     return _answer(envelope, status, headers or {})
 
 

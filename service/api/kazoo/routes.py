@@ -8,6 +8,7 @@ from service.api.kazoo import (
     accounts,
     batches,
     boxes,
+    events,
     greetings,
     messages,
     raw,
@@ -49,6 +50,7 @@ def create_router() -> Router:
             *batches.ROUTES,
             *raw.ROUTES,
             *zip.ROUTES,
+            *events.ROUTES,
             *greetings.ROUTES,
         ],
         dependencies={

@@ -2,6 +2,7 @@
 
 from service.api.kazoo.openapi import (
     accounts,
+    events,
     greetings,
     messages,
     recordings,
@@ -31,7 +32,7 @@ _ABOUT = """\
   `auth_token` may stand in the envelope too. `/v2/account/...` is the token's own account.
 * Unknown parameters are ignored.
 """
-_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings)
+_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings, events)
 _SCHEMES: Json = {
     "token": {
         "type": "apiKey",

@@ -27,6 +27,9 @@ _PARTS = "Names and order of parts do not matter: the one whose type is JSON is 
 _BASE64: Json = {"type": "string", "description": "The audio as base64, or a `data:` URI of it"}
 
 
+_EVENT = "CloudEvents 1.0, as the subscribers of NATS get it"
+
+
 def envelope(data: Json, examples: Examples, *, required: bool = True, media: Media = JSON) -> Json:
     """A JSON body whose `data` is this; `examples` are of `data`."""
     content = _json(data, examples, media, required=required)
@@ -121,6 +124,25 @@ def audio(text: str, *headers: str) -> Json:
     """An answer that is audio of whichever type was stored."""
     content = {kind: {"schema": _BYTES} for kind in AUDIO.gives}
     return _answer(text, content, headers, None)
+
+
+def happenings(example: Json) -> Json:
+    """An answer with events: a page of them as JSON, or a stream of them."""
+    shape: Json = {
+        "type": "object",
+        "properties": {
+            "data": {"type": "array", "items": {"type": "object", "description": _EVENT}},
+            "next_cursor": {"type": "string", "description": "`since` of the next request"},
+            "reset": {"const": True, "description": "Some events were missed: start anew"},
+        },
+        "required": ["data", "next_cursor"],
+    }
+    shown = {"data": [example], "status": "success", "next_cursor": "1.17", **samples.FRAME}
+    content = {
+        _JSON: {"schema": {"allOf": [ref("Success"), shape]}, "example": shown},
+        "text/event-stream": {"schema": {"type": "string"}},
+    }
+    return _answer("What happened, or what happens", content, (), None)
 
 
 def archive(text: str) -> Json:

@@ -94,6 +94,8 @@ def _pages() -> Json:
         ),
         "created_to": _in("query", "created_to", _SECONDS, "Until when, likewise"),
         "modified_from": _in("query", "modified_from", _SECONDS, "Changed since when, likewise"),
+        "since": _in("query", "since", _TEXT, "The cursor to go on from"),
+        "last_event_id": _in("header", "Last-Event-ID", _TEXT, "Likewise, as browsers send it"),
         "modified_to": _in("query", "modified_to", _SECONDS, "Changed until when, likewise"),
     }
 

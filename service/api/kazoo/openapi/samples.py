@@ -199,3 +199,15 @@ FRAME = {
     "node": NODE,
 }
 CREATED_FROM = gregorian(_CREATED)
+
+EVENT: Json = {
+    "specversion": "1.0",
+    "id": "01a20008-03d9-73d6-8f31-ebc5015d945d",
+    "source": f"/accounts/{ACCOUNT_ID}/vmboxes/{VMBOX_ID}",
+    "type": "voicemail.message.new",
+    "time": "2026-11-21T21:34:15Z",
+    "datacontenttype": "application/json",
+    "sequence": "00000000000000000002",
+    "subject": MESSAGE_ID,
+    "data": {"counts": {"new": 1, "saved": 0}, "sequence": 2},
+}

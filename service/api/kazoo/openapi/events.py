@@ -1,0 +1,31 @@
+"""Operations of what happens."""
+
+from service.api.kazoo import events
+from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi.bodies import happenings
+from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
+from service.api.openapi.operations import Operation
+from service.domain.errors import Invalid, Rule
+
+TAG = {"name": "Events", "description": "What happens, for clients that do not speak NATS"}
+
+_NAME = TAG["name"]
+_BAD_CURSOR = Invalid.one("since", Rule.WRONG_FORMAT, value="x")
+_ANSWERS = {200: happenings(samples.EVENT)}
+
+OPERATIONS = (
+    Operation(
+        handler=events.account_events,
+        tag=_NAME,
+        parameters=("since", "last_event_id", "page_size"),
+        answers=_ANSWERS,
+        refusals=(_BAD_CURSOR,),
+    ),
+    Operation(
+        handler=events.vmbox_events,
+        tag=_NAME,
+        parameters=("since", "last_event_id", "page_size"),
+        answers=_ANSWERS,
+        refusals=(_BAD_CURSOR, UNKNOWN_VMBOX),
+    ),
+)

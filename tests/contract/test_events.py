@@ -1,0 +1,125 @@
+"""What happens, over HTTP: pages of JSON and a live stream, both from a cursor."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from tests.support.running import AccountClient
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+async def _page(account: AccountClient, *parts: str, **query: Any) -> dict[str, Any]:
+    answer = await account.http.get(account.path(*parts, "events"), params=query)
+    assert answer.status_code == 200, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+async def _published(account: AccountClient, since: str, wanted: int) -> dict[str, Any]:
+    """The page after `since` once the relay has published as many events."""
+    async with asyncio.timeout(10):
+        while True:
+            page = await _page(account, since=since)
+            if len(page["data"]) >= wanted:
+                return page
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def _following(
+    account: AccountClient, *parts: str, **headers: str
+) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
+    path = account.path(*parts, "events")
+    async with account.http.stream("GET", path, headers={**STREAM, **headers}) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield _events(answer)
+
+
+async def _events(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:
+    event: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            event[name] = value
+        elif event:
+            yield event
+            event = {}
+
+
+async def test_pages_go_on_from_their_cursor(account: AccountClient) -> None:
+    begin = (await _page(account))["next_cursor"]
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id)
+    page = await _published(account, begin, 2)
+    assert [event["type"] for event in page["data"]] == [
+        "voicemail.vmbox.created",
+        "voicemail.message.new",
+    ]
+    new = page["data"][1]
+    assert (new["subject"], new["data"]["counts"]) == (media_id, {"new": 1, "saved": 0})
+    assert "reset" not in page
+    assert (await _page(account, since=page["next_cursor"]))["data"] == []
+    small = await _page(account, since=begin, page_size=1)
+    rest = await _page(account, since=small["next_cursor"], page_size=1)
+    assert [*small["data"], *rest["data"]] == page["data"]
+
+
+async def test_a_box_has_events_of_its_own(account: AccountClient) -> None:
+    begin = (await _page(account))["next_cursor"]
+    first, second = await account.a_vmbox(), await account.a_vmbox()
+    await account.leave(second)
+    await _published(account, begin, 3)
+    of_first = await _page(account, "vmboxes", first, since=begin)
+    assert [event["type"] for event in of_first["data"]] == ["voicemail.vmbox.created"]
+    missing = await account.http.get(account.path("vmboxes", "0" * 32, "events"))
+    assert missing.status_code == 404
+
+
+async def test_a_stream_shows_what_happens_and_goes_on_after_a_break(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    async with _following(account) as events, asyncio.timeout(10):
+        await account.leave(vmbox_id)
+        while True:
+            seen = await anext(events)
+            if seen["event"] == "voicemail.message.new":
+                break
+    assert json.loads(seen["data"])["data"]["vmbox_id"] == vmbox_id
+    await account.leave(vmbox_id, caller_id_name="missed")
+    headers = {"Last-Event-ID": seen["id"]}
+    async with _following(account, **headers) as events, asyncio.timeout(10):
+        missed = json.loads((await anext(events))["data"])
+        assert missed["data"]["message"]["caller_id_name"] == "missed"
+        await account.leave(vmbox_id, caller_id_name="live")
+        live = json.loads((await anext(events))["data"])
+        assert live["data"]["message"]["caller_id_name"] == "live"
+
+
+async def test_a_cursor_from_elsewhere_is_a_reset(account: AccountClient) -> None:
+    epoch, number = map(int, (await _page(account))["next_cursor"].split("."))
+    for since in (f"{epoch + 1}.{number}", f"{epoch}.{number + 1_000_000}"):
+        assert (await _page(account, since=since))["reset"] is True
+        headers = {"Last-Event-ID": since}
+        async with _following(account, **headers) as events, asyncio.timeout(10):
+            assert (await anext(events))["event"] == "reset"
+
+
+async def test_a_cursor_that_is_none_is_refused(account: AccountClient) -> None:
+    for since in ("x", "1", "1.", ".1", "1.2.3", "-1.2", "9" * 40):
+        refused = await account.http.get(account.path("events"), params={"since": since})
+        assert refused.status_code == 400, since
+        assert "since" in refused.json()["data"]
+
+
+async def test_a_stream_ends_with_its_token(account: AccountClient) -> None:
+    async with _following(account) as events, asyncio.timeout(15):
+        ended = await account.http.delete(f"{account.service.url}/v2/token_auth")
+        assert ended.status_code == 200
+        async for _ in events:
+            continue
