@@ -1,0 +1,122 @@
+"""Every example of the KAZOO docs (4.x, 5.x: "Voicemail") and of Audian's page, run as printed.
+
+The service keeps messages long enough here for those of 2016, which the documents show.
+"""
+
+import io
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import httpx
+import msgspec
+import pytest
+import pytest_asyncio
+
+from tests.contract.examples import ALWAYS, EXAMPLES, SEEDS, Stage, example, expected
+from tests.support.running import AccountClient, RunningService, data_of
+from tests.support.sounds import an_mp3
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+
+_README = Path(__file__).parents[2] / "service" / "api" / "kazoo" / "README.md"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def patient(service: RunningService) -> AsyncIterator[RunningService]:
+    """An API that keeps messages for 20 years."""
+    other = await service.another_api(AFTERTONE_RETENTION_DAYS="7300")
+    yield other
+    await other.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def accounts(patient: RunningService) -> AsyncIterator[dict[str, AccountClient]]:
+    """An account of each document, in its profile."""
+    found = {document: await patient.an_account() for document in ("kazoo_4", "kazoo_5", "audian")}
+    audian = found["audian"]
+    change = {"data": {"wire_profile": "audian"}}
+    data_of(await audian.http.patch(audian.path(), json=change))
+    yield found
+    for account in found.values():
+        await account.http.aclose()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_the_example_is_answered_as_documented(
+    name: str, accounts: dict[str, AccountClient], tmp_path: Path
+) -> None:
+    one = example(name)
+    stage = Stage(accounts[name.partition("/")[0]], tmp_path)
+    try:
+        await stage.set(one)
+        answer = await stage.curl(one["command"])
+        assert answer.status_code == one["status"], answer.text
+        _assert_as_expected(one, stage, answer)
+    finally:
+        await stage.clear()
+
+
+def _assert_as_expected(one: dict[str, Any], stage: Stage, answer: httpx.Response) -> None:
+    for header, value in one.get("headers", {}).items():
+        assert answer.headers[header] == value
+    if "body" in one:
+        assert answer.content == an_mp3()
+    elif "zip" in one:
+        with ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.namelist() == one["zip"]
+            assert all(archive.read(entry) == an_mp3() for entry in one["zip"])
+    else:
+        seen, wanted = stage.labelled(answer), expected(one)
+        assert seen == wanted
+        # True and 1 are equal in Python, not in JSON.
+        assert _canonical(seen) == _canonical(wanted)
+    if answer.status_code == 201:
+        data = answer.json()["data"]
+        made = data.get("media_id", data.get("id"))
+        assert re.search(rf"/{made}(/raw)?\Z", answer.headers["location"])
+
+
+def _canonical(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
+
+
+async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
+    account: AccountClient, tmp_path: Path
+) -> None:
+    one = example("kazoo_5/08_list_messages")
+    stage = Stage(account, tmp_path)
+    await stage.set(one)
+    assert data_of(await stage.curl(one["command"])) == []
+    window = "?created_from=63630058000&created_to=63630059000"
+    *flags, url = one["command"]
+    seen = stage.labelled(await stage.curl([*flags, f"'{url}{window}'"]))
+    kept = {
+        "folder": "deleted",
+        "retention": "enforced",
+        "retention_message": "this message is prior to retention policy, "
+        "no update operation is permitted",
+    }
+    assert seen["data"] == [{**row, **kept} for row in expected(one)["data"]]
+    assert await account.counts(stage.vmbox_id) == {"new": 0, "saved": 0}
+
+
+def test_every_difference_has_its_row_in_the_reference() -> None:
+    text = _README.read_text().partition("\n## Where answers differ from what is printed")[2]
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in text.splitlines()}
+    named = {
+        difference["row"]
+        for name in EXAMPLES
+        for difference in example(name).get("differences", ())
+    }
+    assert named <= rows
+    assert "envelopes without " + ", ".join(f"`{name}`" for name in ALWAYS) in rows
+
+
+def test_every_example_says_what_it_expects() -> None:
+    assert len(EXAMPLES) == len(list(SEEDS.rglob("*.json"))) > 60
+    for name in EXAMPLES:
+        assert {"documented", "expected", "body", "zip"} & example(name).keys(), name
