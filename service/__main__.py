@@ -234,8 +234,8 @@ def raise_epoch() -> None:
 def keeper(step: str | None) -> None:
     """Do what must be done again and again.
 
-    Steps: partitions, expiry, pending, idempotency, tokens, deliveries, purge, orphans, recount.
-    Each may be cut short anywhere and run again, also beside a running keeper.
+    Steps: partitions, expiry, pending, idempotency, tokens, deliveries, attempts, webhooks, purge,
+    orphans, recount. Each may be cut short anywhere and run again, also beside a running keeper.
     """
     from service import wiring
 

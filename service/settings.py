@@ -90,6 +90,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     email_transcription_wait_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     email_concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
 
+    # Whether webhooks may lead to addresses that are not globally routable, such as one's own.
+    webhook_allow_private: bool = False
+    webhook_timeout_s: Annotated[float, Meta(gt=0, le=25)] = 15.0
+    webhook_connect_timeout_s: Annotated[float, Meta(gt=0, le=25)] = 5.0
+    webhook_concurrency: Annotated[int, Meta(ge=1, le=512)] = 32
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 

@@ -22,6 +22,7 @@ from service.api.openapi.fields import Json
 from service.api.pace import Deadline, Pace, PaceLimits
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
+from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.messages import Messages
 from service.usecases.passes import Passes
@@ -30,6 +31,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
+from service.usecases.webhooks import Webhooks
 
 
 def create_app(
@@ -41,8 +43,10 @@ def create_app(
     messages: Messages,
     recordings: Recordings,
     greetings: Greetings,
+    webhooks: Webhooks,
     batches: Batches,
     transfers: Transfers,
+    feed: Feed,
     options: Options,
     pace: PaceLimits,
 ) -> ASGIApp:
@@ -56,8 +60,10 @@ def create_app(
         "messages": messages,
         "recordings": recordings,
         "greetings": greetings,
+        "webhooks": webhooks,
         "batches": batches,
         "transfers": transfers,
+        "feed": feed,
         "options": options,
     }
     app = Litestar(

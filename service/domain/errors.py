@@ -51,6 +51,10 @@ class GreetingNotFound(NotFound):
     """There is no such greeting."""
 
 
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
+
+
 class GreetingSilent(NotFound):
     """The greeting has no audio."""
 
@@ -108,6 +112,14 @@ class TooManyPending(Conflict):
         self.limit = limit
 
 
+class TooManyWebhooks(Conflict):
+    """The account has as many webhooks as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
 class Refused(VoicemailError):
     """It is not acceptable as it was asked."""
 
@@ -131,6 +143,7 @@ class Rule(StrEnum):
     UNIQUE = "unique"
     DATE_RANGE = "date_range"
     NOT_FOUND = "not_found"
+    FORBIDDEN_TARGET = "forbidden_target"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,3 +250,11 @@ class TooManySignIns(Unavailable):
 
 class TooManyUploads(Unavailable):
     """As many uploads as may be are on their way."""
+
+
+class TooManyPings(Unavailable):
+    """As many webhooks as may be are being tested."""
+
+
+class NamesUnavailable(Unavailable):
+    """Host names cannot be looked up."""

@@ -1,4 +1,7 @@
-"""Tokens, and secrets at rest: the only home of keys and of cryptography."""
+"""Tokens, and secrets at rest: the only home of keys and of cryptography.
+
+And of the way out to addresses that strangers chose.
+"""
 
 from service.security.credentials import CredentialProofs
 from service.security.issuer import Issuer, IssuerSettings
@@ -9,6 +12,7 @@ from service.security.keys import (
     load_key_ring,
     rotate_key_ring,
 )
+from service.security.outward import Outward, OutwardLimits, TargetForbidden
 from service.security.sealing import SecretBox, SecretUnreadable, new_api_key
 from service.security.tokens import Tokens
 
@@ -18,8 +22,11 @@ __all__ = [
     "IssuerSettings",
     "KeyRing",
     "KeyRingError",
+    "Outward",
+    "OutwardLimits",
     "SecretBox",
     "SecretUnreadable",
+    "TargetForbidden",
     "Tokens",
     "generate_key_ring",
     "load_key_ring",

@@ -24,6 +24,7 @@ from service.domain.message import parse_hex_id, uuid7
 from service.domain.schema import Document, merge
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
+from service.postgres import webhooks as webhook_rows
 from service.postgres.accounts import StoredKey
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
@@ -156,6 +157,7 @@ class Accounts:
                 raise AccountHasChildren
             await rows.delete_account(connection, account_id, _DELETION_S)
             await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
+            await webhook_rows.end_webhooks_of_account(connection, account_id)
         self.directory.forget(account_id)
         return account
 

@@ -11,11 +11,14 @@ import msgspec
 from service.audio.store import AudioStore
 from service.bus import Bus
 from service.postgres.pool import Database
+from service.security import SecretBox
 from service.settings import Settings, SettingsError
 from service.wiring.parts import (
+    key_ring_of,
     open_audio,
     open_bus,
     open_database,
+    open_webhook_posts,
     stopped,
     utc_now,
 )
@@ -32,6 +35,7 @@ from service.workers.channels.email import (
     TemplatesError,
     preview,
 )
+from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier import Notifier, Pace
 
 _PREVIEW_SENDER = "Voicemail <voicemail@example.com>"
@@ -124,6 +128,14 @@ async def _email(parts: Parts) -> AsyncIterator[Loop]:
         yield Notifier(parts.database, parts.bus, channel, parts.pace)
 
 
+@asynccontextmanager
+async def _webhook(parts: Parts) -> AsyncIterator[Loop]:
+    settings = parts.settings
+    async with open_webhook_posts(settings, SecretBox(key_ring_of(settings))) as posts:
+        channel = WebhookChannel(parts.database, posts, concurrency=settings.webhook_concurrency)
+        yield Notifier(parts.database, parts.bus, channel, parts.pace)
+
+
 def _check_mails(settings: Settings) -> None:
     """A template or sender that is no good shows here, not at the first message."""
     try:
@@ -150,5 +162,6 @@ def _smtp_server(settings: Settings) -> SmtpServer:
 
 CHANNELS: Mapping[str, Callable[[Parts], AbstractAsyncContextManager[Loop]]] = {
     "email": _email,
+    "webhook": _webhook,
 }
 """By name; a channel is added here and in nothing else of this package."""

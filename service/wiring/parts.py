@@ -15,6 +15,8 @@ from service.security import (
     Issuer,
     IssuerSettings,
     KeyRing,
+    Outward,
+    OutwardLimits,
     SecretBox,
     Tokens,
     load_key_ring,
@@ -24,6 +26,7 @@ from service.usecases.accounts import Accounts
 from service.usecases.directory import Directory
 from service.usecases.sessions import Sessions
 from service.usecases.users import Users
+from service.usecases.webhook_posts import WebhookPosts
 
 
 def open_database(
@@ -110,6 +113,18 @@ def users_beside(accounts: Accounts) -> Users:
         proofs=accounts.sessions.proofs,
         clock=utc_now,
     )
+
+
+@asynccontextmanager
+async def open_webhook_posts(settings: Settings, secrets: SecretBox) -> AsyncIterator[WebhookPosts]:
+    limits = OutwardLimits(
+        allow_private=settings.webhook_allow_private,
+        connect_timeout_s=settings.webhook_connect_timeout_s,
+        timeout_s=settings.webhook_timeout_s,
+        look_ups=2 * settings.webhook_concurrency,
+    )
+    async with Outward.open(limits) as outward:
+        yield WebhookPosts(secrets=secrets, outward=outward, clock=utc_now)
 
 
 def issuer_of(settings: Settings) -> Issuer | None:

@@ -205,6 +205,8 @@ async def test_all_steps_by_hand_say_in_a_line_each_what_they_did(
         "idempotency",
         "tokens",
         "deliveries",
+        "attempts",
+        "webhooks",
         "purge",
         "orphans",
         "recount",

@@ -31,6 +31,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
+from service.usecases.webhooks import Webhooks
 
 MAX_KEY = 255
 OWN_ACCOUNT = "-"
@@ -45,6 +46,7 @@ TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
 TheBatches = NamedDependency[SkipValidation[Batches]]
 TheTransfers = NamedDependency[SkipValidation[Transfers]]
 TheGreetings = NamedDependency[SkipValidation[Greetings]]
+TheWebhooks = NamedDependency[SkipValidation[Webhooks]]
 TheMessages = NamedDependency[SkipValidation[Messages]]
 TheRecordings = NamedDependency[SkipValidation[Recordings]]
 TheFeed = NamedDependency[SkipValidation[Feed]]

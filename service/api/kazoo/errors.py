@@ -34,6 +34,7 @@ from service.domain.errors import (
     KeyInUse,
     KeyReused,
     MessageExpired,
+    NamesUnavailable,
     NoAudio,
     NotFound,
     Problem,
@@ -42,8 +43,10 @@ from service.domain.errors import (
     Rule,
     TokenInvalid,
     TooManyPending,
+    TooManyPings,
     TooManySignIns,
     TooManyUploads,
+    TooManyWebhooks,
     Unauthorized,
     Unavailable,
     VmboxFull,
@@ -65,6 +68,7 @@ _TEXTS: dict[Rule, str] = {
     Rule.UNIQUE: "{field} already exists",
     Rule.DATE_RANGE: "The time is out of range",
     Rule.NOT_FOUND: "There is no such thing",
+    Rule.FORBIDDEN_TARGET: "The address leads where it may not",
 }
 _FIELD_TEXTS = {
     ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists",
@@ -195,6 +199,9 @@ TABLE: dict[type[Exception], Row] = {
     TooManyPending: lambda error: Refusal(
         status=409, word="too_many_pending", data={"message": str(error), "limit": error.limit}
     ),
+    TooManyWebhooks: lambda error: Refusal(
+        status=409, word="too_many_webhooks", data={"message": str(error), "limit": error.limit}
+    ),
     KeyInUse: lambda error: Refusal(
         status=409,
         word="idempotency_key_in_use",
@@ -219,6 +226,8 @@ TABLE: dict[type[Exception], Row] = {
     Unavailable: _unavailable,
     TooManySignIns: _busy,
     TooManyUploads: _busy,
+    TooManyPings: _busy,
+    NamesUnavailable: _busy,
     DeadlinePassed: _busy,
     ClientTooSlow: lambda _error: Refusal(
         status=408,

@@ -14,6 +14,7 @@ from service.api.kazoo import (
     raw,
     sessions,
     users,
+    webhooks,
     zip,
 )
 from service.api.kazoo.context import (
@@ -52,6 +53,7 @@ def create_router() -> Router:
             *zip.ROUTES,
             *events.ROUTES,
             *greetings.ROUTES,
+            *webhooks.ROUTES,
         ],
         dependencies={
             "caller": Provide(provide_caller),

@@ -24,11 +24,13 @@ from service.domain.schema import Document, Field, apply_schema
 from service.domain.text import harmless
 from service.domain.user import User
 from service.domain.vmbox import Vmbox
+from service.domain.webhook import Attempt, Webhook
 
 _MAX_LENGTH_MS = 2**31 - 1
 AUDIAN_ROW = ("name", "mailbox", "owner_id", "timezone", "pin", "require_pin")
 USER_ROW = ("username", "first_name", "last_name", "email", "timezone")
 GREETING_ROW = ("id", "name", "description", "language", "content_type", "content_length")
+WEBHOOK_ROW = ("name", "uri", "hook", "enabled")
 _FOLDERS = ("deleted", "saved", "new")
 
 # KAZOO API docs, "Voicemail", create a message: what a client may say of it.
@@ -203,6 +205,37 @@ def user_row(user: User) -> Document:
     """A user as a row of a list."""
     row = {name: user.document[name] for name in USER_ROW if name in user.document}
     return {"id": user.user_id.hex, **row}
+
+
+def webhook_document(webhook: Webhook) -> Document:
+    """The public document of a webhook, and why the service disabled it, if it did."""
+    document = {**webhook.document, "id": webhook.webhook_id.hex}
+    if webhook.disable_reason is not None:
+        document["disable_reason"] = webhook.disable_reason
+    return document
+
+
+def webhook_row(webhook: Webhook) -> Document:
+    """A webhook as a row of a list."""
+    document = webhook_document(webhook)
+    names = ("id", *WEBHOOK_ROW, "disable_reason")
+    return {name: document[name] for name in names if name in document}
+
+
+def attempt_row(attempt: Attempt) -> Document:
+    """An attempt to tell a webhook of an event; `response_code` and `error` when there is one."""
+    answer = attempt.answer
+    row: Document = {
+        "id": attempt.attempt_id.hex,
+        "event_id": str(attempt.event_id),
+        "hook": attempt.event_type,
+        "attempt": attempt.number,
+        "timestamp": gregorian(attempt.attempted_at),
+        "status": "success" if answer.error is None else "failure",
+        "duration_ms": answer.duration_ms,
+    }
+    more = {"response_code": answer.response_code, "error": answer.error}
+    return row | {name: value for name, value in more.items() if value is not None}
 
 
 def metadata_of(

@@ -5,6 +5,7 @@ from typing import Any
 
 from service.domain.formats import is_address, is_digits, is_realm, is_username, is_uuid, is_zone
 from service.domain.schema import MAX_INTEGER, Field, Fields
+from service.domain.webhook import is_web_address
 
 Json = dict[str, Any]
 Texts = Mapping[str, str]
@@ -15,6 +16,7 @@ _FORMATS: dict[Any, Json] = {
     is_zone: {"format": "iana-time-zone"},
     is_realm: {"pattern": r"^[A-Za-z0-9_.-]+$"},
     is_username: {"pattern": "^[^:]+$"},
+    is_web_address: {"format": "uri", "pattern": "^https?://"},
     is_digits: {"pattern": "^[0-9]*$"},
     is_uuid: {"pattern": "^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$"},
 }

@@ -9,6 +9,7 @@ from service.audio.store import AudioStore
 from service.postgres.deliveries import delete_old_deliveries
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
+from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
 from service.workers.keeper.expiry import Expiry, Pending
 from service.workers.keeper.leftovers import Leftovers
 from service.workers.keeper.orphans import Orphans
@@ -51,6 +52,8 @@ def all_steps(
     tokens = Leftovers(database, clock, delete_expired_tokens, kept=_TOKENS_KEPT)
     claims = Leftovers(database, clock, delete_old_claims, kept=_CLAIMS_KEPT)
     deliveries = Leftovers(database, clock, delete_old_deliveries, kept=_DELIVERIES_KEPT)
+    attempts = Leftovers(database, clock, delete_old_attempts, kept=_DELIVERIES_KEPT)
+    webhooks = Leftovers(database, clock, delete_ended_webhooks, kept=_DELIVERIES_KEPT)
     return (
         _step("partitions", Partitions(database, clock).run, HOUR, after_s=0),
         _step("expiry", Expiry(database, clock, retention_days).run, HOUR, after_s=5),
@@ -58,6 +61,8 @@ def all_steps(
         _step("idempotency", claims.run, HOUR, after_s=90),
         _step("tokens", tokens.run, DAY, after_s=120),
         _step("deliveries", deliveries.run, HOUR, after_s=150),
+        _step("attempts", attempts.run, HOUR, after_s=180),
+        _step("webhooks", webhooks.run, DAY, after_s=210),
         _step("purge", Purge(database, audio, clock, purge_grace).run, DAY, after_s=300),
         _step("orphans", Orphans(database, audio, clock, orphan_grace).run, DAY, after_s=900),
         _step("recount", Recount(database).run, DAY, after_s=1800),

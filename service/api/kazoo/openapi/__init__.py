@@ -9,6 +9,7 @@ from service.api.kazoo.openapi import (
     sessions,
     users,
     vmboxes,
+    webhooks,
 )
 from service.api.kazoo.openapi.envelopes import envelopes
 from service.api.kazoo.openapi.parameters import parameters, response_headers
@@ -32,7 +33,7 @@ _ABOUT = """\
   `auth_token` may stand in the envelope too. `/v2/account/...` is the token's own account.
 * Unknown parameters are ignored.
 """
-_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings, events)
+_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings, webhooks, events)
 _SCHEMES: Json = {
     "token": {
         "type": "apiKey",

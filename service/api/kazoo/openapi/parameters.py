@@ -65,6 +65,9 @@ def _path() -> Json:
         "media_id": _in(
             "path", "media_id", HEX_ID, "The greeting", samples.MEDIA_ID, required=True
         ),
+        "webhook_id": _in(
+            "path", "webhook_id", HEX_ID, "The webhook", samples.WEBHOOK_ID, required=True
+        ),
         "token": _in("path", "token", _TEXT, "The token of the request", required=True),
         "message_id": _in(
             "path", "message_id", MESSAGE_ID, "The message", samples.MESSAGE_ID, required=True

@@ -14,6 +14,7 @@ from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
 from service.domain.user import CredentialMethod, User, checked_user, digests_of
 from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, without_pin
+from service.domain.webhook import SECRET_BYTES, Answer, Attempt, Webhook, secret_of
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
 PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
@@ -21,6 +22,8 @@ VMBOX_ID = "3a63acc3694ba189947235ae4727941b"
 OTHER_VMBOX_ID = "0e820108c0f4ca391500f3be1b02bdfa"
 OWNER_ID = "f1d98a5df729f95cd208ee9430e3b21b"
 MEDIA_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
+WEBHOOK_ID = "5c3f0a8e9b1d4f6e8a7c2b4d6e8f0a1c"
+EVENT_ID = "0190f3a1-c2d4-7e5f-8a9b-0c1d2e3f4a5d"
 MESSAGE_ID = "201605-6aadef09f6fcf5fd8bcdfca312e923ba"
 UNKNOWN_MESSAGE_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
 MESSAGE_ID = "201605-49be0985ea3a33046f8073083517d27b"
@@ -53,6 +56,15 @@ NEW_GREETING: dict[str, Any] = {
     "description": "Until the end of August",
     "language": "en-us",
 }
+
+NEW_WEBHOOK: dict[str, Any] = {
+    "name": "Ticket system",
+    "uri": "https://tickets.example.com/voicemail",
+    "hook": "message.new",
+    "enabled": True,
+    "custom_data": {"queue": "support"},
+}
+WEBHOOK_SECRET = secret_of(bytes(range(SECRET_BYTES)))
 
 NEW_VMBOX: dict[str, Any] = {
     "name": "VMBox 0",
@@ -159,6 +171,29 @@ def _message(*, with_audio: bool = True) -> Message:
     )
 
 
+def _webhook() -> Webhook:
+    return Webhook(
+        account_id=UUID(ACCOUNT_ID),
+        webhook_id=UUID(WEBHOOK_ID),
+        document=NEW_WEBHOOK,
+        disable_reason=None,
+        revision=1,
+        created_at=_CREATED,
+        modified_at=_CREATED,
+    )
+
+
+def _attempt() -> Attempt:
+    return Attempt(
+        attempt_id=UUID(WEBHOOK_ID),
+        event_id=UUID(EVENT_ID),
+        event_type="message.new",
+        number=1,
+        attempted_at=_CREATED,
+        answer=Answer(response_code=503, error="it answered 503", duration_ms=112),
+    )
+
+
 _TIMES = (_CREATED, _CREATED)
 ACCOUNT = wire.account_document(_account())
 ACCOUNT_ROW = wire.account_row(_account())
@@ -166,6 +201,10 @@ ACCOUNT_METADATA = wire.metadata_of(UUID(ACCOUNT_ID), *_TIMES)
 USER = wire.user_document(_user())
 USER_ROW = wire.user_row(_user())
 USER_METADATA = wire.metadata_of(UUID(OWNER_ID), *_TIMES)
+WEBHOOK = wire.webhook_document(_webhook())
+WEBHOOK_ROW = wire.webhook_row(_webhook())
+WEBHOOK_METADATA = wire.metadata_of(UUID(WEBHOOK_ID), *_TIMES)
+WEBHOOK_ATTEMPT = wire.attempt_row(_attempt())
 GREETING = wire.greeting_document(_greeting())
 GREETING_ROW = wire.greeting_row(_greeting())
 VMBOX = wire.vmbox_document(_vmbox())

@@ -2,7 +2,7 @@
 
 from service.api.kazoo.openapi import texts
 from service.api.kazoo.sessions import API_KEY_FIELDS, CREDENTIAL_FIELDS
-from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, USER_ROW
+from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, USER_ROW, WEBHOOK_ROW
 from service.api.openapi.fields import Json, answered, changes, taken, taken_with_nulls, with_more
 from service.domain.account import FIELDS as ACCOUNT_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
@@ -10,6 +10,8 @@ from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.message import Folder
 from service.domain.user import FIELDS as USER_FIELDS
 from service.domain.vmbox import FIELDS as VMBOX_FIELDS
+from service.domain.webhook import FIELDS as WEBHOOK_FIELDS
+from service.domain.webhook import DisableReason
 
 HEX_ID: Json = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 MESSAGE_ID: Json = {"type": "string", "pattern": "^[0-9]{4}(0[1-9]|1[0-2])-[0-9a-f]{32}$"}
@@ -41,6 +43,7 @@ def schemas() -> Json:
         **_users(),
         **_vmboxes(),
         **_greetings(),
+        **_webhooks(),
         **_messages(),
         **_batches(),
     }
@@ -162,6 +165,62 @@ def _greetings() -> Json:
             "properties": {name: greeting["properties"][name] for name in GREETING_ROW},
             "required": ["id", "name"],
         },
+    }
+
+
+def _webhooks() -> Json:
+    disabled = {
+        "disable_reason": {
+            "enum": [reason.value for reason in DisableReason],
+            "description": "Why the service disabled it, if it did",
+        }
+    }
+    webhook = with_more(
+        answered(WEBHOOK_FIELDS, texts.WEBHOOK), _DELETED | {"id": HEX_ID} | disabled, ["id"]
+    )
+    secret = {"secret": {**TEXT, "pattern": "^whsec_[A-Za-z0-9+/]+=*$"}}
+    properties = webhook["properties"]
+    row = {name: properties[name] for name in (*WEBHOOK_ROW, "disable_reason")}
+    return {
+        "NewWebhook": _with_texts(taken(WEBHOOK_FIELDS, texts.WEBHOOK), TEXT),
+        "WebhookChanges": _with_texts(
+            changes(WEBHOOK_FIELDS, texts.WEBHOOK), {"type": ["string", "null"]}
+        ),
+        "Webhook": _with_texts(webhook, TEXT),
+        "NewlyMadeWebhook": _with_texts(with_more(webhook, secret, ["secret"]), TEXT),
+        "WebhookRow": {
+            "type": "object",
+            "properties": {"id": HEX_ID, **row},
+            "required": ["id", *WEBHOOK_ROW],
+        },
+        "WebhookAttempt": _attempt(),
+    }
+
+
+def _with_texts(webhook: Json, text: Json) -> Json:
+    """`custom_data` as an object of texts."""
+    custom = {**webhook["properties"]["custom_data"], "additionalProperties": text}
+    return {**webhook, "properties": {**webhook["properties"], "custom_data": custom}}
+
+
+def _attempt() -> Json:
+    properties: Json = {
+        "id": HEX_ID,
+        "event_id": {**TEXT, "format": "uuid"},
+        "hook": {**TEXT, "description": "The event; `webhook.ping` for a test"},
+        "attempt": {**COUNT, "minimum": 1},
+        "timestamp": {**COUNT, "description": "Gregorian seconds"},
+        "status": {"enum": ["success", "failure"]},
+        "duration_ms": COUNT,
+    }
+    more = {
+        "response_code": {**COUNT, "description": "If there was an answer"},
+        "error": {**TEXT, "description": "If it failed"},
+    }
+    return {
+        "type": "object",
+        "properties": properties | more,
+        "required": [*properties],
     }
 
 

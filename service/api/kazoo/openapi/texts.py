@@ -80,6 +80,16 @@ VMBOX = {
     "vm_message_forward_type": "Whether one may record something before a forwarded message",
 }
 
+WEBHOOK = {
+    "name": "A friendly name for the webhook",
+    "uri": "Where events are sent: an http or https address without credentials, whose host has "
+    "globally routable addresses only",
+    "hook": "The event to be told of, or `all`",
+    "enabled": "Whether events are sent. It becomes false after 50 failures in a row, and when the "
+    "target answers 410",
+    "custom_data": "Texts that are sent along with each event",
+}
+
 MESSAGE = {
     "timestamp": "When the message was left: Gregorian seconds (Unix seconds + 62 167 219 200) or "
     "ISO-8601; without it, now",

@@ -1,0 +1,194 @@
+"""A webhook: who wants to be told of which events over HTTP, and how a telling is written."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from service.domain.errors import DocumentTooLarge, Problem, Rule
+from service.domain.events import Event, EventType, attributes_of
+from service.domain.schema import Document, Field, apply_schema, public, type_of
+
+MAX_DOCUMENT_BYTES = 65_536
+MAX_NAME = 128
+MAX_WEBHOOKS = 100
+"""Of one account."""
+MAX_FAILURES = 50
+"""So many failed attempts in a row disable a webhook."""
+ANY_EVENT = "all"
+PING = "webhook.ping"
+"""The type of the event that a test sends."""
+CONTENT_TYPE = "application/cloudevents+json"
+SECRET_BYTES = 32
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - how secrets begin, none itself
+_SERVER_KEYS = frozenset({"id", "secret", "disable_reason", "metadata"})
+
+
+def is_web_address(text: str) -> bool:
+    """An absolute http or https address of a host, without credentials and fragment."""
+    if not text.isprintable() or set(text) & set(" \\#"):
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    bare = parts.username is None and parts.password is None
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and port != 0
+
+
+# KAZOO API docs, "Webhooks", as much of its schema as this service acts on; the rest is kept.
+FIELDS = {
+    "name": Field(required=True, min_length=1, max_length=MAX_NAME),
+    "uri": Field(required=True, min_length=1, max_length=2048, check=is_web_address),
+    "hook": Field(required=True, enum=(ANY_EVENT, *EventType)),
+    "enabled": Field(types=("boolean",), default=True),
+    "custom_data": Field(types=("object",)),
+}
+
+
+class DisableReason(StrEnum):
+    """Why the service, not a client, disabled a webhook."""
+
+    FAILURES = "failures"
+    GONE = "gone"
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook as stored. `document` is the public document without `id`; no secret is in it."""
+
+    account_id: UUID
+    webhook_id: UUID
+    document: Document
+    disable_reason: DisableReason | None
+    revision: int
+    created_at: datetime
+    modified_at: datetime
+
+    @property
+    def name(self) -> str:
+        name: str = self.document["name"]
+        return name
+
+    @property
+    def uri(self) -> str:
+        uri: str = self.document["uri"]
+        return uri
+
+    @property
+    def enabled(self) -> bool:
+        return self.document["enabled"] is True
+
+
+class SealedWebhook(msgspec.Struct, frozen=True):
+    """A webhook with the secret that signs what is sent to it, sealed."""
+
+    webhook: Webhook
+    secret: bytes
+
+
+class WebhookCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of webhooks begins: the sort key of its first one."""
+
+    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
+    webhook_id: UUID
+
+
+class WebhookPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some webhooks of an account by name, and where the next page begins."""
+
+    webhooks: list[Webhook]
+    next: WebhookCursor | None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How one POST ended; `error` None means that it was taken. Nothing of the reply's content."""
+
+    response_code: int | None
+    error: str | None
+    duration_ms: int
+    retry_after_s: float = 0.0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to tell a webhook of an event; `number` counts from 1."""
+
+    attempt_id: UUID
+    event_id: UUID
+    event_type: str
+    number: int
+    attempted_at: datetime
+    answer: Answer
+
+
+class AttemptCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of attempts begins: their ids go up with time."""
+
+    attempt_id: UUID
+
+
+class AttemptPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some attempts of a webhook, and where the next page begins."""
+
+    attempts: list[Attempt]
+    next: AttemptCursor | None
+
+
+def checked_webhook(document: Document) -> tuple[Document, list[Problem]]:
+    """The document with defaults written in, and every rule that it breaks.
+
+    Where its address leads is not known here. Raises DocumentTooLarge.
+    """
+    given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
+    if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    checked, problems = apply_schema(given, FIELDS)
+    custom = checked.get("custom_data")
+    for key, value in custom.items() if isinstance(custom, dict) else ():
+        if type_of(value) != "string":
+            field = f"custom_data.{key.replace('.', '%2E')}"
+            problems.append(Problem(field=field, rule=Rule.TYPE, target="string", value=value))
+    return checked, problems
+
+
+def secret_of(random: bytes) -> str:
+    """A signing secret as Standard Webhooks writes one."""
+    return _SECRET_PREFIX + base64.b64encode(random).decode()
+
+
+def body_of(event: Event, custom_data: Mapping[str, str]) -> bytes:
+    """The event as CloudEvents 1.0 in structured JSON.
+
+    An attribute of an event has no inner structure: `customdata` is the JSON text of the object.
+    """
+    attributes: dict[str, Any] = {**attributes_of(event)}
+    if event.traceparent is not None:
+        attributes["traceparent"] = event.traceparent
+    if custom_data:
+        attributes["customdata"] = msgspec.json.encode(custom_data).decode()
+    return msgspec.json.encode({**attributes, "data": msgspec.Raw(event.data)})
+
+
+def headers_of(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
+    """The headers of Standard Webhooks 1.0.0, which sign the body, its id and the time.
+
+    `message_id` must hold no full stop, which parts what is signed.
+    """
+    key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX))
+    timestamp = str(int(sent_at.timestamp()))
+    signed = b".".join((message_id.encode(), timestamp.encode(), body))
+    signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    return {
+        "Content-Type": CONTENT_TYPE,
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{signature}",
+    }

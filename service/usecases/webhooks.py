@@ -1,0 +1,216 @@
+"""What one may ask about webhooks: create, read, list, change, delete, test, see attempts."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import msgspec
+
+from service.domain.account import AccountFacts
+from service.domain.errors import (
+    AccountNotFound,
+    EditConflict,
+    Invalid,
+    Problem,
+    Rule,
+    TooManyPings,
+)
+from service.domain.events import NO_VMBOX, Event
+from service.domain.message import uuid7
+from service.domain.schema import Document, merge
+from service.domain.webhook import (
+    PING,
+    SECRET_BYTES,
+    Attempt,
+    AttemptCursor,
+    AttemptPage,
+    Webhook,
+    WebhookCursor,
+    WebhookPage,
+    checked_webhook,
+)
+from service.postgres import accounts as account_rows
+from service.postgres import webhooks as rows
+from service.postgres.pool import Database
+from service.security import TargetForbidden
+from service.usecases.pages import filled_page
+from service.usecases.webhook_posts import WebhookPosts
+
+# How often a change is tried again when others change the same webhook at the same time.
+_ATTEMPTS = 8
+_PINGS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhooks:
+    """The use cases of webhooks. A secret goes out once, with the webhook that it is made for."""
+
+    database: Database
+    posts: WebhookPosts
+    pings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PINGS_AT_ONCE))
+
+    async def create(self, account: AccountFacts, document: Document) -> tuple[Webhook, str]:
+        """A new webhook and its secret. Invalid tells every problem at once.
+
+        Raises TooManyWebhooks, NamesUnavailable.
+        """
+        checked = await self._checked(document)
+        webhook_id = self._new_id()
+        secret, sealed = self.posts.new_secret(
+            account.account_id, webhook_id, os.urandom(SECRET_BYTES)
+        )
+        async with self.database.transaction() as connection:
+            if not await account_rows.hold_account(connection, account.account_id):
+                raise AccountNotFound(account.account_id.hex)
+            webhook = await rows.insert_webhook(
+                connection, account.account_id, webhook_id, checked, sealed
+            )
+        return webhook, secret
+
+    async def get(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
+        """Raises WebhookNotFound."""
+        async with self.database.connection() as connection:
+            return (await rows.get_webhook(connection, account.account_id, webhook_id)).webhook
+
+    async def list(
+        self,
+        account: AccountFacts,
+        start: WebhookCursor | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        keep: Callable[[Webhook], bool] | None = None,
+    ) -> WebhookPage:
+        """A page of webhooks by name, filled after filtering."""
+
+        async def read(start: WebhookCursor | None, limit: int) -> list[Webhook]:
+            async with self.database.connection() as connection:
+                return await rows.list_webhooks(
+                    connection, account.account_id, start, limit, descending=descending
+                )
+
+        found, following = await filled_page(read, _key_of, start, limit, keep)
+        return WebhookPage(webhooks=found, next=following)
+
+    async def replace(self, account: AccountFacts, webhook_id: UUID, document: Document) -> Webhook:
+        """Puts another document in place of a webhook's; its secret stays. Raises as `patch`."""
+        return await self._change(account, webhook_id, lambda _: document)
+
+    async def patch(self, account: AccountFacts, webhook_id: UUID, changes: Document) -> Webhook:
+        """Merges changes into a webhook; null deletes. Disabled, it loses what waits for it.
+
+        Raises WebhookNotFound, Invalid, EditConflict, NamesUnavailable.
+        """
+        return await self._change(account, webhook_id, lambda document: merge(document, changes))
+
+    async def delete(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
+        """Deletes a webhook and what waits for it; returns it as it was. WebhookNotFound."""
+        async with self.database.transaction() as connection:
+            webhook = await rows.delete_webhook(connection, account.account_id, webhook_id)
+            await rows.drop_waiting(connection, account.account_id, webhook_id)
+        return webhook
+
+    async def attempts(
+        self,
+        account: AccountFacts,
+        webhook_id: UUID,
+        start: AttemptCursor | None,
+        limit: int,
+        *,
+        ascending: bool = False,
+        keep: Callable[[Attempt], bool] | None = None,
+    ) -> AttemptPage:
+        """A page of attempts, the latest first unless `ascending`. Raises WebhookNotFound."""
+        await self.get(account, webhook_id)
+
+        async def read(start: AttemptCursor | None, limit: int) -> list[Attempt]:
+            first = None if start is None else start.attempt_id
+            async with self.database.connection() as connection:
+                return await rows.list_attempts(
+                    connection, account.account_id, webhook_id, first, limit, ascending=ascending
+                )
+
+        found, following = await filled_page(
+            read, lambda attempt: AttemptCursor(attempt.attempt_id), start, limit, keep
+        )
+        return AttemptPage(attempts=found, next=following)
+
+    async def ping(self, account: AccountFacts, webhook_id: UUID) -> Attempt:
+        """Tells a webhook, enabled or not, of an event that is none. Its failures are not counted.
+
+        Raises WebhookNotFound, TooManyPings.
+        """
+        if self.pings.locked():
+            raise TooManyPings
+        async with self.pings:
+            async with self.database.connection() as connection:
+                to = await rows.get_webhook(connection, account.account_id, webhook_id)
+            event = self._ping_of(to.webhook)
+            answer = await self.posts.post(to, event, event.event_id.hex)
+        attempt = Attempt(
+            attempt_id=self._new_id(),
+            event_id=event.event_id,
+            event_type=event.type,
+            number=1,
+            attempted_at=event.created_at,
+            answer=answer,
+        )
+        async with self.database.connection() as connection:
+            await rows.insert_attempt(connection, account.account_id, webhook_id, attempt)
+        return attempt
+
+    def _ping_of(self, webhook: Webhook) -> Event:
+        account_id, webhook_id = webhook.account_id, webhook.webhook_id
+        return Event(
+            account_id=account_id,
+            vmbox_id=NO_VMBOX,
+            sequence=0,
+            event_id=uuid4(),
+            type=PING,
+            created_at=self.posts.clock(),
+            data=msgspec.json.encode({"account_id": account_id.hex, "webhook_id": webhook_id.hex}),
+        )
+
+    async def _change(
+        self, account: AccountFacts, webhook_id: UUID, change: Callable[[Document], Document]
+    ) -> Webhook:
+        """Reads, changes, writes if nobody has changed it since, else again from the start."""
+        for _ in range(_ATTEMPTS):
+            before = await self.get(account, webhook_id)
+            checked = await self._checked(change(before.document), before)
+            async with self.database.transaction() as connection:
+                webhook = await rows.update_webhook(connection, before, checked)
+                if webhook is not None and not webhook.enabled:
+                    await rows.drop_waiting(connection, account.account_id, webhook_id)
+            if webhook is not None:
+                return webhook
+        raise EditConflict
+
+    async def _checked(self, document: Document, before: Webhook | None = None) -> Document:
+        checked, problems = checked_webhook(document)
+        uri = checked.get("uri")
+        wrong = any(problem.field == "uri" for problem in problems)
+        if not wrong and isinstance(uri, str) and (before is None or before.uri != uri):
+            problem = await self._problem_of(uri)
+            problems += [problem] if problem else []
+        if problems:
+            raise Invalid(problems)
+        return checked
+
+    async def _problem_of(self, uri: str) -> Problem | None:
+        try:
+            await self.posts.outward.check(uri)
+        except TargetForbidden as error:
+            return Problem(field="uri", rule=Rule.FORBIDDEN_TARGET, value=uri, message=f"{error}.")
+        except ValueError:
+            return Problem(field="uri", rule=Rule.WRONG_FORMAT, value=uri)
+        return None
+
+    def _new_id(self) -> UUID:
+        return uuid7(self.posts.clock(), os.urandom(10))
+
+
+def _key_of(webhook: Webhook) -> WebhookCursor:
+    return WebhookCursor(webhook.name, webhook.webhook_id)
