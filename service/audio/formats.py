@@ -35,8 +35,8 @@ def is_accepted(content_type: str) -> bool:
 
 def extension_of(content_type: str, filename: str | None = None) -> str:
     """The name's when audio has such a one, else the type's; `bin` for an unknown type."""
-    named = (filename or "").rpartition(".")[2].lower()
-    if named in _NAMED_EXTENSIONS:
+    _, dot, named = (filename or "").lower().rpartition(".")
+    if dot and named in _NAMED_EXTENSIONS:
         return named
     return _EXTENSIONS.get(_bare(content_type), "bin")
 

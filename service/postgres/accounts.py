@@ -140,13 +140,14 @@ async def has_children(connection: Connection, account_id: UUID) -> bool:
 
 
 async def delete_account(connection: Connection, account_id: UUID, timeout_s: float) -> None:
-    """Deletes an account, which must be held, with all its boxes, and appends the event."""
+    """Deletes an account, which must be held, with boxes and greetings, and appends the event."""
     await connection.execute(_SQL["allow_long"], f"{timeout_s:.0f}s")
     for name in (
         "mark_account_deleted",
         "append_account_deleted",
         "lock_boxes_of_account",
         "delete_boxes_of_account",
+        "delete_greetings_of_account",
     ):
         await connection.execute(_SQL[name], account_id, timeout=timeout_s + 1)
 

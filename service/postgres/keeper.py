@@ -48,11 +48,11 @@ class OutboxDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object by its key, and the message whose audio it says it is."""
+    """An object by its key, and the message or greeting whose audio it says it is."""
 
     key: str
     account_id: UUID
-    message_id: UUID
+    owner_id: UUID
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +155,18 @@ async def find_orphans(
         _SQL["find_orphans"],
         month,
         [item.account_id for item in objects],
-        [item.message_id for item in objects],
+        [item.owner_id for item in objects],
+        [item.key for item in objects],
+    )
+    return [row["key"] for row in rows]
+
+
+async def find_media_orphans(connection: Connection, objects: Sequence[StoredObject]) -> list[str]:
+    """The keys that no greeting points at."""
+    rows = await connection.fetch(
+        _SQL["find_media_orphans"],
+        [item.account_id for item in objects],
+        [item.owner_id for item in objects],
         [item.key for item in objects],
     )
     return [row["key"] for row in rows]

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,10 @@ async def exchange(
     return httpx.Response(int(status.split()[1]), headers=fields, content=content)
 
 
-async def stored_objects(account: AccountClient) -> list[str]:
-    """The keys of the account's audio of this month."""
+def the_store(account: AccountClient) -> AbstractAsyncContextManager[AudioStore]:
+    """The bucket of the service that the account is in."""
     environment = account.service.environment
-    store = AudioStore.open(
+    return AudioStore.open(
         endpoint=environment["AFTERTONE_S3_ENDPOINT"],
         bucket=environment["AFTERTONE_S3_BUCKET"],
         region="us-east-1",
@@ -152,9 +152,21 @@ async def stored_objects(account: AccountClient) -> list[str]:
         connect_timeout_s=2,
         timeout_s=10,
     )
-    async with store as audio:
-        prefix = f"audio/{datetime.now(UTC):%Y%m}/{account.account_id}/"
-        return [found.key async for found in audio.list(prefix)]
+
+
+async def stored_objects(account: AccountClient) -> list[str]:
+    """The keys of the account's audio of this month."""
+    return await _keys(account, f"audio/{datetime.now(UTC):%Y%m}/{account.account_id}/")
+
+
+async def stored_greetings(account: AccountClient) -> list[str]:
+    """The keys of the account's greetings."""
+    return await _keys(account, f"media/{account.account_id}/")
+
+
+async def _keys(account: AccountClient, prefix: str) -> list[str]:
+    async with the_store(account) as store:
+        return [found.key async for found in store.list(prefix)]
 
 
 async def assert_nothing_stored(account: AccountClient, vmbox_id: str) -> None:

@@ -158,11 +158,11 @@ async def test_what_is_due_is_found_among_many_by_its_index(crowd: Crowd) -> Non
 async def test_an_object_is_looked_up_by_its_message_alone(crowd: Crowd) -> None:
     found = await crowd.connection.fetch("SELECT id FROM messages LIMIT 500")
     objects = [
-        StoredObject(key="key", account_id=crowd.box.account_id, message_id=row["id"])
+        StoredObject(key="key", account_id=crowd.box.account_id, owner_id=row["id"])
         for row in found
     ]
     objects += [
-        StoredObject(key=f"key {n}", account_id=UUID(int=n), message_id=uuid4()) for n in range(500)
+        StoredObject(key=f"key {n}", account_id=UUID(int=n), owner_id=uuid4()) for n in range(500)
     ]
     read, orphans = await explained(crowd, rows.find_orphans, MONTH, objects)
     assert orphans == [item.key for item in objects[500:]]

@@ -196,7 +196,7 @@ async def test_the_sweep_takes_old_objects_without_a_row_and_spares_all_others(
         gone, gone_key = await kept(connection, bucket, box)
         await removed(connection, gone)
         _, old_key = await kept(connection, bucket, box, last_year)
-    others = ["media/0123/greeting.mp3", "audio/notes.txt", f"audio/2026/{a_key()[13:]}"]
+    others = ["other/0123/greeting.mp3", "audio/notes.txt", f"audio/2026/{a_key()[13:]}"]
     # Another upload of a message is as much an orphan as one of no message.
     orphans = [key_of(place), key_of(gone), a_key(), a_key(last_year), a_key(NOW + 200 * DAY)]
     await put(bucket, *others, *orphans)

@@ -133,10 +133,16 @@ WITH counts AS (
     WHERE c.account_id = $1 AND c.deleted_at IS NULL
 ), numbers AS (
     DELETE FROM vmbox_numbers AS n WHERE n.account_id = $1
+), silenced AS (
+    DELETE FROM vmbox_media AS g WHERE g.account_id = $1
 )
 UPDATE vmboxes AS v
 SET deleted_at = now(), modified_at = now(), revision = v.revision + 1
 WHERE v.account_id = $1 AND v.deleted_at IS NULL;
+
+-- name: delete_greetings_of_account
+-- Deletes all greetings of an account, once no box names them; the orphan sweep takes their audio.
+DELETE FROM media AS g WHERE g.account_id = $1;
 
 -- name: root_id
 -- The one account without a parent.

@@ -217,6 +217,15 @@ WHERE o.key IS DISTINCT FROM (
     WHERE m.account_id = o.account_id AND m.month = $1 AND m.id = o.id
 );
 
+-- name: find_media_orphans
+-- Of the objects named by account, greeting and key, the keys that no greeting points at.
+-- Plan: each greeting by primary key.
+SELECT o.key
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS o (account_id, id, key)
+WHERE o.key IS DISTINCT FROM (
+    SELECT g.audio_key FROM media AS g WHERE g.account_id = o.account_id AND g.media_id = o.id
+);
+
 -- name: count_boxes
 -- How many boxes a recount goes through.
 SELECT count(*) FROM vmbox_counts WHERE deleted_at IS NULL;

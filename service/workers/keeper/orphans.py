@@ -8,16 +8,18 @@ from uuid import UUID
 
 from service.audio.store import AudioStore, ListedObject
 from service.logs import get_logger
-from service.postgres.keeper import StoredObject, find_orphans
+from service.postgres.keeper import StoredObject, find_media_orphans, find_orphans
 from service.postgres.pool import Database
 from service.workers.keeper.progress import Done, Progress
 
 log = get_logger(__name__)
 
 BATCH = 1_000
-_PREFIX = "audio/"
-# As service.audio.store.message_key spells it.
-_KEY = re.compile(r"audio/(\d{6})/([0-9a-f]{32})/([0-9a-f]{32})/[0-9a-f]{32}\.\w+", re.ASCII)
+_PREFIXES = ("audio/", "media/")
+# As service.audio.store spells the keys of messages, with a month, and of greetings, without.
+_KEY = re.compile(
+    r"(?:audio/(\d{6})|media)/([0-9a-f]{32})/([0-9a-f]{32})/[0-9a-f]{32}\.\w+", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Orphans:
         """Memory does not grow with the number of objects: a page of the list, and one batch."""
         before = self.clock() - self.grace
         listed, strange, deleted = 0, 0, 0
-        async for batch in _batches(self.audio.list(_PREFIX), self.batch):
+        async for batch in _batches(self._listed(), self.batch):
             old = [item.key for item in batch if item.modified < before]
             named = _by_month(old)
             orphans = [key for month in named for key in await self._orphans(month, named[month])]
@@ -48,11 +50,20 @@ class Orphans:
             deleted += len(orphans)
             progress.advance(len(batch))
         if strange:
-            log.warning("Objects with names of no message were left alone", objects=strange)
+            log.warning(
+                "Objects with names of no message or greeting were left alone", objects=strange
+            )
         return {"objects_listed": listed, "orphans_deleted": deleted}
 
-    async def _orphans(self, month: int, objects: Sequence[StoredObject]) -> list[str]:
+    async def _listed(self) -> AsyncIterator[ListedObject]:
+        for prefix in _PREFIXES:
+            async for item in self.audio.list(prefix):
+                yield item
+
+    async def _orphans(self, month: int | None, objects: Sequence[StoredObject]) -> list[str]:
         async with self.database.connection() as connection:
+            if month is None:
+                return await find_media_orphans(connection, objects)
             return await find_orphans(connection, month, objects)
 
 
@@ -69,12 +80,12 @@ async def _batches(
         yield batch
 
 
-def _by_month(keys: Iterable[str]) -> dict[int, list[StoredObject]]:
-    """What the keys name, by month; a key that names no message is left out."""
-    named: dict[int, list[StoredObject]] = {}
+def _by_month(keys: Iterable[str]) -> dict[int | None, list[StoredObject]]:
+    """What the keys name, by month, greetings under None; a key that names nothing is left out."""
+    named: dict[int | None, list[StoredObject]] = {}
     for key in keys:
         if (match := _KEY.fullmatch(key)) is not None:
-            month, account, message = match.groups()
-            item = StoredObject(key=key, account_id=UUID(account), message_id=UUID(message))
-            named.setdefault(int(month), []).append(item)
+            month, account, owner = match.groups()
+            item = StoredObject(key=key, account_id=UUID(account), owner_id=UUID(owner))
+            named.setdefault(int(month) if month else None, []).append(item)
     return named
