@@ -1,0 +1,113 @@
+"""Credentials with every request: proved once, remembered for a while, over with their user."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from service.domain.account import AccountFacts
+from service.domain.errors import CredentialsInvalid, Forbidden
+from service.postgres.pool import Database
+from service.usecases.accounts import Accounts
+from service.usecases.passes import Passes
+from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, users_beside
+
+GIVEN = ("reseller", "pete", "secret")
+
+
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return accounts_over(database, a_key_ring())
+
+
+async def a_reseller(accounts: Accounts) -> AccountFacts:
+    account = await a_child(accounts, await a_root(accounts), "reseller")
+    await users_beside(accounts).create(account.facts, {"username": GIVEN[1], "password": GIVEN[2]})
+    return account.facts
+
+
+async def forget_credentials(inspector: asyncpg.Connection) -> None:
+    """As if they had never been: who asks Postgres finds none. No token ends by it."""
+    await inspector.execute("DELETE FROM user_credentials")
+
+
+async def test_what_was_proved_is_remembered_for_a_while(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    account = await a_reseller(accounts)
+    passes = Passes(accounts.sessions, lifetime_s=0.5)
+    first = await passes.caller(*GIVEN)
+    assert (first.account.account_id, first.claims is not None) == (account.account_id, True)
+    await forget_credentials(inspector)
+    assert await passes.caller(*GIVEN) == first
+    await asyncio.sleep(0.6)
+    with pytest.raises(CredentialsInvalid):
+        await passes.caller(*GIVEN)
+
+
+async def test_what_was_refused_is_not_remembered(accounts: Accounts) -> None:
+    passes = Passes(accounts.sessions)
+    with pytest.raises(CredentialsInvalid):
+        await passes.caller(*GIVEN)
+    await a_reseller(accounts)
+    assert (await passes.caller(*GIVEN)).claims
+
+
+async def test_each_part_of_the_credentials_counts(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    await a_reseller(accounts)
+    passes = Passes(accounts.sessions)
+    assert (await passes.caller(*GIVEN)).claims
+    await forget_credentials(inspector)
+    account, username, password = GIVEN
+    for other in (
+        ("root", username, password),
+        (account, "paul", password),
+        (account, username, "Secret"),
+        (account, f"{username}\0{password}", ""),
+    ):
+        with pytest.raises(CredentialsInvalid):
+            await passes.caller(*other)
+    assert (await passes.caller(*GIVEN)).claims
+
+
+async def test_only_so_many_are_remembered(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    account = await a_reseller(accounts)
+    second = {"username": "paul", "password": "secret"}
+    await users_beside(accounts).create(account, second)
+    passes = Passes(accounts.sessions, most=1)
+    await passes.caller(*GIVEN)
+    await passes.caller("reseller", "paul", "secret")
+    await forget_credentials(inspector)
+    assert (await passes.caller("reseller", "paul", "secret")).claims
+    with pytest.raises(CredentialsInvalid):
+        await passes.caller(*GIVEN)
+
+
+async def test_who_gives_up_takes_the_proof_from_nobody(accounts: Accounts) -> None:
+    await a_reseller(accounts)
+    passes = Passes(accounts.sessions)
+    first, second = (asyncio.create_task(passes.caller(*GIVEN)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).claims is not None
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_an_account_stands_for_those_below_it_only(accounts: Accounts) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    other = await a_child(accounts, root, "other")
+    passes = Passes(accounts.sessions)
+    caller = await accounts.sessions.operator()
+    for _ in range(2):
+        assert (await passes.descendant(caller, "CHILD")).account_id == child.account_id
+    below = type(caller)(child.facts)
+    for name in ("child", "other", "root", "nobody", ""):
+        with pytest.raises(Forbidden):
+            await passes.descendant(below, name)
+    assert (await passes.descendant(caller, "other")).account_id == other.account_id

@@ -1,0 +1,111 @@
+"""What the dialects share and what they must not: errors, words, each other."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import service
+import service.wiring
+from service.api.kazoo import errors as kazoo
+from service.api.mailboxes import errors as mailboxes
+from service.api.mailboxes.envelope import message_of, refuse
+from service.api.ranges import RangeNotSatisfiable
+from service.domain.errors import Invalid, Problem, Rule, VoicemailError
+from tests.unit.test_errors_kazoo import LEAVES, made
+
+SERVICE = Path(service.__file__).parent
+# What stands below HTTP, and the tables.
+BELOW = ("usecases", "postgres", "audio", "bus", "security", "domain", "settings.py", "logs.py")
+WORDS = re.compile(r"kazoo|crossbar|status_message", re.IGNORECASE)
+RULES = {"required", "type", "minLength", "maxLength", "format", "enum", "not_found", "unique"}
+
+
+def files_below() -> Iterator[Path]:
+    for name in BELOW:
+        path = SERVICE / name
+        assert path.exists(), name
+        yield from [path] if path.is_file() else path.rglob("*.*")
+    yield from (SERVICE.parent / "migrations").glob("*.sql")
+
+
+def test_no_dialects_word_is_known_below_http() -> None:
+    sources = [path for path in files_below() if path.suffix in {".py", ".sql", ".md"}]
+    assert len(sources) > 50
+    found = [
+        f"{path.relative_to(SERVICE.parent)}:{number}: {line.strip()}"
+        for path in sources
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if WORDS.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_every_error_resolves_in_both_dialects_to_no_fault_of_ours(kind: type[Exception]) -> None:
+    error = made(kind)
+    in_kazoo, in_mailboxes = kazoo.refusal_of(error), mailboxes.refusal_of(error)
+    assert in_kazoo is not None
+    for status in (in_kazoo.status, in_mailboxes.status):
+        assert 400 <= status <= 503
+        assert status != 500
+    nearest = next(ancestor for ancestor in kind.__mro__ if ancestor in mailboxes.TABLE)
+    assert nearest is not VoicemailError
+    assert message_of(in_mailboxes.status)
+    assert refuse(in_mailboxes).status_code == in_mailboxes.status
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_what_may_succeed_later_says_so_in_both_dialects(kind: type[Exception]) -> None:
+    error = made(kind)
+    in_kazoo, in_mailboxes = kazoo.refusal_of(error), mailboxes.refusal_of(error)
+    assert in_kazoo is not None
+    assert (in_kazoo.status == 503) == (in_mailboxes.status == 503)
+    assert (in_mailboxes.status == 503) <= ("Retry-After" in in_mailboxes.headers)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_every_rule_has_a_name_in_the_mailbox_dialect(rule: Rule) -> None:
+    refusal = mailboxes.refusal_of(Invalid.one("name", rule))
+    assert (refusal.status, set(refusal.errors)) == (400, {"name"})
+    assert refusal.errors["name"] in RULES
+
+
+def test_the_first_broken_rule_of_a_field_is_told() -> None:
+    problems = [
+        Problem(field="name", rule=Rule.MIN_LENGTH),
+        Problem(field="name", rule=Rule.ENUM),
+        Problem(field="media.unavailable", rule=Rule.NOT_FOUND),
+    ]
+    refusal = mailboxes.refusal_of(Invalid(problems))
+    assert refusal.errors == {"name": "minLength", "greeting": "not_found"}
+
+
+def test_what_nobody_foresaw_is_our_fault() -> None:
+    assert mailboxes.refusal_of(RuntimeError("secret")).status == 500
+    assert mailboxes.refusal_of(VoicemailError()).status == 500
+    range_refusal = mailboxes.refusal_of(RangeNotSatisfiable(7))
+    assert range_refusal.headers == {"Content-Range": "bytes */7"}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (200, "OK"),
+        (201, "Created"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (409, "Conflict"),
+        (413, "Payload Too Large"),
+        (415, "Unsupported Media Type"),
+        (429, "Too Many Requests"),
+        (500, "Internal Server Error"),
+        (503, "Service Unavailable"),
+    ],
+)
+def test_a_status_has_its_words_whatever_pythons_release(status: int, words: str) -> None:
+    assert message_of(status) == words
