@@ -8,8 +8,8 @@ from tinytag import TinyTag
 from service.audio.spool import Spool
 from service.audio.wav import wav_ms
 
-# What the voicemail API accepts (KAZOO API docs, `messages/{id}/raw`), and `audio/mp4`, which
-# boxes may choose as their `media_extension`.
+# What telephony clients send as audio, and `audio/mp4`, which boxes may choose as their
+# `media_extension`.
 _EXTENSIONS = {
     "application/octet-stream": "bin",
     "audio/x-wav": "wav",

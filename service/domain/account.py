@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Problem
 from service.domain.formats import has_no_nul, is_realm, is_sender, is_zone
-from service.domain.schema import Document, Field, apply_schema, public
+from service.domain.schema import Document, Field, Fields, apply_schema, public
 
 MAX_NAME = 128
 MAX_REALM = 253
@@ -18,13 +18,6 @@ MAX_SENDER = 320
 MAX_SUBJECT = 200
 MAX_DOCUMENT_BYTES = 65_536
 _SERVER_KEYS = frozenset({"id", "metadata"})
-
-
-class WireProfile(StrEnum):
-    """The spelling of times and lengths that an account's clients expect."""
-
-    KAZOO = "kazoo"
-    AUDIAN = "audian"
 
 
 class Method(StrEnum):
@@ -48,7 +41,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     realm: str
     max_message_count: int | None
-    wire_profile: WireProfile
+    wire_profile: str | None
     auth_epoch: int
     revision: int
     timezone: str | None = None
@@ -114,7 +107,8 @@ class AccountPage(msgspec.Struct, frozen=True, kw_only=True):
     next: AccountCursor | None
 
 
-# KAZOO API docs, "Accounts", the schema's required fields; the limit of boxes; the wire profile.
+# What an account needs, the limit of its boxes, and the spelling that its clients expect: a word of
+# whoever speaks to them.
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME, check=has_no_nul),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, check=is_realm),
@@ -127,11 +121,11 @@ FIELDS: dict[str, Field] = {
         },
     ),
     "timezone": Field(check=is_zone),
-    "wire_profile": Field(enum=tuple(profile.value for profile in WireProfile)),
+    "wire_profile": Field(min_length=1, max_length=64),
 }
 
 
-def checked_account(document: Document) -> tuple[Document, list[Problem]]:
+def checked_account(document: Document, fields: Fields = FIELDS) -> tuple[Document, list[Problem]]:
     """The public keys of an account, and every rule that they break but those of uniqueness.
 
     A null is as good as no key. Raises DocumentTooLarge.
@@ -143,4 +137,4 @@ def checked_account(document: Document) -> tuple[Document, list[Problem]]:
     }
     if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
-    return apply_schema(given, FIELDS)
+    return apply_schema(given, fields)

@@ -85,7 +85,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message in Kazoo's terms: Gregorian seconds (Unix + 62 167 219 200), milliseconds."""
+    """A message as events tell it: Gregorian seconds (Unix + 62 167 219 200), milliseconds."""
 
     media_id: str
     timestamp: int

@@ -4,7 +4,7 @@ import re
 from email.utils import parseaddr
 from zoneinfo import available_timezones
 
-# The rule of KAZOO's accounts schema, so a realm is safe in an address.
+# Safe in an address.
 _REALM = re.compile(r"[\w.-]+", re.ASCII)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII

@@ -15,7 +15,7 @@ MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 _SERVER_KEYS = frozenset({"id", "content_type", "content_length"})
 
-# KAZOO API docs, "Media", schema `media`: as much of it as greetings need; unknown keys are kept.
+# As much of a sound as greetings need; unknown keys are kept.
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "description": Field(min_length=1, max_length=128),

@@ -18,7 +18,7 @@ MAX_DOCUMENT_BYTES = 65_536
 _SERVER_KEYS = frozenset({"id", "metadata"})
 _NAME = Field(min_length=1, max_length=128)
 
-# KAZOO API docs, "Users": what this service uses or must be able to trust.
+# What this service uses of a user, or must be able to trust.
 FIELDS: dict[str, Field] = {
     "username": Field(required=True, min_length=1, max_length=MAX_USERNAME, check=is_username),
     "password": Field(min_length=1, max_length=256),
@@ -108,7 +108,7 @@ def secret(problem: Problem) -> Problem:
 
 
 def digests_of(username: str, password: str) -> dict[CredentialMethod, str]:
-    """What clients send for a name and a password, by method, as the KAZOO API asks them to."""
+    """What clients send for a name and a password, by method."""
     clear = f"{username}:{password}".encode()
     return {
         CredentialMethod.MD5: hashlib.md5(clear, usedforsecurity=False).hexdigest(),

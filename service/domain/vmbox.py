@@ -26,7 +26,7 @@ _COUNT = Field(types=("integer",), minimum=1)
 _MEDIA_ID = Field(min_length=32, max_length=32)
 _GREETINGS = ("unavailable", "temporary_unavailable")
 
-# KAZOO API docs, "Voicemail", schemas `vmboxes` and `notify.callback` (5.x).
+# The settings that this service knows of a box, with the names that telephony clients use for them.
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "mailbox": Field(required=True, min_length=1, max_length=30),

@@ -45,7 +45,7 @@ def is_web_address(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and port != 0
 
 
-# KAZOO API docs, "Webhooks", as much of its schema as this service acts on; the rest is kept.
+# As much of a subscription as this service acts on; the rest is kept.
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "uri": Field(required=True, min_length=1, max_length=2048, check=is_web_address),

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.domain.account import Account, AccountCursor, AccountFacts, Claims, WireProfile
+from service.domain.account import Account, AccountCursor, AccountFacts, Claims
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.schema import Document
 from service.postgres.pool import Connection
@@ -267,7 +267,7 @@ def _facts(row: asyncpg.Record, max_message_count: Any, wire_profile: Any) -> di
         "name": row["name"],
         "realm": row["realm"],
         "max_message_count": max_message_count,
-        "wire_profile": WireProfile(wire_profile or WireProfile.KAZOO),
+        "wire_profile": wire_profile,
         "auth_epoch": row["auth_epoch"],
         "revision": row["revision"],
     }

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from service.domain.account import (
+    FIELDS,
     Account,
     AccountCursor,
     AccountPage,
@@ -21,7 +22,7 @@ from service.domain.errors import (
     Invalid,
 )
 from service.domain.message import parse_hex_id, uuid7
-from service.domain.schema import Document, merge
+from service.domain.schema import Document, Fields, merge
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
 from service.postgres import webhooks as webhook_rows
@@ -65,12 +66,15 @@ class Accounts:
             root = await rows.root_id(connection)
             return await _whole(connection, root or account_id)
 
-    async def create_child(self, caller: Caller, parent_id: UUID, document: Document) -> Account:
-        """A new account below `parent_id`. Invalid tells every problem at once."""
+    async def create_child(
+        self, caller: Caller, parent_id: UUID, document: Document, fields: Fields = FIELDS
+    ) -> Account:
+        """A new account below `parent_id`, by the rules of `fields`. Invalid tells every problem at
+        once."""
         await self.sessions.authorise(caller, parent_id)
         account_id = self._new_id()
         async with self.database.transaction() as connection:
-            checked = await _checked(connection, document)
+            checked = await _checked(connection, document, fields)
             key = self._stored(account_id)
             await rows.insert_child(connection, account_id, parent_id, checked, key)
             return await _whole(connection, account_id)
@@ -126,16 +130,22 @@ class Accounts:
         found, following = await filled_page(read, _key_of, start, limit, keep)
         return AccountPage(accounts=found, next=following)
 
-    async def replace(self, caller: Caller, account_id: UUID, document: Document) -> Account:
+    async def replace(
+        self, caller: Caller, account_id: UUID, document: Document, fields: Fields = FIELDS
+    ) -> Account:
         """Puts another document in place of an account's. Raises as `patch` does."""
-        return await self._change(caller, account_id, lambda _: document)
+        return await self._change(caller, account_id, lambda _: document, fields)
 
-    async def patch(self, caller: Caller, account_id: UUID, changes: Document) -> Account:
+    async def patch(
+        self, caller: Caller, account_id: UUID, changes: Document, fields: Fields = FIELDS
+    ) -> Account:
         """Merges changes into an account; null deletes. Here at once, elsewhere with a beat.
 
         Raises AccountNotFound, Invalid with every problem, EditConflict.
         """
-        return await self._change(caller, account_id, lambda document: merge(document, changes))
+        return await self._change(
+            caller, account_id, lambda document: merge(document, changes), fields
+        )
 
     async def delete(self, caller: Caller, account_id: UUID) -> Account:
         """Deletes an account with its users and boxes; returns it as it was.
@@ -183,14 +193,19 @@ class Accounts:
         return key
 
     async def _change(
-        self, caller: Caller, account_id: UUID, change: Callable[[Document], Document]
+        self,
+        caller: Caller,
+        account_id: UUID,
+        change: Callable[[Document], Document],
+        fields: Fields,
     ) -> Account:
         """Reads, changes, writes if nobody has changed it since, else again from the start."""
         await self.sessions.authorise(caller, account_id)
         for _ in range(_ATTEMPTS):
             async with self.database.connection() as connection:
                 before = await _whole(connection, account_id)
-                checked = await _checked(connection, change(before.document), account_id)
+                wanted = change(before.document)
+                checked = await _checked(connection, wanted, fields, account_id)
                 changed = await rows.update_account(connection, before, checked)
             if changed is not None:
                 self.directory.learn(changed.facts)
@@ -216,10 +231,10 @@ async def _whole(connection: Connection, account_id: UUID) -> Account:
 
 
 async def _checked(
-    connection: Connection, document: Document, account_id: UUID | None = None
+    connection: Connection, document: Document, fields: Fields, account_id: UUID | None = None
 ) -> Document:
     """The document as it is stored. Invalid tells all that is wrong, what is taken included."""
-    checked, problems = checked_account(document)
+    checked, problems = checked_account(document, fields)
     problems += await rows.name_and_realm_taken(
         connection, document.get("name"), document.get("realm"), account_id
     )

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from service.domain.account import AccountFacts, WireProfile
+from service.domain.account import AccountFacts
 from service.domain.events import EventType, VmboxEvent, decode_data
 from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
 from service.domain.vmbox import checked_settings, without_pin
@@ -82,7 +82,7 @@ def an_account(**changes: Any) -> AccountFacts:
         name="account",
         realm="example.com",
         max_message_count=None,
-        wire_profile=WireProfile.KAZOO,
+        wire_profile=None,
         auth_epoch=1,
         revision=1,
     )

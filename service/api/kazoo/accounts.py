@@ -11,6 +11,7 @@ from service.api.kazoo.boxes import revision_of
 from service.api.kazoo.context import AnyRequest, TheAccount, TheAccounts, TheCaller
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
+from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.query import (
     ascends,
     created_and_modified,
@@ -36,7 +37,9 @@ async def create_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
 ) -> Response[bytes]:
     """A new account below the one in the path."""
-    child = await accounts.create_child(caller, account.account_id, await read_data(request))
+    child = await accounts.create_child(
+        caller, account.account_id, await read_data(request), ACCOUNT_FIELDS
+    )
     location = f"/v2/accounts/{child.account_id.hex}"
     return _one(request, child, status=201, headers={"Location": location})
 
@@ -47,7 +50,8 @@ async def replace_account(
 ) -> Response[bytes]:
     """All settings of an account: what is left out goes."""
     document = await read_data(request)
-    return _one(request, await accounts.replace(caller, account.account_id, document))
+    changed = await accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
+    return _one(request, changed)
 
 
 @patch(ONE)
@@ -56,7 +60,8 @@ async def patch_account(
 ) -> Response[bytes]:
     """Some settings of an account; null deletes."""
     changes = await read_data(request)
-    return _one(request, await accounts.patch(caller, account.account_id, changes))
+    changed = await accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
+    return _one(request, changed)
 
 
 @delete(ONE, status_code=200)

@@ -18,6 +18,7 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import Filter, read_filter
+from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.query import (
     Times,
     ascends,
@@ -27,7 +28,6 @@ from service.api.kazoo.query import (
     paging,
 )
 from service.domain import vmbox as vmbox_fields
-from service.domain.account import WireProfile
 from service.domain.errors import RevisionPassed
 from service.domain.schema import Field
 from service.domain.vmbox import Vmbox, VmboxCursor

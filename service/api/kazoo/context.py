@@ -9,9 +9,10 @@ from litestar.params import SkipValidation
 
 from service.api.auth import Options, caller_of, token_of
 from service.api.kazoo.accept import negotiate
+from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
 from service.api.kazoo.wire import View
 from service.api.times import utc_now
-from service.domain.account import AccountFacts, Caller, WireProfile
+from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     AccountNotFound,
     Forbidden,
@@ -78,10 +79,9 @@ def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
     """How times and lengths are spelled: the account's way, or the one that `?profile=` names."""
     named = request.query_params.get("profile")
     if named is None:
-        return account.wire_profile
-    if named not in list(WireProfile):
-        profiles = [profile.value for profile in WireProfile]
-        raise Invalid.one("profile", Rule.ENUM, target=profiles, value=named[:64])
+        return profile_of(account)
+    if named not in PROFILES:
+        raise Invalid.one("profile", Rule.ENUM, target=list(PROFILES), value=named[:64])
     return WireProfile(named)
 
 

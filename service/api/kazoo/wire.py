@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
 from service.api.times import iso
-from service.domain.account import Account, WireProfile
+from service.domain.account import Account
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.greeting import Greeting
 from service.domain.message import (

@@ -3,9 +3,9 @@
 from service.api.kazoo.context import MAX_KEY
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
+from service.api.kazoo.profiles import PROFILES
 from service.api.kazoo.query import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.openapi.fields import Json
-from service.domain.account import WireProfile
 
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending")
 FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")
@@ -128,7 +128,7 @@ def _other() -> Json:
         "profile": _in(
             "query",
             "profile",
-            {"type": "string", "enum": [profile.value for profile in WireProfile]},
+            {"type": "string", "enum": list(PROFILES)},
             "How times, lengths and rows are spelled; else as the account's `wire_profile` says",
         ),
         "folder": _in(

@@ -1,10 +1,10 @@
 """The schemas of this dialect's documents, from their field tables."""
 
 from service.api.kazoo.openapi import texts
+from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.sessions import API_KEY_FIELDS, CREDENTIAL_FIELDS
 from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, USER_ROW, WEBHOOK_ROW
 from service.api.openapi.fields import Json, answered, changes, taken, taken_with_nulls, with_more
-from service.domain.account import FIELDS as ACCOUNT_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.message import Folder
