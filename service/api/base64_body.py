@@ -4,7 +4,8 @@ import binascii
 
 from service.domain.errors import Refused
 
-_WHITESPACE = b" \t\r\n"
+# PyKazoo writes every body as JSON: its text stands in quotation marks.
+_SKIPPED = b' \t\r\n"'
 _DATA_URI = b"data:"
 _LONGEST_URI_HEAD = 256
 
@@ -14,7 +15,8 @@ class MalformedBase64(Refused):
 
 
 class Base64Decoder:
-    """Feed it text in pieces of any size, then `finish`. Line breaks are skipped, padding is due.
+    """Feed it text in pieces of any size, then `finish`. Line breaks and quotation marks are
+    skipped, padding is due.
 
     When the text is a `data:` URI (RFC 2397), `content_type` is what it names, once its head has
     been fed.
@@ -27,7 +29,7 @@ class Base64Decoder:
         self._padded = False
 
     def feed(self, piece: bytes) -> bytes:
-        self._text += piece.translate(None, _WHITESPACE)
+        self._text += piece.translate(None, _SKIPPED)
         if not self._past_head:
             self._read_head()
         return self._decode_whole_groups() if self._past_head else b""

@@ -23,7 +23,9 @@ _PREFLIGHT_HEADERS = [
         b"access-control-allow-headers",
         b"content-type, user-agent, x-requested-with, if-modified-since, if-match, if-none-match, "
         b"cache-control, range, authorization, x-auth-token, x-auth-account-id, x-auth-reseller, "
-        b"x-auth-user, x-auth-password, x-auth-for, x-request-id, idempotency-key",
+        b"x-auth-user, x-auth-password, x-auth-for, x-request-id, idempotency-key, "
+        # Of what KAZOO allows, Monster UI sends the first; old uploads in browsers send the others.
+        b"x-kazoo-cluster-id, depth, x-http-method-override, x-file-name, x-file-size",
     ),
     (b"access-control-max-age", b"86400"),
 ]
