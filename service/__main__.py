@@ -98,7 +98,7 @@ def relay(republish_since: datetime | None) -> None:
 def notifier(channels: tuple[str, ...]) -> None:
     """Deliver what happens to the outside; copies share the work.
 
-    CHANNEL is email; several run in one process.
+    CHANNEL is email, webhook, mwi or callback; several run in one process.
     """
     from service.wiring.notifiers import CHANNELS, run_notifiers
 
@@ -188,6 +188,22 @@ def drop_deliveries(all_of_them: bool, **asked: Any) -> None:
 def _check_restricted(all_of_them: bool, asked: Mapping[str, Any]) -> None:
     if not all_of_them and not any(asked.values()):
         raise click.UsageError("Say which, or --all.")
+
+
+@cli.group()
+def mwi() -> None:
+    """The message-waiting lamps."""
+
+
+@mwi.command("resync")
+def resync_lamps() -> None:
+    """Set every lamp anew from the counts of the boxes: in the bucket, and on the switch."""
+    from service.wiring.lamps import resync_lamps
+    from service.workers.keeper import Bar
+
+    with Bar("lamps") as bar:
+        number = _run(resync_lamps(_settings("mwi"), bar))
+    click.echo(f"{number} lamps are as their boxes say")
 
 
 @cli.group()

@@ -96,6 +96,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhook_connect_timeout_s: Annotated[float, Meta(gt=0, le=25)] = 5.0
     webhook_concurrency: Annotated[int, Meta(ge=1, le=512)] = 32
 
+    # The bucket of lamps; the one that remembers the switch's is named after it.
+    lamp_bucket: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")] = "MWI"
+    # An Asterisk switch: the URL before `/ari`; what stands behind `@` in a mailbox's name, where
+    # {account_id} may be in it.
+    ari_url: str = ""
+    ari_user: str = ""
+    ari_password: str = ""
+    ari_context: str = ""
+    ari_timeout_s: Seconds = 5.0
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 

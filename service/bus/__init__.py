@@ -3,6 +3,7 @@
 from service.bus.connection import Ack, Bus, Stream, StreamSettings
 from service.bus.consumer import Consumer, ConsumerSettings, Incoming
 from service.bus.envelope import NO_ACCOUNT, Unreadable, account_of, event_of, headers_of
+from service.bus.lamps import Held, LampBucket
 
 __all__ = [
     "NO_ACCOUNT",
@@ -10,7 +11,9 @@ __all__ = [
     "Bus",
     "Consumer",
     "ConsumerSettings",
+    "Held",
     "Incoming",
+    "LampBucket",
     "Stream",
     "StreamSettings",
     "Unreadable",

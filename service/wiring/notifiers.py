@@ -13,6 +13,7 @@ from service.bus import Bus
 from service.postgres.pool import Database
 from service.security import SecretBox
 from service.settings import Settings, SettingsError
+from service.wiring.lamps import following_lamps
 from service.wiring.parts import (
     key_ring_of,
     open_audio,
@@ -160,8 +161,26 @@ def _smtp_server(settings: Settings) -> SmtpServer:
         raise SettingsError(f"AFTERTONE_SMTP_URL is not usable: {error}.") from None
 
 
+@asynccontextmanager
+async def _mwi(parts: Parts) -> AsyncIterator[Loop]:
+    async with following_lamps(parts.settings, parts.database, parts.bus) as loops:
+        yield _Together(loops)
+
+
+class _Together(msgspec.Struct, frozen=True):
+    """Several loops as one."""
+
+    loops: Sequence[Loop]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for loop in self.loops:
+                group.create_task(loop.run(stop))
+
+
 CHANNELS: Mapping[str, Callable[[Parts], AbstractAsyncContextManager[Loop]]] = {
     "email": _email,
     "webhook": _webhook,
+    "mwi": _mwi,
 }
 """By name; a channel is added here and in nothing else of this package."""

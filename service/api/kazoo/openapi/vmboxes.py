@@ -1,10 +1,10 @@
 """Operations of boxes."""
 
-from service.api.kazoo import boxes
+from service.api.kazoo import boxes, mwi
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, not_modified, page, success
 from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.openapi.schemas import COUNT, ref
 from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
 from service.domain.errors import EditConflict, Invalid, RevisionPassed, Rule, VmboxNotFound
@@ -24,6 +24,11 @@ BAD_LIST = (
 
 _NAME = TAG["name"]
 _METADATA = (ref("Metadata"), samples.VMBOX_METADATA)
+_LAMP: Json = {
+    "type": "object",
+    "properties": {"new": COUNT, "saved": COUNT, "waiting": {"type": "boolean"}},
+    "required": ["new", "saved", "waiting"],
+}
 _NUMBER_TAKEN = Invalid.one("mailbox", Rule.UNIQUE)
 _SHORT_PIN = Invalid.one("pin", Rule.MIN_LENGTH, target=4, value="12")
 _CHANGED_MEANWHILE = (UNKNOWN_VMBOX, EditConflict(), RevisionPassed())
@@ -113,5 +118,17 @@ OPERATIONS = (
             )
         },
         refusals=_CHANGED_MEANWHILE,
+    ),
+    Operation(
+        handler=mwi.get_mwi,
+        tag=_NAME,
+        answers={
+            200: success(
+                _LAMP,
+                {"new": 1, "saved": 0, "waiting": True},
+                text="What its message-waiting lamp shows",
+            )
+        },
+        refusals=(UNKNOWN_VMBOX,),
     ),
 )

@@ -1,0 +1,89 @@
+"""The message-waiting lamps that settings name: what follows events, and setting all of them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from service.bus import Bus, LampBucket
+from service.domain.errors import BusUnavailable
+from service.postgres.pool import Database
+from service.settings import Settings
+from service.wiring.parts import open_bus, open_database
+from service.workers.channels.mwi import (
+    Ari,
+    AriSettings,
+    BucketLamps,
+    Following,
+    Levels,
+    SwitchLamps,
+    fill,
+)
+from service.workers.keeper import Progress
+
+_CONNECTED_WITHIN_S = 10.0
+
+
+@asynccontextmanager
+async def following_lamps(
+    settings: Settings, database: Database, bus: Bus
+) -> AsyncIterator[list[Following]]:
+    """The bucket's, and the switch's when there is one: each reads the stream for itself, so that
+    a switch that is down holds up nothing else."""
+    async with _levels(settings, database, bus) as levels:
+        yield [
+            Following(bus, name, level, lambda level: fill(level, database))
+            for name, level in levels.items()
+        ]
+
+
+async def resync_lamps(settings: Settings, progress: Progress) -> int:
+    """Sets every lamp anew, once; how many. Raises Unavailable."""
+    name, number = "aftertone cli", 0
+    async with (
+        open_database(settings, name) as database,
+        open_bus(settings, name) as bus,
+        _levels(settings, database, bus) as levels,
+    ):
+        for level in levels.values():
+            await _ensure(level.bucket)
+            number = await fill(level, database, progress)
+            await level.bucket.mark_filled()
+    return number
+
+
+@asynccontextmanager
+async def _levels(
+    settings: Settings, database: Database, bus: Bus
+) -> AsyncIterator[Mapping[str, Levels]]:
+    name, replicas = settings.lamp_bucket, settings.stream_replicas
+    async with AsyncExitStack() as stack:
+        found: dict[str, Levels] = {"mwi": BucketLamps(database, LampBucket(bus, name, replicas))}
+        if settings.ari_url:
+            ari = await stack.enter_async_context(Ari.open(_ari(settings)))
+            memory = LampBucket(bus, f"{name}_SWITCH", replicas)
+            found["mwi-switch"] = SwitchLamps(database, memory, ari)
+        yield found
+
+
+def _ari(settings: Settings) -> AriSettings:
+    return AriSettings(
+        url=settings.ari_url,
+        user=settings.ari_user,
+        password=settings.ari_password,
+        context=settings.ari_context,
+        timeout_s=settings.ari_timeout_s,
+    )
+
+
+async def _ensure(bucket: LampBucket) -> None:
+    """The connection may still be on its way."""
+    give_up = time.monotonic() + _CONNECTED_WITHIN_S
+    while True:
+        try:
+            await bucket.ensure()
+            return
+        except BusUnavailable:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(0.1)

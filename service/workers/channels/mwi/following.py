@@ -1,0 +1,190 @@
+"""Lamps that follow the stream: events of a box become one level, acked once it is set.
+
+No rows are kept: a level may be set twice, and any later event makes up for one that was missed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from service.bus import Bus, ConsumerSettings, Incoming, LampBucket, Unreadable, event_of
+from service.domain.errors import BusUnavailable, Unavailable
+from service.domain.events import NO_VMBOX, Event, EventType, VmboxEvent
+from service.domain.lamp import Lamp, LampKey
+from service.domain.message import parse_hex_id
+from service.logs import get_logger
+from service.workers.notifier.pace import wait
+
+_log = get_logger(__name__)
+
+_BATCH = 256
+_AT_ONCE = 16
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait: for events, after a failure (twice as long each time), between looks at
+    the bucket."""
+
+    fetch_s: float = 1.0
+    again_s: float = 1.0
+    longest_s: float = 60.0
+    look_s: float = 2.0
+
+
+class Levels(Protocol):
+    """Where lamps are: a bucket, a switch. Raises Unavailable when nothing can be set or known."""
+
+    @property
+    def bucket(self) -> LampBucket:
+        """What remembers the lamps; when it is new, all of them are set."""
+
+    async def set(self, key: LampKey, told: Lamp | None) -> None:
+        """To the level that an event told; None: to what the box says now."""
+
+    async def end_account(self, account_id: UUID) -> None:
+        """An account is gone."""
+
+
+class Following:
+    """Sets lamps as events come. Copies in other processes share the work."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        name: str,
+        levels: Levels,
+        fill: Callable[[Levels], Awaitable[int]],
+        patience: Patience | None = None,
+    ) -> None:
+        self._name = name
+        self._levels = levels
+        self._fill = fill
+        self._patience = patience or Patience()
+        self._prefix = bus.stream.subject_prefix
+        self._consumer = bus.consumer(ConsumerSettings(durable=f"notifier-{name}"))
+        self._free = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; what was fetched by then is dealt with."""
+        _log.info("The lamps follow.", channel=self._name)
+        filling = asyncio.create_task(self._keep_filled())
+        try:
+            await self._follow(stop)
+        finally:
+            filling.cancel()
+            await asyncio.gather(filling, return_exceptions=True)
+            await self._consumer.close()
+        _log.info("The lamps have stopped following.", channel=self._name)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            try:
+                messages = await self._consumer.fetch(_BATCH, self._patience.fetch_s)
+            except BusUnavailable as error:
+                failures += 1
+                if failures == 2:
+                    _log.warning("The lamps cannot read events.", reason=error.reason)
+                await wait(stop, self._patience.again_s)
+                continue
+            failures = 0
+            groups: dict[LampKey | None, list[Incoming]] = {}
+            for message in messages:
+                groups.setdefault(_key_of(message.subject, self._prefix), []).append(message)
+            await asyncio.gather(*(self._deal_with(*group) for group in groups.items()))
+
+    async def _deal_with(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
+        async with self._free:
+            delay_s = await self._outcome(key, messages)
+        for message in messages:
+            # An ack that fails lets it come again, which does no harm.
+            with suppress(BusUnavailable):
+                await (message.ack() if delay_s is None else message.nak(delay_s))
+
+    async def _outcome(self, key: LampKey | None, messages: Sequence[Incoming]) -> float | None:
+        """None when the messages are done with, else when they are to come again."""
+        try:
+            await self._set(key, messages)
+        except Unavailable as error:
+            _log.warning("A lamp waits.", channel=self._name, reason=error.reason, **_ids(key))
+        except Exception:
+            _log.exception("A lamp could not be set.", channel=self._name, **_ids(key))
+        else:
+            return None
+        tried = min(message.deliveries for message in messages)
+        return float(min(self._patience.again_s * 2 ** min(tried, 16), self._patience.longest_s))
+
+    async def _set(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
+        if key is None:
+            _log.error("Events name no box.", channel=self._name, seq=messages[0].stream_seq)
+        elif key.vmbox_id == NO_VMBOX:
+            await self._levels.end_account(key.account_id)
+        else:
+            await self._levels.set(key, self._told(messages))
+
+    def _told(self, messages: Sequence[Incoming]) -> Lamp | None:
+        """The latest level; None when the box must be asked: it is gone, an event is unreadable,
+        or was given to somebody before who did not get to its end."""
+        lamps = list[Lamp]()
+        for message in messages:
+            try:
+                event = event_of(message.subject, message.headers, message.data, self._prefix)
+                lamp = _lamp_of(event)
+            except (Unreadable, msgspec.DecodeError):
+                _log.error("An event is unreadable; its box is asked.", seq=message.stream_seq)
+                return None
+            if lamp is None or message.deliveries > 1:
+                return None
+            lamps.append(lamp)
+        return max(lamps, key=lambda lamp: lamp.place)
+
+    async def _keep_filled(self) -> None:
+        trouble = ""
+        while True:
+            try:
+                if not await self._levels.bucket.ensure():
+                    _log.info("All lamps are set.", bucket=self._levels.bucket.name)
+                    number = await self._fill(self._levels)
+                    await self._levels.bucket.mark_filled()
+                    _log.info("All lamps were set.", number=number)
+                trouble = ""
+            except Unavailable as error:
+                if trouble != (trouble := error.reason):
+                    _log.warning("The lamps cannot be looked after.", reason=trouble)
+            except Exception:
+                _log.exception("The lamps could not be looked after.")
+            await asyncio.sleep(self._patience.look_s)
+
+
+def _key_of(subject: str, prefix: str) -> LampKey | None:
+    """Whose event it is; readable or not, it may be about a box."""
+    account, _, rest = subject.removeprefix(f"{prefix}.").partition(".")
+    box, _, kind = rest.partition(".")
+    account_id = parse_hex_id(account)
+    if box == "_":
+        vmbox_id = NO_VMBOX if kind == EventType.ACCOUNT_DELETED else None
+    else:
+        vmbox_id = parse_hex_id(box)
+    return LampKey(account_id, vmbox_id) if account_id and vmbox_id is not None else None
+
+
+def _lamp_of(event: Event) -> Lamp | None:
+    """What any event of a box tells, also one of a newer release; None when the box is gone."""
+    if event.type == EventType.VMBOX_DELETED:
+        return None
+    data = msgspec.json.decode(event.data, type=VmboxEvent)
+    return Lamp.at(
+        mailbox=data.mailbox,
+        new=data.counts.new,
+        saved=data.counts.saved,
+        epoch=data.epoch,
+        sequence=data.sequence,
+    )
+
+
+def _ids(key: LampKey | None) -> dict[str, str]:
+    return {"account_id": key.account_id.hex, "vmbox_id": key.vmbox_id.hex} if key else {}
