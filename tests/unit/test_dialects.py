@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from litestar import Request
 
 import service
 import service.wiring
+from service.api.app import answer_error
 from service.api.kazoo import errors as kazoo
 from service.api.mailboxes import errors as mailboxes
 from service.api.mailboxes.envelope import message_of, refuse
@@ -87,6 +91,27 @@ def test_what_nobody_foresaw_is_our_fault() -> None:
     assert mailboxes.refusal_of(VoicemailError()).status == 500
     range_refusal = mailboxes.refusal_of(RangeNotSatisfiable(7))
     assert range_refusal.headers == {"Content-Range": "bytes */7"}
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("/voip", "status_code"),
+        ("/voip/mailbox", "status_code"),
+        ("/voip/nothing/at/all", "status_code"),
+        ("/authenticated", "status_code"),
+        ("/voipp", "request_id"),
+        ("/v2/accounts", "request_id"),
+        ("/", "request_id"),
+    ],
+)
+def test_a_fault_of_ours_is_a_500_in_the_dialect_of_the_path(path: str, key: str) -> None:
+    scope: Any = {"type": "http", "method": "GET", "path": path, "headers": [], "state": {}}
+    answer = answer_error(Request(scope), RuntimeError("secret"))
+    assert answer.status_code == 500
+    envelope = msgspec.json.decode(answer.content)
+    assert key in envelope
+    assert "secret" not in str(envelope)
 
 
 @pytest.mark.parametrize(
