@@ -1,0 +1,290 @@
+"""Webhooks over HTTP: what is kept, what is refused, tests and attempts, and what never shows."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from service.api.kazoo.openapi import samples
+from service.domain.webhook import MAX_WEBHOOKS
+from tests.contract.described import Described
+from tests.contract.wire import NO_ID, no_fault_logged, problems, refusal, success
+from tests.support.ports import free_port
+from tests.support.running import AccountClient, RunningService, data_of
+from tests.support.sink import Sink
+
+URI = "https://tickets.example.com/voicemail?x=1"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sink() -> AsyncIterator[Sink]:
+    async with Sink().running() as running:
+        yield running
+
+
+async def a_webhook(account: AccountClient, **more: Any) -> dict[str, Any]:
+    document = {"name": "Tickets", "uri": URI, "hook": "message.new", **more}
+    made = await account.http.put(account.path("webhooks"), json={"data": document})
+    webhook: dict[str, Any] = data_of(made, 201)
+    return webhook
+
+
+def rules(answer: httpx.Response) -> dict[str, list[str]]:
+    return {field: list(broken) for field, broken in problems(answer).items()}
+
+
+async def test_a_webhook_is_made_with_defaults_and_its_secret_shown_this_once(
+    account: AccountClient,
+) -> None:
+    document = {
+        "name": "Tickets",
+        "uri": URI,
+        "hook": "message.new",
+        "custom_data": {"queue": "support"},
+        "http_verb": "post",
+        "pvt_thing": "x",
+        "secret": "mine",
+        "disable_reason": "mine",
+    }
+    made = await account.http.put(account.path("webhooks"), json={"data": document})
+    envelope = success(made, account.token, 201, "revision", "metadata")
+    data = envelope["data"]
+    secret = data.pop("secret")
+    assert len(secret) == len("whsec_") + 44
+    del document["pvt_thing"], document["secret"], document["disable_reason"]
+    assert data == {**document, "id": data["id"], "enabled": True}
+    path = account.path("webhooks", data["id"])
+    assert made.headers["location"] == f"/v2/{path}"
+    answers = [
+        await account.http.get(path),
+        await account.http.patch(path, json={"data": {"secret": "mine"}}),
+        await account.http.post(path, json={"data": document}),
+    ]
+    for answer in answers:
+        assert data_of(answer) == data
+    listed = await account.http.get(account.path("webhooks"))
+    for answer in (*answers, listed):
+        assert secret not in answer.text
+        assert "whsec_" not in answer.text
+
+
+async def test_a_webhook_says_everything_that_is_wrong_with_it_at_once(
+    account: AccountClient,
+) -> None:
+    path = account.path("webhooks")
+    wrong = {
+        "name": "",
+        "uri": "http://user:word@example.com/",
+        "hook": "message.old",
+        "enabled": "maybe",
+        "custom_data": {"fine": "x", "a.b": 1, "none": None},
+    }
+    assert rules(await account.http.put(path, json={"data": wrong})) == {
+        "name": ["minLength"],
+        "uri": ["wrong_format"],
+        "hook": ["enum"],
+        "enabled": ["type"],
+        "custom_data.a%2Eb": ["type"],
+        "custom_data.none": ["type"],
+    }
+    assert rules(await account.http.put(path, json={"data": {}})) == {
+        "name": ["required"],
+        "uri": ["required"],
+        "hook": ["required"],
+    }
+    not_texts: tuple[Any, ...] = ([], "x", 1, None)
+    for custom in not_texts:
+        refused = await account.http.put(path, json={"data": {**wrong, "custom_data": custom}})
+        assert rules(refused)["custom_data"] == ["type"]
+    large = {"name": "x", "uri": URI, "hook": "all", "more": "x" * 70_000}
+    problems(await account.http.put(path, json={"data": large}), 413)
+    assert data_of(await account.http.get(path)) == []
+
+
+async def test_addresses_that_are_not_public_are_refused_unless_settings_allow_them(
+    account: AccountClient, service: RunningService
+) -> None:
+    webhook = await a_webhook(account, uri="http://127.0.0.1:9/")
+    strict = await service.another_api(AFTERTONE_WEBHOOK_ALLOW_PRIVATE="false")
+    try:
+        async with strict.client(account.token) as http:
+            path = account.path("webhooks")
+            for host in (
+                "127.0.0.1",
+                "localhost",
+                "[::1]",
+                "[::ffff:127.0.0.1]",
+                "169.254.169.254",
+                "10.0.0.1",
+                "2130706433",
+            ):
+                document = {"name": "x", "uri": f"http://{host}/", "hook": "none"}
+                made = await http.put(path, json={"data": document})
+                assert rules(made) == {"uri": ["forbidden_target"], "hook": ["enum"]}
+            one = account.path("webhooks", webhook["id"])
+            changed = await http.patch(one, json={"data": {"uri": "http://[::1]/"}})
+            assert rules(changed) == {"uri": ["forbidden_target"]}
+            assert data_of(await http.patch(one, json={"data": {"name": "as it was"}}))
+            ping = data_of(await http.post(f"{one}/ping"))
+            assert ping["error"] == "The host leads to an address that is not allowed"
+    finally:
+        await strict.stop()
+
+
+async def test_webhooks_are_replaced_merged_disabled_and_deleted(account: AccountClient) -> None:
+    webhook = await a_webhook(account, custom_data={"a": "1", "b": "2"}, deep={"x": 1})
+    del webhook["secret"]
+    path = account.path("webhooks", webhook["id"])
+    changes = {"custom_data": {"a": None, "c": "3"}, "enabled": False}
+    merged = data_of(await account.http.patch(path, json={"data": changes}))
+    assert merged == {**webhook, "custom_data": {"b": "2", "c": "3"}, "enabled": False}
+    assert "disable_reason" not in merged
+    plain = {"name": "Plain", "uri": URI, "hook": "all"}
+    replaced = data_of(await account.http.post(path, json={"data": plain}))
+    assert replaced == {**plain, "id": webhook["id"], "enabled": True}
+    gone = success(await account.http.delete(path), account.token, 200, "revision", "metadata")
+    assert gone["data"] == {**replaced, "_read_only": {"deleted": True}}
+    assert gone["metadata"]["deleted"] is True
+    assert data_of(await account.http.get(account.path("webhooks"))) == []
+
+
+async def test_webhooks_are_listed_by_name_in_pages_and_by_filters(account: AccountClient) -> None:
+    for name in ("c", "a", "d", "b"):
+        await a_webhook(account, name=name, enabled=name != "d")
+    path = account.path("webhooks")
+    first = await account.http.get(path, params={"page_size": 3})
+    second = await account.http.get(path, params={"start_key": first.json()["next_start_key"]})
+    listed = data_of(first) + data_of(second)
+    assert [row["name"] for row in listed] == ["a", "b", "c", "d"]
+    assert listed[0].keys() == {"id", "name", "uri", "hook", "enabled"}
+    down = await account.http.get(path, params={"ascending": "false", "page_size": 1})
+    assert [row["name"] for row in data_of(down)] == ["d"]
+    found = await account.http.get(path, params={"filter_enabled": "false"})
+    assert [row["name"] for row in data_of(found)] == ["d"]
+
+
+async def test_an_account_has_at_most_a_hundred_webhooks(account: AccountClient) -> None:
+    for number in range(MAX_WEBHOOKS):
+        await a_webhook(account, name=f"{number}")
+    document = {"name": "x", "uri": URI, "hook": "all"}
+    refused = await account.http.put(account.path("webhooks"), json={"data": document})
+    assert refusal(refused, 409, "too_many_webhooks")["limit"] == MAX_WEBHOOKS
+
+
+async def test_a_ping_is_sent_at_once_and_answers_how_that_went(
+    account: AccountClient, sink: Sink
+) -> None:
+    webhook = await a_webhook(account, uri=sink.url(), enabled=False, custom_data={"a": "b"})
+    path = account.path("webhooks", webhook["id"])
+    answer = await account.http.post(f"{path}/ping")
+    ping = success(answer, account.token)["data"]
+    [one] = sink.received
+    one.verify(webhook["secret"])
+    assert one.event["type"] == "voicemail.webhook.ping"
+    assert one.event["data"] == {"account_id": account.account_id, "webhook_id": webhook["id"]}
+    assert one.event["customdata"] == '{"a":"b"}'
+    assert one.event["id"] == ping["event_id"]
+    told = {"hook": "webhook.ping", "attempt": 1, "status": "success", "response_code": 200}
+    assert ping == {
+        **told,
+        **{name: ping[name] for name in ("id", "event_id", "timestamp", "duration_ms")},
+    }
+    assert data_of(await account.http.get(path))["enabled"] is False
+
+
+async def test_attempts_are_listed_the_latest_first(account: AccountClient, sink: Sink) -> None:
+    webhook = await a_webhook(account, uri=sink.url())
+    path = account.path("webhooks", webhook["id"])
+    sink.acts["/hook"] = sink.status(200, 500, 200)
+    sent = [data_of(await account.http.post(f"{path}/ping")) for _ in range(3)]
+    assert [one["status"] for one in sent] == ["success", "failure", "success"]
+    assert sent[1]["error"] == "it answered 500"
+    path = f"{path}/attempts"
+    listed = success(
+        await account.http.get(path), account.token, 200, "revision", "metadata", "page_size"
+    )
+    assert listed["data"] == sent[::-1]
+    first = await account.http.get(path, params={"page_size": 2})
+    second = await account.http.get(path, params={"start_key": first.json()["next_start_key"]})
+    assert data_of(first) + data_of(second) == sent[::-1]
+    up = await account.http.get(path, params={"ascending": "true", "page_size": 1})
+    assert data_of(up) == sent[:1]
+    failed = await account.http.get(path, params={"filter_status": "failure"})
+    assert data_of(failed) == [sent[1]]
+
+
+async def test_a_ping_that_fails_is_an_answer_and_no_fault(
+    account: AccountClient, service: RunningService, sink: Sink
+) -> None:
+    webhook = await a_webhook(account, uri=sink.url())
+    path = account.path("webhooks", webhook["id"])
+    targets = {
+        sink.url("/gone"): "it answered 410",
+        sink.url("/hang-up"): "the connection ended without an answer",
+        f"http://127.0.0.1:{free_port()}/": "no connection",
+        f"http://localhost:{free_port()}/": "no connection",
+    }
+    sink.acts = {"/gone": sink.status(410), "/hang-up": sink.hang_up}
+    async with no_fault_logged(service):
+        for uri, error in targets.items():
+            await account.http.patch(path, json={"data": {"uri": uri}})
+            ping = data_of(await account.http.post(f"{path}/ping"))
+            assert (ping["status"], ping["error"]) == ("failure", error)
+    assert data_of(await account.http.get(path))["enabled"] is True
+
+
+async def test_a_webhook_of_another_account_answers_as_one_that_does_not_exist(
+    account: AccountClient, service: RunningService, sink: Sink
+) -> None:
+    other = await service.an_account()
+    foreign = (await a_webhook(other, uri=sink.url()))["id"]
+    document = {"data": {"name": "x", "uri": URI, "hook": "all"}}
+    for webhook_id in (foreign, NO_ID, "xyz"):
+        path = account.path("webhooks", webhook_id)
+        answers = [
+            await account.http.get(path),
+            await account.http.post(path, json=document),
+            await account.http.patch(path, json=document),
+            await account.http.delete(path),
+            await account.http.get(f"{path}/attempts"),
+            await account.http.post(f"{path}/ping"),
+        ]
+        for answer in answers:
+            data = refusal(answer, 404, "bad_identifier")
+            assert data == {"message": "bad identifier", "cause": webhook_id}
+        direct = await account.http.get(other.path("webhooks", webhook_id))
+        refusal(direct, 403, "forbidden")
+    assert data_of(await other.http.get(other.path("webhooks", foreign)))["uri"] == sink.url()
+    assert sink.received == []
+    await other.http.aclose()
+
+
+async def test_answers_about_webhooks_are_as_described(
+    account: AccountClient, service: RunningService, sink: Sink
+) -> None:
+    async with httpx.AsyncClient() as visitor:
+        described = Described((await visitor.get(f"{service.url}/openapi.json")).json())
+    http, path = account.http, account.path
+    document = {**samples.NEW_WEBHOOK, "uri": sink.url()}
+    made = await http.put(path("webhooks"), json={"data": document})
+    webhook = path("webhooks", data_of(made, 201)["id"])
+    answers = [
+        made,
+        await http.get(path("webhooks")),
+        await http.get(webhook),
+        await http.patch(webhook, json={"data": {"enabled": True}}),
+        await http.post(webhook, json={"data": document}),
+        await http.post(f"{webhook}/ping"),
+        await http.get(f"{webhook}/attempts"),
+        await http.delete(webhook),
+    ]
+    for answer in answers:
+        assert answer.is_success, answer.text
+        described.check(answer)
+    refused = [
+        await http.get(webhook),
+        await http.put(path("webhooks"), json={"data": {"hook": "x"}}),
+    ]
+    for answer in refused:
+        described.check(answer)

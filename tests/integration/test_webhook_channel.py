@@ -1,0 +1,516 @@
+"""The webhook channel: who is told of what, how often, and what becomes of targets that fail."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest
+import pytest_asyncio
+
+from service.domain.account import AccountFacts
+from service.domain.errors import Invalid, WebhookNotFound
+from service.domain.events import NO_VMBOX, Event
+from service.domain.webhook import MAX_FAILURES, DisableReason, Webhook
+from service.postgres import webhooks as rows
+from service.postgres.pool import Database
+from service.security import Outward, OutwardLimits, SecretBox
+from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhooks import Webhooks
+from service.workers.channels import Delivery
+from service.workers.channels.webhook import WebhookChannel
+from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over
+from tests.support.builders import an_account
+from tests.support.notifier import QUICK, Stage, rows_of, settled, some_event
+from tests.support.relay import eventually
+from tests.support.sink import Sink, a_webhook
+
+ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
+PATIENT = msgspec.structs.replace(QUICK, retries_s=(60,))
+RING = a_key_ring()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sink() -> AsyncIterator[Sink]:
+    async with Sink().running() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def posts() -> AsyncIterator[WebhookPosts]:
+    limits = OutwardLimits(allow_private=True, timeout_s=30)
+    async with Outward.open(limits) as outward:
+        yield posts_over(outward)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def channel(database: Database, posts: WebhookPosts) -> WebhookChannel:
+    return WebhookChannel(database, posts, concurrency=16)
+
+
+def posts_over(outward: Outward) -> WebhookPosts:
+    return WebhookPosts(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
+
+
+def told(event: Event, webhook: Webhook) -> str:
+    """The id under which a webhook is told of an event, by each attempt."""
+    delivery = Delivery(
+        account_id=event.account_id,
+        event_id=event.event_id,
+        channel="webhook",
+        target=webhook.webhook_id.hex,
+        attempt=1,
+        created_at=event.created_at,
+        event=event,
+        state={},
+    )
+    return delivery.key.hex
+
+
+def use_cases(database: Database, posts: WebhookPosts) -> Webhooks:
+    return Webhooks(database=database, posts=posts)
+
+
+def facts_of(webhook: Webhook) -> AccountFacts:
+    return an_account(account_id=webhook.account_id)
+
+
+async def attempts_of(
+    database: Database, posts: WebhookPosts, webhook: Webhook
+) -> list[tuple[UUID, int, int | None, str | None]]:
+    """Event, number, status and error of each, the oldest first."""
+    page = await use_cases(database, posts).attempts(
+        facts_of(webhook), webhook.webhook_id, None, 100, ascending=True
+    )
+    return [
+        (one.event_id, one.number, one.answer.response_code, one.answer.error)
+        for one in page.attempts
+    ]
+
+
+async def now_of(database: Database, webhook: Webhook) -> Webhook:
+    async with database.connection() as connection:
+        return (await rows.get_webhook(connection, webhook.account_id, webhook.webhook_id)).webhook
+
+
+async def has_failed(inspector: asyncpg.Connection, webhook: Webhook, times: int) -> None:
+    await inspector.execute(
+        "UPDATE webhooks SET failures = $1 WHERE webhook_id = $2", times, webhook.webhook_id
+    )
+
+
+async def failures_of(inspector: asyncpg.Connection, webhook: Webhook) -> int:
+    found: int = await inspector.fetchval(
+        "SELECT failures FROM webhooks WHERE webhook_id = $1", webhook.webhook_id
+    )
+    return found
+
+
+async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    account_id = uuid4()
+    wanting: dict[str, tuple[Webhook, str]] = {}
+    for path, hook in (("/all", "all"), ("/same", "vmbox.updated")):
+        wanting[path] = await a_webhook(
+            database, posts, sink.url(path), account_id=account_id, hook=hook
+        )
+    others: list[dict[str, Any]] = [
+        {"account_id": account_id, "hook": "message.new"},
+        {"account_id": account_id, "enabled": False},
+        {"account_id": uuid4()},
+    ]
+    for settings in others:
+        await a_webhook(database, posts, sink.url("/other"), **settings)
+    event = a_vmbox_event(account_id)
+    await stage.events.publish(event)
+    async with stage.running(channel):
+        found = await settled(stage.inspector, 2, channel="webhook")
+    assert {row["status"] for row in found} == {"done"}
+    assert sorted(one.path for one in sink.received) == ["/all", "/same"]
+    for path, (webhook, secret) in wanting.items():
+        [one] = sink.to(path)
+        one.verify(secret)
+        assert one.headers["content-type"] == "application/cloudevents+json"
+        assert one.headers["webhook-id"] == told(event, webhook)
+        assert one.event["id"] == str(event.event_id)
+        assert await attempts_of(database, posts, webhook) == [(event.event_id, 1, 200, None)]
+    assert len({one.headers["webhook-id"] for one in sink.received}) == 2
+
+
+async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    custom = {"team": 'blue "é"', "n": "1"}
+    webhook, secret = await a_webhook(database, posts, sink.url(), custom_data=custom)
+    name = 'José "Ñ" <b>\r\nX-Evil: 1\u202e'
+    event = a_vmbox_event(webhook.account_id, name=name, traceparent="00-aa-bb-01")
+    await stage.events.publish(event)
+    async with stage.running(channel):
+        await settled(stage.inspector, 1, channel="webhook")
+    [one] = sink.received
+    one.verify(secret)
+    assert "x-evil" not in one.headers
+    attributes = one.event
+    data = attributes.pop("data")
+    assert data == msgspec.json.decode(event.data)
+    assert data["vmbox"]["name"] == name
+    assert msgspec.json.decode(attributes.pop("customdata")) == custom
+    assert attributes == {
+        "specversion": "1.0",
+        "id": str(event.event_id),
+        "source": f"/accounts/{event.account_id.hex}/vmboxes/{event.vmbox_id.hex}",
+        "type": "voicemail.vmbox.updated",
+        "time": "2026-03-01T12:30:00.500000Z",
+        "datacontenttype": "application/json",
+        "sequence": "00000000000000000042",
+        "traceparent": "00-aa-bb-01",
+    }
+
+
+async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeeds(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, secret = await a_webhook(database, posts, sink.url())
+    sink.acts["/hook"] = sink.status(500, 302, 204)
+    event = some_event(webhook.account_id)
+    await has_failed(stage.inspector, webhook, MAX_FAILURES - 3)
+    await stage.events.publish(event)
+    async with stage.running(channel):
+        [row] = await settled(stage.inspector, 1, channel="webhook")
+    assert (row["status"], row["attempt"]) == ("done", 3)
+    assert len(sink.received) == 3
+    assert {one.headers["webhook-id"] for one in sink.received} == {told(event, webhook)}
+    assert len({one.body for one in sink.received}) == 1
+    for one in sink.received:
+        one.verify(secret)
+    assert await attempts_of(database, posts, webhook) == [
+        (event.event_id, 1, 500, "it answered 500"),
+        (event.event_id, 2, 302, "it answered 302: redirects are not followed"),
+        (event.event_id, 3, 204, None),
+    ]
+    assert await failures_of(stage.inspector, webhook) == 0
+    assert (await now_of(database, webhook)).enabled
+
+
+async def test_a_replayed_event_is_not_told_again(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    events = [some_event(webhook.account_id) for _ in range(5)]
+    await stage.events.publish(*events)
+    async with stage.running(channel):
+        await settled(stage.inspector, 5, channel="webhook")
+    await a_webhook(database, posts, sink.url("/late"), account_id=webhook.account_id)
+    await stage.events.replay("notifier-webhook")
+    async with stage.running(channel):
+        await eventually(lambda: stage.naked(0, "notifier-webhook"))
+    assert len(sink.received) == 5
+    assert len(await attempts_of(database, posts, webhook)) == 5
+
+
+async def test_what_a_killed_process_had_in_hand_is_told_again_under_the_same_id(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    sink.acts["/hook"] = sink.stall
+    await stage.events.publish(some_event(webhook.account_id))
+
+    async def is_being_told() -> bool:
+        return len(sink.received) == 1
+
+    async with stage.running(channel) as running:
+        await eventually(is_being_told)
+        await running.kill()
+    sink.acts["/hook"] = sink.status(200)
+    await stage.inspector.execute("UPDATE deliveries SET next_at = now(), lease_until = now()")
+    async with stage.running(channel):
+        await settled(stage.inspector, 1, channel="webhook")
+    first, second = sink.received
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+
+
+async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_account(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    down, _ = await a_webhook(database, posts, sink.url("/down"))
+    account_id = down.account_id
+    await a_webhook(database, posts, sink.url("/beside"), account_id=account_id)
+    other, _ = await a_webhook(database, posts, sink.url("/other"))
+    sink.acts["/down"] = sink.stall
+    await stage.events.publish(*(some_event(account_id) for _ in range(30)))
+    await stage.events.publish(*(some_event(other.account_id) for _ in range(10)))
+
+    async def others_are_done() -> bool:
+        return (len(sink.to("/beside")), len(sink.to("/other"))) == (30, 10)
+
+    # Those that do not answer would take 30 s each.
+    async with stage.running(channel) as running:
+        await eventually(others_are_done, 15)
+        assert 1 <= len(sink.to("/down")) <= channel.per_target
+        await running.kill()
+
+
+async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_what_waits(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    well, _ = await a_webhook(database, posts, sink.url("/well"), account_id=webhook.account_id)
+    await has_failed(stage.inspector, webhook, MAX_FAILURES - 8)
+    sink.acts["/hook"] = sink.status(500)
+    await stage.events.publish(*(some_event(webhook.account_id) for _ in range(20)))
+    async with stage.running(channel, PATIENT):
+        found = await settled(stage.inspector, 40, channel="webhook")
+        disabled = await now_of(database, webhook)
+        await stage.events.publish(some_event(webhook.account_id))
+        await settled(stage.inspector, 41, channel="webhook")
+    assert (disabled.enabled, disabled.disable_reason) == (False, DisableReason.FAILURES)
+    assert disabled.revision == webhook.revision + 1
+    of_it = [row for row in found if row["target"] == webhook.webhook_id.hex]
+    assert {row["status"] for row in of_it} <= {"dropped", "ignored"}
+    # Some were on their way when the last failure was noted.
+    assert 8 <= len(sink.to("/hook")) < 8 + channel.per_target
+    assert len(sink.to("/well")) == 21
+    assert (await now_of(database, well)).enabled
+
+
+async def test_a_webhook_that_is_enabled_again_begins_anew(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    await has_failed(stage.inspector, webhook, MAX_FAILURES - 1)
+    sink.acts["/hook"] = sink.status(500)
+    await stage.events.publish(some_event(webhook.account_id))
+    changed = use_cases(database, posts)
+    account = facts_of(webhook)
+    async with stage.running(channel, PATIENT):
+        await settled(stage.inspector, 1, channel="webhook")
+        renamed = await changed.patch(account, webhook.webhook_id, {"name": "Other"})
+        assert (renamed.enabled, renamed.disable_reason) == (False, DisableReason.FAILURES)
+        again = await changed.patch(account, webhook.webhook_id, {"enabled": True})
+        assert (again.enabled, again.disable_reason) == (True, None)
+        assert await failures_of(stage.inspector, webhook) == 0
+        sink.acts["/hook"] = sink.status(200)
+        await stage.events.publish(some_event(webhook.account_id))
+        await settled(stage.inspector, 2, channel="webhook")
+    assert len(sink.received) == 2
+
+
+async def test_another_address_counts_for_what_waits_and_has_not_failed_yet(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, secret = await a_webhook(database, posts, sink.url())
+    sink.acts["/hook"] = sink.status(500)
+    await stage.events.publish(some_event(webhook.account_id))
+    async with stage.running(channel, PATIENT):
+
+        async def has_failed_once() -> bool:
+            return await failures_of(stage.inspector, webhook) == 1
+
+        await eventually(has_failed_once)
+        await use_cases(database, posts).patch(
+            facts_of(webhook), webhook.webhook_id, {"uri": sink.url("/new")}
+        )
+        assert await failures_of(stage.inspector, webhook) == 0
+        await stage.inspector.execute("UPDATE deliveries SET next_at = now()")
+        await settled(stage.inspector, 1, channel="webhook")
+    [one] = sink.to("/new")
+    one.verify(secret)
+
+
+async def test_a_target_that_is_gone_disables_its_webhook_at_once(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    sink.acts["/hook"] = sink.status(410)
+    event = some_event(webhook.account_id)
+    await stage.events.publish(event)
+    async with stage.running(channel, PATIENT):
+        [row] = await settled(stage.inspector, 1, channel="webhook")
+    assert (row["status"], row["last_error"]) == ("dead", "it answered 410")
+    disabled = await now_of(database, webhook)
+    assert (disabled.enabled, disabled.disable_reason) == (False, DisableReason.GONE)
+    assert await attempts_of(database, posts, webhook) == [
+        (event.event_id, 1, 410, "it answered 410")
+    ]
+
+
+@pytest.mark.parametrize("end", ["deleted", "disabled"])
+async def test_what_waits_for_a_webhook_goes_with_it(
+    end: str,
+    stage: Stage,
+    database: Database,
+    posts: WebhookPosts,
+    channel: WebhookChannel,
+    sink: Sink,
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    stays, _ = await a_webhook(database, posts, sink.url("/stays"), account_id=webhook.account_id)
+    sink.acts["/hook"] = sink.acts["/stays"] = sink.status(500)
+    await stage.events.publish(some_event(webhook.account_id))
+    asked, account = use_cases(database, posts), facts_of(webhook)
+    async with stage.running(channel, PATIENT):
+
+        async def both_wait() -> bool:
+            found = await rows_of(stage.inspector, "webhook")
+            return [row["attempt"] for row in found] == [1, 1]
+
+        await eventually(both_wait)
+        if end == "deleted":
+            await asked.delete(account, webhook.webhook_id)
+        else:
+            await asked.patch(account, webhook.webhook_id, {"enabled": False})
+    found = await rows_of(stage.inspector, "webhook")
+    assert {row["target"]: row["status"] for row in found} == {
+        webhook.webhook_id.hex: "dropped",
+        stays.webhook_id.hex: "pending",
+    }
+
+
+async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    deleted = asyncio.Event()
+
+    async def fail_later(_request: Any) -> Any:
+        await deleted.wait()
+        return await sink.status(500)(_request)
+
+    sink.acts["/hook"] = fail_later
+    await stage.events.publish(some_event(webhook.account_id))
+    async with stage.running(channel):
+
+        async def is_being_told() -> bool:
+            return len(sink.received) == 1
+
+        await eventually(is_being_told)
+        await use_cases(database, posts).delete(facts_of(webhook), webhook.webhook_id)
+        deleted.set()
+        [row] = await settled(stage.inspector, 1, channel="webhook")
+    assert row["status"] == "dropped"
+    assert len(sink.received) == 1
+    with pytest.raises(WebhookNotFound):
+        await now_of(database, webhook)
+
+
+async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    accounts = accounts_over(database, RING)
+    caller = await a_root(accounts)
+    child = await a_child(accounts, caller, "below")
+    uri = sink.url()
+    document = {"name": "End", "uri": uri, "hook": "account.deleted"}
+    webhook, _ = await use_cases(database, posts).create(child.facts, document)
+    await accounts.delete(caller, child.account_id)
+    ids = {"account_id": child.account_id.hex, "epoch": 1, "sequence": 1}
+    event = msgspec.structs.replace(
+        some_event(child.account_id, type="account.deleted", data=msgspec.json.encode(ids)),
+        vmbox_id=NO_VMBOX,
+    )
+    await stage.events.publish(event)
+    async with stage.running(channel):
+        await settled(stage.inspector, 1, channel="webhook")
+    assert [one.event["type"] for one in sink.received] == ["voicemail.account.deleted"]
+    async with database.connection() as connection:
+        now = datetime.now(UTC)
+        assert await rows.delete_ended_webhooks(connection, now - timedelta(days=1), 10) == 0
+        later = now + timedelta(days=1)
+        assert await rows.delete_ended_webhooks(connection, later, 10) == 1
+        assert await rows.delete_old_attempts(connection, now - timedelta(days=1), 10) == 0
+        assert await rows.delete_old_attempts(connection, later, 10) == 1
+    with pytest.raises(WebhookNotFound):
+        await now_of(database, webhook)
+
+
+async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
+    database: Database, posts: WebhookPosts, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    asked, other = use_cases(database, posts), an_account()
+    assert (await asked.list(other, None, 10)).webhooks == []
+    for question in (
+        asked.get(other, webhook.webhook_id),
+        asked.patch(other, webhook.webhook_id, {"enabled": False}),
+        asked.delete(other, webhook.webhook_id),
+        asked.attempts(other, webhook.webhook_id, None, 10),
+        asked.ping(other, webhook.webhook_id),
+    ):
+        with pytest.raises(WebhookNotFound):
+            await question
+    assert sink.received == []
+    assert await now_of(database, webhook) == webhook
+
+
+async def test_where_an_address_leads_is_asked_when_it_is_made_or_changed_only(
+    database: Database, sink: Sink
+) -> None:
+    asked: list[str] = []
+
+    async def look_up(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["10.0.0.1"] if host.startswith("inner") else ["93.184.215.14"]
+
+    posts = posts_over(Outward(OutwardLimits(), look_up))
+    webhook, _ = await a_webhook(database, posts, "https://outer.example/")
+    webhooks, account = use_cases(database, posts), facts_of(webhook)
+    await webhooks.patch(account, webhook.webhook_id, {"name": "Other"})
+    assert asked == []
+    await webhooks.patch(account, webhook.webhook_id, {"uri": "https://outer.example/2"})
+    with pytest.raises(Invalid) as refused:
+        await webhooks.patch(
+            account, webhook.webhook_id, {"uri": "https://inner.example/", "hook": "none"}
+        )
+    assert {(one.field, one.rule.value) for one in refused.value.problems} == {
+        ("uri", "forbidden_target"),
+        ("hook", "enum"),
+    }
+    assert asked == ["outer.example", "inner.example"]
+    assert (await now_of(database, webhook)).uri == "https://outer.example/2"
+    assert sink.received == []
+
+
+async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
+    stage: Stage,
+    database: Database,
+    posts: WebhookPosts,
+    channel: WebhookChannel,
+    sink: Sink,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    path = "/hook/token-in-the-path"
+    webhook, secret = await a_webhook(database, posts, sink.url(path))
+    await has_failed(stage.inspector, webhook, MAX_FAILURES - 1)
+    sink.acts[path] = sink.hang_up
+    await stage.events.publish(a_vmbox_event(webhook.account_id, name="Bob's box"))
+    async with stage.running(channel, ONE_TRY):
+        [row] = await settled(stage.inspector, 1, channel="webhook")
+    logged = "".join(capfd.readouterr())
+    assert "A webhook is disabled" in logged
+    kept = row["last_error"] + str(row["state"])
+    for hidden in (secret, "token-in-the-path", f":{sink.port}", "Bob's box"):
+        assert hidden not in logged
+        assert hidden not in kept
+    stored: bytes = await stage.inspector.fetchval("SELECT secret FROM webhooks")
+    assert secret.encode() not in stored
+
+
+def a_vmbox_event(account_id: UUID, name: str = "Box", **changes: Any) -> Event:
+    """An event with data as its type has it."""
+    vmbox_id = uuid4()
+    data = {
+        "account_id": account_id.hex,
+        "vmbox_id": vmbox_id.hex,
+        "mailbox": "100",
+        "epoch": 1,
+        "sequence": 42,
+        "counts": {"new": 1, "saved": 0},
+        "vmbox": {"name": name},
+    }
+    event = some_event(account_id, type="vmbox.updated", data=msgspec.json.encode(data), **changes)
+    return msgspec.structs.replace(event, vmbox_id=vmbox_id)

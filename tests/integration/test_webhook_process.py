@@ -1,0 +1,41 @@
+"""`aftertone notifier webhook` as it runs: from a message that is left to a signed POST."""
+
+from service.domain.text import harmless
+from tests.support.relay import eventually
+from tests.support.running import RunningService, data_of
+from tests.support.sink import Sink
+
+CALLER = 'José "Ñ" <b>\r\nX-Evil: 1\u202e'
+
+
+async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
+    service: RunningService,
+) -> None:
+    account = await service.an_account()
+    vmbox_id = await account.a_vmbox()
+    process = await service.start("notifier", "webhook")
+    async with Sink().running() as sink:
+        document = {"name": "Hook", "uri": sink.url(), "hook": "message.new"}
+        made = await account.http.put(account.path("webhooks"), json={"data": document})
+        webhook = data_of(made, 201)
+        media_id = await account.leave(vmbox_id, caller_id_name=CALLER)
+        attempts = account.path("webhooks", webhook["id"], "attempts")
+
+        async def is_noted() -> bool:
+            return len(data_of(await account.http.get(attempts))) == 1
+
+        await eventually(is_noted, 30)
+        [one] = sink.received
+    await process.stop()
+    one.verify(webhook["secret"])
+    assert "x-evil" not in one.headers
+    assert one.event["type"] == "voicemail.message.new"
+    assert one.event["subject"] == one.event["data"]["message"]["media_id"] == media_id
+    assert one.event["data"]["message"]["caller_id_name"] == harmless(CALLER)
+    [attempt] = data_of(await account.http.get(attempts))
+    assert (attempt["status"], attempt["response_code"]) == ("success", 200)
+    assert attempt["event_id"] == one.event["id"]
+    log = (service.folder / "notifier.log").read_text()
+    for hidden in (webhook["secret"], sink.url(), "José"):
+        assert hidden not in log
+    await account.http.aclose()

@@ -1,0 +1,282 @@
+"""Requests to strangers' addresses: where they may lead, and what comes of hostile replies."""
+
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from service.domain.errors import NamesUnavailable
+from service.domain.webhook import headers_of, is_web_address
+from service.security import Outward, OutwardLimits, TargetForbidden
+from service.security.outward import is_public
+from tests.support.ports import free_port
+from tests.support.sink import MEGABYTE, Sink
+
+PUBLIC = "93.184.215.14"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sink() -> AsyncIterator[Sink]:
+    async with Sink().running() as running:
+        yield running
+
+
+class Names:
+    """A look-up that answers as told, the last answer for good, and counts."""
+
+    def __init__(self, *answers: Sequence[str] | OSError) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self._answers = list(answers)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append((host, port))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def outward(names: Names, **limits: Any) -> Outward:
+    return Outward(OutwardLimits(**{"timeout_s": 0.5, "connect_timeout_s": 0.5, **limits}), names)
+
+
+def to_here(**limits: Any) -> Outward:
+    return outward(Names(["127.0.0.1"]), allow_private=True, **limits)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [PUBLIC, "8.8.8.8", "2606:2800:21f:cb07::1", "::ffff:8.8.8.8", "64:ff9b::808:808"],
+)
+def test_an_address_that_the_internet_routes_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",  # noqa: S104 - an address that is refused
+        "255.255.255.255",
+        "224.0.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "::",
+        "::1",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::1",
+        "2002:7f00:1::",
+        "2001:0:7f00:1::",
+        "2001:db8::1",
+        "fe80::1",
+        "fe80::1%lo",
+        "fc00::1",
+        "fec0::1",
+        "ff02::1",
+        "no address",
+    ],
+)
+def test_an_address_that_is_ones_own_or_nobodys_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://example.com/",
+        "//example.com/",
+        "example.com",
+        "http://",
+        "http:///path",
+        "http://user@example.com/",
+        "http://user:secret@example.com/",
+        "http://@example.com/",
+        "http://example.com:0/",
+        "http://example.com:99999/",
+        "http://example.com:port/",
+        "http://example.com/#part",
+        "http://example.com\\@127.0.0.1/",
+        "http://example.com/a b",
+        "http://exam\nple.com/",
+        "http://[::1/",
+        "javascript:alert(1)",
+    ],
+)
+def test_what_is_no_web_address_of_a_host_is_noticed(text: str) -> None:
+    assert not is_web_address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://example.com", "https://a.example:8443/x?y=%20z", "http://[2001:db8::1]/"]
+)
+def test_a_web_address_is_taken(text: str) -> None:
+    assert is_web_address(text)
+
+
+@pytest.mark.parametrize(
+    "found", [["10.0.0.1"], [PUBLIC, "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%eth0"]]
+)
+async def test_a_host_with_one_address_that_is_not_public_is_refused(
+    found: list[str], sink: Sink
+) -> None:
+    names = Names(found)
+    with pytest.raises(TargetForbidden):
+        await outward(names).check("https://example.com/hook")
+    assert names.asked == [("example.com", 443)]
+    answer = await outward(names).post(sink.url(host="example.com"), {}, b"{}")
+    assert answer.response_code is None
+    assert answer.error == "The host leads to an address that is not allowed"
+    assert sink.received == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f.0.0.1/",
+        "http://0/",
+        "http://[::1]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://localhost/",
+        "http://LOCALHOST./",
+        "http://169.254.169.254/latest/meta-data/",
+    ],
+)
+async def test_addresses_written_out_are_looked_at_too(uri: str) -> None:
+    async with Outward.open(OutwardLimits(timeout_s=2)) as real:
+        with pytest.raises(TargetForbidden):
+            await real.check(uri)
+        answer = await real.post(uri, {}, b"{}")
+    assert answer.response_code is None
+    assert answer.error is not None
+
+
+async def test_a_name_that_leads_elsewhere_later_is_refused_then(sink: Sink) -> None:
+    names = Names([PUBLIC], ["127.0.0.1"])
+    rebound = outward(names)
+    await rebound.check(sink.url(host="rebound.example"))
+    answer = await rebound.post(sink.url(host="rebound.example"), {}, b"{}")
+    assert answer.error == "The host leads to an address that is not allowed"
+    assert sink.received == []
+
+
+async def test_the_connection_goes_to_the_address_that_was_looked_at(sink: Sink) -> None:
+    names = Names(["127.0.0.1"], ["192.0.2.1"])
+    answer = await outward(names, allow_private=True).post(
+        sink.url(host="name.example"), {"X-Word": "a"}, b"{}"
+    )
+    assert (answer.response_code, answer.error) == (200, None)
+    assert names.asked == [("name.example", sink.port)]
+    [received] = sink.received
+    assert received.headers["host"] == f"name.example:{sink.port}"
+    assert received.headers["x-word"] == "a"
+
+
+async def test_a_host_without_an_address_is_told_from_a_failing_look_up() -> None:
+    unknown = outward(Names(socket.gaierror(socket.EAI_NONAME, "unknown")))
+    with pytest.raises(TargetForbidden, match="no address"):
+        await unknown.check("http://unknown.example/")
+    failing = outward(Names(socket.gaierror(socket.EAI_AGAIN, "again")))
+    with pytest.raises(NamesUnavailable):
+        await failing.check("http://unknown.example/")
+    for one in (unknown, failing):
+        answer = await one.post("http://unknown.example/", {}, b"{}")
+        assert answer.response_code is None
+        assert answer.error
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "words"),
+    [
+        ("stall", None, "no answer within 0.5 s"),
+        ("hang_up", None, "the connection ended"),
+        ("babble", None, "not HTTP"),
+        ("redirect", 302, "redirects are not followed"),
+        ("error", 500, "it answered 500"),
+        ("gone", 410, "it answered 410"),
+    ],
+)
+async def test_what_goes_wrong_is_told_without_what_the_target_says(
+    act: str, code: int | None, words: str, sink: Sink
+) -> None:
+    acts = {
+        "stall": sink.stall,
+        "hang_up": sink.hang_up,
+        "babble": sink.babble,
+        "redirect": sink.status(302, Location=sink.url("/elsewhere")),
+        "error": sink.status(500),
+        "gone": sink.status(410),
+    }
+    sink.acts["/hook"] = acts[act]
+    answer = await to_here().post(sink.url(), {}, b"{}")
+    assert answer.response_code == code
+    assert answer.error is not None
+    assert words in answer.error
+    assert sink.to("/elsewhere") == []
+    assert 0 <= answer.duration_ms < 5000
+
+
+async def test_nobody_listening_is_a_failed_attempt() -> None:
+    answer = await to_here().post(f"http://127.0.0.1:{free_port()}/", {}, b"{}")
+    assert (answer.response_code, answer.error) == (None, "no connection")
+
+
+async def test_a_server_without_tls_is_no_target_for_https(sink: Sink) -> None:
+    uri = sink.url().replace("http:", "https:")
+    answer = await to_here(timeout_s=3).post(uri, {}, b"{}")
+    assert answer.response_code is None
+    assert answer.error is not None
+    assert "TLS" in answer.error
+
+
+async def test_of_a_huge_reply_little_is_read(sink: Sink) -> None:
+    sink.acts["/hook"] = sink.flood
+    answer = await to_here(timeout_s=5).post(sink.url(), {}, b"{}")
+    assert (answer.response_code, answer.error) == (200, None)
+    assert sink.sent < 20 * MEGABYTE
+
+
+async def test_a_reply_without_end_is_a_success_all_the_same(sink: Sink) -> None:
+    sink.acts["/hook"] = sink.drip
+    began = time.monotonic()
+    answer = await to_here().post(sink.url(), {}, b"{}")
+    assert (answer.response_code, answer.error) == (200, None)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("given", "pause_s"), [("30", 30), ("999999", 3600), ("-1", 0), ("tomorrow", 0)]
+)
+async def test_a_target_may_ask_for_a_pause_within_bounds(
+    given: str, pause_s: float, sink: Sink
+) -> None:
+    sink.acts["/hook"] = sink.status(429, **{"Retry-After": given})
+    answer = await to_here().post(sink.url(), {}, b"{}")
+    assert answer.retry_after_s == pause_s
+
+
+def test_the_signature_is_that_of_the_published_example() -> None:
+    """The test vector of the reference libraries of Standard Webhooks."""
+    headers = headers_of(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        datetime.fromtimestamp(1614265330, UTC),
+        b'{"test": 2432232314}',
+    )
+    assert headers["webhook-id"] == "msg_p5jXN8AQM9LWM0D4loKWxJek"
+    assert headers["webhook-timestamp"] == "1614265330"
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

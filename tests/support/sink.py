@@ -1,0 +1,143 @@
+"""A real HTTP server that takes webhooks as it is told to, and an independent check of them."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from aiohttp import web
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from service.domain.webhook import SECRET_BYTES, Webhook, checked_webhook
+from service.postgres import webhooks as rows
+from service.postgres.pool import Database
+from service.usecases.webhook_posts import WebhookPosts
+
+Act = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MEGABYTE = 1_000_000
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.json.decode(self.body)
+        return found
+
+    def verify(self, secret: str) -> None:
+        """As the Standard Webhooks specification asks a receiver to; raises when it is forged."""
+        headers = self.headers
+        assert abs(time.time() - int(headers["webhook-timestamp"])) < 300
+        version, _, signature = headers["webhook-signature"].partition(",")
+        assert version == "v1"
+        mac = HMAC(base64.b64decode(secret.removeprefix("whsec_"), validate=True), SHA256())
+        mac.update(f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode())
+        mac.update(self.body)
+        mac.verify(base64.b64decode(signature, validate=True))
+
+
+class Sink:
+    """Notes what comes and answers 200, or as `acts` says for a path; each act stays."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.acts: dict[str, Act] = {}
+        self.sent = 0
+        self.port = 0
+        self._stalled = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Sink"]:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._take)
+        runner = web.AppRunner(application, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.port = runner.addresses[0][1]
+        yield self
+        self._stalled.set()
+        await runner.cleanup()
+
+    def url(self, path: str = "/hook", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def to(self, path: str) -> list[Received]:
+        return [one for one in self.received if one.path == path]
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        body = await request.read()
+        self.received.append(Received(path=request.path, headers=headers, body=body))
+        act = self.acts.get(request.path)
+        return await act(request) if act else web.Response()
+
+    def status(self, *codes: int, **headers: str) -> Act:
+        """These answers one after the other, then the last of them for good."""
+        left = list(codes)
+
+        async def act(_request: web.Request) -> web.StreamResponse:
+            code = left.pop(0) if len(left) > 1 else left[0]
+            return web.Response(status=code, headers=headers)
+
+        return act
+
+    async def stall(self, _request: web.Request) -> web.StreamResponse:
+        """Never answers."""
+        await self._stalled.wait()
+        return web.Response()
+
+    async def hang_up(self, request: web.Request) -> web.StreamResponse:
+        """Closes the connection without a word."""
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def babble(self, request: web.Request) -> web.StreamResponse:
+        """Says something that is not HTTP."""
+        assert request.transport is not None
+        request.transport.write(b"220 mail.example.com ESMTP\r\n\r\n")
+        request.transport.close()
+        return web.Response()
+
+    async def flood(self, request: web.Request) -> web.StreamResponse:
+        """Answers 200 with up to 100 megabytes; `sent` says how many bytes went out."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(100):
+            await response.write(bytes(MEGABYTE))
+            self.sent += MEGABYTE
+        return response
+
+    async def drip(self, request: web.Request) -> web.StreamResponse:
+        """Answers 200 at once and never comes to an end."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b".")
+        await self._stalled.wait()
+        return response
+
+
+async def a_webhook(
+    database: Database, posts: WebhookPosts, uri: str, **settings: Any
+) -> tuple[Webhook, str]:
+    """A webhook of an account, which need not be there, and its secret."""
+    account_id = settings.pop("account_id", None) or uuid4()
+    document = {"name": "Hook", "uri": uri, "hook": "all", **settings}
+    checked, problems = checked_webhook(document)
+    assert problems == []
+    webhook_id = UUID(int=uuid4().int)
+    secret, sealed = posts.new_secret(account_id, webhook_id, bytes(SECRET_BYTES))
+    async with database.connection() as connection:
+        made = await rows.insert_webhook(connection, account_id, webhook_id, checked, sealed)
+    return made, secret
