@@ -137,6 +137,11 @@ async def test_an_answer_that_is_not_welcome_is_a_406(
         ("PUT", account.path("vmboxes")),
         ("GET", account.path("media")),
         ("GET", account.path("vmboxes", "messages")),
+        ("GET", account.path()),
+        ("GET", account.path("users")),
+        ("GET", "token_auth"),
+        ("DELETE", "token_auth"),
+        ("PUT", "api_auth"),
     ):
         answer = await account.http.request(method, route, headers=NOT_JSON)
         assert answer.status_code == 406

@@ -186,7 +186,7 @@ def resident_mb(service: RunningService) -> float:
 async def test_an_archive_needs_no_memory_for_what_is_in_it(
     service: RunningService, account: AccountClient
 ) -> None:
-    vmbox_id, ids = await large(account, copies=7)
+    vmbox_id, ids = await large(account, copies=4)
     body = {"data": {"messages": ids}}
     before, received, most = resident_mb(service), 0, 0.0
     path = archive_of(account, vmbox_id)

@@ -17,7 +17,7 @@ from service.domain.errors import MessageExpired
 from service.domain.message import Cursor, Folder, MessageId, month_of
 from service.domain.vmbox import VmboxCursor
 from service.embedded.servers import EmbeddedServers
-from service.postgres import batches
+from service.postgres import batches, recordings
 from service.postgres import messages as rows
 from service.postgres.messages import Place, Window
 from service.postgres.pool import Connection
@@ -147,6 +147,10 @@ async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
 ById = Callable[[Connection, Place], Awaitable[object]]
 
 
+async def hear_one(connection: Connection, place: Place) -> object:
+    return await recordings.get_recording(connection, place, None)
+
+
 async def file_one(connection: Connection, place: Place) -> object:
     return await rows.change_folder(
         connection, place, Folder.DELETED, retained_since=SINCE, reason="api"
@@ -186,6 +190,7 @@ BY_ID = pytest.mark.parametrize(
     "act",
     [
         rows.get_message,
+        hear_one,
         file_one,
         remove_one,
         attach_to_one,

@@ -58,11 +58,16 @@ TheView = NamedDependency[SkipValidation[View]]
 
 
 async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: TheOptions) -> Caller:
-    """Who asks; raises Unauthorized. The token is echoed in the envelope, so it is noted here."""
+    """Who asks; raises Unauthorized. The token is echoed in the envelope, so it is noted here.
+
+    Without an account in the path nothing more is asked before the form of the request is.
+    """
     caller = await caller_of(request, accounts.sessions, tokens_in_query=options.tokens_in_query)
     request.scope["state"]["auth_token"] = token_of(
         request, tokens_in_query=options.tokens_in_query
     )
+    if "account_id" not in request.path_params:
+        negotiate(request)
     return caller
 
 
