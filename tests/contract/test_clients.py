@@ -1,0 +1,134 @@
+"""Two clients of KAZOO's API as PyPI has them: `kazoo-sdk` 0.2.4 and `PyKazoo` 0.0a8."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from tests.contract.clients.environments import NoIndex, interpreter
+from tests.contract.wire import ago
+from tests.support.running import AccountClient, data_of
+
+_HERE = Path(__file__).parent / "clients"
+_NAMES = ("kazoo_sdk", "pykazoo")
+
+Pythons = dict[str, Path | NoIndex]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pythons(pytestconfig: pytest.Config) -> AsyncIterator[Pythons]:
+    """An interpreter for each client, or why there is none."""
+    cache = pytestconfig.cache
+    assert cache is not None, "the environments are kept in pytest's cache"
+    folder = cache.mkdir("clients")
+    made = await asyncio.gather(*(_made(name, folder) for name in _NAMES))
+    yield dict(zip(_NAMES, made, strict=True))
+
+
+async def _made(name: str, folder: Path) -> Path | NoIndex:
+    try:
+        return await interpreter(name, folder)
+    except NoIndex as reason:
+        return reason
+
+
+async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[str, Any]:
+    """What the client's program prints; it gets an account with a user."""
+    python = pythons[name]
+    if isinstance(python, NoIndex):
+        pytest.skip(f"{name} is not installed, no package index answers: {python}")
+    user = {"username": "ann", "password": uuid4().hex}
+    data_of(await account.http.put(account.path("users"), json={"data": user}), 201)
+    key = data_of(await account.http.get(account.path("api_key")))["api_key"]
+    given = {
+        **user,
+        "url": account.service.url,
+        "account_id": account.account_id,
+        "account_name": account.realm.removesuffix(".example"),
+        "api_key": key,
+        "timestamp": ago(days=40),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(str(python), "-I", str(_HERE / f"drive_{name}.py"), msgspec.json.encode(given).decode()),
+        env={"NO_PROXY": "*"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    found: dict[str, Any] = msgspec.json.decode(output)
+    return found
+
+
+def _assert_boxes(found: dict[str, Any], account: AccountClient) -> None:
+    """What both libraries do with boxes."""
+    made = found["made"]
+    assert made["status"] == "success"
+    assert (made["data"]["name"], made["data"]["mailbox"]) == ("Desk", "3000")
+    assert made["metadata"]["id"] == made["data"]["id"]
+    assert found["updated"] == {**made["data"], "name": "Front desk"} == found["read"]
+    assert [row["name"] for row in found["listed"]["data"]] == ["Door", "Front desk"]
+    assert [row["mailbox"] for row in found["filtered"]] == ["3001"]
+    assert found["listed"]["auth_token"] != account.token
+
+
+async def test_kazoo_sdk_signs_in_and_works_with_boxes_and_messages(
+    pythons: Pythons, account: AccountClient
+) -> None:
+    found = await driven("kazoo_sdk", pythons, account)
+    assert found["sign_in"]["user"]["account_id"] == account.account_id
+    assert len(found["sign_in"]["user"]["owner_id"]) == 32
+    assert found["sign_in"]["wrong"] == "KazooApiAuthenticationError"
+    assert found["sign_in"]["unknown"] == "KazooApiAuthenticationError"
+
+    boxes = found["boxes"]
+    _assert_boxes(boxes, account)
+    assert list(boxes["bad"]["mailbox"]) == ["unique"]
+    assert boxes["unknown"] == "KazooApiError"
+
+    messages = found["messages"]
+    pending, whole = (messages[name][1]["media_id"] for name in ("raw", "whole"))
+    assert messages["filed"] == [True, {"succeeded": [pending, whole], "failed": []}]
+    assert {row["media_id"] for row in messages["saved"]} == {pending, whole}
+    assert messages["one"][1]["caller_id_number"] == "6001"
+    assert messages["removed"][1]["folder"] == "deleted"
+    assert [row["media_id"] for row in messages["rest"]] == [whole]
+    assert messages["gone"] == [False, "bad_identifier"]
+    assert found["end"]["renewed"] is True
+    assert found["end"]["deleted"]["_read_only"] == {"deleted": True}
+
+
+async def test_pykazoo_signs_in_and_works_with_boxes_and_messages(
+    pythons: Pythons, account: AccountClient
+) -> None:
+    found = await driven("pykazoo", pythons, account)
+    assert found["sign_in"]["account_id"] == account.account_id
+    assert found["sign_in"]["user"]["account_id"] == account.account_id
+    assert found["sign_in"]["wrong"] == ["PermissionError", "401"]
+    assert found["sign_in"]["unknown"] == ["PermissionError", "401"]
+
+    boxes = found["boxes"]
+    _assert_boxes(boxes, account)
+    assert (boxes["page"]["page_size"], len(boxes["page"]["data"])) == (1, 1)
+    assert boxes["page"]["next_start_key"]
+    assert boxes["bad"] == ["ValueError", "400"]
+    assert boxes["unknown"] == ["ValueError", "404"]
+
+    messages = found["messages"]
+    made = messages["made"]
+    assert messages["raw"]["media_id"] == made["media_id"] == made["id"]
+    assert messages["changed"] == {"succeeded": [made["media_id"]], "failed": []}
+    (row,) = messages["listed"]["data"]
+    assert (row["folder"], row["timestamp"]) == ("saved", made["timestamp"])
+    assert messages["one"]["caller_id_number"] == "6001"
+    assert messages["removed"]["succeeded"] == [made["media_id"]]
+    assert messages["none"] == messages["rest"] == []
+    assert found["greeting"]["sent"]["content_type"] == "audio/mp3"
+    assert found["greeting"]["sent"]["content_length"] == len("ID3 closed")
+    assert found["end"]["_read_only"] == {"deleted": True}
