@@ -31,6 +31,7 @@ from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
 from service.wiring.desk import open_operator
+from service.wiring.memory import give_back_memory
 from service.wiring.parts import (
     on_stop,
     open_accounts,
@@ -58,6 +59,7 @@ _AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 async def run_api(settings: Settings) -> None:
     """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
+    give_back_memory()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings, "aftertone api"))
         audio = await stack.enter_async_context(open_audio(settings))
