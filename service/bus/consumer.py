@@ -131,9 +131,15 @@ class Consumer:
     ) -> list[Msg]:
         with outages():
             try:
-                return await subscription.fetch(limit, timeout=wait_s)
+                messages = await subscription.fetch(limit, timeout=wait_s)
             except nats.errors.TimeoutError:
-                return []
+                messages = []
+        # Before Python 3.12 wait_for(), which the library uses, loses a cancellation that comes
+        # together with a message.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return messages
 
     async def _note_silence(self) -> None:
         """After some empty fetches: asks the server, and begins anew when messages wait there."""

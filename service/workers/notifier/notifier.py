@@ -23,10 +23,14 @@ class Notifier:
     ) -> None:
         self._channel = channel
         self._fresh = asyncio.Event()
-        consumer = bus.consumer(
-            ConsumerSettings(durable=f"notifier-{channel.name}", events=channel.events)
-        )
         pace = pace or Pace()
+        consumer = bus.consumer(
+            ConsumerSettings(
+                durable=f"notifier-{channel.name}",
+                events=channel.events,
+                ack_wait_s=pace.ack_wait_s,
+            )
+        )
         self._fan_out = FanOut(
             database,
             consumer,

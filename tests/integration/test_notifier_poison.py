@@ -1,0 +1,98 @@
+"""Messages of the stream that are no events: each becomes one dead row and holds up nobody."""
+
+import time
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+
+from service.bus import NO_ACCOUNT, Unreadable, account_of, event_of, headers_of
+from service.domain.events import NO_VMBOX, subject_of
+from tests.support.notifier import FakeChannel, Stage, rows_of, settled, some_event
+from tests.unit.test_events import an_event
+
+
+async def test_a_hundred_poisoned_messages_become_a_hundred_dead_rows_and_delay_nobody(
+    stage: Stage,
+) -> None:
+    channel = FakeChannel()
+    account_id = uuid4()
+    for number in range(50):
+        await stage.events.poison(f"{account_id.hex}.{uuid4().hex}.message.new")
+        await stage.events.publish(some_event())
+        # A whole envelope around what is no `message.new`.
+        wrong = b'{"message": %d}' % number if number % 2 else b'{"nul": "\\u0000"}'
+        kind = "message.new" if number % 2 else "thing.happened"
+        await stage.events.publish(some_event(account_id, type=kind, data=wrong))
+    began = time.monotonic()
+    async with stage.running(channel):
+        rows = await settled(stage.inspector, 150)
+        took_s = time.monotonic() - began
+        await stage.events.replay()
+        await stage.until_all_acked()
+        assert await rows_of(stage.inspector) == rows
+    assert Counter(row["status"] for row in rows) == {"dead": 100, "done": 50}
+    dead = [row for row in rows if row["status"] == "dead"]
+    assert {row["account_id"] for row in dead} == {account_id}
+    assert {row["target"] for row in dead} == {""}
+    assert len({row["event_id"] for row in dead}) == 100
+    assert all(row["last_error"] for row in dead)
+    assert len(channel.delivered) == 50
+    assert took_s < 10
+
+
+async def test_poison_that_names_no_account_lies_under_the_zero_account(stage: Stage) -> None:
+    await stage.events.poison("nonsense")
+    async with stage.running(FakeChannel()):
+        [row] = await settled(stage.inspector, 1)
+    assert (row["status"], row["account_id"]) == ("dead", NO_ACCOUNT)
+
+
+async def test_a_backslash_before_u0000_is_no_nul(stage: Stage) -> None:
+    await stage.events.publish(some_event(data=rb'{"name": "\\u0000"}'))
+    async with stage.running(FakeChannel()):
+        [row] = await settled(stage.inspector, 1)
+    assert row["status"] == "done"
+
+
+def test_an_event_comes_out_of_its_envelope_as_it_went_in() -> None:
+    for event in (
+        an_event(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        an_event(type="vmbox.full", media_id=None),
+        an_event(vmbox_id=NO_VMBOX, type="account.deleted", media_id=None),
+    ):
+        assert event_of(subject_of(event), headers_of(event), event.data) == event
+
+
+@pytest.mark.parametrize(
+    ("subject", "change", "reason"),
+    [
+        ("", {"ce-id": ""}, "malformed"),
+        ("", {"ce-id": None}, "ce-id is missing"),
+        ("", {"ce-sequence": "many"}, "malformed"),
+        ("", {"ce-sequence": "9" * 5000}, "malformed"),
+        ("", {"ce-time": "2026-03-01"}, "malformed"),
+        ("", {"ce-time": "noon"}, "malformed"),
+        ("", {"ce-type": "voicemail.vmbox.full"}, "not the one of the subject"),
+        ("other.v1.a.b.message.new", {}, "not one of ours"),
+        ("voicemail.v1.message.new", {}, "not one of ours"),
+        ("voicemail.v1.a.b.message.new", {}, "no account"),
+        (f"voicemail.v1.{'A' * 32}.{'a' * 32}.message.new", {}, "no account"),
+        (f"voicemail.v1.{'a' * 32}.box.message.new", {}, "no account"),
+    ],
+)
+def test_an_envelope_that_is_none_is_unreadable(
+    subject: str, change: dict[str, str | None], reason: str
+) -> None:
+    event = an_event()
+    changed = {**headers_of(event), **change}
+    headers = {name: value for name, value in changed.items() if value is not None}
+    with pytest.raises(Unreadable, match=reason):
+        event_of(subject or subject_of(event), headers, event.data)
+
+
+def test_the_account_of_a_subject_is_told_as_far_as_it_can() -> None:
+    account_id = uuid4()
+    assert account_of(f"voicemail.v1.{account_id.hex}.x") == account_id
+    assert account_of("voicemail.v1.x.y.message.new") == NO_ACCOUNT
+    assert account_of("else") == NO_ACCOUNT
