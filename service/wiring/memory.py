@@ -1,4 +1,4 @@
-"""How a process gives back memory that it no longer needs: the one place that tunes the C library."""
+"""How a process gives back memory that it needs no more: the one place that tunes the C library."""
 
 import ctypes
 from contextlib import suppress
