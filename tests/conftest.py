@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.support.relay",
     "tests.support.keeper",
     "tests.support.notifier",
+    "tests.support.lamps",
 ]

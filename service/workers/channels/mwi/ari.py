@@ -4,6 +4,7 @@ Needs the switch's modules res_ari_mailboxes and res_stasis_mailbox. Asterisk do
 API": PUT sets a state and makes the mailbox, DELETE forgets it.
 """
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
@@ -37,8 +38,9 @@ class Ari:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: AriSettings) -> "AsyncIterator[Ari]":
+        signed = b64encode(f"{settings.user}:{settings.password}".encode()).decode()
         async with aiohttp.ClientSession(
-            auth=aiohttp.BasicAuth(settings.user, settings.password),
+            headers={"Authorization": f"Basic {signed}"},
             timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
         ) as session:
             yield cls(session, settings)

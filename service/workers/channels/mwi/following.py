@@ -27,12 +27,13 @@ _AT_ONCE = 16
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait: for events, after a failure (twice as long each time), between looks at
-    the bucket."""
+    the bucket; and for the acks of another process, which may have been killed."""
 
     fetch_s: float = 1.0
     again_s: float = 1.0
     longest_s: float = 60.0
     look_s: float = 2.0
+    ack_wait_s: float = 30.0
 
 
 class Levels(Protocol):
@@ -65,7 +66,9 @@ class Following:
         self._fill = fill
         self._patience = patience or Patience()
         self._prefix = bus.stream.subject_prefix
-        self._consumer = bus.consumer(ConsumerSettings(durable=f"notifier-{name}"))
+        self._consumer = bus.consumer(
+            ConsumerSettings(durable=f"notifier-{name}", ack_wait_s=self._patience.ack_wait_s)
+        )
         self._free = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -75,8 +78,7 @@ class Following:
         try:
             await self._follow(stop)
         finally:
-            filling.cancel()
-            await asyncio.gather(filling, return_exceptions=True)
+            await _end(filling)
             await self._consumer.close()
         _log.info("The lamps have stopped following.", channel=self._name)
 
@@ -158,6 +160,13 @@ class Following:
             except Exception:
                 _log.exception("The lamps could not be looked after.")
             await asyncio.sleep(self._patience.look_s)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Until it has ended: a library that waits may take one cancellation for a time-out."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
 
 
 def _key_of(subject: str, prefix: str) -> LampKey | None:

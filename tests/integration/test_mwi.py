@@ -1,0 +1,220 @@
+"""The bucket of lamps: levels follow the counts, go nowhere backwards, and come back when lost."""
+
+import asyncio
+import random
+from uuid import uuid4
+
+import asyncpg
+
+from service.domain.lamp import Lamp, LampKey
+from service.domain.message import Folder
+from service.postgres.accounts import delete_account
+from service.postgres.messages import change_folder
+from service.postgres.pool import Connection, Database
+from service.workers.channels.mwi import BucketLamps, fill
+from tests.support.builders import (
+    RETAINED_SINCE,
+    Box,
+    a_vmbox,
+    all_at_once,
+    stored,
+)
+from tests.support.lamps import LampStage, delete, renumber
+from tests.support.relay import all_sent, eventually
+
+
+async def test_a_lamp_follows_its_box(lamp_stage: LampStage, inspector: asyncpg.Connection) -> None:
+    database = lamp_stage.database
+    async with database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+    async with lamp_stage.relay(), lamp_stage.lamps():
+        await lamp_stage.until_right(box)
+        async with database.connection() as connection:
+            place = await stored(connection, box)
+        await lamp_stage.until_right(box)
+        assert await lamp_stage.shown(box) == Lamp(
+            mailbox="100", new=1, saved=0, waiting=True, epoch=1, sequence=2
+        )
+        async with database.connection() as connection:
+            await change_folder(
+                connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
+            )
+        await lamp_stage.until_right(box)
+        assert await lamp_stage.shown(box) == Lamp(
+            mailbox="100", new=0, saved=1, waiting=False, epoch=1, sequence=3
+        )
+        await all_sent(inspector)
+
+
+async def test_a_replay_from_the_first_event_writes_nothing(
+    lamp_stage: LampStage, inspector: asyncpg.Connection
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        boxes = [await a_vmbox(connection) for _ in range(5)]
+        for box in boxes * 4:
+            await stored(connection, box)
+        gone = await a_vmbox(connection)
+        await stored(connection, gone)
+    await delete(lamp_stage.database, gone)
+    async with lamp_stage.relay():
+        await all_sent(inspector)
+    async with lamp_stage.lamps():
+        await lamp_stage.until_right(*boxes, gone)
+        await lamp_stage.until_all_dealt_with()
+        before = await lamp_stage.revisions()
+        await lamp_stage.replay()
+        await lamp_stage.until_all_dealt_with()
+        assert await lamp_stage.right(*boxes, gone)
+        assert await lamp_stage.shown(gone) is None
+    assert await lamp_stage.revisions() == before
+
+
+async def test_a_lamp_goes_with_its_box_and_no_late_event_brings_it_back(
+    lamp_stage: LampStage, inspector: asyncpg.Connection
+) -> None:
+    database = lamp_stage.database
+    async with database.connection() as connection:
+        box = await a_vmbox(connection)
+        await stored(connection, box)
+    async with lamp_stage.relay(), lamp_stage.lamps():
+        await lamp_stage.until_right(box)
+        assert await lamp_stage.shown(box) is not None
+        await delete(database, box)
+        await all_sent(inspector)
+        await eventually(lambda: _dark(lamp_stage, box))
+        lamps = BucketLamps(database, lamp_stage.bucket)
+        late = Lamp.at(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
+        await lamps.set(LampKey(box.account_id, box.vmbox_id), late)
+        assert await lamp_stage.shown(box) is None
+
+
+async def test_an_account_takes_its_lamps_with_it(
+    lamp_stage: LampStage, inspector: asyncpg.Connection
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        boxes = [await a_vmbox(connection)]
+        boxes += [await a_vmbox(connection, boxes[0].account_id) for _ in range(3)]
+        other = await a_vmbox(connection)
+    async with lamp_stage.relay(), lamp_stage.lamps():
+        await lamp_stage.until_right(*boxes, other)
+        assert all([await lamp_stage.shown(box) for box in boxes])
+        async with lamp_stage.database.transaction() as transaction:
+            await delete_account(transaction, boxes[0].account_id, 60)
+        await all_sent(inspector)
+        for box in boxes:
+            await eventually(lambda box=box: _dark(lamp_stage, box))  # type: ignore[misc]
+        assert await lamp_stage.shown(other) is not None
+
+
+async def test_a_bucket_that_is_lost_is_filled_again(
+    lamp_stage: LampStage, inspector: asyncpg.Connection
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        boxes = [await a_vmbox(connection) for _ in range(20)]
+        for box in boxes[:10]:
+            await stored(connection, box)
+    async with lamp_stage.relay(), lamp_stage.lamps():
+        await lamp_stage.until_right(*boxes)
+        await all_sent(inspector)
+        await lamp_stage.until_all_dealt_with()
+        await lamp_stage.lose_bucket()
+        await lamp_stage.until_right(*boxes)
+        async with lamp_stage.database.connection() as connection:
+            await stored(connection, boxes[0])
+        await lamp_stage.until_right(*boxes)
+
+
+async def test_a_filling_that_is_cut_short_is_done_by_who_comes_next(
+    lamp_stage: LampStage,
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        boxes = [await a_vmbox(connection) for _ in range(20)]
+    await eventually(lambda: _made(lamp_stage))
+    async with lamp_stage.lamps():
+        await lamp_stage.until_right(*boxes)
+        await eventually(lamp_stage.bucket.ensure)
+
+
+async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
+    lamp_stage: LampStage,
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box, stranger = await a_vmbox(connection), Box((await a_vmbox(connection)).account_id, _ID)
+    await eventually(lambda: _made(lamp_stage))
+    wrong = Lamp.at(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
+    for one in (box, stranger):
+        assert await lamp_stage.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
+    await fill(BucketLamps(lamp_stage.database, lamp_stage.bucket), lamp_stage.database)
+    assert await lamp_stage.right(box, stranger)
+    assert await lamp_stage.shown(stranger) is None
+
+
+async def test_lamps_equal_counts_after_a_storm_with_kills(
+    lamp_stage: LampStage, inspector: asyncpg.Connection
+) -> None:
+    database = lamp_stage.database
+    async with database.connection() as connection:
+        boxes = [await a_vmbox(connection) for _ in range(4)]
+
+    async def work(connection: Connection, chance: random.Random) -> None:
+        for _ in range(10):
+            place = await stored(connection, chance.choice(boxes))
+            if chance.random() < 0.5:
+                await change_folder(
+                    connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
+                )
+
+    async with lamp_stage.relay():
+        storm = asyncio.create_task(all_at_once(database, work, 8))
+        for _ in range(4):
+            async with lamp_stage.lamps() as first, lamp_stage.lamps() as second:
+                await asyncio.sleep(0.1)
+                await first.kill()
+                await asyncio.sleep(0.05)
+                await second.kill()
+        await storm
+        await all_sent(inspector)
+    async with lamp_stage.lamps(), lamp_stage.lamps():
+        await lamp_stage.until_right(*boxes)
+
+
+async def test_what_is_unreadable_has_its_box_asked(
+    lamp_stage: LampStage, database: Database
+) -> None:
+    async with database.connection() as connection:
+        box = await a_vmbox(connection)
+    async with lamp_stage.relay(), lamp_stage.lamps():
+        await lamp_stage.until_right(box)
+        key = LampKey(box.account_id, box.vmbox_id)
+        held = await lamp_stage.bucket.read(key)
+        assert await lamp_stage.bucket.write(key, None, held.revision)
+        client = lamp_stage.bus.client()
+        subject = f"{lamp_stage.stream.subject_prefix}.{box.account_id.hex}.{box.vmbox_id.hex}.x.y"
+        await client.jetstream().publish(subject, b"?")
+        await lamp_stage.until_right(box)
+        await lamp_stage.until_all_dealt_with()
+
+
+async def test_a_box_that_was_renumbered_shows_its_new_number(lamp_stage: LampStage) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+        await renumber(connection, box, "200")
+    async with lamp_stage.relay(), lamp_stage.lamps():
+        await lamp_stage.until_right(box)
+        lamp = await lamp_stage.shown(box)
+        assert lamp is not None
+        assert lamp.mailbox == "200"
+
+
+_ID = uuid4()
+
+
+async def _dark(stage: LampStage, box: Box) -> bool:
+    return await stage.shown(box) is None
+
+
+async def _made(stage: LampStage) -> bool:
+    """Makes the bucket, as one does who is then killed before it is filled."""
+    if not stage.bus.connected:
+        return False
+    return not await stage.bucket.ensure()

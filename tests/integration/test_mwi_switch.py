@@ -1,0 +1,140 @@
+"""The lamps of a switch: set from the counts as they are, and put out with their number."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest_asyncio
+
+from service.domain.message import Folder
+from service.postgres.messages import change_folder
+from tests.support.ari import AriStub, running_ari
+from tests.support.builders import RETAINED_SINCE, a_vmbox, stored
+from tests.support.lamps import LampStage, delete, renumber
+from tests.support.relay import all_sent, eventually
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def ari() -> AsyncIterator[AriStub]:
+    async with running_ari() as stub:
+        yield stub
+
+
+async def _shows(ari: AriStub, **lit: tuple[int, int]) -> None:
+    """Waits until the switch shows exactly these lamps (`n100` is mailbox 100)."""
+    wanted = {name[1:]: counts for name, counts in lit.items()}
+
+    async def it_does() -> bool:
+        return ari.lit == wanted
+
+    await eventually(it_does)
+
+
+async def test_a_switch_is_told_the_counts(lamp_stage: LampStage, ari: AriStub) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+        async with lamp_stage.relay(), lamp_stage.switch(ari):
+            await _shows(ari, n100=(0, 0))
+            place = await stored(connection, box)
+            await stored(connection, box)
+            await _shows(ari, n100=(2, 0))
+            await change_folder(
+                connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
+            )
+            await _shows(ari, n100=(1, 1))
+
+
+async def test_a_number_that_a_box_gives_up_goes_dark(lamp_stage: LampStage, ari: AriStub) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+        await stored(connection, box)
+        async with lamp_stage.relay(), lamp_stage.switch(ari):
+            await _shows(ari, n100=(1, 0))
+            await renumber(connection, box, "200")
+            await _shows(ari, n200=(1, 0))
+            assert ("PUT", "100", 0, 0) in ari.calls
+            assert ("DELETE", "100", 0, 0) in ari.calls
+
+
+async def test_a_number_that_another_box_takes_over_shows_that_box(
+    lamp_stage: LampStage, ari: AriStub
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        first = await a_vmbox(connection, mailbox="100")
+        second = await a_vmbox(connection, first.account_id, mailbox="200")
+        await stored(connection, first)
+        await stored(connection, second)
+        await stored(connection, second)
+        async with lamp_stage.relay(), lamp_stage.switch(ari):
+            await _shows(ari, n100=(1, 0), n200=(2, 0))
+            await renumber(connection, first, "300")
+            await renumber(connection, second, "100")
+            await _shows(ari, n300=(1, 0), n100=(2, 0))
+
+
+async def test_a_deleted_box_leaves_no_lamp(lamp_stage: LampStage, ari: AriStub) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+        await stored(connection, box)
+    async with lamp_stage.relay(), lamp_stage.switch(ari):
+        await _shows(ari, n100=(1, 0))
+        await delete(lamp_stage.database, box)
+        await _shows(ari)
+
+
+async def test_a_switch_that_was_down_is_told_what_is_then_so(
+    lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+    ari.down = True
+    async with lamp_stage.relay(), lamp_stage.switch(ari), lamp_stage.lamps():
+        async with lamp_stage.database.connection() as connection:
+            for _ in range(3):
+                await stored(connection, box)
+        await all_sent(inspector)
+        await lamp_stage.until_right(box)
+        assert ari.lit == {}
+        ari.down = False
+        await _shows(ari, n100=(3, 0))
+        await lamp_stage.until_all_dealt_with("notifier-mwi-switch")
+    assert {call[2:] for call in ari.calls} == {(3, 0)}
+
+
+async def test_two_that_tell_a_switch_end_at_the_counts(
+    lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+    async with lamp_stage.relay(), lamp_stage.switch(ari) as first, lamp_stage.switch(ari):
+        async with lamp_stage.database.connection() as connection:
+            for _ in range(40):
+                await stored(connection, box)
+                await asyncio.sleep(0.01)
+        await first.kill()
+        await all_sent(inspector)
+        await _shows(ari, n100=(40, 0))
+    assert ari.most_at_once["100"] <= 2
+
+
+async def test_one_process_asks_for_one_number_at_a_time(
+    lamp_stage: LampStage, ari: AriStub
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="100")
+        async with lamp_stage.relay(), lamp_stage.switch(ari):
+            for _ in range(20):
+                await stored(connection, box)
+            await _shows(ari, n100=(20, 0))
+    assert ari.most_at_once["100"] == 1
+
+
+async def test_a_context_stands_behind_the_number(lamp_stage: LampStage, ari: AriStub) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection, mailbox="1/2")
+    async with lamp_stage.relay(), lamp_stage.switch(ari, "vm-{account_id}"):
+
+        async def told() -> bool:
+            return ari.lit == {f"1/2@vm-{box.account_id.hex}": (0, 0)}
+
+        await eventually(told)

@@ -1,0 +1,176 @@
+"""Lamps that follow in the test, a relay that feeds them, and what the bucket then shows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import uuid4
+
+import nats.js.errors
+import pytest_asyncio
+
+from service.bus import Bus, LampBucket, StreamSettings
+from service.domain.errors import VmboxNotFound
+from service.domain.lamp import Lamp, LampKey
+from service.embedded.servers import EmbeddedServers
+from service.postgres.lamps import read_lamp
+from service.postgres.pool import Connection, Database
+from service.postgres.vmboxes import delete_vmbox, get_vmbox, lock_vmbox, update_vmbox
+from service.workers.channels.mwi import (
+    Ari,
+    AriSettings,
+    BucketLamps,
+    Following,
+    Levels,
+    Patience,
+    SwitchLamps,
+    fill,
+)
+from tests.support.ari import PASSWORD, USER, AriStub
+from tests.support.builders import Box
+from tests.support.database import TestDatabase
+from tests.support.relay import RunningRelay, eventually, jetstream, running_relay
+
+QUICK = Patience(fetch_s=0.1, again_s=0.05, longest_s=0.4, look_s=0.1, ack_wait_s=1)
+
+
+class Running:
+    """Lamps that follow; `kill` ends them wherever they are, `halt` as a signal would."""
+
+    def __init__(self, following: Following) -> None:
+        self._stop = asyncio.Event()
+        self.task = asyncio.create_task(following.run(self._stop))
+
+    async def kill(self) -> None:
+        while not self.task.done():
+            self.task.cancel()
+            await asyncio.wait({self.task}, timeout=0.5)
+
+    async def halt(self) -> None:
+        self._stop.set()
+        async with asyncio.timeout(15):
+            await self.task
+
+
+class LampStage:
+    """A stream, a bucket, and connections to look at both."""
+
+    def __init__(
+        self,
+        servers: EmbeddedServers,
+        stream: StreamSettings,
+        urls: TestDatabase,
+        database: Database,
+        bus: Bus,
+    ) -> None:
+        self.servers = servers
+        self.stream = stream
+        self.database = database
+        self.bus = bus
+        self.bucket = LampBucket(bus, f"T{uuid4().hex}")
+        self._urls = urls
+
+    def relay(self) -> AbstractAsyncContextManager[RunningRelay]:
+        return running_relay(self._urls.url, self.servers.nats.url(), self.stream)
+
+    def lamps(self) -> AbstractAsyncContextManager[Running]:
+        return self._following("mwi", BucketLamps(self.database, self.bucket))
+
+    @asynccontextmanager
+    async def switch(self, stub: AriStub, context: str = "") -> AsyncIterator[Running]:
+        settings = AriSettings(url=stub.url, user=USER, password=PASSWORD, context=context)
+        async with Ari.open(settings) as ari:
+            memory = LampBucket(self.bus, f"{self.bucket.name}_SWITCH")
+            levels = SwitchLamps(self.database, memory, ari)
+            async with self._following("mwi-switch", levels) as running:
+                yield running
+
+    @asynccontextmanager
+    async def _following(self, name: str, levels: Levels) -> AsyncIterator[Running]:
+        following = Following(
+            self.bus, name, levels, lambda levels: fill(levels, self.database), QUICK
+        )
+        running = Running(following)
+        try:
+            yield running
+            if not running.task.done():
+                await running.halt()
+        finally:
+            await running.kill()
+
+    async def shown(self, box: Box) -> Lamp | None:
+        return (await self.bucket.read(LampKey(box.account_id, box.vmbox_id))).lamp
+
+    async def right(self, *boxes: Box) -> bool:
+        """Whether each lamp is as its box says."""
+        for box in boxes:
+            async with self.database.connection() as connection:
+                wanted = await read_lamp(connection, LampKey(box.account_id, box.vmbox_id))
+            if await self.shown(box) != wanted:
+                return False
+        return True
+
+    async def until_right(self, *boxes: Box) -> None:
+        await eventually(lambda: self.right(*boxes))
+
+    async def all_dealt_with(self, durable: str = "notifier-mwi") -> bool:
+        async with jetstream(self.servers.nats.url()) as js:
+            try:
+                info = await js.consumer_info(self.stream.name, durable)
+            except nats.js.errors.NotFoundError:
+                return False
+        return not info.num_ack_pending and not info.num_pending
+
+    async def until_all_dealt_with(self, durable: str = "notifier-mwi") -> None:
+        await eventually(lambda: self.all_dealt_with(durable))
+
+    async def replay(self, durable: str = "notifier-mwi") -> None:
+        async with jetstream(self.servers.nats.url()) as js:
+            await js.delete_consumer(self.stream.name, durable)
+
+    async def lose_bucket(self) -> None:
+        async with jetstream(self.servers.nats.url()) as js:
+            await js.delete_key_value(self.bucket.name)
+
+    async def revisions(self) -> int:
+        """How often a lamp was written in all."""
+        async with jetstream(self.servers.nats.url()) as js:
+            return int((await js.stream_info(f"KV_{self.bucket.name}")).state.last_seq)
+
+
+async def renumber(connection: Connection, box: Box, mailbox: str) -> None:
+    stored = await get_vmbox(connection, box.account_id, box.vmbox_id)
+    document = {**stored.vmbox.document, "mailbox": mailbox}
+    assert await update_vmbox(connection, stored.vmbox, document, stored.pin_sealed, ())
+
+
+async def delete(database: Database, box: Box) -> None:
+    async with database.transaction() as connection:
+        await lock_vmbox(connection, box.account_id, box.vmbox_id)
+        await delete_vmbox(connection, box.account_id, box.vmbox_id)
+
+
+async def is_gone(connection: Connection, box: Box) -> bool:
+    try:
+        await get_vmbox(connection, box.account_id, box.vmbox_id)
+    except VmboxNotFound:
+        return True
+    return False
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lamp_stage(
+    servers: EmbeddedServers,
+    stream: StreamSettings,
+    test_database: TestDatabase,
+    database: Database,
+) -> AsyncIterator[LampStage]:
+    url = servers.nats.url()
+    async with Bus.open(url, name="test lamps", stream=stream) as bus:
+        stage = LampStage(servers, stream, test_database, database, bus)
+        yield stage
+    async with jetstream(url) as js:
+        for name in (stage.bucket.name, f"{stage.bucket.name}_SWITCH"):
+            try:
+                await js.delete_key_value(name)
+            except nats.js.errors.NotFoundError:
+                continue
