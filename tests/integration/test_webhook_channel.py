@@ -398,6 +398,34 @@ async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
         await now_of(database, webhook)
 
 
+async def test_what_is_taken_while_its_webhook_is_disabled_was_told(
+    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+) -> None:
+    webhook, _ = await a_webhook(database, posts, sink.url())
+    disabled = asyncio.Event()
+
+    async def take_later(_request: Any) -> Any:
+        await disabled.wait()
+        return await sink.status(200)(_request)
+
+    sink.acts["/hook"] = take_later
+    event = some_event(webhook.account_id)
+    await stage.events.publish(event)
+    async with stage.running(channel):
+
+        async def is_being_told() -> bool:
+            return len(sink.received) == 1
+
+        await eventually(is_being_told)
+        await use_cases(database, posts).patch(
+            facts_of(webhook), webhook.webhook_id, {"enabled": False}
+        )
+        disabled.set()
+        [row] = await settled(stage.inspector, 1, channel="webhook")
+    assert row["status"] == "done"
+    assert await attempts_of(database, posts, webhook) == [(event.event_id, 1, 200, None)]
+
+
 async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
     stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
 ) -> None:
