@@ -25,3 +25,6 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (channel, next_at) WHERE status = 'pending';
 CREATE INDEX dead_deliveries ON deliveries (created_at) WHERE status = 'dead';
 CREATE INDEX deliveries_by_age ON deliveries (created_at);
+-- Whether a callback task runs for a number and a box is asked for every new message.
+CREATE INDEX callbacks_pending ON deliveries (account_id, target)
+    WHERE status = 'pending' AND channel = 'callback';

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     VMBOX_UPDATED = "vmbox.updated"
     VMBOX_DELETED = "vmbox.deleted"
     VMBOX_FULL = "vmbox.full"
+    CALLBACK_REQUESTED = "callback.requested"
     ACCOUNT_DELETED = "account.deleted"
 
 
@@ -200,6 +201,18 @@ class VmboxWasFull(VmboxEvent, frozen=True, kw_only=True):
     message_count: int
 
 
+class CallbackRequested(VmboxEvent, frozen=True, kw_only=True):
+    """Somebody should be called about the new messages of a box, for the service that makes calls.
+
+    `attempt` counts from 1; to be given up after `timeout_s`; `message` is what began it.
+    """
+
+    number: str
+    attempt: int
+    timeout_s: int
+    message: EventMessage
+
+
 class AccountDeleted(AccountEvent, frozen=True, kw_only=True):
     """An account was deleted with all that it had, without an event for each box or message."""
 
@@ -213,6 +226,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.VMBOX_UPDATED: VmboxUpdated,
     EventType.VMBOX_DELETED: VmboxDeleted,
     EventType.VMBOX_FULL: VmboxWasFull,
+    EventType.CALLBACK_REQUESTED: CallbackRequested,
     EventType.ACCOUNT_DELETED: AccountDeleted,
 }
 

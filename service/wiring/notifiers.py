@@ -23,6 +23,7 @@ from service.wiring.parts import (
     stopped,
     utc_now,
 )
+from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.email import (
     AddressUnusable,
     EmailChannel,
@@ -167,6 +168,11 @@ async def _mwi(parts: Parts) -> AsyncIterator[Loop]:
         yield _Together(loops)
 
 
+@asynccontextmanager
+async def _callback(parts: Parts) -> AsyncIterator[Loop]:
+    yield Notifier(parts.database, parts.bus, CallbackChannel(parts.database), parts.pace)
+
+
 class _Together(msgspec.Struct, frozen=True):
     """Several loops as one."""
 
@@ -182,5 +188,6 @@ CHANNELS: Mapping[str, Callable[[Parts], AbstractAsyncContextManager[Loop]]] = {
     "email": _email,
     "webhook": _webhook,
     "mwi": _mwi,
+    "callback": _callback,
 }
 """By name; a channel is added here and in nothing else of this package."""

@@ -1,0 +1,229 @@
+"""The callback channel: requests as the box's plan says, while it has a new message."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from service.domain.callback import CallbackPlan
+from service.domain.events import CallbackRequested, EventType, decode_data
+from service.domain.message import Folder
+from service.postgres.messages import Place, change_folder
+from service.postgres.pool import Connection, Database
+from service.workers.channels.callback import CallbackChannel
+from tests.support.builders import (
+    RETAINED_SINCE,
+    Box,
+    Recorded,
+    a_vmbox,
+    all_at_once,
+    audit,
+    events_of,
+    stored,
+)
+from tests.support.database import TestDatabase
+from tests.support.lamps import delete
+from tests.support.notifier import Stage, rows_of, settled
+from tests.support.relay import all_sent, eventually, everything_in, running_relay
+
+
+class Calls:
+    """Boxes with a plan, and what was requested of them."""
+
+    def __init__(self, stage: Stage, urls: TestDatabase, database: Database) -> None:
+        self.stage = stage
+        self.urls = urls
+        self.database = database
+        self.channel = CallbackChannel(database)
+
+    async def a_box(self, connection: Connection, **callback: Any) -> Box:
+        return await a_vmbox(connection, notify={"callback": {"number": "+491", **callback}})
+
+    def relay(self) -> Any:
+        return running_relay(self.urls.url, self.stage.servers.nats.url(), self.stage.stream)
+
+    async def requested(self, box: Box) -> list[Recorded]:
+        async with self.database.connection() as connection:
+            events = await events_of(connection, box)
+        return [event for event in events if event.type == "callback.requested"]
+
+    async def until_requested(self, box: Box, times: int) -> None:
+        async def so_often() -> bool:
+            return len(await self.requested(box)) == times
+
+        await eventually(so_often)
+
+
+@pytest.fixture
+def calls(stage: Stage, test_database: TestDatabase, database: Database) -> Calls:
+    return Calls(stage, test_database, database)
+
+
+async def _listen(connection: Connection, place: Place) -> None:
+    await change_folder(
+        connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
+    )
+
+
+async def test_a_schedule_of_two_waits_is_two_requests(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
+    async with calls.database.connection() as connection:
+        box = await calls.a_box(connection, schedule=[0, 1], timeout_s=7)
+        async with calls.relay(), calls.stage.running(calls.channel):
+            place = await stored(connection, box)
+            [row] = await settled(inspector, 1, channel="callback")
+            await all_sent(inspector)
+        assert (row["status"], row["target"]) == ("done", f"{box.vmbox_id.hex} +491")
+        first, second = await calls.requested(box)
+        told = [_told(one) for one in (first, second)]
+        assert [(one.number, one.attempt, one.timeout_s) for one in told] == [
+            ("+491", 1, 7),
+            ("+491", 2, 7),
+        ]
+        assert {one.message.media_id for one in told} == {str(place.message_id)}
+        assert first.counts == (1, 0)
+        assert [event.sequence for event in await audit(connection, box)] == [1, 2, 3, 4]
+    sent = await everything_in(calls.stage.servers.nats.url(), calls.stage.stream)
+    last = sent[-1]
+    assert last.subject.endswith(f"{box.vmbox_id.hex}.callback.requested")
+    assert last.headers["ce-subject"] == str(place.message_id)
+
+
+async def test_no_request_is_made_before_the_first_wait_is_over(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
+    async with calls.database.connection() as connection:
+        box = await calls.a_box(connection, interval_s=60)
+        async with calls.relay(), calls.stage.running(calls.channel):
+            await stored(connection, box)
+            await eventually(lambda: _pending(inspector, 1))
+            await asyncio.sleep(0.3)
+    assert await calls.requested(box) == []
+
+
+async def test_who_has_listened_is_not_called(calls: Calls, inspector: asyncpg.Connection) -> None:
+    async with calls.database.connection() as connection:
+        box = await calls.a_box(connection, schedule=[0, 1, 0])
+        async with calls.relay(), calls.stage.running(calls.channel):
+            place = await stored(connection, box)
+            await calls.until_requested(box, 1)
+            await _listen(connection, place)
+            [row] = await settled(inspector, 1, channel="callback")
+    assert (row["status"], row["last_error"]) == ("ignored", "the box has no new message any more")
+    assert len(await calls.requested(box)) == 1
+
+
+async def test_messages_that_come_while_a_task_runs_add_none(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
+    async with calls.database.connection() as connection:
+        box = await calls.a_box(connection, schedule=[1, 0])
+
+    async def work(connection: Connection, _: Any) -> None:
+        await stored(connection, box)
+
+    await all_at_once(calls.database, work, 8)
+    async with (
+        calls.relay(),
+        calls.stage.running(calls.channel),
+        calls.stage.running(CallbackChannel(calls.database)),
+    ):
+        rows = await settled(inspector, 8, channel="callback")
+    assert sorted(row["status"] for row in rows) == ["done", *["ignored"] * 7]
+    assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "callback", [{"disabled": True}, {"number": None}, {"number": ""}, {"attempts": 0}]
+)
+async def test_a_box_without_a_plan_asks_for_nothing(
+    calls: Calls, inspector: asyncpg.Connection, callback: dict[str, Any]
+) -> None:
+    async with calls.database.connection() as connection:
+        given = {key: value for key, value in callback.items() if value is not None}
+        number = {} if "number" in callback else {"number": "+491"}
+        box = await a_vmbox(connection, notify={"callback": {**number, **given}})
+        async with calls.relay(), calls.stage.running(calls.channel):
+            await stored(connection, box)
+            [row] = await settled(inspector, 1, channel="callback")
+    assert (row["status"], row["target"]) == ("ignored", "")
+    assert await calls.requested(box) == []
+
+
+async def test_a_replay_asks_for_no_further_call(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
+    async with calls.database.connection() as connection:
+        box = await calls.a_box(connection, schedule=[0])
+        async with calls.relay(), calls.stage.running(calls.channel):
+            await stored(connection, box)
+            await settled(inspector, 1, channel="callback")
+            await calls.stage.events.replay("notifier-callback")
+            await eventually(lambda: calls.stage.naked(0, "notifier-callback"))
+            assert len(await rows_of(inspector, "callback")) == 1
+    assert len(await calls.requested(box)) == 1
+
+
+async def test_a_box_that_is_deleted_ends_its_task(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
+    async with calls.database.connection() as connection:
+        box = await calls.a_box(connection, schedule=[0, 1])
+        async with calls.relay(), calls.stage.running(calls.channel):
+            await stored(connection, box)
+            await calls.until_requested(box, 1)
+            await delete(calls.database, box)
+            [row] = await settled(inspector, 1, channel="callback")
+    assert (row["status"], row["last_error"]) == ("ignored", "the box is gone")
+
+
+async def test_each_request_is_made_once_though_processes_are_killed(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
+    async with calls.database.connection() as connection:
+        boxes = [await calls.a_box(connection, schedule=[0, 0, 0]) for _ in range(10)]
+        async with calls.relay():
+            for box in boxes:
+                await stored(connection, box)
+            await all_sent(inspector)
+    for _ in range(3):
+        async with calls.stage.running(CallbackChannel(calls.database)) as running:
+            await asyncio.sleep(0.05)
+            await running.kill()
+    # The leases of those that were killed need not run out for the test.
+    await inspector.execute("UPDATE deliveries SET next_at = now() WHERE status = 'pending'")
+    async with calls.stage.running(calls.channel):
+        await eventually(lambda: _finished(inspector, len(boxes)), 45)
+    for box in boxes:
+        assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2, 3]
+
+
+def test_defaults_are_five_requests_five_minutes_apart() -> None:
+    plan = CallbackPlan.of({"notify": {"callback": {"number": "1"}}})
+    assert plan == CallbackPlan(number="1", waits_s=(300,) * 5, timeout_s=20)
+
+
+def test_a_schedule_wins_and_what_is_senseless_is_bounded() -> None:
+    asked = {"number": "1", "schedule": [-5, 10**9], "attempts": 9, "timeout_s": 0}
+    assert CallbackPlan.of({"notify": {"callback": asked}}) == CallbackPlan(
+        number="1", waits_s=(0, 7 * 86_400), timeout_s=1
+    )
+
+
+async def _pending(inspector: asyncpg.Connection, wanted: int) -> bool:
+    rows = await rows_of(inspector, "callback")
+    return [row["status"] for row in rows].count("pending") == wanted
+
+
+async def _finished(inspector: asyncpg.Connection, wanted: int) -> bool:
+    rows = await rows_of(inspector, "callback")
+    return [row["status"] for row in rows].count("done") == wanted
+
+
+def _told(event: Recorded) -> CallbackRequested:
+    data = decode_data(EventType.CALLBACK_REQUESTED, msgspec.json.encode(event.data))
+    assert isinstance(data, CallbackRequested)
+    return data
