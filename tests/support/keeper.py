@@ -109,8 +109,13 @@ async def put(store: AudioStore, *keys: str) -> None:
 
     async def one(key: str) -> None:
         async with free:
-            with Spool(100) as spool:
-                await spool.write(b"audio")
-                await store.put(key, spool, "audio/mpeg")
+            await put_bytes(store, key, b"audio", "audio/mpeg")
 
     await asyncio.gather(*map(one, keys))
+
+
+async def put_bytes(store: AudioStore, key: str, content: bytes, content_type: str) -> None:
+    """Stores an object of that content."""
+    with Spool(len(content)) as spool:
+        await spool.write(content)
+        await store.put(key, spool, content_type)

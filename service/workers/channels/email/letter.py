@@ -16,6 +16,10 @@ from service.workers.channels.email.templates import Rendered
 # 7bit: no server needs 8BITMIME, and what is signed or counted on the way stays as it is.
 _POLICY = SMTP.clone(cte_type="7bit")
 _LONGEST_STEM = 40
+# RFC 5322 dot-atom with RFC 6531's other letters; quoted local parts are mailed to by nobody.
+_ATOM = r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\"\s]+"
+_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_DOMAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 
 class AddressUnusable(Exception):
@@ -84,16 +88,12 @@ def address_of(text: str) -> Address:
     local, _, domain = text.rpartition("@")
     try:
         spelled = domain if domain.isascii() else domain.encode("idna").decode()
-        address = Address(addr_spec=f"{local}@{spelled}")
-    except (ValueError, IndexError, AttributeError) as error:
+    except UnicodeError as error:
         raise AddressUnusable("it is no e-mail address") from error
-    if (
-        not address.username
-        or not address.domain
-        or harmless(address.addr_spec) != f"{local}@{spelled}"
-    ):
+    usable = _LOCAL.fullmatch(local) and harmless(local) == local and _DOMAIN.fullmatch(spelled)
+    if not usable:
         raise AddressUnusable("it is no e-mail address")
-    return address
+    return Address(username=local, domain=spelled)
 
 
 def file_name(caller: str, received_at: datetime, extension: str) -> str:
@@ -116,15 +116,15 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
 def _sender(text: str) -> Address:
     name, address = parseaddr(text)
     found = address_of(address)
-    return Address(display_name=harmless(name), addr_spec=found.addr_spec)
+    return Address(display_name=harmless(name), username=found.username, domain=found.domain)
 
 
 def _shown(text: str | None) -> Address | None:
     """An account's sender; one that is unusable is as good as none."""
-    if text is None:
+    if text is None or harmless(text) != text:
         return None
     try:
-        sender = _sender(harmless(text))
+        sender = _sender(text)
     except AddressUnusable:
         return None
     return sender if sender.addr_spec.isascii() else None

@@ -1,0 +1,161 @@
+"""The words of mails: templates, subjects, file names, recipients, addresses."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.message import Folder
+from service.workers.channels.email import (
+    AddressUnusable,
+    Letter,
+    MailKind,
+    Templates,
+    TemplatesError,
+    preview,
+)
+from service.workers.channels.email.filing import folder_after
+from service.workers.channels.email.letter import address_of, file_name, write_letter
+from service.workers.channels.email.recipients import (
+    Circumstances,
+    Owner,
+    of_full_box,
+    of_message,
+)
+from service.workers.channels.email.templates import Rendered, clean
+
+WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
+US = "Voicemail <us@example.com>"
+
+
+def circumstances(
+    listed: list[str], owner: str | None = None, wants_mail: bool = True
+) -> Circumstances:
+    return Circumstances(
+        settings={"notify_email_addresses": listed},
+        owner=Owner(email=owner, wants_mail=wants_mail, timezone=None) if owner else None,
+        account={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("listed", "owner", "wants_mail", "of_new", "of_full"),
+    [
+        ([], None, True, [], []),
+        (["a@x"], None, True, ["a@x"], ["a@x"]),
+        ([], "o@x", True, ["o@x"], ["o@x"]),
+        ([], "o@x", False, [], ["o@x"]),
+        (["a@x"], "o@x", True, ["a@x", "o@x"], ["a@x", "o@x"]),
+        (["O@X", "a@x"], "o@x", True, ["O@X", "a@x"], ["O@X", "a@x"]),
+        (["O@X", "a@x"], "o@x", False, ["a@x"], ["O@X", "a@x"]),
+        (["a@x", "A@x", "a@x"], None, True, ["a@x"], ["a@x"]),
+    ],
+)
+def test_who_gets_a_mail(
+    listed: list[str], owner: str | None, wants_mail: bool, of_new: list[str], of_full: list[str]
+) -> None:
+    now = circumstances(listed, owner, wants_mail)
+    assert of_message(now) == of_new
+    assert of_full_box(now) == of_full
+
+
+def test_saving_wins_over_deleting() -> None:
+    assert folder_after({}) is None
+    assert folder_after({"save_after_notify": False, "delete_after_notify": False}) is None
+    assert folder_after({"delete_after_notify": True}) is Folder.DELETED
+    assert folder_after({"save_after_notify": True}) is Folder.SAVED
+    assert folder_after({"save_after_notify": True, "delete_after_notify": True}) is Folder.SAVED
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_the_preview_is_a_whole_mail(kind: MailKind) -> None:
+    words, letter = preview(Templates(), kind, US)
+    parsed = message_from_bytes(letter.content, policy=default)
+    assert isinstance(parsed, EmailMessage)
+    assert parsed["Subject"] == words.subject
+    assert parsed.defects == []
+    assert preview(Templates(), kind, US) == (words, letter)
+
+
+def test_an_operators_template_replaces_ours_and_only_that_one(tmp_path: Path) -> None:
+    (tmp_path / "message.html").write_text("<p>{{ caller_name }}</p>")
+    words, _ = preview(Templates(tmp_path), MailKind.MESSAGE, US)
+    assert words.html == "<p>José &lt;Ñ&gt;</p>"
+    assert words.text == preview(Templates(), MailKind.MESSAGE, US)[0].text
+
+
+@pytest.mark.parametrize("text", ["{{ callr }}", "{% if %}", "{{ length + 1 }}"])
+def test_a_template_that_fails_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "message.txt").write_text(text)
+    with pytest.raises(TemplatesError, match=r"The template message\.txt fails: .+"):
+        preview(Templates(tmp_path), MailKind.MESSAGE, US)
+
+
+def test_a_folder_of_templates_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(TemplatesError, match="There is no folder"):
+        Templates(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        ("Ann", "ann"),
+        ("José Ñ", "jose_n"),
+        ("+44 20 7946", "+44_20_7946"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("山田", "message"),
+        ("", "message"),
+        ("x" * 100, "x" * 40),
+    ],
+)
+def test_a_file_name_is_one_that_every_system_takes(caller: str, expected: str) -> None:
+    assert file_name(caller, WHEN, "mp3") == f"{expected}_2026-03-03_14-05-09.mp3"
+
+
+def a_letter(**changes: Any) -> Letter:
+    words = Rendered(subject="Hello", text="Hello\n", html="<p>Hello</p>")
+    given = {
+        "sender": US,
+        "shown_sender": None,
+        "recipient": "ann@example.com",
+        "message_id": "1",
+        "date": WHEN,
+        "words": words,
+        "attachment": None,
+    }
+    return write_letter(**{**given, **changes})
+
+
+def test_the_same_mail_is_the_same_to_the_byte() -> None:
+    assert a_letter() == a_letter()
+
+
+@pytest.mark.parametrize(
+    "shown", ["nobody", "a@b.c\r\nBcc: x@y.z", "Ann <a,b@c.d>", "", "jösé@example.com"]
+)
+def test_a_sender_that_is_none_is_ours(shown: str) -> None:
+    lines = a_letter(shown_sender=shown).content.split(b"\r\n")
+    assert b"From: Voicemail <us@example.com>" in lines
+    assert not any(line.startswith(b"Bcc") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a@", "@b", "a b@c.d", "a,b@c.d", "<a>@b.c", "a@b\r\nc", "a@b@c", "a\x07@b.c"]
+)
+def test_what_is_no_address_is_unusable(text: str) -> None:
+    with pytest.raises(AddressUnusable):
+        address_of(text)
+
+
+def test_a_domain_of_other_letters_is_spelled_in_ascii() -> None:
+    assert address_of("ann@bücher.example").addr_spec == "ann@xn--bcher-kva.example"
+    assert not a_letter(recipient="ann@bücher.example").utf8
+    assert a_letter(recipient="jösé@example.com").utf8
+
+
+def test_a_strangers_text_is_one_harmless_line() -> None:
+    assert clean("a\r\nb\tc\u202ed\x00\u2028e ") == "a b cd e"
