@@ -7,5 +7,6 @@ pytest_plugins = [
     "tests.support.relay",
     "tests.support.keeper",
     "tests.support.notifier",
+    "tests.support.office",
     "tests.support.lamps",
 ]
