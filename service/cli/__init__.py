@@ -1,0 +1,1 @@
+"""The commands of `aftertone`, the only readers of argv; imports wait for their command."""
