@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from service.cli.running import run, settings_of
+from service.settings import SettingsError
 
 
 @click.group()
