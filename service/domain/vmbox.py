@@ -166,6 +166,12 @@ def greetings_of(settings: Document) -> dict[str, str]:
     return {f"media.{name}": media[name] for name in _GREETINGS if name in media}
 
 
+def addresses_of(settings: Document) -> list[str]:
+    """The e-mail addresses that hear of a box's messages."""
+    addresses: list[str] = settings.get("notify_email_addresses", [])
+    return addresses
+
+
 def without_pin(settings: Document) -> tuple[Document, str | None]:
     """The document and the PIN apart, as they are stored."""
     document: dict[str, Any] = {key: value for key, value in settings.items() if key != "pin"}

@@ -10,7 +10,14 @@ from service.domain.errors import GreetingNotFound, NumberTaken, VmboxNotFound
 from service.domain.message import parse_hex_id
 from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document
-from service.domain.vmbox import MessageCounts, Vmbox, VmboxCursor, greetings_of, numbers_of
+from service.domain.vmbox import (
+    MessageCounts,
+    Vmbox,
+    VmboxCursor,
+    addresses_of,
+    greetings_of,
+    numbers_of,
+)
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -188,7 +195,7 @@ def _to_vmbox(row: asyncpg.Record) -> StoredVmbox:
         counts=MessageCounts(new=row["new_count"], saved=row["saved_count"]),
         recipients=recipients_of(
             row["vmbox_id"],
-            row["document"]["notify_email_addresses"],
+            addresses_of(row["document"]),
             msgspec.convert(row["recipients"], list[Recipient]),
             row["created_at"],
         ),

@@ -7,7 +7,7 @@ from service.domain.account import AccountFacts
 from service.domain.errors import RecipientNotFound
 from service.domain.recipient import Recipient, recipient_id_of
 from service.domain.schema import Document, Fields
-from service.domain.vmbox import FIELDS, Vmbox
+from service.domain.vmbox import FIELDS, Vmbox, addresses_of
 from service.usecases.vmboxes import Vmboxes
 
 _KEY = "notify_email_addresses"
@@ -35,7 +35,7 @@ class Recipients:
 
         def with_it(settings: Document) -> Document:
             nonlocal added
-            addresses = settings[_KEY]
+            addresses = addresses_of(settings)
             added = recipient_id not in {recipient_id_of(vmbox_id, one) for one in addresses}
             return {**settings, _KEY: [*addresses, address]} if added else settings
 
@@ -51,8 +51,9 @@ class Recipients:
         """
 
         def without_it(settings: Document) -> Document:
-            kept = [one for one in settings[_KEY] if recipient_id_of(vmbox_id, one) != recipient_id]
-            if len(kept) == len(settings[_KEY]):
+            addresses = addresses_of(settings)
+            kept = [one for one in addresses if recipient_id_of(vmbox_id, one) != recipient_id]
+            if len(kept) == len(addresses):
                 raise RecipientNotFound(recipient_id.hex)
             return {**settings, _KEY: kept}
 

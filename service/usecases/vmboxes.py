@@ -21,13 +21,14 @@ from service.domain.errors import (
     Rule,
 )
 from service.domain.message import parse_hex_id, uuid7
-from service.domain.recipient import recipients_of
+from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document, Fields, merge
 from service.domain.vmbox import (
     FIELDS,
     Vmbox,
     VmboxCursor,
     VmboxPage,
+    addresses_of,
     checked_settings,
     greetings_of,
     some_numbers_of,
@@ -190,7 +191,6 @@ class Vmboxes:
 
     async def _update(self, before: Vmbox, settings: Document) -> StoredVmbox | None:
         document, pin = without_pin(settings)
-        addresses = document["notify_email_addresses"]
         async with (
             self._storing(before.account_id, settings),
             self.database.connection() as connection,
@@ -200,7 +200,7 @@ class Vmboxes:
                 before,
                 document,
                 self._sealed(pin, before.account_id, before.vmbox_id),
-                recipients_of(before.vmbox_id, addresses, before.recipients, self.clock()),
+                self._recipients(before, document),
             )
 
     async def _checked(
@@ -226,6 +226,10 @@ class Vmboxes:
         except GreetingNotFound:
             async with self.database.connection() as connection:
                 raise await _unknown_greetings(connection, account_id, settings) from None
+
+    def _recipients(self, before: Vmbox, document: Document) -> tuple[Recipient, ...]:
+        now = self.clock()
+        return recipients_of(before.vmbox_id, addresses_of(document), before.recipients, now)
 
     def _new_id(self) -> UUID:
         return uuid7(self.clock(), os.urandom(10))
