@@ -8,6 +8,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.api import docs
+from service.api.asyncapi import describe_events
 from service.api.auth import Options
 from service.api.faults import note
 from service.api.frame import Frame
@@ -84,7 +85,7 @@ def create_app(
 def create_handlers() -> list[ControllerRouterHandler]:
     """Everything that is routed; what is for clients is in the document, which is routed too."""
     routers = [kazoo_routes.create_router(), mailbox_routes.create_router()]
-    return [*routers, kazoo_routes.old_version, *docs.create_routes(describe())]
+    return [*routers, kazoo_routes.old_version, *docs.create_routes(describe(), describe_events())]
 
 
 def describe() -> Json:

@@ -1,4 +1,4 @@
-"""The API's own description: `/openapi.json`, and `/docs`, which shows it, also offline."""
+"""The service's own description: `/openapi.json`, `/docs`, which shows it, `/asyncapi.json`."""
 
 import gzip
 import hashlib
@@ -98,16 +98,23 @@ class _File(msgspec.Struct, frozen=True, dict=True):
         return Response(content, media_type=self.media_type, headers=headers)
 
 
-def create_routes(document: Json) -> list[HTTPRouteHandler]:
-    """`/openapi.json`, `/docs` with its files, and `/`, which leads there; for everybody."""
+def create_routes(document: Json, events: Json) -> list[HTTPRouteHandler]:
+    """`/openapi.json`, `/asyncapi.json`, `/docs` with its files, and `/`, which leads there; for
+    everybody."""
     described = _File(msgspec.json.encode(document), "application/json")
+    described_events = _File(msgspec.json.encode(events), "application/json")
 
     @route("/openapi.json", http_method=_READING)
     async def get_description(request: AnyRequest) -> Response[bytes]:
         """The OpenAPI document."""
         return described.answer(request, _FRESH)
 
-    return [get_description, get_docs, get_docs_file, get_root]
+    @route("/asyncapi.json", http_method=_READING)
+    async def get_events_description(request: AnyRequest) -> Response[bytes]:
+        """The AsyncAPI document."""
+        return described_events.answer(request, _FRESH)
+
+    return [get_description, get_events_description, get_docs, get_docs_file, get_root]
 
 
 @route("/", http_method=_READING)

@@ -24,7 +24,15 @@ NEVER_ENOUGH = {
     "post_greeting_audio": JSON_TYPES,
     "create_greeting": AUDIO_TYPES | BASE64_TYPES,
 }
-NOT_FOR_CLIENTS = {"/", "/docs", "/docs/{digest}/{name}", "/openapi.json", "/v1", "/v1/{rest}"}
+NOT_FOR_CLIENTS = {
+    "/",
+    "/docs",
+    "/docs/{digest}/{name}",
+    "/openapi.json",
+    "/asyncapi.json",
+    "/v1",
+    "/v1/{rest}",
+}
 
 
 def _routed() -> Iterator[tuple[str, str, HTTPRouteHandler]]:

@@ -1,0 +1,104 @@
+"""An example of each event, as a subscriber gets it: for the AsyncAPI document."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from service.domain.events import (
+    NO_VMBOX,
+    AccountDeleted,
+    AccountEvent,
+    CallbackRequested,
+    Counts,
+    Event,
+    EventMessage,
+    EventType,
+    FolderChangeReason,
+    MessageAudioReplaced,
+    MessageFolderChanged,
+    MessageNew,
+    MessageRemoved,
+    Origin,
+    OriginReason,
+    RemovalReason,
+    VmboxCreated,
+    VmboxDeleted,
+    VmboxUpdated,
+    VmboxWasFull,
+)
+from service.domain.message import Folder
+
+_ACCOUNT_ID = UUID("4a6863b6d16a4b1f8a2d6c5e1f0b9d37")
+_VMBOX_ID = UUID("019aa5d21c3b7d4e9f60718293a4b5c6")
+_EVENT_ID = UUID("019aa5d2-5e8f-7a10-b3c4-d5e6f708192a")
+_MEDIA_ID = "202611-019aa5d25e8e7c03a1b2c3d4e5f60718"
+_MESSAGE = EventMessage(
+    media_id=_MEDIA_ID,
+    timestamp=63_931_000_000,
+    folder=Folder.NEW,
+    length=4_200,
+    caller_id_number="+14155550100",
+    caller_id_name="Ann Example",
+    call_id="a84b4c76e66710",
+    from_="+14155550100@sip.example.com",
+    to="100@sip.example.com",
+)
+_OF_ACCOUNT: dict[str, Any] = {"account_id": _ACCOUNT_ID.hex, "epoch": 1, "sequence": 7}
+_OF_BOX: dict[str, Any] = {
+    **_OF_ACCOUNT,
+    "vmbox_id": _VMBOX_ID.hex,
+    "mailbox": "100",
+    "counts": Counts(new=1, saved=0),
+}
+_VMBOX = {"id": _VMBOX_ID.hex, "name": "Ann", "mailbox": "100", "media_extension": "mp3"}
+_SAVED = msgspec.structs.replace(_MESSAGE, folder=Folder.SAVED)
+
+_DATA: dict[EventType, AccountEvent] = {
+    EventType.MESSAGE_NEW: MessageNew(
+        **_OF_BOX, message=_MESSAGE, origin=Origin(reason=OriginReason.STORED)
+    ),
+    EventType.MESSAGE_FOLDER_CHANGED: MessageFolderChanged(
+        **_OF_BOX | {"counts": Counts(new=0, saved=1)},
+        message=_SAVED,
+        from_=Folder.NEW,
+        to=Folder.SAVED,
+        reason=FolderChangeReason.API,
+    ),
+    EventType.MESSAGE_REMOVED: MessageRemoved(
+        **_OF_BOX | {"counts": Counts(new=0, saved=0)},
+        message=_MESSAGE,
+        reason=RemovalReason.API,
+    ),
+    EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced(**_OF_BOX, message=_MESSAGE),
+    EventType.VMBOX_CREATED: VmboxCreated(
+        **_OF_BOX | {"sequence": 1, "counts": Counts(new=0, saved=0)}, vmbox=_VMBOX
+    ),
+    EventType.VMBOX_UPDATED: VmboxUpdated(**_OF_BOX, vmbox=_VMBOX),
+    EventType.VMBOX_DELETED: VmboxDeleted(
+        **_OF_BOX | {"counts": Counts(new=0, saved=0)}, vmbox=_VMBOX, messages_removed=1
+    ),
+    EventType.VMBOX_FULL: VmboxWasFull(
+        **_OF_BOX | {"counts": Counts(new=80, saved=20)}, max_message_count=100, message_count=100
+    ),
+    EventType.CALLBACK_REQUESTED: CallbackRequested(
+        **_OF_BOX, number="+14155550123", attempt=1, timeout_s=20, message=_MESSAGE
+    ),
+    EventType.ACCOUNT_DELETED: AccountDeleted(**_OF_ACCOUNT | {"sequence": 1}),
+}
+
+
+def example_of(kind: EventType) -> Event:
+    """An event of a kind, whole."""
+    data = _DATA[kind]
+    return Event(
+        account_id=_ACCOUNT_ID,
+        vmbox_id=NO_VMBOX if kind is EventType.ACCOUNT_DELETED else _VMBOX_ID,
+        sequence=data.sequence,
+        event_id=_EVENT_ID,
+        type=kind,
+        created_at=datetime(2026, 11, 21, 9, 46, 40, 125_000, tzinfo=UTC),
+        data=msgspec.json.encode(data),
+        media_id=_MEDIA_ID if "message" in data.__struct_fields__ else None,
+    )
