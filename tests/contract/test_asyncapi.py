@@ -1,0 +1,224 @@
+"""The AsyncAPI document: whole, and what the relay really publishes."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import jsonschema_rs
+import msgspec
+import nats
+from nats.aio.msg import Msg
+
+from service.api.asyncapi import describe_events
+from service.domain.events import EventMessage, EventType
+from service.domain.message import Folder
+from service.postgres.callbacks import request_callback
+from service.postgres.pool import Database
+from tests.support.relay import eventually
+from tests.support.running import AccountClient, data_of
+
+Json = dict[str, Any]
+
+DOCUMENT = describe_events()
+CHANNELS: Json = DOCUMENT["channels"]
+
+
+def _resolve(value: Json) -> Json:
+    while "$ref" in value:
+        found: Any = DOCUMENT
+        for step in value["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        value = found
+    return value
+
+
+def _holds(schema: Json, value: object) -> None:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    validator = jsonschema_rs.validator_for(whole, validate_formats=True)
+    assert [str(error) for error in validator.iter_errors(value)] == []
+
+
+def _refused(schema: Json, value: object) -> bool:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return not jsonschema_rs.validator_for(whole).is_valid(value)
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "$ref":
+                yield inner
+            else:
+                yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def _message_of(subject: str) -> Json:
+    """What the document says of messages on a subject; exactly one channel must know it."""
+    found = []
+    for channel in CHANNELS.values():
+        pattern = re.sub(r"\\{\w+\\}", "[0-9a-f]{32}", re.escape(channel["address"]))
+        if re.fullmatch(pattern, subject):
+            found.append(channel)
+    [channel] = found
+    [message] = channel["messages"].values()
+    return _resolve(message)
+
+
+def test_the_document_has_the_parts_that_the_specification_asks_for() -> None:
+    assert DOCUMENT["asyncapi"] == "3.0.0"
+    assert {"title", "version"} <= DOCUMENT["info"].keys()
+    assert DOCUMENT.keys() <= {
+        "asyncapi",
+        "id",
+        "info",
+        "servers",
+        "defaultContentType",
+        "channels",
+        "operations",
+        "components",
+    }
+    for channel in CHANNELS.values():
+        named = set(re.findall(r"\{(\w+)\}", channel["address"]))
+        assert named == channel["parameters"].keys()
+        assert channel["messages"]
+    for operation in DOCUMENT["operations"].values():
+        assert operation["action"] == "send"
+        channel = _resolve(operation["channel"])
+        for message in operation["messages"]:
+            # A message of an operation is one of its channel's, not of the components.
+            assert message["$ref"].startswith(operation["channel"]["$ref"] + "/messages/")
+            assert _resolve(message) in [_resolve(one) for one in channel["messages"].values()]
+
+
+def test_every_event_has_one_channel() -> None:
+    kinds = [channel["address"].split(".", 4)[-1] for channel in CHANNELS.values()]
+    assert sorted(kinds) == sorted(EventType)
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+    references = set(_references(DOCUMENT))
+    assert all(_resolve({"$ref": reference}) for reference in references)
+    named = {
+        f"#/components/{kind}/{name}"
+        for kind, parts in DOCUMENT["components"].items()
+        for name in parts
+    }
+    assert named <= references
+
+
+def test_schemas_are_schemas_and_examples_hold() -> None:
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(schema)
+    for message in DOCUMENT["components"]["messages"].values():
+        [example] = message["examples"]
+        _holds(message["payload"], example["payload"])
+        _holds(message["headers"], example["headers"])
+        assert example["summary"].removeprefix("On ").startswith("voicemail.v1.")
+        assert _message_of(example["summary"].removeprefix("On ")) == message
+
+
+def test_what_lacks_a_part_is_refused() -> None:
+    for message in DOCUMENT["components"]["messages"].values():
+        [example] = message["examples"]
+        for part in ("payload", "headers"):
+            for name in example[part]:
+                less = {key: value for key, value in example[part].items() if key != name}
+                assert _refused(message[part], less), name
+
+
+async def test_it_is_there_for_everybody(account: AccountClient) -> None:
+    async with httpx.AsyncClient(base_url=account.service.url) as client:
+        answer = await client.get("/asyncapi.json")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == DOCUMENT
+        assert (await client.head("/asyncapi.json")).status_code == 200
+
+
+async def test_what_is_published_is_as_described(account: AccountClient) -> None:
+    client = await nats.connect(account.service.servers.nats.url())
+    received: list[Msg] = []
+
+    async def note(message: Msg) -> None:
+        received.append(message)
+
+    async def every_kind() -> bool:
+        return len({_kind(message) for message in received}) == len(EventType)
+
+    await client.subscribe(f"voicemail.v1.{account.account_id}.>", cb=note)
+    await client.flush()
+    try:
+        await _do_everything(account)
+        await eventually(every_kind)
+    finally:
+        await client.close()
+    for message in received:
+        described = _message_of(message.subject)
+        payload = msgspec.json.decode(message.data)
+        _holds(described["payload"], payload)
+        _holds(described["headers"], dict(message.headers or {}))
+        known = _resolve(described["payload"])["properties"]
+        assert payload.keys() <= known.keys(), message.subject
+        assert (message.headers or {}).keys() <= (
+            _resolve(described["headers"])["properties"].keys()
+        )
+
+
+async def _do_everything(account: AccountClient) -> None:
+    """Causes each event once at least, the account's end last."""
+    http = account.http
+    vmbox_id = await account.a_vmbox(max_message_count=1)
+    media_id = await account.leave(vmbox_id)
+    box = account.path("vmboxes", vmbox_id)
+    full = await http.put(f"{box}/messages", json={"data": {}})
+    assert full.status_code >= 400
+    data_of(await http.patch(box, json={"data": {"name": "Other"}}))
+    changed = await http.put(
+        f"{box}/messages/{media_id}/raw",
+        content=b"other",
+        headers={"Content-Type": "audio/mpeg"},
+    )
+    assert changed.is_success, changed.text
+    await _request_a_call(account, vmbox_id, media_id)
+    data_of(await http.post(f"{box}/messages/{media_id}", json={"data": {"folder": "saved"}}))
+    data_of(await http.delete(f"{box}/messages/{media_id}"))
+    data_of(await http.delete(box))
+    async with account.service.client(account.service.root_token) as root:
+        data_of(await root.delete(f"accounts/{account.account_id}"))
+
+
+async def _request_a_call(account: AccountClient, vmbox_id: str, media_id: str) -> None:
+    message = EventMessage(
+        media_id=media_id,
+        timestamp=63_931_000_000,
+        folder=Folder.NEW,
+        length=1,
+        caller_id_number="",
+        caller_id_name="",
+        call_id="",
+        from_="",
+        to="",
+    )
+    url = account.service.environment["AFTERTONE_DATABASE_URL"]
+    async with (
+        Database.open(url, size=1, timeout_s=5, name="test") as database,
+        database.connection() as connection,
+    ):
+        assert await request_callback(
+            connection,
+            UUID(account.account_id),
+            UUID(vmbox_id),
+            number="+491",
+            attempt=1,
+            timeout_s=20,
+            message=message,
+        )
+
+
+def _kind(message: Msg) -> str:
+    return message.subject.split(".", 4)[-1]
