@@ -1,0 +1,58 @@
+"""`aftertone mwi resync`: every lamp anew, in the bucket and on the switch."""
+
+import asyncio
+import sys
+
+from service.domain.lamp import Lamp, LampKey
+from service.embedded.servers import EmbeddedServers
+from tests.support.ari import PASSWORD, USER, running_ari
+from tests.support.builders import a_vmbox, stored
+from tests.support.database import TestDatabase
+from tests.support.lamps import LampStage
+from tests.support.relay import eventually
+
+
+async def test_a_resync_makes_every_lamp_right(
+    lamp_stage: LampStage, servers: EmbeddedServers, test_database: TestDatabase
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        boxes = [await a_vmbox(connection, mailbox=str(number)) for number in range(100, 103)]
+        await stored(connection, boxes[0])
+
+    async def connected() -> bool:
+        return lamp_stage.bus.connected
+
+    await eventually(connected)
+    await lamp_stage.bucket.ensure()
+    wrong = Lamp.at(mailbox="100", new=9, saved=9, epoch=1, sequence=2)
+    assert await lamp_stage.bucket.write(LampKey(boxes[0].account_id, boxes[0].vmbox_id), wrong, 0)
+    async with running_ari() as ari:
+        told = await _resync(
+            {
+                "AFTERTONE_DATABASE_URL": test_database.url,
+                "AFTERTONE_NATS_URL": servers.nats.url(),
+                "AFTERTONE_LAMP_BUCKET": lamp_stage.bucket.name,
+                "AFTERTONE_ARI_URL": ari.url,
+                "AFTERTONE_ARI_USER": USER,
+                "AFTERTONE_ARI_PASSWORD": PASSWORD,
+            }
+        )
+        assert ari.lit == {"100": (1, 0), "101": (0, 0), "102": (0, 0)}
+    assert told == "3 lamps are as their boxes say"
+    assert await lamp_stage.right(*boxes)
+
+
+async def _resync(environment: dict[str, str]) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service",
+        "mwi",
+        "resync",
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode().strip().splitlines()[-1]
