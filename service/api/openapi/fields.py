@@ -16,7 +16,7 @@ _FORMATS: dict[Any, Json] = {
     is_zone: {"format": "iana-time-zone"},
     is_realm: {"pattern": r"^[A-Za-z0-9_.-]+$"},
     is_username: {"pattern": "^[^:]+$"},
-    is_web_address: {"format": "uri", "pattern": "^https?://"},
+    is_web_address: {"pattern": "^https?://"},
     is_digits: {"pattern": "^[0-9]*$"},
     is_uuid: {"pattern": "^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$"},
 }
@@ -28,8 +28,8 @@ def taken(fields: Fields, texts: Texts) -> Json:
 
 
 def taken_with_nulls(fields: Fields, texts: Texts) -> Json:
-    """What a client may send where a null is as good as no key."""
-    return changes(fields, texts) | _needed(fields)
+    """What a client may send where a null is as good as no key, but in objects within."""
+    return _object(fields, texts, "", _taken_or_null) | _needed(fields)
 
 
 def changes(fields: Fields, texts: Texts) -> Json:
@@ -78,13 +78,20 @@ def _taken(field: Field, texts: Texts, path: str) -> Json:
     return schema
 
 
+def _taken_or_null(field: Field, texts: Texts, path: str) -> Json:
+    return _taken(field, texts, path) if field.required else _or_null(_taken(field, texts, path))
+
+
 def _changed(field: Field, texts: Texts, path: str) -> Json:
     schema = _bounded(field) | _inner(field, texts, path, _changed)
     # What must be there cannot be deleted; an array is replaced, so nothing in it can be either.
-    if not field.required and not path.endswith(".*"):
-        schema["type"] = [*_listed(schema["type"]), "null"]
-        if "enum" in schema:
-            schema["enum"] = [*schema["enum"], None]
+    return schema if field.required or path.endswith(".*") else _or_null(schema)
+
+
+def _or_null(schema: Json) -> Json:
+    schema["type"] = [*_listed(schema["type"]), "null"]
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
     return schema
 
 

@@ -1,0 +1,199 @@
+"""What schemathesis has to know of this API: what is JSON by another name, what no schema can say.
+
+It loads this module itself, in a process of its own, by the name that its settings give.
+"""
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+from zoneinfo import available_timezones
+
+import schemathesis
+from hypothesis import strategies
+from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.openapi.checks import IgnoredAuth, RejectedPositiveData
+
+from service.api.kazoo.times import gregorian
+from service.api.times import utc_now
+
+Json = dict[str, Any]
+
+_BRIEFLY = os.environ.get("FUZZ_BRIEFLY") == "yes"
+_TURNS = itertools.count()
+_FORM = "application/x-www-form-urlencoded"
+_ZIP = "application/zip"
+# Content types that are handled as another one is.
+_ALIASES = {"application/x-json", "multipart/mixed", "application/x-base64"}
+_MULTIPART = {"multipart/form-data"}
+_FEW = 12
+
+# What depends on what is stored, on tables of names, or on keys that only the server can make.
+_OF_THE_STATE = {"unique", "not_found", "date_range", "wrong_format", "format"}
+_OF_THE_SERVER = {"password"}
+_PUT_OFF = {409, 412, 413, 416}
+# What is ignored when it makes no sense, as KAZOO ignores it.
+_LENIENT = {
+    *("paginate", "ascending", "descending", "filters"),
+    *("created_from", "created_to", "modified_from", "modified_to"),
+    *("X-Auth-Account-ID", "X-Request-ID", "filename"),
+    # Not looked at where messages are only filed.
+    "Idempotency-Key",
+}
+_SPELLED = re.compile(r"true|false|-?[0-9]+")
+
+schemathesis.openapi.format(
+    "iana-time-zone", strategies.sampled_from(sorted(available_timezones()))
+)
+schemathesis.serializer.alias(_ZIP, "application/json")
+
+
+@schemathesis.hook
+def before_load_schema(context: schemathesis.HookContext, raw_schema: Json) -> None:
+    """What is JSON under another name is generated as JSON."""
+    del context
+    schemas = raw_schema["components"]["schemas"]
+    # How far back a message may be dated is a setting.
+    now = gregorian(utc_now())
+    recent = {"type": "integer", "minimum": now - 2_000_000, "maximum": now}
+    schemas["NewMessage"]["properties"]["timestamp"] = recent
+    for content in _bodies(raw_schema):
+        # Forms would be made of it.
+        content.pop(_FORM, None)
+        if _ZIP in content:
+            content[_ZIP] = content["application/json"]
+    if _BRIEFLY:
+        _shorten(raw_schema)
+
+
+def _shorten(raw_schema: Json) -> None:
+    """Much less work: no types that are handled as others are, a few of many things, in turn."""
+    for content in _bodies(raw_schema):
+        aliases = _ALIASES if "audio/mpeg" in content else _ALIASES | _MULTIPART
+        for kind in list(content):
+            if kind in aliases or (kind.startswith("audio/") and kind != "audio/mpeg"):
+                del content[kind]
+    for schema in raw_schema["components"]["schemas"].values():
+        properties = schema.get("properties", {})
+        few = [*list(properties)[::4], *schema.get("required", ())]
+        if len(properties) > _FEW:
+            schema["properties"] = {name: properties[name] for name in few}
+    required = {
+        f"#/components/parameters/{name}"
+        for name, parameter in raw_schema["components"]["parameters"].items()
+        if parameter.get("required")
+    }
+    for turn, operation in enumerate(_operations(raw_schema)):
+        named = operation["parameters"]
+        optional = [one for one in named if one["$ref"] not in required]
+        few = optional[turn % 9 :: 9]
+        operation["parameters"] = [one for one in named if one not in optional or one in few]
+
+
+def _operations(raw_schema: Json) -> Iterator[Json]:
+    for item in raw_schema["paths"].values():
+        yield from item.values()
+
+
+def _bodies(raw_schema: Json) -> Iterator[Json]:
+    for operation in _operations(raw_schema):
+        yield operation.get("requestBody", {}).get("content", {})
+
+
+@schemathesis.hook
+def filter_case(context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
+    """A brief run sends one in three of what covers the schemas."""
+    del context
+    covers = case.meta is not None and case.meta.phase.name.value == "coverage"
+    return not (_BRIEFLY and covers) or next(_TURNS) % 3 == 0
+
+
+@schemathesis.hook
+def filter_failure(
+    context: schemathesis.HookContext,
+    failure: Failure,
+    case: schemathesis.Case[Any],
+    response: schemathesis.Response,
+) -> bool:
+    """Keeps what is a fault: not what the state of things refuses, nor what is ignored."""
+    del context
+    if isinstance(failure, RejectedPositiveData):
+        return not (response.status_code in _PUT_OFF or _no_schema_can_say(response))
+    if isinstance(failure, AcceptedNegativeData):
+        return not (_is_ignored(case) or _is_spelled(case) or _is_audian(case))
+    # It makes one credential bad and leaves the good one beside it.
+    return not (isinstance(failure, IgnoredAuth) and "auth_token=ey" in str(response.request.url))
+
+
+def _no_schema_can_say(response: schemathesis.Response) -> bool:
+    if response.status_code != 400:
+        return False
+    return all(
+        field in _OF_THE_SERVER or rules <= _OF_THE_STATE
+        for field, rules in _broken(response.json())
+    )
+
+
+def _broken(refusal: Json) -> Iterator[tuple[str, set[str]]]:
+    """Each field and the rules that it breaks, as either dialect says so."""
+    for field, rules in refusal.get("data", {}).items():
+        yield field, set(rules)
+    for field, rule in refusal.get("result", {}).get("errors", {}).items():
+        yield field, {rule}
+
+
+def _mutated(case: schemathesis.Case[Any]) -> Iterator[tuple[str, str]]:
+    """Where something was made wrong, and the name of what was; empty when nobody knows."""
+    assert case.meta is not None
+    data = case.meta.phase.data
+    for mutation in data.mutations:
+        yield mutation.parameter_location.value, mutation.parameter or ""
+    if not data.mutations:
+        place = data.parameter_location.value if data.parameter_location else ""
+        yield place, data.parameter or ""
+
+
+def _is_ignored(case: schemathesis.Case[Any]) -> bool:
+    """Nothing is made wrong but what nobody looks at."""
+    ignored = set(_LENIENT)
+    query = case.query or {}
+    if query.get("paginate") in (False, "false"):
+        ignored.add("page_size")
+    if "filter_folder" in query or _names_folder(case.body):
+        ignored.add("folder")
+    # Parts may have any names, and there may be more than the two.
+    parts = (case.media_type or "").startswith("multipart/")
+    return all(
+        name in ignored or (parts and place == "body") or not place
+        for place, name in _mutated(case)
+    )
+
+
+def _names_folder(body: Any) -> bool:
+    data = body.get("data") if isinstance(body, dict) else None
+    return isinstance(data, dict) and bool({"folder", "source_id"} & data.keys())
+
+
+def _is_spelled(case: schemathesis.Case[Any]) -> bool:
+    """Strings count as the integers and booleans that they spell."""
+    in_body = all(place == "body" for place, _ in _mutated(case))
+    return in_body and any(_SPELLED.fullmatch(text) for text in _texts(case.body))
+
+
+def _is_audian(case: schemathesis.Case[Any]) -> bool:
+    """This profile takes other owners, and merges where the other one replaces."""
+    return "audian" in json.dumps(case.query, default=str)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in value.values():
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
