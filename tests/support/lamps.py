@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import nats.js.errors
 import pytest_asyncio
+from nats.js.api import ConsumerInfo
 
 from service.bus import Bus, LampBucket, StreamSettings
-from service.domain.errors import VmboxNotFound
 from service.domain.lamp import Lamp, LampKey
 from service.embedded.servers import EmbeddedServers
 from service.postgres.lamps import read_lamp
@@ -73,7 +73,7 @@ class LampStage:
         return running_relay(self._urls.url, self.servers.nats.url(), self.stream)
 
     def lamps(self) -> AbstractAsyncContextManager[Running]:
-        return self._following("mwi", BucketLamps(self.database, self.bucket))
+        return self.following("mwi", BucketLamps(self.database, self.bucket))
 
     @asynccontextmanager
     async def switch(self, stub: AriStub, context: str = "") -> AsyncIterator[Running]:
@@ -81,11 +81,11 @@ class LampStage:
         async with Ari.open(settings) as ari:
             memory = LampBucket(self.bus, f"{self.bucket.name}_SWITCH")
             levels = SwitchLamps(self.database, memory, ari)
-            async with self._following("mwi-switch", levels) as running:
+            async with self.following("mwi-switch", levels) as running:
                 yield running
 
     @asynccontextmanager
-    async def _following(self, name: str, levels: Levels) -> AsyncIterator[Running]:
+    async def following(self, name: str, levels: Levels) -> AsyncIterator[Running]:
         following = Following(
             self.bus, name, levels, lambda levels: fill(levels, self.database), QUICK
         )
@@ -112,13 +112,17 @@ class LampStage:
     async def until_right(self, *boxes: Box) -> None:
         await eventually(lambda: self.right(*boxes))
 
-    async def all_dealt_with(self, durable: str = "notifier-mwi") -> bool:
+    async def consumer(self, durable: str) -> ConsumerInfo | None:
         async with jetstream(self.servers.nats.url()) as js:
             try:
-                info = await js.consumer_info(self.stream.name, durable)
+                info: ConsumerInfo = await js.consumer_info(self.stream.name, durable)
             except nats.js.errors.NotFoundError:
-                return False
-        return not info.num_ack_pending and not info.num_pending
+                return None
+        return info
+
+    async def all_dealt_with(self, durable: str = "notifier-mwi") -> bool:
+        info = await self.consumer(durable)
+        return info is not None and not info.num_ack_pending and not info.num_pending
 
     async def until_all_dealt_with(self, durable: str = "notifier-mwi") -> None:
         await eventually(lambda: self.all_dealt_with(durable))
@@ -147,14 +151,6 @@ async def delete(database: Database, box: Box) -> None:
     async with database.transaction() as connection:
         await lock_vmbox(connection, box.account_id, box.vmbox_id)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-
-
-async def is_gone(connection: Connection, box: Box) -> bool:
-    try:
-        await get_vmbox(connection, box.account_id, box.vmbox_id)
-    except VmboxNotFound:
-        return True
-    return False
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -21,7 +21,7 @@ from service.workers.notifier.pace import wait
 
 _log = get_logger(__name__)
 
-_BATCH = 256
+_BATCH = 64
 _AT_ONCE = 16
 
 

@@ -1,0 +1,45 @@
+"""Lamps while the database is away: they stay as they are, and are right when it is back."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+from service.domain.lamp import LampKey
+from service.postgres.pool import Database
+from service.workers.channels.mwi import BucketLamps
+from tests.support.builders import a_vmbox, stored
+from tests.support.database import TestDatabase
+from tests.support.lamps import LampStage
+from tests.support.proxy import Proxy
+from tests.support.relay import eventually
+
+
+async def test_no_lamp_is_invented_while_the_database_is_away(
+    lamp_stage: LampStage, test_database: TestDatabase
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box = await a_vmbox(connection)
+        await stored(connection, box)
+    port = urlsplit(test_database.url).port
+    assert port
+    async with Proxy.before(port) as proxy:
+        url = test_database.url.replace(f":{port}/", f":{proxy.port}/")
+        async with Database.open(url, size=4, timeout_s=1, name="test far") as far:
+            levels = BucketLamps(far, lamp_stage.bucket)
+            await proxy.refuse()
+            async with lamp_stage.relay(), lamp_stage.following("mwi", levels):
+                await eventually(lambda: _waits(lamp_stage))
+                await asyncio.sleep(0.5)
+                assert await lamp_stage.shown(box) is None
+                await proxy.admit()
+                await lamp_stage.until_right(box)
+                assert await lamp_stage.shown(box) is not None
+                await lamp_stage.until_all_dealt_with()
+    held = await lamp_stage.bucket.read(LampKey(box.account_id, box.vmbox_id))
+    assert held.lamp is not None
+    assert held.lamp.new == 1
+
+
+async def _waits(stage: LampStage) -> bool:
+    """Whether events were taken and given back."""
+    info = await stage.consumer("notifier-mwi")
+    return info is not None and bool(info.num_ack_pending) and not info.num_pending
