@@ -80,6 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Waits before the further attempts of a delivery, in seconds; after the last one it is dead.
     notifier_retries_s: Waits = "120,300,900,1800,3600"
+    # What a process that is killed has in hand comes again after this: an event that it had read,
+    # and (beside the time a delivery may take) a delivery that it had begun.
+    notifier_ack_wait_s: Seconds = 30.0
+    notifier_lease_margin_s: Seconds = 30.0
     # smtp:// (encrypted if the server offers it), smtp+starttls:// or smtps://, user:password@host
     smtp_url: str = ""
     smtp_timeout_s: Seconds = 30.0

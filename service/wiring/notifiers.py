@@ -59,8 +59,13 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pace(self) -> Pace:
-        waits = self.settings.notifier_retries_s
-        return Pace(retries_s=tuple(float(wait) for wait in waits.split(",") if wait))
+        settings = self.settings
+        waits = settings.notifier_retries_s.split(",")
+        return Pace(
+            retries_s=tuple(float(wait) for wait in waits if wait),
+            lease_margin_s=settings.notifier_lease_margin_s,
+            ack_wait_s=settings.notifier_ack_wait_s,
+        )
 
 
 async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
