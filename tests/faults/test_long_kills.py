@@ -1,0 +1,108 @@
+"""Hundreds of kills under load, in rounds; each round ends with an audit of everything."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from service.embedded.server import Server
+from tests.support.faults import Deployment
+from tests.support.rounds import Moment, Rounds
+
+ANSWERED, COMMITTED = b"HTTP/1.1 200", b"Z\x00\x00\x00\x05I"
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def deployment() -> AsyncIterator[Deployment]:
+    """One for each of these tests: their streams grow long."""
+    async with Deployment.open() as opened:
+        await opened.restore()
+        yield opened
+
+
+async def test_the_api_is_killed_200_times(deployment: Deployment) -> None:
+    rounds, proxies = Rounds(deployment, "API"), deployment.proxies
+    write = b"audio/2"
+    moments = [
+        Moment(name="object put", proxy=proxies.s3, asks=b"PUT /aftertone/", answers=ANSWERED),
+        Moment(name="object copied", proxy=proxies.s3, asks=b"copy-source", answers=ANSWERED),
+        Moment(name="row not sent", proxy=proxies.postgres, asks=write),
+        Moment(name="row sent late", proxy=proxies.postgres, asks=write, late=True),
+        Moment(name="row written", proxy=proxies.postgres, asks=write, answers=COMMITTED),
+    ]
+    for number in range(20):
+        async with rounds.round(number):
+            for _ in range(10):
+                await rounds.strike(moments, deployment.api.kill, deployment.start_api)
+    rounds.sum_up()
+    assert rounds.figures["killed"] == 200
+    assert all(rounds.figures[f"at {moment.name}"] for moment in moments)
+
+
+async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deployment) -> None:
+    rounds, proxies = Rounds(deployment, "relay", seed=2), deployment.proxies
+    postgres = proxies.relay_postgres
+    moments = [
+        Moment(
+            name="acknowledged",
+            proxy=proxies.nats,
+            asks=b"HPUB voicemail.v1.",
+            answers=b'"seq":',
+        ),
+        Moment(name="not marked", proxy=postgres, asks=b"BEGIN"),
+        Moment(name="mark not committed", proxy=postgres, asks=b"COMMIT"),
+        Moment(name="mark committed late", proxy=postgres, asks=b"COMMIT", late=True),
+        Moment(name="mark committed", proxy=postgres, asks=b"COMMIT", answers=COMMITTED),
+    ]
+    for number in range(10):
+        async with rounds.round(number):
+            labels = ["relay", "second"][: 1 + number % 2]
+            if number % 2:
+                await deployment.start_relay("second")
+            for _ in range(20):
+                label = rounds.random.choice(labels)
+                await rounds.strike(
+                    moments,
+                    deployment.processes[label].kill,
+                    lambda label=label: deployment.start_relay(label),  # type: ignore[misc]
+                )
+    rounds.sum_up()
+    assert rounds.figures["killed"] == 200
+    assert rounds.figures["answered 503"] == rounds.figures["answered none"] == 0
+
+
+@pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
+async def test_a_server_is_killed_30_times_and_frozen_15_times(
+    deployment: Deployment, name: str
+) -> None:
+    rounds = Rounds(deployment, name, seed=3)
+    server: Server = getattr(deployment.servers, name)
+    for number in range(5):
+        async with rounds.round(number):
+            for turn in range(9):
+                await asyncio.sleep(rounds.random.uniform(0.1, 0.6))
+                if turn % 3:
+                    await server.kill()
+                    await asyncio.sleep(rounds.random.uniform(0, 0.5))
+                    await server.start()
+                else:
+                    server.suspend()
+                    await asyncio.sleep(rounds.random.uniform(0.2, 4))
+                    server.resume()
+                rounds.figures["killed" if turn % 3 else "frozen"] += 1
+    rounds.sum_up()
+    assert (rounds.figures["killed"], rounds.figures["frozen"]) == (30, 15)
+
+
+async def test_the_store_of_nats_is_wiped_10_times(deployment: Deployment) -> None:
+    rounds = Rounds(deployment, "wiped", seed=4)
+    for number in range(5):
+        async with rounds.round(number):
+            for _ in range(2):
+                await asyncio.sleep(rounds.random.uniform(0.2, 1))
+                await deployment.wipe_nats()
+                rounds.figures["wiped"] += 1
+    rounds.sum_up()

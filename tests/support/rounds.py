@@ -1,0 +1,92 @@
+"""Rounds of failures for the long tests: clients at work, failures, an audit, and the figures."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from tests.support.clients import Clients
+from tests.support.faults import Deployment
+from tests.support.ledger import Ledger
+from tests.support.proxy import Proxy
+
+Act = Callable[[], Awaitable[object]]
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a process can be stopped; `late` holds what it sent until its successor is there."""
+
+    name: str
+    proxy: Proxy
+    asks: bytes
+    answers: bytes | None = None
+    late: bool = False
+
+
+class Rounds:
+    """Counts what happens over all rounds, and says so as it goes: see it with `pytest -s`."""
+
+    def __init__(self, deployment: Deployment, title: str, seed: int = 1) -> None:
+        self.deployment = deployment
+        self.figures: Counter[str] = Counter()
+        self.random = random.Random(seed)
+        self._title = title
+        self._began = time.monotonic()
+        self._slowest_s = 0.0
+
+    @asynccontextmanager
+    async def round(self, number: int) -> AsyncIterator[Clients]:
+        """Clients of a new account work while the block does its harm; then all is looked at."""
+        await self.deployment.restore()
+        account, ledger = await self.deployment.an_account(), Ledger()
+        await ledger.open_vmboxes(account, 4)
+        clients = Clients(account, ledger, seed=number)
+        async with clients.at_work():
+            yield clients
+        await self.deployment.restore()
+        await self.deployment.recovered(account, within_s=20)
+        await self.deployment.let_leases_end()
+        self.figures["repeated"] += await clients.repeat_unanswered()
+        findings = await self.deployment.audit(account, ledger)
+        await account.http.aclose()
+        self._slowest_s = max(self._slowest_s, clients.slowest_s)
+        self.figures["messages"] += findings.listed
+        self.figures["orphans swept"] += findings.orphans_swept
+        for answer, count in clients.answers.items():
+            self.figures[f"answered {answer}"] += count
+        self.say(f"round {number}: {findings}")
+
+    async def strike(self, moments: Sequence[Moment], kill: Act, start: Act) -> None:
+        """Kills at one of the moments, or at any time, and starts again."""
+        moment = self.random.choice([*moments, None])
+        self.figures["killed"] += 1
+        if moment is None:
+            await asyncio.sleep(self.random.uniform(0.05, 0.3))
+            self.figures["at any time"] += 1
+            await kill()
+            await start()
+            return
+        nth = self.random.randint(1, 3)
+        with moment.proxy.stop_at(moment.asks, moment.answers, nth) as stop:
+            try:
+                await stop.reached(within_s=2)
+                self.figures[f"at {moment.name}"] += 1
+            except TimeoutError:
+                self.figures["at any time"] += 1
+            await kill()
+            if moment.late:
+                await start()
+        if not moment.late:
+            await start()
+
+    def say(self, text: str) -> None:
+        took_s = time.monotonic() - self._began
+        print(f"{self._title} {took_s:6.1f} s  {text}", flush=True)
+
+    def sum_up(self) -> None:
+        figures = ", ".join(f"{name} {count}" for name, count in sorted(self.figures.items()))
+        self.say(f"all: {figures}, slowest answer {self._slowest_s:.1f} s")
