@@ -12,7 +12,7 @@ _LONGEST_TIMEOUT_S = 3600
 
 
 class CallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to call `number` after each of the waits. KAZOO API docs, `notify.callback`."""
+    """A request to call `number` after each of the waits."""
 
     number: str
     waits_s: tuple[int, ...]

@@ -147,6 +147,8 @@ class Following:
     async def _keep_filled(self) -> None:
         trouble = ""
         while True:
+            # The first look may come before the connection that is still being made.
+            await asyncio.sleep(self._patience.again_s)
             try:
                 if not await self._levels.bucket.ensure():
                     _log.info("All lamps are set.", bucket=self._levels.bucket.name)
