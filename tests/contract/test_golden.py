@@ -101,6 +101,10 @@ async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
         "no update operation is permitted",
     }
     assert seen["data"] == [{**row, **kept} for row in expected(one)["data"]]
+    for folder, shown in (("deleted", 2), ("new", 0)):
+        for name in ("folder", "filter_folder"):
+            found = await stage.curl([*flags, f"'{url}{window}&{name}={folder}'"])
+            assert len(data_of(found)) == shown, (name, folder)
     assert await account.counts(stage.vmbox_id) == {"new": 0, "saved": 0}
 
 

@@ -28,15 +28,9 @@ class Filter(msgspec.Struct, frozen=True):
         return all(predicate(document) for predicate in self.predicates)
 
 
-def read_filter(
-    parameters: Iterable[tuple[str, str]], *, prefix: str = "", apart: Iterable[str] = ()
-) -> Filter:
-    """The filter that query parameters spell. `prefix` may stand before a path and says nothing.
-
-    `apart` names parameters that are looked at elsewhere.
-    """
-    skipped = frozenset(apart)
-    found = (_predicate(name, value, prefix) for name, value in parameters if name not in skipped)
+def read_filter(parameters: Iterable[tuple[str, str]], *, prefix: str = "") -> Filter:
+    """The filter that query parameters spell. `prefix` may stand before a path and says nothing."""
+    found = (_predicate(name, value, prefix) for name, value in parameters)
     return Filter(tuple(one for one in found if one is not None))
 
 

@@ -77,14 +77,16 @@ def list_query(request: AnyRequest, page: PageQuery, start: Any, view: View) -> 
     query = request.query_params
     oldest, now = view.retained_since, utc_now()
     since, until = _window(query, now, now - oldest)
-    folder = query.get("filter_folder", query.get("folder"))
-    folder = None if folder is None else to_folder(folder)
-    apart = {"filter_folder"} if since >= oldest else set()
-    rest = read_filter(query.multi_items(), prefix="metadata.", apart=apart)
+    named = query.getall("filter_folder", []) or query.getall("folder", [])
+    folders = [to_folder(folder) for folder in named]
+    by_store = since >= oldest and len(folders) == 1
+    filters = [pair for pair in query.multi_items() if pair[0] != "filter_folder"]
+    filters += [] if by_store else [("filter_folder", folder.value) for folder in folders]
+    rest = read_filter(filters, prefix="metadata.")
     return ListQuery(
         since=since,
         until=until,
-        folder=folder if apart else None,
+        folder=folders[0] if by_store else None,
         start=start,
         limit=page.limit,
         oldest_first=ascends(request, default=False),
