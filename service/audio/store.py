@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 # A read takes one block at a time and holds no connection between blocks: hundreds of listeners on
-# slow lines do not starve uploads of connections. The HTTP server keeps up to five blocks for each
-# of them, which is why they are no larger.
+# slow lines do not starve uploads of connections. The first block is small; those after it share
+# this much memory, since each request costs the store as much as many bytes do. (The HTTP server
+# holds about three blocks of each listener.)
 READ_BLOCK_BYTES = 64 * 1024
+_LARGEST_BLOCK_BYTES = 1024 * 1024
+_ALL_BLOCKS_BYTES = 16 * 1024 * 1024
 _DELETES_AT_ONCE = 16
 
 
@@ -83,6 +86,7 @@ class AudioStore:
         self._region = address.region
         self._timeout_s = address.timeout_s
         self._encryption = encryption
+        self._reads = 0
 
     @classmethod
     @asynccontextmanager
@@ -147,9 +151,11 @@ class AudioStore:
         """
         first = await self._block(key, start, min(length, READ_BLOCK_BYTES))
         blocks = self._blocks(key, first, start, length)
+        self._reads += 1
         try:
             yield blocks
         finally:
+            self._reads -= 1
             await blocks.aclose()
 
     async def copy(self, source: str, target: str) -> None:
@@ -230,7 +236,9 @@ class AudioStore:
         position, end = start + len(first), start + length
         yield first
         while position < end:
-            block = await self._block(key, position, min(end - position, READ_BLOCK_BYTES))
+            share = min(_ALL_BLOCKS_BYTES // self._reads, _LARGEST_BLOCK_BYTES)
+            size = max(share, READ_BLOCK_BYTES)
+            block = await self._block(key, position, min(end - position, size))
             position += len(block)
             yield block
 
