@@ -101,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhook_concurrency: Annotated[int, Meta(ge=1, le=512)] = 32
 
     # The bucket of lamps; the one that remembers the switch's is named after it.
-    lamp_bucket: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")] = "MWI"
+    lamp_bucket: str = "MWI"
     # An Asterisk switch: the URL before `/ari`; what stands behind `@` in a mailbox's name, where
     # {account_id} may be in it.
     ari_url: str = ""

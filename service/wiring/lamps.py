@@ -1,6 +1,7 @@
 """The message-waiting lamps that settings name: what follows events, and setting all of them."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from service.bus import Bus, LampBucket
 from service.domain.errors import BusUnavailable
 from service.postgres.pool import Database
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.wiring.parts import open_bus, open_database
 from service.workers.channels.mwi import (
     Ari,
@@ -21,6 +22,7 @@ from service.workers.channels.mwi import (
 )
 from service.workers.keeper import Progress
 
+_BUCKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONNECTED_WITHIN_S = 10.0
 
 
@@ -57,6 +59,8 @@ async def _levels(
     settings: Settings, database: Database, bus: Bus
 ) -> AsyncIterator[Mapping[str, Levels]]:
     name, replicas = settings.lamp_bucket, settings.stream_replicas
+    if not _BUCKET.fullmatch(name):
+        raise SettingsError("AFTERTONE_LAMP_BUCKET is not usable: letters, digits, - and _ are.")
     async with AsyncExitStack() as stack:
         found: dict[str, Levels] = {"mwi": BucketLamps(database, LampBucket(bus, name, replicas))}
         if settings.ari_url:
