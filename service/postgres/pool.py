@@ -44,9 +44,12 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, size: int, timeout_s: float, name: str
+        cls, url: str, *, size: int, timeout_s: float, name: str, generic_plans: bool = False
     ) -> "AsyncIterator[Database]":
-        """`timeout_s` bounds the wait for a connection, and each statement in the server."""
+        """`timeout_s` bounds the wait for a connection, and each statement in the server.
+
+        `generic_plans` is for statements that read no partitioned table: they are planned once.
+        """
         with outages():
             pool = await asyncpg.create_pool(
                 url,
@@ -57,7 +60,7 @@ class Database:
                 command_timeout=timeout_s + 1,
                 init=_prepare_connection,
                 reset=_keep_as_it_is,
-                server_settings=session_settings(name, timeout_s),
+                server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
             )
         try:
             yield cls(pool, timeout_s)
@@ -103,11 +106,17 @@ def outages() -> Iterator[None]:
         raise
 
 
-def session_settings(name: str, statement_timeout_s: float) -> dict[str, str]:
-    """Settings of every session. A generic plan would lock every partition, so none is made."""
+def session_settings(
+    name: str, statement_timeout_s: float, *, generic_plans: bool = False
+) -> dict[str, str]:
+    """Settings of every session.
+
+    A generic plan that reads a partitioned table would lock every partition. An insert locks the
+    one that it writes to, and planning it each time costs more than running it.
+    """
     return {
         "application_name": name,
-        "plan_cache_mode": "force_custom_plan",
+        "plan_cache_mode": "force_generic_plan" if generic_plans else "force_custom_plan",
         "jit": "off",
         "timezone": "UTC",
         "statement_timeout": f"{int(statement_timeout_s * 1000)}",

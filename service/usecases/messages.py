@@ -63,9 +63,13 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Messages:
-    """The use cases of messages. `clock` gives aware UTC."""
+    """The use cases of messages. `clock` gives aware UTC.
+
+    `inserts` is the same database, planned for statements that only insert.
+    """
 
     database: Database
+    inserts: Database
     audio: AudioStore
     idempotency: Idempotency
     clock: Clock
@@ -133,7 +137,7 @@ class Messages:
             )
 
         async with discarded_on_refusal(self.audio, audio):
-            return await with_partitions(self.database, message_id.month, now, insert)
+            return await with_partitions(self.inserts, message_id.month, now, insert)
 
     async def attach_audio(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId, upload: Upload

@@ -62,6 +62,9 @@ async def run_api(settings: Settings) -> None:
     give_back_memory()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings, "aftertone api"))
+        inserts = await stack.enter_async_context(
+            open_database(settings, "aftertone api", generic_plans=True)
+        )
         audio = await stack.enter_async_context(open_audio(settings))
         accounts = await stack.enter_async_context(open_accounts(settings, database))
         feed = await stack.enter_async_context(Feed(database).tailed())
@@ -75,6 +78,7 @@ async def run_api(settings: Settings) -> None:
             vmboxes=Vmboxes(database, accounts.secrets, utc_now),
             messages=Messages(
                 database=database,
+                inserts=inserts,
                 audio=audio,
                 idempotency=idempotency,
                 clock=utc_now,

@@ -30,7 +30,7 @@ from service.usecases.webhook_posts import WebhookPosts
 
 
 def open_database(
-    settings: Settings, name: str, size: int | None = None
+    settings: Settings, name: str, size: int | None = None, *, generic_plans: bool = False
 ) -> AbstractAsyncContextManager[Database]:
     if not settings.database_url:
         raise SettingsError("AFTERTONE_DATABASE_URL is not set.")
@@ -39,6 +39,7 @@ def open_database(
         size=size or settings.database_pool_size,
         timeout_s=settings.database_timeout_s,
         name=name,
+        generic_plans=generic_plans,
     )
 
 

@@ -20,9 +20,9 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres import batches, recordings
 from service.postgres import messages as rows
 from service.postgres.messages import Place, Window
-from service.postgres.pool import Connection
+from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
-from tests.support.builders import Box, some_audio, stored
+from tests.support.builders import Box, a_vmbox, some_audio, stored
 from tests.support.crowd import SINCE, UNTIL, Crowd, Plan, a_crowd, explained, undone
 
 # A page of 50, and the message that begins the next one.
@@ -272,3 +272,18 @@ async def test_what_is_done_to_one_box_costs_the_same_few_buffers_in_any_account
 async def test_no_statement_is_planned_without_its_values(crowd: Crowd) -> None:
     async with crowd.database.connection() as connection:
         assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
+
+
+async def test_a_store_planned_once_locks_only_what_it_writes_to(database_url: str) -> None:
+    async with Database.open(
+        database_url, size=1, timeout_s=5, name="test", generic_plans=True
+    ) as inserts:
+        async with inserts.connection() as connection:
+            box = await a_vmbox(connection)
+        async with inserts.transaction() as connection:
+            place = await stored(connection, box)
+            locked = {row["relname"] for row in await connection.fetch(_PARTITIONS_LOCKED)}
+    assert {name for name in locked if name.startswith("messages")} == {
+        f"messages_{place.message_id.month}"
+    }
+    assert len(locked) == 2, "the month, and the day of the outbox"
