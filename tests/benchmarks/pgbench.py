@@ -126,8 +126,7 @@ class Pgbench:
             raise PgbenchFailed(said.decode(errors="replace"))
 
     def _environment(self, script: Script) -> dict[str, str]:
-        # As the service plans them: what only inserts once, the rest each time.
-        plans = "force_generic_plan" if script.table == "messages" else "force_custom_plan"
+        plans = "force_generic_plan" if script.planned_once else "force_custom_plan"
         url = urlsplit(self._servers.postgres.url(DATABASE, "aftertone"))
         return {
             "PATH": os.environ.get("PATH", ""),

@@ -42,11 +42,15 @@ _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """`variables` are strings for `-D`; `table` gains a row with each transaction."""
+    """`variables` are strings for `-D`; `table` gains a row with each transaction.
+
+    `planned_once` says that the service plans it so, because it only inserts.
+    """
 
     text: str
     variables: Mapping[str, str]
     table: str
+    planned_once: bool = False
 
 
 class _Connection:
@@ -72,6 +76,7 @@ async def store_script(*, with_audio: bool) -> Script:
         text=f"\\set box random(0, {BOXES - 1})\n{text}",
         variables=variables,
         table="outbox" if with_audio else "messages",
+        planned_once=True,
     )
 
 
