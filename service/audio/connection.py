@@ -60,6 +60,7 @@ async def connect(address: BucketAddress) -> AsyncIterator[tuple[SignedBucket, "
                 base_url=base_url,
                 region=region,
                 timeout_s=address.timeout_s,
+                at_once=address.pool_size,
                 large_at_once=max(1, address.pool_size // 8),
             )
             yield objects, client

@@ -71,9 +71,12 @@ class SignedBucket:
         base_url: str,
         region: str,
         timeout_s: float,
+        at_once: int,
         large_at_once: int,
     ) -> None:
         self._session = session
+        # The session's own queue for connections lets who comes last go first.
+        self._line = asyncio.Semaphore(at_once)
         self._turns = asyncio.Semaphore(large_at_once)
         self._credentials = credentials
         self._base_url = base_url
@@ -116,13 +119,16 @@ class SignedBucket:
         url = self._base_url + quote(exchange.key, safe="/~")
         headers = await self._signed(exchange, url)
         try:
-            async with self._session.request(
-                exchange.method,
-                URL(url, encoded=True),
-                headers=headers,
-                data=exchange.body(),
-                allow_redirects=False,
-            ) as response:
+            async with (
+                self._line,
+                self._session.request(
+                    exchange.method,
+                    URL(url, encoded=True),
+                    headers=headers,
+                    data=exchange.body(),
+                    allow_redirects=False,
+                ) as response,
+            ):
                 return await _answer(response, exchange)
         except (aiohttp.ClientError, OSError) as problem:
             reason = f"{exchange.method} failed: {type(problem).__name__}"
