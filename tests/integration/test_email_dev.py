@@ -1,0 +1,135 @@
+"""Mail at a developer's desk and on the command line: the sink, the preview, the deliveries."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from service.__main__ import cli
+from service.embedded.smtp import MailSink
+from service.settings import read_settings
+from service.wiring import deliveries as desk
+from service.workers.channels import Done
+from service.workers.channels.email import SmtpSender, SmtpServer
+from tests.support.running import RunningService
+
+
+async def test_the_sink_keeps_each_mail_as_a_file_that_only_its_owner_reads(
+    tmp_path: Path,
+) -> None:
+    content = b"Subject: =?utf-8?q?J=C3=B6?=\r\n\r\n.dot\r\n\x80\r\n" + b"some text\r\n" * 90_000
+    async with (
+        MailSink.open(tmp_path) as sink,
+        SmtpSender.open(SmtpServer.parse(sink.url), timeout_s=5) as sender,
+    ):
+        for _ in range(3):
+            assert await sender.send("a@b.c", "d@e.f", content, utf8=False) == Done()
+    kept = files_in(tmp_path)
+    assert [file.suffix for file in kept] == [".eml"] * 3
+    assert {file.read_bytes() for file in kept} == {content}
+    assert {file.stat().st_mode & 0o777 for file in kept} == {0o600}
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+async def aftertone(service: RunningService, *arguments: str, **more: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", *arguments),
+        env={**service.environment, "AFTERTONE_LOG_LEVEL": "warning", **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    printed, said = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, printed.decode(), said.decode()
+
+
+async def test_the_preview_shows_the_templates_as_they_are(
+    service: RunningService, tmp_path: Path
+) -> None:
+    own = {"AFTERTONE_EMAIL_TEMPLATES_FOLDER": str(tmp_path)}
+    (tmp_path / "full.html").write_text("<p>{{ mailbox }} overflows</p>")
+    page = await aftertone(service, "email", "preview", "full", "--format", "html", **own)
+    assert page == (0, "<p>100 overflows</p>", "")
+    (tmp_path / "full.html").write_text("{{ mailbx }}")
+    broken, channel = await asyncio.gather(
+        aftertone(service, "email", "preview", "full", **own),
+        aftertone(
+            service,
+            "notifier",
+            "email",
+            AFTERTONE_SMTP_URL="smtp://127.0.0.1:9",
+            AFTERTONE_EMAIL_SENDER="us@example.com",
+            **own,
+        ),
+    )
+    for code, printed, said in (broken, channel):
+        assert (code, printed) == (1, "")
+        assert said.count("\n") == 1
+        assert "The template full.html fails: 'mailbx' is undefined" in said
+
+
+async def test_deliveries_are_listed_shown_retried_and_dropped_by_hand(
+    service: RunningService,
+) -> None:
+    account_id, event_id = uuid4(), uuid4()
+    connection = await asyncpg.connect(service.environment["AFTERTONE_OWNER_DATABASE_URL"])
+    for target in ("a@example.com", "b@example.com"):
+        await connection.execute(
+            "INSERT INTO deliveries (account_id, event_id, channel, target, status, last_error,"
+            " finished_at) VALUES ($1, $2, 'test', $3, 'dead', 'no luck', now())",
+            account_id,
+            event_id,
+            target,
+        )
+    settings = read_settings(
+        {
+            name: value
+            for name, value in service.environment.items()
+            if name.startswith("AFTERTONE_")
+        }
+    )
+    which = desk.selection(account_id=account_id, channel="test")
+    heading, *lines = (await desk.list_deliveries(settings, which, 10, as_json=False)).splitlines()
+    assert heading.split()[:5] == ["CREATED", "ACCOUNT", "EVENT", "CHANNEL", "TARGET"]
+    for line, target in zip(sorted(lines), ("a@example.com", "b@example.com"), strict=True):
+        for fact in (account_id.hex, str(event_id), "test", target, "dead", "no luck"):
+            assert fact in line
+    as_json = await desk.list_deliveries(settings, which, 10, as_json=True)
+    told = [row["target"] for row in msgspec.json.decode(as_json)]
+    assert told == ["b@example.com", "a@example.com"]
+    event = desk.selection(account_id=account_id, event_id=event_id)
+    assert (await desk.show_deliveries(settings, event, as_json=False)).count("no luck") == 2
+    one = msgspec.structs.replace(which, target="a@example.com")
+    assert await desk.drop_deliveries(settings, one) == "1 deliveries are dropped"
+    assert await desk.retry_deliveries(settings, which) == "1 deliveries are due again"
+    statuses = await connection.fetch(
+        "SELECT status FROM deliveries WHERE account_id = $1 ORDER BY target", account_id
+    )
+    assert [row["status"] for row in statuses] == ["dropped", "pending"]
+    await connection.execute("DELETE FROM deliveries WHERE account_id = $1", account_id)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["deliveries", "drop"], "Say which, or --all."),
+        (["deliveries", "retry"], "Say which, or --all."),
+        (["deliveries", "list", "--status", "lost"], "'lost' is not one of"),
+        (["notifier"], "Missing argument"),
+        (["notifier", "email", "pigeon"], "There is no channel pigeon"),
+    ],
+)
+def test_what_the_command_line_does_not_understand(arguments: list[str], complaint: str) -> None:
+    answer = CliRunner().invoke(cli, arguments)
+    assert answer.exit_code == 2
+    assert complaint in answer.output

@@ -1,0 +1,115 @@
+"""The durable consumer under the runner: what it gives, and what it survives on the server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+import pytest_asyncio
+import structlog
+
+from service.bus import Bus, Consumer, ConsumerSettings, Incoming, StreamSettings
+from service.domain.errors import BusUnavailable
+from service.embedded.servers import EmbeddedServers
+from tests.support.notifier import Publisher, publisher, some_event
+from tests.support.relay import jetstream
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def events(servers: EmbeddedServers, stream: StreamSettings) -> AsyncIterator[Publisher]:
+    async with publisher(servers.nats.url(), stream) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bus(
+    servers: EmbeddedServers,
+    stream: StreamSettings,
+    events: Publisher,  # noqa: ARG001 - the stream is there
+) -> AsyncIterator[Bus]:
+    async with Bus.open(servers.nats.url(), name="test consumer", stream=stream) as opened:
+        yield opened
+
+
+def a_consumer(bus: Bus, *types: str, ack_wait_s: float = 30) -> Consumer:
+    return bus.consumer(
+        ConsumerSettings(durable="notifier-fake", events=types, ack_wait_s=ack_wait_s)
+    )
+
+
+async def got(consumer: Consumer, within_s: float = 10) -> list[Incoming]:
+    """The next messages, whatever happens on the way to them."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                if messages := await consumer.fetch(10, 0.1):
+                    return messages
+            except BusUnavailable:
+                await asyncio.sleep(0.05)
+
+
+async def test_what_is_not_acked_comes_again_what_is_does_not(bus: Bus, events: Publisher) -> None:
+    await events.publish(some_event(), some_event())
+    consumer = a_consumer(bus, ack_wait_s=0.3)
+    first, second = await got(consumer)
+    await first.ack()
+    [again] = await got(consumer)
+    assert (again.stream_seq, again.deliveries) == (second.stream_seq, 2)
+    await again.nak(0.3)
+    began = asyncio.get_running_loop().time()
+    [late] = await got(consumer)
+    assert asyncio.get_running_loop().time() - began > 0.25
+    await late.ack()
+    assert await consumer.fetch(10, 0.5) == []
+    await consumer.close()
+
+
+async def test_only_the_events_that_were_asked_for_come(bus: Bus, events: Publisher) -> None:
+    await events.publish(some_event(), some_event(type="message.new"))
+    narrow = a_consumer(bus, "message.new")
+    [second] = await got(narrow)
+    assert second.stream_seq == 2
+    await second.ack()
+    await narrow.close()
+    # Another release may read more, from then on: the same durable consumer is changed.
+    wide = a_consumer(bus, "message.new", "vmbox.full")
+    assert await wide.fetch(10, 0.1) == []
+    await events.publish(some_event(type="vmbox.full"))
+    assert [message.stream_seq for message in await got(wide)] == [3]
+    await wide.close()
+
+
+async def test_a_consumer_that_is_silent_though_messages_wait_is_asked_anew(
+    bus: Bus, events: Publisher, servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    consumer = a_consumer(bus)
+    await events.publish(some_event())
+    [first] = await got(consumer)
+    await first.ack()
+    until = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
+    async with jetstream(servers.nats.url()) as js:
+        await js._nc.request(
+            f"$JS.API.CONSUMER.PAUSE.{stream.name}.notifier-fake",
+            msgspec.json.encode({"pause_until": until}),
+        )
+    await events.publish(some_event())
+    with structlog.testing.capture_logs() as logs:
+        [message] = await got(consumer)
+    assert "The consumer was silent though messages wait." in [log["event"] for log in logs]
+    await message.ack()
+    await consumer.close()
+
+
+async def test_without_a_stream_there_is_nothing_to_fetch_until_it_is_there(
+    bus: Bus, events: Publisher, servers: EmbeddedServers, stream: StreamSettings
+) -> None:
+    async with jetstream(servers.nats.url()) as js:
+        await js.delete_stream(stream.name)
+    consumer = a_consumer(bus)
+    with pytest.raises(BusUnavailable):
+        await consumer.fetch(10, 0.1)
+    await events.declare()
+    await events.publish(some_event())
+    assert len(await got(consumer)) == 1
+    await consumer.close()
