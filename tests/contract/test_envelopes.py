@@ -147,7 +147,7 @@ async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/nothing",
         "/v2",
         "/v2/nothing",
         "/v2/accounts",
