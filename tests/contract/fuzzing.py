@@ -30,6 +30,7 @@ _ALIASES = {"application/x-json", "multipart/mixed", "application/x-base64"}
 _MULTIPART = {"multipart/form-data"}
 _FEW = 12
 
+_UNIQUE = {"name", "realm", "mailbox", "username"}
 # What depends on what is stored, on tables of names, or on keys that only the server can make.
 _OF_THE_STATE = {"unique", "not_found", "date_range", "wrong_format", "format"}
 _OF_THE_SERVER = {"password"}
@@ -108,6 +109,26 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case[Any])
     del context
     covers = case.meta is not None and case.meta.phase.name.value == "coverage"
     return not (_BRIEFLY and covers) or next(_TURNS) % 3 == 0
+
+
+@schemathesis.hook
+def map_case(
+    context: schemathesis.HookContext, case: schemathesis.Case[Any]
+) -> schemathesis.Case[Any]:
+    """Along links, what must be unique is: or the same steps would end otherwise every time."""
+    del context
+    data = case.body.get("data") if isinstance(case.body, dict) else None
+    if (
+        isinstance(data, dict)
+        and case.meta is not None
+        and case.meta.phase.name.value == "stateful"
+    ):
+        for name in data.keys() & _UNIQUE:
+            if isinstance(data[name], str) and data[name]:
+                data[name] = f"unique-{next(_TURNS)}"
+        if isinstance(data.get("aliases"), list):
+            del data["aliases"]
+    return case
 
 
 @schemathesis.hook

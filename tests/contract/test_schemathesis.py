@@ -28,10 +28,20 @@ async def test_a_brief_run_finds_no_fault(account: AccountClient, folder: Path) 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("phase", ["examples", "coverage", "fuzzing", "stateful"])
-async def test_a_long_run_finds_no_fault(account: AccountClient, folder: Path, phase: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--phases", "examples,coverage"),
+        ("--phases", "fuzzing", "--max-examples", "100"),
+        ("--phases", "stateful", "--max-examples", "100", "--max-time", "300"),
+    ],
+    ids=["coverage", "fuzzing", "stateful"],
+)
+async def test_a_long_run_finds_no_fault(
+    account: AccountClient, folder: Path, options: tuple[str, ...]
+) -> None:
     await _settings(account, folder)
-    await _run(account, folder, "--phases", phase, "--max-examples", "200")
+    await _run(account, folder, *options)
 
 
 @pytest.mark.long
@@ -39,7 +49,8 @@ async def test_a_long_run_in_the_audian_profile_finds_no_fault(
     account: AccountClient, folder: Path
 ) -> None:
     await _settings(account, folder, '"query.profile" = "audian"')
-    await _run(account, folder, "--phases", "coverage,stateful", "--max-examples", "100")
+    tags = [part for tag in ("Boxes", "Messages", "Audio") for part in ("--include-tag", tag)]
+    await _run(account, folder, "--phases", "coverage,stateful", "--max-time", "300", *tags)
 
 
 async def _run(account: AccountClient, folder: Path, *options: str, briefly: bool = False) -> None:
