@@ -12,7 +12,7 @@ from tests.support.rounds import Moment, Rounds
 
 ANSWERED, COMMITTED = b"HTTP/1.1 200", b"Z\x00\x00\x00\x05I"
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

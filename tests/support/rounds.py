@@ -45,7 +45,7 @@ class Rounds:
         account, ledger = await self.deployment.an_account(), Ledger()
         await ledger.open_vmboxes(account, 4)
         clients = Clients(account, ledger, seed=number)
-        async with clients.at_work():
+        async with clients.at_work(2):
             yield clients
         await self.deployment.restore()
         await self.deployment.recovered(account, within_s=20)
