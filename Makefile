@@ -18,8 +18,9 @@ $(STAMP): requirements-dev.txt pyproject.toml
 run: install
 	$(BIN)/aftertone dev $(ARGS)
 
+# Two workers, each with servers of its own; the tests of a file stay together.
 test: lint
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-long: lint
 	$(BIN)/pytest -m "long or not long" --timeout 3600 $(ARGS)
