@@ -387,6 +387,23 @@ async def test_slow_listeners_leave_the_connections_to_others(
         await put(small, a_key(), an_mp3())
 
 
+async def test_who_waits_for_a_connection_gets_it_in_turn(
+    servers: EmbeddedServers, store: AudioStore
+) -> None:
+    key = a_key()
+    await put(store, key, bytes(10))
+    async with opened(servers, pool_size=2) as small:
+        done = [0] * 12
+
+        async def listen(who: int) -> None:
+            for _ in range(20):
+                await got(small, key, 0, 10)
+                done[who] += 1
+                assert done[who] - min(done) <= 3
+
+        await asyncio.gather(*map(listen, range(len(done))))
+
+
 async def test_a_put_that_is_given_up_leaves_its_connection_usable(
     servers: EmbeddedServers, store: AudioStore
 ) -> None:
