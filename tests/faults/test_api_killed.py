@@ -55,7 +55,8 @@ async def test_an_insert_that_comes_late_finds_its_key_taken_over(
         await restarted(deployment)
         await store
         assert await clients.repeat_unanswered() == 1
-    # Only now does the killed process's statement go on to Postgres.
+    # Only now does the killed process's statement go on to Postgres, which needs a moment for it.
+    await asyncio.sleep(0.3)
     findings = await deployment.audit(account, ledger)
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
 
