@@ -173,6 +173,23 @@ async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(stage: S
     assert await stage.inspector.fetchval("SELECT count(*) FROM revoked_tokens") == 2
 
 
+async def test_a_channel_that_can_settle_nothing_still_gets_to_the_end_of_its_rows(
+    stage: Stage,
+) -> None:
+    class Unsettled(FakeChannel):
+        async def settle(
+            self, _connection: Connection, _delivery: Delivery, _outcome: Outcome
+        ) -> None:
+            raise RuntimeError("always")
+
+    channel = Unsettled()
+    await stage.events.publish(some_event())
+    async with stage.running(channel):
+        [row] = await settled(stage.inspector, 1)
+    assert (row["status"], row["attempt"]) == ("dead", 3)
+    assert row["last_error"] == "it could not be settled: RuntimeError"
+
+
 async def test_an_outcome_is_written_though_the_database_is_away_when_it_comes(
     stage: Stage,
 ) -> None:

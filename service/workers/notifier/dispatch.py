@@ -118,18 +118,21 @@ class Dispatch:
         give_up = time.monotonic() + self._lease_s
         outcome = await self._attempt(row)
         self._hands.note(row, failed=isinstance(outcome, Failed))
+        settles = isinstance(row, Delivery) and not is_marker(row)
         while True:
             try:
-                await self._write(row, token, outcome)
+                await self._write(row, token, outcome, settles=settles)
             except Unavailable:
                 if time.monotonic() > give_up:
                     return
                 await asyncio.sleep(_WRITE_AGAIN_S)
             except Exception as error:
-                if isinstance(outcome, Failed):
-                    raise
-                # What belongs to the outcome could not be done: then it has not come about.
+                # What belongs to the outcome could not be done: then it has not come about. A
+                # failure is written without it, or the row would come again for ever.
                 _log.exception("An outcome could not be settled.", **_ids(row))
+                if not settles:
+                    return
+                settles = not isinstance(outcome, Failed)
                 outcome = Failed(error=f"it could not be settled: {type(error).__name__}")
             else:
                 return
@@ -151,12 +154,12 @@ class Dispatch:
             _log.exception("A delivery failed in an unforeseen way.", **_ids(row))
             return Failed(error=f"a fault of the channel: {type(error).__name__}")
 
-    async def _write(self, row: Row, token: UUID, outcome: Outcome) -> None:
+    async def _write(self, row: Row, token: UUID, outcome: Outcome, *, settles: bool) -> None:
         written = self._written(row, outcome)
         async with self._database.transaction() as transaction:
             if not await rows.finish(transaction, row, token, written):
                 return
-            if isinstance(row, Delivery) and not is_marker(row):
+            if settles and isinstance(row, Delivery):
                 await self._channel.settle(transaction, row, outcome)
         if written.status is Status.DEAD:
             _log.error("A delivery is dead.", attempts=row.attempt, **_ids(row))
