@@ -118,17 +118,20 @@ def map_case(
     """Along links, what must be unique is: or the same steps would end otherwise every time."""
     del context
     data = case.body.get("data") if isinstance(case.body, dict) else None
-    if (
-        isinstance(data, dict)
-        and case.meta is not None
-        and case.meta.phase.name.value == "stateful"
-    ):
+    if isinstance(data, dict) and _is_a_good_step(case):
         for name in data.keys() & _UNIQUE:
-            if isinstance(data[name], str) and data[name]:
-                data[name] = f"unique-{next(_TURNS)}"
-        if isinstance(data.get("aliases"), list):
-            del data["aliases"]
+            data[name] = f"unique-{next(_TURNS)}"
+        data.pop("aliases", None)
     return case
+
+
+def _is_a_good_step(case: schemathesis.Case[Any]) -> bool:
+    meta = case.meta
+    return (
+        meta is not None
+        and meta.phase.name.value == "stateful"
+        and meta.generation.mode.is_positive
+    )
 
 
 @schemathesis.hook
