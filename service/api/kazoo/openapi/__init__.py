@@ -11,6 +11,7 @@ from service.api.kazoo.openapi import (
     vmboxes,
     webhooks,
 )
+from service.api.kazoo.openapi.callers import caller_schemas
 from service.api.kazoo.openapi.envelopes import envelopes
 from service.api.kazoo.openapi.parameters import parameters, response_headers
 from service.api.kazoo.openapi.refusals import responses
@@ -63,7 +64,7 @@ def section() -> Section:
         tags=[resource.TAG for resource in _RESOURCES],
         paths=described,
         components={
-            "schemas": {**envelopes(), **schemas()},
+            "schemas": {**envelopes(), **caller_schemas(), **schemas()},
             "parameters": parameters(),
             "responses": share_refusals(described),
             "headers": response_headers(),

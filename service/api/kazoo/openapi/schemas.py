@@ -1,14 +1,11 @@
 """The schemas of this dialect's documents, from their field tables."""
 
 from service.api.kazoo.openapi import texts
-from service.api.kazoo.profiles import ACCOUNT_FIELDS
-from service.api.kazoo.sessions import API_KEY_FIELDS, CREDENTIAL_FIELDS
-from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, USER_ROW, WEBHOOK_ROW
-from service.api.openapi.fields import Json, answered, changes, taken, taken_with_nulls, with_more
+from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, WEBHOOK_ROW
+from service.api.openapi.fields import Json, answered, changes, taken, with_more
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.message import Folder
-from service.domain.user import FIELDS as USER_FIELDS
 from service.domain.vmbox import FIELDS as VMBOX_FIELDS
 from service.domain.webhook import FIELDS as WEBHOOK_FIELDS
 from service.domain.webhook import DisableReason
@@ -18,7 +15,7 @@ MESSAGE_ID: Json = {"type": "string", "pattern": "^[0-9]{4}(0[1-9]|1[0-2])-[0-9a
 COUNT: Json = {"type": "integer", "minimum": 0}
 FOLDERS = [folder.value for folder in Folder]
 TEXT: Json = {"type": "string"}
-_DELETED: Json = {
+DELETED: Json = {
     "_read_only": {
         "type": "object",
         "properties": {"deleted": {"const": True}},
@@ -38,76 +35,11 @@ def ref(name: str) -> Json:
 def schemas() -> Json:
     """All of them by name."""
     return {
-        **_sessions(),
-        **_accounts(),
-        **_users(),
         **_vmboxes(),
         **_greetings(),
         **_webhooks(),
         **_messages(),
         **_batches(),
-    }
-
-
-def _accounts() -> Json:
-    return {
-        "NewAccount": taken_with_nulls(ACCOUNT_FIELDS, texts.ACCOUNT),
-        "AccountChanges": changes(ACCOUNT_FIELDS, texts.ACCOUNT),
-        "Account": with_more(
-            answered(ACCOUNT_FIELDS, texts.ACCOUNT), _DELETED | {"id": HEX_ID}, ["id"]
-        ),
-        "AccountRow": {
-            "type": "object",
-            "properties": {"id": HEX_ID, "name": TEXT, "realm": TEXT},
-            "required": ["id", "name", "realm"],
-        },
-    }
-
-
-def _users() -> Json:
-    shown = {name: field for name, field in USER_FIELDS.items() if name != "password"}
-    user = with_more(answered(shown, texts.USER), _DELETED | {"id": HEX_ID}, ["id"])
-    new = taken_with_nulls(USER_FIELDS, texts.USER)
-    new["properties"]["password"]["writeOnly"] = True
-    changed = changes(USER_FIELDS, texts.USER)
-    changed["properties"]["password"]["writeOnly"] = True
-    return {
-        "NewUser": new,
-        "UserChanges": changed,
-        "User": user,
-        "UserRow": {
-            "type": "object",
-            "properties": {"id": HEX_ID, **{name: user["properties"][name] for name in USER_ROW}},
-            "required": ["id", "username"],
-        },
-    }
-
-
-def _sessions() -> Json:
-    who = {
-        "account_id": HEX_ID,
-        "account_name": TEXT,
-        "language": TEXT,
-        "is_reseller": {"type": "boolean"},
-        "reseller_id": HEX_ID,
-        "is_master_account": {"type": "boolean"},
-        "cluster_id": HEX_ID,
-        "apps": {"type": "array"},
-        "capabilities": {"type": "object"},
-        "ui_config": {"type": "object"},
-    }
-    named = ("account_name", "account_realm", "realm", "phone_number")
-    return {
-        "ApiKey": {**taken(API_KEY_FIELDS, {}), "additionalProperties": False},
-        "Credentials": {
-            **taken(CREDENTIAL_FIELDS, texts.CREDENTIALS),
-            "anyOf": [{"required": [name]} for name in named],
-        },
-        "SignedIn": {
-            "type": "object",
-            "properties": {**who, "owner_id": {**HEX_ID, "description": "The user"}},
-            "required": [*who],
-        },
     }
 
 
@@ -122,7 +54,7 @@ def _vmboxes() -> Json:
             **changes(VMBOX_FIELDS, texts.VMBOX),
             "description": "Some settings of a box: objects merge, null deletes at any depth.",
         },
-        "Vmbox": with_more(vmbox, _DELETED | {"id": HEX_ID}, ["id"]),
+        "Vmbox": with_more(vmbox, DELETED | {"id": HEX_ID}, ["id"]),
         "VmboxRow": _vmbox_row(vmbox["properties"]),
     }
 
@@ -154,7 +86,7 @@ def _greetings() -> Json:
         "content_length": {**COUNT, "description": "Of its audio, in bytes"},
     }
     greeting = with_more(
-        answered(GREETING_FIELDS, texts.GREETING), _DELETED | {"id": HEX_ID, **of_audio}, ["id"]
+        answered(GREETING_FIELDS, texts.GREETING), DELETED | {"id": HEX_ID, **of_audio}, ["id"]
     )
     return {
         "NewGreeting": taken(GREETING_FIELDS, texts.GREETING),
@@ -176,7 +108,7 @@ def _webhooks() -> Json:
         }
     }
     webhook = with_more(
-        answered(WEBHOOK_FIELDS, texts.WEBHOOK), _DELETED | {"id": HEX_ID} | disabled, ["id"]
+        answered(WEBHOOK_FIELDS, texts.WEBHOOK), DELETED | {"id": HEX_ID} | disabled, ["id"]
     )
     secret = {"secret": {**TEXT, "pattern": "^whsec_[A-Za-z0-9+/]+=*$"}}
     properties = webhook["properties"]
