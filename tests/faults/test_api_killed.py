@@ -126,3 +126,34 @@ async def test_killed_under_load(
     await clients.repeat_unanswered()
     await deployment.audit(account, ledger)
     assert clients.answers["201"] > 10
+
+
+async def test_a_frozen_api_comes_back_after_another_has_taken_its_request_over(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    other = await deployment.another_api()
+    entry = ledger.begin(ledger.vmboxes[0])
+    asked = clients.storing(entry)
+    there = AccountClient(other, account.account_id, account.realm, account.token)
+    elsewhere = Clients(there, ledger)
+    with deployment.proxies.s3.stop_at(PUT, DONE) as stop:
+        first = asyncio.create_task(clients.send(asked))
+        await stop.reached()
+        deployment.api.suspend()
+    answer = await elsewhere.send(asked)
+    assert answer is not None
+    assert (answer.status_code, answer.json()["message"]) == (409, "idempotency_key_in_use")
+    await deployment.let_leases_end()
+    await elsewhere.ask(asked)
+    assert entry.media_id
+    deployment.api.resume()
+    late = await first
+    assert late is not None
+    assert late.status_code in {409, 503}
+    again = await clients.send(asked)
+    assert again is not None
+    assert again.json()["data"]["media_id"] == entry.media_id
+    await there.http.aclose()
+    await other.stop()
+    findings = await deployment.audit(account, ledger)
+    assert findings.listed == 1

@@ -100,7 +100,7 @@ async def test_a_server_is_killed_30_times_and_frozen_15_times(
 async def test_the_store_of_nats_is_wiped_10_times(deployment: Deployment) -> None:
     rounds = Rounds(deployment, "wiped", seed=4)
     for number in range(5):
-        async with rounds.round(number):
+        async with rounds.round(number, all_accounts=True):
             for _ in range(2):
                 await asyncio.sleep(rounds.random.uniform(0.2, 1))
                 await deployment.wipe_nats()

@@ -101,4 +101,4 @@ async def test_a_wiped_stream_is_filled_again(
         await asyncio.sleep(0.5)
         await deployment.wipe_nats()
         await asyncio.sleep(0.5)
-    await deployment.audit(account, ledger)
+    await deployment.audit(account, ledger, all_accounts=True)

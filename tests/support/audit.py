@@ -13,6 +13,7 @@ import pytest
 
 from service.audio.store import AudioStore
 from service.bus import StreamSettings
+from service.domain.events import SUBJECT_PREFIX
 from service.postgres.pool import Database
 from service.workers.keeper import Progress
 from service.workers.keeper.orphans import Orphans
@@ -51,7 +52,7 @@ WHERE c.sequence > 0 AND (e.events, e.first, e.last) IS DISTINCT FROM (c.sequenc
 """
 
 _OBJECTS = "SELECT audio_key, audio_size FROM messages WHERE audio_key IS NOT NULL"
-_EVENTS = "SELECT event_id FROM outbox"
+_EVENTS = "SELECT event_id FROM outbox WHERE $1 IN ('*', hex(account_id))"
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +98,15 @@ class Auditor:
         finally:
             await opening.__aexit__(None, None, None)
 
-    async def check(self, account: AccountClient, ledger: Ledger) -> Findings:
+    async def check(
+        self, account: AccountClient, ledger: Ledger, *, all_accounts: bool = False
+    ) -> Findings:
         """Everything, after the orphan sweep and once no event waits to be sent any more.
 
-        For a deployment at rest: the sweep spares nothing that is on its way.
+        For a deployment at rest: the sweep spares nothing that is on its way. Of the stream, which
+        grows from test to test, the account's part alone unless `all_accounts`.
         """
+        whose = "*" if all_accounts else account.account_id
         swept = await self._sweep()
         listed = await check_messages(account, ledger)
         connection = await asyncpg.connect(self._database_url)
@@ -109,10 +114,11 @@ class Auditor:
             await all_sent(connection, within_s=30)
             await _check_counts(connection)
             objects = await self._check_objects(connection)
-            events = [str(row["event_id"]) for row in await connection.fetch(_EVENTS)]
+            events = [str(row["event_id"]) for row in await connection.fetch(_EVENTS, whose)]
         finally:
             await connection.close()
-        received = await everything_in(self._nats_url, StreamSettings())
+        prefix = SUBJECT_PREFIX if all_accounts else f"{SUBJECT_PREFIX}.{whose}"
+        received = await everything_in(self._nats_url, StreamSettings(subject_prefix=prefix))
         _check_stream(events, received)
         return Findings(
             listed=listed,

@@ -184,7 +184,7 @@ class Clients:
         await self.ask(Asked(method="DELETE", path=path, note=note))
 
     async def hear(self, entry: Entry) -> None:
-        answer = await self._send("GET", self._path(entry) + "/raw", {}, {})
+        answer = await self.send(Asked(method="GET", path=self._path(entry) + "/raw"))
         if answer is not None and answer.status_code == httpx.codes.OK:
             assert answer.content == entry.audio
         elif answer is not None:
@@ -192,8 +192,7 @@ class Clients:
 
     async def ask(self, asked: Asked) -> None:
         """Sends a request, and notes what it came to."""
-        headers = {"Idempotency-Key": asked.key} if asked.key else {}
-        answer = await self._send(asked.method, asked.path, headers, asked.content)
+        answer = await self.send(asked)
         if answer is not None and answer.is_success:
             asked.note(answer.json()["data"])
             return
@@ -203,11 +202,13 @@ class Clients:
             check_outage(answer)
         await asyncio.sleep(_PAUSE_S)
 
-    async def _send(
-        self, method: str, path: str, headers: dict[str, str], content: dict[str, Any]
-    ) -> httpx.Response | None:
+    async def send(self, asked: Asked) -> httpx.Response | None:
+        """The answer to a request, whatever it is; None when there was none."""
         began = time.monotonic()
-        request = self._account.http.request(method, path, headers=headers, **content)
+        headers = {"Idempotency-Key": asked.key} if asked.key else {}
+        request = self._account.http.request(
+            asked.method, asked.path, headers=headers, **asked.content
+        )
         answer = await answer_of(request)
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         self.answers["none" if answer is None else str(answer.status_code)] += 1

@@ -144,9 +144,11 @@ class Deployment(RunningService):
         await asyncio.to_thread(shutil.rmtree, self.servers.nats.data / "store")
         await self.servers.nats.start()
 
-    async def audit(self, account: AccountClient, ledger: Ledger) -> Findings:
+    async def audit(
+        self, account: AccountClient, ledger: Ledger, *, all_accounts: bool = False
+    ) -> Findings:
         """Sweeps what crashes left behind, then looks at everything. For a deployment at rest."""
-        return await self._auditor.check(account, ledger)
+        return await self._auditor.check(account, ledger, all_accounts=all_accounts)
 
     async def caught_up(self, within_s: float = 20) -> float:
         """Waits until all that has happened so far is sent; the seconds that it took."""

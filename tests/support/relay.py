@@ -120,16 +120,16 @@ async def stream(servers: EmbeddedServers) -> AsyncIterator[StreamSettings]:
 
 
 async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
-    """All that the stream holds, oldest first."""
+    """All that the stream holds under its prefix, oldest first."""
+    subjects = f"{stream.subject_prefix}.>"
     async with jetstream(url) as js:
         try:
-            count = (await js.stream_info(stream.name)).state.messages
+            info = await js.stream_info(stream.name, subjects_filter=subjects)
         except nats.js.errors.NotFoundError:
             return []
+        count = sum((info.state.subjects or {}).values())
         config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
-        subscription = await js.pull_subscribe(
-            f"{stream.subject_prefix}.>", stream=stream.name, config=config
-        )
+        subscription = await js.pull_subscribe(subjects, stream=stream.name, config=config)
         received: list[Received] = []
         while len(received) < count:
             messages = await subscription.fetch(min(500, count - len(received)), timeout=5)

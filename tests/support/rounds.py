@@ -39,7 +39,7 @@ class Rounds:
         self._slowest_s = 0.0
 
     @asynccontextmanager
-    async def round(self, number: int) -> AsyncIterator[Clients]:
+    async def round(self, number: int, *, all_accounts: bool = False) -> AsyncIterator[Clients]:
         """Clients of a new account work while the block does its harm; then all is looked at."""
         await self.deployment.restore()
         account, ledger = await self.deployment.an_account(), Ledger()
@@ -51,7 +51,7 @@ class Rounds:
         await self.deployment.recovered(account, within_s=20)
         await self.deployment.let_leases_end()
         self.figures["repeated"] += await clients.repeat_unanswered()
-        findings = await self.deployment.audit(account, ledger)
+        findings = await self.deployment.audit(account, ledger, all_accounts=all_accounts)
         await account.http.aclose()
         self._slowest_s = max(self._slowest_s, clients.slowest_s)
         self.figures["messages"] += findings.listed
