@@ -38,6 +38,7 @@ OVER_ALL_ACCOUNTS = {
     "keeper.purge_boxes",
     "keeper.purge_messages",
     "keeper.recount_boxes",
+    "lamps.list_lamp_keys",
     "outbox.forget_published_between",
     "outbox.forget_sent",
     "outbox.last_republication",
