@@ -142,12 +142,12 @@ async def test_a_fault_of_a_channel_is_a_failed_attempt(stage: Stage) -> None:
             await asyncio.sleep(60)
         return Done()
 
-    channel.act, channel.timeout_s = break_once, 0.1
+    channel.act, channel.timeout_s = break_once, 0.5
     await stage.events.publish(some_event())
     async with stage.running(channel):
         [row] = await settled(stage.inspector, 1)
     assert (row["status"], row["attempt"], tried) == ("done", 3, 3)
-    assert row["last_error"] == "not done within 0.1 s"
+    assert row["last_error"] == "not done within 0.5 s"
 
 
 async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(stage: Stage) -> None:
