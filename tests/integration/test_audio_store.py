@@ -303,7 +303,8 @@ async def test_a_stalled_store_holds_nobody_longer_than_the_timeout(
             await operation(impatient)
     finally:
         servers.s3.resume()
-    assert time.monotonic() - started < 1.0
+    # Far above the timeout, for busy machines, and far below for ever.
+    assert time.monotonic() - started < 10.0
 
 
 async def test_a_store_that_stalls_between_two_blocks_ends_the_read(
