@@ -16,7 +16,7 @@ from tests.support.ledger import Entry, Ledger
 from tests.support.running import AccountClient, multipart
 
 # Less patient than the service asks for, but not at full speed against what is not there.
-_PAUSE_S = 0.1
+_PAUSE_S = 0.25
 # Four clients are enough of a load for two cores that run everything.
 _THINKING_S = 0.01
 

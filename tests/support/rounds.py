@@ -61,11 +61,11 @@ class Rounds:
         self.say(f"round {number}: {findings}")
 
     async def strike(self, moments: Sequence[Moment], kill: Act, start: Act) -> None:
-        """Kills at one of the moments, or at any time, and starts again."""
+        """After some quiet work, kills at one of the moments or at any time, and starts again."""
+        await asyncio.sleep(self.random.uniform(0.1, 0.6))
         moment = self.random.choice([*moments, None])
         self.figures["killed"] += 1
         if moment is None:
-            await asyncio.sleep(self.random.uniform(0.05, 0.3))
             self.figures["at any time"] += 1
             await kill()
             await start()
