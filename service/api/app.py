@@ -18,6 +18,7 @@ from service.api.kazoo.tunnel import Tunnel
 from service.api.linger import Linger
 from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
+from service.api.observed import Observed, Routed, log_request
 from service.api.openapi.document import document
 from service.api.openapi.fields import Json
 from service.api.pace import Deadline, Pace, PaceLimits
@@ -79,7 +80,7 @@ def create_app(
         logging_config=None,
         openapi_config=None,
     )
-    return Frame(Linger(Pace(Tunnel(app), pace)))
+    return Observed(Frame(Linger(Pace(Tunnel(Routed(app)), pace))), (log_request,))
 
 
 def create_handlers() -> list[ControllerRouterHandler]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar.connection import ASGIConnection
 
+from service.api.observed import observation_of
 from service.domain.account import Caller
 from service.domain.errors import CredentialsInvalid, TokenInvalid
 from service.usecases.sessions import Sessions
@@ -34,6 +35,7 @@ async def caller_of(
     if token is None:
         raise CredentialsInvalid
     caller = await sessions.authenticate(token)
+    observation_of(connection.scope).account_id = caller.account.account_id
     expected = connection.headers.get("x-auth-account-id")
     if expected and expected.lower() != caller.account.account_id.hex:
         raise TokenInvalid

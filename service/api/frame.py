@@ -9,6 +9,8 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.observed import observation_of
+
 _MAX_REQUEST_ID = 128
 _CORS_HEADERS = [
     (b"access-control-allow-origin", b"*"),
@@ -47,13 +49,13 @@ class Frame:
             return
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
+        scope["state"]["request_id"] = observation_of(scope).request_id = request_id
         framing = [(b"x-request-id", request_id.encode()), *_CORS_HEADERS]
         if scope["method"] == "OPTIONS" and _PREFLIGHT_ASKS & headers.keys():
             await _answer_preflight(send, framing)
             return
         path = scope["path"].rstrip("/") or "/"
         framed: Any = {**scope, "path": path, "raw_path": path.encode()}
-        framed["state"] = {**scope.get("state", {}), "request_id": request_id}
         if scope["method"] == "OPTIONS":
             # Litestar would answer it on every route: as a method that no route has, it is a 405.
             framed["method"] = _NO_METHOD

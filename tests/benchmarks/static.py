@@ -14,6 +14,7 @@ from granian.server.embed import Server
 from litestar import Litestar, Response, get
 
 from service.api.frame import Frame
+from service.api.observed import Observed
 
 
 async def serve(port: int, body: bytes) -> None:
@@ -25,7 +26,7 @@ async def serve(port: int, body: bytes) -> None:
 
     app = Litestar([reply], request_max_body_size=None, logging_config=None, openapi_config=None)
     server = Server(
-        Frame(app),
+        Observed(Frame(app), ()),
         address="127.0.0.1",
         port=port,
         interface=Interfaces.ASGINL,

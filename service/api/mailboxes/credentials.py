@@ -6,6 +6,7 @@ names an account below that one, in whose place the request stands.
 
 from service.api.auth import caller_of, token_of
 from service.api.mailboxes.context import AnyRequest, TheAccounts, TheOptions, ThePasses
+from service.api.observed import observation_of
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import CredentialsInvalid
 
@@ -29,7 +30,9 @@ async def _with_credentials(request: AnyRequest, passes: ThePasses) -> Caller:
     user, password = _text(request, "x-auth-user"), _text(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
-    return await passes.caller(reseller, user, password)
+    caller = await passes.caller(reseller, user, password)
+    observation_of(request.scope).account_id = caller.account.account_id
+    return caller
 
 
 def _text(request: AnyRequest, header: str) -> str:
