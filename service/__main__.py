@@ -2,7 +2,7 @@
 
 import click
 
-from service.cli import desk, notifications, processes
+from service.cli import configuration, desk, notifications, processes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -14,7 +14,12 @@ def cli() -> None:
     """
 
 
-for command in (*processes.COMMANDS, *notifications.COMMANDS, *desk.COMMANDS):
+for command in (
+    *processes.COMMANDS,
+    *configuration.COMMANDS,
+    *notifications.COMMANDS,
+    *desk.COMMANDS,
+):
     cli.add_command(command)
 
 

@@ -1,0 +1,32 @@
+"""Reads settings from an environment, or says which variable is wrong and why."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from service.settings.fields import FOR_CLIENTS, PREFIX, Settings
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; the text says which variable and why."""
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that `environment` spells; SettingsError names the variable that is wrong."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in FOR_CLIENTS
+    }
+    unknown = sorted(given.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        names = ", ".join(PREFIX + name.upper() for name in unknown)
+        raise SettingsError(f"Unknown settings: {names}.")
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        if not path:
+            raise SettingsError(f"{reason}.") from None
+        name = PREFIX + path.rstrip("`").upper()
+        raise SettingsError(f"{name} is not acceptable: {reason}.") from None

@@ -1,0 +1,1 @@
+"""What operators are given: pages, rules and charts, held to the service."""
