@@ -1,0 +1,1 @@
+"""The listener of health and metrics, the same for every process."""

@@ -1,0 +1,263 @@
+"""Every metric of the project, each defined once with the sentence that explains it.
+
+Nobody else makes one: whoever counts or times imports it from here. No label holds an account, a
+box, an id or anything else that a caller chooses, so their number is bounded.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+_REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STATEMENT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_STORE_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_EVENT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 3600.0)
+_DELIVERY_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 120.0)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
+
+
+HTTP_REQUESTS = _counter(
+    "aftertone_http_requests_total",
+    "Requests answered, by method, route template and status; status 0 is a connection that ended "
+    "before the answer began, route `unmatched` a path or method that no route has.",
+    "method",
+    "route",
+    "status",
+)
+HTTP_DURATION = _histogram(
+    "aftertone_http_request_duration_seconds",
+    "From a request's first byte to its answer's last, uploads and downloads included; event "
+    "streams are left out, since they last as long as their clients.",
+    "method",
+    "route",
+    buckets=_REQUEST_S,
+)
+HTTP_IN_FLIGHT = _gauge(
+    "aftertone_http_requests_in_flight", "Requests being answered now, event streams included."
+)
+HTTP_REQUEST_BYTES = _counter(
+    "aftertone_http_request_bytes_total", "Bytes of request bodies that were read."
+)
+HTTP_RESPONSE_BYTES = _counter(
+    "aftertone_http_response_bytes_total", "Bytes of answers' bodies that were sent."
+)
+UPLOADS_IN_FLIGHT = _gauge(
+    "aftertone_uploads_in_flight",
+    "Uploads that hold one of the AFTERTONE_MAX_UPLOADS_IN_FLIGHT places now.",
+)
+UPLOADS_REFUSED = _counter(
+    "aftertone_uploads_refused_total", "Uploads refused because every place was taken."
+)
+
+SQL_DURATION = _histogram(
+    "aftertone_sql_duration_seconds",
+    "Statements by their name in service/postgres/sql, failed ones included, from sending to the "
+    "last row; waiting for a connection is not in it.",
+    "query",
+    buckets=_STATEMENT_S,
+)
+SQL_ERRORS = _counter(
+    "aftertone_sql_errors_total",
+    "Times that Postgres was away, full, too slow or refused a connection, by the kind of error; "
+    "PoolExhausted is a wait for a free connection that was in vain.",
+    "reason",
+)
+S3_DURATION = _histogram(
+    "aftertone_s3_duration_seconds",
+    "Operations on the audio store (put, get, copy, delete, list, head), retries included, failed "
+    "ones too.",
+    "operation",
+    buckets=_STORE_S,
+)
+S3_ERRORS = _counter(
+    "aftertone_s3_errors_total",
+    "Operations that the audio store refused or did not answer in time; missing objects are none.",
+    "operation",
+)
+
+RELAY_ACTIVE = _gauge(
+    "aftertone_relay_active",
+    "1 in the relay that publishes, 0 in those that stand by: the sum over all is 1.",
+)
+RELAY_STOPPED_LANES = _gauge(
+    "aftertone_relay_stopped_lanes",
+    "Boxes whose next event the stream did not take and whose further events wait for it.",
+)
+EVENTS_PUBLISHED = _counter(
+    "aftertone_events_published_total",
+    "Events that the stream has acknowledged, by kind; those sent again are counted again.",
+    "event",
+)
+EVENT_LATENCY = _histogram(
+    "aftertone_event_latency_seconds",
+    "From what happened to the stream's acknowledgement of its event; events that are sent again "
+    "are left out.",
+    buckets=_EVENT_S,
+)
+REPUBLICATIONS = _counter(
+    "aftertone_stream_republications_total",
+    "Times that the stream had lost events (or is a new one) and the relay sent them again.",
+)
+
+FANNED_OUT = _counter(
+    "aftertone_events_fanned_out_total",
+    "Events that a channel has read and dealt out to their targets, were there any or not.",
+    "channel",
+)
+DELIVERIES = _counter(
+    "aftertone_deliveries_total",
+    "Attempts by how they ended: done, ignored (nothing to do any more), retry (failed, comes "
+    "again), later (not yet, no failure), dead (given up; an operator decides).",
+    "channel",
+    "result",
+)
+DELIVERY_DURATION = _histogram(
+    "aftertone_delivery_duration_seconds",
+    "How long attempts took, however they ended.",
+    "channel",
+    buckets=_DELIVERY_S,
+)
+
+BUILD_INFO = _gauge(
+    "aftertone_build_info",
+    "1; the labels tell what runs: our version and Python's.",
+    "version",
+    "python",
+)
+BUILD_INFO.labels(version("aftertone"), platform.python_version()).set(1)
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A gauge that is read elsewhere, from the database or a pool, and shown while it is known."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+OUTBOX_BACKLOG = Reading(
+    name="aftertone_outbox_backlog",
+    text="Events that wait to be published, counted up to 50 000. Relays tell.",
+)
+OUTBOX_OLDEST = Reading(
+    name="aftertone_outbox_oldest_seconds",
+    text="The age of the oldest event that waits to be published, 0 when none does. Relays tell.",
+)
+DELIVERIES_DUE = Reading(
+    name="aftertone_deliveries_due",
+    text="Deliveries of a channel that are due and in nobody's hands, counted up to 50 000. Relays "
+    "tell.",
+    labels=("channel",),
+)
+DELIVERIES_OLDEST_DUE = Reading(
+    name="aftertone_deliveries_oldest_due_seconds",
+    text="For how long the delivery that waits longest has been due, 0 when none is. Relays tell.",
+    labels=("channel",),
+)
+DELIVERIES_DEAD = Reading(
+    name="aftertone_deliveries_dead",
+    text="Deliveries of a channel that were given up and wait for an operator, counted up to "
+    "50 000. Relays tell.",
+    labels=("channel",),
+)
+COUNT_DRIFT = Reading(
+    name="aftertone_count_drift",
+    text="Boxes whose counts the last recount found wrong and set right: must be 0. Relays tell.",
+)
+MONTHS_AHEAD = Reading(
+    name="aftertone_months_ahead",
+    text="Months after this one that have their partition of messages; 3 are kept. Relays tell.",
+)
+OUTBOX_DAYS_AHEAD = Reading(
+    name="aftertone_outbox_days_ahead",
+    text="Days after today that have their partition of the outbox; 35 are kept. At 0 nothing can "
+    "be stored tomorrow. Relays tell.",
+)
+KEEPER_LAST_SUCCESS = Reading(
+    name="aftertone_keeper_last_success_timestamp_seconds",
+    text="When a step of the keeper last ran to its end. Relays tell.",
+    labels=("step",),
+)
+CONNECTIONS = Reading(
+    name="aftertone_database_connections",
+    text="Connections of a pool, in_use or idle.",
+    labels=("pool", "state"),
+)
+CONNECTIONS_MAX = Reading(
+    name="aftertone_database_connections_max",
+    text="How many connections a pool may have.",
+    labels=("pool",),
+)
+
+_READINGS = (
+    OUTBOX_BACKLOG, OUTBOX_OLDEST, DELIVERIES_DUE, DELIVERIES_OLDEST_DUE, DELIVERIES_DEAD,
+    COUNT_DRIFT, MONTHS_AHEAD, OUTBOX_DAYS_AHEAD, KEEPER_LAST_SUCCESS, CONNECTIONS, CONNECTIONS_MAX,
+)  # fmt: skip
+
+Values = Mapping[Reading, Mapping[tuple[str, ...], float]]
+"""What was read: the value of each reading by the values of its labels, `()` when it has none."""
+
+
+class _Readings(Collector):
+    """Asks those who know at each scrape. What nobody knows is absent, and not 0."""
+
+    def __init__(self) -> None:
+        self.sources: list[Callable[[], Values]] = []
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return [_family(reading) for reading in _READINGS]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        families = {reading: _family(reading) for reading in _READINGS}
+        for source in self.sources:
+            for reading, values in source().items():
+                for labels, value in values.items():
+                    families[reading].add_metric(labels, value)
+        yield from (family for family in families.values() if family.samples)
+
+
+def _family(reading: Reading) -> GaugeMetricFamily:
+    return GaugeMetricFamily(reading.name, reading.text, labels=reading.labels)
+
+
+_readings = _Readings()
+REGISTRY.register(_readings)
+
+
+@contextmanager
+def shown(source: Callable[[], Values]) -> Iterator[None]:
+    """While in the block, scrapes show what `source` answers; it must answer at once."""
+    _readings.sources.append(source)
+    try:
+        yield
+    finally:
+        _readings.sources.remove(source)
