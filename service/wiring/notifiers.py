@@ -8,7 +8,6 @@ from typing import Protocol
 
 import msgspec
 
-from service.audio.store import AudioStore
 from service.bus import Bus
 from service.postgres.pool import Database
 from service.security import SecretBox
@@ -55,7 +54,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     database: Database
     bus: Bus
-    audio: AudioStore
 
     @property
     def pace(self) -> Pace:
@@ -76,7 +74,6 @@ async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
             settings=settings,
             database=await stack.enter_async_context(open_database(settings, name)),
             bus=await stack.enter_async_context(open_bus(settings, name)),
-            audio=await stack.enter_async_context(open_audio(settings)),
         )
         loops = [await stack.enter_async_context(CHANNELS[one](parts)) for one in names]
         stop = stopped()
@@ -111,15 +108,19 @@ async def _email(parts: Parts) -> AsyncIterator[Loop]:
             "The e-mail channel needs AFTERTONE_SMTP_URL and AFTERTONE_EMAIL_SENDER."
         )
     _check_mails(settings)
-    async with SmtpSender.open(
-        _smtp_server(settings),
-        timeout_s=settings.smtp_timeout_s,
-        ca_file=settings.smtp_ca_file,
-        hostname=settings.smtp_hostname,
-    ) as smtp:
+    async with (
+        # The other channels touch no audio and are given no credentials for it.
+        open_audio(settings) as audio,
+        SmtpSender.open(
+            _smtp_server(settings),
+            timeout_s=settings.smtp_timeout_s,
+            ca_file=settings.smtp_ca_file,
+            hostname=settings.smtp_hostname,
+        ) as smtp,
+    ):
         channel = EmailChannel(
             parts.database,
-            parts.audio,
+            audio,
             smtp,
             _templates(settings),
             EmailSettings(
