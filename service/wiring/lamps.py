@@ -17,6 +17,7 @@ from service.workers.channels.mwi import (
     BucketLamps,
     Following,
     Levels,
+    Patience,
     SwitchLamps,
     fill,
 )
@@ -32,9 +33,10 @@ async def following_lamps(
 ) -> AsyncIterator[list[Following]]:
     """The bucket's, and the switch's when there is one: each reads the stream for itself, so that
     a switch that is down holds up nothing else."""
+    patience = Patience(ack_wait_s=settings.notifier_ack_wait_s)
     async with _levels(settings, database, bus) as levels:
         yield [
-            Following(bus, name, level, lambda level: fill(level, database))
+            Following(bus, name, level, lambda level: fill(level, database), patience)
             for name, level in levels.items()
         ]
 
