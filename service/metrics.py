@@ -47,16 +47,16 @@ def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> 
 
 HTTP_REQUESTS = _counter(
     "aftertone_http_requests_total",
-    "Requests answered, by method, route template and status; status 0 is a connection that ended "
-    "before the answer began, route `unmatched` a path or method that no route has.",
+    "Requests answered, by method, route template and status; status 499 is a client that went "
+    "away before its answer began, route `none` a path or method that no route has.",
     "method",
     "route",
     "status",
 )
 HTTP_DURATION = _histogram(
     "aftertone_http_request_duration_seconds",
-    "From a request's first byte to its answer's last, uploads and downloads included; event "
-    "streams are left out, since they last as long as their clients.",
+    "From a request's headers to its answer's last byte, uploads and downloads included; the feeds "
+    "of events are left out, since a stream lasts as long as its client.",
     "method",
     "route",
     buckets=_REQUEST_S,
@@ -80,21 +80,21 @@ UPLOADS_REFUSED = _counter(
 
 SQL_DURATION = _histogram(
     "aftertone_sql_duration_seconds",
-    "Statements by their name in service/postgres/sql, failed ones included, from sending to the "
-    "last row; waiting for a connection is not in it.",
+    "Statements by their name in service/postgres/sql, failed ones too, from sending to the last "
+    "row; the wait for a connection is not in it.",
     "query",
     buckets=_STATEMENT_S,
 )
 SQL_ERRORS = _counter(
     "aftertone_sql_errors_total",
-    "Times that Postgres was away, full, too slow or refused a connection, by the kind of error; "
-    "PoolExhausted is a wait for a free connection that was in vain.",
+    "Times that Postgres was away, full, too slow or refused a connection, by the kind of error; a "
+    "wait for a free connection that was in vain is a TimeoutError, too.",
     "reason",
 )
 S3_DURATION = _histogram(
     "aftertone_s3_duration_seconds",
-    "Operations on the audio store (put, get, copy, delete, list, head), retries included, failed "
-    "ones too.",
+    "Operations on the audio store (put, get of a block, copy, delete, list of a page, head, "
+    "create), retries included, failed ones too.",
     "operation",
     buckets=_STORE_S,
 )

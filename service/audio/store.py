@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from service.audio.connection import BucketAddress, connect
 from service.audio.signed import Exchange, SignedBucket
 from service.audio.spool import Spool
+from service.audio.timing import timed
 from service.domain.errors import AudioMissing, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -137,9 +138,10 @@ class AudioStore:
             sha256=spool.sha256().hex(),
             sent_bytes=spool.size,
         )
-        answer = await self._objects.send(exchange)
-        if answer.status != HTTPStatus.OK:
-            raise answer.failure("PUT")
+        with timed("put"):
+            answer = await self._objects.send(exchange)
+            if answer.status != HTTPStatus.OK:
+                raise answer.failure("PUT")
 
     @asynccontextmanager
     async def read(self, key: str, start: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -160,7 +162,7 @@ class AudioStore:
 
     async def copy(self, source: str, target: str) -> None:
         """Copy within the store. AudioMissing when there is no source."""
-        with _translated("copy"):
+        with timed("copy"), _translated("copy"):
             async with asyncio.timeout(self._timeout_s):
                 await self._client.copy_object(
                     Bucket=self._bucket,
@@ -171,10 +173,11 @@ class AudioStore:
 
     async def delete(self, key: str) -> None:
         """Gone afterwards, whether it was there or not."""
-        answer = await self._objects.send(Exchange(method="DELETE", key=key))
-        gone = answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
-        if not gone and answer.code != "NoSuchKey":
-            raise answer.failure("DELETE")
+        with timed("delete"):
+            answer = await self._objects.send(Exchange(method="DELETE", key=key))
+            gone = answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
+            if not gone and answer.code != "NoSuchKey":
+                raise answer.failure("DELETE")
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Delete each key, some at a time; after a failure the rest may or may not be gone."""
@@ -188,7 +191,7 @@ class AudioStore:
         """All objects whose keys begin with `prefix`, in the order of their keys."""
         token: dict[str, Any] = {}
         while True:
-            with _translated("list"):
+            with timed("list"), _translated("list"):
                 async with asyncio.timeout(self._timeout_s):
                     page = await self._client.list_objects_v2(
                         Bucket=self._bucket, Prefix=prefix, **token
@@ -205,7 +208,7 @@ class AudioStore:
 
     async def ensure_bucket(self) -> None:
         """Create the bucket unless it is there already."""
-        with _translated("create bucket"):
+        with timed("create"), _translated("create bucket"):
             async with asyncio.timeout(self._timeout_s):
                 try:
                     await self._client.head_bucket(Bucket=self._bucket)
@@ -216,7 +219,7 @@ class AudioStore:
 
     async def ping(self) -> None:
         """Return when the bucket can be reached with these credentials."""
-        with _translated("ping"):
+        with timed("head"), _translated("ping"):
             async with asyncio.timeout(self._timeout_s):
                 await self._client.head_bucket(Bucket=self._bucket)
 
@@ -245,15 +248,16 @@ class AudioStore:
     async def _block(self, key: str, start: int, length: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
         exchange = Exchange(method="GET", key=key, headers=headers, answer_bytes=length)
-        answer = await self._objects.send(exchange)
-        if (
-            answer.code == "NoSuchKey"
-            or answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        ):
-            raise AudioMissing
-        if answer.status != HTTPStatus.PARTIAL_CONTENT:
-            raise answer.failure("GET")
-        return answer.body
+        with timed("get"):
+            answer = await self._objects.send(exchange)
+            if (
+                answer.code == "NoSuchKey"
+                or answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            ):
+                raise AudioMissing
+            if answer.status != HTTPStatus.PARTIAL_CONTENT:
+                raise answer.failure("GET")
+            return answer.body
 
 
 @contextmanager

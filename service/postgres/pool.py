@@ -9,6 +9,8 @@ import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
 from service.domain.errors import DatabaseUnavailable
+from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, shown
+from service.postgres.timing import TimedConnection
 
 # What a caller may retry: the server is gone, full, restarting, too slow, or read-only after a
 # failover. InternalClientError is what asyncpg may raise for a query in flight when it dies.
@@ -44,10 +46,18 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, size: int, timeout_s: float, name: str, generic_plans: bool = False
+        cls,
+        url: str,
+        *,
+        size: int,
+        timeout_s: float,
+        name: str,
+        pool_name: str = "main",
+        generic_plans: bool = False,
     ) -> "AsyncIterator[Database]":
         """`timeout_s` bounds the wait for a connection, and each statement in the server.
 
+        `name` is told to the server, `pool_name` tells the pools of a process apart.
         `generic_plans` is for statements that read no partitioned table: they are planned once.
         """
         with outages():
@@ -60,10 +70,12 @@ class Database:
                 command_timeout=timeout_s + 1,
                 init=_prepare_connection,
                 reset=_keep_as_it_is,
+                connection_class=TimedConnection,
                 server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
             )
         try:
-            yield cls(pool, timeout_s)
+            with shown(lambda: _use_of(pool, pool_name)):
+                yield cls(pool, timeout_s)
         finally:
             pool.terminate()
 
@@ -98,6 +110,7 @@ def outages() -> Iterator[None]:
     try:
         yield
     except _OUTAGES as error:
+        SQL_ERRORS.labels(type(error).__name__).inc()
         raise DatabaseUnavailable(type(error).__name__) from error
     except asyncpg.CheckViolationError as error:
         # Postgres has no code of its own for "no partition of relation found for row".
@@ -131,10 +144,21 @@ async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connectio
     """One connection outside any pool, for a session that must stay one: a lock, a migration."""
     with outages():
         connection = await asyncpg.connect(
-            url, timeout=timeout_s, server_settings=session_settings(name, timeout_s)
+            url,
+            timeout=timeout_s,
+            server_settings=session_settings(name, timeout_s),
+            connection_class=TimedConnection,
         )
         await _prepare_connection(connection)
     return connection
+
+
+def _use_of(pool: asyncpg.Pool, name: str) -> Values:
+    size, idle = pool.get_size(), pool.get_idle_size()
+    return {
+        CONNECTIONS: {(name, "in_use"): size - idle, (name, "idle"): idle},
+        CONNECTIONS_MAX: {(name,): pool.get_max_size()},
+    }
 
 
 async def _prepare_connection(connection: Connection) -> None:

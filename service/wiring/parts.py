@@ -39,6 +39,7 @@ def open_database(
         size=size or settings.database_pool_size,
         timeout_s=settings.database_timeout_s,
         name=name,
+        pool_name="inserts" if generic_plans else "main",
         generic_plans=generic_plans,
     )
 
