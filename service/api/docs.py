@@ -13,6 +13,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
+from service.api.conditions import is_known
 from service.api.openapi.fields import Json
 
 AnyRequest = Request[Any, Any, Any]
@@ -86,11 +87,12 @@ class _File(msgspec.Struct, frozen=True, dict=True):
     def answer(self, request: AnyRequest, cached: str) -> Response[bytes]:
         headers = {
             **_SAFE,
-            "ETag": f'"{self.digest}"',
+            # Weak: it stands for the compressed bytes as well.
+            "ETag": f'W/"{self.digest}"',
             "Cache-Control": cached,
             "Vary": "Accept-Encoding",
         }
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
+        if is_known(request.headers, self.digest):
             return Response(b"", status_code=304, headers=headers)
         content = self.content
         if "gzip" in request.headers.get("accept-encoding", ""):

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from litestar import Request, Response
 from litestar.response import Stream
 
+from service.api.conditions import is_expected, is_known
 from service.api.ranges import ByteRange, parse_range
-from service.domain.errors import Unavailable
+from service.domain.errors import RevisionPassed, Unavailable
 from service.domain.message import Audio
 from service.domain.recording import Recording
 from service.logs import get_logger
@@ -25,12 +26,15 @@ async def answer_audio(
     request: AnyRequest, audio: Audio, name: str, read: Read
 ) -> Response[bytes] | Stream:
     """The audio under a file name, a range of it, or 304 when the client has it."""
+    tag = audio.sha256.hex()
+    if not is_expected(request.headers, tag):
+        raise RevisionPassed
     headers = {
-        "ETag": f'"{audio.sha256.hex()}"',
+        "ETag": f'"{tag}"',
         "Accept-Ranges": "bytes",
         "Content-Disposition": disposition(name),
     }
-    if _is_known(headers["ETag"], request.headers.get("if-none-match", "")):
+    if is_known(request.headers, tag):
         return Response(b"", status_code=304, headers=headers)
     wanted = _wanted(request, audio, headers["ETag"])
     part = wanted or ByteRange(0, audio.size)
@@ -85,11 +89,6 @@ def disposition(name: str) -> str:
     plain = re.sub(r'[^\x20-\x7e]|["\\/]', "_", name)
     header = f'attachment; filename="{plain}"'
     return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _is_known(etag: str, if_none_match: str) -> bool:
-    """Whether the client has this version; the comparison is weak (RFC 9110, 13.1.2)."""
-    return if_none_match.strip() == "*" or etag in if_none_match
 
 
 def _wanted(request: AnyRequest, audio: Audio, etag: str) -> ByteRange | None:

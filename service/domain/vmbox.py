@@ -14,6 +14,7 @@ from service.domain.schema import Document, Field, Fields, apply_schema, public
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
+MEDIA_ID_LENGTH = 32
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
 
 
@@ -23,7 +24,7 @@ def _flag(default: bool) -> Field:
 
 _INTEGER = Field(types=("integer",))
 _COUNT = Field(types=("integer",), minimum=1)
-_MEDIA_ID = Field(min_length=32, max_length=32)
+_MEDIA_ID = Field(min_length=MEDIA_ID_LENGTH, max_length=MEDIA_ID_LENGTH)
 _GREETINGS = ("unavailable", "temporary_unavailable")
 
 # The settings that this service knows of a box, with the names that telephony clients use for them.
@@ -161,9 +162,17 @@ def comparable_number(number: str) -> str:
 
 
 def greetings_of(settings: Document) -> dict[str, str]:
-    """The ids of the greetings that a box plays, by the dotted fields that name them."""
-    media = settings.get("media", {})
-    return {f"media.{name}": media[name] for name in _GREETINGS if name in media}
+    """The ids of the greetings that a box plays, by the dotted fields that name them.
+
+    Of a document that breaks rules, as far as they may be any.
+    """
+    media = settings.get("media")
+    named = {name: media.get(name) for name in _GREETINGS} if isinstance(media, dict) else {}
+    return {
+        f"media.{name}": text
+        for name, text in named.items()
+        if isinstance(text, str) and len(text) == MEDIA_ID_LENGTH
+    }
 
 
 def addresses_of(settings: Document) -> list[str]:

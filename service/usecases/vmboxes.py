@@ -41,6 +41,9 @@ from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
 from service.usecases.pages import filled_page
 
+# Whether a box, as it is found, is one that the caller means to change.
+Expected = Callable[[Vmbox], bool]
+
 # How often a change is tried again when others change the same box at the same time.
 _ATTEMPTS = 8
 
@@ -58,11 +61,11 @@ class Vmboxes:
     ) -> Vmbox:
         """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use."""
         vmbox_id = self._new_id()
-        settings = await self._checked(account.account_id, vmbox_id, document, fields)
         async with (
-            self._storing(account.account_id, settings),
+            self._storing(account.account_id, vmbox_id, document),
             self.database.connection() as connection,
         ):
+            settings = checked_settings(document, fields)
             return await self._insert(connection, account.account_id, vmbox_id, settings)
 
     async def create_numbered(
@@ -73,16 +76,16 @@ class Vmboxes:
         Raises Invalid, NoNumberFree; EditConflict when others keep naming the number found.
         """
         for _ in range(_ATTEMPTS):
+            vmbox_id = self._new_id()
             with suppress(NumberTaken):
                 async with (
-                    self._storing(account.account_id, document),
+                    self._storing(account.account_id, vmbox_id, document),
                     self.database.transaction() as connection,
                 ):
                     number = await rows.lowest_free_number(connection, account.account_id)
                     if number is None:
                         raise NoNumberFree
                     settings = checked_settings({**document, "mailbox": number}, fields)
-                    vmbox_id = self._new_id()
                     return await self._insert(connection, account.account_id, vmbox_id, settings)
         raise EditConflict
 
@@ -118,40 +121,40 @@ class Vmboxes:
         account: AccountFacts,
         vmbox_id: UUID,
         document: Document,
-        revision: int | None = None,
+        expected: Expected | None = None,
         fields: Fields = FIELDS,
     ) -> Vmbox:
         """Puts another document in place of a box's. Raises as `patch` does."""
-        return await self.change(account, vmbox_id, lambda _: document, revision, fields)
+        return await self.change(account, vmbox_id, lambda _: document, expected, fields)
 
     async def patch(
         self,
         account: AccountFacts,
         vmbox_id: UUID,
         changes: Document,
-        revision: int | None = None,
+        expected: Expected | None = None,
         fields: Fields = FIELDS,
     ) -> Vmbox:
         """Merges changes into a box; null deletes.
 
-        Raises VmboxNotFound, Invalid, EditConflict; RevisionPassed when `revision` is another.
+        Raises VmboxNotFound, Invalid, EditConflict; RevisionPassed when the box is not `expected`.
         """
         return await self.change(
-            account, vmbox_id, lambda settings: merge(settings, changes), revision, fields
+            account, vmbox_id, lambda settings: merge(settings, changes), expected, fields
         )
 
     async def delete(
-        self, account: AccountFacts, vmbox_id: UUID, revision: int | None = None
+        self, account: AccountFacts, vmbox_id: UUID, expected: Expected | None = None
     ) -> Vmbox:
         """Deletes a box with all its messages; returns it as it was.
 
-        Raises VmboxNotFound; RevisionPassed when `revision` is another.
+        Raises VmboxNotFound; RevisionPassed when the box is not `expected`.
         """
         async with self.database.transaction() as connection:
             await rows.lock_vmbox(connection, account.account_id, vmbox_id)
-            if revision is not None:
+            if expected is not None:
                 held = await rows.get_vmbox(connection, account.account_id, vmbox_id)
-                if held.vmbox.revision != revision:
+                if not expected(held.vmbox):
                     raise RevisionPassed
             return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
@@ -160,7 +163,7 @@ class Vmboxes:
         account: AccountFacts,
         vmbox_id: UUID,
         change: Callable[[Document], Document],
-        revision: int | None = None,
+        expected: Expected | None = None,
         fields: Fields = FIELDS,
     ) -> Vmbox:
         """Reads, changes, writes if nobody has changed it since, else again from the start.
@@ -169,14 +172,14 @@ class Vmboxes:
         """
         for _ in range(_ATTEMPTS):
             before = await self.get(account, vmbox_id)
-            if revision not in (None, before.revision):
+            if expected is not None and not expected(before):
                 raise RevisionPassed
             held = before.settings
             wanted = change(held)
             if wanted is held:
                 return before
-            checked = await self._checked(account.account_id, vmbox_id, wanted, fields)
-            stored = await self._update(before, checked)
+            async with self._storing(account.account_id, vmbox_id, wanted):
+                stored = await self._update(before, checked_settings(wanted, fields))
             if stored is not None:
                 return self._opened(stored)
         raise EditConflict
@@ -191,10 +194,7 @@ class Vmboxes:
 
     async def _update(self, before: Vmbox, settings: Document) -> StoredVmbox | None:
         document, pin = without_pin(settings)
-        async with (
-            self._storing(before.account_id, settings),
-            self.database.connection() as connection,
-        ):
+        async with self.database.connection() as connection:
             return await rows.update_vmbox(
                 connection,
                 before,
@@ -203,29 +203,21 @@ class Vmboxes:
                 self._recipients(before, document),
             )
 
-    async def _checked(
-        self, account_id: UUID, vmbox_id: UUID, document: Document, fields: Fields
-    ) -> Document:
-        """The settings with defaults; when a rule is broken, a number in use is told as well."""
-        try:
-            return checked_settings(document, fields)
-        except Invalid as invalid:
-            numbers = some_numbers_of(document)
-            async with self.database.connection() as connection:
-                taken = await rows.numbers_taken(connection, account_id, vmbox_id, numbers)
-            if not taken:
-                raise
-            unique = Problem(field="mailbox", rule=Rule.UNIQUE)
-            raise Invalid([*invalid.problems, unique]) from None
-
     @asynccontextmanager
-    async def _storing(self, account_id: UUID, settings: Document) -> AsyncIterator[None]:
-        """Around the storing of a box: which greeting is unknown is asked when one is."""
+    async def _storing(
+        self, account_id: UUID, vmbox_id: UUID, document: Document
+    ) -> AsyncIterator[None]:
+        """Around the checking and storing of a box: what refuses it is told with all the rest."""
         try:
             yield
-        except GreetingNotFound:
+        except (Invalid, GreetingNotFound) as error:
+            told = list(error.problems) if isinstance(error, Invalid) else []
             async with self.database.connection() as connection:
-                raise await _unknown_greetings(connection, account_id, settings) from None
+                found = await _at_odds(connection, account_id, vmbox_id, document)
+            more = [problem for problem in found if problem not in told]
+            if not more:
+                raise
+            raise Invalid([*told, *more]) from None
 
     def _recipients(self, before: Vmbox, document: Document) -> tuple[Recipient, ...]:
         now = self.clock()
@@ -245,19 +237,20 @@ class Vmboxes:
         return msgspec.structs.replace(vmbox, pin=pin)
 
 
-async def _unknown_greetings(
-    connection: Connection, account_id: UUID, settings: Document
-) -> Invalid:
-    named = {field: (text, parse_hex_id(text)) for field, text in greetings_of(settings).items()}
+async def _at_odds(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, document: Document
+) -> list[Problem]:
+    """What a document names that other boxes answer to, or that is not there."""
+    numbers = some_numbers_of(document)
+    taken = await rows.numbers_taken(connection, account_id, vmbox_id, numbers)
+    named = {field: (text, parse_hex_id(text)) for field, text in greetings_of(document).items()}
     ids = [media_id for _, media_id in named.values() if media_id is not None]
     known = await known_greetings(connection, account_id, ids)
-    return Invalid(
-        [
-            Problem(field=field, rule=Rule.NOT_FOUND, value=text)
-            for field, (text, media_id) in named.items()
-            if media_id not in known
-        ]
-    )
+    return [Problem(field="mailbox", rule=Rule.UNIQUE)] * taken + [
+        Problem(field=field, rule=Rule.NOT_FOUND, value=text)
+        for field, (text, media_id) in named.items()
+        if media_id not in known
+    ]
 
 
 def _context(account_id: UUID, vmbox_id: UUID) -> bytes:

@@ -122,6 +122,19 @@ async def test_audio_that_is_known_is_not_sent_again(sound: tuple[AccountClient,
         assert (answer.status_code, len(answer.content)) == (200, SIZE)
 
 
+async def test_audio_is_sent_only_while_it_is_what_the_client_expects(
+    sound: tuple[AccountClient, str],
+) -> None:
+    account, path = sound
+    etag = (await account.http.get(path)).headers["etag"]
+    for expected in (etag, f'"x", {etag}', "*"):
+        some = {"If-Match": expected, "Range": "bytes=0-9"}
+        assert (await account.http.get(path, headers=some)).status_code == 206
+    for other in ('"x"', f"W/{etag}"):
+        answer = await account.http.get(path, headers={"If-Match": other})
+        assert (answer.status_code, answer.json()["message"]) == (412, "precondition_failed")
+
+
 async def test_the_name_of_a_file_is_the_caller_and_the_time(account: AccountClient) -> None:
     path = await raw_of(account, b"x", caller_id_number="+15550100", timestamp=63_630_058_722)
     answer = await account.http.get(path)

@@ -132,6 +132,43 @@ async def test_the_list_of_an_account_names_the_box_of_each_message(
     assert all(len(each) == 1 for each in rows)
 
 
+async def test_a_box_that_is_known_is_not_sent_again(account: AccountClient) -> None:
+    path = account.path("vmboxes", await account.a_vmbox())
+    etag = (await account.http.get(path)).headers["etag"]
+    for known in (etag, f'"x", W/{etag}', f'"x" , {etag}', "*"):
+        answer = await account.http.get(path, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == etag
+    for other in ('"x"', etag.strip('"'), f'"x{etag.strip(chr(34))}"'):
+        answer = await account.http.get(path, headers={"If-None-Match": other})
+        assert answer.status_code == 200
+
+
+async def test_a_box_is_changed_only_while_it_is_what_the_client_expects(
+    account: AccountClient,
+) -> None:
+    path = account.path("vmboxes", await account.a_vmbox())
+    other = account.path("vmboxes", await account.a_vmbox())
+    changes = {"json": {"data": {"name": "New", "mailbox": "7"}}}
+    first = (await account.http.get(path)).headers["etag"]
+    foreign = (await account.http.get(other)).headers["etag"]
+    for way in ("PATCH", "POST"):
+        etag = (await account.http.get(path)).headers["etag"]
+        for expected in (f'"x", {etag}', "*"):
+            headers = {"If-Match": expected}
+            changed = await account.http.request(way, path, headers=headers, **changes)
+            assert changed.status_code == 200
+            etag = changed.headers["etag"]
+    for expected in (first, foreign, f"W/{etag}", f'"x", {first}', '"x"', ""):
+        for way in ("GET", "PATCH", "POST", "DELETE"):
+            headers = {"If-Match": expected}
+            refused = await account.http.request(way, path, headers=headers, **changes)
+            assert refusal(refused, 412, "precondition_failed")
+    assert (await account.http.get(path)).headers["etag"] == etag
+    gone = await account.http.delete(path, headers={"If-Match": f'"x", {etag}'})
+    assert gone.status_code == 200
+
+
 async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:
     path = account.path("vmboxes")
     given = await account.http.get(path, headers={"X-Request-ID": "call-4711 /x"})

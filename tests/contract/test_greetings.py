@@ -206,6 +206,27 @@ async def test_every_greeting_that_is_unknown_is_told(account: AccountClient) ->
     assert set(problems(answer)) == {"media.unavailable", "media.temporary_unavailable"}
 
 
+async def test_an_unknown_greeting_is_told_with_all_else_that_is_wrong(
+    account: AccountClient,
+) -> None:
+    await account.a_vmbox(mailbox="1")
+    media = {"unavailable": NO_ID, "temporary_unavailable": "short"}
+    taken = {"data": {"name": "N", "mailbox": "01", "media": {"unavailable": NO_ID}}}
+    answer = await account.http.put(account.path("vmboxes"), json=taken)
+    rules = {field: set(found) for field, found in problems(answer).items()}
+    assert rules == {"mailbox": {"unique"}, "media.unavailable": {"not_found"}}
+    wrong = {"data": {"mailbox": "1", "pin": "1", "media": media}}
+    answer = await account.http.put(account.path("vmboxes"), json=wrong)
+    rules = {field: set(found) for field, found in problems(answer).items()}
+    assert rules == {
+        "name": {"required"},
+        "mailbox": {"unique"},
+        "pin": {"minLength"},
+        "media.unavailable": {"not_found"},
+        "media.temporary_unavailable": {"minLength"},
+    }
+
+
 async def test_a_greeting_stays_while_a_box_plays_it(account: AccountClient) -> None:
     media_id, next_one = await a_greeting(account, SOUND), await a_greeting(account)
     path = account.path("media", media_id)

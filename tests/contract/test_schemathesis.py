@@ -28,6 +28,7 @@ async def test_a_brief_run_finds_no_fault(account: AccountClient, folder: Path) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "options",
     [
@@ -45,6 +46,7 @@ async def test_a_long_run_finds_no_fault(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 async def test_a_long_run_in_the_audian_profile_finds_no_fault(
     account: AccountClient, folder: Path
 ) -> None:

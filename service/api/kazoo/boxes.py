@@ -7,6 +7,7 @@ import msgspec
 from litestar import Response, delete, patch, post, put, route
 from litestar.exceptions import HTTPException
 
+from service.api.conditions import is_expected, is_known
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.context import (
@@ -31,6 +32,7 @@ from service.domain import vmbox as vmbox_fields
 from service.domain.errors import RevisionPassed
 from service.domain.schema import Field
 from service.domain.vmbox import Vmbox, VmboxCursor
+from service.usecases.vmboxes import Expected
 
 COLLECTION = "/accounts/{account_id:str}/vmboxes"
 ONE = COLLECTION + "/{vmbox_id:str}"
@@ -89,9 +91,9 @@ async def get_vmbox(
 ) -> Response[bytes]:
     """One box."""
     vmbox = await vmboxes.get(account, vmbox_of_path(vmbox_id))
-    if _expected(request) not in (None, vmbox.revision):
+    if not _expected(request)(vmbox):
         raise RevisionPassed
-    if _etag(vmbox) in request.headers.get("if-none-match", ""):
+    if is_known(request.headers, _revision(vmbox)):
         return Response(b"", status_code=304, headers={"ETag": _etag(vmbox)})
     return _one(request, vmbox)
 
@@ -172,13 +174,9 @@ def _etag(vmbox: Vmbox) -> str:
     return f'"{_revision(vmbox)}"'
 
 
-def _expected(request: AnyRequest) -> int | None:
-    """The revision that `If-Match` names; one that cannot be is 0, which no box has."""
-    header = request.headers.get("if-match")
-    if header is None or header.strip() == "*":
-        return None
-    number = header.strip().strip('"').partition("-")[0]
-    return int(number) if number.isascii() and number.isdecimal() and len(number) < 18 else 0
+def _expected(request: AnyRequest) -> Expected:
+    """A box as `If-Match` names it."""
+    return lambda vmbox: is_expected(request.headers, _revision(vmbox))
 
 
 def _keeper(wanted: Filter, times: Times) -> Callable[[Vmbox], bool]:

@@ -22,6 +22,7 @@ from service.domain.errors import (
     GreetingNotFound,
     GreetingSilent,
     Invalid,
+    RevisionPassed,
     Rule,
     StorageUnavailable,
 )
@@ -112,7 +113,13 @@ OPERATIONS = (
             206: audio("A range of it", *parameters.AUDIO_HEADERS, "Content-Range"),
             304: not_modified(),
         },
-        refusals=(_UNKNOWN, GreetingSilent(), RANGE_BEHIND_END, StorageUnavailable()),
+        refusals=(
+            _UNKNOWN,
+            GreetingSilent(),
+            RevisionPassed(),
+            RANGE_BEHIND_END,
+            StorageUnavailable(),
+        ),
     ),
     Operation(
         handler=greetings.put_greeting_audio,

@@ -10,7 +10,7 @@ from service.api.openapi.fields import Json
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending")
 FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")
 CREATED = ("created_from", "created_to")
-RANGES = ("range", "if_range", "if_none_match")
+RANGES = ("range", "if_range", "if_match", "if_none_match")
 AUDIO_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 LIST = (*PAGES, *FILTERS, *CREATED, "modified_from", "modified_to")
 
@@ -159,7 +159,7 @@ def _headers() -> Json:
             _TEXT,
             "When it is there, the token must be one of this account",
         ),
-        "if_match": _in("header", "If-Match", _TEXT, "Only while the box has this ETag"),
+        "if_match": _in("header", "If-Match", _TEXT, "Only while what is there bears this ETag"),
         "if_none_match": _in(
             "header", "If-None-Match", _TEXT, "304 when what one has bears this ETag"
         ),

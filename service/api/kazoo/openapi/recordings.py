@@ -18,7 +18,13 @@ from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END, UPLOADS
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.openapi.operations import Operation
-from service.domain.errors import AudioMissing, EditConflict, StorageUnavailable, VmboxFull
+from service.domain.errors import (
+    AudioMissing,
+    EditConflict,
+    RevisionPassed,
+    StorageUnavailable,
+    VmboxFull,
+)
 
 TAG = {"name": "Audio", "description": "What was recorded"}
 
@@ -38,6 +44,7 @@ OPERATIONS = (
             UNKNOWN_VMBOX,
             UNKNOWN_MESSAGE,
             AudioMissing(samples.MESSAGE_ID),
+            RevisionPassed(),
             RANGE_BEHIND_END,
             StorageUnavailable(),
         ),
