@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from service.api import docs
 from service.api.asyncapi import describe_events
 from service.api.auth import Options
+from service.api.counted import count_request
 from service.api.faults import note
 from service.api.frame import Frame
 from service.api.kazoo import openapi as kazoo
@@ -80,7 +81,7 @@ def create_app(
         logging_config=None,
         openapi_config=None,
     )
-    return Observed(Frame(Linger(Pace(Tunnel(Routed(app)), pace))), (log_request,))
+    return Observed(Frame(Linger(Pace(Tunnel(Routed(app)), pace))), (count_request, log_request))
 
 
 def create_handlers() -> list[ControllerRouterHandler]:

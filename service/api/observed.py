@@ -13,6 +13,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
 from service.logs import get_logger
+from service.metrics import HTTP_IN_FLIGHT
 
 log = get_logger(__name__)
 
@@ -74,12 +75,14 @@ class Observed:
                 seen.response_bytes += len(message["body"])
             await send(message)
 
+        HTTP_IN_FLIGHT.inc()
         try:
             await self._app(watched, receive_counted, send_counted)
         except Exception:
             seen.status = seen.status or 500
             raise
         finally:
+            HTTP_IN_FLIGHT.dec()
             self._tell(seen)
 
     def _tell(self, seen: Observation) -> None:

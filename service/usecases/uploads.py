@@ -19,6 +19,7 @@ from service.domain.errors import (
 )
 from service.domain.message import Audio
 from service.logs import get_logger
+from service.metrics import UPLOADS_IN_FLIGHT, UPLOADS_REFUSED
 
 __all__ = [
     "AUDIO_TYPES",
@@ -75,11 +76,14 @@ class Uploads:
 
     def enter(self) -> None:
         if self.in_flight >= self.most:
+            UPLOADS_REFUSED.inc()
             raise TooManyUploads
         self.in_flight += 1
+        UPLOADS_IN_FLIGHT.inc()
 
     def leave(self) -> None:
         self.in_flight -= 1
+        UPLOADS_IN_FLIGHT.dec()
 
 
 class _Admitted(Spool):
