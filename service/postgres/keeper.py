@@ -1,6 +1,6 @@
 """What the keeper reads and writes, as the owner; one function per statement of keeper.sql."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from enum import StrEnum
@@ -83,9 +83,11 @@ async def last_finished(connection: Connection, step: str) -> datetime | None:
     return finished_at
 
 
-async def note_finished(connection: Connection, step: str, at: datetime) -> None:
-    """Notes that a step has run to its end."""
-    await connection.execute(_SQL["note_finished"], step, at)
+async def note_finished(
+    connection: Connection, step: str, at: datetime, done: Mapping[str, int]
+) -> None:
+    """Notes that a step has run to its end, and how many of what it did."""
+    await connection.execute(_SQL["note_finished"], step, at, dict(done))
 
 
 async def list_months(connection: Connection) -> list[int]:

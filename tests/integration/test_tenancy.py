@@ -15,6 +15,7 @@ from tests.support.builders import NOW
 # Tables of the deployment as a whole. Every other table belongs to accounts.
 SYSTEM = {
     "accounts",
+    "channels",
     "deployment",
     "keeper_steps",
     "migrations",
@@ -24,7 +25,7 @@ SYSTEM = {
 }
 
 # Statements that go through all accounts, on purpose: the relay reads the outbox in order, the
-# keeper looks for what is due.
+# keeper looks for what is due, metrics count what waits.
 OVER_ALL_ACCOUNTS = {
     "deliveries.delete_old_deliveries",
     "feed.feed_state",
@@ -45,6 +46,9 @@ OVER_ALL_ACCOUNTS = {
     "outbox.mark_sent",
     "outbox.read_unsent",
     "outbox.survey",
+    "watch.watch_dead",
+    "watch.watch_deliveries",
+    "watch.watch_outbox",
     "webhooks.delete_ended_webhooks",
     "webhooks.delete_old_attempts",
 }

@@ -7,9 +7,9 @@ SELECT pg_try_advisory_lock(hashtextextended('aftertone keeper ' || $1::text, 0)
 SELECT finished_at FROM keeper_steps WHERE step = $1;
 
 -- name: note_finished
--- Notes that a step has run to its end.
-INSERT INTO keeper_steps (step, finished_at) VALUES ($1, $2)
-ON CONFLICT (step) DO UPDATE SET finished_at = EXCLUDED.finished_at;
+-- Notes that a step has run to its end, and what it did.
+INSERT INTO keeper_steps (step, finished_at, done) VALUES ($1, $2, $3)
+ON CONFLICT (step) DO UPDATE SET finished_at = EXCLUDED.finished_at, done = EXCLUDED.done;
 
 -- name: list_months
 -- The months that have a partition, oldest first.

@@ -94,7 +94,7 @@ class Keeper:
     async def _done(self, step: Step, progress: Progress) -> Done:
         done = await step.work(progress)
         async with self.database.connection() as connection:
-            await note_finished(connection, step.name, self.clock())
+            await note_finished(connection, step.name, self.clock(), done)
         return done
 
     async def _until_due(self, step: Step) -> timedelta:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from service.domain.delivery import Status
 from service.domain.errors import Unavailable, VoicemailError
 from service.logs import get_logger
+from service.metrics import DELIVERIES, DELIVERY_DURATION
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow, Written
 from service.postgres.pool import Database
@@ -115,8 +116,10 @@ class Dispatch:
                 return  # the leases run out
 
     async def _work(self, row: Row, token: UUID) -> None:
-        give_up = time.monotonic() + self._lease_s
+        began = time.monotonic()
+        give_up = began + self._lease_s
         outcome = await self._attempt(row)
+        DELIVERY_DURATION.labels(self._channel.name).observe(time.monotonic() - began)
         self._hands.note(row, failed=isinstance(outcome, Failed))
         settles = isinstance(row, Delivery) and not is_marker(row)
         while True:
@@ -161,6 +164,7 @@ class Dispatch:
                 return
             if settles and isinstance(row, Delivery):
                 await self._channel.settle(transaction, row, outcome)
+        DELIVERIES.labels(self._channel.name, _result(written, outcome)).inc()
         if written.status is Status.DEAD:
             _log.error("A delivery is dead.", attempts=row.attempt, **_ids(row))
 
@@ -185,6 +189,17 @@ class Dispatch:
         if failure.permanent or not 1 <= row.attempt <= len(self._pace.retries_s):
             return None
         return max(self._pace.retries_s[row.attempt - 1], failure.retry_after_s)
+
+
+def _result(written: Written, outcome: Outcome) -> str:
+    """What is counted: as the row says, and of what comes again whether it has failed."""
+    match written.status:
+        case Status.PENDING:
+            return "retry" if isinstance(outcome, Failed) else "later"
+        case Status.FANNED_OUT:
+            return "done"
+        case final:
+            return final.value
 
 
 def _ids(row: Row) -> dict[str, str]:

@@ -30,6 +30,11 @@ class Lanes:
         self._clock = clock
         self._stopped: dict[Lane, Stopped] = {}
 
+    @property
+    def stopped(self) -> int:
+        """How many do not move."""
+        return len(self._stopped)
+
     def waiting(self) -> list[Lane]:
         """The lanes that are not to be tried yet."""
         now = self._clock()

@@ -5,6 +5,7 @@ import asyncio
 from service.bus import Bus
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
+from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_LANES
 from service.postgres.pool import Database
 from service.postgres.relay_lock import RelayLock, Taken
 from service.workers.relay.term import Term, wait
@@ -78,10 +79,13 @@ class Relay:
         )
         keeping = asyncio.create_task(lock.keep())
         self.active = True
+        RELAY_ACTIVE.set(1)
         try:
             await term.serve(stop)
         finally:
             self.active = False
+            RELAY_ACTIVE.set(0)
+            RELAY_STOPPED_LANES.set(0)
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             _log.info("The relay is no longer active.", term=taken.term)

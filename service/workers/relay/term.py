@@ -3,10 +3,17 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from service.bus import Ack, Bus, Stream
 from service.domain.errors import BusUnavailable, Unavailable
 from service.logs import get_logger
+from service.metrics import (
+    EVENT_LATENCY,
+    EVENTS_PUBLISHED,
+    RELAY_STOPPED_LANES,
+    REPUBLICATIONS,
+)
 from service.postgres import outbox
 from service.postgres.outbox import OutboxRow, Place, SentRow
 from service.postgres.pool import Connection, Database
@@ -128,6 +135,7 @@ class Term:
             raise next(iter(failed.values()))
         for lane, error in failed.items():
             self._stop_lane(lane, error)
+        RELAY_STOPPED_LANES.set(self._lanes.stopped)
         return acks
 
     async def _publish_lane(
@@ -148,6 +156,7 @@ class Term:
                     failed[lane] = error
                     return
                 self._lanes.move(lane)
+                _count(row)
 
     def _stop_lane(self, lane: Lane, error: BusUnavailable) -> None:
         delay_s = self._lanes.stop(lane)
@@ -193,6 +202,7 @@ class Term:
         if lost_from is None:
             return
         count = await outbox.forget_sent(transaction, lost_from)
+        REPUBLICATIONS.inc()
         self._backlog.survey_soon()
         self._check_at = 0.0
         _log.warning(
@@ -202,6 +212,14 @@ class Term:
     async def _pause(self, stop: asyncio.Event) -> None:
         await wait(stop, self._pause_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _count(row: OutboxRow) -> None:
+    EVENTS_PUBLISHED.labels(row.event.type).inc()
+    if not row.published:
+        age = datetime.now(UTC) - row.event.created_at
+        # The clocks of two machines may differ.
+        EVENT_LATENCY.observe(max(0.0, age.total_seconds()))
 
 
 async def wait(stop: asyncio.Event, seconds: float) -> None:

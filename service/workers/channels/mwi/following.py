@@ -4,6 +4,7 @@ No rows are kept: a level may be set twice, and any later event makes up for one
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -17,6 +18,7 @@ from service.domain.events import NO_VMBOX, Event, EventType, VmboxEvent
 from service.domain.lamp import Lamp, LampKey
 from service.domain.message import parse_hex_id
 from service.logs import get_logger
+from service.metrics import DELIVERIES, DELIVERY_DURATION
 from service.workers.notifier.pace import wait
 
 _log = get_logger(__name__)
@@ -101,7 +103,10 @@ class Following:
 
     async def _deal_with(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
         async with self._free:
+            began = time.monotonic()
             delay_s = await self._outcome(key, messages)
+        DELIVERY_DURATION.labels(self._name).observe(time.monotonic() - began)
+        DELIVERIES.labels(self._name, "done" if delay_s is None else "retry").inc()
         for message in messages:
             # An ack that fails lets it come again, which does no harm.
             with suppress(BusUnavailable):
