@@ -62,7 +62,8 @@ class Incoming:
 
 
 class Consumer:
-    """Explicit acks, everything from the stream's beginning, shared by all who use its name.
+    """Explicit acks, everything from the stream's beginning (or `begin_at`), shared by all who use
+    its name.
 
     It is made anew when the server has lost it or the stream was made again, and asked for anew
     after a reconnection, and when it stays silent though messages wait.
@@ -75,9 +76,14 @@ class Consumer:
         self._stream = stream
         self._settings = settings
         self._filters = list(filters)
+        self._since: datetime | None = None
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._connection = 0
         self._empty_fetches = 0
+
+    def begin_at(self, since: datetime) -> None:
+        """Made from now on, it leaves out what the stream took before `since`."""
+        self._since = since
 
     async def fetch(self, limit: int, wait_s: float) -> list[Incoming]:
         """Up to `limit` messages; none when there are none for `wait_s`. Raises BusUnavailable."""
@@ -107,7 +113,7 @@ class Consumer:
         await self._unbind()
         jetstream = client.jetstream(timeout=_API_TIMEOUT_S)
         with outages():
-            await jetstream.add_consumer(self._stream, self._configuration())
+            await jetstream.add_consumer(self._stream, await self._wanted(jetstream))
             self._subscription = await jetstream.pull_subscribe_bind(
                 consumer=self._settings.durable, stream=self._stream
             )
@@ -115,11 +121,22 @@ class Consumer:
         self._empty_fetches = 0
         return self._subscription
 
+    async def _wanted(self, jetstream: JetStreamContext) -> ConsumerConfig:
+        wanted = self._configuration()
+        try:
+            made = (await jetstream.consumer_info(self._stream, self._settings.durable)).config
+        except nats.js.errors.NotFoundError:
+            return wanted
+        # Where it begins cannot be changed any more.
+        return wanted.evolve(deliver_policy=made.deliver_policy, opt_start_time=made.opt_start_time)
+
     def _configuration(self) -> ConsumerConfig:
+        begins = DeliverPolicy.ALL if self._since is None else DeliverPolicy.BY_START_TIME
         return ConsumerConfig(
             name=self._settings.durable,
             durable_name=self._settings.durable,
-            deliver_policy=DeliverPolicy.ALL,
+            deliver_policy=begins,
+            opt_start_time=self._since,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._settings.ack_wait_s,
             max_ack_pending=self._settings.max_ack_pending,

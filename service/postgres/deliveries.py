@@ -63,6 +63,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     status: Status | None = None
 
 
+async def channel_began(connection: Connection, channel: str, looks_back_s: float) -> datetime:
+    """When a channel was started first: if that is now, then `looks_back_s` ago."""
+    began: datetime = await connection.fetchval(_SQL["channel_began"], channel, looks_back_s)
+    return began
+
+
 async def insert_marker(
     connection: Connection, account_id: UUID, event_id: UUID, channel: str
 ) -> bool:

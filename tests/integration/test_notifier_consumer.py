@@ -80,6 +80,25 @@ async def test_only_the_events_that_were_asked_for_come(bus: Bus, events: Publis
     await wide.close()
 
 
+async def test_a_consumer_leaves_out_what_the_stream_took_before_it_is_to_begin(
+    bus: Bus, events: Publisher
+) -> None:
+    await events.publish(some_event())
+    await asyncio.sleep(0.05)
+    since = datetime.now(UTC)
+    await events.publish(some_event())
+    for _ in range(2):
+        consumer = a_consumer(bus, ack_wait_s=0.2)
+        consumer.begin_at(since)
+        assert [message.stream_seq for message in await got(consumer)] == [2]
+        await consumer.close()
+    # One that is there goes on where it is, wherever it began.
+    consumer = a_consumer(bus, ack_wait_s=0.2)
+    consumer.begin_at(since - timedelta(days=1))
+    assert [message.stream_seq for message in await got(consumer)] == [2]
+    await consumer.close()
+
+
 async def test_a_consumer_that_is_silent_though_messages_wait_is_asked_anew(
     bus: Bus, events: Publisher, servers: EmbeddedServers, stream: StreamSettings
 ) -> None:

@@ -14,6 +14,7 @@ import pytest_asyncio
 from service.bus import Bus, StreamSettings
 from service.domain.events import Event
 from service.embedded.servers import EmbeddedServers
+from service.postgres.deliveries import channel_began
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Channel, Delivery, Done, Outcome, Target
 from service.workers.notifier import Notifier, Pace
@@ -21,6 +22,7 @@ from tests.support.database import TestDatabase
 from tests.support.relay import eventually, jetstream
 from tests.unit.test_events import an_event
 
+_AGES_S = 10 * 365 * 86_400.0
 QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5, fetch_s=0.1)
 
 
@@ -75,14 +77,26 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def running_notifier(
-    database_url: str, nats_url: str, stream: StreamSettings, channel: Channel, pace: Pace = QUICK
+    database_url: str,
+    nats_url: str,
+    stream: StreamSettings,
+    channel: Channel,
+    pace: Pace = QUICK,
+    *,
+    new: bool = False,
 ) -> AsyncIterator[Running]:
-    """A notifier with connections of its own; stopped cleanly at the end unless it was killed."""
+    """A notifier with connections of its own; stopped cleanly at the end unless it was killed.
+
+    Its channel began long ago and tells events of any age, unless it is new or began before.
+    """
     stop = asyncio.Event()
     async with (
         Database.open(database_url, size=16, timeout_s=5, name="test notifier") as database,
         Bus.open(nats_url, name="test notifier", stream=stream) as bus,
     ):
+        if not new:
+            async with database.connection() as connection:
+                await channel_began(connection, channel.name, _AGES_S)
         task = asyncio.create_task(Notifier(database, bus, channel, pace).run(stop))
         running = Running(task=task, stop=stop)
         try:
@@ -155,9 +169,11 @@ class Stage:
         self.inspector = inspector
         self._database = database
 
-    def running(self, channel: Channel, pace: Pace = QUICK) -> AbstractAsyncContextManager[Running]:
+    def running(
+        self, channel: Channel, pace: Pace = QUICK, *, new: bool = False
+    ) -> AbstractAsyncContextManager[Running]:
         return running_notifier(
-            self._database.url, self.servers.nats.url(), self.stream, channel, pace
+            self._database.url, self.servers.nats.url(), self.stream, channel, pace, new=new
         )
 
     async def reconnect(self) -> None:

@@ -1,3 +1,10 @@
+-- name: channel_began
+-- When a channel began; one that is unknown begins now, or rather $2 seconds ago.
+INSERT INTO channels AS c (channel, began_at)
+VALUES ($1, now() - make_interval(secs => $2))
+ON CONFLICT (channel) DO UPDATE SET began_at = c.began_at
+RETURNING began_at;
+
 -- name: insert_marker
 -- Notes that an event is being dealt out to a channel's targets; no row when it was already. Two that
 -- do it at once: the second waits for the first one's end.

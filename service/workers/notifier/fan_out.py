@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID, uuid5
 
 import msgspec
@@ -12,6 +13,7 @@ from service.domain.delivery import MARKER, Failed, Outcome
 from service.domain.errors import BusUnavailable, Unavailable
 from service.domain.events import DATA, Event, EventType, decode_data
 from service.logs import get_logger
+from service.metrics import DELIVERIES, FANNED_OUT
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
@@ -26,6 +28,9 @@ _SHORT_PAUSE_S = 0.1
 _OUTAGE_PAUSE_S = 1.0
 _OUTAGE_DELAY_S = 5.0
 _FAULT_DELAY_S = 10.0
+# What happened so long before a channel's first start is told, too: it may have been started
+# together with all else, and no two clocks agree.
+_LOOKS_BACK_S = 3600.0
 # An event that cannot be dealt out for a reason that nobody foresaw comes this often.
 _MOST_DELIVERIES = 5
 # It is stored as jsonb, which knows no NUL.
@@ -54,10 +59,12 @@ class FanOut:
         self._prefix = subject_prefix
         self._fetch_s = fetch_s
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._began: datetime | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; what was fetched by then is dealt with."""
         failures = 0
+        await self._begin(stop)
         try:
             while not stop.is_set():
                 try:
@@ -73,6 +80,19 @@ class FanOut:
                 await asyncio.gather(*map(self._deal_with, messages))
         finally:
             await self._consumer.close()
+
+    async def _begin(self, stop: asyncio.Event) -> None:
+        """Notes where a channel begins that is new: of what was before, nobody waits to be told."""
+        while self._began is None and not stop.is_set():
+            try:
+                async with self._database.connection() as connection:
+                    self._began = await rows.channel_began(
+                        connection, self._channel.name, _LOOKS_BACK_S
+                    )
+            except Unavailable:
+                await wait(stop, _OUTAGE_PAUSE_S)
+            else:
+                self._consumer.begin_at(self._began)
 
     async def again(self, row: Delivery | DeliveryRow) -> Outcome:
         """Deals out an event whose marker an operator revived."""
@@ -107,7 +127,8 @@ class FanOut:
             await self._bury(message, str(error))
             return None
         try:
-            if self._channel.wants(event):
+            # A stream that was filled again holds what is old as something new.
+            if self._began and event.created_at >= self._began and self._channel.wants(event):
                 await self._fan_out(event)
         except (msgspec.DecodeError, Unreadable) as error:
             await self._bury(message, f"the data cannot be read: {error}")
@@ -141,10 +162,12 @@ class FanOut:
             targets = await self._channel.targets(transaction, event)
             if targets:
                 await rows.insert_targets(transaction, event, name, targets)
+        FANNED_OUT.labels(name).inc()
         if targets:
             self._fresh.set()
 
     async def _bury(self, message: Incoming, reason: str, event: Event | None = None) -> None:
+        DELIVERIES.labels(self._channel.name, "dead").inc()
         account_id = account_of(message.subject, self._prefix)
         event_id = event.event_id if event else unreadable_id(message)
         _log.error(
