@@ -1,0 +1,105 @@
+"""Notifier channels as processes of their own, killed with -9 while messages come in."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import asyncpg
+import pytest
+
+from service.embedded.child import Child
+from tests.support.kills import PROOFS, Proof
+from tests.support.relay import eventually
+from tests.support.running import RunningService
+
+QUICK = {
+    "AFTERTONE_NOTIFIER_RETRIES_S": "0.1,0.2,0.5,1,2",
+    "AFTERTONE_NOTIFIER_LEASE_MARGIN_S": "0.5",
+    "AFTERTONE_NOTIFIER_ACK_WAIT_S": "1",
+}
+LEAST = 12
+
+
+async def killed(
+    service: RunningService, kinds: Sequence[type[Proof]], kills: int, pause_s: float
+) -> None:
+    """Much happens while a process of these channels is killed; then everything is looked at."""
+    async with AsyncExitStack() as stack:
+        inspector = await asyncpg.connect(service.environment["AFTERTONE_OWNER_DATABASE_URL"])
+        stack.push_async_callback(inspector.close)
+        proofs, options = [], {**QUICK}
+        for kind in kinds:
+            account = await service.an_account()
+            stack.push_async_callback(account.http.aclose)
+            proof = await stack.enter_async_context(kind.open(account, inspector))
+            proofs.append(proof)
+            options |= proof.environment
+
+        async def start() -> Child:
+            return await service.start("notifier", *(one.channel for one in kinds), **options)
+
+        over = asyncio.Event()
+        acting = [asyncio.create_task(act(proof, over, pause_s)) for proof in proofs]
+        chance = random.Random(kills)
+        for _ in range(kills):
+            process = await start()
+            await at_work(proofs)
+            await asyncio.sleep(chance.uniform(0, 0.5))
+            await kill(process, proofs)
+        over.set()
+        await asyncio.gather(*acting)
+        await let_leases_end(inspector)
+        process = await start()
+        for proof in proofs:
+            await eventually(proof.complete, within_s=60, every_s=0.1)
+        await process.stop()
+        for proof in proofs:
+            assert await proof.complete()
+            print(f"{proof.channel}, killed {kills} times: {await proof.look()}")
+
+
+async def act(proof: Proof, over: asyncio.Event, pause_s: float) -> None:
+    while not over.is_set() or proof.acts < LEAST:
+        await proof.act(proof.acts)
+        proof.acts += 1
+        await asyncio.sleep(pause_s)
+
+
+async def at_work(proofs: Sequence[Proof]) -> None:
+    """Waits until a process that was started has done something in each of its channels."""
+    before = [await proof.progress() for proof in proofs]
+
+    async def all_progress() -> bool:
+        now = [await proof.progress() for proof in proofs]
+        return all(later > earlier for earlier, later in zip(before, now, strict=True))
+
+    await eventually(all_progress, every_s=0.02)
+
+
+async def kill(process: Child, proofs: Sequence[Proof]) -> None:
+    begun = [len(proof.effects()) for proof in proofs]
+    await process.kill()
+    for proof, before in zip(proofs, begun, strict=True):
+        proof.kills.append((before, len(proof.effects())))
+
+
+async def let_leases_end(inspector: asyncpg.Connection) -> None:
+    """As if the time had passed for which what a killed process had in hand is its own."""
+    await inspector.execute(
+        "UPDATE deliveries SET next_at = now() WHERE status = 'pending' AND lease_until IS NOT NULL"
+    )
+
+
+async def test_killed_channels_forget_nothing_and_repeat_only_what_they_had_in_hand(
+    service: RunningService,
+) -> None:
+    await killed(service, PROOFS, kills=2, pause_s=0.1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", PROOFS, ids=lambda kind: kind.channel)
+async def test_a_channel_killed_fifty_times_forgets_nothing_and_repeats_only_what_it_had_in_hand(
+    service: RunningService, kind: type[Proof]
+) -> None:
+    await killed(service, [kind], kills=50, pause_s=0.05)
