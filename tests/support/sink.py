@@ -61,7 +61,7 @@ class Sink:
     async def running(self) -> AsyncIterator["Sink"]:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._take)
-        runner = web.AppRunner(application, shutdown_timeout=1)
+        runner = web.AppRunner(application, shutdown_timeout=1, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.port = runner.addresses[0][1]
