@@ -31,7 +31,7 @@ from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
 from service.wiring.desk import open_operator
-from service.wiring.memory import give_back_memory
+from service.wiring.memory import give_back_memory, spare_what_stays
 from service.wiring.parts import (
     on_stop,
     open_accounts,
@@ -121,6 +121,7 @@ async def run_api(settings: Settings) -> None:
             server.stop()  # type: ignore[no-untyped-call]
 
         on_stop(stop)
+        spare_what_stays()
         log.info("Serving", host=settings.host, port=settings.port)
         await server.serve()
     log.info("Stopped")
@@ -133,6 +134,7 @@ async def run_relay(settings: Settings) -> None:
             open_database(settings, "aftertone relay", size=4)
         )
         bus = await stack.enter_async_context(open_bus(settings, "aftertone relay"))
+        spare_what_stays()
         await Relay(database, bus, database_url=settings.database_url).run(stopped())
 
 
