@@ -123,6 +123,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     purge_grace_days: Annotated[
         Days, keeping("How long a removed message and its audio can still be restored.")
     ] = 7
+    backup_retention_days: Annotated[
+        Days | None,
+        keeping(
+            "How old a database backup may be that is still restored, for `settings check`: "
+            "`PURGE_GRACE_DAYS` must not be less, or a restored message finds no audio."
+        ),
+    ] = None
     orphan_grace_hours: Annotated[
         Hours, keeping("How old audio without a message must be before it is deleted.")
     ] = 24
@@ -193,6 +200,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     ari_timeout_s: Annotated[Seconds, lamps("How long the switch may take for a lamp.")] = 5.0
 
+    stop_timeout_s: Annotated[
+        Seconds, watching("How long a process may take to finish what it has, once it is to stop.")
+    ] = 55.0
+    admin_host: Annotated[str, watching("The address that health and metrics are told on.")] = (
+        "127.0.0.1"
+    )
+    admin_port: Annotated[
+        Port, watching("Their port, apart from the public one; 0: any free one, told in the log.")
+    ] = 9090
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], watching("The least serious lines shown.")
     ] = "info"
