@@ -1,6 +1,5 @@
 """The HTTP application: both what it offers and the one place that picks a dialect for errors."""
 
-from collections.abc import Callable
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -9,7 +8,6 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.api import docs
 from service.api.asyncapi import describe_events
-from service.api.auth import Options
 from service.api.counted import count_request
 from service.api.faults import note
 from service.api.frame import Frame
@@ -23,57 +21,14 @@ from service.api.observed import Observed, Routed, log_request
 from service.api.openapi.document import document
 from service.api.openapi.fields import Json
 from service.api.pace import Deadline, Pace, PaceLimits
-from service.usecases.accounts import Accounts
-from service.usecases.batches import Batches
-from service.usecases.feed import Feed
-from service.usecases.greetings import Greetings
-from service.usecases.messages import Messages
-from service.usecases.passes import Passes
-from service.usecases.recipients import Recipients
-from service.usecases.recordings import Recordings
-from service.usecases.transfers import Transfers
-from service.usecases.users import Users
-from service.usecases.vmboxes import Vmboxes
-from service.usecases.webhooks import Webhooks
+from service.api.use_cases import UseCases
 
 
-def create_app(
-    *,
-    accounts: Accounts,
-    users: Users,
-    passes: Passes,
-    vmboxes: Vmboxes,
-    messages: Messages,
-    recordings: Recordings,
-    greetings: Greetings,
-    webhooks: Webhooks,
-    batches: Batches,
-    transfers: Transfers,
-    feed: Feed,
-    options: Options,
-    pace: PaceLimits,
-) -> ASGIApp:
+def create_app(use: UseCases, pace: PaceLimits) -> ASGIApp:
     """The application over the given use cases; opens and closes nothing."""
-    offered = {
-        "accounts": accounts,
-        "users": users,
-        "passes": passes,
-        "vmboxes": vmboxes,
-        "recipients": Recipients(vmboxes),
-        "messages": messages,
-        "recordings": recordings,
-        "greetings": greetings,
-        "webhooks": webhooks,
-        "batches": batches,
-        "transfers": transfers,
-        "feed": feed,
-        "options": options,
-    }
     app = Litestar(
         route_handlers=create_handlers(),
-        dependencies={
-            name: Provide(_always(thing), sync_to_thread=False) for name, thing in offered.items()
-        },
+        dependencies={"use": Provide(lambda: use, sync_to_thread=False)},
         exception_handlers={Exception: answer_error},
         middleware=[Deadline(pace.deadline_s)],
         # Bodies are counted as they are read, by each route's own limit.
@@ -103,7 +58,3 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         answer = kazoo_routes.answer_error(request, error)
     note(request, error, answer.status_code)
     return answer
-
-
-def _always(thing: Any) -> Callable[[], Any]:
-    return lambda: thing

@@ -1,5 +1,6 @@
 """The composition root: settings -> pool, S3, NATS -> use cases -> one process; closes all."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from granian.server.embed import Server
 from service.api.app import create_app
 from service.api.auth import Options
 from service.api.pace import PaceLimits
+from service.api.use_cases import UseCases
 from service.embedded.dev import Prepared
 from service.logs import configure, get_logger
 from service.postgres import outbox
@@ -25,6 +27,7 @@ from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.passes import Passes
+from service.usecases.recipients import Recipients
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
@@ -33,20 +36,19 @@ from service.usecases.webhooks import Webhooks
 from service.wiring.desk import open_operator
 from service.wiring.memory import give_back_memory, spare_what_stays
 from service.wiring.parts import (
-    on_stop,
     open_accounts,
     open_audio,
     open_bus,
     open_database,
     open_owner_database,
     open_webhook_posts,
-    stopped,
     stream_settings,
     users_beside,
     utc_now,
 )
+from service.wiring.process import serving
 from service.workers.keeper import Keeper, all_steps
-from service.workers.relay import Relay, Republication, republish_since
+from service.workers.relay import Relay, Republication, Watch, republish_since
 
 log = get_logger(__name__)
 
@@ -61,6 +63,9 @@ async def run_api(settings: Settings) -> None:
     """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
     give_back_memory()
     async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(
+            serving(settings, settings.database_url, "aftertone api")
+        )
         database = await stack.enter_async_context(open_database(settings, "aftertone api"))
         inserts = await stack.enter_async_context(
             open_database(settings, "aftertone api", generic_plans=True)
@@ -71,11 +76,13 @@ async def run_api(settings: Settings) -> None:
         posts = await stack.enter_async_context(open_webhook_posts(settings, accounts.secrets))
         idempotency = Idempotency(database)
         uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
-        app = create_app(
+        vmboxes = Vmboxes(database, accounts.secrets, utc_now)
+        use = UseCases(
             accounts=accounts,
             users=users_beside(accounts),
             passes=Passes(accounts.sessions),
-            vmboxes=Vmboxes(database, accounts.secrets, utc_now),
+            vmboxes=vmboxes,
+            recipients=Recipients(vmboxes),
             messages=Messages(
                 database=database,
                 inserts=inserts,
@@ -93,14 +100,14 @@ async def run_api(settings: Settings) -> None:
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,
             options=Options(tokens_in_query=settings.tokens_in_query),
-            pace=PaceLimits(
-                grace_s=settings.client_grace_s,
-                bytes_per_s=settings.min_upload_bytes_per_s,
-                deadline_s=settings.request_deadline_s,
-            ),
+        )
+        pace = PaceLimits(
+            grace_s=settings.client_grace_s,
+            bytes_per_s=settings.min_upload_bytes_per_s,
+            deadline_s=settings.request_deadline_s,
         )
         server = Server(
-            app,
+            create_app(use, pace),
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGINL,
@@ -190,6 +197,8 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
     more = {
         "AFTERTONE_KEY_RING_FILE": str(ring),
         "AFTERTONE_OLDEST_MONTH": str(_DEV_OLDEST_MONTH),
+        # Several processes on one machine: whoever starts one may name another.
+        "AFTERTONE_ADMIN_PORT": "0",
         "AFTERTONE_WEBHOOK_ALLOW_PRIVATE": "true",
     }
     settings = read_settings({**environment, **more})

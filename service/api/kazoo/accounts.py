@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.boxes import revision_of
-from service.api.kazoo.context import AnyRequest, TheAccount, TheAccounts, TheCaller
+from service.api.kazoo.context import AnyRequest, TheAccount, TheCaller
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
@@ -19,6 +19,7 @@ from service.api.kazoo.query import (
     page_query,
     paging,
 )
+from service.api.use_cases import TheUseCases
 from service.domain.account import Account, AccountCursor
 
 ONE = "/accounts/{account_id:str}"
@@ -26,18 +27,18 @@ ONE = "/accounts/{account_id:str}"
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """One account."""
-    return _one(request, await accounts.get(caller, account.account_id))
+    return _one(request, await use.accounts.get(caller, account.account_id))
 
 
 @put(ONE, status_code=201)
 async def create_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """A new account below the one in the path."""
-    child = await accounts.create_child(
+    child = await use.accounts.create_child(
         caller, account.account_id, await read_data(request), ACCOUNT_FIELDS
     )
     location = f"/v2/accounts/{child.account_id.hex}"
@@ -46,62 +47,62 @@ async def create_account(
 
 @post(ONE, status_code=200)
 async def replace_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """All settings of an account: what is left out goes."""
     document = await read_data(request)
-    changed = await accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
+    changed = await use.accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
     return _one(request, changed)
 
 
 @patch(ONE)
 async def patch_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """Some settings of an account; null deletes."""
     changes = await read_data(request)
-    changed = await accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
+    changed = await use.accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
     return _one(request, changed)
 
 
 @delete(ONE, status_code=200)
 async def delete_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """Deletes an account and all that is in it; one with accounts below it stays."""
-    return _one(request, await accounts.delete(caller, account.account_id), deleted=True)
+    return _one(request, await use.accounts.delete(caller, account.account_id), deleted=True)
 
 
 @route(ONE + "/children", http_method=["GET", "HEAD"])
 async def list_children(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """The accounts right below one, by name."""
-    return await _list(request, account, caller, accounts, deep=False)
+    return await _list(request, account, caller, use, deep=False)
 
 
 @route(ONE + "/descendants", http_method=["GET", "HEAD"])
 async def list_descendants(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """All accounts below one, by name."""
-    return await _list(request, account, caller, accounts, deep=True)
+    return await _list(request, account, caller, use, deep=True)
 
 
 @route(ONE + "/api_key", http_method=["GET", "HEAD"])
 async def get_api_key(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """The API key of an account."""
-    return succeed(request, {"api_key": await accounts.api_key(caller, account.account_id)})
+    return succeed(request, {"api_key": await use.accounts.api_key(caller, account.account_id)})
 
 
 @put(ONE + "/api_key", status_code=201)
 async def renew_api_key(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
 ) -> Response[bytes]:
     """A new API key; the old one and the account's tokens end."""
-    key = await accounts.renew_api_key(caller, account.account_id)
+    key = await use.accounts.renew_api_key(caller, account.account_id)
     return succeed(request, {"api_key": key}, status=201)
 
 
@@ -122,7 +123,7 @@ async def _list(
     request: AnyRequest,
     account: TheAccount,
     caller: TheCaller,
-    accounts: TheAccounts,
+    use: TheUseCases,
     *,
     deep: bool,
 ) -> Response[bytes]:
@@ -136,7 +137,7 @@ async def _list(
             wire.account_document(found)
         )
 
-    page = await accounts.list_below(
+    page = await use.accounts.list_below(
         caller,
         account.account_id,
         start,

@@ -12,9 +12,6 @@ from service.api.kazoo.body import read_data
 from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
-    TheBatches,
-    TheMessages,
-    TheTransfers,
     TheView,
     idempotency_key,
     message_of_path,
@@ -22,6 +19,7 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE, MESSAGES
+from service.api.use_cases import TheUseCases
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, BatchResult, Reason
 from service.domain.errors import (
     EditConflict,
@@ -50,8 +48,7 @@ async def change_messages(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    batches: TheBatches,
-    transfers: TheTransfers,
+    use: TheUseCases,
 ) -> Response[bytes]:
     """Files, moves or copies messages, each by itself."""
     source = vmbox_of_path(vmbox_id)
@@ -59,27 +56,27 @@ async def change_messages(
     ids = ids_of(data)
     if "source_id" not in data:
         folder = _folder(request, data) or Folder.SAVED
-        result = await batches.change_folder(account, source, ids, folder)
+        result = await use.batches.change_folder(account, source, ids, folder)
     else:
         targets, moved = _targets(data["source_id"])
         key = idempotency_key(request)
-        result = await transfers.transfer(account, source, ids, targets, moved=moved, key=key)
+        result = await use.transfers.transfer(account, source, ids, targets, moved=moved, key=key)
     return succeed(request, batch_result(result))
 
 
 @delete(MESSAGES, status_code=200)
 async def remove_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, batches: TheBatches
+    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Removes the messages that are named, or all of them; of one folder when one is named."""
     vmbox = vmbox_of_path(vmbox_id)
     data = await read_data(request)
     folder = _folder(request, data)
     if "messages" not in data:
-        result = await batches.remove_all(account, vmbox, folder)
+        result = await use.batches.remove_all(account, vmbox, folder)
     else:
         ids = _bounded(data["messages"])
-        result = await batches.remove(account, vmbox, ids, folder)
+        result = await use.batches.remove(account, vmbox, ids, folder)
     return succeed(request, batch_result(result))
 
 
@@ -89,8 +86,7 @@ async def change_message(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    messages: TheMessages,
-    transfers: TheTransfers,
+    use: TheUseCases,
     view: TheView,
 ) -> Response[bytes]:
     """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
@@ -98,15 +94,15 @@ async def change_message(
     data = await read_data(request)
     if "source_id" not in data:
         folder = _folder(request, data) or Folder.SAVED
-        message = await messages.change_folder(account, vmbox, identity, folder)
+        message = await use.messages.change_folder(account, vmbox, identity, folder)
         return succeed(request, wire.message_metadata(message, view))
     targets, moved = _targets(data["source_id"])
-    result = await transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
+    result = await use.transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
     if not result.succeeded:
         raise _refusal(result.failed[0][1], identity, view.retained_since)
     if not moved:
         return succeed(request, batch_result(result))
-    message = await messages.get(account, targets[0], result.succeeded[0])
+    message = await use.messages.get(account, targets[0], result.succeeded[0])
     return succeed(request, wire.message_metadata(message, view))
 
 

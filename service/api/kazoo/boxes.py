@@ -14,7 +14,6 @@ from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheProfile,
-    TheVmboxes,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
@@ -28,6 +27,7 @@ from service.api.kazoo.query import (
     page_query,
     paging,
 )
+from service.api.use_cases import TheUseCases
 from service.domain import vmbox as vmbox_fields
 from service.domain.errors import RevisionPassed
 from service.domain.schema import Field
@@ -48,14 +48,14 @@ FIELDS = {
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_vmboxes(
-    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes, profile: TheProfile
+    request: AnyRequest, account: TheAccount, use: TheUseCases, profile: TheProfile
 ) -> Response[bytes]:
     """The boxes of an account by name, with their counts."""
     query = page_query(request)
     start = decode_key(query.start_key, VmboxCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
-    page = await vmboxes.list(
+    page = await use.vmboxes.list(
         account,
         start,
         query.limit,
@@ -77,20 +77,20 @@ async def list_vmboxes(
 
 @put(COLLECTION, status_code=201)
 async def create_vmbox(
-    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes, profile: TheProfile
+    request: AnyRequest, account: TheAccount, use: TheUseCases, profile: TheProfile
 ) -> Response[bytes]:
     """A new box."""
-    vmbox = await vmboxes.create(account, await read_data(request), FIELDS[profile])
+    vmbox = await use.vmboxes.create(account, await read_data(request), FIELDS[profile])
     location = f"{request.url.path}/{vmbox.vmbox_id.hex}"
     return _one(request, vmbox, status=201, headers={"Location": location})
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_vmbox(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """One box."""
-    vmbox = await vmboxes.get(account, vmbox_of_path(vmbox_id))
+    vmbox = await use.vmboxes.get(account, vmbox_of_path(vmbox_id))
     if not _expected(request)(vmbox):
         raise RevisionPassed
     if is_known(request.headers, _revision(vmbox)):
@@ -103,7 +103,7 @@ async def replace_vmbox(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    vmboxes: TheVmboxes,
+    use: TheUseCases,
     profile: TheProfile,
 ) -> Response[bytes]:
     """All settings of a box: what is left out goes back to its default, or goes.
@@ -112,7 +112,7 @@ async def replace_vmbox(
     """
     identity, expected = vmbox_of_path(vmbox_id), _expected(request)
     document = await read_data(request)
-    change = vmboxes.patch if profile is WireProfile.AUDIAN else vmboxes.replace
+    change = use.vmboxes.patch if profile is WireProfile.AUDIAN else use.vmboxes.replace
     return _one(request, await change(account, identity, document, expected, FIELDS[profile]))
 
 
@@ -121,22 +121,22 @@ async def patch_vmbox(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    vmboxes: TheVmboxes,
+    use: TheUseCases,
     profile: TheProfile,
 ) -> Response[bytes]:
     """Some settings of a box; null deletes."""
     identity, expected = vmbox_of_path(vmbox_id), _expected(request)
     changes = await read_data(request)
-    vmbox = await vmboxes.patch(account, identity, changes, expected, FIELDS[profile])
+    vmbox = await use.vmboxes.patch(account, identity, changes, expected, FIELDS[profile])
     return _one(request, vmbox)
 
 
 @delete(ONE, status_code=200)
 async def delete_vmbox(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, vmboxes: TheVmboxes
+    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Deletes a box and all that is in it."""
-    vmbox = await vmboxes.delete(account, vmbox_of_path(vmbox_id), _expected(request))
+    vmbox = await use.vmboxes.delete(account, vmbox_of_path(vmbox_id), _expected(request))
     return succeed(
         request,
         {**wire.vmbox_document(vmbox), "_read_only": {"deleted": True}},

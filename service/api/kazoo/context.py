@@ -7,11 +7,12 @@ from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from service.api.auth import Options, caller_of, token_of
+from service.api.auth import caller_of, token_of
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
 from service.api.kazoo.wire import View
 from service.api.times import utc_now
+from service.api.use_cases import TheUseCases
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     AccountNotFound,
@@ -23,59 +24,37 @@ from service.domain.errors import (
     VmboxNotFound,
 )
 from service.domain.message import MessageId, parse_hex_id, retained_since
-from service.usecases.accounts import Accounts
-from service.usecases.batches import Batches
-from service.usecases.feed import Feed
-from service.usecases.greetings import Greetings
-from service.usecases.messages import Messages
-from service.usecases.recordings import Recordings
-from service.usecases.transfers import Transfers
-from service.usecases.users import Users
-from service.usecases.vmboxes import Vmboxes
-from service.usecases.webhooks import Webhooks
 
 MAX_KEY = 255
 OWN_ACCOUNT = "-"
 
 AnyRequest = Request[Any, Any, Any]
 
-# What wiring offers and what is derived from a request, by type; built here, so not validated.
-TheOptions = NamedDependency[SkipValidation[Options]]
-TheAccounts = NamedDependency[SkipValidation[Accounts]]
-TheUsers = NamedDependency[SkipValidation[Users]]
-TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
-TheBatches = NamedDependency[SkipValidation[Batches]]
-TheTransfers = NamedDependency[SkipValidation[Transfers]]
-TheGreetings = NamedDependency[SkipValidation[Greetings]]
-TheWebhooks = NamedDependency[SkipValidation[Webhooks]]
-TheMessages = NamedDependency[SkipValidation[Messages]]
-TheRecordings = NamedDependency[SkipValidation[Recordings]]
-TheFeed = NamedDependency[SkipValidation[Feed]]
+# What is derived from a request, by type; built here, so not validated.
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
 TheProfile = NamedDependency[SkipValidation[WireProfile]]
 TheView = NamedDependency[SkipValidation[View]]
 
 
-async def provide_caller(request: AnyRequest, accounts: TheAccounts, options: TheOptions) -> Caller:
+async def provide_caller(request: AnyRequest, use: TheUseCases) -> Caller:
     """Who asks; raises Unauthorized. The token is echoed in the envelope, so it is noted here.
 
     Without an account in the path nothing more is asked before the form of the request is.
     """
-    caller = await caller_of(request, accounts.sessions, tokens_in_query=options.tokens_in_query)
-    request.scope["state"]["auth_token"] = token_of(
-        request, tokens_in_query=options.tokens_in_query
-    )
+    in_query = use.options.tokens_in_query
+    caller = await caller_of(request, use.accounts.sessions, tokens_in_query=in_query)
+    request.scope["state"]["auth_token"] = token_of(request, tokens_in_query=in_query)
     if "account_id" not in request.path_params:
         negotiate(request)
     return caller
 
 
 async def provide_account(
-    request: AnyRequest, account_id: str, caller: TheCaller, accounts: TheAccounts
+    request: AnyRequest, account_id: str, caller: TheCaller, use: TheUseCases
 ) -> AccountFacts:
     """The account of the path, when the caller may reach it and takes what the route gives."""
-    account = await accounts.sessions.authorise(caller, account_of_path(account_id, caller))
+    account = await use.accounts.sessions.authorise(caller, account_of_path(account_id, caller))
     negotiate(request)
     return account
 
@@ -90,9 +69,11 @@ def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
     return WireProfile(named)
 
 
-def provide_view(profile: TheProfile, messages: TheMessages) -> View:
+def provide_view(request: AnyRequest, account: TheAccount, use: TheUseCases) -> View:
     """How this request's messages are shown."""
-    return View(profile, retained_since(utc_now(), messages.retention_days))
+    return View(
+        provide_profile(request, account), retained_since(utc_now(), use.messages.retention_days)
+    )
 
 
 def account_of_path(text: str, caller: Caller) -> UUID:

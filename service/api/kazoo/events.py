@@ -16,13 +16,12 @@ from service.api.kazoo.boxes import ONE
 from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
-    TheAccounts,
     TheCaller,
-    TheFeed,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import Progress, succeed
 from service.api.kazoo.query import page_query
+from service.api.use_cases import TheUseCases
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, Unauthorized
 from service.domain.events import structured
@@ -44,11 +43,10 @@ async def account_events(
     request: AnyRequest,
     account: TheAccount,
     caller: TheCaller,
-    accounts: TheAccounts,
-    feed: TheFeed,
+    use: TheUseCases,
 ) -> Response[bytes] | Stream:
     """What happens in an account."""
-    return await _answer(request, account, None, caller, accounts, feed)
+    return await _answer(request, account, None, caller, use.accounts, use.feed)
 
 
 @route(VMBOX_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: EITHER})
@@ -57,11 +55,10 @@ async def vmbox_events(
     account: TheAccount,
     vmbox_id: str,
     caller: TheCaller,
-    accounts: TheAccounts,
-    feed: TheFeed,
+    use: TheUseCases,
 ) -> Response[bytes] | Stream:
     """What happens to a box and its messages."""
-    return await _answer(request, account, vmbox_of_path(vmbox_id), caller, accounts, feed)
+    return await _answer(request, account, vmbox_of_path(vmbox_id), caller, use.accounts, use.feed)
 
 
 ROUTES = (account_events, vmbox_events)

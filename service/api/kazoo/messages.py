@@ -10,7 +10,6 @@ from service.api.kazoo.boxes import COLLECTION, ONE, revision_of
 from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
-    TheMessages,
     TheView,
     idempotency_key,
     message_of_path,
@@ -20,6 +19,7 @@ from service.api.kazoo.envelope import succeed
 from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging
 from service.api.kazoo.wire import View
 from service.api.times import utc_now
+from service.api.use_cases import TheUseCases
 from service.domain.message import (
     LAST_ID,
     Cursor,
@@ -39,12 +39,12 @@ MESSAGE = MESSAGES + "/{message_id:str}"
 async def list_account_messages(
     request: AnyRequest,
     account: TheAccount,
-    messages: TheMessages,
+    use: TheUseCases,
     view: TheView,
 ) -> Response[bytes]:
     """The messages of all boxes of an account, newest first, each under the id of its box."""
     page_asked, query = _asked(request, view)
-    page = await messages.list_account(account, query)
+    page = await use.messages.list_account(account, query)
     rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
@@ -54,12 +54,12 @@ async def list_messages(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    messages: TheMessages,
+    use: TheUseCases,
     view: TheView,
 ) -> Response[bytes]:
     """The messages of a box, newest first."""
     page_asked, query = _asked(request, view)
-    page = await messages.list(account, vmbox_of_path(vmbox_id), query)
+    page = await use.messages.list(account, vmbox_of_path(vmbox_id), query)
     rows = [wire.message_row(row, view) for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
@@ -69,14 +69,14 @@ async def store_message(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    messages: TheMessages,
+    use: TheUseCases,
     view: TheView,
 ) -> Response[bytes]:
     """Leaves a message: JSON and audio at once, the audio alone, or JSON that awaits its audio."""
     identity = vmbox_of_path(vmbox_id)
-    with messages.uploads.spool() as spool:
+    with use.messages.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
-        message = await messages.store(
+        message = await use.messages.store(
             account,
             identity,
             wire.to_new_message(data, view.profile),
@@ -98,11 +98,11 @@ async def get_message(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    messages: TheMessages,
+    use: TheUseCases,
     view: TheView,
 ) -> Response[bytes]:
     """The metadata of a message. Reading changes nothing."""
-    message = await messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
+    message = await use.messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
     return succeed(request, wire.message_metadata(message, view))
 
 
@@ -112,11 +112,13 @@ async def remove_message(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    messages: TheMessages,
+    use: TheUseCases,
     view: TheView,
 ) -> Response[bytes]:
     """Removes a message for good."""
-    message = await messages.remove(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
+    message = await use.messages.remove(
+        account, vmbox_of_path(vmbox_id), message_of_path(message_id)
+    )
     metadata = wire.message_metadata(message, view)
     return succeed(request, {**metadata, "folder": Folder.DELETED})
 

@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.boxes import revision_of
-from service.api.kazoo.context import AnyRequest, TheAccount, TheUsers, user_of_path
+from service.api.kazoo.context import AnyRequest, TheAccount, user_of_path
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.query import (
@@ -18,6 +18,7 @@ from service.api.kazoo.query import (
     page_query,
     paging,
 )
+from service.api.use_cases import TheUseCases
 from service.domain.user import User, UserCursor
 
 COLLECTION = "/accounts/{account_id:str}/users"
@@ -25,7 +26,7 @@ ONE = COLLECTION + "/{user_id:str}"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_users(request: AnyRequest, account: TheAccount, users: TheUsers) -> Response[bytes]:
+async def list_users(request: AnyRequest, account: TheAccount, use: TheUseCases) -> Response[bytes]:
     """The users of an account by name."""
     query = page_query(request)
     start = decode_key(query.start_key, UserCursor)
@@ -37,7 +38,7 @@ async def list_users(request: AnyRequest, account: TheAccount, users: TheUsers) 
             wire.user_document(user)
         )
 
-    page = await users.list(
+    page = await use.users.list(
         account,
         start,
         query.limit,
@@ -52,45 +53,47 @@ async def list_users(request: AnyRequest, account: TheAccount, users: TheUsers) 
 
 
 @put(COLLECTION, status_code=201)
-async def create_user(request: AnyRequest, account: TheAccount, users: TheUsers) -> Response[bytes]:
+async def create_user(
+    request: AnyRequest, account: TheAccount, use: TheUseCases
+) -> Response[bytes]:
     """A new user."""
-    user = await users.create(account, await read_data(request))
+    user = await use.users.create(account, await read_data(request))
     location = f"{request.url.path.rstrip('/')}/{user.user_id.hex}"
     return _one(request, user, status=201, headers={"Location": location})
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_user(
-    request: AnyRequest, account: TheAccount, user_id: str, users: TheUsers
+    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """One user."""
-    return _one(request, await users.get(account, user_of_path(user_id)))
+    return _one(request, await use.users.get(account, user_of_path(user_id)))
 
 
 @post(ONE, status_code=200)
 async def replace_user(
-    request: AnyRequest, account: TheAccount, user_id: str, users: TheUsers
+    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """All settings of a user: what is left out goes, but for the password."""
     document = await read_data(request)
-    return _one(request, await users.replace(account, user_of_path(user_id), document))
+    return _one(request, await use.users.replace(account, user_of_path(user_id), document))
 
 
 @patch(ONE)
 async def patch_user(
-    request: AnyRequest, account: TheAccount, user_id: str, users: TheUsers
+    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Some settings of a user; null deletes. Another name needs the password with it."""
     changes = await read_data(request)
-    return _one(request, await users.patch(account, user_of_path(user_id), changes))
+    return _one(request, await use.users.patch(account, user_of_path(user_id), changes))
 
 
 @delete(ONE, status_code=200)
 async def delete_user(
-    request: AnyRequest, account: TheAccount, user_id: str, users: TheUsers
+    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Deletes a user; its tokens end."""
-    return _one(request, await users.delete(account, user_of_path(user_id)), deleted=True)
+    return _one(request, await use.users.delete(account, user_of_path(user_id)), deleted=True)
 
 
 ROUTES = (list_users, create_user, get_user, replace_user, patch_user, delete_user)

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.boxes import revision_of
-from service.api.kazoo.context import AnyRequest, TheAccount, TheWebhooks
+from service.api.kazoo.context import AnyRequest, TheAccount
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.query import (
@@ -19,6 +19,7 @@ from service.api.kazoo.query import (
     page_query,
     paging,
 )
+from service.api.use_cases import TheUseCases
 from service.domain.errors import WebhookNotFound
 from service.domain.message import parse_hex_id
 from service.domain.webhook import Attempt, AttemptCursor, Webhook, WebhookCursor
@@ -29,7 +30,7 @@ ONE = COLLECTION + "/{webhook_id:str}"
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_webhooks(
-    request: AnyRequest, account: TheAccount, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """The webhooks of an account by name."""
     query = page_query(request)
@@ -42,7 +43,7 @@ async def list_webhooks(
             wire.webhook_document(webhook)
         )
 
-    page = await webhooks.list(
+    page = await use.webhooks.list(
         account,
         start,
         query.limit,
@@ -58,52 +59,52 @@ async def list_webhooks(
 
 @put(COLLECTION, status_code=201)
 async def create_webhook(
-    request: AnyRequest, account: TheAccount, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """A new webhook. Its `secret` signs what is sent to it and is shown in this answer only."""
-    webhook, secret = await webhooks.create(account, await read_data(request))
+    webhook, secret = await use.webhooks.create(account, await read_data(request))
     location = f"{request.url.path.rstrip('/')}/{webhook.webhook_id.hex}"
     return _one(request, webhook, {"secret": secret}, status=201, headers={"Location": location})
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """One webhook."""
-    return _one(request, await webhooks.get(account, webhook_of_path(webhook_id)))
+    return _one(request, await use.webhooks.get(account, webhook_of_path(webhook_id)))
 
 
 @post(ONE, status_code=200)
 async def replace_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """All settings of a webhook: what is left out goes. Its secret stays."""
     identity = webhook_of_path(webhook_id)
-    return _one(request, await webhooks.replace(account, identity, await read_data(request)))
+    return _one(request, await use.webhooks.replace(account, identity, await read_data(request)))
 
 
 @patch(ONE)
 async def patch_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Some settings of a webhook; null deletes. `enabled` has one tried again that was disabled."""
     identity = webhook_of_path(webhook_id)
-    return _one(request, await webhooks.patch(account, identity, await read_data(request)))
+    return _one(request, await use.webhooks.patch(account, identity, await read_data(request)))
 
 
 @delete(ONE, status_code=200)
 async def delete_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Deletes a webhook, and what still waits for it."""
-    webhook = await webhooks.delete(account, webhook_of_path(webhook_id))
+    webhook = await use.webhooks.delete(account, webhook_of_path(webhook_id))
     return _one(request, webhook, {"_read_only": {"deleted": True}}, deleted=True)
 
 
 @route(ONE + "/attempts", http_method=["GET", "HEAD"])
 async def list_attempts(
-    request: AnyRequest, account: TheAccount, webhook_id: str, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """The attempts to tell a webhook of events, the latest first. They are kept for 15 days."""
     query = page_query(request)
@@ -113,7 +114,7 @@ async def list_attempts(
     def keep(attempt: Attempt) -> bool:
         return wanted.matches(wire.attempt_row(attempt))
 
-    page = await webhooks.attempts(
+    page = await use.webhooks.attempts(
         account,
         webhook_of_path(webhook_id),
         start,
@@ -135,11 +136,11 @@ async def list_attempts(
 
 @post(ONE + "/ping", status_code=200)
 async def ping_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, webhooks: TheWebhooks
+    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
 ) -> Response[bytes]:
     """Sends a test event at once and answers how that went. Disabled webhooks can be tested too,
     and failures of tests disable none."""
-    attempt = await webhooks.ping(account, webhook_of_path(webhook_id))
+    attempt = await use.webhooks.ping(account, webhook_of_path(webhook_id))
     return succeed(request, wire.attempt_row(attempt))
 
 

@@ -6,11 +6,11 @@ from service.api.mailboxes import wire
 from service.api.mailboxes.context import (
     AnyRequest,
     TheAccount,
-    TheVmboxes,
     mailbox_of_path,
     read_object,
 )
 from service.api.mailboxes.envelope import answer
+from service.api.use_cases import TheUseCases
 from service.domain.schema import Document
 
 COLLECTION = "/voip/mailbox"
@@ -19,52 +19,52 @@ _CHUNK = 1_000
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_mailboxes(account: TheAccount, vmboxes: TheVmboxes) -> Response[bytes]:
+async def list_mailboxes(account: TheAccount, use: TheUseCases) -> Response[bytes]:
     """All mailboxes of the account, by name."""
     found: list[Document] = []
-    page = await vmboxes.list(account, None, _CHUNK, with_pins=True)
+    page = await use.vmboxes.list(account, None, _CHUNK, with_pins=True)
     found += map(wire.mailbox, page.vmboxes)
     while page.next is not None:
-        page = await vmboxes.list(account, page.next, _CHUNK, with_pins=True)
+        page = await use.vmboxes.list(account, page.next, _CHUNK, with_pins=True)
         found += map(wire.mailbox, page.vmboxes)
     return answer(found)
 
 
 @post(COLLECTION, status_code=201)
 async def create_mailbox(
-    request: AnyRequest, account: TheAccount, vmboxes: TheVmboxes
+    request: AnyRequest, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """A new mailbox, under the lowest free number of four digits."""
     settings = wire.to_settings(await read_object(request))
-    vmbox = await vmboxes.create_numbered(account, settings.over({}))
+    vmbox = await use.vmboxes.create_numbered(account, settings.over({}))
     return answer(wire.mailbox_new(vmbox), 201, {"Location": f"{COLLECTION}/{vmbox.vmbox_id}"})
 
 
 @route(ONE, http_method=["GET", "HEAD"])
-async def get_mailbox(uuid: str, account: TheAccount, vmboxes: TheVmboxes) -> Response[bytes]:
+async def get_mailbox(uuid: str, account: TheAccount, use: TheUseCases) -> Response[bytes]:
     """One mailbox."""
-    return answer(wire.mailbox(await vmboxes.get(account, mailbox_of_path(uuid))))
+    return answer(wire.mailbox(await use.vmboxes.get(account, mailbox_of_path(uuid))))
 
 
 @put(ONE)
 async def replace_mailbox(
-    request: AnyRequest, uuid: str, account: TheAccount, vmboxes: TheVmboxes
+    request: AnyRequest, uuid: str, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """All that this dialect knows of a mailbox: what is left out goes back to its default.
 
     Number, owner, recipients, messages and unknown keys stay.
     """
     vmbox_id = mailbox_of_path(uuid)
-    await vmboxes.get(account, vmbox_id)
+    await use.vmboxes.get(account, vmbox_id)
     settings = wire.to_settings(await read_object(request))
-    vmbox = await vmboxes.change(account, vmbox_id, settings.over, fields=wire.KEPT_FIELDS)
+    vmbox = await use.vmboxes.change(account, vmbox_id, settings.over, fields=wire.KEPT_FIELDS)
     return answer(wire.mailbox(vmbox))
 
 
 @delete(ONE, status_code=204)
-async def delete_mailbox(uuid: str, account: TheAccount, vmboxes: TheVmboxes) -> None:
+async def delete_mailbox(uuid: str, account: TheAccount, use: TheUseCases) -> None:
     """Deletes a mailbox and all that is in it."""
-    await vmboxes.delete(account, mailbox_of_path(uuid))
+    await use.vmboxes.delete(account, mailbox_of_path(uuid))
 
 
 ROUTES = (list_mailboxes, create_mailbox, get_mailbox, replace_mailbox, delete_mailbox)

@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.params import SkipValidation
 
-from service.api.auth import Options
 from service.api.json_body import MAX_JSON_BYTES, bounded, object_of, storable
 from service.api.mailboxes.wire import parse_uuid, to_message_id
 from service.domain.account import AccountFacts
@@ -20,23 +19,10 @@ from service.domain.errors import (
 )
 from service.domain.message import MessageId
 from service.domain.schema import Document
-from service.usecases.accounts import Accounts
-from service.usecases.messages import Messages
-from service.usecases.passes import Passes
-from service.usecases.recipients import Recipients
-from service.usecases.recordings import Recordings
-from service.usecases.vmboxes import Vmboxes
 
 AnyRequest = Request[Any, Any, Any]
 
-# What wiring offers and what is derived from a request, by type; built here, so not validated.
-TheOptions = NamedDependency[SkipValidation[Options]]
-TheAccounts = NamedDependency[SkipValidation[Accounts]]
-ThePasses = NamedDependency[SkipValidation[Passes]]
-TheVmboxes = NamedDependency[SkipValidation[Vmboxes]]
-TheMessages = NamedDependency[SkipValidation[Messages]]
-TheRecordings = NamedDependency[SkipValidation[Recordings]]
-TheRecipients = NamedDependency[SkipValidation[Recipients]]
+# What is derived from a request, by type; built here, so not validated.
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
 
 # curl -d without a content type sends the form type, and some clients none.

@@ -5,32 +5,31 @@ names an account below that one, in whose place the request stands.
 """
 
 from service.api.auth import caller_of, token_of
-from service.api.mailboxes.context import AnyRequest, TheAccounts, TheOptions, ThePasses
+from service.api.mailboxes.context import AnyRequest
 from service.api.observed import observation_of
+from service.api.use_cases import TheUseCases
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import CredentialsInvalid
 
 
-async def provide_account(
-    request: AnyRequest, accounts: TheAccounts, passes: ThePasses, options: TheOptions
-) -> AccountFacts:
+async def provide_account(request: AnyRequest, use: TheUseCases) -> AccountFacts:
     """The account that a request is about. Raises Unauthorized, Forbidden, TooManySignIns."""
-    if token_of(request, tokens_in_query=options.tokens_in_query) is None:
-        caller = await _with_credentials(request, passes)
+    if token_of(request, tokens_in_query=use.options.tokens_in_query) is None:
+        caller = await _with_credentials(request, use)
     else:
         caller = await caller_of(
-            request, accounts.sessions, tokens_in_query=options.tokens_in_query
+            request, use.accounts.sessions, tokens_in_query=use.options.tokens_in_query
         )
     name = _text(request, "x-auth-for")
-    return caller.account if not name else await passes.descendant(caller, name)
+    return caller.account if not name else await use.passes.descendant(caller, name)
 
 
-async def _with_credentials(request: AnyRequest, passes: ThePasses) -> Caller:
+async def _with_credentials(request: AnyRequest, use: TheUseCases) -> Caller:
     reseller = _text(request, "x-auth-reseller")
     user, password = _text(request, "x-auth-user"), _text(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
-    caller = await passes.caller(reseller, user, password)
+    caller = await use.passes.caller(reseller, user, password)
     observation_of(request.scope).account_id = caller.account.account_id
     return caller
 

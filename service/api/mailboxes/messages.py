@@ -10,14 +10,13 @@ from service.api.mailboxes.boxes import ONE as MAILBOX
 from service.api.mailboxes.context import (
     AnyRequest,
     TheAccount,
-    TheMessages,
-    TheRecordings,
     mailbox_of_path,
     message_of_path,
 )
 from service.api.mailboxes.envelope import answer
 from service.api.serving import answer_audio, file_name
 from service.api.times import utc_now
+from service.api.use_cases import TheUseCases
 from service.domain.account import AccountFacts
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import Message, MessageId, retained_since
@@ -31,26 +30,26 @@ LARGEST_PAGE = 1_000
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_mailbox_messages(
-    request: AnyRequest, uuid: str, account: TheAccount, messages: TheMessages
+    request: AnyRequest, uuid: str, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """The messages of a mailbox, newest first: `limit` of them, those older than `before`."""
     vmbox_id = mailbox_of_path(uuid)
     limit, before = _limit(request), _before(request)
     if before is None:
-        page = await messages.list(account, vmbox_id, ListQuery(limit=limit))
+        page = await use.messages.list(account, vmbox_id, ListQuery(limit=limit))
         found = page.messages
     else:
-        found = await _older(messages, account, vmbox_id, before, limit)
-    return answer([_shown(message, messages) for message in found])
+        found = await _older(use.messages, account, vmbox_id, before, limit)
+    return answer([_shown(message, use.messages) for message in found])
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_mailbox_message(
-    uuid: str, message_uuid: str, account: TheAccount, messages: TheMessages
+    uuid: str, message_uuid: str, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """One message. Reading changes nothing."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    return answer(_shown(await messages.get(account, vmbox_id, identity), messages))
+    return answer(_shown(await use.messages.get(account, vmbox_id, identity), use.messages))
 
 
 @route(ONE + "/audio", http_method=["GET", "HEAD"])
@@ -59,21 +58,21 @@ async def get_mailbox_audio(
     uuid: str,
     message_uuid: str,
     account: TheAccount,
-    recordings: TheRecordings,
+    use: TheUseCases,
 ) -> Response[bytes] | Stream:
     """The audio of a message, or a range of it."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    recording = await recordings.get(account, vmbox_id, identity)
-    return await answer_audio(request, recording.audio, file_name(recording), recordings.read)
+    recording = await use.recordings.get(account, vmbox_id, identity)
+    return await answer_audio(request, recording.audio, file_name(recording), use.recordings.read)
 
 
 @delete(ONE, status_code=204)
 async def remove_mailbox_message(
-    uuid: str, message_uuid: str, account: TheAccount, messages: TheMessages
+    uuid: str, message_uuid: str, account: TheAccount, use: TheUseCases
 ) -> None:
     """Removes a message for good."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    await messages.remove(account, vmbox_id, identity)
+    await use.messages.remove(account, vmbox_id, identity)
 
 
 ROUTES = (list_mailbox_messages, get_mailbox_message, get_mailbox_audio, remove_mailbox_message)

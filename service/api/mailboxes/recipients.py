@@ -7,35 +7,33 @@ from service.api.mailboxes.boxes import ONE as MAILBOX
 from service.api.mailboxes.context import (
     AnyRequest,
     TheAccount,
-    TheRecipients,
     mailbox_of_path,
     read_object,
     recipient_of_path,
 )
 from service.api.mailboxes.envelope import answer
+from service.api.use_cases import TheUseCases
 
 COLLECTION = MAILBOX + "/recipients"
 ONE = COLLECTION + "/{recipient_uuid:str}"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_recipients(
-    uuid: str, account: TheAccount, recipients: TheRecipients
-) -> Response[bytes]:
+async def list_recipients(uuid: str, account: TheAccount, use: TheUseCases) -> Response[bytes]:
     """Whom a mailbox mails to."""
-    found = await recipients.list(account, mailbox_of_path(uuid))
+    found = await use.recipients.list(account, mailbox_of_path(uuid))
     return answer([wire.recipient(one) for one in found])
 
 
 @post(COLLECTION, status_code=201)
 async def add_recipient(
-    request: AnyRequest, uuid: str, account: TheAccount, recipients: TheRecipients
+    request: AnyRequest, uuid: str, account: TheAccount, use: TheUseCases
 ) -> Response[bytes]:
     """A new recipient; 200 and the one that is there when it is none."""
     vmbox_id = mailbox_of_path(uuid)
-    await recipients.list(account, vmbox_id)
+    await use.recipients.list(account, vmbox_id)
     address = wire.to_address(await read_object(request))
-    recipient, added = await recipients.add(account, vmbox_id, address, wire.KEPT_FIELDS)
+    recipient, added = await use.recipients.add(account, vmbox_id, address, wire.KEPT_FIELDS)
     location = f"{request.url.path}/{recipient.recipient_id}"
     headers = {"Location": location} if added else None
     return answer(wire.recipient(recipient), 201 if added else 200, headers)
@@ -43,11 +41,11 @@ async def add_recipient(
 
 @delete(ONE, status_code=204)
 async def remove_recipient(
-    uuid: str, recipient_uuid: str, account: TheAccount, recipients: TheRecipients
+    uuid: str, recipient_uuid: str, account: TheAccount, use: TheUseCases
 ) -> None:
     """Mails to that address no more."""
     vmbox_id, identity = mailbox_of_path(uuid), recipient_of_path(recipient_uuid)
-    await recipients.remove(account, vmbox_id, identity, wire.KEPT_FIELDS)
+    await use.recipients.remove(account, vmbox_id, identity, wire.KEPT_FIELDS)
 
 
 ROUTES = (list_recipients, add_recipient, remove_recipient)

@@ -1,0 +1,40 @@
+"""UseCases: all that handlers may ask, offered to them as one thing under the name `use`."""
+
+import msgspec
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from service.api.auth import Options
+from service.usecases.accounts import Accounts
+from service.usecases.batches import Batches
+from service.usecases.feed import Feed
+from service.usecases.greetings import Greetings
+from service.usecases.messages import Messages
+from service.usecases.passes import Passes
+from service.usecases.recipients import Recipients
+from service.usecases.recordings import Recordings
+from service.usecases.transfers import Transfers
+from service.usecases.users import Users
+from service.usecases.vmboxes import Vmboxes
+from service.usecases.webhooks import Webhooks
+
+
+class UseCases(msgspec.Struct, frozen=True, kw_only=True):
+    """One dependency instead of a dozen: the framework starts a task for each of several."""
+
+    accounts: Accounts
+    users: Users
+    passes: Passes
+    vmboxes: Vmboxes
+    recipients: Recipients
+    messages: Messages
+    recordings: Recordings
+    greetings: Greetings
+    webhooks: Webhooks
+    batches: Batches
+    transfers: Transfers
+    feed: Feed
+    options: Options
+
+
+TheUseCases = NamedDependency[SkipValidation[UseCases]]
