@@ -1,0 +1,165 @@
+{{- define "aftertone.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains .Chart.Name .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "aftertone.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* What selects the pods of one process: {root, process}. */}}
+{{- define "aftertone.processSelector" -}}
+{{ include "aftertone.selector" .root }}
+app.kubernetes.io/component: {{ .process }}
+{{- end }}
+
+{{- define "aftertone.labels" -}}
+{{ include "aftertone.selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "aftertone.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}
+{{- else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* The Deployments that are switched on, by process: their own part of the values. */}}
+{{- define "aftertone.deployments" -}}
+{{- $enabled := dict "api" .Values.api "relay" .Values.relay }}
+{{- range $channel, $values := .Values.notifiers }}
+{{- if $values.enabled }}{{ $_ := set $enabled $channel $values }}{{ end }}
+{{- end }}
+{{- toYaml $enabled }}
+{{- end }}
+
+{{/* Seconds that a stopping process may take for what it has in hand, rounded up. */}}
+{{- define "aftertone.stopSeconds" -}}
+{{- ceil (get .Values.settings "stop_timeout_s" | default 55) | int }}
+{{- end }}
+
+{{/* The processes that need a thing, as a list: {root, need}. */}}
+{{- define "aftertone.needing" -}}
+{{- range $process, $facts := include "aftertone.processes" .root | fromYaml }}
+{{- if has $.need $facts.needs }}
+- {{ $process }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+The pod of a process: {root, process, values, serviceAccount, container}. `values` is its own part
+of the values; `container` is what one that goes on has beside the rest: ports, probes, a pause.
+*/}}
+{{- define "aftertone.pod" -}}
+{{- $pod := .root.Values.pod }}
+{{- $secrets := .root.Values.secrets }}
+{{- $facts := get (include "aftertone.processes" .root | fromYaml) .process }}
+{{- $needs := $facts.needs }}
+serviceAccountName: {{ .serviceAccount }}
+# Nothing here talks to the API server. A workload identity mounts a token of its own.
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  # Owns the mounted Secrets, which are closed to others.
+  fsGroup: 65532
+  seccompProfile: {type: RuntimeDefault}
+containers:
+  - name: {{ .process }}
+    image: {{ include "aftertone.image" .root | quote }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    args: {{- toYaml $facts.args | nindent 6 }}
+    env:
+      {{- if .container }}
+      - {name: AFTERTONE_ADMIN_HOST, value: "0.0.0.0"}
+      - {name: AFTERTONE_ADMIN_PORT, value: "9090"}
+      {{- end }}
+      {{- if eq .process "api" }}
+      - {name: AFTERTONE_HOST, value: "0.0.0.0"}
+      - {name: AFTERTONE_PORT, value: "8000"}
+      {{- end }}
+      {{- include "aftertone.env" . | trim | nindent 6 }}
+      {{- with .values.extraEnv }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    {{- with .container }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    resources: {{- toYaml .values.resources | nindent 6 }}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+    volumeMounts:
+      # Uploads beyond a megabyte are spooled here.
+      - {name: tmp, mountPath: /tmp}
+      {{- if has "key_ring" $needs }}
+      - {name: key-ring, mountPath: /etc/aftertone/key-ring, readOnly: true}
+      {{- end }}
+      {{- if and (has "nats" $needs) $secrets.natsCredentials.name }}
+      - {name: nats, mountPath: /etc/aftertone/nats, readOnly: true}
+      {{- end }}
+      {{- with $pod.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+volumes:
+  - name: tmp
+    emptyDir: {sizeLimit: {{ $pod.tmpSizeLimit }}}
+  {{- if has "key_ring" $needs }}
+  - name: key-ring
+    secret: {secretName: {{ $secrets.keyRing.name | quote }}, defaultMode: 0440}
+  {{- end }}
+  {{- if and (has "nats" $needs) $secrets.natsCredentials.name }}
+  - name: nats
+    secret: {secretName: {{ $secrets.natsCredentials.name | quote }}, defaultMode: 0440}
+  {{- end }}
+  {{- with $pod.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $pod.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Labels and annotations of a pod: {root, process}. */}}
+{{- define "aftertone.podMetadata" -}}
+labels:
+  {{- include "aftertone.labels" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .process }}
+  {{- with .root.Values.pod.labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .root.Values.pod.annotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The account whose annotations give access to the audio store, or the one without any rights. */}}
+{{- define "aftertone.serviceAccount" -}}
+{{- $needs := (get (include "aftertone.processes" .root | fromYaml) .process).needs }}
+{{- include "aftertone.fullname" .root }}{{ if has "s3" $needs }}-storage{{ end }}
+{{- end }}

@@ -1,0 +1,133 @@
+{{/*
+The groups of settings, as the reference (deploy/SETTINGS.md) tells them. A process is given the
+groups that it needs, see `aftertone.processes`; what is a Secret, a file or a port of its own is
+left out here and written by `aftertone.env`.
+*/}}
+{{- define "aftertone.groups" -}}
+postgres: [database_pool_size, database_timeout_s]
+nats: [nats_url, stream_name, stream_max_bytes, stream_replicas]
+s3:
+  - s3_endpoint
+  - s3_bucket
+  - s3_region
+  - s3_addressing_style
+  - s3_sse
+  - s3_sse_kms_key_id
+  - s3_pool_size
+  - s3_connect_timeout_s
+  - s3_timeout_s
+http: [client_grace_s, request_deadline_s]
+uploads: [max_upload_bytes, max_uploads_in_flight, min_upload_bytes_per_s]
+sign_in:
+  - token_lifetime_s
+  - sign_in_threads
+  - tokens_in_query
+  - issuer_url
+  - issuer_jwks_url
+  - issuer_audience
+  - issuer_account_claim
+keeping: [retention_days, purge_grace_days, orphan_grace_hours, oldest_month]
+notifiers: [notifier_retries_s, notifier_ack_wait_s, notifier_lease_margin_s]
+email:
+  - smtp_timeout_s
+  - smtp_ca_file
+  - smtp_hostname
+  - email_sender
+  - email_templates_folder
+  - email_transcription_wait_s
+  - email_concurrency
+webhooks:
+  - webhook_allow_private
+  - webhook_timeout_s
+  - webhook_connect_timeout_s
+  - webhook_concurrency
+lamps: [lamp_bucket, ari_url, ari_user, ari_context, ari_timeout_s]
+watching: [log_level, log_format]
+{{- end }}
+
+{{/*
+What runs, and what each is told: groups of settings, and Secrets (`database`, `owner`, `key_ring`;
+those of nats, s3, email and lamps come with their groups). Who needs nothing of a kind gets none:
+the API no NATS, nobody but keeper and migration the owner's database.
+*/}}
+{{- define "aftertone.processes" -}}
+api:
+  args: [api]
+  needs: [database, key_ring, postgres, s3, http, uploads, sign_in, keeping, webhooks, watching]
+relay:
+  args: [relay]
+  needs: [database, postgres, nats, watching]
+email:
+  args: [notifier, email]
+  needs: [database, postgres, nats, s3, keeping, notifiers, email, watching]
+webhook:
+  args: [notifier, webhook]
+  needs: [database, key_ring, postgres, nats, notifiers, webhooks, watching]
+mwi:
+  args: [notifier, mwi]
+  needs: [database, postgres, nats, notifiers, lamps, watching]
+callback:
+  args: [notifier, callback]
+  needs: [database, postgres, nats, notifiers, watching]
+keeper:
+  args: [keeper, --once, all]
+  needs: [owner, postgres, s3, keeping, watching]
+migrate:
+  args: [migrate]
+  needs: [owner, database, postgres, watching]
+{{- end }}
+
+{{/* A value as the environment spells it: large numbers without an exponent. */}}
+{{- define "aftertone.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{- define "aftertone.fromSecret" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
+{{- end }}
+
+{{/* The environment of a process: {root, process}. */}}
+{{- define "aftertone.env" -}}
+{{- $values := .root.Values }}
+{{- $secrets := $values.secrets }}
+{{- $needs := (get (include "aftertone.processes" . | fromYaml) .process).needs }}
+{{- if has "database" $needs }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_DATABASE_URL" "secret" $secrets.database.name "key" $secrets.database.key) }}
+{{- end }}
+{{- if has "owner" $needs }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_OWNER_DATABASE_URL" "secret" $secrets.ownerDatabase.name "key" $secrets.ownerDatabase.key) }}
+{{- end }}
+{{- if has "key_ring" $needs }}
+- name: AFTERTONE_KEY_RING_FILE
+  value: {{ printf "/etc/aftertone/key-ring/%s" $secrets.keyRing.key }}
+{{- end }}
+{{- if and (has "nats" $needs) $secrets.nats.name }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_NATS_URL" "secret" $secrets.nats.name "key" $secrets.nats.key) }}
+{{- end }}
+{{- if and (has "nats" $needs) $secrets.natsCredentials.name }}
+- name: AFTERTONE_NATS_CREDENTIALS_FILE
+  value: {{ printf "/etc/aftertone/nats/%s" $secrets.natsCredentials.key }}
+{{- end }}
+{{- if and (has "s3" $needs) $secrets.s3.name }}
+{{ include "aftertone.fromSecret" (dict "name" "AWS_ACCESS_KEY_ID" "secret" $secrets.s3.name "key" $secrets.s3.accessKeyIdKey) }}
+{{ include "aftertone.fromSecret" (dict "name" "AWS_SECRET_ACCESS_KEY" "secret" $secrets.s3.name "key" $secrets.s3.secretAccessKeyKey) }}
+{{- end }}
+{{- if has "email" $needs }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_SMTP_URL" "secret" $secrets.smtp.name "key" $secrets.smtp.key) }}
+{{- end }}
+{{- if and (has "lamps" $needs) $secrets.ari.name }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_ARI_PASSWORD" "secret" $secrets.ari.name "key" $secrets.ari.key) }}
+{{- end }}
+{{- range $group, $names := include "aftertone.groups" . | fromYaml }}
+{{- if has $group $needs }}
+{{- range $name := $names }}
+{{- if and (hasKey $values.settings $name) (not (and (eq $name "nats_url") $secrets.nats.name)) }}
+- name: {{ printf "AFTERTONE_%s" (upper $name) }}
+  value: {{ include "aftertone.text" (get $values.settings $name) | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
