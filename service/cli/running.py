@@ -43,6 +43,7 @@ def settings_of(process: str) -> Settings:
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Runs to the end; what can be expected to go wrong ends in one sentence and exit code 1."""
+    from service.admin import CannotListen
     from service.embedded.errors import EmbeddedError
     from service.postgres.migrate import MigrationError
     from service.security import KeyRingError
@@ -51,6 +52,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return uvloop.run(work)
     except (
+        CannotListen,
         EmbeddedError,
         MigrationError,
         KeyRingError,

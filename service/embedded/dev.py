@@ -22,8 +22,8 @@ from service.embedded.welcome import welcome, write_env
 
 _LEFTOVERS_PATIENCE_S = 20.0
 _READY_WITHIN_S = 60.0
-# They say where the processes listen; `AFTERTONE_URL` says it to clients.
-_NOT_FOR_CLIENTS = ("AFTERTONE_HOST", "AFTERTONE_PORT")
+# They say where the processes listen; `AFTERTONE_URL` and `AFTERTONE_ADMIN_URL` say it to clients.
+_NOT_FOR_CLIENTS = ("AFTERTONE_HOST", "AFTERTONE_PORT", "AFTERTONE_ADMIN_PORT")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -94,6 +94,7 @@ class _Dev:
         self.stopping = False
         self.servers: Sequence[Server] = ()
         self.processes: Sequence[Process] = ()
+        self.admin_ports: Sequence[int] = ()
 
     async def run(self) -> None:
         with usable(self.folder):
@@ -137,8 +138,10 @@ class _Dev:
                 await self._stop(keepers)
 
     async def _prepared(self, servers: Mapping[str, str]) -> dict[str, str]:
+        self.admin_ports = [ports.free_one(ports.LOOPBACK) for _ in self.argvs]
         ours = {
             "AFTERTONE_URL": _url(self.host, self.port),
+            "AFTERTONE_ADMIN_URL": _url(ports.LOOPBACK, self.admin_ports[0]),
             "AFTERTONE_HOST": self.host,
             "AFTERTONE_PORT": str(self.port),
             **servers,
@@ -148,7 +151,8 @@ class _Dev:
     async def _start_processes(self, ours: Mapping[str, str], held: int) -> None:
         environment = {**os.environ, **ours}
         self.processes = [
-            Process(name, argv, environment, held) for name, argv in self.argvs.items()
+            Process(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, held)
+            for (name, argv), port in zip(self.argvs.items(), self.admin_ports, strict=True)
         ]
         for process in self.processes:
             await process.start()

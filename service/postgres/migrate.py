@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from service.postgres.months import ensure_ahead
-from service.postgres.pool import connect, outages
+from service.postgres.pool import Connection, connect, outages
 from service.postgres.sql import load
 
 _SQL = load("migrate")
@@ -67,6 +67,16 @@ async def migrate(
         await _grant(connection, role_of(service_url))
         done += await ensure_ahead(connection, datetime.now(UTC))
     return done
+
+
+async def newest_migration(connection: Connection) -> int:
+    """The number of the last migration that was applied; 0 when none was, or none that lets the
+    service's role ask."""
+    try:
+        number: int = await connection.fetchval(_SQL["newest_migration"])
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError):
+        return 0
+    return number
 
 
 def role_of(url: str) -> str:

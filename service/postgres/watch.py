@@ -3,7 +3,7 @@
 No statement reads more the more is stored: each ends at its limit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -45,11 +45,9 @@ async def watch_outbox(connection: Connection) -> Waiting:
     return Waiting(number=record["backlog"], oldest_s=record["oldest_s"])
 
 
-async def watch_deliveries(
-    connection: Connection, channels: Sequence[str]
-) -> Mapping[str, Waiting]:
-    """By channel, the deliveries that are due and in nobody's hands."""
-    records = await connection.fetch(_SQL["watch_deliveries"], channels, MOST)
+async def watch_deliveries(connection: Connection) -> Mapping[str, Waiting]:
+    """By channel that has ever run, the deliveries that are due and in nobody's hands."""
+    records = await connection.fetch(_SQL["watch_deliveries"], MOST)
     return {
         record["channel"]: Waiting(number=record["due"], oldest_s=record["oldest_s"])
         for record in records

@@ -122,33 +122,40 @@ async def run_api(settings: Settings) -> None:
                 max_buffer_size=_HEADER_BYTES,
             ),
         )
-
-        def stop() -> None:
-            feed.close()
-            server.stop()  # type: ignore[no-untyped-call]
-
-        on_stop(stop)
+        process.on_stop(feed.close)
+        process.on_stop(server.stop)
         spare_what_stays()
         log.info("Serving", host=settings.host, port=settings.port)
+        # As soon as the server waits for connections.
+        asyncio.get_running_loop().call_soon(process.started)
         await server.serve()
     log.info("Stopped")
 
 
 async def run_relay(settings: Settings) -> None:
-    """Publishes the outbox until SIGTERM or SIGINT; the batch in hand is finished."""
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            open_database(settings, "aftertone relay", size=4)
-        )
-        bus = await stack.enter_async_context(open_bus(settings, "aftertone relay"))
+    """Publishes the outbox until SIGTERM or SIGINT; what is in flight is finished."""
+    name = "aftertone relay"
+    async with (
+        serving(settings, settings.database_url, name) as process,
+        open_database(settings, name, size=4) as database,
+        open_bus(settings, name) as bus,
+        asyncio.TaskGroup() as group,
+    ):
+        relay = Relay(database, bus, database_url=settings.database_url)
+        group.create_task(relay.run(process.stop))
+        group.create_task(Watch(database).run(process.stop))
         spare_what_stays()
-        await Relay(database, bus, database_url=settings.database_url).run(stopped())
+        process.started()
 
 
 async def run_keeper(settings: Settings) -> None:
     """Runs the keeper's steps until SIGTERM or SIGINT."""
-    async with keeper(settings) as running:
-        await running.run(stopped())
+    async with (
+        serving(settings, settings.owner_database_url, "aftertone keeper") as process,
+        keeper(settings) as running,
+    ):
+        process.started()
+        await running.run(process.stop)
 
 
 async def republish(settings: Settings, since: datetime) -> Republication:

@@ -19,9 +19,9 @@ from service.wiring.parts import (
     open_bus,
     open_database,
     open_webhook_posts,
-    stopped,
     utc_now,
 )
+from service.wiring.process import serving
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.email import (
     AddressUnusable,
@@ -70,16 +70,17 @@ async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
     """Runs channels until SIGTERM or SIGINT; what is in hand is finished."""
     name = f"aftertone notifier {' '.join(names)}"
     async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(serving(settings, settings.database_url, name))
         parts = Parts(
             settings=settings,
             database=await stack.enter_async_context(open_database(settings, name)),
             bus=await stack.enter_async_context(open_bus(settings, name)),
         )
         loops = [await stack.enter_async_context(CHANNELS[one](parts)) for one in names]
-        stop = stopped()
+        process.started()
         async with asyncio.TaskGroup() as group:
             for loop in loops:
-                group.create_task(loop.run(stop))
+                group.create_task(loop.run(process.stop))
 
 
 def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Letter]:
@@ -103,20 +104,10 @@ def preview_as(settings: Settings, kind: str, form: str) -> bytes:
 @asynccontextmanager
 async def _email(parts: Parts) -> AsyncIterator[Loop]:
     settings = parts.settings
-    if not (settings.smtp_url and settings.email_sender):
-        raise SettingsError(
-            "The e-mail channel needs AFTERTONE_SMTP_URL and AFTERTONE_EMAIL_SENDER."
-        )
-    _check_mails(settings)
     async with (
         # The other channels touch no audio and are given no credentials for it.
+        open_smtp(settings) as smtp,
         open_audio(settings) as audio,
-        SmtpSender.open(
-            _smtp_server(settings),
-            timeout_s=settings.smtp_timeout_s,
-            ca_file=settings.smtp_ca_file,
-            hostname=settings.smtp_hostname,
-        ) as smtp,
     ):
         channel = EmailChannel(
             parts.database,
@@ -134,6 +125,21 @@ async def _email(parts: Parts) -> AsyncIterator[Loop]:
             utc_now,
         )
         yield Notifier(parts.database, parts.bus, channel, parts.pace)
+
+
+def open_smtp(settings: Settings) -> AbstractAsyncContextManager[SmtpSender]:
+    """The server that takes mails, when settings make mails possible at all; else SettingsError."""
+    if not (settings.smtp_url and settings.email_sender):
+        raise SettingsError(
+            "The e-mail channel needs AFTERTONE_SMTP_URL and AFTERTONE_EMAIL_SENDER."
+        )
+    _check_mails(settings)
+    return SmtpSender.open(
+        _smtp_server(settings),
+        timeout_s=settings.smtp_timeout_s,
+        ca_file=settings.smtp_ca_file,
+        hostname=settings.smtp_hostname,
+    )
 
 
 @asynccontextmanager

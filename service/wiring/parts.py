@@ -1,8 +1,6 @@
 """The parts that processes are made of: each opened from settings in one way."""
 
-import asyncio
-import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,15 +154,3 @@ def key_ring_of(settings: Settings) -> KeyRing:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def on_stop(act: Callable[[], object]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, act)
-
-
-def stopped() -> asyncio.Event:
-    event = asyncio.Event()
-    on_stop(event.set)
-    return event

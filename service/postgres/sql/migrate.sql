@@ -20,9 +20,10 @@ SELECT number, name, sha256 FROM migrations ORDER BY number;
 INSERT INTO migrations (number, name, sha256) VALUES ($1, $2, $3);
 
 -- name: grant_to_service
--- The service's role reads and writes rows and owns nothing.
+-- The service's role reads and writes rows and owns nothing; of the migrations it sees how far they are.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', string_agg(oid::regclass::text, ', '), $1::text)
     || format('; GRANT EXECUTE ON FUNCTION ensure_month(integer), ensure_outbox_day(date) TO %I', $1::text)
+    || format('; GRANT SELECT (number) ON migrations TO %I', $1::text)
 FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
     AND relname <> 'migrations';

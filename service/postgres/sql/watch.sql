@@ -12,8 +12,8 @@ SELECT
     ), 0)::double precision AS oldest_s;
 
 -- name: watch_deliveries
--- Of each channel in $1: how many deliveries are due and in nobody's hands, $2 at most, and for how
--- long the first has been.
+-- Of each channel that has ever run: how many deliveries are due and in nobody's hands, $1 at most,
+-- and for how long the first has been.
 -- Plan: deliveries_due of each channel, from its start, no further than the limit.
 SELECT c.channel,
     (
@@ -22,7 +22,7 @@ SELECT c.channel,
             SELECT
             FROM deliveries AS d
             WHERE d.channel = c.channel AND d.status = 'pending' AND d.next_at <= now()
-            LIMIT $2
+            LIMIT $1
         ) AS waiting
     ) AS due,
     coalesce((
@@ -32,7 +32,7 @@ SELECT c.channel,
         ORDER BY d.next_at
         LIMIT 1
     ), 0)::double precision AS oldest_s
-FROM unnest($1::text[]) AS c (channel);
+FROM channels AS c;
 
 -- name: watch_dead
 -- The dead deliveries by channel, $1 in all at most, the latest ones.

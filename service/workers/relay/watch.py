@@ -4,7 +4,6 @@ Each relay does, active or not: they live all the time, and a keeper that runs a
 """
 
 import asyncio
-from collections.abc import Sequence
 
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
@@ -30,16 +29,10 @@ _log = get_logger(__name__)
 
 
 class Watch:
-    """Looks every so often and shows what it saw last, and nothing while it cannot look.
+    """Looks every so often and shows what it saw last, and nothing while it cannot look."""
 
-    `channels` are those that have deliveries: they are told of when none waits, too.
-    """
-
-    def __init__(
-        self, database: Database, channels: Sequence[str], *, every_s: float = 15.0
-    ) -> None:
+    def __init__(self, database: Database, *, every_s: float = 15.0) -> None:
         self._database = database
-        self._channels = channels
         self._every_s = every_s
         self._seen: Values = {}
 
@@ -76,13 +69,12 @@ class Watch:
         }
 
     async def _deliveries(self, connection: Connection) -> Values:
-        due = await rows.watch_deliveries(connection, self._channels)
+        due = await rows.watch_deliveries(connection)
         dead = await rows.watch_dead(connection)
-        names = sorted({*self._channels, *dead})
         return {
             DELIVERIES_DUE: {(name,): one.number for name, one in due.items()},
             DELIVERIES_OLDEST_DUE: {(name,): one.oldest_s for name, one in due.items()},
-            DELIVERIES_DEAD: {(name,): dead.get(name, 0) for name in names},
+            DELIVERIES_DEAD: {(name,): dead.get(name, 0) for name in {*due, *dead}},
         }
 
     async def _kept(self, connection: Connection) -> Values:
