@@ -40,7 +40,8 @@ async def killed(
             return await service.start("notifier", *(one.channel for one in kinds), **options)
 
         over = asyncio.Event()
-        acting = [asyncio.create_task(act(proof, over, pause_s)) for proof in proofs]
+        acting = asyncio.gather(*(act(proof, over, pause_s) for proof in proofs))
+        stack.callback(acting.cancel)
         chance = random.Random(kills)
         for _ in range(kills):
             process = await start()
@@ -48,7 +49,7 @@ async def killed(
             await asyncio.sleep(chance.uniform(0, 0.5))
             await kill(process, proofs)
         over.set()
-        await asyncio.gather(*acting)
+        await acting
         await let_leases_end(inspector)
         process = await start()
         for proof in proofs:
