@@ -24,6 +24,8 @@ _log = get_logger(__name__)
 
 _STREAM_EXISTS = 10058
 _ROOM_FOR_HEADERS = 4096
+LEAST_PAYLOAD = MAX_EVENT_BYTES + _ROOM_FOR_HEADERS
+"""What the server's `max_payload` must be for the largest event."""
 _RECONNECT_WAIT_S = 0.5
 
 
@@ -144,7 +146,7 @@ class Bus:
         except nats.js.errors.NotFoundError:
             pass
         try:
-            info = await jetstream.add_stream(_configuration(self._stream))
+            info = await jetstream.add_stream(configuration(self._stream))
         except nats.js.errors.BadRequestError as error:
             if error.err_code != _STREAM_EXISTS:
                 raise
@@ -153,10 +155,7 @@ class Bus:
         return info
 
     def _report_drift(self, found: StreamConfig) -> None:
-        wanted = _configuration(self._stream)
-        drift = frozenset(
-            field for field in _DECLARED if getattr(found, field) != getattr(wanted, field)
-        )
+        drift = drift_of(found, self._stream)
         if drift and drift != self._reported_drift:
             _log.warning(
                 "The stream is not configured as the settings say; it is left as it is.",
@@ -204,11 +203,11 @@ class Bus:
         self.connections += 1
         self._last_failure = ""
         _log.info("Connected to NATS.", server=client.connected_url and client.connected_url.netloc)
-        if client.max_payload < MAX_EVENT_BYTES + _ROOM_FOR_HEADERS:
+        if client.max_payload < LEAST_PAYLOAD:
             _log.error(
                 "The server's max_payload is too small for the largest events.",
                 max_payload=client.max_payload,
-                needed=MAX_EVENT_BYTES + _ROOM_FOR_HEADERS,
+                needed=LEAST_PAYLOAD,
             )
 
     async def _note_reconnection(self) -> None:
@@ -250,7 +249,15 @@ _DECLARED = (
 )
 
 
-def _configuration(stream: StreamSettings) -> StreamConfig:
+def drift_of(found: StreamConfig, stream: StreamSettings) -> frozenset[str]:
+    """The fields in which a stream is not what it is to be."""
+    wanted = configuration(stream)
+    return frozenset(
+        field for field in _DECLARED if getattr(found, field) != getattr(wanted, field)
+    )
+
+
+def configuration(stream: StreamSettings) -> StreamConfig:
     return StreamConfig(
         name=stream.name,
         subjects=[f"{stream.subject_prefix}.>"],

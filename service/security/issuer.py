@@ -102,8 +102,11 @@ class Issuer:
             raise TokenInvalid
         return claims
 
-    async def refresh(self) -> None:
-        """Fetches the keys. Raises IssuerUnavailable; those that are known stay then."""
+    async def refresh(self) -> int:
+        """Fetches the keys; how many can be used.
+
+        Raises IssuerUnavailable; those that are known stay then.
+        """
         self._asked_at = time.monotonic()
         try:
             published = await self._fetch()
@@ -118,6 +121,7 @@ class Issuer:
             self._verified.clear()
             self._unknown.clear()
             log.info("The outside issuer's keys were read.", keys=len(self._keys))
+        return len(self._keys)
 
     async def _read(self, token: str, now: datetime) -> Claims:
         settings = self._settings

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from service.bus import Bus, LampBucket
 from service.domain.errors import BusUnavailable
@@ -66,19 +66,21 @@ async def _levels(
     async with AsyncExitStack() as stack:
         found: dict[str, Levels] = {"mwi": BucketLamps(database, LampBucket(bus, name, replicas))}
         if settings.ari_url:
-            ari = await stack.enter_async_context(Ari.open(_ari(settings)))
+            ari = await stack.enter_async_context(open_switch(settings))
             memory = LampBucket(bus, f"{name}_SWITCH", replicas)
             found["mwi-switch"] = SwitchLamps(database, memory, ari)
         yield found
 
 
-def _ari(settings: Settings) -> AriSettings:
-    return AriSettings(
-        url=settings.ari_url,
-        user=settings.ari_user,
-        password=settings.ari_password,
-        context=settings.ari_context,
-        timeout_s=settings.ari_timeout_s,
+def open_switch(settings: Settings) -> AbstractAsyncContextManager[Ari]:
+    return Ari.open(
+        AriSettings(
+            url=settings.ari_url,
+            user=settings.ari_user,
+            password=settings.ari_password,
+            context=settings.ari_context,
+            timeout_s=settings.ari_timeout_s,
+        )
     )
 
 

@@ -23,12 +23,20 @@ class AriStub:
         self.most_at_once: Counter[str] = Counter()
         self._at_once: Counter[str] = Counter()
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.Response:
+        refusal = self._refusal(request)
+        return web.json_response([]) if refusal is None else refusal
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
         wanted = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if request.headers.get("Authorization") != f"Basic {wanted}":
             return web.Response(status=401)
-        if self.down:
-            return web.Response(status=503)
+        return web.Response(status=503) if self.down else None
+
+    async def answer(self, request: web.Request) -> web.Response:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
         mailbox = request.match_info["mailbox"]
         self._at_once[mailbox] += 1
         self.most_at_once[mailbox] = max(self.most_at_once[mailbox], self._at_once[mailbox])
@@ -55,6 +63,7 @@ class AriStub:
 async def running_ari() -> AsyncIterator[AriStub]:
     stub = AriStub()
     app = web.Application()
+    app.router.add_get("/ari/mailboxes", stub.list)
     app.router.add_route("*", "/ari/mailboxes/{mailbox}", stub.answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

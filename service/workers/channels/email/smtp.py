@@ -110,6 +110,15 @@ class SmtpSender:
         self._keep(client, mails + 1)
         return Done()
 
+    async def greet(self) -> Outcome:
+        """A session with encryption and sign-in as they are set, and no mail."""
+        try:
+            client, mails = await self._connection()
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            return Failed(error=_told(error))
+        self._keep(client, mails)
+        return Done()
+
     async def _connection(self) -> tuple[aiosmtplib.SMTP, int]:
         """One that is warm and answers, or a new one; and how many mails went over it."""
         while self._idle:

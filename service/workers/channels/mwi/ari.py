@@ -59,10 +59,17 @@ class Ari:
         await self.put(account_id, mailbox, new=0, saved=0)
         await self._ask("DELETE", account_id, mailbox, {}, but=404)
 
+    async def look(self) -> None:
+        """Asks for the mailboxes there are: the switch knows this user and has the module."""
+        await self._send("GET", URL(self._mailboxes, encoded=True))
+
     async def _ask(
         self, method: str, account_id: UUID, mailbox: str, query: dict[str, str], but: int = 0
     ) -> None:
         url = URL(self._url(account_id, mailbox), encoded=True).with_query(query)
+        await self._send(method, url, but)
+
+    async def _send(self, method: str, url: URL, but: int = 0) -> None:
         try:
             async with self._session.request(method, url, allow_redirects=False) as answer:
                 if not answer.ok and answer.status != but:
@@ -76,4 +83,8 @@ class Ari:
     def _url(self, account_id: UUID, mailbox: str) -> str:
         context = self._settings.context.replace("{account_id}", account_id.hex)
         name = f"{mailbox}@{context}" if context else mailbox
-        return f"{self._settings.url.rstrip('/')}/ari/mailboxes/{quote(name, safe='@')}"
+        return f"{self._mailboxes}/{quote(name, safe='@')}"
+
+    @property
+    def _mailboxes(self) -> str:
+        return f"{self._settings.url.rstrip('/')}/ari/mailboxes"

@@ -1,0 +1,13 @@
+-- name: what_this_is
+-- The server, and whether this role could do more than a service may.
+SELECT current_setting('server_version_num')::int AS version,
+       current_setting('server_version') AS version_name,
+       current_user AS role,
+       rolsuper AS superuser,
+       (SELECT count(*) FROM pg_class
+        WHERE relowner = pg_roles.oid AND relnamespace = 'public'::regnamespace
+          AND relkind IN ('r', 'p')) AS owned,
+       to_regclass('migrations') IS NOT NULL AS migrated,
+       pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS read_only
+FROM pg_roles
+WHERE rolname = current_user;

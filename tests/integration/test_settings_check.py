@@ -1,0 +1,268 @@
+"""`aftertone settings check` against servers that are there, dead, or other than they should be."""
+
+import asyncio
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import pytest
+import pytest_asyncio
+
+from service import wiring
+from service.bus import Bus
+from service.embedded.servers import EmbeddedServers
+from service.settings import read_settings
+from service.wiring.checks import Finding, State, check
+from service.wiring.parts import open_bus
+from tests.support.ari import PASSWORD, USER, running_ari
+from tests.support.database import TestDatabase, execute
+from tests.support.ports import free_port
+from tests.support.relay import eventually
+from tests.support.smtp import certificate, only, post_server
+
+SECRET = "hunter2"
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What was found, by the name of the setting."""
+
+    findings: Mapping[str, Finding]
+
+    def state(self, name: str) -> str:
+        return self.findings[name].state
+
+    def said(self, name: str) -> str:
+        return self.findings[name].text
+
+    @property
+    def text(self) -> str:
+        return "\n".join(f"{name}: {found.text}" for name, found in self.findings.items())
+
+
+async def checked(environment: Mapping[str, str]) -> Checked:
+    """In this process; the AWS library reads its credentials from the real environment."""
+    with pytest.MonkeyPatch.context() as real:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            real.setenv(name, environment[name])
+        found = await check(read_settings(environment))
+    return Checked({one.subject.removeprefix("AFTERTONE_").lower(): one for one in found})
+
+
+async def run_command(environment: Mapping[str, str]) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", "settings", "check"),
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def _bucket(servers: EmbeddedServers, servers_folder: Path) -> None:
+    folder = servers_folder / "check"
+    folder.mkdir(exist_ok=True)
+    await wiring.prepare_dev(folder, servers.environment())
+
+
+@pytest.fixture
+def environment(
+    servers: EmbeddedServers, test_database: TestDatabase, tmp_path: Path
+) -> dict[str, str]:
+    """A deployment where everything works that it needs."""
+    ring = tmp_path / "keys.json"
+    wiring.write_key_ring(ring)
+    return {
+        **servers.environment(),
+        "AFTERTONE_DATABASE_URL": test_database.url,
+        "AFTERTONE_OWNER_DATABASE_URL": test_database.owner_url,
+        "AFTERTONE_KEY_RING_FILE": str(ring),
+    }
+
+
+async def test_everything_that_works_is_ok_and_the_rest_is_not_set(
+    environment: dict[str, str],
+) -> None:
+    found = await checked(environment)
+
+    states = {name: str(one.state) for name, one in found.findings.items()}
+    assert states == {
+        **dict.fromkeys(("database_url", "owner_database_url", "nats_url"), "ok"),
+        **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
+        **dict.fromkeys(("issuer_url", "backup_retention_days"), "not set"),
+        **dict.fromkeys(("smtp_url", "ari_url"), "not set"),
+    }
+
+
+async def test_the_command_prints_a_line_for_each_and_ends_with_1_when_one_is_wrong(
+    environment: dict[str, str],
+) -> None:
+    works, (code, text) = await asyncio.gather(
+        run_command(environment),
+        run_command({**environment, "AWS_SECRET_ACCESS_KEY": SECRET}),
+    )
+
+    assert works[0] == 0, works[1]
+    assert re.search(r"^ok +AFTERTONE_DATABASE_URL +Postgres answers", works[1], re.MULTILINE)
+    assert re.search(r"^not set +AFTERTONE_ARI_URL ", works[1], re.MULTILINE)
+    assert code == 1
+    assert re.search(r"^wrong +AFTERTONE_S3_BUCKET +.+403", text, re.MULTILINE)
+    assert SECRET not in text
+
+
+async def test_servers_that_are_not_there_are_named_without_a_secret(
+    environment: dict[str, str],
+) -> None:
+    port = free_port()
+    found = await checked(
+        {
+            **environment,
+            "AFTERTONE_DATABASE_URL": f"postgresql://aftertone:{SECRET}@127.0.0.1:{port}/x",
+            "AFTERTONE_OWNER_DATABASE_URL": f"postgresql://o:{SECRET}/{SECRET}@127.0.0.1:{port}/x",
+            "AFTERTONE_NATS_URL": f"nats://u:{SECRET}@127.0.0.1:{port}",
+            "AFTERTONE_S3_ENDPOINT": f"http://127.0.0.1:{port}",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AFTERTONE_KEY_RING_FILE": "/nowhere/keys.json",
+            "AFTERTONE_SMTP_URL": f"smtp+starttls://u:{SECRET}@127.0.0.1:{port}",
+            "AFTERTONE_EMAIL_SENDER": "voicemail@example.com",
+            "AFTERTONE_ARI_URL": f"http://127.0.0.1:{port}",
+            "AFTERTONE_ARI_PASSWORD": SECRET,
+            "AFTERTONE_ISSUER_URL": "https://issuer.example",
+            "AFTERTONE_ISSUER_JWKS_URL": f"http://127.0.0.1:{port}/keys",
+            "AFTERTONE_ISSUER_AUDIENCE": "aftertone",
+            "AFTERTONE_BACKUP_RETENTION_DAYS": "30",
+        }
+    )
+
+    assert {one.state for one in found.findings.values()} == {State.WRONG}, found.text
+    assert SECRET not in found.text
+    assert "nothing answers" in found.said("database_url")
+    assert "percent-encoded" in found.said("owner_database_url")
+    assert "nothing answers" in found.said("nats_url")
+    assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in found.said("backup_retention_days")
+
+
+async def test_the_owner_in_place_of_the_service_is_told(environment: dict[str, str]) -> None:
+    owner = environment["AFTERTONE_OWNER_DATABASE_URL"]
+    found = await checked({**environment, "AFTERTONE_DATABASE_URL": owner})
+
+    assert "must own none" in found.said("database_url")
+    assert found.state("owner_database_url") == "ok"
+
+
+async def test_a_database_without_tables_asks_for_migrate(
+    environment: dict[str, str], servers: EmbeddedServers
+) -> None:
+    await execute(servers, "DROP DATABASE IF EXISTS bare")
+    await execute(servers, "CREATE DATABASE bare")
+    found = await checked(
+        {
+            **environment,
+            "AFTERTONE_DATABASE_URL": servers.postgres.url("bare", "aftertone"),
+            "AFTERTONE_OWNER_DATABASE_URL": servers.postgres.url("bare", "aftertone_owner"),
+        }
+    )
+    await execute(servers, "DROP DATABASE bare")
+
+    for name in ("database_url", "owner_database_url"):
+        assert found.state(name) == "wrong"
+        assert "aftertone migrate" in found.said(name)
+
+
+async def test_a_missing_migration_is_named(
+    environment: dict[str, str], inspector: asyncpg.Connection
+) -> None:
+    name = await inspector.fetchval(
+        "DELETE FROM migrations WHERE number = (SELECT max(number) FROM migrations) RETURNING name"
+    )
+    found = await checked(environment)
+
+    for setting in ("database_url", "owner_database_url"):
+        assert name in found.said(setting)
+
+
+async def test_a_bucket_that_is_missing_or_refuses_is_told(environment: dict[str, str]) -> None:
+    missing = await checked({**environment, "AFTERTONE_S3_BUCKET": "no-such-bucket"})
+    refused = await checked({**environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
+
+    assert "404" in missing.said("s3_bucket")
+    assert "403" in refused.said("s3_bucket")
+
+
+async def test_a_stream_that_cannot_be_made_or_differs_is_told(
+    environment: dict[str, str],
+) -> None:
+    too_many = {**environment, "AFTERTONE_STREAM_REPLICAS": "3"}
+    cannot = await checked({**too_many, "AFTERTONE_STREAM_NAME": "VOICEMAIL_TWICE"})
+    async with open_bus(read_settings(environment), "test") as bus:
+        await eventually(lambda: _is_up(bus))
+        await bus.declare()
+    differs = await checked(too_many)
+    taken = await checked({**environment, "AFTERTONE_STREAM_NAME": "VOICEMAIL_TWICE"})
+
+    assert "cannot be" in cannot.said("nats_url")
+    assert "num_replicas" in differs.said("nats_url")
+    assert "VOICEMAIL takes our subjects" in taken.said("nats_url")
+
+
+async def _is_up(bus: Bus) -> bool:
+    return bus.connected
+
+
+async def test_what_listens_but_is_something_else_is_told(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        found = await checked(
+            {
+                **environment,
+                "AFTERTONE_DATABASE_URL": f"postgresql://a@127.0.0.1:{port}/x",
+                "AFTERTONE_DATABASE_TIMEOUT_S": "0.5",
+                "AFTERTONE_S3_ENDPOINT": f"http://127.0.0.1:{port}",
+                "AFTERTONE_S3_TIMEOUT_S": "0.5",
+            }
+        )
+
+    assert found.state("database_url") == "wrong"
+    assert found.state("s3_bucket") == "wrong"
+
+
+async def test_mail_and_switch_are_tried_with_their_sign_in(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    context, authority = certificate(tmp_path)
+    async with (
+        post_server(
+            tls_context=context, require_starttls=True, authenticator=only("user", SECRET)
+        ) as post,
+        running_ari() as ari,
+    ):
+        works = {
+            **environment,
+            "AFTERTONE_SMTP_URL": f"smtp+starttls://user:{SECRET}@127.0.0.1:{post.port}",
+            "AFTERTONE_SMTP_CA_FILE": str(authority),
+            "AFTERTONE_EMAIL_SENDER": "voicemail@example.com",
+            "AFTERTONE_ARI_URL": ari.url,
+            "AFTERTONE_ARI_USER": USER,
+            "AFTERTONE_ARI_PASSWORD": PASSWORD,
+        }
+        fine = await checked(works)
+        refused = await checked(
+            {
+                **works,
+                "AFTERTONE_SMTP_URL": f"smtp+starttls://user:other@127.0.0.1:{post.port}",
+                "AFTERTONE_ARI_PASSWORD": "other",
+            }
+        )
+        unknown = await checked({**works, "AFTERTONE_SMTP_CA_FILE": ""})
+
+    assert (fine.state("smtp_url"), fine.state("ari_url")) == ("ok", "ok"), fine.text
+    assert "535" in refused.said("smtp_url")
+    assert "401" in refused.said("ari_url")
+    assert unknown.state("smtp_url") == "wrong"
+    assert "other" not in refused.text
