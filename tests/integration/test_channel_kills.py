@@ -53,7 +53,7 @@ async def killed(
         await let_leases_end(inspector)
         process = await start()
         for proof in proofs:
-            await eventually(proof.complete, within_s=60, every_s=0.1)
+            await eventually(proof.complete, within_s=180, every_s=0.2)
         await process.stop()
         for proof in proofs:
             assert await proof.complete()
@@ -103,4 +103,4 @@ async def test_killed_channels_forget_nothing_and_repeat_only_what_they_had_in_h
 async def test_a_channel_killed_fifty_times_forgets_nothing_and_repeats_only_what_it_had_in_hand(
     service: RunningService, kind: type[Proof]
 ) -> None:
-    await killed(service, [kind], kills=50, pause_s=0.05)
+    await killed(service, [kind], kills=50, pause_s=0.2)
