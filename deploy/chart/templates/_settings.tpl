@@ -26,7 +26,12 @@ sign_in:
   - issuer_jwks_url
   - issuer_audience
   - issuer_account_claim
-keeping: [retention_days, purge_grace_days, orphan_grace_hours, oldest_month]
+keeping:
+  - retention_days
+  - backup_retention_days
+  - purge_grace_days
+  - orphan_grace_hours
+  - oldest_month
 notifiers: [notifier_retries_s, notifier_ack_wait_s, notifier_lease_margin_s]
 email:
   - smtp_timeout_s
@@ -42,7 +47,7 @@ webhooks:
   - webhook_connect_timeout_s
   - webhook_concurrency
 lamps: [lamp_bucket, ari_url, ari_user, ari_context, ari_timeout_s]
-watching: [log_level, log_format]
+watching: [stop_timeout_s, log_level, log_format]
 {{- end }}
 
 {{/*

@@ -1,0 +1,260 @@
+"""What an operator may say in the chart's values, and what each process is told of it."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from helm_python.errors import HelmError
+from msgspec import inspect
+
+from service.__main__ import cli
+from service.settings import Settings, read_settings
+from service.wiring.notifiers import CHANNELS
+from tests.deploy.rendering import CHART, MATRIX, chart, environment, objects, of_kind, pods
+from tests.deploy.settings_schema import SCHEMA, WRITTEN_BY_THE_CHART, settings_schema
+
+CASES = pytest.mark.parametrize("case", MATRIX)
+VALUES: dict[str, Any] = msgspec.yaml.decode((CHART / "values.yaml").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        {"replicas": 3},
+        {"api": {"replica": 3}},
+        {"api": {"replicas": "3"}},
+        {"api": {"autoscaling": {"minReplicas": 0}}},
+        {"image": {"digest": "latest"}},
+        {"settings": {"retention_day": 30}},
+        {"settings": {"retention_days": 0}},
+        {"settings": {"retention_days": "30"}},
+        {"settings": {"s3_sse": "aws"}},
+        {"settings": {"notifier_retries_s": "60;120"}},
+        {"settings": {"database_url": "postgresql://a:b@c/d"}},
+        {"settings": {"smtp_url": "smtp://user:password@host"}},
+        {"secrets": {"database": {"name": ""}}},
+        {"secrets": {"databse": {"name": "x"}}},
+        {"notifiers": {"sms": {"enabled": True}}},
+        {"notifiers": {"email": {"enabled": True}}},  # without settings.email_sender
+        {"notifiers": {"mwi": {"scaling": {"lag": 5}}}},
+        {"ingress": {"enabled": True}},  # without hosts
+        {"ingress": {"enabled": "yes", "hosts": ["a"]}},
+        {"service": {"type": "External"}},
+        {"networkPolicy": {"destinations": {"postgres": {"ports": []}}}},
+        {"networkPolicy": {"destinations": {"postgres": {"port": [5432]}}}},
+        {"pod": {"tmpSizeLimit": "much"}},
+        {"monitoring": {"serviceMonitor": {"interval": 30}}},
+        {"keeper": {"schedule": ""}},
+    ],
+    ids=json.dumps,
+)
+def test_a_mistyped_value_is_refused(mistaken: dict[str, Any]) -> None:
+    with pytest.raises(HelmError):
+        chart().validate_schema(mistaken)
+    with pytest.raises(HelmError):
+        chart().render(mistaken, name="prod", namespace="voice")
+
+
+def test_every_value_has_a_sentence() -> None:
+    told = dict(_told(json.loads(SCHEMA.read_text())))
+    assert len(told) > 150
+    for path, rules in told.items():
+        assert rules["description"].endswith("."), path
+
+
+def test_every_value_that_has_a_sentence_has_a_default() -> None:
+    ours = {path for path in dict(_told(json.loads(SCHEMA.read_text()))) if "settings." not in path}
+    known = {path for path, _ in _named(VALUES)}
+    missing = {path for path in ours - known if "." not in path or path.split(".")[0] in VALUES}
+    # What is inside a list or a resource has no place in the defaults.
+    assert missing - {"imagePullSecrets.name"} == {"global"}
+
+
+def test_every_object_of_the_schema_is_closed_or_free() -> None:
+    for path, rules in _told(json.loads(SCHEMA.read_text())):
+        if "properties" in rules:
+            assert rules["additionalProperties"] is False, path
+
+
+def test_settings_are_told_as_the_service_tells_them() -> None:
+    told = json.loads(SCHEMA.read_text())["properties"]["settings"]
+    assert told == settings_schema(), "python -m tests.deploy.settings_schema"
+
+
+def test_every_setting_belongs_to_the_group_that_the_reference_gives_it() -> None:
+    struct = inspect.type_info(Settings)
+    assert isinstance(struct, inspect.StructType)
+    groups: dict[str, set[str]] = {}
+    for field in struct.fields:
+        assert isinstance(field.type, inspect.Metadata)
+        title = (field.type.extra_json_schema or {})["title"]
+        if field.name not in WRITTEN_BY_THE_CHART:
+            groups.setdefault(title, set()).add(field.name)
+
+    assert sorted(map(sorted, groups.values())) == sorted(map(sorted, _groups().values()))
+
+
+def test_every_group_of_settings_is_told_to_some_process() -> None:
+    """A value that no process is told would be a lie."""
+    processes = _block("processes").values()
+    assert _groups().keys() <= {need for facts in processes for need in facts["needs"]}
+
+
+@CASES
+def test_every_variable_is_a_setting_with_a_value_that_is_taken(case: str) -> None:
+    for pod in pods(case).values():
+        read_settings(environment(pod))
+
+
+def test_large_and_odd_values_arrive_as_they_were_written() -> None:
+    of = {name: environment(pod) for name, pod in pods("everything on").items()}
+    assert of["relay"]["AFTERTONE_STREAM_MAX_BYTES"] == "100000000000"
+    assert of["api"]["AFTERTONE_MAX_UPLOAD_BYTES"] == "20000000"
+    assert of["api"]["AFTERTONE_TOKENS_IN_QUERY"] == "false"
+    assert of["webhook"]["AFTERTONE_WEBHOOK_TIMEOUT_S"] == "7.5"
+    assert of["email"]["AFTERTONE_EMAIL_SENDER"] == "Voicemail <voicemail@example.com>"
+
+
+@CASES
+def test_a_process_carries_only_the_secrets_that_it_needs(case: str) -> None:
+    of = {name: environment(pod).keys() for name, pod in pods(case).items()}
+    assert _with("AFTERTONE_OWNER_DATABASE_URL", of) <= {"keeper", "migrate"}
+    assert _with("AFTERTONE_DATABASE_URL", of) == of.keys() - {"keeper"}
+    assert not _with("AFTERTONE_NATS_URL", of) & {"api", "keeper", "migrate"}
+    assert _with("AFTERTONE_KEY_RING_FILE", of) <= {"api", "webhook"}
+    assert _with("AFTERTONE_SMTP_URL", of) <= {"email"}
+    assert _with("AFTERTONE_ARI_PASSWORD", of) <= {"mwi"}
+    assert _with("AWS_SECRET_ACCESS_KEY", of) <= {"api", "email", "keeper"}
+
+
+def test_a_workload_identity_takes_the_place_of_the_access_key() -> None:
+    annotated = [each for each in of_kind("IRSA", "ServiceAccount") if _role(each)]
+    assert [each["metadata"]["name"] for each in annotated] == ["prod-aftertone-storage"]
+    for process, pod in pods("IRSA").items():
+        assert not environment(pod).keys() & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+        storage = pod["spec"]["serviceAccountName"] == "prod-aftertone-storage"
+        assert storage == (process in {"api", "email", "keeper"})
+
+
+def test_a_secret_nats_url_takes_the_place_of_the_open_one() -> None:
+    assert environment(pods("IRSA")["relay"])["AFTERTONE_NATS_URL"] == "nats-url/url"
+    open_one = environment(pods("defaults")["relay"])["AFTERTONE_NATS_URL"]
+    assert open_one == "nats://nats:4222"
+
+
+@CASES
+def test_every_container_runs_a_command_of_the_command_line(case: str) -> None:
+    for process, pod in pods(case).items():
+        command, *arguments = pod["spec"]["containers"][0]["args"]
+        assert command in cli.commands
+        if command == "notifier":
+            assert arguments == [process]
+            assert process in CHANNELS
+
+
+def test_every_channel_has_a_deployment() -> None:
+    assert VALUES["notifiers"].keys() == CHANNELS.keys()
+    assert pods("everything on").keys() >= CHANNELS.keys()
+
+
+@CASES
+def test_there_is_time_for_the_pause_and_for_what_is_in_hand(case: str) -> None:
+    for each in of_kind(case, "Deployment"):
+        pod = each["spec"]["template"]["spec"]
+        pause = pod["containers"][0].get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
+        settings = read_settings(environment(each["spec"]["template"]))
+        needed = pause["preStop"]["sleep"]["seconds"] + math.ceil(settings.stop_timeout_s)
+        assert needed < pod["terminationGracePeriodSeconds"] <= needed + 5
+
+
+def test_a_longer_stop_is_given_its_time() -> None:
+    for each in objects({"settings": {"stop_timeout_s": 90.5}, "api": {"preStopSeconds": 10}}):
+        if each["metadata"]["name"] == "prod-aftertone-api" and each["kind"] == "Deployment":
+            spec = each["spec"]["template"]["spec"]
+            assert spec["terminationGracePeriodSeconds"] == 10 + 91 + 2
+
+
+def test_the_migration_needs_nothing_of_the_release() -> None:
+    """Hooks run before the release's own objects are there."""
+    (job,) = of_kind("everything on", "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "default"
+
+
+def test_the_webhook_channel_reaches_the_internet_and_named_services_only() -> None:
+    allowed = [
+        (policy["metadata"]["name"].removeprefix("prod-aftertone").removeprefix("-to-"), rule)
+        for policy in of_kind("everything on", "NetworkPolicy")
+        if _covers(policy["spec"]["podSelector"], "webhook")
+        for rule in policy["spec"].get("egress", [])
+    ]
+    assert [name for name, _ in allowed] == ["", "", "nats", "postgres", "internet"]
+    for name, rule in allowed:
+        assert rule["to"], name
+    *_, (_, internet) = allowed
+    (four, six) = (peer["ipBlock"] for peer in internet["to"])
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= {*four["except"]}
+    assert {"fc00::/7", "fe80::/10"} <= {*six["except"]}
+
+
+async def test_keda_counts_due_deliveries_by_a_statement_that_postgres_takes(
+    inspector: asyncpg.Connection,
+) -> None:
+    scaled = of_kind("everything on", "ScaledObject")
+    queries = [
+        trigger["metadata"]["query"]
+        for each in scaled
+        for trigger in each["spec"]["triggers"]
+        if trigger["type"] == "postgresql"
+    ]
+    assert len(queries) == len(CHANNELS) - 1, "lamps keep no deliveries"
+    for query in queries:
+        assert await inspector.fetchval(query) == 0
+        plan = await inspector.fetch(f"EXPLAIN {query}")
+        assert "Seq Scan" not in "\n".join(row[0] for row in plan)
+
+
+def _told(rules: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, inner in rules.get("properties", {}).items():
+        here = f"{path}.{name}".removeprefix(".")
+        yield here, inner
+        yield from _told(inner, here)
+        yield from _told(inner.get("items", {}), here)
+
+
+def _named(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        here = f"{path}.{name}".removeprefix(".")
+        yield here, value
+        if isinstance(value, dict):
+            yield from _named(value, here)
+
+
+def _groups() -> dict[str, list[str]]:
+    return _block("groups")
+
+
+def _block(name: str) -> dict[str, Any]:
+    """What a template without any logic says."""
+    text = (CHART / "templates" / "_settings.tpl").read_text()
+    _, _, block = text.partition(f'{{{{- define "aftertone.{name}" -}}}}')
+    content: dict[str, Any] = msgspec.yaml.decode(block.partition("{{- end }}")[0])
+    return content
+
+
+def _with(name: str, of: dict[str, Any]) -> set[str]:
+    return {process for process, names in of.items() if name in names}
+
+
+def _role(account: dict[str, Any]) -> bool:
+    return "eks.amazonaws.com/role-arn" in account["metadata"].get("annotations", {})
+
+
+def _covers(selector: dict[str, Any], component: str) -> bool:
+    named = selector["matchLabels"].get("app.kubernetes.io/component", component)
+    expressions = selector.get("matchExpressions", [])
+    return named == component and all(component in each["values"] for each in expressions)
