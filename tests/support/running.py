@@ -40,6 +40,7 @@ class RunningService:
             **prepared.environment,
             "AFTERTONE_HOST": "127.0.0.1",
             "AFTERTONE_PORT": str(port),
+            "AFTERTONE_ADMIN_PORT": "0",
             **(more or {}),
         }
 
