@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 pytest_plugins = [
+    "tests.support.log_scan",
     "tests.support.servers",
     "tests.support.database",
     "tests.support.running",

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from tests.support.log_scan import CONFIDENTIAL
 from tests.support.running import AccountClient, RunningService, data_of
 
 ENVELOPE = {"result", "status_code", "status_message"}
@@ -21,7 +22,8 @@ FULL = {
 def mailbox_client(service: RunningService, **headers: str) -> httpx.AsyncClient:
     """Whoever these headers make of it: `x_auth_user` is `X-Auth-User`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.AsyncClient(base_url=service.url, headers=named, timeout=30)
+    hooks = {"request": [CONFIDENTIAL.learn_request]}
+    return httpx.AsyncClient(base_url=service.url, headers=named, timeout=30, event_hooks=hooks)
 
 
 def result(answer: httpx.Response, status: int = 200) -> Any:

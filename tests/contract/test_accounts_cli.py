@@ -4,6 +4,7 @@ import asyncio
 import sys
 from uuid import uuid4
 
+from tests.support.log_scan import heard
 from tests.support.running import RunningService, data_of
 
 
@@ -19,8 +20,9 @@ async def aftertone(
         stderr=asyncio.subprocess.PIPE,
     )
     printed, complaint = await process.communicate(stdin.encode())
-    assert process.returncode == status, complaint.decode()
-    return (complaint if status else printed).decode()
+    said = heard(arguments[0], complaint)
+    assert process.returncode == status, said
+    return said if status else printed.decode()
 
 
 async def test_an_account_is_made_used_and_deleted(service: RunningService) -> None:

@@ -1,18 +1,17 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from service.embedded import leash
+from tests.support.log_scan import folder_with_logs, heard
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +79,7 @@ class Dev:
         """The exit code and what it said on stderr."""
         _, complaint = await asyncio.wait_for(self.process.communicate(), 60)
         assert self.process.returncode is not None
-        return self.process.returncode, complaint.decode()
+        return self.process.returncode, heard("dev", complaint)
 
     def below(self) -> set[int]:
         return set(leash.descendants(self.process.pid))
@@ -121,9 +120,8 @@ async def until_gone(pids: set[int]) -> None:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """One for all runs here: each finds what the one before left behind."""
-    made = Path(tempfile.mkdtemp(prefix="aftertone-dev-"))
-    yield made / ".aftertone"
-    shutil.rmtree(made, ignore_errors=True)
+    with folder_with_logs("aftertone-dev-") as made:
+        yield made / ".aftertone"
 
 
 @contextlib.asynccontextmanager

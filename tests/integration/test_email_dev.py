@@ -17,6 +17,7 @@ from service.settings import read_settings
 from service.wiring import deliveries as desk
 from service.workers.channels import Done
 from service.workers.channels.email import SmtpSender, SmtpServer
+from tests.support.log_scan import heard
 from tests.support.running import RunningService
 
 
@@ -49,7 +50,7 @@ async def aftertone(service: RunningService, *arguments: str, **more: str) -> tu
     )
     printed, said = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, printed.decode(), said.decode()
+    return process.returncode, printed.decode(), heard(arguments[0], said)
 
 
 async def test_the_preview_shows_the_templates_as_they_are(

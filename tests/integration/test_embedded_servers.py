@@ -2,12 +2,10 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,23 +17,22 @@ from service.embedded.binaries import installed_programs
 from service.embedded.errors import EmbeddedError
 from service.embedded.server import Server
 from service.embedded.servers import EmbeddedServers
+from tests.support.log_scan import folder_with_logs
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="aftertone-embedded-"))
-    yield made / "a folder's"
-    shutil.rmtree(made, ignore_errors=True)
+    with folder_with_logs("aftertone-embedded-") as made:
+        yield made / "a folder's"
 
 
 @pytest.fixture(scope="module")
 def used_folder() -> Iterator[Path]:
     """One folder for the runs that follow each other, as in real life."""
-    made = Path(tempfile.mkdtemp(prefix="aftertone-embedded-"))
-    yield made / "a folder's"
-    shutil.rmtree(made, ignore_errors=True)
+    with folder_with_logs("aftertone-embedded-") as made:
+        yield made / "a folder's"
 
 
 def processes_of(*servers: Server) -> set[int]:

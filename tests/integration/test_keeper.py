@@ -16,6 +16,7 @@ from service.domain.errors import StorageUnavailable
 from service.postgres.pool import Database
 from service.workers.keeper import Keeper, Progress, Step
 from tests.support.database import TestDatabase
+from tests.support.log_scan import heard
 from tests.support.relay import eventually
 from tests.support.running import RunningService
 
@@ -189,7 +190,7 @@ async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> t
     )
     printed, logged = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, printed.decode(), (logged or b"").decode()
+    return process.returncode, printed.decode(), heard("keeper", logged or b"")
 
 
 async def test_all_steps_by_hand_say_in_a_line_each_what_they_did(

@@ -9,6 +9,7 @@ from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.builders import a_vmbox, stored
 from tests.support.database import TestDatabase
 from tests.support.lamps import LampStage
+from tests.support.log_scan import heard
 from tests.support.relay import eventually
 
 
@@ -54,5 +55,5 @@ async def _resync(environment: dict[str, str]) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+    assert process.returncode == 0, heard("mwi resync", err)
     return out.decode().strip().splitlines()[-1]

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +20,7 @@ from service.embedded.servers import EmbeddedServers
 from tests.support.audit import Auditor, Findings
 from tests.support.clients import answer_of
 from tests.support.ledger import Ledger
+from tests.support.log_scan import folder_with_logs
 from tests.support.proxy import Proxy
 from tests.support.relay import eventually
 from tests.support.running import AccountClient, RunningService
@@ -61,9 +61,8 @@ class Deployment(RunningService):
     @asynccontextmanager
     async def open(cls, **settings: str) -> "AsyncIterator[Deployment]":
         """Prepared, with no process running yet."""
-        folder = Path(tempfile.mkdtemp(prefix="aftertone-faults-"))
         async with AsyncExitStack() as stack:
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = stack.enter_context(folder_with_logs("aftertone-faults-"))
             servers = await stack.enter_async_context(EmbeddedServers(folder))
             ports = servers.postgres.ports
             targets = (ports.postgres, ports.postgres, ports.s3, ports.nats)

@@ -14,6 +14,7 @@ import pytest_asyncio
 from service import wiring
 from service.embedded.child import Child, Command
 from service.embedded.servers import EmbeddedServers
+from tests.support.log_scan import CONFIDENTIAL
 from tests.support.ports import free_port
 
 
@@ -82,7 +83,10 @@ class RunningService:
 
     def client(self, token: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=f"{self.url}/v2/", headers={"X-Auth-Token": token}, timeout=30
+            base_url=f"{self.url}/v2/",
+            headers={"X-Auth-Token": token},
+            timeout=30,
+            event_hooks={"request": [CONFIDENTIAL.learn_request]},
         )
 
     @property
@@ -154,6 +158,7 @@ class AccountClient:
 def multipart(audio: bytes, content_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """A multipart body as curl sends one: a JSON part, then a file part."""
     metadata = msgspec.json.encode({"data": data})
+    CONFIDENTIAL.learn_json(metadata)
     return {
         "files": [
             ("content", ("message.json", metadata, "application/json")),

@@ -3,8 +3,6 @@
 A conftest takes the fixture with `pytest_plugins = ["tests.support.servers"]`.
 """
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,18 +10,28 @@ import pytest
 import pytest_asyncio
 
 from service.embedded.servers import EmbeddedServers
+from tests.support.log_scan import folder_with_logs
 
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """Not pytest's own temporary folder: root's is closed to the user that Postgres runs as."""
-    folder = Path(tempfile.mkdtemp(prefix="aftertone-tests-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with folder_with_logs("aftertone-tests-") as folder:
+        yield folder
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def servers(servers_folder: Path) -> AsyncIterator[EmbeddedServers]:
     """A test that kills or freezes one of them must bring it back."""
     async with EmbeddedServers(servers_folder) as running:
+        await _write_without_waiting(running)
         yield running
+
+
+async def _write_without_waiting(servers: EmbeddedServers) -> None:
+    """The machine does not fail here, only processes: what those wrote, the kernel keeps.
+
+    Waiting for disks is most of what making and dropping a database for each test costs.
+    """
+    for setting in ("fsync", "full_page_writes"):
+        await servers.postgres.psql(f"ALTER SYSTEM SET {setting} = off", database="postgres")
+    await servers.postgres.psql("SELECT pg_reload_conf()", database="postgres")

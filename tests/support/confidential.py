@@ -1,0 +1,83 @@
+"""What no log may hold: told by its form, or because a test has sent it as such."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+# Told by form, whoever made it.
+_FORMS = {
+    "a token": re.compile(r"eyJ[\w-]{8,}\.[\w-]+"),
+    "an API key": re.compile(r"(?<![0-9a-zA-Z])(?<!sha256:)[0-9a-f]{64}(?![0-9a-zA-Z])"),
+    "a webhook's secret": re.compile(r"whsec_\w"),
+    "an address": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]{2,}"),
+    "a password in a URL": re.compile(r"://[^/\s:@\"]*:[^/\s@\"*]+@"),
+    "a phone number": re.compile(r"(?<![\w.:+-])(?:\+\d{6,15}|\d{9,15})(?![\w.:-])"),
+}
+MEASURED = frozenset({"a phone number"})
+"""What the numbers of another program, which measure something, look like as well."""
+# Told by the name under which a test sends it.
+_NAMES = {
+    "pin": "a PIN",
+    "password": "a password",
+    "x-auth-password": "a password",
+    "credentials": "a credential",
+    "api_key": "an API key",
+    "caller_id_number": "a phone number",
+    "caller_id_name": "a caller's name",
+    "number": "a phone number",
+    "text": "a transcript",
+    "notify_email_addresses": "an address",
+}
+# Groups of an id are no words.
+_WORD = re.compile(r"(?<![\w-])[^\W_][\w+]*(?![\w-])")
+# Numbers this short are ports, sequences and times of day as well.
+_LEAST_DIGITS = 4
+_LEAST_LETTERS = 3
+
+
+class Confidential:
+    """Collects what tests send, and finds it in text."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+        self._phrases: dict[str, str] = {}
+
+    def learn(self, name: str, value: Any) -> None:
+        """A value sent under a name; what is too short or too ordinary to be told is left out."""
+        kind = _NAMES.get(name.lower())
+        if isinstance(value, dict):
+            for inner, item in value.items():
+                self.learn(inner, item)
+        elif isinstance(value, list):
+            for item in value:
+                self.learn(name, item)
+        elif kind and isinstance(value, str) and _is_telling(value):
+            (self._words if _WORD.fullmatch(value) else self._phrases)[value] = kind
+
+    async def learn_request(self, request: httpx.Request) -> None:
+        """A hook for clients: what stands in headers and JSON bodies."""
+        self.learn("x-auth-password", request.headers.get("x-auth-password"))
+        if isinstance(request.stream, httpx.ByteStream):
+            self.learn_json(request.content)
+
+    def learn_json(self, body: bytes) -> None:
+        try:
+            self.learn("", json.loads(body))
+        except (ValueError, RecursionError):
+            return
+
+    def kinds_in(self, text: str) -> Iterator[str]:
+        """What kinds of it the text holds."""
+        yield from (kind for kind, form in _FORMS.items() if form.search(text))
+        yield from {self._words[word] for word in _WORD.findall(text) if word in self._words}
+        yield from (kind for phrase, kind in self._phrases.items() if phrase in text)
+
+
+def _is_telling(value: str) -> bool:
+    """Ordinary words in small letters stand in sentences of ours as well."""
+    if value.isdigit():
+        return len(value) >= _LEAST_DIGITS
+    return len(value) >= _LEAST_LETTERS and not (value.islower() and value.isalpha())
