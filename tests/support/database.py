@@ -32,9 +32,17 @@ async def execute(servers: EmbeddedServers, statement: str, role: str = "afterto
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def migrated_template(servers: EmbeddedServers) -> str:
-    await execute(servers, f"DROP DATABASE IF EXISTS {_TEMPLATE}")
-    await execute(servers, f"CREATE DATABASE {_TEMPLATE}")
+async def superuser(servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
+    """For making and dropping databases; a pool, for a test may have killed Postgres."""
+    url = servers.postgres.url("postgres", "postgres")
+    async with asyncpg.create_pool(url, min_size=0, max_size=1) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated_template(servers: EmbeddedServers, superuser: asyncpg.Pool) -> str:
+    await superuser.execute(f"DROP DATABASE IF EXISTS {_TEMPLATE}")
+    await superuser.execute(f"CREATE DATABASE {_TEMPLATE} OWNER aftertone_owner")
     await migrate(
         servers.postgres.url(_TEMPLATE, "aftertone_owner"),
         service_url=servers.postgres.url(_TEMPLATE, "aftertone"),
@@ -44,16 +52,18 @@ async def migrated_template(servers: EmbeddedServers) -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def test_database(
-    servers: EmbeddedServers, migrated_template: str
+    servers: EmbeddedServers, superuser: asyncpg.Pool, migrated_template: str
 ) -> AsyncIterator[TestDatabase]:
     name = f"test_{uuid4().hex}"
-    await execute(servers, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    await superuser.execute(
+        f"CREATE DATABASE {name} OWNER aftertone_owner TEMPLATE {migrated_template}"
+    )
     yield TestDatabase(
         url=servers.postgres.url(name, "aftertone"),
         owner_url=servers.postgres.url(name, "aftertone_owner"),
     )
     # As the superuser: the owner may not end a session of the service's role that still closes.
-    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
+    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
