@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 from uuid import UUID, uuid4
 
 from service.domain.delivery import Status
@@ -12,14 +12,19 @@ from service.metrics import DELIVERIES, DELIVERY_DURATION
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow, Written
 from service.postgres.pool import Database
+from service.traces import consumed, mark_failed
 from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
-from service.workers.notifier.fan_out import FanOut, is_marker
+from service.workers.notifier.fan_out import FanOut, event_attributes, is_marker
 from service.workers.notifier.hands import Hands
 from service.workers.notifier.pace import Pace, wait
+
+if TYPE_CHECKING:
+    from service.traces import Span
 
 _log = get_logger(__name__)
 
 _WRITE_AGAIN_S = 0.5
+_RESULTS = ("done", "ignored", "retry", "later", "dead")
 
 Row = Delivery | DeliveryRow
 
@@ -43,6 +48,8 @@ class Dispatch:
         self._lease_s = channel.timeout_s + pace.lease_margin_s
         self._hands = Hands(channel.concurrency, channel.per_target)
         self._tasks: dict[asyncio.Task[None], tuple[Row, UUID]] = {}
+        for result in _RESULTS:
+            DELIVERIES.labels(channel.name, result)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set: what is in hand is finished within the grace, or given back."""
@@ -116,9 +123,19 @@ class Dispatch:
                 return  # the leases run out
 
     async def _work(self, row: Row, token: UUID) -> None:
+        if not isinstance(row, Delivery):
+            await self._attempt_and_write(row, token, None)
+            return
+        event, name = row.event, self._channel.name
+        with consumed(f"deliver {name}", event_attributes(event, name), event.traceparent) as span:
+            await self._attempt_and_write(row, token, span)
+
+    async def _attempt_and_write(self, row: Row, token: UUID, span: "Span | None") -> None:
         began = time.monotonic()
         give_up = began + self._lease_s
         outcome = await self._attempt(row)
+        if span is not None and isinstance(outcome, Failed):
+            mark_failed(span, "failed")
         DELIVERY_DURATION.labels(self._channel.name).observe(time.monotonic() - began)
         self._hands.note(row, failed=isinstance(outcome, Failed))
         settles = isinstance(row, Delivery) and not is_marker(row)

@@ -61,9 +61,12 @@ class Term:
         self._check_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._in_flight = asyncio.Semaphore(LANES_AT_ONCE)
+        self._stop = asyncio.Event()
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Returns when `stop` is set, after the batch in hand, or when the place is lost."""
+        """Returns when `stop` is set, once what is in flight is acked and marked, or when the place
+        is lost. What was only read is left to the next relay."""
+        self._stop = stop
         trouble = ""
         while not stop.is_set() and self._lock.held:
             try:
@@ -148,7 +151,7 @@ class Term:
         async with self._in_flight:
             for row in rows:
                 # Frozen for a while, this relay may have been replaced: then it sends no more.
-                if not self._lock.held:
+                if self._stop.is_set() or not self._lock.held:
                     return
                 try:
                     acks[row.seq] = await self._bus.publish(row.event)

@@ -1,0 +1,65 @@
+"""What a process tells on its admin port."""
+
+import os
+import signal
+from collections.abc import Mapping
+
+import httpx
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.embedded.child import Child
+
+Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+"""Values by name and labels."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An answer to a probe."""
+
+    status: int
+    reason: str
+
+
+class AdminPort:
+    """Asks like a probe, and like a Prometheus server."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"AFTERTONE_ADMIN_PORT": str(self.port)}
+
+    async def health(self, name: str) -> Told:
+        answer = await self._http.get(f"/health/{name}")
+        return Told(answer.status_code, answer.json().get("reason", ""))
+
+    async def is_ready(self) -> bool:
+        """False, too, while nobody listens yet."""
+        try:
+            return (await self.health("ready")).status == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    async def text(self) -> str:
+        answer = await self._http.get("/metrics")
+        assert answer.status_code == httpx.codes.OK
+        return answer.text
+
+    async def samples(self) -> Samples:
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(await self.text())
+            for sample in family.samples
+        }
+
+    async def value(self, name: str, **labels: str) -> float:
+        """Of one series; -1 when it is not told."""
+        return (await self.samples()).get((name, frozenset(labels.items())), -1)
+
+
+def terminate(child: Child) -> None:
+    """As a supervisor asks for an end."""
+    os.kill(child.pid, signal.SIGTERM)
