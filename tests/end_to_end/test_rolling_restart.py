@@ -1,0 +1,188 @@
+"""Two API processes behind a balancer, replaced one after the other while clients work."""
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import pytest
+
+from service.embedded.child import Child, Command
+from tests.support.admin import terminate
+from tests.support.balancer import Balancer
+from tests.support.clients import check_outage
+from tests.support.ports import free_port
+from tests.support.relay import eventually
+from tests.support.running import AccountClient, RunningService, data_of, multipart
+
+# As a Deployment does by default: what has no place any more is first left out by the balancer, and
+# told to stop some time later (preStop).
+PAUSE_S = 0.5
+SOUND = bytes(range(256)) * 256
+
+
+class Member(msgspec.Struct, frozen=True):
+    """An API process behind the balancer."""
+
+    child: Child
+    port: int
+
+
+class Fleet:
+    """Members of a deployment, and who is told of them."""
+
+    def __init__(self, service: RunningService, balancer: Balancer) -> None:
+        self._service = service
+        self._balancer = balancer
+        self.members: list[Member] = []
+        self.slowest_end_s = 0.0
+
+    async def grow(self) -> None:
+        """One more, which gets connections once it is ready."""
+        port, admin_port = free_port(), free_port()
+        command = Command(
+            argv=[sys.executable, "-m", "service", "api"],
+            environment={
+                **self._service.environment,
+                "AFTERTONE_PORT": str(port),
+                "AFTERTONE_ADMIN_PORT": str(admin_port),
+            },
+            log=self._service.folder / "rolling.log",
+        )
+        child = Child("api", command)
+        await child.start()
+        self.members.append(Member(child, port))
+        await eventually(lambda: is_ready(admin_port), 60)
+        self._balancer.admit(port)
+
+    async def shrink(self) -> None:
+        """The eldest goes, as a supervisor has it go."""
+        member = self.members[0]
+        self._balancer.dismiss(member.port)
+        await asyncio.sleep(PAUSE_S)
+        began = time.monotonic()
+        terminate(member.child)
+        assert await member.child.wait() == 0
+        self.slowest_end_s = max(self.slowest_end_s, time.monotonic() - began)
+        self.members.remove(member)
+
+
+async def is_ready(admin_port: int) -> bool:
+    """False, too, while nobody listens yet."""
+    async with httpx.AsyncClient() as client:
+        try:
+            answer = await client.get(f"http://127.0.0.1:{admin_port}/health/ready")
+        except httpx.TransportError:
+            return False
+    return answer.status_code == httpx.codes.OK
+
+
+class Load:
+    """Clients that keep their connections, and fail for anything but an outage told as one."""
+
+    def __init__(self, account: AccountClient, vmbox_id: str) -> None:
+        self.account = account
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._box = account.path("vmboxes", vmbox_id, "messages")
+        self._stored = ""
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+        await self.store()
+        kinds = [self.store] * 3 + [self.hear] * 3 + [self.list] * 2 + [self.store_slowly] * 2
+        tasks = [asyncio.create_task(self._repeat(kind, stop)) for kind in kinds]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+    async def _repeat(self, act: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await act()
+            await asyncio.sleep(0.01)
+
+    async def store(self) -> None:
+        content = multipart(SOUND, "audio/mpeg", {})
+        answer = await self._ask("stored", self.account.http.put(self._box, **content))
+        if answer is not None:
+            self._stored = data_of(answer, 201)["media_id"]
+
+    async def store_slowly(self) -> None:
+        """An upload that takes longer than a process that is to go is left alone."""
+        request = httpx.Request("PUT", "http://x", **multipart(SOUND, "audio/mpeg", {}))
+        body = request.read()
+
+        async def bit_by_bit() -> AsyncIterator[bytes]:
+            for begin in range(0, len(body), 8192):
+                yield body[begin : begin + 8192]
+                await asyncio.sleep(2.5 * PAUSE_S * 8192 / len(body))
+
+        headers = {"Content-Type": request.headers["Content-Type"]}
+        sent = self.account.http.put(self._box, content=bit_by_bit(), headers=headers)
+        await self._ask("stored slowly", sent)
+
+    async def hear(self) -> None:
+        answer = await self._ask("heard", self.account.http.get(f"{self._box}/{self._stored}/raw"))
+        assert answer is None or answer.content == SOUND
+
+    async def list(self) -> None:
+        await self._ask("listed", self.account.http.get(self._box))
+
+    async def _ask(self, what: str, sent: Awaitable[httpx.Response]) -> httpx.Response | None:
+        try:
+            answer = await sent
+        except httpx.TransportError as error:
+            self.failures.append(f"{what}: {error!r}")
+            return None
+        if answer.is_success:
+            self.answers[what] += 1
+            return answer
+        self.answers["put off"] += 1
+        try:
+            check_outage(answer)
+        except AssertionError:
+            self.failures.append(f"{what}: {answer.status_code} {answer.text[:200]}")
+        return None
+
+
+async def rolled(service: RunningService, cycles: int) -> None:
+    """Replaces both members, one after the other, again and again."""
+    owner = await service.an_account()
+    vmbox_id = await owner.a_vmbox()
+    async with Balancer.open() as balancer:
+        fleet = Fleet(service, balancer)
+        await asyncio.gather(fleet.grow(), fleet.grow())
+        owner.http.base_url = httpx.URL(f"http://127.0.0.1:{balancer.port}/v2/")
+        load = Load(owner, vmbox_id)
+        async with load.at_work():
+            for _ in range(2 * cycles):
+                await fleet.grow()
+                await fleet.shrink()
+        told = ", ".join(f"{count} {what}" for what, count in sorted(load.answers.items()))
+        print(
+            f"{cycles} cycles: {told}; {len(load.failures)} failed;"
+            f" the slowest end took {fleet.slowest_end_s:.1f} s"
+        )
+        counts = await owner.counts(vmbox_id)
+        for member in fleet.members:
+            await member.child.stop()
+    await owner.http.aclose()
+    assert load.failures == []
+    assert counts["new"] == load.answers["stored"] + load.answers["stored slowly"]
+    assert min(load.answers[what] for what in ("stored", "heard", "listed", "stored slowly")) > 0
+
+
+async def test_a_rolling_restart_fails_no_request(service: RunningService) -> None:
+    await rolled(service, cycles=2)
+
+
+@pytest.mark.long
+async def test_twenty_rolling_restarts_fail_no_request(service: RunningService) -> None:
+    await rolled(service, cycles=20)
