@@ -6,7 +6,7 @@ import httpx
 import msgspec
 
 from tests.support.log_scan import CONFIDENTIAL
-from tests.support.running import AccountClient, RunningService, data_of
+from tests.support.running import NO_TLS, AccountClient, RunningService, data_of
 
 ENVELOPE = {"result", "status_code", "status_message"}
 FULL = {
@@ -23,7 +23,9 @@ def mailbox_client(service: RunningService, **headers: str) -> httpx.AsyncClient
     """Whoever these headers make of it: `x_auth_user` is `X-Auth-User`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     hooks = {"request": [CONFIDENTIAL.learn_request]}
-    return httpx.AsyncClient(base_url=service.url, headers=named, timeout=30, event_hooks=hooks)
+    return httpx.AsyncClient(
+        base_url=service.url, headers=named, timeout=30, event_hooks=hooks, verify=NO_TLS
+    )
 
 
 def result(answer: httpx.Response, status: int = 200) -> Any:
