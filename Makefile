@@ -39,12 +39,14 @@ format: install
 bench: install
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-# Writes both lock files again, with hashes and without the address of any index.
+# Writes the lock files again, with hashes and without the address of any index. The last one holds
+# what builds our own package into the image.
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
-	--no-header --no-annotate --no-emit-index-url pyproject.toml
+	--no-header --no-annotate --no-emit-index-url
 lock:
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --extra dev --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
+	echo hatchling | $(COMPILE) --constraint requirements-dev.txt - --output-file deploy/requirements-build.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
