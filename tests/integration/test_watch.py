@@ -1,0 +1,118 @@
+"""What relays tell of the database: what waits, what is dead, what the keeper found."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from service.metrics import REGISTRY
+from service.postgres.pool import Database
+from service.workers.keeper import Keeper, Progress
+from service.workers.keeper.steps import HOUR, Step
+from service.workers.relay import Watch
+from tests.support.ports import free_port
+from tests.support.relay import a_box, append, eventually
+
+_DELIVERY = """
+INSERT INTO deliveries (account_id, event_id, channel, target, status, next_at)
+VALUES ($1, $2, $3, 'whom', $4, now() + make_interval(secs => $5))
+"""
+
+
+def told(name: str, **labels: str) -> float | None:
+    """What a scrape shows now; None when it is absent."""
+    return REGISTRY.get_sample_value(f"aftertone_{name}", labels)
+
+
+@asynccontextmanager
+async def watched(database: Database) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(Watch(database, every_s=0.02).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def shows(value: float, name: str, **labels: str) -> None:
+    async def does() -> bool:
+        return told(name, **labels) == value
+
+    await eventually(does, within_s=5, every_s=0.02)
+
+
+async def test_an_event_that_waits_is_seen_with_its_age(database: Database) -> None:
+    async with watched(database), database.connection() as connection:
+        await shows(0, "outbox_backlog")
+        assert told("outbox_oldest_seconds") == 0
+        await append(connection, await a_box(connection), 3)
+        await shows(3, "outbox_backlog")
+        assert 0 < (told("outbox_oldest_seconds") or 0) < 10
+        await connection.execute("UPDATE outbox SET stream_seq = 1")
+        await shows(0, "outbox_backlog")
+
+
+async def test_deliveries_are_told_by_channel_until_they_are_in_hand(database: Database) -> None:
+    async with watched(database), database.connection() as connection:
+        await connection.execute("INSERT INTO channels VALUES ('email', now()), ('idle', now())")
+        for channel, status, due_s in (
+            ("email", "pending", -60.0),
+            ("email", "pending", -5.0),
+            ("email", "pending", 60.0),
+            ("email", "done", -60.0),
+            ("email", "dead", -60.0),
+        ):
+            await connection.execute(_DELIVERY, uuid4(), uuid4(), channel, status, due_s)
+        await shows(2, "deliveries_due", channel="email")
+        await shows(1, "deliveries_dead", channel="email")
+        assert 60 <= (told("deliveries_oldest_due_seconds", channel="email") or 0) < 70
+        for name in ("deliveries_due", "deliveries_dead", "deliveries_oldest_due_seconds"):
+            assert told(name, channel="idle") == 0
+
+
+async def test_room_ahead_is_told(database: Database, inspector: asyncpg.Connection) -> None:
+    async with watched(database):
+        await shows(3, "months_ahead")
+        await shows(35, "outbox_days_ahead")
+        name = await inspector.fetchval(
+            "SELECT 'outbox_' || to_char(now() + '35 days', 'YYYYMMDD')"
+        )
+        await inspector.execute(f"DROP TABLE {name}")
+        await shows(34, "outbox_days_ahead")
+
+
+async def test_what_a_keeper_found_that_lives_no_longer_is_told(
+    database: Database, owner: Database, database_url: str
+) -> None:
+    async def drifted(_: object) -> dict[str, int]:
+        return {"boxes_counted": 7, "boxes_repaired": 2}
+
+    now = datetime.now(UTC)
+    step = Step(name="recount", work=drifted, every=HOUR, after=HOUR)
+    keeper = Keeper(owner, database_url, lambda: now, [step])
+    async with watched(database):
+        await shows(3, "months_ahead")
+        assert told("count_drift") is None
+        await keeper.once(step, Progress())
+        await shows(2, "count_drift")
+        seen = told("keeper_last_success_timestamp_seconds", step="recount")
+        assert seen == pytest.approx(now.timestamp(), abs=0.001)
+
+
+async def test_what_cannot_be_read_is_absent_and_not_0(database: Database) -> None:
+    nobody = f"postgresql://a:b@127.0.0.1:{free_port()}/x"
+    async with (
+        Database.open(nobody, size=1, timeout_s=0.2, name="t", pool_name="t") as away,
+        watched(away),
+    ):
+        await asyncio.sleep(0.1)
+        assert told("outbox_backlog") is None
+        assert told("months_ahead") is None
+    async with watched(database):
+        await shows(0, "outbox_backlog")
+    assert told("outbox_backlog") is None
