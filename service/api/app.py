@@ -21,6 +21,7 @@ from service.api.observed import Observed, Routed, log_request
 from service.api.openapi.document import document
 from service.api.openapi.fields import Json
 from service.api.pace import Deadline, Pace, PaceLimits
+from service.api.traced import Traced
 from service.api.use_cases import UseCases
 
 
@@ -36,7 +37,9 @@ def create_app(use: UseCases, pace: PaceLimits) -> ASGIApp:
         logging_config=None,
         openapi_config=None,
     )
-    return Observed(Frame(Linger(Pace(Tunnel(Routed(app)), pace))), (count_request, log_request))
+    return Observed(
+        Frame(Traced(Linger(Pace(Tunnel(Routed(app)), pace)))), (count_request, log_request)
+    )
 
 
 def create_handlers() -> list[ControllerRouterHandler]:

@@ -19,6 +19,7 @@ from service.bus.outages import outages
 from service.domain.errors import BusUnavailable
 from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subject_of
 from service.logs import get_logger
+from service.traces import published, traceparent
 
 _log = get_logger(__name__)
 
@@ -119,10 +120,10 @@ class Bus:
         same id before anything else of its box.
         """
         client = self.client()
-        headers = headers_of(event)
-        _check_size(client, headers, event.data)
         subject = subject_of(event, self._stream.subject_prefix)
-        with outages():
+        with published(f"publish {event.type}", _told(event), event.traceparent), outages():
+            headers = headers_of(event, traceparent())
+            _check_size(client, headers, event.data)
             answer = await client.jetstream().publish(
                 subject, event.data, timeout=self._ack_timeout_s, headers=headers
             )
@@ -227,6 +228,17 @@ class Bus:
         if failure != self._last_failure:
             _log.warning("NATS reports an error.", reason=failure)
         self._last_failure = failure
+
+
+def _told(event: Event) -> dict[str, str]:
+    """OpenTelemetry's names for messaging."""
+    return {
+        "messaging.system": "nats",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": event.type,
+        "messaging.message.id": str(event.event_id),
+    }
 
 
 def _check_size(client: Client, headers: dict[str, str], data: bytes) -> None:

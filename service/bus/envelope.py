@@ -19,14 +19,17 @@ class Unreadable(Exception):
     """A message of the stream is no event; the text says why, without its content."""
 
 
-def headers_of(event: Event) -> dict[str, str]:
-    """CloudEvents 1.0, binary mode: attributes as `ce-` headers, the id also for deduplication."""
+def headers_of(event: Event, traceparent: str | None = None) -> dict[str, str]:
+    """CloudEvents 1.0, binary mode: attributes as `ce-` headers, the id also for deduplication.
+
+    `traceparent` is the sending of it; what caused the event is named where that is not traced.
+    """
     headers = {
         f"ce-{name}": quote(value, safe=_LITERAL) for name, value in attributes_of(event).items()
     }
     headers["Nats-Msg-Id"] = str(event.event_id)
-    if event.traceparent is not None:
-        headers["traceparent"] = quote(event.traceparent, safe=_LITERAL)
+    if (trace := traceparent or event.traceparent) is not None:
+        headers["traceparent"] = quote(trace, safe=_LITERAL)
     return headers
 
 

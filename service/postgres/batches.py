@@ -13,6 +13,7 @@ from service.domain.message import Folder, Message, MessageId
 from service.postgres.messages import to_message
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.traces import traceparent
 
 _SQL = load("batches")
 
@@ -50,7 +51,7 @@ async def change_folders(
         folder,
         retained_since,
         reason,
-        None,
+        traceparent(),
     )
     return _outcomes(rows, vmbox_id)
 
@@ -69,7 +70,7 @@ async def remove_messages(
     Raises VmboxNotFound.
     """
     rows = await connection.fetch(
-        _SQL["remove_messages"], account_id, vmbox_id, *_columns(ids), folder, reason, None
+        _SQL["remove_messages"], account_id, vmbox_id, *_columns(ids), folder, reason, traceparent()
     )
     return _outcomes(rows, vmbox_id)
 
@@ -132,7 +133,7 @@ async def transfer_messages(
         retained_since,
         moved,
         realm,
-        None,
+        traceparent(),
     )
     return _outcomes(rows, target)
 

@@ -7,6 +7,7 @@ import msgspec
 from service.domain.events import EventMessage
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.traces import traceparent
 
 _SQL = load("callbacks")
 
@@ -26,7 +27,6 @@ async def request_callback(
     attempt: int,
     timeout_s: int,
     message: EventMessage,
-    traceparent: str | None = None,
 ) -> bool:
     """Appends the event; False when the box has no new message or is gone."""
     sequence = await connection.fetchval(
@@ -37,6 +37,6 @@ async def request_callback(
         attempt,
         timeout_s,
         msgspec.to_builtins(message),
-        traceparent,
+        traceparent(),
     )
     return sequence is not None

@@ -30,6 +30,7 @@ from service.postgres.audio import audio_columns, to_audio
 from service.postgres.idempotency import Claim
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.traces import traceparent
 
 _SQL = load("messages")
 
@@ -80,7 +81,6 @@ async def insert_message(
     *,
     max_message_count: int | None,
     claim: Claim | None = None,
-    traceparent: str | None = None,
 ) -> Message:
     """Stores a message with its counts and its event, and the answer to `claim` when there is one.
 
@@ -108,7 +108,7 @@ async def insert_message(
         *audio_columns(audio),
         max_message_count,
         MAX_PENDING_PER_VMBOX,
-        traceparent,
+        traceparent(),
         claim and claim.key,
         claim and claim.token,
         claim and msgspec.to_builtins(_drafted(vmbox_id, draft)),
@@ -124,7 +124,6 @@ async def attach_audio(
     length_ms: int,
     retained_since: datetime,
     max_message_count: int | None,
-    traceparent: str | None = None,
 ) -> tuple[Message, str | None]:
     """Gives a message its audio; also returns the key of the audio that it replaced.
 
@@ -141,7 +140,7 @@ async def attach_audio(
         length_ms,
         retained_since,
         max_message_count,
-        traceparent,
+        traceparent(),
     )
     return _done(row, place, retained_since), None if row is None else row["replaced_key"]
 
@@ -153,7 +152,6 @@ async def change_folder(
     *,
     retained_since: datetime,
     reason: str,
-    traceparent: str | None = None,
 ) -> Message:
     """Puts a message into a folder. Raises VmboxNotFound, MessageNotFound, MessageExpired."""
     row = await connection.fetchrow(
@@ -165,14 +163,12 @@ async def change_folder(
         folder,
         retained_since,
         reason,
-        traceparent,
+        traceparent(),
     )
     return _done(row, place, retained_since)
 
 
-async def remove_message(
-    connection: Connection, place: Place, *, reason: str, traceparent: str | None = None
-) -> Message:
+async def remove_message(connection: Connection, place: Place, *, reason: str) -> Message:
     """Takes a message out of all lists and counts. Raises VmboxNotFound, MessageNotFound."""
     row = await connection.fetchrow(
         _SQL["remove_message"],
@@ -181,7 +177,7 @@ async def remove_message(
         place.message_id.month,
         place.message_id.id,
         reason,
-        traceparent,
+        traceparent(),
     )
     return _done(row, place)
 

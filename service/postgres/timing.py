@@ -3,12 +3,16 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from service.metrics import SQL_DURATION
 from service.postgres.sql import NAMES
+from service.traces import begin, end, tracing
+
+if TYPE_CHECKING:
+    from service.traces import Span
 
 _TRANSACTIONS = {"BEGIN;": "begin", "COMMIT;": "commit", "ROLLBACK;": "rollback"}
 # What the library asks for itself, such as the ids of types.
@@ -20,27 +24,36 @@ _timers: dict[str, Callable[[float], None]] = {}
 class Statement:
     """A statement while it runs. Everything that is to be known of one goes in here."""
 
-    __slots__ = ("_began", "_text")
+    __slots__ = ("_began", "_span", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __enter__(self) -> None:
+        self._span = begin_statement(self._text) if tracing() else None
         self._began = time.perf_counter()
 
     def __exit__(
         self,
         _type: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
         timer = _timers.get(self._text) or _timer(self._text)
         timer(time.perf_counter() - self._began)
+        end(self._span, error)
 
 
 def name_of(text: str) -> str:
     """A statement's name in `sql/`: a fixed one for what has none."""
     return NAMES.get(text) or _TRANSACTIONS.get(text, _OTHER)
+
+
+def begin_statement(text: str) -> "Span | None":
+    """The span of a statement, below what happens now. Its text tells nothing that its name does
+    not, and its values are nobody's business."""
+    name = name_of(text)
+    return begin(name, {"db.system.name": "postgresql", "db.operation.name": name})
 
 
 def _timer(text: str) -> Callable[[float], None]:

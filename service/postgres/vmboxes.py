@@ -20,6 +20,7 @@ from service.domain.vmbox import (
 )
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.traces import traceparent
 
 _SQL = load("vmboxes")
 
@@ -37,7 +38,6 @@ async def insert_vmbox(
     vmbox_id: UUID,
     document: Document,
     pin_sealed: bytes | None,
-    traceparent: str | None = None,
 ) -> StoredVmbox:
     """Creates a box.
 
@@ -54,7 +54,7 @@ async def insert_vmbox(
             sorted(numbers_of(document)),
             document["mailbox"],
             document.get("max_message_count"),
-            traceparent,
+            traceparent(),
             sorted(_known_ids(document)),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
@@ -69,7 +69,6 @@ async def update_vmbox(
     document: Document,
     pin_sealed: bytes | None,
     recipients: tuple[Recipient, ...],
-    traceparent: str | None = None,
 ) -> StoredVmbox | None:
     """Replaces the document of a box as it was read; None when it was changed since.
 
@@ -90,7 +89,7 @@ async def update_vmbox(
             sorted(wanted - held),
             document["mailbox"],
             document.get("max_message_count"),
-            traceparent,
+            traceparent(),
             sorted(played - to_play),
             sorted(to_play - played),
             recipients,
@@ -105,11 +104,9 @@ async def lock_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -
     await connection.execute(_SQL["lock_vmbox"], account_id, vmbox_id)
 
 
-async def delete_vmbox(
-    connection: Connection, account_id: UUID, vmbox_id: UUID, traceparent: str | None = None
-) -> StoredVmbox:
+async def delete_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
     """Deletes a box, which must be held. Raises VmboxNotFound."""
-    row = await connection.fetchrow(_SQL["delete_vmbox"], account_id, vmbox_id, traceparent)
+    row = await connection.fetchrow(_SQL["delete_vmbox"], account_id, vmbox_id, traceparent())
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
     return _to_vmbox(row)

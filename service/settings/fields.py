@@ -216,6 +216,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["auto", "json", "console"],
         watching("How log lines look; `auto`: for people in a terminal, else JSON."),
     ] = "auto"
+    traces_endpoint: Annotated[
+        str,
+        Meta(pattern=r"\A(?:https?://.+)?\Z"),
+        watching("Where spans go: `http://collector:4318/v1/traces` (OTLP). Empty: no traces."),
+    ] = ""
+    traces_sample_ratio: Annotated[
+        float,
+        Meta(ge=0, le=1),
+        watching("The share of requests traced, of those whose caller has not decided it."),
+    ] = 1.0
 
     def __post_init__(self) -> None:
         if self.oldest_month is not None and not 1 <= self.oldest_month % 100 <= 12:

@@ -12,14 +12,15 @@ from service.logs import get_logger
 from service.postgres.migrate import newest_migration, read_migrations
 from service.postgres.pool import Database
 from service.settings import Settings
+from service.traces import sent
 
 log = get_logger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BY_SIGNAL = 128
 _TOO_LATE = 1
-# A probe that waits longer has usually been given up by who asked.
-_LOOK_WITHIN_S = 2.0
+# For a connection, and for the statement; the library adds a second where nothing answers at all.
+_LOOK_WITHIN_S = 1.0
 
 
 class Process:
@@ -67,13 +68,16 @@ async def serving(settings: Settings, database_url: str, name: str) -> AsyncIter
     requests elsewhere, where they would wait as well.
     """
     needed = read_migrations()[-1].number
-    async with Database.open(
-        database_url,
-        size=1,
-        timeout_s=_LOOK_WITHIN_S,
-        name=f"{name} health",
-        pool_name="health",
-    ) as database:
+    async with (
+        sent(name.replace(" ", "-"), settings.traces_endpoint, settings.traces_sample_ratio),
+        Database.open(
+            database_url,
+            size=1,
+            timeout_s=_LOOK_WITHIN_S,
+            name=f"{name} health",
+            pool_name="health",
+        ) as database,
+    ):
         admin = Admin(lambda: _not_ready(database, needed))
         process = Process(admin, settings.stop_timeout_s)
         loop = asyncio.get_running_loop()
@@ -87,9 +91,9 @@ async def _not_ready(database: Database, needed: int) -> str | None:
     """S3 and NATS are none of it: without them there is still much to serve, and no other copy
     of this process would reach them."""
     try:
-        async with asyncio.timeout(_LOOK_WITHIN_S), database.connection() as connection:
+        async with database.connection() as connection:
             newest = await newest_migration(connection)
-    except (DatabaseUnavailable, TimeoutError):
+    except DatabaseUnavailable:
         return "Postgres does not answer."
     if newest < needed:
         return f"The database is at migration {newest} and {needed} is needed: `aftertone migrate`."

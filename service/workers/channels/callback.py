@@ -79,7 +79,6 @@ class CallbackChannel:
             attempt=delivery.state["attempt"],
             timeout_s=plan.timeout_s,
             message=_message_new(delivery.event).message,
-            traceparent=delivery.event.traceparent,
         )
 
 

@@ -17,6 +17,7 @@ from service.metrics import DELIVERIES, FANNED_OUT
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
+from service.traces import consumed
 from service.workers.channels import Channel, Delivery, Done, Ignored
 from service.workers.notifier.pace import wait
 
@@ -156,12 +157,14 @@ class FanOut:
 
     async def _fan_out(self, event: Event) -> None:
         name = self._channel.name
-        async with self._database.transaction() as transaction:
-            if not await rows.insert_marker(transaction, event.account_id, event.event_id, name):
-                return
-            targets = await self._channel.targets(transaction, event)
-            if targets:
-                await rows.insert_targets(transaction, event, name, targets)
+        with consumed(f"fan out {name}", event_attributes(event, name), event.traceparent):
+            async with self._database.transaction() as transaction:
+                key = (event.account_id, event.event_id, name)
+                if not await rows.insert_marker(transaction, *key):
+                    return
+                targets = await self._channel.targets(transaction, event)
+                if targets:
+                    await rows.insert_targets(transaction, event, name, targets)
         FANNED_OUT.labels(name).inc()
         if targets:
             self._fresh.set()
@@ -192,6 +195,18 @@ class FanOut:
 def unreadable_id(message: Incoming) -> UUID:
     """An event id from the place in the stream; when it was stored tells two streams apart."""
     return uuid5(_UNREADABLE, f"{message.stream_seq} {message.stored_at.isoformat()}")
+
+
+def event_attributes(event: Event, channel: str) -> dict[str, str]:
+    """OpenTelemetry's names for messaging."""
+    return {
+        "messaging.system": "nats",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": event.type,
+        "messaging.message.id": str(event.event_id),
+        "messaging.consumer.group.name": channel,
+    }
 
 
 def is_marker(row: Delivery | DeliveryRow) -> bool:

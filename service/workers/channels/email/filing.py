@@ -41,7 +41,6 @@ async def file_notified(
                 folder,
                 retained_since=retained_since,
                 reason=FolderChangeReason.NOTIFIED,
-                traceparent=delivery.event.traceparent,
             )
     except (VmboxNotFound, MessageNotFound, MessageExpired):
         return
