@@ -143,6 +143,7 @@ class _Preamble:
     """Drops what stands before the first boundary; the parser knows no preamble."""
 
     def __init__(self, boundary: bytes, limit: int) -> None:
+        self._begin = b"--" + boundary
         self._first = re.compile(rb"(?:\A|\n)(--%b)" % re.escape(boundary))
         self._limit = limit
         self._longest = limit + len(boundary) + 3
@@ -150,6 +151,10 @@ class _Preamble:
 
     def skip(self, chunk: bytes) -> bytes:
         if self._held is None:
+            return chunk
+        if not self._held and chunk.startswith(self._begin):
+            # Nearly always so, and spares copies of the chunk.
+            self._held = None
             return chunk
         self._held += chunk
         found = self._first.search(self._held, 0, self._longest)

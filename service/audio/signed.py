@@ -10,11 +10,10 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 from aiobotocore.credentials import AioCredentials
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from yarl import URL
 
+from service.audio.signer import Signer
 from service.domain.errors import StorageUnavailable
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -57,8 +56,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class SignedBucket:
     """Sends exchanges to a bucket, each wholly within `timeout_s`, retries included.
 
-    Only requests that may be repeated belong here: each is tried up to three times. The signer,
-    the credentials and their refresh are botocore's; the connections are aiohttp's, because
+    Only requests that may be repeated belong here: each is tried up to three times. The
+    credentials and their refresh are botocore's; the connections are aiohttp's, because
     botocore's own request pipeline costs several times the CPU of the request itself and waits for
     `100 Continue` before it sends a body.
     """
@@ -80,7 +79,7 @@ class SignedBucket:
         self._turns = asyncio.Semaphore(large_at_once)
         self._credentials = credentials
         self._base_url = base_url
-        self._region = region
+        self._signer = Signer(region)
         self._timeout_s = timeout_s
 
     async def send(self, exchange: Exchange) -> Answer:
@@ -117,7 +116,10 @@ class SignedBucket:
 
     async def _once(self, exchange: Exchange) -> Answer:
         url = self._base_url + quote(exchange.key, safe="/~")
-        headers = await self._signed(exchange, url)
+        credentials = await self._credentials.get_frozen_credentials()
+        headers = self._signer.signed(
+            credentials, exchange.method, url, exchange.headers, exchange.sha256
+        )
         try:
             async with (
                 self._line,
@@ -133,21 +135,6 @@ class SignedBucket:
         except (aiohttp.ClientError, OSError) as problem:
             reason = f"{exchange.method} failed: {type(problem).__name__}"
             raise StorageUnavailable(reason) from problem
-
-    async def _signed(self, exchange: Exchange, url: str) -> dict[str, str]:
-        request = AWSRequest(method=exchange.method, url=url, headers=dict(exchange.headers))
-        request.context["content_sha256"] = exchange.sha256
-        frozen = await self._credentials.get_frozen_credentials()
-        _Signer(frozen, "s3", self._region).add_auth(request)
-        return dict(request.headers.items())
-
-
-class _Signer(S3SigV4Auth):
-    """Botocore's signer, told the body's hash instead of reading the body once more."""
-
-    def payload(self, request: AWSRequest) -> str:
-        digest: str = request.context["content_sha256"]
-        return digest
 
 
 async def _answer(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:

@@ -50,6 +50,11 @@ class Spool:
         if len(self._pending) > (MEMORY_BYTES if self._file is None else BLOCK_BYTES):
             await _off_the_loop(self._spill)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing of it lies in a file, so that reading does not block."""
+        return self._file is None
+
     def sha256(self) -> bytes:
         return self._digest.digest()
 

@@ -1,6 +1,5 @@
 """What one may ask about messages: leave, complete, read, list, file, remove."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import measure_ms
+from service.audio.formats import length_ms
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts
 from service.domain.errors import (
@@ -295,4 +294,4 @@ def _key_of(message: Message) -> Cursor:
 async def _measured(upload: Upload | None) -> int:
     if upload is None:
         return _UNKNOWN_LENGTH_MS
-    return await asyncio.to_thread(measure_ms, upload.spool) or _UNKNOWN_LENGTH_MS
+    return await length_ms(upload.spool) or _UNKNOWN_LENGTH_MS
