@@ -33,15 +33,31 @@ _EVENT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 3600
 _DELIVERY_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 120.0)
 
 
+class Definition(msgspec.Struct, frozen=True):
+    """A metric as a table shows it. `kind` is counter, gauge or histogram."""
+
+    name: str
+    kind: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+DEFINITIONS: list[Definition] = []
+"""All of them, in the order of this module."""
+
+
 def _counter(name: str, text: str, *labels: str) -> Counter:
+    DEFINITIONS.append(Definition(name, "counter", text, labels))
     return Counter(name, text, labels, registry=REGISTRY)
 
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    DEFINITIONS.append(Definition(name, "gauge", text, labels))
     return Gauge(name, text, labels, registry=REGISTRY)
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+    DEFINITIONS.append(Definition(name, "histogram", text, labels))
     return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
 
 
@@ -156,72 +172,73 @@ BUILD_INFO = _gauge(
 BUILD_INFO.labels(version("aftertone"), platform.python_version()).set(1)
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """A gauge that is read elsewhere, from the database or a pool, and shown while it is known."""
+Reading = Definition
+"""A gauge that is read elsewhere, from the database or a pool, and shown while it is known."""
 
-    name: str
-    text: str
-    labels: tuple[str, ...] = ()
+_READINGS: list[Reading] = []
 
 
-OUTBOX_BACKLOG = Reading(
-    name="aftertone_outbox_backlog",
-    text="Events that wait to be published, counted up to 50 000. Relays tell.",
+def _reading(name: str, text: str, *labels: str) -> Reading:
+    reading = Definition(name, "gauge", text, labels)
+    DEFINITIONS.append(reading)
+    _READINGS.append(reading)
+    return reading
+
+
+OUTBOX_BACKLOG = _reading(
+    "aftertone_outbox_backlog",
+    "Events that wait to be published, counted up to 50 000. Relays tell.",
 )
-OUTBOX_OLDEST = Reading(
-    name="aftertone_outbox_oldest_seconds",
-    text="The age of the oldest event that waits to be published, 0 when none does. Relays tell.",
+OUTBOX_OLDEST = _reading(
+    "aftertone_outbox_oldest_seconds",
+    "The age of the oldest event that waits to be published, 0 when none does. Relays tell.",
 )
-DELIVERIES_DUE = Reading(
-    name="aftertone_deliveries_due",
-    text="Deliveries of a channel that are due and in nobody's hands, counted up to 50 000. Relays "
+DELIVERIES_DUE = _reading(
+    "aftertone_deliveries_due",
+    "Deliveries of a channel that are due and in nobody's hands, counted up to 50 000. Relays "
     "tell.",
-    labels=("channel",),
+    "channel",
 )
-DELIVERIES_OLDEST_DUE = Reading(
-    name="aftertone_deliveries_oldest_due_seconds",
-    text="For how long the delivery that waits longest has been due, 0 when none is. Relays tell.",
-    labels=("channel",),
+DELIVERIES_OLDEST_DUE = _reading(
+    "aftertone_deliveries_oldest_due_seconds",
+    "For how long the delivery that waits longest has been due, 0 when none is. Relays tell.",
+    "channel",
 )
-DELIVERIES_DEAD = Reading(
-    name="aftertone_deliveries_dead",
-    text="Deliveries of a channel that were given up and wait for an operator, counted up to "
+DELIVERIES_DEAD = _reading(
+    "aftertone_deliveries_dead",
+    "Deliveries of a channel that were given up and wait for an operator, counted up to "
     "50 000. Relays tell.",
-    labels=("channel",),
+    "channel",
 )
-COUNT_DRIFT = Reading(
-    name="aftertone_count_drift",
-    text="Boxes whose counts the last recount found wrong and set right: must be 0. Relays tell.",
+COUNT_DRIFT = _reading(
+    "aftertone_count_drift",
+    "Boxes whose counts the last recount found wrong and set right: must be 0. Relays tell.",
 )
-MONTHS_AHEAD = Reading(
-    name="aftertone_months_ahead",
-    text="Months after this one that have their partition of messages; 3 are kept. Relays tell.",
+MONTHS_AHEAD = _reading(
+    "aftertone_months_ahead",
+    "Months after this one that have their partition of messages; 3 are kept. Relays tell.",
 )
-OUTBOX_DAYS_AHEAD = Reading(
-    name="aftertone_outbox_days_ahead",
-    text="Days after today that have their partition of the outbox; 35 are kept. At 0 nothing can "
+OUTBOX_DAYS_AHEAD = _reading(
+    "aftertone_outbox_days_ahead",
+    "Days after today that have their partition of the outbox; 35 are kept. At 0 nothing can "
     "be stored tomorrow. Relays tell.",
 )
-KEEPER_LAST_SUCCESS = Reading(
-    name="aftertone_keeper_last_success_timestamp_seconds",
-    text="When a step of the keeper last ran to its end. Relays tell.",
-    labels=("step",),
+KEEPER_LAST_SUCCESS = _reading(
+    "aftertone_keeper_last_success_timestamp_seconds",
+    "When a step of the keeper last ran to its end. Relays tell.",
+    "step",
 )
-CONNECTIONS = Reading(
-    name="aftertone_database_connections",
-    text="Connections of a pool, in_use or idle.",
-    labels=("pool", "state"),
+CONNECTIONS = _reading(
+    "aftertone_database_connections",
+    "Connections of a pool, in_use or idle.",
+    "pool",
+    "state",
 )
-CONNECTIONS_MAX = Reading(
-    name="aftertone_database_connections_max",
-    text="How many connections a pool may have.",
-    labels=("pool",),
+CONNECTIONS_MAX = _reading(
+    "aftertone_database_connections_max",
+    "How many connections a pool may have.",
+    "pool",
 )
-
-_READINGS = (
-    OUTBOX_BACKLOG, OUTBOX_OLDEST, DELIVERIES_DUE, DELIVERIES_OLDEST_DUE, DELIVERIES_DEAD,
-    COUNT_DRIFT, MONTHS_AHEAD, OUTBOX_DAYS_AHEAD, KEEPER_LAST_SUCCESS, CONNECTIONS, CONNECTIONS_MAX,
-)  # fmt: skip
 
 Values = Mapping[Reading, Mapping[tuple[str, ...], float]]
 """What was read: the value of each reading by the values of its labels, `()` when it has none."""

@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.embedded.child import Child
+from tests.support.running import NO_TLS
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 """Values by name and labels."""
@@ -26,14 +27,13 @@ class AdminPort:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10)
 
     @property
     def environment(self) -> dict[str, str]:
         return {"AFTERTONE_ADMIN_PORT": str(self.port)}
 
     async def health(self, name: str) -> Told:
-        answer = await self._http.get(f"/health/{name}")
+        answer = await self._get(f"/health/{name}")
         return Told(answer.status_code, answer.json().get("reason", ""))
 
     async def is_ready(self) -> bool:
@@ -43,8 +43,12 @@ class AdminPort:
         except httpx.TransportError:
             return False
 
+    async def _get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(timeout=10, verify=NO_TLS) as client:
+            return await client.get(f"http://127.0.0.1:{self.port}{path}")
+
     async def text(self) -> str:
-        answer = await self._http.get("/metrics")
+        answer = await self._get("/metrics")
         assert answer.status_code == httpx.codes.OK
         return answer.text
 
