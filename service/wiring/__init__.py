@@ -14,6 +14,7 @@ from granian.server.embed import Server
 from service.api.app import create_app
 from service.api.auth import Options
 from service.api.pace import PaceLimits
+from service.api.parting import Parting
 from service.api.use_cases import UseCases
 from service.embedded.dev import Prepared
 from service.logs import configure, get_logger
@@ -55,6 +56,7 @@ log = get_logger(__name__)
 _DEV_TOKEN_LIFETIME_S = 24 * 3600
 _DEV_OLDEST_MONTH = 201001
 _REQUESTS_AT_ONCE = 4096
+_PARTING_S = 1.0
 _HEADER_BYTES = 64 * 1024
 _AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -106,8 +108,9 @@ async def run_api(settings: Settings) -> None:
             bytes_per_s=settings.min_upload_bytes_per_s,
             deadline_s=settings.request_deadline_s,
         )
+        parting = Parting(create_app(use, pace))
         server = Server(
-            create_app(use, pace),
+            parting,
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGINL,
@@ -123,7 +126,9 @@ async def run_api(settings: Settings) -> None:
             ),
         )
         process.on_stop(feed.close)
-        process.on_stop(server.stop)
+        process.on_stop(parting.begin)
+        # Until then who keeps connections busy hears on each that it ends.
+        process.on_stop(lambda: asyncio.get_running_loop().call_later(_PARTING_S, server.stop))
         spare_what_stays()
         log.info("Serving", host=settings.host, port=settings.port)
         # As soon as the server waits for connections.
