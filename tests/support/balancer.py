@@ -47,7 +47,7 @@ class Balancer:
                 await asyncio.gather(_pump(reader, to_member), _pump(from_member, writer))
             finally:
                 to_member.close()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
             writer.close()
