@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Kind = Literal["server", "client", "producer", "consumer"]
 Attributes = Mapping[str, str | int]
 
-_GIVEN = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?:-.*)?")
+_GIVEN = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<ids>[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?P<more>-.*)?"
+)
+_LONGEST = 128
 _NOTHING = ("00000000000000000000000000000000-", "-0000000000000000-")
 
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -53,12 +56,12 @@ def traceparent() -> str | None:
 
 def checked(given: str | None) -> str | None:
     """A `traceparent` of a stranger, as one of version 00; None when it makes no sense."""
-    if given is None or len(given) > 128:
+    match = _GIVEN.fullmatch(given) if given and len(given) <= _LONGEST else None
+    if match is None or match["version"] == "ff" or match["ids"].startswith(_NOTHING[0]):
         return None
-    match = _GIVEN.fullmatch(given)
-    if match is None or match[1].startswith(_NOTHING[0]) or _NOTHING[1] in match[1]:
+    if _NOTHING[1] in match["ids"] or (match["version"] == "00" and match["more"]):
         return None
-    return f"00-{match[1]}"
+    return f"00-{match['ids']}"
 
 
 def tracing() -> bool:

@@ -40,7 +40,7 @@ class Sender:
     def __init__(self, process: str, endpoint: str, sample_ratio: float) -> None:
         self._provider = TracerProvider(
             sampler=ParentBased(_Linked(sample_ratio)),
-            resource=Resource.create({"service.name": f"aftertone-{process}"}),
+            resource=Resource.create({"service.name": process}),
             shutdown_on_exit=False,
         )
         exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_SEND_TIMEOUT_S)

@@ -16,8 +16,6 @@ _FORMS = {
     "a password in a URL": re.compile(r"://[^/\s:@\"]*:[^/\s@\"*]+@"),
     "a phone number": re.compile(r"(?<![\w.:+-])(?:\+\d{6,15}|\d{9,15})(?![\w.:-])"),
 }
-MEASURED = frozenset({"a phone number"})
-"""What the numbers of another program, which measure something, look like as well."""
 # Told by the name under which a test sends it.
 _NAMES = {
     "pin": "a PIN",
@@ -31,6 +29,7 @@ _NAMES = {
     "text": "a transcript",
     "notify_email_addresses": "an address",
 }
+_NUMBER = re.compile(r"(?<![\w+])\d+(?!\w)")
 # Groups of an id are no words.
 _WORD = re.compile(r"(?<![\w-])[^\W_][\w+]*(?![\w-])")
 # Numbers this short are ports, sequences and times of day as well.
@@ -69,8 +68,10 @@ class Confidential:
         except (ValueError, RecursionError):
             return
 
-    def kinds_in(self, text: str) -> Iterator[str]:
-        """What kinds of it the text holds."""
+    def kinds_in(self, text: str, *, plain_numbers: bool = True) -> Iterator[str]:
+        """What kinds of it the text holds, as plain numbers too or not."""
+        if not plain_numbers:
+            text = _NUMBER.sub("", text)
         yield from (kind for kind, form in _FORMS.items() if form.search(text))
         yield from {self._words[word] for word in _WORD.findall(text) if word in self._words}
         yield from (kind for phrase, kind in self._phrases.items() if phrase in text)

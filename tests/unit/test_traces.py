@@ -1,0 +1,57 @@
+"""Which trace a thing belongs to: what strangers name is checked, and spans are none when off."""
+
+import asyncio
+
+import pytest
+
+from service.traces import begin, checked, consumed, end, published, served, traceparent, tracing
+
+GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        (GIVEN, GIVEN),
+        (GIVEN.replace("-01", "-00"), GIVEN.replace("-01", "-00")),
+        # A later version is read as far as it is known.
+        ("cc" + GIVEN[2:] + "-what-the-future-holds", GIVEN),
+        (None, None),
+        ("", None),
+        ("ff" + GIVEN[2:], None),
+        (GIVEN + "-more", None),
+        (GIVEN.upper(), None),
+        (GIVEN[:-1], None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01", None),
+        ("cc" + GIVEN[2:] + "-" + "x" * 100, None),
+    ],
+)
+def test_what_a_caller_names_is_taken_when_it_makes_sense(
+    given: str | None, understood: str | None
+) -> None:
+    assert checked(given) == understood
+
+
+def test_ids_travel_where_nothing_is_traced() -> None:
+    with served(GIVEN) as span:
+        assert (span, traceparent(), tracing()) == (None, GIVEN, False)
+        end(begin("a statement", {}))
+        with published("an event", {}, None):
+            assert traceparent() is None
+        with consumed("an event", {}, "00-aa-bb-01") as consumer:
+            assert (consumer, traceparent()) == (None, None)
+        assert traceparent() == GIVEN
+    assert traceparent() is None
+
+
+async def test_what_happens_at_the_same_time_is_kept_apart() -> None:
+    async def request(number: int) -> None:
+        given = f"00-{number:032x}-{number:016x}-01"
+        with served(given):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                assert traceparent() == given
+
+    await asyncio.gather(*(request(number) for number in range(1, 9)))
+    assert traceparent() is None
