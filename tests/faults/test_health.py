@@ -1,0 +1,75 @@
+"""Health while servers fail: who can still serve something stays ready, who cannot says why."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import msgspec
+import pytest_asyncio
+
+from service.postgres.migrate import read_migrations
+from tests.support.admin import AdminPort, Told
+from tests.support.faults import Deployment
+from tests.support.ports import free_port
+from tests.support.relay import eventually
+
+_ALIVE = Told(200, "")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def admin(deployment: Deployment) -> AsyncIterator[AdminPort]:
+    """Of an API of its own, which is ready."""
+    port = AdminPort(free_port())
+    other = await deployment.another_api(**port.environment)
+    await eventually(port.is_ready)
+    yield port
+    await other.stop()
+
+
+async def test_while_postgres_is_frozen_the_api_lives_and_is_not_ready(
+    deployment: Deployment, admin: AdminPort
+) -> None:
+    deployment.servers.postgres.suspend()
+    await says_that_postgres_is_away(admin)
+    deployment.servers.postgres.resume()
+    await eventually(admin.is_ready)
+
+
+async def test_while_postgres_is_dead_the_api_lives_and_is_not_ready(
+    deployment: Deployment, admin: AdminPort
+) -> None:
+    await deployment.servers.postgres.kill()
+    await says_that_postgres_is_away(admin)
+    await deployment.servers.postgres.start()
+    await eventually(admin.is_ready)
+
+
+async def says_that_postgres_is_away(admin: AdminPort) -> None:
+    """Soon, and to each of many that ask at once."""
+    async with asyncio.timeout(4):
+        answers = await asyncio.gather(*(admin.health("ready") for _ in range(20)))
+    assert set(map(msgspec.structs.astuple, answers)) == {(503, "Postgres does not answer.")}
+    assert await admin.health("live") == await admin.health("startup") == _ALIVE
+
+
+async def test_without_s3_and_nats_the_api_is_ready(
+    deployment: Deployment, admin: AdminPort
+) -> None:
+    await asyncio.gather(deployment.servers.s3.kill(), deployment.servers.nats.kill())
+    assert await admin.health("ready") == _ALIVE
+
+
+async def test_a_database_that_lacks_a_migration_makes_it_unready(
+    deployment: Deployment, admin: AdminPort
+) -> None:
+    last = read_migrations()[-1]
+    psql = deployment.servers.postgres.psql
+    await psql(
+        "UPDATE migrations SET number = -number WHERE number = (SELECT max(number) FROM migrations)"
+    )
+    try:
+        told = await admin.health("ready")
+    finally:
+        await psql("UPDATE migrations SET number = -number WHERE number < 0")
+    assert told.status == httpx.codes.SERVICE_UNAVAILABLE
+    assert f"at migration {last.number - 1} and {last.number} is needed" in told.reason

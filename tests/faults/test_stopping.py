@@ -1,0 +1,171 @@
+"""Processes are asked to stop: what they have in hand is finished, and a second time means now."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest_asyncio
+
+from tests.support.admin import AdminPort, Told, terminate
+from tests.support.faults import Deployment
+from tests.support.ports import free_port
+from tests.support.relay import eventually
+from tests.support.running import NO_TLS, AccountClient, RunningService, multipart
+
+_AUDIO = b"\xff\xfb" * 40_000
+
+
+class Slow:
+    """A client that stops in the middle of its upload until it is told to go on."""
+
+    def __init__(self, account: AccountClient, vmbox_id: str) -> None:
+        path = account.path("vmboxes", vmbox_id, "messages")
+        whole = account.http.build_request("PUT", path, **multipart(_AUDIO, "audio/mpeg", {}))
+        self._go_on = asyncio.Event()
+        request = account.http.build_request(
+            "PUT",
+            path,
+            content=self._parts(whole.read()),
+            headers={"Content-Type": whole.headers["Content-Type"]},
+        )
+        self.sending = asyncio.create_task(account.http.send(request))
+
+    async def _parts(self, body: bytes) -> AsyncIterator[bytes]:
+        half = len(body) // 2
+        yield body[:half]
+        await self._go_on.wait()
+        yield body[half:]
+
+    async def finish(self) -> httpx.Response:
+        self._go_on.set()
+        return await self.sending
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def admin() -> AdminPort:
+    return AdminPort(free_port())
+
+
+@asynccontextmanager
+async def uploading(
+    deployment: Deployment, admin: AdminPort, account: AccountClient, **settings: str
+) -> AsyncIterator[tuple[RunningService, Slow, str]]:
+    """An API of its own in the middle of an upload to a box."""
+    other = await deployment.another_api(**admin.environment, **settings)
+    await eventually(admin.is_ready)
+    vmbox_id = await account.a_vmbox()
+    there = AccountClient(other, account.account_id, account.realm, account.token)
+    slow = Slow(there, vmbox_id)
+
+    async def begun() -> bool:
+        return await admin.value("aftertone_uploads_in_flight") == 1
+
+    try:
+        await eventually(begun)
+        yield other, slow, vmbox_id
+    finally:
+        slow.sending.cancel()
+        await asyncio.gather(slow.sending, return_exceptions=True)
+        await there.http.aclose()
+        await other.stop()
+
+
+async def test_an_upload_in_flight_ends_with_its_201_and_is_stored(
+    deployment: Deployment, account: AccountClient, admin: AdminPort
+) -> None:
+    async with uploading(deployment, admin, account) as (other, slow, vmbox_id):
+        api = other.processes["api"]
+        terminate(api)
+        await eventually(lambda: _not(admin.is_ready()), every_s=0.01)
+        told = await admin.health("ready")
+        assert (told.status, "It is stopping" in told.reason) == (503, True)
+        assert await admin.health("live") == Told(200, "")
+        # It listens for a moment still, so that clients hear that their connections end.
+        await eventually(lambda: _not(_takes_connections(other.url)), within_s=5)
+        stored = await slow.finish()
+        assert stored.status_code == httpx.codes.CREATED
+        async with asyncio.timeout(5):
+            assert await api.wait() == 0
+    media_id = stored.json()["data"]["media_id"]
+    raw = await account.http.get(account.path("vmboxes", vmbox_id, "messages", media_id, "raw"))
+    assert raw.content == _AUDIO
+
+
+async def test_a_second_signal_ends_it_at_once(
+    deployment: Deployment, account: AccountClient, admin: AdminPort
+) -> None:
+    async with uploading(deployment, admin, account) as (other, _, _):
+        api = other.processes["api"]
+        terminate(api)
+        await asyncio.sleep(0.3)
+        assert api.alive
+        terminate(api)
+        async with asyncio.timeout(2):
+            assert await api.wait() == 128 + 15
+
+
+async def test_who_does_not_finish_in_time_is_cut_short(
+    deployment: Deployment, account: AccountClient, admin: AdminPort
+) -> None:
+    limit = {"AFTERTONE_STOP_TIMEOUT_S": "0.5"}
+    async with uploading(deployment, admin, account, **limit) as (other, _, _):
+        api = other.processes["api"]
+        terminate(api)
+        async with asyncio.timeout(3):
+            assert await api.wait() == 1
+
+
+async def test_a_standby_takes_over_within_a_second(
+    deployment: Deployment, admin: AdminPort
+) -> None:
+    old = deployment.relay
+    deployment.environment.update(admin.environment)
+    try:
+        standby = await deployment.start_relay("standby")
+    finally:
+        deployment.environment["AFTERTONE_ADMIN_PORT"] = "0"
+    await eventually(admin.is_ready)
+    assert await admin.value("aftertone_relay_active") == 0
+    began = time.monotonic()
+    terminate(old)
+
+    async def active() -> bool:
+        return await admin.value("aftertone_relay_active") == 1
+
+    await eventually(active, every_s=0.02)
+    assert time.monotonic() - began < 1
+    async with asyncio.timeout(5):
+        assert await old.wait() == 0
+    assert standby.alive
+
+
+async def test_a_port_that_is_taken_is_told_in_a_sentence(
+    deployment: Deployment, admin: AdminPort
+) -> None:
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", admin.port)
+    async with taken:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", "relay"),
+            env={**deployment.environment, **admin.environment},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode().startswith("Error: Health and metrics cannot be told on 127.0.0.1 port")
+
+
+async def _takes_connections(url: str) -> bool:
+    async with httpx.AsyncClient(verify=NO_TLS) as client:
+        try:
+            answer = await client.get(url)
+        except httpx.TransportError:
+            return False
+    assert answer.headers["connection"] == "close"
+    return True
+
+
+async def _not(answer: Awaitable[bool]) -> bool:
+    return not await answer
