@@ -101,6 +101,25 @@ async def test_a_switch_that_was_down_is_told_what_is_then_so(
     assert {call[2:] for call in ari.calls} == {(3, 0)}
 
 
+async def test_a_replay_tells_a_switch_nothing_but_what_is_so(
+    lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
+) -> None:
+    async with lamp_stage.database.connection() as connection:
+        box, gone = [await a_vmbox(connection, mailbox=number) for number in ("100", "200")]
+        for _ in range(3):
+            await stored(connection, box)
+    await delete(lamp_stage.database, gone)
+    async with lamp_stage.relay(), lamp_stage.switch(ari):
+        await all_sent(inspector)
+        await _shows(ari, n100=(3, 0))
+        await lamp_stage.until_all_dealt_with("notifier-mwi-switch")
+        ari.calls.clear()
+        await lamp_stage.replay("notifier-mwi-switch")
+        await lamp_stage.until_all_dealt_with("notifier-mwi-switch")
+    assert ari.lit == {"100": (3, 0)}
+    assert set(ari.calls) <= {("PUT", "100", 3, 0)}
+
+
 async def test_two_that_tell_a_switch_end_at_the_counts(
     lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
