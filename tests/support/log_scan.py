@@ -41,8 +41,8 @@ class LogScan:
             self.findings += [f"{source}, line {number}: {kind}" for kind in sorted(kinds)]
 
     def read_folder(self, folder: Path) -> None:
-        """All logs below the folder."""
-        for path in sorted(folder.rglob("*.log")):
+        """All logs below the folder; S3's store names its data so too, with digits before."""
+        for path in sorted(folder.rglob("[!0-9]*.log")):
             with path.open(errors="replace") as file:
                 ours = path.name not in _OTHERS
                 self.read("/".join(path.parts[-3:]), file, plain_numbers=ours)
