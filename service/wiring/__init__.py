@@ -56,7 +56,6 @@ log = get_logger(__name__)
 _DEV_TOKEN_LIFETIME_S = 24 * 3600
 _DEV_OLDEST_MONTH = 201001
 _REQUESTS_AT_ONCE = 4096
-_PARTING_S = 1.0
 _HEADER_BYTES = 64 * 1024
 _AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -126,9 +125,7 @@ async def run_api(settings: Settings) -> None:
             ),
         )
         process.on_stop(feed.close)
-        process.on_stop(parting.begin)
-        # Until then who keeps connections busy hears on each that it ends.
-        process.on_stop(lambda: asyncio.get_running_loop().call_later(_PARTING_S, server.stop))
+        process.on_stop(lambda: parting.begin(server.stop))
         spare_what_stays()
         log.info("Serving", host=settings.host, port=settings.port)
         # As soon as the server waits for connections.

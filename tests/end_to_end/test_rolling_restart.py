@@ -19,9 +19,9 @@ from tests.support.ports import free_port
 from tests.support.relay import eventually
 from tests.support.running import AccountClient, RunningService, data_of, multipart
 
-# As a Deployment does by default: what has no place any more is first left out by the balancer, and
-# told to stop some time later (preStop).
-PAUSE_S = 0.5
+# As a Deployment does by default: one more is started, and when it is ready an old one is left out
+# by the balancer, told to stop some time later (preStop), while the next one starts.
+PAUSE_S = 0.3
 SOUND = bytes(range(256)) * 256
 
 
@@ -162,9 +162,10 @@ async def rolled(service: RunningService, cycles: int) -> None:
         owner.http.base_url = httpx.URL(f"http://127.0.0.1:{balancer.port}/v2/")
         load = Load(owner, vmbox_id)
         async with load.at_work():
-            for _ in range(2 * cycles):
-                await fleet.grow()
-                await fleet.shrink()
+            await fleet.grow()
+            for _ in range(2 * cycles - 1):
+                await asyncio.gather(fleet.shrink(), fleet.grow())
+            await fleet.shrink()
         told = ", ".join(f"{count} {what}" for what, count in sorted(load.answers.items()))
         print(
             f"{cycles} cycles: {told}; {len(load.failures)} failed;"

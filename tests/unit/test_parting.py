@@ -1,5 +1,6 @@
-"""What the answers of a process that is to stop say of their connections."""
+"""What the answers of a process that is to stop say of their connections, and when it stops."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,20 +13,40 @@ async def answer(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def headers_of(parting: Parting, version: str) -> list[tuple[bytes, bytes]]:
+async def closes(parting: Parting, port: int, version: str = "1.1") -> bool:
+    """Asks on a connection; whether the answer ends it."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope: Any = {"type": "http", "http_version": version}
+    scope: Any = {"type": "http", "http_version": version, "client": ("127.0.0.1", port)}
     await parting(scope, None, send)  # type: ignore[arg-type]
-    return list(sent[0]["headers"])
+    return (b"connection", b"close") in sent[0]["headers"]
 
 
 @pytest.mark.parametrize(("version", "ends"), [("1.1", True), ("1.0", True), ("2", False)])
 async def test_its_answers_end_their_connections_from_then_on(version: str, ends: bool) -> None:
     parting = Parting(answer)
-    assert await headers_of(parting, version) == [(b"etag", b"1")]
-    parting.begin()
-    assert ((b"connection", b"close") in await headers_of(parting, version)) is ends
+    assert not await closes(parting, 1, version)
+    parting.begin(lambda: None)
+    assert await closes(parting, 1, version) is ends
+
+
+async def test_it_stops_as_soon_as_every_connection_has_heard_of_its_end() -> None:
+    parting, stopped = Parting(answer), asyncio.Event()
+    for port in (1, 2, 1):
+        await closes(parting, port)
+    parting.begin(stopped.set)
+    assert await closes(parting, 3)
+    assert await closes(parting, 1)
+    await asyncio.sleep(0)
+    assert not stopped.is_set()
+    assert await closes(parting, 2)
+    assert stopped.is_set()
+
+
+async def test_where_nobody_asks_it_stops_at_once() -> None:
+    parting, stopped = Parting(answer), asyncio.Event()
+    parting.begin(stopped.set)
+    await asyncio.wait_for(stopped.wait(), 0.5)
