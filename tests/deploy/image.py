@@ -32,13 +32,22 @@ class Config(msgspec.Struct, frozen=True, rename="pascal"):
     exposed_ports: dict[str, dict[str, str]]
 
 
+class _Document(msgspec.Struct, frozen=True):
+    config: Config
+
+
+class _Inspected(msgspec.Struct, frozen=True):
+    document: _Document = msgspec.field(name="OCIv1")
+
+
 class Image:
     """The file system in `folder`, and what a runtime does with it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = folder / "root"
-        self.config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
+        said = (folder / "image.json").read_bytes()
+        self.config = msgspec.json.decode(said, type=_Inspected).document.config
 
     @classmethod
     async def build(cls, folder: Path) -> "Image":
