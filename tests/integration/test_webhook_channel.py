@@ -509,7 +509,7 @@ async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
     posts: WebhookPosts,
     channel: WebhookChannel,
     sink: Sink,
-    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = "/hook/token-in-the-path"
     webhook, secret = await a_webhook(database, posts, sink.url(path))
@@ -518,7 +518,7 @@ async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
     await stage.events.publish(a_vmbox_event(webhook.account_id, name="Bob's box"))
     async with stage.running(channel, ONE_TRY):
         [row] = await settled(stage.inspector, 1, channel="webhook")
-    logged = "".join(capfd.readouterr())
+    logged = caplog.text
     assert "A webhook is disabled" in logged
     kept = row["last_error"] + str(row["state"])
     for hidden in (secret, "token-in-the-path", f":{sink.port}", "Bob's box"):
