@@ -1,5 +1,6 @@
 """Spans made and sent in batches by a thread of the OpenTelemetry SDK; imported only when asked."""
 
+import logging
 import threading
 from collections.abc import Sequence
 
@@ -43,6 +44,8 @@ class Sender:
             resource=Resource.create({"service.name": process}),
             shutdown_on_exit=False,
         )
+        # Each further try would be a line; what is given up remains one.
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_SEND_TIMEOUT_S)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("aftertone")

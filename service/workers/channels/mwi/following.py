@@ -127,7 +127,7 @@ class Following:
 
     async def _set(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
         if key is None:
-            _log.error("Events name no box.", channel=self._name, seq=messages[0].stream_seq)
+            _log.error("Events name no box.", channel=self._name, stream_seq=messages[0].stream_seq)
         elif key.vmbox_id == NO_VMBOX:
             await self._levels.end_account(key.account_id)
         else:
@@ -142,7 +142,9 @@ class Following:
                 event = event_of(message.subject, message.headers, message.data, self._prefix)
                 lamp = _lamp_of(event)
             except (Unreadable, msgspec.DecodeError):
-                _log.error("An event is unreadable; its box is asked.", seq=message.stream_seq)
+                _log.error(
+                    "An event is unreadable; its box is asked.", stream_seq=message.stream_seq
+                )
                 return None
             if lamp is None or message.deliveries > 1:
                 return None
