@@ -1,13 +1,21 @@
 """Every object that the chart renders is one that a cluster takes, and fits the others."""
 
 import pytest
+from helm_python import lint
 
 from tests.deploy.custom_resources import CUSTOM, as_custom
 from tests.deploy.rendering import CHART, MATRIX, objects, of_kind, pods, rendered
 from tests.deploy.strictness import NEWEST, complaints
 
 CASES = pytest.mark.parametrize("case", MATRIX)
+_INFORMATION = 1
 RESTRICTED_VOLUMES = {"emptyDir", "secret", "configMap", "projected"}
+
+
+def test_helm_itself_finds_nothing_wrong_with_the_chart() -> None:
+    findings = lint(CHART)
+    assert findings["errors"] == []
+    assert [each for each in findings["messages"] if each["severity"] > _INFORMATION] == []
 
 
 def test_the_schemas_are_those_of_two_versions() -> None:
