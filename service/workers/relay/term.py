@@ -24,6 +24,8 @@ from service.workers.relay.lanes import Lane, Lanes, by_lane
 _log = get_logger(__name__)
 
 LANES_AT_ONCE = 256
+# A batch costs Postgres as much as dozens of rows in it: after a smaller one, others gather first.
+_WORTH_A_BATCH = 64
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
@@ -70,7 +72,7 @@ class Term:
         trouble = ""
         while not stop.is_set() and self._lock.held:
             try:
-                idle = not await self._work()
+                sent = await self._work()
             except TermOver:
                 return
             except Unavailable as error:
@@ -80,22 +82,22 @@ class Term:
                 await self._pause(stop)
                 continue
             trouble, self._pause_s = "", _FIRST_PAUSE_S
-            if idle:
+            if sent < _WORTH_A_BATCH:
                 await wait(stop, self._poll_s)
 
-    async def _work(self) -> bool:
-        """One batch; false when there was nothing to do."""
+    async def _work(self) -> int:
+        """One batch; how many rows it had."""
         if not self._bus.connected:
             raise BusUnavailable("not connected")
         if self._checked_connection != self._bus.connections or time.monotonic() >= self._check_at:
             await self._check_stream()
         rows = await self._backlog.read()
         if not rows:
-            return False
+            return 0
         acks = await self._publish(rows)
         if acks:
             await self._mark(rows, acks)
-        return True
+        return len(rows)
 
     async def _check_stream(self) -> None:
         """Sees to it that the stream is there; what it has lost is sent again, before new rows."""
