@@ -106,7 +106,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         stat("Count drift", "none", "Boxes that the last recount had to repair: 0.", "max(aftertone_count_drift{})", 1),
     ],
     "Traffic and errors": [
-        graph("Requests by status", "reqps", "0 is a connection that ended before its answer.", (rate("aftertone_http_requests_total", "status"), "{{status}}")),
+        graph("Requests by status", "reqps", "499 is a client that left before its answer.", (rate("aftertone_http_requests_total", "status"), "{{status}}")),
         graph("Errors by route", "reqps", "5xx alone.", (rate("aftertone_http_requests_total", "method, route, status", '{+status=~"5.."}'), "{{status}} {{method}} {{route}}")),
         graph("Bytes", "Bps", "Bodies read and sent.", ("sum(rate(aftertone_http_request_bytes_total{}[$__rate_interval]))", "in"), ("sum(rate(aftertone_http_response_bytes_total{}[$__rate_interval]))", "out")),
         graph("Requests by route", "reqps", "The ten busiest.", (f"topk(10, {rate('aftertone_http_requests_total', 'method, route')})", "{{method}} {{route}}")),

@@ -8,7 +8,7 @@ _END = "<!-- end of metrics -->\n"
 
 def table() -> str:
     rows = [
-        f"| `{metric.name}` | {' '.join(f'`{one}`' for one in sorted(metric.labels - {'le'}))} "
+        f"| `{metric.name}` | {' '.join(f'`{one}`' for one in metric.labels if one != 'le')} "
         f"| {metric.text} |"
         for metric in defined()
     ]

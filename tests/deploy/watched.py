@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import msgspec
-from prometheus_client.metrics import MetricWrapperBase
 
 from service import metrics
 
@@ -14,7 +13,6 @@ RUN_BOOK = DEPLOY / "README.md"
 
 # What a scrape adds by the chart's ServiceMonitor, and what histograms have.
 OF_A_SCRAPE = frozenset({"job", "instance", "namespace", "process"})
-_PARTS = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 # Of Prometheus itself, and of its client library's ProcessCollector.
 OTHERS = {
     "up": OF_A_SCRAPE,
@@ -39,9 +37,9 @@ class Metric(msgspec.Struct, frozen=True):
     """As it is defined: `names` are those of its series."""
 
     name: str
-    names: tuple[str, ...]
-    labels: frozenset[str]
     text: str
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 class _Group(msgspec.Struct):
@@ -88,23 +86,21 @@ def grouped(query: str) -> set[str]:
 
 def defined() -> list[Metric]:
     """Every metric of the service, in the order of its module."""
-    return [found for one in vars(metrics).values() if (found := _metric(one)) is not None]
+    return [
+        Metric(one.name, one.text, *_series(one.name, one.kind, one.labels))
+        for one in metrics.DEFINITIONS
+    ]
 
 
-def _metric(one: object) -> Metric | None:
-    if isinstance(one, metrics.Reading) and one.name:
-        return Metric(one.name, (one.name,), frozenset(one.labels), one.text)
-    if not isinstance(one, MetricWrapperBase):
-        return None
-    [family] = one.describe()
-    names = tuple(f"{family.name}{part}" for part in _PARTS[family.type])
-    bucket = {"le"} if family.type == "histogram" else set()
-    labels = frozenset(one._labelnames) | bucket
-    name = names[0] if family.type == "counter" else family.name
-    return Metric(name, names, labels, family.documentation)
+def _series(
+    name: str, kind: str, labels: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if kind != "histogram":
+        return (name,), labels
+    return tuple(f"{name}_{part}" for part in ("bucket", "count", "sum")), (*labels, "le")
 
 
 def known_series() -> dict[str, frozenset[str]]:
     """The labels of every series that a scrape of the service may show."""
-    own = {name: metric.labels | OF_A_SCRAPE for metric in defined() for name in metric.names}
+    own = {name: OF_A_SCRAPE.union(one.labels) for one in defined() for name in one.names}
     return {**OTHERS, **own}
