@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import msgspec
 
+from service.audio.store import message_key
 from tests.benchmarks.latency import event_latency
 from tests.benchmarks.load import Job
 from tests.benchmarks.measure import Result, loaded
@@ -75,11 +76,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def s3_put(bench: Bench, clients: int) -> Result:
-    """64 kB under a new key each time."""
+    """64 kB under a new key each time, in the form of the service's keys: a folder for each message
+    costs a store with folders more than a new name in an old one."""
     stack = bench.stack
     count = round((bench.seconds + _WARM_UP_S) * _KEYS_PER_SECOND)
-    run = uuid4().hex
-    targets = (stack.presigner.target("PUT", f"bench/{run}/{n}") for n in range(count))
+    run = uuid4()
+    keys = (message_key(202601, run, uuid4(), uuid4(), "mp3") for _ in range(count))
+    targets = (stack.presigner.target("PUT", key) for key in keys)
     heads = [
         head("PUT", target, stack.presigner.host, AUDIO_BYTES, content_type="audio/mpeg")
         for target in targets
