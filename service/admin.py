@@ -22,7 +22,7 @@ NotReady = Callable[[], Awaitable[str | None]]
 
 
 class CannotListen(Exception):
-    """The port of health and metrics cannot be had; the text says why."""
+    """A port that is asked for cannot be had; the text says which and why."""
 
 
 class Admin:

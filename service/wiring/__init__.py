@@ -11,6 +11,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from service.admin import CannotListen
 from service.api.app import create_app
 from service.api.auth import Options
 from service.api.pace import PaceLimits
@@ -130,8 +131,20 @@ async def run_api(settings: Settings) -> None:
         log.info("Serving", host=settings.host, port=settings.port)
         # As soon as the server waits for connections.
         asyncio.get_running_loop().call_soon(process.started)
-        await server.serve()
+        await _serve(server, settings)
     log.info("Stopped")
+
+
+async def _serve(server: Server, settings: Settings) -> None:
+    try:
+        await server.serve()
+    except RuntimeError as error:
+        # Of the port; what follows is the library's own trace.
+        reason, _, _ = str(error).partition("\n")
+        raise CannotListen(
+            f"HTTP cannot be served on {settings.host} port {settings.port}: {reason}. "
+            "Choose another with AFTERTONE_PORT (0: any free one)."
+        ) from error
 
 
 async def run_relay(settings: Settings) -> None:

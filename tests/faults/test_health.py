@@ -16,14 +16,22 @@ from tests.support.relay import eventually
 _ALIVE = Told(200, "")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def admin(deployment: Deployment) -> AsyncIterator[AdminPort]:
-    """Of an API of its own, which is ready."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def one_admin(one_deployment: Deployment) -> AsyncIterator[AdminPort]:
+    """Of an API of its own."""
+    await one_deployment.restore()
     port = AdminPort(free_port())
-    other = await deployment.another_api(**port.environment)
-    await eventually(port.is_ready)
+    other = await one_deployment.another_api(**port.environment)
     yield port
     await other.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def admin(deployment: Deployment, one_admin: AdminPort) -> AdminPort:
+    """Whose servers run, and which is ready."""
+    assert deployment.api.alive
+    await eventually(one_admin.is_ready)
+    return one_admin
 
 
 async def test_while_postgres_is_frozen_the_api_lives_and_is_not_ready(

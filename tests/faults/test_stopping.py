@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from tests.support.admin import AdminPort, Told, terminate
@@ -107,6 +108,7 @@ async def test_a_second_signal_ends_it_at_once(
             assert await api.wait() == 128 + 15
 
 
+@pytest.mark.long
 async def test_who_does_not_finish_in_time_is_cut_short(
     deployment: Deployment, account: AccountClient, admin: AdminPort
 ) -> None:
@@ -142,19 +144,27 @@ async def test_a_standby_takes_over_within_a_second(
     assert standby.alive
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("command", "setting", "said"),
+    [
+        ("relay", "AFTERTONE_ADMIN_PORT", "Error: Health and metrics cannot be told on 127.0.0.1"),
+        ("api", "AFTERTONE_PORT", "Error: HTTP cannot be served on 127.0.0.1"),
+    ],
+)
 async def test_a_port_that_is_taken_is_told_in_a_sentence(
-    deployment: Deployment, admin: AdminPort
+    deployment: Deployment, command: str, setting: str, said: str
 ) -> None:
-    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", admin.port)
-    async with taken:
+    port = free_port()
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", "relay"),
-            env={**deployment.environment, **admin.environment},
+            *(sys.executable, "-m", "service", command),
+            env={**deployment.environment, setting: str(port)},
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await process.communicate()
+        _, log = await process.communicate()
     assert process.returncode == 1
-    assert said.decode().startswith("Error: Health and metrics cannot be told on 127.0.0.1 port")
+    assert log.decode().splitlines()[-1].startswith(f"{said} port {port}: ")
 
 
 async def _takes_connections(url: str) -> bool:
