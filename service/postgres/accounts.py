@@ -12,6 +12,7 @@ from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.schema import Document
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.traces import traceparent
 
 _SQL = load("accounts")
 _UNIQUE_FIELDS = {"account_name_is_unique": "name", "account_realm_is_unique": "realm"}
@@ -142,14 +143,14 @@ async def has_children(connection: Connection, account_id: UUID) -> bool:
 async def delete_account(connection: Connection, account_id: UUID, timeout_s: float) -> None:
     """Deletes an account, which must be held, with boxes and greetings, and appends the event."""
     await connection.execute(_SQL["allow_long"], f"{timeout_s:.0f}s")
-    for name in (
-        "mark_account_deleted",
-        "append_account_deleted",
-        "lock_boxes_of_account",
-        "delete_boxes_of_account",
-        "delete_greetings_of_account",
+    for name, *more in (
+        ("mark_account_deleted",),
+        ("append_account_deleted", traceparent()),
+        ("lock_boxes_of_account",),
+        ("delete_boxes_of_account",),
+        ("delete_greetings_of_account",),
     ):
-        await connection.execute(_SQL[name], account_id, timeout=timeout_s + 1)
+        await connection.execute(_SQL[str(name)], account_id, *more, timeout=timeout_s + 1)
 
 
 async def root_id(connection: Connection) -> UUID | None:

@@ -114,9 +114,9 @@ WHERE account_id = $1;
 
 -- name: append_account_deleted
 -- The one event of an account as a whole: its box is none, its sequence begins and ends with 1.
-INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
+INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
 SELECT $1, '00000000-0000-0000-0000-000000000000', 1, d.epoch, 'account.deleted',
-    jsonb_build_object('account_id', hex($1), 'epoch', d.epoch, 'sequence', 1)
+    jsonb_build_object('account_id', hex($1), 'epoch', d.epoch, 'sequence', 1), $2
 FROM deployment AS d;
 
 -- name: lock_boxes_of_account

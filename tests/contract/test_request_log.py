@@ -1,0 +1,112 @@
+"""One line per request, at its end: what operators count by, and nothing about people."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pytest
+import structlog
+
+from service.api.observed import Observation, log_request
+from tests.contract.mailboxes import mailbox_client
+from tests.support.relay import eventually
+from tests.support.running import AccountClient, multipart
+
+MESSAGES = "/v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages"
+FIELDS = {
+    *("request_id", "method", "route", "status", "duration_ms", "request_bytes", "response_bytes"),
+    *("account_id", "event", "level", "logger", "timestamp", "process"),
+}
+
+
+async def logged(account: AccountClient, request_id: str) -> dict[str, Any]:
+    """The line about a request; it may come a moment after the answer."""
+    log = account.service.folder / "api.log"
+    found: list[dict[str, Any]] = []
+
+    async def is_written() -> bool:
+        lines = [line for line in log.read_bytes().splitlines() if request_id.encode() in line]
+        found[:] = map(msgspec.json.decode, lines)
+        return bool(found)
+
+    await eventually(is_written)
+    [line] = found
+    assert line.keys() == FIELDS
+    return line
+
+
+async def test_a_stored_message_is_a_line_with_its_route_sizes_and_account(
+    account: AccountClient,
+) -> None:
+    path, name = account.path("vmboxes", await account.a_vmbox(), "messages"), uuid4().hex
+    body = multipart(b"a" * 1000, "audio/mpeg", {"caller_id_name": "Jane Logged"})
+    headers = {"X-Request-ID": name, "User-Agent": "Jane's phone"}
+    answer = await account.http.put(f"{path}?profile=kazoo", headers=headers, **body)
+    line = await logged(account, name)
+    told = {key: line[key] for key in ("event", "level", "method", "route", "status", "account_id")}
+    assert told == {
+        "event": "Answered a request",
+        "level": "info",
+        "method": "PUT",
+        "route": MESSAGES,
+        "status": answer.status_code,
+        "account_id": account.account_id,
+    }
+    assert line["request_bytes"] == int(answer.request.headers["content-length"])
+    assert line["response_bytes"] == len(answer.content)
+    assert 0 < line["duration_ms"] < 60_000
+    assert "Jane" not in str(line)
+    assert "profile" not in str(line)
+
+
+async def test_what_is_routed_nowhere_is_not_named(account: AccountClient) -> None:
+    name = uuid4().hex
+    await account.http.request("BREW", "+4917012345/secret", headers={"X-Request-ID": name})
+    line = await logged(account, name)
+    assert (line["method"], line["route"], line["status"]) == ("_OTHER", "none", 404)
+    assert (line["level"], line["account_id"]) == ("info", None)
+
+
+async def test_a_refused_caller_has_no_account_and_a_tunnelled_verb_is_the_method(
+    account: AccountClient,
+) -> None:
+    async with account.service.client("no token") as nobody:
+        await nobody.get(account.path("vmboxes"), headers={"X-Request-ID": (name := uuid4().hex)})
+    refused = await logged(account, name)
+    assert (refused["status"], refused["account_id"]) == (401, None)
+    path = account.path("vmboxes", await account.a_vmbox())
+    await account.http.post(f"{path}?verb=DELETE", headers={"X-Request-ID": (name := uuid4().hex)})
+    tunnelled = await logged(account, name)
+    assert (tunnelled["method"], tunnelled["status"]) == ("DELETE", 200)
+
+
+async def test_the_other_dialect_is_logged_alike(
+    account: AccountClient, voip: httpx.AsyncClient
+) -> None:
+    await voip.get("/voip/mailbox/?page=1", headers={"X-Request-ID": (name := uuid4().hex)})
+    line = await logged(account, name)
+    assert line["route"].startswith("/voip/")
+    assert line["account_id"] == account.account_id
+    async with mailbox_client(account.service) as nobody:
+        await nobody.get("/voip/mailbox", headers={"X-Request-ID": (name := uuid4().hex)})
+    assert (await logged(account, name))["account_id"] is None
+
+
+@pytest.fixture
+def warnings_only() -> Iterator[None]:
+    logger = logging.getLogger("service.api.observed")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.mark.usefixtures("warnings_only")
+@pytest.mark.parametrize(("status", "levels"), [(200, []), (404, []), (500, ["warning"])])
+def test_only_our_failures_are_warnings(status: int, levels: list[str]) -> None:
+    with structlog.testing.capture_logs() as lines:
+        log_request(Observation(method="GET", begun_at=0.0, status=status))
+    assert [line["log_level"] for line in lines] == levels
