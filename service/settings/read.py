@@ -11,13 +11,18 @@ class SettingsError(Exception):
     """The environment does not make sense; the text says which variable and why."""
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that `environment` spells; SettingsError names the variable that is wrong."""
-    given = {
+def given_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """What `environment` says of settings, by the names of fields, known or not."""
+    return {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
         if name.startswith(PREFIX) and name not in FOR_CLIENTS
     }
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that `environment` spells; SettingsError names the variable that is wrong."""
+    given = given_in(environment)
     unknown = sorted(given.keys() - set(Settings.__struct_fields__))
     if unknown:
         names = ", ".join(PREFIX + name.upper() for name in unknown)

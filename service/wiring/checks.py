@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -19,6 +19,8 @@ from service.wiring.parts import issuer_of, key_ring_of, open_audio, stream_sett
 from service.workers.channels import Failed
 
 _PATIENCE_S = 30.0
+# The bucket has a default that a deployment may live with.
+_S3_SIGNS = {"s3_bucket", "s3_endpoint", "s3_region"}
 
 
 class State(StrEnum):
@@ -43,14 +45,21 @@ Look = Callable[[Settings], Awaitable[str]]
 """Says what it found; raises Wrong, SettingsError, KeyRingError or Unavailable."""
 
 
-async def check(settings: Settings) -> list[Finding]:
-    """Everything at the same time, told in the order of the reference."""
-    return list(await asyncio.gather(*(_find(settings, *one) for one in _LOOKS)))
+async def check(settings: Settings, given: Collection[str]) -> list[Finding]:
+    """Everything at the same time, told in the order of the reference.
+
+    `given` are the fields that the environment names: a process has only those that it needs, and
+    a default that it does not use is not tried.
+    """
+    return list(await asyncio.gather(*(_find(settings, given, *one) for one in _LOOKS)))
 
 
-async def _find(settings: Settings, name: str, look: Look, without: str) -> Finding:
+async def _find(
+    settings: Settings, given: Collection[str], name: str, look: Look, without: str
+) -> Finding:
     subject = f"{PREFIX}{name.upper()}"
-    if not getattr(settings, name):
+    signs = _S3_SIGNS if name == "s3_bucket" else {name}
+    if not any(sign in given and getattr(settings, sign) for sign in signs):
         return Finding(subject, State.NOT_SET, without)
     try:
         async with asyncio.timeout(_PATIENCE_S):

@@ -15,7 +15,7 @@ import pytest_asyncio
 from service import wiring
 from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
-from service.settings import read_settings
+from service.settings import given_in, read_settings
 from service.wiring.checks import Finding, State, check
 from service.wiring.parts import open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
@@ -38,6 +38,10 @@ class Checked(msgspec.Struct, frozen=True):
     def said(self, name: str) -> str:
         return self.findings[name].text
 
+    def tried(self) -> dict[str, str]:
+        """The states of what was tried."""
+        return {name: one.state for name, one in self.findings.items() if one.state != "not set"}
+
     @property
     def text(self) -> str:
         return "\n".join(f"{name}: {found.text}" for name, found in self.findings.items())
@@ -48,7 +52,7 @@ async def checked(environment: Mapping[str, str]) -> Checked:
     with pytest.MonkeyPatch.context() as real:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             real.setenv(name, environment[name])
-        found = await check(read_settings(environment))
+        found = await check(read_settings(environment), given_in(environment))
     return Checked({one.subject.removeprefix("AFTERTONE_").lower(): one for one in found})
 
 
@@ -98,6 +102,27 @@ async def test_everything_that_works_is_ok_and_the_rest_is_not_set(
         **dict.fromkeys(("issuer_url", "backup_retention_days"), "not set"),
         **dict.fromkeys(("smtp_url", "ari_url"), "not set"),
     }
+
+
+async def test_what_a_process_is_not_given_is_not_tried(environment: dict[str, str]) -> None:
+    """As in a chart, where each has only what it needs."""
+    relay = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("AFTERTONE_OWNER", "AFTERTONE_KEY_RING", "AFTERTONE_S3"))
+    }
+    keeper = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("AFTERTONE_DATABASE_URL", "AFTERTONE_NATS"))
+    }
+
+    of_relay, of_keeper = await checked(relay), await checked(keeper)
+
+    assert of_relay.tried() == {"database_url": "ok", "nats_url": "ok"}
+    assert of_keeper.tried() == dict.fromkeys(
+        ("owner_database_url", "s3_bucket", "key_ring_file"), "ok"
+    )
 
 
 async def test_the_command_prints_a_line_for_each_and_ends_with_1_when_one_is_wrong(
