@@ -149,24 +149,42 @@ async def test_a_box_is_changed_only_while_it_is_what_the_client_expects(
 ) -> None:
     path = account.path("vmboxes", await account.a_vmbox())
     other = account.path("vmboxes", await account.a_vmbox())
-    changes = {"json": {"data": {"name": "New", "mailbox": "7"}}}
+    changes = {"data": {"name": "New", "mailbox": "7"}}
     first = (await account.http.get(path)).headers["etag"]
     foreign = (await account.http.get(other)).headers["etag"]
     for way in ("PATCH", "POST"):
         etag = (await account.http.get(path)).headers["etag"]
         for expected in (f'"x", {etag}', "*"):
             headers = {"If-Match": expected}
-            changed = await account.http.request(way, path, headers=headers, **changes)
+            changed = await account.http.request(way, path, headers=headers, json=changes)
             assert changed.status_code == 200
             etag = changed.headers["etag"]
     for expected in (first, foreign, f"W/{etag}", f'"x", {first}', '"x"', ""):
         for way in ("GET", "PATCH", "POST", "DELETE"):
             headers = {"If-Match": expected}
-            refused = await account.http.request(way, path, headers=headers, **changes)
+            refused = await account.http.request(way, path, headers=headers, json=changes)
             assert refusal(refused, 412, "precondition_failed")
     assert (await account.http.get(path)).headers["etag"] == etag
     gone = await account.http.delete(path, headers={"If-Match": f'"x", {etag}'})
     assert gone.status_code == 200
+
+
+async def test_the_keys_of_an_envelope_may_be_spelled_otherwise(account: AccountClient) -> None:
+    vmbox_id, media_id, _ = await a_message(account)
+    other = await account.leave(vmbox_id)
+    messages = account.path("vmboxes", vmbox_id, "messages")
+    some = {"Data": {"messages": [media_id]}}
+    gone = data_of(await account.http.request("DELETE", messages, json=some))
+    assert gone == {"succeeded": [media_id], "failed": []}
+    assert [row["media_id"] for row in await account.listed(vmbox_id)] == [other]
+
+    envelope = {"Auth-Token": account.token, "Verb": "delete"}
+    async with account.service.client("") as nobody:
+        box = account.path("vmboxes", vmbox_id)
+        answer = await nobody.post(box, json={"auth_token": account.token, "verb": ["delete"]})
+        assert answer.json()["data"].keys() == {"name", "mailbox"}
+        data_of(await nobody.post(box, json=envelope))
+    assert (await account.http.get(box)).status_code == 404
 
 
 async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:

@@ -177,6 +177,10 @@ async def test_an_impossible_window_is_refused_with_both_bounds(
     data_of(await account.http.get(path, params=longest))
     old = problems(await account.http.get(path, params={"created_from": now - 40 * 86_400}))
     assert f"more than {NAMED_S} seconds" in old["created_from"]["date_range"]["message"]
+    for since, until in ((1, now), (now - 1, 10**12 - 1)):
+        beyond = {"created_from": since, "created_to": until}
+        told = problems(await account.http.get(path, params=beyond))
+        assert f"more than {NAMED_S} seconds" in told["created_from"]["date_range"]["message"]
 
 
 async def test_a_window_that_is_no_positive_integer_is_ignored(account: AccountClient) -> None:

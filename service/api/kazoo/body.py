@@ -108,11 +108,16 @@ class _Nowhere:
         """Drops it."""
 
 
+def envelope_of(found: Document) -> Document:
+    """An envelope's keys may be spelled `Data` or `Auth-Token` as well."""
+    return {key.lower().replace("-", "_"): value for key, value in found.items()}
+
+
 def data_of(body: bytes) -> Document:
     """The `data` of an envelope; a missing body or `data` is an empty object."""
     if not body.strip():
         return {}
-    data = object_of(body).get("data")
+    data = envelope_of(object_of(body)).get("data")
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from service.api.kazoo.envelope import Paging
 from service.api.kazoo.filters import read_filter
-from service.api.kazoo.times import from_gregorian, gregorian
+from service.api.kazoo.times import FIRST, LAST, from_gregorian, gregorian
 from service.api.kazoo.wire import View, message_row, to_folder
 from service.api.times import utc_now
 from service.domain.errors import Invalid, Rule
@@ -125,7 +125,8 @@ def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
 def _moment(text: str | None) -> datetime | None:
     if text is None or not (text.isascii() and text.isdecimal()) or len(text) > 12:
         return None
-    return from_gregorian(int(text))
+    # What lies outside the calendar counts as its nearest end; 0 is no time.
+    return from_gregorian(min(max(int(text), FIRST), LAST)) if int(text) else None
 
 
 class Times(msgspec.Struct, frozen=True):

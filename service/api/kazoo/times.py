@@ -5,7 +5,7 @@ from typing import Any
 
 _UNIX_TO_GREGORIAN = 62_167_219_200
 # What a datetime can hold: the years 1 and 9999.
-_FIRST, _LAST = 31_622_400, 315_569_519_999
+FIRST, LAST = 31_622_400, 315_569_519_999
 
 
 def gregorian(moment: datetime) -> int:
@@ -15,7 +15,7 @@ def gregorian(moment: datetime) -> int:
 
 def from_gregorian(seconds: int) -> datetime | None:
     """The moment in aware UTC; None for what no calendar date is."""
-    if not _FIRST <= seconds <= _LAST:
+    if not FIRST <= seconds <= LAST:
         return None
     return datetime.fromtimestamp(seconds - _UNIX_TO_GREGORIAN, UTC)
 

@@ -14,19 +14,15 @@ from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
 from service.api.json_body import MAX_JSON_BYTES
 from service.api.kazoo.accept import JSON_TYPES
+from service.api.kazoo.body import envelope_of
 from service.api.kazoo.context import OWN_ACCOUNT
 from service.api.pace import ClientTooSlow
+from service.domain.schema import Document
 
 _ALIAS = "/v2/account/"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
-_TUNNELLED = (b'"verb"', b'"auth_token"', b'"accept"')
-
-
-class _Envelope(msgspec.Struct):
-    verb: Any = None
-    auth_token: Any = None
-    accept: Any = None
+_TUNNELLED = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
 
 
 class Tunnel:
@@ -76,14 +72,14 @@ class _Body:
             self._bytes += event["body"]
             self._whole = not event["more_body"]
 
-    def envelope(self) -> _Envelope:
+    def envelope(self) -> Document:
         """What the envelope tunnels; nothing when this is no envelope. Others judge the body."""
-        if not self._whole or not any(name in self._bytes for name in _TUNNELLED):
-            return _Envelope()
+        if not self._whole or not any(name in self._bytes.lower() for name in _TUNNELLED):
+            return {}
         try:
-            return msgspec.json.decode(self._bytes, type=_Envelope)
+            return envelope_of(msgspec.json.decode(self._bytes, type=dict[str, msgspec.Raw]))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return _Envelope()
+            return {}
 
     async def replay(self) -> ReceiveMessage:
         """The body again; what went wrong with it shows where it is read."""
@@ -101,14 +97,22 @@ def _may_tunnel(method: str, headers: dict[bytes, bytes]) -> bool:
     return method in _WITH_BODY and content_type.strip().lower() in JSON_TYPES and small
 
 
-def _apply(request: Any, headers: dict[bytes, bytes], envelope: _Envelope) -> None:
-    if isinstance(envelope.verb, str):
-        _apply_verb(request, envelope.verb)
-    token = envelope.auth_token
-    if isinstance(token, str) and token.isascii() and not headers.get(b"x-auth-token"):
+def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:
+    if verb := _text(envelope, "verb"):
+        _apply_verb(request, verb)
+    token = _text(envelope, "auth_token")
+    if token is not None and token.isascii() and not headers.get(b"x-auth-token"):
         _set_header(request, b"x-auth-token", token)
-    if isinstance(envelope.accept, str):
-        _set_header(request, b"accept", envelope.accept)
+    if (accept := _text(envelope, "accept")) is not None:
+        _set_header(request, b"accept", accept)
+
+
+def _text(envelope: Document, name: str) -> str | None:
+    """A text of the envelope; whatever else it is counts as nothing."""
+    try:
+        return msgspec.json.decode(envelope.get(name, b"null"), type=str | None)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _apply_query(request: Any) -> None:
