@@ -75,7 +75,7 @@ async def at_work(proofs: Sequence[Proof]) -> None:
         now = [await proof.progress() for proof in proofs]
         return all(later > earlier for earlier, later in zip(before, now, strict=True))
 
-    await eventually(all_progress, every_s=0.02)
+    await eventually(all_progress, every_s=0.05)
 
 
 async def kill(process: Child, proofs: Sequence[Proof]) -> None:
@@ -95,7 +95,7 @@ async def let_leases_end(inspector: asyncpg.Connection) -> None:
 async def test_killed_channels_forget_nothing_and_repeat_only_what_they_had_in_hand(
     service: RunningService,
 ) -> None:
-    await killed(service, PROOFS, kills=2, pause_s=0.1)
+    await killed(service, PROOFS, kills=2, pause_s=0.3)
 
 
 @pytest.mark.long
