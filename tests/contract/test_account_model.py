@@ -281,4 +281,4 @@ async def test_lists_and_counts_are_those_of_the_model(service: RunningService) 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
 async def test_lists_and_counts_are_those_of_the_model_for_long(service: RunningService) -> None:
-    _run(service, max_examples=150, stateful_step_count=60)
+    _run(service, max_examples=100, stateful_step_count=60)

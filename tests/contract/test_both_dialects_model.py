@@ -285,4 +285,4 @@ async def test_both_dialects_show_one_truth(service: RunningService) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_both_dialects_show_one_truth_for_long(service: RunningService) -> None:
-    _run(service, max_examples=200, stateful_step_count=50)
+    _run(service, max_examples=120, stateful_step_count=50)
