@@ -23,6 +23,7 @@ from tests.support.database import TestDatabase, execute
 from tests.support.ports import free_port
 from tests.support.relay import eventually
 from tests.support.smtp import certificate, only, post_server
+from tests.unit.test_security_issuer import EC_JWK, Publisher
 
 SECRET = "hunter2"
 
@@ -291,3 +292,25 @@ async def test_mail_and_switch_are_tried_with_their_sign_in(
     assert "401" in refused.said("ari_url")
     assert unknown.state("smtp_url") == "wrong"
     assert "other" not in refused.text
+
+
+async def test_an_issuer_must_show_a_key_that_can_be_used(environment: dict[str, str]) -> None:
+    async with Publisher(EC_JWK).running() as issuer:
+        named = {
+            **environment,
+            "AFTERTONE_ISSUER_URL": "https://issuer.example",
+            "AFTERTONE_ISSUER_JWKS_URL": issuer.url,
+        }
+        asked = {**named, "AFTERTONE_ISSUER_AUDIENCE": "voicemail"}
+        fine, unfinished = await checked(asked), await checked(named)
+        issuer.keys = []
+        empty = await checked(asked)
+
+    assert "1 usable" in fine.said("issuer_url")
+    assert "AFTERTONE_ISSUER_AUDIENCE" in unfinished.said("issuer_url")
+    assert "no key" in empty.said("issuer_url")
+    assert [found.state("issuer_url") for found in (fine, unfinished, empty)] == [
+        "ok",
+        "wrong",
+        "wrong",
+    ]

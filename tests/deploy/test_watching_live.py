@@ -1,0 +1,161 @@
+"""A real Prometheus scrapes processes that run; the dashboard's queries find what they ask for."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from service.embedded.child import Child, Command
+from tests.deploy import watched
+from tests.support.admin import AdminPort
+from tests.support.ports import free_port
+from tests.support.relay import eventually
+from tests.support.running import NO_TLS, AccountClient, RunningService, data_of
+
+PROMETHEUS = shutil.which("prometheus")
+
+# What a run without trouble does not show.
+_ONLY_IN_TROUBLE = ("aftertone_sql_errors_total", "aftertone_s3_errors_total", 'status=~"5.."')
+_KINDS = {
+    "api": ["api"],
+    "relay": ["relay"],
+    "notifier": ["notifier", "webhook", "mwi", "callback"],
+}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    PROMETHEUS is None, reason="prometheus is not there (Debian's package prometheus)"
+)
+async def test_every_query_of_the_dashboard_finds_series_of_a_live_run(
+    service: RunningService, account: AccountClient, tmp_path: Path
+) -> None:
+    async with watched_processes(service) as ports, prometheus(ports, tmp_path) as asked:
+        await asked.has_scraped(ports)
+        await some_traffic(service, account)
+        await eventually(lambda: asked.finds('aftertone_deliveries_total{result="retry"} > 0'))
+        await eventually(lambda: asked.finds("aftertone_count_drift"))
+        await eventually(lambda: asked.finds("aftertone_event_latency_seconds_count > 0"))
+        await asyncio.sleep(3)  # a rate needs two scrapes after the last change
+
+        empty = [query for query in watched.dashboard_queries() if not await asked.finds(query)]
+        told = {rule.alert: await asked.finds(rule.expr) for rule in watched.rules()}
+
+    assert [query for query in empty if not any(sign in query for sign in _ONLY_IN_TROUBLE)] == []
+    # The webhook that nobody answers.
+    assert [alert for alert, true in told.items() if true] == ["AftertoneDeliveriesFailing"]
+
+
+@pytest.mark.long
+async def test_series_of_a_live_run_have_the_labels_that_they_are_defined_with(
+    service: RunningService, account: AccountClient
+) -> None:
+    known = watched.known_series()
+    async with watched_processes(service) as ports:
+        await some_traffic(service, account)
+        for port in ports.values():
+            for name, labels in await port.samples():
+                if name.startswith("aftertone_"):
+                    found = {label for label, _ in labels}
+                    assert found - {"le"} == known[name] - watched.OF_A_SCRAPE - {"le"}, name
+
+
+@asynccontextmanager
+async def watched_processes(service: RunningService) -> AsyncIterator[dict[str, AdminPort]]:
+    """An API of its own is asked nothing; that of the session is replaced while this runs."""
+    await asyncio.gather(*(service.processes[name].stop() for name in ("api", "relay")))
+    ports = {kind: AdminPort(free_port()) for kind in _KINDS}
+    children = [
+        Child(kind, command(service, kind, *arguments, **ports[kind].environment))
+        for kind, arguments in _KINDS.items()
+    ]
+    await asyncio.gather(*(child.start() for child in children))
+    try:
+        for port in ports.values():
+            await eventually(port.is_ready)
+        yield ports
+    finally:
+        await asyncio.gather(*(child.stop() for child in children))
+        await asyncio.gather(service.start("api"), service.start("relay"))
+
+
+async def some_traffic(service: RunningService, account: AccountClient) -> None:
+    """Something of everything that panels show, down to a webhook that nobody answers."""
+    hook = {"name": "w", "uri": f"http://127.0.0.1:{free_port()}/", "hook": "all"}
+    data_of(await account.http.put(account.path("webhooks"), json={"data": hook}), 201)
+    vmbox_id = await account.a_vmbox()
+    for _ in range(3):
+        media_id = await account.leave(vmbox_id, b"audio" * 1000)
+        await account.http.get(account.path("vmboxes", vmbox_id, "messages", media_id, "raw"))
+        await account.listed(vmbox_id)
+    keeper = Child("keeper", command(service, "keeper-once", "keeper", "--once", "all"))
+    await keeper.start()
+    assert await keeper.wait() == 0
+
+
+def command(service: RunningService, label: str, *arguments: str, **more: str) -> Command:
+    return Command(
+        argv=[sys.executable, "-m", "service", *arguments],
+        environment={**service.environment, **more},
+        log=service.folder / f"watched-{label}.log",
+    )
+
+
+class Asked:
+    """The query interface of a Prometheus server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def finds(self, query: str) -> bool:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=10) as client:
+            try:
+                answer = await client.get(f"{self._url}/api/v1/query", params={"query": query})
+            except httpx.TransportError:
+                return False
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it is still starting
+            return False
+        found: dict[str, Any] = answer.json()
+        assert found["status"] == "success", found
+        return bool(found["data"]["result"])
+
+    async def has_scraped(self, ports: dict[str, AdminPort]) -> None:
+        await eventually(lambda: self.finds(f'count(up{{job="aftertone"}} == 1) == {len(ports)}'))
+
+
+@asynccontextmanager
+async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator[Asked]:
+    """Scrapes every second, with the labels of the chart's ServiceMonitor."""
+    targets = [
+        {"targets": [f"127.0.0.1:{port.port}"], "labels": {"process": kind, "namespace": "vm"}}
+        for kind, port in ports.items()
+    ]
+    job = {"job_name": "aftertone", "scrape_interval": "1s", "static_configs": targets}
+    settings = folder / "prometheus.yaml"
+    settings.write_bytes(msgspec.yaml.encode({"scrape_configs": [job]}))
+    listen = free_port()
+    server = Child(
+        "prometheus",
+        Command(
+            argv=[
+                str(PROMETHEUS),
+                f"--config.file={settings}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{listen}",
+            ],
+            environment={"PATH": "/usr/bin:/bin"},
+            log=folder / "prometheus.output",
+        ),
+    )
+    await server.start()
+    try:
+        yield Asked(f"http://127.0.0.1:{listen}")
+    finally:
+        await server.stop()
