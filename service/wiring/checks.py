@@ -115,10 +115,7 @@ async def _bucket(settings: Settings) -> str:
 
 async def _key_ring(settings: Settings) -> str:
     ring = key_ring_of(settings)
-    return (
-        f"{len(ring.signing)} signing and {len(ring.encryption)} encryption keys, "
-        f"{ring.active_signing} and {ring.active_encryption} in use"
-    )
+    return f"it is readable; {ring.active_signing} signs and {ring.active_encryption} seals"
 
 
 async def _issuer(settings: Settings) -> str:
@@ -130,7 +127,7 @@ async def _issuer(settings: Settings) -> str:
         raise Wrong(f"AFTERTONE_ISSUER_JWKS_URL shows no keys ({error.reason})") from None
     if not usable:
         raise Wrong("AFTERTONE_ISSUER_JWKS_URL shows no key that may sign tokens")
-    return f"its key set answers, with {usable} usable keys"
+    return f"its key set answers; keys that can be used: {usable}"
 
 
 async def _backups(settings: Settings) -> str:

@@ -306,7 +306,7 @@ async def test_an_issuer_must_show_a_key_that_can_be_used(environment: dict[str,
         issuer.keys = []
         empty = await checked(asked)
 
-    assert "1 usable" in fine.said("issuer_url")
+    assert "can be used: 1" in fine.said("issuer_url")
     assert "AFTERTONE_ISSUER_AUDIENCE" in unfinished.said("issuer_url")
     assert "no key" in empty.said("issuer_url")
     assert [found.state("issuer_url") for found in (fine, unfinished, empty)] == [
