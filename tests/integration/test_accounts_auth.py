@@ -7,6 +7,7 @@ from litestar import Request
 from litestar.testing import RequestFactory
 
 from service.api.auth import caller_of, token_of
+from service.api.observed import Observation
 from service.domain.errors import CredentialsInvalid, TokenInvalid
 from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
@@ -19,6 +20,7 @@ def a_request(
     headers: dict[str, str] | None = None, query: dict[str, Any] | None = None, verb: str = "get"
 ) -> AnyRequest:
     request: AnyRequest = getattr(RequestFactory(), verb)("/", headers=headers, query_params=query)
+    request.scope["state"]["observation"] = Observation(method="GET", begun_at=0.0)
     return request
 
 

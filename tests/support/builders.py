@@ -18,6 +18,7 @@ from service.postgres import messages as rows
 from service.postgres.messages import Draft, Place
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import insert_vmbox
+from tests.support.log_scan import CONFIDENTIAL
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RETAINED_SINCE = retained_since(NOW, 30)
@@ -122,7 +123,10 @@ def a_draft(**changes: Any) -> Draft:
         audio=some_audio(),
         retained=received_at >= RETAINED_SINCE,
     )
-    return msgspec.structs.replace(draft, **changes)
+    changed = msgspec.structs.replace(draft, **changes)
+    CONFIDENTIAL.learn("caller_id_name", changed.caller_id.name)
+    CONFIDENTIAL.learn("caller_id_number", changed.caller_id.number)
+    return changed
 
 
 async def stored(
