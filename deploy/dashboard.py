@@ -124,7 +124,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "Postgres and S3": [
         graph("Statements, p99", "s", "The ten slowest.", (f"topk(10, {quantile(0.99, 'aftertone_sql_duration_seconds', 'query')})", "{{query}}")),
         graph("Statements", "ops", "The ten most frequent.", (f"topk(10, {rate('aftertone_sql_duration_seconds_count', 'query')})", "{{query}}")),
-        graph("Database errors", "ops", "By kind; PoolExhausted is ours.", (rate("aftertone_sql_errors_total", "reason"), "{{reason}}")),
+        graph("Database errors", "ops", "By kind; a wait for a connection in vain is a TimeoutError, too.", (rate("aftertone_sql_errors_total", "reason"), "{{reason}}")),
         graph("S3, p50 and p99", "s", "With retries.", (quantile(0.5, "aftertone_s3_duration_seconds", "operation"), "{{operation}} p50"), (quantile(0.99, "aftertone_s3_duration_seconds", "operation"), "{{operation}} p99")),
         graph("S3 operations", "ops", "By kind.", (rate("aftertone_s3_duration_seconds_count", "operation"), "{{operation}}")),
         graph("S3 errors", "ops", "Refused, or no answer in time.", (rate("aftertone_s3_errors_total", "operation"), "{{operation}}")),
