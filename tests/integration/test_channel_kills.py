@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from service.embedded.child import Child
-from tests.support.kills import PROOFS, Proof
+from tests.support.kills import PROOFS
+from tests.support.proof import Proof
 from tests.support.relay import eventually
 from tests.support.running import RunningService
 

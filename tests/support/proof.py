@@ -1,0 +1,84 @@
+"""What is looked at while a notifier channel is killed again and again."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tests.support.running import AccountClient
+
+Kill = tuple[int, int]
+"""How many effects had been seen when a kill began, and when the process was gone."""
+
+
+class Proof(ABC):
+    """One channel at work for an account of its own; `look` raises when it did wrong."""
+
+    channel: str
+
+    def __init__(self, account: AccountClient, inspector: asyncpg.Connection) -> None:
+        self.account = account
+        self.inspector = inspector
+        self.environment: dict[str, str] = {}
+        self.kills: list[Kill] = []
+        self.acts = 0
+
+    @classmethod
+    @abstractmethod
+    def open(
+        cls, account: AccountClient, inspector: asyncpg.Connection
+    ) -> AbstractAsyncContextManager["Proof"]:
+        """With all that the channel needs."""
+
+    @abstractmethod
+    async def act(self, number: int) -> None:
+        """Something happens that the channel must tell."""
+
+    @abstractmethod
+    async def complete(self) -> bool:
+        """Whether all that is owed for the acts is there."""
+
+    @abstractmethod
+    async def look(self) -> str:
+        """Looks at everything once it is complete; figures for people."""
+
+    def effects(self) -> Sequence[str]:
+        """Keys of the effects that were seen, in order."""
+        return []
+
+    async def progress(self) -> int:
+        """Grows while the channel works."""
+        return (await self.statuses()).get("done", 0)
+
+    def repeated(self) -> int:
+        """How many effects came again; each must have had a kill since it came before."""
+        last: dict[str, int] = {}
+        count = 0
+        for place, key in enumerate(self.effects()):
+            if key in last:
+                count += 1
+                assert any(last[key] < gone and begun <= place for begun, gone in self.kills), key
+            last[key] = place
+        return count
+
+    async def statuses(self) -> dict[str, int]:
+        """How many deliveries there are of each."""
+        rows = await self.inspector.fetch(
+            "SELECT status, count(*) FROM deliveries WHERE account_id = $1 AND channel = $2"
+            " AND target <> '' GROUP BY status",
+            UUID(self.account.account_id),
+            self.channel,
+        )
+        return dict(map(tuple, rows))
+
+    async def events(self, event_type: str) -> list[dict[str, Any]]:
+        rows = await self.inspector.fetch(
+            "SELECT data FROM outbox WHERE hex(account_id) = $1 AND type = $2 ORDER BY seq",
+            self.account.account_id,
+            event_type,
+        )
+        return [msgspec.json.decode(row["data"]) for row in rows]
