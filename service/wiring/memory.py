@@ -6,7 +6,6 @@ from contextlib import suppress
 
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 128 * 1024
-_NEW_OBJECTS = 10_000
 
 
 def give_back_memory() -> None:
@@ -27,4 +26,3 @@ def spare_what_stays() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS)
