@@ -4,7 +4,8 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +18,7 @@ from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
 from service.settings import given_in, read_settings
 from service.wiring.checks import Finding, State, check
-from service.wiring.parts import open_bus
+from service.wiring.parts import open_audio, open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
 from tests.support.ports import free_port
@@ -48,11 +49,18 @@ class Checked(msgspec.Struct, frozen=True):
         return "\n".join(f"{name}: {found.text}" for name, found in self.findings.items())
 
 
-async def checked(environment: Mapping[str, str]) -> Checked:
-    """In this process; the AWS library reads its credentials from the real environment."""
+@contextmanager
+def credentials_of(environment: Mapping[str, str]) -> Iterator[None]:
+    """The AWS library reads its credentials from the real environment."""
     with pytest.MonkeyPatch.context() as real:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             real.setenv(name, environment[name])
+        yield
+
+
+async def checked(environment: Mapping[str, str]) -> Checked:
+    """In this process."""
+    with credentials_of(environment):
         found = await check(read_settings(environment), given_in(environment))
     return Checked({one.subject.removeprefix("AFTERTONE_").lower(): one for one in found})
 
@@ -70,10 +78,11 @@ async def run_command(environment: Mapping[str, str]) -> tuple[int, str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
-async def _bucket(servers: EmbeddedServers, servers_folder: Path) -> None:
-    folder = servers_folder / "check"
-    folder.mkdir(exist_ok=True)
-    await wiring.prepare_dev(folder, servers.environment())
+async def _bucket(servers: EmbeddedServers) -> None:
+    environment = servers.environment()
+    with credentials_of(environment):
+        async with open_audio(read_settings(environment)) as audio:
+            await audio.ensure_bucket()
 
 
 @pytest.fixture

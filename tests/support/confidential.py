@@ -35,6 +35,7 @@ _WORD = re.compile(r"(?<![\w-])[^\W_][\w+]*(?![\w-])")
 # Numbers this short are ports, sequences and times of day as well.
 _LEAST_DIGITS = 4
 _LEAST_LETTERS = 3
+_LEAST_ELSEWHERE = 8
 
 
 class Confidential:
@@ -68,13 +69,17 @@ class Confidential:
         except (ValueError, RecursionError):
             return
 
-    def kinds_in(self, text: str, *, plain_numbers: bool = True) -> Iterator[str]:
-        """What kinds of it the text holds, as plain numbers too or not."""
-        if not plain_numbers:
-            text = _NUMBER.sub("", text)
+    def kinds_in(self, text: str, *, ours: bool = True) -> Iterator[str]:
+        """What kinds of it the text holds. What is not ours is full of plain numbers, short words
+        and paths that tests send as well."""
+        least = 0
+        if not ours:
+            text, least = _NUMBER.sub("", text), _LEAST_ELSEWHERE
         yield from (kind for kind, form in _FORMS.items() if form.search(text))
-        yield from {self._words[word] for word in _WORD.findall(text) if word in self._words}
-        yield from (kind for phrase, kind in self._phrases.items() if phrase in text)
+        words = [word for word in _WORD.findall(text) if len(word) >= least]
+        yield from {self._words[word] for word in words if word in self._words}
+        phrases = ((phrase, kind) for phrase, kind in self._phrases.items() if len(phrase) >= least)
+        yield from (kind for phrase, kind in phrases if phrase in text)
 
 
 def _is_telling(value: str) -> bool:

@@ -32,20 +32,19 @@ class LogScan:
         self.findings: list[str] = []
         self.lines = 0
 
-    def read(self, source: str, lines: Iterable[str], *, plain_numbers: bool = True) -> None:
+    def read(self, source: str, lines: Iterable[str], *, ours: bool = True) -> None:
         for number, line in enumerate(lines, 1):
             self.lines += 1
             kinds: set[str] = set()
             for text in _texts(line):
-                kinds.update(self.confidential.kinds_in(text, plain_numbers=plain_numbers))
+                kinds.update(self.confidential.kinds_in(text, ours=ours))
             self.findings += [f"{source}, line {number}: {kind}" for kind in sorted(kinds)]
 
     def read_folder(self, folder: Path) -> None:
         """All logs below the folder; S3's store names its data so too, with digits before."""
         for path in sorted(folder.rglob("[!0-9]*.log")):
             with path.open(errors="replace") as file:
-                ours = path.name not in _OTHERS
-                self.read("/".join(path.parts[-3:]), file, plain_numbers=ours)
+                self.read("/".join(path.parts[-3:]), file, ours=path.name not in _OTHERS)
 
 
 def _texts(line: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from tests.unit.test_errors_kazoo import LEAVES, made
 
 SERVICE = Path(service.__file__).parent
 # What stands below HTTP, and the tables.
-BELOW = ("usecases", "postgres", "audio", "bus", "security", "domain", "settings.py", "logs.py")
+BELOW = ("usecases", "postgres", "audio", "bus", "security", "domain", "settings", "logs.py")
 WORDS = re.compile(r"kazoo|crossbar|status_message", re.IGNORECASE)
 RULES = {"required", "type", "minLength", "maxLength", "format", "enum", "not_found", "unique"}
 
