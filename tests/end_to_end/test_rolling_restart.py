@@ -192,7 +192,7 @@ async def rolled(service: RunningService, cycles: int) -> None:
 
 
 async def test_a_rolling_restart_fails_no_request(service: RunningService) -> None:
-    await rolled(service, cycles=2)
+    await rolled(service, cycles=1)
 
 
 @pytest.mark.long

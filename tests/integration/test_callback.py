@@ -25,8 +25,11 @@ from tests.support.builders import (
 )
 from tests.support.database import TestDatabase
 from tests.support.lamps import delete
-from tests.support.notifier import Stage, rows_of, settled
+from tests.support.notifier import QUICK, Stage, rows_of, settled
 from tests.support.relay import all_sent, eventually, everything_in, running_relay
+
+# What a killed process had in hand comes again soon.
+KILLED = msgspec.structs.replace(QUICK, ack_wait_s=1.0)
 
 
 class Calls:
@@ -190,12 +193,12 @@ async def test_each_request_is_made_once_though_processes_are_killed(
                 await stored(connection, box)
             await all_sent(inspector)
     for _ in range(3):
-        async with calls.stage.running(CallbackChannel(calls.database)) as running:
+        async with calls.stage.running(CallbackChannel(calls.database), KILLED) as running:
             await asyncio.sleep(0.05)
             await running.kill()
     # The leases of those that were killed need not run out for the test.
     await inspector.execute("UPDATE deliveries SET next_at = now() WHERE status = 'pending'")
-    async with calls.stage.running(calls.channel):
+    async with calls.stage.running(calls.channel, KILLED):
         await eventually(lambda: _finished(inspector, len(boxes)), 45)
     for box in boxes:
         assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2, 3]
