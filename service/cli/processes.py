@@ -46,10 +46,9 @@ def dev(port: int, folder: Path) -> None:
 @click.command()
 def api() -> None:
     """Serve HTTP. Stateless: run as many as you like."""
-    from service import wiring
+    from service.wiring.api import run_api
 
-    settings = settings_of("api")
-    run(wiring.run_api(settings))
+    run(run_api(settings_of("api")))
 
 
 @click.command()

@@ -1,0 +1,143 @@
+"""The API process: the use cases over the parts that they need, and the HTTP server before them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from service.admin import CannotListen
+from service.api.app import create_app
+from service.api.auth import Options
+from service.api.pace import PaceLimits
+from service.api.parting import Parting
+from service.api.use_cases import UseCases
+from service.logs import get_logger
+from service.settings import Settings
+from service.usecases.batches import Batches
+from service.usecases.feed import Feed
+from service.usecases.greetings import Greetings
+from service.usecases.idempotency import Idempotency
+from service.usecases.messages import Messages
+from service.usecases.passes import Passes
+from service.usecases.recipients import Recipients
+from service.usecases.recordings import Recordings
+from service.usecases.transfers import Transfers
+from service.usecases.uploads import Uploads
+from service.usecases.vmboxes import Vmboxes
+from service.usecases.webhooks import Webhooks
+from service.wiring.memory import give_back_memory, spare_what_stays
+from service.wiring.parts import (
+    open_accounts,
+    open_audio,
+    open_database,
+    open_webhook_posts,
+    users_beside,
+    utc_now,
+)
+from service.wiring.process import serving
+
+log = get_logger(__name__)
+
+_NAME = "aftertone api"
+_REQUESTS_AT_ONCE = 4096
+_HEADER_BYTES = 64 * 1024
+
+
+async def run_api(settings: Settings) -> None:
+    """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
+    give_back_memory()
+    async with (
+        serving(settings, settings.database_url, _NAME) as process,
+        _open_use_cases(settings) as use,
+    ):
+        parting = Parting(create_app(use, _pace(settings)))
+        server = _server(parting, settings)
+        process.on_stop(use.feed.close)
+        process.on_stop(lambda: parting.begin(server.stop))
+        spare_what_stays()
+        log.info("Serving", host=settings.host, port=settings.port)
+        # As soon as the server waits for connections.
+        asyncio.get_running_loop().call_soon(process.started)
+        await _serve(server, settings)
+    log.info("Stopped")
+
+
+@asynccontextmanager
+async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(open_database(settings, _NAME))
+        inserts = await enter(open_database(settings, _NAME, generic_plans=True))
+        audio = await enter(open_audio(settings))
+        accounts = await enter(open_accounts(settings, database))
+        feed = await enter(Feed(database).tailed())
+        posts = await enter(open_webhook_posts(settings, accounts.secrets))
+        idempotency = Idempotency(database)
+        uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
+        vmboxes = Vmboxes(database, accounts.secrets, utc_now)
+        yield UseCases(
+            accounts=accounts,
+            users=users_beside(accounts),
+            passes=Passes(accounts.sessions),
+            vmboxes=vmboxes,
+            recipients=Recipients(vmboxes),
+            messages=Messages(
+                database=database,
+                inserts=inserts,
+                audio=audio,
+                idempotency=idempotency,
+                clock=utc_now,
+                retention_days=settings.retention_days,
+                oldest_month=settings.oldest_month,
+                uploads=uploads,
+            ),
+            recordings=Recordings(database, audio),
+            greetings=Greetings(database, audio, utc_now, uploads),
+            webhooks=Webhooks(database=database, posts=posts),
+            batches=Batches(database, utc_now, settings.retention_days),
+            transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
+            feed=feed,
+            options=Options(tokens_in_query=settings.tokens_in_query),
+        )
+
+
+def _pace(settings: Settings) -> PaceLimits:
+    return PaceLimits(
+        grace_s=settings.client_grace_s,
+        bytes_per_s=settings.min_upload_bytes_per_s,
+        deadline_s=settings.request_deadline_s,
+    )
+
+
+def _server(app: Parting, settings: Settings) -> Server:
+    return Server(
+        app,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.auto,
+        websockets=False,
+        log_enabled=False,
+        # Connections that only wait cost little; what costs much is bounded where it does.
+        backlog=1024,
+        backpressure=_REQUESTS_AT_ONCE,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(settings.client_grace_s * 1000),
+            max_buffer_size=_HEADER_BYTES,
+        ),
+    )
+
+
+async def _serve(server: Server, settings: Settings) -> None:
+    try:
+        await server.serve()
+    except RuntimeError as error:
+        # Of the port; what follows is the library's own trace.
+        reason, _, _ = str(error).partition("\n")
+        raise CannotListen(
+            f"HTTP cannot be served on {settings.host} port {settings.port}: {reason}. "
+            "Choose another with AFTERTONE_PORT (0: any free one)."
+        ) from error
