@@ -196,5 +196,6 @@ async def test_a_rolling_restart_fails_no_request(service: RunningService) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 async def test_twenty_rolling_restarts_fail_no_request(service: RunningService) -> None:
     await rolled(service, cycles=20)
