@@ -21,6 +21,8 @@ log = get_logger(__name__)
 AnyRequest = Request[Any, Any, Any]
 # One block of the audio store: what is no larger is sent as a whole.
 _WHOLE_BYTES = 64 * 1024
+# The HTTP server holds a few pieces of each answer whose client is slow.
+_PIECE_BYTES = 16 * 1024
 
 Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
@@ -68,7 +70,11 @@ async def opened(
         async with stack:
             try:
                 async for block in entered:
-                    yield block
+                    size = max(_PIECE_BYTES, len(block) // 4)
+                    for start in range(0, len(block), size):
+                        yield block[start : start + size]
+                    # Else it stays in memory while the next one is fetched.
+                    del block
             except Unavailable as error:
                 # The answer has begun: all that is left is to end the connection before its end.
                 log.warning("An answer was cut short", problem=str(error), reason=error.reason)

@@ -6,12 +6,14 @@ import os
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import IO, Self, TypeVar
+from typing import IO, ClassVar, Self, TypeVar
 
 from service.domain.errors import AudioTooLarge, StorageUnavailable
 
 MEMORY_BYTES = 1024 * 1024
 BLOCK_BYTES = 256 * 1024
+# What those that are open share: a crowd of them goes to files sooner, though not before a block.
+_ALL_MEMORY_BYTES = 16 * 1024 * 1024
 
 Result = TypeVar("Result")
 
@@ -19,10 +21,13 @@ Result = TypeVar("Result")
 class Spool:
     """Collects at most `limit` bytes and knows their number and SHA-256 at any time.
 
-    The first MEMORY_BYTES stay in memory. Beyond that everything lies in a temporary file that has
-    no name, so that it ends with its process. Writes raise AudioTooLarge at the first byte too
-    many, and StorageUnavailable when the disk takes no more. Use it in a `with` statement.
+    The first MEMORY_BYTES stay in memory, fewer in a crowd. Beyond that everything lies in a
+    temporary file that has no name, so that it ends with its process. Writes raise AudioTooLarge
+    at the first byte too many, and StorageUnavailable when the disk takes no more. Use it in a
+    `with` statement.
     """
+
+    _open: ClassVar[int] = 0
 
     def __init__(self, limit: int) -> None:
         self.size = 0
@@ -36,9 +41,11 @@ class Spool:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
+        Spool._open += 1
         return self
 
     def __exit__(self, *_: object) -> None:
+        Spool._open -= 1
         self.close()
 
     async def write(self, chunk: bytes) -> None:
@@ -47,7 +54,7 @@ class Spool:
         self.size += len(chunk)
         self._digest.update(chunk)
         self._pending += chunk
-        if len(self._pending) > (MEMORY_BYTES if self._file is None else BLOCK_BYTES):
+        if len(self._pending) > (self._share() if self._file is None else BLOCK_BYTES):
             await _off_the_loop(self._spill)
 
     @property
@@ -85,6 +92,10 @@ class Spool:
             block = await _off_the_loop(self.read_at, position, BLOCK_BYTES)
             position += len(block)
             yield block
+
+    def _share(self) -> int:
+        share = min(_ALL_MEMORY_BYTES // max(Spool._open, 1), MEMORY_BYTES)
+        return max(share, BLOCK_BYTES)
 
     def _spill(self) -> None:
         with self._lock:

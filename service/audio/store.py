@@ -153,6 +153,7 @@ class AudioStore:
         """
         first = await self._block(key, start, min(length, READ_BLOCK_BYTES))
         blocks = self._blocks(key, first, start, length)
+        del first
         self._reads += 1
         try:
             yield blocks
@@ -238,12 +239,13 @@ class AudioStore:
     ) -> AsyncGenerator[bytes, None]:
         position, end = start + len(first), start + length
         yield first
+        # What has a name here stays in memory while the next block is fetched, or to the end.
+        del first
         while position < end:
             share = min(_ALL_BLOCKS_BYTES // self._reads, _LARGEST_BLOCK_BYTES)
-            size = max(share, READ_BLOCK_BYTES)
-            block = await self._block(key, position, min(end - position, size))
-            position += len(block)
-            yield block
+            size = min(end - position, max(share, READ_BLOCK_BYTES))
+            position += size
+            yield await self._block(key, position - size, size)
 
     async def _block(self, key: str, start: int, length: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + length - 1}"}

@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,14 @@ async def test_a_write_that_is_cut_off_leaves_no_open_file() -> None:
             await asyncio.gather(write, return_exceptions=True)
     while open_files() > before:  # noqa: ASYNC110 - the thread that closes it tells nobody
         await asyncio.sleep(0.01)
+
+
+async def test_a_crowd_of_uploads_shares_the_memory() -> None:
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(Spool(MEGABYTES)) for _ in range(64)]
+        for spool in crowd:
+            await fill(spool, bytes(MEMORY_BYTES))
+        assert sum(len(spool._pending) for spool in crowd) <= 16 * MEMORY_BYTES
+    with Spool(MEGABYTES) as alone:
+        await fill(alone, bytes(MEMORY_BYTES))
+        assert alone.in_memory
