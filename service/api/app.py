@@ -29,7 +29,7 @@ def create_app(use: UseCases, pace: PaceLimits) -> ASGIApp:
     """The application over the given use cases; opens and closes nothing."""
     app = Litestar(
         route_handlers=create_handlers(),
-        dependencies={"use": Provide(lambda: use, sync_to_thread=False)},
+        dependencies={"use": Provide(lambda: use, use_cache=True, sync_to_thread=False)},
         exception_handlers={Exception: answer_error},
         middleware=[Deadline(pace.deadline_s)],
         # Bodies are counted as they are read, by each route's own limit.

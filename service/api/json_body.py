@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import InternalServerException
 
 from service.api.multipart import MalformedBody
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
@@ -79,8 +78,11 @@ def _has_nul(value: Any) -> bool:
 
 async def _arriving(request: AnyRequest) -> AsyncIterator[bytes]:
     """The body as it comes. Raises MalformedBody when the client stops before its end."""
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except InternalServerException as error:
-        raise MalformedBody("The body ends too early") from error
+    more = True
+    while more:
+        event = await request.receive()
+        if event["type"] != "http.request":
+            raise MalformedBody("The body ends too early")
+        if event["body"]:
+            yield event["body"]
+        more = event["more_body"]

@@ -35,14 +35,15 @@ class Pace:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            receive = _Paced(self._limits, receive).receive
+            receive = _Paced(self._limits, receive, _length_of(scope)).receive
         await self._app(scope, receive, send)
 
 
 class _Paced:
-    def __init__(self, limits: PaceLimits, receive: Receive) -> None:
+    def __init__(self, limits: PaceLimits, receive: Receive, length: int | None) -> None:
         self._limits = limits
         self._receive = receive
+        self._length = length
         self._begun_at = asyncio.get_running_loop().time()
         self._bytes = 0
         self._whole = False
@@ -59,8 +60,20 @@ class _Paced:
             raise ClientTooSlow from error
         if message["type"] == "http.request":
             self._bytes += len(message["body"])
+            if self._bytes == self._length:
+                # The server says so with one more message, an empty one: waited for in vain.
+                message["more_body"] = False
             self._whole = not message["more_body"]
         return message
+
+
+def _length_of(scope: Scope) -> int | None:
+    """What a body says of its length, where that counts (RFC 9112, section 6.3)."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    if b"transfer-encoding" in headers or not length.isdigit():
+        return None
+    return int(length[:18])
 
 
 class Deadline(ASGIMiddleware):

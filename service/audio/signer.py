@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from botocore.credentials import ReadOnlyCredentials
 
@@ -33,15 +32,15 @@ class Signer:
     ) -> dict[str, str]:
         """The headers to send: those given, and what the signature adds. `url` is escaped."""
         moment = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        parts = urlsplit(url)
-        sent = {**headers, "Host": parts.netloc, "X-Amz-Date": moment}
+        host, _, path = url.partition("://")[2].partition("/")
+        sent = {**headers, "Host": host, "X-Amz-Date": moment}
         sent["X-Amz-Content-SHA256"] = sha256
         if credentials.token:
             sent["X-Amz-Security-Token"] = credentials.token
-        canonical = sorted((name.lower(), value) for name, value in sent.items())
+        canonical = sorted([(name.lower(), value) for name, value in sent.items()])
         lines = "".join([f"{name}:{value}\n" for name, value in canonical])
         names = ";".join([name for name, _ in canonical])
-        asked = f"{method}\n{parts.path}\n\n{lines}\n{names}\n{sha256}"
+        asked = f"{method}\n/{path}\n\n{lines}\n{names}\n{sha256}"
         scope = f"{moment[:8]}/{self._region}/s3/aws4_request"
         digest = hashlib.sha256(asked.encode()).hexdigest()
         key = self._key(str(credentials.secret_key), moment[:8])

@@ -7,7 +7,7 @@ Without a collector there are no spans and the library is not imported. The ids 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span as Span
 
     from service.traces.sending import Sender
+
+    Around = AbstractContextManager[Span | None]
 
 Kind = Literal["server", "client", "producer", "consumer"]
 Attributes = Mapping[str, str | int]
@@ -93,40 +95,28 @@ def mark_failed(span: "Span", kind: str) -> None:
     span.set_status(StatusCode.ERROR)
 
 
-@contextmanager
-def served(caller: str | None) -> Iterator["Span | None"]:
+def served(caller: str | None) -> "Around":
     """A request, below the span of a caller that named one. Its name and route come at its end."""
     parent = checked(caller)
     if _sender is None:
-        with _happening(parent):
-            yield None
-    else:
-        with _within(_sender.begin("HTTP", "server", {}, parent=parent)) as span:
-            yield span
+        return _happening(parent)
+    return _within(_sender.begin("HTTP", "server", {}, parent=parent))
 
 
-@contextmanager
-def published(name: str, attributes: Attributes, cause: str | None) -> Iterator[None]:
+def published(name: str, attributes: Attributes, cause: str | None) -> "Around":
     """An event on its way, below what caused it."""
     cause = checked(cause)
     if _sender is None or cause is None:
-        with _happening(cause):
-            yield
-    else:
-        with _within(_sender.begin(name, "producer", attributes, parent=cause)):
-            yield
+        return _happening(cause)
+    return _within(_sender.begin(name, "producer", attributes, parent=cause))
 
 
-@contextmanager
-def consumed(name: str, attributes: Attributes, producer: str | None) -> Iterator["Span | None"]:
+def consumed(name: str, attributes: Attributes, producer: str | None) -> "Around":
     """What is done about an event: a trace of its own, linked to the producer's."""
     producer = checked(producer)
     if _sender is None or producer is None:
-        with _happening(producer):
-            yield None
-    else:
-        with _within(_sender.begin(name, "consumer", attributes, link=producer)) as span:
-            yield span
+        return _happening(producer)
+    return _within(_sender.begin(name, "consumer", attributes, link=producer))
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from service.api.kazoo.accept import (
     MULTIPART_TYPES,
     bare,
     content_type_of,
-    negotiate,
 )
 from service.api.multipart import MalformedBody, UploadLimits, decoder_for, read_multipart
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
@@ -32,9 +31,8 @@ async def read_data(request: AnyRequest) -> Document:
     """The `data` object of a JSON body or of a multipart body's JSON part; empty without a body.
 
     A DELETE may declare any type, but what it says must be read: what it names is removed, and
-    without a word everything. Raises MalformedBody, DocumentTooLarge; HTTPException 415 and 406.
+    without a word everything. Raises MalformedBody, DocumentTooLarge.
     """
-    negotiate(request)
     body = bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     if content_type_of(request) not in MULTIPART_TYPES:
         return data_of(b"".join([chunk async for chunk in body]))
@@ -48,9 +46,8 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
 
     Multipart with a JSON part and a file part in either order, JSON alone, or the audio alone, as
     it is or in base64. `?filename=` names the audio, else its part does. Raises what
-    `service.api.multipart` names, AudioTooLarge, and HTTPException 415 and 406.
+    `service.api.multipart` names, AudioTooLarge, and HTTPException 415.
     """
-    negotiate(request)
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:
         return await _read_multipart(request, spool)

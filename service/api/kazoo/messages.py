@@ -88,7 +88,7 @@ async def store_message(
         request,
         show(message, view),
         status=201,
-        headers={"Location": f"{request.url.path}/{message.id}"},
+        headers={"Location": f"{request.scope['path']}/{message.id}"},
     )
 
 
