@@ -28,7 +28,7 @@ from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
-from service.wiring.memory import give_back_memory, spare_what_stays
+from service.wiring.memory import spare_what_stays
 from service.wiring.parts import (
     open_accounts,
     open_audio,
@@ -48,7 +48,6 @@ _HEADER_BYTES = 64 * 1024
 
 async def run_api(settings: Settings) -> None:
     """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
-    give_back_memory()
     async with (
         serving(settings, settings.database_url, _NAME) as process,
         _open_use_cases(settings) as use,
