@@ -112,8 +112,9 @@ class Feed:
                 return FeedPage(events=[], next=FeedCursor(state.epoch, state.latest), reset=False)
             after, reset = _begin(since, state)
             events = await rows.read_feed(connection, account.account_id, vmbox_id, after, limit)
-        # A page that is not full has seen everything there was.
-        last = events[-1].number if len(events) == limit else max(state.latest, after)
+        # A page that is not full has seen everything there was, and what came since `state`.
+        seen = events[-1].number if events else after
+        last = seen if len(events) == limit else max(state.latest, seen)
         return FeedPage(events=events, next=FeedCursor(state.epoch, last), reset=reset)
 
     async def stream(

@@ -69,6 +69,20 @@ async def test_pages_go_on_from_their_cursor(account: AccountClient) -> None:
     assert [*small["data"], *rest["data"]] == page["data"]
 
 
+async def test_pages_read_while_events_come_show_each_once(account: AccountClient) -> None:
+    cursor = (await _page(account))["next_cursor"]
+    vmbox_id = await account.a_vmbox()
+    leaving = asyncio.gather(*(account.leave(vmbox_id) for _ in range(40)))
+    seen: list[str] = []
+    async with asyncio.timeout(10):
+        while len(seen) < 41:
+            page = await _page(account, since=cursor)
+            cursor = page["next_cursor"]
+            seen += [event["sequence"] for event in page["data"]]
+    await leaving
+    assert seen == [f"{number:020}" for number in range(1, 42)]
+
+
 async def test_a_box_has_events_of_its_own(account: AccountClient) -> None:
     begin = (await _page(account))["next_cursor"]
     first, second = await account.a_vmbox(), await account.a_vmbox()

@@ -30,6 +30,8 @@ _NAMES = {
     "notify_email_addresses": "an address",
 }
 _NUMBER = re.compile(r"(?<![\w+])\d+(?!\w)")
+# Ports are as long as PINs.
+_PORT = re.compile(r"(?<=127\.0\.0\.1)(?::|', | port )\d+")
 # Groups of an id are no words.
 _WORD = re.compile(r"(?<![\w-])[^\W_][\w+]*(?![\w-])")
 # Numbers this short are ports, sequences and times of day as well.
@@ -72,7 +74,7 @@ class Confidential:
     def kinds_in(self, text: str, *, ours: bool = True) -> Iterator[str]:
         """What kinds of it the text holds. What is not ours is full of plain numbers, short words
         and paths that tests send as well."""
-        least = 0
+        text, least = _PORT.sub("", text), 0
         if not ours:
             text, least = _NUMBER.sub("", text), _LEAST_ELSEWHERE
         yield from (kind for kind, form in _FORMS.items() if form.search(text))

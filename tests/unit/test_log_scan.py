@@ -64,7 +64,7 @@ def test_ids_times_and_sizes_are_harmless() -> None:
         "request_id": "0123456789abcdef0123456789012345",
         "event_id": "01234567-5551-7000-8000-123456789012",
         "route": "/v2/accounts/{account_id}",
-        "reason": "Connect call failed ('127.0.0.1', 38271)",
+        "reason": "Connect call failed ('127.0.0.1', 5551)",
         "response_bytes": 123456789,
         "duration_ms": 5551,
     }
