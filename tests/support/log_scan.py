@@ -100,9 +100,9 @@ def nothing_confidential_is_logged(tmp_path_factory: pytest.TempPathFactory) -> 
     with folder_with_logs("aftertone-logs-") as folder, (folder / "tests.log").open("w") as file:
         with contextlib.redirect_stderr(file):
             logs.configure("tests", "info", "json")
-        # The tests' own clients, which are no part of the service.
-        for client in ("httpx", "httpcore"):
-            logging.getLogger(client).setLevel(logging.WARNING)
+        # The tests' own clients and servers, which are no part of the service.
+        for other in ("httpx", "httpcore", "aiohttp.access"):
+            logging.getLogger(other).setLevel(logging.WARNING)
         yield
     SCAN.read_folder(tmp_path_factory.getbasetemp())
     if SCAN.findings:
