@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -165,6 +166,7 @@ class Child:
         """Freezes the process, then all below it: nothing new can appear in between."""
         leash.signal_all([self._pid], signal.SIGSTOP)
         leash.signal_all(leash.descendants(self._pid), signal.SIGSTOP)
+        _wait_for_stop(self._pid)
 
     def resume(self) -> None:
         leash.signal_all([*leash.descendants(self._pid), self._pid], signal.SIGCONT)
@@ -176,3 +178,14 @@ def _read_pid(status: int) -> int:
         return int(os.read(status, 32) or b"0")
     finally:
         os.close(status)
+
+
+def _wait_for_stop(pid: int) -> None:
+    """A signal takes effect a little later where a thread runs on another processor. Linux tells
+    when; elsewhere there is nothing to wait for."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):  # a thread that ends meanwhile
+            stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+            if all(stat.rpartition(") ")[2].startswith("T") for stat in stats):
+                return
+        time.sleep(0.002)

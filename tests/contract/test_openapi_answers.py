@@ -191,7 +191,7 @@ async def test_refusals_are_as_described(
         refused = [
             await stranger.get(box),
             await stranger.put("api_auth", json={"data": {"api_key": samples.API_KEY}}),
-            await stranger.put("user_auth", json={"data": {"credentials": "0" * 32}}),
+            await stranger.put("user_auth", json={"data": {"credentials": "0badc0de" * 4}}),
         ]
     refused += [
         await http.get(f"accounts/{service.root_id}/vmboxes"),

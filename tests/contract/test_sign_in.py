@@ -74,7 +74,7 @@ async def test_whatever_is_wrong_gets_the_same_answer_in_the_same_time(
     await an_ann(account)
     other = await service.an_account()
     wrong = (
-        {"credentials": "0" * 32, "realm": account.realm},
+        {"credentials": "0badc0de" * 4, "realm": account.realm},
         {"credentials": MD5, "realm": account.realm, "method": "sha"},
         {"credentials": MD5, "realm": other.realm},
         {"credentials": MD5, "account_name": "nobody at all"},

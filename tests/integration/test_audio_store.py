@@ -310,14 +310,15 @@ async def test_a_stalled_store_holds_nobody_longer_than_the_timeout(
 async def test_a_store_that_stalls_between_two_blocks_ends_the_read(
     servers: EmbeddedServers, store: AudioStore, impatient: AudioStore
 ) -> None:
-    key = a_key()
-    await put(store, key, bytes(READ_BLOCK_BYTES + 1))
-    async with impatient.read(key, 0, READ_BLOCK_BYTES + 1) as blocks:
+    key, size = a_key(), 7 * 2**20  # more than sockets hold on their way
+    await put(store, key, bytes(size))
+    async with impatient.read(key, 0, size) as blocks:
         assert len(await anext(blocks)) == READ_BLOCK_BYTES
         servers.s3.suspend()
         try:
             with pytest.raises(StorageUnavailable):
-                await anext(blocks)
+                async for _ in blocks:
+                    pass
         finally:
             servers.s3.resume()
 
