@@ -9,6 +9,9 @@ _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 128 * 1024
 # The HTTP server has an allocator of its own, which by default keeps for 10 s what was freed.
 _SERVER_ALLOCATOR = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
+# A request leaves no cycles, so there is next to nothing to find: by default it is looked for with
+# every request.
+_NEW_OBJECTS_UNTIL_A_LOOK = 20_000
 
 
 def give_back_memory() -> None:
@@ -24,10 +27,12 @@ def give_back_memory() -> None:
 
 
 def spare_what_stays() -> None:
-    """Takes what is there now, modules and routes, out of the collector's sight.
+    """Takes what is there now, modules and routes, out of the collector's sight, and has it look
+    at the rest less often.
 
     To be called when a process is ready: else a request now and then waits while all of that is
     looked through, a tenth of a second, and finds nothing.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS_UNTIL_A_LOOK, *gc.get_threshold()[1:])

@@ -115,11 +115,16 @@ async def pgbench_folder(bench: Bench, clients: int) -> Result:
 async def static(bench: Bench, clients: int) -> Result:
     """A page of 50 messages that is always the same, from the service's HTTP stack."""
     stack = bench.stack
-    port = stack.static_port
+    port = stack.ports["static"]
     request = head("GET", "/", f"127.0.0.1:{port}")
     return await bench.load(
-        "static reply", ("127.0.0.1", port), [[request]] * clients, trees=stack.static_trees()
+        "static reply", ("127.0.0.1", port), [[request]] * clients, trees=stack.trees("static")
     )
+
+
+async def bare_path(bench: Bench, clients: int) -> Result:
+    """The same requests as `store`, to a server that does nothing but parse, put and insert."""
+    return await _stored(bench, "bare path", clients, multipart_body(), MULTIPART_TYPE, "bare")
 
 
 async def store(bench: Bench, clients: int) -> Result:
@@ -132,13 +137,16 @@ async def store_json(bench: Bench, clients: int) -> Result:
     return await _stored(bench, "store-json", clients, MESSAGE_BODY, _JSON)
 
 
-async def _stored(bench: Bench, name: str, clients: int, body: bytes, kind: str) -> Result:
+async def _stored(
+    bench: Bench, name: str, clients: int, body: bytes, kind: str, server: str = "api"
+) -> Result:
     stack = bench.stack
+    address = stack.api_address if server == "api" else ("127.0.0.1", stack.ports[server])
     heads = [
         stack.head("PUT", stack.target(box), len(body), content_type=kind)
         for box in stack.store_boxes
     ]
-    return await bench.load(name, stack.api_address, shuffled(heads, clients), body)
+    return await bench.load(name, address, shuffled(heads, clients), body, stack.trees(server))
 
 
 async def list_page(bench: Bench, clients: int) -> Result:
@@ -180,7 +188,7 @@ async def events(bench: Bench, _clients: int) -> Result:
 
 
 SUBJECTS = (
-    Subject(name="store", measure=store, ceilings=(s3_put, pgbench_store)),
+    Subject(name="store", measure=store, ceilings=(s3_put, bare_path, pgbench_store)),
     Subject(name="store-json", measure=store_json, ceilings=(pgbench_store_json,)),
     Subject(name="list", measure=list_page, ceilings=(static,)),
     Subject(name="folder", measure=folder, ceilings=(pgbench_folder,)),

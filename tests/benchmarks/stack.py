@@ -45,13 +45,12 @@ class Stack:
         self.service = service
         self.folder = folder
         self.pgbench = Pgbench(servers, folder)
-        self.static_port = 0
+        self.ports: dict[str, int] = {}
         self.account: AccountClient
         self.read_boxes: list[str] = []
         self.store_boxes: list[str] = []
         self.messages: list[Stored] = []
         self.presigner = _presigner(servers)
-        self._static: Child | None = None
 
     @property
     def api_host(self) -> str:
@@ -61,24 +60,19 @@ class Stack:
         """The path of a box's messages, or of what lies below them."""
         return "/v2/" + self.account.path("vmboxes", vmbox_id, "messages", *more)
 
-    def trees(self) -> dict[str, int]:
-        """The roots of what takes CPU while the service is asked."""
+    def trees(self, server: str = "api") -> dict[str, int]:
+        """The roots of what takes CPU while the service, or another server for it, is asked."""
         processes = self.service.processes
         return {
-            "api": processes["api"].pid,
+            "api": processes[server].pid,
             "relay": processes["relay"].pid,
             "postgres": self.servers.postgres.pid,
             "weed": self.servers.s3.pid,
             "nats": self.servers.nats.pid,
         }
 
-    def static_trees(self) -> dict[str, int]:
-        """The same, with the static server in the place of the API."""
-        assert self._static is not None
-        return {**self.trees(), "api": self._static.pid}
-
     async def prepare(self, seconds: float, most_clients: int) -> None:
-        """Boxes, messages to read, the database for pgbench, the static server."""
+        """Boxes, messages to read, the database for pgbench, the servers to compare with."""
         more = {"AFTERTONE_TOKEN_LIFETIME_S": "86400", "AFTERTONE_LOG_LEVEL": "warning"}
         await self.service.prepare(more)
         await asyncio.gather(self.service.start("api"), self.service.start("relay"))
@@ -87,7 +81,8 @@ class Stack:
         self.read_boxes = [await self.account.a_vmbox() for _ in range(_READ_BOXES)]
         self.store_boxes = [await self.account.a_vmbox() for _ in range(boxes)]
         await self._store_messages()
-        await self._start_static()
+        await self._write_page()
+        await asyncio.gather(self._start("static", "page.json"), self._start("bare"))
         await self.pgbench.prepare(most_clients)
         await self.settle()
 
@@ -119,27 +114,29 @@ class Stack:
             method, target, self.api_host, length, x_auth_token=self.account.token, **headers
         )
 
-    async def _start_static(self) -> None:
-        """The reply is a real page of 50 messages."""
+    async def _write_page(self) -> None:
+        """What the static server replies: a real page of 50 messages."""
         page = await self.account.http.get(self.target(self.read_boxes[0]).removeprefix("/v2/"))
         if len(page.json()["data"]) != 50:
             raise BenchFailed(f"a page of 50 messages was expected: {page.text[:500]}")
         (self.folder / "page.json").write_bytes(page.content)
-        self.static_port = free_port()
-        script = ("-m", "tests.benchmarks.static", str(self.static_port), "page.json")
+
+    async def _start(self, name: str, *arguments: str) -> None:
+        """One of this package's servers; it stops with the service's processes."""
+        self.ports[name] = port = free_port()
+        script = ("-m", f"tests.benchmarks.{name}", str(port), *arguments)
         environment = {**self.service.environment, "PYTHONPATH": str(REPOSITORY)}
-        self._static = Child(
-            "static",
+        server = self.service.processes[name] = Child(
+            name,
             Command(
                 argv=[sys.executable, *script],
                 environment=environment,
                 folder=self.folder,
-                log=self.folder / "static.log",
+                log=self.folder / f"{name}.log",
             ),
         )
-        self.service.processes["static"] = self._static
-        await self._static.start()
-        await _until_listening(self._static, self.static_port)
+        await server.start()
+        await _until_listening(server, port)
 
     async def settle(self) -> int:
         """Waits until the relay has sent all, and begins a checkpoint interval; the lag at first.
@@ -198,9 +195,9 @@ def _address(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-async def _until_listening(child: Child, port: int) -> None:
+async def _until_listening(server: Child, port: int) -> None:
     for _ in range(500):
-        if not child.alive:
+        if not server.alive:
             break
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -209,4 +206,4 @@ async def _until_listening(child: Child, port: int) -> None:
         else:
             writer.close()
             return
-    raise BenchFailed("the static server does not answer")
+    raise BenchFailed(f"the {server.name} server does not answer")

@@ -68,7 +68,7 @@ async def store_script(*, with_audio: bool) -> Script:
     """Stores into a random box; without audio the message waits for it and causes no event."""
 
     async def store(connection: Any) -> object:
-        draft = _draft(with_audio)
+        draft = a_draft(with_audio=with_audio)
         return await rows.insert_message(connection, ACCOUNT, _A_BOX, draft, max_message_count=None)
 
     text, variables = await _script_of(store, "p")
@@ -109,7 +109,8 @@ def _change_to(folder: Folder) -> Callable[[Any], Awaitable[object]]:
     return change
 
 
-def _draft(with_audio: bool) -> Draft:
+def a_draft(*, with_audio: bool) -> Draft:
+    """A message as the service leaves it; its id and its key are to be replaced."""
     now = datetime.now(UTC).replace(microsecond=0)
     audio = Audio(
         key=f"audio/{month_of(now)}/{'0' * 32}/{'1' * 32}/{'2' * 32}.mp3",
