@@ -144,22 +144,21 @@ class _Preamble:
 
     def __init__(self, boundary: bytes, limit: int) -> None:
         self._begin = b"--" + boundary
-        self._first = re.compile(rb"(?:\A|\n)(--%b)" % re.escape(boundary))
-        self._limit = limit
-        self._longest = limit + len(boundary) + 3
-        self._held: bytearray | None = bytearray()
+        self._longest = limit + len(boundary) + 4
+        # The boundary begins a line, the first one too.
+        self._held: bytearray | None = bytearray(b"\n")
 
     def skip(self, chunk: bytes) -> bytes:
         if self._held is None:
             return chunk
-        if not self._held and chunk.startswith(self._begin):
+        if len(self._held) == 1 and chunk.startswith(self._begin):
             # Nearly always so, and spares copies of the chunk.
             self._held = None
             return chunk
         self._held += chunk
-        found = self._first.search(self._held, 0, self._longest)
-        if found:
-            rest = bytes(self._held[found.start(1) :])
+        line = self._held.find(b"\n" + self._begin, 0, self._longest)
+        if line >= 0:
+            rest = bytes(self._held[line + 1 :])
             self._held = None
             return rest
         if len(self._held) >= self._longest:
