@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,13 @@ from tests.benchmarks.stack import running_stack
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--seconds", default=5.0, help="Length of each measurement.")
+@click.option("--seconds", default=3.0, help="Length of each measurement.")
+@click.option(
+    "--rounds",
+    default=3,
+    type=click.IntRange(1),
+    help="How often each part is measured; its ceilings once more.",
+)
 @click.option("--clients", multiple=True, type=int, default=(1, 16), help="May be repeated.")
 @click.option(
     "--only",
@@ -32,20 +38,22 @@ from tests.benchmarks.stack import running_stack
     default=Path(".aftertone/bench"),
     help="Folder for results.json and results.md.",
 )
-def main(seconds: float, clients: tuple[int, ...], only: tuple[str, ...], output: Path) -> None:
-    """Measure the service and, before and after each part of it, the ceiling it stands under.
+def main(
+    seconds: float, rounds: int, clients: tuple[int, ...], only: tuple[str, ...], output: Path
+) -> None:
+    """Measure the service and, in turns with each part of it, the ceilings it stands under.
 
     Brings its own Postgres, NATS and S3 server in a temporary folder. Ctrl-C ends it cleanly.
     """
     subjects = [subject for subject in SUBJECTS if not only or subject.name in only]
     started_at = datetime.now(UTC)
     try:
-        comparisons = asyncio.run(_run(subjects, clients, seconds))
+        comparisons = asyncio.run(_run(subjects, clients, seconds, rounds))
     except (BenchFailed, PgbenchFailed, EmbeddedError) as error:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         raise click.Abort from None
-    results = results_of(started_at, seconds, comparisons)
+    results = results_of(started_at, seconds, rounds, comparisons)
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_bytes(as_json(results))
     (output / "results.md").write_text(as_text(results) + "\n")
@@ -53,7 +61,7 @@ def main(seconds: float, clients: tuple[int, ...], only: tuple[str, ...], output
 
 
 async def _run(
-    subjects: Sequence[Subject], clients: Sequence[int], seconds: float
+    subjects: Sequence[Subject], clients: Sequence[int], seconds: float, rounds: int
 ) -> list[Comparison]:
     began = time.monotonic()
     whole = asyncio.current_task()
@@ -64,20 +72,24 @@ async def _run(
     async with running_stack(seconds, max(clients)) as stack:
         click.echo(f"ready after {time.monotonic() - began:.0f} s")
         bench = Bench(stack=stack, seconds=seconds)
-        return [comparison async for comparison in _compared(bench, subjects, clients)]
+        return [
+            await _compared(bench, subject, count, rounds)
+            for subject in subjects
+            for count in ((1,) if subject.paced else clients)
+        ]
 
 
-async def _compared(
-    bench: Bench, subjects: Sequence[Subject], clients: Sequence[int]
-) -> AsyncIterator[Comparison]:
-    for subject in subjects:
-        for count in (1,) if subject.paced else clients:
-            before = [await _shown(bench, ceiling, count) for ceiling in subject.ceilings]
-            result = await _shown(bench, subject.measure, count)
-            lag = await bench.stack.settle()
-            after = [await _shown(bench, ceiling, count) for ceiling in subject.ceilings]
-            ceilings = list(zip(before, after, strict=True))
-            yield Comparison(subject=result, ceilings=ceilings, lag=lag)
+async def _compared(bench: Bench, subject: Subject, clients: int, rounds: int) -> Comparison:
+    """In turns, so that a machine that slows down slows both."""
+    own: list[Result] = []
+    ceilings = [[await _shown(bench, ceiling, clients)] for ceiling in subject.ceilings]
+    lag = 0
+    for _ in range(rounds):
+        own.append(await _shown(bench, subject.measure, clients))
+        lag = max(lag, await bench.stack.settle())
+        for ceiling, seen in zip(subject.ceilings, ceilings, strict=True):
+            seen.append(await _shown(bench, ceiling, clients))
+    return Comparison(subject=own, ceilings=ceilings, lag=lag)
 
 
 async def _shown(bench: Bench, measure: Measure, clients: int) -> Result:

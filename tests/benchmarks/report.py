@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from statistics import fmean
+from statistics import fmean, median
 
 import msgspec
 
@@ -15,13 +15,13 @@ _PROCESSES = ("api", "relay", "postgres", "weed", "nats", "load")
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A subject, and each of its ceilings as measured before and after it.
+    """A subject, and each of its ceilings, as measured in turns; ceilings come first and last.
 
-    `lag` is the number of events that waited for the relay when the subject ended.
+    `lag` is the most events that waited for the relay when the subject ended.
     """
 
-    subject: Result
-    ceilings: list[tuple[Result, Result]] = []
+    subject: list[Result]
+    ceilings: list[list[Result]] = []
     lag: int = 0
 
 
@@ -30,16 +30,20 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     started_at: datetime
     seconds: float
+    rounds: int
     machine: str
     load_average: float
     comparisons: list[Comparison]
 
 
-def results_of(started_at: datetime, seconds: float, comparisons: list[Comparison]) -> Results:
+def results_of(
+    started_at: datetime, seconds: float, rounds: int, comparisons: list[Comparison]
+) -> Results:
     machine = f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
     return Results(
         started_at=started_at.astimezone(UTC),
         seconds=seconds,
+        rounds=rounds,
         machine=machine + f"Python {platform.python_version()}",
         load_average=os.getloadavg()[0],
         comparisons=comparisons,
@@ -51,8 +55,8 @@ def as_json(results: Results) -> bytes:
     document = msgspec.to_builtins(results)
     for comparison, plain in zip(results.comparisons, document["comparisons"], strict=True):
         plain["ratios"] = {
-            before.name: {"ratio": ratio, "drift": drift}
-            for before, ratio, drift in _ratios(comparison)
+            name: {"ratio": ratio, "lowest": lowest, "highest": highest}
+            for name, ratio, lowest, highest in _ratios(comparison)
         }
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
@@ -60,8 +64,8 @@ def as_json(results: Results) -> bytes:
 def as_text(results: Results) -> str:
     """Two tables in Markdown: the measurements, and what they make of their ceilings."""
     conditions = (
-        f"{results.started_at:%Y-%m-%d %H:%M} UTC, {results.machine}, {results.seconds:g} s for "
-        f"each measurement, load average {results.load_average:.1f} at the end"
+        f"{results.started_at:%Y-%m-%d %H:%M} UTC, {results.machine}, {results.rounds} rounds "
+        f"of {results.seconds:g} s, load average {results.load_average:.1f} at the end"
     )
     tables = (*_measurements(results.comparisons), "", *_ceilings(results.comparisons))
     return "\n".join((conditions, "", *tables))
@@ -75,9 +79,8 @@ def _measurements(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
     for comparison in comparisons:
-        for pair in comparison.ceilings:
-            yield _row(_mean(*pair))
-        yield _row(comparison.subject)
+        for measured in (*comparison.ceilings, comparison.subject):
+            yield _row(_mean(measured))
 
 
 def _row(result: Result) -> tuple[str, ...]:
@@ -94,44 +97,54 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _mean(before: Result, after: Result) -> Result:
+def _mean(measured: Sequence[Result]) -> Result:
     return msgspec.structs.replace(
-        before,
-        rate=fmean((before.rate, after.rate)),
-        p50_ms=fmean((before.p50_ms, after.p50_ms)),
-        p99_ms=fmean((before.p99_ms, after.p99_ms)),
-        cpu_ms=_mean_cpu(before.cpu_ms, after.cpu_ms),
+        measured[0],
+        rate=fmean(one.rate for one in measured),
+        p50_ms=fmean(one.p50_ms for one in measured),
+        p99_ms=fmean(one.p99_ms for one in measured),
+        cpu_ms=_mean_cpu([one.cpu_ms for one in measured if one.cpu_ms is not None]),
     )
 
 
-def _mean_cpu(before: Seconds | None, after: Seconds | None) -> Seconds | None:
-    if before is None or after is None:
+def _mean_cpu(measured: Sequence[Seconds]) -> Seconds | None:
+    if not measured:
         return None
-    names = before.keys() | after.keys()
-    return {name: fmean((before.get(name, 0.0), after.get(name, 0.0))) for name in names}
+    names = {name for one in measured for name in one}
+    return {name: fmean(one.get(name, 0.0) for one in measured) for name in names}
 
 
 def _ceilings(comparisons: Sequence[Comparison]) -> Iterator[str]:
     rows = [
         (
-            comparison.subject.name,
-            str(comparison.subject.clients),
-            before.name,
+            comparison.subject[0].name,
+            str(comparison.subject[0].clients),
+            name,
             f"{ratio:.2f}",
-            f"{drift:+.0%}",
+            f"{lowest:.2f}",
+            f"{highest:.2f}",
             str(comparison.lag),
         )
         for comparison in comparisons
-        for before, ratio, drift in _ratios(comparison)
+        for name, ratio, lowest, highest in _ratios(comparison)
     ]
-    yield from _table(("measurement", "clients", "ceiling", "ratio", "drift", "relay lag"), rows)
+    head = ("measurement", "clients", "ceiling", "ratio", "lowest", "highest", "relay lag")
+    yield from _table(head, rows)
 
 
-def _ratios(comparison: Comparison) -> Iterator[tuple[Result, float, float]]:
-    """Each ceiling with the subject's share of it, and how it changed meanwhile."""
-    for before, after in comparison.ceilings:
-        mean = fmean((before.rate, after.rate))
-        yield before, comparison.subject.rate / mean, after.rate / before.rate - 1
+def _ratios(comparison: Comparison) -> Iterator[tuple[str, float, float, float]]:
+    """Each ceiling with the subject's share of it: the median of the rounds, and their bounds.
+
+    A round is held against the ceiling's measurements right before and right after it.
+    """
+    for ceiling in comparison.ceilings:
+        ratios = [
+            own.rate / fmean((before.rate, after.rate))
+            for own, before, after in zip(
+                comparison.subject, ceiling[:-1], ceiling[1:], strict=True
+            )
+        ]
+        yield ceiling[0].name, median(ratios), min(ratios), max(ratios)
 
 
 def _table(head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> list[str]:
