@@ -1,5 +1,7 @@
 """The command line, `aftertone ...`: all commands under one name."""
 
+import signal
+
 import click
 
 from service.cli import configuration, desk, notifications, processes
@@ -25,7 +27,13 @@ for command in (
 
 def main() -> None:
     """The entry point of the `aftertone` command."""
+    # The first process of a container has no default: nothing would end a command that is to end.
+    signal.signal(signal.SIGTERM, _end)
     cli(prog_name="aftertone")
+
+
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

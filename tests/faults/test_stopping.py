@@ -167,6 +167,31 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(
     assert log.decode().splitlines()[-1].startswith(f"{said} port {port}: ")
 
 
+async def test_a_command_that_waits_is_ended_by_sigterm(deployment: Deployment) -> None:
+    """By a handler of its own: as the first process of a container it would have none."""
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        host, port = silent.sockets[0].getsockname()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", "migrate"),
+            env={
+                **deployment.environment,
+                "AFTERTONE_OWNER_DATABASE_URL": f"postgresql://owner@{host}:{port}/silent",
+            },
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await asked.wait()
+        process.terminate()
+        _, log = await process.communicate()
+    assert (process.returncode, log) == (143, b"")
+
+
 async def _takes_connections(url: str) -> bool:
     async with httpx.AsyncClient(verify=NO_TLS) as client:
         try:
