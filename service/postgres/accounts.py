@@ -124,9 +124,11 @@ async def list_below(
     return [_to_account(row) for row in rows]
 
 
-async def hold_account(connection: Connection, account_id: UUID) -> bool:
-    """Keeps an account from being deleted until the transaction ends; false when it was."""
-    return await connection.fetchval(_SQL["hold_account"], account_id) is not None
+async def hold_account(connection: Connection, account_id: UUID) -> None:
+    """Keeps an account from being deleted until the transaction ends. Raises AccountNotFound when
+    it was: whoever lets something into an account asks, since what is known of it may be old."""
+    if await connection.fetchval(_SQL["hold_account"], account_id) is None:
+        raise AccountNotFound(account_id.hex)
 
 
 async def lock_account(connection: Connection, account_id: UUID) -> Account | None:

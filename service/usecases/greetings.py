@@ -14,6 +14,7 @@ from service.domain.greeting import Greeting, GreetingCursor, GreetingPage, chec
 from service.domain.message import Audio, uuid7
 from service.domain.schema import Document, merge
 from service.postgres import greetings as rows
+from service.postgres.accounts import hold_account
 from service.postgres.pool import Database
 from service.usecases.pages import filled_page
 from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refusal, keep
@@ -35,14 +36,15 @@ class Greetings:
         self, account: AccountFacts, document: Document, upload: Upload | None
     ) -> Greeting:
         """A new greeting; without audio it waits for `attach_audio`. The object first, the row
-        second. Raises Invalid, AudioEmpty."""
+        second. Raises Invalid, AudioEmpty, AccountNotFound."""
         checked = checked_greeting(document)
         media_id = self._new_id()
         audio = None if upload is None else await self._keep(account, media_id, upload)
         async with (
             discarded_on_refusal(self.audio, audio),
-            self.database.connection() as connection,
+            self.database.transaction() as connection,
         ):
+            await hold_account(connection, account.account_id)
             return await rows.insert_greeting(
                 connection, account.account_id, media_id, checked, audio
             )

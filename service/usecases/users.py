@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service.domain.account import AccountFacts
-from service.domain.errors import AccountNotFound, EditConflict, Invalid, Problem, Rule
+from service.domain.errors import EditConflict, Invalid, Problem, Rule
 from service.domain.message import uuid7
 from service.domain.schema import Document, merge
 from service.domain.user import (
@@ -51,7 +51,7 @@ class Users:
         given = await self._stored(settings["username"], password)
         user_id = uuid7(self.clock(), os.urandom(10))
         async with self.database.transaction() as connection:
-            await _hold(connection, account.account_id)
+            await account_rows.hold_account(connection, account.account_id)
             user = await rows.insert_user(connection, account.account_id, user_id, settings)
             await rows.replace_credentials(connection, account.account_id, user_id, given)
         return user
@@ -135,7 +135,7 @@ class Users:
     async def _write(self, before: User, settings: Document, password: Password) -> User | None:
         given = await self._stored(settings["username"], password)
         async with self.database.transaction() as connection:
-            await _hold(connection, before.account_id)
+            await account_rows.hold_account(connection, before.account_id)
             changed = await rows.update_user(connection, before, settings)
             if changed is None or password is UNSET:
                 return changed
@@ -176,12 +176,6 @@ class Users:
             StoredCredential(fingerprint_of(self.secrets, one), await self.proofs.make(one.digest))
             for one in given
         ]
-
-
-async def _hold(connection: Connection, account_id: UUID) -> None:
-    """Nothing comes into an account that another process has just deleted."""
-    if not await account_rows.hold_account(connection, account_id):
-        raise AccountNotFound(account_id.hex)
 
 
 def _key_of(user: User) -> UserCursor:

@@ -35,6 +35,7 @@ from service.domain.vmbox import (
     without_pin,
 )
 from service.postgres import vmboxes as rows
+from service.postgres.accounts import hold_account
 from service.postgres.greetings import known_greetings
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import StoredVmbox
@@ -59,11 +60,12 @@ class Vmboxes:
     async def create(
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
     ) -> Vmbox:
-        """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use."""
+        """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use, and
+        AccountNotFound when the account was just deleted."""
         vmbox_id = self._new_id()
         async with (
             self._storing(account.account_id, vmbox_id, document),
-            self.database.connection() as connection,
+            self.database.transaction() as connection,
         ):
             settings = checked_settings(document, fields)
             return await self._insert(connection, account.account_id, vmbox_id, settings)
@@ -73,7 +75,7 @@ class Vmboxes:
     ) -> Vmbox:
         """Creates a box under the lowest free number of four digits, from 1000 on.
 
-        Raises Invalid, NoNumberFree; EditConflict when others keep naming the number found.
+        Raises as `create`, NoNumberFree; EditConflict when others keep naming the number found.
         """
         for _ in range(_ATTEMPTS):
             vmbox_id = self._new_id()
@@ -189,6 +191,7 @@ class Vmboxes:
     ) -> Vmbox:
         document, pin = without_pin(settings)
         sealed = self._sealed(pin, account_id, vmbox_id)
+        await hold_account(connection, account_id)
         stored = await rows.insert_vmbox(connection, account_id, vmbox_id, document, sealed)
         return self._opened(stored)
 

@@ -10,7 +10,6 @@ import msgspec
 
 from service.domain.account import AccountFacts
 from service.domain.errors import (
-    AccountNotFound,
     EditConflict,
     Invalid,
     Problem,
@@ -62,8 +61,7 @@ class Webhooks:
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
         )
         async with self.database.transaction() as connection:
-            if not await account_rows.hold_account(connection, account.account_id):
-                raise AccountNotFound(account.account_id.hex)
+            await account_rows.hold_account(connection, account.account_id)
             webhook = await rows.insert_webhook(
                 connection, account.account_id, webhook_id, checked, sealed
             )

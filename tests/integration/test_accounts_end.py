@@ -1,10 +1,12 @@
 """The end of an account: its boxes and their messages with it, one event, and who races for it."""
 
 import asyncio
+from typing import cast
 
 import asyncpg
 import pytest
 
+from service.audio.store import AudioStore
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     AccountHasChildren,
@@ -15,14 +17,24 @@ from service.domain.errors import (
 from service.domain.events import NO_VMBOX, AccountDeleted, EventType, decode_data
 from service.postgres.pool import Database
 from service.postgres.vmboxes import get_vmbox
+from service.security import SecretBox
 from service.usecases.accounts import Accounts
+from service.usecases.greetings import Greetings
+from service.usecases.uploads import Uploads
+from service.usecases.vmboxes import Vmboxes
 from tests.support.accounts import a_child, a_key_ring, a_process, a_root, accounts_over
-from tests.support.builders import a_vmbox, stored
+from tests.support.builders import NOW, a_vmbox, stored
 
 
 @pytest.fixture
 def accounts(database: Database) -> Accounts:
     return accounts_over(database, a_key_ring())
+
+
+def contents_of(database: Database) -> tuple[Vmboxes, Greetings]:
+    """What fills an account. No greeting here has audio, so there is no store."""
+    boxes = Vmboxes(database, SecretBox(a_key_ring()), lambda: NOW)
+    return boxes, Greetings(database, cast(AudioStore, None), lambda: NOW, Uploads(1, 1))
 
 
 async def test_an_account_ends_with_its_boxes_and_one_event(
@@ -73,6 +85,40 @@ async def test_of_a_deletion_and_a_new_child_one_comes_first(accounts: Accounts)
         else:
             assert isinstance(made, AccountNotFound)
             assert isinstance(deleted, AccountFacts)
+
+
+async def test_nothing_comes_into_an_account_that_another_process_has_just_deleted(
+    accounts: Accounts, database: Database
+) -> None:
+    root = await a_root(accounts)
+    child = await a_child(accounts, root, "child")
+    await accounts.delete(root, child.account_id)
+    boxes, greetings = contents_of(database)
+    with pytest.raises(AccountNotFound):
+        await boxes.create(child, {"name": "Late", "mailbox": "100"})
+    with pytest.raises(AccountNotFound):
+        await boxes.create_numbered(child, {"name": "Late"})
+    with pytest.raises(AccountNotFound):
+        await greetings.create(child, {"name": "Late"}, None)
+
+
+async def test_of_a_deletion_and_what_comes_in_nothing_stays(
+    accounts: Accounts, database: Database, inspector: asyncpg.Connection
+) -> None:
+    root = await a_root(accounts)
+    boxes, greetings = contents_of(database)
+    for number in range(6):
+        child = await a_child(accounts, root, f"child{number}")
+        outcomes = await asyncio.gather(
+            *(boxes.create(child, {"name": "Box", "mailbox": str(n)}) for n in range(4)),
+            accounts.delete(root, child.account_id),
+            *(greetings.create(child, {"name": "Away"}, None) for _ in range(4)),
+            return_exceptions=True,
+        )
+        failures = [one for one in outcomes if isinstance(one, Exception)]
+        assert {type(one) for one in failures} <= {AccountNotFound}
+    assert await inspector.fetchval("SELECT count(*) FROM media") == 0
+    assert await inspector.fetchval("SELECT count(*) FROM vmboxes WHERE deleted_at IS NULL") == 0
 
 
 async def test_of_many_deletions_one_happens(

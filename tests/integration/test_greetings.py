@@ -22,7 +22,7 @@ from service.usecases.vmboxes import Vmboxes
 from service.workers.keeper import Progress
 from service.workers.keeper.orphans import Orphans
 from tests.support.accounts import a_key_ring
-from tests.support.builders import NOW, an_account
+from tests.support.builders import NOW, an_account_row
 from tests.support.keeper import in_days, keys_in, opened_bucket, put
 
 GRACE = timedelta(hours=24)
@@ -69,7 +69,7 @@ async def referring(inspector: asyncpg.Connection) -> int:
 async def test_no_box_names_a_greeting_that_is_deleted_at_the_same_moment(
     vmboxes: Vmboxes, greetings: Greetings, inspector: asyncpg.Connection
 ) -> None:
-    account = an_account()
+    account = await an_account_row(greetings.database)
     outcomes = {"deleted": 0, "kept": 0}
 
     async def race(number: int) -> None:
@@ -116,7 +116,7 @@ async def test_no_box_names_a_greeting_that_is_deleted_at_the_same_moment(
 async def test_one_of_many_deletions_succeeds_and_its_audio_goes(
     greetings: Greetings, bucket: AudioStore
 ) -> None:
-    account = an_account()
+    account = await an_account_row(greetings.database)
     media_id = await a_greeting(greetings, account)
 
     async def delete() -> bool:
@@ -131,7 +131,7 @@ async def test_one_of_many_deletions_succeeds_and_its_audio_goes(
 
 
 async def test_changes_at_the_same_time_all_count(greetings: Greetings) -> None:
-    account = an_account()
+    account = await an_account_row(greetings.database)
     media_id = await a_greeting(greetings, account)
     await asyncio.gather(
         *(greetings.patch(account, media_id, {f"key{number}": number}) for number in range(4))
@@ -143,7 +143,7 @@ async def test_changes_at_the_same_time_all_count(greetings: Greetings) -> None:
 async def test_of_audio_given_at_the_same_time_one_stays(
     greetings: Greetings, bucket: AudioStore
 ) -> None:
-    account = an_account()
+    account = await an_account_row(greetings.database)
     media_id = await a_greeting(greetings, account)
 
     async def attach(number: int) -> None:
@@ -160,7 +160,7 @@ async def test_of_audio_given_at_the_same_time_one_stays(
 async def test_without_the_audio_store_no_greeting_is_made(
     database: Database, servers: EmbeddedServers
 ) -> None:
-    account = an_account()
+    account = await an_account_row(database)
     async with opened_bucket(servers, endpoint="http://127.0.0.1:1", timeout_s=1) as nowhere:
         lame = Greetings(database, nowhere, lambda: NOW, Uploads(8, 1_000))
         with pytest.raises(StorageUnavailable):
@@ -179,7 +179,7 @@ async def orphans(owner: Database, bucket: AudioStore) -> AsyncIterator[Orphans]
 async def test_the_sweep_takes_audio_that_no_greeting_points_at(
     greetings: Greetings, orphans: Orphans, bucket: AudioStore
 ) -> None:
-    account = an_account()
+    account = await an_account_row(greetings.database)
     kept = [await a_greeting(greetings, account) for _ in range(3)]
     living = await keys_in(bucket)
     strange = ["media/readme.txt", f"media/{uuid4().hex}/x.mp3"]

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from service.domain.account import AccountFacts
 from service.domain.errors import RecipientNotFound, VmboxNotFound
@@ -15,7 +16,7 @@ from service.security import SecretBox
 from service.usecases.recipients import Recipients
 from service.usecases.vmboxes import Vmboxes
 from tests.support.accounts import a_key_ring
-from tests.support.builders import NOW, an_account
+from tests.support.builders import NOW, an_account, an_account_row
 
 LATER = NOW + timedelta(days=30)
 MUCH_LATER = NOW + timedelta(days=60)
@@ -42,9 +43,9 @@ def vmboxes(database: Database, days: Days) -> Vmboxes:
     return Vmboxes(database, SecretBox(a_key_ring()), days)
 
 
-@pytest.fixture
-def account() -> AccountFacts:
-    return an_account()
+@pytest_asyncio.fixture(loop_scope="session")
+async def account(database: Database) -> AccountFacts:
+    return await an_account_row(database)
 
 
 async def a_box(vmboxes: Vmboxes, account: AccountFacts, *addresses: str) -> Vmbox:

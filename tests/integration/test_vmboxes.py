@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from service.domain.account import AccountFacts
 from service.domain.errors import Invalid, Rule, VmboxFull, VmboxNotFound
@@ -21,6 +22,7 @@ from tests.support.builders import (
     Box,
     all_at_once,
     an_account,
+    an_account_row,
     audit,
     events_of,
     last_event,
@@ -33,9 +35,9 @@ def vmboxes(database: Database) -> Vmboxes:
     return Vmboxes(database, SecretBox(a_key_ring()), lambda: NOW)
 
 
-@pytest.fixture
-def account() -> AccountFacts:
-    return an_account()
+@pytest_asyncio.fixture(loop_scope="session")
+async def account(database: Database) -> AccountFacts:
+    return await an_account_row(database)
 
 
 def box_of(vmbox: Vmbox) -> Box:
@@ -117,7 +119,7 @@ async def test_a_number_belongs_to_one_box_of_an_account(
         await refused_as_taken(vmboxes.create(account, settings(mailbox=taken)))
         await refused_as_taken(vmboxes.create(account, settings(mailbox="300", aliases=[taken])))
     await vmboxes.create(account, settings(mailbox="Support", aliases=["1000"]))
-    await vmboxes.create(an_account(), settings(mailbox="100"))
+    await vmboxes.create(await an_account_row(vmboxes.database), settings(mailbox="100"))
     assert first.document["mailbox"] == "0100"
     assert await numbers_of(inspector, account) == ["100", "1000", "7", "Support", "support"]
     assert len(await events_of(inspector, box_of(first))) == 1
@@ -201,7 +203,7 @@ async def test_boxes_are_listed_by_name_page_by_page_without_pins(
         await vmboxes.create(account, settings(name=name, mailbox=str(number), pin="1234"))
     gone = await vmboxes.create(account, settings(name="aa", mailbox="99"))
     await vmboxes.delete(account, gone.vmbox_id)
-    await vmboxes.create(an_account(), settings(name="a"))
+    await vmboxes.create(await an_account_row(vmboxes.database), settings(name="a"))
     listed: list[Vmbox] = []
     start = None
     for _ in range(3):

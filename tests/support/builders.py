@@ -90,6 +90,25 @@ def an_account(**changes: Any) -> AccountFacts:
     return msgspec.structs.replace(facts, **changes)
 
 
+async def an_account_row(database: Database) -> AccountFacts:
+    """An account that is there. Its own parent: only the root has none."""
+    account_id = uuid4()
+    async with database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO accounts (
+                account_id, parent_id, ancestors, name, realm, document, api_key_lookup,
+                api_key_sealed
+            )
+            VALUES ($1, $1, '{}', $2, $2, '{}', $3, '')
+            """,
+            account_id,
+            account_id.hex,
+            account_id.bytes,
+        )
+    return an_account(account_id=account_id)
+
+
 async def a_vmbox(connection: Connection, account_id: UUID | None = None, **settings: Any) -> Box:
     """A box as the service stores it; its `vmbox.created` is event 1."""
     box = Box(account_id or uuid4(), uuid4())
