@@ -19,6 +19,8 @@ _OUTAGES = (
     TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    # A migration has changed a table under a statement that was prepared; the next try is not.
+    asyncpg.InvalidCachedStatementError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

@@ -54,7 +54,10 @@ class Sessions:
             account = await rows.facts_by_api_key(connection, lookup)
         if account is None:
             raise CredentialsInvalid
-        return self._issue(self.directory.learn(account), Method.API_KEY)[0], account
+        self.directory.learn(account)
+        # For what the key was good for when it was read, and not for what is known by now: a key
+        # that was renewed meanwhile must not give a token that outlives it.
+        return self._issue(account, Method.API_KEY)[0], account
 
     async def sign_in_as_user(self, given: Credentials) -> tuple[str, Caller]:
         """A token for the user whose credentials these are, and that user's caller.

@@ -105,7 +105,10 @@ class Transfers:
                         raise outage
                     done = await self._done(account, source, batch, sources, plan, moved, claim)
                 except (VmboxNotFound, Unavailable) as error:
-                    if claim is not None or None not in reasons.values():
+                    # Under a claim an outage is raised: a repeated request goes on. A refusal would
+                    # end the claim, and what is done would be done again.
+                    goes_on = claim is not None and isinstance(error, Unavailable)
+                    if goes_on or None not in reasons.values():
                         raise
                     outage = error if isinstance(error, Unavailable) else None
                     done = [reason_of(error)] * len(batch)

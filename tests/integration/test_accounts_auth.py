@@ -8,7 +8,9 @@ from litestar.testing import RequestFactory
 
 from service.api.auth import caller_of, token_of
 from service.api.observed import Observation
+from service.domain.account import AccountFacts
 from service.domain.errors import CredentialsInvalid, TokenInvalid
+from service.postgres import accounts as account_rows
 from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, signed_in
@@ -94,3 +96,22 @@ async def test_the_account_that_a_request_names_must_be_its_tokens(accounts: Acc
         request = a_request({"X-Auth-Token": token, "X-Auth-Account-ID": named})
         with pytest.raises(TokenInvalid):
             await caller_of(request, accounts.sessions, tokens_in_query=True)
+
+
+async def test_a_key_that_is_renewed_during_a_sign_in_gives_no_token_that_lasts(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = await a_root(accounts)
+    account = await a_child(accounts, root, "child")
+    key = await accounts.api_key(root, account.account_id)
+    found = account_rows.facts_by_api_key
+
+    async def found_and_renewed(*asked: Any) -> AccountFacts | None:
+        facts = await found(*asked)
+        await accounts.renew_api_key(root, account.account_id)
+        return facts
+
+    monkeypatch.setattr(account_rows, "facts_by_api_key", found_and_renewed)
+    token, _ = await accounts.sessions.sign_in_with_api_key(key)
+    with pytest.raises(TokenInvalid):
+        await accounts.sessions.authenticate(token)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from service.domain.account import AccountFacts
-from service.domain.errors import Invalid, Rule, VmboxFull, VmboxNotFound
+from service.domain.errors import DatabaseUnavailable, Invalid, Rule, VmboxFull, VmboxNotFound
 from service.domain.message import Folder
 from service.domain.vmbox import Vmbox
 from service.postgres.pool import Connection, Database
@@ -276,3 +276,14 @@ async def test_a_box_deleted_while_its_number_changes_keeps_no_number(
         )
         assert await numbers_of(inspector, account) == []
         await audit(inspector, box_of(made))
+
+
+async def test_a_table_that_a_migration_changes_is_an_outage_for_a_moment(
+    vmboxes: Vmboxes, account: AccountFacts, owner: Database
+) -> None:
+    await vmboxes.create(account, settings())
+    async with owner.connection() as connection:
+        await connection.execute("ALTER TABLE vmboxes ADD COLUMN newer text")
+    with pytest.raises(DatabaseUnavailable):
+        await vmboxes.create(account, settings(mailbox="101"))
+    await vmboxes.create(account, settings(mailbox="101"))
