@@ -1,9 +1,9 @@
 """What one may ask about messages: leave, complete, read, list, file, remove."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -41,8 +41,12 @@ from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refu
 log = get_logger(__name__)
 
 Clock = Callable[[], datetime]
+Keep = Callable[[Message], bool]
 
 _UNKNOWN_LENGTH_MS = 1
+# Before every message.
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_AT_ONCE = 1_000
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     start: Cursor | None = None
     limit: int = 50
     oldest_first: bool = False
-    keep: Callable[[Message], bool] | None = None
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,21 @@ class Messages:
                 return await rows.list_messages(connection, account.account_id, vmbox_id, window)
 
         return await _page(read, query)
+
+    async def matching(self, account: AccountFacts, vmbox_id: UUID, keep: Keep) -> Sequence[str]:
+        """The ids of those messages of a box, of whatever time, that `keep` holds of.
+
+        Raises VmboxNotFound.
+        """
+        until = self._now() + FUTURE_ALLOWANCE
+        query = ListQuery(since=_EVER, until=until, limit=_AT_ONCE, keep=keep)
+        found: list[str] = []
+        while True:
+            page = await self.list(account, vmbox_id, query)
+            found += [str(message.id) for message in page.messages]
+            if page.next is None:
+                return found
+            query = msgspec.structs.replace(query, start=page.next)
 
     async def list_account(self, account: AccountFacts, query: ListQuery) -> MessagePage:
         """A page over all boxes of the account, newest first, filled after filtering."""

@@ -6,9 +6,10 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from litestar import Response, delete, post
+from msgspec import UNSET
 
 from service.api.kazoo import wire
-from service.api.kazoo.body import read_data
+from service.api.kazoo.body import Asked, read_asked
 from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
@@ -19,6 +20,7 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE, MESSAGES
+from service.api.kazoo.query import message_filter
 from service.api.use_cases import TheUseCases
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, BatchResult, Reason
 from service.domain.errors import (
@@ -52,13 +54,13 @@ async def change_messages(
 ) -> Response[bytes]:
     """Files, moves or copies messages, each by itself."""
     source = vmbox_of_path(vmbox_id)
-    data = await read_data(request)
-    ids = ids_of(data)
-    if "source_id" not in data:
-        folder = _folder(request, data) or Folder.SAVED
+    asked = await read_asked(request)
+    ids = ids_of(asked)
+    if (source_id := asked.named("source_id")) is UNSET:
+        folder = _folder(asked) or Folder.SAVED
         result = await use.batches.change_folder(account, source, ids, folder)
     else:
-        targets, moved = _targets(data["source_id"])
+        targets, moved = _targets(source_id)
         key = idempotency_key(request)
         result = await use.transfers.transfer(account, source, ids, targets, moved=moved, key=key)
     return succeed(request, batch_result(result))
@@ -66,17 +68,26 @@ async def change_messages(
 
 @delete(MESSAGES, status_code=200)
 async def remove_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases, view: TheView
 ) -> Response[bytes]:
-    """Removes the messages that are named, or all of them; of one folder when one is named."""
+    """Removes the messages that are named, or all of them; of one folder when one is named, and
+    only those that pass every filter of the query."""
     vmbox = vmbox_of_path(vmbox_id)
-    data = await read_data(request)
-    folder = _folder(request, data)
-    if "messages" not in data:
+    asked = await read_asked(request)
+    folder, keep = _folder(asked), message_filter(request, view)
+    named = asked.named("messages")
+    ids = None if named is UNSET else _bounded(named)
+    left_out: list[str] = []
+    if keep is not None:
+        matching = await use.messages.matching(account, vmbox, keep)
+        found = set(matching)
+        left_out = [one for one in dict.fromkeys(ids or ()) if one not in found]
+        ids = [one for one in (matching if ids is None else ids) if one in found]
+    if ids is None:
         result = await use.batches.remove_all(account, vmbox, folder)
     else:
-        ids = _bounded(data["messages"])
         result = await use.batches.remove(account, vmbox, ids, folder)
+    result.failed.extend((one, Reason.NOT_FOUND) for one in left_out)
     return succeed(request, batch_result(result))
 
 
@@ -91,12 +102,12 @@ async def change_message(
 ) -> Response[bytes]:
     """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    data = await read_data(request)
-    if "source_id" not in data:
-        folder = _folder(request, data) or Folder.SAVED
+    asked = await read_asked(request)
+    if (source_id := asked.named("source_id")) is UNSET:
+        folder = _folder(asked) or Folder.SAVED
         message = await use.messages.change_folder(account, vmbox, identity, folder)
         return succeed(request, wire.message_metadata(message, view))
-    targets, moved = _targets(data["source_id"])
+    targets, moved = _targets(source_id)
     result = await use.transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
     if not result.succeeded:
         raise _refusal(result.failed[0][1], identity, view.retained_since)
@@ -133,15 +144,14 @@ def _refusal(reason: Reason, identity: MessageId, oldest: datetime) -> Voicemail
     assert_never(reason)
 
 
-def _folder(request: AnyRequest, data: Document) -> Folder | None:
-    """The folder that is named: the body's before the query's."""
-    named = data.get("folder", request.query_params.get("folder"))
-    return None if named is None else wire.to_folder(named)
+def _folder(asked: Asked) -> Folder | None:
+    named = asked.named("folder")
+    return None if named in (UNSET, None) else wire.to_folder(named)
 
 
-def ids_of(data: Document) -> list[str]:
+def ids_of(asked: Asked) -> list[str]:
     """The `messages` of a request about several. Raises Invalid."""
-    ids = data.get("messages")
+    ids = asked.named("messages")
     if not isinstance(ids, list) or not ids:
         raise Invalid.one("messages", Rule.REQUIRED)
     return _bounded(ids)

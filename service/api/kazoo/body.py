@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Request
+from litestar.datastructures import MultiDict
 from litestar.exceptions import HTTPException
+from msgspec import UNSET
 
 from service.api.base64_body import Base64Decoder
 from service.api.json_body import MAX_JSON_BYTES, bounded, object_of, storable
@@ -33,12 +36,46 @@ async def read_data(request: AnyRequest) -> Document:
     A DELETE may declare any type, but what it says must be read: what it names is removed, and
     without a word everything. Raises MalformedBody, DocumentTooLarge.
     """
+    return data_of(await _read_json(request))
+
+
+async def _read_json(request: AnyRequest) -> bytes:
     body = bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     if content_type_of(request) not in MULTIPART_TYPES:
-        return data_of(b"".join([chunk async for chunk in body]))
+        return b"".join([chunk async for chunk in body])
     header = request.headers.get("content-type", "")
     received = await read_multipart(header, body, _Nowhere(), _LIMITS)
-    return data_of(received.metadata or b"")
+    return received.metadata or b""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a request about messages asks for, wherever it says so."""
+
+    data: Document
+    query: MultiDict[Any]
+    envelope: Document
+
+    def named(self, name: str) -> Any:
+        """A parameter: the one in `data`, else in the query, else in the envelope itself.
+
+        UNSET when it is nowhere; null counts only when nothing else is said (KAZOO API docs,
+        "Basics of the REST API"; the order is that of Crossbar).
+        """
+        places = (self.data, self.query, self.envelope)
+        said = [place[name] for place in places if name in place]
+        return next((value for value in said if value is not None), None if said else UNSET)
+
+
+async def read_asked(request: AnyRequest) -> Asked:
+    """A JSON body with its envelope, and the query. Raises as `read_data`.
+
+    An empty list as `data` is the empty object of clients whose language does not tell them apart.
+    """
+    body = await _read_json(request)
+    envelope = _envelope_in(body)
+    if envelope.get("data") == []:
+        envelope["data"] = {}
+    return Asked(_data_in(envelope, body), request.query_params, envelope)
 
 
 async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
@@ -112,9 +149,15 @@ def envelope_of(found: Document) -> Document:
 
 def data_of(body: bytes) -> Document:
     """The `data` of an envelope; a missing body or `data` is an empty object."""
-    if not body.strip():
-        return {}
-    data = envelope_of(object_of(body)).get("data")
+    return _data_in(_envelope_in(body), body)
+
+
+def _envelope_in(body: bytes) -> Document:
+    return envelope_of(object_of(body)) if body.strip() else {}
+
+
+def _data_in(envelope: Document, body: bytes) -> Document:
+    data = envelope.get("data")
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -68,15 +68,15 @@ def _not(predicate: Predicate) -> Predicate:
 
 def _equal(path: tuple[str, ...], wanted: str) -> Predicate:
     """Equal as text, equal as decoded, or one of a JSON list; an absent key is an empty text."""
-    decoded = _decoded(wanted)
+    meant = decoded(wanted)
 
     def equal(document: Document) -> bool:
         value = _value(document, path)
         if value is _ABSENT:
             return wanted == ""
-        if _text(value) == wanted or (decoded is not _ABSENT and _same(value, decoded)):
+        if _text(value) == wanted or (meant is not _ABSENT and _same(value, meant)):
             return True
-        return isinstance(decoded, list) and any(_same(value, one) for one in decoded)
+        return isinstance(meant, list) and any(_same(value, one) for one in meant)
 
     return equal
 
@@ -85,7 +85,8 @@ def _same(value: Any, other: Any) -> bool:
     return type(value) is type(other) and bool(value == other)
 
 
-def _decoded(text: str) -> Any:
+def decoded(text: str) -> Any:
+    """What a value of the query is as JSON, if it is any."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError):

@@ -8,16 +8,17 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
+from litestar.datastructures import MultiDict
 from msgspec import UNSET
 
 from service.api.kazoo.envelope import Paging
-from service.api.kazoo.filters import read_filter
+from service.api.kazoo.filters import decoded, read_filter
 from service.api.kazoo.times import FIRST, LAST, from_gregorian, gregorian
-from service.api.kazoo.wire import View, message_row, to_folder
+from service.api.kazoo.wire import View, message_filterable, to_folder
 from service.api.times import utc_now
 from service.domain.errors import Invalid, Rule
-from service.domain.message import RETENTION_GRACE
-from service.usecases.messages import ListQuery
+from service.domain.message import RETENTION_GRACE, Folder
+from service.usecases.messages import Keep, ListQuery
 
 AnyRequest = Request[Any, Any, Any]
 Key = TypeVar("Key")
@@ -77,21 +78,47 @@ def list_query(request: AnyRequest, page: PageQuery, start: Any, view: View) -> 
     query = request.query_params
     oldest, now = view.retained_since, utc_now()
     since, until = _window(query, now, now - oldest)
-    named = query.getall("filter_folder", []) or query.getall("folder", [])
-    folders = [to_folder(folder) for folder in named]
-    by_store = since >= oldest and len(folders) == 1
-    filters = [pair for pair in query.multi_items() if pair[0] != "filter_folder"]
-    filters += [] if by_store else [("filter_folder", folder.value) for folder in folders]
-    rest = read_filter(filters, prefix="metadata.")
+    folders = _folders(query)
+    by_store = since >= oldest and len(folders) == 1 and folders[0] in list(Folder)
     return ListQuery(
         since=since,
         until=until,
-        folder=folders[0] if by_store else None,
+        folder=Folder(folders[0]) if by_store else None,
         start=start,
         limit=page.limit,
         oldest_first=ascends(request, default=False),
-        keep=(lambda message: rest.matches(message_row(message, view))) if rest else None,
+        keep=_keeper(query, [] if by_store else folders, view),
     )
+
+
+def message_filter(request: AnyRequest, view: View) -> Keep | None:
+    """What every filter of the query holds of; None without any. Raises Invalid.
+
+    `folder` is none of them here: it is a parameter of its own.
+    """
+    query = request.query_params
+    return _keeper(query, _checked(query.getall("filter_folder", [])), view)
+
+
+def _folders(query: MultiDict[Any]) -> list[str]:
+    """The values of `filter_folder`, or of `folder`, which means the same in lists."""
+    return _checked(query.getall("filter_folder", []) or query.getall("folder", []))
+
+
+def _checked(values: list[str]) -> list[str]:
+    """Each names a folder, a JSON list of some, or none by being empty. Raises Invalid."""
+    for value in values:
+        named = decoded(value)
+        for folder in named if isinstance(named, list) else [value] if value else []:
+            to_folder(folder)
+    return values
+
+
+def _keeper(query: MultiDict[Any], folders: list[str], view: View) -> Keep | None:
+    filters = [pair for pair in query.multi_items() if pair[0] != "filter_folder"]
+    filters += [("filter_folder", folder) for folder in folders]
+    wanted = read_filter(filters, prefix="metadata.")
+    return (lambda message: wanted.matches(message_filterable(message, view))) if wanted else None
 
 
 def _window(

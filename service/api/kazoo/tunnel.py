@@ -20,6 +20,7 @@ from service.api.pace import ClientTooSlow
 from service.domain.schema import Document
 
 _ALIAS = "/v2/account/"
+_NO_VERB = "NONE"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 _TUNNELLED = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
@@ -100,11 +101,18 @@ def _may_tunnel(method: str, headers: dict[bytes, bytes]) -> bool:
 def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:
     if verb := _text(envelope, "verb"):
         _apply_verb(request, verb)
-    token = _text(envelope, "auth_token")
+    token = _text(_inner(envelope), "auth_token") or _text(envelope, "auth_token")
     if token is not None and token.isascii() and not headers.get(b"x-auth-token"):
         _set_header(request, b"x-auth-token", token)
     if (accept := _text(envelope, "accept")) is not None:
         _set_header(request, b"accept", accept)
+
+
+def _inner(envelope: Document) -> Document:
+    try:
+        return msgspec.json.decode(envelope.get("data", b"{}"), type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
 
 
 def _text(envelope: Document, name: str) -> str | None:
@@ -130,6 +138,7 @@ def _set_header(request: Any, name: bytes, value: str) -> None:
 
 
 def _apply_verb(request: Any, verb: str) -> None:
-    """Only a POST stands for other verbs: a GET must never change anything."""
-    if request["method"] == "POST" and verb.upper() in _VERBS:
-        request["method"] = verb.upper()
+    """Only a POST stands for other verbs: a GET must never change anything. A verb that there is
+    not is one that no route takes, never a POST after all."""
+    if request["method"] == "POST":
+        request["method"] = verb.upper() if verb.upper() in _VERBS else _NO_VERB

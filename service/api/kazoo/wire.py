@@ -106,7 +106,7 @@ def message_row(message: Message, view: View) -> Document:
         "caller_id_number": message.caller_id.number,
         "caller_id_name": message.caller_id.name,
         "call_id": message.call_id,
-        "folder": Folder.DELETED if expired else message.folder,
+        "folder": (Folder.DELETED if expired else message.folder).value,
         "length": message.length_s if audian else message.length_ms,
         "media_id": str(message.id),
     }
@@ -129,6 +129,11 @@ def message_metadata(message: Message, view: View) -> Document:
     if message.transcription is not None:
         metadata["transcription"] = message.transcription
     return metadata
+
+
+def message_filterable(message: Message, view: View) -> Document:
+    """What filters see of a message: its metadata, and what its list row says besides."""
+    return {**message_metadata(message, view), **message_row(message, view)}
 
 
 def pending_message(message: Message, view: View) -> Document:

@@ -14,7 +14,7 @@ from litestar.response import Stream
 
 from service.api.kazoo.accept import MEDIA, ZIP, ZIP_TYPE
 from service.api.kazoo.batches import ids_of
-from service.api.kazoo.body import read_data
+from service.api.kazoo.body import read_asked
 from service.api.kazoo.context import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
 from service.api.serving import disposition, file_name
@@ -37,7 +37,7 @@ async def download_messages(
 ) -> Stream:
     """The audio of the messages that are named; what is not there, or has none, is left out."""
     vmbox = vmbox_of_path(vmbox_id)
-    texts = ids_of(await read_data(request))
+    texts = ids_of(await read_asked(request))
     ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
     found = await use.recordings.list(account, vmbox, ids)
     archive = await _begun(_archive(found, use.recordings))
