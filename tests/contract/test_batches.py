@@ -13,6 +13,10 @@ async def _post(account: AccountClient, vmbox_id: str, *more: str, **data: Any) 
     return await account.http.post(path, json={"data": data})
 
 
+def _from(name: str) -> dict[str, Any]:
+    return {"caller_id_name": name, "from": f"{name}@example.com"}
+
+
 async def test_bulk_results_are_in_request_order_and_name_what_failed(
     account: AccountClient,
 ) -> None:
@@ -146,3 +150,61 @@ async def test_hundreds_of_messages_change_in_one_request(account: AccountClient
     result = data_of(await _post(account, vmbox_id, messages=ids, folder="saved"))
     assert result == {"succeeded": ids, "failed": []}
     assert await account.counts(vmbox_id) == {"new": 0, "saved": len(ids)}
+
+
+async def test_a_filtered_list_is_removed_as_far_as_the_filters_hold(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    messages = account.path("vmboxes", vmbox_id, "messages")
+    ann, bob = [
+        await account.leave(vmbox_id, b"audio", "audio/mpeg", **_from(name))
+        for name in ("Ann", "Bob")
+    ]
+    saved = await account.leave(vmbox_id, caller_id_name="Ann", folder="saved")
+
+    async def removed(query: dict[str, Any], **data: Any) -> Any:
+        answer = await account.http.request("DELETE", messages, params=query, json={"data": data})
+        return data_of(answer)
+
+    nobody: dict[str, Any] = {"succeeded": [], "failed": []}
+    assert await removed({"filter_caller_id_name": "Nobody"}) == nobody
+    assert await removed({"filter_folder": "deleted"}) == nobody
+    assert await removed({"filter_from_user": "Bob", "filter_folder": "saved"}) == nobody
+    named = await removed({"filter_from_user": "Bob"}, messages=[ann, bob])
+    assert named == {"succeeded": [bob], "failed": [{ann: "not_found"}]}
+    both = await removed({"filter_caller_id_name": "Ann", "folder": "saved"})
+    assert both == {"succeeded": [saved], "failed": [{ann: "not_found"}]}
+    assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
+    refused = await account.http.delete(messages, params={"filter_folder": "x"})
+    assert refused.status_code == 400
+
+
+async def test_parameters_count_wherever_they_stand_the_nearest_first(
+    account: AccountClient,
+) -> None:
+    vmbox_id, target = await account.a_vmbox(), await account.a_vmbox()
+    messages = account.path("vmboxes", vmbox_id, "messages")
+    ids = [await account.leave(vmbox_id) for _ in range(4)]
+
+    async def asked(verb: str, body: Any, query: str = "") -> Any:
+        return await account.http.request(verb, messages + query, json=body)
+
+    filed = await asked("POST", {"messages": ids[:1], "folder": "deleted"})
+    assert data_of(filed)["succeeded"] == ids[:1]
+    moved = await asked("POST", {"messages": ids[:1], "source_id": target})
+    assert len(data_of(moved)["succeeded"]) == 1
+    both = {"messages": ids, "data": {"messages": ids[1:2]}}
+    assert data_of(await asked("DELETE", both))["succeeded"] == ids[1:2]
+    saved = await account.leave(vmbox_id, folder="saved")
+    assert data_of(await asked("DELETE", {"folder": "saved"}))["succeeded"] == [saved]
+    # Null says nothing where something else is said, and is no "all" where nothing is.
+    null = {"data": {"folder": None}}
+    assert data_of(await asked("DELETE", null, "?folder=saved"))["succeeded"] == []
+    for nothing in ({"messages": None}, {"data": {"messages": None}}, {"messages": ids[2]}):
+        assert (await asked("DELETE", nothing)).status_code == 400
+    assert (await asked("DELETE", {}, f"?messages={ids[2]}")).status_code == 400
+    assert await account.counts(vmbox_id) == {"new": 2, "saved": 0}
+    # As PHP writes an object without keys; any other list is none.
+    assert (await asked("DELETE", {"data": [ids[2]]})).status_code == 400
+    assert sorted(data_of(await asked("DELETE", {"data": []}))["succeeded"]) == sorted(ids[2:])

@@ -184,7 +184,20 @@ async def test_the_keys_of_an_envelope_may_be_spelled_otherwise(account: Account
         answer = await nobody.post(box, json={"auth_token": account.token, "verb": ["delete"]})
         assert answer.json()["data"].keys() == {"name", "mailbox"}
         data_of(await nobody.post(box, json=envelope))
+        inner = {"data": {"name": "Late", "mailbox": "9", "auth_token": account.token}}
+        made = data_of(await nobody.put(account.path("vmboxes"), json=inner), 201)
+    assert "auth_token" not in made
     assert (await account.http.get(box)).status_code == 404
+
+
+async def test_a_verb_that_there_is_not_is_no_post(account: AccountClient) -> None:
+    box = account.path("vmboxes", await account.a_vmbox(name="Kept"))
+    for verb in ("FOO", "OPTIONS", "CONNECT"):
+        body = {"data": {"name": "Changed", "mailbox": "1"}, "verb": verb}
+        assert refusal(await account.http.post(box, json=body), 405, "invalid_method")
+        queried = await account.http.post(box, params={"verb": verb}, json={"data": body["data"]})
+        assert refusal(queried, 405, "invalid_method")
+    assert data_of(await account.http.get(box))["name"] == "Kept"
 
 
 async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:

@@ -258,3 +258,41 @@ async def test_folders_as_documented(account: AccountClient) -> None:
         refused = await account.http.post(path, json={"data": {"folder": wrong}})
         assert list(problems(refused)["folder"]) == ["enum"]
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
+
+
+async def test_a_folder_filter_takes_lists_and_negations(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    new, saved = [await account.leave(vmbox_id, folder=folder) for folder in ("new", "saved")]
+    cases: list[tuple[dict[str, str], set[str]]] = [
+        ({"filter_folder": '["new","saved"]'}, {new, saved}),
+        ({"filter_folder": '["saved","deleted"]'}, {saved}),
+        ({"filter_not_folder": '["new","deleted"]'}, {saved}),
+        ({"filter_not_folder": '["new","saved"]'}, set()),
+        ({"filter_folder": ""}, set()),
+        ({"folder": '["new"]'}, {new}),
+    ]
+    for query, expected in cases:
+        rows = await account.listed(vmbox_id, **query)
+        assert {row["media_id"] for row in rows} == expected, query
+    path = account.path("vmboxes", vmbox_id, "messages")
+    for wrong in ("x", '["new","x"]', "[5]"):
+        refused = await account.http.get(path, params={"filter_folder": wrong})
+        assert list(problems(refused)["folder"]) == ["enum"], wrong
+
+
+async def test_filters_see_the_whole_metadata(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    addresses: list[dict[str, Any]] = [
+        {"from": "ann@here.example", "to": "2000@there.example"},
+        {"from": "bob@here.example"},
+    ]
+    ann, _ = [await account.leave(vmbox_id, **given) for given in addresses]
+    for query in (
+        {"filter_from_user": "ann"},
+        {"filter_metadata.from_user": "ann"},
+        {"filter_to_realm": "there.example"},
+        {"filter_from_realm": "here.example", "filter_not_from_user": "bob"},
+    ):
+        rows = await account.listed(vmbox_id, **query)
+        assert [row["media_id"] for row in rows] == [ann], query
+    assert len(await account.listed(vmbox_id, has_key="from_user")) == 2

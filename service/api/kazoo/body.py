@@ -162,4 +162,6 @@ def _data_in(envelope: Document, body: bytes) -> Document:
         return {}
     if not isinstance(data, dict):
         raise MalformedBody("data must be an object")
+    # Of the caller, and no part of what is described: it would be kept and told to listeners.
+    data.pop("auth_token", None)
     return storable(data, body)

@@ -2,7 +2,7 @@
 
 KAZOO API docs, "Basics of the REST API": a POST may carry the verb it stands for in `?verb=` or in
 its envelope; `?accept=` or the envelope's `accept` stands for the header of that name; a token may
-stand in the envelope; `/v2/account/...` is one's own account.
+stand in the envelope or in its `data`; `/v2/account/...` is one's own account.
 """
 
 from typing import Any
