@@ -16,7 +16,8 @@ _CORS_HEADERS = [
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"content-type, x-auth-token, x-request-id, location, etag, content-range, accept-ranges",
+        b"content-type, x-auth-token, x-kazoo-cluster-id, x-request-id, location, etag, "
+        b"content-range, accept-ranges",
     ),
 ]
 _PREFLIGHT_HEADERS = [

@@ -270,6 +270,45 @@ async def test_a_trailing_slash_changes_nothing(account: AccountClient) -> None:
     assert (await account.http.get(f"{path}/raw//")).content == b"audio"
 
 
+async def test_a_path_may_say_my_own_account(account: AccountClient) -> None:
+    own = account.http.base_url.copy_with(path="/v2/account")
+    assert data_of(await account.http.get(own))["id"] == account.account_id
+    body = {"data": {"name": "n", "mailbox": "7"}}
+    made = await account.http.put(f"{own}/vmboxes", json=body)
+    vmbox_id = data_of(made, 201)["id"]
+    assert made.headers["location"] == f"/v2/{account.path('vmboxes', vmbox_id)}"
+
+
+async def test_a_list_that_one_has_is_not_sent_again(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    for path in (
+        account.path("vmboxes"),
+        account.path("vmboxes", vmbox_id, "messages"),
+        account.path("vmboxes", "messages"),
+        account.path("users"),
+        account.path("media"),
+        account.path("webhooks"),
+        account.path("children"),
+    ):
+        etag = (await account.http.get(path)).headers["etag"]
+        again = await account.http.get(path, headers={"If-None-Match": etag})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag), path
+        other = await account.http.get(path, headers={"If-None-Match": '"x"'})
+        assert other.headers["etag"] == etag
+
+
+async def test_a_page_that_another_one_follows_now_is_another_one(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    await account.leave(vmbox_id)
+    path = account.path("vmboxes", vmbox_id, "messages")
+    before = await account.http.get(path, params={"page_size": 1})
+    await account.leave(vmbox_id, timestamp=data_of(before)[0]["timestamp"] - 3600)
+    headers = {"If-None-Match": before.headers["etag"]}
+    after = await account.http.get(path, params={"page_size": 1}, headers=headers)
+    assert data_of(after) == data_of(before)
+    assert "next_start_key" in after.json()
+
+
 async def test_head_answers_as_get_does_without_a_body(account: AccountClient) -> None:
     vmbox_id, _, path = await a_message(account)
     for route in (

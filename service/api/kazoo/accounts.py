@@ -3,21 +3,19 @@
 from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
-from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.boxes import revision_of
 from service.api.kazoo.context import AnyRequest, TheAccount, TheCaller
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
+from service.api.kazoo.pages import answer_page
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.query import (
     ascends,
     created_and_modified,
     decode_key,
     page_query,
-    paging,
 )
 from service.api.use_cases import TheUseCases
 from service.domain.account import Account, AccountCursor
@@ -146,11 +144,8 @@ async def _list(
         descending=not ascends(request, default=True),
         keep=keep if wanted or times else None,
     )
-    if page.next is not None and not query.paginated:
-        raise HTTPException(status_code=416)
     rows = [wire.account_row(found) for found in page.accounts]
-    described = paging(query, len(rows), start, page.next)
-    return succeed(request, rows, revision=revision_of(rows), metadata={}, paging=described)
+    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
 def _one(

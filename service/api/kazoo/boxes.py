@@ -1,11 +1,8 @@
 """Routes of boxes: `/v2/accounts/{account}/vmboxes`."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import msgspec
 from litestar import Response, delete, patch, post, put, route
-from litestar.exceptions import HTTPException
 
 from service.api.conditions import is_expected, is_known
 from service.api.kazoo import wire
@@ -14,10 +11,12 @@ from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheProfile,
+    location,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import Filter, read_filter
+from service.api.kazoo.pages import answer_page
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.query import (
     Times,
@@ -25,7 +24,6 @@ from service.api.kazoo.query import (
     created_and_modified,
     decode_key,
     page_query,
-    paging,
 )
 from service.api.use_cases import TheUseCases
 from service.domain import vmbox as vmbox_fields
@@ -63,16 +61,8 @@ async def list_vmboxes(
         with_pins=profile is WireProfile.AUDIAN,
         keep=_keeper(wanted, times) if wanted or times else None,
     )
-    if page.next is not None and not query.paginated:
-        raise HTTPException(status_code=416)
     rows = [wire.vmbox_row(vmbox, profile) for vmbox in page.vmboxes]
-    return succeed(
-        request,
-        rows,
-        revision=revision_of(rows),
-        metadata={},
-        paging=paging(query, len(rows), start, page.next),
-    )
+    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
 @put(COLLECTION, status_code=201)
@@ -81,8 +71,8 @@ async def create_vmbox(
 ) -> Response[bytes]:
     """A new box."""
     vmbox = await use.vmboxes.create(account, await read_data(request), FIELDS[profile])
-    location = f"{request.url.path}/{vmbox.vmbox_id.hex}"
-    return _one(request, vmbox, status=201, headers={"Location": location})
+    headers = location(request, account, vmbox.vmbox_id.hex)
+    return _one(request, vmbox, status=201, headers=headers)
 
 
 @route(ONE, http_method=["GET", "HEAD"])
@@ -146,11 +136,6 @@ async def delete_vmbox(
 
 
 ROUTES = (list_vmboxes, create_vmbox, get_vmbox, replace_vmbox, patch_vmbox, delete_vmbox)
-
-
-def revision_of(rows: Sequence[object]) -> str:
-    """The revision of a list: a digest of its rows alone."""
-    return hashlib.md5(msgspec.json.encode(rows), usedforsecurity=False).hexdigest()
 
 
 def _one(

@@ -76,6 +76,13 @@ def provide_view(request: AnyRequest, account: TheAccount, use: TheUseCases) -> 
     )
 
 
+def location(request: AnyRequest, account: AccountFacts, *more: str) -> dict[str, str]:
+    """The `Location` of what a request has made: its own path, or what lies below it, with the
+    account's id also where the path says "my own"."""
+    path = request.scope["path"].replace(f"/{OWN_ACCOUNT}/", f"/{account.account_id.hex}/", 1)
+    return {"Location": "/".join((path, *more))}
+
+
 def account_of_path(text: str, caller: Caller) -> UUID:
     """The account id in a path; `-` is the caller's own.
 

@@ -4,23 +4,21 @@ from collections.abc import Callable
 from uuid import UUID
 
 from litestar import Response, delete, patch, post, put, route
-from litestar.exceptions import HTTPException
 from litestar.response import Stream
 
 from service.api.kazoo import wire
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
-from service.api.kazoo.boxes import revision_of
-from service.api.kazoo.context import AnyRequest, TheAccount
+from service.api.kazoo.context import AnyRequest, TheAccount, location
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import Filter, read_filter
+from service.api.kazoo.pages import answer_page
 from service.api.kazoo.query import (
     Times,
     ascends,
     created_and_modified,
     decode_key,
     page_query,
-    paging,
 )
 from service.api.serving import answer_audio
 from service.api.use_cases import TheUseCases
@@ -49,15 +47,8 @@ async def list_greetings(
         descending=not ascends(request, default=True),
         keep=_keeper(wanted, times) if wanted or times else None,
     )
-    if page.next is not None and not query.paginated:
-        raise HTTPException(status_code=416)
     rows = [wire.greeting_row(greeting) for greeting in page.greetings]
-    return succeed(
-        request,
-        rows,
-        revision=revision_of(rows),
-        paging=paging(query, len(rows), start, page.next),
-    )
+    return answer_page(request, query, rows, start=start, following=page.next)
 
 
 @put(COLLECTION, status_code=201, opt={MEDIA: UPLOAD})
@@ -68,7 +59,7 @@ async def create_greeting(
     with use.greetings.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
         greeting = await use.greetings.create(account, data, upload)
-    return _one(request, greeting, 201, f"{request.url.path}/{greeting.media_id.hex}")
+    return _one(request, greeting, 201, location(request, account, greeting.media_id.hex))
 
 
 @route(ONE, http_method=["GET", "HEAD"])
@@ -125,7 +116,7 @@ async def put_greeting_audio(
 ) -> Response[bytes]:
     """The audio of a greeting, in place of what it has."""
     greeting = await _attach(request, account, media_id, use)
-    return _one(request, greeting, 201, request.url.path)
+    return _one(request, greeting, 201, location(request, account))
 
 
 @post(RAW, status_code=200, opt={MEDIA: UPLOAD})
@@ -175,14 +166,17 @@ async def _attach(
 
 
 def _one(
-    request: AnyRequest, greeting: Greeting, status: int = 200, location: str | None = None
+    request: AnyRequest,
+    greeting: Greeting,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
     return succeed(
         request,
         wire.greeting_document(greeting),
         status=status,
         revision=_revision(greeting),
-        headers={} if location is None else {"Location": location},
+        headers=headers,
     )
 
 

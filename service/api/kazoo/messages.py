@@ -1,22 +1,23 @@
 """Routes of messages: `/v2/accounts/{account}/vmboxes/{vmbox}/messages`."""
 
 from litestar import Response, delete, put, route
-from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
-from service.api.kazoo.boxes import COLLECTION, ONE, revision_of
+from service.api.kazoo.boxes import COLLECTION, ONE
 from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheView,
     idempotency_key,
+    location,
     message_of_path,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query, paging
+from service.api.kazoo.pages import answer_page
+from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query
 from service.api.kazoo.wire import View
 from service.api.times import utc_now
 from service.api.use_cases import TheUseCases
@@ -88,7 +89,7 @@ async def store_message(
         request,
         show(message, view),
         status=201,
-        headers={"Location": f"{request.scope['path']}/{message.id}"},
+        headers=location(request, account, str(message.id)),
     )
 
 
@@ -145,15 +146,8 @@ def _list(
     page: MessagePage,
     rows: list[Document],
 ) -> Response[bytes]:
-    if page.next is not None and not page_asked.paginated:
-        raise HTTPException(status_code=416)
     start = query.start or messages_start(page, query)
-    return succeed(
-        request,
-        rows,
-        revision=revision_of(rows),
-        paging=paging(page_asked, len(rows), start, page.next),
-    )
+    return answer_page(request, page_asked, rows, start=start, following=page.next)
 
 
 def messages_start(page: MessagePage, query: ListQuery) -> Cursor:

@@ -10,6 +10,7 @@ from service.api.kazoo.context import (
     AnyRequest,
     TheAccount,
     TheView,
+    location,
     message_of_path,
     vmbox_of_path,
 )
@@ -56,7 +57,7 @@ async def put_audio(
         request,
         wire.message_metadata(message, view),
         status=201,
-        headers={"Location": request.url.path},
+        headers=location(request, account),
     )
 
 

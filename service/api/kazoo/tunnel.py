@@ -37,8 +37,8 @@ class Tunnel:
             await self._app(scope, receive, send)
             return
         request: Any = {**scope}
-        if request["path"].startswith(_ALIAS):
-            request["path"] = f"/v2/accounts/{OWN_ACCOUNT}/" + request["path"][len(_ALIAS) :]
+        if f"{request['path']}/".startswith(_ALIAS):
+            request["path"] = f"/v2/accounts/{OWN_ACCOUNT}" + request["path"][len(_ALIAS) - 1 :]
             request["raw_path"] = request["path"].encode()
         headers = dict(request["headers"])
         if _may_tunnel(request["method"], headers):

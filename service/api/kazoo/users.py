@@ -3,20 +3,18 @@
 from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
-from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.boxes import revision_of
-from service.api.kazoo.context import AnyRequest, TheAccount, user_of_path
+from service.api.kazoo.context import AnyRequest, TheAccount, location, user_of_path
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
+from service.api.kazoo.pages import answer_page
 from service.api.kazoo.query import (
     ascends,
     created_and_modified,
     decode_key,
     page_query,
-    paging,
 )
 from service.api.use_cases import TheUseCases
 from service.domain.user import User, UserCursor
@@ -45,11 +43,8 @@ async def list_users(request: AnyRequest, account: TheAccount, use: TheUseCases)
         descending=not ascends(request, default=True),
         keep=keep if wanted or times else None,
     )
-    if page.next is not None and not query.paginated:
-        raise HTTPException(status_code=416)
     rows = [wire.user_row(user) for user in page.users]
-    described = paging(query, len(rows), start, page.next)
-    return succeed(request, rows, revision=revision_of(rows), metadata={}, paging=described)
+    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
 @put(COLLECTION, status_code=201)
@@ -58,8 +53,8 @@ async def create_user(
 ) -> Response[bytes]:
     """A new user."""
     user = await use.users.create(account, await read_data(request))
-    location = f"{request.url.path.rstrip('/')}/{user.user_id.hex}"
-    return _one(request, user, status=201, headers={"Location": location})
+    headers = location(request, account, user.user_id.hex)
+    return _one(request, user, status=201, headers=headers)
 
 
 @route(ONE, http_method=["GET", "HEAD"])

@@ -4,20 +4,18 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Response, delete, patch, post, put, route
-from litestar.exceptions import HTTPException
 
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.boxes import revision_of
-from service.api.kazoo.context import AnyRequest, TheAccount
+from service.api.kazoo.context import AnyRequest, TheAccount, location
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
+from service.api.kazoo.pages import answer_page
 from service.api.kazoo.query import (
     ascends,
     created_and_modified,
     decode_key,
     page_query,
-    paging,
 )
 from service.api.use_cases import TheUseCases
 from service.domain.errors import WebhookNotFound
@@ -50,11 +48,8 @@ async def list_webhooks(
         descending=not ascends(request, default=True),
         keep=keep if wanted or times else None,
     )
-    if page.next is not None and not query.paginated:
-        raise HTTPException(status_code=416)
     rows = [wire.webhook_row(webhook) for webhook in page.webhooks]
-    described = paging(query, len(rows), start, page.next)
-    return succeed(request, rows, revision=revision_of(rows), metadata={}, paging=described)
+    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
 @put(COLLECTION, status_code=201)
@@ -63,8 +58,8 @@ async def create_webhook(
 ) -> Response[bytes]:
     """A new webhook. Its `secret` signs what is sent to it and is shown in this answer only."""
     webhook, secret = await use.webhooks.create(account, await read_data(request))
-    location = f"{request.url.path.rstrip('/')}/{webhook.webhook_id.hex}"
-    return _one(request, webhook, {"secret": secret}, status=201, headers={"Location": location})
+    headers = location(request, account, webhook.webhook_id.hex)
+    return _one(request, webhook, {"secret": secret}, status=201, headers=headers)
 
 
 @route(ONE, http_method=["GET", "HEAD"])
@@ -122,16 +117,8 @@ async def list_attempts(
         ascending=ascends(request, default=False),
         keep=keep if wanted else None,
     )
-    if page.next is not None and not query.paginated:
-        raise HTTPException(status_code=416)
     rows = [wire.attempt_row(attempt) for attempt in page.attempts]
-    return succeed(
-        request,
-        rows,
-        revision=revision_of(rows),
-        metadata={},
-        paging=paging(query, len(rows), start, page.next),
-    )
+    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
 @post(ONE + "/ping", status_code=200)

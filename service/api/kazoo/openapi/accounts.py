@@ -2,7 +2,7 @@
 
 from service.api.kazoo import accounts
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, page, success
+from service.api.kazoo.openapi.bodies import envelope, link, pages, success
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.openapi.fields import Json
@@ -21,7 +21,7 @@ _NAME = TAG["name"]
 _METADATA = (ref("Metadata"), samples.ACCOUNT_METADATA)
 _KEY = {"api_key": samples.API_KEY}
 _TAKEN = (Invalid.one("name", Rule.UNIQUE), Invalid.one("realm", Rule.UNIQUE))
-_ROWS = page(ref("AccountRow"), [samples.ACCOUNT_ROW], text="Accounts by name", metadata=True)
+_ROWS = pages(ref("AccountRow"), [samples.ACCOUNT_ROW], text="Accounts by name", metadata=True)
 
 
 def _one(text: str, *headers: str, links: Json | None = None, more: Json | None = None) -> Json:
@@ -87,14 +87,14 @@ OPERATIONS = (
         handler=accounts.list_children,
         tag=_NAME,
         parameters=parameters.LIST,
-        answers={200: _ROWS},
+        answers=_ROWS,
         refusals=BAD_LIST,
     ),
     Operation(
         handler=accounts.list_descendants,
         tag=_NAME,
         parameters=parameters.LIST,
-        answers={200: _ROWS},
+        answers=_ROWS,
         refusals=BAD_LIST,
     ),
     Operation(

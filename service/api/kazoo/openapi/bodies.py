@@ -98,8 +98,12 @@ def success(
     return _answer(text, {_JSON: {"schema": schema, "example": shown}}, headers, links)
 
 
-def page(rows: Json, example: object, *, text: str, metadata: bool = False) -> Json:
-    """An answer with a page of a list."""
+def pages(rows: Json, example: object, *, text: str, metadata: bool = False) -> dict[int, Json]:
+    """The answers of a list: a page of it, or that the client has it."""
+    return {200: _page(rows, example, text, metadata=metadata), 304: not_modified()}
+
+
+def _page(rows: Json, example: object, text: str, *, metadata: bool) -> Json:
     shape: Json = {
         "type": "object",
         "properties": {"data": {"type": "array", "items": rows}},
@@ -117,7 +121,7 @@ def page(rows: Json, example: object, *, text: str, metadata: bool = False) -> J
         shape["required"].append("metadata")
         shown["metadata"] = {}
     schema = {"allOf": [ref("Page"), shape]}
-    return _answer(text, {_JSON: {"schema": schema, "example": shown}}, (), None)
+    return _answer(text, {_JSON: {"schema": schema, "example": shown}}, ("ETag",), None)
 
 
 def audio(text: str, *headers: str) -> Json:

@@ -7,7 +7,7 @@ from service.api.kazoo.openapi.bodies import (
     envelope,
     link,
     not_modified,
-    page,
+    pages,
     success,
     upload,
 )
@@ -67,7 +67,7 @@ OPERATIONS = (
         handler=greetings.list_greetings,
         tag=_NAME,
         parameters=parameters.LIST,
-        answers={200: page(ref("GreetingRow"), [samples.GREETING_ROW], text="Greetings by name")},
+        answers=pages(ref("GreetingRow"), [samples.GREETING_ROW], text="Greetings by name"),
         refusals=BAD_LIST,
     ),
     Operation(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from service.api.kazoo import batches, messages
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, page, success, upload
+from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
 from service.api.kazoo.openapi.refusals import UPLOADS
 from service.api.kazoo.openapi.schemas import FOLDERS, ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
@@ -85,25 +85,23 @@ OPERATIONS = (
         handler=messages.list_account_messages,
         tag=_NAME,
         parameters=_LIST,
-        answers={
-            200: page(
-                {
-                    "type": "object",
-                    "additionalProperties": ref("MessageRow"),
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                },
-                [{samples.VMBOX_ID: samples.MESSAGE_ROW}],
-                text="Messages, each under the id of its box",
-            )
-        },
+        answers=pages(
+            {
+                "type": "object",
+                "additionalProperties": ref("MessageRow"),
+                "minProperties": 1,
+                "maxProperties": 1,
+            },
+            [{samples.VMBOX_ID: samples.MESSAGE_ROW}],
+            text="Messages, each under the id of its box",
+        ),
         refusals=_REFUSED_LIST,
     ),
     Operation(
         handler=messages.list_messages,
         tag=_NAME,
         parameters=_LIST,
-        answers={200: page(ref("MessageRow"), [samples.MESSAGE_ROW], text="Messages")},
+        answers=pages(ref("MessageRow"), [samples.MESSAGE_ROW], text="Messages"),
         refusals=(*_REFUSED_LIST, UNKNOWN_VMBOX),
     ),
     Operation(

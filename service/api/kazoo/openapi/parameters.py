@@ -7,7 +7,7 @@ from service.api.kazoo.profiles import PROFILES
 from service.api.kazoo.query import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.openapi.fields import Json
 
-PAGES = ("paginate", "page_size", "start_key", "ascending", "descending")
+PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
 FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")
 CREATED = ("created_from", "created_to")
 RANGES = ("range", "if_range", "if_match", "if_none_match")

@@ -2,7 +2,7 @@
 
 from service.api.kazoo import users
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, page, success
+from service.api.kazoo.openapi.bodies import envelope, link, pages, success
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.openapi.fields import Json
@@ -48,9 +48,7 @@ OPERATIONS = (
         handler=users.list_users,
         tag=_NAME,
         parameters=parameters.LIST,
-        answers={
-            200: page(ref("UserRow"), [samples.USER_ROW], text="Users by name", metadata=True)
-        },
+        answers=pages(ref("UserRow"), [samples.USER_ROW], text="Users by name", metadata=True),
         refusals=BAD_LIST,
     ),
     Operation(

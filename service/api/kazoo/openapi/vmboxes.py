@@ -2,7 +2,7 @@
 
 from service.api.kazoo import boxes, mwi
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, not_modified, page, success
+from service.api.kazoo.openapi.bodies import envelope, link, not_modified, pages, success
 from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END
 from service.api.kazoo.openapi.schemas import COUNT, ref
 from service.api.openapi.fields import Json
@@ -68,9 +68,7 @@ OPERATIONS = (
         handler=boxes.list_vmboxes,
         tag=_NAME,
         parameters=(*parameters.LIST, "profile"),
-        answers={
-            200: page(ref("VmboxRow"), [samples.VMBOX_ROW], text="Boxes by name", metadata=True)
-        },
+        answers=pages(ref("VmboxRow"), [samples.VMBOX_ROW], text="Boxes by name", metadata=True),
         refusals=BAD_LIST,
     ),
     Operation(

@@ -2,7 +2,7 @@
 
 from service.api.kazoo import webhooks
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, page, success
+from service.api.kazoo.openapi.bodies import envelope, link, pages, success
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.openapi.fields import Json
@@ -64,11 +64,9 @@ OPERATIONS = (
         handler=webhooks.list_webhooks,
         tag=_NAME,
         parameters=parameters.LIST,
-        answers={
-            200: page(
-                ref("WebhookRow"), [samples.WEBHOOK_ROW], text="Webhooks by name", metadata=True
-            )
-        },
+        answers=pages(
+            ref("WebhookRow"), [samples.WEBHOOK_ROW], text="Webhooks by name", metadata=True
+        ),
         refusals=BAD_LIST,
     ),
     Operation(
@@ -112,14 +110,12 @@ OPERATIONS = (
         handler=webhooks.list_attempts,
         tag=_NAME,
         parameters=(*parameters.PAGES, *parameters.FILTERS),
-        answers={
-            200: page(
-                ref("WebhookAttempt"),
-                [samples.WEBHOOK_ATTEMPT],
-                text="Attempts, the latest first",
-                metadata=True,
-            )
-        },
+        answers=pages(
+            ref("WebhookAttempt"),
+            [samples.WEBHOOK_ATTEMPT],
+            text="Attempts, the latest first",
+            metadata=True,
+        ),
         refusals=(_UNKNOWN, *BAD_LIST),
     ),
     Operation(
