@@ -138,7 +138,7 @@ OPERATIONS = (
     Operation(
         handler=batches.remove_messages,
         tag=_NAME,
-        parameters=("folder",),
+        parameters=("folder", *parameters.FILTERS),
         body=envelope(
             ref("MessageSelection"),
             {"some": {"messages": [samples.MESSAGE_ID]}, "folder": {"folder": "saved"}},
