@@ -201,14 +201,16 @@ class Feed:
                 await asyncio.sleep(_AGAIN_AFTER_OUTAGE_S)
                 continue
             if found.events:
-                await self._tell(found.events)
+                await self._tell(after, found.events)
             if not found.more:
                 await asyncio.sleep(self._poll_s)
 
-    async def _tell(self, found: list[Published]) -> None:
+    async def _tell(self, after: int, found: list[Published]) -> None:
+        """Remembers what was read after `after`, unless listeners began elsewhere meanwhile."""
         async with self._news:
-            self._recent.extend(found)
-            self._news.notify_all()
+            if self._recent.until == after:
+                self._recent.extend(found)
+                self._news.notify_all()
 
 
 def _begin(since: FeedCursor, state: FeedState) -> tuple[int, bool]:

@@ -11,7 +11,7 @@ from service.domain.account import AccountFacts
 from service.postgres.pool import Database
 from service.usecases.feed import Feed, FeedCursor, FeedPage
 from tests.support.builders import an_account
-from tests.support.relay import Box, a_box, fill
+from tests.support.relay import Box, a_box, eventually, fill
 
 LARGE = 60_000
 MOST_BYTES = 2 * 1024**2
@@ -24,6 +24,7 @@ WITH sent AS (
 )
 UPDATE relay_state SET published_seq = (SELECT max(seq) FROM sent)
 """
+_BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'outbox'::regclass"
 
 
 async def publish(connection: asyncpg.Connection, box: Box, first: int, last: int) -> None:
@@ -116,3 +117,32 @@ async def test_a_slow_reader_gets_small_pages_of_all_there_was(
                 await publish(inspector, box, first, last)
                 assert await read_until(fast, last) == list(range(first, last + 1))
                 assert await read_until(slow, last) == list(range(first, last + 1))
+
+
+async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    account = an_account()
+    box = await a_box(inspector, account.account_id)
+    async with Feed(database, poll_s=0.01).tailed() as feed:
+        begin = await beginning(feed, account)
+        async with following(feed, account, begin) as second:
+            assert sequences(await anext(second)) == []
+            async with following(feed, account, begin) as first:
+                await anext(first)
+                await publish(inspector, box, 1, 5)
+                assert await read_until(first, 5) == [1, 2, 3, 4, 5]
+                lock = inspector.transaction()
+                await lock.start()
+                await inspector.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+
+                async def the_tail_reads() -> bool:
+                    return bool(await inspector.fetchval(_BLOCKED))
+
+                await eventually(the_tail_reads, every_s=0.01)
+            # Nobody listens now; the one that comes has seen less than the tail.
+            reading = asyncio.create_task(read_until(second, 6))
+            await asyncio.sleep(0.05)
+            await publish(inspector, box, 6, 6)
+            await lock.commit()
+            assert await reading == [1, 2, 3, 4, 5, 6]
