@@ -1,16 +1,18 @@
 """The feed over large events and slow readers: pages are small, and nothing is left out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import asyncpg
 import pytest
 
 from service.domain.account import AccountFacts
-from service.postgres.pool import Database
+from service.postgres.feed import Stretch, read_feed, tail_feed
+from service.postgres.pool import Connection, Database
 from service.usecases.feed import Feed, FeedCursor, FeedPage
 from tests.support.builders import an_account
+from tests.support.crowd import explained
 from tests.support.relay import Box, a_box, eventually, fill
 
 LARGE = 60_000
@@ -146,3 +148,21 @@ async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
             await publish(inspector, box, 6, 6)
             await lock.commit()
             assert await reading == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_page_reads_that_page_of_many_events(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    """Nothing was analyzed yet: the planner must not sort what it takes for a few rows."""
+    box = await a_box(inspector)
+    await fill(inspector, box, 100_000)
+    await inspector.execute(_PUBLISH)
+    after = 50_000
+    reads: list[Callable[[Connection], Awaitable[Stretch]]] = [
+        lambda c: read_feed(c, box.account_id, None, after, 1_000, MOST_BYTES),
+        lambda c: read_feed(c, box.account_id, box.vmbox_id, after, 1_000, MOST_BYTES),
+        lambda c: tail_feed(c, after, 1_000, MOST_BYTES),
+    ]
+    for read in reads:
+        plan, _ = await explained(database, read)
+        assert plan.buffers < 300

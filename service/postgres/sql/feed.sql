@@ -8,14 +8,15 @@ FROM deployment AS d CROSS JOIN relay_state AS r;
 -- name: read_feed
 -- The events of an account, or of one box of it, after a number; cut short behind the one with which
 -- their data reaches $5 bytes. `found` counts those before the cut.
--- Plan: outbox_by_account in order, over the days that are kept, until there are enough.
+-- Plan: outbox_by_account in order, over the days that are kept, until there are enough. A limit that
+-- the planner does not know keeps it to that, as in read_unsent.
 WITH page AS MATERIALIZED (
     SELECT account_id, vmbox_id, sequence, event_id, type, data, traceparent, created_at,
         published_seq
     FROM outbox
     WHERE account_id = $1 AND published_seq > $3 AND ($2::uuid IS NULL OR vmbox_id = $2)
     ORDER BY published_seq
-    LIMIT $4
+    LIMIT (SELECT $4::bigint)
 ), sized AS (
     SELECT page.*,
         count(*) OVER () AS found,
@@ -40,7 +41,7 @@ WITH page AS MATERIALIZED (
     FROM outbox
     WHERE published_seq > $1
     ORDER BY published_seq
-    LIMIT $2
+    LIMIT (SELECT $2::bigint)
 ), sized AS (
     SELECT page.*,
         count(*) OVER () AS found,
