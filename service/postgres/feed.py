@@ -1,5 +1,6 @@
 """Published events, read by their numbers: rows <-> events; one function per statement."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +28,16 @@ class Published(msgspec.Struct, frozen=True):
     event: Event
 
 
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Events without a gap. `more` when a limit ended them: others may lie behind.
+
+    The event that reaches the limit in bytes belongs to them: one of any size is read.
+    """
+
+    events: list[Published]
+    more: bool
+
+
 async def feed_state(connection: Connection) -> FeedState:
     row = await connection.fetchrow(_SQL["feed_state"])
     assert row is not None, "both tables always have their row"
@@ -36,17 +47,29 @@ async def feed_state(connection: Connection) -> FeedState:
 
 
 async def read_feed(
-    connection: Connection, account_id: UUID, vmbox_id: UUID | None, after: int, limit: int
-) -> list[Published]:
+    connection: Connection,
+    account_id: UUID,
+    vmbox_id: UUID | None,
+    after: int,
+    limit: int,
+    limit_bytes: int,
+) -> Stretch:
     """Events of an account, or of one box, after a number and in order."""
-    rows = await connection.fetch(_SQL["read_feed"], account_id, vmbox_id, after, limit)
-    return [_published(row) for row in rows]
+    rows = await connection.fetch(
+        _SQL["read_feed"], account_id, vmbox_id, after, limit, limit_bytes
+    )
+    return _stretch(rows, limit)
 
 
-async def tail_feed(connection: Connection, after: int, limit: int) -> list[Published]:
+async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes: int) -> Stretch:
     """Events of all accounts after a number and in order."""
-    rows = await connection.fetch(_SQL["tail_feed"], after, limit)
-    return [_published(row) for row in rows]
+    return _stretch(await connection.fetch(_SQL["tail_feed"], after, limit, limit_bytes), limit)
+
+
+def _stretch(rows: Sequence[asyncpg.Record], limit: int) -> Stretch:
+    found = rows[0]["found"] if rows else 0
+    events = [_published(row) for row in rows]
+    return Stretch(events=events, more=found == limit or len(rows) < found)
 
 
 def _published(row: asyncpg.Record) -> Published:
@@ -57,7 +80,7 @@ def _published(row: asyncpg.Record) -> Published:
         event_id=row["event_id"],
         type=row["type"],
         created_at=row["created_at"],
-        data=row["data"].encode(),
+        data=row["data"],
         media_id=row["media_id"],
         traceparent=row["traceparent"],
     )

@@ -27,11 +27,15 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows in seq order. `scanned` counts those that the limit per box left out as well."""
+    """Rows in seq order. `scanned` counts those that the limit per box left out as well.
+
+    `cut` when the limit in bytes ended it: more lies behind it, however short it is.
+    """
 
     rows: list[OutboxRow]
     scanned: int
     end: int
+    cut: bool
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +74,12 @@ async def read_unsent(
     without: Sequence[tuple[UUID, UUID]],
     limit: int,
     per_vmbox: int,
+    limit_bytes: int,
 ) -> Page:
     """Rows to be sent with a seq above `after`, of the days from first to last, both included.
 
-    `without` names boxes (account, box) to leave out.
+    `without` names boxes (account, box) to leave out. The row that reaches `limit_bytes` is the
+    last, and belongs to the page: an event of any size is read.
     """
     records = await connection.fetch(
         _SQL["read_unsent"],
@@ -83,11 +89,13 @@ async def read_unsent(
         [vmbox_id for _, vmbox_id in without],
         limit,
         per_vmbox,
+        limit_bytes,
     )
     rows = [_row(record) for record in records]
     if not records:
-        return Page(rows=rows, scanned=0, end=after)
-    return Page(rows=rows, scanned=records[0]["page_rows"], end=records[0]["page_end"])
+        return Page(rows=rows, scanned=0, end=after, cut=False)
+    first = records[0]
+    return Page(rows=rows, scanned=first["page_rows"], end=first["page_end"], cut=first["page_cut"])
 
 
 def _row(record: asyncpg.Record) -> OutboxRow:
@@ -98,7 +106,7 @@ def _row(record: asyncpg.Record) -> OutboxRow:
         event_id=record["event_id"],
         type=record["type"],
         created_at=record["created_at"],
-        data=record["data"].encode(),
+        data=record["data"],
         media_id=record["media_id"],
         traceparent=record["traceparent"],
     )

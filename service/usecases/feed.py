@@ -5,7 +5,6 @@ before it. One tail per process reads what is new and keeps the last of it for a
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from uuid import UUID
@@ -18,11 +17,13 @@ from service.postgres import feed as rows
 from service.postgres.batches import living_vmboxes
 from service.postgres.feed import FeedState, Published
 from service.postgres.pool import Database
+from service.usecases.recent import Recent
 
 POLL_S = 0.1
 _AGAIN_AFTER_OUTAGE_S = 1.0
 _READ_AT_ONCE = 500
-_REMEMBERED = 2_000
+# A page that reaches it ends there; each client that reads slowly holds one.
+_PAGE_BYTES = 2 * 1024**2
 
 
 class FeedCursor(msgspec.Struct, frozen=True):
@@ -45,11 +46,15 @@ class FeedCursor(msgspec.Struct, frozen=True):
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some events, where to go on, and whether the client has missed some: it must start anew."""
+    """Some events, where to go on, and whether the client has missed some: it must start anew.
+
+    `more` when the page is full, in rows or in bytes: others may lie behind it.
+    """
 
     events: list[Published]
     next: FeedCursor
     reset: bool
+    more: bool
 
 
 class Feed:
@@ -61,10 +66,7 @@ class Feed:
         self._listeners = 0
         self._wanted = asyncio.Event()
         self._news = asyncio.Condition()
-        # Everything after `_base` and up to `_read_until` is remembered.
-        self._recent: deque[Published] = deque(maxlen=_REMEMBERED)
-        self._base = 0
-        self._read_until = 0
+        self._recent = Recent()
         self._closed = False
 
     @asynccontextmanager
@@ -102,20 +104,24 @@ class Feed:
         since: FeedCursor | None,
         limit: int,
     ) -> FeedPage:
-        """The events after `since`; without it none, and the cursor to begin with.
+        """The events after `since`, up to `limit` or 2 MiB; without it none, and the cursor to
+        begin with.
 
         A cursor of another epoch, or one older than what is kept, is a reset: from the oldest kept.
         """
         async with self._database.connection() as connection:
             state = await rows.feed_state(connection)
             if since is None:
-                return FeedPage(events=[], next=FeedCursor(state.epoch, state.latest), reset=False)
+                now = FeedCursor(state.epoch, state.latest)
+                return FeedPage(events=[], next=now, reset=False, more=False)
             after, reset = _begin(since, state)
-            events = await rows.read_feed(connection, account.account_id, vmbox_id, after, limit)
+            found = await rows.read_feed(
+                connection, account.account_id, vmbox_id, after, limit, _PAGE_BYTES
+            )
         # A page that is not full has seen everything there was, and what came since `state`.
-        seen = events[-1].number if events else after
-        last = seen if len(events) == limit else max(state.latest, seen)
-        return FeedPage(events=events, next=FeedCursor(state.epoch, last), reset=reset)
+        seen = found.events[-1].number if found.events else after
+        following = FeedCursor(state.epoch, seen if found.more else max(state.latest, seen))
+        return FeedPage(events=found.events, next=following, reset=reset, more=found.more)
 
     async def stream(
         self,
@@ -127,7 +133,7 @@ class Feed:
         """Pages as things happen, for ever; an empty page each `idle_s` in which nothing does."""
         page = await self.page(account, vmbox_id, since, _READ_AT_ONCE)
         yield page
-        while len(page.events) == _READ_AT_ONCE:
+        while page.more:
             page = await self.page(account, vmbox_id, page.next, _READ_AT_ONCE)
             yield page
         cursor = page.next
@@ -141,27 +147,40 @@ class Feed:
         self, account: AccountFacts, vmbox_id: UUID | None, cursor: FeedCursor, idle_s: float
     ) -> FeedPage:
         """What is new after `cursor`: from memory, or from the outbox for one who fell behind."""
-        if cursor.number < self._base:
-            return await self.page(account, vmbox_id, cursor, _READ_AT_ONCE)
         with suppress(TimeoutError):
             async with asyncio.timeout(idle_s), self._news:
-                await self._news.wait_for(lambda: self._read_until > cursor.number or self._closed)
-        fresh = [
-            one
-            for one in self._recent
-            if one.number > cursor.number
-            and one.event.account_id == account.account_id
-            and vmbox_id in (None, one.event.vmbox_id)
-        ]
-        seen = FeedCursor(cursor.epoch, max(cursor.number, self._read_until))
-        return FeedPage(events=fresh, next=seen, reset=False)
+                await self._news.wait_for(
+                    lambda: self._recent.until > cursor.number or self._closed
+                )
+        if cursor.number < self._recent.base:
+            return await self.page(account, vmbox_id, cursor, _READ_AT_ONCE)
+        return self._remembered(account, vmbox_id, cursor)
+
+    def _remembered(
+        self, account: AccountFacts, vmbox_id: UUID | None, cursor: FeedCursor
+    ) -> FeedPage:
+        """What memory has after `cursor`, as much of it as belongs on a page."""
+        seen = max(cursor.number, self._recent.until)
+        fresh: list[Published] = []
+        size = 0
+        for one in self._recent.after(cursor.number):
+            if one.event.account_id != account.account_id:
+                continue
+            if vmbox_id not in (None, one.event.vmbox_id):
+                continue
+            fresh.append(one)
+            size += len(one.event.data)
+            if size >= _PAGE_BYTES:
+                seen = one.number
+                break
+        following = FeedCursor(cursor.epoch, seen)
+        return FeedPage(events=fresh, next=following, reset=False, more=seen < self._recent.until)
 
     @contextmanager
     def _listening(self, number: int) -> Iterator[None]:
         if self._listeners == 0:
             # Nobody has listened for a while: what is remembered has a gap behind it.
-            self._recent.clear()
-            self._base = self._read_until = number
+            self._recent.begin(number)
         self._listeners += 1
         self._wanted.set()
         try:
@@ -174,24 +193,24 @@ class Feed:
     async def _tail(self) -> None:
         while True:
             await self._wanted.wait()
+            after = self._recent.until
             try:
                 async with self._database.connection() as connection:
-                    found = await rows.tail_feed(connection, self._read_until, _READ_AT_ONCE)
+                    found = await rows.tail_feed(connection, after, _READ_AT_ONCE, _PAGE_BYTES)
             except DatabaseUnavailable:
                 await asyncio.sleep(_AGAIN_AFTER_OUTAGE_S)
                 continue
-            if found:
-                await self._tell(found)
-            if len(found) < _READ_AT_ONCE:
+            if found.events:
+                await self._tell(after, found.events)
+            if not found.more:
                 await asyncio.sleep(self._poll_s)
 
-    async def _tell(self, found: list[Published]) -> None:
+    async def _tell(self, after: int, found: list[Published]) -> None:
+        """Remembers what was read after `after`, unless listeners began elsewhere meanwhile."""
         async with self._news:
-            self._recent.extend(found)
-            self._read_until = found[-1].number
-            if len(self._recent) == _REMEMBERED:
-                self._base = self._recent[0].number - 1
-            self._news.notify_all()
+            if self._recent.until == after:
+                self._recent.extend(found)
+                self._news.notify_all()
 
 
 def _begin(since: FeedCursor, state: FeedState) -> tuple[int, bool]:

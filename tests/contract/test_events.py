@@ -5,9 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import httpx
+import pytest
 
+from tests.support.relay import a_box, all_sent, append
 from tests.support.running import AccountClient
 
 STREAM = {"Accept": "text/event-stream"}
@@ -81,6 +85,25 @@ async def test_pages_read_while_events_come_show_each_once(account: AccountClien
             seen += [event["sequence"] for event in page["data"]]
     await leaving
     assert seen == [f"{number:020}" for number in range(1, 42)]
+
+
+@pytest.mark.parametrize(("events", "size", "most"), [(1_010, 0, 1_000), (50, 60_000, 40)])
+async def test_a_list_without_pages_is_cut_like_any_page(
+    account: AccountClient, events: int, size: int, most: int
+) -> None:
+    cursor = (await _page(account))["next_cursor"]
+    database = await asyncpg.connect(account.service.environment["AFTERTONE_DATABASE_URL"])
+    await append(database, await a_box(database, UUID(account.account_id)), events, size)
+    await all_sent(database)
+    await database.close()
+    seen: list[str] = []
+    async with asyncio.timeout(20):
+        while len(seen) < events:
+            page = await _page(account, since=cursor, paginate="false")
+            assert len(page["data"]) <= most
+            cursor = page["next_cursor"]
+            seen += [event["sequence"] for event in page["data"]]
+    assert seen == [f"{number:020}" for number in range(1, events + 1)]
 
 
 async def test_a_box_has_events_of_its_own(account: AccountClient) -> None:

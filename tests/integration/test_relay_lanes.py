@@ -80,7 +80,7 @@ async def buffers_read(inspector: asyncpg.Connection, *, after: int) -> int:
     """The buffers that reading a page touches."""
     statement = load("outbox")["read_unsent"].replace("$2", "current_date - 1")
     values = {"$1": str(after), "$3": "current_date + 1", "$6": "1000", "$7": "64"}
-    for parameter, value in {**values, "$4": "'{}'", "$5": "'{}'"}.items():
+    for parameter, value in {**values, "$4": "'{}'", "$5": "'{}'", "$8": "8388608"}.items():
         statement = statement.replace(parameter, value)
     text = await inspector.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
     plan = msgspec.json.decode(text)[0]["Plan"]

@@ -41,8 +41,8 @@ FROM counts
 _FILL = """
 INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
 SELECT $1, $2, n, 1, 'vmbox.updated',
-    jsonb_build_object('vmbox_id', hex($2), 'sequence', n, 'padding', repeat('x', 200))
-FROM generate_series(1, $3::integer) AS n
+    jsonb_build_object('vmbox_id', hex($2), 'sequence', n, 'padding', repeat('x', $4))
+FROM generate_series($5::integer, $3::integer) AS n
 """
 
 
@@ -90,9 +90,11 @@ async def append(connection: Connection, box: Box, times: int = 1, size: int = 0
         await connection.execute(_APPEND, box.account_id, box.vmbox_id, size)
 
 
-async def fill(connection: Connection, box: Box, events: int) -> None:
+async def fill(
+    connection: Connection, box: Box, last: int, size: int = 200, *, first: int = 1
+) -> None:
     """The same for many events, in one statement and without the counts row."""
-    await connection.execute(_FILL, box.account_id, box.vmbox_id, events)
+    await connection.execute(_FILL, box.account_id, box.vmbox_id, last, size, first)
 
 
 def a_stream(**settings: Any) -> StreamSettings:

@@ -20,7 +20,7 @@ from service.api.kazoo.context import (
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import Progress, succeed
-from service.api.kazoo.query import page_query
+from service.api.kazoo.query import LARGEST_PAGE, page_query
 from service.api.use_cases import TheUseCases
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, Unauthorized
@@ -73,7 +73,8 @@ async def _answer(
     feed: Feed,
 ) -> Response[bytes] | Stream:
     since = _since(request)
-    limit = page_query(request).limit
+    # Without pages a list of events is one all the same: it goes on from its cursor.
+    limit = min(page_query(request).limit, LARGEST_PAGE)
     await feed.check(account, vmbox_id)
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_welcome(accepted, ("application/json",)):

@@ -32,16 +32,19 @@ class Partitions:
         return {"partitions_made": len(made), "days_dropped": dropped, "old_days_kept": kept}
 
     async def _drop_days(self, kept_since: datetime, progress: Progress) -> tuple[int, int]:
-        dropped, kept = 0, 0
+        """Oldest first, until one is kept; how many were dropped, and how many kept.
+
+        A gap behind a day that is kept would be no reset to a client whose cursor lies in that day.
+        """
+        dropped = 0
         async with self.database.connection() as connection:
             days = await rows.list_outbox_days(connection, kept_since.date())
         for day in days:
-            if await self._dropped(day, kept_since):
-                dropped += 1
-                progress.advance(1)
-            else:
-                kept += 1
-        return dropped, kept
+            if not await self._dropped(day, kept_since):
+                break
+            dropped += 1
+            progress.advance(1)
+        return dropped, len(days) - dropped
 
     async def _dropped(self, day: rows.OutboxDay, kept_since: datetime) -> bool:
         async with self.database.connection() as connection:

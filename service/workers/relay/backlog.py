@@ -10,6 +10,8 @@ from service.workers.relay.lanes import ROWS_PER_LANE, Lane, Lanes, by_lane
 
 _SURVEY_EVERY_S = 10.0
 _READS_PER_BATCH = 8
+# Events may be large: what a batch takes in memory is a small multiple of this.
+_BYTES_PER_BATCH = 8 * 1024**2
 
 
 class Backlog:
@@ -28,7 +30,8 @@ class Backlog:
         self._horizon = None
 
     async def read(self) -> list[OutboxRow]:
-        """The next batch in seq order: at most 64 rows of a box, no box whose lane waits.
+        """The next batch in seq order: at most 64 rows of a box, no box whose lane waits; cut short
+        where its events reach 8 MiB.
 
         When a box has more than its share, what lies behind it is read by another statement from
         the beginning, not from where the first ended: only the rows of a box that one snapshot
@@ -40,7 +43,7 @@ class Backlog:
             limit = self._batch_rows - sum(map(len, full.values()))
             page = await self._read_page(horizon, limit, full)
             lanes = by_lane(page.rows)
-            if page.scanned < limit or page.scanned == len(page.rows):
+            if page.cut or page.scanned < limit or page.scanned == len(page.rows):
                 break
             full |= {lane: rows for lane, rows in lanes.items() if len(rows) == ROWS_PER_LANE}
         lanes |= full
@@ -58,6 +61,7 @@ class Backlog:
                 without=[*self._lanes.waiting(), *full],
                 limit=limit,
                 per_vmbox=ROWS_PER_LANE,
+                limit_bytes=_BYTES_PER_BATCH - sum(map(_size, full.values())),
             )
         self._seen = max(self._seen, page.end)
         return page
@@ -69,3 +73,7 @@ class Backlog:
             self._horizon = horizon_of(survey, self._horizon, self._seen)
             self._survey_at = time.monotonic() + _SURVEY_EVERY_S
         return self._horizon
+
+
+def _size(rows: list[OutboxRow]) -> int:
+    return sum(len(row.event.data) for row in rows)

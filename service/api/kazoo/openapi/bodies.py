@@ -28,6 +28,10 @@ _BASE64: Json = {"type": "string", "description": "The audio as base64, or a `da
 
 
 _EVENT = "CloudEvents 1.0, as the subscribers of NATS get it"
+_GOES_ON = (
+    "`since` of the next request. A page ends with `page_size` events (1000 without pages) or where"
+    " they reach 2 MiB: only an empty one says that there are no more"
+)
 
 
 def envelope(data: Json, examples: Examples, *, required: bool = True, media: Media = JSON) -> Json:
@@ -136,7 +140,7 @@ def happenings(example: Json) -> Json:
         "type": "object",
         "properties": {
             "data": {"type": "array", "items": {"type": "object", "description": _EVENT}},
-            "next_cursor": {"type": "string", "description": "`since` of the next request"},
+            "next_cursor": {"type": "string", "description": _GOES_ON},
             "reset": {"const": True, "description": "Some events were missed: start anew"},
         },
         "required": ["data", "next_cursor"],

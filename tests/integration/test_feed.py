@@ -1,0 +1,168 @@
+"""The feed over large events and slow readers: pages are small, and nothing is left out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import asyncpg
+import pytest
+
+from service.domain.account import AccountFacts
+from service.postgres.feed import Stretch, read_feed, tail_feed
+from service.postgres.pool import Connection, Database
+from service.usecases.feed import Feed, FeedCursor, FeedPage
+from tests.support.builders import an_account
+from tests.support.crowd import explained
+from tests.support.relay import Box, a_box, eventually, fill
+
+LARGE = 60_000
+MOST_BYTES = 2 * 1024**2
+
+_PUBLISH = """
+WITH sent AS (
+    UPDATE outbox SET published_at = now(), published_seq = seq, stream_seq = seq
+    WHERE published_seq IS NULL
+    RETURNING seq
+)
+UPDATE relay_state SET published_seq = (SELECT max(seq) FROM sent)
+"""
+_BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'outbox'::regclass"
+
+
+async def publish(connection: asyncpg.Connection, box: Box, first: int, last: int) -> None:
+    """Events of a box from one sequence to another, as if the relay had sent them."""
+    await fill(connection, box, last, LARGE, first=first)
+    await connection.execute(_PUBLISH)
+
+
+def sequences(page: FeedPage) -> list[int]:
+    return [one.event.sequence for one in page.events]
+
+
+def assert_small(page: FeedPage) -> None:
+    assert sum(len(one.event.data) for one in page.events) < MOST_BYTES + 2 * LARGE
+
+
+@asynccontextmanager
+async def following(
+    feed: Feed, account: AccountFacts, since: FeedCursor
+) -> AsyncIterator[AsyncIterator[FeedPage]]:
+    """A client's stream, which ends when the block is left."""
+    async with aclosing(feed.stream(account, None, since, 5)) as pages:  # type: ignore[type-var]
+        yield pages
+
+
+async def read_until(pages: AsyncIterator[FeedPage], last: int) -> list[int]:
+    """The sequences that a stream shows up to `last`, page by page."""
+    seen: list[int] = []
+    async with asyncio.timeout(10):
+        while last not in seen:
+            page = await anext(pages)
+            assert_small(page)
+            seen += sequences(page)
+    return seen
+
+
+async def beginning(feed: Feed, account: AccountFacts) -> FeedCursor:
+    return (await feed.page(account, None, None, 1)).next
+
+
+@pytest.mark.parametrize("one_box", [False, True], ids=["account", "box"])
+async def test_a_page_that_is_cut_goes_on_where_it_ended(
+    database: Database, inspector: asyncpg.Connection, one_box: bool
+) -> None:
+    feed, account = Feed(database), an_account()
+    box = await a_box(inspector, account.account_id)
+    cursor = await beginning(feed, account)
+    await publish(inspector, box, 1, 80)
+    seen: list[int] = []
+    more = True
+    while more:
+        page = await feed.page(account, box.vmbox_id if one_box else None, cursor, 1_000)
+        assert_small(page)
+        assert len(page.events) > 1
+        seen += sequences(page)
+        cursor, more = page.next, page.more
+    assert seen == list(range(1, 81))
+    assert cursor == await beginning(feed, account)
+
+
+async def test_an_event_above_the_bound_of_a_page_is_shown(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    feed, account = Feed(database), an_account()
+    cursor = await beginning(feed, account)
+    await fill(inspector, await a_box(inspector, account.account_id), 2, MOST_BYTES + 1)
+    await inspector.execute(_PUBLISH)
+    page = await feed.page(account, None, cursor, 1_000)
+    assert sequences(page) == [1]
+    assert page.more
+    assert sequences(await feed.page(account, None, page.next, 1_000)) == [2]
+
+
+async def test_a_slow_reader_gets_small_pages_of_all_there_was(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    account = an_account()
+    box = await a_box(inspector, account.account_id)
+    async with Feed(database, poll_s=0.01).tailed() as feed:
+        begin = await beginning(feed, account)
+        await publish(inspector, box, 1, 80)
+        async with (
+            following(feed, account, begin) as fast,
+            following(feed, account, begin) as slow,
+        ):
+            assert await read_until(fast, 80) == list(range(1, 81))
+            assert await read_until(slow, 80) == list(range(1, 81))
+            # From memory, and then from behind it.
+            for first, last in ((81, 180), (181, 580)):
+                await publish(inspector, box, first, last)
+                assert await read_until(fast, last) == list(range(first, last + 1))
+                assert await read_until(slow, last) == list(range(first, last + 1))
+
+
+async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    account = an_account()
+    box = await a_box(inspector, account.account_id)
+    async with Feed(database, poll_s=0.01).tailed() as feed:
+        begin = await beginning(feed, account)
+        async with following(feed, account, begin) as second:
+            assert sequences(await anext(second)) == []
+            async with following(feed, account, begin) as first:
+                await anext(first)
+                await publish(inspector, box, 1, 5)
+                assert await read_until(first, 5) == [1, 2, 3, 4, 5]
+                lock = inspector.transaction()
+                await lock.start()
+                await inspector.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+
+                async def the_tail_reads() -> bool:
+                    return bool(await inspector.fetchval(_BLOCKED))
+
+                await eventually(the_tail_reads, every_s=0.01)
+            # Nobody listens now; the one that comes has seen less than the tail.
+            reading = asyncio.create_task(read_until(second, 6))
+            await asyncio.sleep(0.05)
+            await publish(inspector, box, 6, 6)
+            await lock.commit()
+            assert await reading == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_page_reads_that_page_of_many_events(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    """Nothing was analyzed yet: the planner must not sort what it takes for a few rows."""
+    box = await a_box(inspector)
+    await fill(inspector, box, 100_000)
+    await inspector.execute(_PUBLISH)
+    after = 50_000
+    reads: list[Callable[[Connection], Awaitable[Stretch]]] = [
+        lambda c: read_feed(c, box.account_id, None, after, 1_000, MOST_BYTES),
+        lambda c: read_feed(c, box.account_id, box.vmbox_id, after, 1_000, MOST_BYTES),
+        lambda c: tail_feed(c, after, 1_000, MOST_BYTES),
+    ]
+    for read in reads:
+        plan, _ = await explained(database, read)
+        assert plan.buffers < 300

@@ -1,0 +1,66 @@
+"""Batches of large events: what the relay has in memory is bounded, and nothing is left behind."""
+
+import asyncpg
+
+from service.bus import StreamSettings
+from service.embedded.servers import EmbeddedServers
+from service.postgres.outbox import OutboxRow
+from service.postgres.pool import Database
+from service.workers.relay.backlog import Backlog
+from service.workers.relay.lanes import Lanes
+from tests.support.relay import a_box, all_sent, everything_in, fill, running_relay
+
+LARGE = 100_000
+MOST_BYTES = 8 * 1024**2
+
+
+def size_of(rows: list[OutboxRow]) -> int:
+    return sum(len(row.event.data) for row in rows)
+
+
+async def test_a_batch_of_large_events_is_the_beginning_of_what_waits(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    for _ in range(3):
+        await fill(inspector, await a_box(inspector), 40, LARGE)
+    rows = await Backlog(database, Lanes(), batch_rows=1000).read()
+    assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
+    seqs = await inspector.fetch("SELECT seq FROM outbox ORDER BY seq LIMIT $1", len(rows))
+    assert [row.seq for row in rows] == [row["seq"] for row in seqs]
+
+
+async def test_the_reads_of_a_batch_share_its_bytes(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    hot, others = await a_box(inspector), await a_box(inspector)
+    await fill(inspector, hot, 100, LARGE)
+    await fill(inspector, others, 100, LARGE)
+    # The first page has rows of one box only, more than its share.
+    rows = await Backlog(database, Lanes(), batch_rows=100).read()
+    assert {row.event.vmbox_id for row in rows} == {hot.vmbox_id, others.vmbox_id}
+    assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
+
+
+async def test_an_event_above_the_bound_of_a_batch_is_read(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    box = await a_box(inspector)
+    await fill(inspector, box, 2, MOST_BYTES + 1)
+    assert [row.event.sequence for row in await Backlog(database, Lanes(), 1000).read()] == [1]
+
+
+async def test_a_backlog_of_large_events_is_sent_to_its_end(
+    servers: EmbeddedServers,
+    database_url: str,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    boxes = [await a_box(inspector) for _ in range(3)]
+    for box in boxes:
+        await fill(inspector, box, 100, LARGE)
+    async with running_relay(database_url, servers.nats.url(), stream):
+        await all_sent(inspector)
+    received = await everything_in(servers.nats.url(), stream)
+    for box in boxes:
+        of_box = [one.sequence for one in received if one.vmbox_id == box.vmbox_id.hex]
+        assert of_box == list(range(1, 101))

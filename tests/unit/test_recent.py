@@ -1,0 +1,44 @@
+"""What many listeners share of the feed: a stretch without a gap, bounded in rows and in bytes."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from service.domain.events import Event
+from service.postgres.feed import Published
+from service.usecases.recent import Recent
+
+
+def published(first: int, last: int, size: int) -> list[Published]:
+    event = Event(
+        account_id=UUID(int=1),
+        vmbox_id=UUID(int=2),
+        sequence=1,
+        event_id=UUID(int=3),
+        type="vmbox.updated",
+        created_at=datetime.now(UTC),
+        data=b"x" * size,
+    )
+    return [Published(number, event) for number in range(first, last + 1)]
+
+
+@pytest.mark.parametrize(("size", "most"), [(10, 2_000), (1024**2, 16)])
+def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int, most: int) -> None:
+    recent = Recent()
+    recent.begin(100)
+    recent.extend(published(101, 100 + most, size))
+    assert (recent.base, recent.until) == (100, 100 + most)
+    recent.extend(published(101 + most, 103 + most, size))
+    assert (recent.base, recent.until) == (103, 103 + most)
+    remembered = [one.number for one in recent.after(recent.base)]
+    assert remembered == list(range(104, 104 + most))
+
+
+def test_what_was_remembered_of_an_earlier_stretch_does_not_count() -> None:
+    recent = Recent()
+    recent.extend(published(1, 16, 1024**2))
+    recent.begin(100)
+    recent.extend(published(101, 116, 1024**2))
+    assert recent.base == 100
+    assert [one.number for one in recent.after(110)] == [111, 112, 113, 114, 115, 116]
