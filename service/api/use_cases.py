@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.auth import Options
+from service.api.rates import RateLimit
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.feed import Feed
@@ -35,6 +36,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     transfers: Transfers
     feed: Feed
     options: Options
+    rate_limit: RateLimit
 
 
 TheUseCases = NamedDependency[SkipValidation[UseCases]]

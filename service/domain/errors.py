@@ -220,6 +220,14 @@ class Forbidden(VoicemailError):
     """The account is neither the caller's own nor below it."""
 
 
+class TooManyRequests(VoicemailError):
+    """The account asks more often than it may."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
+
+
 class Unavailable(VoicemailError):
     """Something that is needed does not answer; the same request may succeed later."""
 

@@ -89,6 +89,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_deadline_s: Annotated[
         Seconds, http("How long a request may take, beside what its client takes.")
     ] = 30.0
+    rate_limit_per_s: Annotated[
+        float,
+        Meta(ge=0, le=1_000_000),
+        http(
+            "Requests a second of one account; a further one is a 429. Each API process counts by "
+            "itself. 0: no limit."
+        ),
+    ] = 0.0
+    rate_limit_burst: Annotated[
+        Positive, http("How many of them may come at once, to each process.")
+    ] = 100
 
     max_upload_bytes: Annotated[
         Positive, uploads("The largest recording or greeting; a larger one is a 413.")

@@ -1,6 +1,7 @@
 """The API process: the use cases over the parts that they need, and the HTTP server before them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +14,7 @@ from service.api.app import create_app
 from service.api.auth import Options
 from service.api.pace import PaceLimits
 from service.api.parting import Parting
+from service.api.rates import RateLimit
 from service.api.use_cases import UseCases
 from service.logs import get_logger
 from service.settings import Settings
@@ -100,6 +102,9 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,
             options=Options(tokens_in_query=settings.tokens_in_query),
+            rate_limit=RateLimit(
+                settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
+            ),
         )
 
 

@@ -113,7 +113,7 @@ def test_every_operation_shows_its_success() -> None:
 def test_refusals_have_examples_in_the_envelope() -> None:
     for path, _, operation in UNDER_V2:
         expected = {"406", "500", "503"}
-        expected |= {"401"} if operation["security"] else set()
+        expected |= {"401", "429"} if operation["security"] else set()
         expected |= {"400", "408", "413", "415"} if "requestBody" in operation else set()
         expected |= {"403", "404"} if "{account_id}" in path else set()
         assert expected <= operation["responses"].keys()

@@ -28,6 +28,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "VmboxFull": (100, 100),
     "TooManyPending": (100,),
+    "TooManyRequests": (1,),
     "AudioTooLarge": (8_000_000,),
     "DocumentTooLarge": (65_536,),
     "MetadataTooLarge": (1_048_576,),

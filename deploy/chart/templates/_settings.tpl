@@ -16,7 +16,7 @@ s3:
   - s3_pool_size
   - s3_connect_timeout_s
   - s3_timeout_s
-http: [client_grace_s, request_deadline_s]
+http: [client_grace_s, request_deadline_s, rate_limit_per_s, rate_limit_burst]
 uploads: [max_upload_bytes, max_uploads_in_flight, min_upload_bytes_per_s]
 sign_in:
   - token_lifetime_s

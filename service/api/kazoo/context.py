@@ -38,13 +38,14 @@ TheView = NamedDependency[SkipValidation[View]]
 
 
 async def provide_caller(request: AnyRequest, use: TheUseCases) -> Caller:
-    """Who asks; raises Unauthorized. The token is echoed in the envelope, so it is noted here.
+    """Who asks; raises Unauthorized, TooManyRequests. The envelope echoes the token noted here.
 
     Without an account in the path nothing more is asked before the form of the request is.
     """
     in_query = use.options.tokens_in_query
     caller = await caller_of(request, use.accounts.sessions, tokens_in_query=in_query)
     request.scope["state"]["auth_token"] = token_of(request, tokens_in_query=in_query)
+    use.rate_limit.take(caller.account.account_id)
     if "account_id" not in request.path_params:
         negotiate(request)
     return caller

@@ -13,13 +13,17 @@ from service.domain.errors import CredentialsInvalid
 
 
 async def provide_account(request: AnyRequest, use: TheUseCases) -> AccountFacts:
-    """The account that a request is about. Raises Unauthorized, Forbidden, TooManySignIns."""
+    """The account that a request is about; it counts as one of the caller's.
+
+    Raises Unauthorized, Forbidden, TooManySignIns, TooManyRequests.
+    """
     if token_of(request, tokens_in_query=use.options.tokens_in_query) is None:
         caller = await _with_credentials(request, use)
     else:
         caller = await caller_of(
             request, use.accounts.sessions, tokens_in_query=use.options.tokens_in_query
         )
+    use.rate_limit.take(caller.account.account_id)
     name = _text(request, "x-auth-for")
     return caller.account if not name else await use.passes.descendant(caller, name)
 

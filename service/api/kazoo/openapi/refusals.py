@@ -27,6 +27,7 @@ from service.domain.errors import (
     Rule,
     StorageUnavailable,
     TokenInvalid,
+    TooManyRequests,
     TooManyUploads,
 )
 from service.domain.vmbox import MAX_DOCUMENT_BYTES
@@ -37,7 +38,11 @@ _ALWAYS: tuple[Exception, ...] = (
     DatabaseUnavailable(),
     DeadlinePassed(),
 )
-_SIGNED_IN: tuple[Exception, ...] = (CredentialsInvalid(), TokenInvalid())
+_SIGNED_IN: tuple[Exception, ...] = (
+    CredentialsInvalid(),
+    TokenInvalid(),
+    TooManyRequests(wait_s=1),
+)
 _OF_AN_ACCOUNT: tuple[Exception, ...] = (
     Forbidden(),
     AccountNotFound(samples.ACCOUNT_ID),

@@ -18,6 +18,7 @@ from service.domain.errors import (
     DatabaseUnavailable,
     DocumentTooLarge,
     Forbidden,
+    TooManyRequests,
 )
 from service.domain.vmbox import MAX_DOCUMENT_BYTES
 
@@ -47,6 +48,7 @@ SECURITY_SCHEMES: Json = {
 _ALWAYS: tuple[Exception, ...] = (
     CredentialsInvalid(),
     Forbidden(),
+    TooManyRequests(wait_s=1),
     HTTPException(status_code=500),
     DatabaseUnavailable(),
 )
