@@ -9,6 +9,8 @@ import msgspec
 
 from service.domain.errors import TooManyRequests
 
+_LONGEST_WAIT_S = 3600
+
 
 class _Bucket(msgspec.Struct, frozen=True):
     """What was left at a moment; since then it fills."""
@@ -43,7 +45,9 @@ class RateLimit:
         bucket = self._buckets.get(account_id)
         tokens = self._burst if bucket is None else self._tokens(bucket, now)
         if tokens < 1:
-            raise TooManyRequests(wait_s=math.ceil((1 - tokens) / self._per_s))
+            raise TooManyRequests(
+                wait_s=math.ceil(min((1 - tokens) / self._per_s, _LONGEST_WAIT_S))
+            )
         self._buckets[account_id] = _Bucket(tokens - 1, now)
         self._buckets.move_to_end(account_id)
 
