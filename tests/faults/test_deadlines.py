@@ -69,7 +69,7 @@ async def test_connections_that_fall_silent_for_ever_are_given_up(
     await clients.stored()
     for proxy in deployment.proxies.all:
         proxy.lose()
-    await deployment.recovered(account, within_s=10)
+    await deployment.recovered(account, within_s=20)
     async with asyncio.timeout(10):
         while not (await clients.store()).media_id:
             pass
