@@ -28,6 +28,8 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
+    # Details of a violated constraint are numbers and names of people.
+    "log_error_verbosity": "terse",
 }
 
 # Each statement may run again: the first start can be killed anywhere.
