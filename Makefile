@@ -18,10 +18,11 @@ $(STAMP): requirements-dev.txt pyproject.toml
 run: install
 	$(BIN)/aftertone dev $(ARGS)
 
-# Two workers, each with servers of its own; the tests of a file stay together. In the order of the
-# folders: the quick ones come last, so that neither worker waits long for the other.
+# Three workers, each with servers of its own: on two cores too, since many tests wait. The tests of a
+# file stay together. In the order of the folders: the quick ones come last, so that no worker waits
+# long for the others.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: lint
 	$(BIN)/pytest -m "long or not long" --timeout 3600 $(ARGS)
