@@ -107,7 +107,7 @@ class _Dev:
         try:
             held = await self._after_leftovers()
             try:
-                self.port = _http_port(self.host, self.port)
+                _check_port(self.host, self.port)
                 await self._serve(held)
             finally:
                 os.close(held)
@@ -138,7 +138,9 @@ class _Dev:
                 await self._stop(keepers)
 
     async def _prepared(self, servers: Mapping[str, str]) -> dict[str, str]:
-        self.admin_ports = [ports.free_one(ports.LOOPBACK) for _ in self.argvs]
+        # Now that the servers have theirs: what was free before may be one of those.
+        own, *self.admin_ports = ports.free_some(self.host, 1 + len(self.argvs))
+        self.port = self.port or own
         ours = {
             "AFTERTONE_URL": _url(self.host, self.port),
             "AFTERTONE_ADMIN_URL": _url(ports.LOOPBACK, self.admin_ports[0]),
@@ -213,8 +215,8 @@ def _mail(smtp_url: str) -> dict[str, str]:
     }
 
 
-def _http_port(host: str, port: int) -> int:
-    """The port to serve on, found free now rather than when everything else has started."""
+def _check_port(host: str, port: int) -> None:
+    """Says that the port to serve on is taken now rather than when everything else has started."""
     try:
         ports.bind(host, port)
     except OSError as error:
@@ -223,7 +225,6 @@ def _http_port(host: str, port: int) -> int:
                 f"Port {port} is taken by another program: choose another with --port (0: any)."
             ) from error
         raise EmbeddedError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
-    return port or ports.free_one(host)
 
 
 def _reachable(host: str) -> str:

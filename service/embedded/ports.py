@@ -66,7 +66,13 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_one(host: str) -> int:
-    return next(port for port in _free_ports() if is_free(port, host))
+    return free_some(host, 1)[0]
+
+
+def free_some(host: str, count: int) -> list[int]:
+    """As many different ones. Each may be taken before it is used: better ask late."""
+    free = (port for port in _free_ports() if is_free(port, host))
+    return [next(free) for _ in range(count)]
 
 
 def _free_ports() -> Iterator[int]:
