@@ -5,10 +5,8 @@ service's HTTP server and multipart parser, one PUT over aiohttp signed by botoc
 statement; no framework, no authentication, no limits, no checks, and no answer to any failure.
 """
 
-import asyncio
 import hashlib
 import os
-import signal
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +18,6 @@ import uvloop
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
 from litestar.types import HTTPScope, Receive, Send
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -29,6 +25,7 @@ from service.audio.store import message_key
 from service.domain.message import Audio, MessageId, uuid7
 from service.postgres import messages as rows
 from service.postgres.pool import Database
+from tests.benchmarks.server import serve
 from tests.benchmarks.statements import a_draft
 
 _ANSWER = b"{}"
@@ -94,8 +91,8 @@ async def _last_part(scope: HTTPScope, receive: Receive) -> bytes:
     return b"".join(parts[-1])
 
 
-async def serve(port: int) -> None:
-    """Serves until SIGTERM or SIGINT, over as many connections as the API has."""
+async def run(port: int) -> None:
+    """Serves over as many connections as the API has."""
     database = Database.open(
         os.environ["AFTERTONE_DATABASE_URL"],
         size=16,
@@ -105,19 +102,8 @@ async def serve(port: int) -> None:
     )
     connector = aiohttp.TCPConnector(limit=64)
     async with database as opened, aiohttp.ClientSession(connector=connector) as session:
-        server = Server(
-            Bare(opened, session),
-            address="127.0.0.1",
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.auto,
-            websockets=False,
-            log_enabled=False,
-        )
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, server.stop)
-        await server.serve()
+        await serve(Bare(opened, session), port)
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(run(int(sys.argv[1])))
