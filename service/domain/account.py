@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Problem
-from service.domain.formats import has_no_nul, is_realm, is_sender, is_zone
+from service.domain.formats import NO_NUL, REALM, SENDER, ZONE
 from service.domain.schema import Document, Field, Fields, apply_schema, public
 
 MAX_NAME = 128
@@ -110,17 +110,17 @@ class AccountPage(msgspec.Struct, frozen=True, kw_only=True):
 # What an account needs, the limit of its boxes, and the spelling that its clients expect: a word of
 # whoever speaks to them.
 FIELDS: dict[str, Field] = {
-    "name": Field(required=True, min_length=1, max_length=MAX_NAME, check=has_no_nul),
-    "realm": Field(required=True, min_length=4, max_length=MAX_REALM, check=is_realm),
+    "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=NO_NUL),
+    "realm": Field(required=True, min_length=4, max_length=MAX_REALM, format=REALM),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),
     "notify_email": Field(
         types=("object",),
         fields={
-            "from": Field(max_length=MAX_SENDER, check=is_sender),
-            "subject": Field(min_length=1, max_length=MAX_SUBJECT, check=has_no_nul),
+            "from": Field(max_length=MAX_SENDER, format=SENDER),
+            "subject": Field(min_length=1, max_length=MAX_SUBJECT, format=NO_NUL),
         },
     ),
-    "timezone": Field(check=is_zone),
+    "timezone": Field(format=ZONE),
     "wire_profile": Field(min_length=1, max_length=64),
 }
 

@@ -1,8 +1,11 @@
 """What a text must be like to be a time zone, an e-mail address, a realm, an id, a name."""
 
 import re
+from collections.abc import Callable
 from email.utils import parseaddr
 from zoneinfo import available_timezones
+
+import msgspec
 
 # Safe in an address.
 _REALM = re.compile(r"[\w.-]+", re.ASCII)
@@ -57,3 +60,28 @@ def has_no_nul(text: str) -> bool:
 
 def _has_space(text: str) -> bool:
     return bool(set(text) & set(" \t\r\n"))
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text must be like: `name` for people and JSON Schema, `holds` decides.
+
+    `pattern` is a regular expression for JSON Schema that lets through whatever `holds` does.
+    """
+
+    name: str
+    holds: Callable[[str], bool]
+    pattern: str | None = None
+
+
+ADDRESS = Format(name="email", holds=is_address)
+SENDER = Format(name="email-with-name", holds=is_sender)
+ZONE = Format(name="iana-time-zone", holds=is_zone)
+REALM = Format(name="sip-realm", holds=is_realm, pattern="^[A-Za-z0-9_.-]+$")
+USERNAME = Format(name="username", holds=is_username, pattern="^[^:]+$")
+DIGITS = Format(name="digits", holds=is_digits, pattern="^[0-9]*$")
+UUID_TEXT = Format(
+    name="uuid-or-hex",
+    holds=is_uuid,
+    pattern="^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$",
+)
+NO_NUL = Format(name="text-without-nul", holds=has_no_nul)

@@ -4,12 +4,13 @@ The rules and their names are JSON Schema's. As telephony clients expect, a stri
 integer or a boolean counts as one; a number never counts as a string.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from service.domain.errors import Problem, Rule
+from service.domain.formats import Format
 
 Document = dict[str, Any]
 
@@ -27,7 +28,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     enum: tuple[str, ...] = ()
     items: "Field | None" = None
     fields: Mapping[str, "Field"] = {}
-    check: Callable[[str], bool] | None = None
+    format: Format | None = None
 
 
 MAX_INTEGER = 2**53 - 1
@@ -91,8 +92,10 @@ def _check_string(value: str, field: Field, where: str) -> list[Problem]:
         )
     if field.enum and value not in field.enum:
         problems.append(Problem(field=where, rule=Rule.ENUM, target=list(field.enum), value=value))
-    if not problems and field.check is not None and not field.check(value):
-        problems.append(Problem(field=where, rule=Rule.WRONG_FORMAT, value=value))
+    if not problems and field.format is not None and not field.format.holds(value):
+        problems.append(
+            Problem(field=where, rule=Rule.WRONG_FORMAT, target=field.format.name, value=value)
+        )
     return problems
 
 

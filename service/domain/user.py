@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.domain.errors import DocumentTooLarge, Problem
-from service.domain.formats import is_address, is_username, is_zone
+from service.domain.formats import ADDRESS, USERNAME, ZONE
 from service.domain.schema import Document, Field, apply_schema, public
 
 MAX_USERNAME = 256
@@ -20,12 +20,12 @@ _NAME = Field(min_length=1, max_length=128)
 
 # What this service uses of a user, or must be able to trust.
 FIELDS: dict[str, Field] = {
-    "username": Field(required=True, min_length=1, max_length=MAX_USERNAME, check=is_username),
+    "username": Field(required=True, min_length=1, max_length=MAX_USERNAME, format=USERNAME),
     "password": Field(min_length=1, max_length=256),
-    "email": Field(min_length=3, max_length=254, check=is_address),
+    "email": Field(min_length=3, max_length=254, format=ADDRESS),
     "first_name": _NAME,
     "last_name": _NAME,
-    "timezone": Field(check=is_zone),
+    "timezone": Field(format=ZONE),
     "vm_to_email_enabled": Field(types=("boolean",), default=True),
 }
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
-from service.domain.formats import is_address, is_zone
+from service.domain.formats import ADDRESS, ZONE
 from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, Fields, apply_schema, public
 
@@ -66,7 +66,7 @@ FIELDS: dict[str, Field] = {
             )
         },
     ),
-    "notify_email_addresses": Field(types=("array",), items=Field(check=is_address), default=[]),
+    "notify_email_addresses": Field(types=("array",), items=Field(format=ADDRESS), default=[]),
     "oldest_message_first": _flag(False),
     "operator_number": Field(types=("integer", "string")),
     "owner_id": Field(min_length=32, max_length=32),
@@ -79,7 +79,7 @@ FIELDS: dict[str, Field] = {
     "skip_envelope": _flag(False),
     "skip_greeting": _flag(False),
     "skip_instructions": _flag(False),
-    "timezone": Field(min_length=5, max_length=32, check=is_zone),
+    "timezone": Field(min_length=5, max_length=32, format=ZONE),
     "transcribe": _flag(False),
     "vm_message_forward_type": Field(
         enum=("only_forward", "prepend_forward"), default="only_forward"

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Problem, Rule
 from service.domain.events import Event, EventType, attributes_of
+from service.domain.formats import Format
 from service.domain.schema import Document, Field, apply_schema, public, type_of
 
 MAX_DOCUMENT_BYTES = 65_536
@@ -45,10 +46,12 @@ def is_web_address(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and port != 0
 
 
+WEB_ADDRESS = Format(name="http-url", holds=is_web_address, pattern="^https?://")
+
 # As much of a subscription as this service acts on; the rest is kept.
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
-    "uri": Field(required=True, min_length=1, max_length=2048, check=is_web_address),
+    "uri": Field(required=True, min_length=1, max_length=2048, format=WEB_ADDRESS),
     "hook": Field(required=True, enum=(ANY_EVENT, *EventType)),
     "enabled": Field(types=("boolean",), default=True),
     "custom_data": Field(types=("object",)),

@@ -22,6 +22,7 @@ from service.domain.schema import Document, merge
 from service.domain.webhook import (
     PING,
     SECRET_BYTES,
+    WEB_ADDRESS,
     Attempt,
     AttemptCursor,
     AttemptPage,
@@ -203,7 +204,7 @@ class Webhooks:
         except TargetForbidden as error:
             return Problem(field="uri", rule=Rule.FORBIDDEN_TARGET, value=uri, message=f"{error}.")
         except ValueError:
-            return Problem(field="uri", rule=Rule.WRONG_FORMAT, value=uri)
+            return Problem(field="uri", rule=Rule.WRONG_FORMAT, target=WEB_ADDRESS.name, value=uri)
         return None
 
     def _new_id(self) -> UUID:

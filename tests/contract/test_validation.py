@@ -97,7 +97,13 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
         (
             {"notify_email_addresses": ["ann@example.com", "nobody"]},
             "notify_email_addresses.1",
-            {"wrong_format": {"message": "Field is not in the correct format", "value": "nobody"}},
+            {
+                "wrong_format": {
+                    "message": "Field is not in the correct format",
+                    "format": "email",
+                    "value": "nobody",
+                }
+            },
         ),
         (
             {"notify": {"callback": {"schedule": [10, 20, "soon"]}}},
@@ -116,6 +122,7 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             {
                 "wrong_format": {
                     "message": "Field is not in the correct format",
+                    "format": "iana-time-zone",
                     "value": "Nowhere/Else",
                 }
             },

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import DocumentTooLarge, Invalid, Problem, Rule
+from service.domain.formats import DIGITS
 from service.domain.schema import Field, apply_schema, merge, public, type_of
 from service.domain.vmbox import (
     FIELDS,
@@ -134,7 +135,7 @@ def test_numbers_have_bounds_even_where_the_field_gives_none() -> None:
 def test_a_string_may_break_several_rules_and_is_looked_at_closely_only_when_it_breaks_none() -> (
     None
 ):
-    picky = Field(min_length=3, enum=("abc",), check=str.isdigit)
+    picky = Field(min_length=3, enum=("abc",), format=DIGITS)
     assert broken({"x": "a"}, x=picky) == {"x": [Rule.MIN_LENGTH, Rule.ENUM]}
     assert broken({"x": "abc"}, x=picky) == {"x": [Rule.WRONG_FORMAT]}
 

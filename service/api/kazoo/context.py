@@ -127,5 +127,10 @@ def idempotency_key(request: AnyRequest) -> str | None:
     if key is None:
         return None
     if not (key.isascii() and key.isprintable() and 1 <= len(key) <= MAX_KEY):
-        raise Invalid.one("idempotency-key", Rule.WRONG_FORMAT, value=key[:64])
+        raise Invalid.one(
+            "idempotency-key",
+            Rule.WRONG_FORMAT,
+            value=key[:64],
+            message=f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters",
+        )
     return key

@@ -103,7 +103,8 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "message": text or _TEXTS[problem.rule].format(target=problem.target, field=problem.field),
     }
     if problem.target is not None:
-        shown["target"] = problem.target
+        # A format has its own key in KAZOO's refusals.
+        shown["format" if problem.rule is Rule.WRONG_FORMAT else "target"] = problem.target
     if problem.rule in _WITH_CAUSE:
         shown["cause"] = value
     if problem.rule is Rule.REQUIRED:

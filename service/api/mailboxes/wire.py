@@ -12,7 +12,7 @@ import msgspec
 from service.api.times import iso
 from service.domain import vmbox as core
 from service.domain.errors import Invalid
-from service.domain.formats import is_address, is_digits, is_uuid
+from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid
 from service.domain.message import Folder, Message, MessageId
 from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, apply_schema
@@ -25,16 +25,16 @@ def _flag(default: bool) -> Field:
 
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
-    "password": Field(min_length=4, max_length=4, check=is_digits),
+    "password": Field(min_length=4, max_length=4, format=DIGITS),
     "beep": _flag(True),
-    "greeting": Field(check=is_uuid),
+    "greeting": Field(format=UUID_TEXT),
     "play_caller_id": _flag(True),
     "play_timestamp": _flag(True),
     "transcribe": _flag(False),
 }
 _FLAGS = ("beep", "play_caller_id", "play_timestamp", "transcribe")
 _NULLABLE = ("password", "greeting")
-RECIPIENT_FIELDS = {"email": Field(required=True, check=is_address)}
+RECIPIENT_FIELDS = {"email": Field(required=True, format=ADDRESS)}
 
 # The core's rules without those for what this dialect neither shows nor takes: whoever wrote it
 # wrote it by the rules of another dialect, and here it is kept as it is.

@@ -3,23 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from service.domain.formats import is_address, is_digits, is_realm, is_username, is_uuid, is_zone
+from service.domain.formats import Format
 from service.domain.schema import MAX_INTEGER, Field, Fields
-from service.domain.webhook import is_web_address
 
 Json = dict[str, Any]
 Texts = Mapping[str, str]
-
-# What JSON Schema says of the checks that a field may have.
-_FORMATS: dict[Any, Json] = {
-    is_address: {"format": "email"},
-    is_zone: {"format": "iana-time-zone"},
-    is_realm: {"pattern": r"^[A-Za-z0-9_.-]+$"},
-    is_username: {"pattern": "^[^:]+$"},
-    is_web_address: {"pattern": "^https?://"},
-    is_digits: {"pattern": "^[0-9]*$"},
-    is_uuid: {"pattern": "^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$"},
-}
 
 
 def taken(fields: Fields, texts: Texts) -> Json:
@@ -122,7 +110,12 @@ def _bounded(field: Field) -> Json:
     schema |= {name: bound for name, bound in bounds.items() if bound is not None}
     if field.enum:
         schema["enum"] = list(field.enum)
-    return schema | _FORMATS.get(field.check, {})
+    return schema if field.format is None else schema | _format(field.format)
+
+
+def _format(wanted: Format) -> Json:
+    schema: Json = {"format": wanted.name}
+    return schema if wanted.pattern is None else {**schema, "pattern": wanted.pattern}
 
 
 def _types(field: Field) -> str | list[str]:
