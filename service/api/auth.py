@@ -34,7 +34,12 @@ async def caller_of(
     token = token_of(connection, tokens_in_query=tokens_in_query)
     if token is None:
         raise CredentialsInvalid
-    caller = await sessions.authenticate(token)
+    return noted(connection, await sessions.authenticate(token))
+
+
+def noted(connection: AnyConnection, caller: Caller) -> Caller:
+    """The caller, whom the request's log line names from now on. Raises TokenInvalid when
+    `X-Auth-Account-ID` names another account."""
     observation_of(connection.scope).account_id = caller.account.account_id
     expected = connection.headers.get("x-auth-account-id")
     if expected and expected.lower() != caller.account.account_id.hex:

@@ -72,10 +72,11 @@ class UserPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client signs in with: a hash, and the account by realm or name (the realm first)."""
+    """What a client signs in with: a hash, and the account by id, realm or name (in this order)."""
 
     method: CredentialMethod
     digest: str
+    account_id: UUID | None = None
     realm: str | None = None
     account_name: str | None = None
 

@@ -1,7 +1,8 @@
 """Credentials that come with every request: proved once a minute, over at once with their user."""
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,6 +17,7 @@ _LIFETIME_S = 60.0
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+Proof = Callable[[], Coroutine[Any, Any, str]]
 
 
 class _Pass(msgspec.Struct, frozen=True):
@@ -43,11 +45,16 @@ class Passes:
 
         Raises CredentialsInvalid, TooManySignIns.
         """
-        held = self._pass(account, username, password)
-        try:
-            return await self._judged(held)
-        except TokenInvalid:
-            return await self._judged(self._pass(account, username, password, instead_of=held))
+        key = self._key("pass", account, username, password)
+        return await self._proved(key, lambda: self._prove(account, username, password))
+
+    async def caller_by_hash(
+        self, account_id: UUID, method: CredentialMethod, digest: str
+    ) -> Caller:
+        """The user of an account who has these credentials. Raises as `caller`."""
+        given = Credentials(method=method, digest=digest, account_id=account_id)
+        key = self._key("pass_by_hash", account_id.hex, method, digest)
+        return await self._proved(key, lambda: self._sign_in(given))
 
     async def descendant(self, caller: Caller, name: str) -> AccountFacts:
         """The account of that name. Raises Forbidden unless it is below the caller's own."""
@@ -57,20 +64,27 @@ class Passes:
             raise Forbidden
         return account
 
+    def _key(self, purpose: str, *parts: str) -> bytes:
+        return self._sessions.secrets.fingerprint(purpose, "\0".join(parts))
+
+    async def _proved(self, key: bytes, prove: Proof) -> Caller:
+        held = self._pass(key, prove)
+        try:
+            return await self._judged(held)
+        except TokenInvalid:
+            return await self._judged(self._pass(key, prove, instead_of=held))
+
     async def _judged(self, held: _Pass) -> Caller:
         # Shielded: others may wait for the same proof.
         return await self._sessions.authenticate(await asyncio.shield(held.token))
 
-    def _pass(
-        self, account: str, username: str, password: str, instead_of: _Pass | None = None
-    ) -> _Pass:
+    def _pass(self, key: bytes, prove: Proof, instead_of: _Pass | None = None) -> _Pass:
         """What is remembered, or a proof that begins now."""
         now = asyncio.get_running_loop().time()
-        key = self._sessions.secrets.fingerprint("pass", "\0".join((account, username, password)))
         held = self._passes.get(key)
         if held is not None and held is not instead_of and now < held.until:
             return held
-        proof = asyncio.create_task(self._prove(account, username, password))
+        proof = asyncio.create_task(prove())
         fresh = _Pass(proof, now + self._lifetime_s)
         _keep(self._passes, key, fresh, self._most)
         proof.add_done_callback(lambda done: self._forget_failure(key, done))
@@ -89,9 +103,12 @@ class Passes:
         by_realm = Credentials(method=method, digest=digest, realm=account)
         # An account may be called what is another's realm: that must keep nobody out.
         try:
-            token, _ = await self._sessions.sign_in_as_user(by_name)
+            return await self._sign_in(by_name)
         except CredentialsInvalid:
-            token, _ = await self._sessions.sign_in_as_user(by_realm)
+            return await self._sign_in(by_realm)
+
+    async def _sign_in(self, given: Credentials) -> str:
+        token, _ = await self._sessions.sign_in_as_user(given)
         return token
 
     async def _named(self, name: str) -> AccountFacts | None:

@@ -16,7 +16,7 @@ from service.domain.errors import (
 from service.domain.user import Credentials
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
-from service.postgres.pool import Database
+from service.postgres.pool import Connection, Database
 from service.postgres.users import FoundCredential
 from service.security import CredentialProofs, Issuer, SecretBox, Tokens
 from service.usecases.directory import Directory
@@ -65,11 +65,7 @@ class Sessions:
         Raises CredentialsInvalid, after the same time whatever is wrong; TooManySignIns.
         """
         async with self.database.connection() as connection:
-            account = None
-            if given.realm is not None:
-                account = await rows.facts_by_realm(connection, given.realm)
-            if account is None and given.account_name is not None:
-                account = await rows.facts_by_name(connection, given.account_name)
+            account = await _account_of(connection, given)
             found = None
             if account is not None:
                 lookup = fingerprint_of(self.secrets, given)
@@ -145,6 +141,17 @@ class Sessions:
             user_epoch=user.auth_epoch if user else None,
             lifetime_s=lifetime_s,
         )
+
+
+async def _account_of(connection: Connection, given: Credentials) -> AccountFacts | None:
+    if given.account_id is not None:
+        return await rows.account_facts(connection, given.account_id)
+    account = None
+    if given.realm is not None:
+        account = await rows.facts_by_realm(connection, given.realm)
+    if account is None and given.account_name is not None:
+        account = await rows.facts_by_name(connection, given.account_name)
+    return account
 
 
 def fingerprint_of(secrets: SecretBox, given: Credentials) -> bytes:

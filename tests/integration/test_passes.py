@@ -1,12 +1,14 @@
 """Credentials with every request: proved once, remembered for a while, over with their user."""
 
 import asyncio
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from service.domain.account import AccountFacts
 from service.domain.errors import CredentialsInvalid, Forbidden
+from service.domain.user import CredentialMethod, digests_of
 from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
 from service.usecases.passes import Passes
@@ -43,6 +45,25 @@ async def test_what_was_proved_is_remembered_for_a_while(
     await asyncio.sleep(0.6)
     with pytest.raises(CredentialsInvalid):
         await passes.caller(*GIVEN)
+
+
+async def test_a_hash_is_remembered_as_a_password_is(
+    accounts: Accounts, inspector: asyncpg.Connection
+) -> None:
+    account_id = (await a_reseller(accounts)).account_id
+    passes = Passes(accounts.sessions)
+    md5, sha = (digests_of(*GIVEN[1:])[method] for method in CredentialMethod)
+    first = await passes.caller_by_hash(account_id, CredentialMethod.MD5, md5)
+    await forget_credentials(inspector)
+    assert await passes.caller_by_hash(account_id, CredentialMethod.MD5, md5) == first
+    for other in (
+        (uuid4(), CredentialMethod.MD5, md5),
+        (account_id, CredentialMethod.SHA, sha),
+        (account_id, CredentialMethod.SHA, md5),
+        (account_id, CredentialMethod.MD5, md5[::-1]),
+    ):
+        with pytest.raises(CredentialsInvalid):
+            await passes.caller_by_hash(*other)
 
 
 async def test_what_was_refused_is_not_remembered(accounts: Accounts) -> None:

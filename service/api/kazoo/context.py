@@ -6,13 +6,15 @@ from uuid import UUID
 from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
+from msgspec import UNSET
 
-from service.api.auth import caller_of, token_of
+from service.api.auth import caller_of, noted, token_of
 from service.api.kazoo.accept import negotiate
+from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
 from service.api.kazoo.wire import View
 from service.api.times import utc_now
-from service.api.use_cases import TheUseCases
+from service.api.use_cases import TheUseCases, UseCases
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     AccountNotFound,
@@ -42,13 +44,26 @@ async def provide_caller(request: AnyRequest, use: TheUseCases) -> Caller:
 
     Without an account in the path nothing more is asked before the form of the request is.
     """
-    in_query = use.options.tokens_in_query
-    caller = await caller_of(request, use.accounts.sessions, tokens_in_query=in_query)
-    request.scope["state"]["auth_token"] = token_of(request, tokens_in_query=in_query)
+    caller = await who_asks(request, use)
+    token = token_of(request, tokens_in_query=use.options.tokens_in_query)
+    request.scope["state"]["auth_token"] = UNSET if token is None else token
     use.rate_limit.take(caller.account.account_id)
     if "account_id" not in request.path_params:
         negotiate(request)
     return caller
+
+
+async def who_asks(request: AnyRequest, use: UseCases) -> Caller:
+    """Whom a request's token stands for; without one, whom `Authorization: Basic` names.
+
+    Raises Unauthorized, TooManySignIns.
+    """
+    in_query = use.options.tokens_in_query
+    if token_of(request, tokens_in_query=in_query) is None:
+        basic = basic_of(request.headers.get("authorization", ""))
+        if basic is not None:
+            return noted(request, await use.passes.caller_by_hash(*basic))
+    return await caller_of(request, use.accounts.sessions, tokens_in_query=in_query)
 
 
 async def provide_account(

@@ -102,12 +102,11 @@ def refuse(request: AnyConnection, refusal: Refusal) -> Response[bytes]:
 
 def _framed(request: AnyConnection) -> _Envelope:
     state: dict[str, Any] = request.scope["state"]
-    token = state.get("auth_token", UNSET)
     return _Envelope(
-        auth_token=token,
+        auth_token=state.get("auth_token", UNSET),
         request_id=state.get("request_id", ""),
         timestamp=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        version=UNSET if token is UNSET else _VERSION,
+        version=_VERSION if "auth_token" in state else UNSET,
         node=_NODE,
     )
 

@@ -18,15 +18,15 @@ from service.api.kazoo.context import (
     TheAccount,
     TheCaller,
     vmbox_of_path,
+    who_asks,
 )
 from service.api.kazoo.envelope import Progress, succeed
 from service.api.kazoo.query import LARGEST_PAGE, page_query
-from service.api.use_cases import TheUseCases
+from service.api.use_cases import TheUseCases, UseCases
 from service.domain.account import AccountFacts, Caller
-from service.domain.errors import Forbidden, Invalid, Rule, Unauthorized
+from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
 from service.domain.events import structured
-from service.usecases.accounts import Accounts
-from service.usecases.feed import Feed, FeedCursor, FeedPage
+from service.usecases.feed import FeedCursor, FeedPage
 
 STREAM_TYPE = "text/event-stream"
 EITHER = Media(gives=("application/json", STREAM_TYPE))
@@ -46,7 +46,7 @@ async def account_events(
     use: TheUseCases,
 ) -> Response[bytes] | Stream:
     """What happens in an account."""
-    return await _answer(request, account, None, caller, use.accounts, use.feed)
+    return await _answer(request, account, None, caller, use)
 
 
 @route(VMBOX_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: EITHER})
@@ -58,7 +58,7 @@ async def vmbox_events(
     use: TheUseCases,
 ) -> Response[bytes] | Stream:
     """What happens to a box and its messages."""
-    return await _answer(request, account, vmbox_of_path(vmbox_id), caller, use.accounts, use.feed)
+    return await _answer(request, account, vmbox_of_path(vmbox_id), caller, use)
 
 
 ROUTES = (account_events, vmbox_events)
@@ -69,22 +69,21 @@ async def _answer(
     account: AccountFacts,
     vmbox_id: UUID | None,
     caller: Caller,
-    accounts: Accounts,
-    feed: Feed,
+    use: UseCases,
 ) -> Response[bytes] | Stream:
     since = _since(request)
     # Without pages a list of events is one all the same: it goes on from its cursor.
     limit = min(page_query(request).limit, LARGEST_PAGE)
-    await feed.check(account, vmbox_id)
+    await use.feed.check(account, vmbox_id)
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_welcome(accepted, ("application/json",)):
-        page = await feed.page(account, vmbox_id, since, limit)
+        page = await use.feed.page(account, vmbox_id, since, limit)
         events = [msgspec.Raw(structured(one.event)) for one in page.events]
         progress = Progress(next_cursor=str(page.next), reset=page.reset)
         return succeed(request, events, progress=progress)
-    pages = feed.stream(account, vmbox_id, since, _LOOK_EVERY_S)
+    pages = use.feed.stream(account, vmbox_id, since, _LOOK_EVERY_S)
     return Stream(
-        _lines(pages, request, account, caller, accounts),
+        _lines(pages, request, account, caller, use),
         media_type=STREAM_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -95,7 +94,7 @@ async def _lines(
     request: AnyRequest,
     account: AccountFacts,
     caller: Caller,
-    accounts: Accounts,
+    use: UseCases,
 ) -> AsyncIterator[bytes]:
     """Server-sent events. Ends when the token does: a stream must not outlive the right to it."""
     if request.method == "HEAD":
@@ -104,7 +103,7 @@ async def _lines(
     yield b": welcome\n\n"
     async with aclosing(pages) as following:  # type: ignore[type-var]
         async for page in following:
-            if not await _may_go_on(account, caller, accounts, request):
+            if not await _may_go_on(account, caller, use, request):
                 return
             if page.reset:
                 yield f"event: reset\nid: {page.next}\ndata: {{}}\n\n".encode()
@@ -119,13 +118,13 @@ async def _lines(
 
 
 async def _may_go_on(
-    account: AccountFacts, caller: Caller, accounts: Accounts, request: AnyRequest
+    account: AccountFacts, caller: Caller, use: UseCases, request: AnyRequest
 ) -> bool:
-    """Whether the token that began this stream still counts; answered from memory."""
+    """Whether what began this stream still counts; mostly answered from memory."""
     try:
-        again = await accounts.sessions.authenticate(request.scope["state"]["auth_token"])
-        await accounts.sessions.authorise(again, account.account_id)
-    except (Unauthorized, Forbidden):
+        again = await who_asks(request, use)
+        await use.accounts.sessions.authorise(again, account.account_id)
+    except (Unauthorized, Forbidden, TooManySignIns):
         return False
     return again.account.account_id == caller.account.account_id
 

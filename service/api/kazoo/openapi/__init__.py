@@ -43,6 +43,11 @@ _SCHEMES: Json = {
         "description": "A token from `PUT /v2/api_auth` or `PUT /v2/user_auth`",
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same token"},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The id of an account, and `credentials` as for `user_auth`",
+    },
     "token_in_query": {
         "type": "apiKey",
         "in": "query",
@@ -77,4 +82,4 @@ def _security(operation: Operation) -> list[Json]:
     if not operation.signed_in:
         return []
     reading: list[Json] = [{"token_in_query": []}] if operation.method == "GET" else []
-    return [{"token": []}, {"bearer": []}, *reading]
+    return [{"token": []}, {"bearer": []}, {"basic": []}, *reading]
