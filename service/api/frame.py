@@ -21,7 +21,6 @@ _CORS_HEADERS = [
     ),
 ]
 _PREFLIGHT_HEADERS = [
-    (b"access-control-allow-methods", b"OPTIONS, GET, HEAD, PUT, POST, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
         b"content-type, user-agent, x-requested-with, if-modified-since, if-match, if-none-match, "
@@ -32,7 +31,8 @@ _PREFLIGHT_HEADERS = [
     ),
     (b"access-control-max-age", b"86400"),
 ]
-_NO_METHOD = "OPTIONS-WITHOUT-ORIGIN"
+_ALL_METHODS = b"OPTIONS, GET, HEAD, PUT, POST, PATCH, DELETE"
+_NO_METHOD = "NONE"
 _PREFLIGHT_ASKS = frozenset(
     {b"origin", b"access-control-request-method", b"access-control-request-headers"}
 )
@@ -52,14 +52,14 @@ class Frame:
         request_id = _request_id(headers.get(b"x-request-id", b""))
         scope["state"]["request_id"] = observation_of(scope).request_id = request_id
         framing = [(b"x-request-id", request_id.encode()), *_CORS_HEADERS]
-        if scope["method"] == "OPTIONS" and _PREFLIGHT_ASKS & headers.keys():
-            await _answer_preflight(send, framing)
-            return
         path = scope["path"].rstrip("/") or "/"
         framed: Any = {**scope, "path": path, "raw_path": path.encode()}
         if scope["method"] == "OPTIONS":
             # Litestar would answer it on every route: as a method that no route has, it is a 405.
             framed["method"] = _NO_METHOD
+            if _PREFLIGHT_ASKS & headers.keys():
+                await _answer_preflight(send, framing, await self._methods(framed, receive))
+                return
 
         async def send_framed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -67,6 +67,18 @@ class Frame:
             await send(message)
 
         await self._app(framed, receive, send_framed)
+
+    async def _methods(self, scope: Any, receive: Receive) -> bytes:
+        """What a path takes, as its refusal of the method names it; every method if it is none."""
+        methods = _ALL_METHODS
+
+        async def take(message: Message) -> None:
+            nonlocal methods
+            if message["type"] == "http.response.start":
+                methods = dict(message["headers"]).get(b"allow", methods)
+
+        await self._app(scope, receive, take)
+        return methods
 
 
 def _request_id(given: bytes) -> str:
@@ -77,12 +89,13 @@ def _request_id(given: bytes) -> str:
     return os.urandom(16).hex()
 
 
-async def _answer_preflight(send: Send, framing: list[tuple[bytes, bytes]]) -> None:
+async def _answer_preflight(send: Send, framing: list[tuple[bytes, bytes]], methods: bytes) -> None:
+    allowed = (b"access-control-allow-methods", methods)
     await send(
         {
             "type": "http.response.start",
             "status": 200,
-            "headers": [*framing, *_PREFLIGHT_HEADERS, (b"content-length", b"0")],
+            "headers": [*framing, allowed, *_PREFLIGHT_HEADERS, (b"content-length", b"0")],
         }
     )
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -340,9 +340,29 @@ async def test_a_preflight_needs_no_token(service: RunningService, header: str) 
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-max-age"] == "86400"
-    assert {"PUT", "PATCH", "DELETE"} <= _words(answer.headers["access-control-allow-methods"])
     allowed = _words(answer.headers["access-control-allow-headers"])
     assert {"x-auth-token", "content-type", "range", "if-match"} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (f"/v2/accounts/{NO_ID}/vmboxes", "GET HEAD PUT"),
+        (f"/v2/accounts/{NO_ID}/vmboxes/", "GET HEAD PUT"),
+        (f"/v2/account/vmboxes/{NO_ID}", "GET HEAD POST PATCH DELETE"),
+        (f"/v2/accounts/{NO_ID}/vmboxes/{NO_ID}/messages", "GET HEAD PUT POST DELETE"),
+        ("/v2/user_auth", "PUT"),
+        ("/nothing", "GET HEAD PUT POST PATCH DELETE"),
+    ],
+)
+async def test_a_preflight_names_the_methods_of_its_path(
+    service: RunningService, path: str, methods: str
+) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.options(f"{service.url}{path}", headers={"Origin": "https://a.b"})
+    assert answer.status_code == 200
+    named = _words(answer.headers["access-control-allow-methods"])
+    assert named == {"OPTIONS", *methods.split()}
 
 
 async def test_every_answer_may_be_read_by_a_browser(account: AccountClient) -> None:
