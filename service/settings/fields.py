@@ -8,6 +8,7 @@ from msgspec import Meta
 from service.settings.kinds import (
     Days,
     Hours,
+    HttpUrl,
     Month,
     Port,
     Positive,
@@ -228,8 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         watching("How log lines look; `auto`: for people in a terminal, else JSON."),
     ] = "auto"
     traces_endpoint: Annotated[
-        str,
-        Meta(pattern=r"\A(?:https?://.+)?\Z"),
+        HttpUrl,
         watching("Where spans go: `http://collector:4318/v1/traces` (OTLP). Empty: no traces."),
     ] = ""
     traces_sample_ratio: Annotated[
