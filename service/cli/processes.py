@@ -13,7 +13,13 @@ from service.settings import Settings, read_settings
 
 
 @click.command()
-@click.option("--port", default=8000, show_default=True, help="HTTP port; 0 takes any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="HTTP port; 0 takes any free one.",
+)
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
