@@ -1,4 +1,4 @@
-"""Arguments of the command line that cannot be meant: a sentence each, before anything is opened."""
+"""Arguments that cannot be meant: a sentence each, before anything is opened."""
 
 from pathlib import Path
 
