@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from service.cli.running import run, settings_of
-from service.settings import Settings, read_settings
+from service.settings import Settings
 
 
 @click.command()
@@ -34,7 +34,8 @@ def dev(port: int, folder: Path) -> None:
     from service.wiring.notifiers import CHANNELS
 
     command = [sys.executable, "-m", "service"]
-    wiring.configure_logs(read_settings({}), "dev")
+    # Its processes read the same environment: what they would refuse is said before they start.
+    settings_of("dev")
     run(
         run_dev(
             folder=folder,

@@ -32,3 +32,13 @@ def test_a_key_ring_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None
 
     assert answer.exit_code == 1
     assert answer.output == f"Error: {missing} cannot be written: No such file or directory.\n"
+
+
+def test_dev_starts_nothing_where_its_processes_would_refuse_a_setting(tmp_path: Path) -> None:
+    folder = tmp_path / "dev"
+    arguments = ["dev", "--port", "0", "--folder", str(folder)]
+    answer = CliRunner().invoke(cli, arguments, env={"AFTERTONE_PROT": "8000"})
+
+    assert answer.exit_code == 1
+    assert answer.output == "Error: Unknown settings: AFTERTONE_PROT.\n"
+    assert not folder.exists()
