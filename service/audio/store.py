@@ -10,7 +10,7 @@ from uuid import UUID
 
 import aiohttp
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from service.audio.connection import BucketAddress, connect
 from service.audio.signed import Exchange, SignedBucket
@@ -222,7 +222,12 @@ class AudioStore:
         """Return when the bucket can be reached with these credentials."""
         with timed("head"), _translated("ping"):
             async with asyncio.timeout(self._timeout_s):
-                await self._client.head_bucket(Bucket=self._bucket)
+                try:
+                    await self._client.head_bucket(Bucket=self._bucket)
+                except ClientError as problem:
+                    if _status(problem) == 404:
+                        raise StorageUnavailable("there is no such bucket") from problem
+                    raise
 
     async def _create_bucket(self) -> None:
         # The oldest region is the one that must not be named.
@@ -271,7 +276,13 @@ def _translated(action: str) -> Iterator[None]:
         code = problem.response.get("Error", {}).get("Code", "")
         if code == "NoSuchKey":
             raise AudioMissing from problem
-        raise StorageUnavailable(f"{action} answered {_status(problem)} {code}") from problem
+        # To a HEAD the answer has no body, and the library makes the code of the status.
+        status = " ".join(dict.fromkeys((str(_status(problem)), code)))
+        raise StorageUnavailable(f"{action} answered {status}") from problem
+    except NoCredentialsError as problem:
+        raise StorageUnavailable(
+            "no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a workload identity"
+        ) from problem
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as problem:
         raise StorageUnavailable(f"{action} failed: {type(problem).__name__}") from problem
 

@@ -149,7 +149,9 @@ class Consumer:
         with outages():
             try:
                 messages = await subscription.fetch(limit, timeout=wait_s)
-            except nats.errors.TimeoutError:
+            except TimeoutError:
+                # The library's own, or the bare one where the server's answer comes at the last
+                # moment.
                 messages = []
         # Before Python 3.12 wait_for(), which the library uses, loses a cancellation that comes
         # together with a message.

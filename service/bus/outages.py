@@ -14,4 +14,4 @@ def outages() -> Iterator[None]:
     try:
         yield
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise BusUnavailable(str(error)) from error
+        raise BusUnavailable(str(error) or type(error).__name__) from error

@@ -10,6 +10,9 @@ import click
 from service.cli.running import ask, run, settings_of
 from service.settings import Settings
 
+# A hundred years: the end of a token must be a date.
+_MOST_HOURS = 876_000
+
 
 @click.group()
 def keys() -> None:
@@ -26,6 +29,8 @@ def generate_keys(file: Path) -> None:
         wiring.write_key_ring(file)
     except FileExistsError:
         raise click.ClickException(f"{file} exists already and was left as it is.") from None
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from None
     click.echo(f"wrote {file}")
 
 
@@ -46,6 +51,8 @@ def rotate_keys(file: Path, stage: str | None) -> None:
         wiring.rotate_keys(file, add=stage != "activate", activate=stage != "prepare")
     except KeyRingError as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{file} was left as it is: {error.strerror}.") from None
     click.echo(f"wrote {file}; it counts for processes that start from now on")
 
 
@@ -151,7 +158,13 @@ def token() -> None:
 
 @token.command("issue")
 @click.argument("account")
-@click.option("--hours", default=1, show_default=True, help="How long it is valid.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, _MOST_HOURS),
+    default=1,
+    show_default=True,
+    help="How long it is valid.",
+)
 def issue_token(account: str, hours: int) -> None:
     """Print a token for ACCOUNT."""
     ask(lambda desk: desk.issue_token(account, hours))

@@ -30,7 +30,13 @@ _STATUSES = ("pending", "done", "ignored", "dead", "dropped", "fanned_out")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only in this state.")
 @_CHANNEL
 @_ACCOUNT
-@click.option("--limit", default=50, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 2**31 - 1),
+    default=50,
+    show_default=True,
+    help="The newest so many.",
+)
 @_JSON
 def list_deliveries(
     status: str | None, channel: str | None, account_id: UUID | None, limit: int, as_json: bool

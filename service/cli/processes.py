@@ -9,11 +9,17 @@ from pathlib import Path
 import click
 
 from service.cli.running import run, settings_of
-from service.settings import Settings, read_settings
+from service.settings import Settings
 
 
 @click.command()
-@click.option("--port", default=8000, show_default=True, help="HTTP port; 0 takes any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="HTTP port; 0 takes any free one.",
+)
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -28,7 +34,8 @@ def dev(port: int, folder: Path) -> None:
     from service.wiring.notifiers import CHANNELS
 
     command = [sys.executable, "-m", "service"]
-    wiring.configure_logs(read_settings({}), "dev")
+    # Its processes read the same environment: what they would refuse is said before they start.
+    settings_of("dev")
     run(
         run_dev(
             folder=folder,

@@ -47,6 +47,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     from service.embedded.errors import EmbeddedError
     from service.postgres.migrate import MigrationError
     from service.security import KeyRingError
+    from service.wiring.desk import NotSetUp
     from service.workers.relay import RepublicationRefused
 
     try:
@@ -56,6 +57,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         EmbeddedError,
         MigrationError,
         KeyRingError,
+        NotSetUp,
         RepublicationRefused,
         SettingsError,
     ) as error:

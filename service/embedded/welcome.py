@@ -30,11 +30,13 @@ Mails that it sends: {mail}/*.eml
 In another shell, in this folder:
     set -a; . {quoted}; set +a
 {box}
-Leave a message:
+Leave a message, a second of silence:
+    python3 -c 'import wave; f = wave.open("message.wav", "wb"); f.setparams(
+      (1, 2, 8000, 0, "NONE", "")); f.writeframes(bytes(16000))'
     curl -X PUT "$AFTERTONE_URL/v2/accounts/$AFTERTONE_ACCOUNT_ID/vmboxes/{vmbox}/messages" \\
       -H "X-Auth-Token: $AFTERTONE_AUTH_TOKEN" \\
       -F 'message={{"data":{{"caller_id_name":"Ann"}}}};type=application/json' \\
-      -F 'audio=@message.mp3;type=audio/mpeg'
+      -F 'audio=@message.wav;type=audio/wav'
 
 List the messages:
     curl "$AFTERTONE_URL/v2/accounts/$AFTERTONE_ACCOUNT_ID/vmboxes/{vmbox}/messages" \\

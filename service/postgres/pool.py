@@ -15,6 +15,8 @@ from service.postgres.timing import TimedConnection
 # What a caller may retry: the server is gone, full, restarting, too slow, or read-only after a
 # failover. InternalClientError is what asyncpg may raise for a query in flight when it dies.
 _OUTAGES = (
+    # Before `aftertone migrate` has run: what is asked can be answered later.
+    asyncpg.UndefinedTableError,
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,

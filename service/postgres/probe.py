@@ -14,6 +14,7 @@ _MIGRATE = load("migrate")
 _PROBE = load("probe")
 _OLDEST_SERVER = 180_000
 _MIGRATE_FIRST = "run `aftertone migrate`"
+_NO_URL = "this is no postgresql:// URL (user and password are percent-encoded)"
 
 
 async def probe_as_service(url: str, timeout_s: float) -> list[str]:
@@ -55,9 +56,7 @@ async def _looking(
     try:
         connection = await connect(url, name="aftertone check", timeout_s=timeout_s)
     except ValueError:
-        raise DatabaseUnavailable(
-            "this is no postgresql:// URL (user and password are percent-encoded)"
-        ) from None
+        raise DatabaseUnavailable(_NO_URL) from None
     except asyncpg.PostgresError as error:
         raise DatabaseUnavailable(f"Postgres answers: {error}") from None
     except DatabaseUnavailable as error:
@@ -72,6 +71,8 @@ async def _looking(
 
 def _told(error: DatabaseUnavailable) -> str:
     match error.__cause__:
+        case ValueError():
+            return _NO_URL
         case asyncpg.PostgresError() as cause:
             return f"Postgres answers: {cause}"
         case OSError() as cause if not isinstance(cause, TimeoutError):

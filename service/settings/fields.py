@@ -8,6 +8,7 @@ from msgspec import Meta
 from service.settings.kinds import (
     Days,
     Hours,
+    HttpUrl,
     Month,
     Port,
     Positive,
@@ -67,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, le=5), nats("Copies of the stream and of the bucket of lamps.")
     ] = 1
 
-    s3_endpoint: Annotated[str, s3("URL of the store; empty: AWS, of the region.")] = ""
+    s3_endpoint: Annotated[HttpUrl, s3("URL of the store; empty: AWS, of the region.")] = ""
     s3_bucket: Annotated[str, s3("The bucket that holds all audio; it exists already.")] = (
         "aftertone"
     )
@@ -124,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     issuer_url: Annotated[
         str, sign_in("An outside issuer whose tokens count too: its `iss`. Empty: none.")
     ] = ""
-    issuer_jwks_url: Annotated[str, sign_in("Where that issuer's public keys are.")] = ""
+    issuer_jwks_url: Annotated[HttpUrl, sign_in("Where that issuer's public keys are.")] = ""
     issuer_audience: Annotated[str, sign_in("The `aud` that its tokens must carry.")] = ""
     issuer_account_claim: Annotated[
         str, sign_in("The claim of its tokens that holds the account's id.")
@@ -202,7 +203,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, lamps("The key-value bucket of lamps; a second one is named after it.")
     ] = "MWI"
     ari_url: Annotated[
-        str, lamps("An Asterisk switch that is told too: the URL before `/ari`. Empty: none.")
+        HttpUrl, lamps("An Asterisk switch that is told too: the URL before `/ari`. Empty: none.")
     ] = ""
     ari_user: Annotated[str, lamps("Its user.")] = ""
     ari_password: Annotated[str, lamps("Its password.")] = ""
@@ -228,8 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         watching("How log lines look; `auto`: for people in a terminal, else JSON."),
     ] = "auto"
     traces_endpoint: Annotated[
-        str,
-        Meta(pattern=r"\A(?:https?://.+)?\Z"),
+        HttpUrl,
         watching("Where spans go: `http://collector:4318/v1/traces` (OTLP). Empty: no traces."),
     ] = ""
     traces_sample_ratio: Annotated[

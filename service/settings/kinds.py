@@ -12,7 +12,16 @@ Hours = Annotated[int, Meta(ge=1, le=24 * 36_500)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # `120,300`: seconds, each less than ten days.
-Waits = Annotated[str, Meta(pattern=r"\A(?:\d{1,6}(?:\.\d{1,3})?(?:,\d{1,6}(?:\.\d{1,3})?)*)?\Z")]
+Waits = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:\d{1,6}(?:\.\d{1,3})?(?:,\d{1,6}(?:\.\d{1,3})?)*)?\Z",
+        extra={"spelled": "numbers, with commas"},
+    ),
+]
+HttpUrl = Annotated[
+    str, Meta(pattern=r"\A(?:https?://.+)?\Z", extra={"spelled": "`http://` or `https://` URL"})
+]
 Month = Annotated[int, Meta(ge=197001, le=999912)]
 
 

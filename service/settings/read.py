@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from service.settings.fields import FOR_CLIENTS, PREFIX, Settings
+from service.settings.reference import value_of
 
 
 class SettingsError(Exception):
@@ -33,5 +34,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         reason, _, path = str(error).partition(" - at `$.")
         if not path:
             raise SettingsError(f"{reason}.") from None
-        name = PREFIX + path.rstrip("`").upper()
-        raise SettingsError(f"{name} is not acceptable: {reason}.") from None
+        field = path.rstrip("`")
+        name, wanted = PREFIX + field.upper(), value_of(field)
+        raise SettingsError(f"{name} is not acceptable: it takes: {wanted}.") from None

@@ -46,11 +46,23 @@ def _line(field: inspect.Field) -> str:
     assert isinstance(field.type, inspect.Metadata)
     default = "" if field.default in ("", None) else f"`{_spelled(field.default)}`"
     name = f"{PREFIX}{field.name.upper()}"
-    return f"| `{name}` | {_kind(field.type.type)} | {default} | {_told(field)['description']} |"
+    return f"| `{name}` | {_value(field.type)} | {default} | {_told(field)['description']} |"
+
+
+def value_of(name: str) -> str:
+    """What the setting of that name takes, as the page says it."""
+    field = next(field for field in _fields() if field.name == name)
+    assert isinstance(field.type, inspect.Metadata)
+    return _value(field.type)
 
 
 def _spelled(value: object) -> str:
     return msgspec.json.encode(value).decode().strip('"').removesuffix(".0")
+
+
+def _value(kind: inspect.Metadata) -> str:
+    spelled: str | None = (kind.extra or {}).get("spelled")
+    return spelled or _kind(kind.type)
 
 
 def _kind(kind: inspect.Type) -> str:
@@ -67,10 +79,8 @@ def _kind(kind: inspect.Type) -> str:
             return f"{', '.join(words[:-1])} or {words[-1]}"
         case inspect.UnionType():
             return _kind(next(one for one in kind.types if not isinstance(one, inspect.NoneType)))
-        case inspect.StrType(pattern=None):
-            return "text"
         case _:
-            return "numbers, with commas"
+            return "text"
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:

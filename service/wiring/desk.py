@@ -11,10 +11,16 @@ from typing import Any
 import msgspec
 
 from service.domain.account import Account, Caller
+from service.domain.errors import AccountNotFound
+from service.postgres.migrate import newest_migration
 from service.settings import Settings
 from service.usecases.accounts import Accounts
 from service.usecases.users import Users
 from service.wiring.parts import open_accounts, open_database, users_beside
+
+
+class NotSetUp(Exception):
+    """Something comes before what was asked for; the text says which command does it."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,25 @@ class Desk:
 
 @asynccontextmanager
 async def open_operator(settings: Settings) -> AsyncIterator[Accounts]:
-    """The account use cases for the command line."""
+    """The account use cases for the command line. Raises NotSetUp before there are tables."""
     async with (
         open_database(settings, "aftertone cli", size=1) as database,
         open_accounts(settings, database) as accounts,
     ):
+        async with database.connection() as connection:
+            if not await newest_migration(connection):
+                raise NotSetUp("The database is not set up yet: run `aftertone migrate`.")
         yield accounts
 
 
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """AccountNotFound before there is a root account."""
+    """NotSetUp before there are tables and a root account."""
     async with open_operator(settings) as accounts:
-        yield Desk(accounts, users_beside(accounts), await accounts.sessions.operator())
+        try:
+            operator = await accounts.sessions.operator()
+        except AccountNotFound:
+            raise NotSetUp(
+                "There is no root account yet: `aftertone account create-root` makes it."
+            ) from None
+        yield Desk(accounts, users_beside(accounts), operator)

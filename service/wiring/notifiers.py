@@ -155,7 +155,9 @@ def _check_mails(settings: Settings) -> None:
     try:
         for kind in MailKind:
             preview_mail(settings, kind)
-    except (TemplatesError, AddressUnusable) as error:
+    except AddressUnusable as error:
+        raise SettingsError(f"AFTERTONE_EMAIL_SENDER is not usable: {error}.") from None
+    except TemplatesError as error:
         raise SettingsError(f"No mail can be made: {error}.") from None
 
 

@@ -7,10 +7,13 @@ import pytest
 
 from service import wiring
 from service.domain.errors import AccountNotFound, CredentialsInvalid, TokenInvalid
+from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
 from service.security import generate_key_ring, load_key_ring
-from service.wiring.desk import Desk
+from service.settings import Settings
+from service.wiring.desk import Desk, NotSetUp, open_desk
 from tests.support.accounts import a_key_ring, a_root, accounts_over, users_beside
+from tests.support.database import TestDatabase
 
 
 @pytest.fixture
@@ -76,3 +79,16 @@ def test_a_rotated_ring_takes_the_place_of_the_old_one_and_stays_closed(tmp_path
     assert after.active_signing not in before.signing
     assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
+
+
+async def test_before_there_are_tables_and_a_root_account_it_says_what_makes_them(
+    servers: EmbeddedServers, test_database: TestDatabase, tmp_path: Path
+) -> None:
+    ring = tmp_path / "keys.json"
+    wiring.write_key_ring(ring)
+    bare = servers.postgres.url("postgres", "aftertone")
+    for url, command in ((bare, "migrate"), (test_database.url, "account create-root")):
+        settings = Settings(database_url=url, key_ring_file=str(ring))
+        with pytest.raises(NotSetUp, match=f"`aftertone {command}`"):
+            async with open_desk(settings):
+                pass

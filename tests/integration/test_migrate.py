@@ -11,9 +11,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from service.domain.errors import DatabaseUnavailable
 from service.domain.message import month_after, month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres.migrate import Migration, MigrationError, migrate, read_migrations
+from service.postgres.pool import Database
 from tests.support.database import TestDatabase, execute
 
 SHIPPED = read_migrations()
@@ -142,3 +144,13 @@ def test_a_misnamed_or_missing_file_is_refused(tmp_path: Path, names: list[str])
         (tmp_path / name).write_text("SELECT 1")
     with pytest.raises(MigrationError, match=names[-1]):
         read_migrations(tmp_path)
+
+
+async def test_a_process_that_comes_before_the_migrations_meets_an_outage(
+    empty: TestDatabase,
+) -> None:
+    async with Database.open(empty.url, name="test", size=1, timeout_s=5) as database:
+        with pytest.raises(DatabaseUnavailable) as met:
+            async with database.connection() as connection:
+                await connection.fetchval("SELECT count(*) FROM accounts")
+    assert met.value.reason == "UndefinedTableError"

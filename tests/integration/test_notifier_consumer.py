@@ -65,6 +65,18 @@ async def test_what_is_not_acked_comes_again_what_is_does_not(bus: Bus, events: 
     await consumer.close()
 
 
+async def test_that_nothing_is_there_is_no_outage_however_short_the_wait(
+    bus: Bus, events: Publisher
+) -> None:
+    await events.publish(some_event())
+    consumer = a_consumer(bus)
+    [message] = await got(consumer)
+    await message.ack()
+    for wait_s in (0.0002, 0.0005, 0.001, 0.002, 0.005):
+        assert [await consumer.fetch(10, wait_s) for _ in range(5)] == [[]] * 5
+    await consumer.close()
+
+
 async def test_only_the_events_that_were_asked_for_come(bus: Bus, events: Publisher) -> None:
     await events.publish(some_event(), some_event(type="message.new"))
     narrow = a_consumer(bus, "message.new")

@@ -226,8 +226,16 @@ async def test_a_bucket_that_is_missing_or_refuses_is_told(environment: dict[str
     missing = await checked({**environment, "AFTERTONE_S3_BUCKET": "no-such-bucket"})
     refused = await checked({**environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
 
-    assert "404" in missing.said("s3_bucket")
+    assert "no such bucket" in missing.said("s3_bucket")
     assert "403" in refused.said("s3_bucket")
+
+
+async def test_a_value_that_is_something_else_is_told_as_such(environment: dict[str, str]) -> None:
+    smtp = {"AFTERTONE_SMTP_URL": "smtp://127.0.0.1:1", "AFTERTONE_EMAIL_SENDER": "nobody"}
+    found = await checked({**environment, **smtp, "AFTERTONE_DATABASE_URL": "db.example"})
+
+    assert "no postgresql:// URL" in found.said("database_url")
+    assert "AFTERTONE_EMAIL_SENDER is not usable" in found.said("smtp_url")
 
 
 async def test_a_stream_that_cannot_be_made_or_differs_is_told(

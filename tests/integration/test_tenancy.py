@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -23,6 +24,8 @@ SYSTEM = {
     "revoked_tokens",
     "user_epochs",
 }
+
+PAGE = Path(__file__).parents[2] / "migrations" / "README.md"
 
 # Statements that go through all accounts, on purpose: the relay reads the outbox in order, the
 # keeper looks for what is due, metrics count what waits.
@@ -185,3 +188,14 @@ async def test_only_the_role_of_the_service_may_have_partitions_made(
         assert not await inspector.fetchval(
             "SELECT has_function_privilege('public', $1::text, 'EXECUTE')", function
         )
+
+
+def test_the_page_about_the_schema_names_every_table_where_it_belongs() -> None:
+    of_accounts, of_system = PAGE.read_text().split("*tenant tables*")[1].split("*Directory")
+    made = "".join(file.read_text() for file in sorted(PAGE.parent.glob("*.sql")))
+
+    assert set(re.findall(r"`(\w+)`", of_system)) == SYSTEM
+    assert (
+        set(re.findall(r"`(\w+)`", of_accounts)) - {"account_id"}
+        == set(re.findall(r"^CREATE TABLE (\w+)", made, re.MULTILINE)) - SYSTEM
+    )
