@@ -4,6 +4,7 @@ import pytest
 from aiohttp import web
 
 from service.domain.transcription import MAX_TEXT_BYTES, heard
+from service.postgres.deliveries import Selection, retry_deliveries
 from service.postgres.messages import attach_audio, remove_message
 from service.workers.channels.transcription import Engine, EngineSettings
 from tests.support.builders import RETAINED_SINCE, audit
@@ -108,7 +109,9 @@ async def test_an_engine_that_is_away_is_asked_again(dictation: Dictation) -> No
     assert (await dictation.message(place)).transcription == heard("At last.")
 
 
-async def test_audio_that_the_engine_refuses_is_told_as_a_failure(dictation: Dictation) -> None:
+async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
+    dictation: Dictation,
+) -> None:
     box = await dictation.a_box()
     dictation.stub.act = dictation.stub.status(400)
     async with dictation.relay(), dictation.stage.running(dictation.channel):
@@ -118,6 +121,12 @@ async def test_audio_that_the_engine_refuses_is_told_as_a_failure(dictation: Dic
     assert (await dictation.message(place)).transcription == {"result": "failure"}
     [event] = await dictation.told(box)
     assert event.data["message"]["transcription"] == {"result": "failure"}
+    async with dictation.database.connection() as connection:
+        assert await retry_deliveries(connection, Selection(account_id=box.account_id)) == 1
+    async with dictation.stage.running(dictation.channel):
+        [row] = await dictation.done()
+    assert row["status"] == "done"
+    assert (await dictation.message(place)).transcription == heard("Noise.")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from service.audio.store import AudioStore
 from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.events import Event, EventType
 from service.domain.message import Message, MessageId
-from service.domain.transcription import heard, unheard
+from service.domain.transcription import heard, text_of, unheard
 from service.postgres.messages import Place, get_message
 from service.postgres.pool import Connection, Database
 from service.postgres.transcriptions import transcribe_message
@@ -110,7 +110,8 @@ async def _wanted(connection: Connection, event: Event) -> Message | str:
         return "the message or its box is gone"
     if box.document.get("transcribe") is not True:
         return "the box does not transcribe"
-    if message.transcription is not None:
+    # One that was refused may be heard by another engine, once an operator retries.
+    if text_of(message.transcription) is not None:
         return "the message is transcribed"
     return message
 
