@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.support.notifier",
     "tests.support.office",
     "tests.support.lamps",
+    "tests.support.dictation",
 ]

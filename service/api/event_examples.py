@@ -20,9 +20,12 @@ from service.domain.events import (
     MessageFolderChanged,
     MessageNew,
     MessageRemoved,
+    MessageTranscribed,
     Origin,
     OriginReason,
     RemovalReason,
+    TranscribedMessage,
+    Transcription,
     VmboxCreated,
     VmboxDeleted,
     VmboxUpdated,
@@ -72,6 +75,13 @@ _DATA: dict[EventType, AccountEvent] = {
         reason=RemovalReason.API,
     ),
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced(**_OF_BOX, message=_MESSAGE),
+    EventType.MESSAGE_TRANSCRIBED: MessageTranscribed(
+        **_OF_BOX,
+        message=TranscribedMessage(
+            **msgspec.structs.asdict(_MESSAGE),
+            transcription=Transcription(result="success", text="Please call me back."),
+        ),
+    ),
     EventType.VMBOX_CREATED: VmboxCreated(
         **_OF_BOX | {"sequence": 1, "counts": Counts(new=0, saved=0)}, vmbox=_VMBOX
     ),

@@ -35,7 +35,9 @@ def dev(port: int, folder: Path) -> None:
 
     command = [sys.executable, "-m", "service"]
     # Its processes read the same environment: what they would refuse is said before they start.
-    settings_of("dev")
+    settings = settings_of("dev")
+    # All but what dev does not bring: an engine for speech recognition.
+    channels = [name for name in CHANNELS if name != "transcription" or settings.transcription_url]
     run(
         run_dev(
             folder=folder,
@@ -44,7 +46,7 @@ def dev(port: int, folder: Path) -> None:
             prepare=lambda environment: wiring.prepare_dev(folder.absolute(), environment),
             processes={
                 **{name: [*command, name] for name in ("api", "relay", "keeper")},
-                "notifier": [*command, "notifier", *CHANNELS],
+                "notifier": [*command, "notifier", *channels],
             },
         )
     )
@@ -87,7 +89,7 @@ def relay(republish_since: datetime | None) -> None:
 def notifier(channels: tuple[str, ...]) -> None:
     """Deliver what happens to the outside; copies share the work.
 
-    CHANNEL is email, webhook, mwi or callback; several run in one process.
+    CHANNEL is email, webhook, mwi, callback or transcription; several run in one process.
     """
     from service.wiring.notifiers import CHANNELS, run_notifiers
 

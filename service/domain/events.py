@@ -22,6 +22,7 @@ class EventType(StrEnum):
     MESSAGE_FOLDER_CHANGED = "message.folder_changed"
     MESSAGE_REMOVED = "message.removed"
     MESSAGE_AUDIO_REPLACED = "message.audio_replaced"
+    MESSAGE_TRANSCRIBED = "message.transcribed"
     VMBOX_CREATED = "vmbox.created"
     VMBOX_UPDATED = "vmbox.updated"
     VMBOX_DELETED = "vmbox.deleted"
@@ -175,6 +176,25 @@ class MessageAudioReplaced(VmboxEvent, frozen=True, kw_only=True):
     message: EventMessage
 
 
+class Transcription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`text` where `result` is `success`; any other result tells that there is none."""
+
+    result: str
+    text: str | None = None
+
+
+class TranscribedMessage(EventMessage, frozen=True, kw_only=True):
+    """A message with what was heard in it."""
+
+    transcription: Transcription
+
+
+class MessageTranscribed(VmboxEvent, frozen=True, kw_only=True):
+    """A transcription of a message was stored, or that its audio allows none."""
+
+    message: TranscribedMessage
+
+
 class VmboxCreated(VmboxEvent, frozen=True, kw_only=True):
     """A box was made; `vmbox` is its public document, without the PIN."""
 
@@ -222,6 +242,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.MESSAGE_FOLDER_CHANGED: MessageFolderChanged,
     EventType.MESSAGE_REMOVED: MessageRemoved,
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced,
+    EventType.MESSAGE_TRANSCRIBED: MessageTranscribed,
     EventType.VMBOX_CREATED: VmboxCreated,
     EventType.VMBOX_UPDATED: VmboxUpdated,
     EventType.VMBOX_DELETED: VmboxDeleted,

@@ -12,7 +12,7 @@ from service.security.keys import (
     load_key_ring,
     rotate_key_ring,
 )
-from service.security.outward import Outward, OutwardLimits, TargetForbidden
+from service.security.outward import Outward, OutwardLimits, TargetForbidden, pause_of
 from service.security.sealing import SecretBox, SecretUnreadable, new_api_key
 from service.security.tokens import Tokens
 
@@ -31,5 +31,6 @@ __all__ = [
     "generate_key_ring",
     "load_key_ring",
     "new_api_key",
+    "pause_of",
     "rotate_key_ring",
 ]

@@ -125,7 +125,7 @@ class Outward:
                 response_code=response.status,
                 error=_judged(response.status),
                 duration_ms=_since(began),
-                retry_after_s=_pause_of(response.headers.get("Retry-After", "")),
+                retry_after_s=pause_of(response.headers.get("Retry-After", "")),
             )
             # Read as far as a reply goes that means well, then hung up: it has been judged.
             with suppress(TimeoutError, aiohttp.ClientError, OSError):
@@ -229,7 +229,7 @@ def _judged(status: int) -> str | None:
     return f"it answered {status}"
 
 
-def _pause_of(text: str) -> float:
+def pause_of(text: str) -> float:
     """RFC 9110, Retry-After in seconds; a date is left aside."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         return 0.0

@@ -23,6 +23,7 @@ from service.settings.kinds import (
     postgres,
     s3,
     sign_in,
+    transcription,
     uploads,
     watching,
     webhooks,
@@ -211,6 +212,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, lamps("What stands behind `@` in a mailbox's name; may hold `{account_id}`.")
     ] = ""
     ari_timeout_s: Annotated[Seconds, lamps("How long the switch may take for a lamp.")] = 5.0
+
+    transcription_url: Annotated[
+        HttpUrl,
+        transcription(
+            "The engine that is asked, up to and with `/v1/audio/transcriptions` (OpenAI's form)."
+        ),
+    ] = ""
+    transcription_key: Annotated[
+        str, transcription("What is sent to it as `Authorization: Bearer`. Empty: nothing.")
+    ] = ""
+    transcription_model: Annotated[str, transcription("The model it is asked for.")] = "whisper-1"
+    transcription_language: Annotated[
+        str, transcription("The language it is told (ISO 639-1). Empty: it finds out.")
+    ] = ""
+    transcription_timeout_s: Annotated[
+        Seconds, transcription("How long it may take for a message.")
+    ] = 300.0
+    transcription_concurrency: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        transcription(
+            "Messages at a time in one process, two of one account; each lies in memory."
+        ),
+    ] = 4
 
     stop_timeout_s: Annotated[
         Seconds, watching("How long a process may take to finish what it has, once it is to stop.")

@@ -1,7 +1,9 @@
 """Tries what settings name, and says of each in a sentence whether it works; shows no secret."""
 
 import asyncio
+import io
 import re
+import wave
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from enum import StrEnum
 
@@ -14,7 +16,7 @@ from service.postgres.probe import probe_as_owner, probe_as_service
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
 from service.wiring.lamps import open_switch
-from service.wiring.notifiers import open_smtp
+from service.wiring.notifiers import open_engine, open_smtp
 from service.wiring.parts import issuer_of, key_ring_of, open_audio, stream_settings
 from service.workers.channels import Failed
 
@@ -154,14 +156,32 @@ async def _switch(settings: Settings) -> str:
     return "the switch shows its mailboxes"
 
 
+async def _engine(settings: Settings) -> str:
+    async with open_engine(settings) as engine:
+        outcome = await engine.transcribe(_silence(), "silence.wav", "audio/wav")
+    if isinstance(outcome, Failed):
+        raise Wrong(outcome.error)
+    return "the engine has listened to a second of silence"
+
+
+def _silence() -> bytes:
+    """A second of it, as WAV."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setparams((1, 2, 8_000, 0, "NONE", ""))
+        sound.writeframes(bytes(16_000))
+    return file.getvalue()
+
+
 _LOOKS: Sequence[tuple[str, Look, str]] = (
     ("database_url", _database, "Every process but `keeper` and `migrate` needs it."),
     ("owner_database_url", _owner, "`migrate` and `keeper` need it."),
     ("nats_url", _nats, "Relay and notifiers need it."),
-    ("s3_bucket", _bucket, "API, keeper and the e-mail channel need it."),
+    ("s3_bucket", _bucket, "API, keeper and the channels for e-mail and transcription need it."),
     ("key_ring_file", _key_ring, "The API needs it: `aftertone keys generate FILE` makes one."),
     ("issuer_url", _issuer, "Only tokens of this service count."),
     ("backup_retention_days", _backups, "Not compared with AFTERTONE_PURGE_GRACE_DAYS."),
     ("smtp_url", _smtp, "The e-mail channel needs it."),
     ("ari_url", _switch, "No switch is told of lamps."),
+    ("transcription_url", _engine, "The transcription channel needs it."),
 )

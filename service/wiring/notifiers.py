@@ -36,6 +36,11 @@ from service.workers.channels.email import (
     TemplatesError,
     preview,
 )
+from service.workers.channels.transcription import (
+    Engine,
+    EngineSettings,
+    TranscriptionChannel,
+)
 from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier import Notifier, Pace
 
@@ -105,7 +110,7 @@ def preview_as(settings: Settings, kind: str, form: str) -> bytes:
 async def _email(parts: Parts) -> AsyncIterator[Loop]:
     settings = parts.settings
     async with (
-        # The other channels touch no audio and are given no credentials for it.
+        # Channels that touch no audio are given no credentials for it.
         open_smtp(settings) as smtp,
         open_audio(settings) as audio,
     ):
@@ -187,6 +192,35 @@ async def _callback(parts: Parts) -> AsyncIterator[Loop]:
     yield Notifier(parts.database, parts.bus, CallbackChannel(parts.database), parts.pace)
 
 
+@asynccontextmanager
+async def _transcription(parts: Parts) -> AsyncIterator[Loop]:
+    settings = parts.settings
+    async with open_engine(settings) as engine, open_audio(settings) as audio:
+        channel = TranscriptionChannel(
+            parts.database,
+            audio,
+            engine,
+            timeout_s=settings.transcription_timeout_s,
+            concurrency=settings.transcription_concurrency,
+        )
+        yield Notifier(parts.database, parts.bus, channel, parts.pace)
+
+
+def open_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    """The engine for speech recognition. Raises SettingsError where there is none."""
+    if not settings.transcription_url:
+        raise SettingsError("The transcription channel needs AFTERTONE_TRANSCRIPTION_URL.")
+    return Engine.open(
+        EngineSettings(
+            url=settings.transcription_url,
+            key=settings.transcription_key,
+            model=settings.transcription_model,
+            language=settings.transcription_language,
+            timeout_s=settings.transcription_timeout_s,
+        )
+    )
+
+
 class _Together(msgspec.Struct, frozen=True):
     """Several loops as one."""
 
@@ -203,5 +237,6 @@ CHANNELS: Mapping[str, Callable[[Parts], AbstractAsyncContextManager[Loop]]] = {
     "webhook": _webhook,
     "mwi": _mwi,
     "callback": _callback,
+    "transcription": _transcription,
 }
 """By name; a channel is added here and in nothing else of this package."""

@@ -13,9 +13,12 @@ from nats.aio.msg import Msg
 
 from service.api.asyncapi import describe_events
 from service.domain.events import EventMessage, EventType
-from service.domain.message import Folder
+from service.domain.message import Folder, MessageId
+from service.domain.transcription import heard
 from service.postgres.callbacks import request_callback
+from service.postgres.messages import Place, get_message
 from service.postgres.pool import Database
+from service.postgres.transcriptions import transcribe_message
 from tests.support.relay import eventually
 from tests.support.running import AccountClient, data_of
 
@@ -184,7 +187,7 @@ async def _do_everything(account: AccountClient) -> None:
         headers={"Content-Type": "audio/mpeg"},
     )
     assert changed.is_success, changed.text
-    await _request_a_call(account, vmbox_id, media_id)
+    await _act_as_channels(account, vmbox_id, media_id)
     data_of(await http.post(f"{box}/messages/{media_id}", json={"data": {"folder": "saved"}}))
     data_of(await http.delete(f"{box}/messages/{media_id}"))
     data_of(await http.delete(box))
@@ -192,7 +195,11 @@ async def _do_everything(account: AccountClient) -> None:
         data_of(await root.delete(f"accounts/{account.account_id}"))
 
 
-async def _request_a_call(account: AccountClient, vmbox_id: str, media_id: str) -> None:
+async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str) -> None:
+    """Requests a call, and stores a transcription."""
+    message_id = MessageId.parse(media_id)
+    assert message_id is not None
+    place = Place(UUID(account.account_id), UUID(vmbox_id), message_id)
     message = EventMessage(
         media_id=media_id,
         timestamp=63_931_000_000,
@@ -211,13 +218,16 @@ async def _request_a_call(account: AccountClient, vmbox_id: str, media_id: str) 
     ):
         assert await request_callback(
             connection,
-            UUID(account.account_id),
-            UUID(vmbox_id),
+            place.account_id,
+            place.vmbox_id,
             number="+491",
             attempt=1,
             timeout_s=20,
             message=message,
         )
+        audio = (await get_message(connection, place)).audio
+        assert audio is not None
+        assert await transcribe_message(connection, place, audio.key, heard("Hello."))
 
 
 def _kind(message: Msg) -> str:

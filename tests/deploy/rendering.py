@@ -12,7 +12,7 @@ CHART = Path(__file__).parents[2] / "deploy" / "chart"
 
 Object = dict[str, Any]
 
-_CHANNELS = ("email", "webhook", "mwi", "callback")
+_CHANNELS = ("email", "webhook", "mwi", "callback", "transcription")
 _PEER = {"ipBlock": {"cidr": "192.0.2.0/24"}}
 _WATCHED = {"enabled": True, "labels": {"release": "prometheus"}}
 
@@ -34,9 +34,14 @@ EVERYTHING: dict[str, Any] = {
         "webhook_timeout_s": 7.5,
         "ari_url": "http://asterisk:8088",
         "ari_user": "aftertone",
+        "transcription_url": "https://speech.example.com/v1/audio/transcriptions",
         "log_level": "warning",
     },
-    "secrets": {"natsCredentials": {"name": "nats"}, "ari": {"name": "asterisk"}},
+    "secrets": {
+        "natsCredentials": {"name": "nats"},
+        "ari": {"name": "asterisk"},
+        "transcription": {"name": "speech"},
+    },
     "notifiers": {channel: {"enabled": True} for channel in _CHANNELS},
     "keda": {"enabled": True},
     "ingress": {

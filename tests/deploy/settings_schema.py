@@ -19,6 +19,7 @@ WRITTEN_BY_THE_CHART = frozenset(
         "nats_credentials_file",
         "smtp_url",
         "ari_password",
+        "transcription_key",
         "host",
         "port",
         "admin_host",

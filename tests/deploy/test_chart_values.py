@@ -40,6 +40,7 @@ VALUES: dict[str, Any] = msgspec.yaml.decode((CHART / "values.yaml").read_bytes(
         {"secrets": {"databse": {"name": "x"}}},
         {"notifiers": {"sms": {"enabled": True}}},
         {"notifiers": {"email": {"enabled": True}}},  # without settings.email_sender
+        {"notifiers": {"transcription": {"enabled": True}}},  # without settings.transcription_url
         {"notifiers": {"mwi": {"scaling": {"lag": 5}}}},
         {"ingress": {"enabled": True}},  # without hosts
         {"ingress": {"enabled": "yes", "hosts": ["a"]}},
@@ -128,7 +129,8 @@ def test_a_process_carries_only_the_secrets_that_it_needs(case: str) -> None:
     assert _with("AFTERTONE_KEY_RING_FILE", of) <= {"api", "webhook"}
     assert _with("AFTERTONE_SMTP_URL", of) <= {"email"}
     assert _with("AFTERTONE_ARI_PASSWORD", of) <= {"mwi"}
-    assert _with("AWS_SECRET_ACCESS_KEY", of) <= {"api", "email", "keeper"}
+    assert _with("AFTERTONE_TRANSCRIPTION_KEY", of) <= {"transcription"}
+    assert _with("AWS_SECRET_ACCESS_KEY", of) <= {"api", "email", "keeper", "transcription"}
 
 
 def test_a_workload_identity_takes_the_place_of_the_access_key() -> None:
@@ -137,7 +139,7 @@ def test_a_workload_identity_takes_the_place_of_the_access_key() -> None:
     for process, pod in pods("IRSA").items():
         assert not environment(pod).keys() & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
         storage = pod["spec"]["serviceAccountName"] == "prod-aftertone-storage"
-        assert storage == (process in {"api", "email", "keeper"})
+        assert storage == (process in {"api", "email", "keeper", "transcription"})
 
 
 def test_a_secret_nats_url_takes_the_place_of_the_open_one() -> None:

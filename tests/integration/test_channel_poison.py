@@ -14,6 +14,7 @@ from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_key_ring
 from tests.support.builders import a_vmbox, stored
+from tests.support.dictation import Dictation
 from tests.support.lamps import LampStage
 from tests.support.notifier import Publisher, Stage, publisher, rows_of, some_event
 from tests.support.office import Office, somebody
@@ -84,6 +85,20 @@ async def test_poison_before_the_callback_channel(
     ):
         await eventually(is_done, SECONDS)
         await eventually(lambda: all_dead(stage.inspector, poisoned, "callback"))
+
+
+async def test_poison_before_the_transcription_channel(dictation: Dictation) -> None:
+    poisoned = uuid4()
+    await poison(dictation.stage.events, poisoned)
+    box = await dictation.a_box()
+
+    async def is_told() -> bool:
+        return bool(await dictation.told(box))
+
+    async with dictation.relay(), dictation.stage.running(dictation.channel):
+        await dictation.leave(box, "Hello.")
+        await eventually(is_told, SECONDS)
+        await eventually(lambda: all_dead(dictation.stage.inspector, poisoned, "transcription"))
 
 
 async def test_poison_before_the_email_channel(office: Office) -> None:

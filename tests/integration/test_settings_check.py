@@ -21,6 +21,7 @@ from service.wiring.checks import Finding, State, check
 from service.wiring.parts import open_audio, open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
+from tests.support.engine import KEY, running_engine
 from tests.support.ports import free_port
 from tests.support.relay import eventually
 from tests.support.smtp import certificate, only, post_server
@@ -110,7 +111,7 @@ async def test_everything_that_works_is_ok_and_the_rest_is_not_set(
         **dict.fromkeys(("database_url", "owner_database_url", "nats_url"), "ok"),
         **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
         **dict.fromkeys(("issuer_url", "backup_retention_days"), "not set"),
-        **dict.fromkeys(("smtp_url", "ari_url"), "not set"),
+        **dict.fromkeys(("smtp_url", "ari_url", "transcription_url"), "not set"),
     }
 
 
@@ -168,6 +169,8 @@ async def test_servers_that_are_not_there_are_named_without_a_secret(
             "AFTERTONE_EMAIL_SENDER": "voicemail@example.com",
             "AFTERTONE_ARI_URL": f"http://127.0.0.1:{port}",
             "AFTERTONE_ARI_PASSWORD": SECRET,
+            "AFTERTONE_TRANSCRIPTION_URL": f"http://127.0.0.1:{port}/v1/audio/transcriptions",
+            "AFTERTONE_TRANSCRIPTION_KEY": SECRET,
             "AFTERTONE_ISSUER_URL": "https://issuer.example",
             "AFTERTONE_ISSUER_JWKS_URL": f"http://127.0.0.1:{port}/keys",
             "AFTERTONE_ISSUER_AUDIENCE": "aftertone",
@@ -275,7 +278,7 @@ async def test_what_listens_but_is_something_else_is_told(environment: dict[str,
     assert found.state("s3_bucket") == "wrong"
 
 
-async def test_mail_and_switch_are_tried_with_their_sign_in(
+async def test_mail_switch_and_engine_are_tried_with_their_sign_in(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     context, authority = certificate(tmp_path)
@@ -284,6 +287,7 @@ async def test_mail_and_switch_are_tried_with_their_sign_in(
             tls_context=context, require_starttls=True, authenticator=only("user", SECRET)
         ) as post,
         running_ari() as ari,
+        running_engine() as engine,
     ):
         works = {
             **environment,
@@ -293,6 +297,8 @@ async def test_mail_and_switch_are_tried_with_their_sign_in(
             "AFTERTONE_ARI_URL": ari.url,
             "AFTERTONE_ARI_USER": USER,
             "AFTERTONE_ARI_PASSWORD": PASSWORD,
+            "AFTERTONE_TRANSCRIPTION_URL": engine.url,
+            "AFTERTONE_TRANSCRIPTION_KEY": KEY,
         }
         fine = await checked(works)
         refused = await checked(
@@ -300,13 +306,16 @@ async def test_mail_and_switch_are_tried_with_their_sign_in(
                 **works,
                 "AFTERTONE_SMTP_URL": f"smtp+starttls://user:other@127.0.0.1:{post.port}",
                 "AFTERTONE_ARI_PASSWORD": "other",
+                "AFTERTONE_TRANSCRIPTION_KEY": "other",
             }
         )
         unknown = await checked({**works, "AFTERTONE_SMTP_CA_FILE": ""})
 
-    assert (fine.state("smtp_url"), fine.state("ari_url")) == ("ok", "ok"), fine.text
+    for name in ("smtp_url", "ari_url", "transcription_url"):
+        assert fine.state(name) == "ok", fine.text
     assert "535" in refused.said("smtp_url")
     assert "401" in refused.said("ari_url")
+    assert "401" in refused.said("transcription_url")
     assert unknown.state("smtp_url") == "wrong"
     assert "other" not in refused.text
 

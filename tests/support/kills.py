@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from tests.support.ari import PASSWORD, USER, AriStub, running_ari
+from tests.support.engine import KEY, Engine, running_engine
 from tests.support.proof import Proof
 from tests.support.relay import jetstream
 from tests.support.running import AccountClient, data_of
@@ -259,4 +260,49 @@ class Calls(Proof):
         return f"{self.acts} tasks, {len(asked)} requests"
 
 
-PROOFS: Sequence[type[Proof]] = (Mails, Webhooks, Lamps, Calls)
+class Texts(Proof):
+    """Messages of a box that transcribes."""
+
+    channel = "transcription"
+    vmbox_id = ""
+    engine: Engine
+    ids: list[str]
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, account: AccountClient, inspector: asyncpg.Connection
+    ) -> AsyncIterator[Proof]:
+        async with running_engine() as engine:
+            proof = cls(account, inspector)
+            proof.engine, proof.ids = engine, []
+            proof.vmbox_id = await account.a_vmbox(transcribe=True)
+            proof.environment = {
+                "AFTERTONE_TRANSCRIPTION_URL": engine.url,
+                "AFTERTONE_TRANSCRIPTION_KEY": KEY,
+            }
+            yield proof
+
+    async def act(self, number: int) -> None:
+        text = f"{self.account.account_id} {number}"
+        self.ids.append(await self.account.leave(self.vmbox_id, text.encode().ljust(2000, b"\0")))
+
+    def effects(self) -> Sequence[str]:
+        # The channel serves every account.
+        mine = self.account.account_id
+        return [asked.text for asked in self.engine.asked if asked.text.startswith(mine)]
+
+    async def complete(self) -> bool:
+        return await self.statuses() == {"done": self.acts}
+
+    async def look(self) -> str:
+        told = await self.events("message.transcribed")
+        heard = {one["message"]["media_id"]: one["message"]["transcription"] for one in told}
+        assert len(told) == len(heard) == self.acts
+        assert [heard[media_id]["text"] for media_id in self.ids] == [
+            f"{self.account.account_id} {number}" for number in range(self.acts)
+        ]
+        return f"{self.acts} texts, {self.repeated()} asked for twice"
+
+
+PROOFS: Sequence[type[Proof]] = (Mails, Webhooks, Lamps, Calls, Texts)

@@ -46,13 +46,19 @@ webhooks:
   - webhook_timeout_s
   - webhook_connect_timeout_s
   - webhook_concurrency
+transcription:
+  - transcription_url
+  - transcription_model
+  - transcription_language
+  - transcription_timeout_s
+  - transcription_concurrency
 lamps: [lamp_bucket, ari_url, ari_user, ari_context, ari_timeout_s]
 watching: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, log_format]
 {{- end }}
 
 {{/*
 What runs, and what each is told: groups of settings, and Secrets (`database`, `owner`, `key_ring`;
-those of nats, s3, email and lamps come with their groups). Who needs nothing of a kind gets none:
+those of nats, s3, email, lamps and transcription come with their groups). Who needs nothing of a kind gets none:
 the API no NATS, nobody but keeper and migration the owner's database.
 */}}
 {{- define "aftertone.processes" -}}
@@ -74,6 +80,9 @@ mwi:
 callback:
   args: [notifier, callback]
   needs: [database, postgres, nats, notifiers, watching]
+transcription:
+  args: [notifier, transcription]
+  needs: [database, postgres, nats, s3, notifiers, transcription, watching]
 keeper:
   args: [keeper, --once, all]
   needs: [owner, postgres, s3, keeping, watching]
@@ -124,6 +133,9 @@ migrate:
 {{- end }}
 {{- if and (has "lamps" $needs) $secrets.ari.name }}
 {{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_ARI_PASSWORD" "secret" $secrets.ari.name "key" $secrets.ari.key) }}
+{{- end }}
+{{- if and (has "transcription" $needs) $secrets.transcription.name }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_TRANSCRIPTION_KEY" "secret" $secrets.transcription.name "key" $secrets.transcription.key) }}
 {{- end }}
 {{- range $group, $names := include "aftertone.groups" . | fromYaml }}
 {{- if has $group $needs }}

@@ -16,6 +16,7 @@ from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid
 from service.domain.message import Folder, Message, MessageId
 from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, apply_schema
+from service.domain.transcription import text_of
 from service.domain.vmbox import MAX_NAME, Vmbox
 
 
@@ -131,8 +132,6 @@ def recipient(recipient: Recipient) -> Document:
 def message(message: Message, retained_since: datetime) -> Document:
     """A message. What is past retention shows as deleted, and a failed transcription as none."""
     expired = message.received_at < retained_since
-    transcription = message.transcription or {}
-    succeeded = transcription.get("result") == "success"
     return {
         "uuid": str(message.id),
         "created_on": iso(message.received_at),
@@ -140,7 +139,7 @@ def message(message: Message, retained_since: datetime) -> Document:
         "caller_id_name": message.caller_id.name,
         "duration": message.length_s,
         "folder": Folder.DELETED if expired else message.folder,
-        "transcription": transcription.get("text") if succeeded else None,
+        "transcription": text_of(message.transcription),
     }
 
 

@@ -120,6 +120,8 @@ WITH box AS MATERIALIZED (
 ), message AS (
     UPDATE messages AS m
     SET audio_key = $5, audio_type = $6, audio_size = $7, audio_sha256 = $8,
+        -- it was of the audio that goes
+        transcription = NULL,
         -- 1 ms stands for a length that nobody gave
         length_ms = CASE m.length_ms WHEN 1 THEN $9 ELSE m.length_ms END,
         counted = CASE v.outcome WHEN 'done' THEN m.received_at >= $10 ELSE m.counted END,

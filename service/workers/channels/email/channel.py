@@ -1,7 +1,6 @@
 """The e-mail channel: whom an event is mailed to, the mail, and what becomes of the message."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -45,6 +44,7 @@ from service.workers.channels.email.templates import (
     TemplatesError,
     clean,
 )
+from service.workers.channels.stored_audio import AudioDamaged, whole_audio
 
 _TRANSCRIPTION_EVERY_S = 5.0
 
@@ -154,11 +154,7 @@ class EmailChannel:
             return None
         if (audio := message.audio) is None:
             raise AudioMissing
-        async with self._audio.read(audio.key, 0, audio.size) as blocks:
-            content = b"".join([block async for block in blocks])
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(content).digest())
-        if digest != audio.sha256:
-            raise AudioDamaged("the stored audio is not what was stored")
+        content = await whole_audio(self._audio, audio)
         caller = clean(message.caller_id.name) or clean(message.caller_id.number)
         local = message.received_at.astimezone(now.zone)
         return Attachment(
@@ -192,10 +188,6 @@ class EmailChannel:
             words=words,
             attachment=attachment,
         )
-
-
-class AudioDamaged(Exception):
-    """What the store gives is not what was put there."""
 
 
 def _message_new(event: Event) -> MessageNew:

@@ -5,6 +5,7 @@ from typing import Any
 
 from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
+from service.domain.transcription import text_of
 from service.workers.channels.email.recipients import Circumstances
 from service.workers.channels.email.templates import MailFacts, clean
 
@@ -69,8 +70,6 @@ def _length(length_ms: int) -> str:
 
 
 def _transcription(circumstances: Circumstances, message: Message) -> str | None:
-    found = message.transcription or {}
-    text = found.get("text")
-    if not wants_transcription(circumstances) or found.get("result") != "success":
+    if not wants_transcription(circumstances):
         return None
-    return (clean(text) or None) if isinstance(text, str) else None
+    return clean(text_of(message.transcription) or "") or None

@@ -1,0 +1,99 @@
+"""Boxes whose messages are written down: the transcription channel, and an engine for it."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest_asyncio
+
+from service.audio.store import AudioStore
+from service.domain.message import Audio, Message
+from service.embedded.servers import EmbeddedServers
+from service.postgres.messages import Place, get_message
+from service.postgres.pool import Database
+from service.workers.channels.transcription import (
+    Engine,
+    EngineSettings,
+    TranscriptionChannel,
+)
+from tests.support.builders import Box, Recorded, a_vmbox, events_of, stored
+from tests.support.database import TestDatabase
+from tests.support.engine import KEY, running_engine
+from tests.support.engine import Engine as Stub
+from tests.support.keeper import opened_bucket, put_bytes
+from tests.support.notifier import Stage, settled
+from tests.support.relay import running_relay
+
+
+class Dictation:
+    """Boxes, the channel, and the engine that it asks."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        urls: TestDatabase,
+        database: Database,
+        store: AudioStore,
+        stub: Stub,
+        channel: TranscriptionChannel,
+    ) -> None:
+        self.stage = stage
+        self.urls = urls
+        self.database = database
+        self.store = store
+        self.stub = stub
+        self.channel = channel
+
+    def relay(self) -> Any:
+        return running_relay(self.urls.url, self.stage.servers.nats.url(), self.stage.stream)
+
+    async def a_box(self, **settings: Any) -> Box:
+        async with self.database.connection() as connection:
+            return await a_vmbox(connection, **{"transcribe": True, **settings})
+
+    async def sound(self, text: str) -> Audio:
+        """Stored audio in which the engine hears that text."""
+        content, key = text.encode().ljust(4000, b"\0"), f"audio/202603/{uuid4().hex}/a.mp3"
+        await put_bytes(self.store, key, content, "audio/mpeg")
+        return Audio(
+            key=key,
+            content_type="audio/mpeg",
+            size=len(content),
+            sha256=hashlib.sha256(content).digest(),
+        )
+
+    async def leave(self, box: Box, text: str) -> Place:
+        audio = await self.sound(text)
+        async with self.database.connection() as connection:
+            return await stored(connection, box, audio=audio)
+
+    async def done(self, count: int = 1) -> list[asyncpg.Record]:
+        return await settled(self.stage.inspector, count, channel="transcription")
+
+    async def message(self, place: Place) -> Message:
+        async with self.database.connection() as connection:
+            return await get_message(connection, place)
+
+    async def told(self, box: Box) -> list[Recorded]:
+        async with self.database.connection() as connection:
+            return [
+                event
+                for event in await events_of(connection, box)
+                if event.type == "message.transcribed"
+            ]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def dictation(
+    stage: Stage, servers: EmbeddedServers, test_database: TestDatabase, database: Database
+) -> AsyncIterator[Dictation]:
+    async with opened_bucket(servers) as store, running_engine() as stub:
+        await store.ensure_bucket()
+        settings = EngineSettings(
+            url=stub.url, key=KEY, model="whisper-9", language="en", timeout_s=2
+        )
+        async with Engine.open(settings) as engine:
+            channel = TranscriptionChannel(database, store, engine, timeout_s=2, concurrency=4)
+            yield Dictation(stage, test_database, database, store, stub, channel)
