@@ -70,7 +70,7 @@ async def test_what_was_published_within_the_duplicate_window_is_left_out(
 
 
 async def test_a_span_inside_the_duplicate_window_is_refused(database: Database) -> None:
-    with pytest.raises(RepublicationRefused, match="Try again after"):
+    with pytest.raises(RepublicationRefused, match="duplicates; try again after"):
         await republish_since(database, ago(300), duplicate_window_s=600)
 
 

@@ -37,7 +37,10 @@ async def republish_since(
         if waiting:
             raise RepublicationRefused("Events are being sent again right now.")
         if since >= until:
-            raise RepublicationRefused(f"Try again after {since + window:%Y-%m-%d %H:%M:%S} UTC.")
+            raise RepublicationRefused(
+                "The stream still takes events of that time for duplicates; "
+                f"try again after {since + window:%Y-%m-%d %H:%M:%S} UTC."
+            )
         if republished_at is not None and republished_at > until:
             raise RepublicationRefused(
                 "Events were sent again a moment ago; "
