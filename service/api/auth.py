@@ -10,7 +10,7 @@ from litestar.connection import ASGIConnection
 
 from service.api.observed import observation_of
 from service.domain.account import Caller
-from service.domain.errors import CredentialsInvalid, TokenInvalid
+from service.domain.errors import TokenInvalid
 from service.usecases.sessions import Sessions
 
 _READING = ("GET", "HEAD")
@@ -24,16 +24,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tokens_in_query: bool = True
 
 
-async def caller_of(
-    connection: AnyConnection, sessions: Sessions, *, tokens_in_query: bool
-) -> Caller:
-    """Raises CredentialsInvalid without a token, TokenInvalid when the one given is no good.
-
-    `X-Auth-Account-ID`, when it is there, must name the account that the token belongs to.
-    """
-    token = token_of(connection, tokens_in_query=tokens_in_query)
-    if token is None:
-        raise CredentialsInvalid
+async def caller_of(connection: AnyConnection, sessions: Sessions, token: str) -> Caller:
+    """Whom a token stands for. Raises TokenInvalid."""
     return noted(connection, await sessions.authenticate(token))
 
 

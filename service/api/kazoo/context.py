@@ -1,5 +1,3 @@
-"""What a handler of this dialect works with: the caller's account, and ids from the path."""
-
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +16,7 @@ from service.api.use_cases import TheUseCases, UseCases
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     AccountNotFound,
+    CredentialsInvalid,
     Forbidden,
     Invalid,
     MessageNotFound,
@@ -45,8 +44,6 @@ async def provide_caller(request: AnyRequest, use: TheUseCases) -> Caller:
     Without an account in the path nothing more is asked before the form of the request is.
     """
     caller = await who_asks(request, use)
-    token = token_of(request, tokens_in_query=use.options.tokens_in_query)
-    request.scope["state"]["auth_token"] = UNSET if token is None else token
     use.rate_limit.take(caller.account.account_id)
     if "account_id" not in request.path_params:
         negotiate(request)
@@ -58,12 +55,16 @@ async def who_asks(request: AnyRequest, use: UseCases) -> Caller:
 
     Raises Unauthorized, TooManySignIns.
     """
-    in_query = use.options.tokens_in_query
-    if token_of(request, tokens_in_query=in_query) is None:
+    token = token_of(request, tokens_in_query=use.options.tokens_in_query)
+    if token is not None:
+        caller = await caller_of(request, use.accounts.sessions, token)
+    else:
         basic = basic_of(request.headers.get("authorization", ""))
-        if basic is not None:
-            return noted(request, await use.passes.caller_by_hash(*basic))
-    return await caller_of(request, use.accounts.sessions, tokens_in_query=in_query)
+        if basic is None:
+            raise CredentialsInvalid
+        caller = noted(request, await use.passes.caller_by_hash(*basic))
+    request.scope["state"]["auth_token"] = token or UNSET
+    return caller
 
 
 async def provide_account(

@@ -17,12 +17,11 @@ async def provide_account(request: AnyRequest, use: TheUseCases) -> AccountFacts
 
     Raises Unauthorized, Forbidden, TooManySignIns, TooManyRequests.
     """
-    if token_of(request, tokens_in_query=use.options.tokens_in_query) is None:
+    token = token_of(request, tokens_in_query=use.options.tokens_in_query)
+    if token is None:
         caller = await _with_credentials(request, use)
     else:
-        caller = await caller_of(
-            request, use.accounts.sessions, tokens_in_query=use.options.tokens_in_query
-        )
+        caller = await caller_of(request, use.accounts.sessions, token)
     use.rate_limit.take(caller.account.account_id)
     name = _text(request, "x-auth-for")
     return caller.account if not name else await use.passes.descendant(caller, name)
