@@ -10,6 +10,7 @@ from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
+from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
 from service.usecases.passes import Passes
 from service.usecases.recipients import Recipients
@@ -29,6 +30,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     vmboxes: Vmboxes
     recipients: Recipients
     messages: Messages
+    message_lists: MessageLists
     recordings: Recordings
     greetings: Greetings
     webhooks: Webhooks

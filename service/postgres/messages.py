@@ -1,6 +1,5 @@
 """Messages: rows <-> domain; one function per statement of messages.sql."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -21,7 +20,6 @@ from service.domain.message import (
     MAX_PENDING_PER_VMBOX,
     Audio,
     CallerId,
-    Cursor,
     Folder,
     Message,
     MessageId,
@@ -215,56 +213,6 @@ async def get_received_at(connection: Connection, place: Place) -> datetime:
     return received_at
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a list that a page is taken from; both ends belong to it."""
-
-    since: datetime
-    until: datetime
-    months: tuple[int, int]
-    folder: Folder | None
-    start: Cursor
-    limit: int
-    oldest_first: bool = False
-
-
-async def list_messages(
-    connection: Connection, account_id: UUID, vmbox_id: UUID, window: Window
-) -> list[Message]:
-    """The messages of a box from `window.start` on, newest first. Raises VmboxNotFound."""
-    rows = await connection.fetch(
-        _SQL["list_messages_oldest_first" if window.oldest_first else "list_messages"],
-        account_id,
-        vmbox_id,
-        *_window_columns(window),
-    )
-    if not rows:
-        raise VmboxNotFound(vmbox_id.hex)
-    return to_messages(rows)
-
-
-async def list_account_messages(
-    connection: Connection, account_id: UUID, window: Window
-) -> list[Message]:
-    """The messages of all boxes of an account from `window.start` on, newest first."""
-    name = "list_account_messages_oldest_first" if window.oldest_first else "list_account_messages"
-    rows = await connection.fetch(_SQL[name], account_id, *_window_columns(window))
-    return to_messages(rows)
-
-
-def _window_columns(window: Window) -> tuple[object, ...]:
-    start = window.start
-    return (
-        *window.months,
-        window.since,
-        window.until,
-        window.folder,
-        start.month,
-        start.received_at,
-        start.id,
-        window.limit,
-    )
-
-
 def _done(
     row: asyncpg.Record | None, place: Place, retained_since: datetime | None = None
 ) -> Message:
@@ -309,11 +257,6 @@ def _drafted(vmbox_id: UUID, draft: Draft) -> Message:
         to_uri=draft.to_uri or "",
         audio=draft.audio,
     )
-
-
-def to_messages(rows: Sequence[asyncpg.Record]) -> list[Message]:
-    """The messages of rows; a row of nulls is none."""
-    return [to_message(row) for row in rows if row["id"] is not None]
 
 
 def to_message(row: asyncpg.Record) -> Message:

@@ -1,9 +1,9 @@
-"""What one may ask about messages: leave, complete, read, list, file, remove."""
+"""What one may ask about messages: leave, complete, read, file, remove."""
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -11,57 +11,29 @@ import msgspec
 from service.audio.formats import length_ms
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts
-from service.domain.errors import (
-    Invalid,
-    Rule,
-)
+from service.domain.errors import Invalid, Rule
 from service.domain.message import (
     FUTURE_ALLOWANCE,
     Audio,
-    Cursor,
     Folder,
     Message,
     MessageId,
-    MessagePage,
     NewMessage,
     month_after,
     month_of,
     retained_since,
     uuid7,
 )
-from service.logs import get_logger
 from service.postgres import messages as rows
-from service.postgres.messages import Draft, Place, Window
+from service.postgres.messages import Draft, Place
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
-from service.usecases.pages import filled_page
 from service.usecases.partitions import with_partitions
 from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refusal, keep
 
-log = get_logger(__name__)
-
 Clock = Callable[[], datetime]
-Keep = Callable[[Message], bool]
 
 _UNKNOWN_LENGTH_MS = 1
-# Before every message.
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-_AT_ONCE = 1_000
-
-
-class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list is asked for; `since` and `until` belong to it, None means the retention.
-
-    `folder` is found by an index where it is `new`; `keep` looks at each message of the window.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    folder: Folder | None = None
-    start: Cursor | None = None
-    limit: int = 50
-    oldest_first: bool = False
-    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -177,53 +149,6 @@ class Messages:
                 connection, Place(account.account_id, vmbox_id, message_id)
             )
 
-    async def place_in_list(
-        self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId
-    ) -> Cursor:
-        """Where a message lies in the list of its box; where it lay, if it was removed.
-
-        Raises VmboxNotFound, MessageNotFound.
-        """
-        place = Place(account.account_id, vmbox_id, message_id)
-        async with self.database.connection() as connection:
-            received_at = await rows.get_received_at(connection, place)
-        return Cursor(message_id.month, received_at, message_id.id)
-
-    async def list(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
-        """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
-
-        async def read(start: Cursor | None, limit: int) -> list[Message]:
-            window = self._window(query, start, limit)
-            async with self.database.connection() as connection:
-                return await rows.list_messages(connection, account.account_id, vmbox_id, window)
-
-        return await _page(read, query)
-
-    async def matching(self, account: AccountFacts, vmbox_id: UUID, keep: Keep) -> Sequence[str]:
-        """The ids of those messages of a box, of whatever time, that `keep` holds of.
-
-        Raises VmboxNotFound.
-        """
-        until = self._now() + FUTURE_ALLOWANCE
-        query = ListQuery(since=_EVER, until=until, limit=_AT_ONCE, keep=keep)
-        found: list[str] = []
-        while True:
-            page = await self.list(account, vmbox_id, query)
-            found += [str(message.id) for message in page.messages]
-            if page.next is None:
-                return found
-            query = msgspec.structs.replace(query, start=page.next)
-
-    async def list_account(self, account: AccountFacts, query: ListQuery) -> MessagePage:
-        """A page over all boxes of the account, newest first, filled after filtering."""
-
-        async def read(start: Cursor | None, limit: int) -> list[Message]:
-            window = self._window(query, start, limit)
-            async with self.database.connection() as connection:
-                return await rows.list_account_messages(connection, account.account_id, window)
-
-        return await _page(read, query)
-
     async def change_folder(
         self,
         account: AccountFacts,
@@ -253,7 +178,7 @@ class Messages:
             )
 
     def _now(self) -> datetime:
-        """Whole seconds, as messages are timed: one stored now is in a list that ends now."""
+        """Whole seconds, as messages are timed."""
         return self.clock().replace(microsecond=0)
 
     def _check_time(self, received_at: datetime, now: datetime) -> None:
@@ -278,36 +203,9 @@ class Messages:
         )
         return await keep(self.audio, key, upload)
 
-    def _window(self, query: ListQuery, start: Cursor | None, limit: int) -> Window:
-        now = self._now()
-        until = query.until or now
-        since = query.since or retained_since(now, self.retention_days)
-        first = Cursor(month_of(since), since, UUID(int=0))
-        last = Cursor(month_of(until), until, UUID(int=2**128 - 1))
-        return Window(
-            since=since,
-            until=until,
-            months=(first.month, last.month),
-            folder=query.folder,
-            start=start or (first if query.oldest_first else last),
-            limit=limit,
-            oldest_first=query.oldest_first,
-        )
-
 
 def _with_realm(address: str, realm: str) -> str:
     return address if "@" in address else f"{address}@{realm}"
-
-
-async def _page(
-    read: Callable[[Cursor | None, int], Awaitable[list[Message]]], query: ListQuery
-) -> MessagePage:
-    messages, following = await filled_page(read, _key_of, query.start, query.limit, query.keep)
-    return MessagePage(messages=messages, next=following)
-
-
-def _key_of(message: Message) -> Cursor:
-    return Cursor(message.id.month, message.received_at, message.id.id)
 
 
 async def _measured(upload: Upload | None) -> int:

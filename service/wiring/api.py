@@ -22,6 +22,7 @@ from service.usecases.batches import Batches
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
+from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
 from service.usecases.passes import Passes
 from service.usecases.recipients import Recipients
@@ -95,6 +96,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 oldest_month=settings.oldest_month,
                 uploads=uploads,
             ),
+            message_lists=MessageLists(database, utc_now, settings.retention_days),
             recordings=Recordings(database, audio),
             greetings=Greetings(database, audio, utc_now, uploads),
             webhooks=Webhooks(database=database, posts=posts),

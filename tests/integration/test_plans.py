@@ -17,9 +17,10 @@ from service.domain.errors import MessageExpired
 from service.domain.message import Cursor, Folder, MessageId, month_of
 from service.domain.vmbox import VmboxCursor
 from service.embedded.servers import EmbeddedServers
-from service.postgres import batches, recordings
+from service.postgres import batches, message_lists, recordings
 from service.postgres import messages as rows
-from service.postgres.messages import Place, Window
+from service.postgres.message_lists import Window
+from service.postgres.messages import Place
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
 from tests.support.builders import Box, a_vmbox, some_audio, stored
@@ -65,8 +66,10 @@ async def page_plan(
 
     async def read(connection: Connection) -> int:
         if whole_account:
-            return len(await rows.list_account_messages(connection, box.account_id, page))
-        return len(await rows.list_messages(connection, box.account_id, box.vmbox_id, page))
+            return len(await message_lists.list_account_messages(connection, box.account_id, page))
+        return len(
+            await message_lists.list_messages(connection, box.account_id, box.vmbox_id, page)
+        )
 
     plan, found = await explained(crowd.database, read)
     return plan, cast(int, found)
@@ -202,7 +205,7 @@ BY_ID = pytest.mark.parametrize(
 
 async def some_ids(crowd: Crowd, box: Box, days_back: int = 0) -> list[MessageId]:
     async with crowd.database.connection() as connection:
-        page = await rows.list_messages(
+        page = await message_lists.list_messages(
             connection, box.account_id, box.vmbox_id, window(days_back=days_back)
         )
     return [message.id for message in page]

@@ -79,7 +79,7 @@ async def remove_messages(
     ids = None if named is UNSET else _bounded(named)
     left_out: list[str] = []
     if keep is not None:
-        matching = await use.messages.matching(account, vmbox, keep)
+        matching = await use.message_lists.matching(account, vmbox, keep)
         found = set(matching)
         left_out = [one for one in dict.fromkeys(ids or ()) if one not in found]
         ids = [one for one in (matching if ids is None else ids) if one in found]

@@ -29,7 +29,7 @@ from service.domain.message import (
     month_of,
 )
 from service.domain.schema import Document
-from service.usecases.messages import ListQuery
+from service.usecases.message_lists import ListQuery
 
 ACCOUNT_MESSAGES = COLLECTION + "/messages"
 MESSAGES = ONE + "/messages"
@@ -45,7 +45,7 @@ async def list_account_messages(
 ) -> Response[bytes]:
     """The messages of all boxes of an account, newest first, each under the id of its box."""
     page_asked, query = _asked(request, view)
-    page = await use.messages.list_account(account, query)
+    page = await use.message_lists.account_page(account, query)
     rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
@@ -60,7 +60,7 @@ async def list_messages(
 ) -> Response[bytes]:
     """The messages of a box, newest first."""
     page_asked, query = _asked(request, view)
-    page = await use.messages.list(account, vmbox_of_path(vmbox_id), query)
+    page = await use.message_lists.page(account, vmbox_of_path(vmbox_id), query)
     rows = [wire.message_row(row, view) for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 

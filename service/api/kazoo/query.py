@@ -18,7 +18,7 @@ from service.api.kazoo.wire import View, message_filterable, to_folder
 from service.api.times import utc_now
 from service.domain.errors import Invalid, Rule
 from service.domain.message import RETENTION_GRACE, Folder
-from service.usecases.messages import Keep, ListQuery
+from service.usecases.message_lists import Keep, ListQuery
 
 AnyRequest = Request[Any, Any, Any]
 Key = TypeVar("Key")

@@ -21,7 +21,8 @@ from service.domain.account import AccountFacts
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import Message, MessageId, retained_since
 from service.domain.schema import Document
-from service.usecases.messages import ListQuery, Messages
+from service.usecases.message_lists import ListQuery, MessageLists
+from service.usecases.messages import Messages
 
 COLLECTION = MAILBOX + "/messages"
 ONE = COLLECTION + "/{message_uuid:str}"
@@ -36,10 +37,10 @@ async def list_mailbox_messages(
     vmbox_id = mailbox_of_path(uuid)
     limit, before = _limit(request), _before(request)
     if before is None:
-        page = await use.messages.list(account, vmbox_id, ListQuery(limit=limit))
+        page = await use.message_lists.page(account, vmbox_id, ListQuery(limit=limit))
         found = page.messages
     else:
-        found = await _older(use.messages, account, vmbox_id, before, limit)
+        found = await _older(use.message_lists, account, vmbox_id, before, limit)
     return answer([_shown(message, use.messages) for message in found])
 
 
@@ -102,12 +103,12 @@ def _before(request: AnyRequest) -> MessageId | None:
 
 
 async def _older(
-    messages: Messages, account: AccountFacts, vmbox_id: UUID, before: MessageId, limit: int
+    lists: MessageLists, account: AccountFacts, vmbox_id: UUID, before: MessageId, limit: int
 ) -> list[Message]:
     """What follows a message in the list, whether it is still there or not. Raises Invalid."""
     try:
-        start = await messages.place_in_list(account, vmbox_id, before)
+        start = await lists.place_of(account, vmbox_id, before)
     except MessageNotFound:
         raise Invalid.one("before", Rule.NOT_FOUND) from None
-    page = await messages.list(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
+    page = await lists.page(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
     return [message for message in page.messages if message.id != before][:limit]
