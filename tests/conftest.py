@@ -11,4 +11,6 @@ pytest_plugins = [
     "tests.support.office",
     "tests.support.lamps",
     "tests.support.dictation",
+    "tests.support.hooks",
+    "tests.support.stores",
 ]

@@ -185,3 +185,10 @@ async def no_fault_logged(service: RunningService) -> AsyncIterator[None]:
     written = log.read_bytes()[before:].decode()
     assert "Traceback" not in written
     assert '"level": "error"' not in written
+
+
+async def a_message(account: AccountClient) -> tuple[str, str, str]:
+    """A box, a message in it, and the path of the message."""
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id)
+    return vmbox_id, media_id, account.path("vmboxes", vmbox_id, "messages", media_id)

@@ -1,112 +1,40 @@
-"""The webhook channel: who is told of what, how often, and what becomes of targets that fail."""
+"""The webhook channel: who is told of what, how often, and under which id."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import asyncpg
 import msgspec
 import pytest
-import pytest_asyncio
 
-from service.domain.account import AccountFacts
 from service.domain.errors import Invalid, WebhookNotFound
-from service.domain.events import NO_VMBOX, Event
-from service.domain.webhook import MAX_FAILURES, DisableReason, Webhook
+from service.domain.events import NO_VMBOX
+from service.domain.webhook import MAX_FAILURES, Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.security import Outward, OutwardLimits, SecretBox
+from service.security import Outward, OutwardLimits
 from service.usecases.webhook_posts import WebhookPosts
-from service.usecases.webhooks import Webhooks
-from service.workers.channels import Delivery
 from service.workers.channels.webhook import WebhookChannel
-from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over
+from tests.support.accounts import a_child, a_root, accounts_over
 from tests.support.builders import an_account
-from tests.support.notifier import QUICK, Stage, rows_of, settled, some_event
+from tests.support.hooks import (
+    RING,
+    a_vmbox_event,
+    attempts_of,
+    facts_of,
+    failures_of,
+    has_failed,
+    now_of,
+    posts_over,
+    told,
+    use_cases,
+)
+from tests.support.notifier import QUICK, Stage, settled, some_event
 from tests.support.relay import eventually
 from tests.support.sink import Sink, a_webhook
 
 ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
 PATIENT = msgspec.structs.replace(QUICK, retries_s=(60,))
-RING = a_key_ring()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def sink() -> AsyncIterator[Sink]:
-    async with Sink().running() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def posts() -> AsyncIterator[WebhookPosts]:
-    limits = OutwardLimits(allow_private=True, timeout_s=30)
-    async with Outward.open(limits) as outward:
-        yield posts_over(outward)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def channel(database: Database, posts: WebhookPosts) -> WebhookChannel:
-    return WebhookChannel(database, posts, concurrency=16)
-
-
-def posts_over(outward: Outward) -> WebhookPosts:
-    return WebhookPosts(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
-
-
-def told(event: Event, webhook: Webhook) -> str:
-    """The id under which a webhook is told of an event, by each attempt."""
-    delivery = Delivery(
-        account_id=event.account_id,
-        event_id=event.event_id,
-        channel="webhook",
-        target=webhook.webhook_id.hex,
-        attempt=1,
-        created_at=event.created_at,
-        event=event,
-        state={},
-    )
-    return delivery.key.hex
-
-
-def use_cases(database: Database, posts: WebhookPosts) -> Webhooks:
-    return Webhooks(database=database, posts=posts)
-
-
-def facts_of(webhook: Webhook) -> AccountFacts:
-    return an_account(account_id=webhook.account_id)
-
-
-async def attempts_of(
-    database: Database, posts: WebhookPosts, webhook: Webhook
-) -> list[tuple[UUID, int, int | None, str | None]]:
-    """Event, number, status and error of each, the oldest first."""
-    page = await use_cases(database, posts).attempts(
-        facts_of(webhook), webhook.webhook_id, None, 100, ascending=True
-    )
-    return [
-        (one.event_id, one.number, one.answer.response_code, one.answer.error)
-        for one in page.attempts
-    ]
-
-
-async def now_of(database: Database, webhook: Webhook) -> Webhook:
-    async with database.connection() as connection:
-        return (await rows.get_webhook(connection, webhook.account_id, webhook.webhook_id)).webhook
-
-
-async def has_failed(inspector: asyncpg.Connection, webhook: Webhook, times: int) -> None:
-    await inspector.execute(
-        "UPDATE webhooks SET failures = $1 WHERE webhook_id = $2", times, webhook.webhook_id
-    )
-
-
-async def failures_of(inspector: asyncpg.Connection, webhook: Webhook) -> int:
-    found: int = await inspector.fetchval(
-        "SELECT failures FROM webhooks WHERE webhook_id = $1", webhook.webhook_id
-    )
-    return found
 
 
 async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
@@ -255,177 +183,6 @@ async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_accoun
         await running.kill()
 
 
-async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_what_waits(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
-) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    well, _ = await a_webhook(database, posts, sink.url("/well"), account_id=webhook.account_id)
-    await has_failed(stage.inspector, webhook, MAX_FAILURES - 8)
-    sink.acts["/hook"] = sink.status(500)
-    await stage.events.publish(*(some_event(webhook.account_id) for _ in range(20)))
-    async with stage.running(channel, PATIENT):
-        found = await settled(stage.inspector, 40, channel="webhook")
-        disabled = await now_of(database, webhook)
-        await stage.events.publish(some_event(webhook.account_id))
-        await settled(stage.inspector, 41, channel="webhook")
-    assert (disabled.enabled, disabled.disable_reason) == (False, DisableReason.FAILURES)
-    assert disabled.revision == webhook.revision + 1
-    of_it = [row for row in found if row["target"] == webhook.webhook_id.hex]
-    assert {row["status"] for row in of_it} <= {"dropped", "ignored"}
-    # Some were on their way when the last failure was noted.
-    assert 8 <= len(sink.to("/hook")) < 8 + channel.per_target
-    assert len(sink.to("/well")) == 21
-    assert (await now_of(database, well)).enabled
-
-
-async def test_a_webhook_that_is_enabled_again_begins_anew(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
-) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    await has_failed(stage.inspector, webhook, MAX_FAILURES - 1)
-    sink.acts["/hook"] = sink.status(500)
-    await stage.events.publish(some_event(webhook.account_id))
-    changed = use_cases(database, posts)
-    account = facts_of(webhook)
-    async with stage.running(channel, PATIENT):
-        await settled(stage.inspector, 1, channel="webhook")
-        renamed = await changed.patch(account, webhook.webhook_id, {"name": "Other"})
-        assert (renamed.enabled, renamed.disable_reason) == (False, DisableReason.FAILURES)
-        again = await changed.patch(account, webhook.webhook_id, {"enabled": True})
-        assert (again.enabled, again.disable_reason) == (True, None)
-        assert await failures_of(stage.inspector, webhook) == 0
-        sink.acts["/hook"] = sink.status(200)
-        await stage.events.publish(some_event(webhook.account_id))
-        await settled(stage.inspector, 2, channel="webhook")
-    assert len(sink.received) == 2
-
-
-async def test_another_address_counts_for_what_waits_and_has_not_failed_yet(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
-) -> None:
-    webhook, secret = await a_webhook(database, posts, sink.url())
-    sink.acts["/hook"] = sink.status(500)
-    await stage.events.publish(some_event(webhook.account_id))
-    async with stage.running(channel, PATIENT):
-
-        async def has_failed_once() -> bool:
-            return await failures_of(stage.inspector, webhook) == 1
-
-        await eventually(has_failed_once)
-        await use_cases(database, posts).patch(
-            facts_of(webhook), webhook.webhook_id, {"uri": sink.url("/new")}
-        )
-        assert await failures_of(stage.inspector, webhook) == 0
-        await stage.inspector.execute("UPDATE deliveries SET next_at = now()")
-        await settled(stage.inspector, 1, channel="webhook")
-    [one] = sink.to("/new")
-    one.verify(secret)
-
-
-async def test_a_target_that_is_gone_disables_its_webhook_at_once(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
-) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    sink.acts["/hook"] = sink.status(410)
-    event = some_event(webhook.account_id)
-    await stage.events.publish(event)
-    async with stage.running(channel, PATIENT):
-        [row] = await settled(stage.inspector, 1, channel="webhook")
-    assert (row["status"], row["last_error"]) == ("dead", "it answered 410")
-    disabled = await now_of(database, webhook)
-    assert (disabled.enabled, disabled.disable_reason) == (False, DisableReason.GONE)
-    assert await attempts_of(database, posts, webhook) == [
-        (event.event_id, 1, 410, "it answered 410")
-    ]
-
-
-@pytest.mark.parametrize("end", ["deleted", "disabled"])
-async def test_what_waits_for_a_webhook_goes_with_it(
-    end: str,
-    stage: Stage,
-    database: Database,
-    posts: WebhookPosts,
-    channel: WebhookChannel,
-    sink: Sink,
-) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    stays, _ = await a_webhook(database, posts, sink.url("/stays"), account_id=webhook.account_id)
-    sink.acts["/hook"] = sink.acts["/stays"] = sink.status(500)
-    await stage.events.publish(some_event(webhook.account_id))
-    asked, account = use_cases(database, posts), facts_of(webhook)
-    async with stage.running(channel, PATIENT):
-
-        async def both_wait() -> bool:
-            found = await rows_of(stage.inspector, "webhook")
-            return [row["attempt"] for row in found] == [1, 1]
-
-        await eventually(both_wait)
-        if end == "deleted":
-            await asked.delete(account, webhook.webhook_id)
-        else:
-            await asked.patch(account, webhook.webhook_id, {"enabled": False})
-    found = await rows_of(stage.inspector, "webhook")
-    assert {row["target"]: row["status"] for row in found} == {
-        webhook.webhook_id.hex: "dropped",
-        stays.webhook_id.hex: "pending",
-    }
-
-
-async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
-) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    deleted = asyncio.Event()
-
-    async def fail_later(_request: Any) -> Any:
-        await deleted.wait()
-        return await sink.status(500)(_request)
-
-    sink.acts["/hook"] = fail_later
-    await stage.events.publish(some_event(webhook.account_id))
-    async with stage.running(channel):
-
-        async def is_being_told() -> bool:
-            return len(sink.received) == 1
-
-        await eventually(is_being_told)
-        await use_cases(database, posts).delete(facts_of(webhook), webhook.webhook_id)
-        deleted.set()
-        [row] = await settled(stage.inspector, 1, channel="webhook")
-    assert row["status"] == "dropped"
-    assert len(sink.received) == 1
-    with pytest.raises(WebhookNotFound):
-        await now_of(database, webhook)
-
-
-async def test_what_is_taken_while_its_webhook_is_disabled_was_told(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
-) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    disabled = asyncio.Event()
-
-    async def take_later(_request: Any) -> Any:
-        await disabled.wait()
-        return await sink.status(200)(_request)
-
-    sink.acts["/hook"] = take_later
-    event = some_event(webhook.account_id)
-    await stage.events.publish(event)
-    async with stage.running(channel):
-
-        async def is_being_told() -> bool:
-            return len(sink.received) == 1
-
-        await eventually(is_being_told)
-        await use_cases(database, posts).patch(
-            facts_of(webhook), webhook.webhook_id, {"enabled": False}
-        )
-        disabled.set()
-        [row] = await settled(stage.inspector, 1, channel="webhook")
-    assert row["status"] == "done"
-    assert await attempts_of(database, posts, webhook) == [(event.event_id, 1, 200, None)]
-
-
 async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
     stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
 ) -> None:
@@ -526,19 +283,3 @@ async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
         assert hidden not in kept
     stored: bytes = await stage.inspector.fetchval("SELECT secret FROM webhooks")
     assert secret.encode() not in stored
-
-
-def a_vmbox_event(account_id: UUID, name: str = "Box", **changes: Any) -> Event:
-    """An event with data as its type has it."""
-    vmbox_id = uuid4()
-    data = {
-        "account_id": account_id.hex,
-        "vmbox_id": vmbox_id.hex,
-        "mailbox": "100",
-        "epoch": 1,
-        "sequence": 42,
-        "counts": {"new": 1, "saved": 0},
-        "vmbox": {"name": name},
-    }
-    event = some_event(account_id, type="vmbox.updated", data=msgspec.json.encode(data), **changes)
-    return msgspec.structs.replace(event, vmbox_id=vmbox_id)

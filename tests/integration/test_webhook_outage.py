@@ -18,7 +18,7 @@ from service.postgres.pool import Database
 from service.security import Outward, OutwardLimits
 from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier.pace import RETRIES_S
-from tests.integration.test_webhook_channel import a_vmbox_event, posts_over
+from tests.support.hooks import a_vmbox_event, posts_over
 from tests.support.notifier import QUICK, Stage, rows_of, some_event
 from tests.support.proxy import Proxy
 from tests.support.relay import eventually

@@ -194,3 +194,10 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     return context, public
+
+
+def text_of(mail: EmailMessage, kind: str = "plain") -> str:
+    """The part of a mail that people read."""
+    body = mail.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())

@@ -1,11 +1,8 @@
+"""Multipart bodies as clients send them, and as nobody should."""
+
 import base64
-from collections.abc import AsyncIterator, Iterable
-from itertools import pairwise
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from service.api.multipart import (
     MalformedBase64,
@@ -19,54 +16,10 @@ from service.api.multipart import (
 )
 from service.audio.spool import Spool
 from service.domain.errors import AudioTooLarge
+from tests.support.multipart import JSON, METADATA_PART, MIXED, a_body, part, pieces_of, read
 from tests.support.sounds import a_wav, an_mp3
 
-REFUSALS = (MalformedBase64, MalformedBody, MetadataTooLarge, PartsBeyondBounds, TooManyFiles)
-MIXED = "multipart/mixed; boundary=frontier"
-JSON = b'{"data": {"caller_id_number": "+15550100"}}'
 AUDIO = b"\xff\xf3not quite audio\r\n--frontie\r\n\r\n--frontierX\r\n"
-
-
-class Sink:
-    """Keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.audio = b""
-
-    async def write(self, chunk: bytes) -> None:
-        self.audio += chunk
-
-
-async def pieces_of(body: bytes, cuts: Iterable[int] = ()) -> AsyncIterator[bytes]:
-    places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    for start, end in pairwise(places):
-        yield body[start:end]
-
-
-async def read(
-    body: bytes,
-    content_type: str = MIXED,
-    *,
-    cuts: Iterable[int] = (),
-    **limits: int,
-) -> tuple[Received, bytes]:
-    sink = Sink()
-    received = await read_multipart(
-        content_type, pieces_of(body, cuts), sink, UploadLimits(**limits)
-    )
-    return received, sink.audio
-
-
-def part(content: bytes, *headers: str) -> bytes:
-    return "".join(f"{header}\r\n" for header in headers).encode() + b"\r\n" + content
-
-
-def a_body(*parts: bytes, boundary: bytes = b"frontier") -> bytes:
-    opened = b"".join(b"--" + boundary + b"\r\n" + each + b"\r\n" for each in parts)
-    return opened + b"--" + boundary + b"--\r\n"
-
-
-METADATA_PART = part(JSON, "Content-Type: application/json")
 AUDIO_PART = part(AUDIO, "Content-Type: audio/mp3", 'Content-Disposition: x; filename="a.mp3"')
 
 
@@ -81,6 +34,8 @@ CURL_METADATA = part(
     'Content-Disposition: attachment; name="content"; filename="message.json"',
     "Content-Type: application/json",
 )
+
+
 CURL_MP3 = part(
     an_mp3(),
     'Content-Disposition: attachment; name="content"; filename="voice.mp3"',
@@ -324,76 +279,3 @@ async def test_the_letters_data_are_base64_as_well() -> None:
 async def test_metadata_may_come_as_base64_too() -> None:
     body = encoded(base64.b64encode(JSON), "application/json")
     assert await read(body) == (Received(metadata=JSON), b"")
-
-
-async def tried(body: bytes, cuts: Iterable[int]) -> Any:
-    try:
-        return await read(body, cuts=cuts)
-    except REFUSALS as refusal:
-        return type(refusal)
-
-
-CUTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=40)
-CONTENTS = st.one_of(
-    st.binary(max_size=200),
-    st.lists(
-        st.sampled_from(
-            [b"\r", b"\n", b"\r\n", b"-", b"--", b"--frontie", b"--frontier", b"\r\n--", b"r", b"a"]
-        ),
-        max_size=30,
-    ).map(b"".join),
-).filter(lambda content: b"\r\n--frontier" not in b"\r\n" + content)
-PARTS = st.one_of(
-    st.just(METADATA_PART),
-    CONTENTS.map(lambda content: part(content, "Content-Type: audio/wav")),
-    CONTENTS.map(lambda content: part(content)),
-    CONTENTS.map(
-        lambda content: part(base64.encodebytes(content), "Content-Transfer-Encoding: base64")
-    ),
-    CONTENTS.map(
-        lambda content: part(
-            b"data:audio/wav;base64," + base64.b64encode(content),
-            "Content-Transfer-Encoding: base64",
-        )
-    ),
-)
-BODIES = st.lists(PARTS, max_size=3).map(lambda parts: a_body(*parts))
-
-
-@settings(max_examples=300, deadline=None)
-@given(body=BODIES, preamble=st.sampled_from([b"", b"\r\n", b"hello\r\n"]), cuts=CUTS)
-async def test_however_a_body_is_cut_the_result_is_the_same(
-    body: bytes, preamble: bytes, cuts: list[int]
-) -> None:
-    whole = await tried(preamble + body, ())
-    assert await tried(preamble + body, cuts) == whole
-    assert await tried(preamble + body, range(len(preamble + body))) == whole
-
-
-@settings(max_examples=200, deadline=None)
-@given(content=CONTENTS, cuts=CUTS)
-async def test_a_file_comes_out_as_it_went_in(content: bytes, cuts: list[int]) -> None:
-    body = a_body(METADATA_PART, part(content, "Content-Type: audio/wav"))
-    received, audio = await read(body, cuts=cuts)
-    assert (received.metadata, received.content_type, audio) == (JSON, "audio/wav", content)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    body=st.one_of(st.binary(max_size=300), BODIES),
-    hole=st.tuples(st.integers(0, 400), st.integers(0, 40), st.binary(max_size=20)),
-    cuts=CUTS,
-)
-async def test_no_bytes_raise_anything_but_a_refusal(
-    body: bytes, hole: tuple[int, int, bytes], cuts: list[int]
-) -> None:
-    start, length, filling = hole
-    await tried(body[:start] + filling + body[start + length :], cuts)
-
-
-@settings(max_examples=200, deadline=None)
-@given(content_type=st.text(max_size=80))
-async def test_no_content_type_raises_anything_but_a_refusal(content_type: str) -> None:
-    for header in (content_type, f"multipart/mixed; boundary={content_type}"):
-        with pytest.raises(MalformedBody):
-            await read(b"", header)

@@ -1,0 +1,182 @@
+"""Expiry that is killed, that waits, and that is not alone."""
+
+import asyncio
+import random
+from contextlib import suppress
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from service.domain.errors import DatabaseUnavailable, MessageNotFound
+from service.domain.message import Folder, MessageId
+from service.postgres import messages as rows
+from service.postgres.messages import Place
+from service.postgres.pool import Connection, Database
+from service.workers.keeper import Progress
+from service.workers.keeper.expiry import Pending
+from tests.support.builders import (
+    NOW,
+    RETAINED_SINCE,
+    Box,
+    a_vmbox,
+    all_at_once,
+    audit,
+    counts_of,
+    some_audio,
+    stored,
+)
+from tests.support.expiry import FOLDERS, an_old_box, expiry, remaining, retained
+from tests.support.keeper import Killed, KilledAfter, in_days
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+async def test_a_keeper_killed_between_batches_leaves_every_box_right_and_another_goes_on(
+    owner: Database, inspector: asyncpg.Connection, batches: int
+) -> None:
+    async with owner.connection() as connection:
+        boxes = [await an_old_box(connection) for _ in range(3)]
+    with pytest.raises(Killed):
+        await expiry(owner, batch=3).run(KilledAfter(batches))
+    gone = 0
+    for box in boxes:
+        gone += len(retained(await audit(inspector, box)))
+    assert 0 < gone < 18
+    done = await expiry(owner, batch=3).run(Progress())
+    assert done["messages_expired"] == 18 - gone
+    for box in boxes:
+        assert len(retained(await audit(inspector, box))) == 6
+
+
+async def test_a_statement_whose_session_is_ended_changes_nothing(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await an_old_box(connection)
+    before = await audit(inspector, box)
+    async with inspector.transaction():
+        await lock(inspector, box)
+        running = asyncio.create_task(expiry(owner).run(Progress()))
+        (waiting,) = await waiting_sessions(inspector)
+        await inspector.fetchval("SELECT pg_terminate_backend($1)", waiting)
+        with pytest.raises(DatabaseUnavailable):
+            await running
+    assert await audit(inspector, box) == before
+    await expiry(owner).run(Progress())
+    assert len(retained(await audit(inspector, box))) == 6
+
+
+async def test_what_changes_while_expiry_waits_for_the_box_is_expired_as_it_then_is(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        old = NOW - timedelta(days=15)
+        filed, removed, completed = [
+            await stored(connection, box, received_at=old, audio=audio)
+            for audio in (some_audio(), some_audio(), None)
+        ]
+    async with owner.transaction() as connection:
+        await rows.change_folder(
+            connection, filed, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
+        )
+        running = asyncio.create_task(expiry(owner).run(Progress()))
+        await waiting_sessions(inspector)
+        await rows.remove_message(connection, removed, reason="api")
+        await rows.attach_audio(
+            connection,
+            completed,
+            some_audio(),
+            length_ms=1,
+            retained_since=RETAINED_SINCE,
+            max_message_count=None,
+        )
+    assert (await running)["messages_expired"] == 2
+    told = retained(await audit(inspector, box))
+    assert {event.data["message"]["media_id"] for event in told} == {
+        str(filed.message_id),
+        str(completed.message_id),
+    }
+
+
+async def test_two_keepers_and_eight_clients_at_once_leave_the_counts_right(
+    owner: Database, database: Database, inspector: asyncpg.Connection
+) -> None:
+    folders = FOLDERS * 10
+    async with owner.connection() as connection:
+        boxes = [await an_old_box(connection, folders) for _ in range(3)]
+        found = await connection.fetch(
+            "SELECT account_id, vmbox_id, month, id FROM messages WHERE received_at < $1",
+            NOW - timedelta(days=10),
+        )
+    places = [
+        Place(row["account_id"], row["vmbox_id"], MessageId(row["month"], row["id"]))
+        for row in found
+    ]
+
+    async def work(connection: Connection, dice: random.Random) -> None:
+        for place in dice.sample(places, 60):
+            with suppress(MessageNotFound):
+                if dice.random() < 0.3:
+                    await rows.remove_message(connection, place, reason="api")
+                else:
+                    await rows.change_folder(
+                        connection,
+                        place,
+                        dice.choice(list(Folder)),
+                        retained_since=RETAINED_SINCE,
+                        reason="api",
+                    )
+
+    keepers = asyncio.gather(*(expiry(owner, batch=7).run(Progress()) for _ in range(2)))
+    await all_at_once(database, work, clients=8)
+    done = await keepers
+    expired = 0
+    for box in boxes:
+        expired += len(retained(await audit(inspector, box)))
+        assert await remaining(inspector, box) == 1
+    assert expired == sum(one["messages_expired"] for one in done) > 0
+
+
+async def test_audio_that_comes_while_pending_waits_for_the_box_saves_the_message(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        place = await stored(connection, box, audio=None)
+    async with owner.transaction() as connection:
+        await lock(connection, box)
+        running = asyncio.create_task(Pending(owner, in_days(8)).run(Progress()))
+        await waiting_sessions(inspector)
+        await rows.attach_audio(
+            connection,
+            place,
+            some_audio(),
+            length_ms=1,
+            retained_since=RETAINED_SINCE,
+            max_message_count=None,
+        )
+    assert (await running)["messages_without_audio_removed"] == 0
+    await audit(inspector, box)
+    assert (await counts_of(inspector, box)).new_count == 1
+
+
+async def lock(connection: Connection, box: Box) -> None:
+    await connection.execute(
+        "SELECT FROM vmbox_counts WHERE vmbox_id = $1 FOR NO KEY UPDATE", box.vmbox_id
+    )
+
+
+async def waiting_sessions(inspector: asyncpg.Connection) -> list[int]:
+    """The sessions that wait for a row of another, as soon as there is one."""
+    async with asyncio.timeout(5):
+        while True:
+            found = await inspector.fetch(
+                """
+                SELECT pid FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'
+                """
+            )
+            if found:
+                return [row["pid"] for row in found]
+            await asyncio.sleep(0.01)

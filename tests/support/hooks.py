@@ -1,0 +1,119 @@
+"""Webhooks, the channel that tells them, and a sink that takes what it tells."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest_asyncio
+
+from service.domain.account import AccountFacts
+from service.domain.events import Event
+from service.domain.webhook import Webhook
+from service.postgres import webhooks as rows
+from service.postgres.pool import Database
+from service.security import Outward, OutwardLimits, SecretBox
+from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhooks import Webhooks
+from service.workers.channels import Delivery
+from service.workers.channels.webhook import WebhookChannel
+from tests.support.accounts import a_key_ring
+from tests.support.builders import an_account
+from tests.support.notifier import some_event
+from tests.support.sink import Sink
+
+RING = a_key_ring()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sink() -> AsyncIterator[Sink]:
+    async with Sink().running() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def posts() -> AsyncIterator[WebhookPosts]:
+    limits = OutwardLimits(allow_private=True, timeout_s=30)
+    async with Outward.open(limits) as outward:
+        yield posts_over(outward)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def channel(database: Database, posts: WebhookPosts) -> WebhookChannel:
+    return WebhookChannel(database, posts, concurrency=16)
+
+
+def posts_over(outward: Outward) -> WebhookPosts:
+    return WebhookPosts(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
+
+
+def told(event: Event, webhook: Webhook) -> str:
+    """The id under which a webhook is told of an event, by each attempt."""
+    delivery = Delivery(
+        account_id=event.account_id,
+        event_id=event.event_id,
+        channel="webhook",
+        target=webhook.webhook_id.hex,
+        attempt=1,
+        created_at=event.created_at,
+        event=event,
+        state={},
+    )
+    return delivery.key.hex
+
+
+def use_cases(database: Database, posts: WebhookPosts) -> Webhooks:
+    return Webhooks(database=database, posts=posts)
+
+
+def facts_of(webhook: Webhook) -> AccountFacts:
+    return an_account(account_id=webhook.account_id)
+
+
+async def attempts_of(
+    database: Database, posts: WebhookPosts, webhook: Webhook
+) -> list[tuple[UUID, int, int | None, str | None]]:
+    """Event, number, status and error of each, the oldest first."""
+    page = await use_cases(database, posts).attempts(
+        facts_of(webhook), webhook.webhook_id, None, 100, ascending=True
+    )
+    return [
+        (one.event_id, one.number, one.answer.response_code, one.answer.error)
+        for one in page.attempts
+    ]
+
+
+async def now_of(database: Database, webhook: Webhook) -> Webhook:
+    async with database.connection() as connection:
+        return (await rows.get_webhook(connection, webhook.account_id, webhook.webhook_id)).webhook
+
+
+async def has_failed(inspector: asyncpg.Connection, webhook: Webhook, times: int) -> None:
+    await inspector.execute(
+        "UPDATE webhooks SET failures = $1 WHERE webhook_id = $2", times, webhook.webhook_id
+    )
+
+
+async def failures_of(inspector: asyncpg.Connection, webhook: Webhook) -> int:
+    found: int = await inspector.fetchval(
+        "SELECT failures FROM webhooks WHERE webhook_id = $1", webhook.webhook_id
+    )
+    return found
+
+
+def a_vmbox_event(account_id: UUID, name: str = "Box", **changes: Any) -> Event:
+    """An event with data as its type has it."""
+    vmbox_id = uuid4()
+    data = {
+        "account_id": account_id.hex,
+        "vmbox_id": vmbox_id.hex,
+        "mailbox": "100",
+        "epoch": 1,
+        "sequence": 42,
+        "counts": {"new": 1, "saved": 0},
+        "vmbox": {"name": name},
+    }
+    event = some_event(account_id, type="vmbox.updated", data=msgspec.json.encode(data), **changes)
+    return msgspec.structs.replace(event, vmbox_id=vmbox_id)

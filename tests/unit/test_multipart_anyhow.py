@@ -1,0 +1,84 @@
+"""Multipart bodies of whatever form, cut wherever one likes."""
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.api.multipart import MalformedBody
+from tests.support.multipart import JSON, METADATA_PART, REFUSALS, a_body, part, read
+
+CUTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=40)
+CONTENTS = st.one_of(
+    st.binary(max_size=200),
+    st.lists(
+        st.sampled_from(
+            [b"\r", b"\n", b"\r\n", b"-", b"--", b"--frontie", b"--frontier", b"\r\n--", b"r", b"a"]
+        ),
+        max_size=30,
+    ).map(b"".join),
+).filter(lambda content: b"\r\n--frontier" not in b"\r\n" + content)
+PARTS = st.one_of(
+    st.just(METADATA_PART),
+    CONTENTS.map(lambda content: part(content, "Content-Type: audio/wav")),
+    CONTENTS.map(lambda content: part(content)),
+    CONTENTS.map(
+        lambda content: part(base64.encodebytes(content), "Content-Transfer-Encoding: base64")
+    ),
+    CONTENTS.map(
+        lambda content: part(
+            b"data:audio/wav;base64," + base64.b64encode(content),
+            "Content-Transfer-Encoding: base64",
+        )
+    ),
+)
+BODIES = st.lists(PARTS, max_size=3).map(lambda parts: a_body(*parts))
+
+
+async def tried(body: bytes, cuts: Iterable[int]) -> Any:
+    try:
+        return await read(body, cuts=cuts)
+    except REFUSALS as refusal:
+        return type(refusal)
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=BODIES, preamble=st.sampled_from([b"", b"\r\n", b"hello\r\n"]), cuts=CUTS)
+async def test_however_a_body_is_cut_the_result_is_the_same(
+    body: bytes, preamble: bytes, cuts: list[int]
+) -> None:
+    whole = await tried(preamble + body, ())
+    assert await tried(preamble + body, cuts) == whole
+    assert await tried(preamble + body, range(len(preamble + body))) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=CONTENTS, cuts=CUTS)
+async def test_a_file_comes_out_as_it_went_in(content: bytes, cuts: list[int]) -> None:
+    body = a_body(METADATA_PART, part(content, "Content-Type: audio/wav"))
+    received, audio = await read(body, cuts=cuts)
+    assert (received.metadata, received.content_type, audio) == (JSON, "audio/wav", content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=st.one_of(st.binary(max_size=300), BODIES),
+    hole=st.tuples(st.integers(0, 400), st.integers(0, 40), st.binary(max_size=20)),
+    cuts=CUTS,
+)
+async def test_no_bytes_raise_anything_but_a_refusal(
+    body: bytes, hole: tuple[int, int, bytes], cuts: list[int]
+) -> None:
+    start, length, filling = hole
+    await tried(body[:start] + filling + body[start + length :], cuts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(content_type=st.text(max_size=80))
+async def test_no_content_type_raises_anything_but_a_refusal(content_type: str) -> None:
+    for header in (content_type, f"multipart/mixed; boundary={content_type}"):
+        with pytest.raises(MalformedBody):
+            await read(b"", header)
