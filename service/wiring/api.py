@@ -40,7 +40,7 @@ from service.wiring.parts import (
     users_beside,
     utc_now,
 )
-from service.wiring.process import serving
+from service.wiring.process import Process, serving
 
 log = get_logger(__name__)
 
@@ -60,9 +60,7 @@ async def run_api(settings: Settings) -> None:
         process.on_stop(use.feed.close)
         process.on_stop(lambda: parting.begin(server.stop))
         spare_what_stays()
-        log.info("Serving", host=settings.host, port=settings.port)
-        # As soon as the server waits for connections.
-        asyncio.get_running_loop().call_soon(process.started)
+        server.on_startup(lambda: _once_it_listens(settings, process))
         await _serve(server, settings)
     log.info("Stopped")
 
@@ -135,6 +133,17 @@ def _server(app: Parting, settings: Settings) -> Server:
             max_buffer_size=_HEADER_BYTES,
         ),
     )
+
+
+def _once_it_listens(settings: Settings, process: Process) -> None:
+    """The library calls this once the port is free; the next turn of the loop listens on it."""
+
+    def listening() -> None:
+        log.info("Serving", host=settings.host, port=settings.port)
+        process.started()
+
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, listening)
 
 
 async def _serve(server: Server, settings: Settings) -> None:

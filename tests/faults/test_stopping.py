@@ -167,6 +167,24 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(
     assert log.decode().splitlines()[-1].startswith(f"{said} port {port}: ")
 
 
+async def test_who_cannot_listen_was_never_ready(deployment: Deployment, admin: AdminPort) -> None:
+    """Or a supervisor would send requests to whoever has the port."""
+    port = free_port()
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", "api"),
+            env={**deployment.environment, **admin.environment, "AFTERTONE_PORT": str(port)},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said = asyncio.create_task(process.communicate())
+        while not said.done():
+            assert not await admin.is_ready()
+            await asyncio.sleep(0.001)
+        _, log = await said
+    assert b"HTTP cannot be served" in log
+    assert b'"Serving"' not in log
+
+
 async def test_a_command_that_waits_is_ended_by_sigterm(deployment: Deployment) -> None:
     """By a handler of its own: as the first process of a container it would have none."""
     asked = asyncio.Event()
