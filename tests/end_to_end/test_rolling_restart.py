@@ -41,6 +41,7 @@ class Fleet:
         self._service = service
         self._balancer = balancer
         self.members: list[Member] = []
+        self.log = service.folder / "rolling.log"
         self.slowest_end_s = 0.0
 
     async def grow(self) -> None:
@@ -53,7 +54,7 @@ class Fleet:
                 "AFTERTONE_PORT": str(port),
                 "AFTERTONE_ADMIN_PORT": str(admin_port),
             },
-            log=self._service.folder / "rolling.log",
+            log=self.log,
         )
         child = Child("api", command)
         await child.start()
@@ -67,6 +68,7 @@ class Fleet:
         self._balancer.dismiss(member.port)
         await asyncio.sleep(PAUSE_S)
         began = time.monotonic()
+        assert member.child.alive, self.log.read_text()[-5000:]
         terminate(member.child)
         assert await member.child.wait() == 0
         self.slowest_end_s = max(self.slowest_end_s, time.monotonic() - began)
