@@ -93,8 +93,13 @@ async def test_a_list_without_pages_is_cut_like_any_page(
 ) -> None:
     cursor = (await _page(account))["next_cursor"]
     database = await asyncpg.connect(account.service.environment["AFTERTONE_DATABASE_URL"])
-    await append(database, await a_box(database, UUID(account.account_id)), events, size)
+    box = await a_box(database, UUID(account.account_id))
+    await append(database, box, events, size)
     await all_sent(database)
+    # It has no messages: recounts beside other tests are to find it right.
+    await database.execute(
+        "UPDATE vmbox_counts SET new_count = 0 WHERE vmbox_id = $1", box.vmbox_id
+    )
     await database.close()
     seen: list[str] = []
     async with asyncio.timeout(20):

@@ -50,7 +50,8 @@ async def test_every_query_of_the_dashboard_finds_series_of_a_live_run(
 
     assert [query for query in empty if not any(sign in query for sign in _ONLY_IN_TROUBLE)] == []
     # The webhook that nobody answers.
-    assert [alert for alert, true in told.items() if true] == ["AftertoneDeliveriesFailing"]
+    kept = (service.folder / "watched-keeper-once.log").read_text()
+    assert [alert for alert, true in told.items() if true] == ["AftertoneDeliveriesFailing"], kept
 
 
 @pytest.mark.long
