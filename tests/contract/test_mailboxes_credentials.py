@@ -168,7 +168,7 @@ async def test_another_account_with_the_realm_as_its_name_keeps_nobody_out(
 ) -> None:
     reseller = await a_reseller(account)
     stranger = await service.an_account()
-    await a_reseller(stranger, password="another one")
+    await a_reseller(stranger, password="other horse")
     data_of(await stranger.http.patch(stranger.path(), json={"data": {"name": account.realm}}))
     assert result(await reseller.answers(x_auth_reseller=account.realm)) == {}
     await stranger.http.aclose()
