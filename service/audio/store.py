@@ -225,7 +225,7 @@ class AudioStore:
                 try:
                     await self._client.head_bucket(Bucket=self._bucket)
                 except ClientError as problem:
-                    if _status(problem) == 404:
+                    if _status(problem) == HTTPStatus.NOT_FOUND:
                         raise StorageUnavailable("there is no such bucket") from problem
                     raise
 

@@ -30,6 +30,9 @@ async def fail(server: Server, *, frozen: bool) -> None:
 async def bring_back(server: Server, *, frozen: bool) -> None:
     if frozen:
         server.resume()
+        # It does now what it had been asked, though nobody waits for that any more: an audit
+        # wants a deployment at rest.
+        await asyncio.sleep(2)
     else:
         await server.start()
 

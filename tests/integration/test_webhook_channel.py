@@ -34,7 +34,6 @@ from tests.support.relay import eventually
 from tests.support.sink import Sink, a_webhook
 
 ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
-PATIENT = msgspec.structs.replace(QUICK, retries_s=(60,))
 
 
 async def test_an_event_is_told_once_to_each_webhook_that_wants_it(

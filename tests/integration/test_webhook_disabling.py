@@ -23,7 +23,6 @@ from tests.support.notifier import QUICK, Stage, rows_of, settled, some_event
 from tests.support.relay import eventually
 from tests.support.sink import Sink, a_webhook
 
-ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
 PATIENT = msgspec.structs.replace(QUICK, retries_s=(60,))
 
 

@@ -1,3 +1,5 @@
+"""What a handler of this dialect works with: the caller's account, and ids from the path."""
+
 from typing import Any
 from uuid import UUID
 
