@@ -11,7 +11,7 @@ from litestar.response import Stream
 
 from service.api.conditions import is_expected, is_known
 from service.api.ranges import ByteRange, parse_range
-from service.domain.errors import RevisionPassed, Unavailable
+from service.domain.errors import PreconditionFailed, Unavailable
 from service.domain.message import Audio
 from service.domain.recording import Recording
 from service.logs import get_logger
@@ -33,7 +33,7 @@ async def answer_audio(
     """The audio under a file name, a range of it, or 304 when the client has it."""
     tag = audio.sha256.hex()
     if not is_expected(request.headers, tag):
-        raise RevisionPassed
+        raise PreconditionFailed
     headers = {
         "ETag": f'"{tag}"',
         "Accept-Ranges": "bytes",

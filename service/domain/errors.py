@@ -55,7 +55,7 @@ class WebhookNotFound(NotFound):
     """There is no such webhook."""
 
 
-class GreetingSilent(NotFound):
+class GreetingHasNoAudio(NotFound):
     """The greeting has no audio."""
 
 
@@ -63,7 +63,7 @@ class Conflict(VoicemailError):
     """It clashes with what is stored."""
 
 
-class NoNumberFree(Conflict):
+class MailboxNumbersExhausted(Conflict):
     """Every mailbox number of four digits is taken."""
 
 
@@ -83,11 +83,11 @@ class AccountIsRoot(Conflict):
     """The root account stays as long as the deployment."""
 
 
-class KeyInUse(Conflict):
+class IdempotencyKeyInUse(Conflict):
     """A request with the same Idempotency-Key is still running."""
 
 
-class RevisionPassed(Conflict):
+class PreconditionFailed(Conflict):
     """It is no longer at the revision that was named."""
 
 
@@ -124,7 +124,7 @@ class Refused(VoicemailError):
     """It is not acceptable as it was asked."""
 
 
-class KeyReused(Refused):
+class IdempotencyKeyReused(Refused):
     """The Idempotency-Key was used for another request."""
 
 
@@ -264,5 +264,5 @@ class TooManyPings(Unavailable):
     """As many webhooks as may be are being tested."""
 
 
-class NamesUnavailable(Unavailable):
+class DnsUnavailable(Unavailable):
     """Host names cannot be looked up."""

@@ -69,19 +69,19 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    holds: Callable[[str], bool]
+    matches: Callable[[str], bool]
     pattern: str | None = None
 
 
-ADDRESS = Format(name="email", holds=is_address)
-SENDER = Format(name="email-with-name", holds=is_sender)
-ZONE = Format(name="iana-time-zone", holds=is_zone)
-REALM = Format(name="sip-realm", holds=is_realm, pattern="^[A-Za-z0-9_.-]+$")
-USERNAME = Format(name="username", holds=is_username, pattern="^[^:]+$")
-DIGITS = Format(name="digits", holds=is_digits, pattern="^[0-9]*$")
+ADDRESS = Format(name="email", matches=is_address)
+SENDER = Format(name="email-with-name", matches=is_sender)
+ZONE = Format(name="iana-time-zone", matches=is_zone)
+REALM = Format(name="sip-realm", matches=is_realm, pattern="^[A-Za-z0-9_.-]+$")
+USERNAME = Format(name="username", matches=is_username, pattern="^[^:]+$")
+DIGITS = Format(name="digits", matches=is_digits, pattern="^[0-9]*$")
 UUID_TEXT = Format(
     name="uuid-or-hex",
-    holds=is_uuid,
+    matches=is_uuid,
     pattern="^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$",
 )
-NO_NUL = Format(name="text-without-nul", holds=has_no_nul)
+NO_NUL = Format(name="text-without-nul", matches=has_no_nul)

@@ -54,7 +54,7 @@ def apply_schema(
 
 
 def _apply_field(value: Any, field: Field, where: str) -> tuple[Any, list[Problem]]:
-    value = _spelled(value, field.types)
+    value = _coerced(value, field.types)
     if type_of(value) not in field.types and not (
         isinstance(value, int) and type_of(value) == "integer" and "number" in field.types
     ):
@@ -92,7 +92,7 @@ def _check_string(value: str, field: Field, where: str) -> list[Problem]:
         )
     if field.enum and value not in field.enum:
         problems.append(Problem(field=where, rule=Rule.ENUM, target=list(field.enum), value=value))
-    if not problems and field.format is not None and not field.format.holds(value):
+    if not problems and field.format is not None and not field.format.matches(value):
         problems.append(
             Problem(field=where, rule=Rule.WRONG_FORMAT, target=field.format.name, value=value)
         )
@@ -128,7 +128,7 @@ def type_of(value: Any) -> str:
             return "object"
 
 
-def _spelled(value: Any, types: tuple[str, ...]) -> Any:
+def _coerced(value: Any, types: tuple[str, ...]) -> Any:
     """The value that a string spells, where the field wants no string."""
     if isinstance(value, float) and value.is_integer() and "integer" in types:
         return int(value)

@@ -6,7 +6,7 @@ import unicodedata
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def harmless(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """The text without control characters (line ends too) and without bidi controls."""
     if text.isascii() and text.isprintable():
         return text

@@ -112,7 +112,7 @@ class WebhookPage(msgspec.Struct, frozen=True, kw_only=True):
     next: WebhookCursor | None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
     """How one POST ended; `error` None means that it was taken. Nothing of the reply's content."""
 
     response_code: int | None
@@ -129,7 +129,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     number: int
     attempted_at: datetime
-    answer: Answer
+    answer: WebhookResponse
 
 
 class AttemptCursor(msgspec.Struct, frozen=True, array_like=True):

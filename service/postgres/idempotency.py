@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import KeyInUse, KeyReused
+from service.domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -52,21 +52,21 @@ async def claim(
         case "answered":
             return Answered(row["answer"])
         case "running":
-            raise KeyInUse
+            raise IdempotencyKeyInUse
         case _:
-            raise KeyReused
+            raise IdempotencyKeyReused
 
 
 async def renew_claim(connection: Connection, held: Claim, lease: timedelta) -> None:
     """Extends the lease. Raises KeyInUse when somebody else took over."""
     if not await connection.fetchval(_SQL["renew_claim"], *_named(held), lease):
-        raise KeyInUse
+        raise IdempotencyKeyInUse
 
 
 async def answer_claim(connection: Connection, held: Claim, answer: Any) -> None:
     """Ends a claim with its answer. Raises KeyInUse when somebody else took over."""
     if not await connection.fetchval(_SQL["answer_claim"], *_named(held), answer):
-        raise KeyInUse
+        raise IdempotencyKeyInUse
 
 
 async def yield_claim(connection: Connection, held: Claim) -> None:

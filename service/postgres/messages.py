@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import (
-    KeyInUse,
+    IdempotencyKeyInUse,
     MessageExpired,
     MessageNotFound,
     TooManyPending,
@@ -232,7 +232,7 @@ def _refusal(
         case _Outcome.FULL:
             return VmboxFull(row["max_message_count"], row["message_count"])
         case _Outcome.CLAIM_LOST:
-            return KeyInUse()
+            return IdempotencyKeyInUse()
         case _Outcome.TOO_MANY_PENDING:
             return TooManyPending(MAX_PENDING_PER_VMBOX)
         case _Outcome.EXPIRED if retained_since is not None:

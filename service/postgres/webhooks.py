@@ -10,12 +10,12 @@ from service.domain.schema import Document
 from service.domain.webhook import (
     MAX_FAILURES,
     MAX_WEBHOOKS,
-    Answer,
     Attempt,
     DisableReason,
     SealedWebhook,
     Webhook,
     WebhookCursor,
+    WebhookResponse,
 )
 from service.postgres.pool import Connection
 from service.postgres.sql import load
@@ -206,7 +206,7 @@ def _to_attempt(row: asyncpg.Record) -> Attempt:
         event_type=row["event_type"],
         number=row["attempt"],
         attempted_at=row["attempted_at"],
-        answer=Answer(
+        answer=WebhookResponse(
             response_code=row["response_code"],
             error=row["error"],
             duration_ms=row["duration_ms"],

@@ -18,8 +18,8 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from service.domain.errors import NamesUnavailable
-from service.domain.webhook import Answer
+from service.domain.errors import DnsUnavailable
+from service.domain.webhook import WebhookResponse
 
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a host; OSError when it has none."""
@@ -88,9 +88,9 @@ class Outward:
         try:
             await self._addresses(url)
         except TimeoutError:
-            raise NamesUnavailable("no answer in time") from None
+            raise DnsUnavailable("no answer in time") from None
 
-    async def post(self, uri: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, uri: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         """One POST, redirects not followed; only its status counts, 64 KiB of the reply are read.
 
         Never raises for what the other side does or is.
@@ -100,16 +100,16 @@ class Outward:
             return await self._exchange(URL(uri), headers, body, began)
         except TimeoutError:
             error = f"no answer within {self.limits.timeout_s:g} s"
-        except (TargetForbidden, NamesUnavailable) as problem:
+        except (TargetForbidden, DnsUnavailable) as problem:
             error = str(problem)
         # uvloop raises RuntimeError where a connection fails in several ways; ValueError: no URL.
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as problem:
             error = _told(problem)
-        return Answer(response_code=None, error=error, duration_ms=_since(began))
+        return WebhookResponse(response_code=None, error=error, duration_ms=_since(began))
 
     async def _exchange(
         self, url: URL, headers: Mapping[str, str], body: bytes, began: float
-    ) -> Answer:
+    ) -> WebhookResponse:
         async with (
             asyncio.timeout(self.limits.timeout_s) as deadline,
             self._session(await self._addresses(url)) as session,
@@ -121,7 +121,7 @@ class Outward:
             ) as response,
         ):
             deadline.reschedule(None)
-            answer = Answer(
+            answer = WebhookResponse(
                 response_code=response.status,
                 error=_judged(response.status),
                 duration_ms=_since(began),
@@ -152,7 +152,7 @@ class Outward:
                 found = list(dict.fromkeys(await self._look_up(host, port)))
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
-                raise NamesUnavailable("no answer") from None
+                raise DnsUnavailable("no answer") from None
             raise TargetUnknown from None
         except (OSError, UnicodeError) as error:
             if isinstance(error, TimeoutError):

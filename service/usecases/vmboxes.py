@@ -14,10 +14,10 @@ from service.domain.errors import (
     EditConflict,
     GreetingNotFound,
     Invalid,
-    NoNumberFree,
+    MailboxNumbersExhausted,
     NumberTaken,
+    PreconditionFailed,
     Problem,
-    RevisionPassed,
     Rule,
 )
 from service.domain.message import parse_hex_id, uuid7
@@ -86,7 +86,7 @@ class Vmboxes:
                 ):
                     number = await rows.lowest_free_number(connection, account.account_id)
                     if number is None:
-                        raise NoNumberFree
+                        raise MailboxNumbersExhausted
                     settings = checked_settings({**document, "mailbox": number}, fields)
                     return await self._insert(connection, account.account_id, vmbox_id, settings)
         raise EditConflict
@@ -157,7 +157,7 @@ class Vmboxes:
             if expected is not None:
                 held = await rows.get_vmbox(connection, account.account_id, vmbox_id)
                 if not expected(held.vmbox):
-                    raise RevisionPassed
+                    raise PreconditionFailed
             return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
     async def change(
@@ -175,7 +175,7 @@ class Vmboxes:
         for _ in range(_ATTEMPTS):
             before = await self.get(account, vmbox_id)
             if expected is not None and not expected(before):
-                raise RevisionPassed
+                raise PreconditionFailed
             held = before.settings
             wanted = change(held)
             if wanted is held:

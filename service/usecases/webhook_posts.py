@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service.domain.events import Event
-from service.domain.webhook import Answer, SealedWebhook, body_of, headers_of, secret_of
+from service.domain.webhook import SealedWebhook, WebhookResponse, body_of, headers_of, secret_of
 from service.security import Outward, SecretBox
 
 
@@ -23,7 +23,7 @@ class WebhookPosts:
         secret = secret_of(random)
         return secret, self.secrets.seal(secret, _context(account_id, webhook_id))
 
-    async def post(self, to: SealedWebhook, event: Event, message_id: str) -> Answer:
+    async def post(self, to: SealedWebhook, event: Event, message_id: str) -> WebhookResponse:
         """One attempt. Raises SecretUnreadable; what the other side does is in the answer."""
         webhook = to.webhook
         secret = self.secrets.open(to.secret, _context(webhook.account_id, webhook.webhook_id))

@@ -1,6 +1,6 @@
 """`aftertone notifier webhook` as it runs: from a message that is left to a signed POST."""
 
-from service.domain.text import harmless
+from service.domain.text import strip_control_characters
 from tests.support.relay import eventually
 from tests.support.running import RunningService, data_of
 from tests.support.sink import Sink
@@ -31,7 +31,7 @@ async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
     assert "x-evil" not in one.headers
     assert one.event["type"] == "voicemail.message.new"
     assert one.event["subject"] == one.event["data"]["message"]["media_id"] == media_id
-    assert one.event["data"]["message"]["caller_id_name"] == harmless(CALLER)
+    assert one.event["data"]["message"]["caller_id_name"] == strip_control_characters(CALLER)
     [attempt] = data_of(await account.http.get(attempts))
     assert (attempt["status"], attempt["response_code"]) == ("success", 200)
     assert attempt["event_id"] == one.event["id"]

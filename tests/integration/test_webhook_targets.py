@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from service.domain.errors import NamesUnavailable
+from service.domain.errors import DnsUnavailable
 from service.domain.webhook import headers_of, is_web_address
 from service.security import Outward, OutwardLimits, TargetForbidden
 from service.security.outward import is_public
@@ -191,7 +191,7 @@ async def test_a_host_without_an_address_is_told_from_a_failing_look_up() -> Non
     with pytest.raises(TargetForbidden, match="no address"):
         await unknown.check("http://unknown.example/")
     failing = outward(Names(socket.gaierror(socket.EAI_AGAIN, "again")))
-    with pytest.raises(NamesUnavailable):
+    with pytest.raises(DnsUnavailable):
         await failing.check("http://unknown.example/")
     for one in (unknown, failing):
         answer = await one.post("http://unknown.example/", {}, b"{}")

@@ -27,7 +27,7 @@ from service.api.kazoo.query import (
 )
 from service.api.use_cases import TheUseCases
 from service.domain import vmbox as vmbox_fields
-from service.domain.errors import RevisionPassed
+from service.domain.errors import PreconditionFailed
 from service.domain.schema import Field
 from service.domain.vmbox import Vmbox, VmboxCursor
 from service.usecases.vmboxes import Expected
@@ -82,7 +82,7 @@ async def get_vmbox(
     """One box."""
     vmbox = await use.vmboxes.get(account, vmbox_of_path(vmbox_id))
     if not _expected(request)(vmbox):
-        raise RevisionPassed
+        raise PreconditionFailed
     if is_known(request.headers, _revision(vmbox)):
         return Response(b"", status_code=304, headers={"ETag": _etag(vmbox)})
     return _one(request, vmbox)

@@ -26,20 +26,20 @@ from service.domain.errors import (
     AudioTooLarge,
     Conflict,
     CredentialsInvalid,
+    DnsUnavailable,
     DocumentTooLarge,
     Forbidden,
+    GreetingHasNoAudio,
     GreetingInUse,
-    GreetingSilent,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     Invalid,
-    KeyInUse,
-    KeyReused,
     MessageExpired,
-    NamesUnavailable,
     NoAudio,
     NotFound,
+    PreconditionFailed,
     Problem,
     Refused,
-    RevisionPassed,
     Rule,
     TokenInvalid,
     TooManyPending,
@@ -184,7 +184,7 @@ TABLE: dict[type[Exception], Row] = {
     NotFound: _not_found,
     AccountNotFound: _account_not_found,
     AudioMissing: _audio_missing,
-    GreetingSilent: lambda _error: _not_found(NotFound("media does not have any audio file")),
+    GreetingHasNoAudio: lambda _error: _not_found(NotFound("media does not have any audio file")),
     Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
     AccountHasChildren: _plain(
         HTTPStatus.CONFLICT, "account_has_descendants", "account has descendants"
@@ -193,7 +193,7 @@ TABLE: dict[type[Exception], Row] = {
     GreetingInUse: lambda error: Refusal(
         status=409, word="media_in_use", data={"message": str(error)}
     ),
-    RevisionPassed: _plain(
+    PreconditionFailed: _plain(
         HTTPStatus.PRECONDITION_FAILED, "precondition_failed", "precondition failed"
     ),
     VmboxFull: _full,
@@ -204,13 +204,13 @@ TABLE: dict[type[Exception], Row] = {
     TooManyWebhooks: lambda error: Refusal(
         status=409, word="too_many_webhooks", data={"message": str(error), "limit": error.limit}
     ),
-    KeyInUse: lambda error: Refusal(
+    IdempotencyKeyInUse: lambda error: Refusal(
         status=409,
         word="idempotency_key_in_use",
         data={"message": str(error)},
         headers={"Retry-After": str(RETRY_AFTER_S)},
     ),
-    KeyReused: lambda error: Refusal(
+    IdempotencyKeyReused: lambda error: Refusal(
         status=422, word="idempotency_key_reused", data={"message": str(error)}
     ),
     Refused: lambda error: validation({"data": {"invalid": {"message": str(error)}}}),
@@ -230,7 +230,7 @@ TABLE: dict[type[Exception], Row] = {
     TooManySignIns: _busy,
     TooManyUploads: _busy,
     TooManyPings: _busy,
-    NamesUnavailable: _busy,
+    DnsUnavailable: _busy,
     DeadlinePassed: _busy,
     ClientTooSlow: lambda _error: Refusal(
         status=408,

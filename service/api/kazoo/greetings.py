@@ -22,7 +22,7 @@ from service.api.kazoo.query import (
 )
 from service.api.serving import answer_audio
 from service.api.use_cases import TheUseCases
-from service.domain.errors import AudioEmpty, GreetingNotFound, GreetingSilent
+from service.domain.errors import AudioEmpty, GreetingHasNoAudio, GreetingNotFound
 from service.domain.greeting import Greeting, GreetingCursor
 from service.domain.message import Audio, parse_hex_id
 
@@ -105,7 +105,7 @@ async def get_greeting_audio(
     """The audio of a greeting, or a range of it."""
     greeting = await use.greetings.get(account, greeting_of_path(media_id))
     if greeting.audio is None:
-        raise GreetingSilent
+        raise GreetingHasNoAudio
     name = file_name(greeting, greeting.audio)
     return await answer_audio(request, greeting.audio, name, use.greetings.read)
 

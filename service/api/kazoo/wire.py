@@ -22,7 +22,7 @@ from service.domain.message import (
     NewMessage,
 )
 from service.domain.schema import Document, Field, apply_schema
-from service.domain.text import harmless
+from service.domain.text import strip_control_characters
 from service.domain.user import User
 from service.domain.vmbox import Vmbox
 from service.domain.webhook import Attempt, Webhook
@@ -70,15 +70,17 @@ def to_new_message(data: Document, profile: WireProfile) -> NewMessage:
     length = given.get("length")
     if length is not None and profile is WireProfile.AUDIAN:
         length = min(length * 1000, _MAX_LENGTH_MS)
-    number = harmless(given.get("caller_id_number") or "") or ANONYMOUS
+    number = strip_control_characters(given.get("caller_id_number") or "") or ANONYMOUS
     return NewMessage(
         received_at=received_at,
         folder=Folder(given.get("folder", Folder.NEW)),
         length_ms=length,
-        caller_id=CallerId(number, harmless(given.get("caller_id_name") or "") or ANONYMOUS),
-        call_id=harmless(given.get("call_id") or "") or None,
-        from_uri=harmless(given.get("from") or "") or None,
-        to_uri=harmless(given.get("to") or "") or None,
+        caller_id=CallerId(
+            number, strip_control_characters(given.get("caller_id_name") or "") or ANONYMOUS
+        ),
+        call_id=strip_control_characters(given.get("call_id") or "") or None,
+        from_uri=strip_control_characters(given.get("from") or "") or None,
+        to_uri=strip_control_characters(given.get("to") or "") or None,
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from service.domain.errors import WebhookNotFound
 from service.domain.events import Event
 from service.domain.message import uuid7
-from service.domain.webhook import Answer, Attempt, DisableReason
+from service.domain.webhook import Attempt, DisableReason, WebhookResponse
 from service.logs import get_logger
 from service.postgres import webhooks as rows
 from service.postgres.pool import Connection, Database
@@ -28,7 +28,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be noted of an attempt."""
 
     at: datetime
-    answer: Answer
+    answer: WebhookResponse
 
 
 class Taken(Done, frozen=True, kw_only=True):

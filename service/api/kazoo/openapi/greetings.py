@@ -18,11 +18,11 @@ from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
 from service.domain.errors import (
     EditConflict,
+    GreetingHasNoAudio,
     GreetingInUse,
     GreetingNotFound,
-    GreetingSilent,
     Invalid,
-    RevisionPassed,
+    PreconditionFailed,
     Rule,
     StorageUnavailable,
 )
@@ -115,8 +115,8 @@ OPERATIONS = (
         },
         refusals=(
             _UNKNOWN,
-            GreetingSilent(),
-            RevisionPassed(),
+            GreetingHasNoAudio(),
+            PreconditionFailed(),
             RANGE_BEHIND_END,
             StorageUnavailable(),
         ),

@@ -13,9 +13,9 @@ from service.api.openapi.operations import Operation
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
     EditConflict,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     Invalid,
-    KeyInUse,
-    KeyReused,
     MessageExpired,
     MessageNotFound,
     NoAudio,
@@ -30,7 +30,7 @@ UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
 NOTHING_NAMED = Invalid.one("messages", Rule.REQUIRED)
 
 _NAME = TAG["name"]
-_KEYS = (KeyInUse(), KeyReused())
+_KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
 _FOLDER_UNKNOWN = Invalid.one("folder", Rule.ENUM, target=FOLDERS, value="inbox")
 _NO_TARGET = Invalid.one("source_id", Rule.REQUIRED)
 _TOO_MANY = Invalid.one("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)

@@ -21,7 +21,7 @@ from service.api.openapi.operations import Operation
 from service.domain.errors import (
     AudioMissing,
     EditConflict,
-    RevisionPassed,
+    PreconditionFailed,
     StorageUnavailable,
     VmboxFull,
 )
@@ -44,7 +44,7 @@ OPERATIONS = (
             UNKNOWN_VMBOX,
             UNKNOWN_MESSAGE,
             AudioMissing(samples.MESSAGE_ID),
-            RevisionPassed(),
+            PreconditionFailed(),
             RANGE_BEHIND_END,
             StorageUnavailable(),
         ),

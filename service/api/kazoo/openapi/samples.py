@@ -15,7 +15,7 @@ from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
 from service.domain.user import CredentialMethod, User, checked_user, digests_of
 from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, without_pin
-from service.domain.webhook import SECRET_BYTES, Answer, Attempt, Webhook, secret_of
+from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, secret_of
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
 PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
@@ -191,7 +191,7 @@ def _attempt() -> Attempt:
         event_type="message.new",
         number=1,
         attempted_at=_CREATED,
-        answer=Answer(response_code=503, error="it answered 503", duration_ms=112),
+        answer=WebhookResponse(response_code=503, error="it answered 503", duration_ms=112),
     )
 
 

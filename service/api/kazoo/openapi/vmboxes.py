@@ -7,7 +7,7 @@ from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END
 from service.api.kazoo.openapi.schemas import COUNT, ref
 from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
-from service.domain.errors import EditConflict, Invalid, RevisionPassed, Rule, VmboxNotFound
+from service.domain.errors import EditConflict, Invalid, PreconditionFailed, Rule, VmboxNotFound
 
 TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
 UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
@@ -31,7 +31,7 @@ _LAMP: Json = {
 }
 _NUMBER_TAKEN = Invalid.one("mailbox", Rule.UNIQUE)
 _SHORT_PIN = Invalid.one("pin", Rule.MIN_LENGTH, target=4, value="12")
-_CHANGED_MEANWHILE = (UNKNOWN_VMBOX, EditConflict(), RevisionPassed())
+_CHANGED_MEANWHILE = (UNKNOWN_VMBOX, EditConflict(), PreconditionFailed())
 
 
 def _links(vmbox_id: str) -> Json:
@@ -84,7 +84,7 @@ OPERATIONS = (
         tag=_NAME,
         parameters=("if_match", "if_none_match"),
         answers={200: _one("The box"), 304: not_modified()},
-        refusals=(UNKNOWN_VMBOX, RevisionPassed()),
+        refusals=(UNKNOWN_VMBOX, PreconditionFailed()),
     ),
     Operation(
         handler=boxes.replace_vmbox,

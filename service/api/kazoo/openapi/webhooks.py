@@ -8,9 +8,9 @@ from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.openapi.fields import Json
 from service.api.openapi.operations import Operation
 from service.domain.errors import (
+    DnsUnavailable,
     EditConflict,
     Invalid,
-    NamesUnavailable,
     Rule,
     TooManyPings,
     TooManyWebhooks,
@@ -28,7 +28,7 @@ _NAME = TAG["name"]
 _UNKNOWN = WebhookNotFound(samples.WEBHOOK_ID)
 _FORBIDDEN = Invalid.one("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
 _NO_HOOK = Invalid.one("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
-_CHECKED = (_FORBIDDEN, _NO_HOOK, NamesUnavailable())
+_CHECKED = (_FORBIDDEN, _NO_HOOK, DnsUnavailable())
 
 
 def _one(text: str, *headers: str, links: Json | None = None, more: Json | None = None) -> Json:

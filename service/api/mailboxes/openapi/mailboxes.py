@@ -5,7 +5,13 @@ from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.parts import body, nothing, success
 from service.api.mailboxes.openapi.schemas import ref
 from service.api.openapi.operations import Operation
-from service.domain.errors import EditConflict, Invalid, NoNumberFree, Rule, VmboxNotFound
+from service.domain.errors import (
+    EditConflict,
+    Invalid,
+    MailboxNumbersExhausted,
+    Rule,
+    VmboxNotFound,
+)
 
 TAG = {"name": "Mailboxes", "description": "Boxes as a reseller sees them"}
 
@@ -26,7 +32,7 @@ OPERATIONS = (
         tag=_NAME,
         body=_NEW,
         answers={201: success(_ONE, samples.CREATED, "Created", "Location", status=201)},
-        refusals=(*_BROKEN, NoNumberFree()),
+        refusals=(*_BROKEN, MailboxNumbersExhausted()),
     ),
     Operation(
         handler=boxes.get_mailbox,

@@ -7,7 +7,7 @@ from service.api.mailboxes.openapi.parts import audio, nothing, success
 from service.api.mailboxes.openapi.schemas import ref
 from service.api.openapi.operations import Operation
 from service.api.ranges import RangeNotSatisfiable
-from service.domain.errors import Invalid, RevisionPassed, Rule
+from service.domain.errors import Invalid, PreconditionFailed, Rule
 
 TAG = {"name": "Mailbox messages", "description": "What callers left in a mailbox"}
 
@@ -38,7 +38,7 @@ OPERATIONS = (
             206: audio("A range of it", "Content-Range"),
             304: nothing("The client has it: `If-None-Match` named its ETag"),
         },
-        refusals=(UNKNOWN, RevisionPassed(), RangeNotSatisfiable(50_240)),
+        refusals=(UNKNOWN, PreconditionFailed(), RangeNotSatisfiable(50_240)),
     ),
     Operation(
         handler=messages.remove_mailbox_message,

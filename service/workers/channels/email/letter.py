@@ -10,7 +10,7 @@ from email.utils import format_datetime, parseaddr
 
 import msgspec
 
-from service.domain.text import harmless
+from service.domain.text import strip_control_characters
 from service.workers.channels.email.templates import Rendered
 
 # 7bit: no server needs 8BITMIME, and what is signed or counted on the way stays as it is.
@@ -90,7 +90,11 @@ def address_of(text: str) -> Address:
         spelled = domain if domain.isascii() else domain.encode("idna").decode()
     except UnicodeError as error:
         raise AddressUnusable("it is no e-mail address") from error
-    usable = _LOCAL.fullmatch(local) and harmless(local) == local and _DOMAIN.fullmatch(spelled)
+    usable = (
+        _LOCAL.fullmatch(local)
+        and strip_control_characters(local) == local
+        and _DOMAIN.fullmatch(spelled)
+    )
     if not usable:
         raise AddressUnusable("it is no e-mail address")
     return Address(username=local, domain=spelled)
@@ -116,12 +120,14 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
 def _sender(text: str) -> Address:
     name, address = parseaddr(text)
     found = address_of(address)
-    return Address(display_name=harmless(name), username=found.username, domain=found.domain)
+    return Address(
+        display_name=strip_control_characters(name), username=found.username, domain=found.domain
+    )
 
 
 def _shown(text: str | None) -> Address | None:
     """An account's sender; one that is unusable is as good as none."""
-    if text is None or harmless(text) != text:
+    if text is None or strip_control_characters(text) != text:
         return None
     try:
         sender = _sender(text)

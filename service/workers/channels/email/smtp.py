@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import msgspec
 
-from service.domain.text import harmless
+from service.domain.text import strip_control_characters
 from service.workers.channels import Done, Failed, Outcome
 
 _PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -173,9 +173,9 @@ def _told(error: BaseException) -> str:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        reply = harmless(" ".join(error.message.split()))[:_LONGEST_REPLY]
+        reply = strip_control_characters(" ".join(error.message.split()))[:_LONGEST_REPLY]
         return f"the SMTP server answered {error.code} {reply}"
-    return f"{type(error).__name__}: {harmless(str(error))[:_LONGEST_REPLY]}"
+    return f"{type(error).__name__}: {strip_control_characters(str(error))[:_LONGEST_REPLY]}"
 
 
 def _is_loopback(host: str) -> bool:

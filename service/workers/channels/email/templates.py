@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import msgspec
 
-from service.domain.text import harmless
+from service.domain.text import strip_control_characters
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _LONGEST_SUBJECT = 250
@@ -96,7 +96,7 @@ class Templates:
 
 def clean(text: str) -> str:
     """A stranger's text in one line, without what could mislead a reader or a mail program."""
-    return harmless(" ".join(text.split()))
+    return strip_control_characters(" ".join(text.split()))
 
 
 def _filled(subject: str, values: dict[str, Any]) -> str:
