@@ -15,7 +15,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from service.bus.consumer import Consumer, ConsumerSettings
 from service.bus.envelope import headers_of
-from service.bus.outages import outages
+from service.bus.errors import translated_errors
 from service.domain.errors import BusUnavailable
 from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subject_of
 from service.logs import get_logger
@@ -121,7 +121,10 @@ class Bus:
         """
         client = self.client()
         subject = subject_of(event, self._stream.subject_prefix)
-        with published(f"publish {event.type}", _told(event), event.traceparent), outages():
+        with (
+            published(f"publish {event.type}", _told(event), event.traceparent),
+            translated_errors(),
+        ):
             headers = headers_of(event, traceparent())
             _check_size(client, headers, event.data)
             answer = await client.jetstream().publish(
@@ -134,7 +137,7 @@ class Bus:
     async def declare(self) -> Stream:
         """Makes the stream unless it is there. One that differs is reported and left alone."""
         client = self.client()
-        with outages():
+        with translated_errors():
             info = await self._find_or_make(client.jetstream(timeout=self._ack_timeout_s))
         self._report_drift(info.config)
         # The library leaves it out only for servers older than JetStream's first release.

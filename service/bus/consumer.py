@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from service.bus.outages import outages
+from service.bus.errors import translated_errors
 from service.domain.errors import BusUnavailable
 from service.logs import get_logger
 
@@ -52,12 +52,12 @@ class Incoming:
 
     async def ack(self) -> None:
         """Never to be sent again. An ack may be lost: then it comes again all the same."""
-        with outages():
+        with translated_errors():
             await self._message.ack()
 
     async def nak(self, delay_s: float) -> None:
         """To be sent again after `delay_s`; never at once, or it would never end."""
-        with outages():
+        with translated_errors():
             await self._message.nak(delay=max(delay_s, _LEAST_WAIT_S))
 
 
@@ -112,7 +112,7 @@ class Consumer:
             return self._subscription
         await self._unbind()
         jetstream = client.jetstream(timeout=_API_TIMEOUT_S)
-        with outages():
+        with translated_errors():
             await jetstream.add_consumer(self._stream, await self._wanted(jetstream))
             self._subscription = await jetstream.pull_subscribe_bind(
                 consumer=self._settings.durable, stream=self._stream
@@ -146,7 +146,7 @@ class Consumer:
     async def _fetched(
         self, subscription: JetStreamContext.PullSubscription, limit: int, wait_s: float
     ) -> list[Msg]:
-        with outages():
+        with translated_errors():
             try:
                 messages = await subscription.fetch(limit, timeout=wait_s)
             except TimeoutError:
@@ -167,7 +167,7 @@ class Consumer:
             return
         self._empty_fetches = 0
         jetstream = self._bus.client().jetstream(timeout=_API_TIMEOUT_S)
-        with outages():
+        with translated_errors():
             try:
                 info = await jetstream.consumer_info(self._stream, self._settings.durable)
             except nats.js.errors.NotFoundError:
@@ -184,7 +184,7 @@ class Consumer:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             try:
-                with outages():
+                with translated_errors():
                     await subscription.unsubscribe()
             except BusUnavailable:
                 pass  # the subscription ended with its connection

@@ -9,7 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
 
-from service.bus.outages import outages
+from service.bus.errors import translated_errors
 from service.domain.errors import BusUnavailable
 from service.domain.lamp import Lamp, LampKey
 from service.domain.message import parse_hex_id
@@ -54,7 +54,7 @@ class LampBucket:
     async def ensure(self) -> bool:
         """Makes the bucket unless it is there; whether all lamps were put into it since."""
         js = self._jetstream()
-        with outages():
+        with translated_errors():
             try:
                 info = await js.stream_info(self._stream)
             except nats.js.errors.NotFoundError:
@@ -65,13 +65,13 @@ class LampBucket:
     async def mark_filled(self) -> None:
         """All lamps are in it: whoever looks after it from now on need not put them there."""
         js = self._jetstream()
-        with outages():
+        with translated_errors():
             config = (await js.stream_info(self._stream)).config
             await js.update_stream(config.evolve(metadata={_FILLED: "yes"}))
 
     async def read(self, key: LampKey) -> Held:
         """What a key holds. What somebody else wrote there is no lamp, and is written over."""
-        with outages():
+        with translated_errors():
             try:
                 entry = await self._bucket().get(_spelled(key))
             except nats.js.errors.KeyNotFoundError as error:
@@ -92,7 +92,7 @@ class LampBucket:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
         if lamp is None:
             headers["KV-Operation"] = "DEL"
-        with outages():
+        with translated_errors():
             try:
                 await self._jetstream().publish(
                     self._prefix + _spelled(key),
@@ -119,7 +119,7 @@ class LampBucket:
         seen = 0
         while True:
             asked = {"subjects_filter": self._prefix + pattern, "offset": seen}
-            with outages():
+            with translated_errors():
                 answer = await client.request(
                     f"$JS.API.STREAM.INFO.{self._stream}",
                     msgspec.json.encode(asked),

@@ -17,7 +17,7 @@ _SQL = load("deliveries")
 _LONGEST_ERROR = 500
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryLease(msgspec.Struct, frozen=True, kw_only=True):
     """How many deliveries to a target somebody has in hand."""
 
     account_id: UUID
@@ -122,7 +122,7 @@ async def take_due(
     per_target: int,
     lease_s: float,
     token: UUID,
-    held: Sequence[Held],
+    held: Sequence[DeliveryLease],
 ) -> list[Delivery | DeliveryRow]:
     """Due deliveries, leased under `token`; a bare row is one that has no event to deliver."""
     records = await connection.fetch(

@@ -28,7 +28,7 @@ class Published(msgspec.Struct, frozen=True):
     event: Event
 
 
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+class FeedSlice(msgspec.Struct, frozen=True, kw_only=True):
     """Events without a gap. `more` when a limit ended them: others may lie behind.
 
     The event that reaches the limit in bytes belongs to them: one of any size is read.
@@ -53,7 +53,7 @@ async def read_feed(
     after: int,
     limit: int,
     limit_bytes: int,
-) -> Stretch:
+) -> FeedSlice:
     """Events of an account, or of one box, after a number and in order."""
     rows = await connection.fetch(
         _SQL["read_feed"], account_id, vmbox_id, after, limit, limit_bytes
@@ -61,15 +61,15 @@ async def read_feed(
     return _stretch(rows, limit)
 
 
-async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes: int) -> Stretch:
+async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes: int) -> FeedSlice:
     """Events of all accounts after a number and in order."""
     return _stretch(await connection.fetch(_SQL["tail_feed"], after, limit, limit_bytes), limit)
 
 
-def _stretch(rows: Sequence[asyncpg.Record], limit: int) -> Stretch:
+def _stretch(rows: Sequence[asyncpg.Record], limit: int) -> FeedSlice:
     found = rows[0]["found"] if rows else 0
     events = [_published(row) for row in rows]
-    return Stretch(events=events, more=found == limit or len(rows) < found)
+    return FeedSlice(events=events, more=found == limit or len(rows) < found)
 
 
 def _published(row: asyncpg.Record) -> Published:

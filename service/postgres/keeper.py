@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.postgres.pool import Connection, connect, outages
+from service.postgres.pool import Connection, connect, translated_errors
 from service.postgres.sql import load
 
 _SQL = load("keeper")
@@ -70,7 +70,7 @@ async def step_lock(url: str, step: str, timeout_s: float) -> AsyncIterator[bool
     """
     connection = await connect(url, name=f"aftertone keeper {step}", timeout_s=timeout_s)
     try:
-        with outages():
+        with translated_errors():
             taken: bool = await connection.fetchval(_SQL["try_step"], step)
         yield taken
     finally:

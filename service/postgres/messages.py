@@ -47,7 +47,7 @@ class _Outcome(StrEnum):
     CLAIM_LOST = "claim_lost"
 
 
-class Place(msgspec.Struct, frozen=True):
+class MessageKey(msgspec.Struct, frozen=True):
     """Where a message lies: its account, its box, its id."""
 
     account_id: UUID
@@ -111,12 +111,12 @@ async def insert_message(
         claim and claim.token,
         claim and msgspec.to_builtins(_drafted(vmbox_id, draft)),
     )
-    return _done(row, Place(account_id, vmbox_id, draft.id))
+    return _done(row, MessageKey(account_id, vmbox_id, draft.id))
 
 
 async def attach_audio(
     connection: Connection,
-    place: Place,
+    place: MessageKey,
     audio: Audio,
     *,
     length_ms: int,
@@ -145,7 +145,7 @@ async def attach_audio(
 
 async def change_folder(
     connection: Connection,
-    place: Place,
+    place: MessageKey,
     folder: Folder,
     *,
     retained_since: datetime,
@@ -166,7 +166,7 @@ async def change_folder(
     return _done(row, place, retained_since)
 
 
-async def remove_message(connection: Connection, place: Place, *, reason: str) -> Message:
+async def remove_message(connection: Connection, place: MessageKey, *, reason: str) -> Message:
     """Takes a message out of all lists and counts. Raises VmboxNotFound, MessageNotFound."""
     row = await connection.fetchrow(
         _SQL["remove_message"],
@@ -180,7 +180,7 @@ async def remove_message(connection: Connection, place: Place, *, reason: str) -
     return _done(row, place)
 
 
-async def get_message(connection: Connection, place: Place) -> Message:
+async def get_message(connection: Connection, place: MessageKey) -> Message:
     """One message. Raises VmboxNotFound, MessageNotFound."""
     row = await connection.fetchrow(
         _SQL["get_message"],
@@ -196,7 +196,7 @@ async def get_message(connection: Connection, place: Place) -> Message:
     return to_message(row)
 
 
-async def get_received_at(connection: Connection, place: Place) -> datetime:
+async def get_received_at(connection: Connection, place: MessageKey) -> datetime:
     """When a message came, also one that was removed. Raises VmboxNotFound, MessageNotFound."""
     row = await connection.fetchrow(
         _SQL["get_received_at"],
@@ -214,7 +214,7 @@ async def get_received_at(connection: Connection, place: Place) -> datetime:
 
 
 def _done(
-    row: asyncpg.Record | None, place: Place, retained_since: datetime | None = None
+    row: asyncpg.Record | None, place: MessageKey, retained_since: datetime | None = None
 ) -> Message:
     if row is None:
         raise VmboxNotFound(place.vmbox_id.hex)
@@ -226,7 +226,7 @@ def _done(
 
 
 def _refusal(
-    outcome: _Outcome, row: asyncpg.Record, place: Place, retained_since: datetime | None
+    outcome: _Outcome, row: asyncpg.Record, place: MessageKey, retained_since: datetime | None
 ) -> VoicemailError:
     match outcome:
         case _Outcome.FULL:

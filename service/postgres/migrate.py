@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from service.postgres.months import ensure_ahead
-from service.postgres.pool import Connection, connect, outages
+from service.postgres.pool import Connection, connect, translated_errors
 from service.postgres.sql import load
 
 _SQL = load("migrate")
@@ -88,7 +88,7 @@ def role_of(url: str) -> str:
 async def _locked(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(owner_url, name="aftertone migrate", timeout_s=600)
     try:
-        with outages():
+        with translated_errors():
             await connection.execute(_SQL["lock_migrations"])
             await connection.execute(_SQL["create_migrations"])
             yield connection

@@ -52,7 +52,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     own_transaction: int
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class RelayPosition(msgspec.Struct, frozen=True, kw_only=True):
     """The last number given, and the highest sequence that the stream acknowledged."""
 
     published_seq: int
@@ -122,12 +122,12 @@ async def survey(connection: Connection) -> Survey:
     return Survey(**dict(record))
 
 
-async def hold_place(connection: Connection, term: int) -> Place | None:
+async def hold_place(connection: Connection, term: int) -> RelayPosition | None:
     """Locks the relay's place until the transaction ends; None when `term` is over."""
     record = await connection.fetchrow(_SQL["hold_place"], term)
     if record is None:
         return None
-    return Place(published_seq=record["published_seq"], stream_seq=record["stream_seq"])
+    return RelayPosition(published_seq=record["published_seq"], stream_seq=record["stream_seq"])
 
 
 async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_seq: int) -> int:
@@ -149,7 +149,7 @@ async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_s
     return published_seq
 
 
-async def advance_place(connection: Connection, place: Place, *, republished: bool) -> None:
+async def advance_place(connection: Connection, place: RelayPosition, *, republished: bool) -> None:
     """Notes how far the relay has come; the place must be held."""
     await connection.execute(
         _SQL["advance_place"], place.published_seq, place.stream_seq, republished

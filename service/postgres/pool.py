@@ -64,7 +64,7 @@ class Database:
         `name` is told to the server, `pool_name` tells the pools of a process apart.
         `generic_plans` is for statements that read no partitioned table: they are planned once.
         """
-        with outages():
+        with translated_errors():
             pool = await asyncpg.create_pool(
                 url,
                 min_size=0,
@@ -86,7 +86,7 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection where each statement is a transaction of its own."""
-        with outages():
+        with translated_errors():
             async with self._pool.acquire(timeout=self._timeout_s) as connection:
                 try:
                     yield connection
@@ -109,7 +109,7 @@ class Database:
 
 
 @contextmanager
-def outages() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turns what asyncpg raises for an outage into DatabaseUnavailable. Only SQL belongs inside."""
     try:
         yield
@@ -146,7 +146,7 @@ def session_settings(
 
 async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connection:
     """One connection outside any pool, for a session that must stay one: a lock, a migration."""
-    with outages():
+    with translated_errors():
         connection = await asyncpg.connect(
             url,
             timeout=timeout_s,

@@ -10,7 +10,7 @@ from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
 from service.domain.message import Message, MessageId
 from service.domain.recording import Recording, zone_of
 from service.postgres.batches import get_messages
-from service.postgres.messages import Place, to_message
+from service.postgres.messages import MessageKey, to_message
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -18,7 +18,7 @@ _SQL = load("recordings")
 
 
 async def get_recording(
-    connection: Connection, place: Place, account_timezone: str | None
+    connection: Connection, place: MessageKey, account_timezone: str | None
 ) -> Recording:
     """One message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
     row = await connection.fetchrow(

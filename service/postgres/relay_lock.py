@@ -14,13 +14,13 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import DatabaseUnavailable
-from service.postgres.pool import connect, outages
+from service.postgres.pool import connect, translated_errors
 from service.postgres.sql import load
 
 _SQL = load("outbox")
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class HeldLock(msgspec.Struct, frozen=True, kw_only=True):
     """The place was taken: the new term, and what earlier ones knew of the stream."""
 
     term: int
@@ -46,7 +46,7 @@ class RelayLock:
         """Leaving frees the lock at once."""
         connection = await connect(url, name="aftertone relay lock", timeout_s=lease_s)
         try:
-            with outages():
+            with translated_errors():
                 await connection.fetchrow(_SQL["guard_lock_session"], f"{int(lease_s * 1000)}")
             yield cls(connection, lease_s)
         finally:
@@ -56,16 +56,16 @@ class RelayLock:
     def held(self) -> bool:
         return time.monotonic() < self._held_until
 
-    async def try_take(self) -> Taken | None:
+    async def try_take(self) -> HeldLock | None:
         """Takes the place if it is free. The term is raised by the session that has the lock."""
         began = time.monotonic()
-        with outages():
+        with translated_errors():
             if not await self._connection.fetchval(_SQL["try_lock"]):
                 return None
             record = await self._connection.fetchrow(_SQL["raise_term"])
         assert record is not None
         self._held_until = began + self._lease_s
-        return Taken(**dict(record))
+        return HeldLock(**dict(record))
 
     async def keep(self) -> None:
         """Renews the lease until it is lost; then `held` is false and this returns."""
@@ -73,7 +73,7 @@ class RelayLock:
             await asyncio.sleep(self._lease_s / 4)
             began = time.monotonic()
             try:
-                with outages():
+                with translated_errors():
                     await self._connection.fetchval(_SQL["renew_lock"], timeout=self._lease_s / 2)
             except DatabaseUnavailable:
                 self._held_until = 0.0

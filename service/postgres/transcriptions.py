@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 from service.traces import traceparent
@@ -11,7 +11,7 @@ _SQL = load("transcriptions")
 
 
 async def transcribe_message(
-    connection: Connection, place: Place, audio_key: str, transcription: dict[str, Any]
+    connection: Connection, place: MessageKey, audio_key: str, transcription: dict[str, Any]
 ) -> bool:
     """Stores what was heard in that audio, with its event; False when the message is gone or has
     other audio by now."""

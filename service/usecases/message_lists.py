@@ -20,7 +20,7 @@ from service.domain.message import (
 )
 from service.postgres import message_lists as rows
 from service.postgres.message_lists import Window
-from service.postgres.messages import Place, get_received_at
+from service.postgres.messages import MessageKey, get_received_at
 from service.postgres.pool import Database
 from service.usecases.pages import filled_page
 
@@ -62,7 +62,7 @@ class MessageLists:
 
         Raises VmboxNotFound, MessageNotFound.
         """
-        place = Place(account.account_id, vmbox_id, message_id)
+        place = MessageKey(account.account_id, vmbox_id, message_id)
         async with self.database.connection() as connection:
             received_at = await get_received_at(connection, place)
         return Cursor(message_id.month, received_at, message_id.id)

@@ -25,7 +25,7 @@ from service.domain.message import (
     uuid7,
 )
 from service.postgres import messages as rows
-from service.postgres.messages import Draft, Place
+from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
@@ -122,7 +122,7 @@ class Messages:
         Raises AudioEmpty, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
         """
         now = self._now()
-        place = Place(account.account_id, vmbox_id, message_id)
+        place = MessageKey(account.account_id, vmbox_id, message_id)
         await self.get(account, vmbox_id, message_id)
         audio = await self._keep(account, message_id, upload, now)
         length_ms = await _measured(upload)
@@ -146,7 +146,7 @@ class Messages:
         """One message. Raises VmboxNotFound, MessageNotFound."""
         async with self.database.connection() as connection:
             return await rows.get_message(
-                connection, Place(account.account_id, vmbox_id, message_id)
+                connection, MessageKey(account.account_id, vmbox_id, message_id)
             )
 
     async def change_folder(
@@ -164,7 +164,7 @@ class Messages:
         async with self.database.connection() as connection:
             return await rows.change_folder(
                 connection,
-                Place(account.account_id, vmbox_id, message_id),
+                MessageKey(account.account_id, vmbox_id, message_id),
                 folder,
                 retained_since=retained_since(self._now(), self.retention_days),
                 reason=reason,
@@ -174,7 +174,7 @@ class Messages:
         """Takes a message out of every list and count. Raises VmboxNotFound, MessageNotFound."""
         async with self.database.connection() as connection:
             return await rows.remove_message(
-                connection, Place(account.account_id, vmbox_id, message_id), reason="api"
+                connection, MessageKey(account.account_id, vmbox_id, message_id), reason="api"
             )
 
     def _now(self) -> datetime:

@@ -10,7 +10,7 @@ from service.domain.account import AccountFacts
 from service.domain.message import Audio, MessageId
 from service.domain.recording import Recording
 from service.postgres import recordings as rows
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Database
 
 
@@ -25,7 +25,7 @@ class Recordings:
         """One message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
         async with self.database.connection() as connection:
             return await rows.get_recording(
-                connection, Place(account.account_id, vmbox_id, message_id), account.timezone
+                connection, MessageKey(account.account_id, vmbox_id, message_id), account.timezone
             )
 
     async def list(

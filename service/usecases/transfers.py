@@ -27,7 +27,7 @@ log = get_logger(__name__)
 COPIES_AT_ONCE = 16
 
 
-class Errand(msgspec.Struct, frozen=True):
+class TransferItem(msgspec.Struct, frozen=True):
     """One message that is to appear in one box, and the id it will have there."""
 
     text: str
@@ -39,7 +39,7 @@ class _Plan(msgspec.Struct, frozen=True):
     """What a request decided at its start, so that a repeated one comes to the same."""
 
     at: datetime
-    errands: list[Errand]
+    errands: list[TransferItem]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Transfers:
     def _plan(self, ids: Sequence[str], targets: Sequence[UUID]) -> _Plan:
         now = self.clock().replace(microsecond=0)
         errands = [
-            Errand(text, target, MessageId.mint(now, now, os.urandom(10)))
+            TransferItem(text, target, MessageId.mint(now, now, os.urandom(10)))
             for text in dict.fromkeys(ids)
             for target in dict.fromkeys(targets)
         ]
@@ -142,7 +142,7 @@ class Transfers:
         self,
         account: AccountFacts,
         source: UUID,
-        batch: Sequence[Errand],
+        batch: Sequence[TransferItem],
         sources: dict[str, Message | Reason],
         plan: _Plan,
         moved: bool,
@@ -158,7 +158,7 @@ class Transfers:
         return [(reasons | refused).get(errand.new_id) for errand in batch]
 
     async def _landed(
-        self, account: AccountFacts, batch: Sequence[Errand], claim: Claim
+        self, account: AccountFacts, batch: Sequence[TransferItem], claim: Claim
     ) -> set[MessageId]:
         """What an earlier run under this claim has done already."""
         await self.idempotency.renew(claim)
@@ -168,7 +168,10 @@ class Transfers:
             )
 
     async def _copied(
-        self, account: AccountFacts, batch: Sequence[Errand], sources: dict[str, Message | Reason]
+        self,
+        account: AccountFacts,
+        batch: Sequence[TransferItem],
+        sources: dict[str, Message | Reason],
     ) -> dict[MessageId, Transfer | Reason]:
         """The audio of a batch copied, some at a time.
 
@@ -176,7 +179,7 @@ class Transfers:
         """
         free = asyncio.Semaphore(COPIES_AT_ONCE)
 
-        async def copy(errand: Errand) -> Transfer | Reason:
+        async def copy(errand: TransferItem) -> Transfer | Reason:
             source = sources.get(errand.text, Reason.NOT_FOUND)
             if isinstance(source, Reason):
                 return source
@@ -208,7 +211,7 @@ class Transfers:
         self,
         account: AccountFacts,
         source: UUID,
-        batch: Sequence[Errand],
+        batch: Sequence[TransferItem],
         transfers: Sequence[Transfer],
         plan: _Plan,
         moved: bool,

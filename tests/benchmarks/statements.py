@@ -21,7 +21,7 @@ from service.domain.message import (
     retained_since,
 )
 from service.postgres import messages as rows
-from service.postgres.messages import Draft, Place
+from service.postgres.messages import Draft, MessageKey
 
 ACCOUNT = UUID("be9c0000-0000-7000-8000-000000000001")
 BOXES = 64
@@ -100,7 +100,7 @@ def _change_to(folder: Folder) -> Callable[[Any], Awaitable[object]]:
     async def change(connection: Any) -> object:
         return await rows.change_folder(
             connection,
-            Place(ACCOUNT, _A_BOX, MessageId(month_of(now), _A_MESSAGE)),
+            MessageKey(ACCOUNT, _A_BOX, MessageId(month_of(now), _A_MESSAGE)),
             folder,
             retained_since=retained_since(now, 93),
             reason="api",

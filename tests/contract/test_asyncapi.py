@@ -16,7 +16,7 @@ from service.domain.events import EventMessage, EventType
 from service.domain.message import Folder, MessageId
 from service.domain.transcription import heard
 from service.postgres.callbacks import request_callback
-from service.postgres.messages import Place, get_message
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.postgres.transcriptions import transcribe_message
 from tests.support.relay import eventually
@@ -199,7 +199,7 @@ async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str)
     """Requests a call, and stores a transcription."""
     message_id = MessageId.parse(media_id)
     assert message_id is not None
-    place = Place(UUID(account.account_id), UUID(vmbox_id), message_id)
+    place = MessageKey(UUID(account.account_id), UUID(vmbox_id), message_id)
     message = EventMessage(
         media_id=media_id,
         timestamp=63_931_000_000,

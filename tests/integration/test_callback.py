@@ -10,7 +10,7 @@ import pytest
 from service.domain.callback import CallbackPlan
 from service.domain.events import CallbackRequested, EventType, decode_data
 from service.domain.message import Folder
-from service.postgres.messages import Place, change_folder
+from service.postgres.messages import MessageKey, change_folder
 from service.postgres.pool import Connection, Database
 from service.workers.channels.callback import CallbackChannel
 from tests.support.builders import (
@@ -64,7 +64,7 @@ def calls(stage: Stage, test_database: TestDatabase, database: Database) -> Call
     return Calls(stage, test_database, database)
 
 
-async def _listen(connection: Connection, place: Place) -> None:
+async def _listen(connection: Connection, place: MessageKey) -> None:
     await change_folder(
         connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
     )

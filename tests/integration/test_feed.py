@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from service.domain.account import AccountFacts
-from service.postgres.feed import Stretch, read_feed, tail_feed
+from service.postgres.feed import FeedSlice, read_feed, tail_feed
 from service.postgres.pool import Connection, Database
 from service.usecases.feed import Feed, FeedCursor, FeedPage
 from tests.support.builders import an_account
@@ -158,7 +158,7 @@ async def test_a_page_reads_that_page_of_many_events(
     await fill(inspector, box, 100_000)
     await inspector.execute(_PUBLISH)
     after = 50_000
-    reads: list[Callable[[Connection], Awaitable[Stretch]]] = [
+    reads: list[Callable[[Connection], Awaitable[FeedSlice]]] = [
         lambda c: read_feed(c, box.account_id, None, after, 1_000, MOST_BYTES),
         lambda c: read_feed(c, box.account_id, box.vmbox_id, after, 1_000, MOST_BYTES),
         lambda c: tail_feed(c, after, 1_000, MOST_BYTES),

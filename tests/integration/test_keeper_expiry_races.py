@@ -11,7 +11,7 @@ import pytest
 from service.domain.errors import DatabaseUnavailable, MessageNotFound
 from service.domain.message import Folder, MessageId
 from service.postgres import messages as rows
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection, Database
 from service.workers.keeper import Progress
 from service.workers.keeper.expiry import Pending
@@ -110,7 +110,7 @@ async def test_two_keepers_and_eight_clients_at_once_leave_the_counts_right(
             NOW - timedelta(days=10),
         )
     places = [
-        Place(row["account_id"], row["vmbox_id"], MessageId(row["month"], row["id"]))
+        MessageKey(row["account_id"], row["vmbox_id"], MessageId(row["month"], row["id"]))
         for row in found
     ]
 

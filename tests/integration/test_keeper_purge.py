@@ -13,7 +13,7 @@ from service.domain.message import Folder, MessageId, month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres import messages as rows
 from service.postgres.keeper import purge_messages
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
@@ -48,7 +48,7 @@ def sweep(owner: Database, store: AudioStore, days: float = 2) -> Orphans:
 
 async def kept(
     connection: Connection, store: AudioStore, box: Box, received_at: datetime = NOW
-) -> tuple[Place, str]:
+) -> tuple[MessageKey, str]:
     """A message whose audio is there."""
     message_id = MessageId.mint(received_at, NOW, os.urandom(10))
     key = key_of(box.place(message_id))
@@ -58,7 +58,7 @@ async def kept(
     return place, key
 
 
-async def removed(connection: Connection, place: Place) -> None:
+async def removed(connection: Connection, place: MessageKey) -> None:
     await rows.remove_message(connection, place, reason="api")
 
 

@@ -7,7 +7,7 @@ import pytest
 from service.domain.errors import MessageExpired, MessageNotFound, VmboxFull, VmboxNotFound
 from service.domain.message import Audio, Folder, Message, month_of
 from service.postgres import messages as rows
-from service.postgres.messages import Place, get_message
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
@@ -25,7 +25,7 @@ from tests.support.builders import (
 
 async def attached(
     connection: Connection,
-    place: Place,
+    place: MessageKey,
     audio: Audio | None = None,
     *,
     max_message_count: int | None = None,

@@ -10,7 +10,7 @@ import pytest_asyncio
 from service.domain.errors import MessageNotFound, TooManyPending, VmboxFull, VmboxNotFound
 from service.domain.message import Folder
 from service.postgres import messages as rows
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
 from tests.support.builders import (
@@ -31,7 +31,7 @@ async def box(database: Database) -> Box:
         return await a_vmbox(connection)
 
 
-async def filed(connection: Connection, place: Place, folder: Folder) -> None:
+async def filed(connection: Connection, place: MessageKey, folder: Folder) -> None:
     await rows.change_folder(connection, place, folder, retained_since=RETAINED_SINCE, reason="api")
 
 
@@ -101,7 +101,7 @@ async def test_no_more_than_a_hundred_wait_for_audio_when_16_clients_store_at_on
 async def test_everything_at_once_on_one_box(
     database: Database, box: Box, inspector: asyncpg.Connection
 ) -> None:
-    places: list[Place] = []
+    places: list[MessageKey] = []
 
     async def act(connection: Connection, dice: random.Random) -> None:
         if not places or dice.random() < 0.4:
@@ -145,7 +145,7 @@ async def test_a_message_removed_while_it_is_filed_is_removed_once_and_not_filed
 ) -> None:
     async with database.connection() as connection:
         places = [await stored(connection, box) for _ in range(30)]
-    removed: list[Place] = []
+    removed: list[MessageKey] = []
 
     async def work(connection: Connection, dice: random.Random) -> None:
         for place in places:

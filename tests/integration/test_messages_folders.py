@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import MessageExpired, MessageNotFound, VmboxNotFound
 from service.domain.message import Folder, Message, MessageId, month_of
 from service.postgres import messages as rows
-from service.postgres.messages import Place, get_message
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
@@ -26,14 +26,14 @@ from tests.support.builders import (
 
 
 async def filed(
-    connection: Connection, place: Place, folder: Folder, reason: str = "api"
+    connection: Connection, place: MessageKey, folder: Folder, reason: str = "api"
 ) -> Message:
     return await rows.change_folder(
         connection, place, folder, retained_since=RETAINED_SINCE, reason=reason
     )
 
 
-async def removed(connection: Connection, place: Place, reason: str = "api") -> Message:
+async def removed(connection: Connection, place: MessageKey, reason: str = "api") -> Message:
     return await rows.remove_message(connection, place, reason=reason)
 
 

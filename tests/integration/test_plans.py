@@ -20,7 +20,7 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres import batches, message_lists, recordings
 from service.postgres import messages as rows
 from service.postgres.message_lists import Window
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
 from tests.support.builders import Box, a_vmbox, some_audio, stored
@@ -147,24 +147,24 @@ async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
     assert plan.buffers <= 60
 
 
-ById = Callable[[Connection, Place], Awaitable[object]]
+ById = Callable[[Connection, MessageKey], Awaitable[object]]
 
 
-async def hear_one(connection: Connection, place: Place) -> object:
+async def hear_one(connection: Connection, place: MessageKey) -> object:
     return await recordings.get_recording(connection, place, None)
 
 
-async def file_one(connection: Connection, place: Place) -> object:
+async def file_one(connection: Connection, place: MessageKey) -> object:
     return await rows.change_folder(
         connection, place, Folder.DELETED, retained_since=SINCE, reason="api"
     )
 
 
-async def remove_one(connection: Connection, place: Place) -> object:
+async def remove_one(connection: Connection, place: MessageKey) -> object:
     return await rows.remove_message(connection, place, reason="api")
 
 
-async def attach_to_one(connection: Connection, place: Place) -> object:
+async def attach_to_one(connection: Connection, place: MessageKey) -> object:
     return await rows.attach_audio(
         connection,
         place,
@@ -175,13 +175,13 @@ async def attach_to_one(connection: Connection, place: Place) -> object:
     )
 
 
-async def store_one(connection: Connection, place: Place) -> object:
+async def store_one(connection: Connection, place: MessageKey) -> object:
     return await stored(
         connection, Box(place.account_id, place.vmbox_id), received_at=UNTIL, retained=True
     )
 
 
-async def find_one_that_is_expired(connection: Connection, place: Place) -> object:
+async def find_one_that_is_expired(connection: Connection, place: MessageKey) -> object:
     with pytest.raises(MessageExpired):
         await rows.change_folder(
             connection, place, Folder.SAVED, retained_since=UNTIL, reason="api"

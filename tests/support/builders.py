@@ -15,7 +15,7 @@ from service.domain.events import EventType, VmboxEvent, decode_data
 from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
 from service.domain.vmbox import checked_settings, without_pin
 from service.postgres import messages as rows
-from service.postgres.messages import Draft, Place
+from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import insert_vmbox
 from tests.support.log_scan import CONFIDENTIAL
@@ -47,8 +47,8 @@ class Box(msgspec.Struct, frozen=True):
     account_id: UUID
     vmbox_id: UUID
 
-    def place(self, message_id: MessageId) -> Place:
-        return Place(self.account_id, self.vmbox_id, message_id)
+    def place(self, message_id: MessageId) -> MessageKey:
+        return MessageKey(self.account_id, self.vmbox_id, message_id)
 
 
 class CountsRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +150,7 @@ def a_draft(**changes: Any) -> Draft:
 
 async def stored(
     connection: Connection, box: Box, *, max_message_count: int | None = None, **changes: Any
-) -> Place:
+) -> MessageKey:
     """Stores a draft; where the message lies."""
     message = await rows.insert_message(
         connection,

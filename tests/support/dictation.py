@@ -11,7 +11,7 @@ import pytest_asyncio
 from service.audio.store import AudioStore
 from service.domain.message import Audio, Message
 from service.embedded.servers import EmbeddedServers
-from service.postgres.messages import Place, get_message
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.workers.channels.transcription import (
     Engine,
@@ -64,7 +64,7 @@ class Dictation:
             sha256=hashlib.sha256(content).digest(),
         )
 
-    async def leave(self, box: Box, text: str) -> Place:
+    async def leave(self, box: Box, text: str) -> MessageKey:
         audio = await self.sound(text)
         async with self.database.connection() as connection:
             return await stored(connection, box, audio=audio)
@@ -72,7 +72,7 @@ class Dictation:
     async def done(self, count: int = 1) -> list[asyncpg.Record]:
         return await settled(self.stage.inspector, count, channel="transcription")
 
-    async def message(self, place: Place) -> Message:
+    async def message(self, place: MessageKey) -> Message:
         async with self.database.connection() as connection:
             return await get_message(connection, place)
 

@@ -13,7 +13,7 @@ from service.audio.spool import Spool
 from service.audio.store import AudioStore, message_key
 from service.domain.message import month_of
 from service.embedded.servers import EmbeddedServers
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Database
 from service.workers.keeper import Progress
 from tests.support.builders import NOW
@@ -92,7 +92,7 @@ async def keys_in(store: AudioStore) -> list[str]:
     return sorted([item.key async for item in store.list("")])
 
 
-def key_of(place: Place) -> str:
+def key_of(place: MessageKey) -> str:
     """A key for another upload of a message."""
     message_id = place.message_id
     return message_key(message_id.month, place.account_id, message_id.id, uuid4(), "mp3")

@@ -18,7 +18,7 @@ from service.domain.events import Event
 from service.domain.message import Audio, CallerId, Folder, Message, month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres import messages
-from service.postgres.messages import Place
+from service.postgres.messages import MessageKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
 from service.workers.channels.email import (
@@ -117,7 +117,7 @@ class Office:
         content_type: str = "audio/mpeg",
         there: bool = True,
         **draft: Any,
-    ) -> Place:
+    ) -> MessageKey:
         """A message whose audio is `there`, or lost."""
         key = f"audio/202603/{box.account_id.hex}/{uuid4().hex}/{uuid4().hex}.mp3"
         if there:
@@ -187,11 +187,11 @@ class Office:
         await self.leave(marked)
         await self.finished(box, before + 1)
 
-    async def message(self, place: Place) -> Message:
+    async def message(self, place: MessageKey) -> Message:
         async with self.database.connection() as connection:
             return await messages.get_message(connection, place)
 
-    async def folder(self, place: Place) -> Folder:
+    async def folder(self, place: MessageKey) -> Folder:
         return (await self.message(place)).folder
 
     async def reasons(self, box: Box) -> list[str]:

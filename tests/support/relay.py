@@ -19,7 +19,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from service.bus import Bus, StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
-from service.postgres.relay_lock import RelayLock, Taken
+from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay import Relay
 
 _APPEND = """
@@ -157,9 +157,9 @@ async def eventually(
         await asyncio.sleep(every_s)
 
 
-async def taken(lock: RelayLock) -> Taken:
+async def taken(lock: RelayLock) -> HeldLock:
     """Asks for the place until it is free."""
-    places: list[Taken] = []
+    places: list[HeldLock] = []
 
     async def took_it() -> bool:
         places.extend(filter(None, [await lock.try_take()]))

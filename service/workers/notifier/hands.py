@@ -3,7 +3,7 @@
 from collections import Counter
 from uuid import UUID
 
-from service.postgres.deliveries import DeliveryRow, Held
+from service.postgres.deliveries import DeliveryLease, DeliveryRow
 from service.workers.channels import Delivery
 
 Lane = tuple[UUID, str]
@@ -41,13 +41,13 @@ class Hands:
         elif len(self._suspects) < _MOST_SUSPECTS:
             self._suspects.add(_lane(row))
 
-    def held(self, *, suspects: bool) -> list[Held]:
+    def held(self, *, suspects: bool) -> list[DeliveryLease]:
         """What is in hand; without `suspects` these are shown as having all they may have."""
         shown = dict(self._lanes)
         if not suspects:
             shown |= dict.fromkeys(self._suspects, self._per_target)
         return [
-            Held(account_id=account_id, target=target, number=number)
+            DeliveryLease(account_id=account_id, target=target, number=number)
             for (account_id, target), number in shown.items()
         ]
 

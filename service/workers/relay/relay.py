@@ -7,7 +7,7 @@ from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
 from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_LANES
 from service.postgres.pool import Database
-from service.postgres.relay_lock import RelayLock, Taken
+from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay.term import Term, wait
 
 _log = get_logger(__name__)
@@ -66,7 +66,7 @@ class Relay:
                 return
             await wait(stop, _ASK_EVERY_S)
 
-    async def _lead(self, taken: Taken, lock: RelayLock, stop: asyncio.Event) -> None:
+    async def _lead(self, taken: HeldLock, lock: RelayLock, stop: asyncio.Event) -> None:
         _log.info("The relay is active.", term=taken.term)
         term = Term(
             taken,

@@ -15,9 +15,9 @@ from service.metrics import (
     REPUBLICATIONS,
 )
 from service.postgres import outbox
-from service.postgres.outbox import OutboxRow, Place, SentRow
+from service.postgres.outbox import OutboxRow, RelayPosition, SentRow
 from service.postgres.pool import Connection, Database
-from service.postgres.relay_lock import RelayLock, Taken
+from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay.backlog import Backlog
 from service.workers.relay.lanes import Lane, Lanes, by_lane
 
@@ -39,7 +39,7 @@ class Term:
 
     def __init__(
         self,
-        taken: Taken,
+        taken: HeldLock,
         lock: RelayLock,
         database: Database,
         bus: Bus,
@@ -191,12 +191,12 @@ class Term:
             last = await outbox.mark_sent(transaction, sent, place.published_seq)
             await outbox.advance_place(
                 transaction,
-                Place(published_seq=last, stream_seq=highest),
+                RelayPosition(published_seq=last, stream_seq=highest),
                 republished=any(one.row.published for one in sent),
             )
         self._highest = highest
 
-    async def _hold_place(self, transaction: Connection) -> Place:
+    async def _hold_place(self, transaction: Connection) -> RelayPosition:
         place = await outbox.hold_place(transaction, self._number)
         if place is None:
             _log.warning("Another relay has taken the place.", term=self._number)

@@ -21,7 +21,7 @@ from service.metrics import (
     Values,
     shown,
 )
-from service.postgres import watch as rows
+from service.postgres import database_metrics as rows
 from service.postgres.pool import Connection, Database
 from service.workers.relay.term import wait
 

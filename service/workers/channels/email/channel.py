@@ -18,7 +18,7 @@ from service.domain.events import (
     decode_data,
 )
 from service.domain.message import Folder, Message, MessageId, retained_since
-from service.postgres.messages import Place, get_message
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Later, Outcome, Target
 from service.workers.channels.email.facts import full_facts, message_facts, wants_transcription
@@ -128,7 +128,7 @@ class EmailChannel:
         async with self._database.connection() as connection:
             now = await read_circumstances(connection, event.account_id, event.vmbox_id)
             if event.type == EventType.MESSAGE_NEW:
-                place = Place(event.account_id, event.vmbox_id, _message_id(event))
+                place = MessageKey(event.account_id, event.vmbox_id, _message_id(event))
                 message = await get_message(connection, place)
         if message is None:
             facts = full_facts(now, _full(event), event.created_at)

@@ -8,7 +8,7 @@ from service.domain.events import FolderChangeReason
 from service.domain.message import Folder, MessageId
 from service.domain.schema import Document
 from service.postgres.deliveries import all_done
-from service.postgres.messages import Place, change_folder, get_message
+from service.postgres.messages import MessageKey, change_folder, get_message
 from service.postgres.pool import Connection
 from service.postgres.vmboxes import get_vmbox, lock_vmbox
 from service.workers.channels import Delivery
@@ -26,7 +26,7 @@ async def file_notified(
     Only from `new`: what somebody has filed meanwhile stays there. Runs in the transaction that
     finishes the delivery; a message or box that is gone needs no filing.
     """
-    place = Place(delivery.account_id, vmbox_id, message_id)
+    place = MessageKey(delivery.account_id, vmbox_id, message_id)
     try:
         box = await get_vmbox(connection, place.account_id, vmbox_id)
         folder = folder_after(box.vmbox.document)

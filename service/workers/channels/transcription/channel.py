@@ -9,7 +9,7 @@ from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.events import Event, EventType
 from service.domain.message import Message, MessageId
 from service.domain.transcription import heard, text_of, unheard
-from service.postgres.messages import Place, get_message
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.postgres.transcriptions import transcribe_message
 from service.postgres.vmboxes import get_vmbox
@@ -116,8 +116,8 @@ async def _wanted(connection: Connection, event: Event) -> Message | str:
     return message
 
 
-def _place(event: Event) -> Place:
+def _place(event: Event) -> MessageKey:
     message_id = MessageId.parse(event.media_id or "")
     if message_id is None:
         raise MessageNotFound
-    return Place(event.account_id, event.vmbox_id, message_id)
+    return MessageKey(event.account_id, event.vmbox_id, message_id)

@@ -11,7 +11,7 @@ import msgspec
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
-_SQL = load("watch")
+_SQL = load("database_metrics")
 
 # Beyond it the number says nothing more, and counting would begin to cost.
 MOST = 50_000

@@ -9,7 +9,7 @@ from service.domain.errors import BusUnavailable
 
 
 @contextmanager
-def outages() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turns whatever NATS raises into BusUnavailable."""
     try:
         yield
