@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from service.audio.connection import BucketAddress, connect
-from service.audio.signed import Exchange, SignedBucket
+from service.audio.s3_client import S3Client, S3Request
+from service.audio.s3_session import BucketAddress, connect
 from service.audio.spool import Spool
 from service.audio.timing import timed
 from service.domain.errors import AudioMissing, StorageUnavailable
@@ -76,7 +76,7 @@ class AudioStore:
 
     def __init__(
         self,
-        objects: SignedBucket,
+        objects: S3Client,
         client: "S3Client",
         address: BucketAddress,
         encryption: Encryption,
@@ -130,7 +130,7 @@ class AudioStore:
             "Content-Length": str(spool.size),
             **self._encryption.headers(),
         }
-        exchange = Exchange(
+        exchange = S3Request(
             method="PUT",
             key=key,
             headers=headers,
@@ -175,7 +175,7 @@ class AudioStore:
     async def delete(self, key: str) -> None:
         """Gone afterwards, whether it was there or not."""
         with timed("delete"):
-            answer = await self._objects.send(Exchange(method="DELETE", key=key))
+            answer = await self._objects.send(S3Request(method="DELETE", key=key))
             gone = answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
             if not gone and answer.code != "NoSuchKey":
                 raise answer.failure("DELETE")
@@ -254,7 +254,7 @@ class AudioStore:
 
     async def _block(self, key: str, start: int, length: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
-        exchange = Exchange(method="GET", key=key, headers=headers, answer_bytes=length)
+        exchange = S3Request(method="GET", key=key, headers=headers, answer_bytes=length)
         with timed("get"):
             answer = await self._objects.send(exchange)
             if (

@@ -1,6 +1,6 @@
 import pytest
 
-from service.audio.connection import BucketAddress, connect, resolve
+from service.audio.s3_session import BucketAddress, connect, resolve
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ _LARGE_BYTES = 1024 * 1024
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+class S3Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request to an object. `body` is called once for each attempt.
 
     `sha256` is the body's, in hex, `sent_bytes` its length. `answer_bytes` is how long a good
@@ -42,7 +42,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     answer_bytes: int = 0
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class S3Response(msgspec.Struct, frozen=True, kw_only=True):
     """`code` is S3's own word for what went wrong, empty when nothing did."""
 
     status: int
@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return StorageUnavailable(f"{method} answered {self.status} {self.code}".rstrip())
 
 
-class SignedBucket:
+class S3Client:
     """Sends exchanges to a bucket, each wholly within `timeout_s`, retries included.
 
     Only requests that may be repeated belong here: each is tried up to three times. The
@@ -75,14 +75,14 @@ class SignedBucket:
     ) -> None:
         self._session = session
         # The session's own queue for connections lets who comes last go first.
-        self._line = asyncio.Semaphore(at_once)
-        self._turns = asyncio.Semaphore(large_at_once)
+        self._connection_slots = asyncio.Semaphore(at_once)
+        self._large_upload_slots = asyncio.Semaphore(large_at_once)
         self._credentials = credentials
         self._base_url = base_url
         self._signer = Signer(region)
         self._timeout_s = timeout_s
 
-    async def send(self, exchange: Exchange) -> Answer:
+    async def send(self, exchange: S3Request) -> S3Response:
         """The answer, whatever its status. Raises StorageUnavailable when there is none.
 
         What sends a large body waits for its turn first, and that wait is not counted: all at once
@@ -90,10 +90,10 @@ class SignedBucket:
         """
         if exchange.sent_bytes <= _LARGE_BYTES:
             return await self._in_time(exchange)
-        async with self._turns:
+        async with self._large_upload_slots:
             return await self._in_time(exchange)
 
-    async def _in_time(self, exchange: Exchange) -> Answer:
+    async def _in_time(self, exchange: S3Request) -> S3Response:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._try_and_retry(exchange)
@@ -102,7 +102,7 @@ class SignedBucket:
         except BotoCoreError as problem:
             raise StorageUnavailable(f"credentials: {type(problem).__name__}") from problem
 
-    async def _try_and_retry(self, exchange: Exchange) -> Answer:
+    async def _try_and_retry(self, exchange: S3Request) -> S3Response:
         for pause_s in _PAUSES_S:
             try:
                 answer = await self._once(exchange)
@@ -114,7 +114,7 @@ class SignedBucket:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         return await self._once(exchange)
 
-    async def _once(self, exchange: Exchange) -> Answer:
+    async def _once(self, exchange: S3Request) -> S3Response:
         url = self._base_url + quote(exchange.key, safe="/~")
         credentials = await self._credentials.get_frozen_credentials()
         headers = self._signer.signed(
@@ -122,7 +122,7 @@ class SignedBucket:
         )
         try:
             async with (
-                self._line,
+                self._connection_slots,
                 self._session.request(
                     exchange.method,
                     URL(url, encoded=True),
@@ -137,13 +137,13 @@ class SignedBucket:
             raise StorageUnavailable(reason) from problem
 
 
-async def _answer(response: aiohttp.ClientResponse, exchange: Exchange) -> Answer:
+async def _answer(response: aiohttp.ClientResponse, exchange: S3Request) -> S3Response:
     if response.status >= HTTPStatus.MULTIPLE_CHOICES:
         found = _ERROR_CODE.search(await response.content.read(_ERROR_BYTES))
         code = found[1].decode() if found else ""
-        return Answer(status=response.status, code=code)
+        return S3Response(status=response.status, code=code)
     if exchange.answer_bytes == 0:
-        return Answer(status=response.status)
+        return S3Response(status=response.status)
     if response.content_length != exchange.answer_bytes:
         raise StorageUnavailable(f"{exchange.method} answered another length than was asked for")
-    return Answer(status=response.status, body=await response.read())
+    return S3Response(status=response.status, body=await response.read())
