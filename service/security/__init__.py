@@ -4,6 +4,7 @@ And of the way out to addresses that strangers chose.
 """
 
 from service.security.credentials import CredentialProofs
+from service.security.encryption import SecretBox, SecretUnreadable, new_api_key
 from service.security.issuer import Issuer, IssuerSettings
 from service.security.keys import (
     KeyRing,
@@ -12,8 +13,12 @@ from service.security.keys import (
     load_key_ring,
     rotate_key_ring,
 )
-from service.security.outward import Outward, OutwardLimits, TargetForbidden, pause_of
-from service.security.sealing import SecretBox, SecretUnreadable, new_api_key
+from service.security.outbound_http import (
+    OutboundHttp,
+    OutboundLimits,
+    TargetForbidden,
+    retry_after_of,
+)
 from service.security.tokens import Tokens
 
 __all__ = [
@@ -22,8 +27,8 @@ __all__ = [
     "IssuerSettings",
     "KeyRing",
     "KeyRingError",
-    "Outward",
-    "OutwardLimits",
+    "OutboundHttp",
+    "OutboundLimits",
     "SecretBox",
     "SecretUnreadable",
     "TargetForbidden",

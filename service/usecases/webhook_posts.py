@@ -7,7 +7,7 @@ from uuid import UUID
 
 from service.domain.events import Event
 from service.domain.webhook import SealedWebhook, WebhookResponse, body_of, headers_of, secret_of
-from service.security import Outward, SecretBox
+from service.security import OutboundHttp, SecretBox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class WebhookPosts:
     """Signed POSTs, and the secrets that sign them. `clock` gives aware UTC."""
 
     secrets: SecretBox
-    outward: Outward
+    outward: OutboundHttp
     clock: Callable[[], datetime]
 
     def new_secret(self, account_id: UUID, webhook_id: UUID, random: bytes) -> tuple[str, bytes]:

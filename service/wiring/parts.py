@@ -13,8 +13,8 @@ from service.security import (
     Issuer,
     IssuerSettings,
     KeyRing,
-    Outward,
-    OutwardLimits,
+    OutboundHttp,
+    OutboundLimits,
     SecretBox,
     Tokens,
     load_key_ring,
@@ -117,13 +117,13 @@ def users_beside(accounts: Accounts) -> Users:
 
 @asynccontextmanager
 async def open_webhook_posts(settings: Settings, secrets: SecretBox) -> AsyncIterator[WebhookPosts]:
-    limits = OutwardLimits(
+    limits = OutboundLimits(
         allow_private=settings.webhook_allow_private,
         connect_timeout_s=settings.webhook_connect_timeout_s,
         timeout_s=settings.webhook_timeout_s,
         look_ups=2 * settings.webhook_concurrency,
     )
-    async with Outward.open(limits) as outward:
+    async with OutboundHttp.open(limits) as outward:
         yield WebhookPosts(secrets=secrets, outward=outward, clock=utc_now)
 
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from service.domain.lamp import LampKey
 from service.postgres.pool import Database
-from service.security import Outward, OutwardLimits, SecretBox
+from service.security import OutboundHttp, OutboundLimits, SecretBox
 from service.usecases.webhook_posts import WebhookPosts
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.webhook import WebhookChannel
@@ -45,7 +45,7 @@ async def test_poison_before_the_webhook_channel(stage: Stage, database: Databas
     poisoned = uuid4()
     await poison(stage.events, poisoned)
     async with (
-        Outward.open(OutwardLimits(allow_private=True, timeout_s=5)) as outward,
+        OutboundHttp.open(OutboundLimits(allow_private=True, timeout_s=5)) as outward,
         Sink().running() as sink,
     ):
         posts = WebhookPosts(

@@ -12,7 +12,7 @@ from service.domain.events import NO_VMBOX
 from service.domain.webhook import MAX_FAILURES, Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.security import Outward, OutwardLimits
+from service.security import OutboundHttp, OutboundLimits
 from service.usecases.webhook_posts import WebhookPosts
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_child, a_root, accounts_over
@@ -240,7 +240,7 @@ async def test_where_an_address_leads_is_asked_when_it_is_made_or_changed_only(
         asked.append(host)
         return ["10.0.0.1"] if host.startswith("inner") else ["93.184.215.14"]
 
-    posts = posts_over(Outward(OutwardLimits(), look_up))
+    posts = posts_over(OutboundHttp(OutboundLimits(), look_up))
     webhook, _ = await a_webhook(database, posts, "https://outer.example/")
     webhooks, account = use_cases(database, posts), facts_of(webhook)
     await webhooks.patch(account, webhook.webhook_id, {"name": "Other"})

@@ -15,7 +15,7 @@ from aiohttp import web
 from service.domain.webhook import DisableReason, Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.security import Outward, OutwardLimits
+from service.security import OutboundHttp, OutboundLimits
 from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier.pace import RETRIES_S
 from tests.support.hooks import a_vmbox_event, posts_over
@@ -70,7 +70,7 @@ async def an_outage(
     scale = HOUR_S / 3600
     pace = msgspec.structs.replace(QUICK, retries_s=[wait * scale for wait in RETRIES_S])
     async with (
-        Outward.open(OutwardLimits(allow_private=True, timeout_s=0.3)) as outward,
+        OutboundHttp.open(OutboundLimits(allow_private=True, timeout_s=0.3)) as outward,
         Sink().running() as sink,
         Proxy.before(sink.port) as line,
     ):

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from service.domain.errors import DnsUnavailable
 from service.domain.webhook import headers_of, is_web_address
-from service.security import Outward, OutwardLimits, TargetForbidden
-from service.security.outward import is_public
+from service.security import OutboundHttp, OutboundLimits, TargetForbidden
+from service.security.outbound_http import is_public
 from tests.support.ports import free_port
 from tests.support.sink import MEGABYTE, Sink
 
@@ -40,11 +40,13 @@ class Names:
         return answer
 
 
-def outward(names: Names, **limits: Any) -> Outward:
-    return Outward(OutwardLimits(**{"timeout_s": 0.5, "connect_timeout_s": 0.5, **limits}), names)
+def outward(names: Names, **limits: Any) -> OutboundHttp:
+    return OutboundHttp(
+        OutboundLimits(**{"timeout_s": 0.5, "connect_timeout_s": 0.5, **limits}), names
+    )
 
 
-def to_here(**limits: Any) -> Outward:
+def to_here(**limits: Any) -> OutboundHttp:
     return outward(Names(["127.0.0.1"]), allow_private=True, **limits)
 
 
@@ -157,7 +159,7 @@ async def test_a_host_with_one_address_that_is_not_public_is_refused(
     ],
 )
 async def test_addresses_written_out_are_looked_at_too(uri: str) -> None:
-    async with Outward.open(OutwardLimits(timeout_s=2)) as real:
+    async with OutboundHttp.open(OutboundLimits(timeout_s=2)) as real:
         with pytest.raises(TargetForbidden):
             await real.check(uri)
         answer = await real.post(uri, {}, b"{}")

@@ -14,7 +14,7 @@ from service.domain.events import Event
 from service.domain.webhook import Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.security import Outward, OutwardLimits, SecretBox
+from service.security import OutboundHttp, OutboundLimits, SecretBox
 from service.usecases.webhook_posts import WebhookPosts
 from service.usecases.webhooks import Webhooks
 from service.workers.channels import Delivery
@@ -35,8 +35,8 @@ async def sink() -> AsyncIterator[Sink]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def posts() -> AsyncIterator[WebhookPosts]:
-    limits = OutwardLimits(allow_private=True, timeout_s=30)
-    async with Outward.open(limits) as outward:
+    limits = OutboundLimits(allow_private=True, timeout_s=30)
+    async with OutboundHttp.open(limits) as outward:
         yield posts_over(outward)
 
 
@@ -45,7 +45,7 @@ async def channel(database: Database, posts: WebhookPosts) -> WebhookChannel:
     return WebhookChannel(database, posts, concurrency=16)
 
 
-def posts_over(outward: Outward) -> WebhookPosts:
+def posts_over(outward: OutboundHttp) -> WebhookPosts:
     return WebhookPosts(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
 
 

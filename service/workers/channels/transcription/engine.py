@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import msgspec
 
-from service.security import pause_of
+from service.security import retry_after_of
 from service.workers.channels import Failed
 
 _MOST_ANSWER_BYTES = 4 * 1024 * 1024
@@ -65,7 +65,7 @@ class Engine:
                     return Failed(
                         error=f"the engine answers {answer.status}",
                         permanent=answer.status in _REFUSALS,
-                        retry_after_s=pause_of(answer.headers.get("Retry-After", "")),
+                        retry_after_s=retry_after_of(answer.headers.get("Retry-After", "")),
                     )
                 return await _text(answer)
         except TimeoutError:

@@ -44,7 +44,7 @@ class TargetUnknown(TargetForbidden):
     """The host has no address."""
 
 
-class OutwardLimits(msgspec.Struct, frozen=True, kw_only=True):
+class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True):
     """`timeout_s` is for a whole request; `look_ups` so many names are looked up at a time."""
 
     allow_private: bool = False
@@ -53,17 +53,17 @@ class OutwardLimits(msgspec.Struct, frozen=True, kw_only=True):
     look_ups: int = 64
 
 
-class Outward:
+class OutboundHttp:
     """Sends POSTs out. A connection is used once: one that the other side has just given up would
     cost an attempt."""
 
-    def __init__(self, limits: OutwardLimits, look_up: LookUp) -> None:
+    def __init__(self, limits: OutboundLimits, look_up: LookUp) -> None:
         self.limits = limits
         self._look_up = look_up
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, limits: OutwardLimits) -> AsyncIterator[Self]:
+    async def open(cls, limits: OutboundLimits) -> AsyncIterator[Self]:
         """With the system's look-up, in threads of its own: a name whose servers do not answer
         holds one for half a minute, and may keep nobody else waiting."""
         threads = ThreadPoolExecutor(limits.look_ups, thread_name_prefix="look-up")
@@ -125,7 +125,7 @@ class Outward:
                 response_code=response.status,
                 error=_judged(response.status),
                 duration_ms=_since(began),
-                retry_after_s=pause_of(response.headers.get("Retry-After", "")),
+                retry_after_s=retry_after_of(response.headers.get("Retry-After", "")),
             )
             # Read as far as a reply goes that means well, then hung up: it has been judged.
             with suppress(TimeoutError, aiohttp.ClientError, OSError):
@@ -229,7 +229,7 @@ def _judged(status: int) -> str | None:
     return f"it answered {status}"
 
 
-def pause_of(text: str) -> float:
+def retry_after_of(text: str) -> float:
     """RFC 9110, Retry-After in seconds; a date is left aside."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         return 0.0
