@@ -8,11 +8,11 @@ from service.api.auth import Options
 from service.api.rates import RateLimit
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
+from service.usecases.credentials import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
-from service.usecases.passes import Passes
 from service.usecases.recipients import Recipients
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
@@ -26,7 +26,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
 
     accounts: Accounts
     users: Users
-    passes: Passes
+    credentials: CredentialCache
     vmboxes: Vmboxes
     recipients: Recipients
     messages: Messages

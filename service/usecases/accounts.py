@@ -29,7 +29,7 @@ from service.postgres import webhooks as webhook_rows
 from service.postgres.accounts import StoredKey
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
-from service.usecases.directory import Directory
+from service.usecases.account_cache import AccountCache
 from service.usecases.pages import filled_page
 from service.usecases.sessions import Sessions
 
@@ -50,7 +50,7 @@ class Accounts:
     """Each use case asks for the right of access first. What changes is learned here at once."""
 
     database: Database
-    directory: Directory
+    directory: AccountCache
     sessions: Sessions
     secrets: SecretBox
     now: Callable[[], datetime] = _utc_now
@@ -189,7 +189,7 @@ class Accounts:
             )
         if changed is None:
             raise AccountNotFound(account_id.hex)
-        self.directory.learn(changed)
+        self.directory.remember(changed)
         return key
 
     async def _change(
@@ -208,7 +208,7 @@ class Accounts:
                 checked = await _checked(connection, wanted, fields, account_id)
                 changed = await rows.update_account(connection, before, checked)
             if changed is not None:
-                self.directory.learn(changed.facts)
+                self.directory.remember(changed.facts)
                 return changed
         raise EditConflict
 

@@ -17,7 +17,7 @@ from service.postgres import feed as rows
 from service.postgres.batches import living_vmboxes
 from service.postgres.feed import FeedState, Published
 from service.postgres.pool import Database
-from service.usecases.recent import Recent
+from service.usecases.event_tail import EventTail
 
 POLL_S = 0.1
 _AGAIN_AFTER_OUTAGE_S = 1.0
@@ -66,7 +66,7 @@ class Feed:
         self._listeners = 0
         self._wanted = asyncio.Event()
         self._news = asyncio.Condition()
-        self._recent = Recent()
+        self._recent = EventTail()
         self._closed = False
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from service.postgres import greetings as rows
 from service.postgres.accounts import hold_account
 from service.postgres.pool import Database
 from service.usecases.pages import filled_page
-from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refusal, keep
+from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, keep
 
 # How often a change is tried again when others change the same greeting at the same time.
 _ATTEMPTS = 8
@@ -41,7 +41,7 @@ class Greetings:
         media_id = self._new_id()
         audio = None if upload is None else await self._keep(account, media_id, upload)
         async with (
-            discarded_on_refusal(self.audio, audio),
+            delete_on_error(self.audio, audio),
             self.database.transaction() as connection,
         ):
             await hold_account(connection, account.account_id)
@@ -93,14 +93,14 @@ class Greetings:
         await self.get(account, media_id)
         audio = await self._keep(account, media_id, upload)
         async with (
-            discarded_on_refusal(self.audio, audio),
+            delete_on_error(self.audio, audio),
             self.database.connection() as connection,
         ):
             greeting, replaced_key = await rows.attach_greeting_audio(
                 connection, account.account_id, media_id, audio
             )
         if replaced_key is not None:
-            await discard(self.audio, replaced_key)
+            await delete_orphan(self.audio, replaced_key)
         return greeting
 
     async def delete(self, account: AccountFacts, media_id: UUID) -> Greeting:
@@ -111,7 +111,7 @@ class Greetings:
         async with self.database.connection() as connection:
             greeting = await rows.delete_greeting(connection, account.account_id, media_id)
         if greeting.audio is not None:
-            await discard(self.audio, greeting.audio.key)
+            await delete_orphan(self.audio, greeting.audio.key)
         return greeting
 
     def read(

@@ -29,7 +29,7 @@ from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
-from service.usecases.uploads import Upload, Uploads, discard, discarded_on_refusal, keep
+from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
 
 Clock = Callable[[], datetime]
 
@@ -111,7 +111,7 @@ class Messages:
                 claim=claim,
             )
 
-        async with discarded_on_refusal(self.audio, audio):
+        async with delete_on_error(self.audio, audio):
             return await with_partitions(self.inserts, message_id.month, now, insert)
 
     async def attach_audio(
@@ -127,7 +127,7 @@ class Messages:
         audio = await self._keep(account, message_id, upload, now)
         length_ms = await _measured(upload)
         async with (
-            discarded_on_refusal(self.audio, audio),
+            delete_on_error(self.audio, audio),
             self.database.connection() as connection,
         ):
             message, replaced_key = await rows.attach_audio(
@@ -139,7 +139,7 @@ class Messages:
                 max_message_count=account.max_message_count,
             )
         if replaced_key is not None:
-            await discard(self.audio, replaced_key)
+            await delete_orphan(self.audio, replaced_key)
         return message
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
@@ -201,7 +201,7 @@ class Messages:
             uuid7(now, os.urandom(10)),
             upload.extension,
         )
-        return await keep(self.audio, key, upload)
+        return await store_upload(self.audio, key, upload)
 
 
 def _with_realm(address: str, realm: str) -> str:

@@ -19,7 +19,7 @@ from service.postgres import users as user_rows
 from service.postgres.pool import Connection, Database
 from service.postgres.users import FoundCredential
 from service.security import CredentialProofs, Issuer, SecretBox, Tokens
-from service.usecases.directory import Directory
+from service.usecases.account_cache import AccountCache
 
 
 def _utc_now() -> datetime:
@@ -31,7 +31,7 @@ class Sessions:
     """A token is judged from memory: the directory hears of what ends one."""
 
     database: Database
-    directory: Directory
+    directory: AccountCache
     tokens: Tokens
     secrets: SecretBox
     proofs: CredentialProofs
@@ -54,7 +54,7 @@ class Sessions:
             account = await rows.facts_by_api_key(connection, lookup)
         if account is None:
             raise CredentialsInvalid
-        self.directory.learn(account)
+        self.directory.remember(account)
         # For what the key was good for when it was read, and not for what is known by now: a key
         # that was renewed meanwhile must not give a token that outlives it.
         return self._issue(account, Method.API_KEY)[0], account
@@ -73,8 +73,8 @@ class Sessions:
         proved = await self.proofs.check(found.proof if found else None, given.digest)
         if account is None or found is None or not proved:
             raise CredentialsInvalid
-        self.directory.learn_user(found.user_id, found.auth_epoch)
-        token, claims = self._issue(self.directory.learn(account), Method.USER, user=found)
+        self.directory.remember_user(found.user_id, found.auth_epoch)
+        token, claims = self._issue(self.directory.remember(account), Method.USER, user=found)
         return token, Caller(account, claims)
 
     async def issue_token(self, caller: Caller, account_id: UUID, lifetime_s: int) -> str:
@@ -115,7 +115,7 @@ class Sessions:
         """Ends one token: here at once, in other processes with their next beat."""
         async with self.database.connection() as connection:
             await rows.revoke_token(connection, claims)
-        self.directory.learn_revoked(claims.token_id)
+        self.directory.remember_revoked(claims.token_id)
 
     async def _claims_of(self, token: str) -> Claims:
         try:

@@ -149,15 +149,15 @@ class Transfers:
         claim: Claim | None,
     ) -> list[Reason | None]:
         """One transaction's worth: the copies first, then one statement for all rows."""
-        landed = set() if claim is None else await self._landed(account, batch, claim)
-        left = [errand for errand in batch if errand.new_id not in landed]
+        already_done = set() if claim is None else await self._already_done(account, batch, claim)
+        left = [errand for errand in batch if errand.new_id not in already_done]
         copied = await self._copied(account, left, sources)
         transfers = [one for one in copied.values() if isinstance(one, Transfer)]
         refused = await self._written(account, source, left, transfers, plan, moved)
         reasons = {new_id: one for new_id, one in copied.items() if isinstance(one, Reason)}
         return [(reasons | refused).get(errand.new_id) for errand in batch]
 
-    async def _landed(
+    async def _already_done(
         self, account: AccountFacts, batch: Sequence[TransferItem], claim: Claim
     ) -> set[MessageId]:
         """What an earlier run under this claim has done already."""

@@ -71,7 +71,7 @@ class Uploads:
     @contextmanager
     def spool(self) -> Iterator[Spool]:
         """Where a request's audio is collected; more than `max_bytes` is refused."""
-        with _Admitted(self) as spool:
+        with _SlotSpool(self) as spool:
             yield spool
 
     def enter(self) -> None:
@@ -86,7 +86,7 @@ class Uploads:
         UPLOADS_IN_FLIGHT.dec()
 
 
-class _Admitted(Spool):
+class _SlotSpool(Spool):
     def __init__(self, uploads: Uploads) -> None:
         super().__init__(uploads.max_bytes)
         self._uploads = uploads
@@ -105,7 +105,7 @@ class _Admitted(Spool):
             self._uploads.leave()
 
 
-async def keep(store: AudioStore, key: str, upload: Upload) -> Audio:
+async def store_upload(store: AudioStore, key: str, upload: Upload) -> Audio:
     """Stores an upload under a key of its own, before any row says so. Raises AudioEmpty."""
     spool = upload.spool
     if spool.size == 0:
@@ -115,7 +115,7 @@ async def keep(store: AudioStore, key: str, upload: Upload) -> Audio:
 
 
 @asynccontextmanager
-async def discarded_on_refusal(store: AudioStore, audio: Audio | None) -> AsyncIterator[None]:
+async def delete_on_error(store: AudioStore, audio: Audio | None) -> AsyncIterator[None]:
     """Deletes the object when the database says no.
 
     After an outage nobody knows whether the row was written: the object stays, and the orphan
@@ -125,11 +125,11 @@ async def discarded_on_refusal(store: AudioStore, audio: Audio | None) -> AsyncI
         yield
     except (NotFound, Conflict, Refused):
         if audio is not None:
-            await discard(store, audio.key)
+            await delete_orphan(store, audio.key)
         raise
 
 
-async def discard(store: AudioStore, key: str) -> None:
+async def delete_orphan(store: AudioStore, key: str) -> None:
     """Deletes an object that no row points at; what cannot be deleted now is swept later."""
     try:
         await store.delete(key)

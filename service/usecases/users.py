@@ -26,7 +26,7 @@ from service.postgres import users as rows
 from service.postgres.pool import Connection, Database
 from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
-from service.usecases.directory import Directory
+from service.usecases.account_cache import AccountCache
 from service.usecases.pages import filled_page
 from service.usecases.sessions import fingerprint_of
 
@@ -40,7 +40,7 @@ class Users:
     """The use cases of users. Passwords come in and never go out; `clock` gives aware UTC."""
 
     database: Database
-    directory: Directory
+    directory: AccountCache
     secrets: SecretBox
     proofs: CredentialProofs
     clock: Callable[[], datetime]
@@ -115,7 +115,7 @@ class Users:
         async with self.database.transaction() as connection:
             user = await rows.delete_user(connection, account.account_id, user_id)
             epoch = await self._end_sign_in(connection, user)
-        self.directory.learn_user(user_id, epoch)
+        self.directory.remember_user(user_id, epoch)
         return user
 
     async def _change(
@@ -141,7 +141,7 @@ class Users:
                 return changed
             epoch = await self._end_sign_in(connection, before)
             await rows.replace_credentials(connection, before.account_id, before.user_id, given)
-        self.directory.learn_user(before.user_id, epoch)
+        self.directory.remember_user(before.user_id, epoch)
         return changed
 
     async def _end_sign_in(self, connection: Connection, user: User) -> int:

@@ -36,7 +36,7 @@ from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import TargetForbidden
 from service.usecases.pages import filled_page
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 
 # How often a change is tried again when others change the same webhook at the same time.
 _ATTEMPTS = 8
@@ -48,7 +48,7 @@ class Webhooks:
     """The use cases of webhooks. A secret goes out once, with the webhook that it is made for."""
 
     database: Database
-    posts: WebhookPosts
+    posts: WebhookSender
     pings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PINGS_AT_ONCE))
 
     async def create(self, account: AccountFacts, document: Document) -> tuple[Webhook, str]:

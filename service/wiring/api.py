@@ -19,12 +19,12 @@ from service.api.use_cases import UseCases
 from service.logs import get_logger
 from service.settings import Settings
 from service.usecases.batches import Batches
+from service.usecases.credentials import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
-from service.usecases.passes import Passes
 from service.usecases.recipients import Recipients
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
@@ -36,7 +36,7 @@ from service.wiring.parts import (
     open_accounts,
     open_audio,
     open_database,
-    open_webhook_posts,
+    open_webhook_sender,
     users_beside,
     utc_now,
 )
@@ -74,14 +74,14 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         audio = await enter(open_audio(settings))
         accounts = await enter(open_accounts(settings, database))
         feed = await enter(Feed(database).tailed())
-        posts = await enter(open_webhook_posts(settings, accounts.secrets))
+        posts = await enter(open_webhook_sender(settings, accounts.secrets))
         idempotency = Idempotency(database)
         uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
         vmboxes = Vmboxes(database, accounts.secrets, utc_now)
         yield UseCases(
             accounts=accounts,
             users=users_beside(accounts),
-            passes=Passes(accounts.sessions),
+            credentials=CredentialCache(accounts.sessions),
             vmboxes=vmboxes,
             recipients=Recipients(vmboxes),
             messages=Messages(

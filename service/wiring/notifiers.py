@@ -18,7 +18,7 @@ from service.wiring.parts import (
     open_audio,
     open_bus,
     open_database,
-    open_webhook_posts,
+    open_webhook_sender,
     utc_now,
 )
 from service.wiring.process import serving
@@ -150,7 +150,7 @@ def open_smtp(settings: Settings) -> AbstractAsyncContextManager[SmtpSender]:
 @asynccontextmanager
 async def _webhook(parts: Parts) -> AsyncIterator[Loop]:
     settings = parts.settings
-    async with open_webhook_posts(settings, SecretBox(key_ring_of(settings))) as posts:
+    async with open_webhook_sender(settings, SecretBox(key_ring_of(settings))) as posts:
         channel = WebhookChannel(parts.database, posts, concurrency=settings.webhook_concurrency)
         yield Notifier(parts.database, parts.bus, channel, parts.pace)
 

@@ -20,11 +20,11 @@ from service.security import (
     load_key_ring,
 )
 from service.settings import Settings, SettingsError
+from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
-from service.usecases.directory import Directory
 from service.usecases.sessions import Sessions
 from service.usecases.users import Users
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 
 
 def open_database(
@@ -89,7 +89,7 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
     ring = key_ring_of(settings)
     secrets = SecretBox(ring)
     async with AsyncExitStack() as stack:
-        directory = await stack.enter_async_context(Directory(database).kept_fresh())
+        directory = await stack.enter_async_context(AccountCache(database).kept_fresh())
         issuer = issuer_of(settings)
         if issuer is not None:
             await stack.enter_async_context(issuer.kept_fresh())
@@ -116,7 +116,9 @@ def users_beside(accounts: Accounts) -> Users:
 
 
 @asynccontextmanager
-async def open_webhook_posts(settings: Settings, secrets: SecretBox) -> AsyncIterator[WebhookPosts]:
+async def open_webhook_sender(
+    settings: Settings, secrets: SecretBox
+) -> AsyncIterator[WebhookSender]:
     limits = OutboundLimits(
         allow_private=settings.webhook_allow_private,
         connect_timeout_s=settings.webhook_connect_timeout_s,
@@ -124,7 +126,7 @@ async def open_webhook_posts(settings: Settings, secrets: SecretBox) -> AsyncIte
         look_ups=2 * settings.webhook_concurrency,
     )
     async with OutboundHttp.open(limits) as outward:
-        yield WebhookPosts(secrets=secrets, outward=outward, clock=utc_now)
+        yield WebhookSender(secrets=secrets, outward=outward, clock=utc_now)
 
 
 def issuer_of(settings: Settings) -> Issuer | None:

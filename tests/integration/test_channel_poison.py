@@ -9,7 +9,7 @@ import asyncpg
 from service.domain.lamp import LampKey
 from service.postgres.pool import Database
 from service.security import OutboundHttp, OutboundLimits, SecretBox
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_key_ring
@@ -48,7 +48,7 @@ async def test_poison_before_the_webhook_channel(stage: Stage, database: Databas
         OutboundHttp.open(OutboundLimits(allow_private=True, timeout_s=5)) as outward,
         Sink().running() as sink,
     ):
-        posts = WebhookPosts(
+        posts = WebhookSender(
             secrets=SecretBox(a_key_ring()), outward=outward, clock=lambda: datetime.now(UTC)
         )
         well, _ = await a_webhook(database, posts, sink.url())

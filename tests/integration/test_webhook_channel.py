@@ -13,7 +13,7 @@ from service.domain.webhook import MAX_FAILURES, Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import OutboundHttp, OutboundLimits
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_child, a_root, accounts_over
 from tests.support.builders import an_account
@@ -37,7 +37,7 @@ ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
 
 
 async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     account_id = uuid4()
     wanting: dict[str, tuple[Webhook, str]] = {}
@@ -69,7 +69,7 @@ async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
 
 
 async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     custom = {"team": 'blue "é"', "n": "1"}
     webhook, secret = await a_webhook(database, posts, sink.url(), custom_data=custom)
@@ -99,7 +99,7 @@ async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
 
 
 async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeeds(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, secret = await a_webhook(database, posts, sink.url())
     sink.acts["/hook"] = sink.status(500, 302, 204)
@@ -124,7 +124,7 @@ async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeed
 
 
 async def test_a_replayed_event_is_not_told_again(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     events = [some_event(webhook.account_id) for _ in range(5)]
@@ -140,7 +140,7 @@ async def test_a_replayed_event_is_not_told_again(
 
 
 async def test_what_a_killed_process_had_in_hand_is_told_again_under_the_same_id(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     sink.acts["/hook"] = sink.stall
@@ -162,7 +162,7 @@ async def test_what_a_killed_process_had_in_hand_is_told_again_under_the_same_id
 
 
 async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_account(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     down, _ = await a_webhook(database, posts, sink.url("/down"))
     account_id = down.account_id
@@ -183,7 +183,7 @@ async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_accoun
 
 
 async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     accounts = accounts_over(database, RING)
     caller = await a_root(accounts)
@@ -213,7 +213,7 @@ async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
 
 
 async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
-    database: Database, posts: WebhookPosts, sink: Sink
+    database: Database, posts: WebhookSender, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     asked, other = use_cases(database, posts), an_account()
@@ -262,7 +262,7 @@ async def test_where_an_address_leads_is_asked_when_it_is_made_or_changed_only(
 async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
     stage: Stage,
     database: Database,
-    posts: WebhookPosts,
+    posts: WebhookSender,
     channel: WebhookChannel,
     sink: Sink,
     caplog: pytest.LogCaptureFixture,

@@ -9,7 +9,7 @@ import pytest
 from service.domain.errors import WebhookNotFound
 from service.domain.webhook import MAX_FAILURES, DisableReason
 from service.postgres.pool import Database
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.hooks import (
     attempts_of,
@@ -27,7 +27,7 @@ PATIENT = msgspec.structs.replace(QUICK, retries_s=(60,))
 
 
 async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_what_waits(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     well, _ = await a_webhook(database, posts, sink.url("/well"), account_id=webhook.account_id)
@@ -50,7 +50,7 @@ async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_what_waits(
 
 
 async def test_a_webhook_that_is_enabled_again_begins_anew(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     await has_failed(stage.inspector, webhook, MAX_FAILURES - 1)
@@ -72,7 +72,7 @@ async def test_a_webhook_that_is_enabled_again_begins_anew(
 
 
 async def test_another_address_counts_for_what_waits_and_has_not_failed_yet(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, secret = await a_webhook(database, posts, sink.url())
     sink.acts["/hook"] = sink.status(500)
@@ -94,7 +94,7 @@ async def test_another_address_counts_for_what_waits_and_has_not_failed_yet(
 
 
 async def test_a_target_that_is_gone_disables_its_webhook_at_once(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     sink.acts["/hook"] = sink.status(410)
@@ -115,7 +115,7 @@ async def test_what_waits_for_a_webhook_goes_with_it(
     end: str,
     stage: Stage,
     database: Database,
-    posts: WebhookPosts,
+    posts: WebhookSender,
     channel: WebhookChannel,
     sink: Sink,
 ) -> None:
@@ -143,7 +143,7 @@ async def test_what_waits_for_a_webhook_goes_with_it(
 
 
 async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     deleted = asyncio.Event()
@@ -170,7 +170,7 @@ async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
 
 
 async def test_what_is_taken_while_its_webhook_is_disabled_was_told(
-    stage: Stage, database: Database, posts: WebhookPosts, channel: WebhookChannel, sink: Sink
+    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
 ) -> None:
     webhook, _ = await a_webhook(database, posts, sink.url())
     disabled = asyncio.Event()

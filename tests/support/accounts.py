@@ -16,12 +16,12 @@ from service.security import (
     generate_key_ring,
     load_key_ring,
 )
+from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
-from service.usecases.directory import Directory
 from service.usecases.sessions import Sessions
 from service.usecases.users import Users
 
-BEAT_S = 0.1
+POLL_S = 0.1
 
 
 def a_key_ring() -> KeyRing:
@@ -34,7 +34,7 @@ def a_key_ring() -> KeyRing:
 
 def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accounts:
     """A process's use cases. Nothing is heard in the background: see `a_process`."""
-    known, secrets = Directory(database, **directory), SecretBox(ring)
+    known, secrets = AccountCache(database, **directory), SecretBox(ring)
     sessions = Sessions(
         database=database,
         directory=known,
@@ -58,10 +58,10 @@ def users_beside(accounts: Accounts) -> Users:
 
 @asynccontextmanager
 async def a_process(
-    database: Database, ring: KeyRing, *, beat_s: float = BEAT_S, **directory: Any
+    database: Database, ring: KeyRing, *, poll_s: float = POLL_S, **directory: Any
 ) -> AsyncIterator[Accounts]:
     """A process that hears of changes on a fast beat."""
-    accounts = accounts_over(database, ring, beat_s=beat_s, **directory)
+    accounts = accounts_over(database, ring, poll_s=poll_s, **directory)
     async with accounts.directory.kept_fresh():
         yield accounts
 

@@ -143,8 +143,8 @@ def a_draft(**changes: Any) -> Draft:
         retained=received_at >= RETAINED_SINCE,
     )
     changed = msgspec.structs.replace(draft, **changes)
-    CONFIDENTIAL.learn("caller_id_name", changed.caller_id.name)
-    CONFIDENTIAL.learn("caller_id_number", changed.caller_id.number)
+    CONFIDENTIAL.remember("caller_id_name", changed.caller_id.name)
+    CONFIDENTIAL.remember("caller_id_number", changed.caller_id.number)
     return changed
 
 

@@ -47,27 +47,27 @@ class Confidential:
         self._words: dict[str, str] = {}
         self._phrases: dict[str, str] = {}
 
-    def learn(self, name: str, value: Any) -> None:
+    def remember(self, name: str, value: Any) -> None:
         """A value sent under a name; what is too short or too ordinary to be told is left out."""
         kind = _NAMES.get(name.lower())
         if isinstance(value, dict):
             for inner, item in value.items():
-                self.learn(inner, item)
+                self.remember(inner, item)
         elif isinstance(value, list):
             for item in value:
-                self.learn(name, item)
+                self.remember(name, item)
         elif kind and isinstance(value, str) and _is_telling(value):
             (self._words if _WORD.fullmatch(value) else self._phrases)[value] = kind
 
     async def learn_request(self, request: httpx.Request) -> None:
         """A hook for clients: what stands in headers and JSON bodies."""
-        self.learn("x-auth-password", request.headers.get("x-auth-password"))
+        self.remember("x-auth-password", request.headers.get("x-auth-password"))
         if isinstance(request.stream, httpx.ByteStream):
             self.learn_json(request.content)
 
     def learn_json(self, body: bytes) -> None:
         try:
-            self.learn("", json.loads(body))
+            self.remember("", json.loads(body))
         except (ValueError, RecursionError):
             return
 

@@ -15,7 +15,7 @@ from service.domain.webhook import Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import OutboundHttp, OutboundLimits, SecretBox
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 from service.usecases.webhooks import Webhooks
 from service.workers.channels import Delivery
 from service.workers.channels.webhook import WebhookChannel
@@ -34,19 +34,19 @@ async def sink() -> AsyncIterator[Sink]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def posts() -> AsyncIterator[WebhookPosts]:
+async def posts() -> AsyncIterator[WebhookSender]:
     limits = OutboundLimits(allow_private=True, timeout_s=30)
     async with OutboundHttp.open(limits) as outward:
         yield posts_over(outward)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def channel(database: Database, posts: WebhookPosts) -> WebhookChannel:
+async def channel(database: Database, posts: WebhookSender) -> WebhookChannel:
     return WebhookChannel(database, posts, concurrency=16)
 
 
-def posts_over(outward: OutboundHttp) -> WebhookPosts:
-    return WebhookPosts(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
+def posts_over(outward: OutboundHttp) -> WebhookSender:
+    return WebhookSender(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
 
 
 def told(event: Event, webhook: Webhook) -> str:
@@ -64,7 +64,7 @@ def told(event: Event, webhook: Webhook) -> str:
     return delivery.key.hex
 
 
-def use_cases(database: Database, posts: WebhookPosts) -> Webhooks:
+def use_cases(database: Database, posts: WebhookSender) -> Webhooks:
     return Webhooks(database=database, posts=posts)
 
 
@@ -73,7 +73,7 @@ def facts_of(webhook: Webhook) -> AccountFacts:
 
 
 async def attempts_of(
-    database: Database, posts: WebhookPosts, webhook: Webhook
+    database: Database, posts: WebhookSender, webhook: Webhook
 ) -> list[tuple[UUID, int, int | None, str | None]]:
     """Event, number, status and error of each, the oldest first."""
     page = await use_cases(database, posts).attempts(

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from service.domain.webhook import SECRET_BYTES, Webhook, checked_webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 
 Act = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -129,7 +129,7 @@ class Sink:
 
 
 async def a_webhook(
-    database: Database, posts: WebhookPosts, uri: str, **settings: Any
+    database: Database, posts: WebhookSender, uri: str, **settings: Any
 ) -> tuple[Webhook, str]:
     """A webhook of an account, which need not be there, and its secret."""
     account_id = settings.pop("account_id", None) or uuid4()

@@ -64,7 +64,7 @@ async def who_asks(request: AnyRequest, use: UseCases) -> Caller:
         basic = basic_of(request.headers.get("authorization", ""))
         if basic is None:
             raise CredentialsInvalid
-        caller = noted(request, await use.passes.caller_by_hash(*basic))
+        caller = noted(request, await use.credentials.caller_by_hash(*basic))
     request.scope["state"]["auth_token"] = token or UNSET
     return caller
 

@@ -24,7 +24,7 @@ async def provide_account(request: AnyRequest, use: TheUseCases) -> AccountFacts
         caller = await caller_of(request, use.accounts.sessions, token)
     use.rate_limit.take(caller.account.account_id)
     name = _text(request, "x-auth-for")
-    return caller.account if not name else await use.passes.descendant(caller, name)
+    return caller.account if not name else await use.credentials.descendant(caller, name)
 
 
 async def _with_credentials(request: AnyRequest, use: TheUseCases) -> Caller:
@@ -32,7 +32,7 @@ async def _with_credentials(request: AnyRequest, use: TheUseCases) -> Caller:
     user, password = _text(request, "x-auth-user"), _text(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
-    caller = await use.passes.caller(reseller, user, password)
+    caller = await use.credentials.caller(reseller, user, password)
     observation_of(request.scope).account_id = caller.account.account_id
     return caller
 

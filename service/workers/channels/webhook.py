@@ -14,7 +14,7 @@ from service.domain.webhook import Attempt, DisableReason, WebhookResponse
 from service.logs import get_logger
 from service.postgres import webhooks as rows
 from service.postgres.pool import Connection, Database
-from service.usecases.webhook_posts import WebhookPosts
+from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
 
 _log = get_logger(__name__)
@@ -50,7 +50,7 @@ class WebhookChannel:
     events: tuple[str, ...] = ()
     per_target = 4
 
-    def __init__(self, database: Database, posts: WebhookPosts, *, concurrency: int) -> None:
+    def __init__(self, database: Database, posts: WebhookSender, *, concurrency: int) -> None:
         self.timeout_s = posts.outward.limits.timeout_s + _MARGIN_S
         self.concurrency = concurrency
         self._database = database

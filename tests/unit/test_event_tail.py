@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.events import Event
 from service.postgres.feed import Published
-from service.usecases.recent import Recent
+from service.usecases.event_tail import EventTail
 
 
 def published(first: int, last: int, size: int) -> list[Published]:
@@ -25,7 +25,7 @@ def published(first: int, last: int, size: int) -> list[Published]:
 
 @pytest.mark.parametrize(("size", "most"), [(10, 2_000), (1024**2, 16)])
 def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int, most: int) -> None:
-    recent = Recent()
+    recent = EventTail()
     recent.begin(100)
     recent.extend(published(101, 100 + most, size))
     assert (recent.base, recent.until) == (100, 100 + most)
@@ -36,7 +36,7 @@ def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int,
 
 
 def test_what_was_remembered_of_an_earlier_stretch_does_not_count() -> None:
-    recent = Recent()
+    recent = EventTail()
     recent.extend(published(1, 16, 1024**2))
     recent.begin(100)
     recent.extend(published(101, 116, 1024**2))

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from service.usecases.credentials import CredentialCache
 
 from service.domain.account import AccountFacts
 from service.domain.errors import CredentialsInvalid, Forbidden
 from service.domain.user import CredentialMethod, digests_of
 from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
-from service.usecases.passes import Passes
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, users_beside
 
 GIVEN = ("reseller", "pete", "secret")
@@ -37,25 +37,25 @@ async def test_what_was_proved_is_remembered_for_a_while(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     account = await a_reseller(accounts)
-    passes = Passes(accounts.sessions, lifetime_s=0.5)
-    first = await passes.caller(*GIVEN)
+    credentials = CredentialCache(accounts.sessions, lifetime_s=0.5)
+    first = await credentials.caller(*GIVEN)
     assert (first.account.account_id, first.claims is not None) == (account.account_id, True)
     await forget_credentials(inspector)
-    assert await passes.caller(*GIVEN) == first
+    assert await credentials.caller(*GIVEN) == first
     await asyncio.sleep(0.6)
     with pytest.raises(CredentialsInvalid):
-        await passes.caller(*GIVEN)
+        await credentials.caller(*GIVEN)
 
 
 async def test_a_hash_is_remembered_as_a_password_is(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     account_id = (await a_reseller(accounts)).account_id
-    passes = Passes(accounts.sessions)
+    credentials = CredentialCache(accounts.sessions)
     md5, sha = (digests_of(*GIVEN[1:])[method] for method in CredentialMethod)
-    first = await passes.caller_by_hash(account_id, CredentialMethod.MD5, md5)
+    first = await credentials.caller_by_hash(account_id, CredentialMethod.MD5, md5)
     await forget_credentials(inspector)
-    assert await passes.caller_by_hash(account_id, CredentialMethod.MD5, md5) == first
+    assert await credentials.caller_by_hash(account_id, CredentialMethod.MD5, md5) == first
     for other in (
         (uuid4(), CredentialMethod.MD5, md5),
         (account_id, CredentialMethod.SHA, sha),
@@ -63,23 +63,23 @@ async def test_a_hash_is_remembered_as_a_password_is(
         (account_id, CredentialMethod.MD5, md5[::-1]),
     ):
         with pytest.raises(CredentialsInvalid):
-            await passes.caller_by_hash(*other)
+            await credentials.caller_by_hash(*other)
 
 
 async def test_what_was_refused_is_not_remembered(accounts: Accounts) -> None:
-    passes = Passes(accounts.sessions)
+    credentials = CredentialCache(accounts.sessions)
     with pytest.raises(CredentialsInvalid):
-        await passes.caller(*GIVEN)
+        await credentials.caller(*GIVEN)
     await a_reseller(accounts)
-    assert (await passes.caller(*GIVEN)).claims
+    assert (await credentials.caller(*GIVEN)).claims
 
 
 async def test_each_part_of_the_credentials_counts(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     await a_reseller(accounts)
-    passes = Passes(accounts.sessions)
-    assert (await passes.caller(*GIVEN)).claims
+    credentials = CredentialCache(accounts.sessions)
+    assert (await credentials.caller(*GIVEN)).claims
     await forget_credentials(inspector)
     account, username, password = GIVEN
     for other in (
@@ -89,8 +89,8 @@ async def test_each_part_of_the_credentials_counts(
         (account, f"{username}\0{password}", ""),
     ):
         with pytest.raises(CredentialsInvalid):
-            await passes.caller(*other)
-    assert (await passes.caller(*GIVEN)).claims
+            await credentials.caller(*other)
+    assert (await credentials.caller(*GIVEN)).claims
 
 
 async def test_only_so_many_are_remembered(
@@ -99,19 +99,19 @@ async def test_only_so_many_are_remembered(
     account = await a_reseller(accounts)
     second = {"username": "paul", "password": "secret"}
     await users_beside(accounts).create(account, second)
-    passes = Passes(accounts.sessions, most=1)
-    await passes.caller(*GIVEN)
-    await passes.caller("reseller", "paul", "secret")
+    credentials = CredentialCache(accounts.sessions, most=1)
+    await credentials.caller(*GIVEN)
+    await credentials.caller("reseller", "paul", "secret")
     await forget_credentials(inspector)
-    assert (await passes.caller("reseller", "paul", "secret")).claims
+    assert (await credentials.caller("reseller", "paul", "secret")).claims
     with pytest.raises(CredentialsInvalid):
-        await passes.caller(*GIVEN)
+        await credentials.caller(*GIVEN)
 
 
 async def test_who_gives_up_takes_the_proof_from_nobody(accounts: Accounts) -> None:
     await a_reseller(accounts)
-    passes = Passes(accounts.sessions)
-    first, second = (asyncio.create_task(passes.caller(*GIVEN)) for _ in range(2))
+    credentials = CredentialCache(accounts.sessions)
+    first, second = (asyncio.create_task(credentials.caller(*GIVEN)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).claims is not None
@@ -123,12 +123,12 @@ async def test_an_account_stands_for_those_below_it_only(accounts: Accounts) -> 
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     other = await a_child(accounts, root, "other")
-    passes = Passes(accounts.sessions)
+    credentials = CredentialCache(accounts.sessions)
     caller = await accounts.sessions.operator()
     for _ in range(2):
-        assert (await passes.descendant(caller, "CHILD")).account_id == child.account_id
+        assert (await credentials.descendant(caller, "CHILD")).account_id == child.account_id
     below = type(caller)(child.facts)
     for name in ("child", "other", "root", "nobody", ""):
         with pytest.raises(Forbidden):
-            await passes.descendant(below, name)
-    assert (await passes.descendant(caller, "other")).account_id == other.account_id
+            await credentials.descendant(below, name)
+    assert (await credentials.descendant(caller, "other")).account_id == other.account_id

@@ -11,7 +11,7 @@ from service.security import OutboundHttp, SecretBox
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebhookPosts:
+class WebhookSender:
     """Signed POSTs, and the secrets that sign them. `clock` gives aware UTC."""
 
     secrets: SecretBox

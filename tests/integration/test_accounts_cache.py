@@ -226,7 +226,7 @@ async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
     child = await a_child(here, root, "child")
     old = await here.sessions.authorise(root, child.account_id)
     await here.renew_api_key(root, child.account_id)
-    assert here.directory.learn(old).auth_epoch == old.auth_epoch + 1
+    assert here.directory.remember(old).auth_epoch == old.auth_epoch + 1
     assert (await here.sessions.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
 
 
@@ -267,7 +267,7 @@ async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
     child = await a_child(here, root, "child")
     token = await signed_in(here, root, child)
     with capture_logs() as logs:
-        async with a_process(database, ring, beat_s=0.05) as there:
+        async with a_process(database, ring, poll_s=0.05) as there:
             await there.sessions.authenticate(token)
             await without_postgres(servers, lambda: asyncio.sleep(0.5))
             await until_said("heard again", logs)

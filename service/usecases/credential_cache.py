@@ -20,14 +20,14 @@ Value = TypeVar("Value")
 Proof = Callable[[], Coroutine[Any, Any, str]]
 
 
-class _Pass(msgspec.Struct, frozen=True):
+class _CachedCredential(msgspec.Struct, frozen=True):
     """The token that credentials were good for, or its making; proved again after `until`."""
 
     token: "asyncio.Task[str]"
     until: float
 
 
-class Passes:
+class CredentialCache:
     """Remembers what was proved. A pass is a token that never leaves this process, so whatever
     ends tokens (another password, another API key, the end of a user or account) ends it too."""
 
@@ -37,7 +37,7 @@ class Passes:
         self._sessions = sessions
         self._lifetime_s = lifetime_s
         self._most = most
-        self._passes: dict[bytes, _Pass] = {}
+        self._passes: dict[bytes, _CachedCredential] = {}
         self._account_ids: dict[str, UUID] = {}
 
     async def caller(self, account: str, username: str, password: str) -> Caller:
@@ -74,18 +74,20 @@ class Passes:
         except TokenInvalid:
             return await self._judged(self._pass(key, prove, instead_of=held))
 
-    async def _judged(self, held: _Pass) -> Caller:
+    async def _judged(self, held: _CachedCredential) -> Caller:
         # Shielded: others may wait for the same proof.
         return await self._sessions.authenticate(await asyncio.shield(held.token))
 
-    def _pass(self, key: bytes, prove: Proof, instead_of: _Pass | None = None) -> _Pass:
+    def _pass(
+        self, key: bytes, prove: Proof, instead_of: _CachedCredential | None = None
+    ) -> _CachedCredential:
         """What is remembered, or a proof that begins now."""
         now = asyncio.get_running_loop().time()
         held = self._passes.get(key)
         if held is not None and held is not instead_of and now < held.until:
             return held
         proof = asyncio.create_task(prove())
-        fresh = _Pass(proof, now + self._lifetime_s)
+        fresh = _CachedCredential(proof, now + self._lifetime_s)
         _keep(self._passes, key, fresh, self._most)
         proof.add_done_callback(lambda done: self._forget_failure(key, done))
         return fresh
@@ -123,7 +125,7 @@ class Passes:
         if found is None:
             return None
         _keep(self._account_ids, key, found.account_id, self._most)
-        return directory.learn(found)
+        return directory.remember(found)
 
 
 def _keep(known: dict[Key, Value], key: Key, value: Value, most: int) -> None:

@@ -9,7 +9,7 @@ _MOST_EVENTS = 2_000
 _MOST_BYTES = 16 * 1024**2
 
 
-class Recent:
+class EventTail:
     """Every event after `base` and up to `until`; the oldest go when they are too many or large."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from service.postgres.pool import Database
 log = get_logger(__name__)
 
 # A change takes effect everywhere within 5 s: a beat, and the time that the beat itself takes.
-BEAT_S = 4.0
+POLL_S = 4.0
 # Longer than a transaction on the directory can last, commit included.
 _OVERLAP = timedelta(seconds=60)
 
@@ -26,7 +26,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Directory:
+class AccountCache:
     """Answers from memory; looks up once what it does not know; hears of changes on a beat.
 
     While Postgres is away, what is known stays in use and the rest is DatabaseUnavailable. What
@@ -37,23 +37,23 @@ class Directory:
         self,
         database: Database,
         *,
-        beat_s: float = BEAT_S,
+        poll_s: float = POLL_S,
         max_accounts: int = 20_000,
         max_tokens: int = 100_000,
         max_users: int = 100_000,
         max_changes: int = 10_000,
     ) -> None:
         self._database = database
-        self._beat_s = beat_s
+        self._poll_s = poll_s
         self._max_changes = max_changes
         self._accounts: _Recent[UUID, AccountFacts] = _Recent(max_accounts)
         self._revoked: _Recent[UUID, bool] = _Recent(max_tokens)
         self._user_epochs: _Recent[UUID, int] = _Recent(max_users)
-        self._heard_until: datetime | None = None
-        self._deaf = False
+        self._applied_until: datetime | None = None
+        self._is_stale = False
 
     @asynccontextmanager
-    async def kept_fresh(self) -> AsyncIterator["Directory"]:
+    async def kept_fresh(self) -> AsyncIterator["AccountCache"]:
         """Refreshes in the background until the end. Does not wait for Postgres to be there."""
         task = asyncio.create_task(self._beat(), name="directory beat")
         try:
@@ -70,7 +70,7 @@ class Directory:
             return known
         async with self._database.connection() as connection:
             found = await accounts.account_facts(connection, account_id)
-        return None if found is None else self.learn(found)
+        return None if found is None else self.remember(found)
 
     async def is_revoked(self, claims: Claims) -> bool:
         known = self._revoked.get(claims.token_id)
@@ -94,15 +94,15 @@ class Directory:
         async with self._database.connection() as connection:
             found = await users.user_epoch(connection, claims.account_id, user_id)
         # Without a row there never was such a user: nothing to remember.
-        return None if found is None else self.learn_user(user_id, found)
+        return None if found is None else self.remember_user(user_id, found)
 
-    def learn_user(self, user_id: UUID, epoch: int) -> int:
+    def remember_user(self, user_id: UUID, epoch: int) -> int:
         """Remembers the epoch of a user's tokens unless a later one is known; the later one."""
         epoch = max(epoch, self._user_epochs.get(user_id) or 0)
         self._user_epochs.put(user_id, epoch)
         return epoch
 
-    def learn(self, account: AccountFacts) -> AccountFacts:
+    def remember(self, account: AccountFacts) -> AccountFacts:
         """Remembers an account unless a newer state of it is known; the newer of the two."""
         known = self._accounts.get(account.account_id)
         if known is not None and known.revision > account.revision:
@@ -114,27 +114,27 @@ class Directory:
         """The account was deleted."""
         self._accounts.drop(account_id)
 
-    def learn_revoked(self, token_id: UUID) -> None:
+    def remember_revoked(self, token_id: UUID) -> None:
         self._revoked.put(token_id, True)
 
     async def refresh(self) -> None:
         """Hears what changed since the last time. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
-            since = self._heard_until or await accounts.directory_clock(connection)
+            since = self._applied_until or await accounts.directory_clock(connection)
             changes = await accounts.directory_changes(
                 connection, since, overlap=_OVERLAP, limit=self._max_changes
             )
-        if self._heard_until is None or not changes.complete:
+        if self._applied_until is None or not changes.complete:
             # Nobody can tell what changed since this was looked up, so it is looked up again.
             self._accounts.clear()
             self._revoked.clear()
             self._user_epochs.clear()
-        self._hear(changes)
+        self._apply(changes)
 
-    def _hear(self, changes: DirectoryChanges) -> None:
+    def _apply(self, changes: DirectoryChanges) -> None:
         for account in changes.accounts:
             if account.account_id in self._accounts:
-                self.learn(account)
+                self.remember(account)
         for account_id in changes.deleted:
             self._accounts.drop(account_id)
         for token_id in changes.revoked:
@@ -142,32 +142,32 @@ class Directory:
                 self._revoked.put(token_id, True)
         for user_id, epoch in changes.users:
             if user_id in self._user_epochs:
-                self.learn_user(user_id, epoch)
-        self._heard_until = changes.moment
+                self.remember_user(user_id, epoch)
+        self._applied_until = changes.moment
 
     async def _beat(self) -> None:
         while True:
             try:
                 await self.refresh()
             except Exception as error:  # whatever it is, the next beat may fare better
-                self._note_deafness(error)
+                self._note_failure(error)
             else:
-                self._note_recovery()
-            await asyncio.sleep(self._beat_s)
+                self._note_success()
+            await asyncio.sleep(self._poll_s)
 
-    def _note_deafness(self, error: Exception) -> None:
-        if not self._deaf:
+    def _note_failure(self, error: Exception) -> None:
+        if not self._is_stale:
             log.warning(
                 "Account changes cannot be heard; what is known stays in use.",
                 exc_info=None if isinstance(error, DatabaseUnavailable) else error,
                 reason=str(error),
             )
-        self._deaf = True
+        self._is_stale = True
 
-    def _note_recovery(self) -> None:
-        if self._deaf:
+    def _note_success(self) -> None:
+        if self._is_stale:
             log.info("Account changes are heard again.")
-        self._deaf = False
+        self._is_stale = False
 
 
 class _Recent(Generic[Key, Value]):
