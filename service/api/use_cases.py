@@ -8,7 +8,7 @@ from service.api.auth import Options
 from service.api.rates import RateLimit
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
-from service.usecases.credentials import CredentialCache
+from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.message_lists import MessageLists

@@ -53,7 +53,7 @@ class S3Response(msgspec.Struct, frozen=True, kw_only=True):
         return StorageUnavailable(f"{method} answered {self.status} {self.code}".rstrip())
 
 
-class S3Client:
+class SignedS3Client:
     """Sends exchanges to a bucket, each wholly within `timeout_s`, retries included.
 
     Only requests that may be repeated belong here: each is tried up to three times. The

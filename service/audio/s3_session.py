@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import NoCredentialsError
 from botocore.utils import get_environ_proxies
 
-from service.audio.s3_client import S3Client
+from service.audio.s3_client import SignedS3Client
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -36,7 +36,7 @@ class BucketAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def connect(address: BucketAddress) -> AsyncIterator[tuple[S3Client, "S3Client"]]:
+async def connect(address: BucketAddress) -> AsyncIterator[tuple[SignedS3Client, "S3Client"]]:
     """The hot path and the library's client, both for one bucket with one set of credentials.
 
     Raises botocore's exceptions when there are no credentials or the address makes no sense.
@@ -54,7 +54,7 @@ async def connect(address: BucketAddress) -> AsyncIterator[tuple[S3Client, "S3Cl
         base_url, region = await resolve(client, address.bucket)
         ca_bundle = library.get_config_variable("ca_bundle")
         async with _http_session(address, base_url, ca_bundle) as session:
-            objects = S3Client(
+            objects = SignedS3Client(
                 session,
                 credentials,
                 base_url=base_url,

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from service.audio.s3_client import S3Client, S3Request
+from service.audio.s3_client import S3Request, SignedS3Client
 from service.audio.s3_session import BucketAddress, connect
 from service.audio.spool import Spool
 from service.audio.timing import timed
@@ -76,7 +76,7 @@ class AudioStore:
 
     def __init__(
         self,
-        objects: S3Client,
+        objects: SignedS3Client,
         client: "S3Client",
         address: BucketAddress,
         encryption: Encryption,

@@ -36,6 +36,6 @@ __all__ = [
     "generate_key_ring",
     "load_key_ring",
     "new_api_key",
-    "pause_of",
+    "retry_after_of",
     "rotate_key_ring",
 ]

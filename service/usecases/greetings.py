@@ -17,7 +17,7 @@ from service.postgres import greetings as rows
 from service.postgres.accounts import hold_account
 from service.postgres.pool import Database
 from service.usecases.pages import filled_page
-from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, keep
+from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
 
 # How often a change is tried again when others change the same greeting at the same time.
 _ATTEMPTS = 8
@@ -135,7 +135,7 @@ class Greetings:
 
     async def _keep(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
         key = greeting_key(account.account_id, media_id, self._new_id(), upload.extension)
-        return await keep(self.audio, key, upload)
+        return await store_upload(self.audio, key, upload)
 
     def _new_id(self) -> UUID:
         return uuid7(self.clock(), os.urandom(10))

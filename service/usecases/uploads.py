@@ -27,9 +27,9 @@ __all__ = [
     "Upload",
     "Uploads",
     "accepts_audio",
-    "discard",
-    "discarded_on_refusal",
-    "keep",
+        "delete_on_error",
+    "delete_orphan",
+    "store_upload",
 ]
 
 log = get_logger(__name__)

@@ -19,7 +19,7 @@ from service.api.use_cases import UseCases
 from service.logs import get_logger
 from service.settings import Settings
 from service.usecases.batches import Batches
-from service.usecases.credentials import CredentialCache
+from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency

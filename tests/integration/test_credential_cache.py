@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from service.usecases.credentials import CredentialCache
+from service.usecases.credential_cache import CredentialCache
 
 from service.domain.account import AccountFacts
 from service.domain.errors import CredentialsInvalid, Forbidden
