@@ -6,30 +6,30 @@ from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from service.api import docs
-from service.api.asyncapi import describe_events
-from service.api.counted import count_request
-from service.api.faults import note
-from service.api.frame import Frame
+from service.api.dependencies import UseCases
+from service.api.description import docs
+from service.api.description.asyncapi import describe_events
+from service.api.description.openapi.document import document
+from service.api.description.openapi.fields import Json
 from service.api.kazoo import openapi as kazoo
 from service.api.kazoo import routes as kazoo_routes
-from service.api.kazoo.tunnel import Tunnel
-from service.api.linger import Linger
+from service.api.kazoo.method_override import MethodOverride
 from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
-from service.api.observed import Observed, Routed, log_request
-from service.api.openapi.document import document
-from service.api.openapi.fields import Json
-from service.api.pace import Deadline, Pace, PaceLimits
-from service.api.traced import Traced
-from service.api.use_cases import UseCases
+from service.api.middleware.access_log import AccessLog, Routed, log_request
+from service.api.middleware.body_rate import Deadline, MinimumBodyRate, RequestLimits
+from service.api.middleware.cors import Frame
+from service.api.middleware.drain_body import DrainBody
+from service.api.middleware.error_log import log_failure
+from service.api.middleware.request_metrics import count_request
+from service.api.middleware.tracing import Tracing
 
 
-def create_app(use: UseCases, pace: PaceLimits) -> ASGIApp:
+def create_app(app: UseCases, pace: RequestLimits) -> ASGIApp:
     """The application over the given use cases; opens and closes nothing."""
     app = Litestar(
         route_handlers=create_handlers(),
-        dependencies={"use": Provide(lambda: use, use_cache=True, sync_to_thread=False)},
+        dependencies={"app": Provide(lambda: app, use_cache=True, sync_to_thread=False)},
         exception_handlers={Exception: answer_error},
         middleware=[Deadline(pace.deadline_s)],
         # Bodies are counted as they are read, by each route's own limit.
@@ -37,8 +37,9 @@ def create_app(use: UseCases, pace: PaceLimits) -> ASGIApp:
         logging_config=None,
         openapi_config=None,
     )
-    return Observed(
-        Frame(Traced(Linger(Pace(Tunnel(Routed(app)), pace)))), (count_request, log_request)
+    return AccessLog(
+        Frame(Tracing(DrainBody(MinimumBodyRate(MethodOverride(Routed(app)), pace)))),
+        (count_request, log_request),
     )
 
 
@@ -59,5 +60,5 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         answer = mailbox_routes.answer_error(request, error)
     else:
         answer = kazoo_routes.answer_error(request, error)
-    note(request, error, answer.status_code)
+    log_failure(request, error, answer.status_code)
     return answer

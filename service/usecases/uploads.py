@@ -27,7 +27,7 @@ __all__ = [
     "Upload",
     "Uploads",
     "accepts_audio",
-        "delete_on_error",
+    "delete_on_error",
     "delete_orphan",
     "store_upload",
 ]

@@ -14,7 +14,7 @@ from service.postgres.migrate import migrate
 from service.security import generate_key_ring, rotate_key_ring
 from service.settings import Settings, SettingsError, read_settings
 from service.wiring.desk import open_operator
-from service.wiring.memory import spare_what_stays
+from service.wiring.memory import freeze_gc
 from service.wiring.parts import (
     open_audio,
     open_bus,
@@ -44,7 +44,7 @@ async def run_relay(settings: Settings) -> None:
         relay = Relay(database, bus, database_url=settings.database_url)
         group.create_task(relay.run(process.stop))
         group.create_task(Watch(database).run(process.stop))
-        spare_what_stays()
+        freeze_gc()
         process.started()
 
 

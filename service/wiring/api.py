@@ -11,11 +11,11 @@ from granian.server.embed import Server
 
 from service.admin import CannotListen
 from service.api.app import create_app
-from service.api.auth import Options
-from service.api.pace import PaceLimits
-from service.api.parting import Parting
-from service.api.rates import RateLimit
-from service.api.use_cases import UseCases
+from service.api.dependencies import UseCases
+from service.api.http.auth import Options
+from service.api.http.rate_limit import RateLimit
+from service.api.middleware.body_rate import RequestLimits
+from service.api.middleware.connection_draining import ConnectionDrainer
 from service.logs import get_logger
 from service.settings import Settings
 from service.usecases.batches import Batches
@@ -31,7 +31,7 @@ from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
-from service.wiring.memory import spare_what_stays
+from service.wiring.memory import freeze_gc
 from service.wiring.parts import (
     open_accounts,
     open_audio,
@@ -55,11 +55,11 @@ async def run_api(settings: Settings) -> None:
         serving(settings, settings.database_url, _NAME) as process,
         _open_use_cases(settings) as use,
     ):
-        parting = Parting(create_app(use, _pace(settings)))
+        parting = ConnectionDrainer(create_app(use, _pace(settings)))
         server = _server(parting, settings)
         process.on_stop(use.feed.close)
         process.on_stop(lambda: parting.begin(server.stop))
-        spare_what_stays()
+        freeze_gc()
         server.on_startup(lambda: _once_it_listens(settings, process))
         await _serve(server, settings)
     log.info("Stopped")
@@ -108,15 +108,15 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         )
 
 
-def _pace(settings: Settings) -> PaceLimits:
-    return PaceLimits(
+def _pace(settings: Settings) -> RequestLimits:
+    return RequestLimits(
         grace_s=settings.client_grace_s,
         bytes_per_s=settings.min_upload_bytes_per_s,
         deadline_s=settings.request_deadline_s,
     )
 
 
-def _server(app: Parting, settings: Settings) -> Server:
+def _server(app: ConnectionDrainer, settings: Settings) -> Server:
     return Server(
         app,
         address=settings.host,

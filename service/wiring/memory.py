@@ -14,7 +14,7 @@ _SERVER_ALLOCATOR = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
 _NEW_OBJECTS_UNTIL_A_LOOK = 20_000
 
 
-def give_back_memory() -> None:
+def tune_allocator() -> None:
     """Has large buffers go back to the system soon after they are freed.
 
     Left alone, glibc takes the first one that is freed for a sign of more to come, and from then on
@@ -26,7 +26,7 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
-def spare_what_stays() -> None:
+def freeze_gc() -> None:
     """Takes what is there now, modules and routes, out of the collector's sight, and has it look
     at the rest less often.
 

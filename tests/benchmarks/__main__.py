@@ -87,8 +87,8 @@ async def _compared(bench: Bench, subject: Subject, clients: int, rounds: int) -
     for _ in range(rounds):
         own.append(await _shown(bench, subject.measure, clients))
         lag = max(lag, await bench.stack.settle())
-        for ceiling, seen in zip(subject.ceilings, ceilings, strict=True):
-            seen.append(await _shown(bench, ceiling, clients))
+        for ceiling, record in zip(subject.ceilings, ceilings, strict=True):
+            record.append(await _shown(bench, ceiling, clients))
     return Comparison(subject=own, ceilings=ceilings, lag=lag)
 
 

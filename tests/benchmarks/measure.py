@@ -83,12 +83,12 @@ async def _generate(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    seen: dict[bytes, Seconds | None] = {}
+    record: dict[bytes, Seconds | None] = {}
     try:
         process.stdin.write(msgspec.msgpack.encode(job))
         process.stdin.close()
         while (line := await process.stdout.readline()) in (b"measuring\n", b"measured\n"):
-            seen[line] = cpu_of(trees)
+            record[line] = cpu_of(trees)
         await process.wait()
     finally:
         if process.returncode is None:
@@ -99,4 +99,4 @@ async def _generate(
     report = msgspec.json.decode(line, type=Report)
     if report.failure:
         raise BenchFailed(f"{name}: {report.failure}")
-    return report, seen.get(b"measuring\n"), seen.get(b"measured\n")
+    return report, record.get(b"measuring\n"), record.get(b"measured\n")

@@ -9,8 +9,8 @@ from pathlib import Path
 import uvloop
 from litestar import Litestar, Response, get
 
-from service.api.frame import Frame
-from service.api.observed import Observed
+from service.api.middleware.access_log import AccessLog
+from service.api.middleware.cors import Frame
 from tests.benchmarks.server import serve
 
 
@@ -22,7 +22,7 @@ async def run(port: int, body: bytes) -> None:
         return Response(body, media_type="application/json")
 
     app = Litestar([reply], request_max_body_size=None, logging_config=None, openapi_config=None)
-    await serve(Observed(Frame(app), ()), port)
+    await serve(AccessLog(Frame(app), ()), port)
 
 
 if __name__ == "__main__":

@@ -193,12 +193,12 @@ async def test_foreign_boxes_and_messages_answer_exactly_as_unknown_ones(
         for foreign, unknown in cases:
             if foreign["B"] == own_box and "{M}" not in route:
                 continue
-            seen = [
+            record = [
                 await asked(account.http, method, account.path(route.format_map(names)))
                 for names in (foreign, unknown)
             ]
-            assert _shape(seen[0], foreign) == _shape(seen[1], unknown), (method, route)
-            assert seen[0].status_code == 404
+            assert _shape(record[0], foreign) == _shape(record[1], unknown), (method, route)
+            assert record[0].status_code == 404
     assert [row["media_id"] for row in await account.listed(own_box)] == [own_message]
     assert [row["media_id"] for row in await other.listed(foreign_box)] == [foreign_message]
     assert await other.counts(foreign_box) == {"new": 1, "saved": 0}

@@ -200,8 +200,8 @@ async def test_a_foreign_account_answers_as_one_that_does_not_exist(
         body: dict[str, Any] = {"json": {"data": {}}} if method in ("PUT", "POST", "PATCH") else {}
         ids = (other.account_id, service.root_id, NO_ID)
         paths = ("/".join(("accounts", one, route)).rstrip("/") for one in ids)
-        seen = await asyncio.gather(*(account.http.request(method, at, **body) for at in paths))
-        for answer in seen:
+        record = await asyncio.gather(*(account.http.request(method, at, **body) for at in paths))
+        for answer in record:
             assert refusal(answer, 403, "forbidden", account.token) == {"message": "forbidden"}
     assert data_of(await other.http.get(other.path()))["realm"] == other.realm
     await other.http.aclose()

@@ -11,7 +11,7 @@ import msgspec
 import nats
 from nats.aio.msg import Msg
 
-from service.api.asyncapi import describe_events
+from service.api.description.asyncapi import describe_events
 from service.domain.events import EventMessage, EventType
 from service.domain.message import Folder, MessageId
 from service.domain.transcription import heard

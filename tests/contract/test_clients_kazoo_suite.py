@@ -74,15 +74,15 @@ async def test_pages_are_full_whatever_is_filtered(
     everything = [call_id for call_id, _ in made]
     unsaved = [call_id for call_id, folder in made if folder != "saved"]
 
-    async def seen(**query: Any) -> tuple[list[str], dict[str, Any]]:
+    async def record(**query: Any) -> tuple[list[str], dict[str, Any]]:
         envelope = (await suite.get(f"{messages}?", params=query)).json()
         assert envelope["status"] == "success"
         assert envelope.get("page_size", len(envelope["data"])) == len(envelope["data"])
         return [row["call_id"] for row in envelope["data"]], envelope
 
     kept = {"filter_not_folder": "saved"}
-    first, envelope = await seen(page_size=5, **kept)
-    rest, _ = await seen(page_size=5, start_key=envelope["next_start_key"], **kept)
+    first, envelope = await record(page_size=5, **kept)
+    rest, _ = await record(page_size=5, start_key=envelope["next_start_key"], **kept)
     assert (len(first), first + rest) == (5, unsaved)
     for query, expected in (
         (kept, unsaved),
@@ -90,7 +90,7 @@ async def test_pages_are_full_whatever_is_filtered(
         ({"paginate": "false"}, everything),
         ({"paginate": "false", **kept}, unsaved),
     ):
-        assert (await seen(**query))[0] == expected
+        assert (await record(**query))[0] == expected
 
     gone = (await suite.delete(f"{path}/{box['id']}")).json()
     assert (gone["data"]["id"], gone["data"]["name"]) == (box["id"], box["name"])

@@ -239,8 +239,11 @@ async def ruby_sdk(account: AccountClient) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_the_ruby_sdk_asks_what_its_token_is(account: AccountClient) -> None:
     async with ruby_sdk(account) as ruby:
-        seen = data_of(await ruby.get(f"v2/user_auth/{ruby.headers['X-Auth-Token']}"))
-        assert (seen["account_id"], seen["account_name"]) == (account.account_id, name_of(account))
+        record = data_of(await ruby.get(f"v2/user_auth/{ruby.headers['X-Auth-Token']}"))
+        assert (record["account_id"], record["account_name"]) == (
+            account.account_id,
+            name_of(account),
+        )
 
 
 async def test_the_ruby_sdk_takes_a_zip(account: AccountClient) -> None:

@@ -77,14 +77,14 @@ async def test_pages_read_while_events_come_show_each_once(account: AccountClien
     cursor = (await _page(account))["next_cursor"]
     vmbox_id = await account.a_vmbox()
     leaving = asyncio.gather(*(account.leave(vmbox_id) for _ in range(40)))
-    seen: list[str] = []
+    record: list[str] = []
     async with asyncio.timeout(10):
-        while len(seen) < 41:
+        while len(record) < 41:
             page = await _page(account, since=cursor)
             cursor = page["next_cursor"]
-            seen += [event["sequence"] for event in page["data"]]
+            record += [event["sequence"] for event in page["data"]]
     await leaving
-    assert seen == [f"{number:020}" for number in range(1, 42)]
+    assert record == [f"{number:020}" for number in range(1, 42)]
 
 
 @pytest.mark.parametrize(("events", "size", "most"), [(1_010, 0, 1_000), (50, 60_000, 40)])
@@ -101,14 +101,14 @@ async def test_a_list_without_pages_is_cut_like_any_page(
         "UPDATE vmbox_counts SET new_count = 0 WHERE vmbox_id = $1", box.vmbox_id
     )
     await database.close()
-    seen: list[str] = []
+    record: list[str] = []
     async with asyncio.timeout(20):
-        while len(seen) < events:
+        while len(record) < events:
             page = await _page(account, since=cursor, paginate="false")
             assert len(page["data"]) <= most
             cursor = page["next_cursor"]
-            seen += [event["sequence"] for event in page["data"]]
-    assert seen == [f"{number:020}" for number in range(1, events + 1)]
+            record += [event["sequence"] for event in page["data"]]
+    assert record == [f"{number:020}" for number in range(1, events + 1)]
 
 
 async def test_a_box_has_events_of_its_own(account: AccountClient) -> None:
@@ -129,12 +129,12 @@ async def test_a_stream_shows_what_happens_and_goes_on_after_a_break(
     async with _following(account) as events, asyncio.timeout(10):
         await account.leave(vmbox_id)
         while True:
-            seen = await anext(events)
-            if seen["event"] == "voicemail.message.new":
+            record = await anext(events)
+            if record["event"] == "voicemail.message.new":
                 break
-    assert json.loads(seen["data"])["data"]["vmbox_id"] == vmbox_id
+    assert json.loads(record["data"])["data"]["vmbox_id"] == vmbox_id
     await account.leave(vmbox_id, caller_id_name="missed")
-    headers = {"Last-Event-ID": seen["id"]}
+    headers = {"Last-Event-ID": record["id"]}
     async with _following(account, **headers) as events, asyncio.timeout(10):
         missed = json.loads((await anext(events))["data"])
         assert missed["data"]["message"]["caller_id_name"] == "missed"

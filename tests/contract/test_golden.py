@@ -70,10 +70,10 @@ def _assert_as_expected(one: dict[str, Any], stage: Stage, answer: httpx.Respons
             assert archive.namelist() == one["zip"]
             assert all(archive.read(entry) == an_mp3() for entry in one["zip"])
     else:
-        seen, wanted = stage.labelled(answer), expected(one)
-        assert seen == wanted
+        record, wanted = stage.labelled(answer), expected(one)
+        assert record == wanted
         # True and 1 are equal in Python, not in JSON.
-        assert _canonical(seen) == _canonical(wanted)
+        assert _canonical(record) == _canonical(wanted)
     if answer.status_code == 201:
         data = answer.json()["data"]
         made = data.get("media_id", data.get("id"))
@@ -93,14 +93,14 @@ async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
     assert data_of(await stage.curl(one["command"])) == []
     window = "?created_from=63630058000&created_to=63630059000"
     *flags, url = one["command"]
-    seen = stage.labelled(await stage.curl([*flags, f"'{url}{window}'"]))
+    record = stage.labelled(await stage.curl([*flags, f"'{url}{window}'"]))
     kept = {
         "folder": "deleted",
         "retention": "enforced",
         "retention_message": "this message is prior to retention policy, "
         "no update operation is permitted",
     }
-    assert seen["data"] == [{**row, **kept} for row in expected(one)["data"]]
+    assert record["data"] == [{**row, **kept} for row in expected(one)["data"]]
     for folder, shown in (("deleted", 2), ("new", 0)):
         for name in ("folder", "filter_folder"):
             found = await stage.curl([*flags, f"'{url}{window}&{name}={folder}'"])

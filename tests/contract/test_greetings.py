@@ -104,16 +104,16 @@ async def test_greetings_are_listed_by_name_in_pages(account: AccountClient) -> 
     everything = data_of(await account.http.get(route))
     assert [row["name"] for row in everything] == names
     assert everything[0] == {"id": ids[-1], "name": "Ann", "language": "en-us"}
-    seen: list[Any] = []
+    record: list[Any] = []
     query: dict[str, Any] = {"page_size": 2}
     while True:
         page = (await account.http.get(route, params=query)).json()
         assert page["page_size"] == len(page["data"])
-        seen += page["data"]
+        record += page["data"]
         if "next_start_key" not in page:
             break
         query["start_key"] = page["next_start_key"]
-    assert seen == everything
+    assert record == everything
     backwards = data_of(await account.http.get(route, params={"descending": "true"}))
     assert backwards == everything[::-1]
     found = await account.http.get(route, params={"filter_name": "Bob"})

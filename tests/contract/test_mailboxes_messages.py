@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from service.api.times import iso
+from service.api.http.times import iso
 from tests.contract.mailboxes import bare, dashed, errors, refused, result
 from tests.contract.wire import NO_ID, NOW, ago, golden
 from tests.support.running import AccountClient, data_of
@@ -62,12 +62,14 @@ async def test_pages_follow_each_other_whatever_is_removed_between(
     whole = await listed(voip, vmbox_id)
     assert whole[:7] == ids[:7]
     assert set(whole[7:]) == set(ids[7:])
-    seen: list[str] = []
-    while page := await listed(voip, vmbox_id, limit=2, **({"before": seen[-1]} if seen else {})):
-        seen += page
+    record: list[str] = []
+    while page := await listed(
+        voip, vmbox_id, limit=2, **({"before": record[-1]} if record else {})
+    ):
+        record += page
         last = f"/voip/mailbox/{vmbox_id}/messages/{page[-1]}"
         assert (await voip.delete(last)).status_code == 204
-    assert seen == whole
+    assert record == whole
 
 
 async def test_before_must_name_a_message_of_the_mailbox(

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
+from service.api.description.openapi.document import document
 from service.api.mailboxes import openapi
-from service.api.openapi.document import document
 from tests.contract.described import Described, Json
 from tests.contract.mailboxes import FULL, a_greeting, dashed, mailbox_client
 from tests.contract.wire import NO_ID

@@ -208,7 +208,7 @@ async def test_refusals_are_as_described(
         await http.get(f"{box}/messages/{NO_MESSAGE}/raw"),
         await http.post(box + "/messages/raw", json={"data": {"messages": [NO_MESSAGE]}}),
     ]
-    seen = {answer.status_code for answer in refused}
-    assert seen == {400, 401, 403, 404, 406, 409, 412, 413, 415}
+    record = {answer.status_code for answer in refused}
+    assert record == {400, 401, 403, 404, 406, 409, 412, 413, 415}
     for answer in refused:
         described.check(answer)

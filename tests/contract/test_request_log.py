@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import structlog
 
-from service.api.observed import Observation, log_request
+from service.api.middleware.access_log import RequestRecord, log_request
 from tests.contract.mailboxes import mailbox_client
 from tests.support.relay import eventually
 from tests.support.running import AccountClient, multipart
@@ -97,7 +97,7 @@ async def test_the_other_dialect_is_logged_alike(
 
 @pytest.fixture
 def warnings_only() -> Iterator[None]:
-    logger = logging.getLogger("service.api.observed")
+    logger = logging.getLogger("service.api.middleware.access_log")
     before = logger.level
     logger.setLevel(logging.WARNING)
     yield
@@ -108,5 +108,5 @@ def warnings_only() -> Iterator[None]:
 @pytest.mark.parametrize(("status", "levels"), [(200, []), (404, []), (500, ["warning"])])
 def test_only_our_failures_are_warnings(status: int, levels: list[str]) -> None:
     with structlog.testing.capture_logs() as lines:
-        log_request(Observation(method="GET", begun_at=0.0, status=status))
+        log_request(RequestRecord(method="GET", begun_at=0.0, status=status))
     assert [line["log_level"] for line in lines] == levels

@@ -159,15 +159,15 @@ async def test_every_route_answers_for_foreign_ids_as_for_unknown_ones(
     async with no_fault_logged(service):
         for method, path, bodies in _operations(described):
             for chosen, body in itertools.product(_choices(path), bodies):
-                seen = []
+                record = []
                 for ids in (other.ids, unknown):
                     filled = {**mine.ids, **{name: ids[name] for name in chosen}}
                     url = service.url + path.format_map(filled)
                     answer = await mine.account.http.request(method, url, **body)
-                    seen.append(shape(answer, filled))
+                    record.append(shape(answer, filled))
                 where = method, path, chosen, body
-                assert seen[0] == seen[1], where
-                assert seen[0][0] in (403, 404), where
+                assert record[0] == record[1], where
+                assert record[0][0] in (403, 404), where
                 asked += 1
     assert asked > 150
     assert [await mine.everything(), await other.everything()] == before
@@ -202,7 +202,7 @@ async def test_a_foreign_id_in_a_body_answers_as_an_unknown_one(
     method, path, position, _, data = case
     before = [await mine.everything(), await other.everything()]
     url = mine.account.path(path.format_map(mine.ids))
-    seen = []
+    record = []
     for ids in (other.ids, nobody(other.ids)):
         body = msgspec.json.encode({"data": data}).decode()
         for mark, value in (
@@ -212,8 +212,8 @@ async def test_a_foreign_id_in_a_body_answers_as_an_unknown_one(
         ):
             body = body.replace(mark, value)
         answer = await mine.account.http.request(method, url, content=body)
-        seen.append(shape(answer, {position: ids[position]}))
-    assert seen[0] == seen[1]
+        record.append(shape(answer, {position: ids[position]}))
+    assert record[0] == record[1]
     if position == "user_id":
         # Whoever owns a box need not be there: it is a name, and reaches nobody elsewhere.
         data_of(await mine.account.http.patch(url, json={"data": {"owner_id": None}}))
@@ -234,11 +234,11 @@ async def test_a_foreign_account_in_a_header_answers_as_an_unknown_one(
         "account_name": (other.account.realm.removesuffix(".example"), f"t{uuid4().hex}"),
     }
     for path in (f"/v2/{mine.account.path('vmboxes')}", "/voip/mailbox"):
-        seen = [
+        record = [
             shape(await mine.account.http.get(service.url + path, headers={name: value}), {})
             for value in names[position]
         ]
-        assert seen[0] == seen[1]
+        assert record[0] == record[1]
 
 
 async def test_a_foreign_message_is_no_place_in_a_list(
@@ -248,7 +248,7 @@ async def test_a_foreign_message_is_no_place_in_a_list(
     mine, other = tenants
     mailbox = f"{service.url}/voip/mailbox/{mine.ids['uuid']}"
     before = [await mine.everything(), await other.everything()]
-    seen = []
+    record = []
     for ids in (other.ids, nobody(other.ids)):
         params = {"before": ids["message_uuid"]}
         listed = await mine.account.http.get(f"{mailbox}/messages", params=params)
@@ -256,6 +256,6 @@ async def test_a_foreign_message_is_no_place_in_a_list(
             mailbox, json={"name": "Box", "greeting": str(UUID(ids["media_id"]))}
         )
         assert changed.status_code == 400
-        seen.append([shape(listed, ids), shape(changed, ids)])
-    assert seen[0] == seen[1]
+        record.append([shape(listed, ids), shape(changed, ids)])
+    assert record[0] == record[1]
     assert [await mine.everything(), await other.everything()] == before

@@ -70,11 +70,11 @@ def problems(answer: httpx.Response, status: int = 400) -> dict[str, Any]:
 
 def golden(name: str, answer: httpx.Response, names: Mapping[Any, str]) -> None:
     """The body is that of the file, once generated values bear the names given to them."""
-    seen = _named(answer.json(), {answer.headers["x-request-id"]: "REQUEST_ID", **names})
+    record = _named(answer.json(), {answer.headers["x-request-id"]: "REQUEST_ID", **names})
     for key in ("node", "version", "timestamp"):
-        if key in seen:
-            seen[key] = f"<{key.upper()}>"
-    assert seen == msgspec.json.decode((GOLDEN / f"{name}.json").read_bytes())
+        if key in record:
+            record[key] = f"<{key.upper()}>"
+    assert record == msgspec.json.decode((GOLDEN / f"{name}.json").read_bytes())
 
 
 def _named(value: Any, names: Mapping[Any, str]) -> Any:

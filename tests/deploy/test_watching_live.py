@@ -109,7 +109,7 @@ def command(service: RunningService, label: str, *arguments: str, **more: str) -
     )
 
 
-class Asked:
+class RequestParameters:
     """The query interface of a Prometheus server."""
 
     def __init__(self, url: str) -> None:
@@ -132,7 +132,7 @@ class Asked:
 
 
 @asynccontextmanager
-async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator[Asked]:
+async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator[RequestParameters]:
     """Scrapes every second, with the labels of the chart's ServiceMonitor."""
     targets = [
         {"targets": [f"127.0.0.1:{port.port}"], "labels": {"process": kind, "namespace": "vm"}}
@@ -157,6 +157,6 @@ async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator
     )
     await server.start()
     try:
-        yield Asked(f"http://127.0.0.1:{listen}")
+        yield RequestParameters(f"http://127.0.0.1:{listen}")
     finally:
         await server.stop()

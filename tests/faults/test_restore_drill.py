@@ -56,7 +56,7 @@ async def test_what_is_restored_from_a_backup_is_what_was_there(
     account = await drill.deployment.an_account()
     boxes = [await account.a_vmbox() for _ in range(3)]
     await leave_messages(account, boxes)
-    before = {box: await seen(account, box) for box in boxes}
+    before = {box: await record(account, box) for box in boxes}
     await drill.deployment.caught_up()
     events_before = await drill.events()
 
@@ -65,7 +65,7 @@ async def test_what_is_restored_from_a_backup_is_what_was_there(
     await drill.destroy()
     await drill.run("restore")
     await drill.deployment.start_api()
-    after = {box: await seen(account, box) for box in boxes}
+    after = {box: await record(account, box) for box in boxes}
 
     assert after == before
     assert before[boxes[0]].audio  # there was something to compare
@@ -97,7 +97,7 @@ async def leave_messages(account: AccountClient, boxes: list[str]) -> None:
         assert (saved.status_code, gone.status_code, pending.status_code) == (200, 200, 201)
 
 
-async def seen(account: AccountClient, box: str) -> Snapshot:
+async def record(account: AccountClient, box: str) -> Snapshot:
     listed = await account.listed(box)
     audio = {}
     for row in listed:

@@ -6,8 +6,8 @@ import pytest
 from litestar import Request
 from litestar.testing import RequestFactory
 
-from service.api.auth import caller_of, token_of
-from service.api.observed import Observation
+from service.api.http.auth import caller_of, token_of
+from service.api.middleware.access_log import RequestRecord
 from service.domain.account import AccountFacts
 from service.domain.errors import TokenInvalid
 from service.postgres import accounts as account_rows
@@ -22,7 +22,7 @@ def a_request(
     headers: dict[str, str] | None = None, query: dict[str, Any] | None = None, verb: str = "get"
 ) -> AnyRequest:
     request: AnyRequest = getattr(RequestFactory(), verb)("/", headers=headers, query_params=query)
-    request.scope["state"]["observation"] = Observation(method="GET", begun_at=0.0)
+    request.scope["state"]["observation"] = RequestRecord(method="GET", begun_at=0.0)
     return request
 
 

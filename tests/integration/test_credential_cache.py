@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from service.usecases.credential_cache import CredentialCache
 
 from service.domain.account import AccountFacts
 from service.domain.errors import CredentialsInvalid, Forbidden
 from service.domain.user import CredentialMethod, digests_of
 from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
+from service.usecases.credential_cache import CredentialCache
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, users_beside
 
 GIVEN = ("reseller", "pete", "secret")

@@ -54,13 +54,13 @@ async def following(
 
 async def read_until(pages: AsyncIterator[FeedPage], last: int) -> list[int]:
     """The sequences that a stream shows up to `last`, page by page."""
-    seen: list[int] = []
+    record: list[int] = []
     async with asyncio.timeout(10):
-        while last not in seen:
+        while last not in record:
             page = await anext(pages)
             assert_small(page)
-            seen += sequences(page)
-    return seen
+            record += sequences(page)
+    return record
 
 
 async def beginning(feed: Feed, account: AccountFacts) -> FeedCursor:
@@ -75,15 +75,15 @@ async def test_a_page_that_is_cut_goes_on_where_it_ended(
     box = await a_box(inspector, account.account_id)
     cursor = await beginning(feed, account)
     await publish(inspector, box, 1, 80)
-    seen: list[int] = []
+    record: list[int] = []
     more = True
     while more:
         page = await feed.page(account, box.vmbox_id if one_box else None, cursor, 1_000)
         assert_small(page)
         assert len(page.events) > 1
-        seen += sequences(page)
+        record += sequences(page)
         cursor, more = page.next, page.more
-    assert seen == list(range(1, 81))
+    assert record == list(range(1, 81))
     assert cursor == await beginning(feed, account)
 
 

@@ -9,7 +9,7 @@ from service.postgres.messages import attach_audio, remove_message
 from service.workers.channels.transcription import Engine, EngineSettings
 from tests.support.builders import RETAINED_SINCE, audit
 from tests.support.dictation import Dictation
-from tests.support.engine import KEY, Asked
+from tests.support.engine import KEY, RequestParameters
 from tests.support.notifier import QUICK
 from tests.support.relay import eventually
 
@@ -77,7 +77,7 @@ async def test_what_is_heard_of_audio_that_was_replaced_meanwhile_is_not_kept(
     box = await dictation.a_box()
     second = await dictation.sound("Second.")
 
-    async def replace(asked: Asked) -> web.StreamResponse:
+    async def replace(asked: RequestParameters) -> web.StreamResponse:
         if asked.text == "First.":
             async with dictation.database.connection() as connection:
                 await attach_audio(
@@ -170,7 +170,7 @@ async def test_a_message_that_goes_meanwhile_is_left_alone(dictation: Dictation)
     box = await dictation.a_box()
     place = await dictation.leave(box, "Never mind.")
 
-    async def remove(asked: Asked) -> web.StreamResponse:
+    async def remove(asked: RequestParameters) -> web.StreamResponse:
         async with dictation.database.connection() as connection:
             await remove_message(connection, place, reason="api")
         return await dictation.stub.hear(asked)

@@ -100,8 +100,8 @@ async def test_what_a_keeper_found_that_lives_no_longer_is_told(
         assert told("count_drift") is None
         await keeper.once(step, Progress())
         await shows(2, "count_drift")
-        seen = told("keeper_last_success_timestamp_seconds", step="recount")
-        assert seen == pytest.approx(now.timestamp(), abs=0.001)
+        record = told("keeper_last_success_timestamp_seconds", step="recount")
+        assert record == pytest.approx(now.timestamp(), abs=0.001)
 
 
 async def test_what_cannot_be_read_is_absent_and_not_0(database: Database) -> None:

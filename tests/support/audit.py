@@ -195,11 +195,11 @@ def _check_stream(events: Sequence[str], received: Sequence[Received]) -> None:
     assert set(events) - ids == set(), "events that are not in the stream"
     assert ids - set(events) == set(), "events that nobody wrote"
     expected: Counter[str] = Counter()
-    seen: set[str] = set()
+    record: set[str] = set()
     for one in received:
         assert one.headers["ce-id"] == one.id
-        if one.id not in seen:
-            seen.add(one.id)
+        if one.id not in record:
+            record.add(one.id)
             expected[one.vmbox_id] += 1
             assert one.sequence == expected[one.vmbox_id], (one.vmbox_id, one.sequence)
 

@@ -10,10 +10,10 @@ from aiohttp import web
 PATH = "/v1/audio/transcriptions"
 KEY = "sk-of-the-engine"
 
-Act = Callable[["Asked"], Awaitable[web.StreamResponse]]
+Act = Callable[["RequestParameters"], Awaitable[web.StreamResponse]]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class RequestParameters(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came: its fields, and the file."""
 
     fields: dict[str, str]
@@ -31,7 +31,7 @@ class Engine:
     """Notes what it is asked, and answers as `act` says."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[RequestParameters] = []
         self.act: Act = self.hear
         self.port = 0
 
@@ -39,7 +39,7 @@ class Engine:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{PATH}"
 
-    async def hear(self, asked: Asked) -> web.StreamResponse:
+    async def hear(self, asked: RequestParameters) -> web.StreamResponse:
         await asyncio.sleep(0.02)
         return web.json_response({"text": asked.text, "language": "en"})
 
@@ -47,7 +47,7 @@ class Engine:
         """These refusals one after the other, then what was heard."""
         left = list(codes)
 
-        async def act(asked: Asked) -> web.StreamResponse:
+        async def act(asked: RequestParameters) -> web.StreamResponse:
             if left:
                 return web.Response(status=left.pop(0), text=asked.text, headers=headers)
             return await self.hear(asked)
@@ -57,7 +57,7 @@ class Engine:
     def says(self, body: bytes) -> Act:
         """This in place of an answer."""
 
-        async def act(_asked: Asked) -> web.StreamResponse:
+        async def act(_asked: RequestParameters) -> web.StreamResponse:
             return web.Response(body=body, content_type="application/json")
 
         return act
@@ -68,7 +68,7 @@ class Engine:
         form = await request.post()
         file = form["file"]
         assert isinstance(file, web.FileField)
-        asked = Asked(
+        asked = RequestParameters(
             fields={name: value for name, value in form.items() if isinstance(value, str)},
             name=file.filename,
             content_type=file.content_type,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from itertools import pairwise
 
-from service.api.multipart import (
+from service.api.body.multipart import (
     MalformedBase64,
     MalformedBody,
     MetadataTooLarge,

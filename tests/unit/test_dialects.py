@@ -12,10 +12,10 @@ from litestar import Request
 import service
 import service.wiring
 from service.api.app import answer_error
+from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import errors as kazoo
 from service.api.mailboxes import errors as mailboxes
 from service.api.mailboxes.envelope import message_of, refuse
-from service.api.ranges import RangeNotSatisfiable
 from service.domain.errors import Invalid, Problem, Rule, VoicemailError
 from tests.unit.test_errors_kazoo import LEAVES, made
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import service.wiring  # noqa: F401 - with it, every module that could add an error is loaded
-from service.api import multipart
+from service.api.body import multipart
 from service.api.kazoo.errors import TABLE, http_refusal, refusal_of
 from service.domain import errors
 from service.domain.errors import (

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from service.api.multipart import (
+from service.api.body.multipart import (
     MalformedBase64,
     MalformedBody,
     MetadataTooLarge,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api.multipart import MalformedBody
+from service.api.body.multipart import MalformedBody
 from tests.support.multipart import JSON, METADATA_PART, REFUSALS, a_body, part, read
 
 CUTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=40)

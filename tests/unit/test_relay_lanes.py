@@ -59,8 +59,8 @@ def test_lanes_are_tried_at_once_when_their_trouble_may_be_over() -> None:
 
 def after(*surveys: tuple[Survey, int]) -> Horizon:
     horizon: Horizon | None = None
-    for survey, seen in surveys:
-        horizon = horizon_of(survey, horizon, seen)
+    for survey, record in surveys:
+        horizon = horizon_of(survey, horizon, record)
     assert horizon is not None
     return horizon
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.api.http.audio_response import disposition
+from service.api.http.times import iso
 from service.api.kazoo import wire
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.query import decode_key, encode_key
 from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
 from service.api.kazoo.wire import View
-from service.api.serving import disposition
-from service.api.times import iso
 from service.domain.errors import Invalid, Rule
 from service.domain.message import (
     CallerId,

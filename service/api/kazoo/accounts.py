@@ -4,9 +4,10 @@ from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
 
+from service.api.dependencies import App
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.context import AnyRequest, TheAccount, TheCaller
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.pages import answer_page
@@ -17,7 +18,6 @@ from service.api.kazoo.query import (
     decode_key,
     page_query,
 )
-from service.api.use_cases import TheUseCases
 from service.domain.account import Account, AccountCursor
 
 ONE = "/accounts/{account_id:str}"
@@ -25,18 +25,18 @@ ONE = "/accounts/{account_id:str}"
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """One account."""
-    return _one(request, await use.accounts.get(caller, account.account_id))
+    return _one(request, await app.accounts.get(caller, account.account_id))
 
 
 @put(ONE, status_code=201)
 async def create_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """A new account below the one in the path."""
-    child = await use.accounts.create_child(
+    child = await app.accounts.create_child(
         caller, account.account_id, await read_data(request), ACCOUNT_FIELDS
     )
     location = f"/v2/accounts/{child.account_id.hex}"
@@ -45,62 +45,62 @@ async def create_account(
 
 @post(ONE, status_code=200)
 async def replace_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """All settings of an account: what is left out goes."""
     document = await read_data(request)
-    changed = await use.accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
+    changed = await app.accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
     return _one(request, changed)
 
 
 @patch(ONE)
 async def patch_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """Some settings of an account; null deletes."""
     changes = await read_data(request)
-    changed = await use.accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
+    changed = await app.accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
     return _one(request, changed)
 
 
 @delete(ONE, status_code=200)
 async def delete_account(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """Deletes an account and all that is in it; one with accounts below it stays."""
-    return _one(request, await use.accounts.delete(caller, account.account_id), deleted=True)
+    return _one(request, await app.accounts.delete(caller, account.account_id), deleted=True)
 
 
 @route(ONE + "/children", http_method=["GET", "HEAD"])
 async def list_children(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """The accounts right below one, by name."""
-    return await _list(request, account, caller, use, deep=False)
+    return await _list(request, account, caller, app, deep=False)
 
 
 @route(ONE + "/descendants", http_method=["GET", "HEAD"])
 async def list_descendants(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """All accounts below one, by name."""
-    return await _list(request, account, caller, use, deep=True)
+    return await _list(request, account, caller, app, deep=True)
 
 
 @route(ONE + "/api_key", http_method=["GET", "HEAD"])
 async def get_api_key(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """The API key of an account."""
-    return succeed(request, {"api_key": await use.accounts.api_key(caller, account.account_id)})
+    return succeed(request, {"api_key": await app.accounts.api_key(caller, account.account_id)})
 
 
 @put(ONE + "/api_key", status_code=201)
 async def renew_api_key(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, use: TheUseCases
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """A new API key; the old one and the account's tokens end."""
-    key = await use.accounts.renew_api_key(caller, account.account_id)
+    key = await app.accounts.renew_api_key(caller, account.account_id)
     return succeed(request, {"api_key": key}, status=201)
 
 
@@ -121,7 +121,7 @@ async def _list(
     request: AnyRequest,
     account: TheAccount,
     caller: TheCaller,
-    use: TheUseCases,
+    app: App,
     *,
     deep: bool,
 ) -> Response[bytes]:
@@ -135,7 +135,7 @@ async def _list(
             wire.account_document(found)
         )
 
-    page = await use.accounts.list_below(
+    page = await app.accounts.list_below(
         caller,
         account.account_id,
         start,

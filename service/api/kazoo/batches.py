@@ -8,9 +8,10 @@ from uuid import UUID
 from litestar import Response, delete, post
 from msgspec import UNSET
 
+from service.api.dependencies import App
 from service.api.kazoo import wire
-from service.api.kazoo.body import Asked, read_asked
-from service.api.kazoo.context import (
+from service.api.kazoo.body import RequestParameters, read_parameters
+from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheView,
@@ -21,7 +22,6 @@ from service.api.kazoo.context import (
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE, MESSAGES
 from service.api.kazoo.query import message_filter
-from service.api.use_cases import TheUseCases
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, BatchResult, Reason
 from service.domain.errors import (
     EditConflict,
@@ -50,43 +50,43 @@ async def change_messages(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    use: TheUseCases,
+    app: App,
 ) -> Response[bytes]:
     """Files, moves or copies messages, each by itself."""
     source = vmbox_of_path(vmbox_id)
-    asked = await read_asked(request)
+    asked = await read_parameters(request)
     ids = ids_of(asked)
     if (source_id := asked.named("source_id")) is UNSET:
         folder = _folder(asked) or Folder.SAVED
-        result = await use.batches.change_folder(account, source, ids, folder)
+        result = await app.batches.change_folder(account, source, ids, folder)
     else:
         targets, moved = _targets(source_id)
         key = idempotency_key(request)
-        result = await use.transfers.transfer(account, source, ids, targets, moved=moved, key=key)
+        result = await app.transfers.transfer(account, source, ids, targets, moved=moved, key=key)
     return succeed(request, batch_result(result))
 
 
 @delete(MESSAGES, status_code=200)
 async def remove_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases, view: TheView
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, view: TheView
 ) -> Response[bytes]:
     """Removes the messages that are named, or all of them; of one folder when one is named, and
     only those that pass every filter of the query."""
     vmbox = vmbox_of_path(vmbox_id)
-    asked = await read_asked(request)
+    asked = await read_parameters(request)
     folder, keep = _folder(asked), message_filter(request, view)
     named = asked.named("messages")
     ids = None if named is UNSET else _bounded(named)
     left_out: list[str] = []
     if keep is not None:
-        matching = await use.message_lists.matching(account, vmbox, keep)
+        matching = await app.message_lists.matching(account, vmbox, keep)
         found = set(matching)
         left_out = [one for one in dict.fromkeys(ids or ()) if one not in found]
         ids = [one for one in (matching if ids is None else ids) if one in found]
     if ids is None:
-        result = await use.batches.remove_all(account, vmbox, folder)
+        result = await app.batches.remove_all(account, vmbox, folder)
     else:
-        result = await use.batches.remove(account, vmbox, ids, folder)
+        result = await app.batches.remove(account, vmbox, ids, folder)
     result.failed.extend((one, Reason.NOT_FOUND) for one in left_out)
     return succeed(request, batch_result(result))
 
@@ -97,23 +97,23 @@ async def change_message(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    asked = await read_asked(request)
+    asked = await read_parameters(request)
     if (source_id := asked.named("source_id")) is UNSET:
         folder = _folder(asked) or Folder.SAVED
-        message = await use.messages.change_folder(account, vmbox, identity, folder)
+        message = await app.messages.change_folder(account, vmbox, identity, folder)
         return succeed(request, wire.message_metadata(message, view))
     targets, moved = _targets(source_id)
-    result = await use.transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
+    result = await app.transfers.transfer(account, vmbox, [str(identity)], targets, moved=moved)
     if not result.succeeded:
         raise _refusal(result.failed[0][1], identity, view.retained_since)
     if not moved:
         return succeed(request, batch_result(result))
-    message = await use.messages.get(account, targets[0], result.succeeded[0])
+    message = await app.messages.get(account, targets[0], result.succeeded[0])
     return succeed(request, wire.message_metadata(message, view))
 
 
@@ -144,12 +144,12 @@ def _refusal(reason: Reason, identity: MessageId, oldest: datetime) -> Voicemail
     assert_never(reason)
 
 
-def _folder(asked: Asked) -> Folder | None:
+def _folder(asked: RequestParameters) -> Folder | None:
     named = asked.named("folder")
     return None if named in (UNSET, None) else wire.to_folder(named)
 
 
-def ids_of(asked: Asked) -> list[str]:
+def ids_of(asked: RequestParameters) -> list[str]:
     """The `messages` of a request about several. Raises Invalid."""
     ids = asked.named("messages")
     if not isinstance(ids, list) or not ids:

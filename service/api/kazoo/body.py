@@ -8,8 +8,9 @@ from litestar.datastructures import MultiDict
 from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
-from service.api.base64_body import Base64Decoder
-from service.api.json_body import MAX_JSON_BYTES, bounded, object_of, storable
+from service.api.body.base64_body import Base64Decoder
+from service.api.body.json_body import MAX_JSON_BYTES, bounded, object_of, storable
+from service.api.body.multipart import MalformedBody, UploadLimits, decoder_for, read_multipart
 from service.api.kazoo.accept import (
     BASE64_TYPES,
     JSON_TYPES,
@@ -17,7 +18,6 @@ from service.api.kazoo.accept import (
     bare,
     content_type_of,
 )
-from service.api.multipart import MalformedBody, UploadLimits, decoder_for, read_multipart
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
 from service.usecases.uploads import Spool, Upload, accepts_audio
@@ -44,18 +44,18 @@ async def _read_json(request: AnyRequest) -> bytes:
     if content_type_of(request) not in MULTIPART_TYPES:
         return b"".join([chunk async for chunk in body])
     header = request.headers.get("content-type", "")
-    received = await read_multipart(header, body, _Nowhere(), _LIMITS)
+    received = await read_multipart(header, body, DiscardingSink(), _LIMITS)
     return received.metadata or b""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestParameters(msgspec.Struct, frozen=True):
     """What a request about messages asks for, wherever it says so."""
 
     data: Document
     query: MultiDict[Any]
     envelope: Document
 
-    def named(self, name: str) -> Any:
+    def get(self, name: str) -> Any:
         """A parameter: the one in `data`, else in the query, else in the envelope itself.
 
         UNSET when it is nowhere; null counts only when nothing else is said (KAZOO API docs,
@@ -66,7 +66,7 @@ class Asked(msgspec.Struct, frozen=True):
         return next((value for value in said if value is not None), None if said else UNSET)
 
 
-async def read_asked(request: AnyRequest) -> Asked:
+async def read_parameters(request: AnyRequest) -> RequestParameters:
     """A JSON body with its envelope, and the query. Raises as `read_data`.
 
     An empty list as `data` is the empty object of clients whose language does not tell them apart.
@@ -75,7 +75,7 @@ async def read_asked(request: AnyRequest) -> Asked:
     envelope = _envelope_in(body)
     if envelope.get("data") == []:
         envelope["data"] = {}
-    return Asked(_data_in(envelope, body), request.query_params, envelope)
+    return RequestParameters(_data_in(envelope, body), request.query_params, envelope)
 
 
 async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
@@ -83,7 +83,7 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
 
     Multipart with a JSON part and a file part in either order, JSON alone, or the audio alone, as
     it is or in base64. `?filename=` names the audio, else its part does. Raises what
-    `service.api.multipart` names, AudioTooLarge, and HTTPException 415.
+    `service.api.body.multipart` names, AudioTooLarge, and HTTPException 415.
     """
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:
@@ -135,7 +135,7 @@ def _as_base64(size: int) -> int:
     return size * 3 // 2 + 1024
 
 
-class _Nowhere:
+class DiscardingSink:
     """Where a file goes that nobody asked for."""
 
     async def write(self, chunk: bytes) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from service.api.kazoo.envelope import Refusal
-from service.api.kazoo.times import gregorian
-from service.api.multipart import (
+from service.api.body.multipart import (
     MalformedBase64,
     MalformedBody,
     MetadataTooLarge,
     PartsBeyondBounds,
     TooManyFiles,
 )
-from service.api.pace import ClientTooSlow, DeadlinePassed
+from service.api.kazoo.envelope import Refusal
+from service.api.kazoo.times import gregorian
+from service.api.middleware.body_rate import ClientTooSlow, DeadlinePassed
 from service.domain.errors import (
     AccountHasChildren,
     AccountIsRoot,

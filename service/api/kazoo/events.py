@@ -11,18 +11,18 @@ import msgspec
 from litestar import Response, route
 from litestar.response import Stream
 
+from service.api.dependencies import App, UseCases
 from service.api.kazoo.accept import MEDIA, Media, is_welcome
-from service.api.kazoo.boxes import ONE
-from service.api.kazoo.context import (
+from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
+    authenticate_caller,
     vmbox_of_path,
-    who_asks,
 )
 from service.api.kazoo.envelope import Progress, succeed
 from service.api.kazoo.query import LARGEST_PAGE, page_query
-from service.api.use_cases import TheUseCases, UseCases
+from service.api.kazoo.vmboxes import ONE
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
 from service.domain.events import structured
@@ -43,10 +43,10 @@ async def account_events(
     request: AnyRequest,
     account: TheAccount,
     caller: TheCaller,
-    use: TheUseCases,
+    app: App,
 ) -> Response[bytes] | Stream:
     """What happens in an account."""
-    return await _answer(request, account, None, caller, use)
+    return await _answer(request, account, None, caller, app)
 
 
 @route(VMBOX_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: EITHER})
@@ -55,10 +55,10 @@ async def vmbox_events(
     account: TheAccount,
     vmbox_id: str,
     caller: TheCaller,
-    use: TheUseCases,
+    app: App,
 ) -> Response[bytes] | Stream:
     """What happens to a box and its messages."""
-    return await _answer(request, account, vmbox_of_path(vmbox_id), caller, use)
+    return await _answer(request, account, vmbox_of_path(vmbox_id), caller, app)
 
 
 ROUTES = (account_events, vmbox_events)
@@ -69,21 +69,21 @@ async def _answer(
     account: AccountFacts,
     vmbox_id: UUID | None,
     caller: Caller,
-    use: UseCases,
+    app: UseCases,
 ) -> Response[bytes] | Stream:
     since = _since(request)
     # Without pages a list of events is one all the same: it goes on from its cursor.
     limit = min(page_query(request).limit, LARGEST_PAGE)
-    await use.feed.check(account, vmbox_id)
+    await app.feed.check(account, vmbox_id)
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_welcome(accepted, ("application/json",)):
-        page = await use.feed.page(account, vmbox_id, since, limit)
+        page = await app.feed.page(account, vmbox_id, since, limit)
         events = [msgspec.Raw(structured(one.event)) for one in page.events]
         progress = Progress(next_cursor=str(page.next), reset=page.reset)
         return succeed(request, events, progress=progress)
-    pages = use.feed.stream(account, vmbox_id, since, _LOOK_EVERY_S)
+    pages = app.feed.stream(account, vmbox_id, since, _LOOK_EVERY_S)
     return Stream(
-        _lines(pages, request, account, caller, use),
+        _lines(pages, request, account, caller, app),
         media_type=STREAM_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -94,7 +94,7 @@ async def _lines(
     request: AnyRequest,
     account: AccountFacts,
     caller: Caller,
-    use: UseCases,
+    app: UseCases,
 ) -> AsyncIterator[bytes]:
     """Server-sent events. Ends when the token does: a stream must not outlive the right to it."""
     if request.method == "HEAD":
@@ -103,7 +103,7 @@ async def _lines(
     yield b": welcome\n\n"
     async with aclosing(pages) as following:  # type: ignore[type-var]
         async for page in following:
-            if not await _may_go_on(account, caller, use, request):
+            if not await _may_go_on(account, caller, app, request):
                 return
             if page.reset:
                 yield f"event: reset\nid: {page.next}\ndata: {{}}\n\n".encode()
@@ -118,12 +118,12 @@ async def _lines(
 
 
 async def _may_go_on(
-    account: AccountFacts, caller: Caller, use: UseCases, request: AnyRequest
+    account: AccountFacts, caller: Caller, app: UseCases, request: AnyRequest
 ) -> bool:
     """Whether what began this stream still counts; mostly answered from memory."""
     try:
-        again = await who_asks(request, use)
-        await use.accounts.sessions.authorise(again, account.account_id)
+        again = await authenticate_caller(request, app)
+        await app.accounts.sessions.authorise(again, account.account_id)
     except (Unauthorized, Forbidden, TooManySignIns):
         return False
     return again.account.account_id == caller.account.account_id

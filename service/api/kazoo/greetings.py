@@ -6,10 +6,12 @@ from uuid import UUID
 from litestar import Response, delete, patch, post, put, route
 from litestar.response import Stream
 
+from service.api.dependencies import App
+from service.api.http.audio_response import answer_audio
 from service.api.kazoo import wire
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
-from service.api.kazoo.context import AnyRequest, TheAccount, location
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, location
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import Filter, read_filter
 from service.api.kazoo.pages import answer_page
@@ -20,8 +22,6 @@ from service.api.kazoo.query import (
     decode_key,
     page_query,
 )
-from service.api.serving import answer_audio
-from service.api.use_cases import TheUseCases
 from service.domain.errors import AudioEmpty, GreetingHasNoAudio, GreetingNotFound
 from service.domain.greeting import Greeting, GreetingCursor
 from service.domain.message import Audio, parse_hex_id
@@ -32,15 +32,13 @@ RAW = ONE + "/raw"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_greetings(
-    request: AnyRequest, account: TheAccount, use: TheUseCases
-) -> Response[bytes]:
+async def list_greetings(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """The greetings of an account by name."""
     query = page_query(request)
     start = decode_key(query.start_key, GreetingCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
-    page = await use.greetings.list(
+    page = await app.greetings.list(
         account,
         start,
         query.limit,
@@ -52,79 +50,77 @@ async def list_greetings(
 
 
 @put(COLLECTION, status_code=201, opt={MEDIA: UPLOAD})
-async def create_greeting(
-    request: AnyRequest, account: TheAccount, use: TheUseCases
-) -> Response[bytes]:
+async def create_greeting(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """A new greeting, with its audio or without."""
-    with use.greetings.uploads.spool() as spool:
+    with app.greetings.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
-        greeting = await use.greetings.create(account, data, upload)
+        greeting = await app.greetings.create(account, data, upload)
     return _one(request, greeting, 201, location(request, account, greeting.media_id.hex))
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_greeting(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """One greeting."""
-    return _one(request, await use.greetings.get(account, greeting_of_path(media_id)))
+    return _one(request, await app.greetings.get(account, greeting_of_path(media_id)))
 
 
 @post(ONE, status_code=200)
 async def replace_greeting(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """All that is said of a greeting; its audio stays."""
     identity = greeting_of_path(media_id)
-    return _one(request, await use.greetings.replace(account, identity, await read_data(request)))
+    return _one(request, await app.greetings.replace(account, identity, await read_data(request)))
 
 
 @patch(ONE)
 async def patch_greeting(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """Some of what is said of a greeting; null deletes."""
     identity = greeting_of_path(media_id)
-    return _one(request, await use.greetings.patch(account, identity, await read_data(request)))
+    return _one(request, await app.greetings.patch(account, identity, await read_data(request)))
 
 
 @delete(ONE, status_code=200)
 async def delete_greeting(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """Deletes a greeting that no box plays."""
-    greeting = await use.greetings.delete(account, greeting_of_path(media_id))
+    greeting = await app.greetings.delete(account, greeting_of_path(media_id))
     data = {**wire.greeting_document(greeting), "_read_only": {"deleted": True}}
     return succeed(request, data, revision=_revision(greeting))
 
 
 @route(RAW, http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
 async def get_greeting_audio(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes] | Stream:
     """The audio of a greeting, or a range of it."""
-    greeting = await use.greetings.get(account, greeting_of_path(media_id))
+    greeting = await app.greetings.get(account, greeting_of_path(media_id))
     if greeting.audio is None:
         raise GreetingHasNoAudio
     name = file_name(greeting, greeting.audio)
-    return await answer_audio(request, greeting.audio, name, use.greetings.read)
+    return await answer_audio(request, greeting.audio, name, app.greetings.read)
 
 
 @put(RAW, status_code=201, opt={MEDIA: UPLOAD})
 async def put_greeting_audio(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """The audio of a greeting, in place of what it has."""
-    greeting = await _attach(request, account, media_id, use)
+    greeting = await _attach(request, account, media_id, app)
     return _one(request, greeting, 201, location(request, account))
 
 
 @post(RAW, status_code=200, opt={MEDIA: UPLOAD})
 async def post_greeting_audio(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """As PUT; KAZOO's own media API takes uploads by POST, and its clients send them so."""
-    return _one(request, await _attach(request, account, media_id, use))
+    return _one(request, await _attach(request, account, media_id, app))
 
 
 ROUTES = (
@@ -154,15 +150,13 @@ def file_name(greeting: Greeting, audio: Audio) -> str:
     return name if name.lower().endswith(f".{audio.extension}") else f"{name}.{audio.extension}"
 
 
-async def _attach(
-    request: AnyRequest, account: TheAccount, media_id: str, use: TheUseCases
-) -> Greeting:
+async def _attach(request: AnyRequest, account: TheAccount, media_id: str, app: App) -> Greeting:
     identity = greeting_of_path(media_id)
-    with use.greetings.uploads.spool() as spool:
+    with app.greetings.uploads.spool() as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty
-        return await use.greetings.attach_audio(account, identity, upload)
+        return await app.greetings.attach_audio(account, identity, upload)
 
 
 def _one(

@@ -2,11 +2,12 @@
 
 from litestar import Response, delete, put, route
 
+from service.api.dependencies import App
+from service.api.http.times import utc_now
 from service.api.kazoo import wire
 from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
-from service.api.kazoo.boxes import COLLECTION, ONE
-from service.api.kazoo.context import (
+from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheView,
@@ -18,9 +19,8 @@ from service.api.kazoo.context import (
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.pages import answer_page
 from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query
+from service.api.kazoo.vmboxes import COLLECTION, ONE
 from service.api.kazoo.wire import View
-from service.api.times import utc_now
-from service.api.use_cases import TheUseCases
 from service.domain.message import (
     LAST_ID,
     Cursor,
@@ -40,12 +40,12 @@ MESSAGE = MESSAGES + "/{message_id:str}"
 async def list_account_messages(
     request: AnyRequest,
     account: TheAccount,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """The messages of all boxes of an account, newest first, each under the id of its box."""
     page_asked, query = _asked(request, view)
-    page = await use.message_lists.account_page(account, query)
+    page = await app.message_lists.account_page(account, query)
     rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
@@ -55,12 +55,12 @@ async def list_messages(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """The messages of a box, newest first."""
     page_asked, query = _asked(request, view)
-    page = await use.message_lists.page(account, vmbox_of_path(vmbox_id), query)
+    page = await app.message_lists.page(account, vmbox_of_path(vmbox_id), query)
     rows = [wire.message_row(row, view) for row in page.messages]
     return _list(request, page_asked, query, page, rows)
 
@@ -70,14 +70,14 @@ async def store_message(
     request: AnyRequest,
     account: TheAccount,
     vmbox_id: str,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """Leaves a message: JSON and audio at once, the audio alone, or JSON that awaits its audio."""
     identity = vmbox_of_path(vmbox_id)
-    with use.messages.uploads.spool() as spool:
+    with app.messages.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
-        message = await use.messages.store(
+        message = await app.messages.store(
             account,
             identity,
             wire.to_new_message(data, view.profile),
@@ -99,11 +99,11 @@ async def get_message(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """The metadata of a message. Reading changes nothing."""
-    message = await use.messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
+    message = await app.messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
     return succeed(request, wire.message_metadata(message, view))
 
 
@@ -113,11 +113,11 @@ async def remove_message(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """Removes a message for good."""
-    message = await use.messages.remove(
+    message = await app.messages.remove(
         account, vmbox_of_path(vmbox_id), message_of_path(message_id)
     )
     metadata = wire.message_metadata(message, view)

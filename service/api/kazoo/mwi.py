@@ -2,18 +2,18 @@
 
 from litestar import Response, route
 
-from service.api.kazoo.boxes import ONE
-from service.api.kazoo.context import AnyRequest, TheAccount, vmbox_of_path
+from service.api.dependencies import App
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.envelope import succeed
-from service.api.use_cases import TheUseCases
+from service.api.kazoo.vmboxes import ONE
 
 
 @route(ONE + "/mwi", http_method=["GET", "HEAD"])
 async def get_mwi(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """What a lamp shows: the box's counts, and whether a new message waits."""
-    counts = (await use.vmboxes.get(account, vmbox_of_path(vmbox_id))).counts
+    counts = (await app.vmboxes.get(account, vmbox_of_path(vmbox_id))).counts
     return succeed(request, {"new": counts.new, "saved": counts.saved, "waiting": counts.new > 0})
 
 

@@ -9,8 +9,8 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, UnsetType
 
-from service.api.conditions import is_known
-from service.api.kazoo.context import AnyRequest
+from service.api.http.conditional import if_none_match_matches
+from service.api.kazoo.dependencies import AnyRequest
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.query import PageQuery, paging
 
@@ -35,7 +35,7 @@ def answer_page(
     revision = _digest(rows)
     tag = revision if following is None else f"{revision}-{_digest(following)}"
     headers = {"ETag": f'"{tag}"'}
-    if is_known(request.headers, tag):
+    if if_none_match_matches(request.headers, tag):
         return Response(b"", status_code=304, headers=headers)
     return succeed(
         request, rows, revision=revision, metadata=metadata, paging=described, headers=headers

@@ -11,11 +11,11 @@ from litestar import Request
 from litestar.datastructures import MultiDict
 from msgspec import UNSET
 
+from service.api.http.times import utc_now
 from service.api.kazoo.envelope import Paging
 from service.api.kazoo.filters import decoded, read_filter
 from service.api.kazoo.times import FIRST, LAST, from_gregorian, gregorian
 from service.api.kazoo.wire import View, message_filterable, to_folder
-from service.api.times import utc_now
 from service.domain.errors import Invalid, Rule
 from service.domain.message import RETENTION_GRACE, Folder
 from service.usecases.message_lists import Keep, ListQuery

@@ -3,10 +3,12 @@
 from litestar import Response, put, route
 from litestar.response import Stream
 
+from service.api.dependencies import App
+from service.api.http.audio_response import answer_audio, file_name
 from service.api.kazoo import wire
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
-from service.api.kazoo.context import (
+from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheView,
@@ -16,8 +18,6 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
-from service.api.serving import answer_audio, file_name
-from service.api.use_cases import TheUseCases
 from service.domain.errors import AudioEmpty
 
 RAW = MESSAGE + "/raw"
@@ -29,12 +29,12 @@ async def get_audio(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    use: TheUseCases,
+    app: App,
 ) -> Response[bytes] | Stream:
     """The audio of a message, or a range of it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    recording = await use.recordings.get(account, vmbox, identity)
-    return await answer_audio(request, recording.audio, file_name(recording), use.recordings.read)
+    recording = await app.recordings.get(account, vmbox, identity)
+    return await answer_audio(request, recording.audio, file_name(recording), app.recordings.read)
 
 
 @put(RAW, status_code=201, opt={MEDIA: UPLOAD})
@@ -43,16 +43,16 @@ async def put_audio(
     account: TheAccount,
     vmbox_id: str,
     message_id: str,
-    use: TheUseCases,
+    app: App,
     view: TheView,
 ) -> Response[bytes]:
     """The audio of a message that awaits it, or other audio in place of what it has."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    with use.messages.uploads.spool() as spool:
+    with app.messages.uploads.spool() as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty
-        message = await use.messages.attach_audio(account, vmbox, identity, upload)
+        message = await app.messages.attach_audio(account, vmbox, identity, upload)
     return succeed(
         request,
         wire.message_metadata(message, view),

@@ -4,6 +4,7 @@ from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
+from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import (
     accounts,
     batches,
@@ -18,7 +19,7 @@ from service.api.kazoo import (
     webhooks,
     zip,
 )
-from service.api.kazoo.context import (
+from service.api.kazoo.dependencies import (
     AnyRequest,
     provide_account,
     provide_caller,
@@ -27,7 +28,6 @@ from service.api.kazoo.context import (
 )
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
-from service.api.ranges import RangeNotSatisfiable
 
 
 @route(

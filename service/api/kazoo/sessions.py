@@ -7,11 +7,11 @@ from typing import Any
 
 from litestar import Response, delete, put, route
 
+from service.api.dependencies import App
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.body import read_data
-from service.api.kazoo.context import AnyRequest, TheCaller
+from service.api.kazoo.dependencies import AnyRequest, TheCaller
 from service.api.kazoo.envelope import succeed
-from service.api.use_cases import TheUseCases
 from service.domain.account import MAX_NAME, MAX_REALM, Caller
 from service.domain.errors import Forbidden, Invalid, Problem, Rule
 from service.domain.schema import Document, Field, apply_schema
@@ -31,7 +31,7 @@ _ACCOUNT_FIELDS = ("account_name", "account_realm", "realm", "phone_number")
 
 
 @put("/api_auth", status_code=201)
-async def sign_in_with_api_key(request: AnyRequest, use: TheUseCases) -> Response[bytes]:
+async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]:
     """A token for an API key."""
     negotiate(request)
     data, problems = apply_schema(await read_data(request), API_KEY_FIELDS)
@@ -42,16 +42,16 @@ async def sign_in_with_api_key(request: AnyRequest, use: TheUseCases) -> Respons
     ]
     if problems:
         raise Invalid(problems)
-    token, account = await use.accounts.sessions.sign_in_with_api_key(data["api_key"])
+    token, account = await app.accounts.sessions.sign_in_with_api_key(data["api_key"])
     return _signed_in(request, token, Caller(account), status=201)
 
 
 @put("/user_auth", status_code=201)
-async def sign_in_as_user(request: AnyRequest, use: TheUseCases) -> Response[bytes]:
+async def sign_in_as_user(request: AnyRequest, app: App) -> Response[bytes]:
     """A token for a hash of a user's name and password."""
     negotiate(request)
     given = _credentials(await read_data(request))
-    token, caller = await use.accounts.sessions.sign_in_as_user(given)
+    token, caller = await app.accounts.sessions.sign_in_as_user(given)
     return _signed_in(request, token, caller, status=201)
 
 
@@ -72,11 +72,11 @@ async def get_token_auth(request: AnyRequest, caller: TheCaller) -> Response[byt
 
 
 @delete("/token_auth", status_code=200)
-async def end_token(request: AnyRequest, caller: TheCaller, use: TheUseCases) -> Response[bytes]:
+async def end_token(request: AnyRequest, caller: TheCaller, app: App) -> Response[bytes]:
     """Ends the token of this request: at once here, within seconds everywhere."""
     negotiate(request)
     assert caller.claims is not None, "who calls over HTTP has a token"
-    await use.accounts.sessions.revoke(caller.claims)
+    await app.accounts.sessions.revoke(caller.claims)
     return succeed(request, {})
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
 
+from service.api.dependencies import App
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.context import AnyRequest, TheAccount, location, user_of_path
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, location, user_of_path
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.pages import answer_page
@@ -16,7 +17,6 @@ from service.api.kazoo.query import (
     decode_key,
     page_query,
 )
-from service.api.use_cases import TheUseCases
 from service.domain.user import User, UserCursor
 
 COLLECTION = "/accounts/{account_id:str}/users"
@@ -24,7 +24,7 @@ ONE = COLLECTION + "/{user_id:str}"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_users(request: AnyRequest, account: TheAccount, use: TheUseCases) -> Response[bytes]:
+async def list_users(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """The users of an account by name."""
     query = page_query(request)
     start = decode_key(query.start_key, UserCursor)
@@ -36,7 +36,7 @@ async def list_users(request: AnyRequest, account: TheAccount, use: TheUseCases)
             wire.user_document(user)
         )
 
-    page = await use.users.list(
+    page = await app.users.list(
         account,
         start,
         query.limit,
@@ -48,47 +48,45 @@ async def list_users(request: AnyRequest, account: TheAccount, use: TheUseCases)
 
 
 @put(COLLECTION, status_code=201)
-async def create_user(
-    request: AnyRequest, account: TheAccount, use: TheUseCases
-) -> Response[bytes]:
+async def create_user(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """A new user."""
-    user = await use.users.create(account, await read_data(request))
+    user = await app.users.create(account, await read_data(request))
     headers = location(request, account, user.user_id.hex)
     return _one(request, user, status=201, headers=headers)
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_user(
-    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, user_id: str, app: App
 ) -> Response[bytes]:
     """One user."""
-    return _one(request, await use.users.get(account, user_of_path(user_id)))
+    return _one(request, await app.users.get(account, user_of_path(user_id)))
 
 
 @post(ONE, status_code=200)
 async def replace_user(
-    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, user_id: str, app: App
 ) -> Response[bytes]:
     """All settings of a user: what is left out goes, but for the password."""
     document = await read_data(request)
-    return _one(request, await use.users.replace(account, user_of_path(user_id), document))
+    return _one(request, await app.users.replace(account, user_of_path(user_id), document))
 
 
 @patch(ONE)
 async def patch_user(
-    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, user_id: str, app: App
 ) -> Response[bytes]:
     """Some settings of a user; null deletes. Another name needs the password with it."""
     changes = await read_data(request)
-    return _one(request, await use.users.patch(account, user_of_path(user_id), changes))
+    return _one(request, await app.users.patch(account, user_of_path(user_id), changes))
 
 
 @delete(ONE, status_code=200)
 async def delete_user(
-    request: AnyRequest, account: TheAccount, user_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, user_id: str, app: App
 ) -> Response[bytes]:
     """Deletes a user; its tokens end."""
-    return _one(request, await use.users.delete(account, user_of_path(user_id)), deleted=True)
+    return _one(request, await app.users.delete(account, user_of_path(user_id)), deleted=True)
 
 
 ROUTES = (list_users, create_user, get_user, replace_user, patch_user, delete_user)

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from litestar import Response, delete, patch, post, put, route
 
+from service.api.dependencies import App
 from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
-from service.api.kazoo.context import AnyRequest, TheAccount, location
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, location
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.pages import answer_page
@@ -17,7 +18,6 @@ from service.api.kazoo.query import (
     decode_key,
     page_query,
 )
-from service.api.use_cases import TheUseCases
 from service.domain.errors import WebhookNotFound
 from service.domain.message import parse_hex_id
 from service.domain.webhook import Attempt, AttemptCursor, Webhook, WebhookCursor
@@ -27,9 +27,7 @@ ONE = COLLECTION + "/{webhook_id:str}"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
-async def list_webhooks(
-    request: AnyRequest, account: TheAccount, use: TheUseCases
-) -> Response[bytes]:
+async def list_webhooks(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """The webhooks of an account by name."""
     query = page_query(request)
     start = decode_key(query.start_key, WebhookCursor)
@@ -41,7 +39,7 @@ async def list_webhooks(
             wire.webhook_document(webhook)
         )
 
-    page = await use.webhooks.list(
+    page = await app.webhooks.list(
         account,
         start,
         query.limit,
@@ -53,53 +51,51 @@ async def list_webhooks(
 
 
 @put(COLLECTION, status_code=201)
-async def create_webhook(
-    request: AnyRequest, account: TheAccount, use: TheUseCases
-) -> Response[bytes]:
+async def create_webhook(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """A new webhook. Its `secret` signs what is sent to it and is shown in this answer only."""
-    webhook, secret = await use.webhooks.create(account, await read_data(request))
+    webhook, secret = await app.webhooks.create(account, await read_data(request))
     headers = location(request, account, webhook.webhook_id.hex)
     return _one(request, webhook, {"secret": secret}, status=201, headers=headers)
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """One webhook."""
-    return _one(request, await use.webhooks.get(account, webhook_of_path(webhook_id)))
+    return _one(request, await app.webhooks.get(account, webhook_of_path(webhook_id)))
 
 
 @post(ONE, status_code=200)
 async def replace_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """All settings of a webhook: what is left out goes. Its secret stays."""
     identity = webhook_of_path(webhook_id)
-    return _one(request, await use.webhooks.replace(account, identity, await read_data(request)))
+    return _one(request, await app.webhooks.replace(account, identity, await read_data(request)))
 
 
 @patch(ONE)
 async def patch_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """Some settings of a webhook; null deletes. `enabled` has one tried again that was disabled."""
     identity = webhook_of_path(webhook_id)
-    return _one(request, await use.webhooks.patch(account, identity, await read_data(request)))
+    return _one(request, await app.webhooks.patch(account, identity, await read_data(request)))
 
 
 @delete(ONE, status_code=200)
 async def delete_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """Deletes a webhook, and what still waits for it."""
-    webhook = await use.webhooks.delete(account, webhook_of_path(webhook_id))
+    webhook = await app.webhooks.delete(account, webhook_of_path(webhook_id))
     return _one(request, webhook, {"_read_only": {"deleted": True}}, deleted=True)
 
 
 @route(ONE + "/attempts", http_method=["GET", "HEAD"])
 async def list_attempts(
-    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """The attempts to tell a webhook of events, the latest first. They are kept for 15 days."""
     query = page_query(request)
@@ -109,7 +105,7 @@ async def list_attempts(
     def keep(attempt: Attempt) -> bool:
         return wanted.matches(wire.attempt_row(attempt))
 
-    page = await use.webhooks.attempts(
+    page = await app.webhooks.attempts(
         account,
         webhook_of_path(webhook_id),
         start,
@@ -123,11 +119,11 @@ async def list_attempts(
 
 @post(ONE + "/ping", status_code=200)
 async def ping_webhook(
-    request: AnyRequest, account: TheAccount, webhook_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """Sends a test event at once and answers how that went. Disabled webhooks can be tested too,
     and failures of tests disable none."""
-    attempt = await use.webhooks.ping(account, webhook_of_path(webhook_id))
+    attempt = await app.webhooks.ping(account, webhook_of_path(webhook_id))
     return succeed(request, wire.attempt_row(attempt))
 
 

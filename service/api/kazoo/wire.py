@@ -6,9 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+from service.api.http.times import iso
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
-from service.api.times import iso
 from service.domain.account import Account
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.greeting import Greeting

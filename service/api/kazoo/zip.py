@@ -12,13 +12,13 @@ from litestar import post
 from litestar.exceptions import NotFoundException
 from litestar.response import Stream
 
+from service.api.dependencies import App
+from service.api.http.audio_response import disposition, file_name
 from service.api.kazoo.accept import MEDIA, ZIP, ZIP_TYPE
 from service.api.kazoo.batches import ids_of
-from service.api.kazoo.body import read_asked
-from service.api.kazoo.context import AnyRequest, TheAccount, vmbox_of_path
+from service.api.kazoo.body import read_parameters
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
-from service.api.serving import disposition, file_name
-from service.api.use_cases import TheUseCases
 from service.domain.errors import AudioMissing
 from service.domain.message import MessageId
 from service.domain.recording import Recording
@@ -33,14 +33,14 @@ _LEVEL = "compress_level" if hasattr(ZipInfo, "compress_level") else "_compressl
 
 @post(MESSAGES + "/raw", status_code=200, opt={MEDIA: ZIP})
 async def download_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, use: TheUseCases
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Stream:
     """The audio of the messages that are named; what is not there, or has none, is left out."""
     vmbox = vmbox_of_path(vmbox_id)
-    texts = ids_of(await read_asked(request))
+    texts = ids_of(await read_parameters(request))
     ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
-    found = await use.recordings.list(account, vmbox, ids)
-    archive = await _begun(_archive(found, use.recordings))
+    found = await app.recordings.list(account, vmbox, ids)
+    archive = await _begun(_archive(found, app.recordings))
     request_id = request.scope["state"]["request_id"]
     headers = {"Content-Disposition": disposition(f"{request_id}.zip")}
     return Stream(archive, status_code=200, media_type=ZIP_TYPE, headers=headers)

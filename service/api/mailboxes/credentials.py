@@ -4,36 +4,36 @@
 names an account below that one, in whose place the request stands.
 """
 
-from service.api.auth import caller_of, token_of
-from service.api.mailboxes.context import AnyRequest
-from service.api.observed import observation_of
-from service.api.use_cases import TheUseCases
+from service.api.dependencies import App
+from service.api.http.auth import caller_of, token_of
+from service.api.mailboxes.dependencies import AnyRequest
+from service.api.middleware.access_log import request_record_of
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import CredentialsInvalid
 
 
-async def provide_account(request: AnyRequest, use: TheUseCases) -> AccountFacts:
+async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
     """The account that a request is about; it counts as one of the caller's.
 
     Raises Unauthorized, Forbidden, TooManySignIns, TooManyRequests.
     """
-    token = token_of(request, tokens_in_query=use.options.tokens_in_query)
+    token = token_of(request, tokens_in_query=app.options.tokens_in_query)
     if token is None:
-        caller = await _with_credentials(request, use)
+        caller = await _with_credentials(request, app)
     else:
-        caller = await caller_of(request, use.accounts.sessions, token)
-    use.rate_limit.take(caller.account.account_id)
+        caller = await caller_of(request, app.accounts.sessions, token)
+    app.rate_limit.take(caller.account.account_id)
     name = _text(request, "x-auth-for")
-    return caller.account if not name else await use.credentials.descendant(caller, name)
+    return caller.account if not name else await app.credentials.descendant(caller, name)
 
 
-async def _with_credentials(request: AnyRequest, use: TheUseCases) -> Caller:
+async def _with_credentials(request: AnyRequest, app: App) -> Caller:
     reseller = _text(request, "x-auth-reseller")
     user, password = _text(request, "x-auth-user"), _text(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
-    caller = await use.credentials.caller(reseller, user, password)
-    observation_of(request.scope).account_id = caller.account.account_id
+    caller = await app.credentials.caller(reseller, user, password)
+    request_record_of(request.scope).account_id = caller.account.account_id
     return caller
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from litestar.exceptions import HTTPException
 
+from service.api.body.multipart import MetadataTooLarge
+from service.api.http.ranges import RangeNotSatisfiable
 from service.api.mailboxes.envelope import Refusal
-from service.api.multipart import MetadataTooLarge
-from service.api.pace import ClientTooSlow
-from service.api.ranges import RangeNotSatisfiable
+from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
     AudioTooLarge,
     Conflict,

@@ -5,18 +5,18 @@ from uuid import UUID
 from litestar import Response, delete, route
 from litestar.response import Stream
 
+from service.api.dependencies import App
+from service.api.http.audio_response import answer_audio, file_name
+from service.api.http.times import utc_now
 from service.api.mailboxes import wire
-from service.api.mailboxes.boxes import ONE as MAILBOX
-from service.api.mailboxes.context import (
+from service.api.mailboxes.dependencies import (
     AnyRequest,
     TheAccount,
     mailbox_of_path,
     message_of_path,
 )
 from service.api.mailboxes.envelope import answer
-from service.api.serving import answer_audio, file_name
-from service.api.times import utc_now
-from service.api.use_cases import TheUseCases
+from service.api.mailboxes.mailboxes import ONE as MAILBOX
 from service.domain.account import AccountFacts
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import Message, MessageId, retained_since
@@ -31,26 +31,26 @@ LARGEST_PAGE = 1_000
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_mailbox_messages(
-    request: AnyRequest, uuid: str, account: TheAccount, use: TheUseCases
+    request: AnyRequest, uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
     """The messages of a mailbox, newest first: `limit` of them, those older than `before`."""
     vmbox_id = mailbox_of_path(uuid)
     limit, before = _limit(request), _before(request)
     if before is None:
-        page = await use.message_lists.page(account, vmbox_id, ListQuery(limit=limit))
+        page = await app.message_lists.page(account, vmbox_id, ListQuery(limit=limit))
         found = page.messages
     else:
-        found = await _older(use.message_lists, account, vmbox_id, before, limit)
-    return answer([_shown(message, use.messages) for message in found])
+        found = await _older(app.message_lists, account, vmbox_id, before, limit)
+    return answer([_shown(message, app.messages) for message in found])
 
 
 @route(ONE, http_method=["GET", "HEAD"])
 async def get_mailbox_message(
-    uuid: str, message_uuid: str, account: TheAccount, use: TheUseCases
+    uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
     """One message. Reading changes nothing."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    return answer(_shown(await use.messages.get(account, vmbox_id, identity), use.messages))
+    return answer(_shown(await app.messages.get(account, vmbox_id, identity), app.messages))
 
 
 @route(ONE + "/audio", http_method=["GET", "HEAD"])
@@ -59,21 +59,21 @@ async def get_mailbox_audio(
     uuid: str,
     message_uuid: str,
     account: TheAccount,
-    use: TheUseCases,
+    app: App,
 ) -> Response[bytes] | Stream:
     """The audio of a message, or a range of it."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    recording = await use.recordings.get(account, vmbox_id, identity)
-    return await answer_audio(request, recording.audio, file_name(recording), use.recordings.read)
+    recording = await app.recordings.get(account, vmbox_id, identity)
+    return await answer_audio(request, recording.audio, file_name(recording), app.recordings.read)
 
 
 @delete(ONE, status_code=204)
 async def remove_mailbox_message(
-    uuid: str, message_uuid: str, account: TheAccount, use: TheUseCases
+    uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> None:
     """Removes a message for good."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    await use.messages.remove(account, vmbox_id, identity)
+    await app.messages.remove(account, vmbox_id, identity)
 
 
 ROUTES = (list_mailbox_messages, get_mailbox_message, get_mailbox_audio, remove_mailbox_message)

@@ -4,8 +4,8 @@ from litestar import Response, Router, route
 from litestar.di import Provide
 
 from service.api.mailboxes import boxes, messages, recipients
-from service.api.mailboxes.context import AnyRequest, TheAccount
 from service.api.mailboxes.credentials import provide_account
+from service.api.mailboxes.dependencies import AnyRequest, TheAccount
 from service.api.mailboxes.envelope import answer, refuse
 from service.api.mailboxes.errors import refusal_of
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.api.times import iso
+from service.api.http.times import iso
 from service.domain import vmbox as core
 from service.domain.errors import Invalid
 from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid

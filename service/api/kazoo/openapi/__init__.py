@@ -1,5 +1,9 @@
 """This dialect's section of the OpenAPI document."""
 
+from service.api.description.openapi.document import Section
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Common, Operation, paths
+from service.api.description.openapi.sharing import share_refusals
 from service.api.kazoo.openapi import (
     accounts,
     events,
@@ -16,10 +20,6 @@ from service.api.kazoo.openapi.envelopes import envelopes
 from service.api.kazoo.openapi.parameters import parameters, response_headers
 from service.api.kazoo.openapi.refusals import responses
 from service.api.kazoo.openapi.schemas import schemas
-from service.api.openapi.document import Section
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Common, Operation, paths
-from service.api.openapi.sharing import share_refusals
 
 _ABOUT = """\
 ## Voicemail under `/v2`

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from service.api.description.openapi.fields import Json
 from service.api.kazoo.accept import (
     AUDIO,
     BASE64_TYPES,
@@ -16,7 +17,6 @@ from service.api.kazoo.accept import (
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.kazoo.openapi.schemas import ref
-from service.api.openapi.fields import Json
 
 Examples = Mapping[str, Mapping[str, Any]]
 

@@ -1,11 +1,18 @@
 """The schemas of accounts, of users, and of signing in."""
 
+from service.api.description.openapi.fields import (
+    Json,
+    answered,
+    changes,
+    taken,
+    taken_with_nulls,
+    with_more,
+)
 from service.api.kazoo.openapi import texts
 from service.api.kazoo.openapi.schemas import DELETED, HEX_ID, TEXT
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.sessions import API_KEY_FIELDS, CREDENTIAL_FIELDS
 from service.api.kazoo.wire import USER_ROW
-from service.api.openapi.fields import Json, answered, changes, taken, taken_with_nulls, with_more
 from service.domain.user import FIELDS as USER_FIELDS
 
 

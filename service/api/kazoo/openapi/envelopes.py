@@ -1,7 +1,7 @@
 """The schemas of what surrounds documents: the envelope of answers, and of refusals."""
 
+from service.api.description.openapi.fields import Json
 from service.api.kazoo.openapi.schemas import COUNT, HEX_ID, TEXT, ref
-from service.api.openapi.fields import Json
 
 _SECONDS: Json = {"type": "integer", "description": "Gregorian seconds"}
 _FRAME: Json = {

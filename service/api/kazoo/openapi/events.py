@@ -1,10 +1,10 @@
 """Operations of what happens."""
 
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import events
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.bodies import happenings
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
-from service.api.openapi.operations import Operation
 from service.domain.errors import Invalid, Rule
 
 TAG = {"name": "Events", "description": "What happens, for clients that do not speak NATS"}

@@ -1,5 +1,7 @@
 """Operations of greetings."""
 
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import greetings
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import (
@@ -14,8 +16,6 @@ from service.api.kazoo.openapi.bodies import (
 from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END, UPLOADS
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
 from service.domain.errors import (
     EditConflict,
     GreetingHasNoAudio,

@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import batches, messages
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
 from service.api.kazoo.openapi.refusals import UPLOADS
 from service.api.kazoo.openapi.schemas import FOLDERS, ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
     EditConflict,

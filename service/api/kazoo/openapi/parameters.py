@@ -1,11 +1,11 @@
 """Parameters and response headers of this dialect."""
 
-from service.api.kazoo.context import MAX_KEY
+from service.api.description.openapi.fields import Json
+from service.api.kazoo.dependencies import MAX_KEY
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
 from service.api.kazoo.profiles import PROFILES
 from service.api.kazoo.query import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
-from service.api.openapi.fields import Json
 
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
 FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")

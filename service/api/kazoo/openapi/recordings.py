@@ -2,6 +2,7 @@
 
 from litestar.exceptions import HTTPException
 
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import raw, zip
 from service.api.kazoo.accept import ZIP
 from service.api.kazoo.openapi import parameters, samples
@@ -17,7 +18,6 @@ from service.api.kazoo.openapi.messages import NOTHING_NAMED, UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END, UPLOADS
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
-from service.api.openapi.operations import Operation
 from service.domain.errors import (
     AudioMissing,
     EditConflict,

@@ -6,15 +6,15 @@ from typing import Any
 
 from litestar.exceptions import HTTPException
 
+from service.api.body.multipart import MalformedBase64, MalformedBody, TooManyFiles
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo.envelope import Refusal
 from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.kazoo.openapi.schemas import ref
-from service.api.multipart import MalformedBase64, MalformedBody, TooManyFiles
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
-from service.api.pace import ClientTooSlow, DeadlinePassed
+from service.api.middleware.body_rate import ClientTooSlow, DeadlinePassed
 from service.domain.errors import (
     AccountNotFound,
     AudioEmpty,

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from service.api.description.openapi.fields import Json
 from service.api.kazoo import wire
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian
 from service.api.kazoo.wire import View
-from service.api.openapi.fields import Json
 from service.domain.account import Account
 from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId

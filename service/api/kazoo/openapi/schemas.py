@@ -1,8 +1,8 @@
 """The schemas of this dialect's documents, from their field tables."""
 
+from service.api.description.openapi.fields import Json, answered, changes, taken, with_more
 from service.api.kazoo.openapi import texts
 from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, WEBHOOK_ROW
-from service.api.openapi.fields import Json, answered, changes, taken, with_more
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.message import Folder

@@ -1,11 +1,11 @@
 """Operations of signing in, and of tokens."""
 
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import sessions
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.bodies import envelope, link, success
 from service.api.kazoo.openapi.schemas import ref
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
 from service.domain.errors import CredentialsInvalid, Forbidden, Invalid, Rule, TooManySignIns
 
 TAG = {"name": "Signing in", "description": "Tokens, for API keys and for users"}

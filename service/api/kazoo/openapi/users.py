@@ -1,12 +1,12 @@
 """Operations of users."""
 
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import users
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success
 from service.api.kazoo.openapi.schemas import ref
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
 from service.domain.errors import EditConflict, Invalid, Rule, UserNotFound
 
 TAG = {"name": "Users", "description": "Who owns boxes and may sign in"}

@@ -1,12 +1,12 @@
 """Operations of boxes."""
 
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.kazoo import boxes, mwi
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, not_modified, pages, success
 from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END
 from service.api.kazoo.openapi.schemas import COUNT, ref
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
 from service.domain.errors import EditConflict, Invalid, PreconditionFailed, Rule, VmboxNotFound
 
 TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}

@@ -1,11 +1,11 @@
 """This dialect's section of the OpenAPI document."""
 
+from service.api.description.openapi.document import Section
+from service.api.description.openapi.operations import Common, paths
+from service.api.description.openapi.sharing import share_refusals
 from service.api.mailboxes.openapi import mailboxes, messages, recipients
 from service.api.mailboxes.openapi.parts import SECURITY_SCHEMES, parameters, responses, security
 from service.api.mailboxes.openapi.schemas import schemas
-from service.api.openapi.document import Section
-from service.api.openapi.operations import Common, paths
-from service.api.openapi.sharing import share_refusals
 
 _ABOUT = """\
 ## Mailboxes under `/voip`

@@ -1,10 +1,10 @@
 """Operations of mailboxes."""
 
+from service.api.description.openapi.operations import Operation
 from service.api.mailboxes import boxes, routes
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.parts import body, nothing, success
 from service.api.mailboxes.openapi.schemas import ref
-from service.api.openapi.operations import Operation
 from service.domain.errors import (
     EditConflict,
     Invalid,

@@ -1,12 +1,12 @@
 """Operations of messages."""
 
+from service.api.description.openapi.operations import Operation
+from service.api.http.ranges import RangeNotSatisfiable
 from service.api.mailboxes import messages
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.mailboxes import UNKNOWN
 from service.api.mailboxes.openapi.parts import audio, nothing, success
 from service.api.mailboxes.openapi.schemas import ref
-from service.api.openapi.operations import Operation
-from service.api.ranges import RangeNotSatisfiable
 from service.domain.errors import Invalid, PreconditionFailed, Rule
 
 TAG = {"name": "Mailbox messages", "description": "What callers left in a mailbox"}

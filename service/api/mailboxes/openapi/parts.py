@@ -4,15 +4,15 @@ from collections import defaultdict
 
 from litestar.exceptions import HTTPException
 
+from service.api.body.multipart import MalformedBody
+from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
 from service.api.mailboxes.envelope import Refusal, message_of
 from service.api.mailboxes.errors import refusal_of
 from service.api.mailboxes.messages import LARGEST_PAGE
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.schemas import MESSAGE_ID, UUID, envelope, ref
-from service.api.multipart import MalformedBody
-from service.api.openapi.fields import Json
-from service.api.openapi.operations import Operation
-from service.api.pace import ClientTooSlow
+from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
     CredentialsInvalid,
     DatabaseUnavailable,

@@ -1,11 +1,11 @@
 """Operations of recipients."""
 
+from service.api.description.openapi.operations import Operation
 from service.api.mailboxes import recipients
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.mailboxes import UNKNOWN
 from service.api.mailboxes.openapi.parts import body, nothing, success
 from service.api.mailboxes.openapi.schemas import ref
-from service.api.openapi.operations import Operation
 from service.domain.errors import EditConflict, Invalid, Rule
 
 TAG = {"name": "Mailbox recipients", "description": "Whom a mailbox mails to"}

@@ -1,7 +1,7 @@
 """The schemas of this dialect's objects, made of the tables that requests are checked against."""
 
+from service.api.description.openapi.fields import Json, answered, taken, with_more
 from service.api.mailboxes.wire import FIELDS, RECIPIENT_FIELDS
-from service.api.openapi.fields import Json, answered, taken, with_more
 from service.domain.message import Folder
 
 UUID: Json = {"type": "string", "format": "uuid"}

@@ -1,0 +1,1 @@
+"""OpenAPI and AsyncAPI documents, and the page that shows them."""

@@ -1,0 +1,1 @@
+"""Pieces of HTTP that every dialect uses."""

@@ -1,0 +1,53 @@
+"""A body ends with the last byte of its length, not with the message that says so."""
+
+from typing import Any
+
+import pytest
+
+from service.api.middleware.body_rate import ClientTooSlow, MinimumBodyRate, RequestLimits
+
+LIMITS = RequestLimits(grace_s=0.05, bytes_per_s=1_000_000)
+Header = tuple[bytes, bytes]
+
+
+async def _read(headers: list[Header], *pieces: bytes) -> bytes:
+    """What an application reads of a body whose last message never comes."""
+    left = list(pieces)
+    body = bytearray()
+
+    async def receive() -> Any:
+        if not left:
+            raise ClientTooSlow
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    async def send(_message: Any) -> None:
+        """Nothing is answered."""
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            body.extend(message["body"])
+            more = message["more_body"]
+
+    scope: Any = {"type": "http", "headers": headers}
+    await MinimumBodyRate(app, LIMITS)(scope, receive, send)
+    return bytes(body)
+
+
+async def test_a_body_that_tells_its_length_is_whole_with_its_last_byte() -> None:
+    assert await _read([(b"content-length", b"5")], b"ab", b"cde") == b"abcde"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"content-length", b"6")],
+        [(b"content-length", b"five")],
+        [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")],
+    ],
+)
+async def test_any_other_body_is_whole_when_the_server_says_so(headers: list[Header]) -> None:
+    with pytest.raises(ClientTooSlow):
+        await _read(headers, b"ab", b"cde")
