@@ -25,7 +25,7 @@ from service.wiring.parts import (
 )
 from service.wiring.process import serving
 from service.workers.keeper import Keeper, all_steps
-from service.workers.relay import Relay, Republication, Watch, republish_since
+from service.workers.relay import DatabaseMetrics, Relay, Republication, republish_since
 
 _DEV_TOKEN_LIFETIME_S = 24 * 3600
 _DEV_OLDEST_MONTH = 201001
@@ -43,7 +43,7 @@ async def run_relay(settings: Settings) -> None:
     ):
         relay = Relay(database, bus, database_url=settings.database_url)
         group.create_task(relay.run(process.stop))
-        group.create_task(Watch(database).run(process.stop))
+        group.create_task(DatabaseMetrics(database).run(process.stop))
         freeze_gc()
         process.started()
 

@@ -12,13 +12,13 @@ from service.postgres.pool import Database
 from service.settings import Settings, SettingsError
 from service.wiring.parts import open_bus, open_database
 from service.workers.channels.mwi import (
-    Ari,
+    AriClient,
     AriSettings,
-    BucketLamps,
-    Following,
-    Levels,
-    Patience,
-    SwitchLamps,
+    AsteriskLamps,
+    KvLamps,
+    LampConsumer,
+    LampSink,
+    LampTimings,
     fill,
 )
 from service.workers.keeper import Progress
@@ -30,13 +30,13 @@ _CONNECTED_WITHIN_S = 10.0
 @asynccontextmanager
 async def following_lamps(
     settings: Settings, database: Database, bus: Bus
-) -> AsyncIterator[list[Following]]:
+) -> AsyncIterator[list[LampConsumer]]:
     """The bucket's, and the switch's when there is one: each reads the stream for itself, so that
     a switch that is down holds up nothing else."""
-    patience = Patience(ack_wait_s=settings.notifier_ack_wait_s)
+    patience = LampTimings(ack_wait_s=settings.notifier_ack_wait_s)
     async with _levels(settings, database, bus) as levels:
         yield [
-            Following(bus, name, level, lambda level: fill(level, database), patience)
+            LampConsumer(bus, name, level, lambda level: fill(level, database), patience)
             for name, level in levels.items()
         ]
 
@@ -59,21 +59,21 @@ async def resync_lamps(settings: Settings, progress: Progress) -> int:
 @asynccontextmanager
 async def _levels(
     settings: Settings, database: Database, bus: Bus
-) -> AsyncIterator[Mapping[str, Levels]]:
+) -> AsyncIterator[Mapping[str, LampSink]]:
     name, replicas = settings.lamp_bucket, settings.stream_replicas
     if not _BUCKET.fullmatch(name):
         raise SettingsError("AFTERTONE_LAMP_BUCKET is not usable: letters, digits, - and _ are.")
     async with AsyncExitStack() as stack:
-        found: dict[str, Levels] = {"mwi": BucketLamps(database, LampBucket(bus, name, replicas))}
+        found: dict[str, LampSink] = {"mwi": KvLamps(database, LampBucket(bus, name, replicas))}
         if settings.ari_url:
             ari = await stack.enter_async_context(open_switch(settings))
             memory = LampBucket(bus, f"{name}_SWITCH", replicas)
-            found["mwi-switch"] = SwitchLamps(database, memory, ari)
+            found["mwi-switch"] = AsteriskLamps(database, memory, ari)
         yield found
 
 
-def open_switch(settings: Settings) -> AbstractAsyncContextManager[Ari]:
-    return Ari.open(
+def open_switch(settings: Settings) -> AbstractAsyncContextManager[AriClient]:
+    return AriClient.open(
         AriSettings(
             url=settings.ari_url,
             user=settings.ari_user,

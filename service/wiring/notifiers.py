@@ -27,7 +27,7 @@ from service.workers.channels.email import (
     AddressUnusable,
     EmailChannel,
     EmailSettings,
-    Letter,
+    Mail,
     MailKind,
     Rendered,
     SmtpSender,
@@ -42,7 +42,7 @@ from service.workers.channels.transcription import (
     TranscriptionChannel,
 )
 from service.workers.channels.webhook import WebhookChannel
-from service.workers.notifier import Notifier, Pace
+from service.workers.notifier import Notifier, NotifierTimings
 
 _PREVIEW_SENDER = "Voicemail <voicemail@example.com>"
 
@@ -61,10 +61,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     bus: Bus
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> NotifierTimings:
         settings = self.settings
         waits = settings.notifier_retries_s.split(",")
-        return Pace(
+        return NotifierTimings(
             retries_s=tuple(float(wait) for wait in waits if wait),
             lease_margin_s=settings.notifier_lease_margin_s,
             ack_wait_s=settings.notifier_ack_wait_s,
@@ -88,7 +88,7 @@ async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
                 group.create_task(loop.run(process.stop))
 
 
-def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Letter]:
+def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Mail]:
     """A mail of invented facts, made of the templates as they are."""
     return preview(_templates(settings), kind, settings.email_sender or _PREVIEW_SENDER)
 

@@ -14,7 +14,7 @@ from service.postgres.keeper import delete_expired_tokens, delete_old_claims, li
 from service.postgres.months import ensure_outbox_day
 from service.postgres.pool import Database
 from service.workers.keeper import Progress
-from service.workers.keeper.leftovers import Leftovers
+from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.partitions import Partitions
 from tests.support.builders import a_vmbox
 from tests.support.database import TestDatabase
@@ -173,7 +173,7 @@ async def test_revoked_tokens_are_forgotten_once_they_have_expired(
             uuid4(),
             minutes,
         )
-    step = Leftovers(owner, in_days(0), delete_expired_tokens, timedelta(hours=1), batch=1)
+    step = OldRows(owner, in_days(0), delete_expired_tokens, timedelta(hours=1), batch=1)
     assert await step.run(Progress()) == {"rows_deleted": 2}
     left = await inspector.fetch("SELECT expires_at < now() AS expired FROM revoked_tokens")
     assert sorted(row["expired"] for row in left) == [False, True]
@@ -196,7 +196,7 @@ async def test_idempotency_keys_are_forgotten_after_a_day_unless_somebody_works_
             age_h,
             leased_h,
         )
-    step = Leftovers(owner, in_days(0), delete_old_claims, timedelta(days=1), batch=batch)
+    step = OldRows(owner, in_days(0), delete_old_claims, timedelta(days=1), batch=batch)
     assert await step.run(Progress()) == {"rows_deleted": 1}
     left = await inspector.fetch("SELECT key FROM idempotency ORDER BY key")
     assert [row["key"] for row in left] == ["in use", "young"]

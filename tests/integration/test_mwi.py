@@ -11,7 +11,7 @@ from service.domain.message import Folder
 from service.postgres.accounts import delete_account
 from service.postgres.messages import change_folder
 from service.postgres.pool import Connection, Database
-from service.workers.channels.mwi import BucketLamps, fill
+from service.workers.channels.mwi import KvLamps, fill
 from tests.support.builders import (
     RETAINED_SINCE,
     Box,
@@ -82,7 +82,7 @@ async def test_a_lamp_goes_with_its_box_and_no_late_event_brings_it_back(
         await delete(database, box)
         await all_sent(inspector)
         await eventually(lambda: _dark(lamp_stage, box))
-        lamps = BucketLamps(database, lamp_stage.bucket)
+        lamps = KvLamps(database, lamp_stage.bucket)
         late = Lamp.at(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
         await lamps.set(LampKey(box.account_id, box.vmbox_id), late)
         assert await lamp_stage.shown(box) is None
@@ -144,7 +144,7 @@ async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
     wrong = Lamp.at(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
     for one in (box, stranger):
         assert await lamp_stage.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
-    await fill(BucketLamps(lamp_stage.database, lamp_stage.bucket), lamp_stage.database)
+    await fill(KvLamps(lamp_stage.database, lamp_stage.bucket), lamp_stage.database)
     assert await lamp_stage.right(box, stranger)
     assert await lamp_stage.shown(stranger) is None
 

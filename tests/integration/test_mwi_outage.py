@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from service.domain.lamp import LampKey
 from service.postgres.pool import Database
-from service.workers.channels.mwi import BucketLamps
+from service.workers.channels.mwi import KvLamps
 from tests.support.builders import a_vmbox, stored
 from tests.support.database import TestDatabase
 from tests.support.lamps import LampStage
@@ -24,7 +24,7 @@ async def test_no_lamp_is_invented_while_the_database_is_away(
     async with Proxy.before(port) as proxy:
         url = test_database.url.replace(f":{port}/", f":{proxy.port}/")
         async with Database.open(url, size=4, timeout_s=1, name="test far") as far:
-            levels = BucketLamps(far, lamp_stage.bucket)
+            levels = KvLamps(far, lamp_stage.bucket)
             await proxy.refuse()
             async with lamp_stage.relay(), lamp_stage.following("mwi", levels):
                 await eventually(lambda: _waits(lamp_stage))

@@ -1,13 +1,13 @@
 """Batches of large events: what the relay has in memory is bounded, and nothing is left behind."""
 
 import asyncpg
+from service.workers.relay.queues import BoxQueues
+from service.workers.relay.reader import BatchReader
 
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.outbox import OutboxRow
 from service.postgres.pool import Database
-from service.workers.relay.backlog import Backlog
-from service.workers.relay.lanes import Lanes
 from tests.support.relay import a_box, all_sent, everything_in, fill, running_relay
 
 LARGE = 100_000
@@ -23,7 +23,7 @@ async def test_a_batch_of_large_events_is_the_beginning_of_what_waits(
 ) -> None:
     for _ in range(3):
         await fill(inspector, await a_box(inspector), 40, LARGE)
-    rows = await Backlog(database, Lanes(), batch_rows=1000).read()
+    rows = await BatchReader(database, BoxQueues(), batch_rows=1000).read()
     assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
     seqs = await inspector.fetch("SELECT seq FROM outbox ORDER BY seq LIMIT $1", len(rows))
     assert [row.seq for row in rows] == [row["seq"] for row in seqs]
@@ -36,7 +36,7 @@ async def test_the_reads_of_a_batch_share_its_bytes(
     await fill(inspector, hot, 100, LARGE)
     await fill(inspector, others, 100, LARGE)
     # The first page has rows of one box only, more than its share.
-    rows = await Backlog(database, Lanes(), batch_rows=100).read()
+    rows = await BatchReader(database, BoxQueues(), batch_rows=100).read()
     assert {row.event.vmbox_id for row in rows} == {hot.vmbox_id, others.vmbox_id}
     assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
 
@@ -46,7 +46,9 @@ async def test_an_event_above_the_bound_of_a_batch_is_read(
 ) -> None:
     box = await a_box(inspector)
     await fill(inspector, box, 2, MOST_BYTES + 1)
-    assert [row.event.sequence for row in await Backlog(database, Lanes(), 1000).read()] == [1]
+    assert [
+        row.event.sequence for row in await BatchReader(database, BoxQueues(), 1000).read()
+    ] == [1]
 
 
 async def test_a_backlog_of_large_events_is_sent_to_its_end(

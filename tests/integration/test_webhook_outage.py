@@ -17,7 +17,7 @@ from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import OutboundHttp, OutboundLimits
 from service.workers.channels.webhook import WebhookChannel
-from service.workers.notifier.pace import RETRIES_S
+from service.workers.notifier.timings import RETRIES_S
 from tests.support.hooks import a_vmbox_event, posts_over
 from tests.support.notifier import QUICK, Stage, rows_of, some_event
 from tests.support.proxy import Proxy

@@ -16,13 +16,13 @@ from service.postgres.lamps import read_lamp
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, lock_vmbox, update_vmbox
 from service.workers.channels.mwi import (
-    Ari,
+    AriClient,
     AriSettings,
-    BucketLamps,
-    Following,
-    Levels,
-    Patience,
-    SwitchLamps,
+    AsteriskLamps,
+    KvLamps,
+    LampConsumer,
+    LampSink,
+    LampTimings,
     fill,
 )
 from tests.support.ari import PASSWORD, USER, AriStub
@@ -30,13 +30,13 @@ from tests.support.builders import Box
 from tests.support.database import TestDatabase
 from tests.support.relay import RunningRelay, eventually, jetstream, running_relay
 
-QUICK = Patience(fetch_s=0.1, again_s=0.05, longest_s=0.4, look_s=0.1, ack_wait_s=1)
+QUICK = LampTimings(fetch_s=0.1, again_s=0.05, longest_s=0.4, look_s=0.1, ack_wait_s=1)
 
 
 class Running:
     """Lamps that follow; `kill` ends them wherever they are, `halt` as a signal would."""
 
-    def __init__(self, following: Following) -> None:
+    def __init__(self, following: LampConsumer) -> None:
         self._stop = asyncio.Event()
         self.task = asyncio.create_task(following.run(self._stop))
 
@@ -73,20 +73,20 @@ class LampStage:
         return running_relay(self._urls.url, self.servers.nats.url(), self.stream)
 
     def lamps(self) -> AbstractAsyncContextManager[Running]:
-        return self.following("mwi", BucketLamps(self.database, self.bucket))
+        return self.following("mwi", KvLamps(self.database, self.bucket))
 
     @asynccontextmanager
     async def switch(self, stub: AriStub, context: str = "") -> AsyncIterator[Running]:
         settings = AriSettings(url=stub.url, user=USER, password=PASSWORD, context=context)
-        async with Ari.open(settings) as ari:
+        async with AriClient.open(settings) as ari:
             memory = LampBucket(self.bus, f"{self.bucket.name}_SWITCH")
-            levels = SwitchLamps(self.database, memory, ari)
+            levels = AsteriskLamps(self.database, memory, ari)
             async with self.following("mwi-switch", levels) as running:
                 yield running
 
     @asynccontextmanager
-    async def following(self, name: str, levels: Levels) -> AsyncIterator[Running]:
-        following = Following(
+    async def following(self, name: str, levels: LampSink) -> AsyncIterator[Running]:
+        following = LampConsumer(
             self.bus, name, levels, lambda levels: fill(levels, self.database), QUICK
         )
         running = Running(following)

@@ -17,13 +17,15 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres.deliveries import channel_began
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Channel, Delivery, Done, Outcome, Target
-from service.workers.notifier import Notifier, Pace
+from service.workers.notifier import Notifier, NotifierTimings
 from tests.support.database import TestDatabase
 from tests.support.relay import eventually, jetstream
 from tests.unit.test_events import an_event
 
 _AGES_S = 10 * 365 * 86_400.0
-QUICK = Pace(retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5, fetch_s=0.1)
+QUICK = NotifierTimings(
+    retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5, fetch_s=0.1
+)
 
 
 class FakeChannel:
@@ -81,7 +83,7 @@ async def running_notifier(
     nats_url: str,
     stream: StreamSettings,
     channel: Channel,
-    pace: Pace = QUICK,
+    pace: NotifierTimings = QUICK,
     *,
     new: bool = False,
 ) -> AsyncIterator[Running]:
@@ -170,7 +172,7 @@ class Stage:
         self._database = database
 
     def running(
-        self, channel: Channel, pace: Pace = QUICK, *, new: bool = False
+        self, channel: Channel, pace: NotifierTimings = QUICK, *, new: bool = False
     ) -> AbstractAsyncContextManager[Running]:
         return running_notifier(
             self._database.url, self.servers.nats.url(), self.stream, channel, pace, new=new

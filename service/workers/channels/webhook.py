@@ -24,23 +24,23 @@ _GONE = 410
 _MARGIN_S = 10.0
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be noted of an attempt."""
 
     at: datetime
     answer: WebhookResponse
 
 
-class Taken(Done, frozen=True, kw_only=True):
+class Accepted(Done, frozen=True, kw_only=True):
     """The target has taken it."""
 
-    tried: Tried
+    tried: AttemptRecord
 
 
-class NotTaken(Failed, frozen=True, kw_only=True):
+class Rejected(Failed, frozen=True, kw_only=True):
     """The target has not taken it, for whichever reason, and that counts against it."""
 
-    tried: Tried
+    tried: AttemptRecord
 
 
 class WebhookChannel:
@@ -75,10 +75,10 @@ class WebhookChannel:
             return Ignored("the webhook is disabled")
         at = self._posts.clock()
         answer = await self._posts.post(to, delivery.event, delivery.key.hex)
-        tried = Tried(at=at, answer=answer)
+        tried = AttemptRecord(at=at, answer=answer)
         if answer.error is None:
-            return Taken(tried=tried)
-        return NotTaken(
+            return Accepted(tried=tried)
+        return Rejected(
             error=answer.error,
             permanent=answer.response_code == _GONE,
             retry_after_s=answer.retry_after_s,
@@ -90,12 +90,12 @@ class WebhookChannel:
 
         Rows are locked in one order, this delivery's before the webhook's, by everybody.
         """
-        if not isinstance(outcome, (Taken, NotTaken)):
+        if not isinstance(outcome, (Accepted, Rejected)):
             return
         webhook_id = _id_of(delivery)
         attempt = self._attempt_of(delivery, outcome.tried)
         await rows.insert_attempt(connection, delivery.account_id, webhook_id, attempt)
-        if isinstance(outcome, Taken):
+        if isinstance(outcome, Accepted):
             await rows.forget_failures(connection, delivery.account_id, webhook_id)
             return
         reason = DisableReason.GONE if outcome.permanent else None
@@ -114,7 +114,7 @@ class WebhookChannel:
                 deliveries=dropped,
             )
 
-    def _attempt_of(self, delivery: Delivery, tried: Tried) -> Attempt:
+    def _attempt_of(self, delivery: Delivery, tried: AttemptRecord) -> Attempt:
         return Attempt(
             attempt_id=uuid7(self._posts.clock(), os.urandom(10)),
             event_id=delivery.event_id,

@@ -11,7 +11,7 @@ from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
 from service.workers.keeper.expiry import Expiry, Pending
-from service.workers.keeper.leftovers import Leftovers
+from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.partitions import Partitions
 from service.workers.keeper.progress import Done, Progress
@@ -49,11 +49,11 @@ def all_steps(
     orphan_grace: timedelta,
 ) -> tuple[Step, ...]:
     """Every step, in the order in which they follow each other sensibly."""
-    tokens = Leftovers(database, clock, delete_expired_tokens, kept=_TOKENS_KEPT)
-    claims = Leftovers(database, clock, delete_old_claims, kept=_CLAIMS_KEPT)
-    deliveries = Leftovers(database, clock, delete_old_deliveries, kept=_DELIVERIES_KEPT)
-    attempts = Leftovers(database, clock, delete_old_attempts, kept=_DELIVERIES_KEPT)
-    webhooks = Leftovers(database, clock, delete_ended_webhooks, kept=_DELIVERIES_KEPT)
+    tokens = OldRows(database, clock, delete_expired_tokens, kept=_TOKENS_KEPT)
+    claims = OldRows(database, clock, delete_old_claims, kept=_CLAIMS_KEPT)
+    deliveries = OldRows(database, clock, delete_old_deliveries, kept=_DELIVERIES_KEPT)
+    attempts = OldRows(database, clock, delete_old_attempts, kept=_DELIVERIES_KEPT)
+    webhooks = OldRows(database, clock, delete_ended_webhooks, kept=_DELIVERIES_KEPT)
     return (
         _step("partitions", Partitions(database, clock).run, HOUR, after_s=0),
         _step("expiry", Expiry(database, clock, retention_days).run, HOUR, after_s=5),

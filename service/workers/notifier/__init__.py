@@ -1,5 +1,5 @@
 """The runner of notifier channels: stream -> `deliveries` -> the outside."""
 
-from service.workers.notifier.notifier import Notifier, Pace
+from service.workers.notifier.notifier import Notifier, NotifierTimings
 
-__all__ = ["Notifier", "Pace"]
+__all__ = ["Notifier", "NotifierTimings"]

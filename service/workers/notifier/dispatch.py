@@ -15,8 +15,8 @@ from service.postgres.pool import Database
 from service.traces import consumed, mark_failed
 from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
 from service.workers.notifier.fan_out import FanOut, event_attributes, is_marker
-from service.workers.notifier.hands import Hands
-from service.workers.notifier.pace import Pace, wait
+from service.workers.notifier.slots import DeliverySlots
+from service.workers.notifier.timings import NotifierTimings, wait
 
 if TYPE_CHECKING:
     from service.traces import Span
@@ -38,7 +38,7 @@ class Dispatch:
         channel: Channel,
         fan_out: FanOut,
         fresh: asyncio.Event,
-        pace: Pace,
+        pace: NotifierTimings,
     ) -> None:
         self._database = database
         self._channel = channel
@@ -46,7 +46,7 @@ class Dispatch:
         self._fresh = fresh
         self._pace = pace
         self._lease_s = channel.timeout_s + pace.lease_margin_s
-        self._hands = Hands(channel.concurrency, channel.per_target)
+        self._hands = DeliverySlots(channel.concurrency, channel.per_target)
         self._tasks: dict[asyncio.Task[None], tuple[Row, UUID]] = {}
         for result in _RESULTS:
             DELIVERIES.labels(channel.name, result)

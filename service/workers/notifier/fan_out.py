@@ -19,7 +19,7 @@ from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
 from service.traces import consumed
 from service.workers.channels import Channel, Delivery, Done, Ignored
-from service.workers.notifier.pace import wait
+from service.workers.notifier.timings import wait
 
 _log = get_logger(__name__)
 

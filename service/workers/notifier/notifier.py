@@ -8,9 +8,9 @@ from service.postgres.pool import Database
 from service.workers.channels import Channel
 from service.workers.notifier.dispatch import Dispatch
 from service.workers.notifier.fan_out import FanOut
-from service.workers.notifier.pace import Pace
+from service.workers.notifier.timings import NotifierTimings
 
-__all__ = ["Notifier", "Pace"]
+__all__ = ["Notifier", "NotifierTimings"]
 
 _log = get_logger(__name__)
 
@@ -19,11 +19,11 @@ class Notifier:
     """Runs a channel. Copies in other processes share the work; each event is dealt out once."""
 
     def __init__(
-        self, database: Database, bus: Bus, channel: Channel, pace: Pace | None = None
+        self, database: Database, bus: Bus, channel: Channel, pace: NotifierTimings | None = None
     ) -> None:
         self._channel = channel
         self._fresh = asyncio.Event()
-        pace = pace or Pace()
+        pace = pace or NotifierTimings()
         consumer = bus.consumer(
             ConsumerSettings(
                 durable=f"notifier-{channel.name}",

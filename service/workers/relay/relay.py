@@ -8,7 +8,7 @@ from service.logs import get_logger
 from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_LANES
 from service.postgres.pool import Database
 from service.postgres.relay_lock import HeldLock, RelayLock
-from service.workers.relay.term import Term, wait
+from service.workers.relay.leadership import Leadership, wait
 
 _log = get_logger(__name__)
 
@@ -68,7 +68,7 @@ class Relay:
 
     async def _lead(self, taken: HeldLock, lock: RelayLock, stop: asyncio.Event) -> None:
         _log.info("The relay is active.", term=taken.term)
-        term = Term(
+        term = Leadership(
             taken,
             lock,
             self._database,

@@ -1,7 +1,7 @@
 """The e-mail channel: a mail for each new message, to whom the box names, with the audio."""
 
 from service.workers.channels.email.channel import EmailChannel, EmailSettings
-from service.workers.channels.email.letter import AddressUnusable, Letter
+from service.workers.channels.email.mime import AddressUnusable, Mail
 from service.workers.channels.email.preview import preview
 from service.workers.channels.email.smtp import SmtpSender, SmtpServer
 from service.workers.channels.email.templates import (
@@ -15,7 +15,7 @@ __all__ = [
     "AddressUnusable",
     "EmailChannel",
     "EmailSettings",
-    "Letter",
+    "Mail",
     "MailKind",
     "Rendered",
     "SmtpSender",

@@ -21,22 +21,26 @@ from service.domain.message import Folder, Message, MessageId, retained_since
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Later, Outcome, Target
-from service.workers.channels.email.facts import full_facts, message_facts, wants_transcription
-from service.workers.channels.email.filing import file_notified
-from service.workers.channels.email.letter import (
+from service.workers.channels.email.after_notify import file_notified
+from service.workers.channels.email.mime import (
     AddressUnusable,
     Attachment,
-    Letter,
+    Mail,
+    build_mail,
     file_name,
-    write_letter,
 )
 from service.workers.channels.email.recipients import (
-    Circumstances,
+    MailContext,
     of_full_box,
     of_message,
-    read_circumstances,
+    read_mail_context,
 )
 from service.workers.channels.email.smtp import SmtpSender
+from service.workers.channels.email.template_context import (
+    full_facts,
+    message_facts,
+    wants_transcription,
+)
 from service.workers.channels.email.templates import (
     MailFacts,
     MailKind,
@@ -93,7 +97,7 @@ class EmailChannel:
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
         try:
-            now = await read_circumstances(connection, event.account_id, event.vmbox_id)
+            now = await read_mail_context(connection, event.account_id, event.vmbox_id)
         except VmboxNotFound:
             return []
         full = event.type == EventType.VMBOX_FULL
@@ -101,7 +105,7 @@ class EmailChannel:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         try:
-            letter = await self._letter(delivery)
+            letter = await self._mail(delivery)
         except (VmboxNotFound, MessageNotFound):
             return Ignored("the message or its box is gone")
         except AddressUnusable as error:
@@ -122,11 +126,11 @@ class EmailChannel:
         since = retained_since(self._clock(), self._settings.retention_days)
         await file_notified(connection, delivery, delivery.event.vmbox_id, message_id, since)
 
-    async def _letter(self, delivery: Delivery) -> Letter | None:
+    async def _mail(self, delivery: Delivery) -> Mail | None:
         """None while the transcription is waited for."""
         event, message = delivery.event, None
         async with self._database.connection() as connection:
-            now = await read_circumstances(connection, event.account_id, event.vmbox_id)
+            now = await read_mail_context(connection, event.account_id, event.vmbox_id)
             if event.type == EventType.MESSAGE_NEW:
                 place = MessageKey(event.account_id, event.vmbox_id, _message_id(event))
                 message = await get_message(connection, place)
@@ -139,7 +143,7 @@ class EmailChannel:
         facts = message_facts(now, message, has_audio=attachment is not None)
         return await self._written(delivery, now, MailKind.MESSAGE, facts, attachment)
 
-    def _must_wait(self, delivery: Delivery, now: Circumstances, message: Message) -> bool:
+    def _must_wait(self, delivery: Delivery, now: MailContext, message: Message) -> bool:
         wait = timedelta(seconds=self._settings.transcription_wait_s)
         return (
             now.settings.get("transcribe") is True
@@ -148,7 +152,7 @@ class EmailChannel:
             and self._clock() < delivery.created_at + wait
         )
 
-    async def _attachment(self, now: Circumstances, message: Message) -> Attachment | None:
+    async def _attachment(self, now: MailContext, message: Message) -> Attachment | None:
         """The stored audio as it is. Raises AudioMissing, AudioDamaged, Unavailable."""
         if now.settings.get("include_message_on_notify") is False:
             return None
@@ -166,11 +170,11 @@ class EmailChannel:
     async def _written(
         self,
         delivery: Delivery,
-        now: Circumstances,
+        now: MailContext,
         kind: MailKind,
         facts: MailFacts,
         attachment: Attachment | None = None,
-    ) -> Letter:
+    ) -> Mail:
         own = now.mail_settings
         subject = own.get("subject") if kind is MailKind.MESSAGE else None
         words = self._templates.render(
@@ -179,7 +183,7 @@ class EmailChannel:
         shown = own.get("from")
         # Megabytes of base64 take a while.
         return await asyncio.to_thread(
-            write_letter,
+            build_mail,
             sender=self._settings.sender,
             shown_sender=shown if isinstance(shown, str) else None,
             recipient=delivery.target,

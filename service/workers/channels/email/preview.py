@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from service.workers.channels.email.letter import Attachment, Letter, file_name, write_letter
+from service.workers.channels.email.mime import Attachment, Mail, build_mail, file_name
 from service.workers.channels.email.templates import MailFacts, MailKind, Rendered, Templates
 
 _WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
@@ -31,7 +31,7 @@ _FACTS = {
 }
 
 
-def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered, Letter]:
+def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered, Mail]:
     """The words of a mail and the whole of it. Raises TemplatesError."""
     words = templates.render(kind, _FACTS[kind])
     audio = Attachment(
@@ -39,7 +39,7 @@ def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered
         content_type="audio/mpeg",
         name=file_name(_FACTS[kind].caller_name, _WHEN, "mp3"),
     )
-    letter = write_letter(
+    letter = build_mail(
         sender=sender,
         shown_sender=None,
         recipient="someone@example.com",

@@ -25,7 +25,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
 
-class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+class MailContext(msgspec.Struct, frozen=True, kw_only=True):
     """A box, its owner and its account, as they are now."""
 
     settings: Document
@@ -45,13 +45,13 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         return found if isinstance(found, dict) else {}
 
 
-async def read_circumstances(
+async def read_mail_context(
     connection: Connection, account_id: UUID, vmbox_id: UUID
-) -> Circumstances:
+) -> MailContext:
     """Raises VmboxNotFound."""
     settings = (await get_vmbox(connection, account_id, vmbox_id)).vmbox.document
     account = await read_account(connection, account_id)
-    return Circumstances(
+    return MailContext(
         settings=settings,
         owner=await _read_owner(connection, account_id, settings.get("owner_id")),
         account=account.document if account else {},
@@ -74,10 +74,10 @@ async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -
     )
 
 
-def of_message(circumstances: Circumstances) -> list[str]:
+def of_message(context: MailContext) -> list[str]:
     """The box's addresses and its owner's; an owner who wants no mail gets none, listed or not."""
-    owner = circumstances.owner
-    listed = _listed(circumstances)
+    owner = context.owner
+    listed = _listed(context)
     if owner is None or owner.email is None:
         return _distinct(listed)
     if owner.wants_mail:
@@ -86,15 +86,15 @@ def of_message(circumstances: Circumstances) -> list[str]:
     return _distinct(address for address in listed if address.casefold() != unwanted)
 
 
-def of_full_box(circumstances: Circumstances) -> list[str]:
+def of_full_box(context: MailContext) -> list[str]:
     """The box's addresses and its owner's, whatever the owner wants of messages."""
-    owner = circumstances.owner
+    owner = context.owner
     also = [owner.email] if owner and owner.email else []
-    return _distinct([*_listed(circumstances), *also])
+    return _distinct([*_listed(context), *also])
 
 
-def _listed(circumstances: Circumstances) -> Sequence[str]:
-    addresses = circumstances.settings.get("notify_email_addresses")
+def _listed(context: MailContext) -> Sequence[str]:
+    addresses = context.settings.get("notify_email_addresses")
     return [one for one in addresses if isinstance(one, str)] if addresses else []
 
 

@@ -1,18 +1,18 @@
 """The message-waiting channel: levels that follow the counts of boxes, not deliveries."""
 
-from service.workers.channels.mwi.ari import Ari, AriSettings
-from service.workers.channels.mwi.bucket import BucketLamps
-from service.workers.channels.mwi.filling import fill
-from service.workers.channels.mwi.following import Following, Levels, Patience
-from service.workers.channels.mwi.switch import SwitchLamps
+from service.workers.channels.mwi.ari import AriClient, AriSettings
+from service.workers.channels.mwi.asterisk_lamps import AsteriskLamps
+from service.workers.channels.mwi.consumer import LampConsumer, LampSink, LampTimings
+from service.workers.channels.mwi.kv_lamps import KvLamps
+from service.workers.channels.mwi.resync import fill
 
 __all__ = [
-    "Ari",
+    "AriClient",
     "AriSettings",
-    "BucketLamps",
-    "Following",
-    "Levels",
-    "Patience",
-    "SwitchLamps",
+    "KvLamps",
+    "LampConsumer",
+    "LampSink",
+    "LampTimings",
+    "AsteriskLamps",
     "fill",
 ]

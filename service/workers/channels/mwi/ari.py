@@ -28,7 +28,7 @@ class AriSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 5.0
 
 
-class Ari:
+class AriClient:
     """Whatever goes wrong is Unavailable; who was told nothing does not know either."""
 
     def __init__(self, session: aiohttp.ClientSession, settings: AriSettings) -> None:

@@ -22,14 +22,14 @@ _MARGIN_S = 60.0
 _TARGET = "engine"
 
 
-class Transcribed(Done, frozen=True, kw_only=True):
+class Transcript(Done, frozen=True, kw_only=True):
     """The engine has heard it."""
 
     audio_key: str
     transcription: dict[str, Any]
 
 
-class Refused(Failed, frozen=True, kw_only=True):
+class TranscriptionFailed(Failed, frozen=True, kw_only=True):
     """The engine will not take this audio: that is told in place of a text."""
 
     audio_key: str
@@ -83,9 +83,9 @@ class TranscriptionChannel:
         name = f"message.{extension_of(audio.content_type, audio.key)}"
         answer = await self._engine.transcribe(content, name, audio.content_type)
         if isinstance(answer, str):
-            return Transcribed(audio_key=audio.key, transcription=heard(answer))
+            return Transcript(audio_key=audio.key, transcription=heard(answer))
         if answer.permanent:
-            return Refused(
+            return TranscriptionFailed(
                 error=answer.error,
                 permanent=True,
                 audio_key=audio.key,
@@ -95,7 +95,7 @@ class TranscriptionChannel:
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
         """Stores what was heard, unless the message has gone or has other audio meanwhile."""
-        if isinstance(outcome, Transcribed | Refused):
+        if isinstance(outcome, Transcript | TranscriptionFailed):
             await transcribe_message(
                 connection, _place(delivery.event), outcome.audio_key, outcome.transcription
             )

@@ -10,7 +10,7 @@ Lane = tuple[UUID, str]
 _MOST_SUSPECTS = 10_000
 
 
-class Hands:
+class DeliverySlots:
     """Counts what is in hand, in all and per target.
 
     A target whose last attempt failed is a suspect. Suspects come after all others and get half of

@@ -12,16 +12,16 @@ import pytest
 from service.domain.message import Folder
 from service.workers.channels.email import (
     AddressUnusable,
-    Letter,
+    Mail,
     MailKind,
     Templates,
     TemplatesError,
     preview,
 )
-from service.workers.channels.email.filing import folder_after
-from service.workers.channels.email.letter import address_of, file_name, write_letter
+from service.workers.channels.email.after_notify import folder_after
+from service.workers.channels.email.mime import address_of, build_mail, file_name
 from service.workers.channels.email.recipients import (
-    Circumstances,
+    MailContext,
     Owner,
     of_full_box,
     of_message,
@@ -32,10 +32,8 @@ WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
 US = "Voicemail <us@example.com>"
 
 
-def circumstances(
-    listed: list[str], owner: str | None = None, wants_mail: bool = True
-) -> Circumstances:
-    return Circumstances(
+def context(listed: list[str], owner: str | None = None, wants_mail: bool = True) -> MailContext:
+    return MailContext(
         settings={"notify_email_addresses": listed},
         owner=Owner(email=owner, wants_mail=wants_mail, timezone=None) if owner else None,
         account={},
@@ -58,7 +56,7 @@ def circumstances(
 def test_who_gets_a_mail(
     listed: list[str], owner: str | None, wants_mail: bool, of_new: list[str], of_full: list[str]
 ) -> None:
-    now = circumstances(listed, owner, wants_mail)
+    now = context(listed, owner, wants_mail)
     assert of_message(now) == of_new
     assert of_full_box(now) == of_full
 
@@ -116,7 +114,7 @@ def test_a_file_name_is_one_that_every_system_takes(caller: str, expected: str) 
     assert file_name(caller, WHEN, "mp3") == f"{expected}_2026-03-03_14-05-09.mp3"
 
 
-def a_letter(**changes: Any) -> Letter:
+def a_letter(**changes: Any) -> Mail:
     words = Rendered(subject="Hello", text="Hello\n", html="<p>Hello</p>")
     given = {
         "sender": US,
@@ -127,7 +125,7 @@ def a_letter(**changes: Any) -> Letter:
         "words": words,
         "attachment": None,
     }
-    return write_letter(**{**given, **changes})
+    return build_mail(**{**given, **changes})
 
 
 def test_the_same_mail_is_the_same_to_the_byte() -> None:

@@ -8,7 +8,7 @@ from service.postgres.lamps import read_lamp
 from service.postgres.pool import Database
 
 
-class BucketLamps:
+class KvLamps:
     """For whoever watches the bucket: a web page, a presence server."""
 
     def __init__(self, database: Database, bucket: LampBucket) -> None:

@@ -6,45 +6,45 @@ from typing import Any
 from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
 from service.domain.transcription import text_of
-from service.workers.channels.email.recipients import Circumstances
+from service.workers.channels.email.recipients import MailContext
 from service.workers.channels.email.templates import MailFacts, clean
 
 
-def message_facts(circumstances: Circumstances, message: Message, *, has_audio: bool) -> MailFacts:
+def message_facts(context: MailContext, message: Message, *, has_audio: bool) -> MailFacts:
     """What a mail about a message shows; the transcription only where the box wants it."""
-    zone = circumstances.zone
+    zone = context.zone
     number = _told(message.caller_id.number)
     name = _told(message.caller_id.name)
     name = "" if name == number else name
     return MailFacts(
-        **_of_box(circumstances, message.received_at.astimezone(zone)),
+        **_of_box(context, message.received_at.astimezone(zone)),
         caller=_caller(name, number),
         caller_name=name,
         caller_number=number,
         length=_length(message.length_ms),
-        transcription=_transcription(circumstances, message),
+        transcription=_transcription(context, message),
         has_audio=has_audio,
     )
 
 
-def full_facts(circumstances: Circumstances, data: VmboxWasFull, when: datetime) -> MailFacts:
+def full_facts(context: MailContext, data: VmboxWasFull, when: datetime) -> MailFacts:
     """What a mail about a full box shows."""
     return MailFacts(
-        **_of_box(circumstances, when.astimezone(circumstances.zone)),
+        **_of_box(context, when.astimezone(context.zone)),
         message_count=data.message_count,
         max_message_count=data.max_message_count,
     )
 
 
-def wants_transcription(circumstances: Circumstances) -> bool:
-    return circumstances.settings.get("include_transcription_on_notify") is not False
+def wants_transcription(context: MailContext) -> bool:
+    return context.settings.get("include_transcription_on_notify") is not False
 
 
-def _of_box(circumstances: Circumstances, local: datetime) -> dict[str, Any]:
+def _of_box(context: MailContext, local: datetime) -> dict[str, Any]:
     return {
-        "box_name": clean(str(circumstances.settings.get("name", ""))),
-        "mailbox": clean(str(circumstances.settings.get("mailbox", ""))),
-        "account_name": clean(str(circumstances.account.get("name", ""))),
+        "box_name": clean(str(context.settings.get("name", ""))),
+        "mailbox": clean(str(context.settings.get("mailbox", ""))),
+        "account_name": clean(str(context.account.get("name", ""))),
         "received": f"{local:%A} {local.day} {local:%B %Y, %H:%M %Z}",
         "received_at": local,
     }
@@ -69,7 +69,7 @@ def _length(length_ms: int) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _transcription(circumstances: Circumstances, message: Message) -> str | None:
-    if not wants_transcription(circumstances):
+def _transcription(context: MailContext, message: Message) -> str | None:
+    if not wants_transcription(context):
         return None
     return clean(text_of(message.transcription) or "") or None

@@ -6,14 +6,14 @@ from uuid import UUID
 from service.domain.lamp import LampKey
 from service.postgres.lamps import list_lamp_keys
 from service.postgres.pool import Database
-from service.workers.channels.mwi.following import Levels
+from service.workers.channels.mwi.consumer import LampSink
 from service.workers.keeper.progress import Progress
 
 _PAGE = 500
 _AT_ONCE = 16
 
 
-async def fill(levels: Levels, database: Database, progress: Progress | None = None) -> int:
+async def fill(levels: LampSink, database: Database, progress: Progress | None = None) -> int:
     """Sets the lamps of all boxes, and looks at those that are set and have none; how many."""
     progress = progress or Progress()
     living: set[LampKey] = set()
@@ -34,7 +34,7 @@ async def _page(database: Database, after: LampKey) -> list[LampKey]:
         return await list_lamp_keys(connection, after, _PAGE)
 
 
-async def _set(levels: Levels, keys: list[LampKey]) -> None:
+async def _set(levels: LampSink, keys: list[LampKey]) -> None:
     free = asyncio.Semaphore(_AT_ONCE)
 
     async def set_one(key: LampKey) -> None:

@@ -12,13 +12,13 @@ from service.bus import LampBucket
 from service.domain.lamp import Lamp, LampKey
 from service.postgres.lamps import read_lamp, read_lamp_of_mailbox
 from service.postgres.pool import Database
-from service.workers.channels.mwi.ari import Ari
+from service.workers.channels.mwi.ari import AriClient
 
 
-class SwitchLamps:
+class AsteriskLamps:
     """What events tell does not matter here: the switch is told what the database says."""
 
-    def __init__(self, database: Database, bucket: LampBucket, ari: Ari) -> None:
+    def __init__(self, database: Database, bucket: LampBucket, ari: AriClient) -> None:
         self.bucket = bucket
         self._database = database
         self._ari = ari

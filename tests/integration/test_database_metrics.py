@@ -13,7 +13,7 @@ from service.metrics import REGISTRY
 from service.postgres.pool import Database
 from service.workers.keeper import Keeper, Progress
 from service.workers.keeper.steps import HOUR, Step
-from service.workers.relay import Watch
+from service.workers.relay import DatabaseMetrics
 from tests.support.ports import free_port
 from tests.support.relay import a_box, append, eventually
 
@@ -31,7 +31,7 @@ def told(name: str, **labels: str) -> float | None:
 @asynccontextmanager
 async def watched(database: Database) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(Watch(database, every_s=0.02).run(stop))
+    task = asyncio.create_task(DatabaseMetrics(database, every_s=0.02).run(stop))
     try:
         yield
     finally:

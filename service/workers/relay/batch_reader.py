@@ -5,8 +5,8 @@ import time
 from service.postgres import outbox
 from service.postgres.outbox import OutboxRow, Page
 from service.postgres.pool import Database
-from service.workers.relay.horizon import Horizon, horizon_of
-from service.workers.relay.lanes import ROWS_PER_LANE, Lane, Lanes, by_lane
+from service.workers.relay.bounds import ScanBounds, scan_bounds_of
+from service.workers.relay.queues import ROWS_PER_LANE, BoxQueues, Lane, by_queue
 
 _SURVEY_EVERY_S = 10.0
 _READS_PER_BATCH = 8
@@ -14,20 +14,20 @@ _READS_PER_BATCH = 8
 _BYTES_PER_BATCH = 8 * 1024**2
 
 
-class Backlog:
+class BatchReader:
     """Reads batches. Belongs to one term: another database server may stand behind the next."""
 
-    def __init__(self, database: Database, lanes: Lanes, batch_rows: int) -> None:
+    def __init__(self, database: Database, queues: BoxQueues, batch_rows: int) -> None:
         self._database = database
-        self._lanes = lanes
+        self._queues = queues
         self._batch_rows = batch_rows
-        self._horizon: Horizon | None = None
+        self._bounds: ScanBounds | None = None
         self._survey_at = 0.0
         self._seen = 0
 
     def survey_soon(self) -> None:
         """Rows that were sent are to be sent again: look for the first one anew."""
-        self._horizon = None
+        self._bounds = None
 
     async def read(self) -> list[OutboxRow]:
         """The next batch in seq order: at most 64 rows of a box, no box whose lane waits; cut short
@@ -37,28 +37,28 @@ class Backlog:
         the beginning, not from where the first ended: only the rows of a box that one snapshot
         shows are sure to be without a gap.
         """
-        horizon = await self._current_horizon()
+        bounds = await self._current_bounds()
         full: dict[Lane, list[OutboxRow]] = {}
         for _ in range(_READS_PER_BATCH):
             limit = self._batch_rows - sum(map(len, full.values()))
-            page = await self._read_page(horizon, limit, full)
-            lanes = by_lane(page.rows)
+            page = await self._read_page(bounds, limit, full)
+            queues = by_queue(page.rows)
             if page.cut or page.scanned < limit or page.scanned == len(page.rows):
                 break
-            full |= {lane: rows for lane, rows in lanes.items() if len(rows) == ROWS_PER_LANE}
-        lanes |= full
-        rows = [row for lane, its in lanes.items() for row in its[: self._lanes.limit(lane)]]
+            full |= {queue: rows for queue, rows in queues.items() if len(rows) == ROWS_PER_LANE}
+        queues |= full
+        rows = [row for queue, its in queues.items() for row in its[: self._queues.limit(queue)]]
         return sorted(rows, key=lambda row: row.seq)
 
     async def _read_page(
-        self, horizon: Horizon, limit: int, full: dict[Lane, list[OutboxRow]]
+        self, bounds: ScanBounds, limit: int, full: dict[Lane, list[OutboxRow]]
     ) -> Page:
         async with self._database.connection() as connection:
             page = await outbox.read_unsent(
                 connection,
-                after=horizon.after,
-                days=horizon.days,
-                without=[*self._lanes.waiting(), *full],
+                after=bounds.after,
+                days=bounds.days,
+                without=[*self._queues.waiting(), *full],
                 limit=limit,
                 per_vmbox=ROWS_PER_LANE,
                 limit_bytes=_BYTES_PER_BATCH - sum(map(_size, full.values())),
@@ -66,13 +66,13 @@ class Backlog:
         self._seen = max(self._seen, page.end)
         return page
 
-    async def _current_horizon(self) -> Horizon:
-        if self._horizon is None or time.monotonic() >= self._survey_at:
+    async def _current_bounds(self) -> ScanBounds:
+        if self._bounds is None or time.monotonic() >= self._survey_at:
             async with self._database.connection() as connection:
                 survey = await outbox.survey(connection)
-            self._horizon = horizon_of(survey, self._horizon, self._seen)
+            self._bounds = scan_bounds_of(survey, self._bounds, self._seen)
             self._survey_at = time.monotonic() + _SURVEY_EVERY_S
-        return self._horizon
+        return self._bounds
 
 
 def _size(rows: list[OutboxRow]) -> int:

@@ -34,7 +34,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """A mail ready to go. `utf8`: only for servers that know SMTPUTF8."""
 
     sender: str
@@ -43,7 +43,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     utf8: bool
 
 
-def write_letter(
+def build_mail(
     *,
     sender: str,
     shown_sender: str | None,
@@ -52,7 +52,7 @@ def write_letter(
     date: datetime,
     words: Rendered,
     attachment: Attachment | None,
-) -> Letter:
+) -> Mail:
     """`sender` is the deployment's (`Name <address>`) and gets bounces; `shown_sender` the From.
 
     The same input gives the same Message-ID. Raises AddressUnusable for the recipient.
@@ -75,7 +75,7 @@ def write_letter(
     # A boundary of random digits would make each attempt another mail.
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
         part.set_boundary(f"=_{message_id}_{number}")
-    return Letter(
+    return Mail(
         sender=envelope.addr_spec,
         recipient=to.addr_spec,
         content=message.as_bytes(),

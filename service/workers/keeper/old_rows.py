@@ -11,7 +11,7 @@ BATCH = 1_000
 
 
 @dataclass(frozen=True)
-class Leftovers:
+class OldRows:
     """What `delete` deletes: up to so many rows older than a moment. `clock` gives aware UTC."""
 
     database: Database

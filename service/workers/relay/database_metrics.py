@@ -23,12 +23,12 @@ from service.metrics import (
 )
 from service.postgres import database_metrics as rows
 from service.postgres.pool import Connection, Database
-from service.workers.relay.term import wait
+from service.workers.relay.leadership import wait
 
 _log = get_logger(__name__)
 
 
-class Watch:
+class DatabaseMetrics:
     """Looks every so often and shows what it saw last, and nothing while it cannot look."""
 
     def __init__(self, database: Database, *, every_s: float = 15.0) -> None:

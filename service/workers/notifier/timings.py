@@ -8,7 +8,7 @@ import msgspec
 RETRIES_S = (120.0, 300.0, 900.0, 1800.0, 3600.0)
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
+class NotifierTimings(msgspec.Struct, frozen=True, kw_only=True):
     """The waits before further attempts, how often to look, how long a clean stop may take.
 
     A lease lasts `lease_margin_s` longer than a delivery may take; the stream is asked for events

@@ -3,9 +3,10 @@
 from datetime import date
 from uuid import uuid4
 
+from service.workers.relay.bounds import ScanBounds, scan_bounds_of
+from service.workers.relay.queues import ROWS_PER_LANE, BoxQueues
+
 from service.postgres.outbox import Survey
-from service.workers.relay.horizon import Horizon, horizon_of
-from service.workers.relay.lanes import ROWS_PER_LANE, Lanes
 
 TODAY = date(2026, 3, 2)
 
@@ -34,35 +35,35 @@ def a_survey(
 
 def test_a_stopped_lane_waits_longer_each_time_and_then_sends_its_head_alone() -> None:
     clock = Clock()
-    lanes = Lanes(clock)
-    lane = (uuid4(), uuid4())
-    delays = [lanes.stop(lane) for _ in range(12)]
+    queues = BoxQueues(clock)
+    queue = (uuid4(), uuid4())
+    delays = [queues.back_off(queue) for _ in range(12)]
     assert delays == sorted(delays)
     assert (delays[0], delays[-1]) == (0.1, 30.0)
-    assert lanes.waiting() == [lane]
+    assert queues.waiting() == [queue]
     clock.now += 30.0
-    assert lanes.waiting() == []
-    assert lanes.limit(lane) == 1
-    lanes.move(lane)
-    assert lanes.limit(lane) == ROWS_PER_LANE
-    assert lanes.stop(lane) == 0.1
+    assert queues.waiting() == []
+    assert queues.limit(queue) == 1
+    queues.acknowledge(queue)
+    assert queues.limit(queue) == ROWS_PER_LANE
+    assert queues.back_off(queue) == 0.1
 
 
 def test_lanes_are_tried_at_once_when_their_trouble_may_be_over() -> None:
-    lanes = Lanes(Clock())
-    lane = (uuid4(), uuid4())
-    lanes.stop(lane)
-    lanes.retry_now()
-    assert lanes.waiting() == []
-    assert lanes.limit(lane) == 1
+    queues = BoxQueues(Clock())
+    queue = (uuid4(), uuid4())
+    queues.back_off(queue)
+    queues.retry_now()
+    assert queues.waiting() == []
+    assert queues.limit(queue) == 1
 
 
-def after(*surveys: tuple[Survey, int]) -> Horizon:
-    horizon: Horizon | None = None
+def after(*surveys: tuple[Survey, int]) -> ScanBounds:
+    bounds: ScanBounds | None = None
     for survey, record in surveys:
-        horizon = horizon_of(survey, horizon, record)
-    assert horizon is not None
-    return horizon
+        bounds = scan_bounds_of(survey, bounds, record)
+    assert bounds is not None
+    return bounds
 
 
 def test_reading_begins_behind_what_was_seen_once_all_writers_of_that_time_are_done() -> None:

@@ -19,7 +19,7 @@ from service.domain.lamp import Lamp, LampKey
 from service.domain.message import parse_hex_id
 from service.logs import get_logger
 from service.metrics import DELIVERIES, DELIVERY_DURATION
-from service.workers.notifier.pace import wait
+from service.workers.notifier.timings import wait
 
 _log = get_logger(__name__)
 
@@ -27,7 +27,7 @@ _BATCH = 64
 _AT_ONCE = 16
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
+class LampTimings(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait: for events, after a failure (twice as long each time), between looks at
     the bucket; and for the acks of another process, which may have been killed."""
 
@@ -38,7 +38,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     ack_wait_s: float = 30.0
 
 
-class Levels(Protocol):
+class LampSink(Protocol):
     """Where lamps are: a bucket, a switch. Raises Unavailable when nothing can be set or known."""
 
     @property
@@ -52,21 +52,21 @@ class Levels(Protocol):
         """An account is gone."""
 
 
-class Following:
+class LampConsumer:
     """Sets lamps as events come. Copies in other processes share the work."""
 
     def __init__(
         self,
         bus: Bus,
         name: str,
-        levels: Levels,
-        fill: Callable[[Levels], Awaitable[int]],
-        patience: Patience | None = None,
+        levels: LampSink,
+        fill: Callable[[LampSink], Awaitable[int]],
+        patience: LampTimings | None = None,
     ) -> None:
         self._name = name
         self._levels = levels
         self._fill = fill
-        self._patience = patience or Patience()
+        self._patience = patience or LampTimings()
         self._prefix = bus.stream.subject_prefix
         self._consumer = bus.consumer(
             ConsumerSettings(durable=f"notifier-{name}", ack_wait_s=self._patience.ack_wait_s)

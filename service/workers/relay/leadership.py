@@ -18,8 +18,8 @@ from service.postgres import outbox
 from service.postgres.outbox import OutboxRow, RelayPosition, SentRow
 from service.postgres.pool import Connection, Database
 from service.postgres.relay_lock import HeldLock, RelayLock
-from service.workers.relay.backlog import Backlog
-from service.workers.relay.lanes import Lane, Lanes, by_lane
+from service.workers.relay.queues import BoxQueues, Lane, by_queue
+from service.workers.relay.reader import BatchReader
 
 _log = get_logger(__name__)
 
@@ -30,11 +30,11 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 
-class TermOver(Exception):
+class LeadershipLost(Exception):
     """Another relay has taken the place; this one may mark nothing."""
 
 
-class Term:
+class Leadership:
     """What one relay does between taking the place and leaving it."""
 
     def __init__(
@@ -57,8 +57,8 @@ class Term:
         self._poll_s = poll_s
         self._batch_rows = batch_rows
         self._check_stream_every_s = check_stream_every_s
-        self._lanes = Lanes()
-        self._backlog = Backlog(database, self._lanes, batch_rows)
+        self._queues = BoxQueues()
+        self._reader = BatchReader(database, self._queues, batch_rows)
         self._checked_connection = 0
         self._check_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
@@ -73,12 +73,12 @@ class Term:
         while not stop.is_set() and self._lock.held:
             try:
                 sent = await self._work()
-            except TermOver:
+            except LeadershipLost:
                 return
             except Unavailable as error:
                 if trouble != (trouble := f"{error} ({error.reason})"):
                     _log.warning("The relay cannot go on; it tries again.", reason=trouble)
-                self._backlog.survey_soon()
+                self._reader.survey_soon()
                 await self._pause(stop)
                 continue
             trouble, self._pause_s = "", _FIRST_PAUSE_S
@@ -91,7 +91,7 @@ class Term:
             raise BusUnavailable("not connected")
         if self._checked_connection != self._bus.connections or time.monotonic() >= self._check_at:
             await self._check_stream()
-        rows = await self._backlog.read()
+        rows = await self._reader.read()
         if not rows:
             return 0
         acks = await self._publish(rows)
@@ -112,7 +112,7 @@ class Term:
                 await outbox.know_stream(transaction, stream.created_at, highest)
             self._created_at, self._highest = stream.created_at, highest
         if connection != self._checked_connection or lost_from is not None:
-            self._lanes.retry_now()
+            self._queues.retry_now()
         self._checked_connection = connection
         self._check_at = time.monotonic() + self._check_stream_every_s
 
@@ -127,25 +127,25 @@ class Term:
 
     async def _publish(self, rows: Sequence[OutboxRow]) -> dict[int, Ack]:
         """One row of a box after the other, boxes side by side; the acks by seq."""
-        lanes = by_lane(rows)
+        queues = by_queue(rows)
         acks: dict[int, Ack] = {}
         failed: dict[Lane, BusUnavailable] = {}
         async with asyncio.TaskGroup() as group:
-            for lane, its_rows in lanes.items():
-                group.create_task(self._publish_lane(lane, its_rows, acks, failed))
+            for queue, its_rows in queues.items():
+                group.create_task(self._publish_queue(queue, its_rows, acks, failed))
         if failed:
             self._check_at = 0.0
         if not acks and len(failed) > 1:
             # Not their fault, then. They wait together, and none is held back afterwards.
             raise next(iter(failed.values()))
-        for lane, error in failed.items():
-            self._stop_lane(lane, error)
-        RELAY_STOPPED_LANES.set(self._lanes.stopped)
+        for queue, error in failed.items():
+            self._stop_queue(queue, error)
+        RELAY_STOPPED_LANES.set(self._queues.stopped)
         return acks
 
-    async def _publish_lane(
+    async def _publish_queue(
         self,
-        lane: Lane,
+        queue: Lane,
         rows: Sequence[OutboxRow],
         acks: dict[int, Ack],
         failed: dict[Lane, BusUnavailable],
@@ -158,17 +158,17 @@ class Term:
                 try:
                     acks[row.seq] = await self._bus.publish(row.event)
                 except BusUnavailable as error:
-                    failed[lane] = error
+                    failed[queue] = error
                     return
-                self._lanes.move(lane)
+                self._queues.move(queue)
                 _count(row)
 
-    def _stop_lane(self, lane: Lane, error: BusUnavailable) -> None:
-        delay_s = self._lanes.stop(lane)
+    def _stop_queue(self, queue: Lane, error: BusUnavailable) -> None:
+        delay_s = self._queues.stop(queue)
         _log.warning(
             "An event was not taken; its box waits, others go on.",
-            account_id=lane[0].hex,
-            vmbox_id=lane[1].hex,
+            account_id=queue[0].hex,
+            vmbox_id=queue[1].hex,
             retry_in_s=delay_s,
             reason=error.reason,
         )
@@ -200,7 +200,7 @@ class Term:
         place = await outbox.hold_place(transaction, self._number)
         if place is None:
             _log.warning("Another relay has taken the place.", term=self._number)
-            raise TermOver
+            raise LeadershipLost
         return place
 
     async def _forget(self, transaction: Connection, lost_from: int | None) -> None:
@@ -208,7 +208,7 @@ class Term:
             return
         count = await outbox.forget_sent(transaction, lost_from)
         REPUBLICATIONS.inc()
-        self._backlog.survey_soon()
+        self._reader.survey_soon()
         self._check_at = 0.0
         _log.warning(
             "The stream has lost events; they are sent again.", from_seq=lost_from, events=count

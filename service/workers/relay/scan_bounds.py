@@ -9,7 +9,7 @@ from service.postgres.outbox import Survey
 _DAY = timedelta(days=1)
 
 
-class Horizon(msgspec.Struct, frozen=True, kw_only=True):
+class ScanBounds(msgspec.Struct, frozen=True, kw_only=True):
     """All rows to be sent have a seq above `after` and one of the days from first to last.
 
     It spares the poll the index entries of sent rows, which stay until vacuum takes them, for hours
@@ -24,7 +24,7 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True):
     transaction: int
 
 
-def horizon_of(survey: Survey, before: Horizon | None, seen: int) -> Horizon:
+def scan_bounds_of(survey: Survey, before: ScanBounds | None, seen: int) -> ScanBounds:
     """The horizon after `survey`; `seen` is the highest seq that had been read before it.
 
     A transaction draws a seq only when it holds its box's lock, so it has its id by then: whoever
@@ -37,7 +37,7 @@ def horizon_of(survey: Survey, before: Horizon | None, seen: int) -> Horizon:
         settled, seen, transaction = before.settled, before.seen, before.transaction
     # Around midnight a row of the day before may be drawn after one of the day.
     first_day = min(survey.first_day or survey.today, survey.today) - _DAY
-    return Horizon(
+    return ScanBounds(
         after=settled if survey.first_seq is None else min(settled, survey.first_seq - 1),
         days=(first_day, survey.today + _DAY),
         settled=settled,

@@ -23,7 +23,7 @@ class Stopped(msgspec.Struct, frozen=True):
     retry_at: float
 
 
-class Lanes:
+class BoxQueues:
     """Which lanes are stopped, and until when."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,38 +38,38 @@ class Lanes:
     def waiting(self) -> list[Lane]:
         """The lanes that are not to be tried yet."""
         now = self._clock()
-        return [lane for lane, stopped in self._stopped.items() if stopped.retry_at > now]
+        return [queue for queue, stopped in self._stopped.items() if stopped.retry_at > now]
 
-    def limit(self, lane: Lane) -> int:
+    def limit(self, queue: Lane) -> int:
         """How many rows of a lane one batch takes: of a stopped one its head alone."""
-        return 1 if lane in self._stopped else ROWS_PER_LANE
+        return 1 if queue in self._stopped else ROWS_PER_LANE
 
-    def stop(self, lane: Lane) -> float:
+    def back_off(self, queue: Lane) -> float:
         """The head of `lane` failed; the seconds until it is tried again."""
-        before = self._stopped.get(lane)
+        before = self._stopped.get(queue)
         failures = 1 if before is None else before.failures + 1
         delay = min(_FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), _LONGEST_DELAY_S)
-        self._stopped[lane] = Stopped(failures, self._clock() + delay)
+        self._stopped[queue] = Stopped(failures, self._clock() + delay)
         return delay
 
-    def move(self, lane: Lane) -> None:
+    def acknowledge(self, queue: Lane) -> None:
         """The head of `lane` was acknowledged."""
-        self._stopped.pop(lane, None)
+        self._stopped.pop(queue, None)
 
     def retry_now(self) -> None:
         """What stopped them may be over; still only the head of each goes first."""
         now = self._clock()
-        for lane, stopped in self._stopped.items():
-            self._stopped[lane] = Stopped(stopped.failures, now)
+        for queue, stopped in self._stopped.items():
+            self._stopped[queue] = Stopped(stopped.failures, now)
 
 
-def lane_of(row: OutboxRow) -> Lane:
+def queue_of(row: OutboxRow) -> Lane:
     return row.event.account_id, row.event.vmbox_id
 
 
-def by_lane(rows: Sequence[OutboxRow]) -> dict[Lane, list[OutboxRow]]:
+def by_queue(rows: Sequence[OutboxRow]) -> dict[Lane, list[OutboxRow]]:
     """The rows of each box, in the order given."""
-    lanes: dict[Lane, list[OutboxRow]] = {}
+    queues: dict[Lane, list[OutboxRow]] = {}
     for row in rows:
-        lanes.setdefault(lane_of(row), []).append(row)
-    return lanes
+        queues.setdefault(queue_of(row), []).append(row)
+    return queues
