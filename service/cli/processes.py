@@ -55,7 +55,7 @@ def dev(port: int, folder: Path) -> None:
 @click.command()
 def api() -> None:
     """Serve HTTP. Stateless: run as many as you like."""
-    from service.wiring.memory import give_back_memory
+    from service.wiring.runtime_tuning import give_back_memory
 
     give_back_memory()
     from service.wiring.api import run_api

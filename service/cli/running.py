@@ -14,17 +14,17 @@ from service.domain.errors import Invalid, VoicemailError
 from service.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from service.wiring.desk import Desk
+    from service.wiring.accounts import AdminCommands
 
 Result = TypeVar("Result")
 
 
-def ask(question: Callable[[Desk], Awaitable[str]]) -> None:
+def ask(question: Callable[[AdminCommands], Awaitable[str]]) -> None:
     """Prints what the operator's desk answers."""
-    from service.wiring.desk import open_desk
+    from service.wiring.accounts import open_admin
 
     async def work(settings: Settings) -> str:
-        async with open_desk(settings) as desk:
+        async with open_admin(settings) as desk:
             return await question(desk)
 
     click.echo(run(work(settings_of("cli"))))
@@ -47,7 +47,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     from service.embedded.errors import EmbeddedError
     from service.postgres.migrate import MigrationError
     from service.security import KeyRingError
-    from service.wiring.desk import NotSetUp
+    from service.wiring.accounts import NotSetUp
     from service.workers.relay import RepublicationRefused
 
     try:

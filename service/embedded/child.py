@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.embedded import leash
+from service.embedded import reaper
 from service.embedded.errors import EmbeddedError
 
 
@@ -39,7 +39,7 @@ class Child:
         self.name = name
         self._command = command
         self._pid = 0
-        self._leash: asyncio.subprocess.Process | None = None
+        self._reaper: asyncio.subprocess.ChildProcess | None = None
         self._begun = asyncio.Event()
         self._pipe: int | None = None
         self._ending: asyncio.Task[int] | None = None
@@ -49,8 +49,8 @@ class Child:
         return self._pid
 
     @property
-    def leash_pid(self) -> int:
-        return self._leash.pid if self._leash else 0
+    def reaper_pid(self) -> int:
+        return self._reaper.pid if self._reaper else 0
 
     @property
     def alive(self) -> bool:
@@ -64,7 +64,7 @@ class Child:
         leashed, self._pipe = os.pipe()
         status, status_end = os.pipe()
         try:
-            process = self._leash = await self._start_leash(leashed, status_end)
+            process = self._reaper = await self._start_reaper(leashed, status_end)
         except BaseException as error:
             os.close(status)
             self._let_go()
@@ -78,7 +78,7 @@ class Child:
         self._ending = asyncio.create_task(self._watch(process, status))
         await self._begun.wait()
 
-    async def _start_leash(self, leashed: int, status_end: int) -> asyncio.subprocess.Process:
+    async def _start_reaper(self, leashed: int, status_end: int) -> asyncio.subprocess.ChildProcess:
         command = self._command
         uid, gid = command.user or (-1, -1)
         with contextlib.ExitStack() as stack:
@@ -87,7 +87,7 @@ class Child:
                 command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 output = stack.enter_context(command.log.open("ab"))
             spawning = asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", leash.__file__),
+                *(sys.executable, "-I", "-S", reaper.__file__),
                 *(str(status_end), str(-1 if command.held is None else command.held)),
                 *(str(int(command.stop_signal)), str(command.grace_s), str(uid), str(gid)),
                 *command.argv,
@@ -102,37 +102,37 @@ class Child:
             return await self._to_the_end(asyncio.create_task(spawning))
 
     async def _to_the_end(
-        self, spawning: asyncio.Task[asyncio.subprocess.Process]
-    ) -> asyncio.subprocess.Process:
+        self, spawning: asyncio.Task[asyncio.subprocess.ChildProcess]
+    ) -> asyncio.subprocess.ChildProcess:
         """Does not leave a leash half started: asyncio would kill it, and not what it leads."""
         try:
             return await asyncio.shield(spawning)
         except asyncio.CancelledError:
             started = await spawning
             if self._pipe is not None:
-                os.write(self._pipe, leash.AT_ONCE)
+                os.write(self._pipe, reaper.AT_ONCE)
             self._let_go()
             await started.wait()
             raise
 
-    async def _watch(self, process: asyncio.subprocess.Process, status: int) -> int:
+    async def _watch(self, process: asyncio.subprocess.ChildProcess, status: int) -> int:
         try:
             self._pid = await asyncio.to_thread(_read_pid, status)
         finally:
             self._begun.set()
         code = await process.wait()
         if code < 0 and self._pid:
-            await self._end_without_leash()
+            await self._end_without_reaper()
         self._let_go()
         return code
 
-    async def _end_without_leash(self) -> None:
+    async def _end_without_reaper(self) -> None:
         """The leash itself was killed: nobody else would end the child now."""
-        victims = [self._pid, *leash.descendants(self._pid)]
-        leash.signal_all(victims, signal.SIGKILL)
-        leash.kill_group(self._pid)
+        victims = [self._pid, *reaper.descendants(self._pid)]
+        reaper.signal_all(victims, signal.SIGKILL)
+        reaper.kill_group(self._pid)
         for _ in range(500):
-            if leash.parents().keys().isdisjoint(victims):
+            if reaper.parents().keys().isdisjoint(victims):
                 return
             await asyncio.sleep(0.01)
 
@@ -159,17 +159,17 @@ class Child:
         if self.alive:
             # A start that was cancelled may not know the pid yet.
             await self._begun.wait()
-            leash.signal_all([self._pid], signal.SIGKILL)
+            reaper.signal_all([self._pid], signal.SIGKILL)
         await self.wait()
 
     def suspend(self) -> None:
         """Freezes the process, then all below it: nothing new can appear in between."""
-        leash.signal_all([self._pid], signal.SIGSTOP)
-        leash.signal_all(leash.descendants(self._pid), signal.SIGSTOP)
+        reaper.signal_all([self._pid], signal.SIGSTOP)
+        reaper.signal_all(reaper.descendants(self._pid), signal.SIGSTOP)
         _wait_for_stop(self._pid)
 
     def resume(self) -> None:
-        leash.signal_all([*leash.descendants(self._pid), self._pid], signal.SIGCONT)
+        reaper.signal_all([*reaper.descendants(self._pid), self._pid], signal.SIGCONT)
 
 
 def _read_pid(status: int) -> int:

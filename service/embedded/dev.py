@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from service.embedded import leash, ports
+from service.embedded import ports, reaper
 from service.embedded.disk import usable
 from service.embedded.errors import EmbeddedError, PortTaken
 from service.embedded.locks import lock, try_lock
 from service.embedded.server import Server, ask
 from service.embedded.servers import EmbeddedServers
-from service.embedded.supervisor import Part, Process, keep
+from service.embedded.supervisor import ChildProcess, Part, keep
 from service.embedded.welcome import welcome, write_env
 
 _LEFTOVERS_PATIENCE_S = 20.0
@@ -93,7 +93,7 @@ class _Dev:
         self.env_file = self.folder / "dev.env"
         self.stopping = False
         self.servers: Sequence[Server] = ()
-        self.processes: Sequence[Process] = ()
+        self.processes: Sequence[ChildProcess] = ()
         self.admin_ports: Sequence[int] = ()
 
     async def run(self) -> None:
@@ -153,7 +153,7 @@ class _Dev:
     async def _start_processes(self, ours: Mapping[str, str], held: int) -> None:
         environment = {**os.environ, **ours}
         self.processes = [
-            Process(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, held)
+            ChildProcess(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, held)
             for (name, argv), port in zip(self.argvs.items(), self.admin_ports, strict=True)
         ]
         for process in self.processes:
@@ -186,7 +186,7 @@ class _Dev:
 
     def kill(self) -> None:
         """Ends every child at once; whoever waits for one of them goes on."""
-        leash.signal_all([part.pid for part in self._parts() if part.alive], signal.SIGKILL)
+        reaper.signal_all([part.pid for part in self._parts() if part.alive], signal.SIGKILL)
 
 
 @contextlib.asynccontextmanager

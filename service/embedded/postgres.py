@@ -8,7 +8,7 @@ import signal
 import struct
 from pathlib import Path
 
-from service.embedded import leash
+from service.embedded import reaper
 from service.embedded.binaries import Programs, Unprivileged, unprivileged
 from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError
@@ -134,7 +134,7 @@ class EmbeddedPostgres(Server):
         """
         file = self._cluster / "postmaster.pid"
         first = file.read_text().split()[:1] if file.exists() else []
-        if first and str(self._cluster) not in leash.command_of(int(first[0])):
+        if first and str(self._cluster) not in reaper.command_of(int(first[0])):
             file.unlink()
 
     async def answers(self) -> bool:

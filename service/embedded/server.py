@@ -32,8 +32,8 @@ class Server(ABC):
         return self._child.pid if self._child else 0
 
     @property
-    def leash_pid(self) -> int:
-        return self._child.leash_pid if self._child else 0
+    def reaper_pid(self) -> int:
+        return self._child.reaper_pid if self._child else 0
 
     @property
     def alive(self) -> bool:

@@ -16,7 +16,7 @@ _ENDS, _WITHIN_S = 5, 30.0
 _FIRST_PAUSE_S = 0.1
 
 
-class Process:
+class ChildProcess:
     """One of the service's own processes; its output is ours, untouched."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Process:
             await self._child.stop()
 
 
-Part = Server | Process
+Part = Server | ChildProcess
 
 
 async def keep(part: Part) -> None:

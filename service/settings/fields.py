@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from service.settings.kinds import (
+from service.settings.types import (
     Days,
     Hours,
     HttpUrl,

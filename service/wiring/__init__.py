@@ -13,9 +13,8 @@ from service.postgres import outbox
 from service.postgres.migrate import migrate
 from service.security import generate_key_ring, rotate_key_ring
 from service.settings import Settings, SettingsError, read_settings
-from service.wiring.desk import open_operator
-from service.wiring.memory import freeze_gc
-from service.wiring.parts import (
+from service.wiring.accounts import open_operator
+from service.wiring.factories import (
     open_audio,
     open_bus,
     open_database,
@@ -24,6 +23,7 @@ from service.wiring.parts import (
     utc_now,
 )
 from service.wiring.process import serving
+from service.wiring.runtime_tuning import freeze_gc
 from service.workers.keeper import Keeper, all_steps
 from service.workers.relay import DatabaseMetrics, Relay, Republication, republish_since
 

@@ -31,8 +31,7 @@ from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
-from service.wiring.memory import freeze_gc
-from service.wiring.parts import (
+from service.wiring.factories import (
     open_accounts,
     open_audio,
     open_database,
@@ -41,6 +40,7 @@ from service.wiring.parts import (
     utc_now,
 )
 from service.wiring.process import Process, serving
+from service.wiring.runtime_tuning import freeze_gc
 
 log = get_logger(__name__)
 

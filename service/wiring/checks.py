@@ -15,9 +15,9 @@ from service.domain.errors import Unavailable
 from service.postgres.probe import probe_as_owner, probe_as_service
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
+from service.wiring.factories import issuer_of, key_ring_of, open_audio, stream_settings
 from service.wiring.lamps import open_switch
 from service.wiring.notifiers import open_engine, open_smtp
-from service.wiring.parts import issuer_of, key_ring_of, open_audio, stream_settings
 from service.workers.channels import Failed
 
 _PATIENCE_S = 30.0

@@ -11,7 +11,7 @@ from service.domain.delivery import Status
 from service.postgres.deliveries import DeliveryRow, Selection
 from service.settings import Settings
 from service.usecases.deliveries import Deliveries
-from service.wiring.parts import open_database
+from service.wiring.factories import open_database
 
 _HEADINGS = ("CREATED", "ACCOUNT", "EVENT", "CHANNEL", "TARGET", "STATUS", "TRIED", "NEXT", "ERROR")
 _LONGEST_ERROR = 60

@@ -10,7 +10,7 @@ from service.bus import Bus, LampBucket
 from service.domain.errors import BusUnavailable
 from service.postgres.pool import Database
 from service.settings import Settings, SettingsError
-from service.wiring.parts import open_bus, open_database
+from service.wiring.factories import open_bus, open_database
 from service.workers.channels.mwi import (
     AriClient,
     AriSettings,

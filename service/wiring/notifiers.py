@@ -12,8 +12,7 @@ from service.bus import Bus
 from service.postgres.pool import Database
 from service.security import SecretBox
 from service.settings import Settings, SettingsError
-from service.wiring.lamps import following_lamps
-from service.wiring.parts import (
+from service.wiring.factories import (
     key_ring_of,
     open_audio,
     open_bus,
@@ -21,6 +20,7 @@ from service.wiring.parts import (
     open_webhook_sender,
     utc_now,
 )
+from service.wiring.lamps import following_lamps
 from service.wiring.process import serving
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.email import (

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.embedded.leash import descendants
+from service.embedded.reaper import descendants
 
 Seconds = dict[str, float]
 

@@ -20,8 +20,8 @@ import pytest_asyncio
 
 from service.embedded.servers import EmbeddedServers
 from service.settings import read_settings
+from service.wiring.factories import open_audio
 from service.wiring.notifiers import CHANNELS
-from service.wiring.parts import open_audio
 from tests.deploy.image import Image, answer_of, innermost, missing
 from tests.support.ports import free_port
 
@@ -67,7 +67,7 @@ class Deployment:
 class Running:
     """A process of the image that goes on."""
 
-    def __init__(self, process: asyncio.subprocess.Process, admin: str) -> None:
+    def __init__(self, process: asyncio.subprocess.ChildProcess, admin: str) -> None:
         self.process = process
         self.admin = admin
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded import leash
+from service.embedded import reaper
 from tests.support.log_scan import folder_with_logs, heard
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ except EmbeddedError as error:
 class Dev:
     """A running `run_dev` in a process of its own."""
 
-    def __init__(self, folder: Path, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, folder: Path, process: asyncio.subprocess.ChildProcess) -> None:
         self.folder = folder
         self.process = process
         self.env: dict[str, str] = {}
@@ -82,11 +82,11 @@ class Dev:
         return self.process.returncode, heard("dev", complaint)
 
     def below(self) -> set[int]:
-        return set(leash.descendants(self.process.pid))
+        return set(reaper.descendants(self.process.pid))
 
     def one(self, word: str) -> int:
         """The process, not its leash, whose command line holds `word`."""
-        commands = {pid: leash.command_of(pid) for pid in self.below()}
+        commands = {pid: reaper.command_of(pid) for pid in self.below()}
         [found] = [p for p, text in commands.items() if word in text and "leash.py" not in text]
         return found
 
@@ -111,10 +111,10 @@ async def start_dev(folder: Path, port: int = 0, *arguments: str) -> Dev:
 
 async def until_gone(pids: set[int]) -> None:
     for _ in range(1000):
-        if leash.parents().keys().isdisjoint(pids):
+        if reaper.parents().keys().isdisjoint(pids):
             return
         await asyncio.sleep(0.02)
-    pytest.fail(f"still there after 20 s: {[leash.command_of(pid) for pid in pids]}")
+    pytest.fail(f"still there after 20 s: {[reaper.command_of(pid) for pid in pids]}")
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ async def test_dev_serves_tells_where_and_stops_on_ctrl_c(folder: Path) -> None:
     dev.process.send_signal(signal.SIGINT)
     assert await dev.end() == (0, "")
     assert not dev.env_file.exists()
-    assert leash.parents().keys().isdisjoint(pids)
+    assert reaper.parents().keys().isdisjoint(pids)
 
 
 async def until_restarted(dev: Dev, word: str, killed: int) -> None:
@@ -213,7 +213,7 @@ async def test_a_signal_while_it_starts_stops_it_cleanly(folder: Path) -> None:
     dev = await start_dev(folder)
     for _ in range(500):
         pids = dev.below()
-        if any("nats-server" in leash.command_of(pid) for pid in pids):
+        if any("nats-server" in reaper.command_of(pid) for pid in pids):
             break
         await asyncio.sleep(0.02)
     dev.process.send_signal(signal.SIGTERM)

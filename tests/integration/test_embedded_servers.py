@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from service.embedded import leash
+from service.embedded import reaper
 from service.embedded.binaries import installed_programs
 from service.embedded.errors import EmbeddedError
 from service.embedded.server import Server
@@ -37,12 +37,12 @@ def used_folder() -> Iterator[Path]:
 
 def processes_of(*servers: Server) -> set[int]:
     """The leashes, the servers and everything below them."""
-    own = {pid for server in servers for pid in (server.leash_pid, server.pid)}
-    return own.union(*(leash.descendants(server.pid) for server in servers if server.pid)) - {0}
+    own = {pid for server in servers for pid in (server.reaper_pid, server.pid)}
+    return own.union(*(reaper.descendants(server.pid) for server in servers if server.pid)) - {0}
 
 
 def left(pids: set[int]) -> set[int]:
-    return pids & leash.parents().keys()
+    return pids & reaper.parents().keys()
 
 
 async def until_gone(pids: set[int]) -> None:
@@ -160,7 +160,7 @@ async def test_a_killed_leash_ends_the_server_which_can_start_again(
 ) -> None:
     server: Server = getattr(servers, name)
     pids = processes_of(server)
-    os.kill(server.leash_pid, signal.SIGKILL)
+    os.kill(server.reaper_pid, signal.SIGKILL)
     await server.wait()
     await until_gone(pids)
     await server.start()
@@ -192,7 +192,7 @@ async def test_two_side_by_side_do_not_meet(servers: EmbeddedServers, used_folde
 _PARENT = """
 import asyncio, json, sys
 from pathlib import Path
-from service.embedded import leash
+from service.embedded import reaper as leash
 from service.embedded.servers import EmbeddedServers
 
 async def main():

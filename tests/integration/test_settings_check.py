@@ -18,7 +18,7 @@ from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
 from service.settings import given_in, read_settings
 from service.wiring.checks import Finding, State, check
-from service.wiring.parts import open_audio, open_bus
+from service.wiring.factories import open_audio, open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
 from tests.support.engine import KEY, running_engine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded import leash
+from service.embedded import reaper
 from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError
 
@@ -56,7 +56,7 @@ async def test_a_child_that_ignores_the_stop_signal_is_killed_after_the_grace(lo
     began = time.monotonic()
     await child.stop()
     assert 0.3 <= time.monotonic() - began < 2
-    assert child.pid not in leash.parents()
+    assert child.pid not in reaper.parents()
 
 
 async def test_a_frozen_child_still_stops_cleanly(log: Path) -> None:
@@ -72,9 +72,9 @@ async def test_what_the_child_started_goes_with_it(log: Path) -> None:
     child = a_child("sleep 60 & echo $! ready; exec sleep 61", log)
     await child.start()
     grandchild = int((await said(log, "ready"))[0])
-    assert leash.descendants(child.pid) == [grandchild]
+    assert reaper.descendants(child.pid) == [grandchild]
     await child.kill()
-    assert leash.parents().keys().isdisjoint({child.pid, grandchild})
+    assert reaper.parents().keys().isdisjoint({child.pid, grandchild})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to the leash")
@@ -84,17 +84,17 @@ async def test_a_grandchild_in_a_session_of_its_own_does_not_slip_away(log: Path
     await child.start()
     grandchild = int((await said(log, "ready"))[0])
     await child.wait()
-    assert grandchild not in leash.parents()
+    assert grandchild not in reaper.parents()
 
 
 async def test_a_killed_leash_takes_its_child_along(log: Path) -> None:
     child = a_child("sleep 60 & echo $! ready; wait", log)
     await child.start()
     grandchild = int((await said(log, "ready"))[0])
-    os.kill(child.leash_pid, signal.SIGKILL)
+    os.kill(child.reaper_pid, signal.SIGKILL)
     await child.wait()
     assert not child.alive
-    assert leash.parents().keys().isdisjoint({child.pid, grandchild})
+    assert reaper.parents().keys().isdisjoint({child.pid, grandchild})
 
 
 async def test_signals_that_python_ignores_are_not_ignored_by_the_child(log: Path) -> None:

@@ -66,7 +66,7 @@ def account() -> None:
 @click.option("--realm", required=True, help="Its SIP realm, such as voice.example.com.")
 def create_root(name: str, realm: str) -> None:
     """Create the root account, or show it when there is one; prints its id and its API key."""
-    from service.wiring.desk import open_operator
+    from service.wiring.accounts import open_operator
 
     async def work(settings: Settings) -> tuple[str, str]:
         async with open_operator(settings) as accounts:

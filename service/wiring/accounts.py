@@ -16,7 +16,7 @@ from service.postgres.migrate import newest_migration
 from service.settings import Settings
 from service.usecases.accounts import Accounts
 from service.usecases.users import Users
-from service.wiring.parts import open_accounts, open_database, users_beside
+from service.wiring.factories import open_accounts, open_database, users_beside
 
 
 class NotSetUp(Exception):
@@ -24,7 +24,7 @@ class NotSetUp(Exception):
 
 
 @dataclass(frozen=True)
-class Desk:
+class AdminCommands:
     """Each answer is what is printed."""
 
     accounts: Accounts
@@ -108,7 +108,7 @@ async def open_operator(settings: Settings) -> AsyncIterator[Accounts]:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def open_admin(settings: Settings) -> AsyncIterator[AdminCommands]:
     """NotSetUp before there are tables and a root account."""
     async with open_operator(settings) as accounts:
         try:
@@ -117,4 +117,4 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
             raise NotSetUp(
                 "There is no root account yet: `aftertone account create-root` makes it."
             ) from None
-        yield Desk(accounts, users_beside(accounts), operator)
+        yield AdminCommands(accounts, users_beside(accounts), operator)

@@ -11,18 +11,18 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
 from service.security import generate_key_ring, load_key_ring
 from service.settings import Settings
-from service.wiring.desk import Desk, NotSetUp, open_desk
+from service.wiring.accounts import AdminCommands, NotSetUp, open_admin
 from tests.support.accounts import a_key_ring, a_root, accounts_over, users_beside
 from tests.support.database import TestDatabase
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
+async def desk(database: Database) -> AdminCommands:
     accounts = accounts_over(database, a_key_ring())
-    return Desk(accounts, users_beside(accounts), await a_root(accounts))
+    return AdminCommands(accounts, users_beside(accounts), await a_root(accounts))
 
 
-async def test_an_account_goes_by_id_realm_or_name(desk: Desk) -> None:
+async def test_an_account_goes_by_id_realm_or_name(desk: AdminCommands) -> None:
     made = await desk.create_account("Child", "child.example.com", None)
     (_, account_id), (_, key) = (line.split() for line in made.splitlines())
     for named in (account_id, account_id.upper(), "CHILD.example.com", "child"):
@@ -38,7 +38,7 @@ async def test_an_account_goes_by_id_realm_or_name(desk: Desk) -> None:
     assert (await desk.list_accounts("child")).startswith(below.split()[1])
 
 
-async def test_keys_and_tokens_are_given_and_ended(desk: Desk) -> None:
+async def test_keys_and_tokens_are_given_and_ended(desk: AdminCommands) -> None:
     sessions = desk.accounts.sessions
     await desk.create_account("child", "child.example.com", None)
     old = await desk.api_key("child")
@@ -55,7 +55,7 @@ async def test_keys_and_tokens_are_given_and_ended(desk: Desk) -> None:
         await desk.revoke_token(fresh)
 
 
-async def test_users_are_made_and_listed_and_go_with_their_account(desk: Desk) -> None:
+async def test_users_are_made_and_listed_and_go_with_their_account(desk: AdminCommands) -> None:
     await desk.create_account("child", "child.example.com", None)
     ann = await desk.create_user("child", {"username": "ann", "password": "x", "email": None})
     bob = await desk.create_user("child", {"username": "bob", "email": "bob@example.com"})
@@ -90,5 +90,5 @@ async def test_before_there_are_tables_and_a_root_account_it_says_what_makes_the
     for url, command in ((bare, "migrate"), (test_database.url, "account create-root")):
         settings = Settings(database_url=url, key_ring_file=str(ring))
         with pytest.raises(NotSetUp, match=f"`aftertone {command}`"):
-            async with open_desk(settings):
+            async with open_admin(settings):
                 pass
