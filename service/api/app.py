@@ -25,11 +25,11 @@ from service.api.middleware.request_metrics import count_request
 from service.api.middleware.tracing import Tracing
 
 
-def create_app(app: UseCases, pace: RequestLimits) -> ASGIApp:
+def create_app(use_cases: UseCases, pace: RequestLimits) -> ASGIApp:
     """The application over the given use cases; opens and closes nothing."""
     app = Litestar(
         route_handlers=create_handlers(),
-        dependencies={"app": Provide(lambda: app, use_cache=True, sync_to_thread=False)},
+        dependencies={"app": Provide(lambda: use_cases, use_cache=True, sync_to_thread=False)},
         exception_handlers={Exception: answer_error},
         middleware=[Deadline(pace.deadline_s)],
         # Bodies are counted as they are read, by each route's own limit.

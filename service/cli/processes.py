@@ -55,9 +55,9 @@ def dev(port: int, folder: Path) -> None:
 @click.command()
 def api() -> None:
     """Serve HTTP. Stateless: run as many as you like."""
-    from service.wiring.runtime_tuning import give_back_memory
+    from service.wiring.runtime_tuning import tune_allocator
 
-    give_back_memory()
+    tune_allocator()
     from service.wiring.api import run_api
 
     run(run_api(settings_of("api")))

@@ -39,7 +39,7 @@ class Child:
         self.name = name
         self._command = command
         self._pid = 0
-        self._reaper: asyncio.subprocess.ChildProcess | None = None
+        self._reaper: asyncio.subprocess.Process | None = None
         self._begun = asyncio.Event()
         self._pipe: int | None = None
         self._ending: asyncio.Task[int] | None = None
@@ -78,7 +78,7 @@ class Child:
         self._ending = asyncio.create_task(self._watch(process, status))
         await self._begun.wait()
 
-    async def _start_reaper(self, leashed: int, status_end: int) -> asyncio.subprocess.ChildProcess:
+    async def _start_reaper(self, leashed: int, status_end: int) -> asyncio.subprocess.Process:
         command = self._command
         uid, gid = command.user or (-1, -1)
         with contextlib.ExitStack() as stack:
@@ -102,8 +102,8 @@ class Child:
             return await self._to_the_end(asyncio.create_task(spawning))
 
     async def _to_the_end(
-        self, spawning: asyncio.Task[asyncio.subprocess.ChildProcess]
-    ) -> asyncio.subprocess.ChildProcess:
+        self, spawning: asyncio.Task[asyncio.subprocess.Process]
+    ) -> asyncio.subprocess.Process:
         """Does not leave a leash half started: asyncio would kill it, and not what it leads."""
         try:
             return await asyncio.shield(spawning)
@@ -115,7 +115,7 @@ class Child:
             await started.wait()
             raise
 
-    async def _watch(self, process: asyncio.subprocess.ChildProcess, status: int) -> int:
+    async def _watch(self, process: asyncio.subprocess.Process, status: int) -> int:
         try:
             self._pid = await asyncio.to_thread(_read_pid, status)
         finally:

@@ -126,7 +126,7 @@ def _server(app: ConnectionDrainer, settings: Settings) -> Server:
         websockets=False,
         log_enabled=False,
         # Connections that only wait cost little; what costs much is bounded where it does.
-        reader=1024,
+        backlog=1024,
         backpressure=_REQUESTS_AT_ONCE,
         http1_settings=HTTP1Settings(
             header_read_timeout=int(settings.client_grace_s * 1000),

@@ -67,7 +67,7 @@ class Deployment:
 class Running:
     """A process of the image that goes on."""
 
-    def __init__(self, process: asyncio.subprocess.ChildProcess, admin: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, admin: str) -> None:
         self.process = process
         self.admin = admin
 

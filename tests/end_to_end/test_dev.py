@@ -54,7 +54,7 @@ except EmbeddedError as error:
 class Dev:
     """A running `run_dev` in a process of its own."""
 
-    def __init__(self, folder: Path, process: asyncio.subprocess.ChildProcess) -> None:
+    def __init__(self, folder: Path, process: asyncio.subprocess.Process) -> None:
         self.folder = folder
         self.process = process
         self.env: dict[str, str] = {}

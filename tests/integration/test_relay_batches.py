@@ -1,13 +1,13 @@
 """Batches of large events: what the relay has in memory is bounded, and nothing is left behind."""
 
 import asyncpg
-from service.workers.relay.queues import BoxQueues
-from service.workers.relay.reader import BatchReader
 
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.outbox import OutboxRow
 from service.postgres.pool import Database
+from service.workers.relay.batch_reader import BatchReader
+from service.workers.relay.box_queues import BoxQueues
 from tests.support.relay import a_box, all_sent, everything_in, fill, running_relay
 
 LARGE = 100_000

@@ -43,7 +43,7 @@ asyncio.run(main(*sys.argv[1:]))
 @asynccontextmanager
 async def relay_process(
     database_url: str, nats_url: str, stream: StreamSettings
-) -> AsyncIterator[asyncio.subprocess.ChildProcess]:
+) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", PROGRAM, database_url, nats_url, stream.name, stream.subject_prefix),

@@ -3,10 +3,9 @@
 from datetime import date
 from uuid import uuid4
 
-from service.workers.relay.bounds import ScanBounds, scan_bounds_of
-from service.workers.relay.queues import ROWS_PER_LANE, BoxQueues
-
 from service.postgres.outbox import Survey
+from service.workers.relay.box_queues import ROWS_PER_LANE, BoxQueues
+from service.workers.relay.scan_bounds import ScanBounds, scan_bounds_of
 
 TODAY = date(2026, 3, 2)
 

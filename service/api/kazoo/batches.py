@@ -56,7 +56,7 @@ async def change_messages(
     source = vmbox_of_path(vmbox_id)
     asked = await read_parameters(request)
     ids = ids_of(asked)
-    if (source_id := asked.named("source_id")) is UNSET:
+    if (source_id := asked.get("source_id")) is UNSET:
         folder = _folder(asked) or Folder.SAVED
         result = await app.batches.change_folder(account, source, ids, folder)
     else:
@@ -75,7 +75,7 @@ async def remove_messages(
     vmbox = vmbox_of_path(vmbox_id)
     asked = await read_parameters(request)
     folder, keep = _folder(asked), message_filter(request, view)
-    named = asked.named("messages")
+    named = asked.get("messages")
     ids = None if named is UNSET else _bounded(named)
     left_out: list[str] = []
     if keep is not None:
@@ -103,7 +103,7 @@ async def change_message(
     """Files a message, into `saved` when no folder is named; or moves it, or copies it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
     asked = await read_parameters(request)
-    if (source_id := asked.named("source_id")) is UNSET:
+    if (source_id := asked.get("source_id")) is UNSET:
         folder = _folder(asked) or Folder.SAVED
         message = await app.messages.change_folder(account, vmbox, identity, folder)
         return succeed(request, wire.message_metadata(message, view))
@@ -145,13 +145,13 @@ def _refusal(reason: Reason, identity: MessageId, oldest: datetime) -> Voicemail
 
 
 def _folder(asked: RequestParameters) -> Folder | None:
-    named = asked.named("folder")
+    named = asked.get("folder")
     return None if named in (UNSET, None) else wire.to_folder(named)
 
 
 def ids_of(asked: RequestParameters) -> list[str]:
     """The `messages` of a request about several. Raises Invalid."""
-    ids = asked.named("messages")
+    ids = asked.get("messages")
     if not isinstance(ids, list) or not ids:
         raise Invalid.one("messages", Rule.REQUIRED)
     return _bounded(ids)

@@ -8,7 +8,6 @@ from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import (
     accounts,
     batches,
-    boxes,
     events,
     greetings,
     messages,
@@ -16,6 +15,7 @@ from service.api.kazoo import (
     raw,
     sessions,
     users,
+    vmboxes,
     webhooks,
     zip,
 )
@@ -47,7 +47,7 @@ def create_router() -> Router:
             *accounts.ROUTES,
             *sessions.ROUTES,
             *users.ROUTES,
-            *boxes.ROUTES,
+            *vmboxes.ROUTES,
             *mwi.ROUTES,
             *messages.ROUTES,
             *batches.ROUTES,

@@ -3,7 +3,7 @@
 from litestar import Response, Router, route
 from litestar.di import Provide
 
-from service.api.mailboxes import boxes, messages, recipients
+from service.api.mailboxes import mailboxes, messages, recipients
 from service.api.mailboxes.credentials import provide_account
 from service.api.mailboxes.dependencies import AnyRequest, TheAccount
 from service.api.mailboxes.envelope import answer, refuse
@@ -22,7 +22,7 @@ def create_router() -> Router:
     """`/voip` and `/authenticated`; the use cases come from the application's dependencies."""
     return Router(
         path="/",
-        route_handlers=[check_credentials, *boxes.ROUTES, *messages.ROUTES, *recipients.ROUTES],
+        route_handlers=[check_credentials, *mailboxes.ROUTES, *messages.ROUTES, *recipients.ROUTES],
         dependencies={"account": Provide(provide_account)},
     )
 

@@ -4,4 +4,4 @@ from service.workers.relay.database_metrics import DatabaseMetrics
 from service.workers.relay.relay import Relay
 from service.workers.relay.republish import Republication, RepublicationRefused, republish_since
 
-__all__ = ["Relay", "Republication", "RepublicationRefused", "DatabaseMetrics", "republish_since"]
+__all__ = ["DatabaseMetrics", "Relay", "Republication", "RepublicationRefused", "republish_since"]

@@ -5,8 +5,8 @@ import time
 from service.postgres import outbox
 from service.postgres.outbox import OutboxRow, Page
 from service.postgres.pool import Database
-from service.workers.relay.bounds import ScanBounds, scan_bounds_of
-from service.workers.relay.queues import ROWS_PER_LANE, BoxQueues, Lane, by_queue
+from service.workers.relay.box_queues import ROWS_PER_LANE, BoxQueues, Lane, by_queue
+from service.workers.relay.scan_bounds import ScanBounds, scan_bounds_of
 
 _SURVEY_EVERY_S = 10.0
 _READS_PER_BATCH = 8

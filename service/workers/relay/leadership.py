@@ -18,8 +18,8 @@ from service.postgres import outbox
 from service.postgres.outbox import OutboxRow, RelayPosition, SentRow
 from service.postgres.pool import Connection, Database
 from service.postgres.relay_lock import HeldLock, RelayLock
-from service.workers.relay.queues import BoxQueues, Lane, by_queue
-from service.workers.relay.reader import BatchReader
+from service.workers.relay.batch_reader import BatchReader
+from service.workers.relay.box_queues import BoxQueues, Lane, by_queue
 
 _log = get_logger(__name__)
 
@@ -160,11 +160,11 @@ class Leadership:
                 except BusUnavailable as error:
                     failed[queue] = error
                     return
-                self._queues.move(queue)
+                self._queues.acknowledge(queue)
                 _count(row)
 
     def _stop_queue(self, queue: Lane, error: BusUnavailable) -> None:
-        delay_s = self._queues.stop(queue)
+        delay_s = self._queues.back_off(queue)
         _log.warning(
             "An event was not taken; its box waits, others go on.",
             account_id=queue[0].hex,

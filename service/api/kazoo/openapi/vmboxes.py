@@ -1,8 +1,8 @@
-"""Operations of boxes."""
+"""Operations of vmboxes."""
 
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
-from service.api.kazoo import boxes, mwi
+from service.api.kazoo import mwi, vmboxes
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, not_modified, pages, success
 from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END
@@ -65,14 +65,14 @@ def _one(text: str, *headers: str, links: Json | None = None) -> Json:
 
 OPERATIONS = (
     Operation(
-        handler=boxes.list_vmboxes,
+        handler=vmboxes.list_vmboxes,
         tag=_NAME,
         parameters=(*parameters.LIST, "profile"),
         answers=pages(ref("VmboxRow"), [samples.VMBOX_ROW], text="Boxes by name", metadata=True),
         refusals=BAD_LIST,
     ),
     Operation(
-        handler=boxes.create_vmbox,
+        handler=vmboxes.create_vmbox,
         tag=_NAME,
         parameters=("profile",),
         body=envelope(ref("NewVmbox"), {"vmbox": samples.NEW_VMBOX}),
@@ -80,14 +80,14 @@ OPERATIONS = (
         refusals=(_NUMBER_TAKEN, _SHORT_PIN),
     ),
     Operation(
-        handler=boxes.get_vmbox,
+        handler=vmboxes.get_vmbox,
         tag=_NAME,
         parameters=("if_match", "if_none_match"),
         answers={200: _one("The box"), 304: not_modified()},
         refusals=(UNKNOWN_VMBOX, PreconditionFailed()),
     ),
     Operation(
-        handler=boxes.replace_vmbox,
+        handler=vmboxes.replace_vmbox,
         tag=_NAME,
         parameters=("if_match", "profile"),
         body=envelope(ref("NewVmbox"), {"vmbox": samples.NEW_VMBOX}),
@@ -95,7 +95,7 @@ OPERATIONS = (
         refusals=(*_CHANGED_MEANWHILE, _NUMBER_TAKEN, _SHORT_PIN),
     ),
     Operation(
-        handler=boxes.patch_vmbox,
+        handler=vmboxes.patch_vmbox,
         tag=_NAME,
         parameters=("if_match", "profile"),
         body=envelope(ref("VmboxChanges"), {"change": samples.VMBOX_CHANGE}, required=False),
@@ -103,7 +103,7 @@ OPERATIONS = (
         refusals=(*_CHANGED_MEANWHILE, _NUMBER_TAKEN, _SHORT_PIN),
     ),
     Operation(
-        handler=boxes.delete_vmbox,
+        handler=vmboxes.delete_vmbox,
         tag=_NAME,
         parameters=("if_match",),
         answers={

@@ -1,7 +1,7 @@
 """Operations of mailboxes."""
 
 from service.api.description.openapi.operations import Operation
-from service.api.mailboxes import boxes, routes
+from service.api.mailboxes import mailboxes, routes
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.parts import body, nothing, success
 from service.api.mailboxes.openapi.schemas import ref
@@ -23,32 +23,32 @@ _ONE = ref("Mailbox")
 
 OPERATIONS = (
     Operation(
-        handler=boxes.list_mailboxes,
+        handler=mailboxes.list_mailboxes,
         tag=_NAME,
         answers={200: success({"type": "array", "items": _ONE}, [samples.MAILBOX], "By name")},
     ),
     Operation(
-        handler=boxes.create_mailbox,
+        handler=mailboxes.create_mailbox,
         tag=_NAME,
         body=_NEW,
         answers={201: success(_ONE, samples.CREATED, "Created", "Location", status=201)},
         refusals=(*_BROKEN, MailboxNumbersExhausted()),
     ),
     Operation(
-        handler=boxes.get_mailbox,
+        handler=mailboxes.get_mailbox,
         tag=_NAME,
         answers={200: success(_ONE, samples.MAILBOX, "The mailbox")},
         refusals=(UNKNOWN,),
     ),
     Operation(
-        handler=boxes.replace_mailbox,
+        handler=mailboxes.replace_mailbox,
         tag=_NAME,
         body=_NEW,
         answers={200: success(_ONE, samples.MAILBOX, "The mailbox as it is now")},
         refusals=(UNKNOWN, *_BROKEN, EditConflict()),
     ),
     Operation(
-        handler=boxes.delete_mailbox,
+        handler=mailboxes.delete_mailbox,
         tag=_NAME,
         answers={204: nothing("Deleted")},
         refusals=(UNKNOWN,),

@@ -9,10 +9,10 @@ from service.workers.channels.mwi.resync import fill
 __all__ = [
     "AriClient",
     "AriSettings",
+    "AsteriskLamps",
     "KvLamps",
     "LampConsumer",
     "LampSink",
     "LampTimings",
-    "AsteriskLamps",
     "fill",
 ]

@@ -37,7 +37,7 @@ class AriClient:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: AriSettings) -> "AsyncIterator[Ari]":
+    async def open(cls, settings: AriSettings) -> "AsyncIterator[AriClient]":
         signed = b64encode(f"{settings.user}:{settings.password}".encode()).decode()
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Basic {signed}"},
