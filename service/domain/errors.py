@@ -1,4 +1,4 @@
-"""What can go wrong, as data: no status code, no vendor word. A class states its text itself."""
+"""Errors as data, without status codes. The docstring of a class is its text for users."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,14 +9,14 @@ import msgspec
 
 
 class VoicemailError(Exception):
-    """Something could not be done."""
+    """The operation failed; retry, and report the problem if it occurs again."""
 
     def __str__(self) -> str:
         return (type(self).__doc__ or "").strip()
 
 
 class NotFound(VoicemailError):
-    """There is no such thing."""
+    """The resource does not exist; check its id."""
 
     def __init__(self, cause: str = "") -> None:
         super().__init__(cause)
@@ -24,75 +24,75 @@ class NotFound(VoicemailError):
 
 
 class AccountNotFound(NotFound):
-    """There is no such account."""
+    """The account does not exist; check its id, realm or name."""
 
 
 class UserNotFound(NotFound):
-    """There is no such user."""
+    """The user does not exist in this account; check its id."""
 
 
 class VmboxNotFound(NotFound):
-    """There is no such box."""
+    """The mailbox does not exist in this account; check its id."""
 
 
 class RecipientNotFound(NotFound):
-    """The box mails to no such recipient."""
+    """The recipient does not exist in this mailbox; check its id."""
 
 
 class MessageNotFound(NotFound):
-    """There is no such message in this box."""
+    """The message does not exist in this mailbox; check its id."""
 
 
 class AudioMissing(NotFound):
-    """The message has no audio."""
+    """The message has no audio; upload its audio first."""
 
 
 class GreetingNotFound(NotFound):
-    """There is no such greeting."""
+    """The greeting does not exist in this account; check its id."""
 
 
 class WebhookNotFound(NotFound):
-    """There is no such webhook."""
+    """The webhook does not exist in this account; check its id."""
 
 
 class GreetingHasNoAudio(NotFound):
-    """The greeting has no audio."""
+    """The greeting has no audio; upload its audio first."""
 
 
 class Conflict(VoicemailError):
-    """It clashes with what is stored."""
+    """The request conflicts with stored data; read the resource and retry."""
 
 
 class MailboxNumbersExhausted(Conflict):
-    """Every mailbox number of four digits is taken."""
+    """All four-digit mailbox numbers are in use; delete a mailbox and retry."""
 
 
 class EditConflict(Conflict):
-    """Somebody else changed it at the same time."""
+    """Another request changed the resource at the same time; retry."""
 
 
 class GreetingInUse(Conflict):
-    """A box plays the greeting."""
+    """A mailbox uses the greeting; remove the greeting from the mailbox first."""
 
 
 class AccountHasChildren(Conflict):
-    """The account has accounts below it."""
+    """The account has child accounts; delete them first."""
 
 
 class AccountIsRoot(Conflict):
-    """The root account stays as long as the deployment."""
+    """The root account cannot be deleted."""
 
 
 class IdempotencyKeyInUse(Conflict):
-    """A request with the same Idempotency-Key is still running."""
+    """A request with the same Idempotency-Key is in progress; retry in a moment."""
 
 
 class PreconditionFailed(Conflict):
-    """It is no longer at the revision that was named."""
+    """The resource has changed since the given revision; read it and retry."""
 
 
 class VmboxFull(Conflict):
-    """The box holds as many messages as it may."""
+    """The mailbox is full (message limit reached); delete messages and retry."""
 
     def __init__(self, max_message_count: int, message_count: int) -> None:
         super().__init__(max_message_count, message_count)
@@ -101,11 +101,11 @@ class VmboxFull(Conflict):
 
 
 class NoAudio(Conflict):
-    """The message still waits for its audio."""
+    """The message has no audio yet; upload its audio first."""
 
 
 class TooManyPending(Conflict):
-    """Too many messages of this box wait for their audio."""
+    """Too many messages of this mailbox have no audio; upload audio or delete messages."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -113,7 +113,7 @@ class TooManyPending(Conflict):
 
 
 class TooManyWebhooks(Conflict):
-    """The account has as many webhooks as it may."""
+    """The account has the maximum number of webhooks; delete one and retry."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -121,15 +121,15 @@ class TooManyWebhooks(Conflict):
 
 
 class Refused(VoicemailError):
-    """It is not acceptable as it was asked."""
+    """The request is not valid; correct it and retry."""
 
 
 class IdempotencyKeyReused(Refused):
-    """The Idempotency-Key was used for another request."""
+    """The Idempotency-Key belongs to a different request; use a new key."""
 
 
 class Rule(StrEnum):
-    """The rules that a field can break; the names are JSON Schema's where it has one."""
+    """Rules that a field can break; the names are those of JSON Schema where it has one."""
 
     REQUIRED = "required"
     TYPE = "type"
@@ -147,7 +147,7 @@ class Rule(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """A broken rule: `field` a dotted path, `target` what the rule wanted, `value` what came."""
+    """A broken rule: `field` is a dotted path, `target` the limit, `value` the rejected value."""
 
     field: str
     rule: Rule
@@ -157,7 +157,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invalid(Refused):
-    """Some fields break a rule."""
+    """Some fields are not valid; correct them and retry."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(*problems)
@@ -169,14 +169,14 @@ class Invalid(Refused):
 
 
 class NumberTaken(Invalid):
-    """Another box of the account answers to the number."""
+    """Another mailbox of the account has this number; use another number."""
 
     def __init__(self) -> None:
         super().__init__([Problem(field="mailbox", rule=Rule.UNIQUE)])
 
 
 class AudioTooLarge(Refused):
-    """The audio is larger than what is taken."""
+    """The audio exceeds the size limit; send a smaller file."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -184,7 +184,7 @@ class AudioTooLarge(Refused):
 
 
 class DocumentTooLarge(Refused):
-    """The document is larger than what is taken."""
+    """The document exceeds the size limit; send a smaller document."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -192,11 +192,11 @@ class DocumentTooLarge(Refused):
 
 
 class AudioEmpty(Refused):
-    """The audio has no bytes."""
+    """The audio is empty; send a file with content."""
 
 
 class MessageExpired(Refused):
-    """The message is older than the retention time and can only be removed."""
+    """The message is older than the retention time; it can only be deleted."""
 
     def __init__(self, message_id: str, retained_since: datetime) -> None:
         super().__init__(message_id, retained_since)
@@ -205,23 +205,23 @@ class MessageExpired(Refused):
 
 
 class Unauthorized(VoicemailError):
-    """Nobody is signed in."""
+    """The request has no valid credentials; sign in and retry."""
 
 
 class CredentialsInvalid(Unauthorized):
-    """The credentials are missing or wrong."""
+    """The credentials are missing or wrong; correct them and retry."""
 
 
 class TokenInvalid(Unauthorized):
-    """The token is malformed, expired or revoked."""
+    """The token is malformed, expired or revoked; sign in again."""
 
 
 class Forbidden(VoicemailError):
-    """The account is neither the caller's own nor below it."""
+    """Access to this account is denied; use your own account or one below it."""
 
 
 class TooManyRequests(VoicemailError):
-    """The account asks more often than it may."""
+    """The account exceeds its request rate; retry after the time in Retry-After."""
 
     def __init__(self, wait_s: int) -> None:
         super().__init__(wait_s)
@@ -229,7 +229,7 @@ class TooManyRequests(VoicemailError):
 
 
 class Unavailable(VoicemailError):
-    """Something that is needed does not answer; the same request may succeed later."""
+    """A required service does not respond; retry in a moment."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -237,32 +237,32 @@ class Unavailable(VoicemailError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not answer."""
+    """The database does not respond; retry in a moment."""
 
 
 class StorageUnavailable(Unavailable):
-    """The audio store does not answer."""
+    """The audio store does not respond; retry in a moment."""
 
 
 class BusUnavailable(Unavailable):
-    """The event stream does not answer."""
+    """The event stream does not respond; retry in a moment."""
 
 
 class IssuerUnavailable(Unavailable):
-    """The outside issuer of tokens does not show its keys."""
+    """The keys of the token issuer cannot be fetched; retry in a moment."""
 
 
 class TooManySignIns(Unavailable):
-    """As many sign-ins as may be are being checked."""
+    """Too many sign-ins in progress; retry in a moment."""
 
 
 class TooManyUploads(Unavailable):
-    """As many uploads as may be are on their way."""
+    """Too many uploads in progress; retry in a moment."""
 
 
 class TooManyPings(Unavailable):
-    """As many webhooks as may be are being tested."""
+    """Too many webhook tests in progress; retry in a moment."""
 
 
 class DnsUnavailable(Unavailable):
-    """Host names cannot be looked up."""
+    """Host names cannot be resolved; retry in a moment."""

@@ -16,7 +16,7 @@ _NONCE = 12
 
 
 class SecretUnreadable(Unavailable):
-    """A stored secret cannot be opened with the keys at hand."""
+    """A stored secret cannot be decrypted; restore its key in the key ring."""
 
 
 def new_api_key() -> str:

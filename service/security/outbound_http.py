@@ -34,14 +34,14 @@ _AGENT = "Aftertone-Webhook"
 
 
 class TargetForbidden(Exception):
-    """The host leads to an address that is not allowed."""
+    """The host has an address that is not public; use a public host."""
 
     def __str__(self) -> str:
         return (type(self).__doc__ or "").rstrip(".")
 
 
 class TargetUnknown(TargetForbidden):
-    """The host has no address."""
+    """The host name has no address; check its spelling."""
 
 
 class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -237,7 +237,9 @@ async def test_a_greeting_stays_while_a_box_plays_it(account: AccountClient) -> 
 
     async def in_use() -> None:
         refused = await account.http.delete(path)
-        assert refusal(refused, 409, "media_in_use") == {"message": "A box plays the greeting."}
+        assert refusal(refused, 409, "media_in_use") == {
+            "message": "A mailbox uses the greeting; remove the greeting from the mailbox first."
+        }
         assert (await account.http.get(f"{path}/raw")).content == SOUND
 
     await in_use()

@@ -127,7 +127,7 @@ async def test_addresses_that_are_not_public_are_refused_unless_settings_allow_t
             assert rules(changed) == {"uri": ["forbidden_target"]}
             assert data_of(await http.patch(one, json={"data": {"name": "as it was"}}))
             ping = data_of(await http.post(f"{one}/ping"))
-            assert ping["error"] == "The host leads to an address that is not allowed"
+            assert ping["error"] == "The host has an address that is not public; use a public host"
     finally:
         await strict.stop()
 

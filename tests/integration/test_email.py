@@ -155,7 +155,7 @@ async def test_without_its_audio_a_message_is_not_mailed(office: Office) -> None
     place = await office.leave(box, there=False)
     [row] = await office.finished(box)
     assert (row["status"], row["attempt"]) == ("dead", 3)
-    assert row["last_error"] == "The message has no audio."
+    assert row["last_error"] == "The message has no audio; upload its audio first."
     assert office.post.to(who) == []
     assert await office.folder(place) is Folder.NEW
 
@@ -207,7 +207,7 @@ async def test_a_full_box_is_told_to_its_owner_too_whatever_he_wants_of_messages
         max_message_count=1,
     )
     await office.leave(box)
-    with pytest.raises(Exception, match="holds as many messages"):
+    with pytest.raises(Exception, match="mailbox is full"):
         await office.leave(box)
     await office.finished(box, events=2)
     [mail] = office.post.to(owner)

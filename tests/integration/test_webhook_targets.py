@@ -139,7 +139,7 @@ async def test_a_host_with_one_address_that_is_not_public_is_refused(
     assert names.asked == [("example.com", 443)]
     answer = await outward(names).post(sink.url(host="example.com"), {}, b"{}")
     assert answer.response_code is None
-    assert answer.error == "The host leads to an address that is not allowed"
+    assert answer.error == "The host has an address that is not public; use a public host"
     assert sink.received == []
 
 
@@ -172,7 +172,7 @@ async def test_a_name_that_leads_elsewhere_later_is_refused_then(sink: Sink) -> 
     rebound = outward(names)
     await rebound.check(sink.url(host="rebound.example"))
     answer = await rebound.post(sink.url(host="rebound.example"), {}, b"{}")
-    assert answer.error == "The host leads to an address that is not allowed"
+    assert answer.error == "The host has an address that is not public; use a public host"
     assert sink.received == []
 
 
