@@ -44,7 +44,7 @@ class EmbeddedS3(Server):
                 "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
                 # One volume at a time instead of seven: a small folder stays small.
                 "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
-                "GOMEMLIMIT": "160MiB",
+                "GOMEMLIMIT": "512MiB",
             },
             folder=self.data,
             log=self.log,
