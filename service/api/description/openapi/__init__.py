@@ -1,1 +1,1 @@
-"""What every dialect's part of the OpenAPI document is made with; knows no dialect."""
+"""Building blocks of the OpenAPI document that all dialects share."""

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: the sections of the dialects, side by side."""
+"""The OpenAPI 3.1 document, assembled from one section per dialect."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -8,14 +8,14 @@ import msgspec
 from service.api.description.openapi.fields import Json
 
 _ABOUT = """\
-Stores voicemail: boxes, messages and their audio. What happens is published on NATS.
+Aftertone stores voicemail: boxes, messages and their audio. It publishes changes as events on NATS.
 
-Wherever there is a GET there is a HEAD. A trailing slash changes nothing.
+Every GET path also supports HEAD. A trailing slash is ignored.
 """
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """What one dialect adds: its operations and the components that they refer to."""
+    """The operations of one dialect and the components that they reference."""
 
     about: str
     tags: list[Json]
@@ -24,14 +24,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def document(sections: Iterable[Section]) -> Json:
-    """The whole document. Raises ValueError when two sections give one name two meanings."""
+    """The complete document. Raises ValueError when two sections define a name differently."""
     sections = tuple(sections)
     paths: Json = {}
     components: dict[str, Json] = {}
     for section in sections:
         _add(paths, section.paths)
-        for kind, named in section.components.items():
-            _add(components.setdefault(kind, {}), named)
+        for kind, definitions in section.components.items():
+            _add(components.setdefault(kind, {}), definitions)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,7 +47,7 @@ def document(sections: Iterable[Section]) -> Json:
     }
 
 
-def _add(known: Json, more: Json) -> None:
-    for name, value in more.items():
-        if known.setdefault(name, value) != value:
-            raise ValueError(f"{name} has two meanings")
+def _add(target: Json, definitions: Json) -> None:
+    for name, definition in definitions.items():
+        if target.setdefault(name, definition) != definition:
+            raise ValueError(f"{name} is defined twice, differently")

@@ -1,4 +1,4 @@
-"""JSON Schemas from the tables that requests are checked against, so that neither can drift."""
+"""JSON Schemas generated from the field tables that requests are validated against."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,95 +10,97 @@ Json = dict[str, Any]
 Texts = Mapping[str, str]
 
 
-def taken(fields: Fields, texts: Texts) -> Json:
-    """What a client may send. Unknown keys are taken too."""
-    return _object(fields, texts, "", _taken) | _needed(fields)
+def request_schema(fields: Fields, texts: Texts) -> Json:
+    """The schema of a document that a client sends. Unknown keys are allowed."""
+    return _object(fields, texts, "", _request_field) | _required(fields)
 
 
-def taken_with_nulls(fields: Fields, texts: Texts) -> Json:
-    """What a client may send where a null is as good as no key, but in objects within."""
-    return _object(fields, texts, "", _taken_or_null) | _needed(fields)
+def nullable_request_schema(fields: Fields, texts: Texts) -> Json:
+    """The schema of a request in which a null at the top level means an absent key."""
+    return _object(fields, texts, "", _nullable_request_field) | _required(fields)
 
 
-def changes(fields: Fields, texts: Texts) -> Json:
-    """What a client may send as a change: anything may be missing, null deletes."""
-    return _object(fields, texts, "", _changed)
+def patch_schema(fields: Fields, texts: Texts) -> Json:
+    """The schema of a partial update: every key is optional, and null deletes."""
+    return _object(fields, texts, "", _patch_field)
 
 
-def answered(fields: Fields, texts: Texts) -> Json:
-    """What an answer holds: types without bounds, since older documents keep what they have.
+def response_schema(fields: Fields, texts: Texts) -> Json:
+    """The schema of a stored document: types without bounds, since older rules may have applied.
 
-    What is required or has a default is always there.
+    Fields that are required or have a default are always present.
     """
-    schema = _object(fields, texts, "", _answered)
-    there = [name for name, one in fields.items() if one.required or one.default is not None]
-    return {**schema, "required": there} if there else schema
+    schema = _object(fields, texts, "", _response_field)
+    required = [
+        name for name, field in fields.items() if field.required or field.default is not None
+    ]
+    return {**schema, "required": required} if required else schema
 
 
-def with_more(schema: Json, properties: Json, required: Iterable[str] = ()) -> Json:
-    """An object schema with further properties, which are always there when they are required."""
-    needed = [*schema.get("required", ()), *required]
-    whole = {**schema, "properties": {**schema.get("properties", {}), **properties}}
-    return {**whole, "required": needed} if needed else whole
+def with_properties(schema: Json, properties: Json, required: Iterable[str] = ()) -> Json:
+    """An object schema with further properties, of which `required` are always present."""
+    names = [*schema.get("required", ()), *required]
+    extended = {**schema, "properties": {**schema.get("properties", {}), **properties}}
+    return {**extended, "required": names} if names else extended
 
 
-def _needed(fields: Fields) -> Json:
+def _required(fields: Fields) -> Json:
     required = [name for name, field in fields.items() if field.required]
     return {"required": required} if required else {}
 
 
-def _object(fields: Fields, texts: Texts, path: str, spell: Any) -> Json:
+def _object(fields: Fields, texts: Texts, path: str, describe_field: Any) -> Json:
     properties = {
-        name: spell(field, texts, f"{path}{name}") | _described(texts, f"{path}{name}")
+        name: describe_field(field, texts, f"{path}{name}") | _description(texts, f"{path}{name}")
         for name, field in fields.items()
     }
     return {"type": "object", "properties": properties}
 
 
-def _described(texts: Texts, path: str) -> Json:
+def _description(texts: Texts, path: str) -> Json:
     return {"description": texts[path]} if path in texts else {}
 
 
-def _taken(field: Field, texts: Texts, path: str) -> Json:
-    schema = _bounded(field) | _inner(field, texts, path, _taken)
+def _request_field(field: Field, texts: Texts, path: str) -> Json:
+    schema = _bounded(field) | _nested(field, texts, path, _request_field)
     if field.default is not None:
         schema["default"] = field.default
     return schema
 
 
-def _taken_or_null(field: Field, texts: Texts, path: str) -> Json:
-    return _taken(field, texts, path) if field.required else _or_null(_taken(field, texts, path))
+def _nullable_request_field(field: Field, texts: Texts, path: str) -> Json:
+    schema = _request_field(field, texts, path)
+    return schema if field.required else _nullable(schema)
 
 
-def _changed(field: Field, texts: Texts, path: str) -> Json:
-    schema = _bounded(field) | _inner(field, texts, path, _changed)
-    # What must be there cannot be deleted; an array is replaced, so nothing in it can be either.
-    return schema if field.required or path.endswith(".*") else _or_null(schema)
+def _patch_field(field: Field, texts: Texts, path: str) -> Json:
+    schema = _bounded(field) | _nested(field, texts, path, _patch_field)
+    # A required field cannot be deleted. An array is replaced, so its items cannot be either.
+    return schema if field.required or path.endswith(".*") else _nullable(schema)
 
 
-def _or_null(schema: Json) -> Json:
-    schema["type"] = [*_listed(schema["type"]), "null"]
+def _nullable(schema: Json) -> Json:
+    types = schema["type"]
+    schema["type"] = [*([types] if isinstance(types, str) else types), "null"]
     if "enum" in schema:
         schema["enum"] = [*schema["enum"], None]
     return schema
 
 
-def _answered(field: Field, texts: Texts, path: str) -> Json:
-    schema = {"type": _types(field)} | _inner(field, texts, path, _answered)
+def _response_field(field: Field, texts: Texts, path: str) -> Json:
+    schema = {"type": _types(field)} | _nested(field, texts, path, _response_field)
     return {**schema, "enum": list(field.enum)} if field.enum else schema
 
 
-def _inner(field: Field, texts: Texts, path: str, spell: Any) -> Json:
-    inner: Json = {}
+def _nested(field: Field, texts: Texts, path: str, describe_field: Any) -> Json:
+    nested: Json = {}
     if field.items is not None:
-        inner["items"] = spell(field.items, texts, f"{path}.*")
+        nested["items"] = describe_field(field.items, texts, f"{path}.*")
     if field.fields:
-        inner |= _object(field.fields, texts, f"{path}.", spell)
-        inner["type"] = _types(field)
-        required = [name for name, one in field.fields.items() if one.required]
-        if required and spell is not _changed:
-            inner["required"] = required
-    return inner
+        nested |= _object(field.fields, texts, f"{path}.", describe_field)
+        nested["type"] = _types(field)
+        nested |= _required(field.fields) if describe_field is not _patch_field else {}
+    return nested
 
 
 def _bounded(field: Field) -> Json:
@@ -110,17 +112,13 @@ def _bounded(field: Field) -> Json:
     schema |= {name: bound for name, bound in bounds.items() if bound is not None}
     if field.enum:
         schema["enum"] = list(field.enum)
-    return schema if field.format is None else schema | _format(field.format)
+    return schema if field.format is None else schema | _format_schema(field.format)
 
 
-def _format(wanted: Format) -> Json:
-    schema: Json = {"format": wanted.name}
-    return schema if wanted.pattern is None else {**schema, "pattern": wanted.pattern}
+def _format_schema(text_format: Format) -> Json:
+    schema: Json = {"format": text_format.name}
+    return schema if text_format.pattern is None else {**schema, "pattern": text_format.pattern}
 
 
 def _types(field: Field) -> str | list[str]:
     return field.types[0] if len(field.types) == 1 else list(field.types)
-
-
-def _listed(types: str | list[str]) -> list[str]:
-    return [types] if isinstance(types, str) else types

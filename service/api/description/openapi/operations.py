@@ -1,4 +1,4 @@
-"""Operations as a dialect writes them down, and what of them is read off their route handlers."""
+"""Operations as a dialect declares them, and the parts that come from their route handlers."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,11 +13,11 @@ _READING = {"GET", "HEAD"}
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of a path. Path, method, id and words come from the handler.
+    """One method of a path. Path, method and id come from the handler.
 
-    `parameters` name components; those of the path need not be named. `answers` are the successes
-    by status, `refusals` examples of what can go wrong here, as exceptions. `title` and `text`
-    take the place of the handler's own words where those are for its readers only.
+    The first sentence of the handler's docstring is the summary, the rest the description, unless
+    `summary` and `description` replace them. `parameters` names components; path parameters are
+    added. `answers` are the successes by status, `refusals` examples of errors as exceptions.
     """
 
     handler: HTTPRouteHandler
@@ -27,27 +27,27 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body: Json | None = None
     refusals: tuple[Exception, ...] = ()
     signed_in: bool = True
-    title: str | None = None
-    text: str | None = None
+    summary: str | None = None
+    description: str | None = None
 
     @property
     def method(self) -> str:
-        """HEAD goes where GET does, and is not described apart."""
+        """The HTTP method. HEAD is not described separately from GET."""
         methods = set(self.handler.http_methods)
         method: str = "GET" if methods == _READING else methods.pop()
         return method
 
     @property
     def path(self) -> str:
-        """As OpenAPI writes it: `/accounts/{account_id}`."""
+        """The path as OpenAPI writes it: `/accounts/{account_id}`."""
         (path,) = self.handler.paths
         return _PATH_PARAMETER.sub(r"{\1}", path)
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True):
-    """What all operations of a dialect share.
+    """The parts that all operations of a dialect share.
 
-    `responses` makes the refusals of one operation; `security` is by whether it only reads.
+    `responses` returns the refusals of an operation by status, `security` its security schemes.
     """
 
     parameters: tuple[str, ...]
@@ -57,16 +57,16 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
 
 def paths(prefix: str, operations: Iterable[Operation], common: Common) -> Json:
     """The path items of a section."""
-    found: Json = {}
+    items: Json = {}
     for operation in operations:
-        item = found.setdefault(prefix + operation.path, {})
+        item = items.setdefault(prefix + operation.path, {})
         item[operation.method.lower()] = _described(operation, common)
-    return found
+    return items
 
 
 def _described(operation: Operation, common: Common) -> Json:
-    title, text = _words(operation)
-    named = (
+    summary, description = _texts(operation)
+    names = (
         *re.findall(r"\{(\w+)\}", operation.path),
         *operation.parameters,
         *common.parameters,
@@ -75,19 +75,19 @@ def _described(operation: Operation, common: Common) -> Json:
     described: Json = {
         "operationId": operation.handler.handler_name,
         "tags": [operation.tag],
-        "summary": title,
-        "description": text,
+        "summary": summary,
+        "description": description,
         "security": common.security(operation),
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in named],
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in names],
         "requestBody": operation.body,
         "responses": {str(status): answers[status] for status in sorted(answers)},
     }
     return {name: value for name, value in described.items() if value not in (None, "")}
 
 
-def _words(operation: Operation) -> tuple[str, str]:
-    """The first sentence of the handler's docstring, and the rest of it."""
+def _texts(operation: Operation) -> tuple[str, str]:
+    """The summary and the description of an operation."""
     docstring = " ".join((operation.handler.fn.__doc__ or "").split())
-    first, dot, rest = docstring.partition(". ")
-    title = operation.title or first.removesuffix(".")
-    return title, operation.text if operation.text is not None else rest if dot else ""
+    first, _, rest = docstring.partition(". ")
+    summary = first.removesuffix(".") if operation.summary is None else operation.summary
+    return summary, rest if operation.description is None else operation.description

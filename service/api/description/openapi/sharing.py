@@ -1,4 +1,4 @@
-"""Refusals that many operations share, written once: what is usual for a status is a component."""
+"""Refusals that many operations share, written once as components."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,40 +10,33 @@ from service.api.description.openapi.fields import Json
 
 
 def share_refusals(paths: Json, prefix: str = "") -> Json:
-    """Replaces the most usual refusal of each status by a reference; the components by name.
+    """Replaces the most frequent refusal of each status by a reference; returns the components.
 
-    `prefix` tells the names of one dialect from those of another.
+    `prefix` keeps the component names of one dialect apart from those of another.
     """
     counts: dict[str, Counter[bytes]] = {}
     for _, status, answer in _refusals(paths):
-        counts.setdefault(status, Counter())[_fingerprint(answer)] += 1
-    usual = {status: record.most_common(1)[0] for status, record in counts.items()}
-    shared: Json = {}
+        counts.setdefault(status, Counter())[msgspec.json.encode(answer)] += 1
+    most_frequent = {status: counter.most_common(1)[0] for status, counter in counts.items()}
+    components: Json = {}
     for responses, status, answer in list(_refusals(paths)):
-        fingerprint, times = usual[status]
-        if times > 1 and fingerprint == _fingerprint(answer):
-            name = prefix + _name(status)
-            shared[name] = answer
+        encoded, count = most_frequent[status]
+        if count > 1 and encoded == msgspec.json.encode(answer):
+            name = prefix + _component_name(status)
+            components[name] = answer
             responses[status] = {"$ref": f"#/components/responses/{name}"}
-    return shared
+    return components
 
 
 def _refusals(paths: Json) -> Iterator[tuple[Json, str, Json]]:
+    """The responses of each operation, with the status and the content of each refusal."""
     for item in paths.values():
         for operation in item.values():
             responses = operation["responses"]
-            yield from (
-                (responses, status, responses[status]) for status in responses if _bad(status)
-            )
+            for status, answer in responses.items():
+                if int(status) >= HTTPStatus.BAD_REQUEST:
+                    yield responses, status, answer
 
 
-def _bad(status: str) -> bool:
-    return int(status) >= HTTPStatus.BAD_REQUEST
-
-
-def _fingerprint(answer: Json) -> bytes:
-    return msgspec.json.encode(answer)
-
-
-def _name(status: str) -> str:
+def _component_name(status: str) -> str:
     return HTTPStatus(int(status)).phrase.title().replace(" ", "").replace("-", "")

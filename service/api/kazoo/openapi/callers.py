@@ -2,11 +2,11 @@
 
 from service.api.description.openapi.fields import (
     Json,
-    answered,
-    changes,
-    taken,
-    taken_with_nulls,
-    with_more,
+    nullable_request_schema,
+    patch_schema,
+    request_schema,
+    response_schema,
+    with_properties,
 )
 from service.api.kazoo.openapi import texts
 from service.api.kazoo.openapi.schemas import DELETED, HEX_ID, TEXT
@@ -23,10 +23,10 @@ def caller_schemas() -> Json:
 
 def _accounts() -> Json:
     return {
-        "NewAccount": taken_with_nulls(ACCOUNT_FIELDS, texts.ACCOUNT),
-        "AccountChanges": changes(ACCOUNT_FIELDS, texts.ACCOUNT),
-        "Account": with_more(
-            answered(ACCOUNT_FIELDS, texts.ACCOUNT), DELETED | {"id": HEX_ID}, ["id"]
+        "NewAccount": nullable_request_schema(ACCOUNT_FIELDS, texts.ACCOUNT),
+        "AccountChanges": patch_schema(ACCOUNT_FIELDS, texts.ACCOUNT),
+        "Account": with_properties(
+            response_schema(ACCOUNT_FIELDS, texts.ACCOUNT), DELETED | {"id": HEX_ID}, ["id"]
         ),
         "AccountRow": {
             "type": "object",
@@ -38,10 +38,10 @@ def _accounts() -> Json:
 
 def _users() -> Json:
     shown = {name: field for name, field in USER_FIELDS.items() if name != "password"}
-    user = with_more(answered(shown, texts.USER), DELETED | {"id": HEX_ID}, ["id"])
-    new = taken_with_nulls(USER_FIELDS, texts.USER)
+    user = with_properties(response_schema(shown, texts.USER), DELETED | {"id": HEX_ID}, ["id"])
+    new = nullable_request_schema(USER_FIELDS, texts.USER)
     new["properties"]["password"]["writeOnly"] = True
-    changed = changes(USER_FIELDS, texts.USER)
+    changed = patch_schema(USER_FIELDS, texts.USER)
     changed["properties"]["password"]["writeOnly"] = True
     return {
         "NewUser": new,
@@ -70,9 +70,9 @@ def _sessions() -> Json:
     }
     named = ("account_name", "account_realm", "realm", "phone_number")
     return {
-        "ApiKey": {**taken(API_KEY_FIELDS, {}), "additionalProperties": False},
+        "ApiKey": {**request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
         "Credentials": {
-            **taken(CREDENTIAL_FIELDS, texts.CREDENTIALS),
+            **request_schema(CREDENTIAL_FIELDS, texts.CREDENTIALS),
             "anyOf": [{"required": [name]} for name in named],
         },
         "SignedIn": {

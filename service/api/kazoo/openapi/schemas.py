@@ -1,6 +1,12 @@
 """The schemas of this dialect's documents, from their field tables."""
 
-from service.api.description.openapi.fields import Json, answered, changes, taken, with_more
+from service.api.description.openapi.fields import (
+    Json,
+    patch_schema,
+    request_schema,
+    response_schema,
+    with_properties,
+)
 from service.api.kazoo.openapi import texts
 from service.api.kazoo.wire import AUDIAN_ROW, GREETING_ROW, MESSAGE_FIELDS, WEBHOOK_ROW
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
@@ -44,17 +50,17 @@ def schemas() -> Json:
 
 
 def _vmboxes() -> Json:
-    vmbox = answered(VMBOX_FIELDS, texts.VMBOX)
+    vmbox = response_schema(VMBOX_FIELDS, texts.VMBOX)
     return {
         "NewVmbox": {
-            **taken(VMBOX_FIELDS, texts.VMBOX),
+            **request_schema(VMBOX_FIELDS, texts.VMBOX),
             "description": "The settings of a box. Unknown keys are kept.",
         },
         "VmboxChanges": {
-            **changes(VMBOX_FIELDS, texts.VMBOX),
+            **patch_schema(VMBOX_FIELDS, texts.VMBOX),
             "description": "Some settings of a box: objects merge, null deletes at any depth.",
         },
-        "Vmbox": with_more(vmbox, DELETED | {"id": HEX_ID}, ["id"]),
+        "Vmbox": with_properties(vmbox, DELETED | {"id": HEX_ID}, ["id"]),
         "VmboxRow": _vmbox_row(vmbox["properties"]),
     }
 
@@ -85,12 +91,14 @@ def _greetings() -> Json:
         "content_type": {**TEXT, "description": "Of its audio, once it has some"},
         "content_length": {**COUNT, "description": "Of its audio, in bytes"},
     }
-    greeting = with_more(
-        answered(GREETING_FIELDS, texts.GREETING), DELETED | {"id": HEX_ID, **of_audio}, ["id"]
+    greeting = with_properties(
+        response_schema(GREETING_FIELDS, texts.GREETING),
+        DELETED | {"id": HEX_ID, **of_audio},
+        ["id"],
     )
     return {
-        "NewGreeting": taken(GREETING_FIELDS, texts.GREETING),
-        "GreetingChanges": changes(GREETING_FIELDS, texts.GREETING),
+        "NewGreeting": request_schema(GREETING_FIELDS, texts.GREETING),
+        "GreetingChanges": patch_schema(GREETING_FIELDS, texts.GREETING),
         "Greeting": greeting,
         "GreetingRow": {
             "type": "object",
@@ -107,19 +115,19 @@ def _webhooks() -> Json:
             "description": "Why the service disabled it, if it did",
         }
     }
-    webhook = with_more(
-        answered(WEBHOOK_FIELDS, texts.WEBHOOK), DELETED | {"id": HEX_ID} | disabled, ["id"]
+    webhook = with_properties(
+        response_schema(WEBHOOK_FIELDS, texts.WEBHOOK), DELETED | {"id": HEX_ID} | disabled, ["id"]
     )
     secret = {"secret": {**TEXT, "pattern": "^whsec_[A-Za-z0-9+/]+=*$"}}
     properties = webhook["properties"]
     row = {name: properties[name] for name in (*WEBHOOK_ROW, "disable_reason")}
     return {
-        "NewWebhook": _with_texts(taken(WEBHOOK_FIELDS, texts.WEBHOOK), TEXT),
+        "NewWebhook": _with_texts(request_schema(WEBHOOK_FIELDS, texts.WEBHOOK), TEXT),
         "WebhookChanges": _with_texts(
-            changes(WEBHOOK_FIELDS, texts.WEBHOOK), {"type": ["string", "null"]}
+            patch_schema(WEBHOOK_FIELDS, texts.WEBHOOK), {"type": ["string", "null"]}
         ),
         "Webhook": _with_texts(webhook, TEXT),
-        "NewlyMadeWebhook": _with_texts(with_more(webhook, secret, ["secret"]), TEXT),
+        "NewlyMadeWebhook": _with_texts(with_properties(webhook, secret, ["secret"]), TEXT),
         "WebhookRow": {
             "type": "object",
             "properties": {"id": HEX_ID, **row},
@@ -157,13 +165,13 @@ def _attempt() -> Json:
 
 
 def _messages() -> Json:
-    new = taken(MESSAGE_FIELDS, texts.MESSAGE)
+    new = request_schema(MESSAGE_FIELDS, texts.MESSAGE)
     timestamp = {
         "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
         "description": texts.MESSAGE["timestamp"],
     }
-    row = with_more(
-        answered(MESSAGE_FIELDS, texts.MESSAGE),
+    row = with_properties(
+        response_schema(MESSAGE_FIELDS, texts.MESSAGE),
         {
             "timestamp": _MOMENT,
             "media_id": MESSAGE_ID,
@@ -175,15 +183,15 @@ def _messages() -> Json:
     )
     halves = [f"{end}_{half}" for end in ("from", "to") for half in ("user", "realm")]
     transcription = {"type": "object", "properties": {"result": TEXT, "text": TEXT}}
-    message = with_more(
+    message = with_properties(
         row, {**dict.fromkeys(halves, TEXT), "transcription": transcription}, halves
     )
     del message["properties"]["transcribed"]
     return {
-        "NewMessage": with_more(new, {"timestamp": timestamp}),
+        "NewMessage": with_properties(new, {"timestamp": timestamp}),
         "MessageRow": row,
         "Message": message,
-        "StoredMessage": with_more(
+        "StoredMessage": with_properties(
             message,
             {"id": MESSAGE_ID, "metadata": ref("Message")},
         )
@@ -227,7 +235,9 @@ def _batches() -> Json:
             "required": ["messages"],
         },
         "MessageChange": change,
-        "MessageChanges": with_more(change, {"messages": {**ids, "minItems": 1}}, ["messages"]),
+        "MessageChanges": with_properties(
+            change, {"messages": {**ids, "minItems": 1}}, ["messages"]
+        ),
         "MessageSelection": selection,
         "BatchResult": {
             "type": "object",

@@ -1,6 +1,11 @@
 """The schemas of this dialect's objects, made of the tables that requests are checked against."""
 
-from service.api.description.openapi.fields import Json, answered, taken, with_more
+from service.api.description.openapi.fields import (
+    Json,
+    request_schema,
+    response_schema,
+    with_properties,
+)
 from service.api.mailboxes.wire import FIELDS, RECIPIENT_FIELDS
 from service.domain.message import Folder
 
@@ -31,10 +36,10 @@ def ref(name: str) -> Json:
 def schemas() -> Json:
     """All of them by name."""
     return {
-        "NewMailbox": _nullable(taken(FIELDS, _TEXTS), {"minLength": 4, "maxLength": 4}),
+        "NewMailbox": _nullable(request_schema(FIELDS, _TEXTS), {"minLength": 4, "maxLength": 4}),
         "Mailbox": _mailbox(),
         "MailboxRecipient": _object({**_DATES, "email": _TEXT}),
-        "NewMailboxRecipient": taken(RECIPIENT_FIELDS, _TEXTS),
+        "NewMailboxRecipient": request_schema(RECIPIENT_FIELDS, _TEXTS),
         "MailboxMessage": _message(),
         "MailboxRefusal": envelope(
             {"type": "object", "properties": {"errors": {"type": "object"}}}, {"type": "integer"}
@@ -49,10 +54,10 @@ def envelope(result: Json, status: Json) -> Json:
 
 def _mailbox() -> Json:
     """`updated_on` is not there when it was just made; one made elsewhere may show another PIN."""
-    known = _nullable(answered(FIELDS, _TEXTS), {})
+    known = _nullable(response_schema(FIELDS, _TEXTS), {})
     dates = {**_DATES, "email_recipients": {"type": "array", "items": _object(_DATES)}}
     always = [name for name in (*FIELDS, *dates) if name != "updated_on"]
-    return {**with_more(known, dates), "required": always}
+    return {**with_properties(known, dates), "required": always}
 
 
 def _nullable(schema: Json, bounds: Json) -> Json:

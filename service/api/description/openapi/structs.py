@@ -1,0 +1,46 @@
+"""JSON Schemas of responses, generated from the Structs that encode them."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from service.api.description.openapi.fields import Json, Texts, response_schema, with_properties
+from service.domain.schema import Fields
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def ref(schema: type | str) -> Json:
+    """Returns a reference to a component schema, by its Struct or by its name."""
+    name = schema if isinstance(schema, str) else schema.__name__
+    return {"$ref": _REFERENCE.format(name=name)}
+
+
+def struct_schemas(kinds: Iterable[type], texts: Texts) -> Json:
+    """Returns component schemas by class name, including nested Structs and enums.
+
+    `texts` describes the properties that have no description of their own.
+    """
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+    return {name: _response_schema(schema, texts) for name, schema in schemas.items()}
+
+
+def document_schema(fields: Fields, texts: Texts, extras: type) -> Json:
+    """Returns the schema of a document: its field table, and the Struct that the server adds."""
+    added = struct_schemas([extras], {})[extras.__name__]
+    return with_properties(response_schema(fields, texts), added["properties"], added["required"])
+
+
+def _response_schema(schema: Json, texts: Texts) -> Json:
+    """A field is required unless its default is UNSET: only such a field is left out of JSON."""
+    del schema["title"]
+    if "description" in schema:
+        schema["description"] = " ".join(schema["description"].split())
+    properties: Json = schema.get("properties", {})
+    for name, described in properties.items():
+        if "default" in described:
+            del described["default"]
+            schema["required"].append(name)
+        if name in texts:
+            described.setdefault("description", texts[name])
+    return schema
