@@ -3,9 +3,11 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from botocore.credentials import ReadOnlyCredentials
+
+from service.domain.clock import utc_now
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -31,7 +33,7 @@ class Signer:
         now: datetime | None = None,
     ) -> dict[str, str]:
         """The headers to send: those given, and what the signature adds. `url` is escaped."""
-        moment = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        moment = f"{now or utc_now():%Y%m%dT%H%M%SZ}"
         host, _, path = url.partition("://")[2].partition("/")
         sent = {**headers, "Host": host, "X-Amz-Date": moment}
         sent["X-Amz-Content-SHA256"] = sha256

@@ -1,1 +1,1 @@
-"""What voicemail is: no await, no clock, no client library."""
+"""Domain values and rules, without I/O and without client libraries."""

@@ -164,5 +164,5 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def retained_since(now: datetime, retention_days: int) -> datetime:
-    """The oldest timestamp that retention keeps: the days, and an hour of grace."""
-    return now - timedelta(days=retention_days) - RETENTION_GRACE
+    """Returns the oldest time that is kept, in whole seconds: the days and an hour of grace."""
+    return now.replace(microsecond=0) - timedelta(days=retention_days) - RETENTION_GRACE

@@ -4,13 +4,13 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import msgspec
 
+from service.domain.clock import utc_now
 from service.postgres.months import ensure_ahead
 from service.postgres.pool import Connection, connect, translated_errors
 from service.postgres.sql import load
@@ -65,7 +65,7 @@ async def migrate(
             await _apply(connection, migration)
             done.append(migration.name)
         await _grant(connection, role_of(service_url))
-        done += await ensure_ahead(connection, datetime.now(UTC))
+        done += await ensure_ahead(connection, utc_now())
     return done
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from service.domain.account import (
@@ -14,6 +14,7 @@ from service.domain.account import (
     Caller,
     checked_account,
 )
+from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountHasChildren,
     AccountIsRoot,
@@ -41,10 +42,6 @@ _CHUNK = 500
 _DELETION_S = 20.0
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Accounts:
     """Each use case asks for the right of access first. What changes is learned here at once."""
@@ -53,7 +50,7 @@ class Accounts:
     directory: AccountCache
     sessions: Sessions
     secrets: SecretBox
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
 
     async def create_root(self, name: str, realm: str) -> Account:
         """The root account: made now, or as it is when there is one, whatever its name."""

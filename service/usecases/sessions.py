@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from service.domain.account import AccountFacts, Caller, Claims, Method
+from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
     CredentialsInvalid,
@@ -22,10 +23,6 @@ from service.security import CredentialProofs, Issuer, SecretBox, Tokens
 from service.usecases.account_cache import AccountCache
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sessions:
     """A token is judged from memory: the directory hears of what ends one."""
@@ -36,7 +33,7 @@ class Sessions:
     secrets: SecretBox
     proofs: CredentialProofs
     issuer: Issuer | None = None
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
 
     async def operator(self) -> Caller:
         """The root account's caller without a token, for whoever holds the database anyway."""

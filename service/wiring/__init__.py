@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from service.domain.clock import utc_now
 from service.embedded.dev import Prepared
 from service.logs import configure
 from service.postgres import outbox
@@ -20,7 +21,6 @@ from service.wiring.factories import (
     open_database,
     open_owner_database,
     stream_settings,
-    utc_now,
 )
 from service.wiring.process import serving
 from service.wiring.runtime_tuning import freeze_gc

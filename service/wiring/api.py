@@ -16,6 +16,7 @@ from service.api.http.auth import Options
 from service.api.http.rate_limit import RateLimit
 from service.api.middleware.body_rate import RequestLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
+from service.domain.clock import utc_now
 from service.logs import get_logger
 from service.settings import Settings
 from service.usecases.batches import Batches
@@ -37,7 +38,6 @@ from service.wiring.factories import (
     open_database,
     open_webhook_sender,
     users_beside,
-    utc_now,
 )
 from service.wiring.process import Process, serving
 from service.wiring.runtime_tuning import freeze_gc

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
+from service.domain.clock import utc_now
 from service.postgres.pool import Database
 from service.security import (
     CredentialProofs,
@@ -152,7 +152,3 @@ def key_ring_of(settings: Settings) -> KeyRing:
             "AFTERTONE_KEY_RING_FILE is not set; `aftertone keys generate FILE` makes one."
         )
     return load_key_ring(Path(settings.key_ring_file))
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

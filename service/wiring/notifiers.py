@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from service.bus import Bus
+from service.domain.clock import utc_now
 from service.postgres.pool import Database
 from service.security import SecretBox
 from service.settings import Settings, SettingsError
@@ -18,7 +19,6 @@ from service.wiring.factories import (
     open_bus,
     open_database,
     open_webhook_sender,
-    utc_now,
 )
 from service.wiring.lamps import following_lamps
 from service.wiring.process import serving

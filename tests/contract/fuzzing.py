@@ -16,8 +16,8 @@ from hypothesis import strategies
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import IgnoredAuth, RejectedPositiveData, UseAfterFree
 
-from service.api.http.times import utc_now
 from service.api.kazoo.times import gregorian
+from service.domain.clock import utc_now
 
 Json = dict[str, Any]
 

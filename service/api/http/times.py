@@ -6,8 +6,3 @@ from datetime import UTC, datetime
 def iso(moment: datetime) -> str:
     """As `2026-02-04T10:30:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def utc_now() -> datetime:
-    """The present in whole seconds, as message times are."""
-    return datetime.now(UTC).replace(microsecond=0)

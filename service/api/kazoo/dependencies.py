@@ -10,12 +10,12 @@ from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
 from service.api.http.auth import caller_of, noted, token_of
-from service.api.http.times import utc_now
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
 from service.api.kazoo.wire import View
 from service.domain.account import AccountFacts, Caller
+from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
     CredentialsInvalid,

@@ -5,7 +5,6 @@ KAZOO API docs, "Basics of the REST API": data, status, request_id, revision, pa
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +12,9 @@ import msgspec
 from litestar import Response
 from litestar.connection import ASGIConnection
 from msgspec import UNSET, UnsetType
+
+from service.api.http.times import iso
+from service.domain.clock import utc_now
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
@@ -105,7 +107,7 @@ def _framed(request: AnyConnection) -> _Envelope:
     return _Envelope(
         auth_token=state.get("auth_token", UNSET),
         request_id=state.get("request_id", ""),
-        timestamp=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        timestamp=iso(utc_now()),
         version=_VERSION if "auth_token" in state else UNSET,
         node=_NODE,
     )

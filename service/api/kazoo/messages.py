@@ -3,7 +3,6 @@
 from litestar import Response, delete, put, route
 
 from service.api.dependencies import App
-from service.api.http.times import utc_now
 from service.api.kazoo import wire
 from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
@@ -21,6 +20,7 @@ from service.api.kazoo.pages import answer_page
 from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query
 from service.api.kazoo.vmboxes import COLLECTION, ONE
 from service.api.kazoo.wire import View
+from service.domain.clock import utc_now
 from service.domain.message import (
     LAST_ID,
     Cursor,
@@ -154,7 +154,7 @@ def messages_start(page: MessagePage, query: ListQuery) -> Cursor:
     """Where a page begins that was asked for without a key: at its first message, else at the
     end of the window."""
     if not page.messages:
-        until = query.until or utc_now()
+        until = query.until or utc_now().replace(microsecond=0)
         return Cursor(month_of(until), until, LAST_ID)
     first = page.messages[0]
     return Cursor(first.id.month, first.received_at, first.id.id)

@@ -11,11 +11,11 @@ from litestar import Request
 from litestar.datastructures import MultiDict
 from msgspec import UNSET
 
-from service.api.http.times import utc_now
 from service.api.kazoo.envelope import Paging
 from service.api.kazoo.filters import decoded, read_filter
 from service.api.kazoo.times import FIRST, LAST, from_gregorian, gregorian
 from service.api.kazoo.wire import View, message_filterable, to_folder
+from service.domain.clock import utc_now
 from service.domain.errors import Invalid, Rule
 from service.domain.message import RETENTION_GRACE, Folder
 from service.usecases.message_lists import Keep, ListQuery
@@ -76,7 +76,7 @@ def list_query(request: AnyRequest, page: PageQuery, start: Any, view: View) -> 
     as the list shows it.
     """
     query = request.query_params
-    oldest, now = view.retained_since, utc_now()
+    oldest, now = view.retained_since, utc_now().replace(microsecond=0)
     since, until = _window(query, now, now - oldest)
     folders = _folders(query)
     by_store = since >= oldest and len(folders) == 1 and folders[0] in list(Folder)

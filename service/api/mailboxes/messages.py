@@ -7,7 +7,6 @@ from litestar.response import Stream
 
 from service.api.dependencies import App
 from service.api.http.audio_response import answer_audio, file_name
-from service.api.http.times import utc_now
 from service.api.mailboxes import wire
 from service.api.mailboxes.dependencies import (
     AnyRequest,
@@ -18,6 +17,7 @@ from service.api.mailboxes.dependencies import (
 from service.api.mailboxes.envelope import answer
 from service.api.mailboxes.mailboxes import ONE as MAILBOX
 from service.domain.account import AccountFacts
+from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import Message, MessageId, retained_since
 from service.domain.schema import Document

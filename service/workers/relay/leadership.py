@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from service.bus import Ack, Bus, Stream
+from service.domain.clock import utc_now
 from service.domain.errors import BusUnavailable, Unavailable
 from service.logs import get_logger
 from service.metrics import (
@@ -222,7 +222,7 @@ class Leadership:
 def _count(row: OutboxRow) -> None:
     EVENTS_PUBLISHED.labels(row.event.type).inc()
     if not row.published:
-        age = datetime.now(UTC) - row.event.created_at
+        age = utc_now() - row.event.created_at
         # The clocks of two machines may differ.
         EVENT_LATENCY.observe(max(0.0, age.total_seconds()))
 
