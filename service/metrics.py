@@ -1,7 +1,7 @@
-"""Every metric of the project, each defined once with the sentence that explains it.
+"""All metrics, each defined once with its help text.
 
-Nobody else makes one: whoever counts or times imports it from here. No label holds an account, a
-box, an id or anything else that a caller chooses, so their number is bounded.
+Other modules import them from here and create none. No label holds an account, a box, an id or
+another value that a caller chooses, so the number of series is bounded.
 """
 
 import platform
@@ -34,7 +34,7 @@ _DELIVERY_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 120.0)
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """A metric as a table shows it. `kind` is counter, gauge or histogram."""
+    """Description of a metric. `kind` is counter, gauge or histogram."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Definition(msgspec.Struct, frozen=True):
 
 
 DEFINITIONS: list[Definition] = []
-"""All of them, in the order of this module."""
+"""Descriptions of all metrics, in the order of this module."""
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -63,109 +63,108 @@ def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> 
 
 HTTP_REQUESTS = _counter(
     "aftertone_http_requests_total",
-    "Requests answered, by method, route template and status; status 499 is a client that went "
-    "away before its answer began, route `none` a path or method that no route has.",
+    "Completed HTTP requests by method, route template and status. Status 499: the client "
+    "disconnected before the response began. Route `none`: no route has this path or method.",
     "method",
     "route",
     "status",
 )
 HTTP_DURATION = _histogram(
     "aftertone_http_request_duration_seconds",
-    "From a request's headers to its answer's last byte, uploads and downloads included; the feeds "
-    "of events are left out, since a stream lasts as long as its client.",
+    "Time from the headers of a request to the last byte of its response, including uploads and "
+    "downloads. Event streams are excluded.",
     "method",
     "route",
     buckets=_REQUEST_S,
 )
 HTTP_IN_FLIGHT = _gauge(
-    "aftertone_http_requests_in_flight", "Requests being answered now, event streams included."
+    "aftertone_http_requests_in_flight", "HTTP requests in progress, including event streams."
 )
-HTTP_REQUEST_BYTES = _counter(
-    "aftertone_http_request_bytes_total", "Bytes of request bodies that were read."
-)
+HTTP_REQUEST_BYTES = _counter("aftertone_http_request_bytes_total", "Bytes of request bodies read.")
 HTTP_RESPONSE_BYTES = _counter(
-    "aftertone_http_response_bytes_total", "Bytes of answers' bodies that were sent."
+    "aftertone_http_response_bytes_total", "Bytes of response bodies sent."
 )
 UPLOADS_IN_FLIGHT = _gauge(
     "aftertone_uploads_in_flight",
-    "Uploads that hold one of the AFTERTONE_MAX_UPLOADS_IN_FLIGHT places now.",
+    "Uploads in progress, at most AFTERTONE_MAX_UPLOADS_IN_FLIGHT in each process.",
 )
 UPLOADS_REFUSED = _counter(
-    "aftertone_uploads_refused_total", "Uploads refused because every place was taken."
+    "aftertone_uploads_refused_total", "Uploads refused because too many were in progress."
 )
 
 SQL_DURATION = _histogram(
     "aftertone_sql_duration_seconds",
-    "Statements by their name in service/postgres/sql, failed ones too, from sending to the last "
-    "row; the wait for a connection is not in it.",
+    "Time from sending a statement to its last row, including failed statements, by its name in "
+    "service/postgres/sql. The wait for a connection is excluded.",
     "query",
     buckets=_STATEMENT_S,
 )
 SQL_ERRORS = _counter(
     "aftertone_sql_errors_total",
-    "Times that Postgres was away, full, too slow or refused a connection, by the kind of error; a "
-    "wait for a free connection that was in vain is a TimeoutError, too.",
+    "Failures because Postgres was unreachable, full or too slow, by type of error. A timeout "
+    "while waiting for a free connection is a TimeoutError.",
     "reason",
 )
 S3_DURATION = _histogram(
     "aftertone_s3_duration_seconds",
-    "Operations on the audio store (put, get of a block, copy, delete, list of a page, head, "
-    "create), retries included, failed ones too.",
+    "Duration of operations on the audio store (put, get of a block, copy, delete, list of a page, "
+    "head, create), including retries and failures.",
     "operation",
     buckets=_STORE_S,
 )
 S3_ERRORS = _counter(
     "aftertone_s3_errors_total",
-    "Operations that the audio store refused or did not answer in time; missing objects are none.",
+    "Operations that the audio store refused or did not answer in time. A missing object is not "
+    "an error.",
     "operation",
 )
 
 RELAY_ACTIVE = _gauge(
     "aftertone_relay_active",
-    "1 in the relay that publishes, 0 in those that stand by: the sum over all is 1.",
+    "1 in the relay that is the leader, 0 in standby relays. The sum over all relays is 1.",
 )
 RELAY_STOPPED_LANES = _gauge(
     "aftertone_relay_stopped_lanes",
-    "Boxes whose next event the stream did not take and whose further events wait for it.",
+    "Boxes whose next event could not be published. Their later events wait for it.",
 )
 EVENTS_PUBLISHED = _counter(
     "aftertone_events_published_total",
-    "Events that the stream has acknowledged, by kind; those sent again are counted again.",
+    "Events that the stream acknowledged, by event type. A republished event is counted again.",
     "event",
 )
 EVENT_LATENCY = _histogram(
     "aftertone_event_latency_seconds",
-    "From what happened to the stream's acknowledgement of its event; events that are sent again "
-    "are left out.",
+    "Time from the change that caused an event to the acknowledgement of the stream. Republished "
+    "events are excluded.",
     buckets=_EVENT_S,
 )
 REPUBLICATIONS = _counter(
     "aftertone_stream_republications_total",
-    "Times that the stream had lost events (or is a new one) and the relay sent them again.",
+    "Times the relay republished events because the stream had lost them or was new.",
 )
 
 FANNED_OUT = _counter(
     "aftertone_events_fanned_out_total",
-    "Events that a channel has read and dealt out to their targets, were there any or not.",
+    "Events that a channel read and expanded into one delivery for each target.",
     "channel",
 )
 DELIVERIES = _counter(
     "aftertone_deliveries_total",
-    "Attempts by how they ended: done, ignored (nothing to do any more), retry (failed, comes "
-    "again), later (not yet, no failure), dead (given up; an operator decides).",
+    "Delivery attempts by result: done, ignored (nothing left to do), retry (failed, will be "
+    "retried), later (postponed, not a failure), dead (gave up, an operator decides).",
     "channel",
     "result",
 )
 DELIVERY_DURATION = _histogram(
     "aftertone_delivery_duration_seconds",
-    "How long attempts took, however they ended.",
+    "Duration of delivery attempts, successful or not.",
     "channel",
     buckets=_DELIVERY_S,
 )
 
 BUILD_INFO = _gauge(
     "aftertone_build_info",
-    "1; the labels tell what runs: our version and Python's.",
+    "Always 1. The labels hold the versions of Aftertone and Python.",
     "version",
     "python",
 )
@@ -173,7 +172,7 @@ BUILD_INFO.labels(version("aftertone"), platform.python_version()).set(1)
 
 
 Reading = Definition
-"""A gauge that is read elsewhere, from the database or a pool, and shown while it is known."""
+"""A gauge whose value is read at each scrape from a source, such as the database or a pool."""
 
 _READINGS: list[Reading] = []
 
@@ -187,65 +186,64 @@ def _reading(name: str, text: str, *labels: str) -> Reading:
 
 OUTBOX_BACKLOG = _reading(
     "aftertone_outbox_backlog",
-    "Events that wait to be published, counted up to 50 000. Relays tell.",
+    "Events that wait to be published, counted up to 50 000. Exported by relays.",
 )
 OUTBOX_OLDEST = _reading(
     "aftertone_outbox_oldest_seconds",
-    "The age of the oldest event that waits to be published, 0 when none does. Relays tell.",
+    "Age of the oldest event that waits to be published, 0 when there is none. Exported by relays.",
 )
 DELIVERIES_DUE = _reading(
     "aftertone_deliveries_due",
-    "Deliveries of a channel that are due and in nobody's hands, counted up to 50 000. Relays "
-    "tell.",
+    "Deliveries that are due and not in progress, counted up to 50 000. Exported by relays.",
     "channel",
 )
 DELIVERIES_OLDEST_DUE = _reading(
     "aftertone_deliveries_oldest_due_seconds",
-    "For how long the delivery that waits longest has been due, 0 when none is. Relays tell.",
+    "How long the oldest due delivery has been due, 0 when there is none. Exported by relays.",
     "channel",
 )
 DELIVERIES_DEAD = _reading(
     "aftertone_deliveries_dead",
-    "Deliveries of a channel that were given up and wait for an operator, counted up to "
-    "50 000. Relays tell.",
+    "Deliveries that gave up and wait for an operator, counted up to 50 000. Exported by relays.",
     "channel",
 )
 COUNT_DRIFT = _reading(
     "aftertone_count_drift",
-    "Boxes whose counts the last recount found wrong and set right: must be 0. Relays tell.",
+    "Boxes whose counts were wrong and were corrected by the last recount. Must be 0. Exported by "
+    "relays.",
 )
 MONTHS_AHEAD = _reading(
     "aftertone_months_ahead",
-    "Months after this one that have their partition of messages; 3 are kept. Relays tell.",
+    "Future months that have a partition of messages. The keeper maintains 3. Exported by relays.",
 )
 OUTBOX_DAYS_AHEAD = _reading(
     "aftertone_outbox_days_ahead",
-    "Days after today that have their partition of the outbox; 35 are kept. At 0 nothing can "
-    "be stored tomorrow. Relays tell.",
+    "Future days that have a partition of the outbox. The keeper maintains 35. At 0, no message "
+    "can be stored tomorrow. Exported by relays.",
 )
 KEEPER_LAST_SUCCESS = _reading(
     "aftertone_keeper_last_success_timestamp_seconds",
-    "When a step of the keeper last ran to its end. Relays tell.",
+    "Time at which a keeper step last completed. Exported by relays.",
     "step",
 )
 CONNECTIONS = _reading(
     "aftertone_database_connections",
-    "Connections of a pool, in_use or idle.",
+    "Connections of a pool by state: in_use or idle.",
     "pool",
     "state",
 )
 CONNECTIONS_MAX = _reading(
     "aftertone_database_connections_max",
-    "How many connections a pool may have.",
+    "Maximum number of connections of a pool.",
     "pool",
 )
 
 Values = Mapping[Reading, Mapping[tuple[str, ...], float]]
-"""What was read: the value of each reading by the values of its labels, `()` when it has none."""
+"""Values of readings by label values; `()` for a reading without labels."""
 
 
-class _Readings(Collector):
-    """Asks those who know at each scrape. What nobody knows is absent, and not 0."""
+class _ReadingsCollector(Collector):
+    """Reads all sources at each scrape. A reading without a value is absent, not 0."""
 
     def __init__(self) -> None:
         self.sources: list[Callable[[], Values]] = []
@@ -266,13 +264,13 @@ def _family(reading: Reading) -> GaugeMetricFamily:
     return GaugeMetricFamily(reading.name, reading.text, labels=reading.labels)
 
 
-_readings = _Readings()
+_readings = _ReadingsCollector()
 REGISTRY.register(_readings)
 
 
 @contextmanager
-def shown(source: Callable[[], Values]) -> Iterator[None]:
-    """While in the block, scrapes show what `source` answers; it must answer at once."""
+def export_readings(source: Callable[[], Values]) -> Iterator[None]:
+    """Exports the values of `source` while the block runs. `source` must not block."""
     _readings.sources.append(source)
     try:
         yield

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from service.domain.errors import StorageUnavailable
 from service.metrics import S3_DURATION, S3_ERRORS
-from service.traces import begin, end
+from service.traces import begin_span, end_span
 
 Operation = Literal["put", "get", "copy", "delete", "list", "head", "create"]
 
@@ -19,7 +19,7 @@ for _name in get_args(Operation):
 @contextmanager
 def timed(operation: Operation) -> Iterator[None]:
     """Around an operation with its retries. What is cancelled is no fault of the store."""
-    span = begin(f"S3 {operation}", {"rpc.system": "aws-api", "rpc.method": operation})
+    span = begin_span(f"S3 {operation}", {"rpc.system": "aws-api", "rpc.method": operation})
     failure: BaseException | None = None
     began = time.perf_counter()
     try:
@@ -31,4 +31,4 @@ def timed(operation: Operation) -> Iterator[None]:
         raise
     finally:
         S3_DURATION.labels(operation).observe(time.perf_counter() - began)
-        end(span, failure)
+        end_span(span, failure)

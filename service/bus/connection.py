@@ -19,7 +19,7 @@ from service.bus.errors import translated_errors
 from service.domain.errors import BusUnavailable
 from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subject_of
 from service.logs import get_logger
-from service.traces import published, traceparent
+from service.traces import producer_span, traceparent
 
 _log = get_logger(__name__)
 
@@ -122,7 +122,7 @@ class Bus:
         client = self.client()
         subject = subject_of(event, self._stream.subject_prefix)
         with (
-            published(f"publish {event.type}", _told(event), event.traceparent),
+            producer_span(f"publish {event.type}", _told(event), event.traceparent),
             translated_errors(),
         ):
             headers = headers_of(event, traceparent())

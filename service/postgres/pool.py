@@ -9,7 +9,7 @@ import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
 from service.domain.errors import DatabaseUnavailable
-from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, shown
+from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, export_readings
 from service.postgres.timing import TimedConnection
 
 # What a caller may retry: the server is gone, full, restarting, too slow, or read-only after a
@@ -78,7 +78,7 @@ class Database:
                 server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
             )
         try:
-            with shown(lambda: _use_of(pool, pool_name)):
+            with export_readings(lambda: _use_of(pool, pool_name)):
                 yield cls(pool, timeout_s)
         finally:
             pool.terminate()

@@ -9,7 +9,7 @@ import asyncpg
 
 from service.metrics import SQL_DURATION
 from service.postgres.sql import NAMES
-from service.traces import begin, end, tracing
+from service.traces import begin_span, end_span, is_tracing
 
 if TYPE_CHECKING:
     from service.traces import Span
@@ -30,7 +30,7 @@ class Statement:
         self._text = text
 
     def __enter__(self) -> None:
-        self._span = begin_statement(self._text) if tracing() else None
+        self._span = begin_statement(self._text) if is_tracing() else None
         self._began = time.perf_counter()
 
     def __exit__(
@@ -41,7 +41,7 @@ class Statement:
     ) -> None:
         timer = _timers.get(self._text) or _timer(self._text)
         timer(time.perf_counter() - self._began)
-        end(self._span, error)
+        end_span(self._span, error)
 
 
 def name_of(text: str) -> str:
@@ -53,7 +53,7 @@ def begin_statement(text: str) -> "Span | None":
     """The span of a statement, below what happens now. Its text tells nothing that its name does
     not, and its values are nobody's business."""
     name = name_of(text)
-    return begin(name, {"db.system.name": "postgresql", "db.operation.name": name})
+    return begin_span(name, {"db.system.name": "postgresql", "db.operation.name": name})
 
 
 def _timer(text: str) -> Callable[[float], None]:

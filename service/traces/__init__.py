@@ -1,7 +1,7 @@
-"""Traces: what a request causes, in each process that it reaches; the only home of OpenTelemetry.
+"""Distributed tracing of requests and events; the only home of OpenTelemetry.
 
-Without a collector there are no spans and the library is not imported. The ids that a caller names
-(W3C Trace Context) travel on all the same: to the outbox, to NATS, to whoever follows events.
+Without a collector there are no spans and the library is not imported. The trace ids of a caller
+(W3C Trace Context) are still passed on: to the outbox, to NATS and to readers of the event feed.
 """
 
 import asyncio
@@ -14,73 +14,74 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from opentelemetry.trace import Span as Span
 
-    from service.traces.sending import Sender
+    from service.traces.exporter import SpanExporter
 
-    Around = AbstractContextManager[Span | None]
+    SpanManager = AbstractContextManager[Span | None]
 
-Kind = Literal["server", "client", "producer", "consumer"]
+SpanKindName = Literal["server", "client", "producer", "consumer"]
 Attributes = Mapping[str, str | int]
 
-_GIVEN = re.compile(
+_TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<ids>[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?P<more>-.*)?"
 )
-_LONGEST = 128
-_NOTHING = ("00000000000000000000000000000000-", "-0000000000000000-")
+_MAX_LENGTH = 128
+_NULL_TRACE_ID, _NULL_SPAN_ID = f"{'0' * 32}-", f"-{'0' * 16}-"
 
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
-_sender: "Sender | None" = None
+_exporter: "SpanExporter | None" = None
 
 
 @asynccontextmanager
-async def sent(process: str, endpoint: str, sample_ratio: float) -> AsyncIterator[None]:
-    """In the block, spans go to the collector at `endpoint` (OTLP over HTTP), if there is one.
+async def export_spans(process: str, endpoint: str, sample_ratio: float) -> AsyncIterator[None]:
+    """Exports spans to the collector at `endpoint` (OTLP over HTTP) while the block runs.
 
-    A collector that is away or slow costs spans and nothing else; the end waits for it, bounded.
+    An empty endpoint disables tracing. Spans are dropped while the collector is slow or down. The
+    end of the block waits a bounded time for the last spans.
     """
-    global _sender
+    global _exporter
     if not endpoint:
         yield
         return
-    from service.traces.sending import Sender
+    from service.traces.exporter import SpanExporter
 
-    _sender = Sender(process, endpoint, sample_ratio)
+    _exporter = SpanExporter(process, endpoint, sample_ratio)
     try:
         yield
     finally:
-        sender, _sender = _sender, None
-        await asyncio.to_thread(sender.stop)
+        exporter, _exporter = _exporter, None
+        await asyncio.to_thread(exporter.stop)
 
 
 def traceparent() -> str | None:
-    """What is happening now, for whom it causes something elsewhere."""
+    """Returns the `traceparent` of the current span."""
     return _current.get()
 
 
-def checked(given: str | None) -> str | None:
-    """A `traceparent` of a stranger, as one of version 00; None when it makes no sense."""
-    match = _GIVEN.fullmatch(given) if given and len(given) <= _LONGEST else None
-    if match is None or match["version"] == "ff" or match["ids"].startswith(_NOTHING[0]):
+def parse_traceparent(header: str | None) -> str | None:
+    """Returns a caller's `traceparent` as version 00, or None when it is invalid."""
+    match = _TRACEPARENT.fullmatch(header) if header and len(header) <= _MAX_LENGTH else None
+    if match is None or match["version"] == "ff" or match["ids"].startswith(_NULL_TRACE_ID):
         return None
-    if _NOTHING[1] in match["ids"] or (match["version"] == "00" and match["more"]):
+    if _NULL_SPAN_ID in match["ids"] or (match["version"] == "00" and match["more"]):
         return None
     return f"00-{match['ids']}"
 
 
-def tracing() -> bool:
-    """Whether what happens now is traced; asked on hot paths before anything is made."""
-    return _sender is not None and _current.get() is not None
+def is_tracing() -> bool:
+    """Returns whether the current context is traced. Cheap: for hot paths."""
+    return _exporter is not None and _current.get() is not None
 
 
-def begin(name: str, attributes: Attributes) -> "Span | None":
-    """A call of ours to a server, below what happens now; `end` must follow."""
+def begin_span(name: str, attributes: Attributes) -> "Span | None":
+    """Starts a client span below the current one; the caller must call `end_span`."""
     parent = _current.get()
-    if _sender is None or parent is None:
+    if _exporter is None or parent is None:
         return None
-    return _sender.begin(name, "client", attributes, parent=parent)
+    return _exporter.begin(name, "client", attributes, parent=parent)
 
 
-def end(span: "Span | None", error: BaseException | None = None) -> None:
-    """Of an error only the kind is told: its text may quote what a stranger sent."""
+def end_span(span: "Span | None", error: BaseException | None = None) -> None:
+    """Ends a span. Only the type of an error is recorded: its text may quote private data."""
     if span is None:
         return
     if error is not None:
@@ -88,53 +89,53 @@ def end(span: "Span | None", error: BaseException | None = None) -> None:
     span.end()
 
 
-def mark_failed(span: "Span", kind: str) -> None:
+def mark_failed(span: "Span", error_type: str) -> None:
     from opentelemetry.trace import StatusCode
 
-    span.set_attribute("error.type", kind)
+    span.set_attribute("error.type", error_type)
     span.set_status(StatusCode.ERROR)
 
 
-def served(caller: str | None) -> "Around":
-    """A request, below the span of a caller that named one. Its name and route come at its end."""
-    parent = checked(caller)
-    if _sender is None:
-        return _happening(parent)
-    return _within(_sender.begin("HTTP", "server", {}, parent=parent))
+def server_span(caller: str | None) -> "SpanManager":
+    """Span of an HTTP request, below the caller's span. Its name and route are set at its end."""
+    parent = parse_traceparent(caller)
+    if _exporter is None:
+        return _set_current(parent)
+    return _enter_span(_exporter.begin("HTTP", "server", {}, parent=parent))
 
 
-def published(name: str, attributes: Attributes, cause: str | None) -> "Around":
-    """An event on its way, below what caused it."""
-    cause = checked(cause)
-    if _sender is None or cause is None:
-        return _happening(cause)
-    return _within(_sender.begin(name, "producer", attributes, parent=cause))
+def producer_span(name: str, attributes: Attributes, cause: str | None) -> "SpanManager":
+    """Span of publishing an event, below the span that caused the event."""
+    cause = parse_traceparent(cause)
+    if _exporter is None or cause is None:
+        return _set_current(cause)
+    return _enter_span(_exporter.begin(name, "producer", attributes, parent=cause))
 
 
-def consumed(name: str, attributes: Attributes, producer: str | None) -> "Around":
-    """What is done about an event: a trace of its own, linked to the producer's."""
-    producer = checked(producer)
-    if _sender is None or producer is None:
-        return _happening(producer)
-    return _within(_sender.begin(name, "consumer", attributes, link=producer))
+def consumer_span(name: str, attributes: Attributes, producer: str | None) -> "SpanManager":
+    """Root span of handling an event, linked to the span of its producer."""
+    producer = parse_traceparent(producer)
+    if _exporter is None or producer is None:
+        return _set_current(producer)
+    return _enter_span(_exporter.begin(name, "consumer", attributes, link=producer))
 
 
 @contextmanager
-def _within(span: "Span") -> Iterator["Span"]:
-    from service.traces.sending import traceparent_of
+def _enter_span(span: "Span") -> Iterator["Span"]:
+    from service.traces.exporter import traceparent_of
 
-    with _happening(traceparent_of(span)):
+    with _set_current(traceparent_of(span)):
         try:
             yield span
         except BaseException as error:
-            end(span, error)
+            end_span(span, error)
             raise
-        end(span)
+        end_span(span)
 
 
 @contextmanager
-def _happening(what: str | None) -> Iterator[None]:
-    token = _current.set(what)
+def _set_current(header: str | None) -> Iterator[None]:
+    token = _current.set(header)
     try:
         yield
     finally:

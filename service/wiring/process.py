@@ -12,7 +12,7 @@ from service.logs import get_logger
 from service.postgres.migrate import newest_migration, read_migrations
 from service.postgres.pool import Database
 from service.settings import Settings
-from service.traces import sent
+from service.traces import export_spans
 
 log = get_logger(__name__)
 
@@ -69,7 +69,9 @@ async def serving(settings: Settings, database_url: str, name: str) -> AsyncIter
     """
     needed = read_migrations()[-1].number
     async with (
-        sent(name.replace(" ", "-"), settings.traces_endpoint, settings.traces_sample_ratio),
+        export_spans(
+            name.replace(" ", "-"), settings.traces_endpoint, settings.traces_sample_ratio
+        ),
         Database.open(
             database_url,
             size=1,

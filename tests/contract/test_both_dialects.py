@@ -67,11 +67,11 @@ async def test_a_mailbox_is_seen_changed_and_deleted_as_a_vmbox(
 async def test_a_vmbox_is_seen_changed_and_deleted_as_a_mailbox(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
-    vmbox_id = await account.a_vmbox(name="AdminCommands", mailbox="5", pin="98765", color="green")
+    vmbox_id = await account.a_vmbox(name="Desk", mailbox="5", pin="98765", color="green")
     (shown,) = result(await voip.get("/voip/mailbox"))
     assert {key: shown[key] for key in shown if not key.endswith("_on")} == {
         "uuid": dashed(vmbox_id),
-        "name": "AdminCommands",
+        "name": "Desk",
         "password": "98765",
         "beep": True,
         "greeting": None,
@@ -105,7 +105,7 @@ async def test_what_one_dialect_does_not_check_has_its_default_in_the_other(
 async def test_an_owner_of_another_profile_is_kept(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
-    document = {"name": "AdminCommands", "mailbox": "5", "owner_id": "user_17"}
+    document = {"name": "Desk", "mailbox": "5", "owner_id": "user_17"}
     made = await account.http.put(
         account.path("vmboxes"), params={"profile": "audian"}, json={"data": document}
     )

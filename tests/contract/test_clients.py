@@ -70,7 +70,7 @@ def _assert_boxes(found: dict[str, Any], account: AccountClient) -> None:
     """What both libraries do with boxes."""
     made = found["made"]
     assert made["status"] == "success"
-    assert (made["data"]["name"], made["data"]["mailbox"]) == ("AdminCommands", "3000")
+    assert (made["data"]["name"], made["data"]["mailbox"]) == ("Desk", "3000")
     assert made["metadata"]["id"] == made["data"]["id"]
     assert found["updated"] == {**made["data"], "name": "Front desk"} == found["read"]
     assert [row["name"] for row in found["listed"]["data"]] == ["Door", "Front desk"]

@@ -77,7 +77,7 @@ def name_of(account: AccountClient) -> str:
 
 
 async def test_monster_ui_shows_files_moves_and_removes_voicemails(account: AccountClient) -> None:
-    vmbox_id = await account.a_vmbox(name="AdminCommands", mailbox="3000")
+    vmbox_id = await account.a_vmbox(name="Desk", mailbox="3000")
     target = await account.a_vmbox(name="Door", mailbox="3001")
     ids = [await account.leave(vmbox_id, timestamp=ago(hours=n)) for n in range(1, 4)]
     messages = account.path("vmboxes", vmbox_id, "messages")
@@ -86,7 +86,7 @@ async def test_monster_ui_shows_files_moves_and_removes_voicemails(account: Acco
         assert signed_in["account_id"] == account.account_id
         rows = await ui.read(account.path("vmboxes"), paginate="false")
         assert [(row["name"], row["messages"]) for row in rows] == [
-            ("AdminCommands", 3),
+            ("Desk", 3),
             ("Door", 0),
         ]
 
@@ -112,7 +112,7 @@ async def test_monster_ui_writes_a_box_with_its_metadata(account: AccountClient)
     async with Monster(account.service) as ui:
         await ui.sign_in(await a_user(account), name_of(account))
         path = account.path("vmboxes")
-        made = data_of(await ui.write("PUT", path, name="AdminCommands", mailbox="3000"), 201)
+        made = data_of(await ui.write("PUT", path, name="Desk", mailbox="3000"), 201)
         assert made["ui_metadata"] == _UI
         box = await ui.read(f"{path}/{made['id']}")
         changed = await ui.write("POST", f"{path}/{made['id']}", **{**box, "require_pin": True})
@@ -211,9 +211,7 @@ async def test_the_php_sdk_signs_in_by_realm_and_saves_boxes(account: AccountCli
         assert data_of(signed_in, 201)["account_id"] == account.account_id
         php.headers["X-Auth-Token"] = signed_in.json()["auth_token"]
 
-        made = await sent(
-            "PUT", account.path("vmboxes/"), {"name": "AdminCommands", "mailbox": "3000"}, 201
-        )
+        made = await sent("PUT", account.path("vmboxes/"), {"name": "Desk", "mailbox": "3000"}, 201)
         path = account.path("vmboxes", made["id"])
         saved = await sent("POST", path, {**made, "name": "Front desk"})
         assert saved == {**made, "name": "Front desk"} == data_of(await php.get(path))

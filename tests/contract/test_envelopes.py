@@ -24,11 +24,9 @@ async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClie
     assert read.json()["revision"] == envelope["revision"]
     assert read.headers["etag"] == f'"{envelope["revision"]}"'
 
-    changed = await account.http.patch(
-        one, json={"data": {"some_key": None, "name": "AdminCommands"}}
-    )
+    changed = await account.http.patch(one, json={"data": {"some_key": None, "name": "Desk"}})
     document = success(changed, account.token, 200, "revision", "metadata")["data"]
-    assert (document["name"], document["pin"]) == ("AdminCommands", "0012")
+    assert (document["name"], document["pin"]) == ("Desk", "0012")
     assert "some_key" not in document
     assert changed.json()["revision"] != envelope["revision"]
 

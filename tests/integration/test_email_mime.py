@@ -127,7 +127,7 @@ async def test_an_account_has_a_sender_and_a_subject_of_its_own(office: Office) 
             "subject": "{caller_name} called {box_name}: {length} {nothing} {{ 7 * 7 }}",
         }
     )
-    box = await office.a_box(account_id, name="AdminCommands", notify_email_addresses=[who])
+    box = await office.a_box(account_id, name="Desk", notify_email_addresses=[who])
     await office.leave(box, caller=CallerId("1", "Bob {mailbox}"), length_ms=9_000)
     mail = await office.only_mail(box, who)
     assert mail.sender == "voicemail@service.example"

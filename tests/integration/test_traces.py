@@ -14,7 +14,7 @@ import pytest
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
-from service.traces import begin, end, sent, served
+from service.traces import begin_span, end_span, export_spans, server_span
 from tests.support.builders import a_vmbox, stored
 from tests.support.collector import Collector, SpanSeen, running_collector
 from tests.support.log_scan import CONFIDENTIAL
@@ -33,11 +33,14 @@ async def test_an_event_is_published_below_the_request_that_caused_it(
 ) -> None:
     url = servers.nats.url()
     async with running_collector() as collector:
-        async with sent("tests", collector.url, 1.0), running_relay(database_url, url, stream):
-            with served(CALLER):
+        async with (
+            export_spans("tests", collector.url, 1.0),
+            running_relay(database_url, url, stream),
+        ):
+            with server_span(CALLER):
                 async with database.connection() as connection:
                     box = await a_vmbox(connection)
-            with served(UNSAMPLED):
+            with server_span(UNSAMPLED):
                 async with database.connection() as connection:
                     await stored(connection, box)
 
@@ -58,14 +61,14 @@ async def test_an_event_is_published_below_the_request_that_caused_it(
 
 async def test_a_collector_that_is_away_holds_up_nobody() -> None:
     began = time.monotonic()
-    async with sent("tests", "http://127.0.0.1:9/v1/traces", 1.0):
+    async with export_spans("tests", "http://127.0.0.1:9/v1/traces", 1.0):
         for _ in range(100):
-            with served(None) as span:
+            with server_span(None) as span:
                 assert span is not None
-                end(begin("a statement", {}), ValueError("told to nobody"))
+                end_span(begin_span("a statement", {}), ValueError("told to nobody"))
         assert time.monotonic() - began < 3
     assert time.monotonic() - began < 9
-    with served(None) as span:
+    with server_span(None) as span:
         assert span is None
 
 

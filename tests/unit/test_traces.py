@@ -4,7 +4,16 @@ import asyncio
 
 import pytest
 
-from service.traces import begin, checked, consumed, end, published, served, traceparent, tracing
+from service.traces import (
+    begin_span,
+    consumer_span,
+    end_span,
+    is_tracing,
+    parse_traceparent,
+    producer_span,
+    server_span,
+    traceparent,
+)
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -30,16 +39,16 @@ GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def test_what_a_caller_names_is_taken_when_it_makes_sense(
     given: str | None, understood: str | None
 ) -> None:
-    assert checked(given) == understood
+    assert parse_traceparent(given) == understood
 
 
 def test_ids_travel_where_nothing_is_traced() -> None:
-    with served(GIVEN) as span:
-        assert (span, traceparent(), tracing()) == (None, GIVEN, False)
-        end(begin("a statement", {}))
-        with published("an event", {}, None):
+    with server_span(GIVEN) as span:
+        assert (span, traceparent(), is_tracing()) == (None, GIVEN, False)
+        end_span(begin_span("a statement", {}))
+        with producer_span("an event", {}, None):
             assert traceparent() is None
-        with consumed("an event", {}, "00-aa-bb-01") as consumer:
+        with consumer_span("an event", {}, "00-aa-bb-01") as consumer:
             assert (consumer, traceparent()) == (None, None)
         assert traceparent() == GIVEN
     assert traceparent() is None
@@ -48,7 +57,7 @@ def test_ids_travel_where_nothing_is_traced() -> None:
 async def test_what_happens_at_the_same_time_is_kept_apart() -> None:
     async def request(number: int) -> None:
         given = f"00-{number:032x}-{number:016x}-01"
-        with served(given):
+        with server_span(given):
             for _ in range(3):
                 await asyncio.sleep(0)
                 assert traceparent() == given

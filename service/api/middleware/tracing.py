@@ -6,7 +6,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.api.middleware.access_log import NO_ROUTE, RequestRecord, request_record_of
-from service.traces import mark_failed, served
+from service.traces import mark_failed, server_span
 
 if TYPE_CHECKING:
     from service.traces import Span
@@ -22,7 +22,7 @@ class Tracing:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        with served(_caller_of(scope)) as span:
+        with server_span(_caller_of(scope)) as span:
             try:
                 await self._app(scope, receive, send)
             finally:

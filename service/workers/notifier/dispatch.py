@@ -12,7 +12,7 @@ from service.metrics import DELIVERIES, DELIVERY_DURATION
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow, Written
 from service.postgres.pool import Database
-from service.traces import consumed, mark_failed
+from service.traces import consumer_span, mark_failed
 from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
 from service.workers.notifier.fan_out import FanOut, event_attributes, is_marker
 from service.workers.notifier.slots import DeliverySlots
@@ -127,7 +127,9 @@ class Dispatch:
             await self._attempt_and_write(row, token, None)
             return
         event, name = row.event, self._channel.name
-        with consumed(f"deliver {name}", event_attributes(event, name), event.traceparent) as span:
+        with consumer_span(
+            f"deliver {name}", event_attributes(event, name), event.traceparent
+        ) as span:
             await self._attempt_and_write(row, token, span)
 
     async def _attempt_and_write(self, row: Row, token: UUID, span: "Span | None") -> None:

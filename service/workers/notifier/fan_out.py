@@ -17,7 +17,7 @@ from service.metrics import DELIVERIES, FANNED_OUT
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
-from service.traces import consumed
+from service.traces import consumer_span
 from service.workers.channels import Channel, Delivery, Done, Ignored
 from service.workers.notifier.timings import wait
 
@@ -157,7 +157,7 @@ class FanOut:
 
     async def _fan_out(self, event: Event) -> None:
         name = self._channel.name
-        with consumed(f"fan out {name}", event_attributes(event, name), event.traceparent):
+        with consumer_span(f"fan out {name}", event_attributes(event, name), event.traceparent):
             async with self._database.transaction() as transaction:
                 key = (event.account_id, event.event_id, name)
                 if not await rows.insert_marker(transaction, *key):

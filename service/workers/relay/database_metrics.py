@@ -19,7 +19,7 @@ from service.metrics import (
     OUTBOX_OLDEST,
     Reading,
     Values,
-    shown,
+    export_readings,
 )
 from service.postgres import database_metrics as rows
 from service.postgres.pool import Connection, Database
@@ -38,7 +38,7 @@ class DatabaseMetrics:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
-        with shown(lambda: self._seen):
+        with export_readings(lambda: self._seen):
             while not stop.is_set():
                 try:
                     async with self._database.connection() as connection:

@@ -41,7 +41,7 @@ def sign_in() -> dict[str, Any]:
 
 
 def boxes(client: Any) -> dict[str, Any]:
-    made = client.create_voicemail_box(ACCOUNT, {"name": "AdminCommands", "mailbox": "3000"})
+    made = client.create_voicemail_box(ACCOUNT, {"name": "Desk", "mailbox": "3000"})
     box_id = made["data"]["id"]
     client.create_voicemail_box(ACCOUNT, {"name": "Door", "mailbox": "3001", "pin": "0012"})
     change = {**made["data"], "name": "Front desk"}

@@ -35,7 +35,7 @@ def sign_in(client: Any) -> dict[str, Any]:
 
 def boxes(client: Any) -> dict[str, Any]:
     api = client.voicemailboxes
-    made = api.create_voicemail_box(ACCOUNT, {"data": {"name": "AdminCommands", "mailbox": "3000"}})
+    made = api.create_voicemail_box(ACCOUNT, {"data": {"name": "Desk", "mailbox": "3000"}})
     box_id = made["data"]["id"]
     api.create_voicemail_box(ACCOUNT, {"data": {"name": "Door", "mailbox": "3001"}})
     change = {"data": {**made["data"], "name": "Front desk"}}

@@ -1,4 +1,4 @@
-"""Spans made and sent in batches by a thread of the OpenTelemetry SDK; imported only when asked."""
+"""Span exporter over the OpenTelemetry SDK; imported only when tracing is on."""
 
 import logging
 import threading
@@ -29,61 +29,61 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes as AnyAttributes
 
-from service.traces import Attributes, Kind
+from service.traces import Attributes, SpanKindName
 
-_SEND_TIMEOUT_S = 3.0
-_STOP_WITHIN_S = 5.0
+_EXPORT_TIMEOUT_S = 3.0
+_STOP_TIMEOUT_S = 5.0
 
 
-class Sender:
-    """One process's spans on their way to the collector."""
+class SpanExporter:
+    """Creates the spans of one process and sends them in batches from a thread."""
 
     def __init__(self, process: str, endpoint: str, sample_ratio: float) -> None:
         self._provider = TracerProvider(
-            sampler=ParentBased(_Linked(sample_ratio)),
+            sampler=ParentBased(_LinkAwareSampler(sample_ratio)),
             resource=Resource.create({"service.name": process}),
             shutdown_on_exit=False,
         )
-        # Each further try would be a line; what is given up remains one.
+        # The library warns about each retry. A batch that is dropped is still logged as an error.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
-        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_SEND_TIMEOUT_S)
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("aftertone")
 
     def begin(
         self,
         name: str,
-        kind: Kind,
+        kind: SpanKindName,
         attributes: Attributes,
         *,
         parent: str | None = None,
         link: str | None = None,
     ) -> Span:
-        """A span below `parent`, or one of its own that follows `link`."""
-        above = Context()
+        """Starts a span below `parent`, or a root span with a link to `link`."""
+        context = Context()
         if parent is not None:
-            above = set_span_in_context(NonRecordingSpan(_context_of(parent)), above)
+            context = set_span_in_context(NonRecordingSpan(_context_of(parent)), context)
         return self._tracer.start_span(
             name,
-            context=above,
+            context=context,
             kind=SpanKind[kind.upper()],
             attributes=attributes,
             links=None if link is None else [Link(_context_of(link))],
         )
 
     def stop(self) -> None:
-        """Sends what waits; what cannot be sent in time is dropped."""
-        # The library's own bound is half a minute.
+        """Sends the queued spans; drops those that cannot be sent in time."""
+        # The library itself waits up to 30 seconds.
         stopping = threading.Thread(target=self._provider.shutdown, daemon=True)
         stopping.start()
-        stopping.join(_STOP_WITHIN_S)
+        stopping.join(_STOP_TIMEOUT_S)
 
 
-class _Linked(Sampler):
-    """A share of all requests; what follows a span is traced if that one is."""
+class _LinkAwareSampler(Sampler):
+    """Samples a share of the requests; samples a linked span exactly when its link is sampled."""
 
     def __init__(self, ratio: float) -> None:
-        self._requests = TraceIdRatioBased(ratio)
+        self._ratio_sampler = TraceIdRatioBased(ratio)
 
     def should_sample(
         self,
@@ -95,19 +95,19 @@ class _Linked(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        chosen: Sampler = self._requests
+        sampler: Sampler = self._ratio_sampler
         if links:
-            chosen = ALWAYS_ON if links[0].context.trace_flags.sampled else ALWAYS_OFF
-        return chosen.should_sample(
+            sampler = ALWAYS_ON if links[0].context.trace_flags.sampled else ALWAYS_OFF
+        return sampler.should_sample(
             parent_context, trace_id, name, kind, attributes, links, trace_state
         )
 
     def get_description(self) -> str:
-        return f"Linked{{{self._requests.get_description()}}}"
+        return f"LinkAware{{{self._ratio_sampler.get_description()}}}"
 
 
 def traceparent_of(span: Span) -> str:
-    """W3C Trace Context, version 00."""
+    """Returns the W3C `traceparent` of a span, version 00."""
     context = span.get_span_context()
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
