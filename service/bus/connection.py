@@ -21,7 +21,7 @@ from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subjec
 from service.logs import get_logger
 from service.traces import producer_span, traceparent
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _STREAM_EXISTS = 10058
 _ROOM_FOR_HEADERS = 4096
@@ -155,13 +155,13 @@ class Bus:
             if error.err_code != _STREAM_EXISTS:
                 raise
             return await jetstream.stream_info(self._stream.name)
-        _log.info("The stream was made.", stream=self._stream.name)
+        log.info("The stream was made.", stream=self._stream.name)
         return info
 
     def _report_drift(self, found: StreamConfig) -> None:
         drift = drift_of(found, self._stream)
         if drift and drift != self._reported_drift:
-            _log.warning(
+            log.warning(
                 "The stream is not configured as the settings say; it is left as it is.",
                 stream=self._stream.name,
                 fields=sorted(drift),
@@ -178,7 +178,7 @@ class Bus:
                 self._client = client
                 self._note_connection(client)
                 await closed.wait()
-                _log.warning("NATS closed the connection.", reason=str(client.last_error))
+                log.warning("NATS closed the connection.", reason=str(client.last_error))
             except Exception as error:
                 # Whatever it was, the next attempt may succeed; nothing else would make one.
                 await self._note_failure(error)
@@ -206,9 +206,9 @@ class Bus:
     def _note_connection(self, client: Client) -> None:
         self.connections += 1
         self._last_failure = ""
-        _log.info("Connected to NATS.", server=client.connected_url and client.connected_url.netloc)
+        log.info("Connected to NATS.", server=client.connected_url and client.connected_url.netloc)
         if client.max_payload < LEAST_PAYLOAD:
-            _log.error(
+            log.error(
                 "The server's max_payload is too small for the largest events.",
                 max_payload=client.max_payload,
                 needed=LEAST_PAYLOAD,
@@ -220,16 +220,16 @@ class Bus:
 
     async def _note_disconnection(self) -> None:
         if not self._closing:
-            _log.warning("The connection to NATS is gone.")
+            log.warning("The connection to NATS is gone.")
 
     async def _note_lame_duck(self) -> None:
-        _log.info("The NATS server is about to stop.")
+        log.info("The NATS server is about to stop.")
 
     async def _note_failure(self, error: Exception) -> None:
         # The library reports every attempt to reconnect: one line for each kind is enough.
         failure = f"{type(error).__name__}: {error}"
         if failure != self._last_failure:
-            _log.warning("NATS reports an error.", reason=failure)
+            log.warning("NATS reports an error.", reason=failure)
         self._last_failure = failure
 
 

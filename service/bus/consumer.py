@@ -20,7 +20,7 @@ from service.logs import get_logger
 if TYPE_CHECKING:
     from service.bus.connection import Bus
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _EMPTY_FETCHES = 3
 _API_TIMEOUT_S = 2.0
@@ -177,7 +177,7 @@ class Consumer:
             await self._begin_anew("The consumer was silent though messages wait.")
 
     async def _begin_anew(self, reason: str) -> None:
-        _log.warning(reason, stream=self._stream, consumer=self._settings.durable)
+        log.warning(reason, stream=self._stream, consumer=self._settings.durable)
         await self._unbind()
 
     async def _unbind(self) -> None:

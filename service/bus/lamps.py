@@ -18,7 +18,7 @@ from service.logs import get_logger
 if TYPE_CHECKING:
     from service.bus.connection import Bus
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _TIMEOUT_S = 2.0
 _STREAM_EXISTS = 10058
@@ -154,7 +154,7 @@ class LampBucket:
             if error.err_code != _STREAM_EXISTS:
                 raise
         else:
-            _log.info("The bucket of lamps was made.", bucket=self.name)
+            log.info("The bucket of lamps was made.", bucket=self.name)
 
     def _client(self) -> Client:
         return self._bus.client()

@@ -107,10 +107,10 @@ def mwi() -> None:
 @mwi.command("resync")
 def resync_lamps() -> None:
     """Set every lamp anew from the counts of the boxes: in the bucket, and on the switch."""
+    from service.cli.progress import ProgressBar
     from service.wiring.lamps import resync_lamps
-    from service.workers.keeper import Bar
 
-    with Bar("lamps") as bar:
+    with ProgressBar("lamps") as bar:
         number = run(resync_lamps(settings_of("mwi"), bar))
     click.echo(f"{number} lamps are as their boxes say")
 

@@ -129,7 +129,8 @@ def keeper(step: str | None) -> None:
 
 async def _keep_once(settings: Settings, wanted: str) -> None:
     from service import wiring
-    from service.workers.keeper import Bar, UnknownStep, summary
+    from service.cli.progress import ProgressBar, summary_line
+    from service.workers.keeper import UnknownStep
 
     async with wiring.keeper(settings) as running:
         try:
@@ -137,9 +138,9 @@ async def _keep_once(settings: Settings, wanted: str) -> None:
         except UnknownStep as error:
             raise click.UsageError(str(error)) from None
         for step in steps:
-            with Bar(step.name) as bar:
-                done = await running.once(step, bar)
-            click.echo(summary(step.name, done))
+            with ProgressBar(step.name) as bar:
+                counts = await running.once(step, bar)
+            click.echo(summary_line(step.name, counts))
 
 
 @click.command()

@@ -21,7 +21,7 @@ from service.workers.channels.mwi import (
     LampTimings,
     fill,
 )
-from service.workers.keeper import Progress
+from service.workers.progress import StepProgress
 
 _BUCKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONNECTED_WITHIN_S = 10.0
@@ -41,7 +41,7 @@ async def following_lamps(
         ]
 
 
-async def resync_lamps(settings: Settings, progress: Progress) -> int:
+async def resync_lamps(settings: Settings, progress: StepProgress) -> int:
     """Sets every lamp anew, once; how many. Raises Unavailable."""
     name, number = "aftertone cli", 0
     async with (

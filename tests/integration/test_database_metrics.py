@@ -11,7 +11,7 @@ import pytest
 
 from service.metrics import REGISTRY
 from service.postgres.pool import Database
-from service.workers.keeper import Keeper, Progress
+from service.workers.keeper import Keeper, StepProgress
 from service.workers.keeper.steps import HOUR, Step
 from service.workers.relay import DatabaseMetrics
 from tests.support.ports import free_port
@@ -98,7 +98,7 @@ async def test_what_a_keeper_found_that_lives_no_longer_is_told(
     async with watched(database):
         await shows(3, "months_ahead")
         assert told("count_drift") is None
-        await keeper.once(step, Progress())
+        await keeper.once(step, StepProgress())
         await shows(2, "count_drift")
         record = told("keeper_last_success_timestamp_seconds", step="recount")
         assert record == pytest.approx(now.timestamp(), abs=0.001)

@@ -19,7 +19,7 @@ from service.security import SecretBox
 from service.usecases.greetings import Greetings
 from service.usecases.uploads import Upload, Uploads
 from service.usecases.vmboxes import Vmboxes
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.orphans import Orphans
 from tests.support.accounts import a_key_ring
 from tests.support.builders import NOW, an_account_row
@@ -190,7 +190,7 @@ async def test_the_sweep_takes_audio_that_no_greeting_points_at(
     ]
     await put(bucket, *lost, *strange)
     young = Orphans(orphans.database, bucket, in_days(0), GRACE)
-    assert (await young.run(Progress()))["orphans_deleted"] == 0
-    done = await orphans.run(Progress())
+    assert (await young.run(StepProgress()))["orphans_deleted"] == 0
+    done = await orphans.run(StepProgress())
     assert (done["objects_listed"], done["orphans_deleted"]) == (8, 3)
     assert await keys_in(bucket) == sorted([*living, *strange])

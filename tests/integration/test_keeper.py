@@ -14,7 +14,7 @@ import pytest
 
 from service.domain.errors import StorageUnavailable
 from service.postgres.pool import Database
-from service.workers.keeper import Keeper, Progress, Step
+from service.workers.keeper import Keeper, Step, StepProgress
 from tests.support.database import TestDatabase
 from tests.support.log_scan import heard
 from tests.support.relay import eventually
@@ -34,7 +34,7 @@ class Worker:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def work(self, progress: Progress) -> dict[str, int]:
+    async def work(self, progress: StepProgress) -> dict[str, int]:
         self.runs += 1
         if self.problems:
             raise self.problems.pop(0)
@@ -161,10 +161,10 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
     worker.gate.clear()
     step, other = worker.step(), worker.step("other")
     keeper = a_keeper(owner, test_database, step, other)
-    first = asyncio.create_task(keeper.once(step, Progress()))
+    first = asyncio.create_task(keeper.once(step, StepProgress()))
     await eventually(ran(worker, 1))
-    assert await keeper.once(step, Progress()) is None
-    second = asyncio.create_task(keeper.once(other, Progress()))
+    assert await keeper.once(step, StepProgress()) is None
+    second = asyncio.create_task(keeper.once(other, StepProgress()))
     await eventually(ran(worker, 2))
     for task in (first, second):
         task.cancel()
@@ -172,7 +172,7 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
     worker.gate.set()
 
     async def taken() -> bool:
-        return await keeper.once(step, Progress()) is not None
+        return await keeper.once(step, StepProgress()) is not None
 
     await eventually(taken)
 

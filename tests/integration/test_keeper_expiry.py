@@ -12,7 +12,7 @@ from service.postgres.keeper import BoxKey, expire_messages
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
 from service.postgres.vmboxes import delete_vmbox
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.expiry import Expiry, Pending
 from tests.support.builders import (
     EXPIRED,
@@ -35,7 +35,7 @@ async def test_expired_messages_leave_the_counts_with_an_event_each(
 ) -> None:
     async with owner.connection() as connection:
         box = await an_old_box(connection)
-    done = await expiry(owner, batch).run(Progress())
+    done = await expiry(owner, batch).run(StepProgress())
     assert done == {"messages_expired": 6, "messages_of_deleted_boxes_removed": 0}
     events = await audit(inspector, box)
     told = retained(events)
@@ -44,7 +44,7 @@ async def test_expired_messages_leave_the_counts_with_an_event_each(
     assert [event.data["message"]["folder"] for event in told] == list(reversed(FOLDERS))
     assert [event.counts for event in told] == [(4, 1), (3, 1), (3, 1), (2, 1), (2, 0), (1, 0)]
     assert await remaining(inspector, box) == 1
-    again = await expiry(owner).run(Progress())
+    again = await expiry(owner).run(StepProgress())
     assert not any(again.values())
 
 
@@ -60,7 +60,7 @@ async def test_boxes_of_many_accounts_and_months_expire_in_one_run(
             for days in (60, 100):
                 received_at = NOW - timedelta(days=days)
                 await stored(connection, box, received_at=received_at, retained=True)
-    done = await expiry(owner, batch=4).run(Progress())
+    done = await expiry(owner, batch=4).run(StepProgress())
     assert done["messages_expired"] == 6 * 6 + 3 * 2
     for box in boxes:
         events = await events_of(inspector, box)
@@ -77,7 +77,7 @@ async def test_a_message_that_waits_for_audio_expires_in_silence(
         await stored(connection, box, audio=None, received_at=old)
         await stored(connection, box, audio=None)
         assert (await counts_of(connection, box)).pending_count == 2
-    await expiry(owner).run(Progress())
+    await expiry(owner).run(StepProgress())
     events = await audit(inspector, box)
     assert len(retained(events)) == 6
     assert (await counts_of(inspector, box)).pending_count == 1
@@ -91,7 +91,7 @@ async def test_a_message_stored_past_retention_expires_with_an_event_and_changes
         box = await a_vmbox(connection)
         await stored(connection, box)
         await stored(connection, box, received_at=EXPIRED)
-    await Expiry(owner, in_days(0), retention_days=30).run(Progress())
+    await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
     events = await events_of(inspector, box)
     assert [event.type for event in events][2:] == ["message.new", "message.removed"]
     assert [event.counts for event in events][1:] == [(1, 0), (1, 0), (1, 0)]
@@ -105,7 +105,7 @@ async def test_messages_of_a_deleted_box_are_removed_without_an_event(
         box, neighbour = await an_old_box(connection), await an_old_box(connection)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
     events = await audit(inspector, box)
-    done = await Expiry(owner, in_days(0), retention_days=30, batch=3).run(Progress())
+    done = await Expiry(owner, in_days(0), retention_days=30, batch=3).run(StepProgress())
     assert done == {"messages_expired": 0, "messages_of_deleted_boxes_removed": 7}
     assert await remaining(inspector, box) == 0
     assert await remaining(inspector, neighbour) == 7
@@ -119,7 +119,7 @@ async def test_a_box_deleted_with_expired_messages_tells_nothing_more(
         box = await an_old_box(connection)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
     events = await audit(inspector, box)
-    done = await expiry(owner).run(Progress())
+    done = await expiry(owner).run(StepProgress())
     assert sum(done.values()) == 7
     assert await audit(inspector, box) == events
 
@@ -132,7 +132,7 @@ async def test_a_box_whose_counts_are_too_low_is_set_right_and_holds_nobody_up(
     await inspector.execute(
         "UPDATE vmbox_counts SET new_count = 1 WHERE vmbox_id = $1", boxes[1].vmbox_id
     )
-    done = await expiry(owner).run(Progress())
+    done = await expiry(owner).run(StepProgress())
     assert done["messages_expired"] == 18
     assert [event.counts for event in (await events_of(inspector, boxes[1]))[-1:]] == [(1, 0)]
     for box in boxes:
@@ -163,13 +163,13 @@ async def test_messages_whose_audio_never_came_go_in_silence_after_a_week(
         [waiting[0].message_id.id, waiting[2].message_id.id],
     )
     before = await audit(inspector, box)
-    done = await Pending(owner, in_days(0)).run(Progress())
+    done = await Pending(owner, in_days(0)).run(StepProgress())
     assert done == {"messages_without_audio_removed": 1}
     assert await audit(inspector, box) == before
     assert (await counts_of(inspector, box)).pending_count == 2
     with pytest.raises(MessageNotFound):
         await rows.get_message(inspector, waiting[2])
-    await Pending(owner, in_days(8)).run(Progress())
+    await Pending(owner, in_days(8)).run(StepProgress())
     assert (await counts_of(inspector, box)).pending_count == 0
     await audit(inspector, box)
 

@@ -13,7 +13,7 @@ from service.domain.message import Folder, MessageId
 from service.postgres import messages as rows
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection, Database
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.expiry import Pending
 from tests.support.builders import (
     NOW,
@@ -42,7 +42,7 @@ async def test_a_keeper_killed_between_batches_leaves_every_box_right_and_anothe
     for box in boxes:
         gone += len(retained(await audit(inspector, box)))
     assert 0 < gone < 18
-    done = await expiry(owner, batch=3).run(Progress())
+    done = await expiry(owner, batch=3).run(StepProgress())
     assert done["messages_expired"] == 18 - gone
     for box in boxes:
         assert len(retained(await audit(inspector, box))) == 6
@@ -56,13 +56,13 @@ async def test_a_statement_whose_session_is_ended_changes_nothing(
     before = await audit(inspector, box)
     async with inspector.transaction():
         await lock(inspector, box)
-        running = asyncio.create_task(expiry(owner).run(Progress()))
+        running = asyncio.create_task(expiry(owner).run(StepProgress()))
         (waiting,) = await waiting_sessions(inspector)
         await inspector.fetchval("SELECT pg_terminate_backend($1)", waiting)
         with pytest.raises(DatabaseUnavailable):
             await running
     assert await audit(inspector, box) == before
-    await expiry(owner).run(Progress())
+    await expiry(owner).run(StepProgress())
     assert len(retained(await audit(inspector, box))) == 6
 
 
@@ -80,7 +80,7 @@ async def test_what_changes_while_expiry_waits_for_the_box_is_expired_as_it_then
         await rows.change_folder(
             connection, filed, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
         )
-        running = asyncio.create_task(expiry(owner).run(Progress()))
+        running = asyncio.create_task(expiry(owner).run(StepProgress()))
         await waiting_sessions(inspector)
         await rows.remove_message(connection, removed, reason="api")
         await rows.attach_audio(
@@ -128,7 +128,7 @@ async def test_two_keepers_and_eight_clients_at_once_leave_the_counts_right(
                         reason="api",
                     )
 
-    keepers = asyncio.gather(*(expiry(owner, batch=7).run(Progress()) for _ in range(2)))
+    keepers = asyncio.gather(*(expiry(owner, batch=7).run(StepProgress()) for _ in range(2)))
     await all_at_once(database, work, clients=8)
     done = await keepers
     expired = 0
@@ -146,7 +146,7 @@ async def test_audio_that_comes_while_pending_waits_for_the_box_saves_the_messag
         place = await stored(connection, box, audio=None)
     async with owner.transaction() as connection:
         await lock(connection, box)
-        running = asyncio.create_task(Pending(owner, in_days(8)).run(Progress()))
+        running = asyncio.create_task(Pending(owner, in_days(8)).run(StepProgress()))
         await waiting_sessions(inspector)
         await rows.attach_audio(
             connection,

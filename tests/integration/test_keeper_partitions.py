@@ -13,7 +13,7 @@ import pytest_asyncio
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims, list_outbox_days
 from service.postgres.months import ensure_outbox_day
 from service.postgres.pool import Database
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.partitions import Partitions
 from tests.support.builders import a_vmbox
@@ -81,7 +81,7 @@ async def test_days_wholly_sent_and_published_a_week_ago_are_dropped_and_no_othe
     young = await an_old_day(inspector, 7, published_days_ago=7)
     empty = f"outbox_{days_ago(20):%Y%m%d}"
     await ensure_outbox_day(inspector, days_ago(20))
-    done = await partitions(owner).run(Progress())
+    done = await partitions(owner).run(StepProgress())
     assert done == {"partitions_made": 0, "days_dropped": 3, "old_days_kept": 0}
     left = await tables(inspector)
     assert left.isdisjoint({*spent, empty})
@@ -101,7 +101,7 @@ async def test_a_day_that_is_kept_keeps_the_days_after_it(
     before = await an_old_day(inspector, 11, published_days_ago=11)
     kept = await an_old_day(inspector, 10, published_days_ago=published_days_ago, sent=sent)
     after = await an_old_day(inspector, 9, published_days_ago=9)
-    done = await partitions(owner).run(Progress())
+    done = await partitions(owner).run(StepProgress())
     assert done == {"partitions_made": 0, "days_dropped": 1, "old_days_kept": 2}
     left = await tables(inspector)
     assert before not in left
@@ -110,10 +110,10 @@ async def test_a_day_that_is_kept_keeps_the_days_after_it(
 
 async def test_partitions_are_made_ahead_as_time_goes_by(owner: Database) -> None:
     later = Partitions(owner, in_days(40))
-    made = (await later.run(Progress()))["partitions_made"]
+    made = (await later.run(StepProgress()))["partitions_made"]
     # From the day before to 35 days after, and the month or two that have begun.
     assert made in {37 + 1, 37 + 2}
-    assert (await later.run(Progress()))["partitions_made"] == 0
+    assert (await later.run(StepProgress()))["partitions_made"] == 0
 
 
 async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(
@@ -125,7 +125,7 @@ async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(
         box = await a_vmbox(connection)
         async with inspector.transaction():
             await inspector.fetch("SELECT FROM outbox LIMIT 1")
-            dropping = asyncio.create_task(partitions(impatient).run(Progress()))
+            dropping = asyncio.create_task(partitions(impatient).run(StepProgress()))
             slowest = 0.0
             while not dropping.done():
                 began = time.monotonic()
@@ -141,7 +141,7 @@ async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(
             assert sorted(day.state for day in days) == ["attached", "detaching"]
             # What was begun does not keep other days from being made.
             await ensure_outbox_day(connection, days_ago(-50))
-    assert (await partitions(owner).run(Progress()))["days_dropped"] == 2
+    assert (await partitions(owner).run(StepProgress()))["days_dropped"] == 2
     assert (await tables(inspector)).isdisjoint({name, other})
 
 
@@ -151,7 +151,7 @@ async def test_a_drop_killed_after_its_first_half_goes_on(
     name = await an_old_day(inspector, 9, published_days_ago=9)
     await inspector.execute(f"ALTER TABLE outbox DETACH PARTITION {name} CONCURRENTLY")
     assert name in await tables(inspector)
-    assert (await partitions(owner).run(Progress()))["days_dropped"] == 1
+    assert (await partitions(owner).run(StepProgress()))["days_dropped"] == 1
     assert name not in await tables(inspector)
 
 
@@ -159,8 +159,8 @@ async def test_two_keepers_at_once_drop_every_day(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     names = {await an_old_day(inspector, days, published_days_ago=days) for days in range(9, 14)}
-    await asyncio.gather(*(partitions(owner).run(Progress()) for _ in range(2)))
-    await partitions(owner).run(Progress())
+    await asyncio.gather(*(partitions(owner).run(StepProgress()) for _ in range(2)))
+    await partitions(owner).run(StepProgress())
     assert (await tables(inspector)).isdisjoint(names)
 
 
@@ -174,7 +174,7 @@ async def test_revoked_tokens_are_forgotten_once_they_have_expired(
             minutes,
         )
     step = OldRows(owner, in_days(0), delete_expired_tokens, timedelta(hours=1), batch=1)
-    assert await step.run(Progress()) == {"rows_deleted": 2}
+    assert await step.run(StepProgress()) == {"rows_deleted": 2}
     left = await inspector.fetch("SELECT expires_at < now() AS expired FROM revoked_tokens")
     assert sorted(row["expired"] for row in left) == [False, True]
 
@@ -197,6 +197,6 @@ async def test_idempotency_keys_are_forgotten_after_a_day_unless_somebody_works_
             leased_h,
         )
     step = OldRows(owner, in_days(0), delete_old_claims, timedelta(days=1), batch=batch)
-    assert await step.run(Progress()) == {"rows_deleted": 1}
+    assert await step.run(StepProgress()) == {"rows_deleted": 1}
     left = await inspector.fetch("SELECT key FROM idempotency ORDER BY key")
     assert [row["key"] for row in left] == ["in use", "young"]

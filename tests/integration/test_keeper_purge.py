@@ -17,7 +17,7 @@ from service.postgres.messages import MessageKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.expiry import Expiry
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.purge import Purge
@@ -76,8 +76,8 @@ async def test_what_was_removed_a_week_ago_is_deleted_with_its_audio_and_nothing
         for place, _ in pairs[:2]:
             await removed(connection, place)
         await removed(connection, await stored(connection, box, audio=None))
-    assert not any((await purge(owner, bucket, days=6.9).run(Progress())).values())
-    done = await purge(owner, bucket, days=7.1, batch=2).run(Progress())
+    assert not any((await purge(owner, bucket, days=6.9).run(StepProgress())).values())
+    done = await purge(owner, bucket, days=7.1, batch=2).run(StepProgress())
     assert done == {"messages_purged": 3, "boxes_purged": 0}
     assert await keys_in(bucket) == sorted(key for _, key in pairs[2:])
     left = await inspector.fetch("SELECT id FROM messages")
@@ -94,10 +94,10 @@ async def test_a_deleted_box_is_deleted_once_its_messages_are(
         place, key = await kept(connection, bucket, neighbour)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
     # Its messages were not removed yet: they wait for the expiry, and it for them.
-    assert not any((await purge(owner, bucket).run(Progress())).values())
-    await Expiry(owner, in_days(0), retention_days=30).run(Progress())
-    assert not any((await purge(owner, bucket, days=6).run(Progress())).values())
-    done = await purge(owner, bucket).run(Progress())
+    assert not any((await purge(owner, bucket).run(StepProgress())).values())
+    await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
+    assert not any((await purge(owner, bucket, days=6).run(StepProgress())).values())
+    done = await purge(owner, bucket).run(StepProgress())
     assert done == {"messages_purged": 1, "boxes_purged": 1}
     for table in ("vmboxes", "vmbox_counts"):
         left = await inspector.fetch(f"SELECT vmbox_id FROM {table}")  # noqa: S608
@@ -113,14 +113,17 @@ async def test_a_box_outlives_the_last_of_its_messages(
         box = await a_vmbox(connection)
         await stored(connection, box)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-        await Expiry(owner, in_days(0), retention_days=30).run(Progress())
+        await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
         # A purge that was cut short after this box's neighbours: the message is still there.
         assert await count(connection, "messages") == 1
     async with inspector.transaction():
         await inspector.execute("SELECT FROM messages FOR UPDATE")
-        done = await purge(owner, bucket).run(Progress())
+        done = await purge(owner, bucket).run(StepProgress())
     assert done == {"messages_purged": 0, "boxes_purged": 0}
-    assert await purge(owner, bucket).run(Progress()) == {"messages_purged": 1, "boxes_purged": 1}
+    assert await purge(owner, bucket).run(StepProgress()) == {
+        "messages_purged": 1,
+        "boxes_purged": 1,
+    }
 
 
 async def test_a_purge_killed_between_batches_goes_on(
@@ -134,7 +137,7 @@ async def test_a_purge_killed_between_batches_goes_on(
     with pytest.raises(Killed):
         await purge(owner, bucket, batch=2).run(KilledAfter(2))
     assert (await count(inspector, "messages"), len(await keys_in(bucket))) == (2, 2)
-    assert (await purge(owner, bucket).run(Progress()))["messages_purged"] == 2
+    assert (await purge(owner, bucket).run(StepProgress()))["messages_purged"] == 2
     assert await keys_in(bucket) == []
 
 
@@ -150,8 +153,8 @@ async def test_objects_of_a_purge_killed_between_row_and_object_are_swept(
             connection, place.message_id.month, datetime.now(UTC) + WEEK, 500
         )
     assert keys == await keys_in(bucket)
-    assert (await purge(owner, bucket).run(Progress()))["messages_purged"] == 0
-    assert (await sweep(owner, bucket).run(Progress()))["orphans_deleted"] == 1
+    assert (await purge(owner, bucket).run(StepProgress()))["messages_purged"] == 0
+    assert (await sweep(owner, bucket).run(StepProgress()))["orphans_deleted"] == 1
     assert await keys_in(bucket) == []
 
 
@@ -163,9 +166,9 @@ async def test_without_the_store_no_row_is_purged(
         await removed(connection, place)
     async with opened_bucket(servers, endpoint="http://127.0.0.1:9", timeout_s=0.6) as away:
         with pytest.raises(StorageUnavailable):
-            await purge(owner, away).run(Progress())
+            await purge(owner, away).run(StepProgress())
         with pytest.raises(StorageUnavailable):
-            await sweep(owner, away).run(Progress())
+            await sweep(owner, away).run(StepProgress())
     assert await count(inspector, "messages") == 1
 
 
@@ -177,11 +180,13 @@ async def test_two_purges_at_once_delete_each_row_once(
         for _ in range(60):
             await removed(connection, await stored(connection, box, audio=some_audio(key=a_key())))
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-    await Expiry(owner, in_days(0), retention_days=30).run(Progress())
-    done = await asyncio.gather(*(purge(owner, bucket, batch=7).run(Progress()) for _ in range(2)))
+    await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
+    done = await asyncio.gather(
+        *(purge(owner, bucket, batch=7).run(StepProgress()) for _ in range(2))
+    )
     assert sum(one["messages_purged"] for one in done) == 60
     # One that met rows in the other's hands leaves them, and the box, to it.
-    await purge(owner, bucket).run(Progress())
+    await purge(owner, bucket).run(StepProgress())
     assert await count(inspector, "messages") == await count(inspector, "vmbox_counts") == 0
 
 
@@ -200,9 +205,9 @@ async def test_the_sweep_takes_old_objects_without_a_row_and_spares_all_others(
     # Another upload of a message is as much an orphan as one of no message.
     orphans = [key_of(place), key_of(gone), a_key(), a_key(last_year), a_key(NOW + 200 * DAY)]
     await put(bucket, *others, *orphans)
-    done = await sweep(owner, bucket, days=0.9).run(Progress())
+    done = await sweep(owner, bucket, days=0.9).run(StepProgress())
     assert done == {"objects_listed": 10, "orphans_deleted": 0}
-    done = await sweep(owner, bucket).run(Progress())
+    done = await sweep(owner, bucket).run(StepProgress())
     assert done == {"objects_listed": 10, "orphans_deleted": 5}
     assert await keys_in(bucket) == sorted([key, gone_key, old_key, *others])
 
@@ -215,7 +220,7 @@ async def test_an_object_is_as_old_as_the_store_says(owner: Database, bucket: Au
     between = datetime.now(UTC)
     await asyncio.sleep(1.1)
     await put(bucket, young)
-    await Orphans(owner, bucket, at(between + DAY), grace=DAY).run(Progress())
+    await Orphans(owner, bucket, at(between + DAY), grace=DAY).run(StepProgress())
     assert await keys_in(bucket) == [young]
 
 
@@ -238,7 +243,7 @@ async def test_audio_that_was_replaced_while_the_store_was_away_is_swept(
             connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
         )
     assert replaced == first
-    await sweep(owner, bucket).run(Progress())
+    await sweep(owner, bucket).run(StepProgress())
     assert await keys_in(bucket) == [second]
 
 
@@ -252,7 +257,7 @@ async def test_a_sweep_goes_on_over_pages_while_it_deletes_and_after_a_kill(
     with pytest.raises(Killed):
         await sweep(owner, bucket).run(KilledAfter(1))
     assert 5 < len(await keys_in(bucket)) <= 10
-    await sweep(owner, bucket).run(Progress())
+    await sweep(owner, bucket).run(StepProgress())
     assert await keys_in(bucket) == sorted(key for _, key in pairs)
 
 
@@ -262,5 +267,5 @@ async def test_two_sweeps_at_once_do_no_harm(owner: Database, bucket: AudioStore
         pairs = [await kept(connection, bucket, box) for _ in range(5)]
     await put(bucket, *(a_key() for _ in range(40)))
     sweeps = [Orphans(owner, bucket, in_days(2), DAY, batch=batch) for batch in (3, 7)]
-    await asyncio.gather(*(one.run(Progress()) for one in sweeps))
+    await asyncio.gather(*(one.run(StepProgress()) for one in sweeps))
     assert await keys_in(bucket) == sorted(key for _, key in pairs)

@@ -10,7 +10,7 @@ from service.domain.message import Folder
 from service.postgres import messages as rows
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.recount import Recount
 from tests.support.builders import (
     RETAINED_SINCE,
@@ -26,7 +26,7 @@ from tests.support.builders import (
 from tests.support.keeper import Killed, KilledAfter
 
 
-class Heard(Progress):
+class Heard(StepProgress):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ async def test_boxes_that_drifted_are_set_right_and_their_subscribers_are_told(
         before = [await audit(inspector, box) for box in boxes]
         await drift(connection, boxes[1], "new_count = 7, saved_count = 0")
         await drift(connection, boxes[2], "saved_count = 2, pending_count = 0")
-    done = await Recount(owner, boxes=2).run(Progress())
+    done = await Recount(owner, boxes=2).run(StepProgress())
     assert done == {"boxes_counted": 4, "boxes_repaired": 2}
     for box, events in zip(boxes, before, strict=True):
         after = await audit(inspector, box)
@@ -74,7 +74,7 @@ async def test_boxes_that_drifted_are_set_right_and_their_subscribers_are_told(
         told = await last_event(inspector, box)
         assert (told.type, told.counts) == ("vmbox.updated", (2, 1))
         assert told.data["vmbox"]["id"] == box.vmbox_id.hex
-    assert (await Recount(owner).run(Progress()))["boxes_repaired"] == 0
+    assert (await Recount(owner).run(StepProgress()))["boxes_repaired"] == 0
 
 
 async def test_drift_that_no_event_shows_is_set_right_without_one(
@@ -84,7 +84,7 @@ async def test_drift_that_no_event_shows_is_set_right_without_one(
         (box,) = await some_boxes(connection, 1)
         before = await audit(inspector, box)
         await drift(connection, box, "pending_count = 0")
-    assert (await Recount(owner).run(Progress()))["boxes_repaired"] == 1
+    assert (await Recount(owner).run(StepProgress()))["boxes_repaired"] == 1
     assert await audit(inspector, box) == before
 
 
@@ -94,7 +94,7 @@ async def test_deleted_boxes_are_not_counted(
     async with owner.connection() as connection:
         (box,) = await some_boxes(connection, 1)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-    assert not any((await Recount(owner).run(Progress())).values())
+    assert not any((await Recount(owner).run(StepProgress())).values())
     await audit(inspector, box)
 
 
@@ -132,7 +132,7 @@ async def test_a_box_in_use_is_not_taken_for_one_that_drifted(
     async def recount() -> int:
         repaired = 0
         while not clients.done():
-            repaired += (await Recount(owner, boxes=2).run(Progress()))["boxes_repaired"]
+            repaired += (await Recount(owner, boxes=2).run(StepProgress()))["boxes_repaired"]
         return repaired
 
     clients = asyncio.create_task(all_at_once(database, work, clients=6))
@@ -149,7 +149,7 @@ async def test_two_recounts_at_once_repair_and_tell_once(
         boxes = await some_boxes(connection, 6)
         for box in boxes:
             await drift(connection, box, "new_count = 9")
-    done = await asyncio.gather(*(Recount(owner).run(Progress()) for _ in range(2)))
+    done = await asyncio.gather(*(Recount(owner).run(StepProgress()) for _ in range(2)))
     assert sum(one["boxes_repaired"] for one in done) == 6
     for box in boxes:
         assert [event.type for event in await audit(inspector, box)][-1:] == ["vmbox.updated"]
@@ -167,4 +167,4 @@ async def test_a_recount_killed_between_pages_starts_again(
         await Recount(owner, boxes=1).run(KilledAfter(1))
     right = [box for box in boxes if (await counts_of(inspector, box)).new_count == 2]
     assert len(right) == 1
-    assert (await Recount(owner).run(Progress()))["boxes_repaired"] == 2
+    assert (await Recount(owner).run(StepProgress()))["boxes_repaired"] == 2

@@ -15,7 +15,7 @@ from service.audio.store import AudioStore
 from service.bus import StreamSettings
 from service.domain.events import SUBJECT_PREFIX
 from service.postgres.pool import Database
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from service.workers.keeper.orphans import Orphans
 from tests.support.ledger import Ledger
 from tests.support.relay import Received, all_sent, everything_in
@@ -135,7 +135,7 @@ class Auditor:
             self._database_url, size=2, timeout_s=20, name="audit"
         ) as database:
             orphans = Orphans(database, self._store, _tomorrow, timedelta(hours=23))
-            return (await orphans.run(Progress()))["orphans_deleted"]
+            return (await orphans.run(StepProgress()))["orphans_deleted"]
 
     async def _check_objects(self, connection: asyncpg.Connection) -> int:
         rows = await connection.fetch(_OBJECTS)

@@ -15,7 +15,7 @@ from service.domain.message import month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Database
-from service.workers.keeper import Progress
+from service.workers.keeper import StepProgress
 from tests.support.builders import NOW
 from tests.support.database import TestDatabase
 
@@ -36,7 +36,7 @@ class Killed(Exception):
     """The keeper is gone."""
 
 
-class KilledAfter(Progress):
+class KilledAfter(StepProgress):
     """Ends a step right after its first batches, as a kill between two transactions would."""
 
     def __init__(self, batches: int) -> None:

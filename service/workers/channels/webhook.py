@@ -17,7 +17,7 @@ from service.postgres.pool import Connection, Database
 from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _GONE = 410
 # What reading the webhook may take, beside the request itself.
@@ -106,7 +106,7 @@ class WebhookChannel:
             return
         dropped = await rows.drop_waiting(connection, delivery.account_id, webhook_id)
         if because is not None:
-            _log.warning(
+            log.warning(
                 "A webhook is disabled; what waited for it is dropped.",
                 account_id=delivery.account_id.hex,
                 webhook_id=webhook_id.hex,

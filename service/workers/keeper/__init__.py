@@ -1,7 +1,7 @@
-"""The keeper: what must be done again and again, as the owner of the tables. No step hurries."""
+"""Keeper: periodic maintenance with the rights of the table owner."""
 
 from service.workers.keeper.keeper import Keeper, UnknownStep
-from service.workers.keeper.progress import Bar, Progress, summary
-from service.workers.keeper.steps import Step, all_steps
+from service.workers.keeper.steps import SCHEDULE, Step, all_steps
+from service.workers.progress import StepCounts, StepProgress
 
-__all__ = ["Bar", "Keeper", "Progress", "Step", "UnknownStep", "all_steps", "summary"]
+__all__ = ["SCHEDULE", "Keeper", "Step", "StepCounts", "StepProgress", "UnknownStep", "all_steps"]

@@ -8,8 +8,8 @@ from service.domain.message import month_of, retained_since
 from service.postgres import keeper as rows
 from service.postgres.keeper import BoxKey
 from service.postgres.pool import Connection, Database
-from service.workers.keeper.progress import Done, Progress
 from service.workers.keeper.recount import repair
+from service.workers.progress import StepCounts, StepProgress
 
 # As many as a caller may do at once: a box is locked for a tenth of a second or two, no longer.
 BATCH = 100
@@ -28,14 +28,14 @@ class Expiry:
     retention_days: int
     batch: int = BATCH
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         """Each batch is a transaction of one box: counts and events are right after any of them."""
         return {
             "messages_expired": await self._expire(progress),
             "messages_of_deleted_boxes_removed": await self._empty_deleted_boxes(progress),
         }
 
-    async def _expire(self, progress: Progress) -> int:
+    async def _expire(self, progress: StepProgress) -> int:
         before = retained_since(self.clock().replace(microsecond=0), self.retention_days)
         # A message never lies in a month before the one in which it was received.
         months = [month for month in await _months(self.database) if month <= month_of(before)]
@@ -49,7 +49,7 @@ class Expiry:
             progress,
         )
 
-    async def _empty_deleted_boxes(self, progress: Progress) -> int:
+    async def _empty_deleted_boxes(self, progress: StepProgress) -> int:
         removed = 0
         while boxes := await self._boxes_to_empty():
             for box in boxes:
@@ -60,7 +60,7 @@ class Expiry:
         async with self.database.connection() as connection:
             return await rows.list_boxes_to_empty(connection, self.batch)
 
-    async def _empty(self, box: BoxKey, progress: Progress) -> int:
+    async def _empty(self, box: BoxKey, progress: StepProgress) -> int:
         removed = 0
         while True:
             async with self.database.connection() as connection:
@@ -80,7 +80,7 @@ class Pending:
     awaited: timedelta = AUDIO_AWAITED
     batch: int = BATCH
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         """Nobody was told of them, so nobody is told that they are gone."""
         before = self.clock() - self.awaited
         removed = await _remove_due(
@@ -99,7 +99,7 @@ async def _months(database: Database) -> list[int]:
 
 
 async def _remove_due(
-    database: Database, months: Iterable[int], find: Find, remove: Remove, progress: Progress
+    database: Database, months: Iterable[int], find: Find, remove: Remove, progress: StepProgress
 ) -> int:
     """Removes what `find` finds, box by box; a box whose counts are too low is recounted first."""
     removed = 0

@@ -10,8 +10,8 @@ from service.domain.errors import Unavailable
 from service.logs import get_logger
 from service.postgres.keeper import last_finished, note_finished, step_lock
 from service.postgres.pool import Database
-from service.workers.keeper.progress import Done, Progress
 from service.workers.keeper.steps import Step
+from service.workers.progress import StepCounts, StepProgress
 
 log = get_logger(__name__)
 
@@ -56,7 +56,7 @@ class Keeper:
             raise UnknownStep(f"There is no step {name!r}; there are {names}, and {ALL}.")
         return found
 
-    async def once(self, step: Step, progress: Progress) -> Done | None:
+    async def once(self, step: Step, progress: StepProgress) -> StepCounts | None:
         """Runs a step, due or not; None when another keeper is at it. Raises Unavailable."""
         async with self._alone_at(step) as alone:
             return await self._done(step, progress) if alone else None
@@ -75,7 +75,7 @@ class Keeper:
                     return self.again_after
                 if (wait := await self._until_due(step)) > _NOW:
                     return wait
-                done = await self._done(step, Progress())
+                done = await self._done(step, StepProgress())
         except Unavailable as error:
             log.warning(
                 "A step was cut short and is tried again",
@@ -91,7 +91,7 @@ class Keeper:
         log.info("A step is done", step=step.name, **done)
         return step.every
 
-    async def _done(self, step: Step, progress: Progress) -> Done:
+    async def _done(self, step: Step, progress: StepProgress) -> StepCounts:
         done = await step.work(progress)
         async with self.database.connection() as connection:
             await note_finished(connection, step.name, self.clock(), done)

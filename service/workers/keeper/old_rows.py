@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.postgres.pool import Connection, Database
-from service.workers.keeper.progress import Done, Progress
+from service.workers.progress import StepCounts, StepProgress
 
 BATCH = 1_000
 
@@ -20,7 +20,7 @@ class OldRows:
     kept: timedelta
     batch: int = BATCH
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         before = self.clock() - self.kept
         deleted = 0
         while True:

@@ -10,7 +10,7 @@ from service.audio.store import AudioStore, ListedObject
 from service.logs import get_logger
 from service.postgres.keeper import StoredObject, find_media_orphans, find_orphans
 from service.postgres.pool import Database
-from service.workers.keeper.progress import Done, Progress
+from service.workers.progress import StepCounts, StepProgress
 
 log = get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Orphans:
     grace: timedelta
     batch: int = BATCH
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         """Memory does not grow with the number of objects: a page of the list, and one batch."""
         before = self.clock() - self.grace
         listed, strange, deleted = 0, 0, 0

@@ -8,7 +8,7 @@ from service.logs import get_logger
 from service.postgres import keeper as rows
 from service.postgres.months import ensure_ahead
 from service.postgres.pool import Database
-from service.workers.keeper.progress import Done, Progress
+from service.workers.progress import StepCounts, StepProgress
 
 log = get_logger(__name__)
 
@@ -22,7 +22,7 @@ class Partitions:
     database: Database
     clock: Callable[[], datetime]
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         """Makes first: without tomorrow's day nothing can be stored."""
         now = self.clock()
         async with self.database.connection() as connection:
@@ -31,7 +31,7 @@ class Partitions:
         dropped, kept = await self._drop_days(now - OUTBOX_KEPT, progress)
         return {"partitions_made": len(made), "days_dropped": dropped, "old_days_kept": kept}
 
-    async def _drop_days(self, kept_since: datetime, progress: Progress) -> tuple[int, int]:
+    async def _drop_days(self, kept_since: datetime, progress: StepProgress) -> tuple[int, int]:
         """Oldest first, until one is kept; how many were dropped, and how many kept.
 
         A gap behind a day that is kept would be no reset to a client whose cursor lies in that day.

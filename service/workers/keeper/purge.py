@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from service.audio.store import AudioStore
 from service.postgres import keeper as rows
 from service.postgres.pool import Database
-from service.workers.keeper.progress import Done, Progress
+from service.workers.progress import StepCounts, StepProgress
 
 BATCH = 500
 
@@ -22,7 +22,7 @@ class Purge:
     grace: timedelta
     batch: int = BATCH
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         """A row never points at audio that is gone: what is cut short leaves objects without rows,
         and the orphan sweep takes those."""
         # While the store is away each batch would leave orphans, so none is begun.
@@ -35,7 +35,7 @@ class Purge:
             messages += await self._purge_month(month, before, progress)
         return {"messages_purged": messages, "boxes_purged": await self._purge_boxes(before)}
 
-    async def _purge_month(self, month: int, before: datetime, progress: Progress) -> int:
+    async def _purge_month(self, month: int, before: datetime, progress: StepProgress) -> int:
         purged = 0
         while True:
             async with self.database.connection() as connection:

@@ -7,7 +7,7 @@ from service.logs import get_logger
 from service.postgres import keeper as rows
 from service.postgres.keeper import BoxKey, Drift
 from service.postgres.pool import Database
-from service.workers.keeper.progress import Done, Progress
+from service.workers.progress import StepCounts, StepProgress
 
 log = get_logger(__name__)
 
@@ -24,10 +24,10 @@ class Recount:
     boxes: int = BOXES
     messages: int = MESSAGES
 
-    async def run(self, progress: Progress) -> Done:
+    async def run(self, progress: StepProgress) -> StepCounts:
         """Counting takes no lock; only a box that has drifted is locked, and counted again."""
         async with self.database.connection() as connection:
-            progress.expect(await rows.count_boxes(connection))
+            progress.set_total(await rows.count_boxes(connection))
         counted, repaired = 0, 0
         after = _FIRST
         while page := await self._page(after):

@@ -1,7 +1,8 @@
-"""The steps of the keeper: what there is to do, and how often."""
+"""Steps of the keeper and their schedule."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -14,27 +15,45 @@ from service.workers.keeper.expiry import Expiry, Pending
 from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.partitions import Partitions
-from service.workers.keeper.progress import Done, Progress
 from service.workers.keeper.purge import Purge
 from service.workers.keeper.recount import Recount
+from service.workers.progress import StepCounts, StepProgress
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-# Longer than the clocks of two processes differ: a token that counts for one is not forgotten.
+# Exceeds the clock difference between processes, so that no process still accepts a deleted token.
 _TOKENS_KEPT = HOUR
 _CLAIMS_KEPT = DAY
-# Longer than a stream may hold an event: kept a week, then sent again to be kept another week.
+# The stream keeps an event for a week, and a republished event for another week.
 _DELIVERIES_KEPT = 15 * DAY
+
+SCHEDULE = {
+    "partitions": (HOUR, 0),
+    "expiry": (HOUR, 5),
+    "pending": (HOUR, 60),
+    "idempotency": (HOUR, 90),
+    "tokens": (DAY, 120),
+    "deliveries": (HOUR, 150),
+    "attempts": (HOUR, 180),
+    "webhooks": (DAY, 210),
+    "purge": (DAY, 300),
+    "orphans": (DAY, 900),
+    "recount": (DAY, 1800),
+}
+"""Interval of each step, and its delay in seconds after the start of a keeper."""
+
+
+Work = Callable[[StepProgress], Awaitable[StepCounts]]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to do every so often. It may be killed anywhere, and run by two keepers at once.
+    """Periodic work. It is safe to kill at any point and to run in two keepers at once.
 
-    `after` the start of a keeper it is first looked at: so not all of them begin together.
+    `after` is the delay between the start of a keeper and the first run.
     """
 
     name: str
-    work: Callable[[Progress], Awaitable[Done]]
+    work: Work
     every: timedelta
     after: timedelta
 
@@ -48,28 +67,22 @@ def all_steps(
     purge_grace: timedelta,
     orphan_grace: timedelta,
 ) -> tuple[Step, ...]:
-    """Every step, in the order in which they follow each other sensibly."""
-    tokens = OldRows(database, clock, delete_expired_tokens, kept=_TOKENS_KEPT)
-    claims = OldRows(database, clock, delete_old_claims, kept=_CLAIMS_KEPT)
-    deliveries = OldRows(database, clock, delete_old_deliveries, kept=_DELIVERIES_KEPT)
-    attempts = OldRows(database, clock, delete_old_attempts, kept=_DELIVERIES_KEPT)
-    webhooks = OldRows(database, clock, delete_ended_webhooks, kept=_DELIVERIES_KEPT)
-    return (
-        _step("partitions", Partitions(database, clock).run, HOUR, after_s=0),
-        _step("expiry", Expiry(database, clock, retention_days).run, HOUR, after_s=5),
-        _step("pending", Pending(database, clock).run, HOUR, after_s=60),
-        _step("idempotency", claims.run, HOUR, after_s=90),
-        _step("tokens", tokens.run, DAY, after_s=120),
-        _step("deliveries", deliveries.run, HOUR, after_s=150),
-        _step("attempts", attempts.run, HOUR, after_s=180),
-        _step("webhooks", webhooks.run, DAY, after_s=210),
-        _step("purge", Purge(database, audio, clock, purge_grace).run, DAY, after_s=300),
-        _step("orphans", Orphans(database, audio, clock, orphan_grace).run, DAY, after_s=900),
-        _step("recount", Recount(database).run, DAY, after_s=1800),
+    """Returns all steps in the order of SCHEDULE."""
+    old_rows = partial(OldRows, database, clock)
+    work: dict[str, Work] = {
+        "partitions": Partitions(database, clock).run,
+        "expiry": Expiry(database, clock, retention_days).run,
+        "pending": Pending(database, clock).run,
+        "idempotency": old_rows(delete_old_claims, kept=_CLAIMS_KEPT).run,
+        "tokens": old_rows(delete_expired_tokens, kept=_TOKENS_KEPT).run,
+        "deliveries": old_rows(delete_old_deliveries, kept=_DELIVERIES_KEPT).run,
+        "attempts": old_rows(delete_old_attempts, kept=_DELIVERIES_KEPT).run,
+        "webhooks": old_rows(delete_ended_webhooks, kept=_DELIVERIES_KEPT).run,
+        "purge": Purge(database, audio, clock, purge_grace).run,
+        "orphans": Orphans(database, audio, clock, orphan_grace).run,
+        "recount": Recount(database).run,
+    }
+    return tuple(
+        Step(name=name, work=work[name], every=every, after=timedelta(seconds=after_s))
+        for name, (every, after_s) in SCHEDULE.items()
     )
-
-
-def _step(
-    name: str, work: Callable[[Progress], Awaitable[Done]], every: timedelta, *, after_s: int
-) -> Step:
-    return Step(name=name, work=work, every=every, after=timedelta(seconds=after_s))

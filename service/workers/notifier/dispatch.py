@@ -21,7 +21,7 @@ from service.workers.notifier.timings import NotifierTimings, wait
 if TYPE_CHECKING:
     from service.traces import Span
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _WRITE_AGAIN_S = 0.5
 _RESULTS = ("done", "ignored", "retry", "later", "dead")
@@ -69,7 +69,7 @@ class Dispatch:
                 taken = await self._take()
             except Unavailable as error:
                 if trouble != (trouble := error.reason):
-                    _log.warning("The channel cannot look for deliveries.", reason=trouble)
+                    log.warning("The channel cannot look for deliveries.", reason=trouble)
                 taken = False
             else:
                 trouble = ""
@@ -151,7 +151,7 @@ class Dispatch:
             except Exception as error:
                 # What belongs to the outcome could not be done: then it has not come about. A
                 # failure is written without it, or the row would come again for ever.
-                _log.exception("An outcome could not be settled.", **_ids(row))
+                log.exception("An outcome could not be settled.", **_ids(row))
                 if not settles:
                     return
                 settles = not isinstance(outcome, Failed)
@@ -173,7 +173,7 @@ class Dispatch:
             reason = getattr(error, "reason", "")
             return Failed(error=f"{error}{f' ({reason})' if reason else ''}")
         except Exception as error:
-            _log.exception("A delivery failed in an unforeseen way.", **_ids(row))
+            log.exception("A delivery failed in an unforeseen way.", **_ids(row))
             return Failed(error=f"a fault of the channel: {type(error).__name__}")
 
     async def _write(self, row: Row, token: UUID, outcome: Outcome, *, settles: bool) -> None:
@@ -185,7 +185,7 @@ class Dispatch:
                 await self._channel.settle(transaction, row, outcome)
         DELIVERIES.labels(self._channel.name, _result(written, outcome)).inc()
         if written.status is Status.DEAD:
-            _log.error("A delivery is dead.", attempts=row.attempt, **_ids(row))
+            log.error("A delivery is dead.", attempts=row.attempt, **_ids(row))
 
     def _written(self, row: Row, outcome: Outcome) -> Written:
         match outcome:

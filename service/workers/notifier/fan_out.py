@@ -21,7 +21,7 @@ from service.traces import consumer_span
 from service.workers.channels import Channel, Delivery, Done, Ignored
 from service.workers.notifier.timings import wait
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _BATCH = 64
 _AT_ONCE = 8
@@ -74,7 +74,7 @@ class FanOut:
                     failures += 1
                     # The first may be the connection that is still being made.
                     if failures == 2:
-                        _log.warning("The channel cannot read events.", reason=error.reason)
+                        log.warning("The channel cannot read events.", reason=error.reason)
                     await wait(stop, _SHORT_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
                     continue
                 failures = 0
@@ -111,10 +111,10 @@ class FanOut:
             try:
                 delay_s = await self._outcome(message)
             except Unavailable as error:
-                _log.warning("An event waits for the database.", reason=error.reason)
+                log.warning("An event waits for the database.", reason=error.reason)
                 delay_s = _OUTAGE_DELAY_S
             except Exception:
-                _log.exception("An event could not be put away.", stream_seq=message.stream_seq)
+                log.exception("An event could not be put away.", stream_seq=message.stream_seq)
                 delay_s = _FAULT_DELAY_S
             # An ack that fails lets it come again, and it is known by then.
             with suppress(BusUnavailable):
@@ -136,7 +136,7 @@ class FanOut:
         except Unavailable:
             raise
         except Exception as error:
-            _log.exception("An event could not be dealt out.", event_id=str(event.event_id))
+            log.exception("An event could not be dealt out.", event_id=str(event.event_id))
             if message.deliveries < _MOST_DELIVERIES:
                 return _FAULT_DELAY_S
             await self._bury(message, f"it could not be dealt out: {type(error).__name__}", event)
@@ -173,7 +173,7 @@ class FanOut:
         DELIVERIES.labels(self._channel.name, "dead").inc()
         account_id = account_of(message.subject, self._prefix)
         event_id = event.event_id if event else unreadable_id(message)
-        _log.error(
+        log.error(
             "An event cannot be dealt out; its row is dead.",
             channel=self._channel.name,
             account_id=account_id.hex,

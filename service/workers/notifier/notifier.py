@@ -12,7 +12,7 @@ from service.workers.notifier.timings import NotifierTimings
 
 __all__ = ["Notifier", "NotifierTimings"]
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Notifier:
@@ -43,12 +43,12 @@ class Notifier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Returns soon after `stop` is set; what is in hand is finished or given back."""
-        _log.info("The channel runs.", channel=self._channel.name)
+        log.info("The channel runs.", channel=self._channel.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fan_out.run(stop))
             group.create_task(self._dispatch.run(stop))
             group.create_task(self._wake(stop))
-        _log.info("The channel has stopped.", channel=self._channel.name)
+        log.info("The channel has stopped.", channel=self._channel.name)
 
     async def _wake(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -25,7 +25,7 @@ from service.postgres import database_metrics as rows
 from service.postgres.pool import Connection, Database
 from service.workers.relay.leadership import wait
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 class DatabaseMetrics:
@@ -48,7 +48,7 @@ class DatabaseMetrics:
                     self._seen = {}
                 except Exception:
                     self._seen = {}
-                    _log.exception("The metrics of the database cannot be read.")
+                    log.exception("The metrics of the database cannot be read.")
                 await wait(stop, self._every_s)
 
     async def _look(self, connection: Connection) -> Values:

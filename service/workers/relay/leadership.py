@@ -21,7 +21,7 @@ from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay.batch_reader import BatchReader
 from service.workers.relay.box_queues import BoxQueues, Lane, by_queue
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 LANES_AT_ONCE = 256
 # A batch costs Postgres as much as dozens of rows in it: after a smaller one, others gather first.
@@ -77,7 +77,7 @@ class Leadership:
                 return
             except Unavailable as error:
                 if trouble != (trouble := f"{error} ({error.reason})"):
-                    _log.warning("The relay cannot go on; it tries again.", reason=trouble)
+                    log.warning("The relay cannot go on; it tries again.", reason=trouble)
                 self._reader.survey_soon()
                 await self._pause(stop)
                 continue
@@ -165,7 +165,7 @@ class Leadership:
 
     def _stop_queue(self, queue: Lane, error: BusUnavailable) -> None:
         delay_s = self._queues.back_off(queue)
-        _log.warning(
+        log.warning(
             "An event was not taken; its box waits, others go on.",
             account_id=queue[0].hex,
             vmbox_id=queue[1].hex,
@@ -199,7 +199,7 @@ class Leadership:
     async def _hold_place(self, transaction: Connection) -> RelayPosition:
         place = await outbox.hold_place(transaction, self._number)
         if place is None:
-            _log.warning("Another relay has taken the place.", term=self._number)
+            log.warning("Another relay has taken the place.", term=self._number)
             raise LeadershipLost
         return place
 
@@ -210,7 +210,7 @@ class Leadership:
         REPUBLICATIONS.inc()
         self._reader.survey_soon()
         self._check_at = 0.0
-        _log.warning(
+        log.warning(
             "The stream has lost events; they are sent again.", from_seq=lost_from, events=count
         )
 

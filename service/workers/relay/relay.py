@@ -10,7 +10,7 @@ from service.postgres.pool import Database
 from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay.leadership import Leadership, wait
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _ASK_EVERY_S = 0.25
 _RECONNECT_WAIT_S = 0.5
@@ -54,7 +54,7 @@ class Relay:
                     await self._stand_by(lock, stop)
             except DatabaseUnavailable as error:
                 if trouble != (trouble := error.reason):
-                    _log.warning("The relay cannot ask for its place.", reason=trouble)
+                    log.warning("The relay cannot ask for its place.", reason=trouble)
             await wait(stop, _RECONNECT_WAIT_S)
 
     async def _stand_by(self, lock: RelayLock, stop: asyncio.Event) -> None:
@@ -67,7 +67,7 @@ class Relay:
             await wait(stop, _ASK_EVERY_S)
 
     async def _lead(self, taken: HeldLock, lock: RelayLock, stop: asyncio.Event) -> None:
-        _log.info("The relay is active.", term=taken.term)
+        log.info("The relay is active.", term=taken.term)
         term = Leadership(
             taken,
             lock,
@@ -88,4 +88,4 @@ class Relay:
             RELAY_STOPPED_LANES.set(0)
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-            _log.info("The relay is no longer active.", term=taken.term)
+            log.info("The relay is no longer active.", term=taken.term)

@@ -21,7 +21,7 @@ from service.logs import get_logger
 from service.metrics import DELIVERIES, DELIVERY_DURATION
 from service.workers.notifier.timings import wait
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _BATCH = 64
 _AT_ONCE = 16
@@ -75,14 +75,14 @@ class LampConsumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; what was fetched by then is dealt with."""
-        _log.info("The lamps follow.", channel=self._name)
+        log.info("The lamps follow.", channel=self._name)
         filling = asyncio.create_task(self._keep_filled())
         try:
             await self._follow(stop)
         finally:
             await _end(filling)
             await self._consumer.close()
-        _log.info("The lamps have stopped following.", channel=self._name)
+        log.info("The lamps have stopped following.", channel=self._name)
 
     async def _follow(self, stop: asyncio.Event) -> None:
         failures = 0
@@ -92,7 +92,7 @@ class LampConsumer:
             except BusUnavailable as error:
                 failures += 1
                 if failures == 2:
-                    _log.warning("The lamps cannot read events.", reason=error.reason)
+                    log.warning("The lamps cannot read events.", reason=error.reason)
                 await wait(stop, self._patience.again_s)
                 continue
             failures = 0
@@ -117,9 +117,9 @@ class LampConsumer:
         try:
             await self._set(key, messages)
         except Unavailable as error:
-            _log.warning("A lamp waits.", channel=self._name, reason=error.reason, **_ids(key))
+            log.warning("A lamp waits.", channel=self._name, reason=error.reason, **_ids(key))
         except Exception:
-            _log.exception("A lamp could not be set.", channel=self._name, **_ids(key))
+            log.exception("A lamp could not be set.", channel=self._name, **_ids(key))
         else:
             return None
         tried = min(message.deliveries for message in messages)
@@ -127,7 +127,7 @@ class LampConsumer:
 
     async def _set(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
         if key is None:
-            _log.error("Events name no box.", channel=self._name, stream_seq=messages[0].stream_seq)
+            log.error("Events name no box.", channel=self._name, stream_seq=messages[0].stream_seq)
         elif key.vmbox_id == NO_VMBOX:
             await self._levels.end_account(key.account_id)
         else:
@@ -142,7 +142,7 @@ class LampConsumer:
                 event = event_of(message.subject, message.headers, message.data, self._prefix)
                 lamp = _lamp_of(event)
             except (Unreadable, msgspec.DecodeError):
-                _log.error(
+                log.error(
                     "An event is unreadable; its box is asked.", stream_seq=message.stream_seq
                 )
                 return None
@@ -158,16 +158,16 @@ class LampConsumer:
             await asyncio.sleep(self._patience.again_s)
             try:
                 if not await self._levels.bucket.ensure():
-                    _log.info("All lamps are set.", bucket=self._levels.bucket.name)
+                    log.info("All lamps are set.", bucket=self._levels.bucket.name)
                     number = await self._fill(self._levels)
                     await self._levels.bucket.mark_filled()
-                    _log.info("All lamps were set.", number=number)
+                    log.info("All lamps were set.", number=number)
                 trouble = ""
             except Unavailable as error:
                 if trouble != (trouble := error.reason):
-                    _log.warning("The lamps cannot be looked after.", reason=trouble)
+                    log.warning("The lamps cannot be looked after.", reason=trouble)
             except Exception:
-                _log.exception("The lamps could not be looked after.")
+                log.exception("The lamps could not be looked after.")
             await asyncio.sleep(self._patience.look_s)
 
 

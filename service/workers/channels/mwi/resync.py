@@ -7,15 +7,15 @@ from service.domain.lamp import LampKey
 from service.postgres.lamps import list_lamp_keys
 from service.postgres.pool import Database
 from service.workers.channels.mwi.consumer import LampSink
-from service.workers.keeper.progress import Progress
+from service.workers.progress import StepProgress
 
 _PAGE = 500
 _AT_ONCE = 16
 
 
-async def fill(levels: LampSink, database: Database, progress: Progress | None = None) -> int:
+async def fill(levels: LampSink, database: Database, progress: StepProgress | None = None) -> int:
     """Sets the lamps of all boxes, and looks at those that are set and have none; how many."""
-    progress = progress or Progress()
+    progress = progress or StepProgress()
     living: set[LampKey] = set()
     after = LampKey(UUID(int=0), UUID(int=0))
     while page := await _page(database, after):
