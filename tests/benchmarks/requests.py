@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tests.support.sounds import an_mp3
+from tests.support.audio_samples import an_mp3
 
 Item = TypeVar("Item")
 

@@ -28,8 +28,8 @@ EXPIRED = {
 Row = dict[str, Any]
 
 # What a list is asked for besides, and which of the rows that it shows are wanted.
-RequestParameters = tuple[dict[str, Any], Callable[[Row], bool]]
-FILTERS: tuple[RequestParameters, ...] = (
+ListFilter = tuple[dict[str, Any], Callable[[Row], bool]]
+FILTERS: tuple[ListFilter, ...] = (
     ({}, lambda _row: True),
     ({"filter_folder": "new"}, lambda row: row["folder"] == "new"),
     ({"folder": "saved"}, lambda row: row["folder"] == "saved"),

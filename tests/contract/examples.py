@@ -1,4 +1,4 @@
-"""The examples of the documents that this wire follows: their stage, their curl, what they expect.
+"""Examples of the documents that this wire follows: setup, curl command and expected response.
 
 An example is a JSON file of `golden/seeds/`: the command line as it is printed (or corrected), what
 must be there before (`given`), the answer that is printed (`documented`) with what differs from it
@@ -19,8 +19,8 @@ import httpx
 import msgspec
 
 from service.api.kazoo.times import gregorian
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, data_of, multipart
-from tests.support.sounds import an_mp3
 
 SEEDS = Path(__file__).parent / "golden" / "seeds"
 EXAMPLES = sorted(str(path.relative_to(SEEDS))[:-5] for path in SEEDS.glob("*/*.json"))
@@ -38,7 +38,7 @@ def example(name: str) -> dict[str, Any]:
     return read
 
 
-class Stage:
+class ExampleVmbox:
     """An account as an example finds it, and a shell that runs the example's command line."""
 
     def __init__(self, account: AccountClient, folder: Path) -> None:

@@ -19,8 +19,8 @@ from service.postgres.callbacks import request_callback
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.postgres.transcriptions import transcribe_message
-from tests.support.relay import eventually
 from tests.support.running import AccountClient, data_of
+from tests.support.waiting import wait_until
 
 Json = dict[str, Any]
 
@@ -157,7 +157,7 @@ async def test_what_is_published_is_as_described(account: AccountClient) -> None
     await client.flush()
     try:
         await _do_everything(account)
-        await eventually(every_kind)
+        await wait_until(every_kind)
     finally:
         await client.close()
     for message in received:

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from tests.contract.wire import NO_ID, refusal
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, RunningService, data_of
-from tests.support.sounds import an_mp3
 
 PASSWORD = "geheimer"
 CLEAR = f"ann:{PASSWORD}".encode()

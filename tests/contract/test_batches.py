@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, data_of
-from tests.support.sounds import an_mp3
 
 UNKNOWN = "202601-0123456789abcdef0123456789abcdef"
 

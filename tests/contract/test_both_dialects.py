@@ -19,8 +19,8 @@ from tests.contract.mailboxes import (
     result,
 )
 from tests.contract.wire import NO_ID, NOW
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, RunningService, data_of
-from tests.support.sounds import an_mp3
 
 Act = Callable[[str], Awaitable[httpx.Response]]
 

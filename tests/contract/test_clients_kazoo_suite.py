@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from service.api.kazoo.times import gregorian
 from tests.contract.wire import problems, refusal
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, data_of
-from tests.support.sounds import an_mp3
 
 _JSON = {"accept": "application/json", "content-type": "application/json"}
 # Oldest first: the older month, then this one. The letters are the folders.

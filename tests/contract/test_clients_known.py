@@ -18,8 +18,8 @@ import msgspec
 import pytest
 
 from tests.contract.wire import ago, refusal
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, RunningService, data_of
-from tests.support.sounds import an_mp3
 
 _UI = {"version": "4.3-152", "ui": "monster-ui", "origin": "voicemails"}
 

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from tests.contract.wire import NO_ID, ago, golden, refusal
+from tests.support.audio_samples import a_mu_law_wav, an_mp3
 from tests.support.running import AccountClient, data_of
-from tests.support.sounds import a_mu_law_wav, an_mp3
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 

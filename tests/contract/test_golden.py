@@ -16,9 +16,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from tests.contract.examples import ALWAYS, EXAMPLES, SEEDS, Stage, example, expected
+from tests.contract.examples import ALWAYS, EXAMPLES, SEEDS, ExampleVmbox, example, expected
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, RunningService, data_of
-from tests.support.sounds import an_mp3
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
@@ -50,17 +50,19 @@ async def test_the_example_is_answered_as_documented(
     name: str, accounts: dict[str, AccountClient], tmp_path: Path
 ) -> None:
     one = example(name)
-    stage = Stage(accounts[name.partition("/")[0]], tmp_path)
+    example_vmbox = ExampleVmbox(accounts[name.partition("/")[0]], tmp_path)
     try:
-        await stage.set(one)
-        answer = await stage.curl(one["command"])
+        await example_vmbox.set(one)
+        answer = await example_vmbox.curl(one["command"])
         assert answer.status_code == one["status"], answer.text
-        _assert_as_expected(one, stage, answer)
+        _assert_as_expected(one, example_vmbox, answer)
     finally:
-        await stage.clear()
+        await example_vmbox.clear()
 
 
-def _assert_as_expected(one: dict[str, Any], stage: Stage, answer: httpx.Response) -> None:
+def _assert_as_expected(
+    one: dict[str, Any], example_vmbox: ExampleVmbox, answer: httpx.Response
+) -> None:
     for header, value in one.get("headers", {}).items():
         assert answer.headers[header] == value
     if "body" in one:
@@ -70,7 +72,7 @@ def _assert_as_expected(one: dict[str, Any], stage: Stage, answer: httpx.Respons
             assert archive.namelist() == one["zip"]
             assert all(archive.read(entry) == an_mp3() for entry in one["zip"])
     else:
-        record, wanted = stage.labelled(answer), expected(one)
+        record, wanted = example_vmbox.labelled(answer), expected(one)
         assert record == wanted
         # True and 1 are equal in Python, not in JSON.
         assert _canonical(record) == _canonical(wanted)
@@ -88,12 +90,12 @@ async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
     account: AccountClient, tmp_path: Path
 ) -> None:
     one = example("kazoo_5/08_list_messages")
-    stage = Stage(account, tmp_path)
-    await stage.set(one)
-    assert data_of(await stage.curl(one["command"])) == []
+    example_vmbox = ExampleVmbox(account, tmp_path)
+    await example_vmbox.set(one)
+    assert data_of(await example_vmbox.curl(one["command"])) == []
     window = "?created_from=63630058000&created_to=63630059000"
     *flags, url = one["command"]
-    record = stage.labelled(await stage.curl([*flags, f"'{url}{window}'"]))
+    record = example_vmbox.labelled(await example_vmbox.curl([*flags, f"'{url}{window}'"]))
     kept = {
         "folder": "deleted",
         "retention": "enforced",
@@ -103,9 +105,9 @@ async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
     assert record["data"] == [{**row, **kept} for row in expected(one)["data"]]
     for folder, shown in (("deleted", 2), ("new", 0)):
         for name in ("folder", "filter_folder"):
-            found = await stage.curl([*flags, f"'{url}{window}&{name}={folder}'"])
+            found = await example_vmbox.curl([*flags, f"'{url}{window}&{name}={folder}'"])
             assert len(data_of(found)) == shown, (name, folder)
-    assert await account.counts(stage.vmbox_id) == {"new": 0, "saved": 0}
+    assert await account.counts(example_vmbox.vmbox_id) == {"new": 0, "saved": 0}
 
 
 def test_every_difference_has_its_row_in_the_reference() -> None:

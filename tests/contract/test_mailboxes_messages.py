@@ -8,8 +8,8 @@ import httpx
 from service.api.http.times import iso
 from tests.contract.mailboxes import bare, dashed, errors, refused, result
 from tests.contract.wire import NO_ID, NOW, ago, golden
+from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.running import AccountClient, data_of
-from tests.support.sounds import a_wav, an_mp3
 
 
 def written(media_id: str) -> list[str]:

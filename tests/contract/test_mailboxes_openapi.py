@@ -11,8 +11,8 @@ from service.api.mailboxes import openapi
 from tests.contract.described import Described, Json
 from tests.contract.mailboxes import FULL, a_greeting, dashed, mailbox_client
 from tests.contract.wire import NO_ID
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient
-from tests.support.sounds import an_mp3
 
 DESCRIBED = Described(document([openapi.section()]))
 OPERATIONS = list(DESCRIBED.operations())

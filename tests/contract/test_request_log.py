@@ -12,8 +12,8 @@ import structlog
 
 from service.api.middleware.access_log import RequestRecord, log_request
 from tests.contract.mailboxes import mailbox_client
-from tests.support.relay import eventually
 from tests.support.running import AccountClient, multipart
+from tests.support.waiting import wait_until
 
 MESSAGES = "/v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages"
 FIELDS = {
@@ -32,7 +32,7 @@ async def logged(account: AccountClient, request_id: str) -> dict[str, Any]:
         found[:] = map(msgspec.json.decode, lines)
         return bool(found)
 
-    await eventually(is_written)
+    await wait_until(is_written)
     [line] = found
     assert line.keys() == FIELDS
     return line

@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from tests.contract.described import Described
 from tests.contract.wire import no_fault_logged
+from tests.support.audio_samples import an_mp3
 from tests.support.running import AccountClient, RunningService, data_of
-from tests.support.sounds import an_mp3
 
 Ids = dict[str, str]
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.contract.wire import NOW, ago, audio_part, json_part, mixed, stored_objects
+from tests.support.audio_samples import a_mu_law_wav, a_wav, an_mp3
 from tests.support.running import AccountClient, data_of
-from tests.support.sounds import a_mu_law_wav, a_wav, an_mp3
 
 # Everything that a careless layer would translate, cut at or take for a boundary.
 NASTY = bytes(range(256)) + b"\r\n--frontier\n--frontierX\r\n\r\n\0\xff\r--\r\n--frontie\r\n"

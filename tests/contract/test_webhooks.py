@@ -12,14 +12,14 @@ from tests.contract.described import Described
 from tests.contract.wire import NO_ID, no_fault_logged, problems, refusal, success
 from tests.support.ports import free_port
 from tests.support.running import AccountClient, RunningService, data_of
-from tests.support.sink import Sink
+from tests.support.webhook_receiver import WebhookReceiver
 
 URI = "https://tickets.example.com/voicemail?x=1"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def sink() -> AsyncIterator[Sink]:
-    async with Sink().running() as running:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with WebhookReceiver().running() as running:
         yield running
 
 
@@ -173,13 +173,13 @@ async def test_an_account_has_at_most_a_hundred_webhooks(account: AccountClient)
 
 
 async def test_a_ping_is_sent_at_once_and_answers_how_that_went(
-    account: AccountClient, sink: Sink
+    account: AccountClient, receiver: WebhookReceiver
 ) -> None:
-    webhook = await a_webhook(account, uri=sink.url(), enabled=False, custom_data={"a": "b"})
+    webhook = await a_webhook(account, uri=receiver.url(), enabled=False, custom_data={"a": "b"})
     path = account.path("webhooks", webhook["id"])
     answer = await account.http.post(f"{path}/ping")
     ping = success(answer, account.token)["data"]
-    [one] = sink.received
+    [one] = receiver.received
     one.verify(webhook["secret"])
     assert one.event["type"] == "voicemail.webhook.ping"
     assert one.event["data"] == {"account_id": account.account_id, "webhook_id": webhook["id"]}
@@ -193,10 +193,12 @@ async def test_a_ping_is_sent_at_once_and_answers_how_that_went(
     assert data_of(await account.http.get(path))["enabled"] is False
 
 
-async def test_attempts_are_listed_the_latest_first(account: AccountClient, sink: Sink) -> None:
-    webhook = await a_webhook(account, uri=sink.url())
+async def test_attempts_are_listed_the_latest_first(
+    account: AccountClient, receiver: WebhookReceiver
+) -> None:
+    webhook = await a_webhook(account, uri=receiver.url())
     path = account.path("webhooks", webhook["id"])
-    sink.acts["/hook"] = sink.status(200, 500, 200)
+    receiver.acts["/hook"] = receiver.status(200, 500, 200)
     sent = [data_of(await account.http.post(f"{path}/ping")) for _ in range(3)]
     assert [one["status"] for one in sent] == ["success", "failure", "success"]
     assert sent[1]["error"] == "it answered 500"
@@ -215,17 +217,17 @@ async def test_attempts_are_listed_the_latest_first(account: AccountClient, sink
 
 
 async def test_a_ping_that_fails_is_an_answer_and_no_fault(
-    account: AccountClient, service: RunningService, sink: Sink
+    account: AccountClient, service: RunningService, receiver: WebhookReceiver
 ) -> None:
-    webhook = await a_webhook(account, uri=sink.url())
+    webhook = await a_webhook(account, uri=receiver.url())
     path = account.path("webhooks", webhook["id"])
     targets = {
-        sink.url("/gone"): "it answered 410",
-        sink.url("/hang-up"): "the connection ended without an answer",
+        receiver.url("/gone"): "it answered 410",
+        receiver.url("/hang-up"): "the connection ended without an answer",
         f"http://127.0.0.1:{free_port()}/": "no connection",
         f"http://localhost:{free_port()}/": "no connection",
     }
-    sink.acts = {"/gone": sink.status(410), "/hang-up": sink.hang_up}
+    receiver.acts = {"/gone": receiver.status(410), "/hang-up": receiver.hang_up}
     async with no_fault_logged(service):
         for uri, error in targets.items():
             await account.http.patch(path, json={"data": {"uri": uri}})
@@ -235,10 +237,10 @@ async def test_a_ping_that_fails_is_an_answer_and_no_fault(
 
 
 async def test_a_webhook_of_another_account_answers_as_one_that_does_not_exist(
-    account: AccountClient, service: RunningService, sink: Sink
+    account: AccountClient, service: RunningService, receiver: WebhookReceiver
 ) -> None:
     other = await service.an_account()
-    foreign = (await a_webhook(other, uri=sink.url()))["id"]
+    foreign = (await a_webhook(other, uri=receiver.url()))["id"]
     document = {"data": {"name": "x", "uri": URI, "hook": "all"}}
     for webhook_id in (foreign, NO_ID, "xyz"):
         path = account.path("webhooks", webhook_id)
@@ -255,18 +257,18 @@ async def test_a_webhook_of_another_account_answers_as_one_that_does_not_exist(
             assert data == {"message": "bad identifier", "cause": webhook_id}
         direct = await account.http.get(other.path("webhooks", webhook_id))
         refusal(direct, 403, "forbidden")
-    assert data_of(await other.http.get(other.path("webhooks", foreign)))["uri"] == sink.url()
-    assert sink.received == []
+    assert data_of(await other.http.get(other.path("webhooks", foreign)))["uri"] == receiver.url()
+    assert receiver.received == []
     await other.http.aclose()
 
 
 async def test_answers_about_webhooks_are_as_described(
-    account: AccountClient, service: RunningService, sink: Sink
+    account: AccountClient, service: RunningService, receiver: WebhookReceiver
 ) -> None:
     async with httpx.AsyncClient() as visitor:
         described = Described((await visitor.get(f"{service.url}/openapi.json")).json())
     http, path = account.http, account.path
-    document = {**samples.NEW_WEBHOOK, "uri": sink.url()}
+    document = {**samples.NEW_WEBHOOK, "uri": receiver.url()}
     made = await http.put(path("webhooks"), json={"data": document})
     webhook = path("webhooks", data_of(made, 201)["id"])
     answers = [

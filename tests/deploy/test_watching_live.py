@@ -16,8 +16,8 @@ from service.embedded.child import Child, Command
 from tests.deploy import watched
 from tests.support.admin import AdminPort
 from tests.support.ports import free_port
-from tests.support.relay import eventually
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of
+from tests.support.waiting import wait_until
 
 PROMETHEUS = shutil.which("prometheus")
 
@@ -40,9 +40,9 @@ async def test_every_query_of_the_dashboard_finds_series_of_a_live_run(
     async with watched_processes(service) as ports, prometheus(ports, tmp_path) as asked:
         await asked.has_scraped(ports)
         await some_traffic(service, account)
-        await eventually(lambda: asked.finds('aftertone_deliveries_total{result="retry"} > 0'))
-        await eventually(lambda: asked.finds("aftertone_count_drift"))
-        await eventually(lambda: asked.finds("aftertone_event_latency_seconds_count > 0"))
+        await wait_until(lambda: asked.finds('aftertone_deliveries_total{result="retry"} > 0'))
+        await wait_until(lambda: asked.finds("aftertone_count_drift"))
+        await wait_until(lambda: asked.finds("aftertone_event_latency_seconds_count > 0"))
         await asyncio.sleep(3)  # a rate needs two scrapes after the last change
 
         empty = [query for query in watched.dashboard_queries() if not await asked.finds(query)]
@@ -80,7 +80,7 @@ async def watched_processes(service: RunningService) -> AsyncIterator[dict[str, 
     await asyncio.gather(*(child.start() for child in children))
     try:
         for port in ports.values():
-            await eventually(port.is_ready)
+            await wait_until(port.is_ready)
         yield ports
     finally:
         await asyncio.gather(*(child.stop() for child in children))
@@ -109,7 +109,7 @@ def command(service: RunningService, label: str, *arguments: str, **more: str) -
     )
 
 
-class RequestParameters:
+class PrometheusClient:
     """The query interface of a Prometheus server."""
 
     def __init__(self, url: str) -> None:
@@ -128,11 +128,11 @@ class RequestParameters:
         return bool(found["data"]["result"])
 
     async def has_scraped(self, ports: dict[str, AdminPort]) -> None:
-        await eventually(lambda: self.finds(f'count(up{{job="aftertone"}} == 1) == {len(ports)}'))
+        await wait_until(lambda: self.finds(f'count(up{{job="aftertone"}} == 1) == {len(ports)}'))
 
 
 @asynccontextmanager
-async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator[RequestParameters]:
+async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator[PrometheusClient]:
     """Scrapes every second, with the labels of the chart's ServiceMonitor."""
     targets = [
         {"targets": [f"127.0.0.1:{port.port}"], "labels": {"process": kind, "namespace": "vm"}}
@@ -157,6 +157,6 @@ async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator
     )
     await server.start()
     try:
-        yield RequestParameters(f"http://127.0.0.1:{listen}")
+        yield PrometheusClient(f"http://127.0.0.1:{listen}")
     finally:
         await server.stop()

@@ -1,7 +1,7 @@
 """The main job: leave a message, hear it, save it, remove it."""
 
+from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.running import AccountClient, data_of
-from tests.support.sounds import a_wav, an_mp3
 
 
 async def test_a_message_is_left_heard_saved_and_removed(account: AccountClient) -> None:

@@ -15,8 +15,8 @@ from service.embedded.child import Child, Command
 from service.metrics import DEFINITIONS
 from tests.support.admin import AdminPort, Samples
 from tests.support.ports import free_port
-from tests.support.relay import eventually
 from tests.support.running import NO_TLS, AccountClient, RunningService
+from tests.support.waiting import wait_until
 
 # What shows only when something fails.
 _ONLY_IN_TROUBLE = {"aftertone_sql_errors_total"}
@@ -91,7 +91,7 @@ async def workers(service: RunningService) -> AsyncIterator[list[AdminPort]]:
         children.append(Child(arguments[0], command))
     await asyncio.gather(*(child.start() for child in children))
     for admin in admins:
-        await eventually(admin.is_ready)
+        await wait_until(admin.is_ready)
     yield admins
     await asyncio.gather(*(child.stop() for child in children))
     await service.start("relay")
@@ -112,9 +112,9 @@ async def test_every_metric_is_told_by_a_process_that_runs(
     await there.http.aclose()
     assert heard.content == _AUDIO
     await run_once(other, "recount")
-    await eventually(lambda: above(0, relay, "aftertone_event_latency_seconds_count"))
-    await eventually(lambda: above(-1, relay, "aftertone_count_drift"))
-    await eventually(
+    await wait_until(lambda: above(0, relay, "aftertone_event_latency_seconds_count"))
+    await wait_until(lambda: above(-1, relay, "aftertone_count_drift"))
+    await wait_until(
         lambda: above(0, notifier, "aftertone_deliveries_total", channel="mwi", result="done")
     )
     found = [await port.samples() for port in (api, relay, keeper, notifier)]

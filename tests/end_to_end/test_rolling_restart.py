@@ -16,8 +16,8 @@ from tests.support.admin import terminate
 from tests.support.balancer import Balancer
 from tests.support.clients import check_outage
 from tests.support.ports import free_port
-from tests.support.relay import eventually
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of, multipart
+from tests.support.waiting import wait_until
 
 # As a Deployment does by default: one more is started, and when it is ready an old one is left out
 # by the balancer, told to stop some time later (preStop), while the next one starts.
@@ -59,7 +59,7 @@ class Fleet:
         child = Child("api", command)
         await child.start()
         self.members.append(Member(child, port))
-        await eventually(lambda: is_ready(admin_port), 60)
+        await wait_until(lambda: is_ready(admin_port), 60)
         self._balancer.admit(port)
 
     async def shrink(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from tests.support.clients import Clients
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.ledger import Ledger
 from tests.support.running import AccountClient
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.support.clients import Clients
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.ledger import Ledger
 from tests.support.running import AccountClient
 
@@ -23,7 +23,7 @@ async def restarted(deployment: Deployment) -> None:
 async def test_killed_between_the_put_and_the_insert(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
-    with deployment.proxies.s3.stop_at(PUT, DONE) as stop:
+    with deployment.proxies.s3.hold_at(PUT, DONE) as stop:
         store = asyncio.create_task(clients.store())
         await stop.reached()
         await restarted(deployment)
@@ -36,7 +36,7 @@ async def test_killed_between_the_put_and_the_insert(
 async def test_killed_after_the_insert_and_before_its_answer(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
-    with deployment.proxies.postgres.stop_at(WRITE, COMMITTED) as stop:
+    with deployment.proxies.postgres.hold_at(WRITE, COMMITTED) as stop:
         store = asyncio.create_task(clients.store())
         await stop.reached()
         await restarted(deployment)
@@ -49,7 +49,7 @@ async def test_killed_after_the_insert_and_before_its_answer(
 async def test_an_insert_that_comes_late_finds_its_key_taken_over(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
-    with deployment.proxies.postgres.stop_at(WRITE) as stop:
+    with deployment.proxies.postgres.hold_at(WRITE) as stop:
         store = asyncio.create_task(clients.store())
         await stop.reached()
         await restarted(deployment)
@@ -65,7 +65,7 @@ async def test_killed_during_a_move_after_the_copy(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     entry = await clients.stored(ledger.vmboxes[0])
-    with deployment.proxies.s3.stop_at(COPY, DONE) as stop:
+    with deployment.proxies.s3.hold_at(COPY, DONE) as stop:
         move = asyncio.create_task(clients.move(entry, ledger.vmboxes[1]))
         await stop.reached()
         await restarted(deployment)
@@ -85,7 +85,7 @@ async def test_killed_during_a_bulk_move_which_is_then_repeated(
         for entry in await asyncio.gather(*(clients.stored(source) for _ in range(8)))
     ]
     # The first hundred have arrived; of the rest the audio alone.
-    with deployment.proxies.s3.stop_at(COPY, DONE, nth=102) as stop:
+    with deployment.proxies.s3.hold_at(COPY, DONE, nth=102) as stop:
         move = asyncio.create_task(clients.transfer(entries, moved=True, target=target))
         await stop.reached()
         await restarted(deployment)
@@ -103,7 +103,7 @@ async def test_killed_when_a_bulk_copy_is_written_and_not_answered(
 ) -> None:
     source, target, _ = ledger.vmboxes
     entries = [await clients.stored(source) for _ in range(3)]
-    with deployment.proxies.postgres.stop_at(WRITE, COMMITTED) as stop:
+    with deployment.proxies.postgres.hold_at(WRITE, COMMITTED) as stop:
         copy = asyncio.create_task(clients.transfer(entries, moved=False, target=target))
         await stop.reached()
         await restarted(deployment)
@@ -136,7 +136,7 @@ async def test_a_frozen_api_comes_back_after_another_has_taken_its_request_over(
     asked = clients.storing(entry)
     there = AccountClient(other, account.account_id, account.realm, account.token)
     elsewhere = Clients(there, ledger)
-    with deployment.proxies.s3.stop_at(PUT, DONE) as stop:
+    with deployment.proxies.s3.hold_at(PUT, DONE) as stop:
         first = asyncio.create_task(clients.send(asked))
         await stop.reached()
         deployment.api.suspend()

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.clients import Clients
-from tests.support.faults import DATABASE_TIMEOUT_S, S3_TIMEOUT_S, Deployment
+from tests.support.deployment import DATABASE_TIMEOUT_S, S3_TIMEOUT_S, Deployment
 from tests.support.ledger import Ledger
 from tests.support.running import AccountClient, data_of
 
@@ -31,7 +31,7 @@ async def test_a_bulk_waits_for_the_database_once(
     path = account.path("vmboxes", entry.vmbox_id, "messages")
     ids = padded([entry.media_id], 500)
     of_second_hundred = bytes.fromhex(ids[100].partition("-")[2])
-    with deployment.proxies.postgres.stop_at(of_second_hundred):
+    with deployment.proxies.postgres.hold_at(of_second_hundred):
         began = time.monotonic()
         answer = await account.http.post(
             path, json={"data": {"folder": "deleted", "messages": ids}}
@@ -50,7 +50,7 @@ async def test_a_bulk_waits_for_the_audio_store_once(
     entries = [await clients.stored(source) for _ in range(4)]
     path = account.path("vmboxes", source, "messages")
     ids = [one for entry in entries for one in padded([entry.media_id], 100)]
-    with deployment.proxies.s3.stop_at(COPY, DONE, nth=2):
+    with deployment.proxies.s3.hold_at(COPY, DONE, nth=2):
         began = time.monotonic()
         body = {"data": {"source_id": target, "messages": ids}}
         answer = await account.http.post(path, json=body)

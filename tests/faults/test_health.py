@@ -9,9 +9,9 @@ import pytest_asyncio
 
 from service.postgres.migrate import read_migrations
 from tests.support.admin import AdminPort, Told
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.ports import free_port
-from tests.support.relay import eventually
+from tests.support.waiting import wait_until
 
 _ALIVE = Told(200, "")
 
@@ -30,7 +30,7 @@ async def one_admin(one_deployment: Deployment) -> AsyncIterator[AdminPort]:
 async def admin(deployment: Deployment, one_admin: AdminPort) -> AdminPort:
     """Whose servers run, and which is ready."""
     assert deployment.api.alive
-    await eventually(one_admin.is_ready)
+    await wait_until(one_admin.is_ready)
     return one_admin
 
 
@@ -40,7 +40,7 @@ async def test_while_postgres_is_frozen_the_api_lives_and_is_not_ready(
     deployment.servers.postgres.suspend()
     await says_that_postgres_is_away(admin)
     deployment.servers.postgres.resume()
-    await eventually(admin.is_ready)
+    await wait_until(admin.is_ready)
 
 
 async def test_while_postgres_is_dead_the_api_lives_and_is_not_ready(
@@ -49,7 +49,7 @@ async def test_while_postgres_is_dead_the_api_lives_and_is_not_ready(
     await deployment.servers.postgres.kill()
     await says_that_postgres_is_away(admin)
     await deployment.servers.postgres.start()
-    await eventually(admin.is_ready)
+    await wait_until(admin.is_ready)
 
 
 async def says_that_postgres_is_away(admin: AdminPort) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.running import AccountClient
 
 LARGE_BYTES = 7_990_000

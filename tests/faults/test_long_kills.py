@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 
 from service.embedded.server import Server
-from tests.support.faults import Deployment
-from tests.support.rounds import Moment, Rounds
+from tests.support.deployment import Deployment
+from tests.support.fault_rounds import FaultRounds, KillPoint
 
 ANSWERED, COMMITTED = b"HTTP/1.1 200", b"Z\x00\x00\x00\x05I"
 
@@ -24,14 +24,14 @@ async def deployment() -> AsyncIterator[Deployment]:
 
 
 async def test_the_api_is_killed_200_times(deployment: Deployment) -> None:
-    rounds, proxies = Rounds(deployment, "API"), deployment.proxies
+    rounds, proxies = FaultRounds(deployment, "API"), deployment.proxies
     write = b"audio/2"
     moments = [
-        Moment(name="object put", proxy=proxies.s3, asks=b"PUT /aftertone/", answers=ANSWERED),
-        Moment(name="object copied", proxy=proxies.s3, asks=b"copy-source", answers=ANSWERED),
-        Moment(name="row not sent", proxy=proxies.postgres, asks=write),
-        Moment(name="row sent late", proxy=proxies.postgres, asks=write, late=True),
-        Moment(name="row written", proxy=proxies.postgres, asks=write, answers=COMMITTED),
+        KillPoint(name="object put", proxy=proxies.s3, asks=b"PUT /aftertone/", answers=ANSWERED),
+        KillPoint(name="object copied", proxy=proxies.s3, asks=b"copy-source", answers=ANSWERED),
+        KillPoint(name="row not sent", proxy=proxies.postgres, asks=write),
+        KillPoint(name="row sent late", proxy=proxies.postgres, asks=write, late=True),
+        KillPoint(name="row written", proxy=proxies.postgres, asks=write, answers=COMMITTED),
     ]
     for number in range(20):
         async with rounds.round(number):
@@ -43,19 +43,19 @@ async def test_the_api_is_killed_200_times(deployment: Deployment) -> None:
 
 
 async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deployment) -> None:
-    rounds, proxies = Rounds(deployment, "relay", seed=2), deployment.proxies
+    rounds, proxies = FaultRounds(deployment, "relay", seed=2), deployment.proxies
     postgres = proxies.relay_postgres
     moments = [
-        Moment(
+        KillPoint(
             name="acknowledged",
             proxy=proxies.nats,
             asks=b"HPUB voicemail.v1.",
             answers=b'"seq":',
         ),
-        Moment(name="not marked", proxy=postgres, asks=b"BEGIN"),
-        Moment(name="mark not committed", proxy=postgres, asks=b"COMMIT"),
-        Moment(name="mark committed late", proxy=postgres, asks=b"COMMIT", late=True),
-        Moment(name="mark committed", proxy=postgres, asks=b"COMMIT", answers=COMMITTED),
+        KillPoint(name="not marked", proxy=postgres, asks=b"BEGIN"),
+        KillPoint(name="mark not committed", proxy=postgres, asks=b"COMMIT"),
+        KillPoint(name="mark committed late", proxy=postgres, asks=b"COMMIT", late=True),
+        KillPoint(name="mark committed", proxy=postgres, asks=b"COMMIT", answers=COMMITTED),
     ]
     for number in range(10):
         async with rounds.round(number):
@@ -78,7 +78,7 @@ async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deploy
 async def test_a_server_is_killed_30_times_and_frozen_15_times(
     deployment: Deployment, name: str
 ) -> None:
-    rounds = Rounds(deployment, name, seed=3)
+    rounds = FaultRounds(deployment, name, seed=3)
     server: Server = getattr(deployment.servers, name)
     for number in range(5):
         async with rounds.round(number):
@@ -98,7 +98,7 @@ async def test_a_server_is_killed_30_times_and_frozen_15_times(
 
 
 async def test_the_store_of_nats_is_wiped_10_times(deployment: Deployment) -> None:
-    rounds = Rounds(deployment, "wiped", seed=4)
+    rounds = FaultRounds(deployment, "wiped", seed=4)
     for number in range(5):
         async with rounds.round(number, all_accounts=True):
             for _ in range(2):

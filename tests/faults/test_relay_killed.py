@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.support.clients import Clients
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.ledger import Ledger
 from tests.support.running import AccountClient
 
@@ -19,7 +19,7 @@ async def killed(deployment: Deployment) -> None:
 async def test_killed_when_an_event_is_stored_and_its_ack_is_on_the_way(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
-    with deployment.proxies.nats.stop_at(PUBLISH, ACKNOWLEDGED) as stop:
+    with deployment.proxies.nats.hold_at(PUBLISH, ACKNOWLEDGED) as stop:
         await clients.store()
         await stop.reached()
         await killed(deployment)
@@ -32,7 +32,7 @@ async def test_killed_between_publish_and_mark(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
-    with deployment.proxies.relay_postgres.stop_at(MARK) as stop:
+    with deployment.proxies.relay_postgres.hold_at(MARK) as stop:
         await clients.store()
         await stop.reached()
         await killed(deployment)
@@ -44,7 +44,7 @@ async def test_killed_while_its_mark_commits(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
-    with deployment.proxies.relay_postgres.stop_at(COMMIT, COMMITTED) as stop:
+    with deployment.proxies.relay_postgres.hold_at(COMMIT, COMMITTED) as stop:
         await clients.store()
         await stop.reached()
         await killed(deployment)
@@ -56,7 +56,7 @@ async def test_a_mark_that_commits_late_keeps_no_successor_out(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
-    with deployment.proxies.relay_postgres.stop_at(COMMIT) as stop:
+    with deployment.proxies.relay_postgres.hold_at(COMMIT) as stop:
         await clients.store()
         await stop.reached()
         await killed(deployment)

@@ -16,9 +16,10 @@ import pytest_asyncio
 from service.audio.store import AudioStore
 from service.bus import StreamSettings
 from service.embedded.binaries import installed_programs
-from tests.support.faults import Deployment
-from tests.support.relay import Received, eventually, everything_in
+from tests.support.deployment import Deployment
+from tests.support.relay import Received, everything_in
 from tests.support.running import AccountClient
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -175,7 +176,7 @@ class Drill:
             found[:] = await everything_in(self.deployment.servers.nats.url(), StreamSettings())
             return len(found) >= number
 
-        await eventually(are_there, every_s=0.5)
+        await wait_until(are_there, every_s=0.5)
         return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.embedded.server import Server
 from tests.support.clients import Clients, check_outage
-from tests.support.faults import DATABASE_TIMEOUT_S, S3_TIMEOUT_S, Deployment
+from tests.support.deployment import DATABASE_TIMEOUT_S, S3_TIMEOUT_S, Deployment
 from tests.support.ledger import Ledger
 from tests.support.running import AccountClient, data_of, multipart
 

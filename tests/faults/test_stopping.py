@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from tests.support.admin import AdminPort, Told, terminate
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.ports import free_port
-from tests.support.relay import eventually
 from tests.support.running import NO_TLS, AccountClient, RunningService, multipart
+from tests.support.waiting import wait_until
 
 _AUDIO = b"\xff\xfb" * 40_000
 
@@ -56,7 +56,7 @@ async def uploading(
 ) -> AsyncIterator[tuple[RunningService, Slow, str]]:
     """An API of its own in the middle of an upload to a box."""
     other = await deployment.another_api(**admin.environment, **settings)
-    await eventually(admin.is_ready)
+    await wait_until(admin.is_ready)
     vmbox_id = await account.a_vmbox()
     there = AccountClient(other, account.account_id, account.realm, account.token)
     slow = Slow(there, vmbox_id)
@@ -65,7 +65,7 @@ async def uploading(
         return await admin.value("aftertone_uploads_in_flight") == 1
 
     try:
-        await eventually(begun)
+        await wait_until(begun)
         yield other, slow, vmbox_id
     finally:
         slow.sending.cancel()
@@ -80,12 +80,12 @@ async def test_an_upload_in_flight_ends_with_its_201_and_is_stored(
     async with uploading(deployment, admin, account) as (other, slow, vmbox_id):
         api = other.processes["api"]
         terminate(api)
-        await eventually(lambda: _not(admin.is_ready()), every_s=0.01)
+        await wait_until(lambda: _not(admin.is_ready()), every_s=0.01)
         told = await admin.health("ready")
         assert (told.status, "It is stopping" in told.reason) == (503, True)
         assert await admin.health("live") == Told(200, "")
         # It listens for a moment still, so that clients hear that their connections end.
-        await eventually(lambda: _not(_takes_connections(other.url)), within_s=5)
+        await wait_until(lambda: _not(_takes_connections(other.url)), within_s=5)
         stored = await slow.finish()
         assert stored.status_code == httpx.codes.CREATED
         async with asyncio.timeout(5):
@@ -129,7 +129,7 @@ async def test_a_standby_takes_over_within_a_second(
         standby = await deployment.start_relay("standby")
     finally:
         deployment.environment["AFTERTONE_ADMIN_PORT"] = "0"
-    await eventually(admin.is_ready)
+    await wait_until(admin.is_ready)
     assert await admin.value("aftertone_relay_active") == 0
     began = time.monotonic()
     terminate(old)
@@ -137,7 +137,7 @@ async def test_a_standby_takes_over_within_a_second(
     async def active() -> bool:
         return await admin.value("aftertone_relay_active") == 1
 
-    await eventually(active, every_s=0.02)
+    await wait_until(active, every_s=0.02)
     assert time.monotonic() - began < 1
     async with asyncio.timeout(5):
         assert await old.wait() == 0

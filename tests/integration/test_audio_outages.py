@@ -11,8 +11,8 @@ import pytest
 from service.audio.store import READ_BLOCK_BYTES, AudioStore
 from service.domain.errors import StorageUnavailable
 from service.embedded.servers import EmbeddedServers
-from tests.support.sounds import an_mp3
-from tests.support.stores import a_key, got, listed, listening, opened, put
+from tests.support.audio_samples import an_mp3
+from tests.support.audio_stores import a_key, got, listed, listening, opened, put
 
 Operation = Callable[[AudioStore], Awaitable[object]]
 NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}

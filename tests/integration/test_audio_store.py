@@ -11,8 +11,8 @@ import pytest
 from service.audio.store import READ_BLOCK_BYTES, AudioStore, message_key
 from service.domain.errors import AudioMissing, StorageUnavailable
 from service.embedded.servers import EmbeddedServers
-from tests.support.sounds import an_mp3
-from tests.support.stores import a_key, got, listed, listening, opened, put
+from tests.support.audio_samples import an_mp3
+from tests.support.audio_stores import a_key, got, listed, listening, opened, put
 
 
 @pytest.mark.parametrize("size", [1, 65_536, READ_BLOCK_BYTES, 1_048_577, 8_000_000])

@@ -15,7 +15,8 @@ from service.bus import Bus, StreamSettings
 from service.domain.errors import BusUnavailable
 from service.domain.events import Event
 from service.embedded.servers import EmbeddedServers
-from tests.support.relay import eventually, everything_in, jetstream
+from tests.support.relay import everything_in, jetstream
+from tests.support.waiting import wait_until
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -29,7 +30,7 @@ async def until_connected(bus: Bus) -> None:
     async def connected() -> bool:
         return bus.connected
 
-    await eventually(connected, within_s=10, every_s=0.01)
+    await wait_until(connected, within_s=10, every_s=0.01)
 
 
 def an_event(**changes: Any) -> Event:

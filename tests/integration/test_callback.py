@@ -24,9 +24,10 @@ from tests.support.builders import (
     stored,
 )
 from tests.support.database import TestDatabase
-from tests.support.lamps import delete
-from tests.support.notifier import QUICK, Stage, rows_of, settled
-from tests.support.relay import all_sent, eventually, everything_in, running_relay
+from tests.support.lamp_harness import delete
+from tests.support.notifier import QUICK, NotifierHarness, rows_of, settled
+from tests.support.relay import all_sent, everything_in, running_relay
+from tests.support.waiting import wait_until
 
 # What a killed process had in hand comes again soon.
 KILLED = msgspec.structs.replace(QUICK, ack_wait_s=1.0)
@@ -35,8 +36,8 @@ KILLED = msgspec.structs.replace(QUICK, ack_wait_s=1.0)
 class Calls:
     """Boxes with a plan, and what was requested of them."""
 
-    def __init__(self, stage: Stage, urls: TestDatabase, database: Database) -> None:
-        self.stage = stage
+    def __init__(self, harness: NotifierHarness, urls: TestDatabase, database: Database) -> None:
+        self.harness = harness
         self.urls = urls
         self.database = database
         self.channel = CallbackChannel(database)
@@ -45,7 +46,7 @@ class Calls:
         return await a_vmbox(connection, notify={"callback": {"number": "+491", **callback}})
 
     def relay(self) -> Any:
-        return running_relay(self.urls.url, self.stage.servers.nats.url(), self.stage.stream)
+        return running_relay(self.urls.url, self.harness.servers.nats.url(), self.harness.stream)
 
     async def requested(self, box: Box) -> list[Recorded]:
         async with self.database.connection() as connection:
@@ -56,12 +57,12 @@ class Calls:
         async def so_often() -> bool:
             return len(await self.requested(box)) == times
 
-        await eventually(so_often)
+        await wait_until(so_often)
 
 
 @pytest.fixture
-def calls(stage: Stage, test_database: TestDatabase, database: Database) -> Calls:
-    return Calls(stage, test_database, database)
+def calls(harness: NotifierHarness, test_database: TestDatabase, database: Database) -> Calls:
+    return Calls(harness, test_database, database)
 
 
 async def _listen(connection: Connection, place: MessageKey) -> None:
@@ -75,7 +76,7 @@ async def test_a_schedule_of_two_waits_is_two_requests(
 ) -> None:
     async with calls.database.connection() as connection:
         box = await calls.a_box(connection, schedule=[0, 1], timeout_s=7)
-        async with calls.relay(), calls.stage.running(calls.channel):
+        async with calls.relay(), calls.harness.running(calls.channel):
             place = await stored(connection, box)
             [row] = await settled(inspector, 1, channel="callback")
             await all_sent(inspector)
@@ -89,7 +90,7 @@ async def test_a_schedule_of_two_waits_is_two_requests(
         assert {one.message.media_id for one in told} == {str(place.message_id)}
         assert first.counts == (1, 0)
         assert [event.sequence for event in await audit(connection, box)] == [1, 2, 3, 4]
-    sent = await everything_in(calls.stage.servers.nats.url(), calls.stage.stream)
+    sent = await everything_in(calls.harness.servers.nats.url(), calls.harness.stream)
     last = sent[-1]
     assert last.subject.endswith(f"{box.vmbox_id.hex}.callback.requested")
     assert last.headers["ce-subject"] == str(place.message_id)
@@ -100,9 +101,9 @@ async def test_no_request_is_made_before_the_first_wait_is_over(
 ) -> None:
     async with calls.database.connection() as connection:
         box = await calls.a_box(connection, interval_s=60)
-        async with calls.relay(), calls.stage.running(calls.channel):
+        async with calls.relay(), calls.harness.running(calls.channel):
             await stored(connection, box)
-            await eventually(lambda: _pending(inspector, 1))
+            await wait_until(lambda: _pending(inspector, 1))
             await asyncio.sleep(0.3)
     assert await calls.requested(box) == []
 
@@ -110,7 +111,7 @@ async def test_no_request_is_made_before_the_first_wait_is_over(
 async def test_who_has_listened_is_not_called(calls: Calls, inspector: asyncpg.Connection) -> None:
     async with calls.database.connection() as connection:
         box = await calls.a_box(connection, schedule=[0, 1, 0])
-        async with calls.relay(), calls.stage.running(calls.channel):
+        async with calls.relay(), calls.harness.running(calls.channel):
             place = await stored(connection, box)
             await calls.until_requested(box, 1)
             await _listen(connection, place)
@@ -131,8 +132,8 @@ async def test_messages_that_come_while_a_task_runs_add_none(
     await all_at_once(calls.database, work, 8)
     async with (
         calls.relay(),
-        calls.stage.running(calls.channel),
-        calls.stage.running(CallbackChannel(calls.database)),
+        calls.harness.running(calls.channel),
+        calls.harness.running(CallbackChannel(calls.database)),
     ):
         rows = await settled(inspector, 8, channel="callback")
     assert sorted(row["status"] for row in rows) == ["done", *["ignored"] * 7]
@@ -149,7 +150,7 @@ async def test_a_box_without_a_plan_asks_for_nothing(
         given = {key: value for key, value in callback.items() if value is not None}
         number = {} if "number" in callback else {"number": "+491"}
         box = await a_vmbox(connection, notify={"callback": {**number, **given}})
-        async with calls.relay(), calls.stage.running(calls.channel):
+        async with calls.relay(), calls.harness.running(calls.channel):
             await stored(connection, box)
             [row] = await settled(inspector, 1, channel="callback")
     assert (row["status"], row["target"]) == ("ignored", "")
@@ -161,11 +162,11 @@ async def test_a_replay_asks_for_no_further_call(
 ) -> None:
     async with calls.database.connection() as connection:
         box = await calls.a_box(connection, schedule=[0])
-        async with calls.relay(), calls.stage.running(calls.channel):
+        async with calls.relay(), calls.harness.running(calls.channel):
             await stored(connection, box)
             await settled(inspector, 1, channel="callback")
-            await calls.stage.events.replay("notifier-callback")
-            await eventually(lambda: calls.stage.naked(0, "notifier-callback"))
+            await calls.harness.events.replay("notifier-callback")
+            await wait_until(lambda: calls.harness.naked(0, "notifier-callback"))
             assert len(await rows_of(inspector, "callback")) == 1
     assert len(await calls.requested(box)) == 1
 
@@ -175,7 +176,7 @@ async def test_a_box_that_is_deleted_ends_its_task(
 ) -> None:
     async with calls.database.connection() as connection:
         box = await calls.a_box(connection, schedule=[0, 1])
-        async with calls.relay(), calls.stage.running(calls.channel):
+        async with calls.relay(), calls.harness.running(calls.channel):
             await stored(connection, box)
             await calls.until_requested(box, 1)
             await delete(calls.database, box)
@@ -193,13 +194,13 @@ async def test_each_request_is_made_once_though_processes_are_killed(
                 await stored(connection, box)
             await all_sent(inspector)
     for _ in range(3):
-        async with calls.stage.running(CallbackChannel(calls.database), KILLED) as running:
+        async with calls.harness.running(CallbackChannel(calls.database), KILLED) as running:
             await asyncio.sleep(0.05)
             await running.kill()
     # The leases of those that were killed need not run out for the test.
     await inspector.execute("UPDATE deliveries SET next_at = now() WHERE status = 'pending'")
-    async with calls.stage.running(calls.channel, KILLED):
-        await eventually(lambda: _finished(inspector, len(boxes)), 45)
+    async with calls.harness.running(calls.channel, KILLED):
+        await wait_until(lambda: _finished(inspector, len(boxes)), 45)
     for box in boxes:
         assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2, 3]
 

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from service.embedded.child import Child
-from tests.support.kills import PROOFS
-from tests.support.proof import Proof
-from tests.support.relay import eventually
+from tests.support.channel_kill_case import ChannelKillCase
+from tests.support.channel_kill_cases import CHANNEL_KILL_CASES
 from tests.support.running import RunningService
+from tests.support.waiting import wait_until
 
 QUICK = {
     "AFTERTONE_NOTIFIER_RETRIES_S": "0.1,0.2,0.5,1,2",
@@ -25,7 +25,7 @@ _PATIENCE_S = 900
 
 
 async def killed(
-    service: RunningService, kinds: Sequence[type[Proof]], kills: int, pause_s: float
+    service: RunningService, kinds: Sequence[type[ChannelKillCase]], kills: int, pause_s: float
 ) -> None:
     """Much happens while a process of these channels is killed; then everything is looked at."""
     async with AsyncExitStack() as stack:
@@ -35,15 +35,15 @@ async def killed(
         for kind in kinds:
             account = await service.an_account()
             stack.push_async_callback(account.http.aclose)
-            proof = await stack.enter_async_context(kind.open(account, inspector))
-            proofs.append(proof)
-            options |= proof.environment
+            case = await stack.enter_async_context(kind.open(account, inspector))
+            proofs.append(case)
+            options |= case.environment
 
         async def start() -> Child:
             return await service.start("notifier", *(one.channel for one in kinds), **options)
 
         over = asyncio.Event()
-        acting = asyncio.gather(*(act(proof, over, pause_s) for proof in proofs))
+        acting = asyncio.gather(*(act(case, over, pause_s) for case in proofs))
         stack.callback(acting.cancel)
         chance = random.Random(kills)
         for _ in range(kills):
@@ -55,37 +55,37 @@ async def killed(
         await acting
         await let_leases_end(inspector)
         process = await start()
-        for proof in proofs:
-            await eventually(proof.complete, within_s=_PATIENCE_S, every_s=0.2)
+        for case in proofs:
+            await wait_until(case.complete, within_s=_PATIENCE_S, every_s=0.2)
         await process.stop()
-        for proof in proofs:
-            assert await proof.complete()
-            print(f"{proof.channel}, killed {kills} times: {await proof.look()}")
+        for case in proofs:
+            assert await case.complete()
+            print(f"{case.channel}, killed {kills} times: {await case.look()}")
 
 
-async def act(proof: Proof, over: asyncio.Event, pause_s: float) -> None:
-    while not over.is_set() or proof.acts < LEAST:
-        await proof.act(proof.acts)
-        proof.acts += 1
+async def act(case: ChannelKillCase, over: asyncio.Event, pause_s: float) -> None:
+    while not over.is_set() or case.acts < LEAST:
+        await case.act(case.acts)
+        case.acts += 1
         await asyncio.sleep(pause_s)
 
 
-async def at_work(proofs: Sequence[Proof]) -> None:
+async def at_work(proofs: Sequence[ChannelKillCase]) -> None:
     """Waits until a process that was started has done something in each of its channels."""
-    before = [await proof.progress() for proof in proofs]
+    before = [await case.progress() for case in proofs]
 
     async def all_progress() -> bool:
-        now = [await proof.progress() for proof in proofs]
+        now = [await case.progress() for case in proofs]
         return all(later > earlier for earlier, later in zip(before, now, strict=True))
 
-    await eventually(all_progress, within_s=_PATIENCE_S, every_s=0.05)
+    await wait_until(all_progress, within_s=_PATIENCE_S, every_s=0.05)
 
 
-async def kill(process: Child, proofs: Sequence[Proof]) -> None:
-    begun = [len(proof.effects()) for proof in proofs]
+async def kill(process: Child, proofs: Sequence[ChannelKillCase]) -> None:
+    begun = [len(case.effects()) for case in proofs]
     await process.kill()
-    for proof, before in zip(proofs, begun, strict=True):
-        proof.kills.append((before, len(proof.effects())))
+    for case, before in zip(proofs, begun, strict=True):
+        case.kills.append((before, len(case.effects())))
 
 
 async def let_leases_end(inspector: asyncpg.Connection) -> None:
@@ -98,12 +98,12 @@ async def let_leases_end(inspector: asyncpg.Connection) -> None:
 async def test_killed_channels_forget_nothing_and_repeat_only_what_they_had_in_hand(
     service: RunningService,
 ) -> None:
-    await killed(service, PROOFS, kills=2, pause_s=0.3)
+    await killed(service, CHANNEL_KILL_CASES, kills=2, pause_s=0.3)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", PROOFS, ids=lambda kind: kind.channel)
+@pytest.mark.parametrize("kind", CHANNEL_KILL_CASES, ids=lambda kind: kind.channel)
 async def test_a_channel_killed_fifty_times_forgets_nothing_and_repeats_only_what_it_had_in_hand(
-    service: RunningService, kind: type[Proof]
+    service: RunningService, kind: type[ChannelKillCase]
 ) -> None:
     await killed(service, [kind], kills=50, pause_s=0.2)

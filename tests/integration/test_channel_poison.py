@@ -14,12 +14,13 @@ from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_key_ring
 from tests.support.builders import a_vmbox, stored
-from tests.support.dictation import Dictation
-from tests.support.lamps import LampStage
-from tests.support.notifier import Publisher, Stage, publisher, rows_of, some_event
-from tests.support.office import Office, somebody
-from tests.support.relay import eventually, running_relay
-from tests.support.sink import Sink, a_webhook
+from tests.support.email_harness import EmailHarness, somebody
+from tests.support.lamp_harness import LampHarness
+from tests.support.notifier import NotifierHarness, Publisher, publisher, rows_of, some_event
+from tests.support.relay import running_relay
+from tests.support.transcription_harness import TranscriptionHarness
+from tests.support.waiting import wait_until
+from tests.support.webhook_receiver import WebhookReceiver, a_webhook
 
 SECONDS = 10
 
@@ -41,91 +42,100 @@ async def all_dead(inspector: asyncpg.Connection, account_id: UUID, channel: str
     return len(dead) == 100
 
 
-async def test_poison_before_the_webhook_channel(stage: Stage, database: Database) -> None:
+async def test_poison_before_the_webhook_channel(
+    harness: NotifierHarness, database: Database
+) -> None:
     poisoned = uuid4()
-    await poison(stage.events, poisoned)
+    await poison(harness.events, poisoned)
     async with (
         OutboundHttp.open(OutboundLimits(allow_private=True, timeout_s=5)) as outward,
-        Sink().running() as sink,
+        WebhookReceiver().running() as receiver,
     ):
         posts = WebhookSender(
             secrets=SecretBox(a_key_ring()), outward=outward, clock=lambda: datetime.now(UTC)
         )
-        well, _ = await a_webhook(database, posts, sink.url())
-        await a_webhook(database, posts, sink.url("/poisoned"), account_id=poisoned)
+        well, _ = await a_webhook(database, posts, receiver.url())
+        await a_webhook(database, posts, receiver.url("/poisoned"), account_id=poisoned)
         event = some_event(well.account_id)
-        await stage.events.publish(event)
+        await harness.events.publish(event)
 
         async def is_told() -> bool:
-            return bool(sink.to("/hook"))
+            return bool(receiver.to("/hook"))
 
-        async with stage.running(WebhookChannel(database, posts, concurrency=8)):
-            await eventually(is_told, SECONDS)
-            await eventually(lambda: all_dead(stage.inspector, poisoned, "webhook"))
-    assert sink.to("/poisoned") == []
+        async with harness.running(WebhookChannel(database, posts, concurrency=8)):
+            await wait_until(is_told, SECONDS)
+            await wait_until(lambda: all_dead(harness.inspector, poisoned, "webhook"))
+    assert receiver.to("/poisoned") == []
 
 
 async def test_poison_before_the_callback_channel(
-    stage: Stage, database: Database, database_url: str
+    harness: NotifierHarness, database: Database, database_url: str
 ) -> None:
     poisoned = uuid4()
-    await poison(stage.events, poisoned)
+    await poison(harness.events, poisoned)
     callback = {"number": "+491", "schedule": [0]}
     async with database.connection() as connection:
         box = await a_vmbox(connection, notify={"callback": callback})
         await stored(connection, box)
 
     async def is_done() -> bool:
-        rows = await rows_of(stage.inspector, "callback")
+        rows = await rows_of(harness.inspector, "callback")
         return Counter(row["status"] for row in rows)["done"] == 1
 
     async with (
-        running_relay(database_url, stage.servers.nats.url(), stage.stream),
-        stage.running(CallbackChannel(database)),
+        running_relay(database_url, harness.servers.nats.url(), harness.stream),
+        harness.running(CallbackChannel(database)),
     ):
-        await eventually(is_done, SECONDS)
-        await eventually(lambda: all_dead(stage.inspector, poisoned, "callback"))
+        await wait_until(is_done, SECONDS)
+        await wait_until(lambda: all_dead(harness.inspector, poisoned, "callback"))
 
 
-async def test_poison_before_the_transcription_channel(dictation: Dictation) -> None:
+async def test_poison_before_the_transcription_channel(
+    transcription_harness: TranscriptionHarness,
+) -> None:
     poisoned = uuid4()
-    await poison(dictation.stage.events, poisoned)
-    box = await dictation.a_box()
+    await poison(transcription_harness.harness.events, poisoned)
+    box = await transcription_harness.a_box()
 
     async def is_told() -> bool:
-        return bool(await dictation.told(box))
+        return bool(await transcription_harness.told(box))
 
-    async with dictation.relay(), dictation.stage.running(dictation.channel):
-        await dictation.leave(box, "Hello.")
-        await eventually(is_told, SECONDS)
-        await eventually(lambda: all_dead(dictation.stage.inspector, poisoned, "transcription"))
+    async with (
+        transcription_harness.relay(),
+        transcription_harness.harness.running(transcription_harness.channel),
+    ):
+        await transcription_harness.leave(box, "Hello.")
+        await wait_until(is_told, SECONDS)
+        await wait_until(
+            lambda: all_dead(transcription_harness.harness.inspector, poisoned, "transcription")
+        )
 
 
-async def test_poison_before_the_email_channel(office: Office) -> None:
+async def test_poison_before_the_email_channel(email_harness: EmailHarness) -> None:
     poisoned, who = uuid4(), somebody()
-    box = await office.a_box(notify_email_addresses=[who])
-    async with publisher(office.servers.nats.url(), office.stream) as events:
+    box = await email_harness.a_box(notify_email_addresses=[who])
+    async with publisher(email_harness.servers.nats.url(), email_harness.stream) as events:
         await poison(events, poisoned)
-    await office.leave(box)
+    await email_harness.leave(box)
 
     async def is_mailed() -> bool:
-        return bool(office.post.to(who))
+        return bool(email_harness.post.to(who))
 
-    await eventually(is_mailed, SECONDS)
-    await eventually(lambda: all_dead(office.inspector, poisoned, "email"))
+    await wait_until(is_mailed, SECONDS)
+    await wait_until(lambda: all_dead(email_harness.inspector, poisoned, "email"))
 
 
-async def test_poison_before_the_lamps(lamp_stage: LampStage) -> None:
-    async with publisher(lamp_stage.servers.nats.url(), lamp_stage.stream) as events:
+async def test_poison_before_the_lamps(lamp_harness: LampHarness) -> None:
+    async with publisher(lamp_harness.servers.nats.url(), lamp_harness.stream) as events:
         await poison(events, uuid4())
         await events.poison("nonsense")
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box)
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await eventually(lambda: lamp_stage.right(box), SECONDS)
-        await lamp_stage.until_all_dealt_with()
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await wait_until(lambda: lamp_harness.right(box), SECONDS)
+        await lamp_harness.until_all_dealt_with()
         # The boxes that it names are none.
-        bucket = lamp_stage.bucket
+        bucket = lamp_harness.bucket
         lit = [key for key in await bucket.keys() if (await bucket.read(key)).lamp]
         assert lit == [LampKey(box.account_id, box.vmbox_id)]

@@ -15,7 +15,8 @@ from service.workers.keeper import Keeper, StepProgress
 from service.workers.keeper.steps import HOUR, Step
 from service.workers.relay import DatabaseMetrics
 from tests.support.ports import free_port
-from tests.support.relay import a_box, append, eventually
+from tests.support.relay import a_box, append
+from tests.support.waiting import wait_until
 
 _DELIVERY = """
 INSERT INTO deliveries (account_id, event_id, channel, target, status, next_at)
@@ -43,7 +44,7 @@ async def shows(value: float, name: str, **labels: str) -> None:
     async def does() -> bool:
         return told(name, **labels) == value
 
-    await eventually(does, within_s=5, every_s=0.02)
+    await wait_until(does, within_s=5, every_s=0.02)
 
 
 async def test_an_event_that_waits_is_seen_with_its_age(database: Database) -> None:

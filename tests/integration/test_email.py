@@ -10,19 +10,22 @@ from service.postgres import messages
 from service.postgres.deliveries import Selection
 from service.usecases.deliveries import Deliveries
 from tests.support.builders import a_vmbox
-from tests.support.office import SOUND, Office, somebody
-from tests.support.relay import eventually, jetstream
+from tests.support.email_harness import SOUND, EmailHarness, somebody
+from tests.support.relay import jetstream
 from tests.support.smtp import text_of
+from tests.support.waiting import wait_until
 
 
-async def test_a_message_is_mailed_with_its_audio_as_it_was_stored(office: Office) -> None:
+async def test_a_message_is_mailed_with_its_audio_as_it_was_stored(
+    email_harness: EmailHarness,
+) -> None:
     who = somebody()
-    box = await office.a_box(name="Front desk", mailbox="100", notify_email_addresses=[who])
+    box = await email_harness.a_box(name="Front desk", mailbox="100", notify_email_addresses=[who])
     received_at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-    await office.leave(
+    await email_harness.leave(
         box, caller=CallerId("+3491555", "Ann"), length_ms=65_000, received_at=received_at
     )
-    mail = await office.only_mail(box, who)
+    mail = await email_harness.only_mail(box, who)
     message = mail.message
     assert mail.sender == "voicemail@service.example"
     assert message["From"] == "Voicemail <voicemail@service.example>"
@@ -46,14 +49,14 @@ async def test_a_message_is_mailed_with_its_audio_as_it_was_stored(office: Offic
 @pytest.mark.parametrize("delete", [False, True])
 @pytest.mark.parametrize("ending", ["success", "failure", "nobody"])
 async def test_after_the_mail_the_message_is_filed_as_its_box_says(
-    office: Office, save: bool, delete: bool, ending: str
+    email_harness: EmailHarness, save: bool, delete: bool, ending: str
 ) -> None:
     who = {"success": [somebody()], "failure": [somebody("refused")], "nobody": []}[ending]
-    box = await office.a_box(
+    box = await email_harness.a_box(
         save_after_notify=save, delete_after_notify=delete, notify_email_addresses=who
     )
-    place = await office.leave(box)
-    rows = await office.finished(box)
+    place = await email_harness.leave(box)
+    rows = await email_harness.finished(box)
     assert [row["status"] for row in rows] == {
         "success": ["done"],
         "failure": ["dead"],
@@ -66,15 +69,17 @@ async def test_after_the_mail_the_message_is_filed_as_its_box_says(
         (True, True): Folder.SAVED,
     }[save, delete]
     expected = filed if ending == "success" else Folder.NEW
-    assert await office.folder(place) is expected
-    assert await office.reasons(box) == ([] if expected is Folder.NEW else ["notified"])
+    assert await email_harness.folder(place) is expected
+    assert await email_harness.reasons(box) == ([] if expected is Folder.NEW else ["notified"])
 
 
-async def test_a_message_that_somebody_filed_meanwhile_stays_there(office: Office) -> None:
+async def test_a_message_that_somebody_filed_meanwhile_stays_there(
+    email_harness: EmailHarness,
+) -> None:
     who = somebody("greylisted")
-    box = await office.a_box(delete_after_notify=True, notify_email_addresses=[who])
-    place = await office.leave(box)
-    async with office.database.connection() as connection:
+    box = await email_harness.a_box(delete_after_notify=True, notify_email_addresses=[who])
+    place = await email_harness.leave(box)
+    async with email_harness.database.connection() as connection:
         await messages.change_folder(
             connection,
             place,
@@ -82,172 +87,176 @@ async def test_a_message_that_somebody_filed_meanwhile_stays_there(office: Offic
             retained_since=datetime(2020, 1, 1, tzinfo=UTC),
             reason="api",
         )
-    await office.finished(box)
-    assert len(office.post.to(who)) == 1
-    assert await office.folder(place) is Folder.SAVED
+    await email_harness.finished(box)
+    assert len(email_harness.post.to(who)) == 1
+    assert await email_harness.folder(place) is Folder.SAVED
 
 
-async def test_a_message_is_filed_once_everybody_has_his_mail(office: Office) -> None:
+async def test_a_message_is_filed_once_everybody_has_his_mail(email_harness: EmailHarness) -> None:
     good, bad = somebody("a"), somebody("refused")
-    box = await office.a_box(save_after_notify=True, notify_email_addresses=[good, bad])
-    place = await office.leave(box)
-    rows = await office.finished(box)
+    box = await email_harness.a_box(save_after_notify=True, notify_email_addresses=[good, bad])
+    place = await email_harness.leave(box)
+    rows = await email_harness.finished(box)
     assert [row["status"] for row in rows] == ["done", "dead"]
-    assert await office.folder(place) is Folder.NEW
+    assert await email_harness.folder(place) is Folder.NEW
     # The mailbox is there now, and an operator has the mail sent again.
     row = rows[1]
-    await office.inspector.execute(
+    await email_harness.inspector.execute(
         "UPDATE deliveries SET target = $1 WHERE account_id = $2 AND target = $3",
         somebody("mended"),
         box.account_id,
         row["target"],
     )
-    assert await Deliveries(office.database).retry(Selection(account_id=box.account_id)) == 1
-    await office.finished(box)
-    assert await office.folder(place) is Folder.SAVED
-    assert await office.reasons(box) == ["notified"]
-    assert len(office.post.to(good)) == 1
+    assert await Deliveries(email_harness.database).retry(Selection(account_id=box.account_id)) == 1
+    await email_harness.finished(box)
+    assert await email_harness.folder(place) is Folder.SAVED
+    assert await email_harness.reasons(box) == ["notified"]
+    assert len(email_harness.post.to(good)) == 1
 
 
 @pytest.mark.parametrize("what", ["greylisted", "unlucky", "stalled", "cut", "policy"])
 async def test_a_mail_that_was_not_taken_is_sent_again_under_the_same_id(
-    office: Office, what: str
+    email_harness: EmailHarness, what: str
 ) -> None:
     who = somebody(what)
-    box = await office.a_box(notify_email_addresses=[who], save_after_notify=True)
-    place = await office.leave(box)
-    [row] = await office.finished(box)
+    box = await email_harness.a_box(notify_email_addresses=[who], save_after_notify=True)
+    place = await email_harness.leave(box)
+    [row] = await email_harness.finished(box)
     if what == "policy":
         assert (row["status"], row["attempt"]) == ("dead", 3)
-        assert await office.folder(place) is Folder.NEW
+        assert await email_harness.folder(place) is Folder.NEW
         return
     assert (row["status"], row["attempt"]) == ("done", 3 if what == "greylisted" else 2)
-    ids = {message_id for address, message_id in office.post.message_ids if address == who}
+    ids = {message_id for address, message_id in email_harness.post.message_ids if address == who}
     assert len(ids) == 1
-    assert len(office.post.to(who)) == 1
-    assert await office.folder(place) is Folder.SAVED
+    assert len(email_harness.post.to(who)) == 1
+    assert await email_harness.folder(place) is Folder.SAVED
 
 
-async def test_a_refused_address_is_dead_at_once_and_says_why(office: Office) -> None:
+async def test_a_refused_address_is_dead_at_once_and_says_why(email_harness: EmailHarness) -> None:
     who = somebody("refused")
-    box = await office.a_box(notify_email_addresses=[who])
-    await office.leave(box)
-    [row] = await office.finished(box)
+    box = await email_harness.a_box(notify_email_addresses=[who])
+    await email_harness.leave(box)
+    [row] = await email_harness.finished(box)
     assert (row["status"], row["attempt"]) == ("dead", 1)
     assert "550" in row["last_error"]
 
 
-async def test_what_is_no_address_is_dead_at_once_and_breaks_nothing(office: Office) -> None:
+async def test_what_is_no_address_is_dead_at_once_and_breaks_nothing(
+    email_harness: EmailHarness,
+) -> None:
     good = somebody()
     bad = ["a,b@example.com", "<x>@y.example", "a\x07b@example.com"]
-    box = await office.a_box(notify_email_addresses=[*bad, good])
-    await office.leave(box)
-    rows = await office.finished(box)
+    box = await email_harness.a_box(notify_email_addresses=[*bad, good])
+    await email_harness.leave(box)
+    rows = await email_harness.finished(box)
     assert {row["target"]: row["status"] for row in rows} == {
         **dict.fromkeys(bad, "dead"),
         good: "done",
     }
 
 
-async def test_without_its_audio_a_message_is_not_mailed(office: Office) -> None:
+async def test_without_its_audio_a_message_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody()
-    box = await office.a_box(notify_email_addresses=[who], delete_after_notify=True)
-    place = await office.leave(box, there=False)
-    [row] = await office.finished(box)
+    box = await email_harness.a_box(notify_email_addresses=[who], delete_after_notify=True)
+    place = await email_harness.leave(box, there=False)
+    [row] = await email_harness.finished(box)
     assert (row["status"], row["attempt"]) == ("dead", 3)
     assert row["last_error"] == "The message has no audio; upload its audio first."
-    assert office.post.to(who) == []
-    assert await office.folder(place) is Folder.NEW
+    assert email_harness.post.to(who) == []
+    assert await email_harness.folder(place) is Folder.NEW
 
 
-async def test_audio_that_is_not_what_was_stored_is_not_mailed(office: Office) -> None:
+async def test_audio_that_is_not_what_was_stored_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody()
-    box = await office.a_box(notify_email_addresses=[who])
-    place = await office.leave(box)
-    await office.finished(box)
-    await office.inspector.execute(
+    box = await email_harness.a_box(notify_email_addresses=[who])
+    place = await email_harness.leave(box)
+    await email_harness.finished(box)
+    await email_harness.inspector.execute(
         "UPDATE messages SET audio_sha256 = $1 WHERE account_id = $2", b"x" * 32, box.account_id
     )
-    await office.inspector.execute(
+    await email_harness.inspector.execute(
         "UPDATE deliveries SET status = 'dead' WHERE account_id = $1 AND target <> ''",
         place.account_id,
     )
-    await Deliveries(office.database).retry(Selection(account_id=box.account_id))
-    [row] = await office.finished(box)
+    await Deliveries(email_harness.database).retry(Selection(account_id=box.account_id))
+    [row] = await email_harness.finished(box)
     assert row["status"] == "dead"
     assert "not what was stored" in row["last_error"]
-    assert len(office.post.to(who)) == 1
+    assert len(email_harness.post.to(who)) == 1
 
 
 @pytest.mark.parametrize("wants_mail", [True, False])
-async def test_the_owner_gets_a_mail_unless_he_wants_none(office: Office, wants_mail: bool) -> None:
-    account_id = await office.an_account()
+async def test_the_owner_gets_a_mail_unless_he_wants_none(
+    email_harness: EmailHarness, wants_mail: bool
+) -> None:
+    account_id = await email_harness.an_account()
     owner, other = somebody(), somebody()
-    owner_id = await office.an_owner(account_id, email=owner, vm_to_email_enabled=wants_mail)
-    box = await office.a_box(
+    owner_id = await email_harness.an_owner(account_id, email=owner, vm_to_email_enabled=wants_mail)
+    box = await email_harness.a_box(
         account_id, owner_id=owner_id, notify_email_addresses=[owner.upper(), other]
     )
-    await office.leave(box)
-    rows = await office.finished(box)
+    await email_harness.leave(box)
+    rows = await email_harness.finished(box)
     expected = {other, owner.upper()} if wants_mail else {other}
     assert {row["target"] for row in rows} == expected
 
 
 async def test_a_full_box_is_told_to_its_owner_too_whatever_he_wants_of_messages(
-    office: Office,
+    email_harness: EmailHarness,
 ) -> None:
-    account_id = await office.an_account()
+    account_id = await email_harness.an_account()
     owner, other = somebody(), somebody()
-    owner_id = await office.an_owner(account_id, email=owner, vm_to_email_enabled=False)
-    box = await office.a_box(
+    owner_id = await email_harness.an_owner(account_id, email=owner, vm_to_email_enabled=False)
+    box = await email_harness.a_box(
         account_id,
         name="Front <desk>",
         owner_id=owner_id,
         notify_email_addresses=[other],
         max_message_count=1,
     )
-    await office.leave(box)
+    await email_harness.leave(box)
     with pytest.raises(Exception, match="mailbox is full"):
-        await office.leave(box)
-    await office.finished(box, events=2)
-    [mail] = office.post.to(owner)
-    assert len(office.post.to(other)) == 2
+        await email_harness.leave(box)
+    await email_harness.finished(box, events=2)
+    [mail] = email_harness.post.to(owner)
+    assert len(email_harness.post.to(other)) == 2
     assert mail.message["Subject"] == "Voicemail box Front <desk> is full"
     assert "1 of 1 messages" in text_of(mail.message)
     assert "Front &lt;desk&gt;" in text_of(mail.message, "html")
     assert list(mail.message.iter_attachments()) == []
 
 
-async def test_what_was_not_left_for_listening_is_not_mailed(office: Office) -> None:
+async def test_what_was_not_left_for_listening_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody()
-    box = await office.a_box(notify_email_addresses=[who])
-    await office.leave(box, folder=Folder.SAVED)
-    await office.quiet(box)
-    assert office.post.to(who) == []
+    box = await email_harness.a_box(notify_email_addresses=[who])
+    await email_harness.leave(box, folder=Folder.SAVED)
+    await email_harness.quiet(box)
+    assert email_harness.post.to(who) == []
 
 
-async def test_a_message_that_is_gone_is_not_mailed(office: Office) -> None:
+async def test_a_message_that_is_gone_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody("greylisted")
-    box = await office.a_box(notify_email_addresses=[who], delete_after_notify=True)
-    place = await office.leave(box)
-    await eventually(lambda: _attempted(office, who), every_s=0.005)
-    async with office.database.connection() as connection:
+    box = await email_harness.a_box(notify_email_addresses=[who], delete_after_notify=True)
+    place = await email_harness.leave(box)
+    await wait_until(lambda: _attempted(email_harness, who), every_s=0.005)
+    async with email_harness.database.connection() as connection:
         await messages.remove_message(connection, place, reason="api")
-    [row] = await office.finished(box)
+    [row] = await email_harness.finished(box)
     assert row["status"] in ("ignored", "done")
-    assert len(office.post.to(who)) <= 1
+    assert len(email_harness.post.to(who)) <= 1
 
 
-async def _attempted(office: Office, who: str) -> bool:
-    return office.post.attempts[who] > 0
+async def _attempted(email_harness: EmailHarness, who: str) -> bool:
+    return email_harness.post.attempts[who] > 0
 
 
-async def test_a_replay_of_the_stream_mails_nothing_again(office: Office) -> None:
+async def test_a_replay_of_the_stream_mails_nothing_again(email_harness: EmailHarness) -> None:
     who = somebody()
-    box = await office.a_box(notify_email_addresses=[who], save_after_notify=True)
-    place = await office.leave(box)
-    await office.finished(box)
-    async with office.database.connection() as connection:
+    box = await email_harness.a_box(notify_email_addresses=[who], save_after_notify=True)
+    place = await email_harness.leave(box)
+    await email_harness.finished(box)
+    async with email_harness.database.connection() as connection:
         await messages.change_folder(
             connection,
             place,
@@ -255,22 +264,22 @@ async def test_a_replay_of_the_stream_mails_nothing_again(office: Office) -> Non
             retained_since=datetime(2020, 1, 1, tzinfo=UTC),
             reason="api",
         )
-    mails = len(office.post.mails)
-    rows = await office.inspector.fetch("SELECT * FROM deliveries ORDER BY 1, 2, 3, 4")
-    async with jetstream(office.servers.nats.url()) as js:
-        await js.delete_consumer(office.stream.name, "notifier-email")
-    await office.quiet(box)
-    kept = await office.inspector.fetch("SELECT * FROM deliveries ORDER BY 1, 2, 3, 4")
+    mails = len(email_harness.post.mails)
+    rows = await email_harness.inspector.fetch("SELECT * FROM deliveries ORDER BY 1, 2, 3, 4")
+    async with jetstream(email_harness.servers.nats.url()) as js:
+        await js.delete_consumer(email_harness.stream.name, "notifier-email")
+    await email_harness.quiet(box)
+    kept = await email_harness.inspector.fetch("SELECT * FROM deliveries ORDER BY 1, 2, 3, 4")
     assert [row for row in kept if row in rows] == rows
-    assert len(office.post.mails) == mails
-    assert await office.folder(place) is Folder.NEW
+    assert len(email_harness.post.mails) == mails
+    assert await email_harness.folder(place) is Folder.NEW
 
 
-async def test_boxes_that_are_gone_get_no_mail(office: Office) -> None:
-    async with office.database.connection() as connection:
+async def test_boxes_that_are_gone_get_no_mail(email_harness: EmailHarness) -> None:
+    async with email_harness.database.connection() as connection:
         box = await a_vmbox(connection, notify_email_addresses=[somebody()])
-    await office.inspector.execute(
+    await email_harness.inspector.execute(
         "UPDATE vmboxes SET deleted_at = now() WHERE account_id = $1", box.account_id
     )
-    await office.leave(box)
-    assert await office.finished(box) == []
+    await email_harness.leave(box)
+    assert await email_harness.finished(box) == []

@@ -7,18 +7,18 @@ import structlog
 
 from service.domain.message import CallerId
 from service.workers.channels import Done, Later
-from tests.support.office import Office, somebody
+from tests.support.email_harness import EmailHarness, somebody
 from tests.support.smtp import text_of
 
 HOSTILE = 'José "Ñ" <b>\r\nBcc: victim@example.com\r\n\r\n\u202egpj.exe'
 
 
-async def test_a_caller_cannot_break_out_of_its_name(office: Office) -> None:
+async def test_a_caller_cannot_break_out_of_its_name(email_harness: EmailHarness) -> None:
     who = somebody()
-    box = await office.a_box(notify_email_addresses=[who])
+    box = await email_harness.a_box(notify_email_addresses=[who])
     with structlog.testing.capture_logs() as logs:
-        await office.leave(box, caller=CallerId("<i>1</i>", HOSTILE))
-        mail = await office.only_mail(box, who)
+        await email_harness.leave(box, caller=CallerId("<i>1</i>", HOSTILE))
+        mail = await email_harness.only_mail(box, who)
     message = mail.message
     shown = 'José "Ñ" <b> Bcc: victim@example.com gpj.exe'
     assert message["Subject"] == f"New voicemail from {shown} (<i>1</i>)"
@@ -35,47 +35,51 @@ async def test_a_caller_cannot_break_out_of_its_name(office: Office) -> None:
     assert "victim" not in str(logs)
 
 
-async def test_a_box_may_do_without_audio_in_its_mails(office: Office) -> None:
+async def test_a_box_may_do_without_audio_in_its_mails(email_harness: EmailHarness) -> None:
     who = somebody()
-    box = await office.a_box(notify_email_addresses=[who], include_message_on_notify=False)
-    await office.leave(box, there=False)
-    mail = (await office.only_mail(box, who)).message
+    box = await email_harness.a_box(notify_email_addresses=[who], include_message_on_notify=False)
+    await email_harness.leave(box, there=False)
+    mail = (await email_harness.only_mail(box, who)).message
     assert list(mail.iter_attachments()) == []
     assert "attached" not in text_of(mail) + text_of(mail, "html")
 
 
 @pytest.mark.parametrize("included", [True, False])
 async def test_the_transcription_is_in_the_mail_where_the_box_wants_it(
-    office: Office, included: bool
+    email_harness: EmailHarness, included: bool
 ) -> None:
     who = somebody("greylisted")
-    box = await office.a_box(notify_email_addresses=[who], include_transcription_on_notify=included)
-    await office.leave(box)
-    await office.inspector.execute(
+    box = await email_harness.a_box(
+        notify_email_addresses=[who], include_transcription_on_notify=included
+    )
+    await email_harness.leave(box)
+    await email_harness.inspector.execute(
         """UPDATE messages SET transcription = '{"result": "success", "text": "Call <me>"}'
         WHERE account_id = $1""",
         box.account_id,
     )
-    mail = (await office.only_mail(box, who)).message
+    mail = (await email_harness.only_mail(box, who)).message
     assert ("Call <me>" in text_of(mail)) is included
     assert ("Call &lt;me&gt;" in text_of(mail, "html")) is included
 
 
-async def test_a_mail_waits_for_its_transcription_but_not_forever(office: Office) -> None:
+async def test_a_mail_waits_for_its_transcription_but_not_forever(
+    email_harness: EmailHarness,
+) -> None:
     who = somebody()
-    box = await office.a_box(transcribe=True)
-    await office.leave(box)
-    await office.finished(box)
-    delivery = await office.delivery(box, who)
+    box = await email_harness.a_box(transcribe=True)
+    await email_harness.leave(box)
+    await email_harness.finished(box)
+    delivery = await email_harness.delivery(box, who)
 
     def at(seconds: float) -> datetime:
         return delivery.created_at + timedelta(seconds=seconds)
 
-    early = office.channel(transcription_wait_s=60, clock=lambda: at(30))
-    late = office.channel(transcription_wait_s=60, clock=lambda: at(61))
+    early = email_harness.channel(transcription_wait_s=60, clock=lambda: at(30))
+    late = email_harness.channel(transcription_wait_s=60, clock=lambda: at(61))
     assert isinstance(await early.deliver(delivery), Later)
     assert await late.deliver(delivery) == Done()
-    await office.inspector.execute(
+    await email_harness.inspector.execute(
         """UPDATE messages SET transcription = '{"result": "failed"}' WHERE account_id = $1""",
         box.account_id,
     )
@@ -94,22 +98,22 @@ async def test_a_mail_waits_for_its_transcription_but_not_forever(office: Office
     ],
 )
 async def test_times_are_those_of_the_box_of_its_owner_or_of_its_account(
-    office: Office,
+    email_harness: EmailHarness,
     box_zone: str | None,
     owner_zone: str | None,
     account_zone: str | None,
     told: str,
 ) -> None:
     who = somebody()
-    account_id = await office.an_account(**given(timezone=account_zone))
-    box = await office.a_box(
+    account_id = await email_harness.an_account(**given(timezone=account_zone))
+    box = await email_harness.a_box(
         account_id,
-        owner_id=await office.an_owner(account_id, **given(timezone=owner_zone)),
+        owner_id=await email_harness.an_owner(account_id, **given(timezone=owner_zone)),
         notify_email_addresses=[who],
         **given(timezone=box_zone),
     )
-    await office.leave(box, received_at=datetime(2026, 1, 15, 12, tzinfo=UTC))
-    mail = (await office.only_mail(box, who)).message
+    await email_harness.leave(box, received_at=datetime(2026, 1, 15, 12, tzinfo=UTC))
+    mail = (await email_harness.only_mail(box, who)).message
     assert f"Thursday 15 January 2026, {told}" in text_of(mail)
     [audio] = mail.iter_attachments()
     assert f"2026-01-15_{told[:2]}-00-00" in str(audio.get_filename())
@@ -119,42 +123,44 @@ def given(**settings: str | None) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-async def test_an_account_has_a_sender_and_a_subject_of_its_own(office: Office) -> None:
+async def test_an_account_has_a_sender_and_a_subject_of_its_own(
+    email_harness: EmailHarness,
+) -> None:
     who = somebody()
-    account_id = await office.an_account(
+    account_id = await email_harness.an_account(
         notify_email={
             "from": "Café Ann <voicemail@ann.example>",
             "subject": "{caller_name} called {box_name}: {length} {nothing} {{ 7 * 7 }}",
         }
     )
-    box = await office.a_box(account_id, name="Desk", notify_email_addresses=[who])
-    await office.leave(box, caller=CallerId("1", "Bob {mailbox}"), length_ms=9_000)
-    mail = await office.only_mail(box, who)
+    box = await email_harness.a_box(account_id, name="Desk", notify_email_addresses=[who])
+    await email_harness.leave(box, caller=CallerId("1", "Bob {mailbox}"), length_ms=9_000)
+    mail = await email_harness.only_mail(box, who)
     assert mail.sender == "voicemail@service.example"
     assert mail.message["From"] == "Café Ann <voicemail@ann.example>"
     assert mail.message["Subject"] == "Bob {mailbox} called Desk: 0:09 {nothing} {{ 7 * 7 }}"
 
 
-async def test_nonsense_in_an_account_does_not_stop_its_mails(office: Office) -> None:
+async def test_nonsense_in_an_account_does_not_stop_its_mails(email_harness: EmailHarness) -> None:
     who = somebody()
-    account_id = await office.an_account(
+    account_id = await email_harness.an_account(
         notify_email={"from": "nobody\r\nBcc: x@y.example", "subject": 7}, timezone="Mars/Base"
     )
-    box = await office.a_box(account_id, notify_email_addresses=[who])
-    await office.leave(box)
-    mail = (await office.only_mail(box, who)).message
+    box = await email_harness.a_box(account_id, notify_email_addresses=[who])
+    await email_harness.leave(box)
+    mail = (await email_harness.only_mail(box, who)).message
     assert mail["From"] == "Voicemail <voicemail@service.example>"
     assert mail["Bcc"] is None
     assert mail["Subject"].startswith("New voicemail from")
 
 
 async def test_an_address_of_other_letters_goes_out_where_the_server_takes_it(
-    office: Office,
+    email_harness: EmailHarness,
 ) -> None:
     who = f"jösé.{somebody()}"
-    box = await office.a_box(notify_email_addresses=[who, "ann@bücher.example"])
-    await office.leave(box)
-    rows = await office.finished(box)
+    box = await email_harness.a_box(notify_email_addresses=[who, "ann@bücher.example"])
+    await email_harness.leave(box)
+    rows = await email_harness.finished(box)
     assert {row["status"] for row in rows} == {"done"}
-    assert office.post.to(who)[0].message["To"] == who
-    assert office.post.to("ann@xn--bcher-kva.example")
+    assert email_harness.post.to(who)[0].message["To"] == who
+    assert email_harness.post.to("ann@xn--bcher-kva.example")

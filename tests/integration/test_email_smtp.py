@@ -7,7 +7,7 @@ import pytest
 
 from service.workers.channels import Done, Failed, Outcome
 from service.workers.channels.email import SmtpSender, SmtpServer
-from tests.support.smtp import HOST, certificate, only, post_server
+from tests.support.smtp import HOST, certificate, only, running_mail_server
 
 CONTENT = b"Subject: x\r\nMessage-ID: <1@example.com>\r\n\r\n.text\r\n"
 
@@ -23,7 +23,7 @@ async def sent(
 
 
 async def test_a_connection_is_used_again() -> None:
-    async with post_server() as server:
+    async with running_mail_server() as server:
         assert await sent(server.url, times=5) == Done()
     assert len(server.mails) == 5
     assert server.sessions == 1
@@ -32,7 +32,7 @@ async def test_a_connection_is_used_again() -> None:
 
 
 async def test_a_connection_that_the_server_has_closed_is_made_again() -> None:
-    async with post_server(timeout=0.1) as server:
+    async with running_mail_server(timeout=0.1) as server:
         smtp = SmtpServer.parse(server.url)
         async with SmtpSender.open(smtp, timeout_s=1) as sender:
             for _ in range(3):
@@ -43,7 +43,7 @@ async def test_a_connection_that_the_server_has_closed_is_made_again() -> None:
 
 
 async def test_a_refusal_keeps_the_session_and_says_why_without_markup() -> None:
-    async with post_server() as server:
+    async with running_mail_server() as server:
         smtp = SmtpServer.parse(server.url)
         async with SmtpSender.open(smtp, timeout_s=1) as sender:
             refused = await sender.send("a@b.c", "refused.x@e.f", CONTENT, utf8=False)
@@ -56,7 +56,7 @@ async def test_a_refusal_keeps_the_session_and_says_why_without_markup() -> None
 
 @pytest.mark.parametrize("who", ["greylisted", "policy", "unlucky", "stalled", "cut"])
 async def test_what_may_go_better_the_next_time_is_not_permanent(who: str) -> None:
-    async with post_server() as server:
+    async with running_mail_server() as server:
         failed = await sent(server.url, f"{who}.x@e.f")
     assert isinstance(failed, Failed)
     assert not failed.permanent
@@ -72,25 +72,25 @@ async def test_no_server_is_a_failure_that_may_pass() -> None:
 
 async def test_what_the_server_offers_is_encrypted(tmp_path: Path) -> None:
     context, _ = certificate(tmp_path)
-    async with post_server(tls_context=context) as server:
+    async with running_mail_server(tls_context=context) as server:
         assert await sent(server.url) == Done()
     assert server.mails[0].encrypted
 
 
 async def test_encryption_that_is_asked_for_is_checked(tmp_path: Path) -> None:
     context, authority = certificate(tmp_path)
-    async with post_server(tls_context=context) as server:
+    async with running_mail_server(tls_context=context) as server:
         url = server.url.replace("smtp:", "smtp+starttls:")
         assert isinstance(await sent(url), Failed)
         assert await sent(url, ca_file=str(authority)) == Done()
-    async with post_server() as server:
+    async with running_mail_server() as server:
         assert isinstance(await sent(server.url.replace("smtp:", "smtp+starttls:")), Failed)
     assert server.mails == []
 
 
 async def test_encryption_from_the_first_byte(tmp_path: Path) -> None:
     context, authority = certificate(tmp_path)
-    async with post_server(tls=context) as server:
+    async with running_mail_server(tls=context) as server:
         url = server.url.replace("smtp:", "smtps:")
         assert isinstance(await sent(url), Failed)
         assert await sent(url, ca_file=str(authority)) == Done()
@@ -100,7 +100,7 @@ async def test_encryption_from_the_first_byte(tmp_path: Path) -> None:
 async def test_sign_in(tmp_path: Path) -> None:
     context, authority = certificate(tmp_path)
     options = {"authenticator": only("us@example.com", "p@ss"), "auth_required": True}
-    async with post_server(tls_context=context, **options) as server:
+    async with running_mail_server(tls_context=context, **options) as server:
         url = server.url.replace("smtp://", "smtp+starttls://us%40example.com:{}@")
         assert await sent(url.format("p%40ss"), ca_file=str(authority)) == Done()
         failed = await sent(url.format("wrong"), ca_file=str(authority))

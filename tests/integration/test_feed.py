@@ -12,8 +12,9 @@ from service.postgres.feed import FeedSlice, read_feed, tail_feed
 from service.postgres.pool import Connection, Database
 from service.usecases.feed import Feed, FeedCursor, FeedPage
 from tests.support.builders import an_account
-from tests.support.crowd import explained
-from tests.support.relay import Box, a_box, eventually, fill
+from tests.support.large_database import explained
+from tests.support.relay import Box, a_box, fill
+from tests.support.waiting import wait_until
 
 LARGE = 60_000
 MOST_BYTES = 2 * 1024**2
@@ -141,7 +142,7 @@ async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
                 async def the_tail_reads() -> bool:
                     return bool(await inspector.fetchval(_BLOCKED))
 
-                await eventually(the_tail_reads, every_s=0.01)
+                await wait_until(the_tail_reads, every_s=0.01)
             # Nobody listens now; the one that comes has seen less than the tail.
             reading = asyncio.create_task(read_until(second, 6))
             await asyncio.sleep(0.05)

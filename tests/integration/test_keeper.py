@@ -17,8 +17,8 @@ from service.postgres.pool import Database
 from service.workers.keeper import Keeper, Step, StepProgress
 from tests.support.database import TestDatabase
 from tests.support.log_scan import heard
-from tests.support.relay import eventually
 from tests.support.running import RunningService
+from tests.support.waiting import wait_until
 
 NO_PAUSE = timedelta(0)
 SOON = timedelta(milliseconds=20)
@@ -89,7 +89,7 @@ async def has_finished(inspector: asyncpg.Connection, steps: int = 1) -> None:
     async def all_noted() -> bool:
         return len(await finished(inspector)) == steps
 
-    await eventually(all_noted)
+    await wait_until(all_noted)
 
 
 async def test_steps_run_side_by_side_and_a_stop_ends_them_all(
@@ -98,7 +98,7 @@ async def test_steps_run_side_by_side_and_a_stop_ends_them_all(
     slow, quick = Worker(), Worker()
     slow.gate.clear()
     async with running(a_keeper(owner, test_database, slow.step("slow"), quick.step("quick"))):
-        await eventually(ran(slow, 1))
+        await wait_until(ran(slow, 1))
         await has_finished(inspector)
     assert list(await finished(inspector)) == ["quick"]
 
@@ -116,7 +116,7 @@ async def test_a_step_is_not_run_again_before_its_time_not_even_by_a_new_keeper(
     assert worker.runs == 1
     clock.now += timedelta(minutes=2)
     async with running(keeper):
-        await eventually(ran(worker, 2))
+        await wait_until(ran(worker, 2))
 
 
 async def test_a_time_in_the_future_does_not_put_a_step_off(
@@ -125,7 +125,7 @@ async def test_a_time_in_the_future_does_not_put_a_step_off(
     await inspector.execute("INSERT INTO keeper_steps VALUES ('step', now() + interval '1 year')")
     worker = Worker()
     async with running(a_keeper(owner, test_database, worker.step())):
-        await eventually(ran(worker, 1))
+        await wait_until(ran(worker, 1))
 
 
 @pytest.mark.parametrize("problem", [StorageUnavailable("away"), RuntimeError("a fault")])
@@ -147,7 +147,7 @@ async def test_a_keeper_outlives_a_database_that_is_away(
         await asyncio.sleep(0.2)
         assert worker.runs == 0
         await inspector.execute("ALTER TABLE away RENAME TO keeper_steps")
-        await eventually(ran(worker, 1))
+        await wait_until(ran(worker, 1))
     elsewhere = TestDatabase(url="", owner_url="postgresql://x:x@127.0.0.1:9/x")
     async with running(a_keeper(owner, elsewhere, worker.step())):
         await asyncio.sleep(0.2)
@@ -162,10 +162,10 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
     step, other = worker.step(), worker.step("other")
     keeper = a_keeper(owner, test_database, step, other)
     first = asyncio.create_task(keeper.once(step, StepProgress()))
-    await eventually(ran(worker, 1))
+    await wait_until(ran(worker, 1))
     assert await keeper.once(step, StepProgress()) is None
     second = asyncio.create_task(keeper.once(other, StepProgress()))
-    await eventually(ran(worker, 2))
+    await wait_until(ran(worker, 2))
     for task in (first, second):
         task.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
@@ -174,7 +174,7 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
     async def taken() -> bool:
         return await keeper.once(step, StepProgress()) is not None
 
-    await eventually(taken)
+    await wait_until(taken)
 
 
 async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> tuple[int, str, str]:

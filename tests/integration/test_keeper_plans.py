@@ -34,7 +34,7 @@ FROM generate_series(1, $5::integer) AS n
 """
 
 
-class Explaining:
+class ExplainingConnection:
     """A connection that explains each statement, with the values it is run with, and runs it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -65,7 +65,7 @@ class Explaining:
             self._note(below)
 
 
-class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     """A database with many messages in one box, none of them due for anything."""
 
     connection: asyncpg.Connection
@@ -77,7 +77,9 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def crowd(servers: EmbeddedServers, migrated_template: str) -> AsyncIterator[Crowd]:
+async def large_database(
+    servers: EmbeddedServers, migrated_template: str
+) -> AsyncIterator[LargeDatabase]:
     name = f"test_{uuid4().hex}"
     await execute(servers, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     owner = await asyncpg.connect(
@@ -85,7 +87,7 @@ async def crowd(servers: EmbeddedServers, migrated_template: str) -> AsyncIterat
         server_settings={"plan_cache_mode": "force_custom_plan"},
     )
     box = await _filled(owner)
-    yield Crowd(connection=owner, box=box)
+    yield LargeDatabase(connection=owner, box=box)
     await owner.close()
     await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
@@ -105,8 +107,10 @@ async def _filled(owner: asyncpg.Connection) -> Box:
     return box
 
 
-async def explained(crowd: Crowd, what: Any, *arguments: object) -> tuple[Explaining, Any]:
-    explaining = Explaining(crowd.connection)
+async def explained(
+    large_database: LargeDatabase, what: Any, *arguments: object
+) -> tuple[ExplainingConnection, Any]:
+    explaining = ExplainingConnection(large_database.connection)
     result = await what(cast("Connection", explaining), *arguments)
     return explaining, result
 
@@ -114,40 +118,42 @@ async def explained(crowd: Crowd, what: Any, *arguments: object) -> tuple[Explai
 @pytest.mark.parametrize("month", [MONTH, month_of(LONG_AGO)])
 @pytest.mark.parametrize("what", [rows.list_expired, rows.list_abandoned, rows.purge_messages])
 async def test_a_month_with_nothing_due_costs_a_few_buffers(
-    crowd: Crowd, what: Any, month: int
+    large_database: LargeDatabase, what: Any, month: int
 ) -> None:
-    read, found = await explained(crowd, what, month, NOW - timedelta(days=31), 500)
+    read, found = await explained(large_database, what, month, NOW - timedelta(days=31), 500)
     assert found == []
     assert read.buffers <= 8
     # An empty month may be read as it is; the other has rows, all of them younger.
     assert month != MONTH or not read.scanned
 
 
-async def test_deleted_boxes_none_of_which_is_due_cost_a_few_buffers(crowd: Crowd) -> None:
-    read, found = await explained(crowd, rows.list_boxes_to_empty, 500)
+async def test_deleted_boxes_none_of_which_is_due_cost_a_few_buffers(
+    large_database: LargeDatabase,
+) -> None:
+    read, found = await explained(large_database, rows.list_boxes_to_empty, 500)
     assert (found, read.buffers <= 4) == ([], True)
-    read, purged = await explained(crowd, rows.purge_boxes, NOW, 500)
+    read, purged = await explained(large_database, rows.purge_boxes, NOW, 500)
     # An entry of each month's index, at most.
     assert purged == 0
     assert read.buffers <= 40
 
 
-async def test_what_is_due_is_found_among_many_by_its_index(crowd: Crowd) -> None:
-    transaction = crowd.connection.transaction()
+async def test_what_is_due_is_found_among_many_by_its_index(large_database: LargeDatabase) -> None:
+    transaction = large_database.connection.transaction()
     await transaction.start()
     try:
-        box = await a_vmbox(crowd.connection)
+        box = await a_vmbox(large_database.connection)
         old = NOW.replace(day=1) - timedelta(days=90)
-        await crowd.connection.execute(_FILL, box.account_id, MONTH, box.vmbox_id, old, 3)
+        await large_database.connection.execute(_FILL, box.account_id, MONTH, box.vmbox_id, old, 3)
         before = old + timedelta(days=1)
-        read, found = await explained(crowd, rows.list_expired, MONTH, before, 500)
+        read, found = await explained(large_database, rows.list_expired, MONTH, before, 500)
         assert found == [BoxKey(box.account_id, box.vmbox_id)]
         assert read.buffers <= 16
-        await crowd.connection.execute(
+        await large_database.connection.execute(
             "UPDATE vmbox_counts SET saved_count = 6 WHERE vmbox_id = $1", box.vmbox_id
         )
         key = BoxKey(box.account_id, box.vmbox_id)
-        read, _ = await explained(crowd, rows.expire_messages, key, MONTH, before, 500)
+        read, _ = await explained(large_database, rows.expire_messages, key, MONTH, before, 500)
         assert not {name for name in read.scanned if name.startswith("messages")}
         # Three messages, each with its index entries and an event.
         assert read.buffers <= 100
@@ -155,26 +161,26 @@ async def test_what_is_due_is_found_among_many_by_its_index(crowd: Crowd) -> Non
         await transaction.rollback()
 
 
-async def test_an_object_is_looked_up_by_its_message_alone(crowd: Crowd) -> None:
-    found = await crowd.connection.fetch("SELECT id FROM messages LIMIT 500")
+async def test_an_object_is_looked_up_by_its_message_alone(large_database: LargeDatabase) -> None:
+    found = await large_database.connection.fetch("SELECT id FROM messages LIMIT 500")
     objects = [
-        StoredObject(key="key", account_id=crowd.box.account_id, owner_id=row["id"])
+        StoredObject(key="key", account_id=large_database.box.account_id, owner_id=row["id"])
         for row in found
     ]
     objects += [
         StoredObject(key=f"key {n}", account_id=UUID(int=n), owner_id=uuid4()) for n in range(500)
     ]
-    read, orphans = await explained(crowd, rows.find_orphans, MONTH, objects)
+    read, orphans = await explained(large_database, rows.find_orphans, MONTH, objects)
     assert orphans == [item.key for item in objects[500:]]
     assert read.buffers <= 5 * len(objects)
     assert read.scanned == set()
 
 
-async def test_a_month_of_expiry_names_one_partition(crowd: Crowd) -> None:
-    plan = await crowd.connection.fetch(
+async def test_a_month_of_expiry_names_one_partition(large_database: LargeDatabase) -> None:
+    plan = await large_database.connection.fetch(
         "EXPLAIN " + rows._SQL["expire_messages"],
-        crowd.box.account_id,
-        crowd.box.vmbox_id,
+        large_database.box.account_id,
+        large_database.box.vmbox_id,
         MONTH,
         NOW,
         500,

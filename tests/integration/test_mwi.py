@@ -19,140 +19,143 @@ from tests.support.builders import (
     all_at_once,
     stored,
 )
-from tests.support.lamps import LampStage, delete, renumber
-from tests.support.relay import all_sent, eventually
+from tests.support.lamp_harness import LampHarness, delete, renumber
+from tests.support.relay import all_sent
+from tests.support.waiting import wait_until
 
 
-async def test_a_lamp_follows_its_box(lamp_stage: LampStage, inspector: asyncpg.Connection) -> None:
-    database = lamp_stage.database
+async def test_a_lamp_follows_its_box(
+    lamp_harness: LampHarness, inspector: asyncpg.Connection
+) -> None:
+    database = lamp_harness.database
     async with database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await lamp_stage.until_right(box)
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await lamp_harness.until_right(box)
         async with database.connection() as connection:
             place = await stored(connection, box)
-        await lamp_stage.until_right(box)
-        assert await lamp_stage.shown(box) == Lamp(
+        await lamp_harness.until_right(box)
+        assert await lamp_harness.shown(box) == Lamp(
             mailbox="100", new=1, saved=0, waiting=True, epoch=1, sequence=2
         )
         async with database.connection() as connection:
             await change_folder(
                 connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
             )
-        await lamp_stage.until_right(box)
-        assert await lamp_stage.shown(box) == Lamp(
+        await lamp_harness.until_right(box)
+        assert await lamp_harness.shown(box) == Lamp(
             mailbox="100", new=0, saved=1, waiting=False, epoch=1, sequence=3
         )
         await all_sent(inspector)
 
 
 async def test_a_replay_from_the_first_event_writes_nothing(
-    lamp_stage: LampStage, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         boxes = [await a_vmbox(connection) for _ in range(5)]
         for box in boxes * 4:
             await stored(connection, box)
         gone = await a_vmbox(connection)
         await stored(connection, gone)
-    await delete(lamp_stage.database, gone)
-    async with lamp_stage.relay():
+    await delete(lamp_harness.database, gone)
+    async with lamp_harness.relay():
         await all_sent(inspector)
-    async with lamp_stage.lamps():
-        await lamp_stage.until_right(*boxes, gone)
-        await lamp_stage.until_all_dealt_with()
-        before = await lamp_stage.revisions()
-        await lamp_stage.replay()
-        await lamp_stage.until_all_dealt_with()
-        assert await lamp_stage.right(*boxes, gone)
-        assert await lamp_stage.shown(gone) is None
-    assert await lamp_stage.revisions() == before
+    async with lamp_harness.lamps():
+        await lamp_harness.until_right(*boxes, gone)
+        await lamp_harness.until_all_dealt_with()
+        before = await lamp_harness.revisions()
+        await lamp_harness.replay()
+        await lamp_harness.until_all_dealt_with()
+        assert await lamp_harness.right(*boxes, gone)
+        assert await lamp_harness.shown(gone) is None
+    assert await lamp_harness.revisions() == before
 
 
 async def test_a_lamp_goes_with_its_box_and_no_late_event_brings_it_back(
-    lamp_stage: LampStage, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
-    database = lamp_stage.database
+    database = lamp_harness.database
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box)
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await lamp_stage.until_right(box)
-        assert await lamp_stage.shown(box) is not None
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await lamp_harness.until_right(box)
+        assert await lamp_harness.shown(box) is not None
         await delete(database, box)
         await all_sent(inspector)
-        await eventually(lambda: _dark(lamp_stage, box))
-        lamps = KvLamps(database, lamp_stage.bucket)
+        await wait_until(lambda: _dark(lamp_harness, box))
+        lamps = KvLamps(database, lamp_harness.bucket)
         late = Lamp.at(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
         await lamps.set(LampKey(box.account_id, box.vmbox_id), late)
-        assert await lamp_stage.shown(box) is None
+        assert await lamp_harness.shown(box) is None
 
 
 async def test_an_account_takes_its_lamps_with_it(
-    lamp_stage: LampStage, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         boxes = [await a_vmbox(connection)]
         boxes += [await a_vmbox(connection, boxes[0].account_id) for _ in range(3)]
         other = await a_vmbox(connection)
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await lamp_stage.until_right(*boxes, other)
-        assert all([await lamp_stage.shown(box) for box in boxes])
-        async with lamp_stage.database.transaction() as transaction:
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await lamp_harness.until_right(*boxes, other)
+        assert all([await lamp_harness.shown(box) for box in boxes])
+        async with lamp_harness.database.transaction() as transaction:
             await delete_account(transaction, boxes[0].account_id, 60)
         await all_sent(inspector)
         for box in boxes:
-            await eventually(lambda box=box: _dark(lamp_stage, box))  # type: ignore[misc]
-        assert await lamp_stage.shown(other) is not None
+            await wait_until(lambda box=box: _dark(lamp_harness, box))  # type: ignore[misc]
+        assert await lamp_harness.shown(other) is not None
 
 
 async def test_a_bucket_that_is_lost_is_filled_again(
-    lamp_stage: LampStage, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         boxes = [await a_vmbox(connection) for _ in range(20)]
         for box in boxes[:10]:
             await stored(connection, box)
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await lamp_stage.until_right(*boxes)
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await lamp_harness.until_right(*boxes)
         await all_sent(inspector)
-        await lamp_stage.until_all_dealt_with()
-        await lamp_stage.lose_bucket()
-        await lamp_stage.until_right(*boxes)
-        async with lamp_stage.database.connection() as connection:
+        await lamp_harness.until_all_dealt_with()
+        await lamp_harness.lose_bucket()
+        await lamp_harness.until_right(*boxes)
+        async with lamp_harness.database.connection() as connection:
             await stored(connection, boxes[0])
-        await lamp_stage.until_right(*boxes)
+        await lamp_harness.until_right(*boxes)
 
 
 async def test_a_filling_that_is_cut_short_is_done_by_who_comes_next(
-    lamp_stage: LampStage,
+    lamp_harness: LampHarness,
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         boxes = [await a_vmbox(connection) for _ in range(20)]
-    await eventually(lambda: _made(lamp_stage))
-    async with lamp_stage.lamps():
-        await lamp_stage.until_right(*boxes)
-        await eventually(lamp_stage.bucket.ensure)
+    await wait_until(lambda: _made(lamp_harness))
+    async with lamp_harness.lamps():
+        await lamp_harness.until_right(*boxes)
+        await wait_until(lamp_harness.bucket.ensure)
 
 
 async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
-    lamp_stage: LampStage,
+    lamp_harness: LampHarness,
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box, stranger = await a_vmbox(connection), Box((await a_vmbox(connection)).account_id, _ID)
-    await eventually(lambda: _made(lamp_stage))
+    await wait_until(lambda: _made(lamp_harness))
     wrong = Lamp.at(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
     for one in (box, stranger):
-        assert await lamp_stage.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
-    await fill(KvLamps(lamp_stage.database, lamp_stage.bucket), lamp_stage.database)
-    assert await lamp_stage.right(box, stranger)
-    assert await lamp_stage.shown(stranger) is None
+        assert await lamp_harness.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
+    await fill(KvLamps(lamp_harness.database, lamp_harness.bucket), lamp_harness.database)
+    assert await lamp_harness.right(box, stranger)
+    assert await lamp_harness.shown(stranger) is None
 
 
 async def test_lamps_equal_counts_after_a_storm_with_kills(
-    lamp_stage: LampStage, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
-    database = lamp_stage.database
+    database = lamp_harness.database
     async with database.connection() as connection:
         boxes = [await a_vmbox(connection) for _ in range(4)]
 
@@ -164,44 +167,46 @@ async def test_lamps_equal_counts_after_a_storm_with_kills(
                     connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
                 )
 
-    async with lamp_stage.relay():
+    async with lamp_harness.relay():
         storm = asyncio.create_task(all_at_once(database, work, 8))
         for _ in range(4):
-            async with lamp_stage.lamps() as first, lamp_stage.lamps() as second:
+            async with lamp_harness.lamps() as first, lamp_harness.lamps() as second:
                 await asyncio.sleep(0.1)
                 await first.kill()
                 await asyncio.sleep(0.05)
                 await second.kill()
         await storm
         await all_sent(inspector)
-    async with lamp_stage.lamps(), lamp_stage.lamps():
-        await lamp_stage.until_right(*boxes)
+    async with lamp_harness.lamps(), lamp_harness.lamps():
+        await lamp_harness.until_right(*boxes)
 
 
 async def test_what_is_unreadable_has_its_box_asked(
-    lamp_stage: LampStage, database: Database
+    lamp_harness: LampHarness, database: Database
 ) -> None:
     async with database.connection() as connection:
         box = await a_vmbox(connection)
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await lamp_stage.until_right(box)
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await lamp_harness.until_right(box)
         key = LampKey(box.account_id, box.vmbox_id)
-        held = await lamp_stage.bucket.read(key)
-        assert await lamp_stage.bucket.write(key, None, held.revision)
-        client = lamp_stage.bus.client()
-        subject = f"{lamp_stage.stream.subject_prefix}.{box.account_id.hex}.{box.vmbox_id.hex}.x.y"
+        held = await lamp_harness.bucket.read(key)
+        assert await lamp_harness.bucket.write(key, None, held.revision)
+        client = lamp_harness.bus.client()
+        subject = (
+            f"{lamp_harness.stream.subject_prefix}.{box.account_id.hex}.{box.vmbox_id.hex}.x.y"
+        )
         await client.jetstream().publish(subject, b"?")
-        await lamp_stage.until_right(box)
-        await lamp_stage.until_all_dealt_with()
+        await lamp_harness.until_right(box)
+        await lamp_harness.until_all_dealt_with()
 
 
-async def test_a_box_that_was_renumbered_shows_its_new_number(lamp_stage: LampStage) -> None:
-    async with lamp_stage.database.connection() as connection:
+async def test_a_box_that_was_renumbered_shows_its_new_number(lamp_harness: LampHarness) -> None:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
         await renumber(connection, box, "200")
-    async with lamp_stage.relay(), lamp_stage.lamps():
-        await lamp_stage.until_right(box)
-        lamp = await lamp_stage.shown(box)
+    async with lamp_harness.relay(), lamp_harness.lamps():
+        await lamp_harness.until_right(box)
+        lamp = await lamp_harness.shown(box)
         assert lamp is not None
         assert lamp.mailbox == "200"
 
@@ -209,12 +214,12 @@ async def test_a_box_that_was_renumbered_shows_its_new_number(lamp_stage: LampSt
 _ID = uuid4()
 
 
-async def _dark(stage: LampStage, box: Box) -> bool:
-    return await stage.shown(box) is None
+async def _dark(harness: LampHarness, box: Box) -> bool:
+    return await harness.shown(box) is None
 
 
-async def _made(stage: LampStage) -> bool:
+async def _made(harness: LampHarness) -> bool:
     """Makes the bucket, as one does who is then killed before it is filled."""
-    if not stage.bus.connected:
+    if not harness.bus.connected:
         return False
-    return not await stage.bucket.ensure()
+    return not await harness.bucket.ensure()

@@ -10,8 +10,9 @@ from service.domain.message import Folder
 from service.postgres.messages import change_folder
 from tests.support.ari import AriStub, running_ari
 from tests.support.builders import RETAINED_SINCE, a_vmbox, stored
-from tests.support.lamps import LampStage, delete, renumber
-from tests.support.relay import all_sent, eventually
+from tests.support.lamp_harness import LampHarness, delete, renumber
+from tests.support.relay import all_sent
+from tests.support.waiting import wait_until
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -27,13 +28,13 @@ async def _shows(ari: AriStub, **lit: tuple[int, int]) -> None:
     async def it_does() -> bool:
         return ari.lit == wanted
 
-    await eventually(it_does)
+    await wait_until(it_does)
 
 
-async def test_a_switch_is_told_the_counts(lamp_stage: LampStage, ari: AriStub) -> None:
-    async with lamp_stage.database.connection() as connection:
+async def test_a_switch_is_told_the_counts(lamp_harness: LampHarness, ari: AriStub) -> None:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
-        async with lamp_stage.relay(), lamp_stage.switch(ari):
+        async with lamp_harness.relay(), lamp_harness.switch(ari):
             await _shows(ari, n100=(0, 0))
             place = await stored(connection, box)
             await stored(connection, box)
@@ -44,11 +45,13 @@ async def test_a_switch_is_told_the_counts(lamp_stage: LampStage, ari: AriStub) 
             await _shows(ari, n100=(1, 1))
 
 
-async def test_a_number_that_a_box_gives_up_goes_dark(lamp_stage: LampStage, ari: AriStub) -> None:
-    async with lamp_stage.database.connection() as connection:
+async def test_a_number_that_a_box_gives_up_goes_dark(
+    lamp_harness: LampHarness, ari: AriStub
+) -> None:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
         await stored(connection, box)
-        async with lamp_stage.relay(), lamp_stage.switch(ari):
+        async with lamp_harness.relay(), lamp_harness.switch(ari):
             await _shows(ari, n100=(1, 0))
             await renumber(connection, box, "200")
             await _shows(ari, n200=(1, 0))
@@ -57,76 +60,76 @@ async def test_a_number_that_a_box_gives_up_goes_dark(lamp_stage: LampStage, ari
 
 
 async def test_a_number_that_another_box_takes_over_shows_that_box(
-    lamp_stage: LampStage, ari: AriStub
+    lamp_harness: LampHarness, ari: AriStub
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         first = await a_vmbox(connection, mailbox="100")
         second = await a_vmbox(connection, first.account_id, mailbox="200")
         await stored(connection, first)
         await stored(connection, second)
         await stored(connection, second)
-        async with lamp_stage.relay(), lamp_stage.switch(ari):
+        async with lamp_harness.relay(), lamp_harness.switch(ari):
             await _shows(ari, n100=(1, 0), n200=(2, 0))
             await renumber(connection, first, "300")
             await renumber(connection, second, "100")
             await _shows(ari, n300=(1, 0), n100=(2, 0))
 
 
-async def test_a_deleted_box_leaves_no_lamp(lamp_stage: LampStage, ari: AriStub) -> None:
-    async with lamp_stage.database.connection() as connection:
+async def test_a_deleted_box_leaves_no_lamp(lamp_harness: LampHarness, ari: AriStub) -> None:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
         await stored(connection, box)
-    async with lamp_stage.relay(), lamp_stage.switch(ari):
+    async with lamp_harness.relay(), lamp_harness.switch(ari):
         await _shows(ari, n100=(1, 0))
-        await delete(lamp_stage.database, box)
+        await delete(lamp_harness.database, box)
         await _shows(ari)
 
 
 async def test_a_switch_that_was_down_is_told_what_is_then_so(
-    lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
     ari.down = True
-    async with lamp_stage.relay(), lamp_stage.switch(ari), lamp_stage.lamps():
-        async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.relay(), lamp_harness.switch(ari), lamp_harness.lamps():
+        async with lamp_harness.database.connection() as connection:
             for _ in range(3):
                 await stored(connection, box)
         await all_sent(inspector)
-        await lamp_stage.until_right(box)
+        await lamp_harness.until_right(box)
         assert ari.lit == {}
         ari.down = False
         await _shows(ari, n100=(3, 0))
-        await lamp_stage.until_all_dealt_with("notifier-mwi-switch")
+        await lamp_harness.until_all_dealt_with("notifier-mwi-switch")
     assert {call[2:] for call in ari.calls} == {(3, 0)}
 
 
 async def test_a_replay_tells_a_switch_nothing_but_what_is_so(
-    lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box, gone = [await a_vmbox(connection, mailbox=number) for number in ("100", "200")]
         for _ in range(3):
             await stored(connection, box)
-    await delete(lamp_stage.database, gone)
-    async with lamp_stage.relay(), lamp_stage.switch(ari):
+    await delete(lamp_harness.database, gone)
+    async with lamp_harness.relay(), lamp_harness.switch(ari):
         await all_sent(inspector)
         await _shows(ari, n100=(3, 0))
-        await lamp_stage.until_all_dealt_with("notifier-mwi-switch")
+        await lamp_harness.until_all_dealt_with("notifier-mwi-switch")
         ari.calls.clear()
-        await lamp_stage.replay("notifier-mwi-switch")
-        await lamp_stage.until_all_dealt_with("notifier-mwi-switch")
+        await lamp_harness.replay("notifier-mwi-switch")
+        await lamp_harness.until_all_dealt_with("notifier-mwi-switch")
     assert ari.lit == {"100": (3, 0)}
     assert set(ari.calls) <= {("PUT", "100", 3, 0)}
 
 
 async def test_two_that_tell_a_switch_end_at_the_counts(
-    lamp_stage: LampStage, ari: AriStub, inspector: asyncpg.Connection
+    lamp_harness: LampHarness, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
-    async with lamp_stage.relay(), lamp_stage.switch(ari) as first, lamp_stage.switch(ari):
-        async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.relay(), lamp_harness.switch(ari) as first, lamp_harness.switch(ari):
+        async with lamp_harness.database.connection() as connection:
             for _ in range(40):
                 await stored(connection, box)
                 await asyncio.sleep(0.01)
@@ -137,23 +140,23 @@ async def test_two_that_tell_a_switch_end_at_the_counts(
 
 
 async def test_one_process_asks_for_one_number_at_a_time(
-    lamp_stage: LampStage, ari: AriStub
+    lamp_harness: LampHarness, ari: AriStub
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
-        async with lamp_stage.relay(), lamp_stage.switch(ari):
+        async with lamp_harness.relay(), lamp_harness.switch(ari):
             for _ in range(20):
                 await stored(connection, box)
             await _shows(ari, n100=(20, 0))
     assert ari.most_at_once["100"] == 1
 
 
-async def test_a_context_stands_behind_the_number(lamp_stage: LampStage, ari: AriStub) -> None:
-    async with lamp_stage.database.connection() as connection:
+async def test_a_context_stands_behind_the_number(lamp_harness: LampHarness, ari: AriStub) -> None:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="1/2")
-    async with lamp_stage.relay(), lamp_stage.switch(ari, "vm-{account_id}"):
+    async with lamp_harness.relay(), lamp_harness.switch(ari, "vm-{account_id}"):
 
         async def told() -> bool:
             return ari.lit == {f"1/2@vm-{box.account_id.hex}": (0, 0)}
 
-        await eventually(told)
+        await wait_until(told)

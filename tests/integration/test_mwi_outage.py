@@ -8,15 +8,15 @@ from service.postgres.pool import Database
 from service.workers.channels.mwi import KvLamps
 from tests.support.builders import a_vmbox, stored
 from tests.support.database import TestDatabase
-from tests.support.lamps import LampStage
+from tests.support.lamp_harness import LampHarness
 from tests.support.proxy import Proxy
-from tests.support.relay import eventually
+from tests.support.waiting import wait_until
 
 
 async def test_no_lamp_is_invented_while_the_database_is_away(
-    lamp_stage: LampStage, test_database: TestDatabase
+    lamp_harness: LampHarness, test_database: TestDatabase
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box)
     port = urlsplit(test_database.url).port
@@ -24,22 +24,22 @@ async def test_no_lamp_is_invented_while_the_database_is_away(
     async with Proxy.before(port) as proxy:
         url = test_database.url.replace(f":{port}/", f":{proxy.port}/")
         async with Database.open(url, size=4, timeout_s=1, name="test far") as far:
-            levels = KvLamps(far, lamp_stage.bucket)
+            levels = KvLamps(far, lamp_harness.bucket)
             await proxy.refuse()
-            async with lamp_stage.relay(), lamp_stage.following("mwi", levels):
-                await eventually(lambda: _waits(lamp_stage))
+            async with lamp_harness.relay(), lamp_harness.following("mwi", levels):
+                await wait_until(lambda: _waits(lamp_harness))
                 await asyncio.sleep(0.5)
-                assert await lamp_stage.shown(box) is None
+                assert await lamp_harness.shown(box) is None
                 await proxy.admit()
-                await lamp_stage.until_right(box)
-                assert await lamp_stage.shown(box) is not None
-                await lamp_stage.until_all_dealt_with()
-    held = await lamp_stage.bucket.read(LampKey(box.account_id, box.vmbox_id))
+                await lamp_harness.until_right(box)
+                assert await lamp_harness.shown(box) is not None
+                await lamp_harness.until_all_dealt_with()
+    held = await lamp_harness.bucket.read(LampKey(box.account_id, box.vmbox_id))
     assert held.lamp is not None
     assert held.lamp.new == 1
 
 
-async def _waits(stage: LampStage) -> bool:
+async def _waits(harness: LampHarness) -> bool:
     """Whether events were taken and given back."""
-    info = await stage.consumer("notifier-mwi")
+    info = await harness.consumer("notifier-mwi")
     return info is not None and bool(info.num_ack_pending) and not info.num_pending

@@ -8,31 +8,33 @@ from service.embedded.servers import EmbeddedServers
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.builders import a_vmbox, stored
 from tests.support.database import TestDatabase
-from tests.support.lamps import LampStage
+from tests.support.lamp_harness import LampHarness
 from tests.support.log_scan import heard
-from tests.support.relay import eventually
+from tests.support.waiting import wait_until
 
 
 async def test_a_resync_makes_every_lamp_right(
-    lamp_stage: LampStage, servers: EmbeddedServers, test_database: TestDatabase
+    lamp_harness: LampHarness, servers: EmbeddedServers, test_database: TestDatabase
 ) -> None:
-    async with lamp_stage.database.connection() as connection:
+    async with lamp_harness.database.connection() as connection:
         boxes = [await a_vmbox(connection, mailbox=str(number)) for number in range(100, 103)]
         await stored(connection, boxes[0])
 
     async def connected() -> bool:
-        return lamp_stage.bus.connected
+        return lamp_harness.bus.connected
 
-    await eventually(connected)
-    await lamp_stage.bucket.ensure()
+    await wait_until(connected)
+    await lamp_harness.bucket.ensure()
     wrong = Lamp.at(mailbox="100", new=9, saved=9, epoch=1, sequence=2)
-    assert await lamp_stage.bucket.write(LampKey(boxes[0].account_id, boxes[0].vmbox_id), wrong, 0)
+    assert await lamp_harness.bucket.write(
+        LampKey(boxes[0].account_id, boxes[0].vmbox_id), wrong, 0
+    )
     async with running_ari() as ari:
         told = await _resync(
             {
                 "AFTERTONE_DATABASE_URL": test_database.url,
                 "AFTERTONE_NATS_URL": servers.nats.url(),
-                "AFTERTONE_LAMP_BUCKET": lamp_stage.bucket.name,
+                "AFTERTONE_LAMP_BUCKET": lamp_harness.bucket.name,
                 "AFTERTONE_ARI_URL": ari.url,
                 "AFTERTONE_ARI_USER": USER,
                 "AFTERTONE_ARI_PASSWORD": PASSWORD,
@@ -40,7 +42,7 @@ async def test_a_resync_makes_every_lamp_right(
         )
         assert ari.lit == {"100": (1, 0), "101": (0, 0), "102": (0, 0)}
     assert told == "3 lamps are as their boxes say"
-    assert await lamp_stage.right(*boxes)
+    assert await lamp_harness.right(*boxes)
 
 
 async def _resync(environment: dict[str, str]) -> str:

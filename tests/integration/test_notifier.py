@@ -14,21 +14,21 @@ from service.workers.channels import Delivery, Done, Failed, Ignored, Later, Out
 from tests.support.notifier import (
     QUICK,
     FakeChannel,
-    Stage,
+    NotifierHarness,
     settled,
     some_event,
 )
-from tests.support.relay import eventually
+from tests.support.waiting import wait_until
 
 SLOW_RETRIES = msgspec.structs.replace(QUICK, retries_s=(60,))
 
 
-async def test_an_event_reaches_each_target_once(stage: Stage) -> None:
+async def test_an_event_reaches_each_target_once(harness: NotifierHarness) -> None:
     channel = FakeChannel("a", "b")
     event = some_event()
-    await stage.events.publish(event)
-    async with stage.running(channel):
-        rows = await settled(stage.inspector, 2)
+    await harness.events.publish(event)
+    async with harness.running(channel):
+        rows = await settled(harness.inspector, 2)
     assert [(row["target"], row["status"], row["attempt"]) for row in rows] == [
         ("a", "done", 1),
         ("b", "done", 1),
@@ -41,68 +41,74 @@ async def test_an_event_reaches_each_target_once(stage: Stage) -> None:
     assert sorted(target for target, _ in channel.settled) == ["a", "b"]
 
 
-async def test_an_event_that_concerns_nobody_leaves_one_ignored_row(stage: Stage) -> None:
+async def test_an_event_that_concerns_nobody_leaves_one_ignored_row(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel()
     channel.whom = []
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["target"]) == ("ignored", "")
     assert channel.delivered == []
 
 
-async def test_an_event_that_is_not_wanted_leaves_no_trace(stage: Stage) -> None:
+async def test_an_event_that_is_not_wanted_leaves_no_trace(harness: NotifierHarness) -> None:
     channel = FakeChannel()
-    await stage.events.publish(some_event(data=b'{"unwanted": 1}'), some_event())
-    async with stage.running(channel):
-        await settled(stage.inspector, 1)
-    assert await stage.inspector.fetchval("SELECT count(*) FROM deliveries") == 2
+    await harness.events.publish(some_event(data=b'{"unwanted": 1}'), some_event())
+    async with harness.running(channel):
+        await settled(harness.inspector, 1)
+    assert await harness.inspector.fetchval("SELECT count(*) FROM deliveries") == 2
 
 
-async def test_a_replay_adds_nothing_not_even_targets_that_came_later(stage: Stage) -> None:
+async def test_a_replay_adds_nothing_not_even_targets_that_came_later(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel("a")
-    await stage.events.publish(*(some_event() for _ in range(10)))
-    async with stage.running(channel):
-        await settled(stage.inspector, 10)
+    await harness.events.publish(*(some_event() for _ in range(10)))
+    async with harness.running(channel):
+        await settled(harness.inspector, 10)
         channel.whom.append(Target(name="b"))
-        await stage.events.replay()
-        await stage.events.publish(some_event())
-        rows = await settled(stage.inspector, 12)
-        await stage.until_all_acked()
+        await harness.events.replay()
+        await harness.events.publish(some_event())
+        rows = await settled(harness.inspector, 12)
+        await harness.until_all_acked()
     assert Counter(row["target"] for row in rows) == {"a": 11, "b": 1}
     assert len(channel.delivered) == 12
 
 
 async def test_a_failed_delivery_is_tried_again_with_the_same_key_until_it_is_dead(
-    stage: Stage,
+    harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(outcome=Failed(error="no\0 luck"))
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"], row["last_error"]) == ("dead", 3, "no luck")
     assert [tried.attempt for tried in channel.delivered] == [1, 2, 3]
     assert len({tried.key for tried in channel.delivered}) == 1
     assert [type(outcome) for _, outcome in channel.settled] == [Failed] * 3
 
 
-async def test_a_failure_that_is_permanent_is_dead_at_once(stage: Stage) -> None:
+async def test_a_failure_that_is_permanent_is_dead_at_once(harness: NotifierHarness) -> None:
     channel = FakeChannel(outcome=Failed(error="never", permanent=True))
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"]) == ("dead", 1)
 
 
-async def test_what_is_ignored_is_finished(stage: Stage) -> None:
+async def test_what_is_ignored_is_finished(harness: NotifierHarness) -> None:
     channel = FakeChannel(outcome=Ignored("it is gone"))
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["last_error"]) == ("ignored", "it is gone")
 
 
-async def test_a_delivery_may_put_itself_off_without_that_being_a_failure(stage: Stage) -> None:
+async def test_a_delivery_may_put_itself_off_without_that_being_a_failure(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel()
     channel.whom = [Target(name="a", state={"step": 0})]
 
@@ -111,24 +117,26 @@ async def test_a_delivery_may_put_itself_off_without_that_being_a_failure(stage:
         return Done() if step == 5 else Later(delay_s=0.02, state={"step": step})
 
     channel.act = in_five_steps
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"], row["state"]) == ("done", 1, '{"step": 4}')
     assert len(channel.delivered) == 5
 
 
-async def test_a_target_may_ask_for_a_delay_before_the_first_attempt(stage: Stage) -> None:
+async def test_a_target_may_ask_for_a_delay_before_the_first_attempt(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel()
     channel.whom = [Target(name="later", delay_s=60), Target(name="now")]
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        await eventually(lambda: stage.count("done", 1))
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        await wait_until(lambda: harness.count("done", 1))
         await asyncio.sleep(0.2)
     assert [done.target for done in channel.delivered] == ["now"]
 
 
-async def test_a_fault_of_a_channel_is_a_failed_attempt(stage: Stage) -> None:
+async def test_a_fault_of_a_channel_is_a_failed_attempt(harness: NotifierHarness) -> None:
     channel = FakeChannel()
     tried = 0
 
@@ -142,14 +150,16 @@ async def test_a_fault_of_a_channel_is_a_failed_attempt(stage: Stage) -> None:
         return Done()
 
     channel.act, channel.timeout_s = break_once, 0.5
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"], tried) == ("done", 3, 3)
     assert row["last_error"] == "not done within 0.5 s"
 
 
-async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(stage: Stage) -> None:
+async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(
+    harness: NotifierHarness,
+) -> None:
     class Settling(FakeChannel):
         broken = True
 
@@ -164,16 +174,16 @@ async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(stage: S
                 raise RuntimeError("in the middle")
 
     channel = Settling()
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"]) == ("done", 2)
     # One for the failure, one for the success; the one that broke is rolled back.
-    assert await stage.inspector.fetchval("SELECT count(*) FROM revoked_tokens") == 2
+    assert await harness.inspector.fetchval("SELECT count(*) FROM revoked_tokens") == 2
 
 
 async def test_a_channel_that_can_settle_nothing_still_gets_to_the_end_of_its_rows(
-    stage: Stage,
+    harness: NotifierHarness,
 ) -> None:
     class Unsettled(FakeChannel):
         async def settle(
@@ -182,20 +192,22 @@ async def test_a_channel_that_can_settle_nothing_still_gets_to_the_end_of_its_ro
             raise RuntimeError("always")
 
     channel = Unsettled()
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1)
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"]) == ("dead", 3)
     assert row["last_error"] == "it could not be settled: RuntimeError"
 
 
-async def test_an_operator_sees_retries_and_drops(stage: Stage, database: Database) -> None:
+async def test_an_operator_sees_retries_and_drops(
+    harness: NotifierHarness, database: Database
+) -> None:
     channel = FakeChannel("a", "b", outcome=Failed(error="no", permanent=True))
     event = some_event()
-    await stage.events.publish(event, some_event())
+    await harness.events.publish(event, some_event())
     desk = Deliveries(database)
-    async with stage.running(channel):
-        await settled(stage.inspector, 4)
+    async with harness.running(channel):
+        await settled(harness.inspector, 4)
         dead = await desk.find(Selection(status=None), limit=100)
         assert [row.status for row in dead] == ["dead"] * 4
         assert await desk.find(Selection(account_id=uuid4()), limit=100) == []
@@ -207,13 +219,13 @@ async def test_an_operator_sees_retries_and_drops(stage: Stage, database: Databa
         assert await desk.drop(msgspec.structs.replace(mine, target="a")) == 1
         channel.act = FakeChannel().act
         assert await desk.retry(Selection(channel="fake")) == 3
-        rows = await settled(stage.inspector, 4)
+        rows = await settled(harness.inspector, 4)
     assert Counter(row["status"] for row in rows) == {"done": 3, "dropped": 1}
     assert [row.status for row in await desk.show(mine)] == ["fanned_out", "dropped", "done"]
 
 
 async def test_an_event_whose_fan_out_was_given_up_is_dealt_out_when_retried(
-    stage: Stage, database: Database
+    harness: NotifierHarness, database: Database
 ) -> None:
     class Lost(FakeChannel):
         async def targets(self, _connection: Connection, _event: Event) -> list[Target]:
@@ -223,13 +235,13 @@ async def test_an_event_whose_fan_out_was_given_up_is_dealt_out_when_retried(
 
     channel = Lost()
     channel.whom = []
-    await stage.events.publish(event := some_event())
+    await harness.events.publish(event := some_event())
     # What comes for the fifth time is buried; waiting for that would take long.
-    async with stage.running(channel, SLOW_RETRIES):
-        await eventually(lambda: stage.naked(1))
+    async with harness.running(channel, SLOW_RETRIES):
+        await wait_until(lambda: harness.naked(1))
         for_now = Selection(account_id=event.account_id, event_id=event.event_id)
         assert await Deliveries(database).show(for_now) == []
-    await stage.inspector.execute(
+    await harness.inspector.execute(
         "INSERT INTO deliveries (account_id, event_id, channel, target, status, event)"
         " VALUES ($1, $2, 'fake', '', 'dead', $3)",
         event.account_id,
@@ -239,7 +251,7 @@ async def test_an_event_whose_fan_out_was_given_up_is_dealt_out_when_retried(
         ).decode(),
     )
     channel.whom = [Target(name="a")]
-    async with stage.running(channel):
+    async with harness.running(channel):
         assert await Deliveries(database).retry(Selection()) == 1
-        [row] = await settled(stage.inspector, 1)
+        [row] = await settled(harness.inspector, 1)
     assert (row["target"], row["status"]) == ("a", "done")

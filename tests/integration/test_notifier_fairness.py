@@ -10,16 +10,17 @@ from service.workers.channels import Delivery, Done, Outcome, Target
 from tests.support.notifier import (
     QUICK,
     FakeChannel,
-    Stage,
+    NotifierHarness,
     rows_of,
     settled,
     some_event,
 )
-from tests.support.relay import eventually, jetstream
+from tests.support.relay import jetstream
+from tests.support.waiting import wait_until
 
 
 async def test_an_outcome_is_written_though_the_database_is_away_when_it_comes(
-    stage: Stage,
+    harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(timeout_s=20)
     began = asyncio.Event()
@@ -31,21 +32,21 @@ async def test_an_outcome_is_written_though_the_database_is_away_when_it_comes(
         return Done()
 
     channel.act = deliver
-    await stage.events.publish(some_event())
-    async with stage.running(channel):
+    await harness.events.publish(some_event())
+    async with harness.running(channel):
         await asyncio.wait_for(began.wait(), 20)
-        await stage.servers.postgres.stop()
+        await harness.servers.postgres.stop()
         database_is_back.set()
         await asyncio.sleep(0.3)
-        await stage.servers.postgres.start()
-        await stage.reconnect()
-        [row] = await settled(stage.inspector, 1)
+        await harness.servers.postgres.start()
+        await harness.reconnect()
+        [row] = await settled(harness.inspector, 1)
     assert row["status"] == "done"
     assert len(channel.delivered) == 1
 
 
 async def test_a_slow_target_delays_no_other_and_gets_no_more_than_its_share(
-    stage: Stage,
+    harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(concurrency=6, per_target=2, timeout_s=30)
     release = asyncio.Event()
@@ -63,18 +64,20 @@ async def test_a_slow_target_delays_no_other_and_gets_no_more_than_its_share(
     channel.act = deliver
     account_id = uuid4()
     channel.whom = [Target(name="slow")]
-    async with stage.running(channel):
-        await stage.events.publish(*(some_event(account_id) for _ in range(40)))
-        await eventually(lambda: stage.count("pending", 40))
+    async with harness.running(channel):
+        await harness.events.publish(*(some_event(account_id) for _ in range(40)))
+        await wait_until(lambda: harness.count("pending", 40))
         channel.whom = [Target(name=f"quick {number}") for number in range(10)]
-        await stage.events.publish(some_event(account_id))
-        await eventually(lambda: stage.count("done", 10), within_s=3)
+        await harness.events.publish(some_event(account_id))
+        await wait_until(lambda: harness.count("done", 10), within_s=3)
         release.set()
-        await settled(stage.inspector, 50)
+        await settled(harness.inspector, 50)
     assert most == 2
 
 
-async def test_many_failing_targets_do_not_hold_up_one_that_is_well(stage: Stage) -> None:
+async def test_many_failing_targets_do_not_hold_up_one_that_is_well(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel(*(f"down {n}" for n in range(20)), concurrency=6, timeout_s=0.4)
     pace = msgspec.structs.replace(QUICK, retries_s=(0.0,) * 50)
 
@@ -85,16 +88,16 @@ async def test_many_failing_targets_do_not_hold_up_one_that_is_well(stage: Stage
 
     channel.act = deliver
     account_id = uuid4()
-    async with stage.running(channel, pace):
-        await stage.events.publish(some_event(account_id))
+    async with harness.running(channel, pace):
+        await harness.events.publish(some_event(account_id))
         await asyncio.sleep(1.5)
         channel.whom = [Target(name="well")]
         for _ in range(20):
-            await stage.events.publish(some_event(account_id))
-        await eventually(lambda: stage.count("done", 20), within_s=1.5)
+            await harness.events.publish(some_event(account_id))
+        await wait_until(lambda: harness.count("done", 20), within_s=1.5)
 
 
-async def test_a_clean_stop_finishes_what_is_in_hand(stage: Stage) -> None:
+async def test_a_clean_stop_finishes_what_is_in_hand(harness: NotifierHarness) -> None:
     channel = FakeChannel()
     began = asyncio.Event()
 
@@ -104,15 +107,17 @@ async def test_a_clean_stop_finishes_what_is_in_hand(stage: Stage) -> None:
         return Done()
 
     channel.act = deliver
-    await stage.events.publish(some_event())
-    async with stage.running(channel) as running:
+    await harness.events.publish(some_event())
+    async with harness.running(channel) as running:
         await asyncio.wait_for(began.wait(), 20)
         await running.halt()
-    [row] = await rows_of(stage.inspector)
+    [row] = await rows_of(harness.inspector)
     assert (row["status"], row["lease_until"]) == ("done", None)
 
 
-async def test_what_is_not_finished_within_the_grace_is_given_back(stage: Stage) -> None:
+async def test_what_is_not_finished_within_the_grace_is_given_back(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel(timeout_s=60)
     began = asyncio.Event()
 
@@ -122,18 +127,18 @@ async def test_what_is_not_finished_within_the_grace_is_given_back(stage: Stage)
         return Done()
 
     channel.act = deliver
-    await stage.events.publish(some_event())
-    async with stage.running(channel, msgspec.structs.replace(QUICK, grace_s=0.1)) as running:
+    await harness.events.publish(some_event())
+    async with harness.running(channel, msgspec.structs.replace(QUICK, grace_s=0.1)) as running:
         await asyncio.wait_for(began.wait(), 20)
         await running.halt()
-    [row] = await rows_of(stage.inspector)
+    [row] = await rows_of(harness.inspector)
     assert (row["status"], row["attempt"], row["lease_until"]) == ("pending", 0, None)
-    async with stage.running(following := FakeChannel()):
-        await settled(stage.inspector, 1, within_s=3)
+    async with harness.running(following := FakeChannel()):
+        await settled(harness.inspector, 1, within_s=3)
     assert len(following.delivered) == 1
 
 
-async def test_copies_share_the_work(stage: Stage) -> None:
+async def test_copies_share_the_work(harness: NotifierHarness) -> None:
     channels = [FakeChannel("a", "b") for _ in range(3)]
 
     async def deliver(_delivery: Delivery) -> Outcome:
@@ -142,30 +147,34 @@ async def test_copies_share_the_work(stage: Stage) -> None:
 
     for channel in channels:
         channel.act = deliver
-    async with stage.running(channels[0]), stage.running(channels[1]), stage.running(channels[2]):
-        await stage.events.publish(*(some_event() for _ in range(100)))
-        await settled(stage.inspector, 200)
+    async with (
+        harness.running(channels[0]),
+        harness.running(channels[1]),
+        harness.running(channels[2]),
+    ):
+        await harness.events.publish(*(some_event() for _ in range(100)))
+        await settled(harness.inspector, 200)
     keys = Counter(done.key for channel in channels for done in channel.delivered)
     assert len(keys) == 200
     assert set(keys.values()) == {1}
     assert all(channel.delivered for channel in channels)
 
 
-async def test_the_stream_may_be_made_again_and_nats_may_restart(stage: Stage) -> None:
+async def test_the_stream_may_be_made_again_and_nats_may_restart(harness: NotifierHarness) -> None:
     channel = FakeChannel()
     before, after = some_event(), some_event()
-    await stage.events.publish(before)
-    async with stage.running(channel):
-        await settled(stage.inspector, 1)
-        async with jetstream(stage.servers.nats.url()) as js:
-            await js.delete_stream(stage.stream.name)
-        await stage.events.declare()
+    await harness.events.publish(before)
+    async with harness.running(channel):
+        await settled(harness.inspector, 1)
+        async with jetstream(harness.servers.nats.url()) as js:
+            await js.delete_stream(harness.stream.name)
+        await harness.events.declare()
         # As the relay does after the loss of a stream: everything again.
-        await stage.events.publish(before, after)
-        await settled(stage.inspector, 2)
-        await stage.servers.nats.stop()
-        await stage.servers.nats.start()
-        await stage.events.connected()
-        await stage.events.publish(some_event())
-        await settled(stage.inspector, 3)
+        await harness.events.publish(before, after)
+        await settled(harness.inspector, 2)
+        await harness.servers.nats.stop()
+        await harness.servers.nats.start()
+        await harness.events.connected()
+        await harness.events.publish(some_event())
+        await settled(harness.inspector, 3)
     assert len(channel.delivered) == 3

@@ -8,29 +8,29 @@ import pytest
 
 from service.bus import NO_ACCOUNT, Unreadable, account_of, event_of, headers_of
 from service.domain.events import NO_VMBOX, subject_of
-from tests.support.notifier import FakeChannel, Stage, rows_of, settled, some_event
+from tests.support.notifier import FakeChannel, NotifierHarness, rows_of, settled, some_event
 from tests.unit.test_events import an_event
 
 
 async def test_a_hundred_poisoned_messages_become_a_hundred_dead_rows_and_delay_nobody(
-    stage: Stage,
+    harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
     account_id = uuid4()
     for number in range(50):
-        await stage.events.poison(f"{account_id.hex}.{uuid4().hex}.message.new")
-        await stage.events.publish(some_event())
+        await harness.events.poison(f"{account_id.hex}.{uuid4().hex}.message.new")
+        await harness.events.publish(some_event())
         # A whole envelope around what is no `message.new`.
         wrong = b'{"message": %d}' % number if number % 2 else b'{"nul": "\\u0000"}'
         kind = "message.new" if number % 2 else "thing.happened"
-        await stage.events.publish(some_event(account_id, type=kind, data=wrong))
+        await harness.events.publish(some_event(account_id, type=kind, data=wrong))
     began = time.monotonic()
-    async with stage.running(channel):
-        rows = await settled(stage.inspector, 150)
+    async with harness.running(channel):
+        rows = await settled(harness.inspector, 150)
         took_s = time.monotonic() - began
-        await stage.events.replay()
-        await stage.until_all_acked()
-        assert await rows_of(stage.inspector) == rows
+        await harness.events.replay()
+        await harness.until_all_acked()
+        assert await rows_of(harness.inspector) == rows
     assert Counter(row["status"] for row in rows) == {"dead": 100, "done": 50}
     dead = [row for row in rows if row["status"] == "dead"]
     assert {row["account_id"] for row in dead} == {account_id}
@@ -41,17 +41,19 @@ async def test_a_hundred_poisoned_messages_become_a_hundred_dead_rows_and_delay_
     assert took_s < 10
 
 
-async def test_poison_that_names_no_account_lies_under_the_zero_account(stage: Stage) -> None:
-    await stage.events.poison("nonsense")
-    async with stage.running(FakeChannel()):
-        [row] = await settled(stage.inspector, 1)
+async def test_poison_that_names_no_account_lies_under_the_zero_account(
+    harness: NotifierHarness,
+) -> None:
+    await harness.events.poison("nonsense")
+    async with harness.running(FakeChannel()):
+        [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["account_id"]) == ("dead", NO_ACCOUNT)
 
 
-async def test_a_backslash_before_u0000_is_no_nul(stage: Stage) -> None:
-    await stage.events.publish(some_event(data=rb'{"name": "\\u0000"}'))
-    async with stage.running(FakeChannel()):
-        [row] = await settled(stage.inspector, 1)
+async def test_a_backslash_before_u0000_is_no_nul(harness: NotifierHarness) -> None:
+    await harness.events.publish(some_event(data=rb'{"name": "\\u0000"}'))
+    async with harness.running(FakeChannel()):
+        [row] = await settled(harness.inspector, 1)
     assert row["status"] == "done"
 
 

@@ -24,7 +24,15 @@ from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
 from tests.support.builders import Box, a_vmbox, some_audio, stored
-from tests.support.crowd import SINCE, UNTIL, Crowd, Plan, a_crowd, explained, undone
+from tests.support.large_database import (
+    SINCE,
+    UNTIL,
+    LargeDatabase,
+    Plan,
+    explained,
+    open_large_database,
+    undone,
+)
 
 # A page of 50, and the message that begins the next one.
 PAGE = 51
@@ -42,8 +50,10 @@ ORDER BY c.relname
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def crowd(servers: EmbeddedServers, migrated_template: str) -> AsyncIterator[Crowd]:
-    async with a_crowd(servers, migrated_template) as filled:
+async def large_database(
+    servers: EmbeddedServers, migrated_template: str
+) -> AsyncIterator[LargeDatabase]:
+    async with open_large_database(servers, migrated_template) as filled:
         yield filled
 
 
@@ -60,7 +70,7 @@ def window(folder: Folder | None = None, days_back: int = 0) -> Window:
 
 
 async def page_plan(
-    crowd: Crowd, box: Box, page: Window, *, whole_account: bool = False
+    large_database: LargeDatabase, box: Box, page: Window, *, whole_account: bool = False
 ) -> tuple[Plan, int]:
     """The plan of a page, and how many rows it has."""
 
@@ -71,7 +81,7 @@ async def page_plan(
             await message_lists.list_messages(connection, box.account_id, box.vmbox_id, page)
         )
 
-    plan, found = await explained(crowd.database, read)
+    plan, found = await explained(large_database.database, read)
     return plan, cast(int, found)
 
 
@@ -83,10 +93,10 @@ WHOLE_ACCOUNT = pytest.mark.parametrize("whole_account", [False, True], ids=["bo
 @WHOLE_ACCOUNT
 @pytest.mark.parametrize(("folder", "hits"), [(None, PAGE), (Folder.NEW, 2)])
 async def test_a_first_page_costs_the_same_few_buffers_however_many_messages_there_are(
-    crowd: Crowd, whose: str, whole_account: bool, folder: Folder | None, hits: int
+    large_database: LargeDatabase, whose: str, whole_account: bool, folder: Folder | None, hits: int
 ) -> None:
     plan, found = await page_plan(
-        crowd, getattr(crowd, whose), window(folder), whole_account=whole_account
+        large_database, getattr(large_database, whose), window(folder), whole_account=whole_account
     )
     assert found == hits
     assert plan.buffers <= FEW_BUFFERS
@@ -96,10 +106,12 @@ async def test_a_first_page_costs_the_same_few_buffers_however_many_messages_the
 @WHOLE_ACCOUNT
 @pytest.mark.parametrize("days_back", [45, 100, 150])
 async def test_a_deep_page_costs_no_more_than_the_first(
-    crowd: Crowd, whose: str, whole_account: bool, days_back: int
+    large_database: LargeDatabase, whose: str, whole_account: bool, days_back: int
 ) -> None:
     page = window(days_back=days_back)
-    plan, found = await page_plan(crowd, getattr(crowd, whose), page, whole_account=whole_account)
+    plan, found = await page_plan(
+        large_database, getattr(large_database, whose), page, whole_account=whole_account
+    )
     assert found >= 10
     assert plan.buffers <= FEW_BUFFERS
 
@@ -107,17 +119,19 @@ async def test_a_deep_page_costs_no_more_than_the_first(
 @pytest.mark.parametrize("whose", ["many", "late"])
 @WHOLE_ACCOUNT
 async def test_a_page_is_read_in_order_and_stops_in_the_month_that_fills_it(
-    crowd: Crowd, whose: str, whole_account: bool
+    large_database: LargeDatabase, whose: str, whole_account: bool
 ) -> None:
     page = window(days_back=100)
-    plan, _ = await page_plan(crowd, getattr(crowd, whose), page, whole_account=whole_account)
+    plan, _ = await page_plan(
+        large_database, getattr(large_database, whose), page, whole_account=whole_account
+    )
     assert not plan.kinds & {"Sort", "Incremental Sort", "Seq Scan", "Bitmap Heap Scan"}
     assert len(plan.months_read) <= 2
 
 
 @WHOLE_ACCOUNT
 async def test_a_page_that_stays_short_stops_where_its_window_ends(
-    crowd: Crowd, whole_account: bool
+    large_database: LargeDatabase, whole_account: bool
 ) -> None:
     since = UNTIL.replace(day=1, hour=12) - timedelta(days=1)
     until = since + timedelta(hours=1)
@@ -128,7 +142,9 @@ async def test_a_page_that_stays_short_stops_where_its_window_ends(
         months=(month_of(since), month_of(until)),
         start=Cursor(month_of(until), until, LAST_ID),
     )
-    plan, found = await page_plan(crowd, crowd.many, page, whole_account=whole_account)
+    plan, found = await page_plan(
+        large_database, large_database.many, page, whole_account=whole_account
+    )
     assert 10 < found < PAGE
     assert plan.buffers <= FEW_BUFFERS
 
@@ -136,12 +152,13 @@ async def test_a_page_that_stays_short_stops_where_its_window_ends(
 @pytest.mark.parametrize("whose", ["many", "late"])
 @pytest.mark.parametrize("after", ["", "Box 0500"])
 async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
-    crowd: Crowd, whose: str, after: str
+    large_database: LargeDatabase, whose: str, after: str
 ) -> None:
-    box: Box = getattr(crowd, whose)
+    box: Box = getattr(large_database, whose)
     start = VmboxCursor(after, UUID(int=0))
     plan, found = await explained(
-        crowd.database, lambda connection: list_vmboxes(connection, box.account_id, start, 11)
+        large_database.database,
+        lambda connection: list_vmboxes(connection, box.account_id, start, 11),
     )
     assert len(cast(list[object], found)) == 11
     assert plan.buffers <= 60
@@ -203,8 +220,8 @@ BY_ID = pytest.mark.parametrize(
 )
 
 
-async def some_ids(crowd: Crowd, box: Box, days_back: int = 0) -> list[MessageId]:
-    async with crowd.database.connection() as connection:
+async def some_ids(large_database: LargeDatabase, box: Box, days_back: int = 0) -> list[MessageId]:
+    async with large_database.database.connection() as connection:
         page = await message_lists.list_messages(
             connection, box.account_id, box.vmbox_id, window(days_back=days_back)
         )
@@ -212,14 +229,16 @@ async def some_ids(crowd: Crowd, box: Box, days_back: int = 0) -> list[MessageId
 
 
 @BY_ID
-async def test_what_is_done_by_id_locks_the_partition_of_one_month(crowd: Crowd, act: ById) -> None:
-    deep = await some_ids(crowd, crowd.many, 60)
-    place = crowd.many.place(deep[25])
-    async with crowd.database.connection() as connection:
+async def test_what_is_done_by_id_locks_the_partition_of_one_month(
+    large_database: LargeDatabase, act: ById
+) -> None:
+    deep = await some_ids(large_database, large_database.many, 60)
+    place = large_database.many.place(deep[25])
+    async with large_database.database.connection() as connection:
         # More often than a prepared statement is planned with values if the server may choose.
         for _ in range(8):
             await rows.get_message(connection, place)
-    async with undone(crowd.database) as connection:
+    async with undone(large_database.database) as connection:
         await act(connection, place)
         locked = [row["relname"] for row in await connection.fetch(_PARTITIONS_LOCKED)]
     month = month_of(UNTIL) if act is store_one else place.message_id.month
@@ -230,11 +249,11 @@ async def test_what_is_done_by_id_locks_the_partition_of_one_month(crowd: Crowd,
 @WHOSE
 @BY_ID
 async def test_what_is_done_by_id_costs_the_same_few_buffers_in_any_account(
-    crowd: Crowd, whose: str, act: ById
+    large_database: LargeDatabase, whose: str, act: ById
 ) -> None:
-    box: Box = getattr(crowd, whose)
-    place = box.place((await some_ids(crowd, box))[2])
-    plan, _ = await explained(crowd.database, lambda connection: act(connection, place))
+    box: Box = getattr(large_database, whose)
+    place = box.place((await some_ids(large_database, box))[2])
+    plan, _ = await explained(large_database.database, lambda connection: act(connection, place))
     assert plan.buffers <= 60
     assert plan.months_read == sorted(
         {f"messages_{place.message_id.month}"} & set(plan.months_read)
@@ -243,10 +262,10 @@ async def test_what_is_done_by_id_costs_the_same_few_buffers_in_any_account(
 
 @WHOSE
 async def test_what_is_done_to_several_messages_costs_a_few_buffers_for_each(
-    crowd: Crowd, whose: str
+    large_database: LargeDatabase, whose: str
 ) -> None:
-    box: Box = getattr(crowd, whose)
-    ids = (await some_ids(crowd, box))[:10]
+    box: Box = getattr(large_database, whose)
+    ids = (await some_ids(large_database, box))[:10]
     where = (box.account_id, box.vmbox_id, ids)
     acts: list[Callable[[Connection], Awaitable[object]]] = [
         lambda connection: batches.get_messages(connection, *where),
@@ -256,24 +275,26 @@ async def test_what_is_done_to_several_messages_costs_a_few_buffers_for_each(
         lambda connection: batches.remove_messages(connection, *where, folder=None, reason="api"),
     ]
     for act in acts:
-        plan, _ = await explained(crowd.database, act)
+        plan, _ = await explained(large_database.database, act)
         assert plan.buffers <= 60 * len(ids)
 
 
 @pytest.mark.parametrize("whose", ["many", "late"])
 @pytest.mark.parametrize("act", [get_vmbox, delete_vmbox])
 async def test_what_is_done_to_one_box_costs_the_same_few_buffers_in_any_account(
-    crowd: Crowd, whose: str, act: Callable[[Connection, UUID, UUID], Awaitable[object]]
+    large_database: LargeDatabase,
+    whose: str,
+    act: Callable[[Connection, UUID, UUID], Awaitable[object]],
 ) -> None:
-    box: Box = getattr(crowd, whose)
+    box: Box = getattr(large_database, whose)
     plan, _ = await explained(
-        crowd.database, lambda connection: act(connection, box.account_id, box.vmbox_id)
+        large_database.database, lambda connection: act(connection, box.account_id, box.vmbox_id)
     )
     assert plan.buffers <= 30
 
 
-async def test_no_statement_is_planned_without_its_values(crowd: Crowd) -> None:
-    async with crowd.database.connection() as connection:
+async def test_no_statement_is_planned_without_its_values(large_database: LargeDatabase) -> None:
+    async with large_database.database.connection() as connection:
         assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
 
 

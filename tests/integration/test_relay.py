@@ -7,15 +7,8 @@ import asyncpg
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
-from tests.support.relay import (
-    Received,
-    a_box,
-    all_sent,
-    append,
-    eventually,
-    everything_in,
-    running_relay,
-)
+from tests.support.relay import Received, a_box, all_sent, append, everything_in, running_relay
+from tests.support.waiting import wait_until
 
 CUT_THE_LOCK = """
 SELECT pg_terminate_backend(l.pid)
@@ -85,7 +78,7 @@ async def test_two_relays_send_each_event_once_and_the_standby_follows_a_cut_con
         async def standby_is_active() -> bool:
             return standby.active
 
-        await eventually(standby_is_active, within_s=5)
+        await wait_until(standby_is_active, within_s=5)
         await all_sent(inspector)
     received = await everything_in(url, stream)
     assert [message.sequence for message in received] == list(range(1, 61))

@@ -6,16 +6,8 @@ import msgspec
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.sql import load
-from tests.support.relay import (
-    Box,
-    a_box,
-    all_sent,
-    append,
-    eventually,
-    everything_in,
-    fill,
-    running_relay,
-)
+from tests.support.relay import Box, a_box, all_sent, append, everything_in, fill, running_relay
+from tests.support.waiting import wait_until
 
 MARK_ALL = """
 UPDATE outbox SET published_at = now(), published_seq = seq, stream_seq = seq
@@ -46,7 +38,7 @@ async def test_an_event_that_the_stream_refuses_stops_its_box_alone(
         async def others_are_sent() -> bool:
             return await sent_of(inspector, other) == 200
 
-        await eventually(others_are_sent)
+        await wait_until(others_are_sent)
         assert await sent_of(inspector, stuck) == 1
         # Its cause removed, the box goes on in order.
         await inspector.execute(

@@ -15,12 +15,12 @@ from tests.support.relay import (
     a_box,
     all_sent,
     append,
-    eventually,
     everything_in,
     jetstream,
     running_relay,
     taken,
 )
+from tests.support.waiting import wait_until
 
 HOLD_THE_PLACE = "SELECT term FROM relay_state FOR UPDATE"
 
@@ -37,7 +37,7 @@ async def in_stream(servers: EmbeddedServers, stream: StreamSettings, count: int
     async def has_them() -> bool:
         return len(await everything_in(servers.nats.url(), stream)) >= count
 
-    await eventually(has_them)
+    await wait_until(has_them)
 
 
 async def some_boxes(inspector: asyncpg.Connection, events: int) -> list[Box]:

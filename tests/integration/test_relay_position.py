@@ -16,15 +16,8 @@ from service.postgres.outbox import hold_place
 from service.postgres.pool import Database
 from service.postgres.relay_lock import RelayLock
 from service.workers.relay import Relay
-from tests.support.relay import (
-    a_box,
-    all_sent,
-    append,
-    eventually,
-    everything_in,
-    running_relay,
-    taken,
-)
+from tests.support.relay import a_box, all_sent, append, everything_in, running_relay, taken
+from tests.support.waiting import wait_until
 
 PROGRAM = """
 import asyncio, sys
@@ -126,7 +119,7 @@ async def test_a_relay_that_froze_while_it_marked_keeps_nobody_out(
     assert await hold_place(frozen, await frozen.fetchval("SELECT term FROM relay_state"))
     began = time.monotonic()
     async with running_relay(database_url, servers.nats.url(), stream) as next_one:
-        await eventually(lambda: is_active(next_one.relay))
+        await wait_until(lambda: is_active(next_one.relay))
         assert time.monotonic() - began < 5
     frozen.terminate()
 
@@ -138,11 +131,11 @@ async def test_a_relay_that_stops_leaves_its_place_at_once(
 ) -> None:
     url = servers.nats.url()
     async with running_relay(database_url, url, stream) as one:
-        await eventually(lambda: is_active(one.relay))
+        await wait_until(lambda: is_active(one.relay))
         async with running_relay(database_url, url, stream) as other:
             one.stop.set()
             stopped_at = time.monotonic()
-            await eventually(lambda: is_active(other.relay), every_s=0.01)
+            await wait_until(lambda: is_active(other.relay), every_s=0.01)
             assert time.monotonic() - stopped_at < 1
 
 

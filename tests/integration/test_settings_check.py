@@ -21,10 +21,10 @@ from service.wiring.checks import Finding, State, check
 from service.wiring.factories import open_audio, open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
-from tests.support.engine import KEY, running_engine
 from tests.support.ports import free_port
-from tests.support.relay import eventually
-from tests.support.smtp import certificate, only, post_server
+from tests.support.smtp import certificate, only, running_mail_server
+from tests.support.transcription_server import KEY, running_transcription_server
+from tests.support.waiting import wait_until
 from tests.unit.test_security_issuer import EC_JWK, Publisher
 
 SECRET = "hunter2"
@@ -247,7 +247,7 @@ async def test_a_stream_that_cannot_be_made_or_differs_is_told(
     too_many = {**environment, "AFTERTONE_STREAM_REPLICAS": "3"}
     cannot = await checked({**too_many, "AFTERTONE_STREAM_NAME": "VOICEMAIL_TWICE"})
     async with open_bus(read_settings(environment), "test") as bus:
-        await eventually(lambda: _is_up(bus))
+        await wait_until(lambda: _is_up(bus))
         await bus.declare()
     differs = await checked(too_many)
     taken = await checked({**environment, "AFTERTONE_STREAM_NAME": "VOICEMAIL_TWICE"})
@@ -283,11 +283,11 @@ async def test_mail_switch_and_engine_are_tried_with_their_sign_in(
 ) -> None:
     context, authority = certificate(tmp_path)
     async with (
-        post_server(
+        running_mail_server(
             tls_context=context, require_starttls=True, authenticator=only("user", SECRET)
         ) as post,
         running_ari() as ari,
-        running_engine() as engine,
+        running_transcription_server() as engine,
     ):
         works = {
             **environment,

@@ -18,9 +18,10 @@ from service.traces import begin_span, end_span, export_spans, server_span
 from tests.support.builders import a_vmbox, stored
 from tests.support.collector import Collector, SpanSeen, running_collector
 from tests.support.log_scan import CONFIDENTIAL
-from tests.support.relay import eventually, everything_in, running_relay
+from tests.support.relay import everything_in, running_relay
 from tests.support.running import AccountClient, RunningService, data_of, multipart
-from tests.support.sink import Sink
+from tests.support.waiting import wait_until
+from tests.support.webhook_receiver import WebhookReceiver
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _, TRACE, CALLER_SPAN, _ = CALLER.split("-")
@@ -47,7 +48,7 @@ async def test_an_event_is_published_below_the_request_that_caused_it(
             async def both_are_sent() -> bool:
                 return len(await everything_in(url, stream)) == 2
 
-            await eventually(both_are_sent)
+            await wait_until(both_are_sent)
         spans = {span.name: span for span in collector.spans}
     # The second caller wants no trace, and its ids travel.
     assert spans.keys() == {"HTTP", "insert_vmbox", "publish vmbox.created"}
@@ -94,17 +95,17 @@ async def test_a_stored_message_is_followed_to_the_webhook_that_is_told(
     service: RunningService, account: AccountClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
-    async with running_collector() as collector, Sink().running() as sink:
-        document = {"name": "Hook", "uri": sink.url(), "hook": "message.new"}
+    async with running_collector() as collector, WebhookReceiver().running() as receiver:
+        document = {"name": "Hook", "uri": receiver.url(), "hook": "message.new"}
         data_of(await account.http.put(account.path("webhooks"), json={"data": document}), 201)
         async with traced_processes(service, collector.url) as api:
             await leave(api, account, vmbox_id)
 
             async def is_told() -> bool:
-                return len(sink.received) == 1
+                return len(receiver.received) == 1
 
-            await eventually(is_told, 30)
-        assert_a_chain(collector, sink.received[0].event["traceparent"])
+            await wait_until(is_told, 30)
+        assert_a_chain(collector, receiver.received[0].event["traceparent"])
     assert_nothing_confidential(collector.spans)
 
 

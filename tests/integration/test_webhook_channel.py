@@ -17,7 +17,9 @@ from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_child, a_root, accounts_over
 from tests.support.builders import an_account
-from tests.support.hooks import (
+from tests.support.notifier import QUICK, NotifierHarness, settled, some_event
+from tests.support.waiting import wait_until
+from tests.support.webhook_harness import (
     RING,
     a_vmbox_event,
     attempts_of,
@@ -29,21 +31,23 @@ from tests.support.hooks import (
     told,
     use_cases,
 )
-from tests.support.notifier import QUICK, Stage, settled, some_event
-from tests.support.relay import eventually
-from tests.support.sink import Sink, a_webhook
+from tests.support.webhook_receiver import WebhookReceiver, a_webhook
 
 ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
 
 
 async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
     account_id = uuid4()
     wanting: dict[str, tuple[Webhook, str]] = {}
     for path, hook in (("/all", "all"), ("/same", "vmbox.updated")):
         wanting[path] = await a_webhook(
-            database, posts, sink.url(path), account_id=account_id, hook=hook
+            database, posts, receiver.url(path), account_id=account_id, hook=hook
         )
     others: list[dict[str, Any]] = [
         {"account_id": account_id, "hook": "message.new"},
@@ -51,34 +55,38 @@ async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
         {"account_id": uuid4()},
     ]
     for settings in others:
-        await a_webhook(database, posts, sink.url("/other"), **settings)
+        await a_webhook(database, posts, receiver.url("/other"), **settings)
     event = a_vmbox_event(account_id)
-    await stage.events.publish(event)
-    async with stage.running(channel):
-        found = await settled(stage.inspector, 2, channel="webhook")
+    await harness.events.publish(event)
+    async with harness.running(channel):
+        found = await settled(harness.inspector, 2, channel="webhook")
     assert {row["status"] for row in found} == {"done"}
-    assert sorted(one.path for one in sink.received) == ["/all", "/same"]
+    assert sorted(one.path for one in receiver.received) == ["/all", "/same"]
     for path, (webhook, secret) in wanting.items():
-        [one] = sink.to(path)
+        [one] = receiver.to(path)
         one.verify(secret)
         assert one.headers["content-type"] == "application/cloudevents+json"
         assert one.headers["webhook-id"] == told(event, webhook)
         assert one.event["id"] == str(event.event_id)
         assert await attempts_of(database, posts, webhook) == [(event.event_id, 1, 200, None)]
-    assert len({one.headers["webhook-id"] for one in sink.received}) == 2
+    assert len({one.headers["webhook-id"] for one in receiver.received}) == 2
 
 
 async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
     custom = {"team": 'blue "é"', "n": "1"}
-    webhook, secret = await a_webhook(database, posts, sink.url(), custom_data=custom)
+    webhook, secret = await a_webhook(database, posts, receiver.url(), custom_data=custom)
     name = 'José "Ñ" <b>\r\nX-Evil: 1\u202e'
     event = a_vmbox_event(webhook.account_id, name=name, traceparent="00-aa-bb-01")
-    await stage.events.publish(event)
-    async with stage.running(channel):
-        await settled(stage.inspector, 1, channel="webhook")
-    [one] = sink.received
+    await harness.events.publish(event)
+    async with harness.running(channel):
+        await settled(harness.inspector, 1, channel="webhook")
+    [one] = receiver.received
     one.verify(secret)
     assert "x-evil" not in one.headers
     attributes = one.event
@@ -99,96 +107,116 @@ async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
 
 
 async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeeds(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
-    webhook, secret = await a_webhook(database, posts, sink.url())
-    sink.acts["/hook"] = sink.status(500, 302, 204)
+    webhook, secret = await a_webhook(database, posts, receiver.url())
+    receiver.acts["/hook"] = receiver.status(500, 302, 204)
     event = some_event(webhook.account_id)
-    await has_failed(stage.inspector, webhook, MAX_FAILURES - 3)
-    await stage.events.publish(event)
-    async with stage.running(channel):
-        [row] = await settled(stage.inspector, 1, channel="webhook")
+    await has_failed(harness.inspector, webhook, MAX_FAILURES - 3)
+    await harness.events.publish(event)
+    async with harness.running(channel):
+        [row] = await settled(harness.inspector, 1, channel="webhook")
     assert (row["status"], row["attempt"]) == ("done", 3)
-    assert len(sink.received) == 3
-    assert {one.headers["webhook-id"] for one in sink.received} == {told(event, webhook)}
-    assert len({one.body for one in sink.received}) == 1
-    for one in sink.received:
+    assert len(receiver.received) == 3
+    assert {one.headers["webhook-id"] for one in receiver.received} == {told(event, webhook)}
+    assert len({one.body for one in receiver.received}) == 1
+    for one in receiver.received:
         one.verify(secret)
     assert await attempts_of(database, posts, webhook) == [
         (event.event_id, 1, 500, "it answered 500"),
         (event.event_id, 2, 302, "it answered 302: redirects are not followed"),
         (event.event_id, 3, 204, None),
     ]
-    assert await failures_of(stage.inspector, webhook) == 0
+    assert await failures_of(harness.inspector, webhook) == 0
     assert (await now_of(database, webhook)).enabled
 
 
 async def test_a_replayed_event_is_not_told_again(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
+    webhook, _ = await a_webhook(database, posts, receiver.url())
     events = [some_event(webhook.account_id) for _ in range(5)]
-    await stage.events.publish(*events)
-    async with stage.running(channel):
-        await settled(stage.inspector, 5, channel="webhook")
-    await a_webhook(database, posts, sink.url("/late"), account_id=webhook.account_id)
-    await stage.events.replay("notifier-webhook")
-    async with stage.running(channel):
-        await eventually(lambda: stage.naked(0, "notifier-webhook"))
-    assert len(sink.received) == 5
+    await harness.events.publish(*events)
+    async with harness.running(channel):
+        await settled(harness.inspector, 5, channel="webhook")
+    await a_webhook(database, posts, receiver.url("/late"), account_id=webhook.account_id)
+    await harness.events.replay("notifier-webhook")
+    async with harness.running(channel):
+        await wait_until(lambda: harness.naked(0, "notifier-webhook"))
+    assert len(receiver.received) == 5
     assert len(await attempts_of(database, posts, webhook)) == 5
 
 
 async def test_what_a_killed_process_had_in_hand_is_told_again_under_the_same_id(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
-    sink.acts["/hook"] = sink.stall
-    await stage.events.publish(some_event(webhook.account_id))
+    webhook, _ = await a_webhook(database, posts, receiver.url())
+    receiver.acts["/hook"] = receiver.stall
+    await harness.events.publish(some_event(webhook.account_id))
 
     async def is_being_told() -> bool:
-        return len(sink.received) == 1
+        return len(receiver.received) == 1
 
-    async with stage.running(channel) as running:
-        await eventually(is_being_told)
+    async with harness.running(channel) as running:
+        await wait_until(is_being_told)
         await running.kill()
-    sink.acts["/hook"] = sink.status(200)
-    await stage.inspector.execute("UPDATE deliveries SET next_at = now(), lease_until = now()")
-    async with stage.running(channel):
-        await settled(stage.inspector, 1, channel="webhook")
-    first, second = sink.received
+    receiver.acts["/hook"] = receiver.status(200)
+    await harness.inspector.execute("UPDATE deliveries SET next_at = now(), lease_until = now()")
+    async with harness.running(channel):
+        await settled(harness.inspector, 1, channel="webhook")
+    first, second = receiver.received
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
 
 
 async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_account(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
-    down, _ = await a_webhook(database, posts, sink.url("/down"))
+    down, _ = await a_webhook(database, posts, receiver.url("/down"))
     account_id = down.account_id
-    await a_webhook(database, posts, sink.url("/beside"), account_id=account_id)
-    other, _ = await a_webhook(database, posts, sink.url("/other"))
-    sink.acts["/down"] = sink.stall
-    await stage.events.publish(*(some_event(account_id) for _ in range(30)))
-    await stage.events.publish(*(some_event(other.account_id) for _ in range(10)))
+    await a_webhook(database, posts, receiver.url("/beside"), account_id=account_id)
+    other, _ = await a_webhook(database, posts, receiver.url("/other"))
+    receiver.acts["/down"] = receiver.stall
+    await harness.events.publish(*(some_event(account_id) for _ in range(30)))
+    await harness.events.publish(*(some_event(other.account_id) for _ in range(10)))
 
     async def others_are_done() -> bool:
-        return (len(sink.to("/beside")), len(sink.to("/other"))) == (30, 10)
+        return (len(receiver.to("/beside")), len(receiver.to("/other"))) == (30, 10)
 
     # Those that do not answer would take 30 s each.
-    async with stage.running(channel) as running:
-        await eventually(others_are_done, 15)
-        assert 1 <= len(sink.to("/down")) <= channel.per_target
+    async with harness.running(channel) as running:
+        await wait_until(others_are_done, 15)
+        assert 1 <= len(receiver.to("/down")) <= channel.per_target
         await running.kill()
 
 
 async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
-    stage: Stage, database: Database, posts: WebhookSender, channel: WebhookChannel, sink: Sink
+    harness: NotifierHarness,
+    database: Database,
+    posts: WebhookSender,
+    channel: WebhookChannel,
+    receiver: WebhookReceiver,
 ) -> None:
     accounts = accounts_over(database, RING)
     caller = await a_root(accounts)
     child = await a_child(accounts, caller, "below")
-    uri = sink.url()
+    uri = receiver.url()
     document = {"name": "End", "uri": uri, "hook": "account.deleted"}
     webhook, _ = await use_cases(database, posts).create(child.facts, document)
     await accounts.delete(caller, child.account_id)
@@ -197,10 +225,10 @@ async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
         some_event(child.account_id, type="account.deleted", data=msgspec.json.encode(ids)),
         vmbox_id=NO_VMBOX,
     )
-    await stage.events.publish(event)
-    async with stage.running(channel):
-        await settled(stage.inspector, 1, channel="webhook")
-    assert [one.event["type"] for one in sink.received] == ["voicemail.account.deleted"]
+    await harness.events.publish(event)
+    async with harness.running(channel):
+        await settled(harness.inspector, 1, channel="webhook")
+    assert [one.event["type"] for one in receiver.received] == ["voicemail.account.deleted"]
     async with database.connection() as connection:
         now = datetime.now(UTC)
         assert await rows.delete_ended_webhooks(connection, now - timedelta(days=1), 10) == 0
@@ -213,9 +241,9 @@ async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
 
 
 async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
-    database: Database, posts: WebhookSender, sink: Sink
+    database: Database, posts: WebhookSender, receiver: WebhookReceiver
 ) -> None:
-    webhook, _ = await a_webhook(database, posts, sink.url())
+    webhook, _ = await a_webhook(database, posts, receiver.url())
     asked, other = use_cases(database, posts), an_account()
     assert (await asked.list(other, None, 10)).webhooks == []
     for question in (
@@ -227,12 +255,12 @@ async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
     ):
         with pytest.raises(WebhookNotFound):
             await question
-    assert sink.received == []
+    assert receiver.received == []
     assert await now_of(database, webhook) == webhook
 
 
 async def test_where_an_address_leads_is_asked_when_it_is_made_or_changed_only(
-    database: Database, sink: Sink
+    database: Database, receiver: WebhookReceiver
 ) -> None:
     asked: list[str] = []
 
@@ -256,29 +284,29 @@ async def test_where_an_address_leads_is_asked_when_it_is_made_or_changed_only(
     }
     assert asked == ["outer.example", "inner.example"]
     assert (await now_of(database, webhook)).uri == "https://outer.example/2"
-    assert sink.received == []
+    assert receiver.received == []
 
 
 async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
-    stage: Stage,
+    harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
     channel: WebhookChannel,
-    sink: Sink,
+    receiver: WebhookReceiver,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = "/hook/token-in-the-path"
-    webhook, secret = await a_webhook(database, posts, sink.url(path))
-    await has_failed(stage.inspector, webhook, MAX_FAILURES - 1)
-    sink.acts[path] = sink.hang_up
-    await stage.events.publish(a_vmbox_event(webhook.account_id, name="Bob's box"))
-    async with stage.running(channel, ONE_TRY):
-        [row] = await settled(stage.inspector, 1, channel="webhook")
+    webhook, secret = await a_webhook(database, posts, receiver.url(path))
+    await has_failed(harness.inspector, webhook, MAX_FAILURES - 1)
+    receiver.acts[path] = receiver.hang_up
+    await harness.events.publish(a_vmbox_event(webhook.account_id, name="Bob's box"))
+    async with harness.running(channel, ONE_TRY):
+        [row] = await settled(harness.inspector, 1, channel="webhook")
     logged = caplog.text
     assert "A webhook is disabled" in logged
     kept = row["last_error"] + str(row["state"])
-    for hidden in (secret, "token-in-the-path", f":{sink.port}", "Bob's box"):
+    for hidden in (secret, "token-in-the-path", f":{receiver.port}", "Bob's box"):
         assert hidden not in logged
         assert hidden not in kept
-    stored: bytes = await stage.inspector.fetchval("SELECT secret FROM webhooks")
+    stored: bytes = await harness.inspector.fetchval("SELECT secret FROM webhooks")
     assert secret.encode() not in stored

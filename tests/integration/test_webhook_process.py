@@ -1,9 +1,9 @@
 """`aftertone notifier webhook` as it runs: from a message that is left to a signed POST."""
 
 from service.domain.text import strip_control_characters
-from tests.support.relay import eventually
 from tests.support.running import RunningService, data_of
-from tests.support.sink import Sink
+from tests.support.waiting import wait_until
+from tests.support.webhook_receiver import WebhookReceiver
 
 CALLER = 'José "Ñ" <b>\r\nX-Evil: 1\u202e'
 
@@ -14,8 +14,8 @@ async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
     account = await service.an_account()
     vmbox_id = await account.a_vmbox()
     process = await service.start("notifier", "webhook")
-    async with Sink().running() as sink:
-        document = {"name": "Hook", "uri": sink.url(), "hook": "message.new"}
+    async with WebhookReceiver().running() as receiver:
+        document = {"name": "Hook", "uri": receiver.url(), "hook": "message.new"}
         made = await account.http.put(account.path("webhooks"), json={"data": document})
         webhook = data_of(made, 201)
         media_id = await account.leave(vmbox_id, caller_id_name=CALLER)
@@ -24,8 +24,8 @@ async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
         async def is_noted() -> bool:
             return len(data_of(await account.http.get(attempts))) == 1
 
-        await eventually(is_noted, 30)
-        [one] = sink.received
+        await wait_until(is_noted, 30)
+        [one] = receiver.received
     await process.stop()
     one.verify(webhook["secret"])
     assert "x-evil" not in one.headers
@@ -36,6 +36,6 @@ async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
     assert (attempt["status"], attempt["response_code"]) == ("success", 200)
     assert attempt["event_id"] == one.event["id"]
     log = (service.folder / "notifier.log").read_text()
-    for hidden in (webhook["secret"], sink.url(), "José"):
+    for hidden in (webhook["secret"], receiver.url(), "José"):
         assert hidden not in log
     await account.http.aclose()

@@ -14,14 +14,14 @@ from service.domain.webhook import headers_of, is_web_address
 from service.security import OutboundHttp, OutboundLimits, TargetForbidden
 from service.security.outbound_http import is_public
 from tests.support.ports import free_port
-from tests.support.sink import MEGABYTE, Sink
+from tests.support.webhook_receiver import MEGABYTE, WebhookReceiver
 
 PUBLIC = "93.184.215.14"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def sink() -> AsyncIterator[Sink]:
-    async with Sink().running() as running:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with WebhookReceiver().running() as running:
         yield running
 
 
@@ -131,16 +131,16 @@ def test_a_web_address_is_taken(text: str) -> None:
     "found", [["10.0.0.1"], [PUBLIC, "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%eth0"]]
 )
 async def test_a_host_with_one_address_that_is_not_public_is_refused(
-    found: list[str], sink: Sink
+    found: list[str], receiver: WebhookReceiver
 ) -> None:
     names = Names(found)
     with pytest.raises(TargetForbidden):
         await outward(names).check("https://example.com/hook")
     assert names.asked == [("example.com", 443)]
-    answer = await outward(names).post(sink.url(host="example.com"), {}, b"{}")
+    answer = await outward(names).post(receiver.url(host="example.com"), {}, b"{}")
     assert answer.response_code is None
     assert answer.error == "The host has an address that is not public; use a public host"
-    assert sink.received == []
+    assert receiver.received == []
 
 
 @pytest.mark.parametrize(
@@ -167,24 +167,26 @@ async def test_addresses_written_out_are_looked_at_too(uri: str) -> None:
     assert answer.error is not None
 
 
-async def test_a_name_that_leads_elsewhere_later_is_refused_then(sink: Sink) -> None:
+async def test_a_name_that_leads_elsewhere_later_is_refused_then(receiver: WebhookReceiver) -> None:
     names = Names([PUBLIC], ["127.0.0.1"])
     rebound = outward(names)
-    await rebound.check(sink.url(host="rebound.example"))
-    answer = await rebound.post(sink.url(host="rebound.example"), {}, b"{}")
+    await rebound.check(receiver.url(host="rebound.example"))
+    answer = await rebound.post(receiver.url(host="rebound.example"), {}, b"{}")
     assert answer.error == "The host has an address that is not public; use a public host"
-    assert sink.received == []
+    assert receiver.received == []
 
 
-async def test_the_connection_goes_to_the_address_that_was_looked_at(sink: Sink) -> None:
+async def test_the_connection_goes_to_the_address_that_was_looked_at(
+    receiver: WebhookReceiver,
+) -> None:
     names = Names(["127.0.0.1"], ["192.0.2.1"])
     answer = await outward(names, allow_private=True).post(
-        sink.url(host="name.example"), {"X-Word": "a"}, b"{}"
+        receiver.url(host="name.example"), {"X-Word": "a"}, b"{}"
     )
     assert (answer.response_code, answer.error) == (200, None)
-    assert names.asked == [("name.example", sink.port)]
-    [received] = sink.received
-    assert received.headers["host"] == f"name.example:{sink.port}"
+    assert names.asked == [("name.example", receiver.port)]
+    [received] = receiver.received
+    assert received.headers["host"] == f"name.example:{receiver.port}"
     assert received.headers["x-word"] == "a"
 
 
@@ -213,22 +215,22 @@ async def test_a_host_without_an_address_is_told_from_a_failing_look_up() -> Non
     ],
 )
 async def test_what_goes_wrong_is_told_without_what_the_target_says(
-    act: str, code: int | None, words: str, sink: Sink
+    act: str, code: int | None, words: str, receiver: WebhookReceiver
 ) -> None:
     acts = {
-        "stall": sink.stall,
-        "hang_up": sink.hang_up,
-        "babble": sink.babble,
-        "redirect": sink.status(302, Location=sink.url("/elsewhere")),
-        "error": sink.status(500),
-        "gone": sink.status(410),
+        "stall": receiver.stall,
+        "hang_up": receiver.hang_up,
+        "babble": receiver.babble,
+        "redirect": receiver.status(302, Location=receiver.url("/elsewhere")),
+        "error": receiver.status(500),
+        "gone": receiver.status(410),
     }
-    sink.acts["/hook"] = acts[act]
-    answer = await to_here().post(sink.url(), {}, b"{}")
+    receiver.acts["/hook"] = acts[act]
+    answer = await to_here().post(receiver.url(), {}, b"{}")
     assert answer.response_code == code
     assert answer.error is not None
     assert words in answer.error
-    assert sink.to("/elsewhere") == []
+    assert receiver.to("/elsewhere") == []
     assert 0 <= answer.duration_ms < 5000
 
 
@@ -237,25 +239,25 @@ async def test_nobody_listening_is_a_failed_attempt() -> None:
     assert (answer.response_code, answer.error) == (None, "no connection")
 
 
-async def test_a_server_without_tls_is_no_target_for_https(sink: Sink) -> None:
-    uri = sink.url().replace("http:", "https:")
+async def test_a_server_without_tls_is_no_target_for_https(receiver: WebhookReceiver) -> None:
+    uri = receiver.url().replace("http:", "https:")
     answer = await to_here(timeout_s=3).post(uri, {}, b"{}")
     assert answer.response_code is None
     assert answer.error is not None
     assert "TLS" in answer.error
 
 
-async def test_of_a_huge_reply_little_is_read(sink: Sink) -> None:
-    sink.acts["/hook"] = sink.flood
-    answer = await to_here(timeout_s=5).post(sink.url(), {}, b"{}")
+async def test_of_a_huge_reply_little_is_read(receiver: WebhookReceiver) -> None:
+    receiver.acts["/hook"] = receiver.flood
+    answer = await to_here(timeout_s=5).post(receiver.url(), {}, b"{}")
     assert (answer.response_code, answer.error) == (200, None)
-    assert sink.sent < 20 * MEGABYTE
+    assert receiver.sent < 20 * MEGABYTE
 
 
-async def test_a_reply_without_end_is_a_success_all_the_same(sink: Sink) -> None:
-    sink.acts["/hook"] = sink.drip
+async def test_a_reply_without_end_is_a_success_all_the_same(receiver: WebhookReceiver) -> None:
+    receiver.acts["/hook"] = receiver.drip
     began = time.monotonic()
-    answer = await to_here().post(sink.url(), {}, b"{}")
+    answer = await to_here().post(receiver.url(), {}, b"{}")
     assert (answer.response_code, answer.error) == (200, None)
     assert time.monotonic() - began < 10
 
@@ -264,10 +266,10 @@ async def test_a_reply_without_end_is_a_success_all_the_same(sink: Sink) -> None
     ("given", "pause_s"), [("30", 30), ("999999", 3600), ("-1", 0), ("tomorrow", 0)]
 )
 async def test_a_target_may_ask_for_a_pause_within_bounds(
-    given: str, pause_s: float, sink: Sink
+    given: str, pause_s: float, receiver: WebhookReceiver
 ) -> None:
-    sink.acts["/hook"] = sink.status(429, **{"Retry-After": given})
-    answer = await to_here().post(sink.url(), {}, b"{}")
+    receiver.acts["/hook"] = receiver.status(429, **{"Retry-After": given})
+    answer = await to_here().post(receiver.url(), {}, b"{}")
     assert answer.retry_after_s == pause_s
 
 

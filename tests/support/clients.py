@@ -43,7 +43,7 @@ def check_outage(answer: httpx.Response) -> None:
     assert envelope["data"]["message"]
 
 
-class RequestParameters(msgspec.Struct, frozen=True, kw_only=True):
+class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request, and what is to be noted once it has succeeded. With a key it may be repeated."""
 
     method: str
@@ -59,7 +59,7 @@ class Clients:
     def __init__(self, account: AccountClient, ledger: Ledger, *, seed: int = 1) -> None:
         self.answers: Counter[str] = Counter()
         self.slowest_s = 0.0
-        self.unanswered: list[RequestParameters] = []
+        self.unanswered: list[ClientRequest] = []
         """What may be repeated, since it has a key, and must be, since nobody knows its outcome."""
         self._account = account
         self._ledger = ledger
@@ -118,12 +118,12 @@ class Clients:
             await asyncio.sleep(1)
         raise AssertionError(self.answers)
 
-    def storing(self, entry: Entry) -> RequestParameters:
+    def storing(self, entry: Entry) -> ClientRequest:
         def note(stored: Any) -> None:
             entry.media_id, entry.least = stored["media_id"], 1
 
         data = {"caller_id_name": entry.marker}
-        return RequestParameters(
+        return ClientRequest(
             method="PUT",
             path=self._account.path("vmboxes", entry.vmbox_id, "messages"),
             content=multipart(entry.audio, "audio/mpeg", data),
@@ -137,7 +137,7 @@ class Clients:
 
     def transferring(
         self, entries: Sequence[Entry], *, moved: bool, target: str = ""
-    ) -> RequestParameters:
+    ) -> ClientRequest:
         target = target or self._any_vmbox()
         vmbox_id, ids = entries[0].vmbox_id, [entry.media_id for entry in entries]
         for entry in entries:
@@ -152,7 +152,7 @@ class Clients:
                 entry.vmbox_id = target if moved else vmbox_id
                 entry.media_id = after if moved else before
 
-        return RequestParameters(
+        return ClientRequest(
             method="POST",
             path=self._account.path("vmboxes", vmbox_id, "messages"),
             content={
@@ -165,7 +165,7 @@ class Clients:
     async def file(self, entry: Entry) -> None:
         folder = self._random.choice(("new", "saved", "deleted"))
         content = {"json": {"data": {"folder": folder}}}
-        await self.ask(RequestParameters(method="POST", path=self._path(entry), content=content))
+        await self.ask(ClientRequest(method="POST", path=self._path(entry), content=content))
 
     async def move(self, entry: Entry, target: str = "") -> None:
         target = target or self._any_vmbox()
@@ -175,7 +175,7 @@ class Clients:
 
         content = {"json": {"data": {"source_id": target}}}
         path, entry.media_id = self._path(entry), ""
-        await self.ask(RequestParameters(method="POST", path=path, content=content, note=note))
+        await self.ask(ClientRequest(method="POST", path=path, content=content, note=note))
 
     async def copy(self, entry: Entry) -> None:
         def note(copied: Any) -> None:
@@ -185,7 +185,7 @@ class Clients:
         content = {"json": {"data": {"source_id": [self._any_vmbox()]}}}
         entry.most += 1
         await self.ask(
-            RequestParameters(method="POST", path=self._path(entry), content=content, note=note)
+            ClientRequest(method="POST", path=self._path(entry), content=content, note=note)
         )
 
     async def remove(self, entry: Entry) -> None:
@@ -194,16 +194,16 @@ class Clients:
 
         path, entry.media_id = self._path(entry), ""
         entry.least -= 1
-        await self.ask(RequestParameters(method="DELETE", path=path, note=note))
+        await self.ask(ClientRequest(method="DELETE", path=path, note=note))
 
     async def hear(self, entry: Entry) -> None:
-        answer = await self.send(RequestParameters(method="GET", path=self._path(entry) + "/raw"))
+        answer = await self.send(ClientRequest(method="GET", path=self._path(entry) + "/raw"))
         if answer is not None and answer.status_code == httpx.codes.OK:
             assert answer.content == entry.audio
         elif answer is not None:
             check_outage(answer)
 
-    async def ask(self, asked: RequestParameters) -> None:
+    async def ask(self, asked: ClientRequest) -> None:
         """Sends a request, and notes what it came to."""
         answer = await self.send(asked)
         if answer is not None and answer.is_success:
@@ -215,7 +215,7 @@ class Clients:
             check_outage(answer)
         await asyncio.sleep(_PAUSE_S)
 
-    async def send(self, asked: RequestParameters) -> httpx.Response | None:
+    async def send(self, asked: ClientRequest) -> httpx.Response | None:
         """The answer to a request, whatever it is; None when there was none."""
         began = time.monotonic()
         headers = {"Idempotency-Key": asked.key} if asked.key else {}

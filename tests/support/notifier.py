@@ -19,7 +19,8 @@ from service.postgres.pool import Connection, Database
 from service.workers.channels import Channel, Delivery, Done, Outcome, Target
 from service.workers.notifier import Notifier, NotifierTimings
 from tests.support.database import TestDatabase
-from tests.support.relay import eventually, jetstream
+from tests.support.relay import jetstream
+from tests.support.waiting import wait_until
 from tests.unit.test_events import an_event
 
 _AGES_S = 10 * 365 * 86_400.0
@@ -61,7 +62,7 @@ class FakeChannel:
         self.settled.append((delivery.target, outcome))
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
+class RunningNotifier(msgspec.Struct, frozen=True, kw_only=True):
     """A notifier in this process; `kill` ends it wherever it is, `halt` as a signal would."""
 
     task: asyncio.Task[None]
@@ -86,7 +87,7 @@ async def running_notifier(
     pace: NotifierTimings = QUICK,
     *,
     new: bool = False,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningNotifier]:
     """A notifier with connections of its own; stopped cleanly at the end unless it was killed.
 
     Its channel began long ago and tells events of any age, unless it is new or began before.
@@ -100,7 +101,7 @@ async def running_notifier(
             async with database.connection() as connection:
                 await channel_began(connection, channel.name, _AGES_S)
         task = asyncio.create_task(Notifier(database, bus, channel, pace).run(stop))
-        running = Running(task=task, stop=stop)
+        running = RunningNotifier(task=task, stop=stop)
         try:
             yield running
             if not task.done():
@@ -123,7 +124,7 @@ class Publisher:
         async def is_connected() -> bool:
             return bool(self._bus.connected)
 
-        await eventually(is_connected, every_s=0.01)
+        await wait_until(is_connected, every_s=0.01)
 
     async def declare(self) -> None:
         await self._bus.declare()
@@ -154,7 +155,7 @@ async def publisher(url: str, stream: StreamSettings) -> AsyncIterator[Publisher
         yield opened
 
 
-class Stage:
+class NotifierHarness:
     """What a test of the runner plays on: a stream, a database, somebody who looks into it."""
 
     def __init__(
@@ -173,7 +174,7 @@ class Stage:
 
     def running(
         self, channel: Channel, pace: NotifierTimings = QUICK, *, new: bool = False
-    ) -> AbstractAsyncContextManager[Running]:
+    ) -> AbstractAsyncContextManager[RunningNotifier]:
         return running_notifier(
             self._database.url, self.servers.nats.url(), self.stream, channel, pace, new=new
         )
@@ -197,16 +198,16 @@ class Stage:
         return bool(info.num_ack_pending == wanted and not info.num_pending)
 
     async def until_all_acked(self) -> None:
-        await eventually(lambda: self.naked(0))
+        await wait_until(lambda: self.naked(0))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stage(
+async def harness(
     servers: EmbeddedServers, stream: StreamSettings, test_database: TestDatabase
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[NotifierHarness]:
     async with publisher(servers.nats.url(), stream) as events:
         inspector = await asyncpg.connect(test_database.owner_url)
-        opened = Stage(servers, stream, test_database, events, inspector)
+        opened = NotifierHarness(servers, stream, test_database, events, inspector)
         yield opened
         await opened.inspector.close()
 
@@ -242,7 +243,7 @@ async def settled(
         rows = await rows_of(inspector, channel)
         return len(rows) >= count and all(row["status"] != "pending" for row in rows)
 
-    await eventually(all_finished, within_s)
+    await wait_until(all_finished, within_s)
     rows = await rows_of(inspector, channel)
     assert len(rows) == count
     return rows

@@ -12,7 +12,7 @@ _CHUNK = 65_536
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Stop:
+class HoldPoint:
     """A moment that a test waits for: the bytes that make it are held until it is released.
 
     It comes when the client says `asks`; with `answers`, when the server then says that on the same
@@ -63,14 +63,14 @@ class _Tails:
     """The end of what was said in one direction, for what lies across two chunks."""
 
     def __init__(self) -> None:
-        self._tails: dict[Stop, bytes] = {}
+        self._tails: dict[HoldPoint, bytes] = {}
 
-    def count(self, stop: Stop, wanted: bytes, chunk: bytes) -> int:
+    def count(self, stop: HoldPoint, wanted: bytes, chunk: bytes) -> int:
         text = self._tails.get(stop, b"") + chunk
         self._tails[stop] = text[max(0, len(text) - len(wanted) + 1) :]
         return text.count(wanted)
 
-    def forget(self, stop: Stop) -> None:
+    def forget(self, stop: HoldPoint) -> None:
         self._tails.pop(stop, None)
 
 
@@ -79,7 +79,7 @@ class Link:
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.heard, self.told = _Tails(), _Tails()
-        self.asked: set[Stop] = set()
+        self.asked: set[HoldPoint] = set()
         self.lost = False
         self.ends = [client]
 
@@ -110,7 +110,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
         self._open.set()
-        self._stops: list[Stop] = []
+        self._stops: list[HoldPoint] = []
 
     @classmethod
     @asynccontextmanager
@@ -123,9 +123,11 @@ class Proxy:
             await proxy.close()
 
     @contextmanager
-    def stop_at(self, asks: bytes, answers: bytes | None = None, nth: int = 1) -> Iterator[Stop]:
+    def hold_at(
+        self, asks: bytes, answers: bytes | None = None, nth: int = 1
+    ) -> Iterator[HoldPoint]:
         """What makes the moment is held, and only that; it goes on when the block ends."""
-        stop = Stop(asks, answers, nth)
+        stop = HoldPoint(asks, answers, nth)
         self._stops.append(stop)
         try:
             yield stop

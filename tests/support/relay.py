@@ -1,8 +1,7 @@
 """Boxes that only append events, relays that run in the test, and what the stream then holds."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +20,7 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
 from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay import Relay
+from tests.support.waiting import wait_until
 
 _APPEND = """
 WITH box AS MATERIALIZED (
@@ -147,16 +147,6 @@ async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
         return received
 
 
-async def eventually(
-    condition: Callable[[], Awaitable[bool]], within_s: float = 20, every_s: float = 0.05
-) -> None:
-    """Waits until `condition` holds; fails when it never does."""
-    give_up = time.monotonic() + within_s
-    while not await condition():
-        assert time.monotonic() < give_up, f"not within {within_s} s"
-        await asyncio.sleep(every_s)
-
-
 async def taken(lock: RelayLock) -> HeldLock:
     """Asks for the place until it is free."""
     places: list[HeldLock] = []
@@ -165,7 +155,7 @@ async def taken(lock: RelayLock) -> HeldLock:
         places.extend(filter(None, [await lock.try_take()]))
         return bool(places)
 
-    await eventually(took_it, every_s=0.01)
+    await wait_until(took_it, every_s=0.01)
     return places[0]
 
 
@@ -176,7 +166,7 @@ async def all_sent(connection: asyncpg.Connection, within_s: float = 20) -> None
         waiting = await connection.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NULL")
         return bool(waiting == 0)
 
-    await eventually(none_waits, within_s)
+    await wait_until(none_waits, within_s)
 
 
 class RunningRelay(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
         return parsed
 
 
-class PostServer:
+class MailServer:
     """Takes mails on 127.0.0.1. What precedes the first dot of a recipient is done to him:
 
     `refused` 550, `policy` 550 5.7.1, `greylisted` 450 for the first two attempts, `unlucky` 451
@@ -107,7 +107,7 @@ class PostServer:
 class _Session(SMTP):
     """One connection; `cut` ends it in the middle of DATA."""
 
-    def __init__(self, server: PostServer, number: int, options: dict[str, Any]) -> None:
+    def __init__(self, server: MailServer, number: int, options: dict[str, Any]) -> None:
         self.number = number
         self.from_the_start = bool(options.get("tls_from_the_start"))
         self._post = server
@@ -138,11 +138,11 @@ def _user_of(session: Session) -> str | None:
 
 
 @asynccontextmanager
-async def post_server(
+async def running_mail_server(
     tls: ssl.SSLContext | None = None, **options: Any
-) -> AsyncIterator[PostServer]:
+) -> AsyncIterator[MailServer]:
     """Listens while the block lasts; `tls` from the first byte, or options of aiosmtpd."""
-    server = PostServer(**options, **({"tls_from_the_start": True} if tls else {}))
+    server = MailServer(**options, **({"tls_from_the_start": True} if tls else {}))
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(server.session, HOST, 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]

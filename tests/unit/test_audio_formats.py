@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from service.audio.formats import ACCEPTED_TYPES, LONGEST_MS, extension_of, is_accepted, measure_ms
 from service.audio.spool import Spool
-from tests.support.sounds import MU_LAW, PCM, a_mu_law_wav, a_wav, an_mp3, riff
+from tests.support.audio_samples import MU_LAW, PCM, a_mu_law_wav, a_wav, an_mp3, riff
 
 
 async def measured(audio: bytes) -> int | None:

@@ -85,10 +85,10 @@ async def test_a_write_that_is_cut_off_leaves_no_open_file() -> None:
 
 async def test_a_crowd_of_uploads_shares_the_memory() -> None:
     with ExitStack() as stack:
-        crowd = [stack.enter_context(Spool(MEGABYTES)) for _ in range(64)]
-        for spool in crowd:
+        large_database = [stack.enter_context(Spool(MEGABYTES)) for _ in range(64)]
+        for spool in large_database:
             await fill(spool, bytes(MEMORY_BYTES))
-        assert sum(len(spool._pending) for spool in crowd) <= 16 * MEMORY_BYTES
+        assert sum(len(spool._pending) for spool in large_database) <= 16 * MEMORY_BYTES
     with Spool(MEGABYTES) as alone:
         await fill(alone, bytes(MEMORY_BYTES))
         assert alone.in_memory

@@ -16,8 +16,8 @@ from service.api.body.multipart import (
 )
 from service.audio.spool import Spool
 from service.domain.errors import AudioTooLarge
+from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.multipart import JSON, METADATA_PART, MIXED, a_body, part, pieces_of, read
-from tests.support.sounds import a_wav, an_mp3
 
 AUDIO = b"\xff\xf3not quite audio\r\n--frontie\r\n\r\n--frontierX\r\n"
 AUDIO_PART = part(AUDIO, "Content-Type: audio/mp3", 'Content-Disposition: x; filename="a.mp3"')

@@ -47,7 +47,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         mac.verify(base64.b64decode(signature, validate=True))
 
 
-class Sink:
+class WebhookReceiver:
     """Notes what comes and answers 200, or as `acts` says for a path; each act stays."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Sink:
         self._stalled = asyncio.Event()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Sink"]:
+    async def running(self) -> AsyncIterator["WebhookReceiver"]:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._take)
         runner = web.AppRunner(application, shutdown_timeout=1, access_log=None)

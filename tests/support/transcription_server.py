@@ -1,6 +1,5 @@
-"""A real HTTP server that hears texts in audio, in the form of OpenAI's API."""
+"""HTTP server with the transcription API of OpenAI. The first bytes of the audio are the text."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,11 +9,11 @@ from aiohttp import web
 PATH = "/v1/audio/transcriptions"
 KEY = "sk-of-the-engine"
 
-Act = Callable[["RequestParameters"], Awaitable[web.StreamResponse]]
+Act = Callable[["TranscriptionRequest"], Awaitable[web.StreamResponse]]
 
 
-class RequestParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it came: its fields, and the file."""
+class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A received request: its form fields and the file."""
 
     fields: dict[str, str]
     name: str
@@ -23,41 +22,40 @@ class RequestParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """What is heard: what the audio begins with, which tests spell out."""
+        """The transcript of this audio: its first bytes as text."""
         return self.audio[:60].rstrip(b"\0").decode(errors="replace")
 
 
-class Engine:
-    """Notes what it is asked, and answers as `act` says."""
+class TranscriptionServer:
+    """Records each request and answers as `act` says."""
 
     def __init__(self) -> None:
-        self.asked: list[RequestParameters] = []
-        self.act: Act = self.hear
+        self.requests: list[TranscriptionRequest] = []
+        self.act: Act = self.transcribe
         self.port = 0
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{PATH}"
 
-    async def hear(self, asked: RequestParameters) -> web.StreamResponse:
-        await asyncio.sleep(0.02)
-        return web.json_response({"text": asked.text, "language": "en"})
+    async def transcribe(self, request: TranscriptionRequest) -> web.StreamResponse:
+        return web.json_response({"text": request.text, "language": "en"})
 
     def status(self, *codes: int, **headers: str) -> Act:
-        """These refusals one after the other, then what was heard."""
+        """Answers with these statuses, one per request, then with transcripts."""
         left = list(codes)
 
-        async def act(asked: RequestParameters) -> web.StreamResponse:
+        async def act(request: TranscriptionRequest) -> web.StreamResponse:
             if left:
-                return web.Response(status=left.pop(0), text=asked.text, headers=headers)
-            return await self.hear(asked)
+                return web.Response(status=left.pop(0), text=request.text, headers=headers)
+            return await self.transcribe(request)
 
         return act
 
-    def says(self, body: bytes) -> Act:
-        """This in place of an answer."""
+    def answer_with(self, body: bytes) -> Act:
+        """Answers with this body."""
 
-        async def act(_asked: RequestParameters) -> web.StreamResponse:
+        async def act(_request: TranscriptionRequest) -> web.StreamResponse:
             return web.Response(body=body, content_type="application/json")
 
         return act
@@ -68,26 +66,26 @@ class Engine:
         form = await request.post()
         file = form["file"]
         assert isinstance(file, web.FileField)
-        asked = RequestParameters(
+        parsed = TranscriptionRequest(
             fields={name: value for name, value in form.items() if isinstance(value, str)},
             name=file.filename,
             content_type=file.content_type,
             audio=file.file.read(),
         )
-        self.asked.append(asked)
-        return await self.act(asked)
+        self.requests.append(parsed)
+        return await self.act(parsed)
 
 
 @asynccontextmanager
-async def running_engine() -> AsyncIterator[Engine]:
-    engine = Engine()
+async def running_transcription_server() -> AsyncIterator[TranscriptionServer]:
+    server = TranscriptionServer()
     application = web.Application(client_max_size=16_000_000)
-    application.router.add_post(PATH, engine.take)
+    application.router.add_post(PATH, server.take)
     runner = web.AppRunner(application, shutdown_timeout=1, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    engine.port = runner.addresses[0][1]
+    server.port = runner.addresses[0][1]
     try:
-        yield engine
+        yield server
     finally:
         await runner.cleanup()

@@ -22,8 +22,8 @@ from tests.support.clients import answer_of
 from tests.support.ledger import Ledger
 from tests.support.log_scan import folder_with_logs
 from tests.support.proxy import Proxy
-from tests.support.relay import eventually
 from tests.support.running import AccountClient, RunningService
+from tests.support.waiting import wait_until
 
 # Short, so that a test of what is frozen takes seconds.
 DATABASE_TIMEOUT_S = 1.0
@@ -159,7 +159,7 @@ class Deployment(RunningService):
             async def sent() -> bool:
                 return not await connection.fetchval(_WAITING, last)
 
-            await eventually(sent, within_s)
+            await wait_until(sent, within_s)
         finally:
             await connection.close()
         return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Webhooks, the channel that tells them, and a sink that takes what it tells."""
+"""Webhooks, the channel that tells them, and a receiver that takes what it tells."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -22,14 +22,14 @@ from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_key_ring
 from tests.support.builders import an_account
 from tests.support.notifier import some_event
-from tests.support.sink import Sink
+from tests.support.webhook_receiver import WebhookReceiver
 
 RING = a_key_ring()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def sink() -> AsyncIterator[Sink]:
-    async with Sink().running() as running:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with WebhookReceiver().running() as running:
         yield running
 
 

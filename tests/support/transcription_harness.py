@@ -20,26 +20,29 @@ from service.workers.channels.transcription import (
 )
 from tests.support.builders import Box, Recorded, a_vmbox, events_of, stored
 from tests.support.database import TestDatabase
-from tests.support.engine import KEY, running_engine
-from tests.support.engine import Engine as Stub
 from tests.support.keeper import opened_bucket, put_bytes
-from tests.support.notifier import Stage, settled
+from tests.support.notifier import NotifierHarness, settled
 from tests.support.relay import running_relay
+from tests.support.transcription_server import (
+    KEY,
+    TranscriptionServer,
+    running_transcription_server,
+)
 
 
-class Dictation:
+class TranscriptionHarness:
     """Boxes, the channel, and the engine that it asks."""
 
     def __init__(
         self,
-        stage: Stage,
+        harness: NotifierHarness,
         urls: TestDatabase,
         database: Database,
         store: AudioStore,
-        stub: Stub,
+        stub: TranscriptionServer,
         channel: TranscriptionChannel,
     ) -> None:
-        self.stage = stage
+        self.harness = harness
         self.urls = urls
         self.database = database
         self.store = store
@@ -47,7 +50,7 @@ class Dictation:
         self.channel = channel
 
     def relay(self) -> Any:
-        return running_relay(self.urls.url, self.stage.servers.nats.url(), self.stage.stream)
+        return running_relay(self.urls.url, self.harness.servers.nats.url(), self.harness.stream)
 
     async def a_box(self, **settings: Any) -> Box:
         async with self.database.connection() as connection:
@@ -70,7 +73,7 @@ class Dictation:
             return await stored(connection, box, audio=audio)
 
     async def done(self, count: int = 1) -> list[asyncpg.Record]:
-        return await settled(self.stage.inspector, count, channel="transcription")
+        return await settled(self.harness.inspector, count, channel="transcription")
 
     async def message(self, place: MessageKey) -> Message:
         async with self.database.connection() as connection:
@@ -86,14 +89,17 @@ class Dictation:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def dictation(
-    stage: Stage, servers: EmbeddedServers, test_database: TestDatabase, database: Database
-) -> AsyncIterator[Dictation]:
-    async with opened_bucket(servers) as store, running_engine() as stub:
+async def transcription_harness(
+    harness: NotifierHarness,
+    servers: EmbeddedServers,
+    test_database: TestDatabase,
+    database: Database,
+) -> AsyncIterator[TranscriptionHarness]:
+    async with opened_bucket(servers) as store, running_transcription_server() as stub:
         await store.ensure_bucket()
         settings = EngineSettings(
             url=stub.url, key=KEY, model="whisper-9", language="en", timeout_s=2
         )
         async with Engine.open(settings) as engine:
             channel = TranscriptionChannel(database, store, engine, timeout_s=2, concurrency=4)
-            yield Dictation(stage, test_database, database, store, stub, channel)
+            yield TranscriptionHarness(harness, test_database, database, store, stub, channel)

@@ -1,4 +1,4 @@
-"""Rounds of failures for the long tests: clients at work, failures, an audit, and the figures."""
+"""Rounds of failures for the long tests: load, failures, an audit and statistics."""
 
 import asyncio
 import random
@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from tests.support.clients import Clients
-from tests.support.faults import Deployment
+from tests.support.deployment import Deployment
 from tests.support.ledger import Ledger
 from tests.support.proxy import Proxy
 
 Act = Callable[[], Awaitable[object]]
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class KillPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where a process can be stopped; `late` holds what it sent until its successor is there."""
 
     name: str
@@ -27,7 +27,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     late: bool = False
 
 
-class Rounds:
+class FaultRounds:
     """Counts what happens over all rounds, and says so as it goes: see it with `pytest -s`."""
 
     def __init__(self, deployment: Deployment, title: str, seed: int = 1) -> None:
@@ -60,7 +60,7 @@ class Rounds:
             self.figures[f"answered {answer}"] += count
         self.say(f"round {number}: {findings}")
 
-    async def strike(self, moments: Sequence[Moment], kill: Act, start: Act) -> None:
+    async def strike(self, moments: Sequence[KillPoint], kill: Act, start: Act) -> None:
         """After some quiet work, kills at one of the moments or at any time, and starts again."""
         await asyncio.sleep(self.random.uniform(0.1, 0.6))
         moment = self.random.choice([*moments, None])
@@ -71,7 +71,7 @@ class Rounds:
             await start()
             return
         nth = self.random.randint(1, 3)
-        with moment.proxy.stop_at(moment.asks, moment.answers, nth) as stop:
+        with moment.proxy.hold_at(moment.asks, moment.answers, nth) as stop:
             try:
                 await stop.reached(within_s=2)
                 self.figures[f"at {moment.name}"] += 1

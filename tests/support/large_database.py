@@ -45,7 +45,7 @@ SELECT $1, id, 'Box ' || to_char(n, 'FM0000'), jsonb_build_object('mailbox', n::
 """
 
 
-class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes of 100, 100 000 and 50 000 messages, the last unknown to the statistics.
 
     `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes.
@@ -77,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
         return sorted({name for name in relations if name.startswith("messages_")})
 
 
-class Explaining:
+class ExplainingConnection:
     """A connection that explains each statement, with the values it is run with, and runs it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -104,7 +104,9 @@ def _flat(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def a_crowd(servers: EmbeddedServers, template: str) -> AsyncIterator[Crowd]:
+async def open_large_database(
+    servers: EmbeddedServers, template: str
+) -> AsyncIterator[LargeDatabase]:
     """Fills a database of its own, and drops it at the end."""
     name = f"test_{uuid4().hex}"
     await execute(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -120,7 +122,7 @@ async def a_crowd(servers: EmbeddedServers, template: str) -> AsyncIterator[Crow
     async with Database.open(
         servers.postgres.url(name, "aftertone"), size=2, timeout_s=5, name="test"
     ) as database:
-        yield Crowd(database=database, few=few, many=many, late=late)
+        yield LargeDatabase(database=database, few=few, many=many, late=late)
     await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
 
@@ -144,6 +146,6 @@ async def explained(
 ) -> tuple[Plan, object]:
     """The plan of the last statement of `act`, and what `act` returned."""
     async with undone(database) as connection:
-        explaining = Explaining(connection)
+        explaining = ExplainingConnection(connection)
         answer = await act(cast(Connection, explaining))
     return explaining.plans[-1], answer

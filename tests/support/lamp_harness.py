@@ -28,12 +28,13 @@ from service.workers.channels.mwi import (
 from tests.support.ari import PASSWORD, USER, AriStub
 from tests.support.builders import Box
 from tests.support.database import TestDatabase
-from tests.support.relay import RunningRelay, eventually, jetstream, running_relay
+from tests.support.relay import RunningRelay, jetstream, running_relay
+from tests.support.waiting import wait_until
 
 QUICK = LampTimings(fetch_s=0.1, again_s=0.05, longest_s=0.4, look_s=0.1, ack_wait_s=1)
 
 
-class Running:
+class RunningLamps:
     """Lamps that follow; `kill` ends them wherever they are, `halt` as a signal would."""
 
     def __init__(self, following: LampConsumer) -> None:
@@ -51,7 +52,7 @@ class Running:
             await self.task
 
 
-class LampStage:
+class LampHarness:
     """A stream, a bucket, and connections to look at both."""
 
     def __init__(
@@ -72,11 +73,11 @@ class LampStage:
     def relay(self) -> AbstractAsyncContextManager[RunningRelay]:
         return running_relay(self._urls.url, self.servers.nats.url(), self.stream)
 
-    def lamps(self) -> AbstractAsyncContextManager[Running]:
+    def lamps(self) -> AbstractAsyncContextManager[RunningLamps]:
         return self.following("mwi", KvLamps(self.database, self.bucket))
 
     @asynccontextmanager
-    async def switch(self, stub: AriStub, context: str = "") -> AsyncIterator[Running]:
+    async def switch(self, stub: AriStub, context: str = "") -> AsyncIterator[RunningLamps]:
         settings = AriSettings(url=stub.url, user=USER, password=PASSWORD, context=context)
         async with AriClient.open(settings) as ari:
             memory = LampBucket(self.bus, f"{self.bucket.name}_SWITCH")
@@ -85,11 +86,11 @@ class LampStage:
                 yield running
 
     @asynccontextmanager
-    async def following(self, name: str, levels: LampSink) -> AsyncIterator[Running]:
+    async def following(self, name: str, levels: LampSink) -> AsyncIterator[RunningLamps]:
         following = LampConsumer(
             self.bus, name, levels, lambda levels: fill(levels, self.database), QUICK
         )
-        running = Running(following)
+        running = RunningLamps(following)
         try:
             yield running
             if not running.task.done():
@@ -110,7 +111,7 @@ class LampStage:
         return True
 
     async def until_right(self, *boxes: Box) -> None:
-        await eventually(lambda: self.right(*boxes))
+        await wait_until(lambda: self.right(*boxes))
 
     async def consumer(self, durable: str) -> ConsumerInfo | None:
         async with jetstream(self.servers.nats.url()) as js:
@@ -125,7 +126,7 @@ class LampStage:
         return info is not None and not info.num_ack_pending and not info.num_pending
 
     async def until_all_dealt_with(self, durable: str = "notifier-mwi") -> None:
-        await eventually(lambda: self.all_dealt_with(durable))
+        await wait_until(lambda: self.all_dealt_with(durable))
 
     async def replay(self, durable: str = "notifier-mwi") -> None:
         async with jetstream(self.servers.nats.url()) as js:
@@ -154,18 +155,18 @@ async def delete(database: Database, box: Box) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def lamp_stage(
+async def lamp_harness(
     servers: EmbeddedServers,
     stream: StreamSettings,
     test_database: TestDatabase,
     database: Database,
-) -> AsyncIterator[LampStage]:
+) -> AsyncIterator[LampHarness]:
     url = servers.nats.url()
     async with Bus.open(url, name="test lamps", stream=stream) as bus:
-        stage = LampStage(servers, stream, test_database, database, bus)
-        yield stage
+        harness = LampHarness(servers, stream, test_database, database, bus)
+        yield harness
     async with jetstream(url) as js:
-        for name in (stage.bucket.name, f"{stage.bucket.name}_SWITCH"):
+        for name in (harness.bucket.name, f"{harness.bucket.name}_SWITCH"):
             try:
                 await js.delete_key_value(name)
             except nats.js.errors.NotFoundError:

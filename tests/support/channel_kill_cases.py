@@ -13,15 +13,19 @@ import msgspec
 from aiohttp import web
 
 from tests.support.ari import PASSWORD, USER, AriStub, running_ari
-from tests.support.engine import KEY, Engine, running_engine
-from tests.support.proof import Proof
+from tests.support.channel_kill_case import ChannelKillCase
 from tests.support.relay import jetstream
 from tests.support.running import AccountClient, data_of
-from tests.support.sink import Sink
-from tests.support.smtp import PostServer, post_server
+from tests.support.smtp import MailServer, running_mail_server
+from tests.support.transcription_server import (
+    KEY,
+    TranscriptionServer,
+    running_transcription_server,
+)
+from tests.support.webhook_receiver import WebhookReceiver
 
 
-class Mails(Proof):
+class EmailKillCase(ChannelKillCase):
     """Two mails for each message, which is then filed."""
 
     channel = "email"
@@ -31,22 +35,22 @@ class Mails(Proof):
     @asynccontextmanager
     async def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
-    ) -> AsyncIterator[Proof]:
-        async with post_server() as post:
-            proof = cls(account, inspector)
-            proof.post, proof.read, proof.ids = post, 0, []
+    ) -> AsyncIterator[ChannelKillCase]:
+        async with running_mail_server() as post:
+            case = cls(account, inspector)
+            case.post, case.read, case.ids = post, 0, []
             who = [f"{name}.{account.account_id}@example.com" for name in ("greylisted", "mary")]
-            proof.vmbox_id = await account.a_vmbox(
+            case.vmbox_id = await account.a_vmbox(
                 notify_email_addresses=who, save_after_notify=True
             )
-            proof.environment = {
+            case.environment = {
                 "AFTERTONE_SMTP_URL": post.url,
                 "AFTERTONE_EMAIL_SENDER": "Voicemail <voicemail@service.example>",
                 "AFTERTONE_SMTP_TIMEOUT_S": "0.5",
             }
-            yield proof
+            yield case
 
-    post: PostServer
+    post: MailServer
     read: int
     ids: list[str]
 
@@ -77,29 +81,29 @@ class Mails(Proof):
         return f"{2 * self.acts} mails, {self.repeated()} twice; {len(moves)} filed"
 
 
-class Webhooks(Proof):
+class WebhookKillCase(ChannelKillCase):
     """Two webhooks are told of each message; one of them fails at first now and then."""
 
     channel = "webhook"
     vmbox_id = ""
-    sink: Sink
+    receiver: WebhookReceiver
     secrets: dict[str, str]
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
-    ) -> AsyncIterator[Proof]:
-        async with Sink().running() as sink:
-            proof = cls(account, inspector)
-            proof.sink, proof.secrets, proof.taken, proof.refused = sink, {}, [], set()
-            proof.vmbox_id = await account.a_vmbox()
+    ) -> AsyncIterator[ChannelKillCase]:
+        async with WebhookReceiver().running() as receiver:
+            case = cls(account, inspector)
+            case.receiver, case.secrets, case.taken, case.refused = receiver, {}, [], set()
+            case.vmbox_id = await account.a_vmbox()
             for path in ("/well", "/moody"):
-                sink.acts[path] = proof.take
-                document = {"name": path, "uri": sink.url(path), "hook": "message.new"}
+                receiver.acts[path] = case.take
+                document = {"name": path, "uri": receiver.url(path), "hook": "message.new"}
                 made = await account.http.put(account.path("webhooks"), json={"data": document})
-                proof.secrets[path] = data_of(made, 201)["secret"]
-            yield proof
+                case.secrets[path] = data_of(made, 201)["secret"]
+            yield case
 
     taken: list[str]
     refused: set[str]
@@ -124,24 +128,24 @@ class Webhooks(Proof):
         return await self.statuses() == {"done": 2 * self.acts}
 
     async def look(self) -> str:
-        for one in self.sink.received:
+        for one in self.receiver.received:
             one.verify(self.secrets[one.path])
-        told = {(one.path, one.event["id"]) for one in self.sink.received}
-        ids = {one.headers["webhook-id"] for one in self.sink.received}
+        told = {(one.path, one.event["id"]) for one in self.receiver.received}
+        ids = {one.headers["webhook-id"] for one in self.receiver.received}
         assert len(told) == len(ids) == len(set(self.taken)) == 2 * self.acts
         # Whatever an attempt came to is noted once, unless its process died first.
         noted = await self.inspector.fetchval(
             "SELECT count(*) FROM webhook_attempts WHERE hex(account_id) = $1",
             self.account.account_id,
         )
-        assert 0 <= len(self.sink.received) - noted <= len(self.kills) * 8
+        assert 0 <= len(self.receiver.received) - noted <= len(self.kills) * 8
         return (
             f"{2 * self.acts} told, {self.repeated()} twice; {len(self.refused)} refused at first;"
-            f" {len(self.sink.received) - noted} requests unnoted"
+            f" {len(self.receiver.received) - noted} requests unnoted"
         )
 
 
-class Lamps(Proof):
+class LampKillCase(ChannelKillCase):
     """Lamps of boxes in which messages come, are filed and go; one box is deleted."""
 
     channel = "mwi"
@@ -153,21 +157,21 @@ class Lamps(Proof):
     @asynccontextmanager
     async def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
-    ) -> AsyncIterator[Proof]:
+    ) -> AsyncIterator[ChannelKillCase]:
         async with running_ari() as ari:
-            proof = cls(account, inspector)
-            proof.ari, proof.bucket = ari, f"T{uuid4().hex}"
-            proof.vmboxes = [await account.a_vmbox() for _ in range(5)]
-            proof.environment = {
-                "AFTERTONE_LAMP_BUCKET": proof.bucket,
+            case = cls(account, inspector)
+            case.ari, case.bucket = ari, f"T{uuid4().hex}"
+            case.vmboxes = [await account.a_vmbox() for _ in range(5)]
+            case.environment = {
+                "AFTERTONE_LAMP_BUCKET": case.bucket,
                 "AFTERTONE_ARI_URL": ari.url,
                 "AFTERTONE_ARI_USER": USER,
                 "AFTERTONE_ARI_PASSWORD": PASSWORD,
                 "AFTERTONE_ARI_CONTEXT": "{account_id}",
             }
-            yield proof
-            async with jetstream(proof.nats_url) as js:
-                for name in (proof.bucket, f"{proof.bucket}_SWITCH"):
+            yield case
+            async with jetstream(case.nats_url) as js:
+                for name in (case.bucket, f"{case.bucket}_SWITCH"):
                     await js.delete_key_value(name)
 
     @property
@@ -231,7 +235,7 @@ class Lamps(Proof):
         return f"lamps {sorted(self.lit().values())}; {puts} requests to the switch"
 
 
-class Calls(Proof):
+class CallbackKillCase(ChannelKillCase):
     """Boxes that ask for two calls about each message."""
 
     channel = "callback"
@@ -241,7 +245,7 @@ class Calls(Proof):
     @asynccontextmanager
     async def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
-    ) -> AsyncIterator[Proof]:
+    ) -> AsyncIterator[ChannelKillCase]:
         yield cls(account, inspector)
 
     async def act(self, number: int) -> None:
@@ -260,28 +264,28 @@ class Calls(Proof):
         return f"{self.acts} tasks, {len(asked)} requests"
 
 
-class Texts(Proof):
+class TranscriptionKillCase(ChannelKillCase):
     """Messages of a box that transcribes."""
 
     channel = "transcription"
     vmbox_id = ""
-    engine: Engine
+    server: TranscriptionServer
     ids: list[str]
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
-    ) -> AsyncIterator[Proof]:
-        async with running_engine() as engine:
-            proof = cls(account, inspector)
-            proof.engine, proof.ids = engine, []
-            proof.vmbox_id = await account.a_vmbox(transcribe=True)
-            proof.environment = {
-                "AFTERTONE_TRANSCRIPTION_URL": engine.url,
+    ) -> AsyncIterator[ChannelKillCase]:
+        async with running_transcription_server() as server:
+            case = cls(account, inspector)
+            case.server, case.ids = server, []
+            case.vmbox_id = await account.a_vmbox(transcribe=True)
+            case.environment = {
+                "AFTERTONE_TRANSCRIPTION_URL": server.url,
                 "AFTERTONE_TRANSCRIPTION_KEY": KEY,
             }
-            yield proof
+            yield case
 
     async def act(self, number: int) -> None:
         text = f"{self.account.account_id} {number}"
@@ -290,7 +294,7 @@ class Texts(Proof):
     def effects(self) -> Sequence[str]:
         # The channel serves every account.
         mine = self.account.account_id
-        return [asked.text for asked in self.engine.asked if asked.text.startswith(mine)]
+        return [request.text for request in self.server.requests if request.text.startswith(mine)]
 
     async def complete(self) -> bool:
         return await self.statuses() == {"done": self.acts}
@@ -305,4 +309,10 @@ class Texts(Proof):
         return f"{self.acts} texts, {self.repeated()} asked for twice"
 
 
-PROOFS: Sequence[type[Proof]] = (Mails, Webhooks, Lamps, Calls, Texts)
+CHANNEL_KILL_CASES: Sequence[type[ChannelKillCase]] = (
+    EmailKillCase,
+    WebhookKillCase,
+    LampKillCase,
+    CallbackKillCase,
+    TranscriptionKillCase,
+)

@@ -1,4 +1,4 @@
-"""A whole post office: boxes, a relay, the e-mail channel and a server that takes its mails."""
+"""E-mail harness: boxes, a relay, the e-mail channel and an SMTP server that records mails."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -32,14 +32,15 @@ from tests.support.builders import Box, a_vmbox, stored
 from tests.support.database import execute
 from tests.support.keeper import opened_bucket, put_bytes
 from tests.support.notifier import QUICK, running_notifier
-from tests.support.relay import a_stream, eventually, running_relay
-from tests.support.smtp import Mail, PostServer, post_server
+from tests.support.relay import a_stream, running_relay
+from tests.support.smtp import Mail, MailServer, running_mail_server
+from tests.support.waiting import wait_until
 
 SENDER = "Voicemail <voicemail@service.example>"
 SOUND = bytes(range(256)) * 40
 
 
-class Office:
+class EmailHarness:
     """Each test works in accounts of its own; what it did is looked up by them."""
 
     def __init__(
@@ -50,7 +51,7 @@ class Office:
         database: Database,
         store: AudioStore,
         smtp: SmtpSender,
-        post: PostServer,
+        post: MailServer,
         inspector: asyncpg.Connection,
     ) -> None:
         self.servers = servers
@@ -171,7 +172,7 @@ class Office:
             markers = [row for row in rows if row["target"] == ""]
             return len(markers) == events and all(row["status"] != "pending" for row in rows)
 
-        await eventually(dealt_with, every_s=0.02)
+        await wait_until(dealt_with, every_s=0.02)
         return [row for row in await self._rows(box) if row["target"]]
 
     async def _rows(self, box: Box) -> list[asyncpg.Record]:
@@ -217,17 +218,19 @@ def somebody(what: str = "mary") -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def office(servers: EmbeddedServers, migrated_template: str) -> AsyncIterator[Office]:
+async def email_harness(
+    servers: EmbeddedServers, migrated_template: str
+) -> AsyncIterator[EmailHarness]:
     name, stream = f"office_{uuid4().hex}", a_stream()
     await execute(servers, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     url = servers.postgres.url(name, "aftertone")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            Database.open(url, size=20, timeout_s=5, name="test office")
+            Database.open(url, size=20, timeout_s=5, name="test email_harness")
         )
         store = await stack.enter_async_context(opened_bucket(servers))
         await store.ensure_bucket()
-        post = await stack.enter_async_context(post_server())
+        post = await stack.enter_async_context(running_mail_server())
         smtp = await stack.enter_async_context(
             SmtpSender.open(SmtpServer.parse(post.url), timeout_s=0.5)
         )
@@ -236,7 +239,7 @@ async def office(servers: EmbeddedServers, migrated_template: str) -> AsyncItera
             "INSERT INTO accounts (account_id, ancestors, name, realm, document, api_key_lookup,"
             " api_key_sealed) VALUES (gen_random_uuid(), '{}', 'root', 'root', '{}', '', '')"
         )
-        opened = Office(
+        opened = EmailHarness(
             servers=servers,
             stream=stream,
             database=database,

@@ -15,7 +15,7 @@ Kill = tuple[int, int]
 """How many effects had been seen when a kill began, and when the process was gone."""
 
 
-class Proof(ABC):
+class ChannelKillCase(ABC):
     """One channel at work for an account of its own; `look` raises when it did wrong."""
 
     channel: str
@@ -31,7 +31,7 @@ class Proof(ABC):
     @abstractmethod
     def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
-    ) -> AbstractAsyncContextManager["Proof"]:
+    ) -> AbstractAsyncContextManager["ChannelKillCase"]:
         """With all that the channel needs."""
 
     @abstractmethod
