@@ -1,5 +1,7 @@
-"""The HTTP application: both what it offers and the one place that picks a dialect for errors."""
+"""The HTTP application: routes, middleware stack, and the choice of the dialect for errors."""
 
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -13,52 +15,84 @@ from service.api.description.openapi.document import document
 from service.api.description.openapi.fields import Json
 from service.api.kazoo import openapi as kazoo
 from service.api.kazoo import routes as kazoo_routes
-from service.api.kazoo.method_override import MethodOverride
+from service.api.kazoo.method_override import MethodOverrideMiddleware
 from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
-from service.api.middleware.access_log import AccessLog, Routed, log_request
-from service.api.middleware.body_rate import Deadline, MinimumBodyRate, RequestLimits
-from service.api.middleware.cors import Frame
-from service.api.middleware.drain_body import DrainBody
+from service.api.middleware.access_log import AccessLogMiddleware, log_request, record_route
+from service.api.middleware.body_rate import BodyRateLimits, MinimumBodyRateMiddleware
+from service.api.middleware.connection_draining import ConnectionDrainer
+from service.api.middleware.cors import CorsMiddleware
+from service.api.middleware.deadline import DeadlineMiddleware
+from service.api.middleware.drain_body import DrainBodyMiddleware
 from service.api.middleware.error_log import log_failure
+from service.api.middleware.request_id import RequestIdMiddleware
 from service.api.middleware.request_metrics import count_request
-from service.api.middleware.tracing import Tracing
+from service.api.middleware.tracing import TracingMiddleware
+
+Middleware = Callable[[ASGIApp], ASGIApp]
 
 
-def create_app(use_cases: UseCases, pace: RequestLimits) -> ASGIApp:
-    """The application over the given use cases; opens and closes nothing."""
-    app = Litestar(
+def create_app(
+    use_cases: UseCases, drainer: ConnectionDrainer, body_rate: BodyRateLimits, deadline_s: float
+) -> ASGIApp:
+    """Returns the application over the given use cases, which it neither opens nor closes."""
+    stack: list[Middleware] = [
+        # Closes connections while the process stops.
+        drainer.wrap,
+        # Logs and counts each request, including those that the next layers refuse.
+        partial(AccessLogMiddleware, observers=(count_request, log_request)),
+        # Sets the request id and removes trailing slashes of the path.
+        RequestIdMiddleware,
+        # Adds CORS headers and answers preflight requests.
+        CorsMiddleware,
+        # Runs the request in a trace span.
+        TracingMiddleware,
+        # Reads the rest of the body before an error response, so that the client receives it.
+        DrainBodyMiddleware,
+        # Stops reading a body that arrives too slowly.
+        partial(MinimumBodyRateMiddleware, limits=body_rate),
+        # Applies the verb, token and Accept value that KAZOO clients put into query or body.
+        MethodOverrideMiddleware,
+    ]
+    return _wrap(_create_router(use_cases, deadline_s), stack)
+
+
+def _wrap(app: ASGIApp, stack: Sequence[Middleware]) -> ASGIApp:
+    """Returns the application behind the stack, whose first layer is the outermost."""
+    return reduce(lambda inner, layer: layer(inner), reversed(stack), app)
+
+
+def _create_router(use_cases: UseCases, deadline_s: float) -> Litestar:
+    return Litestar(
         route_handlers=create_handlers(),
         dependencies={"app": Provide(lambda: use_cases, use_cache=True, sync_to_thread=False)},
-        exception_handlers={Exception: answer_error},
-        middleware=[Deadline(pace.deadline_s)],
-        # Bodies are counted as they are read, by each route's own limit.
+        exception_handlers={Exception: error_response},
+        before_request=record_route,
+        # Inside the router, because its error needs a response in the dialect of the path.
+        middleware=[DeadlineMiddleware(deadline_s)],
+        # Each route counts the bytes of its body against its own limit.
         request_max_body_size=None,
         logging_config=None,
         openapi_config=None,
     )
-    return AccessLog(
-        Frame(Tracing(DrainBody(MinimumBodyRate(MethodOverride(Routed(app)), pace)))),
-        (count_request, log_request),
-    )
 
 
 def create_handlers() -> list[ControllerRouterHandler]:
-    """Everything that is routed; what is for clients is in the document, which is routed too."""
+    """Returns all routes, including those that serve the API description."""
     routers = [kazoo_routes.create_router(), mailbox_routes.create_router()]
     return [*routers, kazoo_routes.old_version, *docs.create_routes(describe(), describe_events())]
 
 
 def describe() -> Json:
-    """What clients may ask, in all dialects."""
+    """Returns the OpenAPI document of all dialects."""
     return document([kazoo.section(), mailboxes.section()])
 
 
-def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to any error, in the dialect of the path."""
-    if mailbox_routes.speaks(request.scope["path"]):
-        answer = mailbox_routes.answer_error(request, error)
+def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Returns the response to an error, in the dialect of the path."""
+    if mailbox_routes.is_mailbox_path(request.scope["path"]):
+        response = mailbox_routes.answer_error(request, error)
     else:
-        answer = kazoo_routes.answer_error(request, error)
-    log_failure(request, error, answer.status_code)
-    return answer
+        response = kazoo_routes.answer_error(request, error)
+    log_failure(request, error, response.status_code)
+    return response

@@ -1,4 +1,4 @@
-"""The API process: the use cases over the parts that they need, and the HTTP server before them."""
+"""The API process: use cases, their dependencies, and the HTTP server."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from service.api.app import create_app
 from service.api.dependencies import UseCases
 from service.api.http.auth import Options
 from service.api.http.rate_limit import RateLimit
-from service.api.middleware.body_rate import RequestLimits
+from service.api.middleware.body_rate import BodyRateLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
 from service.domain.clock import utc_now
 from service.logs import get_logger
@@ -50,19 +50,19 @@ _HEADER_BYTES = 64 * 1024
 
 
 async def run_api(settings: Settings) -> None:
-    """Serves HTTP until SIGTERM or SIGINT; requests in flight finish."""
+    """Serves HTTP until SIGTERM or SIGINT, then completes the requests in flight."""
     async with (
         serving(settings, settings.database_url, _NAME) as process,
-        _open_use_cases(settings) as use,
+        _open_use_cases(settings) as use_cases,
     ):
-        parting = ConnectionDrainer(create_app(use, _pace(settings)))
-        server = _server(parting, settings)
-        process.on_stop(use.feed.close)
-        process.on_stop(lambda: parting.begin(server.stop))
+        drainer = ConnectionDrainer()
+        server = _create_server(use_cases, drainer, settings)
+        process.on_stop(use_cases.feed.close)
+        process.on_stop(lambda: drainer.begin(server.stop))
         freeze_gc()
-        server.on_startup(lambda: _once_it_listens(settings, process))
+        server.on_startup(lambda: _report_listening(settings, process))
         await _serve(server, settings)
-    log.info("Stopped")
+    log.info("process stopped")
 
 
 @asynccontextmanager
@@ -108,24 +108,19 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         )
 
 
-def _pace(settings: Settings) -> RequestLimits:
-    return RequestLimits(
-        grace_s=settings.client_grace_s,
-        bytes_per_s=settings.min_upload_bytes_per_s,
-        deadline_s=settings.request_deadline_s,
+def _create_server(use_cases: UseCases, drainer: ConnectionDrainer, settings: Settings) -> Server:
+    body_rate = BodyRateLimits(
+        grace_s=settings.client_grace_s, bytes_per_s=settings.min_upload_bytes_per_s
     )
-
-
-def _server(app: ConnectionDrainer, settings: Settings) -> Server:
     return Server(
-        app,
+        create_app(use_cases, drainer, body_rate, settings.request_deadline_s),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.auto,
         websockets=False,
         log_enabled=False,
-        # Connections that only wait cost little; what costs much is bounded where it does.
+        # Idle connections cost little; expensive work is bounded where it is done.
         backlog=1024,
         backpressure=_REQUESTS_AT_ONCE,
         http1_settings=HTTP1Settings(
@@ -135,24 +130,24 @@ def _server(app: ConnectionDrainer, settings: Settings) -> Server:
     )
 
 
-def _once_it_listens(settings: Settings, process: Process) -> None:
-    """The library calls this once the port is free; the next turn of the loop listens on it."""
+def _report_listening(settings: Settings, process: Process) -> None:
+    """Reports the start. Granian calls this just before it listens, hence two loop turns later."""
 
-    def listening() -> None:
-        log.info("Serving", host=settings.host, port=settings.port)
+    def report() -> None:
+        log.info("listening", host=settings.host, port=settings.port)
         process.started()
 
     loop = asyncio.get_running_loop()
-    loop.call_soon(loop.call_soon, listening)
+    loop.call_soon(loop.call_soon, report)
 
 
 async def _serve(server: Server, settings: Settings) -> None:
     try:
         await server.serve()
     except RuntimeError as error:
-        # Of the port; what follows is the library's own trace.
+        # The first line names the cause; the rest is the library's stack trace.
         reason, _, _ = str(error).partition("\n")
         raise CannotListen(
-            f"HTTP cannot be served on {settings.host} port {settings.port}: {reason}. "
-            "Choose another with AFTERTONE_PORT (0: any free one)."
+            f"Cannot listen on {settings.host} port {settings.port}: {reason}. "
+            "Choose another port with AFTERTONE_PORT (0: any free port)."
         ) from error

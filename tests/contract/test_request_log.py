@@ -1,4 +1,4 @@
-"""One line per request, at its end: what operators count by, and nothing about people."""
+"""Access log: one line per request, without personal data."""
 
 import logging
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ FIELDS = {
 
 
 async def logged(account: AccountClient, request_id: str) -> dict[str, Any]:
-    """The line about a request; it may come a moment after the answer."""
+    """Returns the log line of a request, which is written shortly after the response."""
     log = account.service.folder / "api.log"
     found: list[dict[str, Any]] = []
 
@@ -46,9 +46,11 @@ async def test_a_stored_message_is_a_line_with_its_route_sizes_and_account(
     headers = {"X-Request-ID": name, "User-Agent": "Jane's phone"}
     answer = await account.http.put(f"{path}?profile=kazoo", headers=headers, **body)
     line = await logged(account, name)
-    told = {key: line[key] for key in ("event", "level", "method", "route", "status", "account_id")}
-    assert told == {
-        "event": "Answered a request",
+    logged_fields = {
+        key: line[key] for key in ("event", "level", "method", "route", "status", "account_id")
+    }
+    assert logged_fields == {
+        "event": "request completed",
         "level": "info",
         "method": "PUT",
         "route": MESSAGES,
@@ -62,7 +64,7 @@ async def test_a_stored_message_is_a_line_with_its_route_sizes_and_account(
     assert "profile" not in str(line)
 
 
-async def test_what_is_routed_nowhere_is_not_named(account: AccountClient) -> None:
+async def test_a_path_that_matches_no_route_is_not_logged(account: AccountClient) -> None:
     name = uuid4().hex
     await account.http.request("BREW", "+4917012345/secret", headers={"X-Request-ID": name})
     line = await logged(account, name)
@@ -83,7 +85,7 @@ async def test_a_refused_caller_has_no_account_and_a_tunnelled_verb_is_the_metho
     assert (tunnelled["method"], tunnelled["status"]) == ("DELETE", 200)
 
 
-async def test_the_other_dialect_is_logged_alike(
+async def test_the_mailbox_dialect_is_logged_in_the_same_way(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     await voip.get("/voip/mailbox/?page=1", headers={"X-Request-ID": (name := uuid4().hex)})
@@ -106,7 +108,7 @@ def warnings_only() -> Iterator[None]:
 
 @pytest.mark.usefixtures("warnings_only")
 @pytest.mark.parametrize(("status", "levels"), [(200, []), (404, []), (500, ["warning"])])
-def test_only_our_failures_are_warnings(status: int, levels: list[str]) -> None:
+def test_only_server_errors_are_warnings(status: int, levels: list[str]) -> None:
     with structlog.testing.capture_logs() as lines:
-        log_request(RequestRecord(method="GET", begun_at=0.0, status=status))
+        log_request(RequestRecord(method="GET", started_at=0.0, status=status))
     assert [line["log_level"] for line in lines] == levels

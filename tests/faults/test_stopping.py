@@ -149,7 +149,7 @@ async def test_a_standby_takes_over_within_a_second(
     ("command", "setting", "said"),
     [
         ("relay", "AFTERTONE_ADMIN_PORT", "Error: Health and metrics cannot be told on 127.0.0.1"),
-        ("api", "AFTERTONE_PORT", "Error: HTTP cannot be served on 127.0.0.1"),
+        ("api", "AFTERTONE_PORT", "Error: Cannot listen on 127.0.0.1"),
     ],
 )
 async def test_a_port_that_is_taken_is_told_in_a_sentence(
@@ -181,8 +181,8 @@ async def test_who_cannot_listen_was_never_ready(deployment: Deployment, admin: 
             assert not await admin.is_ready()
             await asyncio.sleep(0.001)
         _, log = await said
-    assert b"HTTP cannot be served" in log
-    assert b'"Serving"' not in log
+    assert b"Cannot listen on" in log
+    assert b'"listening"' not in log
 
 
 async def test_a_command_that_waits_is_ended_by_sigterm(deployment: Deployment) -> None:

@@ -22,7 +22,7 @@ def a_request(
     headers: dict[str, str] | None = None, query: dict[str, Any] | None = None, verb: str = "get"
 ) -> AnyRequest:
     request: AnyRequest = getattr(RequestFactory(), verb)("/", headers=headers, query_params=query)
-    request.scope["state"]["observation"] = RequestRecord(method="GET", begun_at=0.0)
+    request.scope["state"]["request_record"] = RequestRecord(method="GET", started_at=0.0)
     return request
 
 

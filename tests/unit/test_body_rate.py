@@ -1,17 +1,21 @@
-"""A body ends with the last byte of its length, not with the message that says so."""
+"""End of a body: the last byte of its declared length, or the last message without one."""
 
 from typing import Any
 
 import pytest
 
-from service.api.middleware.body_rate import ClientTooSlow, MinimumBodyRate, RequestLimits
+from service.api.middleware.body_rate import (
+    BodyRateLimits,
+    ClientTooSlow,
+    MinimumBodyRateMiddleware,
+)
 
-LIMITS = RequestLimits(grace_s=0.05, bytes_per_s=1_000_000)
+LIMITS = BodyRateLimits(grace_s=0.05, bytes_per_s=1_000_000)
 Header = tuple[bytes, bytes]
 
 
 async def _read(headers: list[Header], *pieces: bytes) -> bytes:
-    """What an application reads of a body whose last message never comes."""
+    """Returns the bytes that an application reads from a body without a last message."""
     left = list(pieces)
     body = bytearray()
 
@@ -21,7 +25,7 @@ async def _read(headers: list[Header], *pieces: bytes) -> bytes:
         return {"type": "http.request", "body": left.pop(0), "more_body": True}
 
     async def send(_message: Any) -> None:
-        """Nothing is answered."""
+        """Drops the response."""
 
     async def app(_scope: Any, receive: Any, _send: Any) -> None:
         more = True
@@ -31,11 +35,11 @@ async def _read(headers: list[Header], *pieces: bytes) -> bytes:
             more = message["more_body"]
 
     scope: Any = {"type": "http", "headers": headers}
-    await MinimumBodyRate(app, LIMITS)(scope, receive, send)
+    await MinimumBodyRateMiddleware(app, LIMITS)(scope, receive, send)
     return bytes(body)
 
 
-async def test_a_body_that_tells_its_length_is_whole_with_its_last_byte() -> None:
+async def test_a_body_with_a_declared_length_is_complete_with_its_last_byte() -> None:
     assert await _read([(b"content-length", b"5")], b"ab", b"cde") == b"abcde"
 
 
@@ -48,6 +52,8 @@ async def test_a_body_that_tells_its_length_is_whole_with_its_last_byte() -> Non
         [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")],
     ],
 )
-async def test_any_other_body_is_whole_when_the_server_says_so(headers: list[Header]) -> None:
+async def test_a_body_without_a_usable_length_is_complete_with_the_last_message(
+    headers: list[Header],
+) -> None:
     with pytest.raises(ClientTooSlow):
         await _read(headers, b"ab", b"cde")

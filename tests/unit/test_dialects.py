@@ -11,7 +11,7 @@ from litestar import Request
 
 import service
 import service.wiring
-from service.api.app import answer_error
+from service.api.app import error_response
 from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import errors as kazoo
 from service.api.mailboxes import errors as mailboxes
@@ -105,9 +105,9 @@ def test_what_nobody_foresaw_is_our_fault() -> None:
         ("/", "request_id"),
     ],
 )
-def test_a_fault_of_ours_is_a_500_in_the_dialect_of_the_path(path: str, key: str) -> None:
+def test_an_unexpected_error_is_a_500_in_the_dialect_of_the_path(path: str, key: str) -> None:
     scope: Any = {"type": "http", "method": "GET", "path": path, "headers": [], "state": {}}
-    answer = answer_error(Request(scope), RuntimeError("secret"))
+    answer = error_response(Request(scope), RuntimeError("secret"))
     assert answer.status_code == 500
     envelope = msgspec.json.decode(answer.content)
     assert key in envelope

@@ -59,7 +59,7 @@ def test_whatever_is_planted_in_a_log_is_found_and_not_repeated(
 def test_ids_times_and_sizes_are_harmless() -> None:
     scan = _a_scan()
     fields = {
-        "event": "Answered a request",
+        "event": "request completed",
         "timestamp": "2026-11-22T00:42:21.060704Z",
         "request_id": "0123456789abcdef0123456789012345",
         "event_id": "01234567-5551-7000-8000-123456789012",

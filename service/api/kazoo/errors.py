@@ -16,7 +16,8 @@ from service.api.body.multipart import (
 )
 from service.api.kazoo.envelope import Refusal
 from service.api.kazoo.times import gregorian
-from service.api.middleware.body_rate import ClientTooSlow, DeadlinePassed
+from service.api.middleware.body_rate import ClientTooSlow
+from service.api.middleware.deadline import DeadlineExceeded
 from service.domain.errors import (
     AccountHasChildren,
     AccountIsRoot,
@@ -231,7 +232,7 @@ TABLE: dict[type[Exception], Row] = {
     TooManyUploads: _busy,
     TooManyPings: _busy,
     DnsUnavailable: _busy,
-    DeadlinePassed: _busy,
+    DeadlineExceeded: _busy,
     ClientTooSlow: lambda _error: Refusal(
         status=408,
         word="request_timeout",

@@ -26,7 +26,7 @@ _WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 _TUNNELLED = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
 
 
-class MethodOverride:
+class MethodOverrideMiddleware:
     """Rewrites requests under `/v2` before they are routed; the body is read once and replayed."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -27,8 +27,8 @@ def create_router() -> Router:
     )
 
 
-def speaks(path: str) -> bool:
-    """Whether a path, known or not, is answered in this dialect."""
+def is_mailbox_path(path: str) -> bool:
+    """Returns True for each path that this dialect answers, unknown ones included."""
     return path in ("/voip", AUTHENTICATED) or path.startswith(("/voip/", f"{AUTHENTICATED}/"))
 
 

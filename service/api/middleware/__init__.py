@@ -1,1 +1,1 @@
-"""ASGI layers around the application, one module each."""
+"""ASGI middleware, one module each. `service.api.app` lists the stack in its order."""

@@ -1,6 +1,6 @@
-"""What is seen of each request: route, status, sizes, time. Told once, at its end, to who counts.
+"""Access log: one record per request, with route, status, sizes and duration.
 
-The outermost layer, so that refusals of every other are seen as well.
+This is nearly the outermost middleware, so that it also records requests that others refuse.
 """
 
 import time
@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
@@ -18,23 +19,23 @@ from service.metrics import HTTP_IN_FLIGHT
 log = get_logger(__name__)
 
 NO_ROUTE = "none"
-"""The route of what is routed nowhere: paths that strangers make up name nothing of ours."""
+"""Route of requests that match none: a client's path must not become a label value."""
 
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
-# As OpenTelemetry names what is none of them.
+# OpenTelemetry's value for other methods.
 _OTHER_METHOD = "_OTHER"
-# As nginx counts it: the client went away before an answer began.
-_CLIENT_GONE = 499
+# nginx's status for a client that disconnected before the response.
+_CLIENT_CLOSED_REQUEST = 499
 
 
 class RequestRecord(msgspec.Struct, kw_only=True):
-    """One request. `route` is the template, `method` the one that was tunnelled, if any.
+    """One request. `route` is the path template, `method` the one after a method override.
 
-    `account_id` is the caller's. Layers below fill in what they alone know.
+    `account_id` is the caller's account. Inner layers set the fields that only they can compute.
     """
 
     method: str
-    begun_at: float
+    started_at: float
     request_id: str = ""
     route: str = NO_ROUTE
     status: int = 0
@@ -47,8 +48,8 @@ class RequestRecord(msgspec.Struct, kw_only=True):
 RequestObserver = Callable[[RequestRecord], None]
 
 
-class AccessLog:
-    """Watches each request from its first byte to the end of its answer."""
+class AccessLogMiddleware:
+    """Records each request and passes the record to the observers when the request ends."""
 
     def __init__(self, app: ASGIApp, observers: Sequence[RequestObserver]) -> None:
         self._app = app
@@ -59,8 +60,9 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD
-        record = RequestRecord(method=method, begun_at=time.perf_counter())
-        watched: Any = {**scope, "state": {**scope.get("state", {}), "observation": record}}
+        record = RequestRecord(method=method, started_at=time.perf_counter())
+        state = {**scope.get("state", {}), "request_record": record}
+        recorded: Any = {**scope, "state": state}
 
         async def receive_counted() -> ReceiveMessage:
             message = await receive()
@@ -77,49 +79,40 @@ class AccessLog:
 
         HTTP_IN_FLIGHT.inc()
         try:
-            await self._app(watched, receive_counted, send_counted)
+            await self._app(recorded, receive_counted, send_counted)
         except Exception:
             record.status = record.status or 500
             raise
         finally:
             HTTP_IN_FLIGHT.dec()
-            self._tell(record)
+            self._notify(record)
 
-    def _tell(self, record: RequestRecord) -> None:
-        record.status = record.status or _CLIENT_GONE
-        record.duration_s = time.perf_counter() - record.begun_at
+    def _notify(self, record: RequestRecord) -> None:
+        record.status = record.status or _CLIENT_CLOSED_REQUEST
+        record.duration_s = time.perf_counter() - record.started_at
         for observer in self._observers:
             observer(record)
 
 
-class Routed:
-    """Stands around the router: afterwards it knows the route, which outer layers cannot see."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            if scope["type"] == ScopeType.HTTP and "path_template" in scope:
-                record = request_record_of(scope)
-                record.method, record.route = scope["method"], scope["path_template"]
+async def record_route(request: Request[Any, Any, Any]) -> None:
+    """Litestar `before_request` hook: records the route, which outer layers cannot see."""
+    record = request_record_of(request.scope)
+    record.method, record.route = request.scope["method"], request.scope["path_template"]
 
 
 def request_record_of(scope: Scope) -> RequestRecord:
-    """What is seen of the request so far."""
-    record: RequestRecord = scope["state"]["observation"]
+    """Returns the record of the request."""
+    record: RequestRecord = scope["state"]["request_record"]
     return record
 
 
 def log_request(record: RequestRecord) -> None:
-    """One line per request; a warning when we failed. No path, no query: they may name people."""
-    failed = record.status >= 500
-    if not log.isEnabledFor(30 if failed else 20):
+    """Logs one line, a warning for a 5xx. Path and query are left out: they may contain names."""
+    is_failure = record.status >= 500
+    if not log.isEnabledFor(30 if is_failure else 20):
         return
-    (log.warning if failed else log.info)(
-        "Answered a request",
+    (log.warning if is_failure else log.info)(
+        "request completed",
         request_id=record.request_id,
         method=record.method,
         route=record.route,

@@ -1,77 +1,81 @@
-"""The last answers of a process that is to stop: each ends its connection.
+"""Connection draining: while the process stops, each response closes its connection.
 
-A client that keeps connections would else send its next request on one at the moment in which the
-server closes it, and never hear an answer (RFC 9112, section 9.6).
+Otherwise a client with a keep-alive connection could send a request at the moment in which the
+server closes the connection, and receive no response (RFC 9112, section 9.6).
 """
 
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-_LATELY_S = 2.0
+_IDLE_S = 2.0
 
 Client = tuple[str, int] | None
 
 
 class ConnectionDrainer:
-    """Changes nothing until `begin` is called."""
+    """Middleware that does nothing until `begin` is called, then closes connections."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        # When each connection was last asked on, the latest one last.
-        self._lately: dict[Client, float] = {}
-        self._then: Callable[[], object] | None = None
+    def __init__(self) -> None:
+        # Time of the last request of each connection in use, oldest first.
+        self._last_requests: dict[Client, float] = {}
+        self._on_drained: Callable[[], object] | None = None
 
-    def begin(self, then: Callable[[], object]) -> None:
-        """Calls `then` once each connection that is in use has heard of its end.
+    def begin(self, on_drained: Callable[[], object]) -> None:
+        """Calls `on_drained` once every connection in use has received `Connection: close`.
 
-        One on which nothing was asked for 2 s is not in use.
+        A connection without a request for 2 s is not in use.
         """
-        self._then = then
-        last = max(self._lately.values(), default=0.0)
-        left_s = last + _LATELY_S - time.monotonic()
-        asyncio.get_running_loop().call_later(max(0.0, left_s), self._end)
+        self._on_drained = on_drained
+        latest = max(self._last_requests.values(), default=0.0)
+        remaining_s = latest + _IDLE_S - time.monotonic()
+        asyncio.get_running_loop().call_later(max(0.0, remaining_s), self._end)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # HTTP/2 says it in frames of its own, and allows no such header.
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """Returns the application with this middleware in front of it."""
+        return partial(self._handle, app)
+
+    async def _handle(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        # HTTP/2 closes connections with GOAWAY frames and forbids the header.
         if scope["type"] != ScopeType.HTTP or not scope["http_version"].startswith("1"):
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
             return
         client = scope["client"]
-        if self._then is None:
-            self._note(client)
-            await self._app(scope, receive, send)
+        if self._on_drained is None:
+            self._record_request(client)
+            await app(scope, receive, send)
             return
 
-        async def send_last(message: Message) -> None:
+        async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
-                self._lately.pop(client, None)
+                self._last_requests.pop(client, None)
             await send(message)
-            if not self._lately:
+            if not self._last_requests:
                 self._end()
 
-        await self._app(scope, receive, send_last)
+        await app(scope, receive, send_and_close)
 
-    def _note(self, client: Client) -> None:
+    def _record_request(self, client: Client) -> None:
         now = time.monotonic()
-        self._lately.pop(client, None)
-        self._lately[client] = now
-        # Two for each that comes: so they never add up.
+        self._last_requests.pop(client, None)
+        self._last_requests[client] = now
+        # Each request adds one entry and removes up to two idle ones, so the number stays bounded.
         for _ in range(2):
-            first = next(iter(self._lately))
-            if self._lately[first] > now - _LATELY_S:
+            oldest = next(iter(self._last_requests))
+            if self._last_requests[oldest] > now - _IDLE_S:
                 return
-            del self._lately[first]
+            del self._last_requests[oldest]
 
     def _end(self) -> None:
-        then, self._then = self._then, _nothing
-        if then is not None:
-            then()
+        on_drained, self._on_drained = self._on_drained, _do_nothing
+        if on_drained is not None:
+            on_drained()
 
 
-def _nothing() -> None:
-    """Said already."""
+def _do_nothing() -> None:
+    """Replaces the callback after its call."""

@@ -1,7 +1,7 @@
-"""The rest of a body that was refused: read and dropped, so that its sender hears the answer.
+"""Drain of the request body before an error response.
 
-A connection that is closed while bytes wait to be read is reset, and the reset overtakes the
-answer: the client would see a broken line instead of the reason.
+Closing a connection with unread bytes resets it. The reset can arrive before the response, and the
+client then sees a broken connection instead of the error.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import asyncio
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
-_MOST_BYTES = 32_000_000
-_MOST_S = 5.0
-# A client that is silent for longer waits for the answer, or has gone.
-_SILENCE_S = 0.5
+_MAX_BYTES = 32_000_000
+_MAX_S = 5.0
+# A client that sends nothing for longer is either waiting for the response or gone.
+_MAX_PAUSE_S = 0.5
 
 
-class DrainBody:
-    """Before a refusal begins, drops what is left of the body; bounded in bytes and time."""
+class DrainBodyMiddleware:
+    """Reads and drops the rest of the body before an error response, bounded in bytes and time."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,37 +25,37 @@ class DrainBody:
         if scope["type"] != ScopeType.HTTP or not _has_body(scope):
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, asked_for=_waits_for_leave(scope))
+        body = _DrainableBody(receive, is_started=not _expects_continue(scope))
 
-        async def send_afterwards(message: Message) -> None:
+        async def send_after_drain(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
-                await body.drop_rest()
+                await body.drain()
             await send(message)
 
-        await self._app(scope, body.receive, send_afterwards)
+        await self._app(scope, body.receive, send_after_drain)
 
 
-class _Body:
-    def __init__(self, receive: Receive, *, asked_for: bool) -> None:
+class _DrainableBody:
+    def __init__(self, receive: Receive, *, is_started: bool) -> None:
         self._receive = receive
-        self._comes = not asked_for
-        self._whole = False
+        self._is_started = is_started
+        self._is_complete = False
 
     async def receive(self) -> ReceiveMessage:
-        self._comes = True
+        self._is_started = True
         event = await self._receive()
-        self._whole = event["type"] != "http.request" or not event["more_body"]
+        self._is_complete = event["type"] != "http.request" or not event["more_body"]
         return event
 
-    async def drop_rest(self) -> None:
-        left = _MOST_BYTES
-        give_up = asyncio.get_running_loop().time() + _MOST_S
+    async def drain(self) -> None:
+        remaining = _MAX_BYTES
+        now = asyncio.get_running_loop().time
+        deadline = now() + _MAX_S
         try:
-            while self._comes and not self._whole and left > 0:
-                soon = asyncio.get_running_loop().time() + _SILENCE_S
-                async with asyncio.timeout_at(min(soon, give_up)):
+            while self._is_started and not self._is_complete and remaining > 0:
+                async with asyncio.timeout_at(min(now() + _MAX_PAUSE_S, deadline)):
                     event = await self.receive()
-                left -= len(event["body"]) if event["type"] == "http.request" else 0
+                remaining -= len(event["body"]) if event["type"] == "http.request" else 0
         except TimeoutError:
             return
 
@@ -65,6 +65,6 @@ def _has_body(scope: Scope) -> bool:
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
-def _waits_for_leave(scope: Scope) -> bool:
-    """`Expect: 100-continue`: such a client sends nothing that nobody asked for (RFC 9110)."""
+def _expects_continue(scope: Scope) -> bool:
+    """True when the client sends its body only after a 100 response (RFC 9110, section 10.1.1)."""
     return dict(scope["headers"]).get(b"expect", b"").lower() == b"100-continue"

@@ -1,4 +1,4 @@
-"""What the log gets of requests that failed, whatever their dialect."""
+"""Log of failed requests, for all dialects."""
 
 import traceback
 from typing import Any
@@ -10,20 +10,18 @@ from service.logs import get_logger
 
 log = get_logger(__name__)
 
-_FAULT = 500
-
 
 def log_failure(request: Request[Any, Any, Any], error: Exception, status: int | None) -> None:
-    """Says what put a request off, and where we are at fault; what callers do wrong is theirs."""
+    """Logs a warning for an unavailable dependency and an error for a 500, nothing for a 4xx."""
     request_id = request.scope["state"].get("request_id")
     if isinstance(error, Unavailable):
         log.warning(
-            "A request was put off", request_id=request_id, problem=str(error), reason=error.reason
+            "request rejected", request_id=request_id, problem=str(error), reason=error.reason
         )
-    elif status == _FAULT:
-        # Without the error's text: a library may quote what a stranger sent.
+    elif status == 500:
+        # Without the error's text, because libraries may quote client data in it.
         log.error(
-            "A request failed",
+            "request failed",
             request_id=request_id,
             error=type(error).__name__,
             where="".join(traceback.format_tb(error.__traceback__)),

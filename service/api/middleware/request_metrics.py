@@ -1,4 +1,4 @@
-"""Counts what is seen of each request. Routes are templates, so that the labels are bounded."""
+"""HTTP metrics. Routes are templates, so the number of label values is bounded."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,26 +11,27 @@ from service.metrics import (
     HTTP_RESPONSE_BYTES,
 )
 
-_FEEDS = "/events"
+# Long polls, which would distort the histogram of durations.
+_EVENT_FEED = "/events"
 
 
 def count_request(record: RequestRecord) -> None:
-    """Tells the metrics of a request that has ended."""
-    _count_of(record.method, record.route, record.status)()
-    if not record.route.endswith(_FEEDS):
-        _timer_of(record.method, record.route)(record.duration_s)
+    """Updates the metrics for a completed request."""
+    _counter(record.method, record.route, record.status)()
+    if not record.route.endswith(_EVENT_FEED):
+        _timer(record.method, record.route)(record.duration_s)
     if record.request_bytes:
         HTTP_REQUEST_BYTES.inc(record.request_bytes)
     if record.response_bytes:
         HTTP_RESPONSE_BYTES.inc(record.response_bytes)
 
 
-# Finding a series by its labels costs more than counting.
+# The look-up of a series by its labels costs more than the count.
 @cache
-def _count_of(method: str, route: str, status: int) -> Callable[[], None]:
+def _counter(method: str, route: str, status: int) -> Callable[[], None]:
     return HTTP_REQUESTS.labels(method, route, str(status)).inc
 
 
 @cache
-def _timer_of(method: str, route: str) -> Callable[[float], None]:
+def _timer(method: str, route: str) -> Callable[[float], None]:
     return HTTP_DURATION.labels(method, route).observe

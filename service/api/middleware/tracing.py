@@ -1,4 +1,4 @@
-"""Each request as a span, below the one that its caller names in `traceparent` (W3C)."""
+"""Trace span of each request, a child of the caller's span in `traceparent` (W3C)."""
 
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from service.traces import Span
 
 
-class Tracing:
-    """Whatever a request causes is traced below it, and is told of it where it goes."""
+class TracingMiddleware:
+    """Runs each request in a span and describes the span from the request record."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,28 +22,28 @@ class Tracing:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        with server_span(_caller_of(scope)) as span:
+        with server_span(_traceparent_of(scope)) as span:
             try:
                 await self._app(scope, receive, send)
             finally:
                 if span is not None:
-                    _describe(span, request_record_of(scope))
+                    _describe_span(span, request_record_of(scope))
 
 
-def _caller_of(scope: Scope) -> str | None:
+def _traceparent_of(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == b"traceparent":
             return value.decode("latin-1")
     return None
 
 
-def _describe(span: "Span", record: RequestRecord) -> None:
-    """OpenTelemetry's names for HTTP. No path and no query: they may hold tokens and numbers."""
-    known = record.route != NO_ROUTE
-    span.update_name(f"{record.method} {record.route}" if known else record.method)
+def _describe_span(span: "Span", record: RequestRecord) -> None:
+    """Sets OpenTelemetry's HTTP attributes, without path and query: they may contain secrets."""
+    is_routed = record.route != NO_ROUTE
+    span.update_name(f"{record.method} {record.route}" if is_routed else record.method)
     span.set_attribute("http.request.method", record.method)
     span.set_attribute("http.response.status_code", record.status)
-    if known:
+    if is_routed:
         span.set_attribute("http.route", record.route)
     if record.status >= 500:
         mark_failed(span, str(record.status))

@@ -14,7 +14,8 @@ from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.kazoo.openapi.schemas import ref
-from service.api.middleware.body_rate import ClientTooSlow, DeadlinePassed
+from service.api.middleware.body_rate import ClientTooSlow
+from service.api.middleware.deadline import DeadlineExceeded
 from service.domain.errors import (
     AccountNotFound,
     AudioEmpty,
@@ -36,7 +37,7 @@ _ALWAYS: tuple[Exception, ...] = (
     HTTPException(status_code=406),
     HTTPException(status_code=500),
     DatabaseUnavailable(),
-    DeadlinePassed(),
+    DeadlineExceeded(),
 )
 _SIGNED_IN: tuple[Exception, ...] = (
     CredentialsInvalid(),
