@@ -2,11 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Problem
 from service.domain.formats import NO_NUL, REALM, SENDER, ZONE
@@ -91,20 +90,6 @@ class Caller(msgspec.Struct, frozen=True):
 
     account: AccountFacts
     claims: Claims | None = None
-
-
-class AccountCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of accounts begins: the sort key of its first one."""
-
-    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
-    account_id: UUID
-
-
-class AccountPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some accounts by name, and where the next page begins."""
-
-    accounts: list[Account]
-    next: AccountCursor | None
 
 
 # What an account needs, the limit of its boxes, and the spelling that its clients expect: a word of

@@ -1,11 +1,9 @@
 """A greeting: what callers hear before they leave a message."""
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.message import Audio
@@ -33,20 +31,6 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     created_at: datetime
     modified_at: datetime
-
-
-class GreetingCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of greetings begins: the sort key of its first one."""
-
-    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
-    media_id: UUID
-
-
-class GreetingPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some greetings of an account by name, and where the next page begins."""
-
-    greetings: list[Greeting]
-    next: GreetingCursor | None
 
 
 def checked_greeting(document: Document) -> Document:

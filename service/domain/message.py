@@ -8,6 +8,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from service.domain.page import Page
+
 MAX_CALLER_ID = 35
 MAX_ADDRESS = 255
 MAX_PENDING_PER_VMBOX = 100
@@ -141,7 +143,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return max(round(self.length_ms / 1000), 1 if self.length_ms else 0)
 
 
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
+class MessageCursor(msgspec.Struct, frozen=True, array_like=True):
     """Where a page of a list begins: the sort key of its first message.
 
     Clients hand it back, so what cannot be one raises ValueError (OverflowError off the calendar).
@@ -156,11 +158,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
             raise ValueError("the month is not the one of the time")
 
 
-class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some messages of a list, newest first, and where the next page begins."""
-
-    messages: list[Message]
-    next: Cursor | None
+MessagePage = Page[Message, MessageCursor]
 
 
 def retained_since(now: datetime, retention_days: int) -> datetime:

@@ -3,11 +3,10 @@
 import hashlib
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from service.domain.errors import DocumentTooLarge, Problem
 from service.domain.formats import ADDRESS, USERNAME, ZONE
@@ -56,19 +55,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     def username(self) -> str:
         name: str = self.document["username"]
         return name
-
-
-class UserCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of users begins: the name of its first one, as names compare."""
-
-    name: Annotated[str, Meta(max_length=2 * MAX_USERNAME, pattern=r"\A[^\0]*\Z")]
-
-
-class UserPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some users of an account by name, and where the next page begins."""
-
-    users: list[User]
-    next: UserCursor | None
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,10 @@
 """A voicemail box: its settings and their defaults, the numbers it answers to, its counts."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.formats import ADDRESS, ZONE
@@ -115,20 +114,6 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
     def settings(self) -> Document:
         """The public document with its PIN, as a client reads and writes it."""
         return self.document if self.pin is None else {**self.document, "pin": self.pin}
-
-
-class VmboxCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of boxes begins: the sort key of its first box."""
-
-    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
-    vmbox_id: UUID
-
-
-class VmboxPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some boxes of an account by name, and where the next page begins."""
-
-    vmboxes: list[Vmbox]
-    next: VmboxCursor | None
 
 
 def checked_settings(document: Document, fields: Fields = FIELDS) -> Document:

@@ -6,12 +6,11 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from service.domain.errors import DocumentTooLarge, Problem, Rule
 from service.domain.events import Event, EventType, attributes_of
@@ -98,20 +97,6 @@ class SealedWebhook(msgspec.Struct, frozen=True):
     secret: bytes
 
 
-class WebhookCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of webhooks begins: the sort key of its first one."""
-
-    name: Annotated[str, Meta(max_length=MAX_NAME, pattern=r"\A[^\0]*\Z")]
-    webhook_id: UUID
-
-
-class WebhookPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some webhooks of an account by name, and where the next page begins."""
-
-    webhooks: list[Webhook]
-    next: WebhookCursor | None
-
-
 class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
     """How one POST ended; `error` None means that it was taken. Nothing of the reply's content."""
 
@@ -130,19 +115,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     attempted_at: datetime
     answer: WebhookResponse
-
-
-class AttemptCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of attempts begins: their ids go up with time."""
-
-    attempt_id: UUID
-
-
-class AttemptPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some attempts of a webhook, and where the next page begins."""
-
-    attempts: list[Attempt]
-    next: AttemptCursor | None
 
 
 def checked_webhook(document: Document) -> tuple[Document, list[Problem]]:

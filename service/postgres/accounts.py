@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.domain.account import Account, AccountCursor, AccountFacts, Claims
+from service.domain.account import Account, AccountFacts, Claims
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
+from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.postgres.pool import Connection
 from service.postgres.sql import load
@@ -110,7 +111,7 @@ async def read_account(connection: Connection, account_id: UUID) -> Account | No
 async def list_below(
     connection: Connection,
     account_id: UUID,
-    start: AccountCursor | None,
+    start: NameCursor | None,
     limit: int,
     *,
     deep: bool,
@@ -119,7 +120,7 @@ async def list_below(
     """The accounts below one by (name, id) from `start` on: its children, or `deep` all of them."""
     name = ("list_descendants" if deep else "list_children") + ("_descending" if descending else "")
     first = (None, None) if descending else ("", UUID(int=0))
-    bounds = (start.name, start.account_id) if start else first
+    bounds = (start.name, start.id) if start else first
     rows = await connection.fetch(_SQL[name], account_id, *bounds, limit)
     return [_to_account(row) for row in rows]
 

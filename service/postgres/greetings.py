@@ -6,8 +6,9 @@ from uuid import UUID
 import asyncpg
 
 from service.domain.errors import GreetingInUse, GreetingNotFound
-from service.domain.greeting import Greeting, GreetingCursor
+from service.domain.greeting import Greeting
 from service.domain.message import Audio
+from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.postgres.audio import audio_columns, to_audio
 from service.postgres.pool import Connection
@@ -45,17 +46,17 @@ async def get_greeting(connection: Connection, account_id: UUID, media_id: UUID)
 async def list_greetings(
     connection: Connection,
     account_id: UUID,
-    start: GreetingCursor | None,
+    start: NameCursor | None,
     limit: int,
     *,
     descending: bool = False,
 ) -> list[Greeting]:
     """The greetings of an account by (name, id) from `start` on."""
     if descending:
-        name, media_id = (start.name, start.media_id) if start else (None, None)
+        name, media_id = (start.name, start.id) if start else (None, None)
         statement = _SQL["list_greetings_descending"]
     else:
-        name, media_id = (start.name, start.media_id) if start else ("", UUID(int=0))
+        name, media_id = (start.name, start.id) if start else ("", UUID(int=0))
         statement = _SQL["list_greetings"]
     rows = await connection.fetch(statement, account_id, name, media_id, limit)
     return [_to_greeting(row) for row in rows]

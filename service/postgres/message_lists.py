@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import VmboxNotFound
-from service.domain.message import Cursor, Folder, Message
+from service.domain.message import Folder, Message, MessageCursor
 from service.postgres.messages import to_message
 from service.postgres.pool import Connection
 from service.postgres.sql import load
@@ -23,7 +23,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
     months: tuple[int, int]
     folder: Folder | None
-    start: Cursor
+    start: MessageCursor
     limit: int
     oldest_first: bool = False
 

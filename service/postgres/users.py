@@ -8,8 +8,9 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import Invalid, Rule, UserNotFound
+from service.domain.page import NameCursor
 from service.domain.schema import Document
-from service.domain.user import User, UserCursor
+from service.domain.user import User
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -65,7 +66,7 @@ async def get_user(connection: Connection, account_id: UUID, user_id: UUID) -> U
 async def list_users(
     connection: Connection,
     account_id: UUID,
-    start: UserCursor | None,
+    start: NameCursor | None,
     limit: int,
     *,
     descending: bool = False,

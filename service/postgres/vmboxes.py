@@ -8,16 +8,10 @@ import msgspec
 
 from service.domain.errors import GreetingNotFound, NumberTaken, VmboxNotFound
 from service.domain.message import parse_hex_id
+from service.domain.page import NameCursor
 from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document
-from service.domain.vmbox import (
-    MessageCounts,
-    Vmbox,
-    VmboxCursor,
-    addresses_of,
-    greetings_of,
-    numbers_of,
-)
+from service.domain.vmbox import MessageCounts, Vmbox, addresses_of, greetings_of, numbers_of
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 from service.traces import traceparent
@@ -123,17 +117,17 @@ async def get_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) ->
 async def list_vmboxes(
     connection: Connection,
     account_id: UUID,
-    start: VmboxCursor | None,
+    start: NameCursor | None,
     limit: int,
     *,
     descending: bool = False,
 ) -> list[StoredVmbox]:
     """The boxes of an account by (name, id) from `start` on."""
     if descending:
-        name, vmbox_id = (start.name, start.vmbox_id) if start else (None, None)
+        name, vmbox_id = (start.name, start.id) if start else (None, None)
         statement = _SQL["list_vmboxes_descending"]
     else:
-        name, vmbox_id = (start.name, start.vmbox_id) if start else ("", UUID(int=0))
+        name, vmbox_id = (start.name, start.id) if start else ("", UUID(int=0))
         statement = _SQL["list_vmboxes"]
     rows = await connection.fetch(statement, account_id, name, vmbox_id, limit)
     return [_to_vmbox(row) for row in rows]

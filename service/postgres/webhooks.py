@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from service.domain.errors import TooManyWebhooks, WebhookNotFound
+from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.domain.webhook import (
     MAX_FAILURES,
@@ -14,7 +15,6 @@ from service.domain.webhook import (
     DisableReason,
     SealedWebhook,
     Webhook,
-    WebhookCursor,
     WebhookResponse,
 )
 from service.postgres.pool import Connection
@@ -56,17 +56,17 @@ async def get_webhook(connection: Connection, account_id: UUID, webhook_id: UUID
 async def list_webhooks(
     connection: Connection,
     account_id: UUID,
-    start: WebhookCursor | None,
+    start: NameCursor | None,
     limit: int,
     *,
     descending: bool = False,
 ) -> list[Webhook]:
     """The webhooks of an account by (name, id) from `start` on."""
     if descending:
-        key = (start.name, start.webhook_id) if start else (None, None)
+        key = (start.name, start.id) if start else (None, None)
         statement = _SQL["list_webhooks_descending"]
     else:
-        key = (start.name, start.webhook_id) if start else ("", UUID(int=0))
+        key = (start.name, start.id) if start else ("", UUID(int=0))
         statement = _SQL["list_webhooks"]
     return [_to_webhook(row) for row in await connection.fetch(statement, account_id, *key, limit)]
 

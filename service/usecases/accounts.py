@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service.domain.account import (
-    FIELDS,
-    Account,
-    AccountCursor,
-    AccountPage,
-    Caller,
-    checked_account,
-)
+from service.domain.account import FIELDS, Account, Caller, checked_account
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountHasChildren,
@@ -23,6 +16,7 @@ from service.domain.errors import (
     Invalid,
 )
 from service.domain.message import parse_hex_id, uuid7
+from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, Fields, merge
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
@@ -31,7 +25,7 @@ from service.postgres.accounts import StoredKey
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
-from service.usecases.pages import filled_page
+from service.usecases.pages import read_page
 from service.usecases.sessions import Sessions
 
 # How often a change is tried again when others change the same account at the same time.
@@ -98,7 +92,7 @@ class Accounts:
         start = None
         while True:
             page = await self.list_below(caller, account_id, start, _CHUNK, deep=True)
-            for account in page.accounts:
+            for account in page.items:
                 yield account
             if page.next is None:
                 return
@@ -108,24 +102,23 @@ class Accounts:
         self,
         caller: Caller,
         account_id: UUID,
-        start: AccountCursor | None,
+        start: NameCursor | None,
         limit: int,
         *,
         deep: bool,
         descending: bool = False,
-        keep: Callable[[Account], bool] | None = None,
-    ) -> AccountPage:
+        predicate: Callable[[Account], bool] | None = None,
+    ) -> Page[Account, NameCursor]:
         """A page of an account's children, or (`deep`) of all accounts below it, by name."""
         await self.sessions.authorise(caller, account_id)
 
-        async def read(start: AccountCursor | None, limit: int) -> list[Account]:
+        async def read(start: NameCursor | None, limit: int) -> list[Account]:
             async with self.database.connection() as connection:
                 return await rows.list_below(
                     connection, account_id, start, limit, deep=deep, descending=descending
                 )
 
-        found, following = await filled_page(read, _key_of, start, limit, keep)
-        return AccountPage(accounts=found, next=following)
+        return await read_page(read, _key_of, start, limit, predicate)
 
     async def replace(
         self, caller: Caller, account_id: UUID, document: Document, fields: Fields = FIELDS
@@ -240,8 +233,8 @@ async def _checked(
     return checked
 
 
-def _key_of(account: Account) -> AccountCursor:
-    return AccountCursor(account.name, account.account_id)
+def _key_of(account: Account) -> NameCursor:
+    return NameCursor(account.name, account.account_id)
 
 
 def _key_context(account_id: UUID) -> bytes:

@@ -10,13 +10,14 @@ from uuid import UUID
 from service.audio.store import AudioStore, greeting_key
 from service.domain.account import AccountFacts
 from service.domain.errors import EditConflict
-from service.domain.greeting import Greeting, GreetingCursor, GreetingPage, checked_greeting
+from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, uuid7
+from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.postgres import greetings as rows
 from service.postgres.accounts import hold_account
 from service.postgres.pool import Database
-from service.usecases.pages import filled_page
+from service.usecases.pages import read_page
 from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
 
 # How often a change is tried again when others change the same greeting at the same time.
@@ -57,22 +58,21 @@ class Greetings:
     async def list(
         self,
         account: AccountFacts,
-        start: GreetingCursor | None,
+        start: NameCursor | None,
         limit: int,
         *,
         descending: bool = False,
-        keep: Callable[[Greeting], bool] | None = None,
-    ) -> GreetingPage:
+        predicate: Callable[[Greeting], bool] | None = None,
+    ) -> Page[Greeting, NameCursor]:
         """A page of greetings by name, filled after filtering."""
 
-        async def read(start: GreetingCursor | None, limit: int) -> list[Greeting]:
+        async def read(start: NameCursor | None, limit: int) -> list[Greeting]:
             async with self.database.connection() as connection:
                 return await rows.list_greetings(
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        greetings, following = await filled_page(read, _key_of, start, limit, keep)
-        return GreetingPage(greetings=greetings, next=following)
+        return await read_page(read, _key_of, start, limit, predicate)
 
     async def replace(self, account: AccountFacts, media_id: UUID, document: Document) -> Greeting:
         """Puts another document in place of a greeting's; its audio stays. Raises as `patch`."""
@@ -141,5 +141,5 @@ class Greetings:
         return uuid7(self.clock(), os.urandom(10))
 
 
-def _key_of(greeting: Greeting) -> GreetingCursor:
-    return GreetingCursor(greeting.document["name"], greeting.media_id)
+def _key_of(greeting: Greeting) -> NameCursor:
+    return NameCursor(greeting.document["name"], greeting.media_id)

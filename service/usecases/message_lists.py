@@ -10,9 +10,9 @@ import msgspec
 from service.domain.account import AccountFacts
 from service.domain.message import (
     FUTURE_ALLOWANCE,
-    Cursor,
     Folder,
     Message,
+    MessageCursor,
     MessageId,
     MessagePage,
     month_of,
@@ -22,10 +22,10 @@ from service.postgres import message_lists as rows
 from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey, get_received_at
 from service.postgres.pool import Database
-from service.usecases.pages import filled_page
+from service.usecases.pages import read_page
 
 Clock = Callable[[], datetime]
-Keep = Callable[[Message], bool]
+MessagePredicate = Callable[[Message], bool]
 
 # Before every message.
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,16 +35,16 @@ _AT_ONCE = 1_000
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What a list is asked for; `since` and `until` belong to it, None means the retention.
 
-    `folder` is found by an index where it is `new`; `keep` looks at each message of the window.
+    `folder` is found by an index where it is `new`; `predicate` filters the messages of the window.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     folder: Folder | None = None
-    start: Cursor | None = None
+    start: MessageCursor | None = None
     limit: int = 50
     oldest_first: bool = False
-    keep: Keep | None = None
+    predicate: MessagePredicate | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class MessageLists:
     clock: Clock
     retention_days: int
 
-    async def place_of(
+    async def get_cursor(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId
-    ) -> Cursor:
+    ) -> MessageCursor:
         """Where a message lies in the list of its box; where it lay, if it was removed.
 
         Raises VmboxNotFound, MessageNotFound.
@@ -65,29 +65,31 @@ class MessageLists:
         place = MessageKey(account.account_id, vmbox_id, message_id)
         async with self.database.connection() as connection:
             received_at = await get_received_at(connection, place)
-        return Cursor(message_id.month, received_at, message_id.id)
+        return MessageCursor(message_id.month, received_at, message_id.id)
 
     async def page(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
         """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
 
-        async def read(start: Cursor | None, limit: int) -> list[Message]:
+        async def read(start: MessageCursor | None, limit: int) -> list[Message]:
             window = self._window(query, start, limit)
             async with self.database.connection() as connection:
                 return await rows.list_messages(connection, account.account_id, vmbox_id, window)
 
         return await _page(read, query)
 
-    async def matching(self, account: AccountFacts, vmbox_id: UUID, keep: Keep) -> Sequence[str]:
-        """The ids of those messages of a box, of whatever time, that `keep` holds of.
+    async def list_ids(
+        self, account: AccountFacts, vmbox_id: UUID, predicate: MessagePredicate
+    ) -> Sequence[str]:
+        """The ids of those messages of a box, of whatever time, that `predicate` holds of.
 
         Raises VmboxNotFound.
         """
         until = self.clock() + FUTURE_ALLOWANCE
-        query = ListQuery(since=_EVER, until=until, limit=_AT_ONCE, keep=keep)
+        query = ListQuery(since=_EVER, until=until, limit=_AT_ONCE, predicate=predicate)
         found: list[str] = []
         while True:
             page = await self.page(account, vmbox_id, query)
-            found += [str(message.id) for message in page.messages]
+            found += [str(message.id) for message in page.items]
             if page.next is None:
                 return found
             query = msgspec.structs.replace(query, start=page.next)
@@ -95,20 +97,20 @@ class MessageLists:
     async def account_page(self, account: AccountFacts, query: ListQuery) -> MessagePage:
         """A page over all boxes of the account, newest first, filled after filtering."""
 
-        async def read(start: Cursor | None, limit: int) -> list[Message]:
+        async def read(start: MessageCursor | None, limit: int) -> list[Message]:
             window = self._window(query, start, limit)
             async with self.database.connection() as connection:
                 return await rows.list_account_messages(connection, account.account_id, window)
 
         return await _page(read, query)
 
-    def _window(self, query: ListQuery, start: Cursor | None, limit: int) -> Window:
+    def _window(self, query: ListQuery, start: MessageCursor | None, limit: int) -> Window:
         # Whole seconds, as messages are timed: one stored now is in a list that ends now.
         now = self.clock().replace(microsecond=0)
         until = query.until or now
         since = query.since or retained_since(now, self.retention_days)
-        first = Cursor(month_of(since), since, UUID(int=0))
-        last = Cursor(month_of(until), until, UUID(int=2**128 - 1))
+        first = MessageCursor(month_of(since), since, UUID(int=0))
+        last = MessageCursor(month_of(until), until, UUID(int=2**128 - 1))
         return Window(
             since=since,
             until=until,
@@ -121,11 +123,10 @@ class MessageLists:
 
 
 async def _page(
-    read: Callable[[Cursor | None, int], Awaitable[list[Message]]], query: ListQuery
+    read: Callable[[MessageCursor | None, int], Awaitable[list[Message]]], query: ListQuery
 ) -> MessagePage:
-    messages, following = await filled_page(read, _key_of, query.start, query.limit, query.keep)
-    return MessagePage(messages=messages, next=following)
+    return await read_page(read, _key_of, query.start, query.limit, query.predicate)
 
 
-def _key_of(message: Message) -> Cursor:
-    return Cursor(message.id.month, message.received_at, message.id.id)
+def _key_of(message: Message) -> MessageCursor:
+    return MessageCursor(message.id.month, message.received_at, message.id.id)

@@ -1,35 +1,36 @@
-"""Pages that are full after filtering: reads on, a chunk at a time, until there are enough."""
+"""Pages that are filled after filtering: reads chunks until a page is full."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
-Item = TypeVar("Item")
-Key = TypeVar("Key")
+from service.domain.page import Item, Key, Page
 
 CHUNK = 500
 
 
-async def filled_page(
+async def read_page(
     read: Callable[[Key | None, int], Awaitable[list[Item]]],
     key_of: Callable[[Item], Key],
     start: Key | None,
     limit: int,
-    keep: Callable[[Item], bool] | None = None,
-) -> tuple[list[Item], Key | None]:
-    """Up to `limit` items that `keep` accepts, from `start` on, and where the next page begins.
+    predicate: Callable[[Item], bool] | None = None,
+) -> Page[Item, Key]:
+    """Returns up to `limit` items from `start` on for which `predicate` is true.
 
-    `read` gives the items from a key on (None: from the beginning), at most as many as asked for,
-    the one with that key first.
+    `read` returns at most the given number of items, in order, from a key on (None: from the
+    beginning); the item with that key comes first.
     """
-    if keep is None:
-        found = await read(start, limit + 1)
-        return found[:limit], key_of(found[limit]) if len(found) > limit else None
-    kept: list[Item] = []
-    while True:
+    if predicate is None:
+        return _page_of(await read(start, limit + 1), key_of, limit)
+    accepted: list[Item] = []
+    while len(accepted) <= limit:
         chunk = await read(start, CHUNK + 1)
-        kept += [item for item in chunk[:CHUNK] if keep(item)]
-        if len(kept) > limit:
-            return kept[:limit], key_of(kept[limit])
+        accepted += filter(predicate, chunk[:CHUNK])
         if len(chunk) <= CHUNK:
-            return kept, None
+            break
         start = key_of(chunk[CHUNK])
+    return _page_of(accepted, key_of, limit)
+
+
+def _page_of(items: list[Item], key_of: Callable[[Item], Key], limit: int) -> Page[Item, Key]:
+    following = key_of(items[limit]) if len(items) > limit else None
+    return Page(items=items[:limit], next=following)

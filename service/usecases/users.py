@@ -11,23 +11,16 @@ from msgspec import UNSET
 from service.domain.account import AccountFacts
 from service.domain.errors import EditConflict, Invalid, Problem, Rule
 from service.domain.message import uuid7
+from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
-from service.domain.user import (
-    Credentials,
-    Password,
-    User,
-    UserCursor,
-    UserPage,
-    checked_user,
-    digests_of,
-)
+from service.domain.user import Credentials, Password, User, checked_user, digests_of
 from service.postgres import accounts as account_rows
 from service.postgres import users as rows
 from service.postgres.pool import Connection, Database
 from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
 from service.usecases.account_cache import AccountCache
-from service.usecases.pages import filled_page
+from service.usecases.pages import read_page
 from service.usecases.sessions import fingerprint_of
 
 # How often a change is tried again when others change the same user at the same time.
@@ -64,29 +57,28 @@ class Users:
     async def list(
         self,
         account: AccountFacts,
-        start: UserCursor | None,
+        start: NameCursor | None,
         limit: int,
         *,
         descending: bool = False,
-        keep: Callable[[User], bool] | None = None,
-    ) -> UserPage:
+        predicate: Callable[[User], bool] | None = None,
+    ) -> Page[User, NameCursor]:
         """A page of users by name, filled after filtering."""
 
-        async def read(start: UserCursor | None, limit: int) -> list[User]:
+        async def read(start: NameCursor | None, limit: int) -> list[User]:
             async with self.database.connection() as connection:
                 return await rows.list_users(
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        found, following = await filled_page(read, _key_of, start, limit, keep)
-        return UserPage(users=found, next=following)
+        return await read_page(read, _key_of, start, limit, predicate)
 
     async def every(self, account: AccountFacts) -> AsyncIterator[User]:
         """All users of an account, by name."""
         start = None
         while True:
             page = await self.list(account, start, _CHUNK)
-            for user in page.users:
+            for user in page.items:
                 yield user
             if page.next is None:
                 return
@@ -178,5 +170,5 @@ class Users:
         ]
 
 
-def _key_of(user: User) -> UserCursor:
-    return UserCursor(user.sort_key)
+def _key_of(user: User) -> NameCursor:
+    return NameCursor(user.sort_key)

@@ -21,13 +21,12 @@ from service.domain.errors import (
     Rule,
 )
 from service.domain.message import parse_hex_id, uuid7
+from service.domain.page import NameCursor, Page
 from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document, Fields, merge
 from service.domain.vmbox import (
     FIELDS,
     Vmbox,
-    VmboxCursor,
-    VmboxPage,
     addresses_of,
     checked_settings,
     greetings_of,
@@ -40,7 +39,7 @@ from service.postgres.greetings import known_greetings
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
-from service.usecases.pages import filled_page
+from service.usecases.pages import read_page
 
 # Whether a box, as it is found, is one that the caller means to change.
 Expected = Callable[[Vmbox], bool]
@@ -99,24 +98,23 @@ class Vmboxes:
     async def list(
         self,
         account: AccountFacts,
-        start: VmboxCursor | None,
+        start: NameCursor | None,
         limit: int,
         *,
         descending: bool = False,
         with_pins: bool = False,
-        keep: Callable[[Vmbox], bool] | None = None,
-    ) -> VmboxPage:
+        predicate: Callable[[Vmbox], bool] | None = None,
+    ) -> Page[Vmbox, NameCursor]:
         """A page of boxes by name, filled after filtering; PINs only when they are asked for."""
 
-        async def read(start: VmboxCursor | None, limit: int) -> list[Vmbox]:
+        async def read(start: NameCursor | None, limit: int) -> list[Vmbox]:
             async with self.database.connection() as connection:
                 found = await rows.list_vmboxes(
                     connection, account.account_id, start, limit, descending=descending
                 )
             return [self._opened(stored) if with_pins else stored.vmbox for stored in found]
 
-        vmboxes, following = await filled_page(read, _key_of, start, limit, keep)
-        return VmboxPage(vmboxes=vmboxes, next=following)
+        return await read_page(read, _key_of, start, limit, predicate)
 
     async def replace(
         self,
@@ -261,5 +259,5 @@ def _context(account_id: UUID, vmbox_id: UUID) -> bytes:
     return b"pin" + account_id.bytes + vmbox_id.bytes
 
 
-def _key_of(vmbox: Vmbox) -> VmboxCursor:
-    return VmboxCursor(vmbox.document["name"], vmbox.vmbox_id)
+def _key_of(vmbox: Vmbox) -> NameCursor:
+    return NameCursor(vmbox.document["name"], vmbox.vmbox_id)

@@ -9,33 +9,24 @@ from uuid import UUID, uuid4
 import msgspec
 
 from service.domain.account import AccountFacts
-from service.domain.errors import (
-    EditConflict,
-    Invalid,
-    Problem,
-    Rule,
-    TooManyPings,
-)
+from service.domain.errors import EditConflict, Invalid, Problem, Rule, TooManyPings
 from service.domain.events import NO_VMBOX, Event
 from service.domain.message import uuid7
+from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.domain.webhook import (
     PING,
     SECRET_BYTES,
     WEB_ADDRESS,
     Attempt,
-    AttemptCursor,
-    AttemptPage,
     Webhook,
-    WebhookCursor,
-    WebhookPage,
     checked_webhook,
 )
 from service.postgres import accounts as account_rows
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import TargetForbidden
-from service.usecases.pages import filled_page
+from service.usecases.pages import read_page
 from service.usecases.webhook_sender import WebhookSender
 
 # How often a change is tried again when others change the same webhook at the same time.
@@ -76,22 +67,21 @@ class Webhooks:
     async def list(
         self,
         account: AccountFacts,
-        start: WebhookCursor | None,
+        start: NameCursor | None,
         limit: int,
         *,
         descending: bool = False,
-        keep: Callable[[Webhook], bool] | None = None,
-    ) -> WebhookPage:
+        predicate: Callable[[Webhook], bool] | None = None,
+    ) -> Page[Webhook, NameCursor]:
         """A page of webhooks by name, filled after filtering."""
 
-        async def read(start: WebhookCursor | None, limit: int) -> list[Webhook]:
+        async def read(start: NameCursor | None, limit: int) -> list[Webhook]:
             async with self.database.connection() as connection:
                 return await rows.list_webhooks(
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        found, following = await filled_page(read, _key_of, start, limit, keep)
-        return WebhookPage(webhooks=found, next=following)
+        return await read_page(read, _key_of, start, limit, predicate)
 
     async def replace(self, account: AccountFacts, webhook_id: UUID, document: Document) -> Webhook:
         """Puts another document in place of a webhook's; its secret stays. Raises as `patch`."""
@@ -115,26 +105,22 @@ class Webhooks:
         self,
         account: AccountFacts,
         webhook_id: UUID,
-        start: AttemptCursor | None,
+        start: UUID | None,
         limit: int,
         *,
         ascending: bool = False,
-        keep: Callable[[Attempt], bool] | None = None,
-    ) -> AttemptPage:
+        predicate: Callable[[Attempt], bool] | None = None,
+    ) -> Page[Attempt, UUID]:
         """A page of attempts, the latest first unless `ascending`. Raises WebhookNotFound."""
         await self.get(account, webhook_id)
 
-        async def read(start: AttemptCursor | None, limit: int) -> list[Attempt]:
-            first = None if start is None else start.attempt_id
+        async def read(start: UUID | None, limit: int) -> list[Attempt]:
             async with self.database.connection() as connection:
                 return await rows.list_attempts(
-                    connection, account.account_id, webhook_id, first, limit, ascending=ascending
+                    connection, account.account_id, webhook_id, start, limit, ascending=ascending
                 )
 
-        found, following = await filled_page(
-            read, lambda attempt: AttemptCursor(attempt.attempt_id), start, limit, keep
-        )
-        return AttemptPage(attempts=found, next=following)
+        return await read_page(read, lambda attempt: attempt.attempt_id, start, limit, predicate)
 
     async def ping(self, account: AccountFacts, webhook_id: UUID) -> Attempt:
         """Tells a webhook, enabled or not, of an event that is none. Its failures are not counted.
@@ -211,5 +197,5 @@ class Webhooks:
         return uuid7(self.posts.clock(), os.urandom(10))
 
 
-def _key_of(webhook: Webhook) -> WebhookCursor:
-    return WebhookCursor(webhook.name, webhook.webhook_id)
+def _key_of(webhook: Webhook) -> NameCursor:
+    return NameCursor(webhook.name, webhook.webhook_id)

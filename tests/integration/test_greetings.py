@@ -165,7 +165,7 @@ async def test_without_the_audio_store_no_greeting_is_made(
         lame = Greetings(database, nowhere, lambda: NOW, Uploads(8, 1_000))
         with pytest.raises(StorageUnavailable):
             await a_greeting(lame, account)
-        assert (await lame.list(account, None, 10)).greetings == []
+        assert (await lame.list(account, None, 10)).items == []
         # A row that goes first needs no store: its object is left to the sweep.
         silent = await lame.create(account, {"name": "Silent"}, None)
         await lame.delete(account, silent.media_id)

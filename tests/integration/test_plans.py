@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from service.domain.errors import MessageExpired
-from service.domain.message import Cursor, Folder, MessageId, month_of
-from service.domain.vmbox import VmboxCursor
+from service.domain.message import Folder, MessageCursor, MessageId, month_of
+from service.domain.page import NameCursor
 from service.embedded.servers import EmbeddedServers
 from service.postgres import batches, message_lists, recordings
 from service.postgres import messages as rows
@@ -64,7 +64,7 @@ def window(folder: Folder | None = None, days_back: int = 0) -> Window:
         until=UNTIL,
         months=(month_of(SINCE), month_of(UNTIL)),
         folder=folder,
-        start=Cursor(month_of(begin), begin, LAST_ID),
+        start=MessageCursor(month_of(begin), begin, LAST_ID),
         limit=PAGE,
     )
 
@@ -140,7 +140,7 @@ async def test_a_page_that_stays_short_stops_where_its_window_ends(
         since=since,
         until=until,
         months=(month_of(since), month_of(until)),
-        start=Cursor(month_of(until), until, LAST_ID),
+        start=MessageCursor(month_of(until), until, LAST_ID),
     )
     plan, found = await page_plan(
         large_database, large_database.many, page, whole_account=whole_account
@@ -155,7 +155,7 @@ async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
     large_database: LargeDatabase, whose: str, after: str
 ) -> None:
     box: Box = getattr(large_database, whose)
-    start = VmboxCursor(after, UUID(int=0))
+    start = NameCursor(after, UUID(int=0))
     plan, found = await explained(
         large_database.database,
         lambda connection: list_vmboxes(connection, box.account_id, start, 11),

@@ -208,7 +208,7 @@ async def test_boxes_are_listed_by_name_page_by_page_without_pins(
     start = None
     for _ in range(3):
         page = await vmboxes.list(account, start, 2)
-        listed, start = [*listed, *page.vmboxes], page.next
+        listed, start = [*listed, *page.items], page.next
     assert start is None
     assert [box.document["name"] for box in listed] == sorted(names)
     assert len({box.vmbox_id for box in listed}) == len(names)

@@ -245,7 +245,7 @@ async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
 ) -> None:
     webhook, _ = await a_webhook(database, posts, receiver.url())
     asked, other = use_cases(database, posts), an_account()
-    assert (await asked.list(other, None, 10)).webhooks == []
+    assert (await asked.list(other, None, 10)).items == []
     for question in (
         asked.get(other, webhook.webhook_id),
         asked.patch(other, webhook.webhook_id, {"enabled": False}),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.domain.message import (
     LAST_ID,
-    Cursor,
+    MessageCursor,
     MessageId,
     month_after,
     month_of,
@@ -93,7 +93,7 @@ def test_retention_has_an_hour_of_grace() -> None:
 
 def test_a_cursor_stands_in_the_month_of_its_time() -> None:
     moment = datetime(2026, 11, 21, tzinfo=UTC)
-    cursor = Cursor(202611, moment, LAST_ID)
-    assert msgspec.json.decode(msgspec.json.encode(cursor), type=Cursor) == cursor
+    cursor = MessageCursor(202611, moment, LAST_ID)
+    assert msgspec.json.decode(msgspec.json.encode(cursor), type=MessageCursor) == cursor
     with pytest.raises(ValueError, match="month"):
-        Cursor(202610, moment, LAST_ID)
+        MessageCursor(202610, moment, LAST_ID)

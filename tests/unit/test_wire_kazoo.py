@@ -20,15 +20,15 @@ from service.api.kazoo.wire import View
 from service.domain.errors import Invalid, Rule
 from service.domain.message import (
     CallerId,
-    Cursor,
     Folder,
     Message,
+    MessageCursor,
     MessageId,
     NewMessage,
     month_of,
 )
+from service.domain.page import NameCursor
 from service.domain.text import strip_control_characters
-from service.domain.vmbox import VmboxCursor
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KAZOO = View(WireProfile.KAZOO, NOON - timedelta(days=100))
@@ -201,21 +201,21 @@ def test_gregorian_seconds_count_from_the_year_0() -> None:
 @given(st.integers(0, 250_000_000_000), st.uuids())
 def test_a_start_key_is_read_back_as_it_is_written(unix: int, identity: UUID) -> None:
     moment = datetime.fromtimestamp(unix, UTC)
-    cursor = Cursor(month_of(moment), moment, identity)
+    cursor = MessageCursor(month_of(moment), moment, identity)
     word = encode_key(cursor)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", word)
-    assert decode_key(word, Cursor) == cursor
-    box = VmboxCursor("Büro\n", identity)
-    assert decode_key(encode_key(box), VmboxCursor) == box
+    assert decode_key(word, MessageCursor) == cursor
+    box = NameCursor("Büro\n", identity)
+    assert decode_key(encode_key(box), NameCursor) == box
 
 
 @given(TEXTS | st.from_regex(r"[A-Za-z0-9_=-]{0,40}", fullmatch=True))
 def test_a_start_key_that_is_none_is_refused_and_nothing_else_happens(text: str) -> None:
-    for kind in (Cursor, VmboxCursor):
+    for kind in (MessageCursor, NameCursor):
         with pytest.raises(Invalid) as error:
             decode_key(text, kind)
         assert error.value.problems[0].field == "start_key"
-    assert decode_key(None, Cursor) is None
+    assert decode_key(None, MessageCursor) is None
 
 
 @given(TEXTS)

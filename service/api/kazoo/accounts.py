@@ -18,7 +18,8 @@ from service.api.kazoo.query import (
     decode_key,
     page_query,
 )
-from service.domain.account import Account, AccountCursor
+from service.domain.account import Account
+from service.domain.page import NameCursor
 
 ONE = "/accounts/{account_id:str}"
 
@@ -126,7 +127,7 @@ async def _list(
     deep: bool,
 ) -> Response[bytes]:
     query = page_query(request)
-    start = decode_key(query.start_key, AccountCursor)
+    start = decode_key(query.start_key, NameCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
 
@@ -142,9 +143,9 @@ async def _list(
         query.limit,
         deep=deep,
         descending=not ascends(request, default=True),
-        keep=keep if wanted or times else None,
+        predicate=keep if wanted or times else None,
     )
-    rows = [wire.account_row(found) for found in page.accounts]
+    rows = [wire.account_row(found) for found in page.items]
     return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 

@@ -79,7 +79,7 @@ async def remove_messages(
     ids = None if named is UNSET else _bounded(named)
     left_out: list[str] = []
     if keep is not None:
-        matching = await app.message_lists.matching(account, vmbox, keep)
+        matching = await app.message_lists.list_ids(account, vmbox, keep)
         found = set(matching)
         left_out = [one for one in dict.fromkeys(ids or ()) if one not in found]
         ids = [one for one in (matching if ids is None else ids) if one in found]

@@ -23,8 +23,9 @@ from service.api.kazoo.query import (
     page_query,
 )
 from service.domain.errors import AudioEmpty, GreetingHasNoAudio, GreetingNotFound
-from service.domain.greeting import Greeting, GreetingCursor
+from service.domain.greeting import Greeting
 from service.domain.message import Audio, parse_hex_id
+from service.domain.page import NameCursor
 
 COLLECTION = "/accounts/{account_id:str}/media"
 ONE = COLLECTION + "/{media_id:str}"
@@ -35,7 +36,7 @@ RAW = ONE + "/raw"
 async def list_greetings(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """The greetings of an account by name."""
     query = page_query(request)
-    start = decode_key(query.start_key, GreetingCursor)
+    start = decode_key(query.start_key, NameCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
     page = await app.greetings.list(
@@ -43,9 +44,9 @@ async def list_greetings(request: AnyRequest, account: TheAccount, app: App) -> 
         start,
         query.limit,
         descending=not ascends(request, default=True),
-        keep=_keeper(wanted, times) if wanted or times else None,
+        predicate=_keeper(wanted, times) if wanted or times else None,
     )
-    rows = [wire.greeting_row(greeting) for greeting in page.greetings]
+    rows = [wire.greeting_row(greeting) for greeting in page.items]
     return answer_page(request, query, rows, start=start, following=page.next)
 
 

@@ -21,13 +21,7 @@ from service.api.kazoo.query import PageQuery, decode_key, list_query, page_quer
 from service.api.kazoo.vmboxes import COLLECTION, ONE
 from service.api.kazoo.wire import View
 from service.domain.clock import utc_now
-from service.domain.message import (
-    LAST_ID,
-    Cursor,
-    Folder,
-    MessagePage,
-    month_of,
-)
+from service.domain.message import LAST_ID, Folder, MessageCursor, MessagePage, month_of
 from service.domain.schema import Document
 from service.usecases.message_lists import ListQuery
 
@@ -46,7 +40,7 @@ async def list_account_messages(
     """The messages of all boxes of an account, newest first, each under the id of its box."""
     page_asked, query = _asked(request, view)
     page = await app.message_lists.account_page(account, query)
-    rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.messages]
+    rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.items]
     return _list(request, page_asked, query, page, rows)
 
 
@@ -61,7 +55,7 @@ async def list_messages(
     """The messages of a box, newest first."""
     page_asked, query = _asked(request, view)
     page = await app.message_lists.page(account, vmbox_of_path(vmbox_id), query)
-    rows = [wire.message_row(row, view) for row in page.messages]
+    rows = [wire.message_row(row, view) for row in page.items]
     return _list(request, page_asked, query, page, rows)
 
 
@@ -135,7 +129,7 @@ ROUTES = (
 
 def _asked(request: AnyRequest, view: View) -> tuple[PageQuery, ListQuery]:
     page = page_query(request)
-    start = decode_key(page.start_key, Cursor)
+    start = decode_key(page.start_key, MessageCursor)
     return page, list_query(request, page, start, view)
 
 
@@ -150,11 +144,11 @@ def _list(
     return answer_page(request, page_asked, rows, start=start, following=page.next)
 
 
-def messages_start(page: MessagePage, query: ListQuery) -> Cursor:
+def messages_start(page: MessagePage, query: ListQuery) -> MessageCursor:
     """Where a page begins that was asked for without a key: at its first message, else at the
     end of the window."""
-    if not page.messages:
+    if not page.items:
         until = query.until or utc_now().replace(microsecond=0)
-        return Cursor(month_of(until), until, LAST_ID)
-    first = page.messages[0]
-    return Cursor(first.id.month, first.received_at, first.id.id)
+        return MessageCursor(month_of(until), until, LAST_ID)
+    first = page.items[0]
+    return MessageCursor(first.id.month, first.received_at, first.id.id)

@@ -18,7 +18,7 @@ from service.api.kazoo.wire import View, message_filterable, to_folder
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, Rule
 from service.domain.message import RETENTION_GRACE, Folder
-from service.usecases.message_lists import Keep, ListQuery
+from service.usecases.message_lists import ListQuery, MessagePredicate
 
 AnyRequest = Request[Any, Any, Any]
 Key = TypeVar("Key")
@@ -87,11 +87,11 @@ def list_query(request: AnyRequest, page: PageQuery, start: Any, view: View) -> 
         start=start,
         limit=page.limit,
         oldest_first=ascends(request, default=False),
-        keep=_keeper(query, [] if by_store else folders, view),
+        predicate=_keeper(query, [] if by_store else folders, view),
     )
 
 
-def message_filter(request: AnyRequest, view: View) -> Keep | None:
+def message_filter(request: AnyRequest, view: View) -> MessagePredicate | None:
     """What every filter of the query holds of; None without any. Raises Invalid.
 
     `folder` is none of them here: it is a parameter of its own.
@@ -114,7 +114,7 @@ def _checked(values: list[str]) -> list[str]:
     return values
 
 
-def _keeper(query: MultiDict[Any], folders: list[str], view: View) -> Keep | None:
+def _keeper(query: MultiDict[Any], folders: list[str], view: View) -> MessagePredicate | None:
     filters = [pair for pair in query.multi_items() if pair[0] != "filter_folder"]
     filters += [("filter_folder", folder) for folder in folders]
     wanted = read_filter(filters, prefix="metadata.")

@@ -17,7 +17,8 @@ from service.api.kazoo.query import (
     decode_key,
     page_query,
 )
-from service.domain.user import User, UserCursor
+from service.domain.page import NameCursor
+from service.domain.user import User
 
 COLLECTION = "/accounts/{account_id:str}/users"
 ONE = COLLECTION + "/{user_id:str}"
@@ -27,7 +28,7 @@ ONE = COLLECTION + "/{user_id:str}"
 async def list_users(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """The users of an account by name."""
     query = page_query(request)
-    start = decode_key(query.start_key, UserCursor)
+    start = decode_key(query.start_key, NameCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
 
@@ -41,9 +42,9 @@ async def list_users(request: AnyRequest, account: TheAccount, app: App) -> Resp
         start,
         query.limit,
         descending=not ascends(request, default=True),
-        keep=keep if wanted or times else None,
+        predicate=keep if wanted or times else None,
     )
-    rows = [wire.user_row(user) for user in page.users]
+    rows = [wire.user_row(user) for user in page.items]
     return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 

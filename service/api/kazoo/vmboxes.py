@@ -28,8 +28,9 @@ from service.api.kazoo.query import (
 )
 from service.domain import vmbox as vmbox_fields
 from service.domain.errors import PreconditionFailed
+from service.domain.page import NameCursor
 from service.domain.schema import Field
-from service.domain.vmbox import Vmbox, VmboxCursor
+from service.domain.vmbox import Vmbox
 from service.usecases.vmboxes import Expected
 
 COLLECTION = "/accounts/{account_id:str}/vmboxes"
@@ -50,7 +51,7 @@ async def list_vmboxes(
 ) -> Response[bytes]:
     """The boxes of an account by name, with their counts."""
     query = page_query(request)
-    start = decode_key(query.start_key, VmboxCursor)
+    start = decode_key(query.start_key, NameCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
     page = await app.vmboxes.list(
@@ -59,9 +60,9 @@ async def list_vmboxes(
         query.limit,
         descending=not ascends(request, default=True),
         with_pins=profile is WireProfile.AUDIAN,
-        keep=_keeper(wanted, times) if wanted or times else None,
+        predicate=_keeper(wanted, times) if wanted or times else None,
     )
-    rows = [wire.vmbox_row(vmbox, profile) for vmbox in page.vmboxes]
+    rows = [wire.vmbox_row(vmbox, profile) for vmbox in page.items]
     return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 

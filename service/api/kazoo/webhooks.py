@@ -20,7 +20,8 @@ from service.api.kazoo.query import (
 )
 from service.domain.errors import WebhookNotFound
 from service.domain.message import parse_hex_id
-from service.domain.webhook import Attempt, AttemptCursor, Webhook, WebhookCursor
+from service.domain.page import NameCursor
+from service.domain.webhook import Attempt, Webhook
 
 COLLECTION = "/accounts/{account_id:str}/webhooks"
 ONE = COLLECTION + "/{webhook_id:str}"
@@ -30,7 +31,7 @@ ONE = COLLECTION + "/{webhook_id:str}"
 async def list_webhooks(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """The webhooks of an account by name."""
     query = page_query(request)
-    start = decode_key(query.start_key, WebhookCursor)
+    start = decode_key(query.start_key, NameCursor)
     wanted = read_filter(request.query_params.multi_items())
     times = created_and_modified(request)
 
@@ -44,9 +45,9 @@ async def list_webhooks(request: AnyRequest, account: TheAccount, app: App) -> R
         start,
         query.limit,
         descending=not ascends(request, default=True),
-        keep=keep if wanted or times else None,
+        predicate=keep if wanted or times else None,
     )
-    rows = [wire.webhook_row(webhook) for webhook in page.webhooks]
+    rows = [wire.webhook_row(webhook) for webhook in page.items]
     return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
@@ -99,7 +100,7 @@ async def list_attempts(
 ) -> Response[bytes]:
     """The attempts to tell a webhook of events, the latest first. They are kept for 15 days."""
     query = page_query(request)
-    start = decode_key(query.start_key, AttemptCursor)
+    start = decode_key(query.start_key, UUID)
     wanted = read_filter(request.query_params.multi_items())
 
     def keep(attempt: Attempt) -> bool:
@@ -111,9 +112,9 @@ async def list_attempts(
         start,
         query.limit,
         ascending=ascends(request, default=False),
-        keep=keep if wanted else None,
+        predicate=keep if wanted else None,
     )
-    rows = [wire.attempt_row(attempt) for attempt in page.attempts]
+    rows = [wire.attempt_row(attempt) for attempt in page.items]
     return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 

@@ -23,10 +23,10 @@ async def list_mailboxes(account: TheAccount, app: App) -> Response[bytes]:
     """All mailboxes of the account, by name."""
     found: list[Document] = []
     page = await app.vmboxes.list(account, None, _CHUNK, with_pins=True)
-    found += map(wire.mailbox, page.vmboxes)
+    found += map(wire.mailbox, page.items)
     while page.next is not None:
         page = await app.vmboxes.list(account, page.next, _CHUNK, with_pins=True)
-        found += map(wire.mailbox, page.vmboxes)
+        found += map(wire.mailbox, page.items)
     return answer(found)
 
 

@@ -38,7 +38,7 @@ async def list_mailbox_messages(
     limit, before = _limit(request), _before(request)
     if before is None:
         page = await app.message_lists.page(account, vmbox_id, ListQuery(limit=limit))
-        found = page.messages
+        found = page.items
     else:
         found = await _older(app.message_lists, account, vmbox_id, before, limit)
     return answer([_shown(message, app.messages) for message in found])
@@ -107,8 +107,8 @@ async def _older(
 ) -> list[Message]:
     """What follows a message in the list, whether it is still there or not. Raises Invalid."""
     try:
-        start = await lists.place_of(account, vmbox_id, before)
+        start = await lists.get_cursor(account, vmbox_id, before)
     except MessageNotFound:
         raise Invalid.one("before", Rule.NOT_FOUND) from None
     page = await lists.page(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
-    return [message for message in page.messages if message.id != before][:limit]
+    return [message for message in page.items if message.id != before][:limit]
