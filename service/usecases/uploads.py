@@ -22,19 +22,17 @@ from service.logs import get_logger
 from service.metrics import UPLOADS_IN_FLIGHT, UPLOADS_REFUSED
 
 __all__ = [
-    "AUDIO_TYPES",
+    "ACCEPTED_TYPES",
     "Spool",
     "Upload",
     "Uploads",
-    "accepts_audio",
     "delete_on_error",
     "delete_orphan",
+    "is_accepted",
     "store_upload",
 ]
 
 log = get_logger(__name__)
-
-AUDIO_TYPES = ACCEPTED_TYPES
 
 # What an upload may bring before it takes a place: a client that trickles never holds one.
 FREE_BYTES = 16 * 1024
@@ -53,11 +51,6 @@ class Upload(msgspec.Struct, frozen=True):
     @property
     def extension(self) -> str:
         return extension_of(self.content_type, self.filename)
-
-
-def accepts_audio(content_type: str) -> bool:
-    """Whether audio of this declared type is taken. The bytes are not inspected."""
-    return is_accepted(content_type)
 
 
 @dataclass

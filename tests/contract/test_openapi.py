@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from service.api.app import create_handlers, describe
 from service.api.kazoo.accept import BASE64_TYPES, JSON, JSON_TYPES, MEDIA
-from service.usecases.uploads import AUDIO_TYPES
+from service.usecases.uploads import ACCEPTED_TYPES
 from tests.contract.described import Described, Json
 
 DESCRIBED = Described(describe())
@@ -22,7 +22,7 @@ NEVER_ENOUGH = {
     "put_audio": JSON_TYPES,
     "put_greeting_audio": JSON_TYPES,
     "post_greeting_audio": JSON_TYPES,
-    "create_greeting": AUDIO_TYPES | BASE64_TYPES,
+    "create_greeting": ACCEPTED_TYPES | BASE64_TYPES,
 }
 NOT_FOR_CLIENTS = {
     "/",

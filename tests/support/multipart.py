@@ -7,14 +7,14 @@ from service.api.body.multipart import (
     MalformedBase64,
     MalformedBody,
     MetadataTooLarge,
-    PartsBeyondBounds,
-    Received,
+    MultipartContent,
+    PartLimitExceeded,
     TooManyFiles,
     UploadLimits,
     read_multipart,
 )
 
-REFUSALS = (MalformedBase64, MalformedBody, MetadataTooLarge, PartsBeyondBounds, TooManyFiles)
+REFUSALS = (MalformedBase64, MalformedBody, MetadataTooLarge, PartLimitExceeded, TooManyFiles)
 MIXED = "multipart/mixed; boundary=frontier"
 JSON = b'{"data": {"caller_id_number": "+15550100"}}'
 
@@ -41,7 +41,7 @@ async def read(
     *,
     cuts: Iterable[int] = (),
     **limits: int,
-) -> tuple[Received, bytes]:
+) -> tuple[MultipartContent, bytes]:
     sink = Sink()
     received = await read_multipart(
         content_type, pieces_of(body, cuts), sink, UploadLimits(**limits)

@@ -8,8 +8,8 @@ from service.api.body.multipart import (
     MalformedBase64,
     MalformedBody,
     MetadataTooLarge,
-    PartsBeyondBounds,
-    Received,
+    MultipartContent,
+    PartLimitExceeded,
     TooManyFiles,
     UploadLimits,
     read_multipart,
@@ -46,7 +46,7 @@ CURL_MP3 = part(
 async def test_curl_with_metadata_and_audio_in_one_request() -> None:
     content_type, body = as_curl_sends(CURL_METADATA, CURL_MP3)
     received, audio = await read(body, content_type)
-    assert received == Received(
+    assert received == MultipartContent(
         metadata=JSON, has_file=True, content_type="audio/mp3", filename="voice.mp3"
     )
     assert audio == an_mp3()
@@ -55,7 +55,9 @@ async def test_curl_with_metadata_and_audio_in_one_request() -> None:
 async def test_curl_with_audio_alone() -> None:
     content_type, body = as_curl_sends(CURL_MP3)
     received, audio = await read(body, content_type)
-    assert received == Received(has_file=True, content_type="audio/mp3", filename="voice.mp3")
+    assert received == MultipartContent(
+        has_file=True, content_type="audio/mp3", filename="voice.mp3"
+    )
     assert audio == an_mp3()
 
 
@@ -76,19 +78,19 @@ async def test_curl_as_a_form_and_encoded_as_base64() -> None:
 )
 async def test_the_parts_come_in_either_order(parts: tuple[bytes, bytes]) -> None:
     received, audio = await read(a_body(*parts))
-    assert received == Received(
+    assert received == MultipartContent(
         metadata=JSON, has_file=True, content_type="audio/mp3", filename="a.mp3"
     )
     assert audio == AUDIO
 
 
 async def test_metadata_may_come_alone() -> None:
-    assert await read(a_body(METADATA_PART)) == (Received(metadata=JSON), b"")
+    assert await read(a_body(METADATA_PART)) == (MultipartContent(metadata=JSON), b"")
 
 
 async def test_a_part_without_any_header_is_a_file() -> None:
     received, audio = await read(a_body(part(AUDIO)))
-    assert (received, audio) == (Received(has_file=True), AUDIO)
+    assert (received, audio) == (MultipartContent(has_file=True), AUDIO)
 
 
 async def test_an_empty_file_is_a_file() -> None:
@@ -97,7 +99,7 @@ async def test_an_empty_file_is_a_file() -> None:
 
 
 async def test_no_parts_at_all_are_no_metadata_and_no_file() -> None:
-    assert await read(b"--frontier--\r\n") == (Received(), b"")
+    assert await read(b"--frontier--\r\n") == (MultipartContent(), b"")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ async def test_no_parts_at_all_are_no_metadata_and_no_file() -> None:
     ],
 )
 async def test_json_is_known_by_its_type_alone(header: str) -> None:
-    assert await read(a_body(part(JSON, header))) == (Received(metadata=JSON), b"")
+    assert await read(a_body(part(JSON, header))) == (MultipartContent(metadata=JSON), b"")
 
 
 @pytest.mark.parametrize(
@@ -199,12 +201,12 @@ async def test_one_file_is_taken_and_no_more() -> None:
     ],
 )
 async def test_parts_and_their_headers_are_bounded(body: bytes) -> None:
-    with pytest.raises(PartsBeyondBounds):
+    with pytest.raises(PartLimitExceeded):
         await read(body)
 
 
 async def test_the_number_of_parts_is_bounded() -> None:
-    with pytest.raises(PartsBeyondBounds):
+    with pytest.raises(PartLimitExceeded):
         await read(a_body(METADATA_PART, AUDIO_PART), max_parts=1)
 
 
@@ -278,4 +280,4 @@ async def test_the_letters_data_are_base64_as_well() -> None:
 
 async def test_metadata_may_come_as_base64_too() -> None:
     body = encoded(base64.b64encode(JSON), "application/json")
-    assert await read(body) == (Received(metadata=JSON), b"")
+    assert await read(body) == (MultipartContent(metadata=JSON), b"")

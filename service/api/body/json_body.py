@@ -1,4 +1,4 @@
-"""JSON bodies in all dialects: how large, how deep, and without what Postgres refuses."""
+"""JSON bodies of all dialects, bounded in size and depth."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,58 +13,63 @@ from service.domain.schema import Document
 AnyRequest = Request[Any, Any, Any]
 
 MAX_JSON_BYTES = 1_048_576
-# Far more than any document needs, far less than recursion or Postgres can take.
+# No document needs as many levels, and both Python and Postgres can process more.
 MAX_JSON_LEVELS = 100
 
 
-async def bounded(
-    request: AnyRequest, most: int, refusal: AudioTooLarge | DocumentTooLarge
+async def read_chunks(
+    request: AnyRequest, max_bytes: int, too_large: AudioTooLarge | DocumentTooLarge
 ) -> AsyncIterator[bytes]:
-    """The body as it comes. One that says itself that it is too large is refused unread: that
-    spares both sides the transfer."""
+    """Yields the body as it arrives; raises `too_large` beyond `max_bytes`, MalformedBody.
+
+    A body with a larger `Content-Length` is refused before it is read, which saves the transfer.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:18]) > most:
-        raise refusal
-    async for chunk in _arriving(request):
-        most -= len(chunk)
-        if most < 0:
-            raise refusal
+    if length.isdecimal() and int(length[:18]) > max_bytes:
+        raise too_large
+    async for chunk in _receive_chunks(request):
+        max_bytes -= len(chunk)
+        if max_bytes < 0:
+            raise too_large
         yield chunk
 
 
-def object_of(body: bytes) -> Document:
-    """The JSON object that a body is. Raises MalformedBody."""
+def decode_object(body: bytes) -> Document:
+    """Decodes a JSON object. Raises MalformedBody."""
     try:
-        found = msgspec.json.decode(body)
+        document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedBody(str(error)) from error
     except RecursionError as error:
         raise MalformedBody("The JSON is nested too deeply") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise MalformedBody("The body must be a JSON object")
-    return found
-
-
-def storable(document: Document, body: bytes) -> Document:
-    """The document, a part of `body`, when it can be kept. Raises MalformedBody."""
-    if body.count(b"{") + body.count(b"[") > MAX_JSON_LEVELS and _deeper(document, MAX_JSON_LEVELS):
-        raise MalformedBody("The JSON is nested too deeply")
-    if b"\\u0000" in body and _has_nul(document):
-        raise MalformedBody("A string holds a NUL character")
     return document
 
 
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie in each other more than `levels` deep."""
+def check_storable(document: Document, body: bytes) -> Document:
+    """Returns the document, which is part of `body`, if Postgres can store it.
+
+    Raises MalformedBody.
+    """
+    levels = body.count(b"{") + body.count(b"[")
+    if levels > MAX_JSON_LEVELS and _is_deeper(document, MAX_JSON_LEVELS):
+        raise MalformedBody("The JSON is nested too deeply")
+    if b"\\u0000" in body and _has_nul(document):
+        raise MalformedBody("A string contains a NUL character")
+    return document
+
+
+def _is_deeper(value: Any, max_levels: int) -> bool:
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):
         return False
-    return levels == 0 or any(_deeper(inner, levels - 1) for inner in value)
+    return max_levels == 0 or any(_is_deeper(inner, max_levels - 1) for inner in value)
 
 
 def _has_nul(value: Any) -> bool:
-    """Postgres keeps no NUL in text, so none is taken."""
+    """True when a string or key contains NUL, which Postgres cannot store."""
     match value:
         case str():
             return "\0" in value
@@ -76,13 +81,13 @@ def _has_nul(value: Any) -> bool:
             return False
 
 
-async def _arriving(request: AnyRequest) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises MalformedBody when the client stops before its end."""
+async def _receive_chunks(request: AnyRequest) -> AsyncIterator[bytes]:
+    """Yields the body as it arrives. Raises MalformedBody when the client disconnects."""
     more = True
     while more:
         event = await request.receive()
         if event["type"] != "http.request":
-            raise MalformedBody("The body ends too early")
+            raise MalformedBody("The body is incomplete")
         if event["body"]:
             yield event["body"]
         more = event["more_body"]

@@ -1,4 +1,4 @@
-"""Multipart uploads, read as they arrive: one JSON part and one file part, in either order."""
+"""Incremental reader of multipart uploads: a JSON part and a file part, in either order."""
 
 import logging
 import re
@@ -20,27 +20,27 @@ __all__ = [
     "MalformedBase64",
     "MalformedBody",
     "MetadataTooLarge",
-    "PartsBeyondBounds",
-    "Received",
+    "MultipartContent",
+    "PartLimitExceeded",
     "TooManyFiles",
     "UploadLimits",
-    "decoder_for",
+    "create_decoder",
     "read_multipart",
 ]
 
 _JSON_TYPES = frozenset({"application/json", "application/x-json"})
 _IDENTITY_CODINGS = frozenset({"", "7bit", "8bit", "binary"})
-_MOST_HEADERS = 16
-# RFC 2046 section 5.1.1: up to 70 characters, the last one no space.
+_MAX_HEADERS = 16
+# RFC 2046, section 5.1.1: up to 70 characters, of which the last is not a space.
 _BOUNDARY = re.compile(rb"[ -~]{0,69}[!-~]")
 
-# The parser would log pieces of what strangers send.
-_SILENT = logging.Logger(__name__)
-_SILENT.disabled = True
+# The parser would log parts of the body.
+_DISABLED_LOGGER = logging.Logger(__name__)
+_DISABLED_LOGGER.disabled = True
 
 
 class MalformedBody(Refused):
-    """The multipart body cannot be read."""
+    """The body cannot be parsed; correct it and send it again."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -48,11 +48,11 @@ class MalformedBody(Refused):
 
 
 class TooManyFiles(Refused):
-    """There is more than one file."""
+    """The body contains more than one file; send one."""
 
 
-class PartsBeyondBounds(Refused):
-    """There are more parts or longer part headers than are taken."""
+class PartLimitExceeded(Refused):
+    """The body has too many parts or too long part headers; send one JSON part and one file."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -60,7 +60,7 @@ class PartsBeyondBounds(Refused):
 
 
 class MetadataTooLarge(Refused):
-    """The JSON part is larger than what is taken."""
+    """The JSON part is too large; send a smaller one."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -73,8 +73,8 @@ class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_metadata_bytes: int = 1_048_576
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """`metadata` is the JSON part as it came; `content_type` and `filename` are the file's."""
+class MultipartContent(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts of a body: `metadata` is the raw JSON part, the other fields describe the file."""
 
     metadata: bytes | None = None
     has_file: bool = False
@@ -91,95 +91,95 @@ async def read_multipart(
     body: AsyncIterator[bytes],
     sink: AudioSink,
     limits: UploadLimits,
-) -> Received:
-    """Read the body to its end; the file's bytes go to the sink as they come.
+) -> MultipartContent:
+    """Reads the complete body and writes the file's bytes to the sink as they arrive.
 
-    A part whose type is JSON is the metadata, any other part is the file; names and order do not
-    matter (KAZOO API docs, voicemail messages). Lines end with CRLF. Text before the first boundary
-    and after the last one is skipped, each up to the size of a part's headers. What the sink raises
-    goes through and comes before anything that is wrong further on in the body.
+    A part of a JSON type is the metadata, any other part is the file; names and order are ignored
+    (KAZOO API docs, voicemail messages). Lines end with CRLF. Text before the first boundary and
+    after the last one is skipped, each up to the size of a part's headers. Raises MalformedBody,
+    MalformedBase64, TooManyFiles, PartLimitExceeded, MetadataTooLarge, and errors of the sink.
     """
     boundary = _boundary_of(content_type_header)
-    parts = _Parts(limits)
+    parts = _PartCollector(limits)
     parser = MultipartParser(
         boundary,
         parts.callbacks(),
-        max_header_count=_MOST_HEADERS,
+        max_header_count=_MAX_HEADERS,
         max_header_size=limits.max_part_header_bytes,
     )
-    parser.logger = _SILENT
-    start = _Preamble(boundary, limits.max_part_header_bytes)
+    parser.logger = _DISABLED_LOGGER
+    preamble = _PreambleSkipper(boundary, limits.max_part_header_bytes)
     async for chunk in body:
-        parts.expect(chunk)
+        parts.check_epilogue(chunk)
         try:
-            _parse(parser, start.skip(chunk))
+            _parse(parser, preamble.skip(chunk))
         finally:
             for piece in parts.take_audio():
                 await sink.write(piece)
-    return parts.received()
+    return parts.content()
 
 
 def _parse(parser: MultipartParser, chunk: bytes) -> None:
     try:
         parser.write(chunk)
-    except MultipartParseError as problem:
-        if str(problem).startswith("Maximum header"):
-            raise PartsBeyondBounds("a part has too many or too long headers") from problem
-        raise MalformedBody("the parts are not as they should be") from problem
+    except MultipartParseError as error:
+        if str(error).startswith("Maximum header"):
+            raise PartLimitExceeded("a part has too many or too long headers") from error
+        raise MalformedBody("the multipart syntax is invalid") from error
 
 
 def _boundary_of(content_type_header: str) -> bytes:
     try:
         media_type, options = parse_options_header(content_type_header)
-    except UnicodeEncodeError as problem:
-        raise MalformedBody("the content type is not ASCII") from problem
+    except UnicodeEncodeError as error:
+        raise MalformedBody("the content type is not ASCII") from error
     boundary = options.get(b"boundary", b"")
     if not media_type.startswith(b"multipart/") or not _BOUNDARY.fullmatch(boundary):
-        raise MalformedBody("there is no usable boundary")
+        raise MalformedBody("the content type has no valid boundary")
     return boundary
 
 
-class _Preamble:
-    """Drops what stands before the first boundary; the parser knows no preamble."""
+class _PreambleSkipper:
+    """Drops the text before the first boundary, which the parser does not support."""
 
     def __init__(self, boundary: bytes, limit: int) -> None:
-        self._begin = b"--" + boundary
-        self._longest = limit + len(boundary) + 4
-        # The boundary begins a line, the first one too.
-        self._held: bytearray | None = bytearray(b"\n")
+        self._delimiter = b"--" + boundary
+        self._max_bytes = limit + len(boundary) + 4
+        # The delimiter starts a line, also at the start of the body. None after the delimiter.
+        self._preamble: bytearray | None = bytearray(b"\n")
 
     def skip(self, chunk: bytes) -> bytes:
-        if self._held is None:
+        if self._preamble is None:
             return chunk
-        if len(self._held) == 1 and chunk.startswith(self._begin):
-            # Nearly always so, and spares copies of the chunk.
-            self._held = None
+        if len(self._preamble) == 1 and chunk.startswith(self._delimiter):
+            # The usual case, without copies of the chunk.
+            self._preamble = None
             return chunk
-        self._held += chunk
-        line = self._held.find(b"\n" + self._begin, 0, self._longest)
+        self._preamble += chunk
+        line = self._preamble.find(b"\n" + self._delimiter, 0, self._max_bytes)
         if line >= 0:
-            rest = bytes(self._held[line + 1 :])
-            self._held = None
+            rest = bytes(self._preamble[line + 1 :])
+            self._preamble = None
             return rest
-        if len(self._held) >= self._longest:
-            raise MalformedBody("the body does not begin with its boundary")
+        if len(self._preamble) >= self._max_bytes:
+            raise MalformedBody("the body does not start with its boundary")
         return b""
 
 
-class _Parts:
-    """What the parser's callbacks gather; audio waits here only until the chunk is parsed."""
+class _PartCollector:
+    """Collects the parser's output. Audio is kept only until its chunk is parsed."""
 
     def __init__(self, limits: UploadLimits) -> None:
         self._limits = limits
-        self._parts = 0
-        self._complete = False
+        self._part_count = 0
+        self._is_complete = False
         self._epilogue_bytes = 0
         self._metadata: bytearray | None = None
         self._has_file = False
         self._content_type: str | None = None
         self._filename: str | None = None
         self._audio: list[bytes] = []
-        self._begin()
+        self._reset_part()
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
@@ -193,28 +193,28 @@ class _Parts:
             "on_end": self._on_end,
         }
 
-    def expect(self, chunk: bytes) -> None:
-        """Refuse a body that goes on and on after its last boundary."""
-        if self._complete:
+    def check_epilogue(self, chunk: bytes) -> None:
+        """Raises MalformedBody for a body with too much text after its last boundary."""
+        if self._is_complete:
             self._epilogue_bytes += len(chunk)
         if self._epilogue_bytes > self._limits.max_part_header_bytes:
-            raise MalformedBody("the body goes on after its last boundary")
+            raise MalformedBody("the body continues after its last boundary")
 
     def take_audio(self) -> list[bytes]:
-        taken, self._audio = self._audio, []
-        return taken
+        audio, self._audio = self._audio, []
+        return audio
 
-    def received(self) -> Received:
-        if not self._complete:
+    def content(self) -> MultipartContent:
+        if not self._is_complete:
             raise MalformedBody("the body ends before its last boundary")
-        return Received(
+        return MultipartContent(
             metadata=None if self._metadata is None else bytes(self._metadata),
             has_file=self._has_file,
             content_type=self._content_type,
             filename=self._filename,
         )
 
-    def _begin(self) -> None:
+    def _reset_part(self) -> None:
         self._headers: dict[str, str] = {}
         self._header_bytes = 0
         self._field = bytearray()
@@ -223,10 +223,10 @@ class _Parts:
         self._decoder: Base64Decoder | None = None
 
     def _on_part_begin(self) -> None:
-        self._parts += 1
-        if self._parts > self._limits.max_parts:
-            raise PartsBeyondBounds(f"there are more than {self._limits.max_parts} parts")
-        self._begin()
+        self._part_count += 1
+        if self._part_count > self._limits.max_parts:
+            raise PartLimitExceeded(f"there are more than {self._limits.max_parts} parts")
+        self._reset_part()
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._field += data[start:end]
@@ -237,19 +237,19 @@ class _Parts:
     def _on_header_end(self) -> None:
         self._header_bytes += len(self._field) + len(self._value)
         if self._header_bytes > self._limits.max_part_header_bytes:
-            raise PartsBeyondBounds("a part has too many or too long headers")
+            raise PartLimitExceeded("a part has too many or too long headers")
         name = self._field.decode("latin-1").lower()
         self._headers.setdefault(name, self._value.decode("latin-1").strip())
         self._field, self._value = bytearray(), bytearray()
 
     def _on_headers_finished(self) -> None:
         content_type = self._headers.get("content-type")
-        self._is_metadata = _bare(content_type or "") in _JSON_TYPES
-        self._decoder = decoder_for(self._headers.get("content-transfer-encoding", ""))
+        self._is_metadata = _media_type_of(content_type or "") in _JSON_TYPES
+        self._decoder = create_decoder(self._headers.get("content-transfer-encoding", ""))
         if not self._is_metadata:
             self._begin_file(content_type)
         elif self._metadata is not None:
-            raise PartsBeyondBounds("there is more than one JSON part")
+            raise PartLimitExceeded("there is more than one JSON part")
         else:
             self._metadata = bytearray()
 
@@ -258,22 +258,22 @@ class _Parts:
             raise TooManyFiles
         self._has_file = True
         self._content_type = content_type
-        self._filename = _filename_in(self._headers.get("content-disposition", ""))
+        self._filename = _filename_of(self._headers.get("content-disposition", ""))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         piece = data[start:end]
-        self._keep(self._decoder.feed(piece) if self._decoder else piece)
+        self._append(self._decoder.feed(piece) if self._decoder else piece)
 
     def _on_part_end(self) -> None:
         if self._decoder:
-            self._keep(self._decoder.finish())
+            self._append(self._decoder.finish())
             if self._decoder.content_type and not self._is_metadata:
                 self._content_type = self._decoder.content_type
 
     def _on_end(self) -> None:
-        self._complete = True
+        self._is_complete = True
 
-    def _keep(self, piece: bytes) -> None:
+    def _append(self, piece: bytes) -> None:
         if self._metadata is None or not self._is_metadata:
             self._audio.append(piece)
             return
@@ -282,21 +282,24 @@ class _Parts:
             raise MetadataTooLarge(self._limits.max_metadata_bytes)
 
 
-def _bare(content_type: str) -> str:
+def _media_type_of(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def decoder_for(transfer_encoding: str) -> Base64Decoder | None:
-    """What decodes a `Content-Transfer-Encoding`; None when there is nothing to decode."""
+def create_decoder(transfer_encoding: str) -> Base64Decoder | None:
+    """Returns the decoder of a `Content-Transfer-Encoding`, None when none is needed.
+
+    Raises MalformedBody.
+    """
     coding = transfer_encoding.strip().lower()
     if coding == "base64":
         return Base64Decoder()
     if coding not in _IDENTITY_CODINGS:
-        raise MalformedBody("the transfer encoding is unknown")
+        raise MalformedBody("the Content-Transfer-Encoding is unknown; use base64 or binary")
     return None
 
 
-def _filename_in(disposition: str) -> str | None:
+def _filename_of(disposition: str) -> str | None:
     _, options = parse_options_header(disposition)
     filename = options.get(b"filename", b"").decode("utf-8", "replace")
     return filename or None

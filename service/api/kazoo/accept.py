@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
-from service.usecases.uploads import AUDIO_TYPES
+from service.usecases.uploads import ACCEPTED_TYPES
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -38,9 +38,9 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
 
 
 JSON = Media()
-UPLOAD = Media(takes=JSON_TYPES | MULTIPART_TYPES | BASE64_TYPES | AUDIO_TYPES)
+UPLOAD = Media(takes=JSON_TYPES | MULTIPART_TYPES | BASE64_TYPES | ACCEPTED_TYPES)
 # What is sent is what was stored, whichever type of audio was asked for.
-AUDIO = Media(gives=tuple(sorted(AUDIO_TYPES)))
+AUDIO = Media(gives=tuple(sorted(ACCEPTED_TYPES)))
 # The documented type of such a request's JSON is that of its answer.
 ZIP = Media(takes=JSON_TYPES | {ZIP_TYPE}, gives=(ZIP_TYPE,))
 

@@ -9,8 +9,8 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
 from service.api.body.base64_body import Base64Decoder
-from service.api.body.json_body import MAX_JSON_BYTES, bounded, object_of, storable
-from service.api.body.multipart import MalformedBody, UploadLimits, decoder_for, read_multipart
+from service.api.body.json_body import MAX_JSON_BYTES, check_storable, decode_object, read_chunks
+from service.api.body.multipart import MalformedBody, UploadLimits, create_decoder, read_multipart
 from service.api.kazoo.accept import (
     BASE64_TYPES,
     JSON_TYPES,
@@ -20,7 +20,7 @@ from service.api.kazoo.accept import (
 )
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
-from service.usecases.uploads import Spool, Upload, accepts_audio
+from service.usecases.uploads import Spool, Upload, is_accepted
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -40,7 +40,7 @@ async def read_data(request: AnyRequest) -> Document:
 
 
 async def _read_json(request: AnyRequest) -> bytes:
-    body = bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
+    body = read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     if content_type_of(request) not in MULTIPART_TYPES:
         return b"".join([chunk async for chunk in body])
     header = request.headers.get("content-type", "")
@@ -88,7 +88,7 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:
         return await _read_multipart(request, spool)
-    decoder = decoder_for(request.headers.get("content-transfer-encoding", ""))
+    decoder = create_decoder(request.headers.get("content-transfer-encoding", ""))
     # Base64 text without any type is no JSON.
     if content_type in JSON_TYPES and (content_type or decoder is None):
         return await read_data(request), None
@@ -100,7 +100,7 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
 async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
     header = request.headers.get("content-type", "")
     most = _as_base64(spool.limit) + _MULTIPART_OVERHEAD
-    body = bounded(request, most, AudioTooLarge(spool.limit))
+    body = read_chunks(request, most, AudioTooLarge(spool.limit))
     received = await read_multipart(header, body, spool, _LIMITS)
     data = {} if received.metadata is None else data_of(received.metadata)
     if not received.has_file:
@@ -112,7 +112,7 @@ async def _read_audio(
     request: AnyRequest, spool: Spool, content_type: str, decoder: Base64Decoder | None
 ) -> Upload:
     most = spool.limit if decoder is None else _as_base64(spool.limit)
-    async for chunk in bounded(request, most, AudioTooLarge(spool.limit)):
+    async for chunk in read_chunks(request, most, AudioTooLarge(spool.limit)):
         await spool.write(chunk if decoder is None else decoder.feed(chunk))
     if decoder is not None:
         await spool.write(decoder.finish())
@@ -125,7 +125,7 @@ def _upload(
 ) -> Upload:
     # Without parameters: they are a stranger's text, and go on to Postgres, S3 and every listener.
     kept = bare(content_type or _UNTYPED)
-    if not accepts_audio(kept):
+    if not is_accepted(kept):
         raise HTTPException(status_code=415)
     return Upload(spool, kept, request.query_params.get("filename") or filename)
 
@@ -153,7 +153,7 @@ def data_of(body: bytes) -> Document:
 
 
 def _envelope_in(body: bytes) -> Document:
-    return envelope_of(object_of(body)) if body.strip() else {}
+    return envelope_of(decode_object(body)) if body.strip() else {}
 
 
 def _data_in(envelope: Document, body: bytes) -> Document:
@@ -164,4 +164,4 @@ def _data_in(envelope: Document, body: bytes) -> Document:
         raise MalformedBody("data must be an object")
     # Of the caller, and no part of what is described: it would be kept and told to listeners.
     data.pop("auth_token", None)
-    return storable(data, body)
+    return check_storable(data, body)

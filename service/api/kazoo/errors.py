@@ -11,7 +11,7 @@ from service.api.body.multipart import (
     MalformedBase64,
     MalformedBody,
     MetadataTooLarge,
-    PartsBeyondBounds,
+    PartLimitExceeded,
     TooManyFiles,
 )
 from service.api.kazoo.envelope import Refusal
@@ -245,7 +245,7 @@ TABLE: dict[type[Exception], Row] = {
     MalformedBody: lambda error: malformed(error.reason),
     MalformedBase64: lambda _error: _file("encoding", "failed to decode base64 data"),
     TooManyFiles: lambda _error: _file("maxItems", "Please provide a single media file"),
-    PartsBeyondBounds: lambda error: malformed(error.reason),
+    PartLimitExceeded: lambda error: malformed(error.reason),
     MetadataTooLarge: _too_large,
 }
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.params import SkipValidation
 
-from service.api.body.json_body import MAX_JSON_BYTES, bounded, object_of, storable
+from service.api.body.json_body import MAX_JSON_BYTES, check_storable, decode_object, read_chunks
 from service.api.mailboxes.wire import parse_uuid, to_message_id
 from service.domain.account import AccountFacts
 from service.domain.errors import (
@@ -39,9 +39,9 @@ async def read_object(request: AnyRequest) -> Document:
     content_type = request.headers.get("content-type", "").partition(";")[0]
     if content_type.strip().lower() not in _JSON_TYPES:
         raise HTTPException(status_code=415)
-    pieces = bounded(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
+    pieces = read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     body = b"".join([piece async for piece in pieces])
-    return storable(object_of(body), body)
+    return check_storable(decode_object(body), body)
 
 
 def mailbox_of_path(text: str) -> UUID:
