@@ -1,1 +1,1 @@
-"""The audio of messages and greetings: the only home of S3 and of audio formats."""
+"""Audio of messages and greetings. The only package that uses S3 and reads audio formats."""

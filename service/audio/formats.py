@@ -1,4 +1,4 @@
-"""Audio formats: the content types that are taken, their extensions, a recording's length."""
+"""Audio formats: accepted content types, file extensions, length of a recording."""
 
 import asyncio
 import math
@@ -7,10 +7,9 @@ from typing import BinaryIO, cast
 from tinytag import TinyTag
 
 from service.audio.spool import Spool
-from service.audio.wav import wav_ms
+from service.audio.wav import wav_length_ms
 
-# What telephony clients send as audio, and `audio/mp4`, which boxes may choose as their
-# `media_extension`.
+# The types that telephony clients send, and `audio/mp4`, a possible `media_extension` of a box.
 _EXTENSIONS = {
     "application/octet-stream": "bin",
     "audio/x-wav": "wav",
@@ -21,48 +20,50 @@ _EXTENSIONS = {
     "audio/mp4": "mp4",
 }
 ACCEPTED_TYPES = frozenset(_EXTENSIONS)
-# What the name of an upload may say better than its type; `bin` says nothing.
-_NAMED_EXTENSIONS = frozenset(
+# Extensions in the name of an upload that take precedence over its content type.
+_FILENAME_EXTENSIONS = frozenset(
     {"mp3", "mp4", "wav", "ogg", "oga", "opus", "m4a", "aac", "amr", "au", "flac", "gsm", "webm"}
 )
 
-LONGEST_MS = 24 * 60 * 60 * 1000
-_MOST_READS = 20_000
-_A_FEW_READS = 200
+MAX_LENGTH_MS = 24 * 60 * 60 * 1000
+_MAX_READS = 20_000
+_INLINE_READS = 200
 
 
 def is_accepted(content_type: str) -> bool:
-    return _bare(content_type) in _EXTENSIONS
+    return _media_type(content_type) in _EXTENSIONS
 
 
 def extension_of(content_type: str, filename: str | None = None) -> str:
-    """The name's when audio has such a one, else the type's; `bin` for an unknown type."""
-    _, dot, named = (filename or "").lower().rpartition(".")
-    if dot and named in _NAMED_EXTENSIONS:
-        return named
-    return _EXTENSIONS.get(_bare(content_type), "bin")
+    """Returns the extension of `filename` if it is an audio extension, else that of the type."""
+    _, dot, extension = (filename or "").lower().rpartition(".")
+    if dot and extension in _FILENAME_EXTENSIONS:
+        return extension
+    return _EXTENSIONS.get(_media_type(content_type), "bin")
 
 
 async def length_ms(spool: Spool) -> int | None:
-    """As `measure_ms`. What lies in memory and takes a few looks is measured on the spot: handing
-    it to a thread would cost several times as much."""
-    length = measure_ms(spool, _A_FEW_READS) if spool.in_memory else None
+    """Returns the result of `measure_ms` without blocking the event loop.
+
+    Most spools in memory need few reads and are measured inline: a thread costs several times more.
+    """
+    length = measure_ms(spool, _INLINE_READS) if spool.in_memory else None
     return length or await asyncio.to_thread(measure_ms, spool)
 
 
-def measure_ms(spool: Spool, most_reads: int = _MOST_READS) -> int | None:
-    """The length of the recording, at least 1 ms; None when nobody can tell.
+def measure_ms(spool: Spool, max_reads: int = _MAX_READS) -> int | None:
+    """Returns the length of the recording, at least 1 ms, or None if it cannot be determined.
 
-    The bytes come from strangers: whatever the parser trips over counts as unknown, it reads a
-    bounded number of times, and it never gets a buffer larger than the upload. Blocks.
+    The bytes are untrusted: every parser error counts as an unknown length, the number of reads is
+    bounded, and no buffer is larger than the upload. Blocks.
     """
-    length = wav_ms(spool) or _tagged_ms(spool, most_reads)
-    return length if length is not None and length <= LONGEST_MS else None
+    length = wav_length_ms(spool) or _length_from_tags(spool, max_reads)
+    return length if length is not None and length <= MAX_LENGTH_MS else None
 
 
-def _tagged_ms(spool: Spool, most_reads: int) -> int | None:
+def _length_from_tags(spool: Spool, max_reads: int) -> int | None:
     try:
-        tag = TinyTag.get(file_obj=cast(BinaryIO, _BoundedReader(spool, most_reads)), tags=False)
+        tag = TinyTag.get(file_obj=cast(BinaryIO, _BoundedReader(spool, max_reads)), tags=False)
     except Exception:
         return None
     seconds = tag.duration
@@ -71,17 +72,17 @@ def _tagged_ms(spool: Spool, most_reads: int) -> int | None:
     return max(1, round(seconds * 1000))
 
 
-def _bare(content_type: str) -> str:
+def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
 class _BoundedReader:
-    """As much of a file object as the parser needs, for at most `reads` reads."""
+    """File object with the methods that the parser uses. Allows at most `max_reads` reads."""
 
-    def __init__(self, spool: Spool, reads: int) -> None:
+    def __init__(self, spool: Spool, max_reads: int) -> None:
         self._spool = spool
         self._position = 0
-        self._reads_left = reads
+        self._reads_left = max_reads
 
     def read(self, length: int = -1) -> bytes:
         self._reads_left -= 1
@@ -95,7 +96,7 @@ class _BoundedReader:
     def seek(self, offset: int, whence: int = 0) -> int:
         position = offset + (0, self._position, self._spool.size)[whence]
         if position < 0:
-            raise ValueError("before the beginning")
+            raise ValueError("negative position")
         self._position = position
         return position
 

@@ -1,4 +1,4 @@
-"""Tries a bucket once, for `aftertone settings check`: all that the service does with objects."""
+"""Test of a bucket for `aftertone settings check`: performs each operation that is used."""
 
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
@@ -11,30 +11,30 @@ _CONTENT = b"aftertone settings check"
 
 
 async def probe_bucket(store: AudioStore) -> list[str]:
-    """What the store refuses, of a small object that is gone afterwards.
+    """Returns the problems found with a small object, which is deleted at the end.
 
-    Raises StorageUnavailable when the bucket cannot be reached at all.
+    Raises StorageUnavailable if the bucket cannot be reached.
     """
     await store.ping()
     key = f"audio/check/{uuid4().hex}"
-    copied = f"{key}-copy"
+    copy_key = f"{key}-copy"
     steps: dict[str, Callable[[], Awaitable[None]]] = {
-        "putting": lambda: _put(store, key),
+        "storing": lambda: _put(store, key),
         "reading": lambda: _read(store, key),
-        "copying": lambda: store.copy(key, copied),
+        "copying": lambda: store.copy(key, copy_key),
         "listing": lambda: _list(store, key),
-        "deleting": lambda: store.delete_many([key, copied]),
+        "deleting": lambda: store.delete_many([key, copy_key]),
     }
     problems = []
     for step, attempt in steps.items():
         try:
             await attempt()
         except StorageUnavailable as error:
-            problems.append(f"{step} an object under audio/ is refused: {error.reason}")
-            if step == "putting":
+            problems.append(f"{step} an object under audio/ failed: {error.reason}")
+            if step == "storing":
                 break
         except AudioMissing:
-            problems.append(f"{step} an object that was just put finds none")
+            problems.append(f"{step} an object failed: the object that was just stored is missing")
     return problems
 
 
@@ -48,9 +48,9 @@ async def _read(store: AudioStore, key: str) -> None:
     async with store.read(key, 0, len(_CONTENT)) as blocks:
         content = b"".join([block async for block in blocks])
     if content != _CONTENT:
-        raise StorageUnavailable("other bytes came back")
+        raise StorageUnavailable("the content differs from what was stored")
 
 
 async def _list(store: AudioStore, key: str) -> None:
-    if not [found async for found in store.list(key)]:
+    if not [item async for item in store.list(key)]:
         raise AudioMissing

@@ -1,4 +1,4 @@
-"""Signed requests to one bucket, over one pool of connections: the hot path to S3."""
+"""Signed requests to one bucket: PUT, GET and DELETE of objects."""
 
 import asyncio
 import random
@@ -19,18 +19,18 @@ from service.domain.errors import StorageUnavailable
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
-# Two retries: what is worth a third is an outage, and the caller answers that with a 503.
-_PAUSES_S = (0.05, 0.25)
-_ERROR_BYTES = 4096
-_LARGE_BYTES = 1024 * 1024
+# Two retries. Further failures are an outage, for which the client gets a 503.
+_RETRY_DELAYS_S = (0.05, 0.25)
+_MAX_ERROR_BYTES = 4096
+_LARGE_UPLOAD_BYTES = 1024 * 1024
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
 class S3Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to an object. `body` is called once for each attempt.
+    """Request for one object. `body` is called once per attempt.
 
-    `sha256` is the body's, in hex, `sent_bytes` its length. `answer_bytes` is how long a good
-    answer's body must be.
+    `sha256` (hex) and `body_bytes` describe the body. `response_bytes` is the expected length of
+    the body of a successful response.
     """
 
     method: str
@@ -38,28 +38,27 @@ class S3Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: Callable[[], bytes | AsyncIterable[bytes] | None] = lambda: None
     sha256: str = EMPTY_SHA256
-    sent_bytes: int = 0
-    answer_bytes: int = 0
+    body_bytes: int = 0
+    response_bytes: int = 0
 
 
 class S3Response(msgspec.Struct, frozen=True, kw_only=True):
-    """`code` is S3's own word for what went wrong, empty when nothing did."""
+    """Response to a request. `code` is the S3 error code, empty on success."""
 
     status: int
     code: str = ""
     body: bytes = b""
 
     def failure(self, method: str) -> StorageUnavailable:
-        return StorageUnavailable(f"{method} answered {self.status} {self.code}".rstrip())
+        return StorageUnavailable(f"{method} returned {self.status} {self.code}".rstrip())
 
 
 class SignedS3Client:
-    """Sends exchanges to a bucket, each wholly within `timeout_s`, retries included.
+    """Sends idempotent requests to a bucket, each up to three times within `timeout_s`.
 
-    Only requests that may be repeated belong here: each is tried up to three times. The
-    credentials and their refresh are botocore's; the connections are aiohttp's, because
-    botocore's own request pipeline costs several times the CPU of the request itself and waits for
-    `100 Continue` before it sends a body.
+    botocore provides and refreshes the credentials. The requests use aiohttp, because botocore's
+    request pipeline costs several times the CPU of the request and waits for `100 Continue` before
+    it sends a body.
     """
 
     def __init__(
@@ -70,80 +69,80 @@ class SignedS3Client:
         base_url: str,
         region: str,
         timeout_s: float,
-        at_once: int,
-        large_at_once: int,
+        max_connections: int,
+        max_large_uploads: int,
     ) -> None:
         self._session = session
-        # The session's own queue for connections lets who comes last go first.
-        self._connection_slots = asyncio.Semaphore(at_once)
-        self._large_upload_slots = asyncio.Semaphore(large_at_once)
+        # The queue of aiohttp for connections is not first in, first out.
+        self._connection_slots = asyncio.Semaphore(max_connections)
+        self._large_upload_slots = asyncio.Semaphore(max_large_uploads)
         self._credentials = credentials
         self._base_url = base_url
         self._signer = Signer(region)
         self._timeout_s = timeout_s
 
-    async def send(self, exchange: S3Request) -> S3Response:
-        """The answer, whatever its status. Raises StorageUnavailable when there is none.
+    async def send(self, request: S3Request) -> S3Response:
+        """Returns the response with any status. Raises StorageUnavailable without a response.
 
-        What sends a large body waits for its turn first, and that wait is not counted: all at once
-        they would share the line until none is done in time, and leave no connection to readers.
+        Large uploads first wait for a slot, which does not count towards the timeout. Without
+        slots they would share the bandwidth until all time out, and block readers.
         """
-        if exchange.sent_bytes <= _LARGE_BYTES:
-            return await self._in_time(exchange)
+        if request.body_bytes <= _LARGE_UPLOAD_BYTES:
+            return await self._send_with_timeout(request)
         async with self._large_upload_slots:
-            return await self._in_time(exchange)
+            return await self._send_with_timeout(request)
 
-    async def _in_time(self, exchange: S3Request) -> S3Response:
+    async def _send_with_timeout(self, request: S3Request) -> S3Response:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._try_and_retry(exchange)
-        except TimeoutError as problem:
-            raise StorageUnavailable(f"{exchange.method} timed out") from problem
-        except BotoCoreError as problem:
-            raise StorageUnavailable(f"credentials: {type(problem).__name__}") from problem
+                return await self._send_with_retries(request)
+        except TimeoutError as error:
+            raise StorageUnavailable(f"{request.method} timed out") from error
+        except BotoCoreError as error:
+            raise StorageUnavailable(f"credentials: {type(error).__name__}") from error
 
-    async def _try_and_retry(self, exchange: S3Request) -> S3Response:
-        for pause_s in _PAUSES_S:
+    async def _send_with_retries(self, request: S3Request) -> S3Response:
+        for delay_s in _RETRY_DELAYS_S:
             try:
-                answer = await self._once(exchange)
+                response = await self._send_once(request)
             except StorageUnavailable:
                 pass
             else:
-                if answer.status not in _TRANSIENT:
-                    return answer
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        return await self._once(exchange)
+                if response.status not in _TRANSIENT:
+                    return response
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        return await self._send_once(request)
 
-    async def _once(self, exchange: S3Request) -> S3Response:
-        url = self._base_url + quote(exchange.key, safe="/~")
+    async def _send_once(self, request: S3Request) -> S3Response:
+        url = self._base_url + quote(request.key, safe="/~")
         credentials = await self._credentials.get_frozen_credentials()
-        headers = self._signer.signed(
-            credentials, exchange.method, url, exchange.headers, exchange.sha256
+        headers = self._signer.sign(
+            credentials, request.method, url, request.headers, request.sha256
         )
         try:
             async with (
                 self._connection_slots,
                 self._session.request(
-                    exchange.method,
+                    request.method,
                     URL(url, encoded=True),
                     headers=headers,
-                    data=exchange.body(),
+                    data=request.body(),
                     allow_redirects=False,
                 ) as response,
             ):
-                return await _answer(response, exchange)
-        except (aiohttp.ClientError, OSError) as problem:
-            reason = f"{exchange.method} failed: {type(problem).__name__}"
-            raise StorageUnavailable(reason) from problem
+                return await _read_response(response, request)
+        except (aiohttp.ClientError, OSError) as error:
+            reason = f"{request.method} failed: {type(error).__name__}"
+            raise StorageUnavailable(reason) from error
 
 
-async def _answer(response: aiohttp.ClientResponse, exchange: S3Request) -> S3Response:
+async def _read_response(response: aiohttp.ClientResponse, request: S3Request) -> S3Response:
     if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-        found = _ERROR_CODE.search(await response.content.read(_ERROR_BYTES))
-        code = found[1].decode() if found else ""
+        match = _ERROR_CODE.search(await response.content.read(_MAX_ERROR_BYTES))
+        code = match[1].decode() if match else ""
         return S3Response(status=response.status, code=code)
-    if exchange.answer_bytes == 0:
+    if request.response_bytes == 0:
         return S3Response(status=response.status)
-    if response.content_length != exchange.answer_bytes:
-        raise StorageUnavailable(f"{exchange.method} answered another length than was asked for")
+    if response.content_length != request.response_bytes:
+        raise StorageUnavailable(f"{request.method} returned an unexpected length")
     return S3Response(status=response.status, body=await response.read())

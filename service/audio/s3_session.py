@@ -1,4 +1,4 @@
-"""How a bucket is reached: the library's credentials, endpoint and region; our connections."""
+"""S3 session: credentials, endpoint and region as botocore resolves them, and the HTTP pool."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 
-class BucketAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the bucket is, and how long and over how many connections it may be asked.
+class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Location of the bucket, encryption at rest, limits of the connections.
 
-    `endpoint` is None for AWS; `addressing_style` is `path`, `virtual` or `auto`. `timeout_s`
-    bounds one operation with its retries.
+    `endpoint` is None for AWS; `addressing_style` is `path`, `virtual` or `auto`; `sse` is `AES256`
+    or `aws:kms`. `timeout_s` bounds one operation with its retries.
     """
 
     endpoint: str | None
@@ -33,67 +33,69 @@ class BucketAddress(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int
     connect_timeout_s: float
     timeout_s: float
+    sse: str | None = None
+    sse_kms_key_id: str | None = None
 
 
 @asynccontextmanager
-async def connect(address: BucketAddress) -> AsyncIterator[tuple[SignedS3Client, "S3Client"]]:
-    """The hot path and the library's client, both for one bucket with one set of credentials.
+async def connect(settings: BucketSettings) -> AsyncIterator[tuple[SignedS3Client, "S3Client"]]:
+    """Opens the client for hot requests and botocore's client, with the same credentials.
 
-    Raises botocore's exceptions when there are no credentials or the address makes no sense.
+    Raises botocore's exceptions if there are no credentials or the settings are invalid.
     """
-    library = AioSession()
-    credentials = await library.get_credentials()
+    session = AioSession()
+    credentials = await session.get_credentials()
     if credentials is None:
         raise NoCredentialsError
-    async with library.create_client(
+    async with session.create_client(
         "s3",
-        endpoint_url=address.endpoint,
-        region_name=address.region,
-        config=_client_config(address),
+        endpoint_url=settings.endpoint,
+        region_name=settings.region,
+        config=_client_config(settings),
     ) as client:
-        base_url, region = await resolve(client, address.bucket)
-        ca_bundle = library.get_config_variable("ca_bundle")
-        async with _http_session(address, base_url, ca_bundle) as session:
+        base_url, region = await resolve_base_url(client, settings.bucket)
+        ca_bundle = session.get_config_variable("ca_bundle")
+        async with _http_session(settings, base_url, ca_bundle) as http_session:
             objects = SignedS3Client(
-                session,
+                http_session,
                 credentials,
                 base_url=base_url,
                 region=region,
-                timeout_s=address.timeout_s,
-                at_once=address.pool_size,
-                large_at_once=max(1, address.pool_size // 8),
+                timeout_s=settings.timeout_s,
+                max_connections=settings.pool_size,
+                max_large_uploads=max(1, settings.pool_size // 8),
             )
             yield objects, client
 
 
-def _client_config(address: BucketAddress) -> AioConfig:
-    # Stores other than AWS do not know the checksums that the library adds where it need not.
-    checksums = "when_supported" if address.endpoint is None else "when_required"
+def _client_config(settings: BucketSettings) -> AioConfig:
+    # Stores other than AWS do not support the optional checksums of botocore.
+    checksums = "when_supported" if settings.endpoint is None else "when_required"
     return AioConfig(
         signature_version="s3v4",
-        s3={"addressing_style": _addressing_style(address)},
-        max_pool_connections=address.pool_size,
-        connect_timeout=address.connect_timeout_s,
-        read_timeout=address.timeout_s,
+        s3={"addressing_style": _addressing_style(settings)},
+        max_pool_connections=settings.pool_size,
+        connect_timeout=settings.connect_timeout_s,
+        read_timeout=settings.timeout_s,
         retries={"mode": "standard", "total_max_attempts": 3},
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
     )
 
 
-def _addressing_style(address: BucketAddress) -> str:
-    # What `auto` means on AWS; said outright, because with `auto` the library presigns URLs for
-    # the global endpoint, which redirects while a bucket is young.
-    on_aws = address.endpoint is None
-    if address.addressing_style == "auto" and on_aws and "." not in address.bucket:
+def _addressing_style(settings: BucketSettings) -> str:
+    # Equals `auto` on AWS. It must be explicit: with `auto`, botocore presigns URLs for the global
+    # endpoint, which redirects while a bucket is new.
+    on_aws = settings.endpoint is None
+    if settings.addressing_style == "auto" and on_aws and "." not in settings.bucket:
         return "virtual"
-    return address.addressing_style
+    return settings.addressing_style
 
 
-async def resolve(client: "S3Client", bucket: str) -> tuple[str, str]:
-    """The URL before an object's key and the region to sign for, as the library sees them.
+async def resolve_base_url(client: "S3Client", bucket: str) -> tuple[str, str]:
+    """Returns the URL prefix of objects and the signing region, as botocore resolves them.
 
-    A presigned URL is the one public place where it says both.
+    A presigned URL is the only public interface that exposes both.
     """
     url = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
     parts = urlsplit(url)
@@ -102,14 +104,14 @@ async def resolve(client: "S3Client", bucket: str) -> tuple[str, str]:
 
 
 def _http_session(
-    address: BucketAddress, base_url: str, ca_bundle: str | None
+    settings: BucketSettings, base_url: str, ca_bundle: str | None
 ) -> aiohttp.ClientSession:
-    """One pool of at most `pool_size` connections; it adds no headers of its own."""
+    """Returns a session with at most `pool_size` connections that adds no headers."""
     proxies = get_environ_proxies(base_url)
-    trust = ssl.create_default_context(cafile=ca_bundle) if ca_bundle else True
+    ssl_context = ssl.create_default_context(cafile=ca_bundle) if ca_bundle else True
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=address.pool_size, ssl=trust),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=address.connect_timeout_s),
+        connector=aiohttp.TCPConnector(limit=settings.pool_size, ssl=ssl_context),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),

@@ -1,4 +1,4 @@
-"""Spool: one upload as it arrives, in memory while small, beyond that in a temporary file."""
+"""Spool: buffer of one upload, in memory while small, in a temporary file beyond that."""
 
 import asyncio
 import hashlib
@@ -12,19 +12,19 @@ from service.domain.errors import AudioTooLarge, StorageUnavailable
 
 MEMORY_BYTES = 1024 * 1024
 BLOCK_BYTES = 256 * 1024
-# What those that are open share: a crowd of them goes to files sooner, though not before a block.
-_ALL_MEMORY_BYTES = 16 * 1024 * 1024
+# Shared by all open spools: many of them move to files earlier, but not below BLOCK_BYTES.
+_TOTAL_MEMORY_BYTES = 16 * 1024 * 1024
 
 Result = TypeVar("Result")
 
 
 class Spool:
-    """Collects at most `limit` bytes and knows their number and SHA-256 at any time.
+    """Buffers at most `limit` bytes and computes their SHA-256.
 
-    The first MEMORY_BYTES stay in memory, fewer in a crowd. Beyond that everything lies in a
-    temporary file that has no name, so that it ends with its process. Writes raise AudioTooLarge
-    at the first byte too many, and StorageUnavailable when the disk takes no more. Use it in a
-    `with` statement.
+    Up to MEMORY_BYTES stay in memory, fewer while many spools are open. A larger upload moves to a
+    temporary file without a name, so the file never outlives its process. Writes raise
+    AudioTooLarge beyond the limit, and StorageUnavailable if the disk is full. Use it in a `with`
+    statement.
     """
 
     _open: ClassVar[int] = 0
@@ -36,8 +36,8 @@ class Spool:
         self._pending = bytearray()
         self._file: IO[bytes] | None = None
         self._closed = False
-        # A cancelled request closes its spool while a thread may still be busy with the file;
-        # without the lock that thread could meet a file descriptor that belongs to another request.
+        # A cancelled request closes its spool while a thread may still use the file. Without the
+        # lock that thread could use a file descriptor that already belongs to another request.
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -54,23 +54,23 @@ class Spool:
         self.size += len(chunk)
         self._digest.update(chunk)
         self._pending += chunk
-        if len(self._pending) > (self._share() if self._file is None else BLOCK_BYTES):
-            await _off_the_loop(self._spill)
+        if len(self._pending) > (self._memory_limit() if self._file is None else BLOCK_BYTES):
+            await _run_in_thread(self._write_to_file)
 
     @property
     def in_memory(self) -> bool:
-        """Whether nothing of it lies in a file, so that reading does not block."""
+        """True until the spool moves to a file. Reads from memory do not block."""
         return self._file is None
 
     def sha256(self) -> bytes:
         return self._digest.digest()
 
     def body(self) -> bytes | AsyncIterator[bytes]:
-        """The whole upload: its bytes while it is small, else a stream; may be asked for again."""
+        """Returns the upload as bytes, or as a stream if it is in a file. Can be called again."""
         return bytes(self._pending) if self._file is None else self._chunks()
 
     def read_at(self, position: int, length: int) -> bytes:
-        """At most `length` bytes from `position`. Blocks when they lie in the file."""
+        """Returns at most `length` bytes from `position`. Blocks if the spool is in a file."""
         with self._lock:
             if self._closed:
                 raise ValueError("the spool is closed")
@@ -89,15 +89,15 @@ class Spool:
     async def _chunks(self) -> AsyncIterator[bytes]:
         position = 0
         while position < self.size:
-            block = await _off_the_loop(self.read_at, position, BLOCK_BYTES)
+            block = await _run_in_thread(self.read_at, position, BLOCK_BYTES)
             position += len(block)
             yield block
 
-    def _share(self) -> int:
-        share = min(_ALL_MEMORY_BYTES // max(Spool._open, 1), MEMORY_BYTES)
+    def _memory_limit(self) -> int:
+        share = min(_TOTAL_MEMORY_BYTES // max(Spool._open, 1), MEMORY_BYTES)
         return max(share, BLOCK_BYTES)
 
-    def _spill(self) -> None:
+    def _write_to_file(self) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -112,8 +112,8 @@ class Spool:
             self._pending = bytearray()
 
 
-async def _off_the_loop(work: Callable[..., Result], *args: int) -> Result:
+async def _run_in_thread(function: Callable[..., Result], *args: int) -> Result:
     try:
-        return await asyncio.to_thread(work, *args)
-    except OSError as problem:
-        raise StorageUnavailable(f"temporary file: {problem.strerror}") from problem
+        return await asyncio.to_thread(function, *args)
+    except OSError as error:
+        raise StorageUnavailable(f"temporary file: {error.strerror}") from error

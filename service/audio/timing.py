@@ -1,4 +1,4 @@
-"""The one place where every operation on the audio store passes: it is timed here."""
+"""Metrics and traces of the operations on the audio store."""
 
 import time
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from service.traces import begin_span, end_span
 Operation = Literal["put", "get", "copy", "delete", "list", "head", "create"]
 
 for _name in get_args(Operation):
-    # From 0 on: of a counter that begins with its first error, nobody sees that one.
+    # Starts at 0: if the counter first appears with an error, a rate does not include that error.
     S3_ERRORS.labels(_name)
 
 
 @contextmanager
 def timed(operation: Operation) -> Iterator[None]:
-    """Around an operation with its retries. What is cancelled is no fault of the store."""
+    """Measures an operation including its retries. A cancellation is not counted as an error."""
     span = begin_span(f"S3 {operation}", {"rpc.system": "aws-api", "rpc.method": operation})
     failure: BaseException | None = None
-    began = time.perf_counter()
+    started = time.perf_counter()
     try:
         yield
     except BaseException as error:
@@ -30,5 +30,5 @@ def timed(operation: Operation) -> Iterator[None]:
             S3_ERRORS.labels(operation).inc()
         raise
     finally:
-        S3_DURATION.labels(operation).observe(time.perf_counter() - began)
+        S3_DURATION.labels(operation).observe(time.perf_counter() - started)
         end_span(span, failure)

@@ -1,24 +1,25 @@
-"""WAV headers: how long such a recording is, in any of the codings that telephony uses."""
+"""Length of a WAV recording in any of the encodings that telephony uses."""
 
 import struct
 
 from service.audio.spool import Spool
 
-_MOST_CHUNKS = 64
+_MAX_CHUNKS = 64
 
 
-def wav_ms(spool: Spool) -> int | None:
-    """Length in milliseconds by the header's byte rate and the bytes that are really there.
+def wav_length_ms(spool: Spool) -> int | None:
+    """Returns the length in milliseconds, or None if the spool is not a WAV with audio.
 
-    The sizes in a header are not believed: recorders that write into a pipe put the largest number
-    there, and the compressed codings (mu-law, A-law, GSM) often come without their sample count.
-    None when it is not a WAV with audio. Blocks when the spool lies in a file.
+    It is computed from the byte rate in the header and the number of bytes present. The sizes in
+    the header are not reliable: recorders that write into a pipe set the largest number, and
+    compressed encodings (mu-law, A-law, GSM) often omit the sample count. Blocks if the spool is
+    in a file.
     """
     head = spool.read_at(0, 12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return None
     position, bytes_per_s = 12, 0
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         header = spool.read_at(position, 8)
         if len(header) < 8:
             return None
@@ -33,8 +34,8 @@ def wav_ms(spool: Spool) -> int | None:
     return None
 
 
-def _bytes_per_s(shape: bytes) -> int:
-    if len(shape) < 16:
+def _bytes_per_s(format_chunk: bytes) -> int:
+    if len(format_chunk) < 16:
         return 0
-    samples_per_s, bytes_per_s, block = struct.unpack_from("<IIH", shape, 4)
+    samples_per_s, bytes_per_s, block = struct.unpack_from("<IIH", format_chunk, 4)
     return int(bytes_per_s or samples_per_s * block)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
 from service.domain.clock import utc_now
@@ -55,15 +56,17 @@ def open_owner_database(settings: Settings) -> AbstractAsyncContextManager[Datab
 
 def open_audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
     return AudioStore.open(
-        endpoint=settings.s3_endpoint or None,
-        bucket=settings.s3_bucket,
-        region=settings.s3_region,
-        addressing_style=settings.s3_addressing_style,
-        sse=settings.s3_sse or None,
-        sse_kms_key_id=settings.s3_sse_kms_key_id or None,
-        pool_size=settings.s3_pool_size,
-        connect_timeout_s=settings.s3_connect_timeout_s,
-        timeout_s=settings.s3_timeout_s,
+        BucketSettings(
+            endpoint=settings.s3_endpoint or None,
+            bucket=settings.s3_bucket,
+            region=settings.s3_region,
+            addressing_style=settings.s3_addressing_style,
+            sse=settings.s3_sse or None,
+            sse_kms_key_id=settings.s3_sse_kms_key_id or None,
+            pool_size=settings.s3_pool_size,
+            connect_timeout_s=settings.s3_connect_timeout_s,
+            timeout_s=settings.s3_timeout_s,
+        )
     )
 
 

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from service.api.kazoo.times import gregorian
+from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from tests.support.running import AccountClient, RunningService
 
@@ -142,15 +143,15 @@ def the_store(account: AccountClient) -> AbstractAsyncContextManager[AudioStore]
     """The bucket of the service that the account is in."""
     environment = account.service.environment
     return AudioStore.open(
-        endpoint=environment["AFTERTONE_S3_ENDPOINT"],
-        bucket=environment["AFTERTONE_S3_BUCKET"],
-        region="us-east-1",
-        addressing_style="path",
-        sse=None,
-        sse_kms_key_id=None,
-        pool_size=1,
-        connect_timeout_s=2,
-        timeout_s=10,
+        BucketSettings(
+            endpoint=environment["AFTERTONE_S3_ENDPOINT"],
+            bucket=environment["AFTERTONE_S3_BUCKET"],
+            region="us-east-1",
+            addressing_style="path",
+            pool_size=1,
+            connect_timeout_s=2,
+            timeout_s=10,
+        )
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import StreamSettings
 from service.embedded.binaries import installed_programs
@@ -156,15 +157,15 @@ class Drill:
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 process.setenv(name, environment[name])
             async with AudioStore.open(
-                endpoint=environment["AFTERTONE_S3_ENDPOINT"],
-                bucket=environment["AFTERTONE_S3_BUCKET"],
-                region=environment["AFTERTONE_S3_REGION"],
-                addressing_style="path",
-                sse=None,
-                sse_kms_key_id=None,
-                pool_size=4,
-                connect_timeout_s=2,
-                timeout_s=20,
+                BucketSettings(
+                    endpoint=environment["AFTERTONE_S3_ENDPOINT"],
+                    bucket=environment["AFTERTONE_S3_BUCKET"],
+                    region=environment["AFTERTONE_S3_REGION"],
+                    addressing_style="path",
+                    pool_size=4,
+                    connect_timeout_s=2,
+                    timeout_s=20,
+                )
             ) as store:
                 await store.ensure_bucket()
 

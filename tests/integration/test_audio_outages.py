@@ -100,7 +100,7 @@ async def test_a_busy_store_is_asked_three_times_and_no_more(servers: EmbeddedSe
     async with listening(too_busy) as endpoint, opened(servers, endpoint=endpoint) as store:
         with pytest.raises(StorageUnavailable) as caught:
             await store.delete("tests/any")
-    assert caught.value.reason == "DELETE answered 503 SlowDown"
+    assert caught.value.reason == "DELETE returned 503 SlowDown"
     assert requests == 3
 
 

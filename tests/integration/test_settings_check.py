@@ -229,7 +229,7 @@ async def test_a_bucket_that_is_missing_or_refuses_is_told(environment: dict[str
     missing = await checked({**environment, "AFTERTONE_S3_BUCKET": "no-such-bucket"})
     refused = await checked({**environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
 
-    assert "no such bucket" in missing.said("s3_bucket")
+    assert "the bucket does not exist" in missing.said("s3_bucket")
     assert "403" in refused.said("s3_bucket")
 
 

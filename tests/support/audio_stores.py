@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from service.audio.s3_session import BucketSettings
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
 from service.embedded.servers import EmbeddedServers
@@ -31,15 +32,17 @@ async def opened(
         for name, value in (servers.environment() | (credentials or {})).items():
             environment.setenv(name, value)
         async with AudioStore.open(
-            endpoint=endpoint or servers.s3.endpoint(),
-            bucket=bucket,
-            region="us-east-1",
-            addressing_style="path",
-            sse=sse,
-            sse_kms_key_id=sse_kms_key_id,
-            pool_size=pool_size,
-            connect_timeout_s=1.0,
-            timeout_s=timeout_s,
+            BucketSettings(
+                endpoint=endpoint or servers.s3.endpoint(),
+                bucket=bucket,
+                region="us-east-1",
+                addressing_style="path",
+                sse=sse,
+                sse_kms_key_id=sse_kms_key_id,
+                pool_size=pool_size,
+                connect_timeout_s=1.0,
+                timeout_s=timeout_s,
+            )
         ) as store:
             yield store
 

@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import StreamSettings
 from service.domain.events import SUBJECT_PREFIX
@@ -82,15 +83,15 @@ class Auditor:
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 process.setenv(name, environment[name])
             opening = AudioStore.open(
-                endpoint=environment["AFTERTONE_S3_ENDPOINT"],
-                bucket=environment["AFTERTONE_S3_BUCKET"],
-                region=environment["AFTERTONE_S3_REGION"],
-                addressing_style="path",
-                sse=None,
-                sse_kms_key_id=None,
-                pool_size=4,
-                connect_timeout_s=2,
-                timeout_s=20,
+                BucketSettings(
+                    endpoint=environment["AFTERTONE_S3_ENDPOINT"],
+                    bucket=environment["AFTERTONE_S3_BUCKET"],
+                    region=environment["AFTERTONE_S3_REGION"],
+                    addressing_style="path",
+                    pool_size=4,
+                    connect_timeout_s=2,
+                    timeout_s=20,
+                )
             )
             store = await opening.__aenter__()
         try:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from service.audio.s3_session import BucketSettings
 from service.audio.spool import Spool
 from service.audio.store import AudioStore, message_key
 from service.domain.message import month_of
@@ -66,15 +67,15 @@ async def opened_bucket(
         for name, value in servers.environment().items():
             environment.setenv(name, value)
         async with AudioStore.open(
-            endpoint=endpoint or servers.s3.endpoint(),
-            bucket=_BUCKET,
-            region="us-east-1",
-            addressing_style="path",
-            sse=None,
-            sse_kms_key_id=None,
-            pool_size=32,
-            connect_timeout_s=1.0,
-            timeout_s=timeout_s,
+            BucketSettings(
+                endpoint=endpoint or servers.s3.endpoint(),
+                bucket=_BUCKET,
+                region="us-east-1",
+                addressing_style="path",
+                pool_size=32,
+                connect_timeout_s=1.0,
+                timeout_s=timeout_s,
+            )
         ) as store:
             yield store
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.audio.s3_session import BucketAddress, connect, resolve
+from service.audio.s3_session import BucketSettings, connect, resolve_base_url
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ async def test_a_bucket_is_found_where_the_library_would_look_for_it(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    address = BucketAddress(
+    settings = BucketSettings(
         endpoint=endpoint,
         bucket="box",
         region="eu-central-1",
@@ -28,5 +28,5 @@ async def test_a_bucket_is_found_where_the_library_would_look_for_it(
         connect_timeout_s=1.0,
         timeout_s=1.0,
     )
-    async with connect(address) as (_, client):
-        assert await resolve(client, "box") == (base_url, "eu-central-1")
+    async with connect(settings) as (_, client):
+        assert await resolve_base_url(client, "box") == (base_url, "eu-central-1")

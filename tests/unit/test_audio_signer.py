@@ -48,7 +48,7 @@ def test_the_signature_is_the_one_that_the_library_makes(
     credentials = ReadOnlyCredentials("AKID", "secret", token)
     expected = _as_the_library_signs(credentials, method, url, headers)
     moment = datetime.strptime(expected["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    signed = Signer("eu-central-1").signed(credentials, method, url, headers, SHA256, moment)
+    signed = Signer("eu-central-1").sign(credentials, method, url, headers, SHA256, moment)
     assert signed["Authorization"] == expected["Authorization"]
     assert {name.lower() for name in signed} == {*map(str.lower, expected), "host"}
 
@@ -57,7 +57,7 @@ def test_another_day_or_secret_takes_another_key() -> None:
     signer = Signer("us-east-1")
     days = [datetime(2026, 11, day, tzinfo=UTC) for day in (21, 22)]
     signatures = {
-        signer.signed(
+        signer.sign(
             ReadOnlyCredentials("AKID", secret, None), "GET", "http://s/b/k", {}, SHA256, day
         )["Authorization"]
         for secret in ("one", "other", "one")
