@@ -1,7 +1,7 @@
-"""Tokens of an outside issuer (OpenID Connect or a like one), verified by its published keys.
+"""Tokens of an external issuer (OpenID Connect or similar), verified with its published keys.
 
-The keys are a JSON Web Key Set (RFC 7517), fetched in the background; while it cannot be fetched,
-what is known stays in use.
+The keys are a JSON Web Key Set (RFC 7517), fetched in the background. While a fetch fails, the
+keys of the last one stay in use.
 """
 
 import asyncio
@@ -16,12 +16,13 @@ from uuid import UUID
 import aiohttp
 import jwt
 import msgspec
+from cachetools import LRUCache, TTLCache
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from service.domain.account import Claims, Method
 from service.domain.errors import IssuerUnavailable, TokenInvalid
 from service.logs import get_logger
-from service.security.tokens import MAX_TOKEN, Remembered
+from service.security.tokens import MAX_TOKEN
 
 log = get_logger(__name__)
 
@@ -29,8 +30,9 @@ _ALGORITHMS = frozenset(
     {f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA"}
 )
 _MIN_RSA_BITS = 2048
-_MOST_BYTES = 262_144
-_MOST_UNKNOWN = 1_000
+_MAX_KEY_SET_BYTES = 262_144
+_MAX_UNKNOWN_KEYS = 1_000
+_MAX_VERIFIED = 10_000
 _CLOCK_SKEW = timedelta(seconds=60)
 _CHECKS: Any = {
     "require": ["iss", "aud", "exp"],
@@ -41,7 +43,7 @@ _CHECKS: Any = {
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose tokens count: `iss`, where its keys are, `aud`, and the claim that names an account."""
+    """Accepted issuer: `iss`, the address of its keys, `aud`, and the claim with the account id."""
 
     url: str
     jwks_url: str
@@ -50,10 +52,10 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Issuer:
-    """Verifies tokens by the `kid` of their key, which alone says what algorithm it is for.
+    """Verifies tokens with the key that `kid` names; the key determines the algorithm.
 
-    A `kid` that is not known has the keys fetched, at most once in `pause_s`; one that is unknown
-    even then is refused for `forget_s` without another look.
+    An unknown `kid` causes a fetch of the keys, at most once in `pause_s`. A `kid` that is still
+    unknown after that is rejected for `forget_s` without a fetch.
     """
 
     def __init__(
@@ -68,20 +70,19 @@ class Issuer:
         self._settings = settings
         self._refresh_s = refresh_s
         self._pause_s = pause_s
-        self._forget_s = forget_s
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._published: dict[str, Any] = {}
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._unknown: dict[str, float] = {}
-        self._verified = Remembered(10_000)
-        self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
+        self._unknown_keys: TTLCache[str, bool] = TTLCache(_MAX_UNKNOWN_KEYS, forget_s)
+        self._verified: LRUCache[str, Claims] = LRUCache(_MAX_VERIFIED)
+        self._fetch_lock = asyncio.Lock()
+        self._fetched_at = float("-inf")
         self._failing = False
 
     @asynccontextmanager
-    async def kept_fresh(self) -> AsyncIterator["Issuer"]:
-        """Fetches the keys now and then until the end. Does not wait for the first time."""
-        task = asyncio.create_task(self._beat(), name="issuer keys")
+    async def polling(self) -> AsyncIterator["Issuer"]:
+        """Fetches the keys in the background. Does not wait for the first fetch."""
+        task = asyncio.create_task(self._poll(), name="issuer keys")
         try:
             yield self
         finally:
@@ -90,24 +91,24 @@ class Issuer:
                 await task
 
     async def verify(self, token: str, now: datetime) -> Claims:
-        """What `token` says; TokenInvalid when it is none of this issuer's or is over.
+        """Returns the claims of `token`. Raises TokenInvalid when it is foreign or expired.
 
-        Raises IssuerUnavailable when its key is not known and the keys cannot be fetched.
+        Raises IssuerUnavailable when its key is unknown and the keys cannot be fetched.
         """
         claims = self._verified.get(token)
         if claims is None:
-            claims = self._verified.put(token, await self._read(token, now))
+            claims = self._verified[token] = await self._decode(token, now)
         if now >= claims.expires_at:
-            self._verified.drop(token)
+            self._verified.pop(token, None)
             raise TokenInvalid
         return claims
 
     async def refresh(self) -> int:
-        """Fetches the keys; how many can be used.
+        """Fetches the keys; returns the number of usable ones.
 
-        Raises IssuerUnavailable; those that are known stay then.
+        Raises IssuerUnavailable; the keys of the last fetch stay in use.
         """
-        self._asked_at = time.monotonic()
+        self._fetched_at = time.monotonic()
         try:
             published = await self._fetch()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -115,15 +116,15 @@ class Issuer:
             raise IssuerUnavailable(type(error).__name__) from error
         self._failing = False
         if published != self._published:
-            self._keys = _usable(published)
+            self._keys = _usable_keys(published)
             self._published = published
-            # What a withdrawn key has signed counts no more.
+            # Tokens that a withdrawn key has signed are no longer valid.
             self._verified.clear()
-            self._unknown.clear()
-            log.info("The outside issuer's keys were read.", keys=len(self._keys))
+            self._unknown_keys.clear()
+            log.info("issuer keys loaded", keys=len(self._keys))
         return len(self._keys)
 
-    async def _read(self, token: str, now: datetime) -> Claims:
+    async def _decode(self, token: str, now: datetime) -> Claims:
         settings = self._settings
         key = await self._key(self._key_id(token))
         try:
@@ -137,12 +138,12 @@ class Issuer:
             )
             if datetime.fromtimestamp(payload.get("nbf", 0), UTC) > now + _CLOCK_SKEW:
                 raise TokenInvalid
-            return _claims(token, payload, settings.account_claim, now)
+            return _claims_of(token, payload, settings.account_claim, now)
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError):
             raise TokenInvalid from None
 
     def _key_id(self, token: str) -> str:
-        """The key that a token names. Says nothing of one of another issuer, before any fetch."""
+        """Returns the `kid` of a token. A token of another issuer causes no fetch."""
         if len(token) > MAX_TOKEN:
             raise TokenInvalid
         try:
@@ -155,50 +156,43 @@ class Issuer:
         return key_id
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
-        if key_id not in self._keys and self._unknown.get(key_id, 0) <= time.monotonic():
-            async with self._asking:
-                if time.monotonic() - self._asked_at >= self._pause_s:
+        if key_id not in self._keys and key_id not in self._unknown_keys:
+            async with self._fetch_lock:
+                if time.monotonic() - self._fetched_at >= self._pause_s:
                     await self.refresh()
         key = self._keys.get(key_id)
         if key is not None:
             return key
         if self._failing:
             raise IssuerUnavailable("unknown key")
-        self._note_unknown(key_id)
+        self._unknown_keys.setdefault(key_id, True)
         raise TokenInvalid
 
-    def _note_unknown(self, key_id: str) -> None:
-        now = time.monotonic()
-        if len(self._unknown) >= _MOST_UNKNOWN:
-            self._unknown.clear()
-        if self._unknown.get(key_id, 0) <= now:
-            self._unknown[key_id] = now + self._forget_s
-
     async def _fetch(self) -> dict[str, Any]:
-        """The published keys by id."""
+        """Returns the published keys by id."""
         body = bytearray()
         async with (
             aiohttp.ClientSession(timeout=self._timeout, raise_for_status=True) as session,
-            session.get(self._settings.jwks_url, allow_redirects=False) as answer,
+            session.get(self._settings.jwks_url, allow_redirects=False) as response,
         ):
-            async for chunk in answer.content.iter_chunked(65_536):
+            async for chunk in response.content.iter_chunked(65_536):
                 body += chunk
-                if len(body) > _MOST_BYTES:
-                    raise ValueError("The key set is too large")
+                if len(body) > _MAX_KEY_SET_BYTES:
+                    raise ValueError("key set too large")
         keys = msgspec.json.decode(body, type=_KeySet).keys
         return {key["kid"]: key for key in keys if isinstance(key.get("kid"), str)}
 
-    async def _beat(self) -> None:
+    async def _poll(self) -> None:
         while True:
             with suppress(IssuerUnavailable):
-                async with self._asking:
+                async with self._fetch_lock:
                     await self.refresh()
             await asyncio.sleep(self._pause_s if self._failing else self._refresh_s)
 
     def _note_failure(self, error: Exception) -> None:
         if not self._failing:
             log.warning(
-                "The outside issuer's keys cannot be read; those known stay in use.",
+                "issuer keys unavailable",
                 reason=str(error) or type(error).__name__,
             )
         self._failing = True
@@ -208,8 +202,8 @@ class _KeySet(msgspec.Struct):
     keys: list[dict[str, Any]]
 
 
-def _usable(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """The keys that may verify tokens: asymmetric ones for signatures, none too weak."""
+def _usable_keys(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
+    """Returns the keys that may verify tokens: asymmetric, for signatures, and strong enough."""
     usable = {}
     for key_id, fields in published.items():
         if fields.get("kty") not in ("RSA", "EC", "OKP") or fields.get("use", "sig") != "sig":
@@ -224,10 +218,10 @@ def _usable(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     return usable
 
 
-def _claims(token: str, payload: Mapping[str, Any], account_claim: str, now: datetime) -> Claims:
+def _claims_of(token: str, payload: Mapping[str, Any], account_claim: str, now: datetime) -> Claims:
     identity = f"{payload['iss']}\0{payload.get('jti') or token}"
     return Claims(
-        # Its own name for the token may be no UUID, or be another issuer's too.
+        # `jti` may be any text, and another issuer may use the same one.
         token_id=UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16]),
         account_id=UUID(str(payload[account_claim])),
         method=Method.ISSUER,

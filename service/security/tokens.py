@@ -1,12 +1,12 @@
-"""Tokens: JWTs (RFC 7519) that this service issues and verifies, by asymmetric keys only."""
+"""Tokens of this service: JWTs (RFC 7519), signed with asymmetric keys only."""
 
-from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
 import msgspec
+from cachetools import LRUCache
 
 from service.domain.account import Claims, Method
 from service.domain.errors import TokenInvalid
@@ -14,7 +14,7 @@ from service.security.keys import KeyRing, SigningKey
 
 ISSUER = "aftertone"
 MAX_TOKEN = 4096
-# Time is checked against the caller's clock and on every use, not once by the library.
+# The times are checked on every use, also of a cached token, and therefore not by the library.
 _CHECKS: Any = {
     "require": ["iss", "exp", "iat", "jti"],
     "verify_exp": False,
@@ -36,47 +36,18 @@ class _Payload(msgspec.Struct, kw_only=True):
     exp: int
 
 
-class Remembered:
-    """Tokens that were verified, at most `limit`: a signature costs more than the other checks."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._claims: OrderedDict[str, Claims] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._claims)
-
-    def get(self, token: str) -> Claims | None:
-        claims = self._claims.get(token)
-        if claims is not None:
-            self._claims.move_to_end(token)
-        return claims
-
-    def put(self, token: str, claims: Claims) -> Claims:
-        self._claims[token] = claims
-        if len(self._claims) > self._limit:
-            self._claims.popitem(last=False)
-        return claims
-
-    def drop(self, token: str) -> None:
-        self._claims.pop(token, None)
-
-    def clear(self) -> None:
-        self._claims.clear()
-
-
 class Tokens:
-    """Issues with the ring's active key and verifies with any of its keys, found by `kid`.
+    """Issues tokens with the active key and verifies them with the key that `kid` names.
 
-    Whether a token was revoked is not known here.
+    Revocation is checked elsewhere, against the database.
     """
 
-    def __init__(self, ring: KeyRing, lifetime_s: int, *, remembered: int = 10_000) -> None:
+    def __init__(self, ring: KeyRing, lifetime_s: int, *, cache_size: int = 10_000) -> None:
         self._keys = ring.signing
         self._public = {key_id: key.public for key_id, key in ring.signing.items()}
         self._active = ring.signing[ring.active_signing]
         self._lifetime_s = lifetime_s
-        self._verified = Remembered(remembered)
+        self._verified: LRUCache[str, Claims] = LRUCache(cache_size)
 
     def issue(
         self,
@@ -89,7 +60,7 @@ class Tokens:
         user_epoch: int | None = None,
         lifetime_s: int | None = None,
     ) -> tuple[str, Claims]:
-        """A new token and what it says; valid for the deployment's time unless told otherwise."""
+        """Returns a new token and its claims; `lifetime_s` defaults to the configured lifetime."""
         issued_at = now.replace(microsecond=0)
         claims = Claims(
             token_id=uuid4(),
@@ -104,19 +75,24 @@ class Tokens:
         return _sign(claims, self._active), claims
 
     def verify(self, token: str, now: datetime) -> Claims:
-        """What `token` says; TokenInvalid when it is not one of ours, was changed, or is over."""
-        claims = self._verified.get(token) or self._verified.put(token, self._read(token))
+        """Returns the claims of `token`. Raises TokenInvalid when it is not valid or has expired.
+
+        Verified tokens are cached: checking a signature costs more than all other checks.
+        """
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verified[token] = self._decode(token)
         if now >= claims.expires_at:
-            self._verified.drop(token)
+            del self._verified[token]
             raise TokenInvalid
         return claims
 
-    def _read(self, token: str) -> Claims:
+    def _decode(self, token: str) -> Claims:
         if len(token) > MAX_TOKEN:
             raise TokenInvalid
         try:
             key = self._keys[jwt.get_unverified_header(token)["kid"]]
-            # Only the key says which algorithm it is for: what the header says must agree.
+            # The algorithm comes from the key; the header cannot choose another one.
             payload = jwt.decode(
                 token,
                 self._public[key.key_id],

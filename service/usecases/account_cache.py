@@ -1,12 +1,12 @@
-"""The directory: what each process remembers of accounts, users and tokens, and how it hears."""
+"""Cache of accounts, token revocations and user epochs, refreshed by polling."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
 from uuid import UUID
+
+from cachetools import LRUCache
 
 from service.domain.account import AccountFacts, Claims
 from service.domain.errors import DatabaseUnavailable
@@ -17,20 +17,18 @@ from service.postgres.pool import Database
 
 log = get_logger(__name__)
 
-# A change takes effect everywhere within 5 s: a beat, and the time that the beat itself takes.
+# A change takes effect in every process within 5 s: the poll interval and the time of one poll.
 POLL_S = 4.0
-# Longer than a transaction on the directory can last, commit included.
+# Longer than a transaction that changes accounts can last, commit included.
 _OVERLAP = timedelta(seconds=60)
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 class AccountCache:
-    """Answers from memory; looks up once what it does not know; hears of changes on a beat.
+    """Answers from memory and reads missing entries from the database.
 
-    While Postgres is away, what is known stays in use and the rest is DatabaseUnavailable. What
-    was looked up just before a change cannot stay: a beat tells each change again for a minute.
+    While the database is unavailable, cached entries stay in use; a missing entry raises
+    DatabaseUnavailable. Each poll applies the changes of the last minute again, so an entry that
+    was read just before a change does not stay.
     """
 
     def __init__(
@@ -46,16 +44,16 @@ class AccountCache:
         self._database = database
         self._poll_s = poll_s
         self._max_changes = max_changes
-        self._accounts: _Recent[UUID, AccountFacts] = _Recent(max_accounts)
-        self._revoked: _Recent[UUID, bool] = _Recent(max_tokens)
-        self._user_epochs: _Recent[UUID, int] = _Recent(max_users)
+        self._accounts: LRUCache[UUID, AccountFacts] = LRUCache(max_accounts)
+        self._revoked: LRUCache[UUID, bool] = LRUCache(max_tokens)
+        self._user_epochs: LRUCache[UUID, int] = LRUCache(max_users)
         self._applied_until: datetime | None = None
         self._is_stale = False
 
     @asynccontextmanager
-    async def kept_fresh(self) -> AsyncIterator["AccountCache"]:
-        """Refreshes in the background until the end. Does not wait for Postgres to be there."""
-        task = asyncio.create_task(self._beat(), name="directory beat")
+    async def polling(self) -> AsyncIterator["AccountCache"]:
+        """Refreshes the cache in the background. Does not wait for the database at the start."""
+        task = asyncio.create_task(self._poll(), name="account cache")
         try:
             yield self
         finally:
@@ -64,68 +62,69 @@ class AccountCache:
                 await task
 
     async def account(self, account_id: UUID, *, auth_epoch: int = 0) -> AccountFacts | None:
-        """The account, at least as new as `auth_epoch`; None when there is none."""
-        known = self._accounts.get(account_id)
-        if known is not None and known.auth_epoch >= auth_epoch:
-            return known
+        """Returns the account at `auth_epoch` or later; None when it does not exist."""
+        cached = self._accounts.get(account_id)
+        if cached is not None and cached.auth_epoch >= auth_epoch:
+            return cached
         async with self._database.connection() as connection:
-            found = await accounts.account_facts(connection, account_id)
-        return None if found is None else self.remember(found)
+            stored = await accounts.account_facts(connection, account_id)
+        return None if stored is None else self.remember(stored)
 
     async def is_revoked(self, claims: Claims) -> bool:
-        known = self._revoked.get(claims.token_id)
-        if known is not None:
-            return known
+        cached = self._revoked.get(claims.token_id)
+        if cached is not None:
+            return cached
         async with self._database.connection() as connection:
             revoked = await accounts.is_revoked(connection, claims.token_id)
-        # The beat or this process may have heard more while the answer was on its way.
+        # The token may have been revoked while the query ran.
         revoked = revoked or self._revoked.get(claims.token_id) is True
-        self._revoked.put(claims.token_id, revoked)
+        self._revoked[claims.token_id] = revoked
         return revoked
 
     async def user_epoch(self, claims: Claims) -> int | None:
-        """The epoch of the tokens of the user who `claims` are of, at least as new as theirs."""
-        user_id, at_least = claims.owner_id, claims.user_epoch or 0
+        """Returns the token epoch of the user of `claims`, at least as new as theirs.
+
+        None for claims without a user and for a user who never existed.
+        """
+        user_id, least_epoch = claims.owner_id, claims.user_epoch or 0
         if user_id is None:
             return None
-        known = self._user_epochs.get(user_id)
-        if known is not None and known >= at_least:
-            return known
+        cached = self._user_epochs.get(user_id)
+        if cached is not None and cached >= least_epoch:
+            return cached
         async with self._database.connection() as connection:
-            found = await users.user_epoch(connection, claims.account_id, user_id)
-        # Without a row there never was such a user: nothing to remember.
-        return None if found is None else self.remember_user(user_id, found)
+            stored = await users.user_epoch(connection, claims.account_id, user_id)
+        return None if stored is None else self.remember_user(user_id, stored)
 
     def remember_user(self, user_id: UUID, epoch: int) -> int:
-        """Remembers the epoch of a user's tokens unless a later one is known; the later one."""
+        """Caches the token epoch of a user unless a later one is cached; returns the later one."""
         epoch = max(epoch, self._user_epochs.get(user_id) or 0)
-        self._user_epochs.put(user_id, epoch)
+        self._user_epochs[user_id] = epoch
         return epoch
 
     def remember(self, account: AccountFacts) -> AccountFacts:
-        """Remembers an account unless a newer state of it is known; the newer of the two."""
-        known = self._accounts.get(account.account_id)
-        if known is not None and known.revision > account.revision:
-            return known
-        self._accounts.put(account.account_id, account)
+        """Caches an account unless a later revision is cached; returns the later one."""
+        cached = self._accounts.get(account.account_id)
+        if cached is not None and cached.revision > account.revision:
+            return cached
+        self._accounts[account.account_id] = account
         return account
 
     def forget(self, account_id: UUID) -> None:
-        """The account was deleted."""
-        self._accounts.drop(account_id)
+        self._accounts.pop(account_id, None)
 
     def remember_revoked(self, token_id: UUID) -> None:
-        self._revoked.put(token_id, True)
+        self._revoked[token_id] = True
 
     async def refresh(self) -> None:
-        """Hears what changed since the last time. Raises DatabaseUnavailable."""
+        """Applies the changes since the last refresh. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             since = self._applied_until or await accounts.directory_clock(connection)
             changes = await accounts.directory_changes(
                 connection, since, overlap=_OVERLAP, limit=self._max_changes
             )
         if self._applied_until is None or not changes.complete:
-            # Nobody can tell what changed since this was looked up, so it is looked up again.
+            # Entries may have changed since they were read, without a record in `changes`.
             self._accounts.clear()
             self._revoked.clear()
             self._user_epochs.clear()
@@ -136,64 +135,32 @@ class AccountCache:
             if account.account_id in self._accounts:
                 self.remember(account)
         for account_id in changes.deleted:
-            self._accounts.drop(account_id)
+            self.forget(account_id)
         for token_id in changes.revoked:
             if token_id in self._revoked:
-                self._revoked.put(token_id, True)
+                self.remember_revoked(token_id)
         for user_id, epoch in changes.users:
             if user_id in self._user_epochs:
                 self.remember_user(user_id, epoch)
         self._applied_until = changes.moment
 
-    async def _beat(self) -> None:
+    async def _poll(self) -> None:
         while True:
             try:
                 await self.refresh()
-            except Exception as error:  # whatever it is, the next beat may fare better
+            except Exception as error:  # the next poll may succeed, whatever the cause
                 self._note_failure(error)
             else:
-                self._note_success()
+                if self._is_stale:
+                    log.info("account refresh recovered")
+                self._is_stale = False
             await asyncio.sleep(self._poll_s)
 
     def _note_failure(self, error: Exception) -> None:
         if not self._is_stale:
             log.warning(
-                "Account changes cannot be heard; what is known stays in use.",
+                "account refresh failed",
                 exc_info=None if isinstance(error, DatabaseUnavailable) else error,
                 reason=str(error),
             )
         self._is_stale = True
-
-    def _note_success(self) -> None:
-        if self._is_stale:
-            log.info("Account changes are heard again.")
-        self._is_stale = False
-
-
-class _Recent(Generic[Key, Value]):
-    """The most recently used entries, at most `limit`."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._entries: OrderedDict[Key, Value] = OrderedDict()
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._entries
-
-    def get(self, key: Key) -> Value | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
-
-    def put(self, key: Key, value: Value) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
-
-    def drop(self, key: Key) -> None:
-        self._entries.pop(key, None)
-
-    def clear(self) -> None:
-        self._entries.clear()

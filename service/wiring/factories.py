@@ -92,10 +92,10 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
     ring = key_ring_of(settings)
     secrets = SecretBox(ring)
     async with AsyncExitStack() as stack:
-        directory = await stack.enter_async_context(AccountCache(database).kept_fresh())
+        directory = await stack.enter_async_context(AccountCache(database).polling())
         issuer = issuer_of(settings)
         if issuer is not None:
-            await stack.enter_async_context(issuer.kept_fresh())
+            await stack.enter_async_context(issuer.polling())
         sessions = Sessions(
             database=database,
             directory=directory,

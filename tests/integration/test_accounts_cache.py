@@ -1,4 +1,4 @@
-"""The directory: what is known needs no database, and what changes is heard within a beat."""
+"""The account cache: cached entries need no database, and a change takes effect within a poll."""
 
 import asyncio
 import time
@@ -205,18 +205,27 @@ async def test_more_changes_than_a_beat_reads_are_heard_all(
             assert await seconds_until_refused(there, token) < 1
 
 
-async def test_memory_is_bounded_and_what_fell_out_is_looked_up_again(
-    here: Accounts, database: Database, ring: KeyRing
+async def test_the_cache_is_bounded_and_evicted_entries_are_read_again(
+    here: Accounts, database: Database, ring: KeyRing, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(here)
     children = [await a_child(here, root, f"child{number}") for number in range(4)]
     tokens = [await signed_in(here, root, child) for child in children]
-    small = accounts_over(database, ring, max_accounts=2, max_tokens=2)
-    for _ in range(2):
-        for child, token in zip(children, tokens, strict=True):
-            assert (await small.sessions.authenticate(token)).account.account_id == child.account_id
-    assert len(small.directory._accounts._entries) == 2
-    assert len(small.directory._revoked._entries) == 2
+    few_accounts = accounts_over(database, ring, max_accounts=2)
+    few_tokens = accounts_over(database, ring, max_tokens=2)
+    for token in tokens:
+        await few_accounts.sessions.authenticate(token)
+        caller = await few_tokens.sessions.authenticate(token)
+        assert caller.claims is not None
+        await here.sessions.revoke(caller.claims)
+    await inspector.execute("UPDATE accounts SET auth_epoch = auth_epoch + 1")
+
+    for process in (few_accounts, few_tokens):
+        for cached in tokens[2:]:
+            await process.sessions.authenticate(cached)
+        for evicted in tokens[:2]:
+            with pytest.raises(TokenInvalid):
+                await process.sessions.authenticate(evicted)
 
 
 async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
@@ -270,7 +279,7 @@ async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
         async with a_process(database, ring, poll_s=0.05) as there:
             await there.sessions.authenticate(token)
             await without_postgres(servers, lambda: asyncio.sleep(0.5))
-            await until_said("heard again", logs)
+            await until_said("account refresh recovered", logs)
             await here.renew_api_key(root, child.account_id)
             assert await seconds_until_refused(there, token) < 1
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]

@@ -99,7 +99,7 @@ async def test_only_so_many_are_remembered(
     account = await a_reseller(accounts)
     second = {"username": "paul", "password": "secret"}
     await users_beside(accounts).create(account, second)
-    credentials = CredentialCache(accounts.sessions, most=1)
+    credentials = CredentialCache(accounts.sessions, max_entries=1)
     await credentials.caller(*GIVEN)
     await credentials.caller("reseller", "paul", "secret")
     await forget_credentials(inspector)

@@ -62,7 +62,7 @@ async def a_process(
 ) -> AsyncIterator[Accounts]:
     """A process that hears of changes on a fast beat."""
     accounts = accounts_over(database, ring, poll_s=poll_s, **directory)
-    async with accounts.directory.kept_fresh():
+    async with accounts.directory.polling():
         yield accounts
 
 

@@ -189,7 +189,7 @@ async def test_known_keys_stay_in_use_while_none_can_be_read(publisher: Publishe
 
 
 async def test_keys_are_read_in_the_background(publisher: Publisher) -> None:
-    async with an_issuer(publisher, refresh_s=0.02).kept_fresh():
+    async with an_issuer(publisher, refresh_s=0.02).polling():
         for _ in range(500):
             if publisher.asked >= 3:
                 return
