@@ -127,13 +127,8 @@ def checked_settings(document: Document, fields: Fields = FIELDS) -> Document:
     return settings
 
 
-def numbers_of(settings: Document) -> set[str]:
-    """The numbers that a box answers to, in the form in which they compare."""
-    return {comparable_number(number) for number in (settings["mailbox"], *settings["aliases"])}
-
-
-def some_numbers_of(document: Document) -> set[str]:
-    """The numbers in a document that breaks rules, as far as they are any."""
+def numbers_of(document: Document) -> set[str]:
+    """Returns the numbers of a mailbox in comparable form; skips values that are not valid."""
     aliases = document.get("aliases")
     texts = [document.get("mailbox"), *(aliases if isinstance(aliases, list) else [])]
     return {comparable_number(text) for text in texts if isinstance(text, str) and text}
@@ -166,7 +161,7 @@ def addresses_of(settings: Document) -> list[str]:
     return addresses
 
 
-def without_pin(settings: Document) -> tuple[Document, str | None]:
+def split_pin(settings: Document) -> tuple[Document, str | None]:
     """The document and the PIN apart, as they are stored."""
     document: dict[str, Any] = {key: value for key, value in settings.items() if key != "pin"}
     return document, settings.get("pin")

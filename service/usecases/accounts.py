@@ -12,7 +12,6 @@ from service.domain.errors import (
     AccountHasChildren,
     AccountIsRoot,
     AccountNotFound,
-    EditConflict,
     Invalid,
 )
 from service.domain.message import parse_hex_id, uuid7
@@ -25,11 +24,10 @@ from service.postgres.accounts import StoredKey
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
+from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
 from service.usecases.sessions import Sessions
 
-# How often a change is tried again when others change the same account at the same time.
-_ATTEMPTS = 8
 _CHUNK = 500
 # An account is deleted with all its boxes in one transaction: longer than other statements may
 # take, shorter than a request may.
@@ -55,7 +53,7 @@ class Accounts:
         async with self.database.transaction() as connection:
             await rows.insert_root(connection, account_id, document, self._stored(account_id))
             root = await rows.root_id(connection)
-            return await _whole(connection, root or account_id)
+            return await _read(connection, root or account_id)
 
     async def create_child(
         self, caller: Caller, parent_id: UUID, document: Document, fields: Fields = FIELDS
@@ -68,12 +66,12 @@ class Accounts:
             checked = await _checked(connection, document, fields)
             key = self._stored(account_id)
             await rows.insert_child(connection, account_id, parent_id, checked, key)
-            return await _whole(connection, account_id)
+            return await _read(connection, account_id)
 
     async def get(self, caller: Caller, account_id: UUID) -> Account:
         await self.sessions.authorise(caller, account_id)
         async with self.database.connection() as connection:
-            return await _whole(connection, account_id)
+            return await _read(connection, account_id)
 
     async def find(self, caller: Caller, named: str) -> Account:
         """The account that an id, a realm or a name names. Raises AccountNotFound, Forbidden."""
@@ -189,18 +187,17 @@ class Accounts:
         change: Callable[[Document], Document],
         fields: Fields,
     ) -> Account:
-        """Reads, changes, writes if nobody has changed it since, else again from the start."""
         await self.sessions.authorise(caller, account_id)
-        for _ in range(_ATTEMPTS):
+
+        async def attempt() -> Account | None:
             async with self.database.connection() as connection:
-                before = await _whole(connection, account_id)
-                wanted = change(before.document)
-                checked = await _checked(connection, wanted, fields, account_id)
-                changed = await rows.update_account(connection, before, checked)
-            if changed is not None:
-                self.directory.remember(changed.facts)
-                return changed
-        raise EditConflict
+                before = await _read(connection, account_id)
+                checked = await _checked(connection, change(before.document), fields, account_id)
+                return await rows.update_account(connection, before, checked)
+
+        changed = await retry_on_conflict(attempt)
+        self.directory.remember(changed.facts)
+        return changed
 
     def _new_id(self) -> UUID:
         return uuid7(self.now(), os.urandom(10))
@@ -213,7 +210,7 @@ class Accounts:
         )
 
 
-async def _whole(connection: Connection, account_id: UUID) -> Account:
+async def _read(connection: Connection, account_id: UUID) -> Account:
     account = await rows.read_account(connection, account_id)
     if account is None:
         raise AccountNotFound(account_id.hex)

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from service.audio.store import AudioStore, greeting_key
 from service.domain.account import AccountFacts
-from service.domain.errors import EditConflict
 from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, uuid7
 from service.domain.page import NameCursor, Page
@@ -17,11 +16,9 @@ from service.domain.schema import Document, merge
 from service.postgres import greetings as rows
 from service.postgres.accounts import hold_account
 from service.postgres.pool import Database
+from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
 from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
-
-# How often a change is tried again when others change the same greeting at the same time.
-_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -123,15 +120,13 @@ class Greetings:
     async def _change(
         self, account: AccountFacts, media_id: UUID, change: Callable[[Document], Document]
     ) -> Greeting:
-        """Reads, changes, writes if nobody has changed it since, else again from the start."""
-        for _ in range(_ATTEMPTS):
+        async def attempt() -> Greeting | None:
             async with self.database.connection() as connection:
                 before = await rows.get_greeting(connection, account.account_id, media_id)
                 checked = checked_greeting(change(before.document))
-                greeting = await rows.update_greeting(connection, before, checked)
-            if greeting is not None:
-                return greeting
-        raise EditConflict
+                return await rows.update_greeting(connection, before, checked)
+
+        return await retry_on_conflict(attempt)
 
     async def _keep(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
         key = greeting_key(account.account_id, media_id, self._new_id(), upload.extension)

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service.domain.account import AccountFacts
-from service.domain.errors import EditConflict, Invalid, Problem, Rule
+from service.domain.errors import Invalid, Problem, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
@@ -20,11 +20,10 @@ from service.postgres.pool import Connection, Database
 from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
 from service.usecases.account_cache import AccountCache
+from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
 from service.usecases.sessions import fingerprint_of
 
-# How often a change is tried again when others change the same user at the same time.
-_ATTEMPTS = 8
 _CHUNK = 500
 
 
@@ -113,16 +112,13 @@ class Users:
     async def _change(
         self, account: AccountFacts, user_id: UUID, change: Callable[[Document], Document]
     ) -> User:
-        """Reads, changes, writes if nobody has changed it since, else again from the start."""
-        for _ in range(_ATTEMPTS):
+        async def attempt() -> User | None:
             before = await self.get(account, user_id)
-            settings, password = await self._checked(
-                account.account_id, change(before.document), before
-            )
-            changed = await self._write(before, settings, password)
-            if changed is not None:
-                return changed
-        raise EditConflict
+            document = change(before.document)
+            settings, password = await self._checked(account.account_id, document, before)
+            return await self._write(before, settings, password)
+
+        return await retry_on_conflict(attempt)
 
     async def _write(self, before: User, settings: Document, password: Password) -> User | None:
         given = await self._stored(settings["username"], password)

@@ -1,8 +1,8 @@
-"""What one may ask about boxes: create, read, list, change, delete."""
+"""Use cases of mailboxes: create, read, list, change, delete."""
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,6 @@ import msgspec
 
 from service.domain.account import AccountFacts
 from service.domain.errors import (
-    EditConflict,
     GreetingNotFound,
     Invalid,
     MailboxNumbersExhausted,
@@ -30,8 +29,8 @@ from service.domain.vmbox import (
     addresses_of,
     checked_settings,
     greetings_of,
-    some_numbers_of,
-    without_pin,
+    numbers_of,
+    split_pin,
 )
 from service.postgres import vmboxes as rows
 from service.postgres.accounts import hold_account
@@ -39,18 +38,16 @@ from service.postgres.greetings import known_greetings
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
+from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
 
-# Whether a box, as it is found, is one that the caller means to change.
-Expected = Callable[[Vmbox], bool]
-
-# How often a change is tried again when others change the same box at the same time.
-_ATTEMPTS = 8
+Precondition = Callable[[Vmbox], bool]
+"""Condition on the current state of a mailbox, under which it may be changed."""
 
 
 @dataclass(frozen=True)
 class Vmboxes:
-    """The use cases of boxes. `clock` gives aware UTC."""
+    """Use cases of mailboxes. `clock` returns aware UTC."""
 
     database: Database
     secrets: SecretBox
@@ -59,11 +56,10 @@ class Vmboxes:
     async def create(
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
     ) -> Vmbox:
-        """Creates a box by the rules of `fields`. Raises Invalid, also for a number in use, and
-        AccountNotFound when the account was just deleted."""
+        """Creates a mailbox. Raises Invalid (also for a used number), AccountNotFound."""
         vmbox_id = self._new_id()
         async with (
-            self._storing(account.account_id, vmbox_id, document),
+            self._collecting_problems(account.account_id, vmbox_id, document),
             self.database.transaction() as connection,
         ):
             settings = checked_settings(document, fields)
@@ -72,15 +68,16 @@ class Vmboxes:
     async def create_numbered(
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
     ) -> Vmbox:
-        """Creates a box under the lowest free number of four digits, from 1000 on.
+        """Creates a mailbox under the lowest free number of four digits, from 1000 on.
 
-        Raises as `create`, NoNumberFree; EditConflict when others keep naming the number found.
+        Raises as `create`, and MailboxNumbersExhausted, EditConflict.
         """
-        for _ in range(_ATTEMPTS):
+
+        async def attempt() -> Vmbox | None:
             vmbox_id = self._new_id()
-            with suppress(NumberTaken):
+            try:
                 async with (
-                    self._storing(account.account_id, vmbox_id, document),
+                    self._collecting_problems(account.account_id, vmbox_id, document),
                     self.database.transaction() as connection,
                 ):
                     number = await rows.lowest_free_number(connection, account.account_id)
@@ -88,12 +85,15 @@ class Vmboxes:
                         raise MailboxNumbersExhausted
                     settings = checked_settings({**document, "mailbox": number}, fields)
                     return await self._insert(connection, account.account_id, vmbox_id, settings)
-        raise EditConflict
+            except NumberTaken:
+                return None
+
+        return await retry_on_conflict(attempt)
 
     async def get(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
-        """One box with its PIN and counts. Raises VmboxNotFound."""
+        """Returns a mailbox with its PIN and counts. Raises VmboxNotFound."""
         async with self.database.connection() as connection:
-            return self._opened(await rows.get_vmbox(connection, account.account_id, vmbox_id))
+            return self._decrypt(await rows.get_vmbox(connection, account.account_id, vmbox_id))
 
     async def list(
         self,
@@ -105,120 +105,121 @@ class Vmboxes:
         with_pins: bool = False,
         predicate: Callable[[Vmbox], bool] | None = None,
     ) -> Page[Vmbox, NameCursor]:
-        """A page of boxes by name, filled after filtering; PINs only when they are asked for."""
+        """Returns a page of mailboxes by name; without `with_pins` their `pin` is None."""
 
         async def read(start: NameCursor | None, limit: int) -> list[Vmbox]:
             async with self.database.connection() as connection:
-                found = await rows.list_vmboxes(
+                stored = await rows.list_vmboxes(
                     connection, account.account_id, start, limit, descending=descending
                 )
-            return [self._opened(stored) if with_pins else stored.vmbox for stored in found]
+            return [self._decrypt(row) if with_pins else row.vmbox for row in stored]
 
-        return await read_page(read, _key_of, start, limit, predicate)
+        return await read_page(read, _cursor_of, start, limit, predicate)
 
     async def replace(
         self,
         account: AccountFacts,
         vmbox_id: UUID,
         document: Document,
-        expected: Expected | None = None,
+        precondition: Precondition | None = None,
         fields: Fields = FIELDS,
     ) -> Vmbox:
-        """Puts another document in place of a box's. Raises as `patch` does."""
-        return await self.change(account, vmbox_id, lambda _: document, expected, fields)
+        """Replaces the document of a mailbox. Raises as `patch`."""
+        return await self.change(account, vmbox_id, lambda _: document, precondition, fields)
 
     async def patch(
         self,
         account: AccountFacts,
         vmbox_id: UUID,
         changes: Document,
-        expected: Expected | None = None,
+        precondition: Precondition | None = None,
         fields: Fields = FIELDS,
     ) -> Vmbox:
-        """Merges changes into a box; null deletes.
+        """Merges changes into a mailbox; null deletes a key.
 
-        Raises VmboxNotFound, Invalid, EditConflict; RevisionPassed when the box is not `expected`.
+        Raises VmboxNotFound, Invalid, EditConflict, PreconditionFailed.
         """
         return await self.change(
-            account, vmbox_id, lambda settings: merge(settings, changes), expected, fields
+            account, vmbox_id, lambda settings: merge(settings, changes), precondition, fields
         )
 
     async def delete(
-        self, account: AccountFacts, vmbox_id: UUID, expected: Expected | None = None
+        self, account: AccountFacts, vmbox_id: UUID, precondition: Precondition | None = None
     ) -> Vmbox:
-        """Deletes a box with all its messages; returns it as it was.
+        """Deletes a mailbox with all its messages; returns its last state.
 
-        Raises VmboxNotFound; RevisionPassed when the box is not `expected`.
+        Raises VmboxNotFound, PreconditionFailed.
         """
         async with self.database.transaction() as connection:
             await rows.lock_vmbox(connection, account.account_id, vmbox_id)
-            if expected is not None:
-                held = await rows.get_vmbox(connection, account.account_id, vmbox_id)
-                if not expected(held.vmbox):
+            if precondition is not None:
+                stored = await rows.get_vmbox(connection, account.account_id, vmbox_id)
+                if not precondition(stored.vmbox):
                     raise PreconditionFailed
-            return self._opened(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
+            return self._decrypt(await rows.delete_vmbox(connection, account.account_id, vmbox_id))
 
     async def change(
         self,
         account: AccountFacts,
         vmbox_id: UUID,
         change: Callable[[Document], Document],
-        expected: Expected | None = None,
+        precondition: Precondition | None = None,
         fields: Fields = FIELDS,
     ) -> Vmbox:
-        """Reads, changes, writes if nobody has changed it since, else again from the start.
+        """Applies `change` to the settings of a mailbox and stores the result. Raises as `patch`.
 
-        When `change` returns the very settings that it got, nothing is written. Raises as `patch`.
+        Nothing is written when `change` returns its argument itself.
         """
-        for _ in range(_ATTEMPTS):
+
+        async def attempt() -> Vmbox | None:
             before = await self.get(account, vmbox_id)
-            if expected is not None and not expected(before):
+            if precondition is not None and not precondition(before):
                 raise PreconditionFailed
-            held = before.settings
-            wanted = change(held)
-            if wanted is held:
+            current = before.settings
+            changed = change(current)
+            if changed is current:
                 return before
-            async with self._storing(account.account_id, vmbox_id, wanted):
-                stored = await self._update(before, checked_settings(wanted, fields))
-            if stored is not None:
-                return self._opened(stored)
-        raise EditConflict
+            async with self._collecting_problems(account.account_id, vmbox_id, changed):
+                stored = await self._update(before, checked_settings(changed, fields))
+            return None if stored is None else self._decrypt(stored)
+
+        return await retry_on_conflict(attempt)
 
     async def _insert(
         self, connection: Connection, account_id: UUID, vmbox_id: UUID, settings: Document
     ) -> Vmbox:
-        document, pin = without_pin(settings)
-        sealed = self._sealed(pin, account_id, vmbox_id)
+        document, pin = split_pin(settings)
+        encrypted_pin = self._encrypt(pin, account_id, vmbox_id)
         await hold_account(connection, account_id)
-        stored = await rows.insert_vmbox(connection, account_id, vmbox_id, document, sealed)
-        return self._opened(stored)
+        stored = await rows.insert_vmbox(connection, account_id, vmbox_id, document, encrypted_pin)
+        return self._decrypt(stored)
 
     async def _update(self, before: Vmbox, settings: Document) -> StoredVmbox | None:
-        document, pin = without_pin(settings)
+        document, pin = split_pin(settings)
         async with self.database.connection() as connection:
             return await rows.update_vmbox(
                 connection,
                 before,
                 document,
-                self._sealed(pin, before.account_id, before.vmbox_id),
+                self._encrypt(pin, before.account_id, before.vmbox_id),
                 self._recipients(before, document),
             )
 
     @asynccontextmanager
-    async def _storing(
+    async def _collecting_problems(
         self, account_id: UUID, vmbox_id: UUID, document: Document
     ) -> AsyncIterator[None]:
-        """Around the checking and storing of a box: what refuses it is told with all the rest."""
+        """Adds problems that only the database can detect to an error raised inside."""
         try:
             yield
         except (Invalid, GreetingNotFound) as error:
-            told = list(error.problems) if isinstance(error, Invalid) else []
+            problems = list(error.problems) if isinstance(error, Invalid) else []
             async with self.database.connection() as connection:
-                found = await _at_odds(connection, account_id, vmbox_id, document)
-            more = [problem for problem in found if problem not in told]
-            if not more:
+                detected = await _detect_problems(connection, account_id, vmbox_id, document)
+            added = [problem for problem in detected if problem not in problems]
+            if not added:
                 raise
-            raise Invalid([*told, *more]) from None
+            raise Invalid([*problems, *added]) from None
 
     def _recipients(self, before: Vmbox, document: Document) -> tuple[Recipient, ...]:
         now = self.clock()
@@ -227,37 +228,39 @@ class Vmboxes:
     def _new_id(self) -> UUID:
         return uuid7(self.clock(), os.urandom(10))
 
-    def _sealed(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
-        return None if pin is None else self.secrets.seal(pin, _context(account_id, vmbox_id))
+    def _encrypt(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
+        return None if pin is None else self.secrets.seal(pin, _pin_context(account_id, vmbox_id))
 
-    def _opened(self, stored: StoredVmbox) -> Vmbox:
-        if stored.pin_sealed is None:
-            return stored.vmbox
+    def _decrypt(self, stored: StoredVmbox) -> Vmbox:
         vmbox = stored.vmbox
-        pin = self.secrets.open(stored.pin_sealed, _context(vmbox.account_id, vmbox.vmbox_id))
-        return msgspec.structs.replace(vmbox, pin=pin)
+        if stored.pin_sealed is None:
+            return vmbox
+        context = _pin_context(vmbox.account_id, vmbox.vmbox_id)
+        return msgspec.structs.replace(vmbox, pin=self.secrets.open(stored.pin_sealed, context))
 
 
-async def _at_odds(
+async def _detect_problems(
     connection: Connection, account_id: UUID, vmbox_id: UUID, document: Document
 ) -> list[Problem]:
-    """What a document names that other boxes answer to, or that is not there."""
-    numbers = some_numbers_of(document)
-    taken = await rows.numbers_taken(connection, account_id, vmbox_id, numbers)
-    named = {field: (text, parse_hex_id(text)) for field, text in greetings_of(document).items()}
-    ids = [media_id for _, media_id in named.values() if media_id is not None]
-    known = await known_greetings(connection, account_id, ids)
-    return [Problem(field="mailbox", rule=Rule.UNIQUE)] * taken + [
+    """Returns the problems with numbers of other mailboxes and greetings that do not exist."""
+    is_taken = await rows.numbers_taken(connection, account_id, vmbox_id, numbers_of(document))
+    greetings = greetings_of(document)
+    media_ids = {field: parse_hex_id(text) for field, text in greetings.items()}
+    existing = await known_greetings(
+        connection, account_id, [media_id for media_id in media_ids.values() if media_id]
+    )
+    taken = [Problem(field="mailbox", rule=Rule.UNIQUE)] if is_taken else []
+    return taken + [
         Problem(field=field, rule=Rule.NOT_FOUND, value=text)
-        for field, (text, media_id) in named.items()
-        if media_id not in known
+        for field, text in greetings.items()
+        if media_ids[field] not in existing
     ]
 
 
-def _context(account_id: UUID, vmbox_id: UUID) -> bytes:
-    """Binds a sealed PIN to its box: copied into another row it does not open."""
+def _pin_context(account_id: UUID, vmbox_id: UUID) -> bytes:
+    """Returns the encryption context that binds a PIN to its mailbox."""
     return b"pin" + account_id.bytes + vmbox_id.bytes
 
 
-def _key_of(vmbox: Vmbox) -> NameCursor:
+def _cursor_of(vmbox: Vmbox) -> NameCursor:
     return NameCursor(vmbox.document["name"], vmbox.vmbox_id)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from service.domain.account import AccountFacts
-from service.domain.errors import EditConflict, Invalid, Problem, Rule, TooManyPings
+from service.domain.errors import Invalid, Problem, Rule, TooManyPings
 from service.domain.events import NO_VMBOX, Event
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
@@ -26,11 +26,10 @@ from service.postgres import accounts as account_rows
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import TargetForbidden
+from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
 from service.usecases.webhook_sender import WebhookSender
 
-# How often a change is tried again when others change the same webhook at the same time.
-_ATTEMPTS = 8
 _PINGS_AT_ONCE = 32
 
 
@@ -90,7 +89,7 @@ class Webhooks:
     async def patch(self, account: AccountFacts, webhook_id: UUID, changes: Document) -> Webhook:
         """Merges changes into a webhook; null deletes. Disabled, it loses what waits for it.
 
-        Raises WebhookNotFound, Invalid, EditConflict, NamesUnavailable.
+        Raises WebhookNotFound, Invalid, NamesUnavailable.
         """
         return await self._change(account, webhook_id, lambda document: merge(document, changes))
 
@@ -161,17 +160,16 @@ class Webhooks:
     async def _change(
         self, account: AccountFacts, webhook_id: UUID, change: Callable[[Document], Document]
     ) -> Webhook:
-        """Reads, changes, writes if nobody has changed it since, else again from the start."""
-        for _ in range(_ATTEMPTS):
+        async def attempt() -> Webhook | None:
             before = await self.get(account, webhook_id)
             checked = await self._checked(change(before.document), before)
             async with self.database.transaction() as connection:
                 webhook = await rows.update_webhook(connection, before, checked)
                 if webhook is not None and not webhook.enabled:
                     await rows.drop_waiting(connection, account.account_id, webhook_id)
-            if webhook is not None:
-                return webhook
-        raise EditConflict
+            return webhook
+
+        return await retry_on_conflict(attempt)
 
     async def _checked(self, document: Document, before: Webhook | None = None) -> Document:
         checked, problems = checked_webhook(document)

@@ -13,7 +13,7 @@ import msgspec
 from service.domain.account import AccountFacts
 from service.domain.events import EventType, VmboxEvent, decode_data
 from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
-from service.domain.vmbox import checked_settings, without_pin
+from service.domain.vmbox import checked_settings, split_pin
 from service.postgres import messages as rows
 from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
@@ -113,7 +113,7 @@ async def a_vmbox(connection: Connection, account_id: UUID | None = None, **sett
     """A box as the service stores it; its `vmbox.created` is event 1."""
     box = Box(account_id or uuid4(), uuid4())
     given = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
-    document, _ = without_pin(checked_settings(given))
+    document, _ = split_pin(checked_settings(given))
     await insert_vmbox(connection, box.account_id, box.vmbox_id, document, None)
     return box
 

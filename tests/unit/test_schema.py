@@ -14,7 +14,7 @@ from service.domain.vmbox import (
     checked_settings,
     comparable_number,
     numbers_of,
-    without_pin,
+    split_pin,
 )
 
 JSON = st.recursive(
@@ -233,5 +233,5 @@ def test_a_box_answers_to_its_number_and_its_aliases_once_each() -> None:
 
 
 def test_the_pin_is_kept_apart() -> None:
-    assert without_pin({"name": "n", "pin": "0012"}) == ({"name": "n"}, "0012")
-    assert without_pin({"name": "n"}) == ({"name": "n"}, None)
+    assert split_pin({"name": "n", "pin": "0012"}) == ({"name": "n"}, "0012")
+    assert split_pin({"name": "n"}) == ({"name": "n"}, None)

@@ -31,7 +31,7 @@ from service.domain.errors import PreconditionFailed
 from service.domain.page import NameCursor
 from service.domain.schema import Field
 from service.domain.vmbox import Vmbox
-from service.usecases.vmboxes import Expected
+from service.usecases.vmboxes import Precondition
 
 COLLECTION = "/accounts/{account_id:str}/vmboxes"
 ONE = COLLECTION + "/{vmbox_id:str}"
@@ -160,7 +160,7 @@ def _etag(vmbox: Vmbox) -> str:
     return f'"{_revision(vmbox)}"'
 
 
-def _expected(request: AnyRequest) -> Expected:
+def _expected(request: AnyRequest) -> Precondition:
     """A box as `If-Match` names it."""
     return lambda vmbox: if_match_matches(request.headers, _revision(vmbox))
 

@@ -14,7 +14,7 @@ from service.domain.account import Account
 from service.domain.greeting import Greeting, checked_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
 from service.domain.user import CredentialMethod, User, checked_user, digests_of
-from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, without_pin
+from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, split_pin
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, secret_of
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
@@ -92,7 +92,7 @@ _VIEW = View(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
 
 
 def _vmbox() -> Vmbox:
-    document, pin = without_pin(checked_settings(NEW_VMBOX))
+    document, pin = split_pin(checked_settings(NEW_VMBOX))
     return Vmbox(
         account_id=UUID(ACCOUNT_ID),
         vmbox_id=UUID(VMBOX_ID),
