@@ -1,9 +1,16 @@
-"""The event stream: the only home of NATS."""
+"""Event stream on NATS JetStream. The only package that uses the NATS client."""
 
 from service.bus.connection import Ack, Bus, Stream, StreamSettings
-from service.bus.consumer import Consumer, ConsumerSettings, Incoming
-from service.bus.envelope import NO_ACCOUNT, Unreadable, account_of, event_of, headers_of
-from service.bus.lamps import Held, LampBucket
+from service.bus.consumer import Consumer, ConsumerSettings, StreamMessage
+from service.bus.envelope import (
+    NO_ACCOUNT,
+    MalformedEvent,
+    account_of,
+    event_of,
+    headers_of,
+    messaging_attributes,
+)
+from service.bus.lamps import LampBucket, LampEntry
 
 __all__ = [
     "NO_ACCOUNT",
@@ -11,13 +18,14 @@ __all__ = [
     "Bus",
     "Consumer",
     "ConsumerSettings",
-    "Held",
-    "Incoming",
     "LampBucket",
+    "LampEntry",
+    "MalformedEvent",
     "Stream",
+    "StreamMessage",
     "StreamSettings",
-    "Unreadable",
     "account_of",
     "event_of",
     "headers_of",
+    "messaging_attributes",
 ]

@@ -1,4 +1,4 @@
-"""The connection to NATS: declares the stream, publishes and waits for the ack."""
+"""Connection to NATS: creates the stream and publishes events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 
 from service.bus.consumer import Consumer, ConsumerSettings
-from service.bus.envelope import headers_of
+from service.bus.envelope import headers_of, messaging_attributes
 from service.bus.errors import translated_errors
 from service.domain.errors import BusUnavailable
 from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subject_of
@@ -24,14 +24,14 @@ from service.traces import producer_span, traceparent
 log = get_logger(__name__)
 
 _STREAM_EXISTS = 10058
-_ROOM_FOR_HEADERS = 4096
-LEAST_PAYLOAD = MAX_EVENT_BYTES + _ROOM_FOR_HEADERS
-"""What the server's `max_payload` must be for the largest event."""
+_MAX_HEADER_BYTES = 4096
+MIN_PAYLOAD_BYTES = MAX_EVENT_BYTES + _MAX_HEADER_BYTES
+"""Minimum `max_payload` of the server for the largest event."""
 _RECONNECT_WAIT_S = 0.5
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the stream is to be. `max_bytes` -1 means as much as the server has."""
+    """Configuration of the stream. `max_bytes` -1 means no limit."""
 
     name: str = "VOICEMAIL"
     subject_prefix: str = SUBJECT_PREFIX
@@ -42,33 +42,33 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """What the stream is: another `created_at` is another stream, which has lost everything."""
+    """State of the stream. A changed `created_at` means that it was created again, empty."""
 
     created_at: datetime
     last_seq: int
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
-    """The stream has the event, at `stream_seq`; `duplicate` when it had it before."""
+    """Acknowledgement: position of the event in the stream; True if it was already stored."""
 
     stream_seq: int
     duplicate: bool
 
 
 class Bus:
-    """One connection, kept up in the background: a process starts while NATS is away.
+    """Connection that is established and restored in the background.
 
-    Whatever NATS raises is BusUnavailable here.
+    A process can start while NATS is down. Every method raises BusUnavailable.
     """
 
     def __init__(self, stream: StreamSettings, ack_timeout_s: float) -> None:
         self.connections = 0
-        """Grows by one whenever the connection is made again."""
+        """Number of connections established so far."""
         self._stream = stream
         self._ack_timeout_s = ack_timeout_s
         self._client: Client | None = None
         self._closing = False
-        self._last_failure = ""
+        self._last_error = ""
         self._reported_drift: frozenset[str] = frozenset()
 
     @classmethod
@@ -82,7 +82,7 @@ class Bus:
         credentials_file: str = "",
         ack_timeout_s: float = 2.0,
     ) -> "AsyncIterator[Bus]":
-        """`url` may name several servers, with commas; returns without waiting for one."""
+        """`url` may list several servers, separated by commas. Does not wait for a connection."""
         bus = cls(stream, ack_timeout_s)
         options = bus._options(url, name, credentials_file)
         task = asyncio.create_task(bus._keep_connected(options))
@@ -102,49 +102,50 @@ class Bus:
         return self._stream
 
     def client(self) -> Client:
-        """For this package alone. Raises BusUnavailable."""
-        # While it is disconnected the library would buffer, and send again later.
+        """For use in this package only."""
+        # While disconnected, the client would buffer messages and send them later.
         if self._client is None or not self._client.is_connected:
             raise BusUnavailable("not connected")
         return self._client
 
     def consumer(self, settings: ConsumerSettings) -> Consumer:
-        """A durable consumer of the stream; nothing is asked of the server before its first use."""
+        """Returns a durable consumer. It is created on the server by the first fetch."""
         filters = [f"{self._stream.subject_prefix}.*.*.{event}" for event in settings.events]
         return Consumer(self, self._stream.name, settings, filters)
 
     async def publish(self, event: Event) -> Ack:
-        """Returns once the stream has stored `event`, or has it already.
+        """Publishes `event` and waits for the acknowledgement.
 
-        After a failure the event may be stored all the same, now or later: send it again with the
-        same id before anything else of its box.
+        After a failure the stream may still store the event, now or later. Publish it again with
+        the same ID before any other event of its box.
         """
         client = self.client()
         subject = subject_of(event, self._stream.subject_prefix)
+        attributes = messaging_attributes(event, "publish", "send")
         with (
-            producer_span(f"publish {event.type}", _told(event), event.traceparent),
+            producer_span(f"publish {event.type}", attributes, event.traceparent),
             translated_errors(),
         ):
             headers = headers_of(event, traceparent())
             _check_size(client, headers, event.data)
-            answer = await client.jetstream().publish(
+            ack = await client.jetstream().publish(
                 subject, event.data, timeout=self._ack_timeout_s, headers=headers
             )
-        if answer.stream != self._stream.name:
-            raise BusUnavailable(f"the stream {answer.stream} took the subject")
-        return Ack(stream_seq=answer.seq, duplicate=bool(answer.duplicate))
+        if ack.stream != self._stream.name:
+            raise BusUnavailable(f"the stream {ack.stream} received the event")
+        return Ack(stream_seq=ack.seq, duplicate=bool(ack.duplicate))
 
     async def declare(self) -> Stream:
-        """Makes the stream unless it is there. One that differs is reported and left alone."""
+        """Creates the stream if it does not exist. Logs differences from the settings."""
         client = self.client()
         with translated_errors():
-            info = await self._find_or_make(client.jetstream(timeout=self._ack_timeout_s))
+            info = await self._ensure_stream(client.jetstream(timeout=self._ack_timeout_s))
         self._report_drift(info.config)
-        # The library leaves it out only for servers older than JetStream's first release.
+        # Missing only for servers older than the first release of JetStream.
         created_at = info.created or datetime.fromtimestamp(0, UTC)
         return Stream(created_at=created_at, last_seq=info.state.last_seq)
 
-    async def _find_or_make(self, jetstream: JetStreamContext) -> StreamInfo:
+    async def _ensure_stream(self, jetstream: JetStreamContext) -> StreamInfo:
         try:
             return await jetstream.stream_info(self._stream.name)
         except nats.js.errors.NotFoundError:
@@ -155,33 +156,33 @@ class Bus:
             if error.err_code != _STREAM_EXISTS:
                 raise
             return await jetstream.stream_info(self._stream.name)
-        log.info("The stream was made.", stream=self._stream.name)
+        log.info("stream created", stream=self._stream.name)
         return info
 
-    def _report_drift(self, found: StreamConfig) -> None:
-        drift = drift_of(found, self._stream)
+    def _report_drift(self, actual: StreamConfig) -> None:
+        drift = drift_of(actual, self._stream)
         if drift and drift != self._reported_drift:
             log.warning(
-                "The stream is not configured as the settings say; it is left as it is.",
+                "stream differs from settings",
                 stream=self._stream.name,
                 fields=sorted(drift),
             )
         self._reported_drift = drift
 
     async def _keep_connected(self, options: dict[str, Any]) -> None:
-        """The library reconnects, but closes for good after an error that the server sends."""
+        """Connects again after the client gave up, as it does after some errors of the server."""
         while True:
             closed = asyncio.Event()
             client = Client()
             try:
-                await client.connect(**options, closed_cb=_setter(closed))
+                await client.connect(**options, closed_cb=_callback_setting(closed))
                 self._client = client
-                self._note_connection(client)
+                self._on_connect(client)
                 await closed.wait()
-                log.warning("NATS closed the connection.", reason=str(client.last_error))
+                log.warning("nats connection closed", reason=str(client.last_error))
             except Exception as error:
-                # Whatever it was, the next attempt may succeed; nothing else would make one.
-                await self._note_failure(error)
+                # Any error: the next attempt may succeed, and no other code would make one.
+                await self._on_error(error)
             finally:
                 await _close(client)
             await asyncio.sleep(_RECONNECT_WAIT_S)
@@ -194,65 +195,54 @@ class Bus:
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": _RECONNECT_WAIT_S,
             "connect_timeout": 5,
-            # A server that is gone without a word is noticed within 10 s.
+            # Detects a silent server within 10 s.
             "ping_interval": 5,
             "max_outstanding_pings": 1,
-            "error_cb": self._note_failure,
-            "disconnected_cb": self._note_disconnection,
-            "reconnected_cb": self._note_reconnection,
-            "lame_duck_mode_cb": self._note_lame_duck,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnect,
+            "reconnected_cb": self._on_reconnect,
+            "lame_duck_mode_cb": self._on_lame_duck,
         }
 
-    def _note_connection(self, client: Client) -> None:
+    def _on_connect(self, client: Client) -> None:
         self.connections += 1
-        self._last_failure = ""
-        log.info("Connected to NATS.", server=client.connected_url and client.connected_url.netloc)
-        if client.max_payload < LEAST_PAYLOAD:
+        self._last_error = ""
+        log.info("nats connected", server=client.connected_url and client.connected_url.netloc)
+        if client.max_payload < MIN_PAYLOAD_BYTES:
             log.error(
-                "The server's max_payload is too small for the largest events.",
+                "nats max_payload too small",
                 max_payload=client.max_payload,
-                needed=LEAST_PAYLOAD,
+                minimum=MIN_PAYLOAD_BYTES,
             )
 
-    async def _note_reconnection(self) -> None:
+    async def _on_reconnect(self) -> None:
         if self._client is not None:
-            self._note_connection(self._client)
+            self._on_connect(self._client)
 
-    async def _note_disconnection(self) -> None:
+    async def _on_disconnect(self) -> None:
         if not self._closing:
-            log.warning("The connection to NATS is gone.")
+            log.warning("nats disconnected")
 
-    async def _note_lame_duck(self) -> None:
-        log.info("The NATS server is about to stop.")
+    async def _on_lame_duck(self) -> None:
+        log.info("nats server shutting down")
 
-    async def _note_failure(self, error: Exception) -> None:
-        # The library reports every attempt to reconnect: one line for each kind is enough.
-        failure = f"{type(error).__name__}: {error}"
-        if failure != self._last_failure:
-            log.warning("NATS reports an error.", reason=failure)
-        self._last_failure = failure
-
-
-def _told(event: Event) -> dict[str, str]:
-    """OpenTelemetry's names for messaging."""
-    return {
-        "messaging.system": "nats",
-        "messaging.operation.name": "publish",
-        "messaging.operation.type": "send",
-        "messaging.destination.name": event.type,
-        "messaging.message.id": str(event.event_id),
-    }
+    async def _on_error(self, error: Exception) -> None:
+        # The client reports every attempt to reconnect. Repeated errors are logged once.
+        reason = f"{type(error).__name__}: {error}"
+        if reason != self._last_error:
+            log.warning("nats error", reason=reason)
+        self._last_error = reason
 
 
 def _check_size(client: Client, headers: dict[str, str], data: bytes) -> None:
-    """The server counts headers too, and answers what is too large by closing the connection."""
+    """Raises BusUnavailable for a message that would make the server close the connection."""
     framing = len("NATS/1.0\r\n\r\n")
     size = framing + sum(len(name) + len(value) + 4 for name, value in headers.items()) + len(data)
     if size > client.max_payload:
-        raise BusUnavailable(f"an event of {size} bytes; the server takes {client.max_payload}")
+        raise BusUnavailable(f"event of {size} bytes exceeds max_payload {client.max_payload}")
 
 
-_DECLARED = (
+_COMPARED_FIELDS = (
     "subjects",
     "retention",
     "storage",
@@ -264,11 +254,11 @@ _DECLARED = (
 )
 
 
-def drift_of(found: StreamConfig, stream: StreamSettings) -> frozenset[str]:
-    """The fields in which a stream is not what it is to be."""
-    wanted = configuration(stream)
+def drift_of(actual: StreamConfig, stream: StreamSettings) -> frozenset[str]:
+    """Returns the fields in which a stream differs from the settings."""
+    expected = configuration(stream)
     return frozenset(
-        field for field in _DECLARED if getattr(found, field) != getattr(wanted, field)
+        field for field in _COMPARED_FIELDS if getattr(actual, field) != getattr(expected, field)
     )
 
 
@@ -287,13 +277,13 @@ def configuration(stream: StreamSettings) -> StreamConfig:
 
 
 async def _close(client: Client) -> None:
-    # A client that never got to a server trips over its own state here.
+    # Closing a client that never connected raises an exception.
     with suppress(Exception):
         await client.close()
 
 
-def _setter(event: asyncio.Event) -> Any:
-    async def set_it() -> None:
+def _callback_setting(event: asyncio.Event) -> Any:
+    async def callback() -> None:
         event.set()
 
-    return set_it
+    return callback

@@ -1,4 +1,4 @@
-"""A durable pull consumer of the stream, which survives whatever happens to it on the server."""
+"""Durable pull consumer that recovers from the loss of its stream or of its server-side state."""
 
 import asyncio
 import time
@@ -24,12 +24,12 @@ log = get_logger(__name__)
 
 _EMPTY_FETCHES = 3
 _API_TIMEOUT_S = 2.0
-# The library sometimes returns at once with nothing: this keeps such a loop from spinning.
-_LEAST_WAIT_S = 0.1
+# The client sometimes returns an empty batch at once. This avoids a busy loop.
+_MIN_WAIT_S = 0.1
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`events` are event types (`message.new`); none means all of them."""
+    """Settings of a consumer. `events` are event types (`message.new`); empty means all."""
 
     durable: str
     events: tuple[str, ...] = ()
@@ -37,8 +37,8 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_ack_pending: int = 1000
 
 
-class Incoming:
-    """A message of the stream, to be acked once it is dealt with."""
+class StreamMessage:
+    """Message of the stream, to be acknowledged after it is processed."""
 
     def __init__(self, message: Msg) -> None:
         metadata = message.metadata
@@ -51,22 +51,21 @@ class Incoming:
         self.deliveries: int = metadata.num_delivered
 
     async def ack(self) -> None:
-        """Never to be sent again. An ack may be lost: then it comes again all the same."""
+        """Acknowledges the message. If the acknowledgement is lost, it is redelivered."""
         with translated_errors():
             await self._message.ack()
 
     async def nak(self, delay_s: float) -> None:
-        """To be sent again after `delay_s`; never at once, or it would never end."""
+        """Requests redelivery after `delay_s`, at least 0.1 s, to avoid a busy loop."""
         with translated_errors():
-            await self._message.nak(delay=max(delay_s, _LEAST_WAIT_S))
+            await self._message.nak(delay=max(delay_s, _MIN_WAIT_S))
 
 
 class Consumer:
-    """Explicit acks, everything from the stream's beginning (or `begin_at`), shared by all who use
-    its name.
+    """Consumer with explicit acknowledgement, shared by all processes that use its name.
 
-    It is made anew when the server has lost it or the stream was made again, and asked for anew
-    after a reconnection, and when it stays silent though messages wait.
+    It starts at the beginning of the stream or at `start_at`. It is created again when the server
+    or the stream lost it, and bound again after a reconnect or when it stalls.
     """
 
     def __init__(
@@ -76,44 +75,44 @@ class Consumer:
         self._stream = stream
         self._settings = settings
         self._filters = list(filters)
-        self._since: datetime | None = None
+        self._start_time: datetime | None = None
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._connection = 0
         self._empty_fetches = 0
 
-    def begin_at(self, since: datetime) -> None:
-        """Made from now on, it leaves out what the stream took before `since`."""
-        self._since = since
+    def start_at(self, start_time: datetime) -> None:
+        """Sets the start time to use if the consumer is created after this call."""
+        self._start_time = start_time
 
-    async def fetch(self, limit: int, wait_s: float) -> list[Incoming]:
-        """Up to `limit` messages; none when there are none for `wait_s`. Raises BusUnavailable."""
-        begun = time.monotonic()
+    async def fetch(self, limit: int, wait_s: float) -> list[StreamMessage]:
+        """Returns up to `limit` messages after at most `wait_s`. Raises BusUnavailable."""
+        started = time.monotonic()
         try:
-            subscription = await self._bound()
-            messages = await self._fetched(subscription, limit, wait_s)
+            subscription = await self._bind()
+            messages = await self._fetch_batch(subscription, limit, wait_s)
             if not messages:
-                await self._note_silence()
+                await self._check_stalled()
         except BusUnavailable:
             await self._unbind()
             raise
         if messages:
             self._empty_fetches = 0
-        elif time.monotonic() - begun < _LEAST_WAIT_S:
-            await asyncio.sleep(_LEAST_WAIT_S)
-        return [Incoming(message) for message in messages]
+        elif time.monotonic() - started < _MIN_WAIT_S:
+            await asyncio.sleep(_MIN_WAIT_S)
+        return [StreamMessage(message) for message in messages]
 
     async def close(self) -> None:
-        """What was fetched and not acked goes to others after `ack_wait_s`."""
+        """Unsubscribes. Unacknowledged messages are redelivered after `ack_wait_s`."""
         await self._unbind()
 
-    async def _bound(self) -> JetStreamContext.PullSubscription:
+    async def _bind(self) -> JetStreamContext.PullSubscription:
         client = self._bus.client()
         if self._subscription is not None and self._connection == self._bus.connections:
             return self._subscription
         await self._unbind()
         jetstream = client.jetstream(timeout=_API_TIMEOUT_S)
         with translated_errors():
-            await jetstream.add_consumer(self._stream, await self._wanted(jetstream))
+            await jetstream.add_consumer(self._stream, await self._current_configuration(jetstream))
             self._subscription = await jetstream.pull_subscribe_bind(
                 consumer=self._settings.durable, stream=self._stream
             )
@@ -121,47 +120,48 @@ class Consumer:
         self._empty_fetches = 0
         return self._subscription
 
-    async def _wanted(self, jetstream: JetStreamContext) -> ConsumerConfig:
-        wanted = self._configuration()
+    async def _current_configuration(self, jetstream: JetStreamContext) -> ConsumerConfig:
+        configuration = self._configuration()
         try:
-            made = (await jetstream.consumer_info(self._stream, self._settings.durable)).config
+            existing = (await jetstream.consumer_info(self._stream, self._settings.durable)).config
         except nats.js.errors.NotFoundError:
-            return wanted
-        # Where it begins cannot be changed any more.
-        return wanted.evolve(deliver_policy=made.deliver_policy, opt_start_time=made.opt_start_time)
+            return configuration
+        # The start of an existing consumer cannot be changed.
+        return configuration.evolve(
+            deliver_policy=existing.deliver_policy, opt_start_time=existing.opt_start_time
+        )
 
     def _configuration(self) -> ConsumerConfig:
-        begins = DeliverPolicy.ALL if self._since is None else DeliverPolicy.BY_START_TIME
+        policy = DeliverPolicy.ALL if self._start_time is None else DeliverPolicy.BY_START_TIME
         return ConsumerConfig(
             name=self._settings.durable,
             durable_name=self._settings.durable,
-            deliver_policy=begins,
-            opt_start_time=self._since,
+            deliver_policy=policy,
+            opt_start_time=self._start_time,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._settings.ack_wait_s,
             max_ack_pending=self._settings.max_ack_pending,
             filter_subjects=self._filters or None,
         )
 
-    async def _fetched(
+    async def _fetch_batch(
         self, subscription: JetStreamContext.PullSubscription, limit: int, wait_s: float
     ) -> list[Msg]:
         with translated_errors():
             try:
                 messages = await subscription.fetch(limit, timeout=wait_s)
             except TimeoutError:
-                # The library's own, or the bare one where the server's answer comes at the last
-                # moment.
+                # Of nats, or the built-in one if the response arrives at the last moment.
                 messages = []
-        # Before Python 3.12 wait_for(), which the library uses, loses a cancellation that comes
+        # Before Python 3.12, wait_for(), which the client uses, loses a cancellation that arrives
         # together with a message.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
         return messages
 
-    async def _note_silence(self) -> None:
-        """After some empty fetches: asks the server, and begins anew when messages wait there."""
+    async def _check_stalled(self) -> None:
+        """After some empty fetches, binds again if the server has pending messages."""
         self._empty_fetches += 1
         if self._empty_fetches < _EMPTY_FETCHES:
             return
@@ -171,12 +171,12 @@ class Consumer:
             try:
                 info = await jetstream.consumer_info(self._stream, self._settings.durable)
             except nats.js.errors.NotFoundError:
-                await self._begin_anew("The consumer is gone; it is made again.")
+                await self._reset("consumer lost")
                 return
         if info.num_pending and (info.num_ack_pending or 0) < self._settings.max_ack_pending:
-            await self._begin_anew("The consumer was silent though messages wait.")
+            await self._reset("consumer stalled")
 
-    async def _begin_anew(self, reason: str) -> None:
+    async def _reset(self, reason: str) -> None:
         log.warning(reason, stream=self._stream, consumer=self._settings.durable)
         await self._unbind()
 

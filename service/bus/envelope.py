@@ -1,4 +1,4 @@
-"""The envelope of an event on NATS: CloudEvents 1.0 in binary mode, both ways."""
+"""Encoding of events on NATS: CloudEvents 1.0 in binary mode."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,21 +8,21 @@ from uuid import UUID
 from service.domain.events import NO_VMBOX, SUBJECT_PREFIX, Event, attributes_of
 from service.domain.message import parse_hex_id
 
-# CloudEvents NATS binding, 3.1.3.1: space, double quote and percent are encoded, and all that is
-# not printable ASCII.
+# CloudEvents NATS binding, 3.1.3.1: percent-encode space, double quote, percent, and everything
+# that is not printable ASCII.
 _LITERAL = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 NO_ACCOUNT = UUID(int=0)
-"""The account of a message whose subject names none."""
+"""Account of a message whose subject contains no account ID."""
 
 
-class Unreadable(Exception):
-    """A message of the stream is no event; the text says why, without its content."""
+class MalformedEvent(Exception):
+    """A message of the stream is not a valid event. The text states the reason, not the content."""
 
 
 def headers_of(event: Event, traceparent: str | None = None) -> dict[str, str]:
-    """CloudEvents 1.0, binary mode: attributes as `ce-` headers, the id also for deduplication.
+    """Returns the attributes as `ce-` headers, and the event ID also as `Nats-Msg-Id`.
 
-    `traceparent` is the sending of it; what caused the event is named where that is not traced.
+    `traceparent` is that of the publication; the default is that of the request.
     """
     headers = {
         f"ce-{name}": quote(value, safe=_LITERAL) for name, value in attributes_of(event).items()
@@ -36,51 +36,62 @@ def headers_of(event: Event, traceparent: str | None = None) -> dict[str, str]:
 def event_of(
     subject: str, headers: Mapping[str, str], data: bytes, prefix: str = SUBJECT_PREFIX
 ) -> Event:
-    """The event that a message of the stream carries; Unreadable when it carries none.
+    """Decodes a message of the stream. Raises MalformedEvent.
 
-    `data` is passed on as it came: whether it fits the type is not known here.
+    `data` is not validated against the event type.
     """
-    account_id, vmbox_id, kind = _parts_of(subject, prefix)
-    given = {name.lower(): unquote(value) for name, value in headers.items()}
-    if given.get("ce-type") != f"voicemail.{kind}":
-        raise Unreadable("ce-type is not the one of the subject")
+    account_id, vmbox_id, kind = _parse_subject(subject, prefix)
+    attributes = {name.lower(): unquote(value) for name, value in headers.items()}
+    if attributes.get("ce-type") != f"voicemail.{kind}":
+        raise MalformedEvent("ce-type does not match the subject")
     try:
         return Event(
             account_id=account_id,
             vmbox_id=vmbox_id,
-            sequence=int(given["ce-sequence"]),
-            event_id=UUID(given["ce-id"]),
+            sequence=int(attributes["ce-sequence"]),
+            event_id=UUID(attributes["ce-id"]),
             type=kind,
-            created_at=_time(given["ce-time"]),
+            created_at=_parse_time(attributes["ce-time"]),
             data=data,
-            media_id=given.get("ce-subject"),
-            traceparent=given.get("traceparent"),
+            media_id=attributes.get("ce-subject"),
+            traceparent=attributes.get("traceparent"),
         )
     except KeyError as error:
-        raise Unreadable(f"{error.args[0]} is missing") from None
+        raise MalformedEvent(f"{error.args[0]} is missing") from None
     except (ValueError, OverflowError):
-        raise Unreadable("an attribute is malformed") from None
+        raise MalformedEvent("an attribute is malformed") from None
+
+
+def messaging_attributes(event: Event, operation: str, kind: str) -> dict[str, str]:
+    """Returns span attributes by OpenTelemetry's conventions for messaging."""
+    return {
+        "messaging.system": "nats",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": kind,
+        "messaging.destination.name": event.type,
+        "messaging.message.id": str(event.event_id),
+    }
 
 
 def account_of(subject: str, prefix: str = SUBJECT_PREFIX) -> UUID:
-    """The account that a subject names, or NO_ACCOUNT."""
+    """Returns the account ID in a subject, or NO_ACCOUNT."""
     first, _, _ = subject.removeprefix(f"{prefix}.").partition(".")
     return parse_hex_id(first) or NO_ACCOUNT
 
 
-def _parts_of(subject: str, prefix: str) -> tuple[UUID, UUID, str]:
+def _parse_subject(subject: str, prefix: str) -> tuple[UUID, UUID, str]:
     tokens = subject.removeprefix(f"{prefix}.").split(".", 2)
     if not subject.startswith(f"{prefix}.") or len(tokens) != 3:
-        raise Unreadable("the subject is not one of ours")
+        raise MalformedEvent("the subject is not an event subject")
     account_id = parse_hex_id(tokens[0])
     vmbox_id = NO_VMBOX if tokens[1] == "_" else parse_hex_id(tokens[1])
     if account_id is None or vmbox_id is None:
-        raise Unreadable("the subject names no account or no box")
+        raise MalformedEvent("the subject has no valid account or box ID")
     return account_id, vmbox_id, tokens[2]
 
 
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return moment
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("time without a zone")
+    return time

@@ -1,4 +1,4 @@
-"""What the NATS library raises, as ours."""
+"""Translation of NATS exceptions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from service.domain.errors import BusUnavailable
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turns whatever NATS raises into BusUnavailable."""
+    """Raises BusUnavailable instead of any exception of the NATS client."""
     try:
         yield
     except (nats.errors.Error, OSError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""The bucket of lamps: one key per box, written by compare-and-set on its revision alone."""
+"""Key-value bucket of lamps: one key per box, written by compare-and-set on the revision."""
 
 from typing import TYPE_CHECKING
 
@@ -25,24 +25,24 @@ _STREAM_EXISTS = 10058
 _FILLED = "aftertone-filled"
 
 
-class Held(msgspec.Struct, frozen=True):
-    """What a key holds, and its revision; no lamp with a revision is one that was deleted."""
+class LampEntry(msgspec.Struct, frozen=True):
+    """Value and revision of a key. A deleted key has a revision and no lamp."""
 
     lamp: Lamp | None
     revision: int
 
 
-class _Listed(msgspec.Struct):
+class _ListedSubjects(msgspec.Struct):
     subjects: dict[str, int] | None = None
 
 
 class _Listing(msgspec.Struct):
-    state: _Listed | None = None
+    state: _ListedSubjects | None = None
     error: dict[str, object] | None = None
 
 
 class LampBucket:
-    """Key `<account_id>.<vmbox_id>`, value a Lamp as JSON. Whatever NATS raises: BusUnavailable."""
+    """Lamps by key `<account_id>.<vmbox_id>` as JSON. Every method raises BusUnavailable."""
 
     def __init__(self, bus: "Bus", name: str, replicas: int = 1) -> None:
         self.name = name
@@ -52,42 +52,42 @@ class LampBucket:
         self._prefix = f"$KV.{name}."
 
     async def ensure(self) -> bool:
-        """Makes the bucket unless it is there; whether all lamps were put into it since."""
+        """Creates the bucket if it does not exist. Returns True if it was filled since."""
         js = self._jetstream()
         with translated_errors():
             try:
                 info = await js.stream_info(self._stream)
             except nats.js.errors.NotFoundError:
-                await self._make(js)
+                await self._create(js)
                 return False
         return _FILLED in (info.config.metadata or {})
 
     async def mark_filled(self) -> None:
-        """All lamps are in it: whoever looks after it from now on need not put them there."""
+        """Records in the bucket that it contains all lamps."""
         js = self._jetstream()
         with translated_errors():
             config = (await js.stream_info(self._stream)).config
             await js.update_stream(config.evolve(metadata={_FILLED: "yes"}))
 
-    async def read(self, key: LampKey) -> Held:
-        """What a key holds. What somebody else wrote there is no lamp, and is written over."""
+    async def read(self, key: LampKey) -> LampEntry:
+        """Returns the entry of a key. An invalid value counts as no lamp."""
         with translated_errors():
             try:
-                entry = await self._bucket().get(_spelled(key))
+                entry = await self._bucket().get(_key_text(key))
             except nats.js.errors.KeyNotFoundError as error:
-                gone = error.entry
-                return Held(None, gone.revision if gone is not None else 0)
+                deleted = error.entry
+                return LampEntry(None, deleted.revision if deleted is not None else 0)
         try:
             lamp = msgspec.json.decode(entry.value or b"", type=Lamp)
         except msgspec.DecodeError:
             lamp = None
-        return Held(lamp, entry.revision or 0)
+        return LampEntry(lamp, entry.revision or 0)
 
     async def write(self, key: LampKey, lamp: Lamp | None, revision: int) -> bool:
-        """Puts a lamp, or None in its place; False when the key is at another revision by now.
+        """Sets a lamp, or deletes it if None. Returns False if the revision has changed.
 
-        A key that is deleted keeps a revision, also one that never was: who wrote after a look at
-        it before that fails.
+        Deletion also works for a key that never existed and gives it a revision, so that a writer
+        that read the key before fails.
         """
         headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
         if lamp is None:
@@ -95,51 +95,51 @@ class LampBucket:
         with translated_errors():
             try:
                 await self._jetstream().publish(
-                    self._prefix + _spelled(key),
+                    self._prefix + _key_text(key),
                     b"" if lamp is None else msgspec.json.encode(lamp),
                     timeout=_TIMEOUT_S,
                     headers=headers,
                 )
             except nats.js.errors.APIError as error:
-                if error.err_code not in _OTHER_REVISION:
+                if error.err_code not in _REVISION_CHANGED:
                     raise
                 return False
         return True
 
     async def keys(self) -> list[LampKey]:
-        """Every key there is or was."""
-        return await self._listed(">")
+        """Returns all keys, also deleted ones."""
+        return await self._list_keys(">")
 
     async def keys_of(self, account_id_hex: str) -> list[LampKey]:
-        """Those of an account."""
-        return await self._listed(f"{account_id_hex}.>")
+        """Returns the keys of an account, also deleted ones."""
+        return await self._list_keys(f"{account_id_hex}.>")
 
-    async def _listed(self, pattern: str) -> list[LampKey]:
-        client, found = self._client(), list[LampKey]()
-        seen = 0
+    async def _list_keys(self, pattern: str) -> list[LampKey]:
+        client, keys = self._client(), list[LampKey]()
+        offset = 0
         while True:
-            asked = {"subjects_filter": self._prefix + pattern, "offset": seen}
+            request = {"subjects_filter": self._prefix + pattern, "offset": offset}
             with translated_errors():
-                answer = await client.request(
+                response = await client.request(
                     f"$JS.API.STREAM.INFO.{self._stream}",
-                    msgspec.json.encode(asked),
+                    msgspec.json.encode(request),
                     timeout=_TIMEOUT_S * 5,
                 )
-            listing = msgspec.json.decode(answer.data, type=_Listing)
+            listing = msgspec.json.decode(response.data, type=_Listing)
             if listing.error is not None or listing.state is None:
-                raise BusUnavailable("the bucket cannot be listed")
+                raise BusUnavailable("listing the bucket failed")
             subjects = listing.state.subjects or {}
             if not subjects:
-                return found
-            seen += len(subjects)
-            found += filter(None, (self._key(subject) for subject in subjects))
+                return keys
+            offset += len(subjects)
+            keys += filter(None, (self._parse_key(subject) for subject in subjects))
 
-    def _key(self, subject: str) -> LampKey | None:
+    def _parse_key(self, subject: str) -> LampKey | None:
         first, _, second = subject.removeprefix(self._prefix).partition(".")
         account_id, vmbox_id = parse_hex_id(first), parse_hex_id(second)
         return LampKey(account_id, vmbox_id) if account_id and vmbox_id else None
 
-    async def _make(self, js: JetStreamContext) -> None:
+    async def _create(self, js: JetStreamContext) -> None:
         try:
             await js.create_key_value(
                 KeyValueConfig(
@@ -154,7 +154,7 @@ class LampBucket:
             if error.err_code != _STREAM_EXISTS:
                 raise
         else:
-            log.info("The bucket of lamps was made.", bucket=self.name)
+            log.info("lamp bucket created", bucket=self.name)
 
     def _client(self) -> Client:
         return self._bus.client()
@@ -166,9 +166,9 @@ class LampBucket:
         return KeyValue(self.name, self._stream, self._prefix, self._jetstream(), direct=False)
 
 
-# The server's two words for "wrong last sequence".
-_OTHER_REVISION = (10071, 10164)
+# The two error codes of the server for "wrong last sequence".
+_REVISION_CHANGED = (10071, 10164)
 
 
-def _spelled(key: LampKey) -> str:
+def _key_text(key: LampKey) -> str:
     return f"{key.account_id.hex}.{key.vmbox_id.hex}"

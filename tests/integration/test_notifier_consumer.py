@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from service.bus import Bus, Consumer, ConsumerSettings, Incoming, StreamSettings
+from service.bus import Bus, Consumer, ConsumerSettings, StreamMessage, StreamSettings
 from service.domain.errors import BusUnavailable
 from service.embedded.servers import EmbeddedServers
 from tests.support.notifier import Publisher, publisher, some_event
@@ -38,7 +38,7 @@ def a_consumer(bus: Bus, *types: str, ack_wait_s: float = 30) -> Consumer:
     )
 
 
-async def got(consumer: Consumer, within_s: float = 10) -> list[Incoming]:
+async def got(consumer: Consumer, within_s: float = 10) -> list[StreamMessage]:
     """The next messages, whatever happens on the way to them."""
     async with asyncio.timeout(within_s):
         while True:
@@ -101,12 +101,12 @@ async def test_a_consumer_leaves_out_what_the_stream_took_before_it_is_to_begin(
     await events.publish(some_event())
     for _ in range(2):
         consumer = a_consumer(bus, ack_wait_s=0.2)
-        consumer.begin_at(since)
+        consumer.start_at(since)
         assert [message.stream_seq for message in await got(consumer)] == [2]
         await consumer.close()
     # One that is there goes on where it is, wherever it began.
     consumer = a_consumer(bus, ack_wait_s=0.2)
-    consumer.begin_at(since - timedelta(days=1))
+    consumer.start_at(since - timedelta(days=1))
     assert [message.stream_seq for message in await got(consumer)] == [2]
     await consumer.close()
 
@@ -127,7 +127,7 @@ async def test_a_consumer_that_is_silent_though_messages_wait_is_asked_anew(
     await events.publish(some_event())
     with structlog.testing.capture_logs() as logs:
         [message] = await got(consumer)
-    assert "The consumer was silent though messages wait." in [log["event"] for log in logs]
+    assert "consumer stalled" in [log["event"] for log in logs]
     await message.ack()
     await consumer.close()
 

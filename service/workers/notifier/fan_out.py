@@ -8,7 +8,14 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from service.bus import Consumer, Incoming, Unreadable, account_of, event_of
+from service.bus import (
+    Consumer,
+    MalformedEvent,
+    StreamMessage,
+    account_of,
+    event_of,
+    messaging_attributes,
+)
 from service.domain.delivery import MARKER, Failed, Outcome
 from service.domain.errors import BusUnavailable, Unavailable
 from service.domain.events import DATA, Event, EventType, decode_data
@@ -93,7 +100,7 @@ class FanOut:
             except Unavailable:
                 await wait(stop, _OUTAGE_PAUSE_S)
             else:
-                self._consumer.begin_at(self._began)
+                self._consumer.start_at(self._began)
 
     async def again(self, row: Delivery | DeliveryRow) -> Outcome:
         """Deals out an event whose marker an operator revived."""
@@ -106,7 +113,7 @@ class FanOut:
         self._fresh.set()
         return Done() if targets else Ignored("it concerns nobody")
 
-    async def _deal_with(self, message: Incoming) -> None:
+    async def _deal_with(self, message: StreamMessage) -> None:
         async with self._free:
             try:
                 delay_s = await self._outcome(message)
@@ -120,18 +127,18 @@ class FanOut:
             with suppress(BusUnavailable):
                 await (message.ack() if delay_s is None else message.nak(delay_s))
 
-    async def _outcome(self, message: Incoming) -> float | None:
+    async def _outcome(self, message: StreamMessage) -> float | None:
         """None when the message is done with, else when it is to come again."""
         try:
             event = self._readable(message)
-        except Unreadable as error:
+        except MalformedEvent as error:
             await self._bury(message, str(error))
             return None
         try:
             # A stream that was filled again holds what is old as something new.
             if self._began and event.created_at >= self._began and self._channel.wants(event):
                 await self._fan_out(event)
-        except (msgspec.DecodeError, Unreadable) as error:
+        except (msgspec.DecodeError, MalformedEvent) as error:
             await self._bury(message, f"the data cannot be read: {error}")
         except Unavailable:
             raise
@@ -142,7 +149,7 @@ class FanOut:
             await self._bury(message, f"it could not be dealt out: {type(error).__name__}", event)
         return None
 
-    def _readable(self, message: Incoming) -> Event:
+    def _readable(self, message: StreamMessage) -> Event:
         event = event_of(message.subject, message.headers, message.data, self._prefix)
         try:
             if event.type in DATA:
@@ -150,9 +157,9 @@ class FanOut:
             else:
                 msgspec.json.decode(event.data, type=dict)
         except msgspec.DecodeError as error:
-            raise Unreadable(f"the data cannot be read: {error}") from None
+            raise MalformedEvent(f"the data cannot be read: {error}") from None
         if _NUL.search(event.data):
-            raise Unreadable("the data cannot be stored")
+            raise MalformedEvent("the data cannot be stored")
         return event
 
     async def _fan_out(self, event: Event) -> None:
@@ -169,7 +176,7 @@ class FanOut:
         if targets:
             self._fresh.set()
 
-    async def _bury(self, message: Incoming, reason: str, event: Event | None = None) -> None:
+    async def _bury(self, message: StreamMessage, reason: str, event: Event | None = None) -> None:
         DELIVERIES.labels(self._channel.name, "dead").inc()
         account_id = account_of(message.subject, self._prefix)
         event_id = event.event_id if event else unreadable_id(message)
@@ -192,21 +199,15 @@ class FanOut:
             )
 
 
-def unreadable_id(message: Incoming) -> UUID:
+def unreadable_id(message: StreamMessage) -> UUID:
     """An event id from the place in the stream; when it was stored tells two streams apart."""
     return uuid5(_UNREADABLE, f"{message.stream_seq} {message.stored_at.isoformat()}")
 
 
 def event_attributes(event: Event, channel: str) -> dict[str, str]:
-    """OpenTelemetry's names for messaging."""
-    return {
-        "messaging.system": "nats",
-        "messaging.operation.name": "process",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": event.type,
-        "messaging.message.id": str(event.event_id),
-        "messaging.consumer.group.name": channel,
-    }
+    """Returns span attributes by OpenTelemetry's conventions for messaging."""
+    attributes = messaging_attributes(event, "process", "process")
+    return {**attributes, "messaging.consumer.group.name": channel}
 
 
 def is_marker(row: Delivery | DeliveryRow) -> bool:

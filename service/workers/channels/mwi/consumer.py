@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.bus import Bus, ConsumerSettings, Incoming, LampBucket, Unreadable, event_of
+from service.bus import Bus, ConsumerSettings, LampBucket, MalformedEvent, StreamMessage, event_of
 from service.domain.errors import BusUnavailable, Unavailable
 from service.domain.events import NO_VMBOX, Event, EventType, VmboxEvent
 from service.domain.lamp import Lamp, LampKey
@@ -96,15 +96,15 @@ class LampConsumer:
                 await wait(stop, self._patience.again_s)
                 continue
             failures = 0
-            groups: dict[LampKey | None, list[Incoming]] = {}
+            groups: dict[LampKey | None, list[StreamMessage]] = {}
             for message in messages:
                 groups.setdefault(_key_of(message.subject, self._prefix), []).append(message)
             await asyncio.gather(*(self._deal_with(*group) for group in groups.items()))
 
-    async def _deal_with(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
+    async def _deal_with(self, key: LampKey | None, messages: Sequence[StreamMessage]) -> None:
         async with self._free:
             began = time.monotonic()
-            delay_s = await self._outcome(key, messages)
+            delay_s = await self._process(key, messages)
         DELIVERY_DURATION.labels(self._name).observe(time.monotonic() - began)
         DELIVERIES.labels(self._name, "done" if delay_s is None else "retry").inc()
         for message in messages:
@@ -112,7 +112,9 @@ class LampConsumer:
             with suppress(BusUnavailable):
                 await (message.ack() if delay_s is None else message.nak(delay_s))
 
-    async def _outcome(self, key: LampKey | None, messages: Sequence[Incoming]) -> float | None:
+    async def _process(
+        self, key: LampKey | None, messages: Sequence[StreamMessage]
+    ) -> float | None:
         """None when the messages are done with, else when they are to come again."""
         try:
             await self._set(key, messages)
@@ -125,7 +127,7 @@ class LampConsumer:
         tried = min(message.deliveries for message in messages)
         return float(min(self._patience.again_s * 2 ** min(tried, 16), self._patience.longest_s))
 
-    async def _set(self, key: LampKey | None, messages: Sequence[Incoming]) -> None:
+    async def _set(self, key: LampKey | None, messages: Sequence[StreamMessage]) -> None:
         if key is None:
             log.error("Events name no box.", channel=self._name, stream_seq=messages[0].stream_seq)
         elif key.vmbox_id == NO_VMBOX:
@@ -133,7 +135,7 @@ class LampConsumer:
         else:
             await self._levels.set(key, self._told(messages))
 
-    def _told(self, messages: Sequence[Incoming]) -> Lamp | None:
+    def _told(self, messages: Sequence[StreamMessage]) -> Lamp | None:
         """The latest level; None when the box must be asked: it is gone, an event is unreadable,
         or was given to somebody before who did not get to its end."""
         lamps = list[Lamp]()
@@ -141,7 +143,7 @@ class LampConsumer:
             try:
                 event = event_of(message.subject, message.headers, message.data, self._prefix)
                 lamp = _lamp_of(event)
-            except (Unreadable, msgspec.DecodeError):
+            except (MalformedEvent, msgspec.DecodeError):
                 log.error(
                     "An event is unreadable; its box is asked.", stream_seq=message.stream_seq
                 )
