@@ -1,10 +1,10 @@
-"""UseCases: all that handlers may ask, offered to them as one thing under the name `use`."""
+"""Dependencies of the route handlers: the use cases, injected as `app`."""
 
 import msgspec
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from service.api.http.auth import Options
+from service.api.http.auth import AuthOptions
 from service.api.http.rate_limit import RateLimit
 from service.usecases.accounts import Accounts
 from service.usecases.batches import Batches
@@ -22,7 +22,7 @@ from service.usecases.webhooks import Webhooks
 
 
 class UseCases(msgspec.Struct, frozen=True, kw_only=True):
-    """One dependency instead of a dozen: the framework starts a task for each of several."""
+    """One dependency with all use cases. Litestar would start a task for each of several."""
 
     accounts: Accounts
     users: Users
@@ -37,7 +37,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     batches: Batches
     transfers: Transfers
     feed: Feed
-    options: Options
+    auth_options: AuthOptions
     rate_limit: RateLimit
 
 

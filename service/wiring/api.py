@@ -12,7 +12,7 @@ from granian.server.embed import Server
 from service.admin import CannotListen
 from service.api.app import create_app
 from service.api.dependencies import UseCases
-from service.api.http.auth import Options
+from service.api.http.auth import AuthOptions
 from service.api.http.rate_limit import RateLimit
 from service.api.middleware.body_rate import BodyRateLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
@@ -101,7 +101,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             batches=Batches(database, utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,
-            options=Options(tokens_in_query=settings.tokens_in_query),
+            auth_options=AuthOptions(tokens_in_query=settings.tokens_in_query),
             rate_limit=RateLimit(
                 settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
             ),

@@ -121,8 +121,8 @@ def test_schemas_are_schemas_and_examples_hold() -> None:
         [example] = message["examples"]
         _holds(message["payload"], example["payload"])
         _holds(message["headers"], example["headers"])
-        assert example["summary"].removeprefix("On ").startswith("voicemail.v1.")
-        assert _message_of(example["summary"].removeprefix("On ")) == message
+        assert example["summary"].removeprefix("Subject ").startswith("voicemail.v1.")
+        assert _message_of(example["summary"].removeprefix("Subject ")) == message
 
 
 def test_what_lacks_a_part_is_refused() -> None:

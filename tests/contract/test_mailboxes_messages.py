@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from service.api.http.times import iso
+from service.api.http.times import format_iso
 from tests.contract.mailboxes import bare, dashed, errors, refused, result
 from tests.contract.wire import NO_ID, NOW, ago, golden
 from tests.support.audio_samples import a_wav, an_mp3
@@ -35,7 +35,7 @@ async def test_a_message_is_shown_with_its_caller(
         length=4_600,
         folder="saved",
     )
-    names = {media_id: "MESSAGE", iso(NOW - timedelta(hours=1)): "MOMENT"}
+    names = {media_id: "MESSAGE", format_iso(NOW - timedelta(hours=1)): "MOMENT"}
     path = f"/voip/mailbox/{vmbox_id}/messages"
     golden("mailboxes/messages_listed", await voip.get(path), names)
     for one in written(media_id):

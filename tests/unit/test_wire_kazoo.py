@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.http.audio_response import disposition
-from service.api.http.times import iso
+from service.api.http.audio_response import content_disposition
+from service.api.http.times import format_iso
 from service.api.kazoo import wire
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.query import decode_key, encode_key
@@ -162,7 +162,7 @@ def test_both_ways_to_write_a_time_are_read_in_either_profile() -> None:
 @given(st.integers(0, 250_000_000_000))
 def test_iso_dates_are_read_back_as_they_are_written(unix: int) -> None:
     moment = datetime.fromtimestamp(unix, UTC)
-    assert parse_iso(iso(moment)) == moment
+    assert parse_iso(format_iso(moment)) == moment
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_harmless_text_keeps_what_people_are_called() -> None:
 
 @given(TEXTS)
 def test_any_name_of_a_file_stays_in_its_header(name: str) -> None:
-    header = disposition(name)
+    header = content_disposition(name)
     assert header.isascii()
     assert header.isprintable()
     parsed = Headers()

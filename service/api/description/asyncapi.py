@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document: what subscribers of the event stream get, from the events' own types."""
+"""The AsyncAPI 3 document of the event stream, generated from the Structs of the events."""
 
 from importlib.metadata import version
 from typing import Any
@@ -19,27 +19,28 @@ from service.domain.events import (
 )
 
 _ABOUT = """\
-What happens to boxes and messages, on NATS JetStream (stream `VOICEMAIL`, kept for a week).
+Events of boxes and messages on NATS JetStream. The stream `VOICEMAIL` keeps them for a week.
 
-* Subjects are `voicemail.v1.<account_id>.<vmbox_id>.<event>`. All of an account:
-  `voicemail.v1.<account_id>.>`; all new messages: `voicemail.v1.*.*.message.new`.
-* Messages are CloudEvents 1.0 in binary mode: the payload is the data, attributes are `ce-`
-  headers, whose values are percent-encoded.
-* At least once: a duplicate has the same `ce-id`. In order per box, without gaps, by `epoch` and
-  `sequence`; there is no order between boxes. After a loss of the stream older events may come
-  again after newer ones: keep the highest per box.
-* `counts` are those after the event: any event tells how a box stands.
-* Fields may be added, and events; ignore those that you do not know.
+* Subjects are `voicemail.v1.<account_id>.<vmbox_id>.<event>`. To receive all events of an account,
+  subscribe to `voicemail.v1.<account_id>.>`; to receive all new messages, subscribe to
+  `voicemail.v1.*.*.message.new`.
+* Messages are CloudEvents 1.0 in binary mode: the payload is the data, and the attributes are
+  `ce-` headers with percent-encoded values.
+* Delivery is at least once; a duplicate has the same `ce-id`. The events of a box are ordered by
+  `epoch` and `sequence`, without gaps. Events of different boxes have no order. After a loss of the
+  stream, older events may follow newer ones: keep the highest `epoch` and `sequence` per box.
+* `counts` contains the counts after the event.
+* Later versions may add fields and events. Ignore those that are unknown to you.
 """
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$"
 _PARAMETERS = {
-    "account_id": "The account, 32 hex digits; `*` for all",
-    "vmbox_id": "The box, 32 hex digits; `*` for all",
+    "account_id": "Account id, 32 hex digits; `*` for all accounts",
+    "vmbox_id": "Box id, 32 hex digits; `*` for all boxes",
 }
 
 
 def describe_events() -> Json:
-    """The document; every event type has a channel of its own."""
+    """Returns the document, with one channel per event type."""
     kinds = list(EventType)
     _, schemas = msgspec.json.schema_components(
         [DATA[kind] for kind in kinds], ref_template="#/components/schemas/{name}"
@@ -78,20 +79,20 @@ def _operation_name(kind: EventType) -> str:
     return f"publish{_name(kind)}"
 
 
-def _about(kind: EventType) -> str:
+def _summary(kind: EventType) -> str:
     return (DATA[kind].__doc__ or "").partition("\n")[0]
 
 
 def _channel(kind: EventType) -> Json:
-    of_box = issubclass(DATA[kind], VmboxEvent)
-    named = ("account_id", "vmbox_id") if of_box else ("account_id",)
-    box = "{vmbox_id}" if of_box else "_"
+    has_box = issubclass(DATA[kind], VmboxEvent)
+    parameters = ("account_id", "vmbox_id") if has_box else ("account_id",)
+    box = "{vmbox_id}" if has_box else "_"
     return {
         "address": f"{SUBJECT_PREFIX}.{{account_id}}.{box}.{kind}",
         "title": kind.value,
-        "description": _about(kind),
+        "description": _summary(kind),
         "messages": {_name(kind): {"$ref": f"#/components/messages/{_name(kind)}"}},
-        "parameters": {name: {"$ref": f"#/components/parameters/{name}"} for name in named},
+        "parameters": {name: {"$ref": f"#/components/parameters/{name}"} for name in parameters},
     }
 
 
@@ -100,7 +101,7 @@ def _operation(kind: EventType) -> Json:
     return {
         "action": "send",
         "channel": {"$ref": channel},
-        "summary": _about(kind),
+        "summary": _summary(kind),
         "messages": [{"$ref": f"{channel}/messages/{_name(kind)}"}],
     }
 
@@ -110,14 +111,14 @@ def _message(kind: EventType) -> Json:
     headers = {f"ce-{name}": value for name, value in attributes_of(event).items()}
     example = {
         "name": kind.value,
-        "summary": f"On {subject_of(event)}",
+        "summary": f"Subject {subject_of(event)}",
         "headers": {**headers, "Nats-Msg-Id": str(event.event_id)},
         "payload": msgspec.json.decode(event.data),
     }
     return {
         "name": f"voicemail.{kind}",
         "title": kind.value,
-        "summary": _about(kind),
+        "summary": _summary(kind),
         "contentType": "application/json",
         "headers": {"$ref": f"#/components/schemas/{_headers_name(kind)}"},
         "payload": {"$ref": f"#/components/schemas/{_name(kind)}"},
@@ -126,13 +127,13 @@ def _message(kind: EventType) -> Json:
 
 
 def _headers(kind: EventType) -> Json:
-    """All are required but `traceparent`; a message's events name it in `ce-subject`."""
+    """Returns the schema of the headers; only `traceparent` is optional."""
     data: type[AccountEvent] = DATA[kind]
     source = "^/accounts/[0-9a-f]{32}"
     source += "/vmboxes/[0-9a-f]{32}$" if example_of(kind).vmbox_id != NO_VMBOX else "$"
     required: dict[str, Any] = {
         "ce-specversion": {"type": "string", "const": "1.0"},
-        "ce-id": {"type": "string", "format": "uuid", "description": "The same in a duplicate"},
+        "ce-id": {"type": "string", "format": "uuid", "description": "Identical in duplicates"},
         "ce-source": {"type": "string", "pattern": source},
         "ce-type": {"type": "string", "const": f"voicemail.{kind}"},
         "ce-time": {"type": "string", "pattern": _TIME},
@@ -142,7 +143,7 @@ def _headers(kind: EventType) -> Json:
             "pattern": "^[0-9]{20}$",
             "description": "`sequence` with leading zeros",
         },
-        "Nats-Msg-Id": {"type": "string", "format": "uuid", "description": "`ce-id` again"},
+        "Nats-Msg-Id": {"type": "string", "format": "uuid", "description": "The value of `ce-id`"},
     }
     if "message" in data.__struct_fields__:
         required["ce-subject"] = {
@@ -150,7 +151,7 @@ def _headers(kind: EventType) -> Json:
             "pattern": "^[0-9]{6}-[0-9a-f]{32}$",
             "description": "The `media_id` of the message",
         }
-    trace = {"type": "string", "description": "W3C trace context, when there is one"}
+    trace = {"type": "string", "description": "W3C trace context of the request, if it is traced"}
     return {
         "type": "object",
         "properties": {**required, "traceparent": trace},

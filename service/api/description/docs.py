@@ -1,4 +1,4 @@
-"""The service's own description: `/openapi.json`, `/docs`, which shows it, `/asyncapi.json`."""
+"""Routes of the API description: `/openapi.json`, `/asyncapi.json` and the page `/docs`."""
 
 import gzip
 import hashlib
@@ -19,8 +19,8 @@ from service.api.http.conditional import if_none_match_matches
 AnyRequest = Request[Any, Any, Any]
 
 _READING: Final = (HttpMethod.GET, HttpMethod.HEAD)
-_FRESH = "no-cache"
-_FOR_EVER = "public, max-age=31536000, immutable"
+_REVALIDATE = "no-cache"
+_IMMUTABLE = "public, max-age=31536000, immutable"
 _PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -33,13 +33,13 @@ _PAGE = """\
 </head>
 <body>
 <div id="viewer"></div>
-<noscript>The description itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+<noscript>Without JavaScript, read <a href="/openapi.json">/openapi.json</a>.</noscript>
 <script src="{viewer}"></script>
 <script src="{start}"></script>
 </body>
 </html>
 """
-_START = b"""\
+_START_SCRIPT = b"""\
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#viewer",
@@ -51,13 +51,13 @@ SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-# `data:` is for the pictures in the viewer's style sheet, `blob:` for audio that it plays.
+# `data:` is for the images in the viewer's style sheet, `blob:` for the audio that it plays.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; media-src 'self' blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_SAFE = {
+_SECURITY_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -70,8 +70,8 @@ _VIEWER_FILES = {
 }
 
 
-class _File(msgspec.Struct, frozen=True, dict=True):
-    """Something that is kept in memory, and once more compressed when first asked for so."""
+class _StaticFile(msgspec.Struct, frozen=True, dict=True):
+    """File in memory. The compressed copy is made for the first client that accepts gzip."""
 
     content: bytes
     media_type: str
@@ -84,12 +84,12 @@ class _File(msgspec.Struct, frozen=True, dict=True):
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()[:32]
 
-    def answer(self, request: AnyRequest, cached: str) -> Response[bytes]:
+    def create_response(self, request: AnyRequest, cache_control: str) -> Response[bytes]:
         headers = {
-            **_SAFE,
-            # Weak: it stands for the compressed bytes as well.
+            **_SECURITY_HEADERS,
+            # Weak, because the compressed bytes have the same tag.
             "ETag": f'W/"{self.digest}"',
-            "Cache-Control": cached,
+            "Cache-Control": cache_control,
             "Vary": "Accept-Encoding",
         }
         if if_none_match_matches(request.headers, self.digest):
@@ -101,47 +101,46 @@ class _File(msgspec.Struct, frozen=True, dict=True):
 
 
 def create_routes(document: Json, events: Json) -> list[HTTPRouteHandler]:
-    """`/openapi.json`, `/asyncapi.json`, `/docs` with its files, and `/`, which leads there; for
-    everybody."""
-    described = _File(msgspec.json.encode(document), "application/json")
-    described_events = _File(msgspec.json.encode(events), "application/json")
+    """Returns the routes, which need no authentication."""
+    openapi = _StaticFile(msgspec.json.encode(document), "application/json")
+    asyncapi = _StaticFile(msgspec.json.encode(events), "application/json")
 
     @route("/openapi.json", http_method=_READING)
-    async def get_description(request: AnyRequest) -> Response[bytes]:
-        """The OpenAPI document."""
-        return described.answer(request, _FRESH)
+    async def get_openapi(request: AnyRequest) -> Response[bytes]:
+        """Returns the OpenAPI document."""
+        return openapi.create_response(request, _REVALIDATE)
 
     @route("/asyncapi.json", http_method=_READING)
-    async def get_events_description(request: AnyRequest) -> Response[bytes]:
-        """The AsyncAPI document."""
-        return described_events.answer(request, _FRESH)
+    async def get_asyncapi(request: AnyRequest) -> Response[bytes]:
+        """Returns the AsyncAPI document."""
+        return asyncapi.create_response(request, _REVALIDATE)
 
-    return [get_description, get_events_description, get_docs, get_docs_file, get_root]
+    return [get_openapi, get_asyncapi, get_docs, get_docs_file, get_root]
 
 
 @route("/", http_method=_READING)
 async def get_root() -> Redirect:
-    """Whoever comes with a browser and no path wants to read."""
-    return Redirect("/docs", status_code=302, headers=dict(_SAFE))
+    """Redirects `/` to the API documentation."""
+    return Redirect("/docs", status_code=302, headers=dict(_SECURITY_HEADERS))
 
 
 @route("/docs", http_method=_READING)
 async def get_docs(request: AnyRequest) -> Response[bytes]:
-    """The page."""
-    return _page().answer(request, _FRESH)
+    """Returns the page that displays the OpenAPI document."""
+    return _page().create_response(request, _REVALIDATE)
 
 
 @route("/docs/{digest:str}/{name:str}", http_method=_READING)
 async def get_docs_file(request: AnyRequest, digest: str, name: str) -> Response[bytes]:
-    """A file of the page; its path changes with its content, so it may be kept for ever."""
+    """Returns a file of the page. Its path contains its digest, so clients may cache it."""
     file = _files().get(name)
     if file is None or file.digest != digest:
         raise NotFoundException
-    return file.answer(request, _FOR_EVER)
+    return file.create_response(request, _IMMUTABLE)
 
 
 @cache
-def _page() -> _File:
+def _page() -> _StaticFile:
     paths = {name: f"/docs/{file.digest}/{name}" for name, file in _files().items()}
     page = _PAGE.format(
         favicon=paths["favicon-32x32.png"],
@@ -149,14 +148,14 @@ def _page() -> _File:
         viewer=paths["swagger-ui-bundle.js"],
         start=paths["start.js"],
     )
-    return _File(page.encode(), "text/html")
+    return _StaticFile(page.encode(), "text/html")
 
 
 @cache
-def _files() -> dict[str, _File]:
+def _files() -> dict[str, _StaticFile]:
     (folder,) = (files("swagger_ui_bundle") / "vendor").iterdir()
     viewer = {
-        name: _File((folder / name).read_bytes(), media_type)
+        name: _StaticFile((folder / name).read_bytes(), media_type)
         for name, media_type in _VIEWER_FILES.items()
     }
-    return {**viewer, "start.js": _File(_START, "text/javascript")}
+    return {**viewer, "start.js": _StaticFile(_START_SCRIPT, "text/javascript")}

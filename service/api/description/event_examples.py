@@ -1,4 +1,4 @@
-"""An example of each event, as a subscriber gets it: for the AsyncAPI document."""
+"""Examples of all events for the AsyncAPI document."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -48,9 +48,9 @@ _MESSAGE = EventMessage(
     from_="+14155550100@sip.example.com",
     to="100@sip.example.com",
 )
-_OF_ACCOUNT: dict[str, Any] = {"account_id": _ACCOUNT_ID.hex, "epoch": 1, "sequence": 7}
-_OF_BOX: dict[str, Any] = {
-    **_OF_ACCOUNT,
+_ACCOUNT_FIELDS: dict[str, Any] = {"account_id": _ACCOUNT_ID.hex, "epoch": 1, "sequence": 7}
+_BOX_FIELDS: dict[str, Any] = {
+    **_ACCOUNT_FIELDS,
     "vmbox_id": _VMBOX_ID.hex,
     "mailbox": "100",
     "counts": Counts(new=1, saved=0),
@@ -60,47 +60,49 @@ _SAVED = msgspec.structs.replace(_MESSAGE, folder=Folder.SAVED)
 
 _DATA: dict[EventType, AccountEvent] = {
     EventType.MESSAGE_NEW: MessageNew(
-        **_OF_BOX, message=_MESSAGE, origin=Origin(reason=OriginReason.STORED)
+        **_BOX_FIELDS, message=_MESSAGE, origin=Origin(reason=OriginReason.STORED)
     ),
     EventType.MESSAGE_FOLDER_CHANGED: MessageFolderChanged(
-        **_OF_BOX | {"counts": Counts(new=0, saved=1)},
+        **_BOX_FIELDS | {"counts": Counts(new=0, saved=1)},
         message=_SAVED,
         from_=Folder.NEW,
         to=Folder.SAVED,
         reason=FolderChangeReason.API,
     ),
     EventType.MESSAGE_REMOVED: MessageRemoved(
-        **_OF_BOX | {"counts": Counts(new=0, saved=0)},
+        **_BOX_FIELDS | {"counts": Counts(new=0, saved=0)},
         message=_MESSAGE,
         reason=RemovalReason.API,
     ),
-    EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced(**_OF_BOX, message=_MESSAGE),
+    EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced(**_BOX_FIELDS, message=_MESSAGE),
     EventType.MESSAGE_TRANSCRIBED: MessageTranscribed(
-        **_OF_BOX,
+        **_BOX_FIELDS,
         message=TranscribedMessage(
             **msgspec.structs.asdict(_MESSAGE),
             transcription=Transcription(result="success", text="Please call me back."),
         ),
     ),
     EventType.VMBOX_CREATED: VmboxCreated(
-        **_OF_BOX | {"sequence": 1, "counts": Counts(new=0, saved=0)}, vmbox=_VMBOX
+        **_BOX_FIELDS | {"sequence": 1, "counts": Counts(new=0, saved=0)}, vmbox=_VMBOX
     ),
-    EventType.VMBOX_UPDATED: VmboxUpdated(**_OF_BOX, vmbox=_VMBOX),
+    EventType.VMBOX_UPDATED: VmboxUpdated(**_BOX_FIELDS, vmbox=_VMBOX),
     EventType.VMBOX_DELETED: VmboxDeleted(
-        **_OF_BOX | {"counts": Counts(new=0, saved=0)}, vmbox=_VMBOX, messages_removed=1
+        **_BOX_FIELDS | {"counts": Counts(new=0, saved=0)}, vmbox=_VMBOX, messages_removed=1
     ),
     EventType.VMBOX_FULL: VmboxWasFull(
-        **_OF_BOX | {"counts": Counts(new=80, saved=20)}, max_message_count=100, message_count=100
+        **_BOX_FIELDS | {"counts": Counts(new=80, saved=20)},
+        max_message_count=100,
+        message_count=100,
     ),
     EventType.CALLBACK_REQUESTED: CallbackRequested(
-        **_OF_BOX, number="+14155550123", attempt=1, timeout_s=20, message=_MESSAGE
+        **_BOX_FIELDS, number="+14155550123", attempt=1, timeout_s=20, message=_MESSAGE
     ),
-    EventType.ACCOUNT_DELETED: AccountDeleted(**_OF_ACCOUNT | {"sequence": 1}),
+    EventType.ACCOUNT_DELETED: AccountDeleted(**_ACCOUNT_FIELDS | {"sequence": 1}),
 }
 
 
 def example_of(kind: EventType) -> Event:
-    """An event of a kind, whole."""
+    """Returns the example of an event type."""
     data = _DATA[kind]
     return Event(
         account_id=_ACCOUNT_ID,

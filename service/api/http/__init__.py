@@ -1,1 +1,1 @@
-"""Pieces of HTTP that every dialect uses."""
+"""HTTP functions that all dialects use."""

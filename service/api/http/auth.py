@@ -1,6 +1,6 @@
-"""Who calls: takes the token from a request and turns it into a Caller, the same for all dialects.
+"""Token authentication for all dialects.
 
-The order in which a token is looked for follows the KAZOO API's authentication documents.
+The places of a token and their order follow the authentication documents of the KAZOO API.
 """
 
 from typing import Any
@@ -18,20 +18,22 @@ _READING = ("GET", "HEAD")
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator can set of how callers may show who they are."""
+class AuthOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of authentication. `tokens_in_query` allows `?auth_token=` for GET and HEAD."""
 
     tokens_in_query: bool = True
 
 
 async def caller_of(connection: AnyConnection, sessions: Sessions, token: str) -> Caller:
-    """Whom a token stands for. Raises TokenInvalid."""
-    return noted(connection, await sessions.authenticate(token))
+    """Returns the caller that a token authenticates. Raises TokenInvalid."""
+    return record_caller(connection, await sessions.authenticate(token))
 
 
-def noted(connection: AnyConnection, caller: Caller) -> Caller:
-    """The caller, whom the request's log line names from now on. Raises TokenInvalid when
-    `X-Auth-Account-ID` names another account."""
+def record_caller(connection: AnyConnection, caller: Caller) -> Caller:
+    """Adds the caller's account to the access log and returns the caller.
+
+    Raises TokenInvalid when `X-Auth-Account-ID` contains another account.
+    """
     request_record_of(connection.scope).account_id = caller.account.account_id
     expected = connection.headers.get("x-auth-account-id")
     if expected and expected.lower() != caller.account.account_id.hex:
@@ -40,10 +42,10 @@ def noted(connection: AnyConnection, caller: Caller) -> Caller:
 
 
 def token_of(connection: AnyConnection, *, tokens_in_query: bool) -> str | None:
-    """The token that a request presents: `X-Auth-Token`, `?auth_token=`, `Authorization: Bearer`.
+    """Returns the token of `X-Auth-Token`, `?auth_token=` or `Authorization: Bearer`.
 
-    The first that is not empty counts. The query does so for GET and HEAD only: what plays audio
-    in a browser cannot set headers, and nothing else needs a token that ends up in histories.
+    The first one that is not empty is used. The query is read for GET and HEAD only: audio players
+    in a browser cannot set headers, and a token in a URL may end up in logs and histories.
     """
     if token := connection.headers.get("x-auth-token"):
         return token

@@ -1,4 +1,4 @@
-"""Byte ranges of RFC 9110, section 14: one range; several, or another unit, count as none."""
+"""Byte ranges (RFC 9110, section 14). Multiple ranges and other units are ignored."""
 
 import re
 
@@ -8,7 +8,7 @@ _ONE_RANGE = re.compile(r"bytes=(\d{0,99})-(\d{0,99})", re.IGNORECASE | re.ASCII
 
 
 class ByteRange(msgspec.Struct, frozen=True):
-    """`length` bytes from `start`."""
+    """Range of `length` bytes from offset `start`."""
 
     start: int
     length: int
@@ -18,7 +18,7 @@ class ByteRange(msgspec.Struct, frozen=True):
 
 
 class RangeNotSatisfiable(Exception):
-    """The range begins behind the end; `size` is what there is."""
+    """The range starts after the end of the audio; `size` is the number of bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -26,7 +26,7 @@ class RangeNotSatisfiable(Exception):
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """The range that is asked for, cut to what there is; None means everything.
+    """Returns the requested range, cut to the size; None without a valid range.
 
     Raises RangeNotSatisfiable.
     """
@@ -35,10 +35,10 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
         return None
     first, last = match.groups()
     if first == "":
-        wanted = min(int(last), size)
-        if wanted == 0:
+        length = min(int(last), size)
+        if length == 0:
             raise RangeNotSatisfiable(size)
-        return ByteRange(size - wanted, wanted)
+        return ByteRange(size - length, length)
     start = int(first)
     if last and int(last) < start:
         return None

@@ -1,8 +1,8 @@
-"""Times that every dialect writes: ISO-8601 in UTC, in whole seconds."""
+"""Time format of all dialects: ISO-8601 in UTC, in whole seconds."""
 
 from datetime import UTC, datetime
 
 
-def iso(moment: datetime) -> str:
-    """As `2026-02-04T10:30:00Z`."""
+def format_iso(moment: datetime) -> str:
+    """Returns a text such as `2026-02-04T10:30:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

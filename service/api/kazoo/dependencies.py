@@ -9,7 +9,7 @@ from litestar.params import SkipValidation
 from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
-from service.api.http.auth import caller_of, noted, token_of
+from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
@@ -57,14 +57,14 @@ async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
 
     Raises Unauthorized, TooManySignIns.
     """
-    token = token_of(request, tokens_in_query=app.options.tokens_in_query)
+    token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is not None:
         caller = await caller_of(request, app.accounts.sessions, token)
     else:
         basic = basic_of(request.headers.get("authorization", ""))
         if basic is None:
             raise CredentialsInvalid
-        caller = noted(request, await app.credentials.caller_by_hash(*basic))
+        caller = record_caller(request, await app.credentials.caller_by_hash(*basic))
     request.scope["state"]["auth_token"] = token or UNSET
     return caller
 

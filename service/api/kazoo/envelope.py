@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.connection import ASGIConnection
 from msgspec import UNSET, UnsetType
 
-from service.api.http.times import iso
+from service.api.http.times import format_iso
 from service.domain.clock import utc_now
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -107,7 +107,7 @@ def _framed(request: AnyConnection) -> _Envelope:
     return _Envelope(
         auth_token=state.get("auth_token", UNSET),
         request_id=state.get("request_id", ""),
-        timestamp=iso(utc_now()),
+        timestamp=format_iso(utc_now()),
         version=_VERSION if "auth_token" in state else UNSET,
         node=_NODE,
     )

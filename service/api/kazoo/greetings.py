@@ -7,7 +7,7 @@ from litestar import Response, delete, patch, post, put, route
 from litestar.response import Stream
 
 from service.api.dependencies import App
-from service.api.http.audio_response import answer_audio
+from service.api.http.audio_response import create_audio_response
 from service.api.kazoo import wire
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
@@ -104,7 +104,7 @@ async def get_greeting_audio(
     if greeting.audio is None:
         raise GreetingHasNoAudio
     name = file_name(greeting, greeting.audio)
-    return await answer_audio(request, greeting.audio, name, app.greetings.read)
+    return await create_audio_response(request, greeting.audio, name, app.greetings.read)
 
 
 @put(RAW, status_code=201, opt={MEDIA: UPLOAD})

@@ -4,7 +4,7 @@ from litestar import Response, put, route
 from litestar.response import Stream
 
 from service.api.dependencies import App
-from service.api.http.audio_response import answer_audio, file_name
+from service.api.http.audio_response import create_audio_response, file_name_of
 from service.api.kazoo import wire
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
@@ -34,7 +34,8 @@ async def get_audio(
     """The audio of a message, or a range of it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
     recording = await app.recordings.get(account, vmbox, identity)
-    return await answer_audio(request, recording.audio, file_name(recording), app.recordings.read)
+    name = file_name_of(recording)
+    return await create_audio_response(request, recording.audio, name, app.recordings.read)
 
 
 @put(RAW, status_code=201, opt={MEDIA: UPLOAD})

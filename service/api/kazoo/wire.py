@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.api.http.times import iso
+from service.api.http.times import format_iso
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
 from service.domain.account import Account
@@ -102,7 +102,7 @@ def message_row(message: Message, view: View) -> Document:
     audian = view.profile is WireProfile.AUDIAN
     expired = message.received_at < view.retained_since
     row: Document = {
-        "timestamp": iso(message.received_at) if audian else gregorian(message.received_at),
+        "timestamp": format_iso(message.received_at) if audian else gregorian(message.received_at),
         "from": message.from_uri,
         "to": message.to_uri,
         "caller_id_number": message.caller_id.number,

@@ -13,7 +13,7 @@ from litestar.exceptions import NotFoundException
 from litestar.response import Stream
 
 from service.api.dependencies import App
-from service.api.http.audio_response import disposition, file_name
+from service.api.http.audio_response import content_disposition, file_name_of
 from service.api.kazoo.accept import MEDIA, ZIP, ZIP_TYPE
 from service.api.kazoo.batches import ids_of
 from service.api.kazoo.body import read_parameters
@@ -42,7 +42,7 @@ async def download_messages(
     found = await app.recordings.list(account, vmbox, ids)
     archive = await _begun(_archive(found, app.recordings))
     request_id = request.scope["state"]["request_id"]
-    headers = {"Content-Disposition": disposition(f"{request_id}.zip")}
+    headers = {"Content-Disposition": content_disposition(f"{request_id}.zip")}
     return Stream(archive, status_code=200, media_type=ZIP_TYPE, headers=headers)
 
 
@@ -93,7 +93,7 @@ def entry_names(found: Sequence[Recording]) -> Iterator[str]:
     apart."""
     taken: set[str] = set()
     for recording in found:
-        name = re.sub(r'[\\/"]', "_", file_name(recording))
+        name = re.sub(r'[\\/"]', "_", file_name_of(recording))
         if name.casefold() in taken:
             stem, _, extension = name.rpartition(".")
             name = f"{stem}_{recording.message.id}.{extension}"

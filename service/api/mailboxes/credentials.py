@@ -17,7 +17,7 @@ async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
 
     Raises Unauthorized, Forbidden, TooManySignIns, TooManyRequests.
     """
-    token = token_of(request, tokens_in_query=app.options.tokens_in_query)
+    token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is None:
         caller = await _with_credentials(request, app)
     else:

@@ -6,7 +6,7 @@ from litestar import Response, delete, route
 from litestar.response import Stream
 
 from service.api.dependencies import App
-from service.api.http.audio_response import answer_audio, file_name
+from service.api.http.audio_response import create_audio_response, file_name_of
 from service.api.mailboxes import wire
 from service.api.mailboxes.dependencies import (
     AnyRequest,
@@ -64,7 +64,8 @@ async def get_mailbox_audio(
     """The audio of a message, or a range of it."""
     vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
     recording = await app.recordings.get(account, vmbox_id, identity)
-    return await answer_audio(request, recording.audio, file_name(recording), app.recordings.read)
+    name = file_name_of(recording)
+    return await create_audio_response(request, recording.audio, name, app.recordings.read)
 
 
 @delete(ONE, status_code=204)

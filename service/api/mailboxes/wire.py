@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.api.http.times import iso
+from service.api.http.times import format_iso
 from service.domain import vmbox as core
 from service.domain.errors import Invalid
 from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid
@@ -134,7 +134,7 @@ def message(message: Message, retained_since: datetime) -> Document:
     expired = message.received_at < retained_since
     return {
         "uuid": str(message.id),
-        "created_on": iso(message.received_at),
+        "created_on": format_iso(message.received_at),
         "caller_id_number": message.caller_id.number,
         "caller_id_name": message.caller_id.name,
         "duration": message.length_s,
