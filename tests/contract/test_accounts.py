@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import msgspec
 import nats
-import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
@@ -16,6 +16,7 @@ from nats.js.errors import NotFoundError
 
 from tests.contract.wire import NO_ID, problems, refusal, success
 from tests.support.running import AccountClient, RunningService, data_of
+from tests.support.waiting import wait_until
 
 ROUTES = (
     ("GET", ""),
@@ -173,12 +174,15 @@ async def test_subscribers_hear_of_the_end_of_an_account(account: AccountClient)
 
 
 async def last_message(client: Client, subject: str) -> RawStreamMsg:
-    for _ in range(200):
-        try:
-            return await client.jetstream().get_last_msg("VOICEMAIL", subject)
-        except NotFoundError:
-            await asyncio.sleep(0.05)
-    pytest.fail(f"nothing was published as {subject}")
+    found: list[RawStreamMsg] = []
+
+    async def is_published() -> bool:
+        with suppress(NotFoundError):
+            found.append(await client.jetstream().get_last_msg("VOICEMAIL", subject))
+        return bool(found)
+
+    await wait_until(is_published)
+    return found[0]
 
 
 async def test_an_account_with_others_below_it_stays_and_so_does_the_root(

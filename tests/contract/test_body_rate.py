@@ -1,27 +1,45 @@
-"""Slow clients are cut, uploads in flight are bounded, and others do not notice."""
+"""Minimum body rate and the bound on uploads in progress."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
+import httpx
 import pytest_asyncio
 
+from tests.support.admin import AdminPort
+from tests.support.ports import free_port
 from tests.support.running import AccountClient, RunningService, data_of
+from tests.support.waiting import wait_until
 
-IMPATIENT = {
-    "AFTERTONE_CLIENT_GRACE_S": "0.5",
+STRICT = {
+    "AFTERTONE_CLIENT_GRACE_S": "1",
     "AFTERTONE_MIN_UPLOAD_BYTES_PER_S": "100000",
     "AFTERTONE_MAX_UPLOADS_IN_FLIGHT": "2",
 }
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def impatient(service: RunningService) -> AsyncIterator[AccountClient]:
-    api = await service.another_api(**IMPATIENT)
+async def strict(service: RunningService) -> AsyncIterator[AccountClient]:
+    api = await service.another_api(**STRICT)
     account = await api.an_account()
     yield account
     await account.http.aclose()
     await api.stop()
+
+
+@asynccontextmanager
+async def _api_with_two_upload_slots(
+    service: RunningService,
+) -> AsyncIterator[tuple[AccountClient, AdminPort]]:
+    admin = AdminPort(free_port())
+    api = await service.another_api(AFTERTONE_MAX_UPLOADS_IN_FLIGHT="2", **admin.environment)
+    account = await api.an_account()
+    try:
+        yield account, admin
+    finally:
+        await account.http.aclose()
+        await api.stop()
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -47,70 +65,69 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-async def test_a_client_that_trickles_is_cut_with_an_envelope(impatient: AccountClient) -> None:
-    vmbox_id = await impatient.a_vmbox()
-    reader, writer = await _begin_upload(impatient, vmbox_id, b"x")
-    async with asyncio.timeout(5):
-        answer = await reader.read()
+async def test_an_upload_below_the_minimum_rate_is_answered_with_408(
+    strict: AccountClient,
+) -> None:
+    vmbox_id = await strict.a_vmbox()
+    reader, writer = await _begin_upload(strict, vmbox_id, b"x")
+    answer = await reader.read()
     await _close(writer)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"request_timeout"' in answer
-    assert await impatient.listed(vmbox_id) == []
+    assert await strict.listed(vmbox_id) == []
 
 
-async def test_clients_that_trickle_take_no_place_from_others(impatient: AccountClient) -> None:
-    vmbox_id = await impatient.a_vmbox()
-    slow = [await _begin_upload(impatient, vmbox_id, b"x") for _ in range(50)]
-    await impatient.leave(vmbox_id, b"y" * 64_000)
+async def test_slow_uploads_hold_no_upload_slot(strict: AccountClient) -> None:
+    vmbox_id = await strict.a_vmbox()
+    slow = [await _begin_upload(strict, vmbox_id, b"x") for _ in range(50)]
+    await strict.leave(vmbox_id, b"y" * 64_000)
     for _, writer in slow:
         await _close(writer)
-    assert await impatient.counts(vmbox_id) == {"new": 1, "saved": 0}
+    assert await strict.counts(vmbox_id) == {"new": 1, "saved": 0}
 
 
-async def test_one_upload_too_many_is_told_to_come_again(impatient: AccountClient) -> None:
-    vmbox_id = await impatient.a_vmbox()
-    held = [await _begin_upload(impatient, vmbox_id, b"x" * 40_000) for _ in range(2)]
-    await asyncio.sleep(0.2)
-    refused = await impatient.http.put(
-        impatient.path("vmboxes", vmbox_id, "messages"),
-        content=b"z" * 40_000,
-        headers={"Content-Type": "audio/mpeg"},
-    )
-    assert refused.status_code == 503
-    assert refused.json()["message"] == "service_unavailable"
-    assert int(refused.headers["retry-after"]) > 0
-    for _, writer in held:
-        await _close(writer)
-    async with asyncio.timeout(5):
-        while True:
-            again = await impatient.http.put(
-                impatient.path("vmboxes", vmbox_id, "messages"),
+async def test_an_upload_without_a_free_slot_is_refused_until_a_slot_is_free(
+    service: RunningService,
+) -> None:
+    async with _api_with_two_upload_slots(service) as (account, admin):
+        vmbox_id = await account.a_vmbox()
+
+        async def upload() -> httpx.Response:
+            return await account.http.put(
+                account.path("vmboxes", vmbox_id, "messages"),
                 content=b"z" * 40_000,
                 headers={"Content-Type": "audio/mpeg"},
             )
-            if again.status_code == 201:
-                break
-            await asyncio.sleep(0.1)
-    assert data_of(again, 201)["folder"] == "new"
+
+        held = [await _begin_upload(account, vmbox_id, b"x" * 40_000) for _ in range(2)]
+        await wait_until(lambda: admin.shows(2, "aftertone_uploads_in_flight"))
+        refused = await upload()
+        assert refused.status_code == 503
+        assert refused.json()["message"] == "service_unavailable"
+        assert int(refused.headers["retry-after"]) > 0
+        for _, writer in held:
+            await _close(writer)
+        await wait_until(lambda: admin.shows(0, "aftertone_uploads_in_flight"))
+        assert data_of(await upload(), 201)["folder"] == "new"
 
 
-async def test_a_slow_listener_hears_the_whole_message(impatient: AccountClient) -> None:
-    """Longer than a client may hesitate with a body of its own."""
-    vmbox_id = await impatient.a_vmbox()
+async def test_a_slow_download_is_not_cut(strict: AccountClient) -> None:
+    """The minimum rate holds for uploads only; this download lasts longer than the grace."""
+    vmbox_id = await strict.a_vmbox()
     audio = bytes(range(256)) * 12_000
-    media_id = await impatient.leave(vmbox_id, audio)
-    raw = impatient.path("vmboxes", vmbox_id, "messages", media_id, "raw")
-    host, port = impatient.service.url.removeprefix("http://").split(":")
+    media_id = await strict.leave(vmbox_id, audio)
+    raw = strict.path("vmboxes", vmbox_id, "messages", media_id, "raw")
+    host, port = strict.service.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=16_384)
     head = (
         f"GET /v2/{raw} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        f"X-Auth-Token: {impatient.token}\r\n\r\n"
+        f"X-Auth-Token: {strict.token}\r\n\r\n"
     )
     writer.write(head.encode())
     heard = b""
     for _ in range(12):
         heard += await reader.read(16_384)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # a slow client
     heard += await reader.read()
     await _close(writer)
     assert heard.partition(b"\r\n\r\n")[2] == audio

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.relay import a_box, all_sent, append
 from tests.support.running import AccountClient
+from tests.support.waiting import wait_until
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -26,12 +27,14 @@ async def _page(account: AccountClient, *parts: str, **query: Any) -> dict[str, 
 
 async def _published(account: AccountClient, since: str, wanted: int) -> dict[str, Any]:
     """The page after `since` once the relay has published as many events."""
-    async with asyncio.timeout(10):
-        while True:
-            page = await _page(account, since=since)
-            if len(page["data"]) >= wanted:
-                return page
-            await asyncio.sleep(0.05)
+    pages: list[dict[str, Any]] = []
+
+    async def is_published() -> bool:
+        pages.append(await _page(account, since=since))
+        return len(pages[-1]["data"]) >= wanted
+
+    await wait_until(is_published)
+    return pages[-1]
 
 
 @asynccontextmanager

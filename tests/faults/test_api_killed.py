@@ -6,6 +6,7 @@ from tests.support.clients import Clients
 from tests.support.deployment import Deployment
 from tests.support.ledger import Ledger
 from tests.support.running import AccountClient
+from tests.support.waiting import wait_until
 
 # What passes to S3 and back.
 PUT, COPY, DONE = b"PUT /aftertone/audio/", b"x-amz-copy-source", b"HTTP/1.1 200"
@@ -55,8 +56,8 @@ async def test_an_insert_that_comes_late_finds_its_key_taken_over(
         await restarted(deployment)
         await store
         assert await clients.repeat_unanswered() == 1
-    # Only now does the killed process's statement go on to Postgres, which needs a moment for it.
-    await asyncio.sleep(0.3)
+    # Only now does Postgres receive and execute the statement of the killed process.
+    await wait_until(lambda: deployment.is_at_rest)
     findings = await deployment.audit(account, ledger)
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
 
@@ -118,10 +119,10 @@ async def test_killed_under_load(
 ) -> None:
     async with clients.at_work():
         for _ in range(2):
-            await asyncio.sleep(0.4)
+            await clients.answered_more(10)
             await deployment.api.kill()
             await deployment.start_api()
-        await asyncio.sleep(0.2)
+        await wait_until(lambda: clients.answers["201"] > 10)
     await deployment.let_leases_end()
     await clients.repeat_unanswered()
     await deployment.audit(account, ledger)

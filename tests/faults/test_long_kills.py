@@ -1,6 +1,5 @@
 """Hundreds of kills under load, in rounds; each round ends with an audit of everything."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -83,14 +82,14 @@ async def test_a_server_is_killed_30_times_and_frozen_15_times(
     for number in range(5):
         async with rounds.round(number):
             for turn in range(9):
-                await asyncio.sleep(rounds.random.uniform(0.1, 0.6))
+                await rounds.pause(0.1, 0.6)
                 if turn % 3:
                     await server.kill()
-                    await asyncio.sleep(rounds.random.uniform(0, 0.5))
+                    await rounds.pause(0, 0.5)
                     await server.start()
                 else:
                     server.suspend()
-                    await asyncio.sleep(rounds.random.uniform(0.2, 4))
+                    await rounds.pause(0.2, 4)
                     server.resume()
                 rounds.figures["killed" if turn % 3 else "frozen"] += 1
     rounds.sum_up()
@@ -102,7 +101,7 @@ async def test_the_store_of_nats_is_wiped_10_times(deployment: Deployment) -> No
     for number in range(5):
         async with rounds.round(number, all_accounts=True):
             for _ in range(2):
-                await asyncio.sleep(rounds.random.uniform(0.2, 1))
+                await rounds.pause(0.2, 1)
                 await deployment.wipe_nats()
                 rounds.figures["wiped"] += 1
     rounds.sum_up()

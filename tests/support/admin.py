@@ -1,4 +1,4 @@
-"""What a process tells on its admin port."""
+"""A client of the admin port: health and metrics of a process."""
 
 import os
 import signal
@@ -10,20 +10,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.embedded.child import Child
 from tests.support.running import NO_TLS
+from tests.support.waiting import DEADLINE_S
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 """Values by name and labels."""
 
 
-class Told(msgspec.Struct, frozen=True):
-    """An answer to a probe."""
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """The answer to a probe."""
 
     status: int
     reason: str
 
 
 class AdminPort:
-    """Asks like a probe, and like a Prometheus server."""
+    """Sends requests as a probe and a Prometheus server do."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -32,19 +33,19 @@ class AdminPort:
     def environment(self) -> dict[str, str]:
         return {"AFTERTONE_ADMIN_PORT": str(self.port)}
 
-    async def health(self, name: str) -> Told:
+    async def health(self, name: str) -> HealthAnswer:
         answer = await self._get(f"/health/{name}")
-        return Told(answer.status_code, answer.json().get("reason", ""))
+        return HealthAnswer(answer.status_code, answer.json().get("reason", ""))
 
     async def is_ready(self) -> bool:
-        """False, too, while nobody listens yet."""
+        """Also false while no process listens on the port."""
         try:
             return (await self.health("ready")).status == httpx.codes.OK
         except httpx.TransportError:
             return False
 
     async def _get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(timeout=10, verify=NO_TLS) as client:
+        async with httpx.AsyncClient(timeout=DEADLINE_S, verify=NO_TLS) as client:
             return await client.get(f"http://127.0.0.1:{self.port}{path}")
 
     async def text(self) -> str:
@@ -60,10 +61,13 @@ class AdminPort:
         }
 
     async def value(self, name: str, **labels: str) -> float:
-        """Of one series; -1 when it is not told."""
+        """Value of one series; -1 when it is absent."""
         return (await self.samples()).get((name, frozenset(labels.items())), -1)
+
+    async def shows(self, value: float, name: str, **labels: str) -> bool:
+        return await self.value(name, **labels) == value
 
 
 def terminate(child: Child) -> None:
-    """As a supervisor asks for an end."""
+    """Sends SIGTERM, as a supervisor does."""
     os.kill(child.pid, signal.SIGTERM)

@@ -14,13 +14,12 @@ import msgspec
 
 from tests.support.ledger import Entry, Ledger
 from tests.support.running import AccountClient, multipart
+from tests.support.waiting import DEADLINE_S, wait_until
 
 # Less patient than the service asks for, but not at full speed against what is not there.
 _PAUSE_S = 0.25
 # Four clients are enough of a load for two cores that run everything.
 _THINKING_S = 0.01
-# A store that is up again refuses now and then until all its parts have found each other.
-_BACK_S = 20
 
 Act = Callable[[Entry], Awaitable[None]]
 
@@ -76,10 +75,18 @@ class Clients:
             stop.set()
             await asyncio.gather(*tasks)
 
+    async def answered_more(self, count: int) -> None:
+        """Waits until `count` more requests have ended, whatever their answers."""
+        enough = self.answers.total() + count
+        await wait_until(lambda: self.answers.total() >= enough)
+
     async def repeat_unanswered(self) -> int:
-        """Each must succeed within seconds, now that all is back; how many there were."""
+        """Repeats them until each has succeeded; returns how many there were.
+
+        A store that is up again may refuse requests for a while.
+        """
         count = len(self.unanswered)
-        deadline = time.monotonic() + _BACK_S
+        deadline = time.monotonic() + DEADLINE_S
         while self.unanswered and time.monotonic() < deadline:
             asked, self.unanswered = self.unanswered, []
             for one in asked:
@@ -110,13 +117,10 @@ class Clients:
 
     async def stored(self, vmbox_id: str = "") -> Entry:
         """A message that is there: a store that was put off by a 503 is asked again."""
-        for _ in range(10):
-            entry = await self.store(vmbox_id)
-            if entry.media_id:
-                del self.answers["503"]
-                return entry
-            await asyncio.sleep(1)
-        raise AssertionError(self.answers)
+        while not (entry := await self.store(vmbox_id)).media_id:
+            assert self.answers["503"] < 100, self.answers
+        del self.answers["503"]
+        return entry
 
     def storing(self, entry: Entry) -> ClientRequest:
         def note(stored: Any) -> None:

@@ -48,7 +48,7 @@ class FaultRounds:
         async with clients.at_work(2):
             yield clients
         await self.deployment.restore()
-        await self.deployment.recovered(account, within_s=20)
+        await self.deployment.recovered(account)
         await self.deployment.let_leases_end()
         self.figures["repeated"] += await clients.repeat_unanswered()
         findings = await self.deployment.audit(account, ledger, all_accounts=all_accounts)
@@ -62,7 +62,7 @@ class FaultRounds:
 
     async def strike(self, moments: Sequence[KillPoint], kill: Act, start: Act) -> None:
         """After some quiet work, kills at one of the moments or at any time, and starts again."""
-        await asyncio.sleep(self.random.uniform(0.1, 0.6))
+        await self.pause(0.1, 0.6)
         moment = self.random.choice([*moments, None])
         self.figures["killed"] += 1
         if moment is None:
@@ -82,6 +82,10 @@ class FaultRounds:
                 await start()
         if not moment.late:
             await start()
+
+    async def pause(self, least_s: float, most_s: float) -> None:
+        """Lets the clients work for a random time: a failure may come at any moment."""
+        await asyncio.sleep(self.random.uniform(least_s, most_s))
 
     def say(self, text: str) -> None:
         took_s = time.monotonic() - self._began

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from service.embedded.ports import LOOPBACK, free_one
+from tests.support.waiting import DEADLINE_S
 
 _CHUNK = 65_536
 _RESET = struct.pack("ii", 1, 0)
@@ -27,7 +28,7 @@ class HoldPoint:
         self._reached = asyncio.Event()
         self._released = asyncio.Event()
 
-    async def reached(self, within_s: float = 10) -> None:
+    async def reached(self, within_s: float = DEADLINE_S) -> None:
         """Returns at the moment; fails when it does not come."""
         async with asyncio.timeout(within_s):
             await self._reached.wait()
@@ -81,6 +82,7 @@ class Link:
         self.heard, self.told = _Tails(), _Tails()
         self.asked: set[HoldPoint] = set()
         self.lost = False
+        self.client_closed = False
         self.ends = [client]
 
     def close(self) -> None:
@@ -134,6 +136,11 @@ class Proxy:
         finally:
             self._stops.remove(stop)
             stop.release()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """False while the server works on a request whose client has closed its connection."""
+        return not any(link.client_closed for link in self._links)
 
     def freeze(self) -> None:
         """Nothing passes; connections, new ones too, stay open and silent."""
@@ -232,6 +239,7 @@ class Proxy:
         if link.lost:
             await asyncio.Event().wait()
         await self._open.wait()
+        link.client_closed |= of_client
         # The other direction may still have something to say.
         with suppress(OSError):
             sink.write_eof()
