@@ -123,7 +123,7 @@ RELAY_ACTIVE = _gauge(
     "aftertone_relay_active",
     "1 in the relay that is the leader, 0 in standby relays. The sum over all relays is 1.",
 )
-RELAY_STOPPED_LANES = _gauge(
+RELAY_STOPPED_QUEUES = _gauge(
     "aftertone_relay_stopped_lanes",
     "Boxes whose next event could not be published. Their later events wait for it.",
 )

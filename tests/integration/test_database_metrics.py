@@ -32,7 +32,7 @@ def told(name: str, **labels: str) -> float | None:
 @asynccontextmanager
 async def watched(database: Database) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(DatabaseMetrics(database, every_s=0.02).run(stop))
+    task = asyncio.create_task(DatabaseMetrics(database, interval_s=0.02).run(stop))
     try:
         yield
     finally:

@@ -4,8 +4,8 @@ from datetime import date
 from uuid import uuid4
 
 from service.postgres.outbox import Survey
-from service.workers.relay.box_queues import ROWS_PER_LANE, BoxQueues
-from service.workers.relay.scan_bounds import ScanBounds, scan_bounds_of
+from service.workers.relay.box_queues import ROWS_PER_QUEUE, BoxQueues
+from service.workers.relay.scan_bounds import ScanBounds, next_scan_bounds
 
 TODAY = date(2026, 3, 2)
 
@@ -39,12 +39,12 @@ def test_a_stopped_lane_waits_longer_each_time_and_then_sends_its_head_alone() -
     delays = [queues.back_off(queue) for _ in range(12)]
     assert delays == sorted(delays)
     assert (delays[0], delays[-1]) == (0.1, 30.0)
-    assert queues.waiting() == [queue]
+    assert queues.backing_off() == [queue]
     clock.now += 30.0
-    assert queues.waiting() == []
-    assert queues.limit(queue) == 1
+    assert queues.backing_off() == []
+    assert queues.row_limit(queue) == 1
     queues.acknowledge(queue)
-    assert queues.limit(queue) == ROWS_PER_LANE
+    assert queues.row_limit(queue) == ROWS_PER_QUEUE
     assert queues.back_off(queue) == 0.1
 
 
@@ -53,14 +53,14 @@ def test_lanes_are_tried_at_once_when_their_trouble_may_be_over() -> None:
     queue = (uuid4(), uuid4())
     queues.back_off(queue)
     queues.retry_now()
-    assert queues.waiting() == []
-    assert queues.limit(queue) == 1
+    assert queues.backing_off() == []
+    assert queues.row_limit(queue) == 1
 
 
 def after(*surveys: tuple[Survey, int]) -> ScanBounds:
     bounds: ScanBounds | None = None
     for survey, record in surveys:
-        bounds = scan_bounds_of(survey, bounds, record)
+        bounds = next_scan_bounds(survey, bounds, record)
     assert bounds is not None
     return bounds
 

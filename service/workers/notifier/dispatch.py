@@ -16,7 +16,8 @@ from service.traces import consumer_span, mark_failed
 from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
 from service.workers.notifier.fan_out import FanOut, event_attributes, is_marker
 from service.workers.notifier.slots import DeliverySlots
-from service.workers.notifier.timings import NotifierTimings, wait
+from service.workers.notifier.timings import NotifierTimings
+from service.workers.waiting import wait_for
 
 if TYPE_CHECKING:
     from service.traces import Span
@@ -74,7 +75,7 @@ class Dispatch:
             else:
                 trouble = ""
             if not (taken and self._hands.free) and not stop.is_set():
-                await wait(self._fresh, self._pace.poll_s)
+                await wait_for(self._fresh, self._pace.poll_s)
 
     async def _take(self) -> bool:
         """Begins what is due, as far as there is room; whether there was anything."""

@@ -26,7 +26,7 @@ from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
 from service.traces import consumer_span
 from service.workers.channels import Channel, Delivery, Done, Ignored
-from service.workers.notifier.timings import wait
+from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
@@ -82,7 +82,7 @@ class FanOut:
                     # The first may be the connection that is still being made.
                     if failures == 2:
                         log.warning("The channel cannot read events.", reason=error.reason)
-                    await wait(stop, _SHORT_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
+                    await wait_for(stop, _SHORT_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
                     continue
                 failures = 0
                 await asyncio.gather(*map(self._deal_with, messages))
@@ -98,7 +98,7 @@ class FanOut:
                         connection, self._channel.name, _LOOKS_BACK_S
                     )
             except Unavailable:
-                await wait(stop, _OUTAGE_PAUSE_S)
+                await wait_for(stop, _OUTAGE_PAUSE_S)
             else:
                 self._consumer.start_at(self._began)
 

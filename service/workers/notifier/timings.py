@@ -1,6 +1,5 @@
-"""The times that a notifier keeps, and waiting that something may cut short."""
+"""The times that a notifier keeps."""
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -22,12 +21,3 @@ class NotifierTimings(msgspec.Struct, frozen=True, kw_only=True):
     lease_margin_s: float = 30.0
     fetch_s: float = 1.0
     ack_wait_s: float = 30.0
-
-
-async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Sleeps until `event` is set, `seconds` at most."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

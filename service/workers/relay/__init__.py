@@ -1,4 +1,4 @@
-"""The relay: outbox -> stream. One is active, others stand by; nothing else publishes."""
+"""Relay: publishes the outbox on the stream. One relay is active, the others stand by."""
 
 from service.workers.relay.database_metrics import DatabaseMetrics
 from service.workers.relay.relay import Relay

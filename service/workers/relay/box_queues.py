@@ -1,4 +1,4 @@
-"""Lanes: the rows of one box go one after the other, and one that fails stops its box alone."""
+"""Queues per box: the rows of a box are sent in order, and a failure stops only that box."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,68 +8,67 @@ import msgspec
 
 from service.postgres.outbox import OutboxRow
 
-Lane = tuple[UUID, UUID]
-"""An account and a box of it."""
+QueueKey = tuple[UUID, UUID]
+"""Account ID and vmbox ID."""
 
-ROWS_PER_LANE = 64
+ROWS_PER_QUEUE = 64
 _FIRST_DELAY_S = 0.1
-_LONGEST_DELAY_S = 30.0
+_MAX_DELAY_S = 30.0
 
 
-class Stopped(msgspec.Struct, frozen=True):
-    """Why a lane does not move: how often its head failed, and when it is tried again."""
+class StoppedQueue(msgspec.Struct, frozen=True):
+    """Number of failures of the first row, and the time of its next attempt."""
 
     failures: int
     retry_at: float
 
 
 class BoxQueues:
-    """Which lanes are stopped, and until when."""
+    """Stopped queues and their backoff. A queue stops when publishing its first row fails."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._stopped: dict[Lane, Stopped] = {}
+        self._stopped: dict[QueueKey, StoppedQueue] = {}
 
     @property
-    def stopped(self) -> int:
-        """How many do not move."""
+    def stopped_count(self) -> int:
         return len(self._stopped)
 
-    def waiting(self) -> list[Lane]:
-        """The lanes that are not to be tried yet."""
+    def backing_off(self) -> list[QueueKey]:
+        """Returns the queues whose next attempt is not due yet."""
         now = self._clock()
         return [queue for queue, stopped in self._stopped.items() if stopped.retry_at > now]
 
-    def limit(self, queue: Lane) -> int:
-        """How many rows of a lane one batch takes: of a stopped one its head alone."""
-        return 1 if queue in self._stopped else ROWS_PER_LANE
+    def row_limit(self, queue: QueueKey) -> int:
+        """Returns how many rows of a queue a batch may take: 1 if the queue is stopped."""
+        return 1 if queue in self._stopped else ROWS_PER_QUEUE
 
-    def back_off(self, queue: Lane) -> float:
-        """The head of `lane` failed; the seconds until it is tried again."""
-        before = self._stopped.get(queue)
-        failures = 1 if before is None else before.failures + 1
-        delay = min(_FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), _LONGEST_DELAY_S)
-        self._stopped[queue] = Stopped(failures, self._clock() + delay)
+    def back_off(self, queue: QueueKey) -> float:
+        """Stops a queue after a failure. Returns the seconds until the next attempt."""
+        stopped = self._stopped.get(queue)
+        failures = 1 if stopped is None else stopped.failures + 1
+        delay = min(_FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), _MAX_DELAY_S)
+        self._stopped[queue] = StoppedQueue(failures, self._clock() + delay)
         return delay
 
-    def acknowledge(self, queue: Lane) -> None:
-        """The head of `lane` was acknowledged."""
+    def acknowledge(self, queue: QueueKey) -> None:
+        """Restarts a queue after its first row was acknowledged."""
         self._stopped.pop(queue, None)
 
     def retry_now(self) -> None:
-        """What stopped them may be over; still only the head of each goes first."""
+        """Makes all attempts due. Each stopped queue still sends only its first row."""
         now = self._clock()
         for queue, stopped in self._stopped.items():
-            self._stopped[queue] = Stopped(stopped.failures, now)
+            self._stopped[queue] = StoppedQueue(stopped.failures, now)
 
 
-def queue_of(row: OutboxRow) -> Lane:
+def queue_of(row: OutboxRow) -> QueueKey:
     return row.event.account_id, row.event.vmbox_id
 
 
-def by_queue(rows: Sequence[OutboxRow]) -> dict[Lane, list[OutboxRow]]:
-    """The rows of each box, in the order given."""
-    queues: dict[Lane, list[OutboxRow]] = {}
+def group_by_queue(rows: Sequence[OutboxRow]) -> dict[QueueKey, list[OutboxRow]]:
+    """Groups rows by box and keeps their order."""
+    queues: dict[QueueKey, list[OutboxRow]] = {}
     for row in rows:
         queues.setdefault(queue_of(row), []).append(row)
     return queues

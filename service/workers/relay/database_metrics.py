@@ -1,6 +1,6 @@
-"""Watches the database for the metrics: what waits, what is dead, what the keeper last found.
+"""Metrics that are read from the database: backlogs, dead deliveries, results of the keeper.
 
-Each relay does, active or not: they live all the time, and a keeper that runs as a job does not.
+Every relay exports them, active or not, because a keeper may run as a job and then ends.
 """
 
 import asyncio
@@ -23,47 +23,46 @@ from service.metrics import (
 )
 from service.postgres import database_metrics as rows
 from service.postgres.pool import Connection, Database
-from service.workers.relay.leadership import wait
+from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
 
 class DatabaseMetrics:
-    """Looks every so often and shows what it saw last, and nothing while it cannot look."""
+    """Exports the values of the last read. Exports nothing while the database is unavailable."""
 
-    def __init__(self, database: Database, *, every_s: float = 15.0) -> None:
+    def __init__(self, database: Database, *, interval_s: float = 15.0) -> None:
         self._database = database
-        self._every_s = every_s
-        self._seen: Values = {}
+        self._interval_s = interval_s
+        self._values: Values = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set."""
-        with export_readings(lambda: self._seen):
+        with export_readings(lambda: self._values):
             while not stop.is_set():
                 try:
                     async with self._database.connection() as connection:
-                        self._seen = await self._look(connection)
+                        self._values = await self._read(connection)
                 except DatabaseUnavailable:
-                    # Old numbers would look like an outbox that nobody writes to.
-                    self._seen = {}
+                    # Stale values would look like an outbox without writes.
+                    self._values = {}
                 except Exception:
-                    self._seen = {}
-                    log.exception("The metrics of the database cannot be read.")
-                await wait(stop, self._every_s)
+                    self._values = {}
+                    log.exception("reading database metrics failed")
+                await wait_for(stop, self._interval_s)
 
-    async def _look(self, connection: Connection) -> Values:
+    async def _read(self, connection: Connection) -> Values:
         return {
             **await self._outbox(connection),
             **await self._deliveries(connection),
-            **await self._kept(connection),
+            **await self._keeper(connection),
         }
 
     async def _outbox(self, connection: Connection) -> Values:
-        waiting = await rows.watch_outbox(connection)
+        backlog = await rows.watch_outbox(connection)
         ahead = await rows.watch_partitions(connection)
         return {
-            OUTBOX_BACKLOG: {(): waiting.number},
-            OUTBOX_OLDEST: {(): waiting.oldest_s},
+            OUTBOX_BACKLOG: {(): backlog.number},
+            OUTBOX_OLDEST: {(): backlog.oldest_s},
             MONTHS_AHEAD: {(): ahead.months},
             OUTBOX_DAYS_AHEAD: {(): ahead.days},
         }
@@ -72,18 +71,18 @@ class DatabaseMetrics:
         due = await rows.watch_deliveries(connection)
         dead = await rows.watch_dead(connection)
         return {
-            DELIVERIES_DUE: {(name,): one.number for name, one in due.items()},
-            DELIVERIES_OLDEST_DUE: {(name,): one.oldest_s for name, one in due.items()},
+            DELIVERIES_DUE: {(name,): backlog.number for name, backlog in due.items()},
+            DELIVERIES_OLDEST_DUE: {(name,): backlog.oldest_s for name, backlog in due.items()},
             DELIVERIES_DEAD: {(name,): dead.get(name, 0) for name in {*due, *dead}},
         }
 
-    async def _kept(self, connection: Connection) -> Values:
+    async def _keeper(self, connection: Connection) -> Values:
         steps = await rows.watch_keeper(connection)
-        found: dict[Reading, dict[tuple[str, ...], float]] = {
+        values: dict[Reading, dict[tuple[str, ...], float]] = {
             KEEPER_LAST_SUCCESS: {
                 (name,): step.finished_at.timestamp() for name, step in steps.items()
             }
         }
         if (recount := steps.get("recount")) is not None:
-            found[COUNT_DRIFT] = {(): recount.done.get("boxes_repaired", 0)}
-        return found
+            values[COUNT_DRIFT] = {(): recount.done.get("boxes_repaired", 0)}
+        return values

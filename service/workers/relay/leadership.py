@@ -1,4 +1,4 @@
-"""One relay's time in its place: reads, publishes and marks until it stops or loses the place."""
+"""Leadership of a relay: reads, publishes and marks events until it stops or loses the lock."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from service.logs import get_logger
 from service.metrics import (
     EVENT_LATENCY,
     EVENTS_PUBLISHED,
-    RELAY_STOPPED_LANES,
+    RELAY_STOPPED_QUEUES,
     REPUBLICATIONS,
 )
 from service.postgres import outbox
@@ -19,27 +19,28 @@ from service.postgres.outbox import OutboxRow, RelayPosition, SentRow
 from service.postgres.pool import Connection, Database
 from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay.batch_reader import BatchReader
-from service.workers.relay.box_queues import BoxQueues, Lane, by_queue
+from service.workers.relay.box_queues import BoxQueues, QueueKey, group_by_queue
+from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
-LANES_AT_ONCE = 256
-# A batch costs Postgres as much as dozens of rows in it: after a smaller one, others gather first.
-_WORTH_A_BATCH = 64
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
+CONCURRENT_QUEUES = 256
+# A batch has a fixed cost. After a smaller one, the relay pauses so that more rows accumulate.
+_MIN_BATCH_ROWS = 64
+_MIN_PAUSE_S = 0.05
+_MAX_PAUSE_S = 1.0
 
 
 class LeadershipLost(Exception):
-    """Another relay has taken the place; this one may mark nothing."""
+    """Another relay has a higher term. This one must not mark events."""
 
 
 class Leadership:
-    """What one relay does between taking the place and leaving it."""
+    """One term of a relay. The term is a fencing number: each new leader increments it."""
 
     def __init__(
         self,
-        taken: HeldLock,
+        held: HeldLock,
         lock: RelayLock,
         database: Database,
         bus: Bus,
@@ -48,9 +49,9 @@ class Leadership:
         batch_rows: int,
         check_stream_every_s: float,
     ) -> None:
-        self._number = taken.term
-        self._created_at = taken.stream_created_at
-        self._highest = taken.stream_seq
+        self._term = held.term
+        self._created_at = held.stream_created_at
+        self._highest = held.stream_seq
         self._lock = lock
         self._database = database
         self._bus = bus
@@ -61,32 +62,35 @@ class Leadership:
         self._reader = BatchReader(database, self._queues, batch_rows)
         self._checked_connection = 0
         self._check_at = 0.0
-        self._pause_s = _FIRST_PAUSE_S
-        self._in_flight = asyncio.Semaphore(LANES_AT_ONCE)
+        self._pause_s = _MIN_PAUSE_S
+        self._in_flight = asyncio.Semaphore(CONCURRENT_QUEUES)
         self._stop = asyncio.Event()
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Returns when `stop` is set, once what is in flight is acked and marked, or when the place
-        is lost. What was only read is left to the next relay."""
+        """Publishes until `stop` is set or the lock is lost.
+
+        Publications in flight are completed and marked. Rows that were only read are left to the
+        next leader.
+        """
         self._stop = stop
-        trouble = ""
+        last_error = ""
         while not stop.is_set() and self._lock.held:
             try:
-                sent = await self._work()
+                row_count = await self._publish_batch()
             except LeadershipLost:
                 return
             except Unavailable as error:
-                if trouble != (trouble := f"{error} ({error.reason})"):
-                    log.warning("The relay cannot go on; it tries again.", reason=trouble)
-                self._reader.survey_soon()
+                if last_error != (last_error := f"{error} ({error.reason})"):
+                    log.warning("relay interrupted", reason=last_error)
+                self._reader.reset_bounds()
                 await self._pause(stop)
                 continue
-            trouble, self._pause_s = "", _FIRST_PAUSE_S
-            if sent < _WORTH_A_BATCH:
-                await wait(stop, self._poll_s)
+            last_error, self._pause_s = "", _MIN_PAUSE_S
+            if row_count < _MIN_BATCH_ROWS:
+                await wait_for(stop, self._poll_s)
 
-    async def _work(self) -> int:
-        """One batch; how many rows it had."""
+    async def _publish_batch(self) -> int:
+        """Returns the number of rows in the batch."""
         if not self._bus.connected:
             raise BusUnavailable("not connected")
         if self._checked_connection != self._bus.connections or time.monotonic() >= self._check_at:
@@ -100,14 +104,14 @@ class Leadership:
         return len(rows)
 
     async def _check_stream(self) -> None:
-        """Sees to it that the stream is there; what it has lost is sent again, before new rows."""
+        """Creates the stream if necessary. Schedules lost events for republication."""
         connection = self._bus.connections
         stream = await self._bus.declare()
         lost_from = self._lost_from(stream)
         if lost_from is not None or self._created_at is None:
             async with self._database.transaction() as transaction:
-                await self._hold_place(transaction)
-                await self._forget(transaction, lost_from)
+                await self._lock_position(transaction)
+                await self._schedule_republication(transaction, lost_from)
                 highest = min(self._highest, stream.last_seq)
                 await outbox.know_stream(transaction, stream.created_at, highest)
             self._created_at, self._highest = stream.created_at, highest
@@ -117,42 +121,42 @@ class Leadership:
         self._check_at = time.monotonic() + self._check_stream_every_s
 
     def _lost_from(self, stream: Stream) -> int | None:
-        """The sequence from which on the stream lost what was acknowledged, if it did."""
+        """Returns the first stream sequence that the stream has lost, or None."""
         if self._created_at is not None and stream.created_at != self._created_at:
             return 1
         if stream.last_seq < self._highest:
-            # What was in flight when it came back may have taken the first of the lost places.
+            # Publications in flight at that time may have reused the first of the lost sequences.
             return max(1, stream.last_seq + 1 - self._batch_rows)
         return None
 
     async def _publish(self, rows: Sequence[OutboxRow]) -> dict[int, Ack]:
-        """One row of a box after the other, boxes side by side; the acks by seq."""
-        queues = by_queue(rows)
+        """Publishes the rows of a box in order, boxes in parallel. Returns the acks by seq."""
+        queues = group_by_queue(rows)
         acks: dict[int, Ack] = {}
-        failed: dict[Lane, BusUnavailable] = {}
+        failed: dict[QueueKey, BusUnavailable] = {}
         async with asyncio.TaskGroup() as group:
-            for queue, its_rows in queues.items():
-                group.create_task(self._publish_queue(queue, its_rows, acks, failed))
+            for queue, queue_rows in queues.items():
+                group.create_task(self._publish_queue(queue, queue_rows, acks, failed))
         if failed:
             self._check_at = 0.0
         if not acks and len(failed) > 1:
-            # Not their fault, then. They wait together, and none is held back afterwards.
+            # All boxes failed, so the cause is common: no queue is stopped.
             raise next(iter(failed.values()))
         for queue, error in failed.items():
             self._stop_queue(queue, error)
-        RELAY_STOPPED_LANES.set(self._queues.stopped)
+        RELAY_STOPPED_QUEUES.set(self._queues.stopped_count)
         return acks
 
     async def _publish_queue(
         self,
-        queue: Lane,
+        queue: QueueKey,
         rows: Sequence[OutboxRow],
         acks: dict[int, Ack],
-        failed: dict[Lane, BusUnavailable],
+        failed: dict[QueueKey, BusUnavailable],
     ) -> None:
         async with self._in_flight:
             for row in rows:
-                # Frozen for a while, this relay may have been replaced: then it sends no more.
+                # After a freeze of this process, another relay may be the leader.
                 if self._stop.is_set() or not self._lock.held:
                     return
                 try:
@@ -161,12 +165,12 @@ class Leadership:
                     failed[queue] = error
                     return
                 self._queues.acknowledge(queue)
-                _count(row)
+                _record_metrics(row)
 
-    def _stop_queue(self, queue: Lane, error: BusUnavailable) -> None:
+    def _stop_queue(self, queue: QueueKey, error: BusUnavailable) -> None:
         delay_s = self._queues.back_off(queue)
         log.warning(
-            "An event was not taken; its box waits, others go on.",
+            "publication failed, box queue stopped",
             account_id=queue[0].hex,
             vmbox_id=queue[1].hex,
             retry_in_s=delay_s,
@@ -174,63 +178,52 @@ class Leadership:
         )
 
     async def _mark(self, rows: Sequence[OutboxRow], acks: dict[int, Ack]) -> None:
-        """Numbers and marks what was acknowledged; only the term that has the place may do it."""
+        """Numbers the acknowledged rows and marks them as published."""
         sent = [
             SentRow(row=row, stream_seq=acks[row.seq].stream_seq) for row in rows if row.seq in acks
         ]
         fresh = [ack.stream_seq for ack in acks.values() if not ack.duplicate]
-        below = [seq for seq in fresh if seq <= self._highest]
-        lost_from = min(below, default=None)
-        # After a loss the stream goes on from where it was thrown back to.
+        reused = [seq for seq in fresh if seq <= self._highest]
+        lost_from = min(reused, default=None)
+        # After a loss, the stream continues from a lower sequence.
         highest = (
-            max(fresh, default=0) if below else max(self._highest, *(s.stream_seq for s in sent))
+            max(fresh, default=0) if reused else max(self._highest, *(s.stream_seq for s in sent))
         )
         async with self._database.transaction() as transaction:
-            place = await self._hold_place(transaction)
-            await self._forget(transaction, lost_from)
-            last = await outbox.mark_sent(transaction, sent, place.published_seq)
+            position = await self._lock_position(transaction)
+            await self._schedule_republication(transaction, lost_from)
+            last = await outbox.mark_sent(transaction, sent, position.published_seq)
             await outbox.advance_place(
                 transaction,
                 RelayPosition(published_seq=last, stream_seq=highest),
-                republished=any(one.row.published for one in sent),
+                republished=any(sent_row.row.published for sent_row in sent),
             )
         self._highest = highest
 
-    async def _hold_place(self, transaction: Connection) -> RelayPosition:
-        place = await outbox.hold_place(transaction, self._number)
-        if place is None:
-            log.warning("Another relay has taken the place.", term=self._number)
+    async def _lock_position(self, transaction: Connection) -> RelayPosition:
+        position = await outbox.hold_place(transaction, self._term)
+        if position is None:
+            log.warning("relay leadership lost", term=self._term)
             raise LeadershipLost
-        return place
+        return position
 
-    async def _forget(self, transaction: Connection, lost_from: int | None) -> None:
+    async def _schedule_republication(self, transaction: Connection, lost_from: int | None) -> None:
         if lost_from is None:
             return
         count = await outbox.forget_sent(transaction, lost_from)
         REPUBLICATIONS.inc()
-        self._reader.survey_soon()
+        self._reader.reset_bounds()
         self._check_at = 0.0
-        log.warning(
-            "The stream has lost events; they are sent again.", from_seq=lost_from, events=count
-        )
+        log.warning("stream lost events, republication scheduled", from_seq=lost_from, events=count)
 
     async def _pause(self, stop: asyncio.Event) -> None:
-        await wait(stop, self._pause_s)
-        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        await wait_for(stop, self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _MAX_PAUSE_S)
 
 
-def _count(row: OutboxRow) -> None:
+def _record_metrics(row: OutboxRow) -> None:
     EVENTS_PUBLISHED.labels(row.event.type).inc()
     if not row.published:
         age = utc_now() - row.event.created_at
-        # The clocks of two machines may differ.
+        # The clocks of two machines can differ.
         EVENT_LATENCY.observe(max(0.0, age.total_seconds()))
-
-
-async def wait(stop: asyncio.Event, seconds: float) -> None:
-    """Sleeps, but not beyond `stop`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        pass

@@ -1,27 +1,28 @@
-"""The life of a relay process: stands by, takes the place when it is free, leaves it at the end."""
+"""Relay process: stands by until it acquires the relay lock, then publishes the outbox."""
 
 import asyncio
 
 from service.bus import Bus
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
-from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_LANES
+from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_QUEUES
 from service.postgres.pool import Database
 from service.postgres.relay_lock import HeldLock, RelayLock
-from service.workers.relay.leadership import Leadership, wait
+from service.workers.relay.leadership import Leadership
+from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
-_ASK_EVERY_S = 0.25
+_LOCK_POLL_S = 0.25
 _RECONNECT_WAIT_S = 0.5
 
 
 class Relay:
-    """Publishes the outbox while no other relay does.
+    """Publishes the outbox while it holds the relay lock.
 
-    `database_url` is for the lock's own connection: a direct one, since the lock belongs to the
-    server session (PgBouncer in transaction mode breaks it). A relay that dies, freezes or is cut
-    off is followed by another within `lease_s` and what taking over costs.
+    `database_url` is for the connection of the lock. It must be direct: the lock belongs to the
+    server session, and PgBouncer in transaction mode breaks it. When the active relay dies, freezes
+    or loses its connection, another one takes over after `lease_s`.
     """
 
     def __init__(
@@ -45,31 +46,31 @@ class Relay:
         self._check_stream_every_s = check_stream_every_s
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Returns soon after `stop` is set: the batch in hand is finished, the place is free."""
-        trouble = ""
+        """Runs until `stop` is set, completes the current batch, and releases the lock."""
+        last_error = ""
         while not stop.is_set():
             try:
                 async with RelayLock.open(self._database_url, lease_s=self._lease_s) as lock:
-                    trouble = ""
+                    last_error = ""
                     await self._stand_by(lock, stop)
             except DatabaseUnavailable as error:
-                if trouble != (trouble := error.reason):
-                    log.warning("The relay cannot ask for its place.", reason=trouble)
-            await wait(stop, _RECONNECT_WAIT_S)
+                if last_error != (last_error := error.reason):
+                    log.warning("relay cannot acquire lock", reason=last_error)
+            await wait_for(stop, _RECONNECT_WAIT_S)
 
     async def _stand_by(self, lock: RelayLock, stop: asyncio.Event) -> None:
-        """Until it has had the place, or the lock's connection fails."""
+        """Polls for the lock, then leads until the leadership ends."""
         while not stop.is_set():
-            taken = await lock.try_take()
-            if taken is not None:
-                await self._lead(taken, lock, stop)
+            held = await lock.try_take()
+            if held is not None:
+                await self._lead(held, lock, stop)
                 return
-            await wait(stop, _ASK_EVERY_S)
+            await wait_for(stop, _LOCK_POLL_S)
 
-    async def _lead(self, taken: HeldLock, lock: RelayLock, stop: asyncio.Event) -> None:
-        log.info("The relay is active.", term=taken.term)
-        term = Leadership(
-            taken,
+    async def _lead(self, held: HeldLock, lock: RelayLock, stop: asyncio.Event) -> None:
+        log.info("relay leader elected", term=held.term)
+        leadership = Leadership(
+            held,
             lock,
             self._database,
             self._bus,
@@ -77,15 +78,15 @@ class Relay:
             batch_rows=self._batch_rows,
             check_stream_every_s=self._check_stream_every_s,
         )
-        keeping = asyncio.create_task(lock.keep())
+        renewal = asyncio.create_task(lock.keep())
         self.active = True
         RELAY_ACTIVE.set(1)
         try:
-            await term.serve(stop)
+            await leadership.serve(stop)
         finally:
             self.active = False
             RELAY_ACTIVE.set(0)
-            RELAY_STOPPED_LANES.set(0)
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-            log.info("The relay is no longer active.", term=taken.term)
+            RELAY_STOPPED_QUEUES.set(0)
+            renewal.cancel()
+            await asyncio.gather(renewal, return_exceptions=True)
+            log.info("relay leadership ended", term=held.term)

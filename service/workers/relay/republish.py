@@ -1,4 +1,4 @@
-"""Sending a span of published events again, by hand: the active relay does it with the rest."""
+"""Manual republication of events. The active relay then publishes them again."""
 
 from datetime import datetime, timedelta
 
@@ -9,13 +9,13 @@ from service.postgres.pool import Database
 
 
 class RepublicationRefused(Exception):
-    """The stream would drop these events as duplicates without a word; the text says until when."""
+    """The stream would drop the events as duplicates. The text states when to retry."""
 
 
 class Republication(msgspec.Struct, frozen=True, kw_only=True):
-    """Events published from the time that was asked for until `until` will be sent again.
+    """Number of events to be published again, and the end of their time span.
 
-    What was published later is left out: the stream would take it for duplicates.
+    Later events are excluded, because the stream would drop them as duplicates.
     """
 
     events: int
@@ -25,26 +25,26 @@ class Republication(msgspec.Struct, frozen=True, kw_only=True):
 async def republish_since(
     database: Database, since: datetime, *, duplicate_window_s: float
 ) -> Republication:
-    """Has events that were published at or after `since` (aware) sent again, in seq order.
+    """Marks events published at or after `since` as unsent. Their `published_seq` does not change.
 
-    Their numbers stay. Raises RepublicationRefused when the stream saw them, or the events of an
-    earlier republication, within its duplicate window.
+    Raises RepublicationRefused if these events or an earlier republication are within the
+    duplicate window of the stream, or if a republication is in progress.
     """
     window = timedelta(seconds=duplicate_window_s)
     async with database.transaction() as transaction:
-        now, republished_at, waiting = await outbox.last_republication(transaction)
+        now, republished_at, in_progress = await outbox.last_republication(transaction)
         until = now - window
-        if waiting:
-            raise RepublicationRefused("Events are being sent again right now.")
+        if in_progress:
+            raise RepublicationRefused("A republication is in progress; retry when it is complete.")
         if since >= until:
             raise RepublicationRefused(
-                "The stream still takes events of that time for duplicates; "
-                f"try again after {since + window:%Y-%m-%d %H:%M:%S} UTC."
+                "The stream would drop events of that time as duplicates; "
+                f"retry after {since + window:%Y-%m-%d %H:%M:%S} UTC."
             )
         if republished_at is not None and republished_at > until:
             raise RepublicationRefused(
-                "Events were sent again a moment ago; "
-                f"try again after {republished_at + window:%Y-%m-%d %H:%M:%S} UTC."
+                "Events were republished recently; "
+                f"retry after {republished_at + window:%Y-%m-%d %H:%M:%S} UTC."
             )
         events = await outbox.forget_published_between(transaction, since, until)
     return Republication(events=events, until=until)

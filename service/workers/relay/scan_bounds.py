@@ -1,4 +1,4 @@
-"""Where reading the outbox begins, so that a poll never walks over what was sent long ago."""
+"""Bounds of a scan of the outbox. They keep a poll from reading the index entries of sent rows."""
 
 from datetime import date, timedelta
 
@@ -10,37 +10,38 @@ _DAY = timedelta(days=1)
 
 
 class ScanBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """All rows to be sent have a seq above `after` and one of the days from first to last.
+    """All unsent rows have a seq above `after` and a day within `days` (inclusive).
 
-    It spares the poll the index entries of sent rows, which stay until vacuum takes them, for hours
-    when a long transaction elsewhere keeps it from doing so. Nothing new can appear at or below
-    `settled`; nor at or below `seen`, once every transaction before `transaction` is over.
+    The index entries of sent rows remain until vacuum removes them, which a long transaction can
+    delay for hours. No new row can appear with a seq at or below `settled`, or at or below
+    `highest_read` after every transaction older than `transaction` has ended.
     """
 
     after: int
     days: tuple[date, date]
     settled: int
-    seen: int
+    highest_read: int
     transaction: int
 
 
-def scan_bounds_of(survey: Survey, before: ScanBounds | None, seen: int) -> ScanBounds:
-    """The horizon after `survey`; `seen` is the highest seq that had been read before it.
+def next_scan_bounds(survey: Survey, previous: ScanBounds | None, highest_read: int) -> ScanBounds:
+    """Returns the bounds after `survey`. `highest_read` is the highest seq read before it.
 
-    A transaction draws a seq only when it holds its box's lock, so it has its id by then: whoever
-    may still commit a seq at or below `seen` has an id below that of the survey.
+    A transaction gets its ID before it draws a seq, because it first locks the box. A transaction
+    that can still commit a seq at or below `highest_read` thus has a lower ID than the survey.
     """
     settled, transaction = 0, survey.own_transaction
-    if before is not None and survey.oldest_running >= before.transaction:
-        settled = before.seen
-    elif before is not None:
-        settled, seen, transaction = before.settled, before.seen, before.transaction
-    # Around midnight a row of the day before may be drawn after one of the day.
+    if previous is not None and survey.oldest_running >= previous.transaction:
+        settled = previous.highest_read
+    elif previous is not None:
+        settled, transaction = previous.settled, previous.transaction
+        highest_read = previous.highest_read
+    # Around midnight, a row of the previous day can get a higher seq than one of the new day.
     first_day = min(survey.first_day or survey.today, survey.today) - _DAY
     return ScanBounds(
         after=settled if survey.first_seq is None else min(settled, survey.first_seq - 1),
         days=(first_day, survey.today + _DAY),
         settled=settled,
-        seen=seen,
+        highest_read=highest_read,
         transaction=transaction,
     )

@@ -19,7 +19,7 @@ from service.domain.lamp import Lamp, LampKey
 from service.domain.message import parse_hex_id
 from service.logs import get_logger
 from service.metrics import DELIVERIES, DELIVERY_DURATION
-from service.workers.notifier.timings import wait
+from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
@@ -93,7 +93,7 @@ class LampConsumer:
                 failures += 1
                 if failures == 2:
                     log.warning("The lamps cannot read events.", reason=error.reason)
-                await wait(stop, self._patience.again_s)
+                await wait_for(stop, self._patience.again_s)
                 continue
             failures = 0
             groups: dict[LampKey | None, list[StreamMessage]] = {}
