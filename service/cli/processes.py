@@ -134,12 +134,12 @@ async def _keep_once(settings: Settings, wanted: str) -> None:
 
     async with wiring.keeper(settings) as running:
         try:
-            steps = running.named(wanted)
+            steps = running.select_steps(wanted)
         except UnknownStep as error:
             raise click.UsageError(str(error)) from None
         for step in steps:
             with ProgressBar(step.name) as bar:
-                counts = await running.once(step, bar)
+                counts = await running.run_once(step, bar)
             click.echo(summary_line(step.name, counts))
 
 

@@ -56,10 +56,10 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """What the counts of a box said, and what they are: new, saved, waiting for audio."""
+    """What the counts of a box stored, and what they are: new, saved, waiting for audio."""
 
-    said: tuple[int, int, int]
-    found: tuple[int, int, int]
+    stored: tuple[int, int, int]
+    counted: tuple[int, int, int]
 
 
 @asynccontextmanager
@@ -201,8 +201,8 @@ async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
     if row is None:
         return None
     return Drift(
-        said=(row["new_before"], row["saved_before"], row["pending_before"]),
-        found=(row["new_count"], row["saved_count"], row["pending_count"]),
+        stored=(row["new_before"], row["saved_before"], row["pending_before"]),
+        counted=(row["new_count"], row["saved_count"], row["pending_count"]),
     )
 
 

@@ -99,7 +99,7 @@ async def test_what_a_keeper_found_that_lives_no_longer_is_told(
     async with watched(database):
         await shows(3, "months_ahead")
         assert told("count_drift") is None
-        await keeper.once(step, StepProgress())
+        await keeper.run_once(step, StepProgress())
         await shows(2, "count_drift")
         record = told("keeper_last_success_timestamp_seconds", step="recount")
         assert record == pytest.approx(now.timestamp(), abs=0.001)

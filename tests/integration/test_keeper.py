@@ -57,7 +57,7 @@ class Clock:
 def a_keeper(
     owner: Database, where: TestDatabase, *steps: Step, clock: Callable[[], datetime] | None = None
 ) -> Keeper:
-    return Keeper(owner, where.owner_url, clock or Clock(), steps, again_after=SOON)
+    return Keeper(owner, where.owner_url, clock or Clock(), steps, retry_after=SOON)
 
 
 @asynccontextmanager
@@ -161,10 +161,10 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
     worker.gate.clear()
     step, other = worker.step(), worker.step("other")
     keeper = a_keeper(owner, test_database, step, other)
-    first = asyncio.create_task(keeper.once(step, StepProgress()))
+    first = asyncio.create_task(keeper.run_once(step, StepProgress()))
     await wait_until(ran(worker, 1))
-    assert await keeper.once(step, StepProgress()) is None
-    second = asyncio.create_task(keeper.once(other, StepProgress()))
+    assert await keeper.run_once(step, StepProgress()) is None
+    second = asyncio.create_task(keeper.run_once(other, StepProgress()))
     await wait_until(ran(worker, 2))
     for task in (first, second):
         task.cancel()
@@ -172,7 +172,7 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
     worker.gate.set()
 
     async def taken() -> bool:
-        return await keeper.once(step, StepProgress()) is not None
+        return await keeper.run_once(step, StepProgress()) is not None
 
     await wait_until(taken)
 
@@ -222,7 +222,7 @@ async def test_an_unknown_step_is_refused_with_the_names_of_those_there_are(
 ) -> None:
     code, _, logged = await by_hand(service, "--once", "sleep")
     assert code == 2
-    assert "There is no step 'sleep'; there are partitions, expiry, pending" in logged
+    assert "Unknown step 'sleep'; use one of partitions, expiry, pending" in logged
 
 
 async def test_a_terminal_shows_how_far_a_step_has_come(service: RunningService) -> None:

@@ -82,7 +82,7 @@ async def test_days_wholly_sent_and_published_a_week_ago_are_dropped_and_no_othe
     empty = f"outbox_{days_ago(20):%Y%m%d}"
     await ensure_outbox_day(inspector, days_ago(20))
     done = await partitions(owner).run(StepProgress())
-    assert done == {"partitions_made": 0, "days_dropped": 3, "old_days_kept": 0}
+    assert done == {"partitions_created": 0, "days_dropped": 3, "old_days_kept": 0}
     left = await tables(inspector)
     assert left.isdisjoint({*spent, empty})
     assert young in left
@@ -102,7 +102,7 @@ async def test_a_day_that_is_kept_keeps_the_days_after_it(
     kept = await an_old_day(inspector, 10, published_days_ago=published_days_ago, sent=sent)
     after = await an_old_day(inspector, 9, published_days_ago=9)
     done = await partitions(owner).run(StepProgress())
-    assert done == {"partitions_made": 0, "days_dropped": 1, "old_days_kept": 2}
+    assert done == {"partitions_created": 0, "days_dropped": 1, "old_days_kept": 2}
     left = await tables(inspector)
     assert before not in left
     assert left >= {kept, after}
@@ -110,10 +110,10 @@ async def test_a_day_that_is_kept_keeps_the_days_after_it(
 
 async def test_partitions_are_made_ahead_as_time_goes_by(owner: Database) -> None:
     later = Partitions(owner, in_days(40))
-    made = (await later.run(StepProgress()))["partitions_made"]
+    made = (await later.run(StepProgress()))["partitions_created"]
     # From the day before to 35 days after, and the month or two that have begun.
     assert made in {37 + 1, 37 + 2}
-    assert (await later.run(StepProgress()))["partitions_made"] == 0
+    assert (await later.run(StepProgress()))["partitions_created"] == 0
 
 
 async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(

@@ -1,4 +1,4 @@
-"""What is removed because of its age: messages past retention, and those without audio for long."""
+"""Removal of messages by age: past retention, or without audio for too long."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from service.postgres.pool import Connection, Database
 from service.workers.keeper.recount import repair
 from service.workers.progress import StepCounts, StepProgress
 
-# As many as a caller may do at once: a box is locked for a tenth of a second or two, no longer.
+# Equals the limit of a batch request. A batch locks a box for 0.1 to 0.2 s.
 BATCH = 100
-AUDIO_AWAITED = timedelta(days=7)
+PENDING_KEPT = timedelta(days=7)
 
 Find = Callable[[Connection, int], Awaitable[list[BoxKey]]]
 Remove = Callable[[Connection, BoxKey, int], Awaitable[int]]
@@ -21,7 +21,7 @@ Remove = Callable[[Connection, BoxKey, int], Awaitable[int]]
 
 @dataclass(frozen=True)
 class Expiry:
-    """Messages past retention, and those of deleted boxes. `clock` gives aware UTC."""
+    """Removes messages past retention, and those of deleted boxes."""
 
     database: Database
     clock: Callable[[], datetime]
@@ -29,7 +29,7 @@ class Expiry:
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        """Each batch is a transaction of one box: counts and events are right after any of them."""
+        """Each batch is one transaction of one box, so counts and events stay consistent."""
         return {
             "messages_expired": await self._expire(progress),
             "messages_of_deleted_boxes_removed": await self._empty_deleted_boxes(progress),
@@ -37,7 +37,7 @@ class Expiry:
 
     async def _expire(self, progress: StepProgress) -> int:
         before = retained_since(self.clock().replace(microsecond=0), self.retention_days)
-        # A message never lies in a month before the one in which it was received.
+        # A message is never stored in a month before its timestamp.
         months = [month for month in await _months(self.database) if month <= month_of(before)]
         return await _remove_due(
             self.database,
@@ -53,36 +53,36 @@ class Expiry:
         removed = 0
         while boxes := await self._boxes_to_empty():
             for box in boxes:
-                removed += await self._empty(box, progress)
+                removed += await self._empty_box(box, progress)
         return removed
 
     async def _boxes_to_empty(self) -> list[BoxKey]:
         async with self.database.connection() as connection:
             return await rows.list_boxes_to_empty(connection, self.batch)
 
-    async def _empty(self, box: BoxKey, progress: StepProgress) -> int:
+    async def _empty_box(self, box: BoxKey, progress: StepProgress) -> int:
         removed = 0
         while True:
             async with self.database.connection() as connection:
-                number = await rows.empty_box(connection, box, self.batch)
-            removed += number
-            progress.advance(number)
-            if number < self.batch:
+                count = await rows.empty_box(connection, box, self.batch)
+            removed += count
+            progress.advance(count)
+            if count < self.batch:
                 return removed
 
 
 @dataclass(frozen=True)
 class Pending:
-    """Messages that have waited for their audio too long. `clock` gives aware UTC."""
+    """Removes messages that have waited too long for their audio."""
 
     database: Database
     clock: Callable[[], datetime]
-    awaited: timedelta = AUDIO_AWAITED
+    kept: timedelta = PENDING_KEPT
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        """Nobody was told of them, so nobody is told that they are gone."""
-        before = self.clock() - self.awaited
+        """Appends no events, because pending messages have caused none."""
+        before = self.clock() - self.kept
         removed = await _remove_due(
             self.database,
             await _months(self.database),
@@ -101,25 +101,25 @@ async def _months(database: Database) -> list[int]:
 async def _remove_due(
     database: Database, months: Iterable[int], find: Find, remove: Remove, progress: StepProgress
 ) -> int:
-    """Removes what `find` finds, box by box; a box whose counts are too low is recounted first."""
+    """Removes the messages of the boxes that `find` returns. Repairs counts that are too low."""
     removed = 0
     for month in months:
         while True:
             async with database.connection() as connection:
                 boxes = await find(connection, month)
-            number = 0
+            count = 0
             for box in boxes:
-                of_box = await _removed(database, box, month, remove)
-                number += of_box
-                progress.advance(of_box)
-            removed += number
-            # With boxes found but nothing removed, another keeper has just done it.
-            if number == 0:
+                removed_of_box = await _remove_from_box(database, box, month, remove)
+                count += removed_of_box
+                progress.advance(removed_of_box)
+            removed += count
+            # Boxes without a removal: another keeper has removed their messages.
+            if count == 0:
                 break
     return removed
 
 
-async def _removed(database: Database, box: BoxKey, month: int, remove: Remove) -> int:
+async def _remove_from_box(database: Database, box: BoxKey, month: int, remove: Remove) -> int:
     try:
         async with database.connection() as connection:
             return await remove(connection, box, month)

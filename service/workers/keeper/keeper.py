@@ -1,8 +1,8 @@
-"""The keeper's process: each step in its own time, and what an outage does to it."""
+"""Keeper process: runs each step on its schedule."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,26 +21,26 @@ _NOW = timedelta(0)
 
 
 class UnknownStep(Exception):
-    """There is no such step."""
+    """No step has this name. The text lists the valid names."""
 
 
 @dataclass(frozen=True)
 class Keeper:
-    """Runs each step when it is due, and each alone: an advisory lock keeps other keepers off it.
+    """Runs each step when it is due. An advisory lock prevents two keepers from running it at once.
 
-    When a step has last run to its end is in the database, so that neither a restart nor a second
-    keeper runs it again before its time. A step that failed is tried again after `again_after`.
+    The time of the last completed run is stored in the database, so a restart or a second keeper
+    does not run a step early. A step that failed is retried after `retry_after`.
     """
 
     database: Database
     database_url: str
     clock: Callable[[], datetime]
     steps: Sequence[Step]
-    again_after: timedelta = timedelta(minutes=1)
+    retry_after: timedelta = timedelta(minutes=1)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. What is under way is cut short: every step may be, anywhere."""
-        tasks = [asyncio.create_task(self._keep(step)) for step in self.steps]
+        """Runs until `stop` is set, then cancels the running steps."""
+        tasks = [asyncio.create_task(self._repeat(step)) for step in self.steps]
         try:
             await stop.wait()
         finally:
@@ -48,65 +48,63 @@ class Keeper:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def named(self, name: str) -> Sequence[Step]:
-        """The step of that name, or `all` of them. Raises UnknownStep."""
-        found = [step for step in self.steps if name in {step.name, ALL}]
-        if not found:
+    def select_steps(self, name: str) -> Sequence[Step]:
+        """Returns the step with that name, or all steps for `all`. Raises UnknownStep."""
+        steps = [step for step in self.steps if name in {step.name, ALL}]
+        if not steps:
             names = ", ".join(step.name for step in self.steps)
-            raise UnknownStep(f"There is no step {name!r}; there are {names}, and {ALL}.")
-        return found
+            raise UnknownStep(f"Unknown step {name!r}; use one of {names}, or {ALL}.")
+        return steps
 
-    async def once(self, step: Step, progress: StepProgress) -> StepCounts | None:
-        """Runs a step, due or not; None when another keeper is at it. Raises Unavailable."""
-        async with self._alone_at(step) as alone:
-            return await self._done(step, progress) if alone else None
+    async def run_once(self, step: Step, progress: StepProgress) -> StepCounts | None:
+        """Runs a step now. Returns None if another keeper is running it. Raises Unavailable."""
+        async with self._lock(step) as locked:
+            return await self._run_locked(step, progress) if locked else None
 
-    async def _keep(self, step: Step) -> None:
+    async def _repeat(self, step: Step) -> None:
         pause = step.after
         while True:
             await asyncio.sleep(pause.total_seconds())
-            pause = await self._turn(step)
+            pause = await self._run_if_due(step)
 
-    async def _turn(self, step: Step) -> timedelta:
-        """Runs a step if it is due; how long until the next look."""
+    async def _run_if_due(self, step: Step) -> timedelta:
+        """Runs a step if it is due. Returns the time until the next check."""
         try:
-            async with self._alone_at(step) as alone:
-                if not alone:
-                    return self.again_after
+            async with self._lock(step) as locked:
+                if not locked:
+                    return self.retry_after
                 if (wait := await self._until_due(step)) > _NOW:
                     return wait
-                done = await self._done(step, StepProgress())
+                counts = await self._run_locked(step, StepProgress())
         except Unavailable as error:
             log.warning(
-                "A step was cut short and is tried again",
+                "keeper step interrupted",
                 step=step.name,
                 problem=str(error),
                 reason=error.reason,
             )
-            return self.again_after
+            return self.retry_after
         except Exception:
-            # One step that fails must not keep the others from their work.
-            log.exception("A step failed and is tried again", step=step.name)
-            return self.again_after
-        log.info("A step is done", step=step.name, **done)
+            # A failure of one step must not stop the others.
+            log.exception("keeper step failed", step=step.name)
+            return self.retry_after
+        log.info("keeper step completed", step=step.name, **counts)
         return step.every
 
-    async def _done(self, step: Step, progress: StepProgress) -> StepCounts:
-        done = await step.work(progress)
+    async def _run_locked(self, step: Step, progress: StepProgress) -> StepCounts:
+        counts = await step.work(progress)
         async with self.database.connection() as connection:
-            await note_finished(connection, step.name, self.clock(), done)
-        return done
+            await note_finished(connection, step.name, self.clock(), counts)
+        return counts
 
     async def _until_due(self, step: Step) -> timedelta:
         async with self.database.connection() as connection:
             finished_at = await last_finished(connection, step.name)
         now = self.clock()
-        # A time that has not come yet is a clock that was set back.
+        # A time in the future means that the clock was set back.
         if finished_at is None or finished_at > now:
             return _NOW
         return finished_at + step.every - now
 
-    @asynccontextmanager
-    async def _alone_at(self, step: Step) -> AsyncIterator[bool]:
-        async with step_lock(self.database_url, step.name, _LOCK_TIMEOUT_S) as alone:
-            yield alone
+    def _lock(self, step: Step) -> AbstractAsyncContextManager[bool]:
+        return step_lock(self.database_url, step.name, _LOCK_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Rows that nobody asks for any more: one kind of them, deleted by age."""
+"""Deletion of rows by age."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ BATCH = 1_000
 
 @dataclass(frozen=True)
 class OldRows:
-    """What `delete` deletes: up to so many rows older than a moment. `clock` gives aware UTC."""
+    """Deletes rows older than `kept`. `delete` deletes rows before a time, up to a limit."""
 
     database: Database
     clock: Callable[[], datetime]
@@ -25,8 +25,8 @@ class OldRows:
         deleted = 0
         while True:
             async with self.database.connection() as connection:
-                number = await self.delete(connection, before, self.batch)
-            deleted += number
-            progress.advance(number)
-            if number < self.batch:
+                count = await self.delete(connection, before, self.batch)
+            deleted += count
+            progress.advance(count)
+            if count < self.batch:
                 return {"rows_deleted": deleted}

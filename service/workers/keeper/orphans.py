@@ -1,4 +1,4 @@
-"""The orphan sweep: deletes audio objects that no row points at, once they are old enough."""
+"""Deletion of orphans: audio objects that no row refers to."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ log = get_logger(__name__)
 
 BATCH = 1_000
 _PREFIXES = ("audio/", "media/")
-# As service.audio.store spells the keys of messages, with a month, and of greetings, without.
+# Format of the keys of messages (with a month) and greetings, as in service.audio.store.
 _KEY = re.compile(
     r"(?:audio/(\d{6})|media)/([0-9a-f]{32})/([0-9a-f]{32})/[0-9a-f]{32}\.\w+", re.ASCII
 )
@@ -24,10 +24,10 @@ _KEY = re.compile(
 
 @dataclass(frozen=True)
 class Orphans:
-    """Objects of a store that was cut short before its row, or of a purge after it.
+    """Deletes objects that an interrupted upload or purge has left.
 
-    A store in flight has its object and not yet its row: only objects older than `grace`, by the
-    store's own time, are looked up. `clock` gives aware UTC.
+    An upload in progress has an object and no row yet, so only objects older than `grace`, by the
+    time of the store, are checked.
     """
 
     database: Database
@@ -37,30 +37,28 @@ class Orphans:
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        """Memory does not grow with the number of objects: a page of the list, and one batch."""
+        """Keeps one page of the listing and one batch in memory."""
         before = self.clock() - self.grace
-        listed, strange, deleted = 0, 0, 0
-        async for batch in _batches(self._listed(), self.batch):
+        listed, unrecognized, deleted = 0, 0, 0
+        async for batch in _batches(self._list(), self.batch):
             old = [item.key for item in batch if item.modified < before]
-            named = _by_month(old)
-            orphans = [key for month in named for key in await self._orphans(month, named[month])]
+            parsed = _parse_keys(old)
+            orphans = [key for month in parsed for key in await self._find(month, parsed[month])]
             await self.audio.delete_many(orphans)
             listed += len(batch)
-            strange += len(old) - sum(map(len, named.values()))
+            unrecognized += len(old) - sum(map(len, parsed.values()))
             deleted += len(orphans)
             progress.advance(len(batch))
-        if strange:
-            log.warning(
-                "Objects with names of no message or greeting were left alone", objects=strange
-            )
+        if unrecognized:
+            log.warning("objects with unrecognized keys kept", objects=unrecognized)
         return {"objects_listed": listed, "orphans_deleted": deleted}
 
-    async def _listed(self) -> AsyncIterator[ListedObject]:
+    async def _list(self) -> AsyncIterator[ListedObject]:
         for prefix in _PREFIXES:
             async for item in self.audio.list(prefix):
                 yield item
 
-    async def _orphans(self, month: int | None, objects: Sequence[StoredObject]) -> list[str]:
+    async def _find(self, month: int | None, objects: Sequence[StoredObject]) -> list[str]:
         async with self.database.connection() as connection:
             if month is None:
                 return await find_media_orphans(connection, objects)
@@ -80,12 +78,12 @@ async def _batches(
         yield batch
 
 
-def _by_month(keys: Iterable[str]) -> dict[int | None, list[StoredObject]]:
-    """What the keys name, by month, greetings under None; a key that names nothing is left out."""
-    named: dict[int | None, list[StoredObject]] = {}
+def _parse_keys(keys: Iterable[str]) -> dict[int | None, list[StoredObject]]:
+    """Parses keys and groups them by month, greetings under None. Ignores unrecognized keys."""
+    parsed: dict[int | None, list[StoredObject]] = {}
     for key in keys:
         if (match := _KEY.fullmatch(key)) is not None:
             month, account, owner = match.groups()
             item = StoredObject(key=key, account_id=UUID(account), owner_id=UUID(owner))
-            named.setdefault(int(month) if month else None, []).append(item)
-    return named
+            parsed.setdefault(int(month) if month else None, []).append(item)
+    return parsed

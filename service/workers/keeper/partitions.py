@@ -1,4 +1,4 @@
-"""Partitions: those that will be needed are made, outbox days that nobody needs are dropped."""
+"""Partitions: creates months and outbox days ahead, drops old outbox days."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,44 +17,45 @@ OUTBOX_KEPT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Partitions:
-    """Months and outbox days. `clock` gives aware UTC."""
+    """Creates and drops partitions."""
 
     database: Database
     clock: Callable[[], datetime]
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        """Makes first: without tomorrow's day nothing can be stored."""
+        """Creates before it drops: without a partition for the day, no message can be stored."""
         now = self.clock()
         async with self.database.connection() as connection:
-            made = await ensure_ahead(connection, now)
-        progress.advance(len(made))
+            created = await ensure_ahead(connection, now)
+        progress.advance(len(created))
         dropped, kept = await self._drop_days(now - OUTBOX_KEPT, progress)
-        return {"partitions_made": len(made), "days_dropped": dropped, "old_days_kept": kept}
+        return {"partitions_created": len(created), "days_dropped": dropped, "old_days_kept": kept}
 
     async def _drop_days(self, kept_since: datetime, progress: StepProgress) -> tuple[int, int]:
-        """Oldest first, until one is kept; how many were dropped, and how many kept.
+        """Drops days, oldest first, up to one that must be kept. Returns the dropped and kept days.
 
-        A gap behind a day that is kept would be no reset to a client whose cursor lies in that day.
+        If later days were dropped too, a client with a cursor in the kept day would miss events
+        without a reset.
         """
         dropped = 0
         async with self.database.connection() as connection:
             days = await rows.list_outbox_days(connection, kept_since.date())
         for day in days:
-            if not await self._dropped(day, kept_since):
+            if not await self._drop_day(day, kept_since):
                 break
             dropped += 1
             progress.advance(1)
         return dropped, len(days) - dropped
 
-    async def _dropped(self, day: rows.OutboxDay, kept_since: datetime) -> bool:
+    async def _drop_day(self, day: rows.OutboxDay, kept_since: datetime) -> bool:
         async with self.database.connection() as connection:
-            # Once a drop has begun, the day's rows cannot be read any more: they were judged then.
+            # After a drop has begun, the rows cannot be read. They were checked before it.
             if day.state is rows.DayState.ATTACHED and not await rows.is_spent(
                 connection, day.day, kept_since
             ):
-                log.warning("Events of an old day wait to be sent or kept", day=str(day.day))
+                log.warning("outbox day kept, not completely published", day=str(day.day))
                 return False
             if not await rows.drop_outbox_day(connection, day):
-                log.warning("An old outbox day is in use, its drop goes on later", day=str(day.day))
+                log.warning("outbox day in use, drop postponed", day=str(day.day))
                 return False
         return True

@@ -1,4 +1,4 @@
-"""The purge: what was removed long enough ago is deleted for good, rows first, objects second."""
+"""Purge: deletes removed messages permanently, rows before objects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Purge:
-    """Removed messages with their audio, and deleted boxes. `clock` gives aware UTC."""
+    """Deletes removed messages with their audio, and deleted boxes, after `grace`."""
 
     database: Database
     audio: AudioStore
@@ -23,9 +23,8 @@ class Purge:
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        """A row never points at audio that is gone: what is cut short leaves objects without rows,
-        and the orphan sweep takes those."""
-        # While the store is away each batch would leave orphans, so none is begun.
+        """An interrupted purge leaves objects without rows, which the step `orphans` deletes."""
+        # If the store is down, every batch would leave orphans.
         await self.audio.ping()
         before = self.clock() - self.grace
         async with self.database.connection() as connection:
@@ -50,7 +49,7 @@ class Purge:
         purged = 0
         while True:
             async with self.database.connection() as connection:
-                number = await rows.purge_boxes(connection, before, self.batch)
-            purged += number
-            if number < self.batch:
+                count = await rows.purge_boxes(connection, before, self.batch)
+            purged += count
+            if count < self.batch:
                 return purged

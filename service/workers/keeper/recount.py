@@ -1,4 +1,4 @@
-"""The recount: a box's counts against its messages. They must never differ; if so, they are set."""
+"""Recount: compares the counts of boxes with their messages and repairs differences."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,14 +18,14 @@ _FIRST = BoxKey(UUID(int=0), UUID(int=0))
 
 @dataclass(frozen=True)
 class Recount:
-    """Goes through all boxes, some at a time: `boxes`, or as many as hold `messages`."""
+    """Checks all boxes, in pages of at most `boxes` boxes and about `messages` messages."""
 
     database: Database
     boxes: int = BOXES
     messages: int = MESSAGES
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        """Counting takes no lock; only a box that has drifted is locked, and counted again."""
+        """Counts without locks. A box that differs is locked and counted again."""
         async with self.database.connection() as connection:
             progress.set_total(await rows.count_boxes(connection))
         counted, repaired = 0, 0
@@ -47,9 +47,9 @@ class Recount:
 
 
 async def repair(database: Database, box: BoxKey) -> Drift | None:
-    """Sets the counts of a box to what a recount under its lock gives; None when they were that.
+    """Recounts a box under its lock and sets its counts. Returns None if they were correct.
 
-    Subscribers hold the wrong counts: `vmbox.updated` brings them the right ones.
+    A repair appends `vmbox.updated`, so that subscribers get the correct counts.
     """
     async with database.transaction() as connection:
         if not await rows.lock_box(connection, box):
@@ -57,10 +57,10 @@ async def repair(database: Database, box: BoxKey) -> Drift | None:
         drift = await rows.repair_counts(connection, box)
     if drift is not None:
         log.warning(
-            "The counts of a box had drifted and were set right",
+            "box counts repaired",
             account_id=box.account_id.hex,
             vmbox_id=box.vmbox_id.hex,
-            said=drift.said,
-            found=drift.found,
+            stored=drift.stored,
+            counted=drift.counted,
         )
     return drift
