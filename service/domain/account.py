@@ -9,7 +9,7 @@ import msgspec
 
 from service.domain.errors import DocumentTooLarge, Problem
 from service.domain.formats import NO_NUL, REALM, SENDER, ZONE
-from service.domain.schema import Document, Field, Fields, apply_schema, public
+from service.domain.schema import Document, Field, Fields, apply_schema, strip_reserved_keys
 
 MAX_NAME = 128
 MAX_REALM = 253
@@ -110,16 +110,13 @@ FIELDS: dict[str, Field] = {
 }
 
 
-def checked_account(document: Document, fields: Fields = FIELDS) -> tuple[Document, list[Problem]]:
+def validate_account(document: Document, fields: Fields = FIELDS) -> tuple[Document, list[Problem]]:
     """The public keys of an account, and every rule that they break but those of uniqueness.
 
     A null is as good as no key. Raises DocumentTooLarge.
     """
-    given = {
-        key: value
-        for key, value in public(document).items()
-        if key not in _SERVER_KEYS and value is not None
-    }
-    if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
+    submitted = strip_reserved_keys(document, _SERVER_KEYS)
+    submitted = {key: value for key, value in submitted.items() if value is not None}
+    if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
-    return apply_schema(given, fields)
+    return apply_schema(submitted, fields)

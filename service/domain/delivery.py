@@ -75,11 +75,11 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float = 0.0
 
 
-class Later(msgspec.Struct, frozen=True, kw_only=True):
+class Postponed(msgspec.Struct, frozen=True, kw_only=True):
     """Not yet, which is no failure: again after `delay_s`, with this state."""
 
     delay_s: float
     state: Mapping[str, Any] = {}
 
 
-Outcome = Done | Ignored | Failed | Later
+Outcome = Done | Ignored | Failed | Postponed

@@ -164,7 +164,7 @@ class Invalid(Refused):
         self.problems = tuple(problems)
 
     @classmethod
-    def one(cls, field: str, rule: Rule, **details: Any) -> "Invalid":
+    def of(cls, field: str, rule: Rule, **details: Any) -> "Invalid":
         return cls([Problem(field=field, rule=rule, **details)])
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.message import Audio
-from service.domain.schema import Document, Field, apply_schema, public
+from service.domain.schema import Document, Field, apply_schema, strip_reserved_keys
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
@@ -33,10 +33,10 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
     modified_at: datetime
 
 
-def checked_greeting(document: Document) -> Document:
+def validate_greeting(document: Document) -> Document:
     """The document with defaults written in; Invalid names every field that breaks a rule."""
-    given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
-    checked, problems = apply_schema(given, FIELDS)
+    submitted = strip_reserved_keys(document, _SERVER_KEYS)
+    checked, problems = apply_schema(submitted, FIELDS)
     if problems:
         raise Invalid(problems)
     if len(msgspec.json.encode(checked)) > MAX_DOCUMENT_BYTES:

@@ -52,7 +52,7 @@ class MessageId(msgspec.Struct, frozen=True, order=True):
         return None if identity is None else cls(int(month), identity)
 
     @classmethod
-    def mint(cls, received_at: datetime, now: datetime, entropy: bytes) -> "MessageId":
+    def generate(cls, received_at: datetime, now: datetime, entropy: bytes) -> "MessageId":
         """A new id: the month of `received_at`, and a UUIDv7 of `now` (10 bytes of entropy)."""
         return cls(month_of(received_at), uuid7(now, entropy))
 

@@ -4,7 +4,7 @@ The rules and their names are JSON Schema's. As telephony clients expect, a stri
 integer or a boolean counts as one; a number never counts as a string.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -155,6 +155,10 @@ def merge(document: Document, changes: Document) -> Document:
     return result
 
 
-def public(document: Document) -> Document:
-    """The document without private keys: those that begin with `_` or `pvt_`."""
-    return {name: value for name, value in document.items() if not name.startswith(("_", "pvt_"))}
+def strip_reserved_keys(document: Document, server_keys: Collection[str] = ()) -> Document:
+    """Returns the document without `server_keys` and keys that begin with `_` or `pvt_`."""
+    return {
+        name: value
+        for name, value in document.items()
+        if name not in server_keys and not name.startswith(("_", "pvt_"))
+    }

@@ -8,7 +8,7 @@ MAX_TEXT_BYTES = 16_384
 """In UTF-8; what is longer is cut. It is part of every list and of an event."""
 
 
-def text_of(transcription: Mapping[str, Any] | None) -> str | None:
+def transcript_of(transcription: Mapping[str, Any] | None) -> str | None:
     """What was heard; None where nothing was."""
     if transcription is None or transcription.get("result") != SUCCESS:
         return None
@@ -16,12 +16,12 @@ def text_of(transcription: Mapping[str, Any] | None) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def heard(text: str) -> dict[str, Any]:
+def successful_transcription(text: str) -> dict[str, Any]:
     """What is kept of a text. Postgres keeps no NUL."""
     kept = text.replace("\0", "").strip().encode()[:MAX_TEXT_BYTES]
     return {"result": SUCCESS, "text": kept.decode(errors="ignore")}
 
 
-def unheard() -> dict[str, Any]:
+def failed_transcription() -> dict[str, Any]:
     """What is kept where an engine will not take the audio."""
     return {"result": "failure"}

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from service.domain.errors import DocumentTooLarge, Problem
 from service.domain.formats import ADDRESS, USERNAME, ZONE
-from service.domain.schema import Document, Field, apply_schema, public
+from service.domain.schema import Document, Field, apply_schema, strip_reserved_keys
 
 MAX_USERNAME = 256
 MAX_DOCUMENT_BYTES = 65_536
@@ -70,26 +70,23 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         return f"Credentials({self.method!r})"
 
 
-def checked_user(document: Document) -> tuple[Document, Password, list[Problem]]:
+def validate_user(document: Document) -> tuple[Document, Password, list[Problem]]:
     """The public keys of a user, the password apart, and every rule that they break.
 
     That the name is free is not known here. A null is as good as no key, but for the password.
     Raises DocumentTooLarge.
     """
-    given = {
-        key: value
-        for key, value in public(document).items()
-        if key not in _SERVER_KEYS and value is not None
-    }
-    if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
+    submitted = strip_reserved_keys(document, _SERVER_KEYS)
+    submitted = {key: value for key, value in submitted.items() if value is not None}
+    if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
-    checked, problems = apply_schema(given, FIELDS)
+    checked, problems = apply_schema(submitted, FIELDS)
     checked.pop("password", None)
-    shown = [secret(one) if one.field == "password" else one for one in problems]
+    shown = [hide_value(one) if one.field == "password" else one for one in problems]
     return checked, document.get("password", UNSET), shown
 
 
-def secret(problem: Problem) -> Problem:
+def hide_value(problem: Problem) -> Problem:
     """The problem without what came: it may be what somebody signs in with."""
     return msgspec.structs.replace(problem, value=None)
 

@@ -9,7 +9,7 @@ import msgspec
 from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.formats import ADDRESS, ZONE
 from service.domain.recipient import Recipient
-from service.domain.schema import Document, Field, Fields, apply_schema, public
+from service.domain.schema import Document, Field, Fields, apply_schema, strip_reserved_keys
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
@@ -116,10 +116,10 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
         return self.document if self.pin is None else {**self.document, "pin": self.pin}
 
 
-def checked_settings(document: Document, fields: Fields = FIELDS) -> Document:
+def validate_settings(document: Document, fields: Fields = FIELDS) -> Document:
     """The document with defaults written in; Invalid names every field that breaks a rule."""
-    given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
-    settings, problems = apply_schema(given, fields)
+    submitted = strip_reserved_keys(document, _SERVER_KEYS)
+    settings, problems = apply_schema(submitted, fields)
     if problems:
         raise Invalid(problems)
     if len(msgspec.json.encode(settings)) > MAX_DOCUMENT_BYTES:

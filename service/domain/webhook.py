@@ -15,7 +15,7 @@ import msgspec
 from service.domain.errors import DocumentTooLarge, Problem, Rule
 from service.domain.events import Event, EventType, attributes_of
 from service.domain.formats import Format
-from service.domain.schema import Document, Field, apply_schema, public, type_of
+from service.domain.schema import Document, Field, apply_schema, strip_reserved_keys, type_of
 
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
@@ -117,15 +117,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     answer: WebhookResponse
 
 
-def checked_webhook(document: Document) -> tuple[Document, list[Problem]]:
+def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
     """The document with defaults written in, and every rule that it breaks.
 
     Where its address leads is not known here. Raises DocumentTooLarge.
     """
-    given = {key: value for key, value in public(document).items() if key not in _SERVER_KEYS}
-    if len(msgspec.json.encode(given)) > MAX_DOCUMENT_BYTES:
+    submitted = strip_reserved_keys(document, _SERVER_KEYS)
+    if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
-    checked, problems = apply_schema(given, FIELDS)
+    checked, problems = apply_schema(submitted, FIELDS)
     custom = checked.get("custom_data")
     for key, value in custom.items() if isinstance(custom, dict) else ():
         if type_of(value) != "string":

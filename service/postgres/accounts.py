@@ -108,7 +108,7 @@ async def read_account(connection: Connection, account_id: UUID) -> Account | No
     return None if row is None else _to_account(row)
 
 
-async def list_below(
+async def list_descendants(
     connection: Connection,
     account_id: UUID,
     start: NameCursor | None,
@@ -235,7 +235,7 @@ async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Rec
         field = _UNIQUE_FIELDS.get(error.constraint_name or "")
         if field is None:
             raise
-        raise Invalid.one(field, Rule.UNIQUE) from None
+        raise Invalid.of(field, Rule.UNIQUE) from None
 
 
 def _text(value: Any) -> str | None:

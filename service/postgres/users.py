@@ -130,7 +130,7 @@ async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Rec
         field = _UNIQUE_FIELDS.get(error.constraint_name or "")
         if field is None:
             raise
-        raise Invalid.one(field, Rule.UNIQUE) from None
+        raise Invalid.of(field, Rule.UNIQUE) from None
 
 
 def _name(document: Document) -> str:

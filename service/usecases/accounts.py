@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service.domain.account import FIELDS, Account, Caller, checked_account
+from service.domain.account import FIELDS, Account, Caller, validate_account
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountHasChildren,
@@ -39,14 +39,14 @@ class Accounts:
     """Each use case asks for the right of access first. What changes is learned here at once."""
 
     database: Database
-    directory: AccountCache
+    account_cache: AccountCache
     sessions: Sessions
     secrets: SecretBox
-    now: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] = utc_now
 
     async def create_root(self, name: str, realm: str) -> Account:
         """The root account: made now, or as it is when there is one, whatever its name."""
-        document, problems = checked_account({"name": name, "realm": realm})
+        document, problems = validate_account({"name": name, "realm": realm})
         if problems:
             raise Invalid(problems)
         account_id = self._new_id()
@@ -85,18 +85,18 @@ class Accounts:
             account_id = facts.account_id
         return await self.get(caller, account_id)
 
-    async def every_below(self, caller: Caller, account_id: UUID) -> AsyncIterator[Account]:
+    async def iterate_descendants(self, caller: Caller, account_id: UUID) -> AsyncIterator[Account]:
         """All accounts below one, by name."""
         start = None
         while True:
-            page = await self.list_below(caller, account_id, start, _CHUNK, deep=True)
+            page = await self.list_descendants(caller, account_id, start, _CHUNK, deep=True)
             for account in page.items:
                 yield account
             if page.next is None:
                 return
             start = page.next
 
-    async def list_below(
+    async def list_descendants(
         self,
         caller: Caller,
         account_id: UUID,
@@ -112,7 +112,7 @@ class Accounts:
 
         async def read(start: NameCursor | None, limit: int) -> list[Account]:
             async with self.database.connection() as connection:
-                return await rows.list_below(
+                return await rows.list_descendants(
                     connection, account_id, start, limit, deep=deep, descending=descending
                 )
 
@@ -156,7 +156,7 @@ class Accounts:
             await rows.delete_account(connection, account_id, _DELETION_S)
             await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
             await webhook_rows.end_webhooks_of_account(connection, account_id)
-        self.directory.forget(account_id)
+        self.account_cache.forget(account_id)
         return account
 
     async def api_key(self, caller: Caller, account_id: UUID) -> str:
@@ -177,7 +177,7 @@ class Accounts:
             )
         if changed is None:
             raise AccountNotFound(account_id.hex)
-        self.directory.remember(changed)
+        self.account_cache.remember(changed)
         return key
 
     async def _change(
@@ -196,11 +196,11 @@ class Accounts:
                 return await rows.update_account(connection, before, checked)
 
         changed = await retry_on_conflict(attempt)
-        self.directory.remember(changed.facts)
+        self.account_cache.remember(changed.facts)
         return changed
 
     def _new_id(self) -> UUID:
-        return uuid7(self.now(), os.urandom(10))
+        return uuid7(self.clock(), os.urandom(10))
 
     def _stored(self, account_id: UUID, key: str | None = None) -> StoredKey:
         key = key or new_api_key()
@@ -221,7 +221,7 @@ async def _checked(
     connection: Connection, document: Document, fields: Fields, account_id: UUID | None = None
 ) -> Document:
     """The document as it is stored. Invalid tells all that is wrong, what is taken included."""
-    checked, problems = checked_account(document, fields)
+    checked, problems = validate_account(document, fields)
     problems += await rows.name_and_realm_taken(
         connection, document.get("name"), document.get("realm"), account_id
     )

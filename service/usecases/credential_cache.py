@@ -101,7 +101,7 @@ class CredentialCache:
         return token
 
     async def _account_by_name(self, name: str) -> AccountFacts | None:
-        cache, key = self._sessions.directory, name.lower()
+        cache, key = self._sessions.account_cache, name.lower()
         account_id = self._account_ids.get(key)
         account = None if account_id is None else await cache.account(account_id)
         if account is not None and account.name.lower() == key:

@@ -70,7 +70,7 @@ class Feed:
         self._closed = False
 
     @asynccontextmanager
-    async def tailed(self) -> AsyncIterator["Feed"]:
+    async def tailing(self) -> AsyncIterator["Feed"]:
         """Reads what is new in the background, while anybody listens."""
         task = asyncio.create_task(self._tail(), name="feed tail")
         try:

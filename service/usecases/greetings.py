@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service.audio.store import AudioStore, greeting_key
 from service.domain.account import AccountFacts
-from service.domain.greeting import Greeting, checked_greeting
+from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
@@ -35,7 +35,7 @@ class Greetings:
     ) -> Greeting:
         """A new greeting; without audio it waits for `attach_audio`. The object first, the row
         second. Raises Invalid, AudioEmpty, AccountNotFound."""
-        checked = checked_greeting(document)
+        checked = validate_greeting(document)
         media_id = self._new_id()
         audio = None if upload is None else await self._keep(account, media_id, upload)
         async with (
@@ -123,7 +123,7 @@ class Greetings:
         async def attempt() -> Greeting | None:
             async with self.database.connection() as connection:
                 before = await rows.get_greeting(connection, account.account_id, media_id)
-                checked = checked_greeting(change(before.document))
+                checked = validate_greeting(change(before.document))
                 return await rows.update_greeting(connection, before, checked)
 
         return await retry_on_conflict(attempt)

@@ -30,7 +30,7 @@ class Idempotency:
     lease: timedelta = timedelta(seconds=30)
 
     @asynccontextmanager
-    async def claimed(
+    async def claim(
         self, account_id: UUID, vmbox_id: UUID, key: str, content: bytes, plan: Any = None
     ) -> AsyncIterator[Claim | Answered]:
         """The claim to work under, or the answer that there is already.

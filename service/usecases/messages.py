@@ -69,7 +69,7 @@ class Messages:
         if key is None:
             return await self._store(account, vmbox_id, new, upload)
         content = fingerprint("store", new, upload and [upload.content_type, upload.spool.sha256()])
-        async with self.idempotency.claimed(account.account_id, vmbox_id, key, content) as found:
+        async with self.idempotency.claim(account.account_id, vmbox_id, key, content) as found:
             if isinstance(found, Answered):
                 return msgspec.convert(found.answer, Message)
             return await self._store(account, vmbox_id, new, upload, found)
@@ -85,7 +85,7 @@ class Messages:
         now = self._now()
         received_at = new.received_at or now
         self._check_time(received_at, now)
-        message_id = MessageId.mint(received_at, now, os.urandom(10))
+        message_id = MessageId.generate(received_at, now, os.urandom(10))
         audio = None if upload is None else await self._keep(account, message_id, upload, now)
         draft = Draft(
             id=message_id,
@@ -184,7 +184,7 @@ class Messages:
     def _check_time(self, received_at: datetime, now: datetime) -> None:
         oldest = self.oldest_month or month_after(month_of(now), -24)
         if month_of(received_at) < oldest or received_at > now + FUTURE_ALLOWANCE:
-            raise Invalid.one(
+            raise Invalid.of(
                 "timestamp",
                 Rule.DATE_RANGE,
                 value=received_at,

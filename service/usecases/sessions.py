@@ -28,18 +28,18 @@ class Sessions:
     """A token is judged from memory: the directory hears of what ends one."""
 
     database: Database
-    directory: AccountCache
+    account_cache: AccountCache
     tokens: Tokens
     secrets: SecretBox
     proofs: CredentialProofs
     issuer: Issuer | None = None
-    now: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] = utc_now
 
     async def operator(self) -> Caller:
         """The root account's caller without a token, for whoever holds the database anyway."""
         async with self.database.connection() as connection:
             root = await rows.root_id(connection)
-        account = None if root is None else await self.directory.account(root)
+        account = None if root is None else await self.account_cache.account(root)
         if account is None:
             raise AccountNotFound
         return Caller(account)
@@ -51,7 +51,7 @@ class Sessions:
             account = await rows.facts_by_api_key(connection, lookup)
         if account is None:
             raise CredentialsInvalid
-        self.directory.remember(account)
+        self.account_cache.remember(account)
         # For what the key was good for when it was read, and not for what is known by now: a key
         # that was renewed meanwhile must not give a token that outlives it.
         return self._issue(account, Method.API_KEY)[0], account
@@ -70,8 +70,8 @@ class Sessions:
         proved = await self.proofs.check(found.proof if found else None, given.digest)
         if account is None or found is None or not proved:
             raise CredentialsInvalid
-        self.directory.remember_user(found.user_id, found.auth_epoch)
-        token, claims = self._issue(self.directory.remember(account), Method.USER, user=found)
+        self.account_cache.remember_user(found.user_id, found.auth_epoch)
+        token, claims = self._issue(self.account_cache.remember(account), Method.USER, user=found)
         return token, Caller(account, claims)
 
     async def issue_token(self, caller: Caller, account_id: UUID, lifetime_s: int) -> str:
@@ -84,12 +84,12 @@ class Sessions:
         claims = await self._claims_of(token)
         # An epoch above the remembered one: the token is newer than what this process has heard.
         newest = claims.auth_epoch or 0
-        account = await self.directory.account(claims.account_id, auth_epoch=newest)
+        account = await self.account_cache.account(claims.account_id, auth_epoch=newest)
         if account is None or claims.auth_epoch not in (None, account.auth_epoch):
             raise TokenInvalid
-        if await self.directory.user_epoch(claims) != claims.user_epoch:
+        if await self.account_cache.user_epoch(claims) != claims.user_epoch:
             raise TokenInvalid
-        if await self.directory.is_revoked(claims):
+        if await self.account_cache.is_revoked(claims):
             raise TokenInvalid
         return Caller(account, claims)
 
@@ -101,7 +101,7 @@ class Sessions:
         """
         if account_id == caller.account.account_id:
             return caller.account
-        account = await self.directory.account(account_id)
+        account = await self.account_cache.account(account_id)
         if account is None:
             raise _unknown(caller, account_id)
         if not caller.account.reaches(account):
@@ -112,15 +112,15 @@ class Sessions:
         """Ends one token: here at once, in other processes with their next beat."""
         async with self.database.connection() as connection:
             await rows.revoke_token(connection, claims)
-        self.directory.remember_revoked(claims.token_id)
+        self.account_cache.remember_revoked(claims.token_id)
 
     async def _claims_of(self, token: str) -> Claims:
         try:
-            return self.tokens.verify(token, self.now())
+            return self.tokens.verify(token, self.clock())
         except TokenInvalid:
             if self.issuer is None:
                 raise
-        return await self.issuer.verify(token, self.now())
+        return await self.issuer.verify(token, self.clock())
 
     def _issue(
         self,
@@ -133,7 +133,7 @@ class Sessions:
             account.account_id,
             auth_epoch=account.auth_epoch,
             method=method,
-            now=self.now(),
+            now=self.clock(),
             owner_id=user.user_id if user else None,
             user_epoch=user.auth_epoch if user else None,
             lifetime_s=lifetime_s,

@@ -72,7 +72,7 @@ class Transfers:
         if key is None:
             return await self._carried_out(account, source, plan, moved, None)
         content = fingerprint("move" if moved else "copy", ids, targets)
-        async with self.idempotency.claimed(
+        async with self.idempotency.claim(
             account.account_id, source, key, content, msgspec.to_builtins(plan)
         ) as found:
             if isinstance(found, Answered):
@@ -85,7 +85,7 @@ class Transfers:
     def _plan(self, ids: Sequence[str], targets: Sequence[UUID]) -> _Plan:
         now = self.clock().replace(microsecond=0)
         errands = [
-            TransferItem(text, target, MessageId.mint(now, now, os.urandom(10)))
+            TransferItem(text, target, MessageId.generate(now, now, os.urandom(10)))
             for text in dict.fromkeys(ids)
             for target in dict.fromkeys(targets)
         ]

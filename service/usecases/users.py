@@ -13,7 +13,7 @@ from service.domain.errors import Invalid, Problem, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
-from service.domain.user import Credentials, Password, User, checked_user, digests_of
+from service.domain.user import Credentials, Password, User, digests_of, validate_user
 from service.postgres import accounts as account_rows
 from service.postgres import users as rows
 from service.postgres.pool import Connection, Database
@@ -32,7 +32,7 @@ class Users:
     """The use cases of users. Passwords come in and never go out; `clock` gives aware UTC."""
 
     database: Database
-    directory: AccountCache
+    account_cache: AccountCache
     secrets: SecretBox
     proofs: CredentialProofs
     clock: Callable[[], datetime]
@@ -72,7 +72,7 @@ class Users:
 
         return await read_page(read, _key_of, start, limit, predicate)
 
-    async def every(self, account: AccountFacts) -> AsyncIterator[User]:
+    async def iterate(self, account: AccountFacts) -> AsyncIterator[User]:
         """All users of an account, by name."""
         start = None
         while True:
@@ -106,7 +106,7 @@ class Users:
         async with self.database.transaction() as connection:
             user = await rows.delete_user(connection, account.account_id, user_id)
             epoch = await self._end_sign_in(connection, user)
-        self.directory.remember_user(user_id, epoch)
+        self.account_cache.remember_user(user_id, epoch)
         return user
 
     async def _change(
@@ -129,7 +129,7 @@ class Users:
                 return changed
             epoch = await self._end_sign_in(connection, before)
             await rows.replace_credentials(connection, before.account_id, before.user_id, given)
-        self.directory.remember_user(before.user_id, epoch)
+        self.account_cache.remember_user(before.user_id, epoch)
         return changed
 
     async def _end_sign_in(self, connection: Connection, user: User) -> int:
@@ -140,7 +140,7 @@ class Users:
     async def _checked(
         self, account_id: UUID, document: Document, before: User | None = None
     ) -> tuple[Document, Password]:
-        settings, password, problems = checked_user(document)
+        settings, password, problems = validate_user(document)
         name = settings.get("username")
         if not any(problem.field == "username" for problem in problems):
             async with self.database.connection() as connection:

@@ -27,10 +27,10 @@ from service.domain.vmbox import (
     FIELDS,
     Vmbox,
     addresses_of,
-    checked_settings,
     greetings_of,
     numbers_of,
     split_pin,
+    validate_settings,
 )
 from service.postgres import vmboxes as rows
 from service.postgres.accounts import hold_account
@@ -62,7 +62,7 @@ class Vmboxes:
             self._collecting_problems(account.account_id, vmbox_id, document),
             self.database.transaction() as connection,
         ):
-            settings = checked_settings(document, fields)
+            settings = validate_settings(document, fields)
             return await self._insert(connection, account.account_id, vmbox_id, settings)
 
     async def create_numbered(
@@ -83,7 +83,7 @@ class Vmboxes:
                     number = await rows.lowest_free_number(connection, account.account_id)
                     if number is None:
                         raise MailboxNumbersExhausted
-                    settings = checked_settings({**document, "mailbox": number}, fields)
+                    settings = validate_settings({**document, "mailbox": number}, fields)
                     return await self._insert(connection, account.account_id, vmbox_id, settings)
             except NumberTaken:
                 return None
@@ -180,7 +180,7 @@ class Vmboxes:
             if changed is current:
                 return before
             async with self._collecting_problems(account.account_id, vmbox_id, changed):
-                stored = await self._update(before, checked_settings(changed, fields))
+                stored = await self._update(before, validate_settings(changed, fields))
             return None if stored is None else self._decrypt(stored)
 
         return await retry_on_conflict(attempt)

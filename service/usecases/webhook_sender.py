@@ -15,7 +15,7 @@ class WebhookSender:
     """Signed POSTs, and the secrets that sign them. `clock` gives aware UTC."""
 
     secrets: SecretBox
-    outward: OutboundHttp
+    outbound_http: OutboundHttp
     clock: Callable[[], datetime]
 
     def new_secret(self, account_id: UUID, webhook_id: UUID, random: bytes) -> tuple[str, bytes]:
@@ -29,7 +29,7 @@ class WebhookSender:
         secret = self.secrets.open(to.secret, _context(webhook.account_id, webhook.webhook_id))
         body = body_of(event, webhook.document.get("custom_data", {}))
         headers = headers_of(secret, message_id, self.clock(), body)
-        return await self.outward.post(webhook.uri, headers, body)
+        return await self.outbound_http.post(webhook.uri, headers, body)
 
 
 def _context(account_id: UUID, webhook_id: UUID) -> bytes:

@@ -20,7 +20,7 @@ from service.domain.webhook import (
     WEB_ADDRESS,
     Attempt,
     Webhook,
-    checked_webhook,
+    validate_webhook,
 )
 from service.postgres import accounts as account_rows
 from service.postgres import webhooks as rows
@@ -38,7 +38,7 @@ class Webhooks:
     """The use cases of webhooks. A secret goes out once, with the webhook that it is made for."""
 
     database: Database
-    posts: WebhookSender
+    sender: WebhookSender
     pings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PINGS_AT_ONCE))
 
     async def create(self, account: AccountFacts, document: Document) -> tuple[Webhook, str]:
@@ -48,7 +48,7 @@ class Webhooks:
         """
         checked = await self._checked(document)
         webhook_id = self._new_id()
-        secret, sealed = self.posts.new_secret(
+        secret, sealed = self.sender.new_secret(
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
         )
         async with self.database.transaction() as connection:
@@ -132,7 +132,7 @@ class Webhooks:
             async with self.database.connection() as connection:
                 to = await rows.get_webhook(connection, account.account_id, webhook_id)
             event = self._ping_of(to.webhook)
-            answer = await self.posts.post(to, event, event.event_id.hex)
+            answer = await self.sender.post(to, event, event.event_id.hex)
         attempt = Attempt(
             attempt_id=self._new_id(),
             event_id=event.event_id,
@@ -153,7 +153,7 @@ class Webhooks:
             sequence=0,
             event_id=uuid4(),
             type=PING,
-            created_at=self.posts.clock(),
+            created_at=self.sender.clock(),
             data=msgspec.json.encode({"account_id": account_id.hex, "webhook_id": webhook_id.hex}),
         )
 
@@ -172,7 +172,7 @@ class Webhooks:
         return await retry_on_conflict(attempt)
 
     async def _checked(self, document: Document, before: Webhook | None = None) -> Document:
-        checked, problems = checked_webhook(document)
+        checked, problems = validate_webhook(document)
         uri = checked.get("uri")
         wrong = any(problem.field == "uri" for problem in problems)
         if not wrong and isinstance(uri, str) and (before is None or before.uri != uri):
@@ -184,7 +184,7 @@ class Webhooks:
 
     async def _problem_of(self, uri: str) -> Problem | None:
         try:
-            await self.posts.outward.check(uri)
+            await self.sender.outbound_http.check(uri)
         except TargetForbidden as error:
             return Problem(field="uri", rule=Rule.FORBIDDEN_TARGET, value=uri, message=f"{error}.")
         except ValueError:
@@ -192,7 +192,7 @@ class Webhooks:
         return None
 
     def _new_id(self) -> UUID:
-        return uuid7(self.posts.clock(), os.urandom(10))
+        return uuid7(self.sender.clock(), os.urandom(10))
 
 
 def _key_of(webhook: Webhook) -> NameCursor:

@@ -40,7 +40,7 @@ class AdminCommands:
 
     async def list_accounts(self, below: str | None) -> str:
         top = await self._account(below)
-        found = self.accounts.every_below(self.root, top.account_id)
+        found = self.accounts.iterate_descendants(self.root, top.account_id)
         listed = ([] if below else [top]) + [account async for account in found]
         return "\n".join(f"{one.account_id.hex}  {one.name}  {one.realm}" for one in listed)
 
@@ -67,7 +67,7 @@ class AdminCommands:
         return f"user_id {user.user_id.hex}"
 
     async def list_users(self, named: str) -> str:
-        found = self.users.every((await self._account(named)).facts)
+        found = self.users.iterate((await self._account(named)).facts)
         return "\n".join(
             [
                 f"{user.user_id.hex}  {user.username}  {user.document.get('email', '-')}"

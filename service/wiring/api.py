@@ -73,7 +73,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         inserts = await enter(open_database(settings, _NAME, generic_plans=True))
         audio = await enter(open_audio(settings))
         accounts = await enter(open_accounts(settings, database))
-        feed = await enter(Feed(database).tailed())
+        feed = await enter(Feed(database).tailing())
         posts = await enter(open_webhook_sender(settings, accounts.secrets))
         idempotency = Idempotency(database)
         uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
@@ -97,7 +97,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             message_lists=MessageLists(database, utc_now, settings.retention_days),
             recordings=Recordings(database, audio),
             greetings=Greetings(database, audio, utc_now, uploads),
-            webhooks=Webhooks(database=database, posts=posts),
+            webhooks=Webhooks(database=database, sender=posts),
             batches=Batches(database, utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,

@@ -92,26 +92,28 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
     ring = key_ring_of(settings)
     secrets = SecretBox(ring)
     async with AsyncExitStack() as stack:
-        directory = await stack.enter_async_context(AccountCache(database).polling())
+        account_cache = await stack.enter_async_context(AccountCache(database).polling())
         issuer = issuer_of(settings)
         if issuer is not None:
             await stack.enter_async_context(issuer.polling())
         sessions = Sessions(
             database=database,
-            directory=directory,
+            account_cache=account_cache,
             tokens=Tokens(ring, settings.token_lifetime_s),
             secrets=secrets,
             proofs=CredentialProofs(threads=settings.sign_in_threads),
             issuer=issuer,
         )
-        yield Accounts(database=database, directory=directory, sessions=sessions, secrets=secrets)
+        yield Accounts(
+            database=database, account_cache=account_cache, sessions=sessions, secrets=secrets
+        )
 
 
 def users_beside(accounts: Accounts) -> Users:
     """The use cases of users in the process of these accounts."""
     return Users(
         database=accounts.database,
-        directory=accounts.directory,
+        account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
         clock=utc_now,
@@ -129,7 +131,7 @@ async def open_webhook_sender(
         look_ups=2 * settings.webhook_concurrency,
     )
     async with OutboundHttp.open(limits) as outward:
-        yield WebhookSender(secrets=secrets, outward=outward, clock=utc_now)
+        yield WebhookSender(secrets=secrets, outbound_http=outward, clock=utc_now)
 
 
 def issuer_of(settings: Settings) -> Issuer | None:

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from service.api.description.asyncapi import describe_events
 from service.domain.events import EventMessage, EventType
 from service.domain.message import Folder, MessageId
-from service.domain.transcription import heard
+from service.domain.transcription import successful_transcription
 from service.postgres.callbacks import request_callback
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
@@ -227,7 +227,9 @@ async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str)
         )
         audio = (await get_message(connection, place)).audio
         assert audio is not None
-        assert await transcribe_message(connection, place, audio.key, heard("Hello."))
+        assert await transcribe_message(
+            connection, place, audio.key, successful_transcription("Hello.")
+        )
 
 
 def _kind(message: Msg) -> str:

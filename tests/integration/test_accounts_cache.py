@@ -153,7 +153,7 @@ async def test_changes_dated_by_a_slow_transaction_or_an_odd_clock_are_heard(
     root = await a_root(here)
     token = await signed_in(here, root, await a_child(here, root, "child"))
     await here.sessions.authenticate(token)
-    await here.directory.refresh()
+    await here.account_cache.refresh()
 
     await inspector.execute(
         "UPDATE accounts SET auth_epoch = auth_epoch + 1, revision = revision + 1,"
@@ -185,7 +185,7 @@ async def test_what_was_looked_up_before_the_first_beat_is_looked_up_again(
         "UPDATE accounts SET auth_epoch = 2, revision = 2, modified_at = now() - interval '1 hour'"
     )
     await accounts.sessions.authenticate(token)
-    await accounts.directory.refresh()
+    await accounts.account_cache.refresh()
     with pytest.raises(TokenInvalid):
         await accounts.sessions.authenticate(token)
 
@@ -235,7 +235,7 @@ async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
     child = await a_child(here, root, "child")
     old = await here.sessions.authorise(root, child.account_id)
     await here.renew_api_key(root, child.account_id)
-    assert here.directory.remember(old).auth_epoch == old.auth_epoch + 1
+    assert here.account_cache.remember(old).auth_epoch == old.auth_epoch + 1
     assert (await here.sessions.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
 
 

@@ -52,7 +52,7 @@ async def test_poison_before_the_webhook_channel(
         WebhookReceiver().running() as receiver,
     ):
         posts = WebhookSender(
-            secrets=SecretBox(a_key_ring()), outward=outward, clock=lambda: datetime.now(UTC)
+            secrets=SecretBox(a_key_ring()), outbound_http=outward, clock=lambda: datetime.now(UTC)
         )
         well, _ = await a_webhook(database, posts, receiver.url())
         await a_webhook(database, posts, receiver.url("/poisoned"), account_id=poisoned)

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from service.domain.message import CallerId
-from service.workers.channels import Done, Later
+from service.workers.channels import Done, Postponed
 from tests.support.email_harness import EmailHarness, somebody
 from tests.support.smtp import text_of
 
@@ -77,7 +77,7 @@ async def test_a_mail_waits_for_its_transcription_but_not_forever(
 
     early = email_harness.channel(transcription_wait_s=60, clock=lambda: at(30))
     late = email_harness.channel(transcription_wait_s=60, clock=lambda: at(61))
-    assert isinstance(await early.deliver(delivery), Later)
+    assert isinstance(await early.deliver(delivery), Postponed)
     assert await late.deliver(delivery) == Done()
     await email_harness.inspector.execute(
         """UPDATE messages SET transcription = '{"result": "failed"}' WHERE account_id = $1""",

@@ -106,7 +106,7 @@ async def test_a_slow_reader_gets_small_pages_of_all_there_was(
 ) -> None:
     account = an_account()
     box = await a_box(inspector, account.account_id)
-    async with Feed(database, poll_s=0.01).tailed() as feed:
+    async with Feed(database, poll_s=0.01).tailing() as feed:
         begin = await beginning(feed, account)
         await publish(inspector, box, 1, 80)
         async with (
@@ -127,7 +127,7 @@ async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
 ) -> None:
     account = an_account()
     box = await a_box(inspector, account.account_id)
-    async with Feed(database, poll_s=0.01).tailed() as feed:
+    async with Feed(database, poll_s=0.01).tailing() as feed:
         begin = await beginning(feed, account)
         async with following(feed, account, begin) as second:
             assert sequences(await anext(second)) == []

@@ -50,7 +50,7 @@ async def kept(
     connection: Connection, store: AudioStore, box: Box, received_at: datetime = NOW
 ) -> tuple[MessageKey, str]:
     """A message whose audio is there."""
-    message_id = MessageId.mint(received_at, NOW, os.urandom(10))
+    message_id = MessageId.generate(received_at, NOW, os.urandom(10))
     key = key_of(box.place(message_id))
     await put(store, key)
     audio = some_audio(key=key)

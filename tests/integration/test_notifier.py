@@ -10,7 +10,7 @@ from service.domain.events import Event
 from service.postgres.deliveries import Selection
 from service.postgres.pool import Connection, Database
 from service.usecases.deliveries import Deliveries
-from service.workers.channels import Delivery, Done, Failed, Ignored, Later, Outcome, Target
+from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
 from tests.support.notifier import (
     QUICK,
     FakeChannel,
@@ -114,7 +114,7 @@ async def test_a_delivery_may_put_itself_off_without_that_being_a_failure(
 
     async def in_five_steps(delivery: Delivery) -> Outcome:
         step = delivery.state["step"] + 1
-        return Done() if step == 5 else Later(delay_s=0.02, state={"step": step})
+        return Done() if step == 5 else Postponed(delay_s=0.02, state={"step": step})
 
     channel.act = in_five_steps
     await harness.events.publish(some_event())

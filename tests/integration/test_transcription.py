@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from service.domain.transcription import MAX_TEXT_BYTES, heard
+from service.domain.transcription import MAX_TEXT_BYTES, successful_transcription
 from service.postgres.deliveries import Selection, retry_deliveries
 from service.postgres.messages import attach_audio, remove_message
 from service.workers.channels.transcription import Engine, EngineSettings
@@ -134,7 +134,9 @@ async def test_an_engine_that_is_away_is_asked_again(
         3,
         3,
     )
-    assert (await transcription_harness.message(place)).transcription == heard("At last.")
+    assert (await transcription_harness.message(place)).transcription == successful_transcription(
+        "At last."
+    )
 
 
 async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
@@ -157,7 +159,9 @@ async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
     async with transcription_harness.harness.running(transcription_harness.channel):
         [row] = await transcription_harness.done()
     assert row["status"] == "done"
-    assert (await transcription_harness.message(place)).transcription == heard("Noise.")
+    assert (await transcription_harness.message(place)).transcription == successful_transcription(
+        "Noise."
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,5 +241,5 @@ async def test_a_replay_asks_nobody_again(transcription_harness: TranscriptionHa
 
 
 def test_a_text_is_cut_between_letters_and_holds_no_nul() -> None:
-    kept = heard(" \0" + "ä" * MAX_TEXT_BYTES)["text"]
+    kept = successful_transcription(" \0" + "ä" * MAX_TEXT_BYTES)["text"]
     assert kept == "ä" * (MAX_TEXT_BYTES // 2)

@@ -37,22 +37,22 @@ def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accoun
     known, secrets = AccountCache(database, **directory), SecretBox(ring)
     sessions = Sessions(
         database=database,
-        directory=known,
+        account_cache=known,
         tokens=Tokens(ring, 3600),
         secrets=secrets,
         proofs=CredentialProofs(),
     )
-    return Accounts(database=database, directory=known, sessions=sessions, secrets=secrets)
+    return Accounts(database=database, account_cache=known, sessions=sessions, secrets=secrets)
 
 
 def users_beside(accounts: Accounts) -> Users:
     """The use cases of users in the same process."""
     return Users(
         database=accounts.database,
-        directory=accounts.directory,
+        account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
-        clock=accounts.now,
+        clock=accounts.clock,
     )
 
 
@@ -62,7 +62,7 @@ async def a_process(
 ) -> AsyncIterator[Accounts]:
     """A process that hears of changes on a fast beat."""
     accounts = accounts_over(database, ring, poll_s=poll_s, **directory)
-    async with accounts.directory.polling():
+    async with accounts.account_cache.polling():
         yield accounts
 
 

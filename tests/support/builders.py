@@ -13,7 +13,7 @@ import msgspec
 from service.domain.account import AccountFacts
 from service.domain.events import EventType, VmboxEvent, decode_data
 from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
-from service.domain.vmbox import checked_settings, split_pin
+from service.domain.vmbox import split_pin, validate_settings
 from service.postgres import messages as rows
 from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
@@ -113,7 +113,7 @@ async def a_vmbox(connection: Connection, account_id: UUID | None = None, **sett
     """A box as the service stores it; its `vmbox.created` is event 1."""
     box = Box(account_id or uuid4(), uuid4())
     given = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
-    document, _ = split_pin(checked_settings(given))
+    document, _ = split_pin(validate_settings(given))
     await insert_vmbox(connection, box.account_id, box.vmbox_id, document, None)
     return box
 
@@ -130,7 +130,7 @@ def a_draft(**changes: Any) -> Draft:
     """A message with audio, received now; `received_at` also decides its month and `retained`."""
     received_at = changes.get("received_at", NOW)
     draft = Draft(
-        id=MessageId.mint(received_at, NOW, os.urandom(10)),
+        id=MessageId.generate(received_at, NOW, os.urandom(10)),
         folder=Folder.NEW,
         received_at=received_at,
         length_ms=4_200,

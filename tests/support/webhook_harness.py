@@ -46,7 +46,9 @@ async def channel(database: Database, posts: WebhookSender) -> WebhookChannel:
 
 
 def posts_over(outward: OutboundHttp) -> WebhookSender:
-    return WebhookSender(secrets=SecretBox(RING), outward=outward, clock=lambda: datetime.now(UTC))
+    return WebhookSender(
+        secrets=SecretBox(RING), outbound_http=outward, clock=lambda: datetime.now(UTC)
+    )
 
 
 def told(event: Event, webhook: Webhook) -> str:
@@ -65,7 +67,7 @@ def told(event: Event, webhook: Webhook) -> str:
 
 
 def use_cases(database: Database, posts: WebhookSender) -> Webhooks:
-    return Webhooks(database=database, posts=posts)
+    return Webhooks(database=database, sender=posts)
 
 
 def facts_of(webhook: Webhook) -> AccountFacts:

@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from service.domain.webhook import SECRET_BYTES, Webhook, checked_webhook
+from service.domain.webhook import SECRET_BYTES, Webhook, validate_webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.usecases.webhook_sender import WebhookSender
@@ -134,7 +134,7 @@ async def a_webhook(
     """A webhook of an account, which need not be there, and its secret."""
     account_id = settings.pop("account_id", None) or uuid4()
     document = {"name": "Hook", "uri": uri, "hook": "all", **settings}
-    checked, problems = checked_webhook(document)
+    checked, problems = validate_webhook(document)
     assert problems == []
     webhook_id = UUID(int=uuid4().int)
     secret, sealed = posts.new_secret(account_id, webhook_id, bytes(SECRET_BYTES))

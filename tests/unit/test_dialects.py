@@ -71,7 +71,7 @@ def test_what_may_succeed_later_says_so_in_both_dialects(kind: type[Exception]) 
 
 @pytest.mark.parametrize("rule", Rule)
 def test_every_rule_has_a_name_in_the_mailbox_dialect(rule: Rule) -> None:
-    refusal = mailboxes.refusal_of(Invalid.one("name", rule))
+    refusal = mailboxes.refusal_of(Invalid.of("name", rule))
     assert (refusal.status, set(refusal.errors)) == (400, {"name"})
     assert refusal.errors["name"] in RULES
 

@@ -158,7 +158,7 @@ def test_rules_of_one_field_stand_beside_each_other() -> None:
 
 @pytest.mark.parametrize("rule", Rule)
 def test_every_rule_has_a_text(rule: Rule) -> None:
-    refusal = refusal_of(Invalid.one("field", rule, target=5, value=6))
+    refusal = refusal_of(Invalid.of("field", rule, target=5, value=6))
     assert refusal is not None
     assert refusal.data["field"][rule]["message"]
     assert "{" not in refusal.data["field"][rule]["message"]

@@ -55,7 +55,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 def test_a_new_id_has_the_month_of_the_message_and_the_time_of_now(
     received_at: datetime, now: datetime, entropy: bytes
 ) -> None:
-    message_id = MessageId.mint(received_at, now, entropy)
+    message_id = MessageId.generate(received_at, now, entropy)
     assert message_id.month == received_at.year * 100 + received_at.month
     assert (message_id.id.version, message_id.id.variant) == (7, "specified in RFC 4122")
     assert message_id.id.int >> 80 == int(now.timestamp() * 1000)

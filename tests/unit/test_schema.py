@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from service.domain.errors import DocumentTooLarge, Invalid, Problem, Rule
 from service.domain.formats import DIGITS
-from service.domain.schema import Field, apply_schema, merge, public, type_of
+from service.domain.schema import Field, apply_schema, merge, strip_reserved_keys, type_of
 from service.domain.vmbox import (
     FIELDS,
-    checked_settings,
     comparable_number,
     numbers_of,
     split_pin,
+    validate_settings,
 )
 
 JSON = st.recursive(
@@ -170,7 +170,7 @@ def test_an_object_takes_the_place_of_what_is_none_without_its_nulls() -> None:
 
 
 def test_private_keys_are_not_public() -> None:
-    assert public({"_x": 1, "pvt_y": 2, "pvt": 3, "x_": 4}) == {"pvt": 3, "x_": 4}
+    assert strip_reserved_keys({"_x": 1, "pvt_y": 2, "pvt": 3, "x_": 4}) == {"pvt": 3, "x_": 4}
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_values_have_the_types_of_json_schema(value: Any, name: str) -> None:
 
 
 def test_settings_of_a_box_have_their_defaults_and_no_keys_of_ours() -> None:
-    settings = checked_settings({"name": "n", "mailbox": "1", "id": "x", "messages": 4, "_x": 1})
+    settings = validate_settings({"name": "n", "mailbox": "1", "id": "x", "messages": 4, "_x": 1})
     assert settings["media_extension"] == "mp3"
     assert not {"id", "messages", "_x"} & settings.keys()
-    assert checked_settings(settings) == settings
+    assert validate_settings(settings) == settings
 
 
 def test_settings_of_a_box_are_refused_with_every_problem_at_once() -> None:
     with pytest.raises(Invalid) as error:
-        checked_settings({"mailbox": "", "pin": "1", "timezone": "Mars/Olympus"})
+        validate_settings({"mailbox": "", "pin": "1", "timezone": "Mars/Olympus"})
     assert {problem.field for problem in error.value.problems} == {
         *("name", "mailbox", "pin", "timezone")
     }
@@ -201,14 +201,14 @@ def test_settings_of_a_box_are_refused_with_every_problem_at_once() -> None:
 
 def test_a_document_of_a_box_has_a_size() -> None:
     with pytest.raises(DocumentTooLarge):
-        checked_settings({"name": "n", "mailbox": "1", "notes": "x" * 65_536})
+        validate_settings({"name": "n", "mailbox": "1", "notes": "x" * 65_536})
 
 
 @pytest.mark.parametrize(
     "timezone", ["inherit", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/UTC"]
 )
 def test_known_time_zones_are_taken(timezone: str) -> None:
-    assert checked_settings({"name": "n", "mailbox": "1", "timezone": timezone})
+    assert validate_settings({"name": "n", "mailbox": "1", "timezone": timezone})
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ async def _list(
             wire.account_document(found)
         )
 
-    page = await app.accounts.list_below(
+    page = await app.accounts.list_descendants(
         caller,
         account.account_id,
         start,

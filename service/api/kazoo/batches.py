@@ -153,15 +153,15 @@ def ids_of(asked: RequestParameters) -> list[str]:
     """The `messages` of a request about several. Raises Invalid."""
     ids = asked.get("messages")
     if not isinstance(ids, list) or not ids:
-        raise Invalid.one("messages", Rule.REQUIRED)
+        raise Invalid.of("messages", Rule.REQUIRED)
     return _bounded(ids)
 
 
 def _bounded(ids: Any) -> list[str]:
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise Invalid.one("messages", Rule.REQUIRED)
+        raise Invalid.of("messages", Rule.REQUIRED)
     if len(ids) > MAX_MESSAGES:
-        raise Invalid.one("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=len(ids))
+        raise Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=len(ids))
     return ids
 
 
@@ -173,7 +173,7 @@ def _targets(source_id: Any) -> tuple[list[UUID], bool]:
     moved = not isinstance(source_id, list)
     ids: Sequence[Any] = [source_id] if moved else source_id
     if not ids or not all(isinstance(one, str) and one for one in ids):
-        raise Invalid.one("source_id", Rule.REQUIRED)
+        raise Invalid.of("source_id", Rule.REQUIRED)
     if len(ids) > MAX_TARGETS:
-        raise Invalid.one("source_id", Rule.MAX_ITEMS, target=MAX_TARGETS, value=len(ids))
+        raise Invalid.of("source_id", Rule.MAX_ITEMS, target=MAX_TARGETS, value=len(ids))
     return [vmbox_of_path(one) for one in ids], moved

@@ -84,7 +84,7 @@ def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
     if named is None:
         return profile_of(account)
     if named not in PROFILES:
-        raise Invalid.one("profile", Rule.ENUM, target=list(PROFILES), value=named[:64])
+        raise Invalid.of("profile", Rule.ENUM, target=list(PROFILES), value=named[:64])
     return WireProfile(named)
 
 
@@ -145,7 +145,7 @@ def idempotency_key(request: AnyRequest) -> str | None:
     if key is None:
         return None
     if not (key.isascii() and key.isprintable() and 1 <= len(key) <= MAX_KEY):
-        raise Invalid.one(
+        raise Invalid.of(
             "idempotency-key",
             Rule.WRONG_FORMAT,
             value=key[:64],

@@ -136,5 +136,5 @@ def _since(request: AnyRequest) -> FeedCursor | None:
         return None
     cursor = FeedCursor.parse(text)
     if cursor is None:
-        raise Invalid.one("since", Rule.WRONG_FORMAT, value=text[:64], message="Unknown cursor")
+        raise Invalid.of("since", Rule.WRONG_FORMAT, value=text[:64], message="Unknown cursor")
     return cursor

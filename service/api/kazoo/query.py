@@ -49,7 +49,7 @@ def page_query(request: AnyRequest) -> PageQuery:
     if not (
         size.isascii() and size.isdecimal() and len(size) <= 9 and 1 <= int(size) <= LARGEST_PAGE
     ):
-        raise Invalid.one(
+        raise Invalid.of(
             "page_size",
             Rule.WRONG_FORMAT,
             value=size[:32],
@@ -146,7 +146,7 @@ def _before(moment: datetime, span: timedelta) -> datetime:
 def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
     message = text.format_map({"from": gregorian(since), "to": gregorian(until)})
     cause = since if until < since else until
-    return Invalid.one("created_from", Rule.DATE_RANGE, value=cause, message=message)
+    return Invalid.of("created_from", Rule.DATE_RANGE, value=cause, message=message)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -193,7 +193,7 @@ def decode_key(text: str | None, kind: type[Key]) -> Key | None:
         raw = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
         return msgspec.json.decode(raw, type=kind)
     except (binascii.Error, UnicodeError, ValueError, OverflowError) as error:
-        raise Invalid.one(
+        raise Invalid.of(
             "start_key", Rule.WRONG_FORMAT, value=text[:64], message="Unknown start_key"
         ) from error
 

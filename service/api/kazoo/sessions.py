@@ -15,7 +15,7 @@ from service.api.kazoo.envelope import succeed
 from service.domain.account import MAX_NAME, MAX_REALM, Caller
 from service.domain.errors import Forbidden, Invalid, Problem, Rule
 from service.domain.schema import Document, Field, apply_schema
-from service.domain.user import CredentialMethod, Credentials, secret
+from service.domain.user import CredentialMethod, Credentials, hide_value
 
 API_KEY_FIELDS = {"api_key": Field(required=True, min_length=64, max_length=64)}
 _REALM = Field(min_length=4, max_length=MAX_REALM)
@@ -88,7 +88,7 @@ def _credentials(document: Document) -> Credentials:
     if not any(name in data for name in _ACCOUNT_FIELDS):
         problems.append(Problem(field="account_name", rule=Rule.REQUIRED))
     if problems:
-        raise Invalid([secret(problem) for problem in problems])
+        raise Invalid([hide_value(problem) for problem in problems])
     return Credentials(
         method=CredentialMethod(data["method"]),
         digest=data["credentials"].lower(),

@@ -89,7 +89,7 @@ def to_folder(value: Any, default: Folder | None = None) -> Folder:
     if value is None and default is not None:
         return default
     if value not in _FOLDERS:
-        raise Invalid.one("folder", Rule.ENUM, target=list(_FOLDERS), value=value)
+        raise Invalid.of("folder", Rule.ENUM, target=list(_FOLDERS), value=value)
     return Folder(value)
 
 

@@ -89,7 +89,7 @@ def _limit(request: AnyRequest) -> int:
     text = request.query_params.get("limit", str(LARGEST_PAGE))
     if text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= LARGEST_PAGE:
         return int(text)
-    raise Invalid.one("limit", Rule.WRONG_FORMAT)
+    raise Invalid.of("limit", Rule.WRONG_FORMAT)
 
 
 def _before(request: AnyRequest) -> MessageId | None:
@@ -99,7 +99,7 @@ def _before(request: AnyRequest) -> MessageId | None:
         return None
     message_id = wire.to_message_id(text)
     if message_id is None:
-        raise Invalid.one("before", Rule.WRONG_FORMAT)
+        raise Invalid.of("before", Rule.WRONG_FORMAT)
     return message_id
 
 
@@ -110,6 +110,6 @@ async def _older(
     try:
         start = await lists.get_cursor(account, vmbox_id, before)
     except MessageNotFound:
-        raise Invalid.one("before", Rule.NOT_FOUND) from None
+        raise Invalid.of("before", Rule.NOT_FOUND) from None
     page = await lists.page(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
     return [message for message in page.items if message.id != before][:limit]

@@ -16,7 +16,7 @@ from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid
 from service.domain.message import Folder, Message, MessageId
 from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, apply_schema
-from service.domain.transcription import text_of
+from service.domain.transcription import transcript_of
 from service.domain.vmbox import MAX_NAME, Vmbox
 
 
@@ -139,7 +139,7 @@ def message(message: Message, retained_since: datetime) -> Document:
         "caller_id_name": message.caller_id.name,
         "duration": message.length_s,
         "folder": Folder.DELETED if expired else message.folder,
-        "transcription": text_of(message.transcription),
+        "transcription": transcript_of(message.transcription),
     }
 
 

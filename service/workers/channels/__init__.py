@@ -17,7 +17,7 @@ How a channel plugs in. It is a class of the shape of `Channel` below. The runne
      Ignored(reason)               nothing to do any more (the message is gone): finished
      Failed(error=..., permanent=False, retry_after_s=0)
                                    again as scheduled (2 m, 5 m, 15 m, 30 m, 1 h), then `dead`
-     Later(delay_s=..., state={})  not yet, no failure: again after the delay with that state
+     Postponed(delay_s=..., state={})  not yet, no failure: again after the delay with that state
    An exception counts as Failed. `error` is shown to operators and must not hold content.
 4. The row is written and `settle(connection, delivery, outcome)` is called in one transaction: what
    is done there is done exactly once with the outcome (move a message, note an attempt, append an
@@ -37,14 +37,14 @@ from service.domain.delivery import (
     Done,
     Failed,
     Ignored,
-    Later,
     Outcome,
+    Postponed,
     Target,
 )
 from service.domain.events import Event
 from service.postgres.pool import Connection
 
-__all__ = ["Channel", "Delivery", "Done", "Failed", "Ignored", "Later", "Outcome", "Target"]
+__all__ = ["Channel", "Delivery", "Done", "Failed", "Ignored", "Outcome", "Postponed", "Target"]
 
 
 class Channel(Protocol):

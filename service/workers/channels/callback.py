@@ -13,7 +13,7 @@ from service.domain.vmbox import Vmbox
 from service.postgres.callbacks import callback_pending, request_callback
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import get_vmbox, lock_vmbox
-from service.workers.channels import Delivery, Done, Ignored, Later, Outcome, Target
+from service.workers.channels import Delivery, Done, Ignored, Outcome, Postponed, Target
 
 
 class CallbackChannel:
@@ -60,12 +60,12 @@ class CallbackChannel:
         if attempt >= len(waits_s):
             return Done()
         state = {"attempt": attempt + 1, "waits_s": waits_s}
-        return Later(delay_s=waits_s[attempt], state=state)
+        return Postponed(delay_s=waits_s[attempt], state=state)
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
         """Makes the request, in the transaction that says that it was made. Somebody may have
         listened meanwhile: then there is none."""
-        if not isinstance(outcome, Done | Later):
+        if not isinstance(outcome, Done | Postponed):
             return
         await lock_vmbox(connection, delivery.account_id, delivery.event.vmbox_id)
         plan = await _wanted(connection, delivery)

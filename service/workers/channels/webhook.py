@@ -51,7 +51,7 @@ class WebhookChannel:
     per_target = 4
 
     def __init__(self, database: Database, posts: WebhookSender, *, concurrency: int) -> None:
-        self.timeout_s = posts.outward.limits.timeout_s + _MARGIN_S
+        self.timeout_s = posts.outbound_http.limits.timeout_s + _MARGIN_S
         self.concurrency = concurrency
         self._database = database
         self._posts = posts

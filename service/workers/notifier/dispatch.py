@@ -13,7 +13,7 @@ from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow, Written
 from service.postgres.pool import Database
 from service.traces import consumer_span, mark_failed
-from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Later, Outcome
+from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Outcome, Postponed
 from service.workers.notifier.fan_out import FanOut, event_attributes, is_marker
 from service.workers.notifier.slots import DeliverySlots
 from service.workers.notifier.timings import NotifierTimings
@@ -195,7 +195,7 @@ class Dispatch:
                 return Written(status=status, attempts=1)
             case Ignored(reason):
                 return Written(status=Status.IGNORED, attempts=1, error=reason)
-            case Later(delay_s=delay_s, state=state):
+            case Postponed(delay_s=delay_s, state=state):
                 return Written(status=Status.PENDING, delay_s=delay_s, state=state)
             case Failed(error=error):
                 pause_s = self._wait_before_next(row, outcome)

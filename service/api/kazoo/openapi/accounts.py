@@ -20,7 +20,7 @@ TAG = {"name": "Accounts", "description": "Accounts form a tree; a token reaches
 _NAME = TAG["name"]
 _METADATA = (ref("Metadata"), samples.ACCOUNT_METADATA)
 _KEY = {"api_key": samples.API_KEY}
-_TAKEN = (Invalid.one("name", Rule.UNIQUE), Invalid.one("realm", Rule.UNIQUE))
+_TAKEN = (Invalid.of("name", Rule.UNIQUE), Invalid.of("realm", Rule.UNIQUE))
 _ROWS = pages(ref("AccountRow"), [samples.ACCOUNT_ROW], text="Accounts by name", metadata=True)
 
 

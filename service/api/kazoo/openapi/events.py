@@ -10,7 +10,7 @@ from service.domain.errors import Invalid, Rule
 TAG = {"name": "Events", "description": "What happens, for clients that do not speak NATS"}
 
 _NAME = TAG["name"]
-_BAD_CURSOR = Invalid.one("since", Rule.WRONG_FORMAT, value="x", message="Unknown cursor")
+_BAD_CURSOR = Invalid.of("since", Rule.WRONG_FORMAT, value="x", message="Unknown cursor")
 _ANSWERS = {200: happenings(samples.EVENT)}
 
 OPERATIONS = (

@@ -31,7 +31,7 @@ TAG = {"name": "Greetings", "description": "What callers hear before they leave 
 
 _NAME = TAG["name"]
 _UNKNOWN = GreetingNotFound(samples.MEDIA_ID)
-_NO_NAME = Invalid.one("name", Rule.REQUIRED)
+_NO_NAME = Invalid.of("name", Rule.REQUIRED)
 _AUDIO = upload(ref("NewGreeting"), {}, alone=False)
 
 

@@ -27,15 +27,15 @@ from service.domain.message import MAX_PENDING_PER_VMBOX
 
 TAG = {"name": "Messages", "description": "Messages in boxes, one and many at once"}
 UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
-NOTHING_NAMED = Invalid.one("messages", Rule.REQUIRED)
+NOTHING_NAMED = Invalid.of("messages", Rule.REQUIRED)
 
 _NAME = TAG["name"]
 _KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
-_FOLDER_UNKNOWN = Invalid.one("folder", Rule.ENUM, target=FOLDERS, value="inbox")
-_NO_TARGET = Invalid.one("source_id", Rule.REQUIRED)
-_TOO_MANY = Invalid.one("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
+_FOLDER_UNKNOWN = Invalid.of("folder", Rule.ENUM, target=FOLDERS, value="inbox")
+_NO_TARGET = Invalid.of("source_id", Rule.REQUIRED)
+_TOO_MANY = Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
 _EXPIRED = MessageExpired(samples.MESSAGE_ID, datetime(2024, 2, 12, tzinfo=UTC))
-_BAD_WINDOW = Invalid.one(
+_BAD_WINDOW = Invalid.of(
     "created_from",
     Rule.DATE_RANGE,
     value=samples.CREATED_FROM,

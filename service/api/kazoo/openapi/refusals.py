@@ -64,7 +64,7 @@ UPLOADS: tuple[Exception, ...] = (
     StorageUnavailable(),
 )
 RANGE_BEHIND_END = HTTPException(status_code=416)
-PROFILE_UNKNOWN = Invalid.one("profile", Rule.ENUM, target=["kazoo", "audian"], value="other")
+PROFILE_UNKNOWN = Invalid.of("profile", Rule.ENUM, target=["kazoo", "audian"], value="other")
 
 
 def responses(operation: Operation) -> dict[int, Json]:

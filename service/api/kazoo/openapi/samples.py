@@ -11,10 +11,10 @@ from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian
 from service.api.kazoo.wire import View
 from service.domain.account import Account
-from service.domain.greeting import Greeting, checked_greeting
+from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
-from service.domain.user import CredentialMethod, User, checked_user, digests_of
-from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, split_pin
+from service.domain.user import CredentialMethod, User, digests_of, validate_user
+from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, secret_of
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
@@ -92,7 +92,7 @@ _VIEW = View(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
 
 
 def _vmbox() -> Vmbox:
-    document, pin = split_pin(checked_settings(NEW_VMBOX))
+    document, pin = split_pin(validate_settings(NEW_VMBOX))
     return Vmbox(
         account_id=UUID(ACCOUNT_ID),
         vmbox_id=UUID(VMBOX_ID),
@@ -122,7 +122,7 @@ def _account() -> Account:
 
 
 def _user() -> User:
-    document, _, _ = checked_user(NEW_USER)
+    document, _, _ = validate_user(NEW_USER)
     return User(
         account_id=UUID(ACCOUNT_ID),
         user_id=UUID(OWNER_ID),
@@ -139,7 +139,7 @@ def _greeting() -> Greeting:
     return Greeting(
         account_id=UUID(ACCOUNT_ID),
         media_id=UUID(MEDIA_ID),
-        document=checked_greeting(NEW_GREETING),
+        document=validate_greeting(NEW_GREETING),
         audio=_AUDIO,
         revision=1,
         created_at=_CREATED,

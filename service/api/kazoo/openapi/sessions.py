@@ -30,7 +30,7 @@ OPERATIONS = (
         answers={201: _signed_in("Signed in; the token is in `auth_token`")},
         refusals=(
             CredentialsInvalid(),
-            Invalid.one("api_key", Rule.MIN_LENGTH, target=64, value="short"),
+            Invalid.of("api_key", Rule.MIN_LENGTH, target=64, value="short"),
         ),
     ),
     Operation(
@@ -42,7 +42,7 @@ OPERATIONS = (
         refusals=(
             CredentialsInvalid(),
             TooManySignIns(),
-            Invalid.one("account_name", Rule.REQUIRED),
+            Invalid.of("account_name", Rule.REQUIRED),
         ),
     ),
     Operation(

@@ -13,8 +13,8 @@ TAG = {"name": "Users", "description": "Who owns boxes and may sign in"}
 
 _NAME = TAG["name"]
 _UNKNOWN = UserNotFound(samples.OWNER_ID)
-_TAKEN = Invalid.one("username", Rule.UNIQUE)
-_NO_PASSWORD = Invalid.one("password", Rule.REQUIRED)
+_TAKEN = Invalid.of("username", Rule.UNIQUE)
+_NO_PASSWORD = Invalid.of("password", Rule.REQUIRED)
 
 
 def _one(text: str, *headers: str, links: Json | None = None, more: Json | None = None) -> Json:

@@ -13,13 +13,13 @@ TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
 UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
 BAD_LIST = (
     RANGE_BEHIND_END,
-    Invalid.one(
+    Invalid.of(
         "page_size",
         Rule.WRONG_FORMAT,
         value="0",
         message="page_size must be a whole number from 1 to 1000",
     ),
-    Invalid.one("start_key", Rule.WRONG_FORMAT, value="?", message="Unknown start_key"),
+    Invalid.of("start_key", Rule.WRONG_FORMAT, value="?", message="Unknown start_key"),
 )
 
 _NAME = TAG["name"]
@@ -29,8 +29,8 @@ _LAMP: Json = {
     "properties": {"new": COUNT, "saved": COUNT, "waiting": {"type": "boolean"}},
     "required": ["new", "saved", "waiting"],
 }
-_NUMBER_TAKEN = Invalid.one("mailbox", Rule.UNIQUE)
-_SHORT_PIN = Invalid.one("pin", Rule.MIN_LENGTH, target=4, value="12")
+_NUMBER_TAKEN = Invalid.of("mailbox", Rule.UNIQUE)
+_SHORT_PIN = Invalid.of("pin", Rule.MIN_LENGTH, target=4, value="12")
 _CHANGED_MEANWHILE = (UNKNOWN_VMBOX, EditConflict(), PreconditionFailed())
 
 

@@ -26,8 +26,8 @@ TAG = {
 
 _NAME = TAG["name"]
 _UNKNOWN = WebhookNotFound(samples.WEBHOOK_ID)
-_FORBIDDEN = Invalid.one("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
-_NO_HOOK = Invalid.one("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
+_FORBIDDEN = Invalid.of("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
+_NO_HOOK = Invalid.of("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
 _CHECKED = (_FORBIDDEN, _NO_HOOK, DnsUnavailable())
 
 

@@ -17,7 +17,7 @@ TAG = {"name": "Mailboxes", "description": "Boxes as a reseller sees them"}
 
 _NAME = TAG["name"]
 UNKNOWN = VmboxNotFound()
-_BROKEN = (Invalid.one("name", Rule.REQUIRED), Invalid.one("media.unavailable", Rule.NOT_FOUND))
+_BROKEN = (Invalid.of("name", Rule.REQUIRED), Invalid.of("media.unavailable", Rule.NOT_FOUND))
 _NEW = body(ref("NewMailbox"), samples.NEW_MAILBOX)
 _ONE = ref("Mailbox")
 

@@ -13,7 +13,7 @@ TAG = {"name": "Mailbox messages", "description": "What callers left in a mailbo
 
 _NAME = TAG["name"]
 _ONE = ref("MailboxMessage")
-_BAD_LIST = (Invalid.one("limit", Rule.WRONG_FORMAT), Invalid.one("before", Rule.NOT_FOUND))
+_BAD_LIST = (Invalid.of("limit", Rule.WRONG_FORMAT), Invalid.of("before", Rule.NOT_FOUND))
 
 OPERATIONS = (
     Operation(

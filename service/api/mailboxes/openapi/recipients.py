@@ -30,7 +30,7 @@ OPERATIONS = (
             200: success(_ONE, samples.RECIPIENT, "There already"),
             201: success(_ONE, samples.RECIPIENT, "Created", "Location", status=201),
         },
-        refusals=(UNKNOWN, Invalid.one("email", Rule.WRONG_FORMAT), EditConflict()),
+        refusals=(UNKNOWN, Invalid.of("email", Rule.WRONG_FORMAT), EditConflict()),
     ),
     Operation(
         handler=recipients.remove_recipient,

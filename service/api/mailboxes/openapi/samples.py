@@ -7,7 +7,7 @@ from uuid import UUID
 from service.api.mailboxes import wire
 from service.domain.message import CallerId, Folder, Message, MessageId
 from service.domain.recipient import recipients_of
-from service.domain.vmbox import MessageCounts, Vmbox, checked_settings, split_pin
+from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
 
 MAILBOX_ID = "31347d42-00bd-44a5-9b5c-20dc4197a2f6"
 MESSAGE_ID = "202306-0188797e5a1c7d0f9c1b2a3d4e5f6071"
@@ -28,7 +28,7 @@ _ID = UUID(MAILBOX_ID)
 
 def _vmbox(*addresses: str) -> Vmbox:
     settings = wire.to_settings(NEW_MAILBOX).over({"mailbox": "1000"})
-    document, pin = split_pin(checked_settings(settings))
+    document, pin = split_pin(validate_settings(settings))
     return Vmbox(
         account_id=UUID(int=0),
         vmbox_id=_ID,

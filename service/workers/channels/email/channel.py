@@ -20,7 +20,7 @@ from service.domain.events import (
 from service.domain.message import Folder, Message, MessageId, retained_since
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
-from service.workers.channels import Delivery, Done, Failed, Ignored, Later, Outcome, Target
+from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
 from service.workers.channels.email.after_notify import file_notified
 from service.workers.channels.email.mime import (
     AddressUnusable,
@@ -113,7 +113,7 @@ class EmailChannel:
         except (TemplatesError, AudioDamaged) as error:
             return Failed(error=str(error))
         if letter is None:
-            return Later(delay_s=_TRANSCRIPTION_EVERY_S)
+            return Postponed(delay_s=_TRANSCRIPTION_EVERY_S)
         return await self._smtp.send(
             letter.sender, letter.recipient, letter.content, utf8=letter.utf8
         )

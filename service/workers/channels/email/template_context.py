@@ -5,7 +5,7 @@ from typing import Any
 
 from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
-from service.domain.transcription import text_of
+from service.domain.transcription import transcript_of
 from service.workers.channels.email.recipients import MailContext
 from service.workers.channels.email.templates import MailFacts, clean
 
@@ -72,4 +72,4 @@ def _length(length_ms: int) -> str:
 def _transcription(context: MailContext, message: Message) -> str | None:
     if not wants_transcription(context):
         return None
-    return clean(text_of(message.transcription) or "") or None
+    return clean(transcript_of(message.transcription) or "") or None

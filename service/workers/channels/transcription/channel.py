@@ -8,7 +8,11 @@ from service.audio.store import AudioStore
 from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.events import Event, EventType
 from service.domain.message import Message, MessageId
-from service.domain.transcription import heard, text_of, unheard
+from service.domain.transcription import (
+    failed_transcription,
+    successful_transcription,
+    transcript_of,
+)
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.postgres.transcriptions import transcribe_message
@@ -83,13 +87,13 @@ class TranscriptionChannel:
         name = f"message.{extension_of(audio.content_type, audio.key)}"
         answer = await self._engine.transcribe(content, name, audio.content_type)
         if isinstance(answer, str):
-            return Transcript(audio_key=audio.key, transcription=heard(answer))
+            return Transcript(audio_key=audio.key, transcription=successful_transcription(answer))
         if answer.permanent:
             return TranscriptionFailed(
                 error=answer.error,
                 permanent=True,
                 audio_key=audio.key,
-                transcription=unheard(),
+                transcription=failed_transcription(),
             )
         return answer
 
@@ -111,7 +115,7 @@ async def _wanted(connection: Connection, event: Event) -> Message | str:
     if box.document.get("transcribe") is not True:
         return "the box does not transcribe"
     # One that was refused may be heard by another engine, once an operator retries.
-    if text_of(message.transcription) is not None:
+    if transcript_of(message.transcription) is not None:
         return "the message is transcribed"
     return message
 
