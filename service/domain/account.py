@@ -1,4 +1,4 @@
-"""An account: its place in the tree, what it must be like, and who speaks for one."""
+"""Accounts: their tree, their document rules, and the callers that act for them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ _SERVER_KEYS = frozenset({"id", "metadata"})
 
 
 class Method(StrEnum):
-    """How a caller proved who it is."""
+    """Authentication method of a caller."""
 
     API_KEY = "api_key"
     USER = "user"
@@ -29,7 +29,7 @@ class Method(StrEnum):
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What every request needs of an account; small, so that processes keep many in memory.
+    """Part of an account that every request needs; small, because processes cache many of them.
 
     `ancestors` begins with the root. `max_message_count` is None when the document has none.
     """
@@ -49,13 +49,13 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     def is_root(self) -> bool:
         return self.parent_id is None
 
-    def reaches(self, other: "AccountFacts") -> bool:
-        """Whether `other` is this account or lies below it."""
+    def contains(self, other: "AccountFacts") -> bool:
+        """Returns True when `other` is this account or is below it."""
         return other.account_id == self.account_id or self.account_id in other.ancestors
 
 
 class Account(AccountFacts, frozen=True, kw_only=True):
-    """A whole account. `document` holds its public keys, those unknown to us too, as they came."""
+    """Complete account. `document` holds its public keys, including keys that the schema lacks."""
 
     document: dict[str, Any]
     created_at: datetime
@@ -63,16 +63,15 @@ class Account(AccountFacts, frozen=True, kw_only=True):
 
     @property
     def facts(self) -> AccountFacts:
-        """What every request needs of it, alone."""
         names = AccountFacts.__struct_fields__
         return AccountFacts(**{name: getattr(self, name) for name in names})
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verified token says.
+    """Content of a verified token.
 
-    It counts only while `auth_epoch` is the account's own and, when it is a user's, `user_epoch`
-    that of the user. One from an outside issuer has no epoch: its issuer ends it.
+    The token is valid while `auth_epoch` equals that of the account and `user_epoch`, for a token
+    of a user, equals that of the user. A token of an external issuer has no epoch.
     """
 
     token_id: UUID
@@ -86,14 +85,13 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks. `claims` is None for an operator, who needs no token."""
+    """Authenticated caller. `claims` is None for an operator, who needs no token."""
 
     account: AccountFacts
     claims: Claims | None = None
 
 
-# What an account needs, the limit of its boxes, and the spelling that its clients expect: a word of
-# whoever speaks to them.
+# Unknown keys are kept. Only the HTTP dialect knows the values of `wire_profile`.
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=NO_NUL),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, format=REALM),
@@ -111,9 +109,9 @@ FIELDS: dict[str, Field] = {
 
 
 def validate_account(document: Document, fields: Fields = FIELDS) -> tuple[Document, list[Problem]]:
-    """The public keys of an account, and every rule that they break but those of uniqueness.
+    """Returns the public keys of an account and the broken rules, except those of uniqueness.
 
-    A null is as good as no key. Raises DocumentTooLarge.
+    A key with null counts as missing. Raises DocumentTooLarge.
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     submitted = {key: value for key, value in submitted.items() if value is not None}

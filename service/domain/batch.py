@@ -1,4 +1,4 @@
-"""What a request about many messages came to: each by itself, in the order it was asked for."""
+"""Results of requests for many messages, in the order of the request."""
 
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ MAX_TARGETS = 100
 
 
 class Reason(StrEnum):
-    """Why one message of a batch was left as it was."""
+    """Reason why a message of a batch was not changed."""
 
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
@@ -21,7 +21,7 @@ class Reason(StrEnum):
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The ids that came out of it (new ones after a move or copy), and those that failed."""
+    """Ids that succeeded (new ids after a move or copy), and the failed ones with reasons."""
 
     succeeded: list[MessageId]
     failed: list[tuple[str, Reason]]

@@ -1,4 +1,4 @@
-"""When somebody is called about new messages: `notify.callback` of a box, with its defaults."""
+"""Callbacks: the plan of calls about new messages, from `notify.callback` of a mailbox."""
 
 from typing import Any, Self
 
@@ -6,13 +6,13 @@ import msgspec
 
 from service.domain.schema import Document
 
-_MOST_ATTEMPTS = 100
-_LONGEST_WAIT_S = 7 * 86_400
-_LONGEST_TIMEOUT_S = 3600
+_MAX_ATTEMPTS = 100
+_MAX_WAIT_S = 7 * 86_400
+_MAX_TIMEOUT_S = 3600
 
 
 class CallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to call `number` after each of the waits."""
+    """Requests to call `number`, one after each of the waits."""
 
     number: str
     waits_s: tuple[int, ...]
@@ -20,26 +20,26 @@ class CallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, settings: Document) -> Self | None:
-        """None when a box wants no calls: it names no number, or has switched them off."""
+        """Returns the plan of a mailbox; None without a number or when callbacks are disabled."""
         notify = settings.get("notify")
-        asked = notify.get("callback") if isinstance(notify, dict) else None
-        if not isinstance(asked, dict) or asked.get("disabled") is True:
+        callback = notify.get("callback") if isinstance(notify, dict) else None
+        if not isinstance(callback, dict) or callback.get("disabled") is True:
             return None
-        number = asked.get("number")
-        waits = _waits(asked)
-        if not isinstance(number, str) or not number.strip() or not waits:
+        number = callback.get("number")
+        waits_s = _waits_s(callback)
+        if not isinstance(number, str) or not number.strip() or not waits_s:
             return None
-        timeout_s = _bounded(asked.get("timeout_s", 20), 1, _LONGEST_TIMEOUT_S)
-        return cls(number=number.strip(), waits_s=waits, timeout_s=timeout_s)
+        timeout_s = _clamp(callback.get("timeout_s", 20), 1, _MAX_TIMEOUT_S)
+        return cls(number=number.strip(), waits_s=waits_s, timeout_s=timeout_s)
 
 
-def _waits(asked: dict[str, Any]) -> tuple[int, ...]:
-    """A schedule as it stands, else so many attempts at one interval."""
-    if schedule := asked.get("schedule"):
-        return tuple(_bounded(wait, 0, _LONGEST_WAIT_S) for wait in schedule[:_MOST_ATTEMPTS])
-    attempts = _bounded(asked.get("attempts", 5), 0, _MOST_ATTEMPTS)
-    return (_bounded(asked.get("interval_s", 300), 0, _LONGEST_WAIT_S),) * attempts
+def _waits_s(callback: dict[str, Any]) -> tuple[int, ...]:
+    """Returns the schedule, or without one `attempts` equal intervals."""
+    if schedule := callback.get("schedule"):
+        return tuple(_clamp(wait_s, 0, _MAX_WAIT_S) for wait_s in schedule[:_MAX_ATTEMPTS])
+    attempts = _clamp(callback.get("attempts", 5), 0, _MAX_ATTEMPTS)
+    return (_clamp(callback.get("interval_s", 300), 0, _MAX_WAIT_S),) * attempts
 
 
-def _bounded(number: int, least: int, most: int) -> int:
-    return max(least, min(number, most))
+def _clamp(number: int, minimum: int, maximum: int) -> int:
+    return max(minimum, min(number, maximum))

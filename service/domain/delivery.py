@@ -1,4 +1,4 @@
-"""A delivery: what a notifier channel owes to one target of an event, and how an attempt ended."""
+"""Deliveries: one event for one target of a notifier channel, and the outcome of an attempt."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,11 +11,11 @@ import msgspec
 from service.domain.events import Event
 
 MARKER = ""
-"""The target of the row that says an event was dealt out to a channel's targets."""
+"""Target of the row that marks an event as fanned out to the targets of a channel."""
 
 
 class Status(StrEnum):
-    """Where a delivery is. All but `pending` are final, until an operator says otherwise."""
+    """State of a delivery. All except `pending` are final; an operator can retry `dead` ones."""
 
     PENDING = "pending"
     DONE = "done"
@@ -26,9 +26,9 @@ class Status(StrEnum):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an event concerns: an address, a subscription; `name` is unique per event and channel.
+    """Recipient of an event, such as an address; `name` is unique per event and channel.
 
-    The first attempt comes after `delay_s`; `state` is handed to it.
+    The first attempt starts after `delay_s` and receives `state`.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt's worth of work; `attempt` counts from 1."""
+    """One attempt of a delivery; `attempt` counts from 1."""
 
     account_id: UUID
     event_id: UUID
@@ -50,24 +50,24 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> UUID:
-        """The idempotency key: the same for every attempt, and for no other delivery."""
+        """Idempotency key: the same for all attempts of this delivery, and unique to it."""
         return uuid5(self.event_id, f"{self.channel}/{self.target}")
 
 
 class Done(msgspec.Struct, frozen=True):
-    """The target has it."""
+    """The target has accepted the event."""
 
 
 class Ignored(msgspec.Struct, frozen=True):
-    """There is nothing to do any more, and that is right."""
+    """The delivery is no longer necessary."""
 
     reason: str
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """It did not work. Tried again as scheduled (not before `retry_after_s`), then dead.
+    """The attempt failed. It is retried as scheduled, not before `retry_after_s`, then dead.
 
-    `permanent`: dead at once, since the next attempt would end the same way.
+    `permanent`: dead at once, because the next attempt would fail in the same way.
     """
 
     error: str
@@ -76,7 +76,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Postponed(msgspec.Struct, frozen=True, kw_only=True):
-    """Not yet, which is no failure: again after `delay_s`, with this state."""
+    """The delivery is not due yet. The next attempt starts after `delay_s` with this state."""
 
     delay_s: float
     state: Mapping[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What happened: the events, their subjects, and what each carries."""
+"""Events: types, subjects, CloudEvents attributes, and the data of each type."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,11 +12,11 @@ from service.domain.message import Folder
 SUBJECT_PREFIX = "voicemail.v1"
 MAX_EVENT_BYTES = 262_144
 NO_VMBOX = UUID(int=0)
-"""The box of an event that concerns an account as a whole."""
+"""Mailbox id of an event that concerns a whole account."""
 
 
 class EventType(StrEnum):
-    """The last two tokens of a subject."""
+    """Event types: the last two tokens of a subject."""
 
     MESSAGE_NEW = "message.new"
     MESSAGE_FOLDER_CHANGED = "message.folder_changed"
@@ -32,10 +32,10 @@ class EventType(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it was recorded. `data` is JSON: the Struct that DATA names for `type`.
+    """Recorded event. `data` is JSON of the Struct that DATA has for `type`.
 
-    Per box, (`epoch`, `sequence`) orders events and `sequence` has no gap. `type` stays a string,
-    so that an event of a newer release passes through an older one.
+    (`epoch`, `sequence`) orders the events of a mailbox, and `sequence` has no gaps. `type` is a
+    string, so that an older release can publish an event of a newer one.
     """
 
     account_id: UUID
@@ -50,13 +50,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def subject_of(event: Event, prefix: str = SUBJECT_PREFIX) -> str:
-    """`<prefix>.<account>.<vmbox>.<type>`; `_` stands for the box of an account's own event."""
+    """Returns `<prefix>.<account>.<vmbox>.<type>`; `_` is the mailbox of an account event."""
     vmbox = "_" if event.vmbox_id == NO_VMBOX else event.vmbox_id.hex
     return f"{prefix}.{event.account_id.hex}.{vmbox}.{event.type}"
 
 
 def attributes_of(event: Event) -> dict[str, str]:
-    """The context attributes of CloudEvents 1.0, with its sequence extension."""
+    """Returns the context attributes of CloudEvents 1.0, with its sequence extension."""
     source = f"/accounts/{event.account_id.hex}"
     if event.vmbox_id != NO_VMBOX:
         source += f"/vmboxes/{event.vmbox_id.hex}"
@@ -74,20 +74,20 @@ def attributes_of(event: Event) -> dict[str, str]:
     return attributes
 
 
-def structured(event: Event) -> bytes:
-    """The event as one JSON object: CloudEvents 1.0, JSON format."""
+def encode_cloudevent(event: Event) -> bytes:
+    """Returns the event as one JSON object: CloudEvents 1.0, JSON format."""
     return msgspec.json.encode({**attributes_of(event), "data": msgspec.Raw(event.data)})
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The messages of a box, as they are after the event."""
+    """Numbers of messages in a mailbox after the event."""
 
     new: int
     saved: int
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as events tell it: Gregorian seconds (Unix + 62 167 219 200), milliseconds."""
+    """Message: `timestamp` in Gregorian seconds (Unix + 62 167 219 200), `length` in ms."""
 
     media_id: str
     timestamp: int
@@ -101,7 +101,7 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OriginReason(StrEnum):
-    """How a message came into the box."""
+    """Way in which a message entered the mailbox."""
 
     STORED = "stored"
     MOVED = "moved"
@@ -109,7 +109,7 @@ class OriginReason(StrEnum):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a message came from; `vmbox_id` and `media_id` tell of one moved or copied."""
+    """Origin of a message; `vmbox_id` and `media_id` identify the source of a move or copy."""
 
     reason: OriginReason
     vmbox_id: str | None = None
@@ -117,14 +117,14 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FolderChangeReason(StrEnum):
-    """Who changed a folder: a caller, or the service once it had notified."""
+    """Cause of a folder change: a caller, or the service after a notification."""
 
     API = "api"
     NOTIFIED = "notified"
 
 
 class RemovalReason(StrEnum):
-    """Why a message is gone."""
+    """Cause of a removal."""
 
     API = "api"
     MOVED = "moved"
@@ -132,7 +132,7 @@ class RemovalReason(StrEnum):
 
 
 class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What all events carry."""
+    """Fields of all events."""
 
     account_id: str
     epoch: int
@@ -140,7 +140,7 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VmboxEvent(AccountEvent, frozen=True, kw_only=True):
-    """What all events of a box carry."""
+    """Fields of all events of a mailbox."""
 
     vmbox_id: str
     mailbox: str
@@ -164,7 +164,7 @@ class MessageFolderChanged(VmboxEvent, frozen=True, kw_only=True):
 
 
 class MessageRemoved(VmboxEvent, frozen=True, kw_only=True):
-    """A message was removed; `message` tells what it was."""
+    """A message was removed; `message` is its last state."""
 
     message: EventMessage
     reason: RemovalReason
@@ -177,54 +177,54 @@ class MessageAudioReplaced(VmboxEvent, frozen=True, kw_only=True):
 
 
 class Transcription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`text` where `result` is `success`; any other result tells that there is none."""
+    """Result of a transcription; `text` is set only when `result` is `success`."""
 
     result: str
     text: str | None = None
 
 
 class TranscribedMessage(EventMessage, frozen=True, kw_only=True):
-    """A message with what was heard in it."""
+    """Message with its transcription."""
 
     transcription: Transcription
 
 
 class MessageTranscribed(VmboxEvent, frozen=True, kw_only=True):
-    """A transcription of a message was stored, or that its audio allows none."""
+    """A message was transcribed, or its audio could not be transcribed."""
 
     message: TranscribedMessage
 
 
 class VmboxCreated(VmboxEvent, frozen=True, kw_only=True):
-    """A box was made; `vmbox` is its public document, without the PIN."""
+    """A mailbox was created; `vmbox` is its public document, without the PIN."""
 
     vmbox: dict[str, Any]
 
 
 class VmboxUpdated(VmboxEvent, frozen=True, kw_only=True):
-    """The settings of a box changed; `vmbox` is its public document, without the PIN."""
+    """The settings of a mailbox changed; `vmbox` is its public document, without the PIN."""
 
     vmbox: dict[str, Any]
 
 
 class VmboxDeleted(VmboxEvent, frozen=True, kw_only=True):
-    """A box was deleted, and its new and saved messages with it, without an event for each."""
+    """A mailbox was deleted with its new and saved messages, without an event for each."""
 
     vmbox: dict[str, Any]
     messages_removed: int
 
 
 class VmboxWasFull(VmboxEvent, frozen=True, kw_only=True):
-    """A message was refused because the box is full; told at most once in 10 minutes."""
+    """A message was refused because the mailbox is full; at most one event in 10 minutes."""
 
     max_message_count: int
     message_count: int
 
 
 class CallbackRequested(VmboxEvent, frozen=True, kw_only=True):
-    """Somebody should be called about the new messages of a box, for the service that makes calls.
+    """A call about new messages of a mailbox is due; another service makes the call.
 
-    `attempt` counts from 1; to be given up after `timeout_s`; `message` is what began it.
+    `attempt` counts from 1. The call ends after `timeout_s`. `message` is the one that caused it.
     """
 
     number: str
@@ -234,7 +234,7 @@ class CallbackRequested(VmboxEvent, frozen=True, kw_only=True):
 
 
 class AccountDeleted(AccountEvent, frozen=True, kw_only=True):
-    """An account was deleted with all that it had, without an event for each box or message."""
+    """An account was deleted with its mailboxes and messages, without an event for each."""
 
 
 DATA: dict[EventType, type[AccountEvent]] = {
@@ -253,5 +253,5 @@ DATA: dict[EventType, type[AccountEvent]] = {
 
 
 def decode_data(kind: EventType, data: bytes) -> AccountEvent:
-    """The payload of an event; msgspec.DecodeError or ValidationError when it is none."""
+    """Returns the data of an event. Raises msgspec.DecodeError, msgspec.ValidationError."""
     return msgspec.json.decode(data, type=DATA[kind])

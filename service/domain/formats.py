@@ -1,4 +1,4 @@
-"""What a text must be like to be a time zone, an e-mail address, a realm, an id, a name."""
+"""Formats of text: time zone, e-mail address, SIP realm, id, user name."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 import msgspec
 
-# Safe in an address.
+# These characters are safe in a URL.
 _REALM = re.compile(r"[\w.-]+", re.ASCII)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
@@ -17,44 +17,44 @@ _MAX_ADDRESS = 254
 
 
 def is_zone(text: str) -> bool:
-    """A zone of the IANA database, or `inherit`: that of whatever it belongs to."""
+    """Returns True for a zone of the IANA database and for `inherit`."""
     return text == "inherit" or text in _ZONES
 
 
 def is_address(text: str) -> bool:
-    """An e-mail address, as far as that can be told without sending to it."""
+    """Returns True for an address with a local part and a domain, up to 254 characters."""
     local, at, domain = text.rpartition("@")
     return bool(local and at and domain) and len(text) <= _MAX_ADDRESS and not _has_space(text)
 
 
 def is_sender(text: str) -> bool:
-    """An e-mail address, with a name before it or not: `Name <address>`."""
+    """Returns True for an e-mail address, with or without a name: `Name <address>`."""
     _, address = parseaddr(text)
     return text.isprintable() and is_address(address)
 
 
 def is_digits(text: str) -> bool:
-    """What a telephone can dial, without its star and its number sign."""
+    """Returns True for decimal ASCII digits."""
     return text.isascii() and text.isdecimal()
 
 
 def is_uuid(text: str) -> bool:
-    """32 hex digits, with the dashes of a UUID or without any."""
+    """Returns True for 32 hex digits, with or without the dashes of a UUID."""
     return _UUID.fullmatch(text) is not None
 
 
 def is_realm(text: str) -> bool:
-    """A SIP realm."""
+    """Returns True for a SIP realm."""
     return _REALM.fullmatch(text) is not None
 
 
 def is_username(text: str) -> bool:
-    """Printable, and without the colon that parts it from its password where both are sent."""
+    """Returns True for printable text without a colon, which separates name and password."""
     return text.isprintable() and ":" not in text
 
 
 def has_no_nul(text: str) -> bool:
-    """Postgres keeps no NUL in text."""
+    """Returns True for text that PostgreSQL can store."""
     return "\0" not in text
 
 
@@ -63,25 +63,25 @@ def _has_space(text: str) -> bool:
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
-    """What a text must be like: `name` for people and JSON Schema, `holds` decides.
+    """Text format: `name` for people and JSON Schema, `is_valid` as the exact check.
 
-    `pattern` is a regular expression for JSON Schema that lets through whatever `holds` does.
+    `pattern` is a regular expression for JSON Schema that accepts all valid text, and maybe more.
     """
 
     name: str
-    matches: Callable[[str], bool]
+    is_valid: Callable[[str], bool]
     pattern: str | None = None
 
 
-ADDRESS = Format(name="email", matches=is_address)
-SENDER = Format(name="email-with-name", matches=is_sender)
-ZONE = Format(name="iana-time-zone", matches=is_zone)
-REALM = Format(name="sip-realm", matches=is_realm, pattern="^[A-Za-z0-9_.-]+$")
-USERNAME = Format(name="username", matches=is_username, pattern="^[^:]+$")
-DIGITS = Format(name="digits", matches=is_digits, pattern="^[0-9]*$")
+ADDRESS = Format(name="email", is_valid=is_address)
+SENDER = Format(name="email-with-name", is_valid=is_sender)
+ZONE = Format(name="iana-time-zone", is_valid=is_zone)
+REALM = Format(name="sip-realm", is_valid=is_realm, pattern="^[A-Za-z0-9_.-]+$")
+USERNAME = Format(name="username", is_valid=is_username, pattern="^[^:]+$")
+DIGITS = Format(name="digits", is_valid=is_digits, pattern="^[0-9]*$")
 UUID_TEXT = Format(
     name="uuid-or-hex",
-    matches=is_uuid,
+    is_valid=is_uuid,
     pattern="^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$",
 )
-NO_NUL = Format(name="text-without-nul", matches=has_no_nul)
+NO_NUL = Format(name="text-without-nul", is_valid=has_no_nul)

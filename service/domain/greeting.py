@@ -1,4 +1,4 @@
-"""A greeting: what callers hear before they leave a message."""
+"""Greetings: audio that is played to callers before they leave a message."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 _SERVER_KEYS = frozenset({"id", "content_type", "content_length"})
 
-# As much of a sound as greetings need; unknown keys are kept.
+# Unknown keys are kept.
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "description": Field(min_length=1, max_length=128),
@@ -22,7 +22,7 @@ FIELDS = {
 
 
 class Greeting(msgspec.Struct, frozen=True, kw_only=True):
-    """A greeting as stored. `audio` is None until it has some."""
+    """Stored greeting. `audio` is None until audio is uploaded."""
 
     account_id: UUID
     media_id: UUID
@@ -34,7 +34,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def validate_greeting(document: Document) -> Document:
-    """The document with defaults written in; Invalid names every field that breaks a rule."""
+    """Returns the document with defaults. Raises Invalid with all problems, DocumentTooLarge."""
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     checked, problems = apply_schema(submitted, FIELDS)
     if problems:

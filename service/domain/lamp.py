@@ -1,4 +1,4 @@
-"""A message-waiting lamp: the level that a box's counts ask for, and which of two is later."""
+"""Message-waiting lamps (MWI): the state that the message counts of a mailbox require."""
 
 from typing import Self
 from uuid import UUID
@@ -7,14 +7,14 @@ import msgspec
 
 
 class LampKey(msgspec.Struct, frozen=True):
-    """Whose lamp: an account's box."""
+    """Key of a lamp: account and mailbox."""
 
     account_id: UUID
     vmbox_id: UUID
 
 
 class Lamp(msgspec.Struct, frozen=True, kw_only=True):
-    """A level. Per box the one with the highest (`epoch`, `sequence`) counts."""
+    """Lamp state. The one with the highest `version` is the current state of a mailbox."""
 
     mailbox: str
     new: int
@@ -24,8 +24,8 @@ class Lamp(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
     @classmethod
-    def at(cls, *, mailbox: str, new: int, saved: int, epoch: int, sequence: int) -> Self:
-        """The level for these counts: lit while there is a new message."""
+    def of(cls, *, mailbox: str, new: int, saved: int, epoch: int, sequence: int) -> Self:
+        """Returns the lamp for these counts: `waiting` while there is a new message."""
         return cls(
             mailbox=mailbox,
             new=new,
@@ -36,5 +36,5 @@ class Lamp(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def place(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, int]:
         return self.epoch, self.sequence

@@ -92,7 +92,7 @@ def _check_string(value: str, field: Field, where: str) -> list[Problem]:
         )
     if field.enum and value not in field.enum:
         problems.append(Problem(field=where, rule=Rule.ENUM, target=list(field.enum), value=value))
-    if not problems and field.format is not None and not field.format.matches(value):
+    if not problems and field.format is not None and not field.format.is_valid(value):
         problems.append(
             Problem(field=where, rule=Rule.WRONG_FORMAT, target=field.format.name, value=value)
         )

@@ -45,7 +45,7 @@ def is_web_address(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and port != 0
 
 
-WEB_ADDRESS = Format(name="http-url", matches=is_web_address, pattern="^https?://")
+WEB_ADDRESS = Format(name="http-url", is_valid=is_web_address, pattern="^https?://")
 
 # As much of a subscription as this service acts on; the rest is kept.
 FIELDS = {

@@ -35,7 +35,7 @@ async def list_lamp_keys(connection: Connection, after: LampKey, limit: int) -> 
 
 
 def _lamp(row: asyncpg.Record) -> Lamp:
-    return Lamp.at(
+    return Lamp.of(
         mailbox=row["mailbox"],
         new=row["new_count"],
         saved=row["saved_count"],

@@ -52,7 +52,7 @@ class CredentialCache:
         """Returns the account of that name. Raises Forbidden unless it is below the caller's."""
         account = await self._account_by_name(name)
         own = caller.account
-        if account is None or account.account_id == own.account_id or not own.reaches(account):
+        if account is None or account.account_id == own.account_id or not own.contains(account):
             raise Forbidden
         return account
 

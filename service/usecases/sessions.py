@@ -104,7 +104,7 @@ class Sessions:
         account = await self.account_cache.account(account_id)
         if account is None:
             raise _unknown(caller, account_id)
-        if not caller.account.reaches(account):
+        if not caller.account.contains(account):
             raise Forbidden
         return account
 

@@ -86,7 +86,7 @@ async def test_a_lamp_goes_with_its_box_and_no_late_event_brings_it_back(
         await all_sent(inspector)
         await wait_until(lambda: _dark(lamp_harness, box))
         lamps = KvLamps(database, lamp_harness.bucket)
-        late = Lamp.at(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
+        late = Lamp.of(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
         await lamps.set(LampKey(box.account_id, box.vmbox_id), late)
         assert await lamp_harness.shown(box) is None
 
@@ -144,7 +144,7 @@ async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
     async with lamp_harness.database.connection() as connection:
         box, stranger = await a_vmbox(connection), Box((await a_vmbox(connection)).account_id, _ID)
     await wait_until(lambda: _made(lamp_harness))
-    wrong = Lamp.at(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
+    wrong = Lamp.of(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
     for one in (box, stranger):
         assert await lamp_harness.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
     await fill(KvLamps(lamp_harness.database, lamp_harness.bucket), lamp_harness.database)

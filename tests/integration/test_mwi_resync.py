@@ -25,7 +25,7 @@ async def test_a_resync_makes_every_lamp_right(
 
     await wait_until(connected)
     await lamp_harness.bucket.ensure()
-    wrong = Lamp.at(mailbox="100", new=9, saved=9, epoch=1, sequence=2)
+    wrong = Lamp.of(mailbox="100", new=9, saved=9, epoch=1, sequence=2)
     assert await lamp_harness.bucket.write(
         LampKey(boxes[0].account_id, boxes[0].vmbox_id), wrong, 0
     )

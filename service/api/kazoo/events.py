@@ -25,7 +25,7 @@ from service.api.kazoo.query import LARGEST_PAGE, page_query
 from service.api.kazoo.vmboxes import ONE
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
-from service.domain.events import structured
+from service.domain.events import encode_cloudevent
 from service.usecases.feed import FeedCursor, FeedPage
 
 STREAM_TYPE = "text/event-stream"
@@ -78,7 +78,7 @@ async def _answer(
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_welcome(accepted, ("application/json",)):
         page = await app.feed.page(account, vmbox_id, since, limit)
-        events = [msgspec.Raw(structured(one.event)) for one in page.events]
+        events = [msgspec.Raw(encode_cloudevent(one.event)) for one in page.events]
         progress = Progress(next_cursor=str(page.next), reset=page.reset)
         return succeed(request, events, progress=progress)
     pages = app.feed.stream(account, vmbox_id, since, _LOOK_EVERY_S)
@@ -110,7 +110,7 @@ async def _lines(
             for one in page.events:
                 cursor = FeedCursor(page.next.epoch, one.number)
                 head = f"id: {cursor}\nevent: voicemail.{one.event.type}\ndata: "
-                yield head.encode() + structured(one.event) + b"\n\n"
+                yield head.encode() + encode_cloudevent(one.event) + b"\n\n"
             silent_s = 0.0 if page.events else silent_s + _LOOK_EVERY_S
             if silent_s >= _COMMENT_EVERY_S:
                 silent_s = 0.0

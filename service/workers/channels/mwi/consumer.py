@@ -151,7 +151,7 @@ class LampConsumer:
             if lamp is None or message.deliveries > 1:
                 return None
             lamps.append(lamp)
-        return max(lamps, key=lambda lamp: lamp.place)
+        return max(lamps, key=lambda lamp: lamp.version)
 
     async def _keep_filled(self) -> None:
         trouble = ""
@@ -197,7 +197,7 @@ def _lamp_of(event: Event) -> Lamp | None:
     if event.type == EventType.VMBOX_DELETED:
         return None
     data = msgspec.json.decode(event.data, type=VmboxEvent)
-    return Lamp.at(
+    return Lamp.of(
         mailbox=data.mailbox,
         new=data.counts.new,
         saved=data.counts.saved,

@@ -28,7 +28,7 @@ class KvLamps:
     async def _follow(self, key: LampKey, told: Lamp) -> bool:
         """False when there is no such lamp: an event of the past must not make one."""
         while (held := await self.bucket.read(key)).lamp is not None:
-            if told.place <= held.lamp.place:
+            if told.version <= held.lamp.version:
                 return True
             if await self.bucket.write(key, told, held.revision):
                 return True
@@ -44,6 +44,6 @@ class KvLamps:
             if now is None:
                 if held.lamp is None and held.revision:
                     return
-            elif held.lamp is not None and (held.lamp == now or held.lamp.place > now.place):
+            elif held.lamp is not None and (held.lamp == now or held.lamp.version > now.version):
                 return
             await self.bucket.write(key, now, held.revision)
