@@ -1,4 +1,4 @@
-"""A message: its id, its folder, what a caller left, what is kept of it."""
+"""Messages: ids, folders, audio, and the retention time."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -20,7 +20,7 @@ LAST_ID = UUID(int=2**128 - 1)
 
 
 class Folder(StrEnum):
-    """Where a message lies. `deleted` is a place one may still look into."""
+    """Folder of a message. Messages in `deleted` can still be read."""
 
     NEW = "new"
     SAVED = "saved"
@@ -28,10 +28,10 @@ class Folder(StrEnum):
 
 
 class MessageId(msgspec.Struct, frozen=True, order=True):
-    """A MODB document id, `YYYYMM-<32 hex digits>`.
+    """MODB document id, `YYYYMM-<32 hex digits>`.
 
-    The month is the UTC month of the message's timestamp. It names the partition,
-    so a lookup by id touches one. Changing folder never changes it.
+    The month is the UTC month of the timestamp of the message and selects the partition, so a
+    lookup by id reads one partition. A folder change does not change the id.
     """
 
     month: int
@@ -42,30 +42,30 @@ class MessageId(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> "MessageId | None":
-        """The id that `text` writes, or None when it writes none."""
+        """Returns the id in `text`, or None when the format is wrong."""
         month, dash, digits = text.partition("-")
         if not dash or len(month) != 6 or len(digits) != 32:
             return None
         if not (month.isascii() and month.isdigit() and 1 <= int(month[4:]) <= 12):
             return None
-        identity = parse_hex_id(digits)
-        return None if identity is None else cls(int(month), identity)
+        message_uuid = parse_hex_id(digits)
+        return None if message_uuid is None else cls(int(month), message_uuid)
 
     @classmethod
     def generate(cls, received_at: datetime, now: datetime, entropy: bytes) -> "MessageId":
-        """A new id: the month of `received_at`, and a UUIDv7 of `now` (10 bytes of entropy)."""
+        """Returns a new id: month of `received_at`, UUIDv7 of `now` (10 bytes of entropy)."""
         return cls(month_of(received_at), uuid7(now, entropy))
 
 
 def parse_hex_id(text: str) -> UUID | None:
-    """The UUID that 32 lower-case hex digits write, or None."""
+    """Returns the UUID of 32 lower-case hex digits, or None for other text."""
     if len(text) != 32 or not set(text) <= set("0123456789abcdef"):
         return None
     return UUID(hex=text)
 
 
 def uuid7(now: datetime, entropy: bytes) -> UUID:
-    """A UUIDv7 (RFC 9562, 5.7): milliseconds of `now`, then 74 bits of `entropy` (10 bytes)."""
+    """Returns a UUIDv7 (RFC 9562, 5.7): milliseconds of `now`, 74 bits of `entropy` (10 bytes)."""
     milliseconds = int(now.timestamp() * 1000)
     random_bits = int.from_bytes(entropy, "big")
     value = (milliseconds & (2**48 - 1)) << 80
@@ -75,29 +75,28 @@ def uuid7(now: datetime, entropy: bytes) -> UUID:
 
 
 def month_of(moment: datetime) -> int:
-    """The UTC month as the int `YYYYMM`."""
+    """Returns the UTC month as the int `YYYYMM`."""
     utc = moment.astimezone(UTC)
     return utc.year * 100 + utc.month
 
 
 def month_after(month: int, months: int = 1) -> int:
-    """The month that lies `months` after `month` (before it when negative)."""
+    """Returns the month that is `months` later than `month`; earlier when negative."""
     index = month // 100 * 12 + month % 100 - 1 + months
     return index // 12 * 100 + index % 12 + 1
 
 
 class CallerId(msgspec.Struct, frozen=True):
-    """Who called: what was signalled, without a promise that it is true."""
+    """Caller id as signalled; it is not verified."""
 
     number: str
     name: str
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of the service says of a message; what is None gets its default at storing.
+    """Message as a client submits it; None means the default.
 
-    `received_at` aware UTC in whole seconds, `length_ms` milliseconds, `from_uri` and `to_uri`
-    addresses of the form `user@realm`, or the user alone.
+    `received_at` is aware UTC in whole seconds. `from_uri` and `to_uri` are `user@realm` or `user`.
     """
 
     received_at: datetime | None = None
@@ -110,7 +109,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audio(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes of a message, as they lie in the store."""
+    """Stored audio object; `size` in bytes."""
 
     key: str
     content_type: str
@@ -123,7 +122,7 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored message. `audio` is None while it waits for its audio."""
+    """Stored message. `audio` is None until audio is uploaded."""
 
     id: MessageId
     vmbox_id: UUID
@@ -139,14 +138,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def length_s(self) -> int:
-        """Rounded, and at least 1 where there is any length at all."""
+        """Length in rounded seconds, at least 1 when `length_ms` is not 0."""
         return max(round(self.length_ms / 1000), 1 if self.length_ms else 0)
 
 
 class MessageCursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of a list begins: the sort key of its first message.
+    """Sort key of the first message of a page.
 
-    Clients hand it back, so what cannot be one raises ValueError (OverflowError off the calendar).
+    Raises ValueError for a month that contradicts the time, OverflowError outside the calendar.
     """
 
     month: int
@@ -155,7 +154,7 @@ class MessageCursor(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         if month_of(self.received_at) != self.month:
-            raise ValueError("the month is not the one of the time")
+            raise ValueError("month does not match time")
 
 
 MessagePage = Page[Message, MessageCursor]

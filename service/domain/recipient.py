@@ -1,4 +1,4 @@
-"""Whom a box mails to: each address with an id and dates that survive changes of the list."""
+"""Recipients: the e-mail addresses of a mailbox, each with a stable id and dates."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
-    """An address of a box. Its id is the same however often it goes and comes back."""
+    """Address of a mailbox. An address that is removed and added again keeps its id."""
 
     recipient_id: UUID
     address: str
@@ -17,27 +17,27 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recipients_of(
-    vmbox_id: UUID, addresses: Iterable[str], known: Iterable[Recipient], now: datetime
+    vmbox_id: UUID, addresses: Iterable[str], existing: Iterable[Recipient], now: datetime
 ) -> tuple[Recipient, ...]:
-    """The recipients that a list of addresses means, in its order; one written twice is one.
+    """Returns the recipients for a list of addresses, in its order and without duplicates.
 
-    What is known keeps its dates, what is new begins now; upper and lower case are one address.
+    Existing recipients keep their dates. Addresses that differ only in case are equal.
     """
-    before = {recipient.recipient_id: recipient for recipient in known}
-    found: dict[UUID, Recipient] = {}
+    by_id = {recipient.recipient_id: recipient for recipient in existing}
+    recipients: dict[UUID, Recipient] = {}
     for address in addresses:
         recipient_id = recipient_id_of(vmbox_id, address)
-        held = before.get(recipient_id)
-        if held is None:
-            held = Recipient(
+        recipient = by_id.get(recipient_id)
+        if recipient is None:
+            recipient = Recipient(
                 recipient_id=recipient_id, address=address, created_at=now, updated_at=now
             )
-        elif held.address != address:
-            held = msgspec.structs.replace(held, address=address, updated_at=now)
-        found.setdefault(recipient_id, held)
-    return tuple(found.values())
+        elif recipient.address != address:
+            recipient = msgspec.structs.replace(recipient, address=address, updated_at=now)
+        recipients.setdefault(recipient_id, recipient)
+    return tuple(recipients.values())
 
 
 def recipient_id_of(vmbox_id: UUID, address: str) -> UUID:
-    """A UUIDv5 (RFC 9562, 5.5) of the address in lower case, in the name space of its box."""
+    """Returns a UUIDv5 (RFC 9562, 5.5) of the lower-case address, with its mailbox as namespace."""
     return uuid5(vmbox_id, address.lower())

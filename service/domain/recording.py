@@ -1,4 +1,4 @@
-"""A message with its audio, and the time at which its listeners say it came."""
+"""Recordings: messages with audio and local time."""
 
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ _INHERITED = "inherit"
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """`local_time` is when the message was received, in the time zone of its box."""
+    """Message with audio. `local_time` is the time of receipt in the time zone of the mailbox."""
 
     message: Message
     audio: Audio
@@ -20,6 +20,6 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def zone_of(*names: str | None) -> tzinfo:
-    """The first zone that is named: of the box, its owner, its account. An unknown one is UTC."""
-    named = next((name for name in names if name and name != _INHERITED), None)
-    return ZoneInfo(named) if named is not None and is_zone(named) else UTC
+    """Returns the first zone that is not empty or `inherit`; UTC when none is or it is unknown."""
+    zone = next((name for name in names if name and name != _INHERITED), None)
+    return ZoneInfo(zone) if zone is not None and is_zone(zone) else UTC

@@ -1,7 +1,7 @@
-"""Checks a JSON document against a table of fields; writes defaults in, keeps unknown keys.
+"""Validation of JSON documents against a table of fields.
 
-The rules and their names are JSON Schema's. As telephony clients expect, a string that spells an
-integer or a boolean counts as one; a number never counts as a string.
+The rules and their names are those of JSON Schema. Telephony clients send integers and booleans as
+strings, so such a string is converted; a number is never converted to a string.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ Document = dict[str, Any]
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field. `types` are JSON Schema's type names; bounds are counts, or values of a number."""
+    """Rules of one field. `types` are type names of JSON Schema."""
 
     types: tuple[str, ...] = ("string",)
     required: bool = False
@@ -36,81 +36,81 @@ Fields = Mapping[str, Field]
 
 
 def apply_schema(
-    document: Document, fields: Mapping[str, Field], path: str = ""
+    document: Document, fields: Mapping[str, Field], prefix: str = ""
 ) -> tuple[Document, list[Problem]]:
-    """A copy with defaults written in and spelled values converted, and the problems."""
+    """Returns a copy with defaults and converted values, and the problems. Keeps unknown keys."""
     result = dict(document)
     problems: list[Problem] = []
     for name, field in fields.items():
-        where = f"{path}{name.replace('.', '%2E')}"
+        path = f"{prefix}{name.replace('.', '%2E')}"
         if name in result:
-            result[name], found = _apply_field(result[name], field, where)
-            problems += found
+            result[name], broken = _apply_field(result[name], field, path)
+            problems += broken
         elif field.required:
-            problems.append(Problem(field=where, rule=Rule.REQUIRED))
+            problems.append(Problem(field=path, rule=Rule.REQUIRED))
         elif field.default is not None:
             result[name] = msgspec.json.decode(msgspec.json.encode(field.default))
     return result, problems
 
 
-def _apply_field(value: Any, field: Field, where: str) -> tuple[Any, list[Problem]]:
+def _apply_field(value: Any, field: Field, path: str) -> tuple[Any, list[Problem]]:
     value = _coerced(value, field.types)
     if type_of(value) not in field.types and not (
         isinstance(value, int) and type_of(value) == "integer" and "number" in field.types
     ):
         target = ", ".join(field.types)
-        return value, [Problem(field=where, rule=Rule.TYPE, target=target, value=value)]
+        return value, [Problem(field=path, rule=Rule.TYPE, target=target, value=value)]
     match value:
         case bool():
             return value, []
         case str():
-            return value, _check_string(value, field, where)
+            return value, _check_string(value, field, path)
         case int():
-            return value, _check_number(value, field, where)
+            return value, _check_number(value, field, path)
         case list() if field.items is not None:
-            return _apply_items(value, field.items, where)
+            return _apply_items(value, field.items, path)
         case dict():
-            return apply_schema(value, field.fields, f"{where}.")
+            return apply_schema(value, field.fields, f"{path}.")
         case _:
             return value, []
 
 
-def _apply_items(values: list[Any], item: Field, where: str) -> tuple[list[Any], list[Problem]]:
-    done = [_apply_field(value, item, f"{where}.{index}") for index, value in enumerate(values)]
-    return [value for value, _ in done], [problem for _, found in done for problem in found]
+def _apply_items(values: list[Any], item: Field, path: str) -> tuple[list[Any], list[Problem]]:
+    checked = [_apply_field(value, item, f"{path}.{index}") for index, value in enumerate(values)]
+    return [value for value, _ in checked], [problem for _, broken in checked for problem in broken]
 
 
-def _check_string(value: str, field: Field, where: str) -> list[Problem]:
+def _check_string(value: str, field: Field, path: str) -> list[Problem]:
     problems = []
     if field.min_length is not None and len(value) < field.min_length:
         problems.append(
-            Problem(field=where, rule=Rule.MIN_LENGTH, target=field.min_length, value=value)
+            Problem(field=path, rule=Rule.MIN_LENGTH, target=field.min_length, value=value)
         )
     if field.max_length is not None and len(value) > field.max_length:
         problems.append(
-            Problem(field=where, rule=Rule.MAX_LENGTH, target=field.max_length, value=value)
+            Problem(field=path, rule=Rule.MAX_LENGTH, target=field.max_length, value=value)
         )
     if field.enum and value not in field.enum:
-        problems.append(Problem(field=where, rule=Rule.ENUM, target=list(field.enum), value=value))
+        problems.append(Problem(field=path, rule=Rule.ENUM, target=list(field.enum), value=value))
     if not problems and field.format is not None and not field.format.is_valid(value):
         problems.append(
-            Problem(field=where, rule=Rule.WRONG_FORMAT, target=field.format.name, value=value)
+            Problem(field=path, rule=Rule.WRONG_FORMAT, target=field.format.name, value=value)
         )
     return problems
 
 
-def _check_number(value: int, field: Field, where: str) -> list[Problem]:
+def _check_number(value: int, field: Field, path: str) -> list[Problem]:
     minimum = field.minimum if field.minimum is not None else -MAX_INTEGER
     maximum = field.maximum if field.maximum is not None else MAX_INTEGER
     if value < minimum:
-        return [Problem(field=where, rule=Rule.MINIMUM, target=minimum, value=value)]
+        return [Problem(field=path, rule=Rule.MINIMUM, target=minimum, value=value)]
     if value > maximum:
-        return [Problem(field=where, rule=Rule.MAXIMUM, target=maximum, value=value)]
+        return [Problem(field=path, rule=Rule.MAXIMUM, target=maximum, value=value)]
     return []
 
 
 def type_of(value: Any) -> str:
-    """JSON Schema's name for the type of a decoded JSON value."""
+    """Returns the type name of JSON Schema for a decoded JSON value."""
     match value:
         case None:
             return "null"
@@ -129,7 +129,7 @@ def type_of(value: Any) -> str:
 
 
 def _coerced(value: Any, types: tuple[str, ...]) -> Any:
-    """The value that a string spells, where the field wants no string."""
+    """Converts a string to a boolean or an integer when the field does not accept strings."""
     if isinstance(value, float) and value.is_integer() and "integer" in types:
         return int(value)
     if not isinstance(value, str) or "string" in types:
@@ -142,7 +142,7 @@ def _coerced(value: Any, types: tuple[str, ...]) -> Any:
 
 
 def merge(document: Document, changes: Document) -> Document:
-    """`changes` laid over `document`: objects merge, null deletes, all else replaces (RFC 7396)."""
+    """Applies a JSON Merge Patch (RFC 7396): objects merge, null deletes, other values replace."""
     result = dict(document)
     for name, value in changes.items():
         if value is None:

@@ -1,15 +1,15 @@
-"""A transcription: what was heard in the audio of a message, or that nothing could be."""
+"""Transcriptions of messages, in the form in which they are stored."""
 
 from collections.abc import Mapping
 from typing import Any
 
 SUCCESS = "success"
 MAX_TEXT_BYTES = 16_384
-"""In UTF-8; what is longer is cut. It is part of every list and of an event."""
+"""Limit in UTF-8 bytes, because the text is part of lists and events. Longer text is cut."""
 
 
 def transcript_of(transcription: Mapping[str, Any] | None) -> str | None:
-    """What was heard; None where nothing was."""
+    """Returns the text of a successful transcription, else None."""
     if transcription is None or transcription.get("result") != SUCCESS:
         return None
     text = transcription.get("text")
@@ -17,11 +17,11 @@ def transcript_of(transcription: Mapping[str, Any] | None) -> str | None:
 
 
 def successful_transcription(text: str) -> dict[str, Any]:
-    """What is kept of a text. Postgres keeps no NUL."""
+    """Returns the stored form of a text, without NUL, which PostgreSQL cannot store."""
     kept = text.replace("\0", "").strip().encode()[:MAX_TEXT_BYTES]
     return {"result": SUCCESS, "text": kept.decode(errors="ignore")}
 
 
 def failed_transcription() -> dict[str, Any]:
-    """What is kept where an engine will not take the audio."""
+    """Returns the stored form of audio that the engine rejected."""
     return {"result": "failure"}

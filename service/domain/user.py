@@ -1,4 +1,4 @@
-"""A user of an account: what one must be like, and what clients send to sign in as one."""
+"""Users of an account: their document rules and their credentials."""
 
 import hashlib
 from datetime import datetime
@@ -17,7 +17,7 @@ MAX_DOCUMENT_BYTES = 65_536
 _SERVER_KEYS = frozenset({"id", "metadata"})
 _NAME = Field(min_length=1, max_length=128)
 
-# What this service uses of a user, or must be able to trust.
+# Unknown keys are kept.
 FIELDS: dict[str, Field] = {
     "username": Field(required=True, min_length=1, max_length=MAX_USERNAME, format=USERNAME),
     "password": Field(min_length=1, max_length=256),
@@ -29,18 +29,18 @@ FIELDS: dict[str, Field] = {
 }
 
 Password = str | None | UnsetType
-"""A password to be set; None takes it away, UNSET leaves it as it is."""
+"""New password; None removes the password, UNSET keeps it."""
 
 
 class CredentialMethod(StrEnum):
-    """The hash of `username:password` that a client sends."""
+    """Hash of `username:password` that a client sends."""
 
     MD5 = "md5"
     SHA = "sha"
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user as stored. `document` is the public document without `id`; passwords are not in it."""
+    """Stored user. `document` is the public document without `id` and password."""
 
     account_id: UUID
     user_id: UUID
@@ -58,7 +58,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client signs in with: a hash, and the account by id, realm or name (in this order)."""
+    """Credentials of a user: a hash, and the account by id, realm or name (in this order)."""
 
     method: CredentialMethod
     digest: str
@@ -71,10 +71,10 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def validate_user(document: Document) -> tuple[Document, Password, list[Problem]]:
-    """The public keys of a user, the password apart, and every rule that they break.
+    """Returns the public keys without the password, the password, and the broken rules.
 
-    That the name is free is not known here. A null is as good as no key, but for the password.
-    Raises DocumentTooLarge.
+    Does not check that the name is unique. A key with null counts as missing, except for the
+    password. Raises DocumentTooLarge.
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     submitted = {key: value for key, value in submitted.items() if value is not None}
@@ -82,17 +82,17 @@ def validate_user(document: Document) -> tuple[Document, Password, list[Problem]
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
     checked, problems = apply_schema(submitted, FIELDS)
     checked.pop("password", None)
-    shown = [hide_value(one) if one.field == "password" else one for one in problems]
-    return checked, document.get("password", UNSET), shown
+    problems = [hide_value(each) if each.field == "password" else each for each in problems]
+    return checked, document.get("password", UNSET), problems
 
 
 def hide_value(problem: Problem) -> Problem:
-    """The problem without what came: it may be what somebody signs in with."""
+    """Returns the problem without the rejected value, which may be a password."""
     return msgspec.structs.replace(problem, value=None)
 
 
 def digests_of(username: str, password: str) -> dict[CredentialMethod, str]:
-    """What clients send for a name and a password, by method."""
+    """Returns the hashes that clients send for a name and a password."""
     clear = f"{username}:{password}".encode()
     return {
         CredentialMethod.MD5: hashlib.md5(clear, usedforsecurity=False).hexdigest(),

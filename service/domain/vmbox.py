@@ -1,4 +1,4 @@
-"""A voicemail box: its settings and their defaults, the numbers it answers to, its counts."""
+"""Mailboxes (vmboxes): settings with defaults, numbers, greetings, message counts."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ _COUNT = Field(types=("integer",), minimum=1)
 _MEDIA_ID = Field(min_length=MEDIA_ID_LENGTH, max_length=MEDIA_ID_LENGTH)
 _GREETINGS = ("unavailable", "temporary_unavailable")
 
-# The settings that this service knows of a box, with the names that telephony clients use for them.
+# Settings of a mailbox, with the names that telephony clients use. Unknown keys are kept.
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "mailbox": Field(required=True, min_length=1, max_length=30),
@@ -87,7 +87,7 @@ FIELDS: dict[str, Field] = {
 
 
 class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of a box by folder, without those in `deleted` and those that wait for audio."""
+    """Numbers of complete messages by folder, without `deleted`."""
 
     new: int = 0
     saved: int = 0
@@ -98,7 +98,7 @@ class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
-    """A box as stored. `document` is the public document without `id` and `pin`."""
+    """Stored mailbox. `document` is the public document without `id` and `pin`."""
 
     account_id: UUID
     vmbox_id: UUID
@@ -112,12 +112,12 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def settings(self) -> Document:
-        """The public document with its PIN, as a client reads and writes it."""
+        """Public document with the PIN, as a client reads and writes it."""
         return self.document if self.pin is None else {**self.document, "pin": self.pin}
 
 
 def validate_settings(document: Document, fields: Fields = FIELDS) -> Document:
-    """The document with defaults written in; Invalid names every field that breaks a rule."""
+    """Returns the document with defaults. Raises Invalid with all problems, DocumentTooLarge."""
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     settings, problems = apply_schema(submitted, fields)
     if problems:
@@ -135,33 +135,30 @@ def numbers_of(document: Document) -> set[str]:
 
 
 def comparable_number(number: str) -> str:
-    """Digits compare by value (`0100` is `100`), all else to the letter."""
+    """Returns digits without leading zeros (`0100` equals `100`), other text unchanged."""
     if number.isascii() and number.isdigit():
         return number.lstrip("0") or "0"
     return number
 
 
 def greetings_of(settings: Document) -> dict[str, str]:
-    """The ids of the greetings that a box plays, by the dotted fields that name them.
-
-    Of a document that breaks rules, as far as they may be any.
-    """
+    """Returns the ids of greetings by dotted field; skips values that are not ids."""
     media = settings.get("media")
-    named = {name: media.get(name) for name in _GREETINGS} if isinstance(media, dict) else {}
+    texts = {name: media.get(name) for name in _GREETINGS} if isinstance(media, dict) else {}
     return {
         f"media.{name}": text
-        for name, text in named.items()
+        for name, text in texts.items()
         if isinstance(text, str) and len(text) == MEDIA_ID_LENGTH
     }
 
 
 def addresses_of(settings: Document) -> list[str]:
-    """The e-mail addresses that hear of a box's messages."""
+    """Returns the e-mail addresses that are notified of new messages."""
     addresses: list[str] = settings.get("notify_email_addresses", [])
     return addresses
 
 
 def split_pin(settings: Document) -> tuple[Document, str | None]:
-    """The document and the PIN apart, as they are stored."""
+    """Returns the document without the PIN, and the PIN."""
     document: dict[str, Any] = {key: value for key, value in settings.items() if key != "pin"}
     return document, settings.get("pin")

@@ -1,4 +1,4 @@
-"""A webhook: who wants to be told of which events over HTTP, and how a telling is written."""
+"""Webhooks: subscriptions to events over HTTP, and the signed request for an event."""
 
 import base64
 import hashlib
@@ -20,20 +20,20 @@ from service.domain.schema import Document, Field, apply_schema, strip_reserved_
 MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 MAX_WEBHOOKS = 100
-"""Of one account."""
+"""Limit per account."""
 MAX_FAILURES = 50
-"""So many failed attempts in a row disable a webhook."""
+"""Number of consecutive failed attempts that disables a webhook."""
 ANY_EVENT = "all"
 PING = "webhook.ping"
-"""The type of the event that a test sends."""
+"""Type of the event that a test sends."""
 CONTENT_TYPE = "application/cloudevents+json"
 SECRET_BYTES = 32
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - how secrets begin, none itself
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
 _SERVER_KEYS = frozenset({"id", "secret", "disable_reason", "metadata"})
 
 
 def is_web_address(text: str) -> bool:
-    """An absolute http or https address of a host, without credentials and fragment."""
+    """Returns True for an absolute HTTP(S) URL with a host, without credentials and fragment."""
     if not text.isprintable() or set(text) & set(" \\#"):
         return False
     try:
@@ -41,13 +41,14 @@ def is_web_address(text: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    bare = parts.username is None and parts.password is None
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and port != 0
+    if parts.username is not None or parts.password is not None:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
 
 
 WEB_ADDRESS = Format(name="http-url", is_valid=is_web_address, pattern="^https?://")
 
-# As much of a subscription as this service acts on; the rest is kept.
+# Unknown keys are kept.
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "uri": Field(required=True, min_length=1, max_length=2048, format=WEB_ADDRESS),
@@ -58,14 +59,14 @@ FIELDS = {
 
 
 class DisableReason(StrEnum):
-    """Why the service, not a client, disabled a webhook."""
+    """Reason why the service disabled a webhook."""
 
     FAILURES = "failures"
     GONE = "gone"
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook as stored. `document` is the public document without `id`; no secret is in it."""
+    """Stored webhook. `document` is the public document without `id` and secret."""
 
     account_id: UUID
     webhook_id: UUID
@@ -91,14 +92,14 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SealedWebhook(msgspec.Struct, frozen=True):
-    """A webhook with the secret that signs what is sent to it, sealed."""
+    """Webhook with its encrypted signing secret."""
 
     webhook: Webhook
     secret: bytes
 
 
 class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How one POST ended; `error` None means that it was taken. Nothing of the reply's content."""
+    """Result of one POST; `error` is None when the receiver accepted it."""
 
     response_code: int | None
     error: str | None
@@ -107,20 +108,20 @@ class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to tell a webhook of an event; `number` counts from 1."""
+    """One attempt to send an event to a webhook; `number` counts from 1."""
 
     attempt_id: UUID
     event_id: UUID
     event_type: str
     number: int
     attempted_at: datetime
-    answer: WebhookResponse
+    response: WebhookResponse
 
 
 def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
-    """The document with defaults written in, and every rule that it breaks.
+    """Returns the document with defaults, and the broken rules. Raises DocumentTooLarge.
 
-    Where its address leads is not known here. Raises DocumentTooLarge.
+    Does not resolve the host of the URL.
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
@@ -135,14 +136,14 @@ def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
 
 
 def secret_of(random: bytes) -> str:
-    """A signing secret as Standard Webhooks writes one."""
+    """Returns a signing secret in the form of Standard Webhooks."""
     return _SECRET_PREFIX + base64.b64encode(random).decode()
 
 
 def body_of(event: Event, custom_data: Mapping[str, str]) -> bytes:
-    """The event as CloudEvents 1.0 in structured JSON.
+    """Returns the event as CloudEvents 1.0 in structured JSON.
 
-    An attribute of an event has no inner structure: `customdata` is the JSON text of the object.
+    CloudEvents attributes cannot be objects, so `customdata` is JSON text.
     """
     attributes: dict[str, Any] = {**attributes_of(event)}
     if event.traceparent is not None:
@@ -153,9 +154,9 @@ def body_of(event: Event, custom_data: Mapping[str, str]) -> bytes:
 
 
 def headers_of(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks 1.0.0, which sign the body, its id and the time.
+    """Returns the headers of Standard Webhooks 1.0.0, which sign id, time and body.
 
-    `message_id` must hold no full stop, which parts what is signed.
+    `message_id` must not contain a full stop, the separator of the signed parts.
     """
     key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX))
     timestamp = str(int(sent_at.timestamp()))

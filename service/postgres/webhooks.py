@@ -115,9 +115,9 @@ async def insert_attempt(
         attempt.event_type,
         attempt.number,
         attempt.attempted_at,
-        attempt.answer.response_code,
-        attempt.answer.error,
-        attempt.answer.duration_ms,
+        attempt.response.response_code,
+        attempt.response.error,
+        attempt.response.duration_ms,
     )
 
 
@@ -206,7 +206,7 @@ def _to_attempt(row: asyncpg.Record) -> Attempt:
         event_type=row["event_type"],
         number=row["attempt"],
         attempted_at=row["attempted_at"],
-        answer=WebhookResponse(
+        response=WebhookResponse(
             response_code=row["response_code"],
             error=row["error"],
             duration_ms=row["duration_ms"],

@@ -139,7 +139,7 @@ class Webhooks:
             event_type=event.type,
             number=1,
             attempted_at=event.created_at,
-            answer=answer,
+            response=answer,
         )
         async with self.database.connection() as connection:
             await rows.insert_attempt(connection, account.account_id, webhook_id, attempt)

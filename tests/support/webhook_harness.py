@@ -82,7 +82,8 @@ async def attempts_of(
         facts_of(webhook), webhook.webhook_id, None, 100, ascending=True
     )
     return [
-        (one.event_id, one.number, one.answer.response_code, one.answer.error) for one in page.items
+        (one.event_id, one.number, one.response.response_code, one.response.error)
+        for one in page.items
     ]
 
 

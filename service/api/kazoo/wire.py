@@ -232,7 +232,7 @@ def webhook_row(webhook: Webhook) -> Document:
 
 def attempt_row(attempt: Attempt) -> Document:
     """An attempt to tell a webhook of an event; `response_code` and `error` when there is one."""
-    answer = attempt.answer
+    answer = attempt.response
     row: Document = {
         "id": attempt.attempt_id.hex,
         "event_id": str(attempt.event_id),

@@ -121,7 +121,7 @@ class WebhookChannel:
             event_type=delivery.event.type,
             number=delivery.attempt,
             attempted_at=tried.at,
-            answer=tried.answer,
+            response=tried.answer,
         )
 
 
