@@ -154,7 +154,7 @@ async def test_a_fault_of_a_channel_is_a_failed_attempt(harness: NotifierHarness
     async with harness.running(channel):
         [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"], tried) == ("done", 3, 3)
-    assert row["last_error"] == "not done within 0.5 s"
+    assert row["last_error"] == "not delivered within 0.5 s"
 
 
 async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(
@@ -196,7 +196,7 @@ async def test_a_channel_that_can_settle_nothing_still_gets_to_the_end_of_its_ro
     async with harness.running(channel):
         [row] = await settled(harness.inspector, 1)
     assert (row["status"], row["attempt"]) == ("dead", 3)
-    assert row["last_error"] == "it could not be settled: RuntimeError"
+    assert row["last_error"] == "settling failed: RuntimeError"
 
 
 async def test_an_operator_sees_retries_and_drops(

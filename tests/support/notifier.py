@@ -44,7 +44,7 @@ class FakeChannel:
         self._outcome: Outcome = options.get("outcome", Done())
         self.act: Callable[[Delivery], Awaitable[Outcome]] = self._end_as_told
 
-    def wants(self, event: Event) -> bool:
+    def handles(self, event: Event) -> bool:
         return not event.data.startswith(b'{"unwanted"')
 
     async def targets(self, _connection: Connection, _event: Event) -> Sequence[Target]:

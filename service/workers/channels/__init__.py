@@ -70,7 +70,7 @@ class Channel(Protocol):
     def per_target(self) -> int:
         """Deliveries at a time to one target in one process."""
 
-    def wants(self, event: Event) -> bool:
+    def handles(self, event: Event) -> bool:
         """Whether the event concerns this channel at all."""
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:

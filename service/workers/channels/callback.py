@@ -28,7 +28,7 @@ class CallbackChannel:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def wants(self, event: Event) -> bool:
+    def handles(self, event: Event) -> bool:
         """Messages that somebody left, not moved, and that are for listening."""
         data = _message_new(event)
         return data.origin.reason is OriginReason.STORED and data.message.folder is Folder.NEW

@@ -56,7 +56,7 @@ class WebhookChannel:
         self._database = database
         self._posts = posts
 
-    def wants(self, event: Event) -> bool:
+    def handles(self, event: Event) -> bool:
         """Whoever subscribed to it does: that is looked up when it is dealt out."""
         return bool(event.type)
 

@@ -1,4 +1,4 @@
-"""The runner of notifier channels: stream -> `deliveries` -> the outside."""
+"""Runner of notifier channels: from the stream to `deliveries`, and from there to the targets."""
 
 from service.workers.notifier.notifier import Notifier, NotifierTimings
 

@@ -1,4 +1,4 @@
-"""Workers over due rows: take under a lease, deliver, write the outcome, give the rest back."""
+"""Delivery of due rows: lease, deliver, write the outcome, release the rest on a stop."""
 
 import asyncio
 import time
@@ -24,66 +24,66 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-_WRITE_AGAIN_S = 0.5
+_WRITE_RETRY_S = 0.5
 _RESULTS = ("done", "ignored", "retry", "later", "dead")
 
 Row = Delivery | DeliveryRow
 
 
-class Dispatch:
-    """Delivers a channel's due rows, several at a time; `fresh` says that there are new ones."""
+class Dispatcher:
+    """Delivers the due rows of a channel in parallel. `rows_added` wakes it up."""
 
     def __init__(
         self,
         database: Database,
         channel: Channel,
         fan_out: FanOut,
-        fresh: asyncio.Event,
-        pace: NotifierTimings,
+        rows_added: asyncio.Event,
+        timings: NotifierTimings,
     ) -> None:
         self._database = database
         self._channel = channel
         self._fan_out = fan_out
-        self._fresh = fresh
-        self._pace = pace
-        self._lease_s = channel.timeout_s + pace.lease_margin_s
-        self._hands = DeliverySlots(channel.concurrency, channel.per_target)
+        self._rows_added = rows_added
+        self._timings = timings
+        self._lease_s = channel.timeout_s + timings.lease_margin_s
+        self._slots = DeliverySlots(channel.concurrency, channel.per_target)
         self._tasks: dict[asyncio.Task[None], tuple[Row, UUID]] = {}
         for result in _RESULTS:
             DELIVERIES.labels(channel.name, result)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set: what is in hand is finished within the grace, or given back."""
+        """Runs until `stop` is set, then completes deliveries within `grace_s` or releases them."""
         try:
-            await self._keep_taking(stop)
-            await self._finish()
+            await self._poll(stop)
+            await self._drain()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _keep_taking(self, stop: asyncio.Event) -> None:
-        trouble = ""
+    async def _poll(self, stop: asyncio.Event) -> None:
+        last_error = ""
         while not stop.is_set():
-            self._fresh.clear()
+            self._rows_added.clear()
             try:
-                taken = await self._take()
+                is_busy = await self._start_due()
             except Unavailable as error:
-                if trouble != (trouble := error.reason):
-                    log.warning("The channel cannot look for deliveries.", reason=trouble)
-                taken = False
+                if last_error != (last_error := error.reason):
+                    log.warning("reading due deliveries failed", reason=last_error)
+                is_busy = False
             else:
-                trouble = ""
-            if not (taken and self._hands.free) and not stop.is_set():
-                await wait_for(self._fresh, self._pace.poll_s)
+                last_error = ""
+            if not (is_busy and self._slots.free) and not stop.is_set():
+                await wait_for(self._rows_added, self._timings.poll_s)
 
-    async def _take(self) -> bool:
-        """Begins what is due, as far as there is room; whether there was anything."""
-        found = await self._due(self._hands.free, suspects=False)
-        found += await self._due(self._hands.room_for_suspects(), suspects=True)
-        return found > 0
+    async def _start_due(self) -> bool:
+        """Starts due deliveries in the free slots. Returns True if there were any."""
+        started = await self._lease_and_start(self._slots.free, suspects=False)
+        started += await self._lease_and_start(self._slots.free_for_suspects(), suspects=True)
+        return started > 0
 
-    async def _due(self, limit: int, *, suspects: bool) -> int:
+    async def _lease_and_start(self, limit: int, *, suspects: bool) -> int:
         if limit <= 0:
             return 0
         token = uuid4()
@@ -95,68 +95,68 @@ class Dispatch:
                 per_target=self._channel.per_target,
                 lease_s=self._lease_s,
                 token=token,
-                held=self._hands.held(suspects=suspects),
+                held=self._slots.leases(suspects=suspects),
             )
         for row in due:
-            self._hands.take(row)
-            task = asyncio.create_task(self._work(row, token))
+            self._slots.acquire(row)
+            task = asyncio.create_task(self._process(row, token))
             self._tasks[task] = (row, token)
-            task.add_done_callback(self._forget)
+            task.add_done_callback(self._on_done)
         return len(due)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         row, _ = self._tasks.pop(task)
-        self._hands.give_back(row)
-        self._fresh.set()
+        self._slots.release(row)
+        self._rows_added.set()
 
-    async def _finish(self) -> None:
+    async def _drain(self) -> None:
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._pace.grace_s)
-        left = dict(self._tasks)
-        for task in left:
+            await asyncio.wait(self._tasks, timeout=self._timings.grace_s)
+        unfinished = dict(self._tasks)
+        for task in unfinished:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        for row, token in left.values():
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        for row, token in unfinished.values():
             try:
                 async with self._database.connection() as connection:
                     await rows.release(connection, row, token)
             except Unavailable:
-                return  # the leases run out
+                return  # the leases expire
 
-    async def _work(self, row: Row, token: UUID) -> None:
+    async def _process(self, row: Row, token: UUID) -> None:
         if not isinstance(row, Delivery):
-            await self._attempt_and_write(row, token, None)
+            await self._deliver_and_write(row, token, None)
             return
         event, name = row.event, self._channel.name
         with consumer_span(
             f"deliver {name}", event_attributes(event, name), event.traceparent
         ) as span:
-            await self._attempt_and_write(row, token, span)
+            await self._deliver_and_write(row, token, span)
 
-    async def _attempt_and_write(self, row: Row, token: UUID, span: "Span | None") -> None:
-        began = time.monotonic()
-        give_up = began + self._lease_s
+    async def _deliver_and_write(self, row: Row, token: UUID, span: "Span | None") -> None:
+        started = time.monotonic()
+        deadline = started + self._lease_s
         outcome = await self._attempt(row)
         if span is not None and isinstance(outcome, Failed):
             mark_failed(span, "failed")
-        DELIVERY_DURATION.labels(self._channel.name).observe(time.monotonic() - began)
-        self._hands.note(row, failed=isinstance(outcome, Failed))
+        DELIVERY_DURATION.labels(self._channel.name).observe(time.monotonic() - started)
+        self._slots.record_outcome(row, failed=isinstance(outcome, Failed))
         settles = isinstance(row, Delivery) and not is_marker(row)
         while True:
             try:
                 await self._write(row, token, outcome, settles=settles)
             except Unavailable:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     return
-                await asyncio.sleep(_WRITE_AGAIN_S)
+                await asyncio.sleep(_WRITE_RETRY_S)
             except Exception as error:
-                # What belongs to the outcome could not be done: then it has not come about. A
-                # failure is written without it, or the row would come again for ever.
-                log.exception("An outcome could not be settled.", **_ids(row))
+                # The attempt counts as failed. A failure is then written without `settle`,
+                # because otherwise the row would be retried forever.
+                log.exception("settling delivery failed", **_ids(row))
                 if not settles:
                     return
                 settles = not isinstance(outcome, Failed)
-                outcome = Failed(error=f"it could not be settled: {type(error).__name__}")
+                outcome = Failed(error=f"settling failed: {type(error).__name__}")
             else:
                 return
 
@@ -164,21 +164,21 @@ class Dispatch:
         try:
             async with asyncio.timeout(self._channel.timeout_s):
                 if is_marker(row):
-                    return await self._fan_out.again(row)
+                    return await self._fan_out.fan_out_marker(row)
                 if not isinstance(row, Delivery):
-                    return Failed(error="it has no event", permanent=True)
+                    return Failed(error="the row has no event", permanent=True)
                 return await self._channel.deliver(row)
         except TimeoutError:
-            return Failed(error=f"not done within {self._channel.timeout_s:g} s")
+            return Failed(error=f"not delivered within {self._channel.timeout_s:g} s")
         except VoicemailError as error:
             reason = getattr(error, "reason", "")
             return Failed(error=f"{error}{f' ({reason})' if reason else ''}")
         except Exception as error:
-            log.exception("A delivery failed in an unforeseen way.", **_ids(row))
-            return Failed(error=f"a fault of the channel: {type(error).__name__}")
+            log.exception("delivery raised unexpected error", **_ids(row))
+            return Failed(error=f"unexpected error: {type(error).__name__}")
 
     async def _write(self, row: Row, token: UUID, outcome: Outcome, *, settles: bool) -> None:
-        written = self._written(row, outcome)
+        written = self._row_update(row, outcome)
         async with self._database.transaction() as transaction:
             if not await rows.finish(transaction, row, token, written):
                 return
@@ -186,9 +186,9 @@ class Dispatch:
                 await self._channel.settle(transaction, row, outcome)
         DELIVERIES.labels(self._channel.name, _result(written, outcome)).inc()
         if written.status is Status.DEAD:
-            log.error("A delivery is dead.", attempts=row.attempt, **_ids(row))
+            log.error("delivery dead", attempts=row.attempt, **_ids(row))
 
-    def _written(self, row: Row, outcome: Outcome) -> Written:
+    def _row_update(self, row: Row, outcome: Outcome) -> Written:
         match outcome:
             case Done():
                 status = Status.FANNED_OUT if is_marker(row) else Status.DONE
@@ -198,21 +198,21 @@ class Dispatch:
             case Postponed(delay_s=delay_s, state=state):
                 return Written(status=Status.PENDING, delay_s=delay_s, state=state)
             case Failed(error=error):
-                pause_s = self._wait_before_next(row, outcome)
-                status = Status.DEAD if pause_s is None else Status.PENDING
-                return Written(status=status, attempts=1, delay_s=pause_s or 0, error=error)
+                retry_s = self._retry_delay_s(row, outcome)
+                status = Status.DEAD if retry_s is None else Status.PENDING
+                return Written(status=status, attempts=1, delay_s=retry_s or 0, error=error)
             case _:
                 assert_never(outcome)
 
-    def _wait_before_next(self, row: Row, failure: Failed) -> float | None:
-        """None when there is no next attempt."""
-        if failure.permanent or not 1 <= row.attempt <= len(self._pace.retries_s):
+    def _retry_delay_s(self, row: Row, failure: Failed) -> float | None:
+        """Returns None if there is no further attempt."""
+        if failure.permanent or not 1 <= row.attempt <= len(self._timings.retries_s):
             return None
-        return max(self._pace.retries_s[row.attempt - 1], failure.retry_after_s)
+        return max(self._timings.retries_s[row.attempt - 1], failure.retry_after_s)
 
 
 def _result(written: Written, outcome: Outcome) -> str:
-    """What is counted: as the row says, and of what comes again whether it has failed."""
+    """Returns the label for the metric."""
     match written.status:
         case Status.PENDING:
             return "retry" if isinstance(outcome, Failed) else "later"

@@ -1,4 +1,4 @@
-"""Fan-out: an event of the stream becomes rows, once, and is acked; no event blocks another."""
+"""Fan-out: turns each event of the stream into delivery rows once, then acknowledges it."""
 
 import asyncio
 import re
@@ -31,31 +31,31 @@ from service.workers.waiting import wait_for
 log = get_logger(__name__)
 
 _BATCH = 64
-_AT_ONCE = 8
-_SHORT_PAUSE_S = 0.1
+_CONCURRENCY = 8
+_MIN_PAUSE_S = 0.1
 _OUTAGE_PAUSE_S = 1.0
 _OUTAGE_DELAY_S = 5.0
 _FAULT_DELAY_S = 10.0
-# What happened so long before a channel's first start is told, too: it may have been started
-# together with all else, and no two clocks agree.
-_LOOKS_BACK_S = 3600.0
-# An event that cannot be dealt out for a reason that nobody foresaw comes this often.
-_MOST_DELIVERIES = 5
-# It is stored as jsonb, which knows no NUL.
+# A new channel also delivers events of this period before its first start, because it may have been
+# started together with the other processes, and because clocks differ.
+_LOOKBACK_S = 3600.0
+# Attempts to fan out an event that causes unexpected errors.
+_MAX_DELIVERIES = 5
+# The data is stored as jsonb, which does not allow NUL.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-# For the event ids of messages that have none.
-_UNREADABLE = UUID("a6ecf9ae-4b0c-5d55-a1a4-4d1b2f3c9e70")
+# Namespace of the event IDs that malformed messages get.
+_MALFORMED = UUID("a6ecf9ae-4b0c-5d55-a1a4-4d1b2f3c9e70")
 
 
 class FanOut:
-    """Deals events out to a channel's targets. `fresh` is set whenever there are new rows."""
+    """Writes the delivery rows of events. Sets `rows_added` after it has written some."""
 
     def __init__(
         self,
         database: Database,
         consumer: Consumer,
         channel: Channel,
-        fresh: asyncio.Event,
+        rows_added: asyncio.Event,
         *,
         subject_prefix: str,
         fetch_s: float,
@@ -63,93 +63,96 @@ class FanOut:
         self._database = database
         self._consumer = consumer
         self._channel = channel
-        self._fresh = fresh
+        self._rows_added = rows_added
         self._prefix = subject_prefix
         self._fetch_s = fetch_s
-        self._free = asyncio.Semaphore(_AT_ONCE)
-        self._began: datetime | None = None
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
+        self._start_time: datetime | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; what was fetched by then is dealt with."""
+        """Runs until `stop` is set, and processes what was fetched before."""
         failures = 0
-        await self._begin(stop)
+        await self._load_start_time(stop)
         try:
             while not stop.is_set():
                 try:
                     messages = await self._consumer.fetch(_BATCH, self._fetch_s)
                 except BusUnavailable as error:
                     failures += 1
-                    # The first may be the connection that is still being made.
+                    # The first failure may come before the connection is established.
                     if failures == 2:
-                        log.warning("The channel cannot read events.", reason=error.reason)
-                    await wait_for(stop, _SHORT_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
+                        log.warning("reading events failed", reason=error.reason)
+                    await wait_for(stop, _MIN_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
                     continue
                 failures = 0
-                await asyncio.gather(*map(self._deal_with, messages))
+                await asyncio.gather(*map(self._handle, messages))
         finally:
             await self._consumer.close()
 
-    async def _begin(self, stop: asyncio.Event) -> None:
-        """Notes where a channel begins that is new: of what was before, nobody waits to be told."""
-        while self._began is None and not stop.is_set():
+    async def _load_start_time(self, stop: asyncio.Event) -> None:
+        """Loads or sets the start time of the channel. It skips older events."""
+        while self._start_time is None and not stop.is_set():
             try:
                 async with self._database.connection() as connection:
-                    self._began = await rows.channel_began(
-                        connection, self._channel.name, _LOOKS_BACK_S
+                    self._start_time = await rows.channel_began(
+                        connection, self._channel.name, _LOOKBACK_S
                     )
             except Unavailable:
                 await wait_for(stop, _OUTAGE_PAUSE_S)
             else:
-                self._consumer.start_at(self._began)
+                self._consumer.start_at(self._start_time)
 
-    async def again(self, row: Delivery | DeliveryRow) -> Outcome:
-        """Deals out an event whose marker an operator revived."""
+    async def fan_out_marker(self, row: Delivery | DeliveryRow) -> Outcome:
+        """Writes the delivery rows of an event whose marker an operator retries."""
         if not isinstance(row, Delivery):
-            return Failed(error="no event can be read from it", permanent=True)
+            return Failed(error="the row has no event", permanent=True)
         async with self._database.transaction() as transaction:
             targets = await self._channel.targets(transaction, row.event)
             if targets:
                 await rows.insert_targets(transaction, row.event, self._channel.name, targets)
-        self._fresh.set()
-        return Done() if targets else Ignored("it concerns nobody")
+        self._rows_added.set()
+        return Done() if targets else Ignored("the event has no target")
 
-    async def _deal_with(self, message: StreamMessage) -> None:
-        async with self._free:
+    async def _handle(self, message: StreamMessage) -> None:
+        async with self._slots:
             try:
-                delay_s = await self._outcome(message)
+                delay_s = await self._process(message)
             except Unavailable as error:
-                log.warning("An event waits for the database.", reason=error.reason)
+                log.warning("fan-out postponed, database unavailable", reason=error.reason)
                 delay_s = _OUTAGE_DELAY_S
             except Exception:
-                log.exception("An event could not be put away.", stream_seq=message.stream_seq)
+                log.exception("storing malformed event failed", stream_seq=message.stream_seq)
                 delay_s = _FAULT_DELAY_S
-            # An ack that fails lets it come again, and it is known by then.
+            # Without the ack, the event is redelivered, and its marker exists.
             with suppress(BusUnavailable):
                 await (message.ack() if delay_s is None else message.nak(delay_s))
 
-    async def _outcome(self, message: StreamMessage) -> float | None:
-        """None when the message is done with, else when it is to come again."""
+    async def _process(self, message: StreamMessage) -> float | None:
+        """Returns the delay before redelivery, or None if the message is processed."""
         try:
-            event = self._readable(message)
+            event = self._decode(message)
         except MalformedEvent as error:
-            await self._bury(message, str(error))
+            await self._insert_dead(message, str(error))
             return None
         try:
-            # A stream that was filled again holds what is old as something new.
-            if self._began and event.created_at >= self._began and self._channel.wants(event):
+            # Republished events can be older than the start of the channel.
+            if self._channel.handles(event) and not self._is_before_start(event):
                 await self._fan_out(event)
         except (msgspec.DecodeError, MalformedEvent) as error:
-            await self._bury(message, f"the data cannot be read: {error}")
+            await self._insert_dead(message, f"the data is malformed: {error}")
         except Unavailable:
             raise
         except Exception as error:
-            log.exception("An event could not be dealt out.", event_id=str(event.event_id))
-            if message.deliveries < _MOST_DELIVERIES:
+            log.exception("fan-out failed", event_id=str(event.event_id))
+            if message.deliveries < _MAX_DELIVERIES:
                 return _FAULT_DELAY_S
-            await self._bury(message, f"it could not be dealt out: {type(error).__name__}", event)
+            await self._insert_dead(message, f"fan-out failed: {type(error).__name__}", event)
         return None
 
-    def _readable(self, message: StreamMessage) -> Event:
+    def _is_before_start(self, event: Event) -> bool:
+        return self._start_time is None or event.created_at < self._start_time
+
+    def _decode(self, message: StreamMessage) -> Event:
         event = event_of(message.subject, message.headers, message.data, self._prefix)
         try:
             if event.type in DATA:
@@ -157,9 +160,9 @@ class FanOut:
             else:
                 msgspec.json.decode(event.data, type=dict)
         except msgspec.DecodeError as error:
-            raise MalformedEvent(f"the data cannot be read: {error}") from None
+            raise MalformedEvent(f"the data is malformed: {error}") from None
         if _NUL.search(event.data):
-            raise MalformedEvent("the data cannot be stored")
+            raise MalformedEvent("the data contains NUL")
         return event
 
     async def _fan_out(self, event: Event) -> None:
@@ -174,14 +177,16 @@ class FanOut:
                     await rows.insert_targets(transaction, event, name, targets)
         FANNED_OUT.labels(name).inc()
         if targets:
-            self._fresh.set()
+            self._rows_added.set()
 
-    async def _bury(self, message: StreamMessage, reason: str, event: Event | None = None) -> None:
+    async def _insert_dead(
+        self, message: StreamMessage, reason: str, event: Event | None = None
+    ) -> None:
         DELIVERIES.labels(self._channel.name, "dead").inc()
         account_id = account_of(message.subject, self._prefix)
-        event_id = event.event_id if event else unreadable_id(message)
+        event_id = event.event_id if event else malformed_event_id(message)
         log.error(
-            "An event cannot be dealt out; its row is dead.",
+            "event dead, fan-out impossible",
             channel=self._channel.name,
             account_id=account_id.hex,
             event_id=str(event_id),
@@ -199,9 +204,9 @@ class FanOut:
             )
 
 
-def unreadable_id(message: StreamMessage) -> UUID:
-    """An event id from the place in the stream; when it was stored tells two streams apart."""
-    return uuid5(_UNREADABLE, f"{message.stream_seq} {message.stored_at.isoformat()}")
+def malformed_event_id(message: StreamMessage) -> UUID:
+    """Derives an event ID from the sequence in the stream and the time of storage."""
+    return uuid5(_MALFORMED, f"{message.stream_seq} {message.stored_at.isoformat()}")
 
 
 def event_attributes(event: Event, channel: str) -> dict[str, str]:

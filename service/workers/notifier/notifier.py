@@ -1,4 +1,4 @@
-"""The notifier of one channel: its fan-out and its workers, as long as the process lives."""
+"""Notifier of one channel: its fan-out and its delivery workers."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from service.bus import Bus, ConsumerSettings
 from service.logs import get_logger
 from service.postgres.pool import Database
 from service.workers.channels import Channel
-from service.workers.notifier.dispatch import Dispatch
+from service.workers.notifier.dispatch import Dispatcher
 from service.workers.notifier.fan_out import FanOut
 from service.workers.notifier.timings import NotifierTimings
 
@@ -16,40 +16,40 @@ log = get_logger(__name__)
 
 
 class Notifier:
-    """Runs a channel. Copies in other processes share the work; each event is dealt out once."""
+    """Runs a channel. Copies in other processes share the work."""
 
     def __init__(
-        self, database: Database, bus: Bus, channel: Channel, pace: NotifierTimings | None = None
+        self, database: Database, bus: Bus, channel: Channel, timings: NotifierTimings | None = None
     ) -> None:
         self._channel = channel
-        self._fresh = asyncio.Event()
-        pace = pace or NotifierTimings()
+        self._rows_added = asyncio.Event()
+        timings = timings or NotifierTimings()
         consumer = bus.consumer(
             ConsumerSettings(
                 durable=f"notifier-{channel.name}",
                 events=channel.events,
-                ack_wait_s=pace.ack_wait_s,
+                ack_wait_s=timings.ack_wait_s,
             )
         )
         self._fan_out = FanOut(
             database,
             consumer,
             channel,
-            self._fresh,
+            self._rows_added,
             subject_prefix=bus.stream.subject_prefix,
-            fetch_s=pace.fetch_s,
+            fetch_s=timings.fetch_s,
         )
-        self._dispatch = Dispatch(database, channel, self._fan_out, self._fresh, pace)
+        self._dispatch = Dispatcher(database, channel, self._fan_out, self._rows_added, timings)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Returns soon after `stop` is set; what is in hand is finished or given back."""
-        log.info("The channel runs.", channel=self._channel.name)
+        """Runs until `stop` is set. Deliveries in progress are completed or released."""
+        log.info("channel started", channel=self._channel.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fan_out.run(stop))
             group.create_task(self._dispatch.run(stop))
-            group.create_task(self._wake(stop))
-        log.info("The channel has stopped.", channel=self._channel.name)
+            group.create_task(self._wake_dispatcher(stop))
+        log.info("channel stopped", channel=self._channel.name)
 
-    async def _wake(self, stop: asyncio.Event) -> None:
+    async def _wake_dispatcher(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._fresh.set()
+        self._rows_added.set()

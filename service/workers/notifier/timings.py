@@ -1,4 +1,4 @@
-"""The times that a notifier keeps."""
+"""Timings of a notifier."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,10 @@ RETRIES_S = (120.0, 300.0, 900.0, 1800.0, 3600.0)
 
 
 class NotifierTimings(msgspec.Struct, frozen=True, kw_only=True):
-    """The waits before further attempts, how often to look, how long a clean stop may take.
+    """Delays before retries, polling intervals, and the grace period of a clean stop.
 
-    A lease lasts `lease_margin_s` longer than a delivery may take; the stream is asked for events
-    for `fetch_s` at a time, and what a process took and did not deal out comes again `ack_wait_s`
-    after it died.
+    A lease lasts `lease_margin_s` longer than the timeout of a delivery. A fetch waits `fetch_s`
+    for events. Events that a killed process did not acknowledge are redelivered after `ack_wait_s`.
     """
 
     retries_s: Sequence[float] = RETRIES_S

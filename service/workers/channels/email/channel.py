@@ -88,7 +88,7 @@ class EmailChannel:
         self._settings = settings
         self._clock = clock
 
-    def wants(self, event: Event) -> bool:
+    def handles(self, event: Event) -> bool:
         """Full boxes, and messages that somebody left, not moved, and that are for listening."""
         if event.type == EventType.VMBOX_FULL:
             return True

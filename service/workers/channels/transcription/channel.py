@@ -63,7 +63,7 @@ class TranscriptionChannel:
         self._audio = audio
         self._engine = engine
 
-    def wants(self, event: Event) -> bool:
+    def handles(self, event: Event) -> bool:
         """What the box wants is looked up when the event is dealt out."""
         return event.media_id is not None
 
