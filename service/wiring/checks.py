@@ -144,7 +144,7 @@ async def _backups(settings: Settings) -> str:
 
 async def _smtp(settings: Settings) -> str:
     async with open_smtp(settings) as smtp:
-        outcome = await smtp.greet()
+        outcome = await smtp.check_session()
     if isinstance(outcome, Failed):
         raise Wrong(f"no SMTP session: {outcome.error}")
     return "the server takes us, with encryption and sign-in as set"
@@ -152,7 +152,7 @@ async def _smtp(settings: Settings) -> str:
 
 async def _switch(settings: Settings) -> str:
     async with open_switch(settings) as ari:
-        await ari.look()
+        await ari.ping()
     return "the switch shows its mailboxes"
 
 

@@ -19,7 +19,7 @@ from service.workers.channels.mwi import (
     LampConsumer,
     LampSink,
     LampTimings,
-    fill,
+    resync,
 )
 from service.workers.progress import StepProgress
 
@@ -33,10 +33,10 @@ async def following_lamps(
 ) -> AsyncIterator[list[LampConsumer]]:
     """The bucket's, and the switch's when there is one: each reads the stream for itself, so that
     a switch that is down holds up nothing else."""
-    patience = LampTimings(ack_wait_s=settings.notifier_ack_wait_s)
+    timings = LampTimings(ack_wait_s=settings.notifier_ack_wait_s)
     async with _levels(settings, database, bus) as levels:
         yield [
-            LampConsumer(bus, name, level, lambda level: fill(level, database), patience)
+            LampConsumer(bus, name, level, lambda sink: resync(sink, database), timings)
             for name, level in levels.items()
         ]
 
@@ -51,7 +51,7 @@ async def resync_lamps(settings: Settings, progress: StepProgress) -> int:
     ):
         for level in levels.values():
             await _ensure(level.bucket)
-            number = await fill(level, database, progress)
+            number = await resync(level, database, progress)
             await level.bucket.mark_filled()
     return number
 

@@ -181,7 +181,7 @@ async def test_a_box_that_is_deleted_ends_its_task(
             await calls.until_requested(box, 1)
             await delete(calls.database, box)
             [row] = await settled(inspector, 1, channel="callback")
-    assert (row["status"], row["last_error"]) == ("ignored", "the box is gone")
+    assert (row["status"], row["last_error"]) == ("ignored", "the box was deleted")
 
 
 async def test_each_request_is_made_once_though_processes_are_killed(

@@ -182,7 +182,7 @@ async def test_audio_that_is_not_what_was_stored_is_not_mailed(email_harness: Em
     await Deliveries(email_harness.database).retry(Selection(account_id=box.account_id))
     [row] = await email_harness.finished(box)
     assert row["status"] == "dead"
-    assert "not what was stored" in row["last_error"]
+    assert "does not match its checksum" in row["last_error"]
     assert len(email_harness.post.to(who)) == 1
 
 

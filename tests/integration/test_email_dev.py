@@ -75,7 +75,7 @@ async def test_the_preview_shows_the_templates_as_they_are(
     for code, printed, said in (broken, channel):
         assert (code, printed) == (1, "")
         assert said.count("\n") == 1
-        assert "The template full.html fails: 'mailbx' is undefined" in said
+        assert "The template full.html is invalid: 'mailbx' is undefined" in said
 
 
 async def test_deliveries_are_listed_shown_retried_and_dropped_by_hand(

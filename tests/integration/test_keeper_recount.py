@@ -26,18 +26,18 @@ from tests.support.builders import (
 from tests.support.keeper import Killed, KilledAfter
 
 
-class Heard(StepProgress):
-    """Remembers what it was told."""
+class RecordedProgress(StepProgress):
+    """Adds up the reports."""
 
     def __init__(self) -> None:
         self.total = 0
         self.done = 0
 
-    def expect(self, total: int) -> None:
+    def set_total(self, total: int) -> None:
         self.total = total
 
-    def advance(self, number: int) -> None:
-        self.done += number
+    def advance(self, count: int) -> None:
+        self.done += count
 
 
 async def some_boxes(connection: Connection, number: int) -> list[Box]:
@@ -106,10 +106,10 @@ async def test_every_box_is_counted_whatever_the_size_of_a_page(
         for box in await some_boxes(connection, 5):
             await drift(connection, box, "new_count = 0")
         await a_vmbox(connection)
-    heard = Heard()
-    done = await Recount(owner, boxes=boxes, messages=messages).run(heard)
+    progress = RecordedProgress()
+    done = await Recount(owner, boxes=boxes, messages=messages).run(progress)
     assert done == {"boxes_counted": 6, "boxes_repaired": 5}
-    assert (heard.total, heard.done) == (6, 6)
+    assert (progress.total, progress.done) == (6, 6)
 
 
 async def test_a_box_in_use_is_not_taken_for_one_that_drifted(

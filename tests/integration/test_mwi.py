@@ -11,7 +11,7 @@ from service.domain.message import Folder
 from service.postgres.accounts import delete_account
 from service.postgres.messages import change_folder
 from service.postgres.pool import Connection, Database
-from service.workers.channels.mwi import KvLamps, fill
+from service.workers.channels.mwi import KvLamps, resync
 from tests.support.builders import (
     RETAINED_SINCE,
     Box,
@@ -147,7 +147,7 @@ async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
     wrong = Lamp.of(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
     for one in (box, stranger):
         assert await lamp_harness.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
-    await fill(KvLamps(lamp_harness.database, lamp_harness.bucket), lamp_harness.database)
+    await resync(KvLamps(lamp_harness.database, lamp_harness.bucket), lamp_harness.database)
     assert await lamp_harness.right(box, stranger)
     assert await lamp_harness.shown(stranger) is None
 

@@ -150,7 +150,7 @@ async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
     ):
         place = await transcription_harness.leave(box, "Noise.")
         [row] = await transcription_harness.done()
-    assert (row["status"], row["last_error"]) == ("dead", "the engine answers 400")
+    assert (row["status"], row["last_error"]) == ("dead", "the engine returned 400")
     assert (await transcription_harness.message(place)).transcription == {"result": "failure"}
     [event] = await transcription_harness.told(box)
     assert event.data["message"]["transcription"] == {"result": "failure"}
@@ -167,10 +167,10 @@ async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"secret words", "the engine's answer is no JSON with a text"),
-        (b'{"text": 5}', "the engine's answer is no JSON with a text"),
-        (b'{"text": "\xff"}', "the engine's answer is no JSON with a text"),
-        (b'"' + bytes(4_200_000), "the engine's answer is too long"),
+        (b"secret words", "the response of the engine is not JSON with a text"),
+        (b'{"text": 5}', "the response of the engine is not JSON with a text"),
+        (b'{"text": "\xff"}', "the response of the engine is not JSON with a text"),
+        (b'"' + bytes(4_200_000), "the response of the engine is too long"),
     ],
 )
 async def test_an_answer_that_is_none_is_no_text_and_is_not_quoted(
@@ -192,9 +192,9 @@ async def test_an_engine_that_nobody_reaches_and_one_that_does_not_know_us(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     for url, key, why in (
-        ("http://127.0.0.1:1/v1/audio/transcriptions", KEY, "the engine cannot be asked"),
-        (transcription_harness.stub.url, "another", "the engine answers 401"),
-        ("http://", KEY, "the engine cannot be asked"),
+        ("http://127.0.0.1:1/v1/audio/transcriptions", KEY, "the request to the engine failed"),
+        (transcription_harness.stub.url, "another", "the engine returned 401"),
+        ("http://", KEY, "the request to the engine failed"),
     ):
         settings = EngineSettings(url=url, key=key, model="m", timeout_s=2)
         async with Engine.open(settings) as engine:

@@ -303,7 +303,7 @@ async def test_neither_secrets_nor_addresses_are_stored_in_clear_or_logged(
     async with harness.running(channel, ONE_TRY):
         [row] = await settled(harness.inspector, 1, channel="webhook")
     logged = caplog.text
-    assert "A webhook is disabled" in logged
+    assert "webhook disabled" in logged
     kept = row["last_error"] + str(row["state"])
     for hidden in (secret, "token-in-the-path", f":{receiver.port}", "Bob's box"):
         assert hidden not in logged

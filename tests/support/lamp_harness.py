@@ -23,7 +23,7 @@ from service.workers.channels.mwi import (
     LampConsumer,
     LampSink,
     LampTimings,
-    fill,
+    resync,
 )
 from tests.support.ari import PASSWORD, USER, AriStub
 from tests.support.builders import Box
@@ -31,7 +31,7 @@ from tests.support.database import TestDatabase
 from tests.support.relay import RunningRelay, jetstream, running_relay
 from tests.support.waiting import wait_until
 
-QUICK = LampTimings(fetch_s=0.1, again_s=0.05, longest_s=0.4, look_s=0.1, ack_wait_s=1)
+QUICK = LampTimings(fetch_s=0.1, retry_s=0.05, max_retry_s=0.4, check_s=0.1, ack_wait_s=1)
 
 
 class RunningLamps:
@@ -88,7 +88,7 @@ class LampHarness:
     @asynccontextmanager
     async def following(self, name: str, levels: LampSink) -> AsyncIterator[RunningLamps]:
         following = LampConsumer(
-            self.bus, name, levels, lambda levels: fill(levels, self.database), QUICK
+            self.bus, name, levels, lambda levels: resync(levels, self.database), QUICK
         )
         running = RunningLamps(following)
         try:

@@ -23,8 +23,8 @@ from service.workers.channels.email.mime import address_of, build_mail, file_nam
 from service.workers.channels.email.recipients import (
     MailContext,
     Owner,
-    of_full_box,
-    of_message,
+    full_box_recipients,
+    message_recipients,
 )
 from service.workers.channels.email.templates import Rendered, clean
 
@@ -32,16 +32,16 @@ WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
 US = "Voicemail <us@example.com>"
 
 
-def context(listed: list[str], owner: str | None = None, wants_mail: bool = True) -> MailContext:
+def context(listed: list[str], owner: str | None = None, receives_mail: bool = True) -> MailContext:
     return MailContext(
         settings={"notify_email_addresses": listed},
-        owner=Owner(email=owner, wants_mail=wants_mail, timezone=None) if owner else None,
+        owner=Owner(email=owner, receives_mail=receives_mail, timezone=None) if owner else None,
         account={},
     )
 
 
 @pytest.mark.parametrize(
-    ("listed", "owner", "wants_mail", "of_new", "of_full"),
+    ("listed", "owner", "receives_mail", "of_new", "of_full"),
     [
         ([], None, True, [], []),
         (["a@x"], None, True, ["a@x"], ["a@x"]),
@@ -53,12 +53,12 @@ def context(listed: list[str], owner: str | None = None, wants_mail: bool = True
         (["a@x", "A@x", "a@x"], None, True, ["a@x"], ["a@x"]),
     ],
 )
-def test_who_gets_a_mail(
-    listed: list[str], owner: str | None, wants_mail: bool, of_new: list[str], of_full: list[str]
+def test_recipients_depend_on_the_box_and_its_owner(
+    listed: list[str], owner: str | None, receives_mail: bool, of_new: list[str], of_full: list[str]
 ) -> None:
-    now = context(listed, owner, wants_mail)
-    assert of_message(now) == of_new
-    assert of_full_box(now) == of_full
+    mail_context = context(listed, owner, receives_mail)
+    assert message_recipients(mail_context) == of_new
+    assert full_box_recipients(mail_context) == of_full
 
 
 def test_saving_wins_over_deleting() -> None:
@@ -71,30 +71,30 @@ def test_saving_wins_over_deleting() -> None:
 
 @pytest.mark.parametrize("kind", list(MailKind))
 def test_the_preview_is_a_whole_mail(kind: MailKind) -> None:
-    words, letter = preview(Templates(), kind, US)
-    parsed = message_from_bytes(letter.content, policy=default)
+    rendered, mail = preview(Templates(), kind, US)
+    parsed = message_from_bytes(mail.content, policy=default)
     assert isinstance(parsed, EmailMessage)
-    assert parsed["Subject"] == words.subject
+    assert parsed["Subject"] == rendered.subject
     assert parsed.defects == []
-    assert preview(Templates(), kind, US) == (words, letter)
+    assert preview(Templates(), kind, US) == (rendered, mail)
 
 
 def test_an_operators_template_replaces_ours_and_only_that_one(tmp_path: Path) -> None:
     (tmp_path / "message.html").write_text("<p>{{ caller_name }}</p>")
-    words, _ = preview(Templates(tmp_path), MailKind.MESSAGE, US)
-    assert words.html == "<p>José &lt;Ñ&gt;</p>"
-    assert words.text == preview(Templates(), MailKind.MESSAGE, US)[0].text
+    rendered, _ = preview(Templates(tmp_path), MailKind.MESSAGE, US)
+    assert rendered.html == "<p>José &lt;Ñ&gt;</p>"
+    assert rendered.text == preview(Templates(), MailKind.MESSAGE, US)[0].text
 
 
 @pytest.mark.parametrize("text", ["{{ callr }}", "{% if %}", "{{ length + 1 }}"])
 def test_a_template_that_fails_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "message.txt").write_text(text)
-    with pytest.raises(TemplatesError, match=r"The template message\.txt fails: .+"):
+    with pytest.raises(TemplatesError, match=r"The template message\.txt is invalid: .+"):
         preview(Templates(tmp_path), MailKind.MESSAGE, US)
 
 
 def test_a_folder_of_templates_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(TemplatesError, match="There is no folder"):
+    with pytest.raises(TemplatesError, match="does not exist"):
         Templates(tmp_path / "none")
 
 
@@ -114,29 +114,29 @@ def test_a_file_name_is_one_that_every_system_takes(caller: str, expected: str) 
     assert file_name(caller, WHEN, "mp3") == f"{expected}_2026-03-03_14-05-09.mp3"
 
 
-def a_letter(**changes: Any) -> Mail:
-    words = Rendered(subject="Hello", text="Hello\n", html="<p>Hello</p>")
+def a_mail(**changes: Any) -> Mail:
+    rendered = Rendered(subject="Hello", text="Hello\n", html="<p>Hello</p>")
     given = {
         "sender": US,
-        "shown_sender": None,
+        "from_header": None,
         "recipient": "ann@example.com",
         "message_id": "1",
         "date": WHEN,
-        "words": words,
+        "rendered": rendered,
         "attachment": None,
     }
     return build_mail(**{**given, **changes})
 
 
 def test_the_same_mail_is_the_same_to_the_byte() -> None:
-    assert a_letter() == a_letter()
+    assert a_mail() == a_mail()
 
 
 @pytest.mark.parametrize(
     "shown", ["nobody", "a@b.c\r\nBcc: x@y.z", "Ann <a,b@c.d>", "", "jösé@example.com"]
 )
 def test_a_sender_that_is_none_is_ours(shown: str) -> None:
-    lines = a_letter(shown_sender=shown).content.split(b"\r\n")
+    lines = a_mail(from_header=shown).content.split(b"\r\n")
     assert b"From: Voicemail <us@example.com>" in lines
     assert not any(line.startswith(b"Bcc") for line in lines)
 
@@ -151,8 +151,8 @@ def test_what_is_no_address_is_unusable(text: str) -> None:
 
 def test_a_domain_of_other_letters_is_spelled_in_ascii() -> None:
     assert address_of("ann@bücher.example").addr_spec == "ann@xn--bcher-kva.example"
-    assert not a_letter(recipient="ann@bücher.example").utf8
-    assert a_letter(recipient="jösé@example.com").utf8
+    assert not a_mail(recipient="ann@bücher.example").utf8
+    assert a_mail(recipient="jösé@example.com").utf8
 
 
 def test_a_strangers_text_is_one_harmless_line() -> None:

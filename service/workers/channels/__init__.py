@@ -1,32 +1,33 @@
-"""Notifier channels: each says whom an event concerns and delivers to one of them.
+"""Notifier channels. A channel selects the targets of an event and delivers it to one of them.
 
-How a channel plugs in. It is a class of the shape of `Channel` below. The runner
-(`service.workers.notifier.Notifier`) does everything else; `service.wiring` builds it by name.
+A channel is a class with the members of `Channel` below. `service.workers.notifier.Notifier` runs
+it, and `service.wiring.notifiers` builds it by name. For each event:
 
-1. The runner reads the events named in `events` (empty: all) from a durable consumer
-   `notifier-<name>` and asks `wants(event)`. What it does not want is acked and leaves no trace.
-   `event.data` fits its type by then; `wants` decides from the event alone.
-2. For a wanted event it opens a transaction, writes the marker row, and asks `targets(connection,
-   event)`: whom it concerns *now*. Each Target becomes a row of `deliveries`; none leaves the
-   marker `ignored`. A replay of the event finds the marker and does nothing, whoever came since.
-   `targets` may read, lock and write over `connection`; it must wait for nothing but Postgres.
-3. Workers take due rows under a lease, fairly over targets (at most `per_target` of one (account,
-   target) at a time, `concurrency` in all), and call `deliver(delivery)` outside any transaction,
-   cancelled after `timeout_s`. It returns how that ended:
-     Done()                        the target has it: finished
-     Ignored(reason)               nothing to do any more (the message is gone): finished
+1. The runner reads the events with a type in `events` (empty: all) from the durable consumer
+   `notifier-<name>`. The data is valid for its type. If `handles(event)` is false, the event is
+   acknowledged without a row. `handles` must use the event only.
+2. In one transaction, the runner inserts the marker row and calls `targets(connection, event)`.
+   Each Target becomes a row of `deliveries`; without any, the marker becomes `ignored`. A repeated
+   event finds the marker and has no effect, so targets that were added later do not get it.
+   `targets` may read, lock and write through `connection`, and must use no other system.
+3. Workers lease due rows, fairly over targets: at most `per_target` per (account, target) and
+   `concurrency` in total. They call `deliver(delivery)` outside any transaction and cancel it after
+   `timeout_s`. It returns the outcome:
+     Done()                        delivered; final
+     Ignored(reason)               nothing to do, for example the message was deleted; final
      Failed(error=..., permanent=False, retry_after_s=0)
-                                   again as scheduled (2 m, 5 m, 15 m, 30 m, 1 h), then `dead`
-     Postponed(delay_s=..., state={})  not yet, no failure: again after the delay with that state
-   An exception counts as Failed. `error` is shown to operators and must not hold content.
-4. The row is written and `settle(connection, delivery, outcome)` is called in one transaction: what
-   is done there is done exactly once with the outcome (move a message, note an attempt, append an
+                                   retried by schedule (2 m, 5 m, 15 m, 30 m, 1 h), then `dead`
+     Postponed(delay_s=..., state={})
+                                   not a failure; called again after the delay with that state
+   An exception counts as Failed. Operators see `error`; it must not contain message content.
+4. In one transaction, the runner writes the row and calls `settle(connection, delivery, outcome)`.
+   Its effects happen exactly once with the outcome (move a message, record an attempt, append an
    event). If it raises, the transaction is rolled back and the attempt counts as failed.
 
-A process may die between `deliver` and the write: the lease runs out and `deliver` is called again
-with the same `delivery.key` (UUIDv5 of event id, channel, target): it travels as idempotency key.
-A channel without rows (message-waiting: a level, not an edge) is a loop of its own over
-`bus.consumer(...)` with the same `run(stop)`.
+If a process dies between `deliver` and the write, the lease expires and `deliver` is called again
+with the same `delivery.key` (UUIDv5 of event ID, channel, target), which serves as idempotency key.
+The message-waiting channel has no rows, because lamps are states. It is a class of its own with
+the same `run(stop)`, built on `bus.consumer(...)`.
 """
 
 from collections.abc import Sequence
@@ -48,36 +49,36 @@ __all__ = ["Channel", "Delivery", "Done", "Failed", "Ignored", "Outcome", "Postp
 
 
 class Channel(Protocol):
-    """What the runner needs of a channel."""
+    """Interface of a channel."""
 
     @property
     def name(self) -> str:
-        """As in `aftertone notifier NAME`, in rows and in the name of the consumer."""
+        """Name in `aftertone notifier NAME`, in rows, and in the name of the consumer."""
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The event types to read, such as `message.new`; none means all."""
+        """Event types to read, such as `message.new`. Empty means all."""
 
     @property
     def timeout_s(self) -> float:
-        """After which a delivery is given up; a lease lasts somewhat longer."""
+        """Timeout of a delivery."""
 
     @property
     def concurrency(self) -> int:
-        """Deliveries at a time in one process."""
+        """Maximum number of parallel deliveries in one process."""
 
     @property
     def per_target(self) -> int:
-        """Deliveries at a time to one target in one process."""
+        """Maximum number of parallel deliveries to one target in one process."""
 
     def handles(self, event: Event) -> bool:
-        """Whether the event concerns this channel at all."""
+        """Returns True if the event is relevant for this channel."""
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
-        """Whom the event concerns, in the transaction that notes it."""
+        """Returns the targets, in the transaction that inserts the marker."""
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """One attempt."""
+        """Makes one attempt."""
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
-        """What belongs to the outcome, in the transaction that writes it."""
+        """Applies the effects of the outcome, in the transaction that writes it."""

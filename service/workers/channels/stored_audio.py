@@ -1,4 +1,4 @@
-"""The audio of a message as a whole, for channels that send it somewhere."""
+"""Complete audio of a message, for channels that send it."""
 
 import asyncio
 import hashlib
@@ -8,14 +8,14 @@ from service.domain.message import Audio
 
 
 class AudioDamaged(Exception):
-    """What the store gives is not what was put there."""
+    """The audio in the store does not match its checksum."""
 
 
-async def whole_audio(store: AudioStore, audio: Audio) -> bytes:
-    """Every byte, proved by its digest. Raises AudioMissing, AudioDamaged, Unavailable."""
+async def read_whole_audio(store: AudioStore, audio: Audio) -> bytes:
+    """Reads the audio and verifies its SHA-256. Raises AudioMissing, AudioDamaged, Unavailable."""
     async with store.read(audio.key, 0, audio.size) as blocks:
         content = b"".join([block async for block in blocks])
     digest = await asyncio.to_thread(lambda: hashlib.sha256(content).digest())
     if digest != audio.sha256:
-        raise AudioDamaged("the stored audio is not what was stored")
+        raise AudioDamaged("the stored audio does not match its checksum")
     return content

@@ -1,4 +1,4 @@
-"""The webhook channel: each event to each webhook of its account that wants it, by signed POSTs."""
+"""Webhook channel: sends each event to the subscribed webhooks of its account by signed POSTs."""
 
 import os
 from collections.abc import Sequence
@@ -20,108 +20,108 @@ from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, T
 log = get_logger(__name__)
 
 _GONE = 410
-# What reading the webhook may take, beside the request itself.
+# Time for reading the webhook, in addition to the request.
 _MARGIN_S = 10.0
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be noted of an attempt."""
+    """Attempt to be recorded: time and response."""
 
-    at: datetime
-    answer: WebhookResponse
+    attempted_at: datetime
+    response: WebhookResponse
 
 
 class Accepted(Done, frozen=True, kw_only=True):
-    """The target has taken it."""
+    """The target has accepted the event."""
 
-    tried: AttemptRecord
+    record: AttemptRecord
 
 
 class Rejected(Failed, frozen=True, kw_only=True):
-    """The target has not taken it, for whichever reason, and that counts against it."""
+    """The target did not accept the event. Counts towards disabling the webhook."""
 
-    tried: AttemptRecord
+    record: AttemptRecord
 
 
 class WebhookChannel:
-    """The target of a delivery is the webhook's id."""
+    """The target of a delivery is the ID of the webhook."""
 
     name = "webhook"
     events: tuple[str, ...] = ()
     per_target = 4
 
-    def __init__(self, database: Database, posts: WebhookSender, *, concurrency: int) -> None:
-        self.timeout_s = posts.outbound_http.limits.timeout_s + _MARGIN_S
+    def __init__(self, database: Database, sender: WebhookSender, *, concurrency: int) -> None:
+        self.timeout_s = sender.outbound_http.limits.timeout_s + _MARGIN_S
         self.concurrency = concurrency
         self._database = database
-        self._posts = posts
+        self._sender = sender
 
     def handles(self, event: Event) -> bool:
-        """Whoever subscribed to it does: that is looked up when it is dealt out."""
+        """Returns True for every event. `targets` selects the subscribed webhooks."""
         return bool(event.type)
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
-        found = await rows.subscribed(connection, event.account_id, event.type)
-        return [Target(name=webhook_id.hex) for webhook_id in found]
+        webhook_ids = await rows.subscribed(connection, event.account_id, event.type)
+        return [Target(name=webhook_id.hex) for webhook_id in webhook_ids]
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """To the webhook as it is now: another address counts for what waits, too."""
+        """Sends to the current address of the webhook, also for events from before a change."""
         try:
             async with self._database.connection() as connection:
-                to = await rows.get_webhook(connection, delivery.account_id, _id_of(delivery))
+                webhook = await rows.get_webhook(connection, delivery.account_id, _id_of(delivery))
         except WebhookNotFound:
-            return Ignored("the webhook is deleted")
-        if not to.webhook.enabled:
+            return Ignored("the webhook was deleted")
+        if not webhook.webhook.enabled:
             return Ignored("the webhook is disabled")
-        at = self._posts.clock()
-        answer = await self._posts.post(to, delivery.event, delivery.key.hex)
-        tried = AttemptRecord(at=at, answer=answer)
-        if answer.error is None:
-            return Accepted(tried=tried)
+        attempted_at = self._sender.clock()
+        response = await self._sender.post(webhook, delivery.event, delivery.key.hex)
+        record = AttemptRecord(attempted_at=attempted_at, response=response)
+        if response.error is None:
+            return Accepted(record=record)
         return Rejected(
-            error=answer.error,
-            permanent=answer.response_code == _GONE,
-            retry_after_s=answer.retry_after_s,
-            tried=tried,
+            error=response.error,
+            permanent=response.response_code == _GONE,
+            retry_after_s=response.retry_after_s,
+            record=record,
         )
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
-        """Notes the attempt, and what it means for the webhook. Our own faults count for nothing.
+        """Records the attempt and counts failures of the target. Internal errors do not count.
 
-        Rows are locked in one order, this delivery's before the webhook's, by everybody.
+        All code locks the row of the delivery before the row of the webhook.
         """
         if not isinstance(outcome, (Accepted, Rejected)):
             return
         webhook_id = _id_of(delivery)
-        attempt = self._attempt_of(delivery, outcome.tried)
+        attempt = self._attempt(delivery, outcome.record)
         await rows.insert_attempt(connection, delivery.account_id, webhook_id, attempt)
         if isinstance(outcome, Accepted):
             await rows.forget_failures(connection, delivery.account_id, webhook_id)
             return
         reason = DisableReason.GONE if outcome.permanent else None
-        enabled, because = await rows.note_failure(
+        enabled, disable_reason = await rows.note_failure(
             connection, delivery.account_id, webhook_id, reason
         )
         if enabled:
             return
         dropped = await rows.drop_waiting(connection, delivery.account_id, webhook_id)
-        if because is not None:
+        if disable_reason is not None:
             log.warning(
-                "A webhook is disabled; what waited for it is dropped.",
+                "webhook disabled",
                 account_id=delivery.account_id.hex,
                 webhook_id=webhook_id.hex,
-                reason=because.value,
-                deliveries=dropped,
+                reason=disable_reason.value,
+                dropped_deliveries=dropped,
             )
 
-    def _attempt_of(self, delivery: Delivery, tried: AttemptRecord) -> Attempt:
+    def _attempt(self, delivery: Delivery, record: AttemptRecord) -> Attempt:
         return Attempt(
-            attempt_id=uuid7(self._posts.clock(), os.urandom(10)),
+            attempt_id=uuid7(self._sender.clock(), os.urandom(10)),
             event_id=delivery.event_id,
             event_type=delivery.event.type,
             number=delivery.attempt,
-            attempted_at=tried.at,
-            response=tried.answer,
+            attempted_at=record.attempted_at,
+            response=record.response,
         )
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a message once everybody has his mail: saved, deleted, or as it was."""
+"""Folder change of a message after all its mails were sent: saved, deleted, or none."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,23 +21,23 @@ async def file_notified(
     message_id: MessageId,
     retained_since: datetime,
 ) -> None:
-    """Files a message as its box says, once, if the delivery was the last one it waited for.
+    """Changes the folder of a message as its box specifies, after the last of its deliveries.
 
-    Only from `new`: what somebody has filed meanwhile stays there. Runs in the transaction that
-    finishes the delivery; a message or box that is gone needs no filing.
+    Does nothing unless the message is still in `new`. Runs in the transaction that writes the
+    delivery. A deleted message or box is not an error.
     """
-    place = MessageKey(delivery.account_id, vmbox_id, message_id)
+    key = MessageKey(delivery.account_id, vmbox_id, message_id)
     try:
-        box = await get_vmbox(connection, place.account_id, vmbox_id)
+        box = await get_vmbox(connection, key.account_id, vmbox_id)
         folder = folder_after(box.vmbox.document)
         if folder is None or not await all_done(connection, delivery):
             return
-        # Whoever changes a folder holds the box: what is read now stays so until the end.
-        await lock_vmbox(connection, place.account_id, vmbox_id)
-        if (await get_message(connection, place)).folder is Folder.NEW:
+        # Folder changes lock the box, so the folder cannot change until the end of the transaction.
+        await lock_vmbox(connection, key.account_id, vmbox_id)
+        if (await get_message(connection, key)).folder is Folder.NEW:
             await change_folder(
                 connection,
-                place,
+                key,
                 folder,
                 retained_since=retained_since,
                 reason=FolderChangeReason.NOTIFIED,
@@ -47,7 +47,7 @@ async def file_notified(
 
 
 def folder_after(settings: Document) -> Folder | None:
-    """Where a box wants its messages after the mail; keeping wins over deleting."""
+    """Returns the folder for messages after the mail. Saving takes precedence over deleting."""
     if settings.get("save_after_notify") is True:
         return Folder.SAVED
     if settings.get("delete_after_notify") is True:

@@ -1,4 +1,4 @@
-"""The e-mail channel: whom an event is mailed to, the mail, and what becomes of the message."""
+"""E-mail channel: recipients of an event, content of the mail, folder change afterwards."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,12 +12,10 @@ from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
 from service.domain.events import (
     Event,
     EventType,
-    MessageNew,
-    OriginReason,
     VmboxWasFull,
     decode_data,
 )
-from service.domain.message import Folder, Message, MessageId, retained_since
+from service.domain.message import Message, MessageId, retained_since
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
@@ -31,30 +29,31 @@ from service.workers.channels.email.mime import (
 )
 from service.workers.channels.email.recipients import (
     MailContext,
-    of_full_box,
-    of_message,
+    full_box_recipients,
+    message_recipients,
     read_mail_context,
 )
 from service.workers.channels.email.smtp import SmtpSender
 from service.workers.channels.email.template_context import (
-    full_facts,
-    message_facts,
-    wants_transcription,
+    full_box_variables,
+    includes_transcription,
+    message_variables,
 )
 from service.workers.channels.email.templates import (
-    MailFacts,
     MailKind,
+    MailVariables,
     Templates,
     TemplatesError,
     clean,
 )
-from service.workers.channels.stored_audio import AudioDamaged, whole_audio
+from service.workers.channels.message_new import decode_message_new, is_new_voicemail
+from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 
-_TRANSCRIPTION_EVERY_S = 5.0
+_TRANSCRIPTION_POLL_S = 5.0
 
 
 class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`sender` as `Name <address>`. A mail waits so long for its transcription, 0 not at all."""
+    """`sender` is `Name <address>`. 0 for `transcription_wait_s` means no wait."""
 
     sender: str
     retention_days: int
@@ -64,7 +63,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmailChannel:
-    """One mail per recipient; its target is the address. `clock` gives aware UTC."""
+    """Sends one mail per recipient. The target is the address."""
 
     name = "email"
     events = (EventType.MESSAGE_NEW.value, EventType.VMBOX_FULL.value)
@@ -89,125 +88,114 @@ class EmailChannel:
         self._clock = clock
 
     def handles(self, event: Event) -> bool:
-        """Full boxes, and messages that somebody left, not moved, and that are for listening."""
-        if event.type == EventType.VMBOX_FULL:
-            return True
-        data = _message_new(event)
-        return data.origin.reason is OriginReason.STORED and data.message.folder is Folder.NEW
+        return event.type == EventType.VMBOX_FULL or is_new_voicemail(event)
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
         try:
-            now = await read_mail_context(connection, event.account_id, event.vmbox_id)
+            context = await read_mail_context(connection, event.account_id, event.vmbox_id)
         except VmboxNotFound:
             return []
         full = event.type == EventType.VMBOX_FULL
-        return [Target(name=one) for one in (of_full_box(now) if full else of_message(now))]
+        addresses = full_box_recipients(context) if full else message_recipients(context)
+        return [Target(name=address) for address in addresses]
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         try:
-            letter = await self._mail(delivery)
+            mail = await self._build_mail(delivery)
         except (VmboxNotFound, MessageNotFound):
-            return Ignored("the message or its box is gone")
+            return Ignored("the message or its box was deleted")
         except AddressUnusable as error:
             return Failed(error=str(error), permanent=True)
         except (TemplatesError, AudioDamaged) as error:
             return Failed(error=str(error))
-        if letter is None:
-            return Postponed(delay_s=_TRANSCRIPTION_EVERY_S)
-        return await self._smtp.send(
-            letter.sender, letter.recipient, letter.content, utf8=letter.utf8
-        )
+        if mail is None:
+            return Postponed(delay_s=_TRANSCRIPTION_POLL_S)
+        return await self._smtp.send(mail.sender, mail.recipient, mail.content, utf8=mail.utf8)
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
-        """Files the message with the mail of its last recipient."""
+        """Changes the folder of the message after the mail to the last recipient."""
         if not isinstance(outcome, Done) or delivery.event.type != EventType.MESSAGE_NEW:
             return
         message_id = _message_id(delivery.event)
         since = retained_since(self._clock(), self._settings.retention_days)
         await file_notified(connection, delivery, delivery.event.vmbox_id, message_id, since)
 
-    async def _mail(self, delivery: Delivery) -> Mail | None:
-        """None while the transcription is waited for."""
+    async def _build_mail(self, delivery: Delivery) -> Mail | None:
+        """Returns None if the mail must wait for the transcription."""
         event, message = delivery.event, None
         async with self._database.connection() as connection:
-            now = await read_mail_context(connection, event.account_id, event.vmbox_id)
+            context = await read_mail_context(connection, event.account_id, event.vmbox_id)
             if event.type == EventType.MESSAGE_NEW:
-                place = MessageKey(event.account_id, event.vmbox_id, _message_id(event))
-                message = await get_message(connection, place)
+                key = MessageKey(event.account_id, event.vmbox_id, _message_id(event))
+                message = await get_message(connection, key)
         if message is None:
-            facts = full_facts(now, _full(event), event.created_at)
-            return await self._written(delivery, now, MailKind.FULL, facts)
-        if self._must_wait(delivery, now, message):
+            variables = full_box_variables(context, _decode_full(event), event.created_at)
+            return await self._render(delivery, context, MailKind.FULL, variables)
+        if self._must_wait(delivery, context, message):
             return None
-        attachment = await self._attachment(now, message)
-        facts = message_facts(now, message, has_audio=attachment is not None)
-        return await self._written(delivery, now, MailKind.MESSAGE, facts, attachment)
+        attachment = await self._attachment(context, message)
+        variables = message_variables(context, message, has_audio=attachment is not None)
+        return await self._render(delivery, context, MailKind.MESSAGE, variables, attachment)
 
-    def _must_wait(self, delivery: Delivery, now: MailContext, message: Message) -> bool:
+    def _must_wait(self, delivery: Delivery, context: MailContext, message: Message) -> bool:
         wait = timedelta(seconds=self._settings.transcription_wait_s)
         return (
-            now.settings.get("transcribe") is True
-            and wants_transcription(now)
+            context.settings.get("transcribe") is True
+            and includes_transcription(context)
             and message.transcription is None
             and self._clock() < delivery.created_at + wait
         )
 
-    async def _attachment(self, now: MailContext, message: Message) -> Attachment | None:
-        """The stored audio as it is. Raises AudioMissing, AudioDamaged, Unavailable."""
-        if now.settings.get("include_message_on_notify") is False:
+    async def _attachment(self, context: MailContext, message: Message) -> Attachment | None:
+        """Returns the stored audio. Raises AudioMissing, AudioDamaged, Unavailable."""
+        if context.settings.get("include_message_on_notify") is False:
             return None
         if (audio := message.audio) is None:
             raise AudioMissing
-        content = await whole_audio(self._audio, audio)
+        content = await read_whole_audio(self._audio, audio)
         caller = clean(message.caller_id.name) or clean(message.caller_id.number)
-        local = message.received_at.astimezone(now.zone)
+        local = message.received_at.astimezone(context.zone)
         return Attachment(
             content=content,
             content_type=audio.content_type,
             name=file_name(caller, local, extension_of(audio.content_type)),
         )
 
-    async def _written(
+    async def _render(
         self,
         delivery: Delivery,
-        now: MailContext,
+        context: MailContext,
         kind: MailKind,
-        facts: MailFacts,
+        variables: MailVariables,
         attachment: Attachment | None = None,
     ) -> Mail:
-        own = now.mail_settings
-        subject = own.get("subject") if kind is MailKind.MESSAGE else None
-        words = self._templates.render(
-            kind, facts, subject if isinstance(subject, str) and clean(subject) else None
+        settings = context.mail_settings
+        subject = settings.get("subject") if kind is MailKind.MESSAGE else None
+        rendered = self._templates.render(
+            kind, variables, subject if isinstance(subject, str) and clean(subject) else None
         )
-        shown = own.get("from")
-        # Megabytes of base64 take a while.
+        from_header = settings.get("from")
+        # Encoding megabytes as base64 would block the event loop.
         return await asyncio.to_thread(
             build_mail,
             sender=self._settings.sender,
-            shown_sender=shown if isinstance(shown, str) else None,
+            from_header=from_header if isinstance(from_header, str) else None,
             recipient=delivery.target,
             message_id=delivery.key.hex,
             date=delivery.event.created_at,
-            words=words,
+            rendered=rendered,
             attachment=attachment,
         )
 
 
-def _message_new(event: Event) -> MessageNew:
-    data = decode_data(EventType.MESSAGE_NEW, event.data)
-    assert isinstance(data, MessageNew)
-    return data
-
-
-def _full(event: Event) -> VmboxWasFull:
+def _decode_full(event: Event) -> VmboxWasFull:
     data = decode_data(EventType.VMBOX_FULL, event.data)
     assert isinstance(data, VmboxWasFull)
     return data
 
 
 def _message_id(event: Event) -> MessageId:
-    message_id = MessageId.parse(_message_new(event).message.media_id)
+    message_id = MessageId.parse(decode_message_new(event).message.media_id)
     if message_id is None:
         raise MessageNotFound
     return message_id

@@ -1,4 +1,4 @@
-"""A mail as bytes: headers that no caller's name can break, text, HTML, the audio as it is."""
+"""MIME encoding of a mail: headers, text, HTML, attachment. Safe for untrusted caller names."""
 
 import re
 import unicodedata
@@ -13,21 +13,21 @@ import msgspec
 from service.domain.text import strip_control_characters
 from service.workers.channels.email.templates import Rendered
 
-# 7bit: no server needs 8BITMIME, and what is signed or counted on the way stays as it is.
+# 7bit works with servers without 8BITMIME and is never re-encoded on the way.
 _POLICY = SMTP.clone(cte_type="7bit")
-_LONGEST_STEM = 40
-# RFC 5322 dot-atom with RFC 6531's other letters; quoted local parts are mailed to by nobody.
+_MAX_STEM_CHARS = 40
+# RFC 5322 dot-atom with the letters of RFC 6531. Quoted local parts are not supported.
 _ATOM = r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\"\s]+"
 _LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 
 class AddressUnusable(Exception):
-    """It is no address that mail can be sent to."""
+    """The text is not a valid e-mail address."""
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, byte for byte."""
+    """File to attach, unchanged."""
 
     content: bytes
     content_type: str
@@ -35,7 +35,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail ready to go. `utf8`: only for servers that know SMTPUTF8."""
+    """Encoded mail. `utf8` means that the server must support SMTPUTF8."""
 
     sender: str
     recipient: str
@@ -46,33 +46,34 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
 def build_mail(
     *,
     sender: str,
-    shown_sender: str | None,
+    from_header: str | None,
     recipient: str,
     message_id: str,
     date: datetime,
-    words: Rendered,
+    rendered: Rendered,
     attachment: Attachment | None,
 ) -> Mail:
-    """`sender` is the deployment's (`Name <address>`) and gets bounces; `shown_sender` the From.
+    """Builds a mail. The same input gives the same bytes.
 
-    The same input gives the same Message-ID. Raises AddressUnusable for the recipient.
+    `sender` (`Name <address>`) is the envelope sender and the default for the header From. Raises
+    AddressUnusable for an invalid recipient.
     """
     to = address_of(recipient)
     utf8 = not to.addr_spec.isascii()
     message = EmailMessage(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
-    envelope = _sender(sender)
-    message["From"] = _shown(shown_sender) or envelope
+    envelope = _parse_sender(sender)
+    message["From"] = _parse_from_header(from_header) or envelope
     message["To"] = to
-    message["Subject"] = words.subject
+    message["Subject"] = rendered.subject
     message["Date"] = format_datetime(date.astimezone(UTC))
     message["Message-ID"] = f"<{message_id}@{envelope.domain}>"
-    # RFC 3834: no out-of-office answers to this.
+    # RFC 3834: suppresses out-of-office replies.
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(words.text)
-    message.add_alternative(words.html, subtype="html")
+    message.set_content(rendered.text)
+    message.add_alternative(rendered.html, subtype="html")
     if attachment is not None:
         _attach(message, attachment)
-    # A boundary of random digits would make each attempt another mail.
+    # A random boundary would change the mail with every attempt.
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
         part.set_boundary(f"=_{message_id}_{number}")
     return Mail(
@@ -84,26 +85,26 @@ def build_mail(
 
 
 def address_of(text: str) -> Address:
-    """The address, its domain in ASCII. Raises AddressUnusable."""
+    """Parses an address and encodes its domain in ASCII. Raises AddressUnusable."""
     local, _, domain = text.rpartition("@")
     try:
-        spelled = domain if domain.isascii() else domain.encode("idna").decode()
+        ascii_domain = domain if domain.isascii() else domain.encode("idna").decode()
     except UnicodeError as error:
-        raise AddressUnusable("it is no e-mail address") from error
+        raise AddressUnusable("invalid e-mail address") from error
     usable = (
         _LOCAL.fullmatch(local)
         and strip_control_characters(local) == local
-        and _DOMAIN.fullmatch(spelled)
+        and _DOMAIN.fullmatch(ascii_domain)
     )
     if not usable:
-        raise AddressUnusable("it is no e-mail address")
-    return Address(username=local, domain=spelled)
+        raise AddressUnusable("invalid e-mail address")
+    return Address(username=local, domain=ascii_domain)
 
 
 def file_name(caller: str, received_at: datetime, extension: str) -> str:
-    """`jose_n_2026-03-03_14-05-09.mp3`: letters that every file system takes."""
+    """Returns a name like `jose_n_2026-03-03_14-05-09.mp3`, valid on every file system."""
     ascii_only = unicodedata.normalize("NFKD", caller).encode("ascii", "ignore").decode()
-    stem = re.sub(r"[^a-z0-9+]+", "_", ascii_only.lower()).strip("_")[:_LONGEST_STEM]
+    stem = re.sub(r"[^a-z0-9+]+", "_", ascii_only.lower()).strip("_")[:_MAX_STEM_CHARS]
     return f"{stem or 'message'}_{received_at:%Y-%m-%d_%H-%M-%S}.{extension}"
 
 
@@ -117,20 +118,20 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
     )
 
 
-def _sender(text: str) -> Address:
+def _parse_sender(text: str) -> Address:
     name, address = parseaddr(text)
-    found = address_of(address)
+    parsed = address_of(address)
     return Address(
-        display_name=strip_control_characters(name), username=found.username, domain=found.domain
+        display_name=strip_control_characters(name), username=parsed.username, domain=parsed.domain
     )
 
 
-def _shown(text: str | None) -> Address | None:
-    """An account's sender; one that is unusable is as good as none."""
+def _parse_from_header(text: str | None) -> Address | None:
+    """Returns None for a missing or invalid sender."""
     if text is None or strip_control_characters(text) != text:
         return None
     try:
-        sender = _sender(text)
+        sender = _parse_sender(text)
     except AddressUnusable:
         return None
     return sender if sender.addr_spec.isascii() else None

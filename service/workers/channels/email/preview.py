@@ -1,22 +1,22 @@
-"""A mail as recipients would see it, made of invented facts."""
+"""Preview of a mail with example values."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from service.workers.channels.email.mime import Attachment, Mail, build_mail, file_name
-from service.workers.channels.email.templates import MailFacts, MailKind, Rendered, Templates
+from service.workers.channels.email.templates import MailKind, MailVariables, Rendered, Templates
 
-_WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
+_TIME = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
 _BOX: dict[str, Any] = {
     "box_name": "Front desk",
     "mailbox": "100",
     "account_name": "Example Ltd",
     "received": "Tuesday 3 March 2026, 14:05 UTC",
 }
-_FACTS = {
-    MailKind.MESSAGE: MailFacts(
+_EXAMPLES = {
+    MailKind.MESSAGE: MailVariables(
         **_BOX,
-        received_at=_WHEN,
+        received_at=_TIME,
         caller="José <Ñ> (+44 20 7946 0018)",
         caller_name="José <Ñ>",
         caller_number="+44 20 7946 0018",
@@ -27,25 +27,27 @@ _FACTS = {
         ),
         has_audio=True,
     ),
-    MailKind.FULL: MailFacts(**_BOX, received_at=_WHEN, message_count=100, max_message_count=100),
+    MailKind.FULL: MailVariables(
+        **_BOX, received_at=_TIME, message_count=100, max_message_count=100
+    ),
 }
 
 
 def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered, Mail]:
-    """The words of a mail and the whole of it. Raises TemplatesError."""
-    words = templates.render(kind, _FACTS[kind])
+    """Returns the rendered templates and the encoded mail. Raises TemplatesError."""
+    rendered = templates.render(kind, _EXAMPLES[kind])
     audio = Attachment(
         content=b"ID3",
         content_type="audio/mpeg",
-        name=file_name(_FACTS[kind].caller_name, _WHEN, "mp3"),
+        name=file_name(_EXAMPLES[kind].caller_name, _TIME, "mp3"),
     )
-    letter = build_mail(
+    mail = build_mail(
         sender=sender,
-        shown_sender=None,
+        from_header=None,
         recipient="someone@example.com",
         message_id="preview",
-        date=_WHEN,
-        words=words,
+        date=_TIME,
+        rendered=rendered,
         attachment=audio if kind is MailKind.MESSAGE else None,
     )
-    return words, letter
+    return rendered, mail

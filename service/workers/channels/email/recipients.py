@@ -1,4 +1,4 @@
-"""Who gets a mail about a box, and in what time zone it is told."""
+"""Recipients of the mails of a box, and the data for their content."""
 
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
@@ -18,15 +18,15 @@ from service.postgres.vmboxes import get_vmbox
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """What mails need of a box's owner."""
+    """Mail settings of the owner of a box."""
 
     email: str | None
-    wants_mail: bool
+    receives_mail: bool
     timezone: str | None
 
 
 class MailContext(msgspec.Struct, frozen=True, kw_only=True):
-    """A box, its owner and its account, as they are now."""
+    """Current settings of a box, its owner and its account."""
 
     settings: Document
     owner: Owner | None
@@ -34,15 +34,15 @@ class MailContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def zone(self) -> tzinfo:
-        """The box's time zone; without one of its own its owner's, its account's, UTC."""
+        """Time zone of the box, else of its owner, else of its account, else UTC."""
         owner = self.owner.timezone if self.owner else None
-        return zone_of(_text(self.settings, "timezone"), owner, _text(self.account, "timezone"))
+        return zone_of(_string(self.settings, "timezone"), owner, _string(self.account, "timezone"))
 
     @property
     def mail_settings(self) -> Document:
-        """The account's `notify_email`: `from` and `subject`."""
-        found = self.account.get("notify_email")
-        return found if isinstance(found, dict) else {}
+        """The `notify_email` of the account: `from` and `subject`."""
+        settings = self.account.get("notify_email")
+        return settings if isinstance(settings, dict) else {}
 
 
 async def read_mail_context(
@@ -59,7 +59,7 @@ async def read_mail_context(
 
 
 async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -> Owner | None:
-    """None when the box names none, or one who is gone."""
+    """Returns None if the box has no owner, or a deleted one."""
     user_id = parse_hex_id(owner_id) if isinstance(owner_id, str) else None
     if user_id is None:
         return None
@@ -68,44 +68,44 @@ async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -
     except UserNotFound:
         return None
     return Owner(
-        email=_text(document, "email"),
-        wants_mail=document.get("vm_to_email_enabled", True) is not False,
-        timezone=_text(document, "timezone"),
+        email=_string(document, "email"),
+        receives_mail=document.get("vm_to_email_enabled", True) is not False,
+        timezone=_string(document, "timezone"),
     )
 
 
-def of_message(context: MailContext) -> list[str]:
-    """The box's addresses and its owner's; an owner who wants no mail gets none, listed or not."""
+def message_recipients(context: MailContext) -> list[str]:
+    """Returns the addresses of the box and its owner, without an owner who has disabled mail."""
     owner = context.owner
     listed = _listed(context)
     if owner is None or owner.email is None:
         return _distinct(listed)
-    if owner.wants_mail:
+    if owner.receives_mail:
         return _distinct([*listed, owner.email])
-    unwanted = owner.email.casefold()
-    return _distinct(address for address in listed if address.casefold() != unwanted)
+    disabled = owner.email.casefold()
+    return _distinct(address for address in listed if address.casefold() != disabled)
 
 
-def of_full_box(context: MailContext) -> list[str]:
-    """The box's addresses and its owner's, whatever the owner wants of messages."""
+def full_box_recipients(context: MailContext) -> list[str]:
+    """Returns the addresses of the box and its owner, even one who has disabled mail."""
     owner = context.owner
-    also = [owner.email] if owner and owner.email else []
-    return _distinct([*_listed(context), *also])
+    owners = [owner.email] if owner and owner.email else []
+    return _distinct([*_listed(context), *owners])
 
 
 def _listed(context: MailContext) -> Sequence[str]:
     addresses = context.settings.get("notify_email_addresses")
-    return [one for one in addresses if isinstance(one, str)] if addresses else []
+    return [address for address in addresses if isinstance(address, str)] if addresses else []
 
 
 def _distinct(addresses: Iterable[str]) -> list[str]:
-    """Each once, as first written: nobody distinguishes mailboxes by case."""
-    seen: dict[str, str] = {}
+    """Removes duplicates that differ only in case, and keeps the first."""
+    distinct: dict[str, str] = {}
     for address in addresses:
-        seen.setdefault(address.casefold(), address)
-    return list(seen.values())
+        distinct.setdefault(address.casefold(), address)
+    return list(distinct.values())
 
 
-def _text(document: Document, key: str) -> str | None:
+def _string(document: Document, key: str) -> str | None:
     value = document.get(key)
     return value if isinstance(value, str) and value else None

@@ -1,4 +1,4 @@
-"""Sends mails to one SMTP server, over connections that are used again while they are warm."""
+"""Sends mails to one SMTP server over a pool of connections."""
 
 import re
 import socket
@@ -17,15 +17,15 @@ from service.domain.text import strip_control_characters
 from service.workers.channels import Done, Failed, Outcome
 
 _PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-_IDLE_S = 20.0
+_MAX_IDLE_S = 20.0
 _MAILS_PER_CONNECTION = 100
-_LONGEST_REPLY = 300
-# RFC 3463: 5.7.x is a matter of policy or sign-in, which an operator mends; the rest of 5xx stays.
+_MAX_REPLY_CHARS = 300
+# RFC 3463: an operator can resolve 5.7.x (policy or authentication). Other 5xx are permanent.
 _POLICY = re.compile(r"\b5\.7\.\d+\b")
 
 
 class SmtpServer(msgspec.Struct, frozen=True, kw_only=True):
-    """Where mails go. `tls`: from the first byte; `start_tls` None: if the server offers it."""
+    """Address of the SMTP server. `tls` means implicit TLS. `start_tls` None means if offered."""
 
     host: str
     port: int
@@ -36,36 +36,38 @@ class SmtpServer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """`smtp://`, `smtp+starttls://` or `smtps://` `[user:password@]host[:port]`.
+        """Parses `smtp://`, `smtp+starttls://` or `smtps://` `[user:password@]host[:port]`.
 
-        Plain `smtp` encrypts if the server offers it; with a password and off this machine it
-        must. ValueError says what is wrong, without the password.
+        `smtp` uses STARTTLS if the server offers it, and requires it if there is a password and the
+        host is not local. Raises ValueError with a text that does not contain the password.
         """
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError("an SMTP address is smtp://, smtp+starttls:// or smtps:// and a host")
-        must = parts.scheme == "smtp+starttls" or bool(
+            raise ValueError(
+                "an SMTP address must be smtp://, smtp+starttls:// or smtps:// with a host"
+            )
+        starttls_required = parts.scheme == "smtp+starttls" or bool(
             parts.username and parts.scheme == "smtp" and not _is_loopback(parts.hostname)
         )
         return cls(
             host=parts.hostname,
             port=parts.port or _PORTS[parts.scheme],
             tls=parts.scheme == "smtps",
-            start_tls=False if parts.scheme == "smtps" else must or None,
+            start_tls=False if parts.scheme == "smtps" else starttls_required or None,
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
         )
 
 
 class SmtpSender:
-    """A few connections to one server; `timeout_s` bounds each answer of it."""
+    """Pool of connections to one server. `timeout_s` bounds each response of the server."""
 
     def __init__(
         self, server: SmtpServer, *, timeout_s: float, ca_file: str = "", hostname: str = ""
     ) -> None:
         self._idle: deque[tuple[aiosmtplib.SMTP, float, int]] = deque()
-        # Encryption that a server may as well not offer keeps out listeners only: whoever could
-        # forge its certificate could as well hide the offer.
+        # Optional STARTTLS protects against passive attackers only: an active one can suppress the
+        # offer, so checking the certificate would add no security.
         verify = server.tls or server.start_tls is True
         self._options: dict[str, Any] = {
             "hostname": server.host,
@@ -85,7 +87,7 @@ class SmtpSender:
     async def open(
         cls, server: SmtpServer, *, timeout_s: float, ca_file: str = "", hostname: str = ""
     ) -> AsyncIterator[Self]:
-        """Connects on demand: a process starts while the server is away."""
+        """Opens the pool. Connections are made on demand."""
         sender = cls(server, timeout_s=timeout_s, ca_file=ca_file, hostname=hostname)
         try:
             yield sender
@@ -94,36 +96,36 @@ class SmtpSender:
                 sender._idle.popleft()[0].close()
 
     async def send(self, sender: str, recipient: str, content: bytes, *, utf8: bool) -> Outcome:
-        """Done once the server has taken the mail. After a failure it may have it all the same."""
+        """Sends a mail. After a failure, the server may have accepted it nevertheless."""
         try:
             client, mails = await self._connection()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            return Failed(error=f"no SMTP session: {_told(error)}")
+            return Failed(error=f"no SMTP session: {_describe(error)}")
         try:
             options = ["SMTPUTF8"] if utf8 else []
             await client.sendmail(sender, [recipient], content, mail_options=options)
         except BaseException as error:
-            self._keep_if_sane(client, mails, error)
+            self._release_after_error(client, mails, error)
             if not isinstance(error, (aiosmtplib.SMTPException, OSError, TimeoutError)):
                 raise
-            return Failed(error=_told(error), permanent=_is_permanent(error))
-        self._keep(client, mails + 1)
+            return Failed(error=_describe(error), permanent=_is_permanent(error))
+        self._release(client, mails + 1)
         return Done()
 
-    async def greet(self) -> Outcome:
-        """A session with encryption and sign-in as they are set, and no mail."""
+    async def check_session(self) -> Outcome:
+        """Opens a session with the configured encryption and login. Sends no mail."""
         try:
             client, mails = await self._connection()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            return Failed(error=_told(error))
-        self._keep(client, mails)
+            return Failed(error=_describe(error))
+        self._release(client, mails)
         return Done()
 
     async def _connection(self) -> tuple[aiosmtplib.SMTP, int]:
-        """One that is warm and answers, or a new one; and how many mails went over it."""
+        """Returns a pooled or new connection, and the number of mails sent over it."""
         while self._idle:
             client, since, mails = self._idle.pop()
-            if time.monotonic() - since < _IDLE_S and await _answers(client):
+            if time.monotonic() - since < _MAX_IDLE_S and await _is_alive(client):
                 return client, mails
             client.close()
         client = aiosmtplib.SMTP(**self._options)
@@ -134,21 +136,23 @@ class SmtpSender:
             raise
         return client, 0
 
-    def _keep(self, client: aiosmtplib.SMTP, mails: int) -> None:
+    def _release(self, client: aiosmtplib.SMTP, mails: int) -> None:
         if client.is_connected and mails < _MAILS_PER_CONNECTION:
             self._idle.append((client, time.monotonic(), mails))
         else:
             client.close()
 
-    def _keep_if_sane(self, client: aiosmtplib.SMTP, mails: int, error: BaseException) -> None:
-        """A refusal leaves the session in order; anything else leaves it in the middle."""
+    def _release_after_error(
+        self, client: aiosmtplib.SMTP, mails: int, error: BaseException
+    ) -> None:
+        """Keeps the connection after a rejection. After other errors its state is unknown."""
         if isinstance(error, (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused)):
-            self._keep(client, mails)
+            self._release(client, mails)
         else:
             client.close()
 
 
-async def _answers(client: aiosmtplib.SMTP) -> bool:
+async def _is_alive(client: aiosmtplib.SMTP) -> bool:
     if not client.is_connected:
         return False
     try:
@@ -159,7 +163,7 @@ async def _answers(client: aiosmtplib.SMTP) -> bool:
 
 
 def _is_permanent(error: BaseException) -> bool:
-    """Whether this mail to this address would be refused again."""
+    """Returns True if the server would reject this mail to this address again."""
     if isinstance(error, aiosmtplib.SMTPNotSupported):
         return True
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
@@ -169,13 +173,13 @@ def _is_permanent(error: BaseException) -> bool:
     return error.code >= 500 and not _POLICY.search(error.message)
 
 
-def _told(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        reply = strip_control_characters(" ".join(error.message.split()))[:_LONGEST_REPLY]
-        return f"the SMTP server answered {error.code} {reply}"
-    return f"{type(error).__name__}: {strip_control_characters(str(error))[:_LONGEST_REPLY]}"
+        reply = strip_control_characters(" ".join(error.message.split()))[:_MAX_REPLY_CHARS]
+        return f"the SMTP server returned {error.code} {reply}"
+    return f"{type(error).__name__}: {strip_control_characters(str(error))[:_MAX_REPLY_CHARS]}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a mail tells: from an event and a message to the words that templates show."""
+"""Values of the template variables of a mail."""
 
 from datetime import datetime
 from typing import Any
@@ -7,17 +7,17 @@ from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
 from service.domain.transcription import transcript_of
 from service.workers.channels.email.recipients import MailContext
-from service.workers.channels.email.templates import MailFacts, clean
+from service.workers.channels.email.templates import MailVariables, clean
 
 
-def message_facts(context: MailContext, message: Message, *, has_audio: bool) -> MailFacts:
-    """What a mail about a message shows; the transcription only where the box wants it."""
+def message_variables(context: MailContext, message: Message, *, has_audio: bool) -> MailVariables:
+    """Returns the variables of a mail about a message."""
     zone = context.zone
-    number = _told(message.caller_id.number)
-    name = _told(message.caller_id.name)
+    number = _caller_text(message.caller_id.number)
+    name = _caller_text(message.caller_id.name)
     name = "" if name == number else name
-    return MailFacts(
-        **_of_box(context, message.received_at.astimezone(zone)),
+    return MailVariables(
+        **_box_variables(context, message.received_at.astimezone(zone)),
         caller=_caller(name, number),
         caller_name=name,
         caller_number=number,
@@ -27,20 +27,22 @@ def message_facts(context: MailContext, message: Message, *, has_audio: bool) ->
     )
 
 
-def full_facts(context: MailContext, data: VmboxWasFull, when: datetime) -> MailFacts:
-    """What a mail about a full box shows."""
-    return MailFacts(
-        **_of_box(context, when.astimezone(context.zone)),
+def full_box_variables(
+    context: MailContext, data: VmboxWasFull, full_at: datetime
+) -> MailVariables:
+    """Returns the variables of a mail about a full box."""
+    return MailVariables(
+        **_box_variables(context, full_at.astimezone(context.zone)),
         message_count=data.message_count,
         max_message_count=data.max_message_count,
     )
 
 
-def wants_transcription(context: MailContext) -> bool:
+def includes_transcription(context: MailContext) -> bool:
     return context.settings.get("include_transcription_on_notify") is not False
 
 
-def _of_box(context: MailContext, local: datetime) -> dict[str, Any]:
+def _box_variables(context: MailContext, local: datetime) -> dict[str, Any]:
     return {
         "box_name": clean(str(context.settings.get("name", ""))),
         "mailbox": clean(str(context.settings.get("mailbox", ""))),
@@ -50,9 +52,9 @@ def _of_box(context: MailContext, local: datetime) -> dict[str, Any]:
     }
 
 
-def _told(text: str) -> str:
-    told = clean(text)
-    return "" if told == ANONYMOUS else told
+def _caller_text(text: str) -> str:
+    cleaned = clean(text)
+    return "" if cleaned == ANONYMOUS else cleaned
 
 
 def _caller(name: str, number: str) -> str:
@@ -62,7 +64,7 @@ def _caller(name: str, number: str) -> str:
 
 
 def _length(length_ms: int) -> str:
-    """Begun seconds: nobody left a message of 0:00."""
+    """Formats a length, rounded up to at least 1 second."""
     seconds = max(1, -(-length_ms // 1000))
     hours, rest = divmod(seconds, 3600)
     minutes, seconds = divmod(rest, 60)
@@ -70,6 +72,6 @@ def _length(length_ms: int) -> str:
 
 
 def _transcription(context: MailContext, message: Message) -> str | None:
-    if not wants_transcription(context):
+    if not includes_transcription(context):
         return None
     return clean(transcript_of(message.transcription) or "") or None

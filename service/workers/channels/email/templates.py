@@ -1,4 +1,4 @@
-"""Templates of mails: those of this package, or those that an operator put into a folder."""
+"""Mail templates: the built-in ones, or those in the folder of an operator."""
 
 import re
 from datetime import datetime
@@ -12,26 +12,25 @@ import msgspec
 from service.domain.text import strip_control_characters
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_LONGEST_SUBJECT = 250
+_MAX_SUBJECT_CHARS = 250
 
 
 class TemplatesError(Exception):
-    """A template cannot be used; the text says which and why."""
+    """A template is invalid. The text names it and the reason."""
 
 
 class MailKind(StrEnum):
-    """What a mail tells; its templates are `<kind>.subject.txt`, `<kind>.txt`, `<kind>.html`."""
+    """Kind of mail. Its templates are `<kind>.subject.txt`, `<kind>.txt`, `<kind>.html`."""
 
     MESSAGE = "message"
     FULL = "full"
 
 
-class MailFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What templates may show, free of control characters. Times are the box's local ones.
+class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
+    """Template variables, without control characters. Times are in the time zone of the box.
 
-    `caller` is name and number, or the one that is known, or "an anonymous caller"; the other two
-    are empty when unknown. `length` is like `1:05`, `transcription` None when there is none. For
-    `full`: how many messages the box holds and may hold, nothing of a message.
+    `caller` is name and number, or one of them, or "an anonymous caller"; an unknown `caller_name`
+    or `caller_number` is empty. `length` is like `1:05`. The kind `full` has the counts only.
     """
 
     box_name: str
@@ -50,7 +49,7 @@ class MailFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail's words."""
+    """Result of the templates of a mail."""
 
     subject: str
     text: str
@@ -58,11 +57,11 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Templates:
-    """Renders mails. A file in `folder` replaces the built-in template of its name."""
+    """Renders mails. A file in `folder` replaces the built-in template with the same name."""
 
     def __init__(self, folder: Path | None = None) -> None:
         if folder is not None and not folder.is_dir():
-            raise TemplatesError(f"There is no folder {folder}.")
+            raise TemplatesError(f"The folder {folder} does not exist.")
         built_in = jinja2.PackageLoader("service.workers.channels", "templates")
         own = [jinja2.FileSystemLoader(folder)] if folder is not None else []
         self._environment = jinja2.Environment(
@@ -74,40 +73,41 @@ class Templates:
             keep_trailing_newline=True,
         )
 
-    def render(self, kind: MailKind, facts: MailFacts, subject: str | None = None) -> Rendered:
-        """`subject` takes the place of the subject's template; its `{...}` name facts.
+    def render(
+        self, kind: MailKind, variables: MailVariables, subject: str | None = None
+    ) -> Rendered:
+        """Renders a mail. `subject` replaces the subject template and may contain `{variable}`.
 
         Raises TemplatesError.
         """
-        values = msgspec.structs.asdict(facts)
-        line = self._one(f"{kind}.subject.txt", values) if subject is None else ""
+        values = msgspec.structs.asdict(variables)
+        if subject is None:
+            subject_line = self._render_template(f"{kind}.subject.txt", values)
+        else:
+            subject_line = _fill_placeholders(subject, values)
         return Rendered(
-            subject=_one_line(line if subject is None else _filled(subject, values)),
-            text=self._one(f"{kind}.txt", values),
-            html=self._one(f"{kind}.html", values),
+            subject=clean(subject_line)[:_MAX_SUBJECT_CHARS],
+            text=self._render_template(f"{kind}.txt", values),
+            html=self._render_template(f"{kind}.html", values),
         )
 
-    def _one(self, name: str, values: dict[str, Any]) -> str:
+    def _render_template(self, name: str, values: dict[str, Any]) -> str:
         try:
             return self._environment.get_template(name).render(values)
         except (jinja2.TemplateError, TypeError, ValueError, OSError) as error:
-            raise TemplatesError(f"The template {name} fails: {error}") from error
+            raise TemplatesError(f"The template {name} is invalid: {error}") from error
 
 
 def clean(text: str) -> str:
-    """A stranger's text in one line, without what could mislead a reader or a mail program."""
+    """Returns untrusted text as one line without control characters."""
     return strip_control_characters(" ".join(text.split()))
 
 
-def _filled(subject: str, values: dict[str, Any]) -> str:
-    """No template language: the text comes from an account's own document."""
+def _fill_placeholders(subject: str, values: dict[str, Any]) -> str:
+    """Replaces `{variable}`. The text is untrusted, so no template engine is used."""
 
-    def fact(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         value = values.get(match[1])
         return match[0] if value is None else str(value)
 
-    return _PLACEHOLDER.sub(fact, subject)
-
-
-def _one_line(subject: str) -> str:
-    return clean(subject)[:_LONGEST_SUBJECT]
+    return _PLACEHOLDER.sub(replace, subject)

@@ -1,10 +1,10 @@
-"""The message-waiting channel: levels that follow the counts of boxes, not deliveries."""
+"""Message-waiting channel: sets lamps from the counts of boxes, without delivery rows."""
 
 from service.workers.channels.mwi.ari import AriClient, AriSettings
 from service.workers.channels.mwi.asterisk_lamps import AsteriskLamps
 from service.workers.channels.mwi.consumer import LampConsumer, LampSink, LampTimings
 from service.workers.channels.mwi.kv_lamps import KvLamps
-from service.workers.channels.mwi.resync import fill
+from service.workers.channels.mwi.resync import resync
 
 __all__ = [
     "AriClient",
@@ -14,5 +14,5 @@ __all__ = [
     "LampConsumer",
     "LampSink",
     "LampTimings",
-    "fill",
+    "resync",
 ]

@@ -1,7 +1,7 @@
-"""The lamps of an Asterisk switch over its REST interface (ARI): the only home of its requests.
+"""Client of the Asterisk REST interface (ARI) for mailboxes.
 
-Needs the switch's modules res_ari_mailboxes and res_stasis_mailbox. Asterisk docs, "Mailboxes REST
-API": PUT sets a state and makes the mailbox, DELETE forgets it.
+Requires the modules res_ari_mailboxes and res_stasis_mailbox. Asterisk docs, "Mailboxes REST API":
+PUT creates or updates a mailbox, DELETE removes it.
 """
 
 from base64 import b64encode
@@ -18,8 +18,7 @@ from service.domain.errors import Unavailable
 
 
 class AriSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`url` ends before `/ari`. `context` stands behind `@`, `{account_id}` in it for the account's
-    id."""
+    """`url` excludes `/ari`. `context` follows `@`; `{account_id}` in it is replaced."""
 
     url: str
     user: str
@@ -29,7 +28,7 @@ class AriSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AriClient:
-    """Whatever goes wrong is Unavailable; who was told nothing does not know either."""
+    """Sets and removes mailboxes. Every method raises Unavailable."""
 
     def __init__(self, session: aiohttp.ClientSession, settings: AriSettings) -> None:
         self._session = session
@@ -38,47 +37,52 @@ class AriClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: AriSettings) -> "AsyncIterator[AriClient]":
-        signed = b64encode(f"{settings.user}:{settings.password}".encode()).decode()
+        credentials = b64encode(f"{settings.user}:{settings.password}".encode()).decode()
         async with aiohttp.ClientSession(
-            headers={"Authorization": f"Basic {signed}"},
+            headers={"Authorization": f"Basic {credentials}"},
             timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
         ) as session:
             yield cls(session, settings)
 
     async def put(self, account_id: UUID, mailbox: str, *, new: int, saved: int) -> None:
-        """Sets what a mailbox has."""
+        """Sets the counts of a mailbox."""
         counts = {"oldMessages": str(saved), "newMessages": str(new)}
-        await self._ask("PUT", account_id, mailbox, counts)
+        await self._request("PUT", account_id, mailbox, counts)
 
-    async def forget(self, account_id: UUID, mailbox: str) -> None:
-        """Puts a lamp out and removes its mailbox.
+    async def delete(self, account_id: UUID, mailbox: str) -> None:
+        """Switches a lamp off and removes its mailbox.
 
-        Removing it alone takes the state from the switch's cache, which phones that have
-        subscribed are not told of by every version; counts of 0 are.
+        Some versions of Asterisk do not notify subscribed phones of a removal, so the counts are
+        set to 0 first.
         """
         await self.put(account_id, mailbox, new=0, saved=0)
-        await self._ask("DELETE", account_id, mailbox, {}, but=404)
+        await self._request("DELETE", account_id, mailbox, {}, allowed_status=404)
 
-    async def look(self) -> None:
-        """Asks for the mailboxes there are: the switch knows this user and has the module."""
+    async def ping(self) -> None:
+        """Lists the mailboxes, to check the credentials and the module."""
         await self._send("GET", URL(self._mailboxes, encoded=True))
 
-    async def _ask(
-        self, method: str, account_id: UUID, mailbox: str, query: dict[str, str], but: int = 0
+    async def _request(
+        self,
+        method: str,
+        account_id: UUID,
+        mailbox: str,
+        query: dict[str, str],
+        allowed_status: int = 0,
     ) -> None:
         url = URL(self._url(account_id, mailbox), encoded=True).with_query(query)
-        await self._send(method, url, but)
+        await self._send(method, url, allowed_status)
 
-    async def _send(self, method: str, url: URL, but: int = 0) -> None:
+    async def _send(self, method: str, url: URL, allowed_status: int = 0) -> None:
         try:
-            async with self._session.request(method, url, allow_redirects=False) as answer:
-                if not answer.ok and answer.status != but:
-                    raise Unavailable(f"the switch answers {answer.status}")
-                if 300 <= answer.status < 400:
-                    raise Unavailable("the switch redirects")
+            async with self._session.request(method, url, allow_redirects=False) as response:
+                if not response.ok and response.status != allowed_status:
+                    raise Unavailable(f"the switch returned {response.status}")
+                if 300 <= response.status < 400:
+                    raise Unavailable("the switch returned a redirect")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = str(error) or type(error).__name__
-            raise Unavailable(f"the switch: {reason}") from error
+            raise Unavailable(f"request to the switch failed: {reason}") from error
 
     def _url(self, account_id: UUID, mailbox: str) -> str:
         context = self._settings.context.replace("{account_id}", account_id.hex)

@@ -1,7 +1,7 @@
-"""The lamps of a switch: set from the counts as they are now, one request at a time per number.
+"""Lamps of an Asterisk switch, set from the current counts, one request at a time per number.
 
-A bucket remembers under which number a box's lamp was set last, so that a number which a box has
-given up goes dark.
+A bucket stores the number under which the lamp of a box was set last. When the number of a box
+changes, the old lamp is switched off.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from service.workers.channels.mwi.ari import AriClient
 
 
 class AsteriskLamps:
-    """What events tell does not matter here: the switch is told what the database says."""
+    """Sets the lamps of a switch. Ignores the counts in events and reads them from the database."""
 
     def __init__(self, database: Database, bucket: LampBucket, ari: AriClient) -> None:
         self.bucket = bucket
@@ -24,40 +24,42 @@ class AsteriskLamps:
         self._ari = ari
         self._locks: WeakValueDictionary[tuple[UUID, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def set(self, key: LampKey, _told: Lamp | None) -> None:
-        """Makes the lamp of a box right, and the one of the number that it had before."""
+    async def set(self, key: LampKey, _lamp: Lamp | None) -> None:
+        """Sets the lamp of a box, and clears the one of its previous number."""
         while True:
-            held = await self.bucket.read(key)
+            entry = await self.bucket.read(key)
             async with self._database.connection() as connection:
-                now = await read_lamp(connection, key)
-            before = held.lamp.mailbox if held.lamp else None
-            if before is not None and (now is None or now.mailbox != before):
-                await self._make_right(key.account_id, before)
-            known = now is None if before is None else now is not None and now.mailbox == before
-            if known or await self.bucket.write(key, now, held.revision):
+                lamp = await read_lamp(connection, key)
+            previous = entry.lamp.mailbox if entry.lamp else None
+            current = lamp.mailbox if lamp else None
+            if previous is not None and current != previous:
+                await self._sync_mailbox(key.account_id, previous)
+            if current == previous or await self.bucket.write(key, lamp, entry.revision):
                 break
-        if now is not None:
-            await self._make_right(key.account_id, now.mailbox)
+        if current is not None:
+            await self._sync_mailbox(key.account_id, current)
 
     async def end_account(self, account_id: UUID) -> None:
-        """Looks at all lamps of an account; those whose boxes are gone go out."""
+        """Sets all lamps of an account. Those of deleted boxes are switched off."""
         for key in await self.bucket.keys_of(account_id.hex):
             await self.set(key, None)
 
-    async def _make_right(self, account_id: UUID, mailbox: str) -> None:
-        """Until the switch was told what is still so afterwards: of several processes that tell it
-        different counts, the last one to do so looks again."""
+    async def _sync_mailbox(self, account_id: UUID, mailbox: str) -> None:
+        """Sends the counts until they are unchanged after the request.
+
+        So the last request has the current counts even if several processes send requests.
+        """
         async with self._lock(account_id, mailbox):
             while True:
-                now = await self._now(account_id, mailbox)
-                if now is None:
-                    await self._ari.forget(account_id, mailbox)
+                lamp = await self._read(account_id, mailbox)
+                if lamp is None:
+                    await self._ari.delete(account_id, mailbox)
                 else:
-                    await self._ari.put(account_id, mailbox, new=now.new, saved=now.saved)
-                if _shown(now) == _shown(await self._now(account_id, mailbox)):
+                    await self._ari.put(account_id, mailbox, new=lamp.new, saved=lamp.saved)
+                if _counts(lamp) == _counts(await self._read(account_id, mailbox)):
                     return
 
-    async def _now(self, account_id: UUID, mailbox: str) -> Lamp | None:
+    async def _read(self, account_id: UUID, mailbox: str) -> Lamp | None:
         async with self._database.connection() as connection:
             return await read_lamp_of_mailbox(connection, account_id, mailbox)
 
@@ -65,5 +67,5 @@ class AsteriskLamps:
         return self._locks.setdefault((account_id, mailbox), asyncio.Lock())
 
 
-def _shown(lamp: Lamp | None) -> tuple[int, int] | None:
+def _counts(lamp: Lamp | None) -> tuple[int, int] | None:
     return (lamp.new, lamp.saved) if lamp else None

@@ -1,4 +1,4 @@
-"""The lamps of the key-value bucket: never backwards, gone with their box."""
+"""Lamps of the key-value bucket. A value never goes backwards and is deleted with its box."""
 
 from uuid import UUID
 
@@ -9,41 +9,46 @@ from service.postgres.pool import Database
 
 
 class KvLamps:
-    """For whoever watches the bucket: a web page, a presence server."""
+    """Sets lamps in the bucket, for subscribers such as a web page or a presence server."""
 
     def __init__(self, database: Database, bucket: LampBucket) -> None:
         self.bucket = bucket
         self._database = database
 
-    async def set(self, key: LampKey, told: Lamp | None) -> None:
-        """Sets a lamp to the level that an event tells, or to what its box says now."""
-        if told is None or not await self._follow(key, told):
-            await self._look(key)
+    async def set(self, key: LampKey, lamp: Lamp | None) -> None:
+        """Sets a lamp to the state in an event, or to the current state of the box if None."""
+        if lamp is None or not await self._apply(key, lamp):
+            await self._refresh(key)
 
     async def end_account(self, account_id: UUID) -> None:
-        """Looks at all lamps of an account; those whose boxes are gone go too."""
+        """Sets all lamps of an account. Those of deleted boxes are deleted."""
         for key in await self.bucket.keys_of(account_id.hex):
-            await self._look(key)
+            await self._refresh(key)
 
-    async def _follow(self, key: LampKey, told: Lamp) -> bool:
-        """False when there is no such lamp: an event of the past must not make one."""
-        while (held := await self.bucket.read(key)).lamp is not None:
-            if told.version <= held.lamp.version:
+    async def _apply(self, key: LampKey, lamp: Lamp) -> bool:
+        """Returns False if the lamp does not exist, because an old event must not create it."""
+        while (entry := await self.bucket.read(key)).lamp is not None:
+            if lamp.version <= entry.lamp.version:
                 return True
-            if await self.bucket.write(key, told, held.revision):
+            if await self.bucket.write(key, lamp, entry.revision):
                 return True
         return False
 
-    async def _look(self, key: LampKey) -> None:
-        """Looks until the lamp is as its box says: the box may go while its lamp is made."""
+    async def _refresh(self, key: LampKey) -> None:
+        """Writes the state of the box until a read shows no difference.
+
+        The box can be deleted while its lamp is created.
+        """
         while True:
-            held = await self.bucket.read(key)
-            # Behind the reading of the revision: what is written rests on what was true after it.
+            entry = await self.bucket.read(key)
+            # Read after the revision, so that the write is based on a newer state.
             async with self._database.connection() as connection:
-                now = await read_lamp(connection, key)
-            if now is None:
-                if held.lamp is None and held.revision:
+                lamp = await read_lamp(connection, key)
+            if lamp is None:
+                if entry.lamp is None and entry.revision:
                     return
-            elif held.lamp is not None and (held.lamp == now or held.lamp.version > now.version):
+            elif entry.lamp is not None and (
+                entry.lamp == lamp or entry.lamp.version > lamp.version
+            ):
                 return
-            await self.bucket.write(key, now, held.revision)
+            await self.bucket.write(key, lamp, entry.revision)

@@ -1,4 +1,4 @@
-"""Setting every lamp from the database: for a bucket that is new, and by hand."""
+"""Resync: sets every lamp from the database."""
 
 import asyncio
 from uuid import UUID
@@ -10,23 +10,23 @@ from service.workers.channels.mwi.consumer import LampSink
 from service.workers.progress import StepProgress
 
 _PAGE = 500
-_AT_ONCE = 16
+_CONCURRENCY = 16
 
 
-async def fill(levels: LampSink, database: Database, progress: StepProgress | None = None) -> int:
-    """Sets the lamps of all boxes, and looks at those that are set and have none; how many."""
+async def resync(sink: LampSink, database: Database, progress: StepProgress | None = None) -> int:
+    """Sets the lamps of all boxes, and clears lamps without a box. Returns the number of boxes."""
     progress = progress or StepProgress()
-    living: set[LampKey] = set()
+    boxes: set[LampKey] = set()
     after = LampKey(UUID(int=0), UUID(int=0))
     while page := await _page(database, after):
-        await _set(levels, page)
-        living.update(page)
+        await _set(sink, page)
+        boxes.update(page)
         after = page[-1]
         progress.advance(len(page))
-    left = [key for key in await levels.bucket.keys() if key not in living]
-    for begin in range(0, len(left), _PAGE):
-        await _set(levels, left[begin : begin + _PAGE])
-    return len(living)
+    stale = [key for key in await sink.bucket.keys() if key not in boxes]
+    for start in range(0, len(stale), _PAGE):
+        await _set(sink, stale[start : start + _PAGE])
+    return len(boxes)
 
 
 async def _page(database: Database, after: LampKey) -> list[LampKey]:
@@ -34,12 +34,12 @@ async def _page(database: Database, after: LampKey) -> list[LampKey]:
         return await list_lamp_keys(connection, after, _PAGE)
 
 
-async def _set(levels: LampSink, keys: list[LampKey]) -> None:
-    free = asyncio.Semaphore(_AT_ONCE)
+async def _set(sink: LampSink, keys: list[LampKey]) -> None:
+    slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def set_one(key: LampKey) -> None:
-        async with free:
-            await levels.set(key, None)
+        async with slots:
+            await sink.set(key, None)
 
     results = await asyncio.gather(*map(set_one, keys), return_exceptions=True)
     for failure in results:

@@ -1,4 +1,4 @@
-"""The transcription channel: the texts of messages, from an engine for speech recognition."""
+"""Transcription channel: transcribes messages with a speech recognition engine."""
 
 from service.workers.channels.transcription.channel import TranscriptionChannel
 from service.workers.channels.transcription.engine import Engine, EngineSettings

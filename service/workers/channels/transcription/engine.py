@@ -1,7 +1,7 @@
-"""An engine for speech recognition over HTTP: the only home of its requests.
+"""HTTP client of a speech recognition engine.
 
-OpenAI API reference, "Create transcription": a multipart POST of `file` and `model`, answered by
-JSON with `text`. Hosted services and engines of one's own (faster-whisper and others) speak it.
+OpenAI API reference, "Create transcription": a multipart POST of `file` and `model`; the response
+is JSON with `text`. Hosted services and self-hosted engines (faster-whisper and others) support it.
 """
 
 from collections.abc import AsyncIterator
@@ -13,15 +13,14 @@ import msgspec
 from service.security import retry_after_of
 from service.workers.channels import Failed
 
-_MOST_ANSWER_BYTES = 4 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
-# What an engine answers to audio that it cannot read or will not take.
+# Status codes for audio that the engine cannot process.
 _REFUSALS = frozenset({400, 413, 415, 422})
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`url` is whole, up to and with `/audio/transcriptions`. An empty `language` lets the engine
-    find it out; an empty `key` sends none."""
+    """`url` includes `/audio/transcriptions`. Empty `language`: detected. Empty `key`: not sent."""
 
     url: str
     model: str
@@ -31,7 +30,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine:
-    """Asks one engine. Its own words stay out of what is told: they may hold what was said."""
+    """Client of one engine. Errors exclude its response texts, which may contain the recording."""
 
     def __init__(self, session: aiohttp.ClientSession, settings: EngineSettings) -> None:
         self._session = session
@@ -40,18 +39,18 @@ class Engine:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: EngineSettings) -> "AsyncIterator[Engine]":
-        signed = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
+        headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
         async with aiohttp.ClientSession(
-            headers=signed,
+            headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
         ) as session:
             yield cls(session, settings)
 
     async def transcribe(self, audio: bytes, name: str, content_type: str) -> str | Failed:
-        """The text of a recording, whose format engines tell by the extension of `name`.
+        """Returns the text of a recording. Engines detect the format by the extension of `name`.
 
-        Failed for good where the engine will not take this audio, however often it is asked.
+        Returns a permanent Failed if the engine rejects the audio.
         """
         form = aiohttp.FormData({"model": self._settings.model, "response_format": "json"})
         if self._settings.language:
@@ -60,32 +59,32 @@ class Engine:
         try:
             async with self._session.post(
                 self._settings.url, data=form, allow_redirects=False
-            ) as answer:
-                if answer.status != 200:
+            ) as response:
+                if response.status != 200:
                     return Failed(
-                        error=f"the engine answers {answer.status}",
-                        permanent=answer.status in _REFUSALS,
-                        retry_after_s=retry_after_of(answer.headers.get("Retry-After", "")),
+                        error=f"the engine returned {response.status}",
+                        permanent=response.status in _REFUSALS,
+                        retry_after_s=retry_after_of(response.headers.get("Retry-After", "")),
                     )
-                return await _text(answer)
+                return await _read_text(response)
         except TimeoutError:
-            return Failed(error=f"the engine does not answer in {self._settings.timeout_s:g} s")
-        # ValueError: a content type or an address that can be none.
+            return Failed(error=f"the engine did not respond within {self._settings.timeout_s:g} s")
+        # ValueError: invalid content type or URL.
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Failed(error=f"the engine cannot be asked: {type(error).__name__}")
+            return Failed(error=f"the request to the engine failed: {type(error).__name__}")
 
 
-class _Heard(msgspec.Struct):
+class _EngineResponse(msgspec.Struct):
     text: str
 
 
-async def _text(answer: aiohttp.ClientResponse) -> str | Failed:
+async def _read_text(response: aiohttp.ClientResponse) -> str | Failed:
     body = bytearray()
-    async for block in answer.content.iter_chunked(_BLOCK_BYTES):
+    async for block in response.content.iter_chunked(_BLOCK_BYTES):
         body += block
-        if len(body) > _MOST_ANSWER_BYTES:
-            return Failed(error="the engine's answer is too long")
+        if len(body) > _MAX_RESPONSE_BYTES:
+            return Failed(error="the response of the engine is too long")
     try:
-        return msgspec.json.decode(body, type=_Heard).text
+        return msgspec.json.decode(body, type=_EngineResponse).text
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Failed(error="the engine's answer is no JSON with a text")
+        return Failed(error="the response of the engine is not JSON with a text")
