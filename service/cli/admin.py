@@ -71,7 +71,7 @@ def create_root(name: str, realm: str) -> None:
     async def work(settings: Settings) -> tuple[str, str]:
         async with open_operator(settings) as accounts:
             root = await accounts.create_root(name, realm)
-            key = await accounts.api_key(await accounts.sessions.operator(), root.account_id)
+            key = await accounts.get_api_key(await accounts.sessions.operator(), root.account_id)
             return root.account_id.hex, key
 
     account_id, key = run(work(settings_of("account")))

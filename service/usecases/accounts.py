@@ -1,4 +1,4 @@
-"""Accounts: making, reading, changing and deleting them, and the API key of each."""
+"""Use cases of accounts: create, read, list, change, delete, and their API keys."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -25,18 +25,17 @@ from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import read_page
+from service.usecases.pages import CHUNK, iterate_pages, read_page
 from service.usecases.sessions import Sessions
 
-_CHUNK = 500
-# An account is deleted with all its boxes in one transaction: longer than other statements may
-# take, shorter than a request may.
+# Timeout of a deletion, which removes all mailboxes in one transaction. It is longer than that of
+# other statements and shorter than that of a request.
 _DELETION_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts:
-    """Each use case asks for the right of access first. What changes is learned here at once."""
+    """Use cases of accounts. Each one checks access first. Changes take effect here at once."""
 
     database: Database
     account_cache: AccountCache
@@ -45,26 +44,25 @@ class Accounts:
     clock: Callable[[], datetime] = utc_now
 
     async def create_root(self, name: str, realm: str) -> Account:
-        """The root account: made now, or as it is when there is one, whatever its name."""
+        """Creates the root account, or returns the existing one, whatever its name."""
         document, problems = validate_account({"name": name, "realm": realm})
         if problems:
             raise Invalid(problems)
         account_id = self._new_id()
         async with self.database.transaction() as connection:
-            await rows.insert_root(connection, account_id, document, self._stored(account_id))
+            await rows.insert_root(connection, account_id, document, self._key_columns(account_id))
             root = await rows.root_id(connection)
             return await _read(connection, root or account_id)
 
     async def create_child(
         self, caller: Caller, parent_id: UUID, document: Document, fields: Fields = FIELDS
     ) -> Account:
-        """A new account below `parent_id`, by the rules of `fields`. Invalid tells every problem at
-        once."""
+        """Creates an account below `parent_id`. Raises Invalid with all problems."""
         await self.sessions.authorise(caller, parent_id)
         account_id = self._new_id()
         async with self.database.transaction() as connection:
-            checked = await _checked(connection, document, fields)
-            key = self._stored(account_id)
+            checked = await _validate(connection, document, fields)
+            key = self._key_columns(account_id)
             await rows.insert_child(connection, account_id, parent_id, checked, key)
             return await _read(connection, account_id)
 
@@ -73,28 +71,23 @@ class Accounts:
         async with self.database.connection() as connection:
             return await _read(connection, account_id)
 
-    async def find(self, caller: Caller, named: str) -> Account:
-        """The account that an id, a realm or a name names. Raises AccountNotFound, Forbidden."""
-        account_id = parse_hex_id(named.replace("-", "").lower())
+    async def find(self, caller: Caller, reference: str) -> Account:
+        """Returns an account by id, realm or name. Raises AccountNotFound, Forbidden."""
+        account_id = parse_hex_id(reference.replace("-", "").lower())
         if account_id is None:
             async with self.database.connection() as connection:
-                facts = await rows.facts_by_realm(connection, named)
-                facts = facts or await rows.facts_by_name(connection, named)
+                facts = await rows.facts_by_realm(connection, reference)
+                facts = facts or await rows.facts_by_name(connection, reference)
             if facts is None:
-                raise AccountNotFound(named)
+                raise AccountNotFound(reference)
             account_id = facts.account_id
         return await self.get(caller, account_id)
 
-    async def iterate_descendants(self, caller: Caller, account_id: UUID) -> AsyncIterator[Account]:
-        """All accounts below one, by name."""
-        start = None
-        while True:
-            page = await self.list_descendants(caller, account_id, start, _CHUNK, deep=True)
-            for account in page.items:
-                yield account
-            if page.next is None:
-                return
-            start = page.next
+    def iterate_descendants(self, caller: Caller, account_id: UUID) -> AsyncIterator[Account]:
+        """Yields all descendants of an account, by name."""
+        return iterate_pages(
+            lambda start: self.list_descendants(caller, account_id, start, CHUNK, deep=True)
+        )
 
     async def list_descendants(
         self,
@@ -107,7 +100,7 @@ class Accounts:
         descending: bool = False,
         predicate: Callable[[Account], bool] | None = None,
     ) -> Page[Account, NameCursor]:
-        """A page of an account's children, or (`deep`) of all accounts below it, by name."""
+        """Returns a page of child accounts, with `deep` of all descendants, by name."""
         await self.sessions.authorise(caller, account_id)
 
         async def read(start: NameCursor | None, limit: int) -> list[Account]:
@@ -116,31 +109,30 @@ class Accounts:
                     connection, account_id, start, limit, deep=deep, descending=descending
                 )
 
-        return await read_page(read, _key_of, start, limit, predicate)
+        return await read_page(read, _cursor_of, start, limit, predicate)
 
     async def replace(
         self, caller: Caller, account_id: UUID, document: Document, fields: Fields = FIELDS
     ) -> Account:
-        """Puts another document in place of an account's. Raises as `patch` does."""
+        """Replaces the document of an account. Raises as `patch`."""
         return await self._change(caller, account_id, lambda _: document, fields)
 
     async def patch(
         self, caller: Caller, account_id: UUID, changes: Document, fields: Fields = FIELDS
     ) -> Account:
-        """Merges changes into an account; null deletes. Here at once, elsewhere with a beat.
+        """Merges changes into an account; null deletes a key. Other processes see it within 5 s.
 
-        Raises AccountNotFound, Invalid with every problem, EditConflict.
+        Raises AccountNotFound, Invalid with all problems, EditConflict.
         """
         return await self._change(
             caller, account_id, lambda document: merge(document, changes), fields
         )
 
     async def delete(self, caller: Caller, account_id: UUID) -> Account:
-        """Deletes an account with its users and boxes; returns it as it was.
+        """Deletes an account with its users and mailboxes; returns its last state.
 
-        From then on its boxes, its users and its API key are gone in every process; the keeper
-        removes the messages as it does those of any deleted box. Only the account itself may
-        still be shown by other processes until their next beat.
+        Its mailboxes, users and API key are gone in every process at once, and the keeper deletes
+        the messages later. Other processes may show the account itself until their next poll.
 
         Raises AccountNotFound, AccountHasChildren, AccountIsRoot.
         """
@@ -159,7 +151,7 @@ class Accounts:
         self.account_cache.forget(account_id)
         return account
 
-    async def api_key(self, caller: Caller, account_id: UUID) -> str:
+    async def get_api_key(self, caller: Caller, account_id: UUID) -> str:
         await self.sessions.authorise(caller, account_id)
         async with self.database.connection() as connection:
             sealed = await rows.sealed_api_key(connection, account_id)
@@ -168,12 +160,12 @@ class Accounts:
         return self.secrets.open(sealed, _key_context(account_id))
 
     async def renew_api_key(self, caller: Caller, account_id: UUID) -> str:
-        """A new API key. The old one and every token of the account, the caller's too, end."""
+        """Returns a new API key. The old key and all tokens of the account become invalid."""
         await self.sessions.authorise(caller, account_id)
         key = new_api_key()
         async with self.database.connection() as connection:
             changed = await rows.replace_api_key(
-                connection, account_id, self._stored(account_id, key)
+                connection, account_id, self._key_columns(account_id, key)
             )
         if changed is None:
             raise AccountNotFound(account_id.hex)
@@ -192,7 +184,7 @@ class Accounts:
         async def attempt() -> Account | None:
             async with self.database.connection() as connection:
                 before = await _read(connection, account_id)
-                checked = await _checked(connection, change(before.document), fields, account_id)
+                checked = await _validate(connection, change(before.document), fields, account_id)
                 return await rows.update_account(connection, before, checked)
 
         changed = await retry_on_conflict(attempt)
@@ -202,7 +194,7 @@ class Accounts:
     def _new_id(self) -> UUID:
         return uuid7(self.clock(), os.urandom(10))
 
-    def _stored(self, account_id: UUID, key: str | None = None) -> StoredKey:
+    def _key_columns(self, account_id: UUID, key: str | None = None) -> StoredKey:
         key = key or new_api_key()
         return StoredKey(
             lookup=self.secrets.fingerprint("api_key", key),
@@ -217,10 +209,10 @@ async def _read(connection: Connection, account_id: UUID) -> Account:
     return account
 
 
-async def _checked(
+async def _validate(
     connection: Connection, document: Document, fields: Fields, account_id: UUID | None = None
 ) -> Document:
-    """The document as it is stored. Invalid tells all that is wrong, what is taken included."""
+    """Returns the document as it is stored. Raises Invalid with all problems, also a used name."""
     checked, problems = validate_account(document, fields)
     problems += await rows.name_and_realm_taken(
         connection, document.get("name"), document.get("realm"), account_id
@@ -230,7 +222,7 @@ async def _checked(
     return checked
 
 
-def _key_of(account: Account) -> NameCursor:
+def _cursor_of(account: Account) -> NameCursor:
     return NameCursor(account.name, account.account_id)
 
 

@@ -1,6 +1,6 @@
-"""What one may ask about many messages: file and remove; each message by itself.
+"""Use cases of many messages: change the folder, remove.
 
-Up to 100 messages a transaction: the lock of a box is held for one statement at a time.
+A transaction has at most 100 messages, so that it holds the lock of a mailbox for a short time.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Batches:
-    """The use cases of many messages of one box. `clock` gives aware UTC."""
+    """Use cases of many messages of one mailbox. `clock` returns aware UTC."""
 
     database: Database
     clock: Callable[[], datetime]
@@ -31,10 +31,10 @@ class Batches:
     async def change_folder(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[str], folder: Folder
     ) -> BatchResult:
-        """Puts messages into a folder. Raises VmboxNotFound."""
+        """Moves messages to a folder. Raises VmboxNotFound."""
         oldest = retained_since(self.clock(), self.retention_days)
 
-        async def file(batch: Sequence[MessageId]) -> list[Reason | None]:
+        async def change(batch: Sequence[MessageId]) -> list[Reason | None]:
             async with self.database.connection() as connection:
                 return await rows.change_folders(
                     connection,
@@ -46,12 +46,12 @@ class Batches:
                     reason="api",
                 )
 
-        return await _each(ids, file)
+        return await _run_batches(ids, change)
 
     async def remove(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[str], folder: Folder | None
     ) -> BatchResult:
-        """Removes messages, those of `folder` alone when one is given. Raises VmboxNotFound."""
+        """Removes messages, with `folder` only those in it. Raises VmboxNotFound."""
 
         async def remove(batch: Sequence[MessageId]) -> list[Reason | None]:
             async with self.database.connection() as connection:
@@ -60,30 +60,30 @@ class Batches:
                 )
 
         if not ids:
-            await self._check(account, vmbox_id)
-        return await _each(ids, remove)
+            await self._check_vmbox(account, vmbox_id)
+        return await _run_batches(ids, remove)
 
     async def remove_all(
         self, account: AccountFacts, vmbox_id: UUID, folder: Folder | None
     ) -> BatchResult:
-        """Removes every message of a box, or of one folder of it. Raises VmboxNotFound.
+        """Removes all messages of a mailbox or of one folder. Raises VmboxNotFound.
 
-        What is stored meanwhile may be taken as well. After an outage in the middle, the rest is
-        left for a repeated request.
+        Messages that are stored at the same time may be removed too. After an outage, a repeated
+        request removes the rest.
         """
-        await self._check(account, vmbox_id)
+        await self._check_vmbox(account, vmbox_id)
         result = BatchResult(succeeded=[], failed=[])
-        while batch := await self._next(account, vmbox_id, folder):
-            done = await self.remove(account, vmbox_id, [str(one) for one in batch], folder)
-            result.succeeded.extend(done.succeeded)
+        while batch := await self._next_batch(account, vmbox_id, folder):
+            removed = await self.remove(account, vmbox_id, list(map(str, batch)), folder)
+            result.succeeded.extend(removed.succeeded)
         return result
 
-    async def _check(self, account: AccountFacts, vmbox_id: UUID) -> None:
+    async def _check_vmbox(self, account: AccountFacts, vmbox_id: UUID) -> None:
         async with self.database.connection() as connection:
             if not await rows.living_vmboxes(connection, account.account_id, [vmbox_id]):
                 raise VmboxNotFound(vmbox_id.hex)
 
-    async def _next(
+    async def _next_batch(
         self, account: AccountFacts, vmbox_id: UUID, folder: Folder | None
     ) -> list[MessageId]:
         async with self.database.connection() as connection:
@@ -92,40 +92,40 @@ class Batches:
             )
 
 
-async def _each(
+async def _run_batches(
     ids: Sequence[str], work: Callable[[Sequence[MessageId]], Awaitable[list[Reason | None]]]
 ) -> BatchResult:
-    """Runs `work` over the ids, a transaction's worth at a time; the result is in their order.
+    """Calls `work` for one batch of ids after the other; the result is in their order.
 
-    What ends everything (no such box, an outage) is raised as long as nothing was done; later it
-    is the reason of all that is left, which is not tried: it would wait for the same outage again.
+    A missing mailbox or an outage is raised in the first batch. In a later batch it becomes the
+    reason of all remaining ids, which are not attempted.
     """
     outcomes: dict[str, Reason | None] = dict.fromkeys(ids, Reason.NOT_FOUND)
-    known = [(text, parsed) for text in outcomes if (parsed := MessageId.parse(text))]
+    parsed_ids = [(text, parsed) for text in outcomes if (parsed := MessageId.parse(text))]
     outage: Exception | None = None
-    for place, batch in enumerate(in_batches(known)):
+    for index, batch in enumerate(in_batches(parsed_ids)):
         try:
             if outage is not None:
                 raise outage
             reasons = await work([message_id for _, message_id in batch])
         except (VmboxNotFound, Unavailable) as error:
-            if place == 0:
+            if index == 0:
                 raise
             outage = error
             reasons = [reason_of(error)] * len(batch)
         outcomes.update(zip((text for text, _ in batch), reasons, strict=True))
     return BatchResult(
-        succeeded=[message_id for text, message_id in known if outcomes[text] is None],
+        succeeded=[message_id for text, message_id in parsed_ids if outcomes[text] is None],
         failed=[(text, reason) for text, reason in outcomes.items() if reason is not None],
     )
 
 
 def reason_of(error: Exception) -> Reason:
-    """Why what is left of a batch was not done."""
+    """Returns the reason for messages that were not attempted after `error`."""
     return Reason.UNAVAILABLE if isinstance(error, Unavailable) else Reason.NOT_FOUND
 
 
 def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The items, a transaction's worth at a time."""
+    """Yields the items in batches of one transaction."""
     for start in range(0, len(items), PER_TRANSACTION):
         yield items[start : start + PER_TRANSACTION]

@@ -1,4 +1,4 @@
-"""What an operator may ask about deliveries: list, show, try again, give up."""
+"""Use cases of deliveries for operators: list, show, retry, drop."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,26 @@ from service.postgres.pool import Database
 
 @dataclass(frozen=True)
 class Deliveries:
-    """Over all accounts: for whoever holds the database."""
+    """Use cases of deliveries of all accounts."""
 
     database: Database
 
     async def find(self, selection: Selection, limit: int) -> list[DeliveryRow]:
-        """By account, channel and status, newest first; the events' own rows only when dead."""
+        """Returns deliveries, newest first; markers only when they are dead."""
         async with self.database.connection() as connection:
             return await rows.list_deliveries(connection, selection, limit)
 
     async def show(self, selection: Selection) -> list[DeliveryRow]:
-        """All rows of an event of an account, or those of one channel or target."""
+        """Returns all rows of an event, or those of one channel or target."""
         async with self.database.connection() as connection:
             return await rows.show_deliveries(connection, selection)
 
     async def retry(self, selection: Selection) -> int:
-        """Dead ones are due again, with all their attempts before them; how many."""
+        """Makes dead deliveries due again with all attempts; returns their number."""
         async with self.database.connection() as connection:
             return await rows.retry_deliveries(connection, selection)
 
     async def drop(self, selection: Selection) -> int:
-        """Those that wait or are dead are not tried any more; how many."""
+        """Ends pending and dead deliveries without another attempt; returns their number."""
         async with self.database.connection() as connection:
             return await rows.drop_deliveries(connection, selection)

@@ -180,7 +180,7 @@ class Feed:
     def _listening(self, number: int) -> Iterator[None]:
         if self._listeners == 0:
             # Nobody has listened for a while: what is remembered has a gap behind it.
-            self._recent.begin(number)
+            self._recent.reset(number)
         self._listeners += 1
         self._wanted.set()
         try:

@@ -1,4 +1,4 @@
-"""What one may ask about greetings: create, read, list, change, give audio, delete."""
+"""Use cases of greetings: create, read, list, change, attach audio, delete."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_or
 
 @dataclass(frozen=True)
 class Greetings:
-    """The use cases of greetings. `clock` gives aware UTC."""
+    """Use cases of greetings. `clock` returns aware UTC."""
 
     database: Database
     audio: AudioStore
@@ -33,11 +33,13 @@ class Greetings:
     async def create(
         self, account: AccountFacts, document: Document, upload: Upload | None
     ) -> Greeting:
-        """A new greeting; without audio it waits for `attach_audio`. The object first, the row
-        second. Raises Invalid, AudioEmpty, AccountNotFound."""
+        """Creates a greeting; `attach_audio` can add the audio later.
+
+        The audio object is written before the row. Raises Invalid, AudioEmpty, AccountNotFound.
+        """
         checked = validate_greeting(document)
         media_id = self._new_id()
-        audio = None if upload is None else await self._keep(account, media_id, upload)
+        audio = None if upload is None else await self._store_audio(account, media_id, upload)
         async with (
             delete_on_error(self.audio, audio),
             self.database.transaction() as connection,
@@ -48,7 +50,7 @@ class Greetings:
             )
 
     async def get(self, account: AccountFacts, media_id: UUID) -> Greeting:
-        """One greeting. Raises GreetingNotFound."""
+        """Returns a greeting. Raises GreetingNotFound."""
         async with self.database.connection() as connection:
             return await rows.get_greeting(connection, account.account_id, media_id)
 
@@ -61,7 +63,7 @@ class Greetings:
         descending: bool = False,
         predicate: Callable[[Greeting], bool] | None = None,
     ) -> Page[Greeting, NameCursor]:
-        """A page of greetings by name, filled after filtering."""
+        """Returns a page of greetings by name."""
 
         async def read(start: NameCursor | None, limit: int) -> list[Greeting]:
             async with self.database.connection() as connection:
@@ -69,26 +71,26 @@ class Greetings:
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        return await read_page(read, _key_of, start, limit, predicate)
+        return await read_page(read, _cursor_of, start, limit, predicate)
 
     async def replace(self, account: AccountFacts, media_id: UUID, document: Document) -> Greeting:
-        """Puts another document in place of a greeting's; its audio stays. Raises as `patch`."""
+        """Replaces the document of a greeting and keeps its audio. Raises as `patch`."""
         return await self._change(account, media_id, lambda _: document)
 
     async def patch(self, account: AccountFacts, media_id: UUID, changes: Document) -> Greeting:
-        """Merges changes into a greeting; null deletes.
+        """Merges changes into a greeting; null deletes a key.
 
         Raises GreetingNotFound, Invalid, EditConflict.
         """
         return await self._change(account, media_id, lambda document: merge(document, changes))
 
     async def attach_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Greeting:
-        """Gives a greeting its audio, or replaces what it has; the old object goes last.
+        """Adds or replaces the audio of a greeting; the old object is deleted last.
 
         Raises GreetingNotFound, AudioEmpty.
         """
         await self.get(account, media_id)
-        audio = await self._keep(account, media_id, upload)
+        audio = await self._store_audio(account, media_id, upload)
         async with (
             delete_on_error(self.audio, audio),
             self.database.connection() as connection,
@@ -101,7 +103,7 @@ class Greetings:
         return greeting
 
     async def delete(self, account: AccountFacts, media_id: UUID) -> Greeting:
-        """Deletes a greeting that no box names; returns it as it was. The row first.
+        """Deletes a greeting that no mailbox uses; returns its last state. The row goes first.
 
         Raises GreetingNotFound, GreetingInUse.
         """
@@ -114,7 +116,7 @@ class Greetings:
     def read(
         self, audio: Audio, start: int, length: int
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A part of a greeting's audio, as it comes; AudioMissing and Unavailable on entry."""
+        """Streams a part of the audio. Raises AudioMissing and Unavailable on entry."""
         return self.audio.read(audio.key, start, length)
 
     async def _change(
@@ -128,7 +130,7 @@ class Greetings:
 
         return await retry_on_conflict(attempt)
 
-    async def _keep(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
+    async def _store_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
         key = greeting_key(account.account_id, media_id, self._new_id(), upload.extension)
         return await store_upload(self.audio, key, upload)
 
@@ -136,5 +138,5 @@ class Greetings:
         return uuid7(self.clock(), os.urandom(10))
 
 
-def _key_of(greeting: Greeting) -> NameCursor:
+def _cursor_of(greeting: Greeting) -> NameCursor:
     return NameCursor(greeting.document["name"], greeting.media_id)

@@ -1,6 +1,6 @@
 """Pages that are filled after filtering: reads chunks until a page is full."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from service.domain.page import Item, Key, Page
 
@@ -29,6 +29,20 @@ async def read_page(
             break
         start = key_of(chunk[CHUNK])
     return _page_of(accepted, key_of, limit)
+
+
+async def iterate_pages(
+    read: Callable[[Key | None], Awaitable[Page[Item, Key]]],
+) -> AsyncIterator[Item]:
+    """Yields the items of all pages; `read` returns the page that starts at a key."""
+    start: Key | None = None
+    while True:
+        page = await read(start)
+        for item in page.items:
+            yield item
+        if page.next is None:
+            return
+        start = page.next
 
 
 def _page_of(items: list[Item], key_of: Callable[[Item], Key], limit: int) -> Page[Item, Key]:

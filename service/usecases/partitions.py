@@ -1,4 +1,4 @@
-"""Writing into a month that has no partition yet: it is made on demand, and the write goes on."""
+"""Writes that create a missing partition on demand."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 async def with_partitions(
     database: Database, month: int, now: datetime, work: Callable[[Connection], Awaitable[Result]]
 ) -> Result:
-    """`work` on a connection; when it finds no partition, once more with `month` and today made."""
+    """Runs `work`; on a missing partition creates those of `month` and today and runs it again."""
     try:
         async with database.connection() as connection:
             return await work(connection)
@@ -24,5 +24,5 @@ async def with_partitions(
         async with database.connection() as connection:
             await ensure_month(connection, month)
             await ensure_outbox_day(connection, now.date())
-            log.info("A partition was made on demand", month=month)
+            log.info("partition created on demand", month=month)
             return await work(connection)

@@ -1,4 +1,4 @@
-"""What one may ask about the audio of messages: which there is, at what local time, its bytes."""
+"""Use cases of recordings: read and list stored audio."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,13 +16,13 @@ from service.postgres.pool import Database
 
 @dataclass(frozen=True)
 class Recordings:
-    """The use cases of stored audio."""
+    """Use cases of stored audio."""
 
     database: Database
     audio: AudioStore
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Recording:
-        """One message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
+        """Returns a message with audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
         async with self.database.connection() as connection:
             return await rows.get_recording(
                 connection, MessageKey(account.account_id, vmbox_id, message_id), account.timezone
@@ -31,7 +31,7 @@ class Recordings:
     async def list(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[MessageId]
     ) -> list[Recording]:
-        """Those of the messages that are there and have audio, in the order asked for.
+        """Returns the messages of `ids` that exist and have audio, in the order of `ids`.
 
         Raises VmboxNotFound.
         """
@@ -43,5 +43,5 @@ class Recordings:
     def read(
         self, audio: Audio, start: int, length: int
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A part of the audio, as it comes; AudioMissing and Unavailable on entry."""
+        """Streams a part of the audio. Raises AudioMissing and Unavailable on entry."""
         return self.audio.read(audio.key, start, length)

@@ -1,4 +1,4 @@
-"""What one may ask about users: create, read, list, change, delete."""
+"""Use cases of users: create, read, list, change, delete."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,15 +21,13 @@ from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
 from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import read_page
+from service.usecases.pages import CHUNK, iterate_pages, read_page
 from service.usecases.sessions import fingerprint_of
-
-_CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Users:
-    """The use cases of users. Passwords come in and never go out; `clock` gives aware UTC."""
+    """Use cases of users. No result contains a password. `clock` returns aware UTC."""
 
     database: Database
     account_cache: AccountCache
@@ -38,18 +36,18 @@ class Users:
     clock: Callable[[], datetime]
 
     async def create(self, account: AccountFacts, document: Document) -> User:
-        """A new user. Invalid tells every problem at once, a name that is taken too."""
-        settings, password = await self._checked(account.account_id, document)
-        given = await self._stored(settings["username"], password)
+        """Creates a user. Raises Invalid with all problems, also a used name."""
+        settings, password = await self._validate(account.account_id, document)
+        credentials = await self._prove(settings["username"], password)
         user_id = uuid7(self.clock(), os.urandom(10))
         async with self.database.transaction() as connection:
             await account_rows.hold_account(connection, account.account_id)
             user = await rows.insert_user(connection, account.account_id, user_id, settings)
-            await rows.replace_credentials(connection, account.account_id, user_id, given)
+            await rows.replace_credentials(connection, account.account_id, user_id, credentials)
         return user
 
     async def get(self, account: AccountFacts, user_id: UUID) -> User:
-        """Raises UserNotFound."""
+        """Returns a user. Raises UserNotFound."""
         async with self.database.connection() as connection:
             return await rows.get_user(connection, account.account_id, user_id)
 
@@ -62,7 +60,7 @@ class Users:
         descending: bool = False,
         predicate: Callable[[User], bool] | None = None,
     ) -> Page[User, NameCursor]:
-        """A page of users by name, filled after filtering."""
+        """Returns a page of users by name."""
 
         async def read(start: NameCursor | None, limit: int) -> list[User]:
             async with self.database.connection() as connection:
@@ -70,29 +68,22 @@ class Users:
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        return await read_page(read, _key_of, start, limit, predicate)
+        return await read_page(read, _cursor_of, start, limit, predicate)
 
-    async def iterate(self, account: AccountFacts) -> AsyncIterator[User]:
-        """All users of an account, by name."""
-        start = None
-        while True:
-            page = await self.list(account, start, _CHUNK)
-            for user in page.items:
-                yield user
-            if page.next is None:
-                return
-            start = page.next
+    def iterate(self, account: AccountFacts) -> AsyncIterator[User]:
+        """Yields all users of an account, by name."""
+        return iterate_pages(lambda start: self.list(account, start, CHUNK))
 
     async def replace(self, account: AccountFacts, user_id: UUID, document: Document) -> User:
-        """Puts another document in place of a user's; the password stays unless one is given."""
+        """Replaces the document; without `password` the password stays. Raises as `patch`."""
         return await self._change(account, user_id, lambda _: document)
 
     async def patch(self, account: AccountFacts, user_id: UUID, changes: Document) -> User:
-        """Merges changes into a user; null deletes, the password too.
+        """Merges changes into a user; null deletes a key, also the password.
 
-        Another password, or none, ends the user's tokens: here at once, elsewhere with a beat.
-        Raises UserNotFound, EditConflict; Invalid, also for another name without the password,
-        since clients sign in with a hash of both.
+        A change of the password ends the tokens of the user: here at once, elsewhere within 5 s.
+        Clients sign in with a hash of name and password, so a new name requires the password.
+        Raises UserNotFound, EditConflict, Invalid.
         """
 
         def change(document: Document) -> Document:
@@ -102,10 +93,10 @@ class Users:
         return await self._change(account, user_id, change)
 
     async def delete(self, account: AccountFacts, user_id: UUID) -> User:
-        """Deletes a user, whose tokens end; returns it as it was. Raises UserNotFound."""
+        """Deletes a user and ends its tokens; returns its last state. Raises UserNotFound."""
         async with self.database.transaction() as connection:
             user = await rows.delete_user(connection, account.account_id, user_id)
-            epoch = await self._end_sign_in(connection, user)
+            epoch = await self._revoke_credentials(connection, user)
         self.account_cache.remember_user(user_id, epoch)
         return user
 
@@ -115,37 +106,39 @@ class Users:
         async def attempt() -> User | None:
             before = await self.get(account, user_id)
             document = change(before.document)
-            settings, password = await self._checked(account.account_id, document, before)
+            settings, password = await self._validate(account.account_id, document, before)
             return await self._write(before, settings, password)
 
         return await retry_on_conflict(attempt)
 
     async def _write(self, before: User, settings: Document, password: Password) -> User | None:
-        given = await self._stored(settings["username"], password)
+        credentials = await self._prove(settings["username"], password)
         async with self.database.transaction() as connection:
             await account_rows.hold_account(connection, before.account_id)
             changed = await rows.update_user(connection, before, settings)
             if changed is None or password is UNSET:
                 return changed
-            epoch = await self._end_sign_in(connection, before)
-            await rows.replace_credentials(connection, before.account_id, before.user_id, given)
+            epoch = await self._revoke_credentials(connection, before)
+            await rows.replace_credentials(
+                connection, before.account_id, before.user_id, credentials
+            )
         self.account_cache.remember_user(before.user_id, epoch)
         return changed
 
-    async def _end_sign_in(self, connection: Connection, user: User) -> int:
-        """Takes away credentials and ends tokens; the epoch of those to come."""
+    async def _revoke_credentials(self, connection: Connection, user: User) -> int:
+        """Deletes the credentials and ends the tokens of a user; returns its new epoch."""
         await rows.replace_credentials(connection, user.account_id, user.user_id, [])
         return await rows.raise_epoch(connection, user.account_id, user.user_id)
 
-    async def _checked(
+    async def _validate(
         self, account_id: UUID, document: Document, before: User | None = None
     ) -> tuple[Document, Password]:
         settings, password, problems = validate_user(document)
         name = settings.get("username")
         if not any(problem.field == "username" for problem in problems):
             async with self.database.connection() as connection:
-                but = before.user_id if before else None
-                if await rows.username_taken(connection, account_id, name or "", but):
+                own_id = before.user_id if before else None
+                if await rows.username_taken(connection, account_id, name or "", own_id):
                     problems.append(Problem(field="username", rule=Rule.UNIQUE))
         if before and before.has_password and password is UNSET and name != before.username:
             problems.append(Problem(field="password", rule=Rule.REQUIRED))
@@ -153,18 +146,17 @@ class Users:
             raise Invalid(problems)
         return settings, password
 
-    async def _stored(self, username: str, password: Password) -> Sequence[StoredCredential]:
+    async def _prove(self, username: str, password: Password) -> Sequence[StoredCredential]:
         if not isinstance(password, str):
             return []
-        given = [
-            Credentials(method=method, digest=digest)
+        return [
+            StoredCredential(
+                fingerprint_of(self.secrets, Credentials(method=method, digest=digest)),
+                await self.proofs.make(digest),
+            )
             for method, digest in digests_of(username, password).items()
         ]
-        return [
-            StoredCredential(fingerprint_of(self.secrets, one), await self.proofs.make(one.digest))
-            for one in given
-        ]
 
 
-def _key_of(user: User) -> NameCursor:
+def _cursor_of(user: User) -> NameCursor:
     return NameCursor(user.sort_key)

@@ -1,8 +1,8 @@
-"""What one may ask about webhooks: create, read, list, change, delete, test, see attempts."""
+"""Use cases of webhooks: create, read, list, change, delete, test, list attempts."""
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -30,23 +30,23 @@ from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
 from service.usecases.webhook_sender import WebhookSender
 
-_PINGS_AT_ONCE = 32
+_MAX_PINGS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Webhooks:
-    """The use cases of webhooks. A secret goes out once, with the webhook that it is made for."""
+    """Use cases of webhooks. Only `create` returns the signing secret."""
 
     database: Database
     sender: WebhookSender
-    pings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PINGS_AT_ONCE))
+    pings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_PINGS))
 
     async def create(self, account: AccountFacts, document: Document) -> tuple[Webhook, str]:
-        """A new webhook and its secret. Invalid tells every problem at once.
+        """Creates a webhook; returns it with its secret.
 
-        Raises TooManyWebhooks, NamesUnavailable.
+        Raises Invalid with all problems, TooManyWebhooks, DnsUnavailable.
         """
-        checked = await self._checked(document)
+        checked = await self._validate(document)
         webhook_id = self._new_id()
         secret, sealed = self.sender.new_secret(
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
@@ -59,7 +59,7 @@ class Webhooks:
         return webhook, secret
 
     async def get(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
-        """Raises WebhookNotFound."""
+        """Returns a webhook. Raises WebhookNotFound."""
         async with self.database.connection() as connection:
             return (await rows.get_webhook(connection, account.account_id, webhook_id)).webhook
 
@@ -72,7 +72,7 @@ class Webhooks:
         descending: bool = False,
         predicate: Callable[[Webhook], bool] | None = None,
     ) -> Page[Webhook, NameCursor]:
-        """A page of webhooks by name, filled after filtering."""
+        """Returns a page of webhooks by name."""
 
         async def read(start: NameCursor | None, limit: int) -> list[Webhook]:
             async with self.database.connection() as connection:
@@ -80,21 +80,24 @@ class Webhooks:
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        return await read_page(read, _key_of, start, limit, predicate)
+        return await read_page(read, _cursor_of, start, limit, predicate)
 
     async def replace(self, account: AccountFacts, webhook_id: UUID, document: Document) -> Webhook:
-        """Puts another document in place of a webhook's; its secret stays. Raises as `patch`."""
+        """Replaces the document of a webhook and keeps its secret. Raises as `patch`."""
         return await self._change(account, webhook_id, lambda _: document)
 
     async def patch(self, account: AccountFacts, webhook_id: UUID, changes: Document) -> Webhook:
-        """Merges changes into a webhook; null deletes. Disabled, it loses what waits for it.
+        """Merges changes into a webhook; null deletes a key. Disabling drops pending deliveries.
 
-        Raises WebhookNotFound, Invalid, NamesUnavailable.
+        Raises WebhookNotFound, Invalid, EditConflict, DnsUnavailable.
         """
         return await self._change(account, webhook_id, lambda document: merge(document, changes))
 
     async def delete(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
-        """Deletes a webhook and what waits for it; returns it as it was. WebhookNotFound."""
+        """Deletes a webhook and its pending deliveries; returns its last state.
+
+        Raises WebhookNotFound.
+        """
         async with self.database.transaction() as connection:
             webhook = await rows.delete_webhook(connection, account.account_id, webhook_id)
             await rows.drop_waiting(connection, account.account_id, webhook_id)
@@ -110,7 +113,7 @@ class Webhooks:
         ascending: bool = False,
         predicate: Callable[[Attempt], bool] | None = None,
     ) -> Page[Attempt, UUID]:
-        """A page of attempts, the latest first unless `ascending`. Raises WebhookNotFound."""
+        """Returns a page of attempts, the latest first. Raises WebhookNotFound."""
         await self.get(account, webhook_id)
 
         async def read(start: UUID | None, limit: int) -> list[Attempt]:
@@ -122,7 +125,7 @@ class Webhooks:
         return await read_page(read, lambda attempt: attempt.attempt_id, start, limit, predicate)
 
     async def ping(self, account: AccountFacts, webhook_id: UUID) -> Attempt:
-        """Tells a webhook, enabled or not, of an event that is none. Its failures are not counted.
+        """Sends a test event to a webhook, also to a disabled one; failures are not counted.
 
         Raises WebhookNotFound, TooManyPings.
         """
@@ -130,22 +133,22 @@ class Webhooks:
             raise TooManyPings
         async with self.pings:
             async with self.database.connection() as connection:
-                to = await rows.get_webhook(connection, account.account_id, webhook_id)
-            event = self._ping_of(to.webhook)
-            answer = await self.sender.post(to, event, event.event_id.hex)
+                sealed = await rows.get_webhook(connection, account.account_id, webhook_id)
+            event = self._ping_event(sealed.webhook)
+            response = await self.sender.post(sealed, event, event.event_id.hex)
         attempt = Attempt(
             attempt_id=self._new_id(),
             event_id=event.event_id,
             event_type=event.type,
             number=1,
             attempted_at=event.created_at,
-            response=answer,
+            response=response,
         )
         async with self.database.connection() as connection:
             await rows.insert_attempt(connection, account.account_id, webhook_id, attempt)
         return attempt
 
-    def _ping_of(self, webhook: Webhook) -> Event:
+    def _ping_event(self, webhook: Webhook) -> Event:
         account_id, webhook_id = webhook.account_id, webhook.webhook_id
         return Event(
             account_id=account_id,
@@ -162,7 +165,7 @@ class Webhooks:
     ) -> Webhook:
         async def attempt() -> Webhook | None:
             before = await self.get(account, webhook_id)
-            checked = await self._checked(change(before.document), before)
+            checked = await self._validate(change(before.document), before)
             async with self.database.transaction() as connection:
                 webhook = await rows.update_webhook(connection, before, checked)
                 if webhook is not None and not webhook.enabled:
@@ -171,29 +174,30 @@ class Webhooks:
 
         return await retry_on_conflict(attempt)
 
-    async def _checked(self, document: Document, before: Webhook | None = None) -> Document:
+    async def _validate(self, document: Document, before: Webhook | None = None) -> Document:
         checked, problems = validate_webhook(document)
         uri = checked.get("uri")
-        wrong = any(problem.field == "uri" for problem in problems)
-        if not wrong and isinstance(uri, str) and (before is None or before.uri != uri):
-            problem = await self._problem_of(uri)
-            problems += [problem] if problem else []
+        is_valid = all(problem.field != "uri" for problem in problems)
+        if is_valid and isinstance(uri, str) and (before is None or before.uri != uri):
+            problems += await self._check_target(uri)
         if problems:
             raise Invalid(problems)
         return checked
 
-    async def _problem_of(self, uri: str) -> Problem | None:
+    async def _check_target(self, uri: str) -> Sequence[Problem]:
         try:
             await self.sender.outbound_http.check(uri)
         except TargetForbidden as error:
-            return Problem(field="uri", rule=Rule.FORBIDDEN_TARGET, value=uri, message=f"{error}.")
+            rule = Rule.FORBIDDEN_TARGET
+            return [Problem(field="uri", rule=rule, value=uri, message=f"{error}.")]
         except ValueError:
-            return Problem(field="uri", rule=Rule.WRONG_FORMAT, target=WEB_ADDRESS.name, value=uri)
-        return None
+            rule = Rule.WRONG_FORMAT
+            return [Problem(field="uri", rule=rule, target=WEB_ADDRESS.name, value=uri)]
+        return []
 
     def _new_id(self) -> UUID:
         return uuid7(self.sender.clock(), os.urandom(10))
 
 
-def _key_of(webhook: Webhook) -> NameCursor:
+def _cursor_of(webhook: Webhook) -> NameCursor:
     return NameCursor(webhook.name, webhook.webhook_id)

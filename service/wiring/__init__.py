@@ -117,7 +117,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
     async with open_operator(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
         caller = await accounts.sessions.operator()
-        key = await accounts.api_key(caller, root.account_id)
+        key = await accounts.get_api_key(caller, root.account_id)
         token = await accounts.sessions.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
     identity = {
         "AFTERTONE_ACCOUNT_ID": root.account_id.hex,

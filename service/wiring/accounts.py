@@ -55,7 +55,7 @@ class AdminCommands:
         return f"deleted {account.account_id.hex}"
 
     async def api_key(self, named: str) -> str:
-        return await self.accounts.api_key(self.root, (await self._account(named)).account_id)
+        return await self.accounts.get_api_key(self.root, (await self._account(named)).account_id)
 
     async def renew_api_key(self, named: str) -> str:
         account = await self._account(named)
@@ -90,7 +90,7 @@ class AdminCommands:
         return await self.accounts.find(self.root, named or self.root.account.account_id.hex)
 
     async def _with_key(self, account: Account) -> str:
-        key = await self.accounts.api_key(self.root, account.account_id)
+        key = await self.accounts.get_api_key(self.root, account.account_id)
         return f"account_id {account.account_id.hex}\napi_key    {key}"
 
 

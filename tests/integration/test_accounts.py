@@ -170,8 +170,8 @@ async def test_a_name_that_is_taken_between_look_and_insert_is_a_problem_of_its_
 async def test_an_api_key_is_shown_again_and_signs_in(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
-    key = await accounts.api_key(root, child.account_id)
-    assert await accounts.api_key(Caller(child), child.account_id) == key
+    key = await accounts.get_api_key(root, child.account_id)
+    assert await accounts.get_api_key(Caller(child), child.account_id) == key
     token, account = await accounts.sessions.sign_in_with_api_key(key)
     caller = await accounts.sessions.authenticate(token)
     assert account.account_id == caller.account.account_id == child.account_id
@@ -183,7 +183,7 @@ async def test_no_api_key_lies_in_the_database_in_clear(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(accounts)
-    key = await accounts.api_key(root, root.account.account_id)
+    key = await accounts.get_api_key(root, root.account.account_id)
     row = await inspector.fetchrow("SELECT api_key_lookup, api_key_sealed FROM accounts")
     assert row is not None
     for stored in row.values():
@@ -203,7 +203,7 @@ async def test_an_unknown_api_key_does_not_sign_in(accounts: Accounts, key: str)
 async def test_renewing_the_api_key_ends_the_old_one_and_every_token(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
-    old_key = await accounts.api_key(root, child.account_id)
+    old_key = await accounts.get_api_key(root, child.account_id)
     token = await signed_in(accounts, root, child)
     caller = await accounts.sessions.authenticate(token)
 
@@ -215,7 +215,7 @@ async def test_renewing_the_api_key_ends_the_old_one_and_every_token(accounts: A
         await accounts.sessions.sign_in_with_api_key(old_key)
     new_token, _ = await accounts.sessions.sign_in_with_api_key(new_key)
     assert (await accounts.sessions.authenticate(new_token)).account.account_id == child.account_id
-    assert await accounts.api_key(root, child.account_id) == new_key
+    assert await accounts.get_api_key(root, child.account_id) == new_key
 
 
 async def test_a_revoked_token_is_refused_at_once_and_others_are_not(accounts: Accounts) -> None:
@@ -285,7 +285,7 @@ async def test_every_use_case_asks_for_the_right_of_access(accounts: Accounts) -
     document = {"name": "x", "realm": "x.example.com"}
     for attempt in (
         accounts.get(caller, foreign),
-        accounts.api_key(caller, foreign),
+        accounts.get_api_key(caller, foreign),
         accounts.renew_api_key(caller, foreign),
         accounts.create_child(caller, foreign, document),
         accounts.sessions.issue_token(caller, foreign, 60),

@@ -99,7 +99,7 @@ async def test_a_key_that_is_renewed_during_a_sign_in_gives_no_token_that_lasts(
 ) -> None:
     root = await a_root(accounts)
     account = await a_child(accounts, root, "child")
-    key = await accounts.api_key(root, account.account_id)
+    key = await accounts.get_api_key(root, account.account_id)
     found = account_rows.facts_by_api_key
 
     async def found_and_renewed(*asked: Any) -> AccountFacts | None:

@@ -82,6 +82,6 @@ async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any
 
 async def signed_in(accounts: Accounts, caller: Caller, account: Account) -> str:
     """A token got with the account's API key."""
-    key = await accounts.api_key(caller, account.account_id)
+    key = await accounts.get_api_key(caller, account.account_id)
     token, _ = await accounts.sessions.sign_in_with_api_key(key)
     return token

@@ -26,7 +26,7 @@ def published(first: int, last: int, size: int) -> list[Published]:
 @pytest.mark.parametrize(("size", "most"), [(10, 2_000), (1024**2, 16)])
 def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int, most: int) -> None:
     recent = EventTail()
-    recent.begin(100)
+    recent.reset(100)
     recent.extend(published(101, 100 + most, size))
     assert (recent.base, recent.until) == (100, 100 + most)
     recent.extend(published(101 + most, 103 + most, size))
@@ -38,7 +38,7 @@ def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int,
 def test_what_was_remembered_of_an_earlier_stretch_does_not_count() -> None:
     recent = EventTail()
     recent.extend(published(1, 16, 1024**2))
-    recent.begin(100)
+    recent.reset(100)
     recent.extend(published(101, 116, 1024**2))
     assert recent.base == 100
     assert [one.number for one in recent.after(110)] == [111, 112, 113, 114, 115, 116]

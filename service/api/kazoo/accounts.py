@@ -93,7 +93,7 @@ async def get_api_key(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """The API key of an account."""
-    return succeed(request, {"api_key": await app.accounts.api_key(caller, account.account_id)})
+    return succeed(request, {"api_key": await app.accounts.get_api_key(caller, account.account_id)})
 
 
 @put(ONE + "/api_key", status_code=201)
