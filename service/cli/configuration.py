@@ -7,7 +7,7 @@ import os
 import click
 
 from service.cli.running import run, settings_of
-from service.settings import given_in
+from service.settings import select_settings
 
 
 @click.group()
@@ -32,7 +32,7 @@ def check_settings() -> None:
     """
     from service.wiring.checks import State, check
 
-    found = run(check(settings_of("check"), given_in(os.environ)))
+    found = run(check(settings_of("check"), select_settings(os.environ)))
     width = max(len(finding.subject) for finding in found)
     for finding in found:
         click.echo(f"{finding.state:7}  {finding.subject:{width}}  {finding.text}")

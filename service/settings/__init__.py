@@ -1,7 +1,7 @@
-"""Settings: what an operator can set, read once. The only reader of the environment."""
+"""Settings of the service; the only reader of environment variables."""
 
 from service.settings.fields import FOR_CLIENTS, PREFIX, Settings
-from service.settings.read import SettingsError, given_in, read_settings
+from service.settings.read import SettingsError, read_settings, select_settings
 from service.settings.reference import reference
 
 __all__ = [
@@ -9,7 +9,7 @@ __all__ = [
     "PREFIX",
     "Settings",
     "SettingsError",
-    "given_in",
     "read_settings",
     "reference",
+    "select_settings",
 ]

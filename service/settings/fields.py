@@ -1,4 +1,4 @@
-"""All settings there are, in the order of the reference: type, bounds, default and meaning."""
+"""Definitions of all settings in reference order: type, bounds, default and description."""
 
 from typing import Annotated, Literal
 
@@ -16,22 +16,22 @@ from service.settings.types import (
     Waits,
     email,
     http,
-    keeping,
     lamps,
     nats,
     notifiers,
+    operations,
     postgres,
+    retention,
     s3,
     sign_in,
     transcription,
     uploads,
-    watching,
     webhooks,
 )
 
 PREFIX = "AFTERTONE_"
 
-# Names under the same prefix that `aftertone dev` writes for clients, not for the service.
+# Variables with the same prefix that `aftertone dev` writes for clients. They are not settings.
 FOR_CLIENTS = frozenset(
     {
         "AFTERTONE_URL",
@@ -44,225 +44,260 @@ FOR_CLIENTS = frozenset(
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Field `x_y` comes from `AFTERTONE_X_Y`. S3 credentials are the AWS library's own business."""
+    """Field `x_y` is read from `AFTERTONE_X_Y`. The AWS library reads the S3 credentials."""
 
     database_url: Annotated[
-        str, postgres("`postgresql://user:password@host/database` of the role that owns nothing.")
+        str,
+        postgres("`postgresql://user:password@host/database` for the role that owns no tables."),
     ] = ""
     owner_database_url: Annotated[
-        str, postgres("The same of the role that owns the tables: for `migrate` and `keeper` only.")
+        str,
+        postgres("The same for the role that owns the tables. Only `migrate` and `keeper` use it."),
     ] = ""
-    database_pool_size: Annotated[Positive, postgres("Connections that one process opens.")] = 16
+    database_pool_size: Annotated[Positive, postgres("Maximum connections of one process.")] = 16
     database_timeout_s: Annotated[
-        Seconds, postgres("How long a statement, or the wait for a connection, may take.")
+        Seconds, postgres("Timeout of a statement, and of the wait for a connection.")
     ] = 5.0
 
     nats_url: Annotated[
-        str, nats("One server or several, with commas: `nats://host:4222`, `tls://host:4222`.")
+        str,
+        nats(
+            "One or more server URLs, separated by commas: `nats://host:4222`, `tls://host:4222`."
+        ),
     ] = "nats://127.0.0.1:4222"
-    nats_credentials_file: Annotated[str, nats("A `.creds` file, where the servers ask.")] = ""
-    stream_name: Annotated[str, nats("The JetStream stream that the relay declares.")] = "VOICEMAIL"
+    nats_credentials_file: Annotated[str, nats("A `.creds` file, if the servers require one.")] = ""
+    stream_name: Annotated[str, nats("Name of the JetStream stream that the relay creates.")] = (
+        "VOICEMAIL"
+    )
     stream_max_bytes: Annotated[
-        int, nats("The stream's most bytes; beyond it the oldest events go. -1: no bound.")
+        int,
+        nats(
+            "Maximum size of the stream; above it, the oldest events are discarded. -1: no limit."
+        ),
     ] = -1
     stream_replicas: Annotated[
-        int, Meta(ge=1, le=5), nats("Copies of the stream and of the bucket of lamps.")
+        int, Meta(ge=1, le=5), nats("Replicas of the stream and of the lamp buckets.")
     ] = 1
 
-    s3_endpoint: Annotated[HttpUrl, s3("URL of the store; empty: AWS, of the region.")] = ""
-    s3_bucket: Annotated[str, s3("The bucket that holds all audio; it exists already.")] = (
-        "aftertone"
-    )
-    s3_region: Annotated[str, s3("The region that requests are signed for.")] = "us-east-1"
+    s3_endpoint: Annotated[HttpUrl, s3("URL of the store. Empty: AWS in the region.")] = ""
+    s3_bucket: Annotated[str, s3("Bucket for all audio. It must exist.")] = "aftertone"
+    s3_region: Annotated[str, s3("Region for which requests are signed.")] = "us-east-1"
     s3_addressing_style: Annotated[
-        Literal["path", "virtual", "auto"], s3("Whether the bucket stands in the path or the host.")
+        Literal["path", "virtual", "auto"],
+        s3("Position of the bucket name: in the path or in the host."),
     ] = "path"
-    s3_sse: Annotated[Literal["", "AES256", "aws:kms"], s3("Encryption by the store.")] = ""
-    s3_sse_kms_key_id: Annotated[str, s3("The key for `aws:kms`; empty: the bucket's.")] = ""
-    s3_pool_size: Annotated[Positive, s3("Connections that one process opens.")] = 64
-    s3_connect_timeout_s: Annotated[Seconds, s3("How long connecting may take.")] = 2.0
-    s3_timeout_s: Annotated[Seconds, s3("How long the store may be silent.")] = 10.0
+    s3_sse: Annotated[Literal["", "AES256", "aws:kms"], s3("Server-side encryption.")] = ""
+    s3_sse_kms_key_id: Annotated[
+        str, s3("Key for `aws:kms`. Empty: the default key of the bucket.")
+    ] = ""
+    s3_pool_size: Annotated[Positive, s3("Maximum connections of one process.")] = 64
+    s3_connect_timeout_s: Annotated[Seconds, s3("Timeout of a connection attempt.")] = 2.0
+    s3_timeout_s: Annotated[Seconds, s3("Timeout of the wait for data from the store.")] = 10.0
 
-    host: Annotated[str, http("The address to listen on.")] = "127.0.0.1"
-    port: Annotated[Port, http("The port to listen on; 0: any free one.")] = 8000
+    host: Annotated[str, http("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[Port, http("Port to listen on. 0: any free port.")] = 8000
     client_grace_s: Annotated[
-        Seconds, http("How long a client may hesitate with its headers or its body.")
+        Seconds, http("Time that a client may pause while it sends headers or a body.")
     ] = 10.0
     request_deadline_s: Annotated[
-        Seconds, http("How long a request may take, beside what its client takes.")
+        Seconds,
+        http("Maximum duration of a request, without the time spent waiting for the client."),
     ] = 30.0
     rate_limit_per_s: Annotated[
         float,
         Meta(ge=0, le=1_000_000),
         http(
-            "Requests a second of one account; a further one is a 429. Each API process counts by "
-            "itself. 0: no limit."
+            "Requests per second of one account; above it, the answer is 429. Each API process "
+            "counts separately. 0: no limit."
         ),
     ] = 0.0
     rate_limit_burst: Annotated[
-        Positive, http("How many of them may come at once, to each process.")
+        Positive, http("Requests that one account may send at once, to each API process.")
     ] = 100
 
     max_upload_bytes: Annotated[
-        Positive, uploads("The largest recording or greeting; a larger one is a 413.")
+        Positive, uploads("Maximum size of a recording or greeting; above it, the answer is 413.")
     ] = 8_000_000
     max_uploads_in_flight: Annotated[
-        Positive, uploads("Uploads at a time in one process; a further one is a 503.")
+        Positive, uploads("Maximum concurrent uploads in one process; above it, the answer is 503.")
     ] = 64
     min_upload_bytes_per_s: Annotated[
-        Positive, uploads("The least rate of a body, after the client's grace.")
+        Positive, uploads("Minimum rate of a request body, after `AFTERTONE_CLIENT_GRACE_S`.")
     ] = 8_000
 
     key_ring_file: Annotated[
-        str, sign_in("The keys that sign tokens and encrypt PINs: see `aftertone keys`.")
+        str, sign_in("File of the keys that sign tokens and encrypt PINs; see `aftertone keys`.")
     ] = ""
-    token_lifetime_s: Annotated[Positive, sign_in("How long a token is valid.")] = 3600
+    token_lifetime_s: Annotated[Positive, sign_in("Lifetime of a token.")] = 3600
     sign_in_threads: Annotated[
-        Positive, sign_in("Threads that hash passwords: each takes a core for a moment.")
+        Positive, sign_in("Threads that hash passwords. Each uses one core while it works.")
     ] = 2
     tokens_in_query: Annotated[
-        bool, sign_in("Whether GET takes `?auth_token=`, as `<audio>` elements need it.")
+        bool, sign_in("Accept `?auth_token=` on GET requests, as `<audio>` elements require.")
     ] = True
     issuer_url: Annotated[
-        str, sign_in("An outside issuer whose tokens count too: its `iss`. Empty: none.")
+        str, sign_in("The `iss` of an external issuer whose tokens are accepted too. Empty: none.")
     ] = ""
-    issuer_jwks_url: Annotated[HttpUrl, sign_in("Where that issuer's public keys are.")] = ""
-    issuer_audience: Annotated[str, sign_in("The `aud` that its tokens must carry.")] = ""
+    issuer_jwks_url: Annotated[HttpUrl, sign_in("URL of the public keys of that issuer.")] = ""
+    issuer_audience: Annotated[str, sign_in("The `aud` that its tokens must have.")] = ""
     issuer_account_claim: Annotated[
-        str, sign_in("The claim of its tokens that holds the account's id.")
+        str, sign_in("Claim of its tokens that holds the account id.")
     ] = "account_id"
 
-    retention_days: Annotated[Days, keeping("How long a message is kept after its timestamp.")] = 93
+    retention_days: Annotated[Days, retention("Retention of a message after its timestamp.")] = 93
     purge_grace_days: Annotated[
-        Days, keeping("How long a removed message and its audio can still be restored.")
+        Days, retention("Time during which a removed message and its audio can be restored.")
     ] = 7
     backup_retention_days: Annotated[
         Days | None,
-        keeping(
-            "How old a database backup may be that is still restored, for `settings check`: "
-            "`PURGE_GRACE_DAYS` must not be less, or a restored message finds no audio."
+        retention(
+            "Retention of database backups. `settings check` compares it with "
+            "`AFTERTONE_PURGE_GRACE_DAYS`, which must not be less: otherwise restored messages "
+            "have no audio."
         ),
     ] = None
     orphan_grace_hours: Annotated[
-        Hours, keeping("How old audio without a message must be before it is deleted.")
+        Hours, retention("Minimum age of audio without a message before it is deleted.")
     ] = 24
     oldest_month: Annotated[
-        Month | None, keeping("`YYYYMM`: older messages are refused; empty: 24 months ago.")
+        Month | None, retention("`YYYYMM`; older messages are refused. Empty: 24 months ago.")
     ] = None
 
     notifier_retries_s: Annotated[
-        Waits, notifiers("Waits before further attempts; after the last a delivery is dead.")
+        Waits, notifiers("Delays before each retry. After the last retry a delivery is dead.")
     ] = "120,300,900,1800,3600"
     notifier_ack_wait_s: Annotated[
-        Seconds, notifiers("After this an event that a killed process had read comes again.")
+        Seconds, notifiers("Time after which an unacknowledged event is redelivered.")
     ] = 30.0
     notifier_lease_margin_s: Annotated[
-        Seconds, notifiers("How much longer than a delivery may take its row is held.")
+        Seconds, notifiers("Lease time of a delivery beyond its timeout.")
     ] = 30.0
 
     smtp_url: Annotated[
         str,
         email(
-            "`smtp://` (encrypted if the server offers it; with a password it must), "
-            "`smtp+starttls://` or `smtps://`, `user:password@host:port`, percent-encoded."
+            "`smtp://`, `smtp+starttls://` or `smtps://`, then `user:password@host:port`, "
+            "percent-encoded. `smtp://` encrypts if the server supports it; with a password, "
+            "encryption is required."
         ),
     ] = ""
     smtp_timeout_s: Annotated[
-        Seconds, email("For each answer of the server; a mail may take four times as long.")
+        Seconds,
+        email("Timeout of each reply of the server; a whole mail may take four times as long."),
     ] = 30.0
-    smtp_ca_file: Annotated[str, email("Authorities to trust beside the system's (PEM).")] = ""
-    smtp_hostname: Annotated[str, email("What is said in EHLO; empty: this host's name.")] = ""
+    smtp_ca_file: Annotated[str, email("Additional trusted certificate authorities (PEM).")] = ""
+    smtp_hostname: Annotated[
+        str, email("Host name sent in EHLO. Empty: the name of this host.")
+    ] = ""
     email_sender: Annotated[
-        str, email("`Name <address>`: From and envelope sender; its domain is in Message-IDs.")
+        str,
+        email("`Name <address>` of From and the envelope sender. Message-IDs use its domain."),
     ] = ""
     email_templates_folder: Annotated[
-        str, email("Templates (Jinja2) that replace the built-in ones by name.")
+        str, email("Folder of Jinja2 templates that replace built-in templates of the same name.")
     ] = ""
     email_transcription_wait_s: Annotated[
-        float, Meta(ge=0, le=3600), email("How long a mail waits for the text, if the box has one.")
+        float,
+        Meta(ge=0, le=3600),
+        email("Time that a mail waits for a transcription, if the box has transcription enabled."),
     ] = 0.0
     email_concurrency: Annotated[
         int,
         Meta(ge=1, le=256),
-        email("Mails at a time in one process; each takes up to seven times its audio in memory."),
+        email(
+            "Maximum concurrent mails in one process. A mail needs up to 7 times its audio in RAM."
+        ),
     ] = 8
 
     webhook_allow_private: Annotated[
-        bool, webhooks("Whether targets may have addresses that are not globally routable.")
+        bool, webhooks("Allow targets with addresses that are not globally routable.")
     ] = False
-    webhook_timeout_s: Annotated[
-        float, Meta(gt=0, le=25), webhooks("How long an attempt may take.")
-    ] = 15.0
+    webhook_timeout_s: Annotated[float, Meta(gt=0, le=25), webhooks("Timeout of an attempt.")] = (
+        15.0
+    )
     webhook_connect_timeout_s: Annotated[
-        float, Meta(gt=0, le=25), webhooks("Of it for the look-up, and for the connection.")
+        float,
+        Meta(gt=0, le=25),
+        webhooks("Timeout of the DNS lookup, and of the connection attempt."),
     ] = 5.0
     webhook_concurrency: Annotated[
-        int, Meta(ge=1, le=512), webhooks("Attempts at a time in one process; 4 to one webhook.")
+        int,
+        Meta(ge=1, le=512),
+        webhooks("Maximum concurrent attempts in one process; at most 4 to one webhook."),
     ] = 32
 
     lamp_bucket: Annotated[
-        str, lamps("The key-value bucket of lamps; a second one is named after it.")
+        str,
+        lamps("Key-value bucket of the lamps. The bucket for Asterisk has the suffix `_SWITCH`."),
     ] = "MWI"
     ari_url: Annotated[
-        HttpUrl, lamps("An Asterisk switch that is told too: the URL before `/ari`. Empty: none.")
+        HttpUrl,
+        lamps("URL of an Asterisk server that shows the lamps, without `/ari`. Empty: none."),
     ] = ""
-    ari_user: Annotated[str, lamps("Its user.")] = ""
-    ari_password: Annotated[str, lamps("Its password.")] = ""
+    ari_user: Annotated[str, lamps("User name for Asterisk.")] = ""
+    ari_password: Annotated[str, lamps("Password for Asterisk.")] = ""
     ari_context: Annotated[
-        str, lamps("What stands behind `@` in a mailbox's name; may hold `{account_id}`.")
+        str, lamps("Part of a mailbox name after `@`. May contain `{account_id}`.")
     ] = ""
-    ari_timeout_s: Annotated[Seconds, lamps("How long the switch may take for a lamp.")] = 5.0
+    ari_timeout_s: Annotated[Seconds, lamps("Timeout of setting one lamp on Asterisk.")] = 5.0
 
     transcription_url: Annotated[
         HttpUrl,
         transcription(
-            "The engine that is asked, up to and with `/v1/audio/transcriptions` (OpenAI's form)."
+            "Full URL of a speech recognition engine, including `/v1/audio/transcriptions` (OpenAI "
+            "API). Empty: none."
         ),
     ] = ""
     transcription_key: Annotated[
-        str, transcription("What is sent to it as `Authorization: Bearer`. Empty: nothing.")
+        str, transcription("API key, sent as `Authorization: Bearer`. Empty: none.")
     ] = ""
-    transcription_model: Annotated[str, transcription("The model it is asked for.")] = "whisper-1"
+    transcription_model: Annotated[str, transcription("Model that the engine uses.")] = "whisper-1"
     transcription_language: Annotated[
-        str, transcription("The language it is told (ISO 639-1). Empty: it finds out.")
+        str, transcription("Language of the messages (ISO 639-1). Empty: detected.")
     ] = ""
     transcription_timeout_s: Annotated[
-        Seconds, transcription("How long it may take for a message.")
+        Seconds, transcription("Timeout of transcribing one message.")
     ] = 300.0
     transcription_concurrency: Annotated[
         int,
         Meta(ge=1, le=64),
         transcription(
-            "Messages at a time in one process, two of one account; each lies in memory."
+            "Maximum concurrent messages in one process; at most 2 of one account. Each is held in "
+            "memory."
         ),
     ] = 4
 
     stop_timeout_s: Annotated[
-        Seconds, watching("How long a process may take to finish what it has, once it is to stop.")
+        Seconds, operations("Time that a process has to finish its work after a stop signal.")
     ] = 55.0
-    admin_host: Annotated[str, watching("The address that health and metrics are told on.")] = (
+    admin_host: Annotated[str, operations("Address of the port for health and metrics.")] = (
         "127.0.0.1"
     )
     admin_port: Annotated[
-        Port, watching("Their port, apart from the public one; 0: any free one, told in the log.")
+        Port,
+        operations(
+            "Port for health and metrics, separate from HTTP. 0: any free port, written to the log."
+        ),
     ] = 9090
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], watching("The least serious lines shown.")
+        Literal["debug", "info", "warning", "error"], operations("Minimum severity of log lines.")
     ] = "info"
     log_format: Annotated[
         Literal["auto", "json", "console"],
-        watching("How log lines look; `auto`: for people in a terminal, else JSON."),
+        operations("Format of log lines. `auto`: readable text in a terminal, otherwise JSON."),
     ] = "auto"
     traces_endpoint: Annotated[
         HttpUrl,
-        watching("Where spans go: `http://collector:4318/v1/traces` (OTLP). Empty: no traces."),
+        operations(
+            "OTLP collector of traces: `http://collector:4318/v1/traces`. Empty: no traces."
+        ),
     ] = ""
     traces_sample_ratio: Annotated[
         float,
         Meta(ge=0, le=1),
-        watching("The share of requests traced, of those whose caller has not decided it."),
+        operations("Share of requests to trace, if the caller has not decided it."),
     ] = 1.0
 
     def __post_init__(self) -> None:
         if self.oldest_month is not None and not 1 <= self.oldest_month % 100 <= 12:
-            raise ValueError(f"{PREFIX}OLDEST_MONTH is not acceptable: it is no month YYYYMM")
+            raise ValueError(f"{PREFIX}OLDEST_MONTH is not valid: expected a month YYYYMM")

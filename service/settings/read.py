@@ -1,19 +1,19 @@
-"""Reads settings from an environment, or says which variable is wrong and why."""
+"""Reads settings from environment variables and checks them."""
 
 from collections.abc import Mapping
 
 import msgspec
 
 from service.settings.fields import FOR_CLIENTS, PREFIX, Settings
-from service.settings.reference import value_of
+from service.settings.reference import accepted_values
 
 
 class SettingsError(Exception):
-    """The environment does not make sense; the text says which variable and why."""
+    """An environment variable is not valid; the text names it and the reason."""
 
 
-def given_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """What `environment` says of settings, by the names of fields, known or not."""
+def select_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the values of all AFTERTONE_* settings by field name, unknown names included."""
     return {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
@@ -22,18 +22,20 @@ def given_in(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that `environment` spells; SettingsError names the variable that is wrong."""
-    given = given_in(environment)
-    unknown = sorted(given.keys() - set(Settings.__struct_fields__))
+    """Returns the settings of an environment. Raises SettingsError."""
+    values = select_settings(environment)
+    unknown = sorted(values.keys() - set(Settings.__struct_fields__))
     if unknown:
         names = ", ".join(PREFIX + name.upper() for name in unknown)
-        raise SettingsError(f"Unknown settings: {names}.")
+        raise SettingsError(f"Unknown settings: {names}. See `aftertone settings reference`.")
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         if not path:
             raise SettingsError(f"{reason}.") from None
         field = path.rstrip("`")
-        name, wanted = PREFIX + field.upper(), value_of(field)
-        raise SettingsError(f"{name} is not acceptable: it takes: {wanted}.") from None
+        # The value is not repeated: it may be a secret.
+        raise SettingsError(
+            f"{PREFIX}{field.upper()} is not valid: expected {accepted_values(field)}."
+        ) from None

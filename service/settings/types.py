@@ -1,11 +1,11 @@
-"""What settings are made of: named types with their bounds, and the groups they are told in."""
+"""Types of settings with their bounds, and the groups of the reference."""
 
 from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Meta
 
-# Bounds that no deployment meets, so that sums of times and sizes stay on the calendar.
+# Upper bounds that no deployment reaches. They keep date arithmetic within the calendar.
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 Hours = Annotated[int, Meta(ge=1, le=24 * 36_500)]
@@ -16,21 +16,21 @@ Waits = Annotated[
     str,
     Meta(
         pattern=r"\A(?:\d{1,6}(?:\.\d{1,3})?(?:,\d{1,6}(?:\.\d{1,3})?)*)?\Z",
-        extra={"spelled": "numbers, with commas"},
+        extra={"spelling": "numbers separated by commas"},
     ),
 ]
 HttpUrl = Annotated[
-    str, Meta(pattern=r"\A(?:https?://.+)?\Z", extra={"spelled": "`http://` or `https://` URL"})
+    str, Meta(pattern=r"\A(?:https?://.+)?\Z", extra={"spelling": "`http://` or `https://` URL"})
 ]
 Month = Annotated[int, Meta(ge=197001, le=999912)]
 
 
 def group(title: str) -> Callable[[str], Meta]:
-    """What gives a field its place and its meaning in the reference, `deploy/SETTINGS.md`.
+    """Returns the annotation of a field in this group of `deploy/SETTINGS.md`.
 
-    The meaning is a sentence, with the unit where the name does not end in it.
+    Its argument is a sentence, with the unit if the name of the field does not end in it.
     """
-    return lambda meaning: Meta(title=title, description=meaning)
+    return lambda description: Meta(title=title, description=description)
 
 
 postgres = group("Postgres")
@@ -39,10 +39,10 @@ s3 = group("S3")
 http = group("HTTP")
 uploads = group("Uploads")
 sign_in = group("Keys and sign-in")
-keeping = group("How long things are kept")
+retention = group("Retention")
 notifiers = group("Notifiers")
 email = group("E-mail")
 webhooks = group("Webhooks")
 lamps = group("Message-waiting lamps")
 transcription = group("Transcription")
-watching = group("Stopping and watching")
+operations = group("Operations")

@@ -16,7 +16,7 @@ import pytest_asyncio
 from service import wiring
 from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
-from service.settings import given_in, read_settings
+from service.settings import read_settings, select_settings
 from service.wiring.checks import Finding, State, check
 from service.wiring.factories import open_audio, open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
@@ -62,7 +62,7 @@ def credentials_of(environment: Mapping[str, str]) -> Iterator[None]:
 async def checked(environment: Mapping[str, str]) -> Checked:
     """In this process."""
     with credentials_of(environment):
-        found = await check(read_settings(environment), given_in(environment))
+        found = await check(read_settings(environment), select_settings(environment))
     return Checked({one.subject.removeprefix("AFTERTONE_").lower(): one for one in found})
 
 

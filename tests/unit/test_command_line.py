@@ -40,5 +40,7 @@ def test_dev_starts_nothing_where_its_processes_would_refuse_a_setting(tmp_path:
     answer = CliRunner().invoke(cli, arguments, env={"AFTERTONE_PROT": "8000"})
 
     assert answer.exit_code == 1
-    assert answer.output == "Error: Unknown settings: AFTERTONE_PROT.\n"
+    assert answer.output == (
+        "Error: Unknown settings: AFTERTONE_PROT. See `aftertone settings reference`.\n"
+    )
     assert not folder.exists()

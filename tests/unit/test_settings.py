@@ -67,24 +67,24 @@ def test_what_dev_writes_for_clients_is_no_setting() -> None:
     ],
 )
 def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"^AFTERTONE_{name} is not acceptable: .+\\.$"):
+    with pytest.raises(SettingsError, match=f"^AFTERTONE_{name} is not valid: expected .+\\.$"):
         read_settings({f"AFTERTONE_{name}": value})
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "taken"),
+    ("name", "value", "accepted"),
     [
         ("PORT", "http", "integer, 0 to 65535"),
         ("LOG_LEVEL", "INFO", "`debug`, `error`, `info` or `warning`"),
-        ("NOTIFIER_RETRIES_S", "2m,5m", "numbers, with commas"),
+        ("NOTIFIER_RETRIES_S", "2m,5m", "numbers separated by commas"),
         ("TRACES_ENDPOINT", "collector:4318", "`http://` or `https://` URL"),
         ("OLDEST_MONTH", "2026-01", "integer, 197001 to 999912"),
     ],
 )
-def test_a_refusal_says_what_the_variable_takes(name: str, value: str, taken: str) -> None:
+def test_a_refusal_says_what_the_variable_takes(name: str, value: str, accepted: str) -> None:
     with pytest.raises(SettingsError) as refused:
         read_settings({f"AFTERTONE_{name}": value})
-    assert str(refused.value) == f"AFTERTONE_{name} is not acceptable: it takes: {taken}."
+    assert str(refused.value) == f"AFTERTONE_{name} is not valid: expected {accepted}."
 
 
 def test_a_bad_value_is_not_repeated() -> None:
