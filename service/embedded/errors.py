@@ -1,9 +1,9 @@
-"""What can go wrong with the embedded servers; always one sentence that says what to do."""
+"""Errors of the embedded servers. The text of each says what to do."""
 
 
 class EmbeddedError(Exception):
-    """An embedded server or `aftertone dev` cannot run; the text is fit for a terminal."""
+    """An embedded server or `aftertone dev` cannot run; the text is printed to the terminal."""
 
 
 class PortTaken(EmbeddedError):
-    """Another program listens on a port that one of our servers needs."""
+    """A port that a server needs is in use."""

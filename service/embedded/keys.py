@@ -1,4 +1,4 @@
-"""The passwords and keys of the embedded servers: made once, kept in one file of mode 0600."""
+"""Passwords and keys of the embedded servers, generated once and stored in one private file."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from service.embedded.errors import EmbeddedError
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
-    """Hexadecimal only, so that none needs quoting in a URL, in SQL or in a shell."""
+    """Hexadecimal secrets, which need no quoting in a URL, in SQL or in a shell."""
 
     postgres: str
     aftertone_owner: str
@@ -19,23 +19,23 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     s3_secret_key: str
 
 
-def secrets_of(folder: Path) -> Secrets:
-    """Reads `secrets.json` of the folder, or makes it."""
+def load_secrets(folder: Path) -> Secrets:
+    """Reads `secrets.json` of the folder; creates it if it is missing."""
     file = folder / "secrets.json"
     try:
         return msgspec.json.decode(file.read_bytes(), type=Secrets)
     except FileNotFoundError:
-        made = Secrets(**{name: secrets.token_hex(16) for name in Secrets.__struct_fields__})
-        write_private(file, msgspec.json.encode(made))
-        return made
+        generated = Secrets(**{name: secrets.token_hex(16) for name in Secrets.__struct_fields__})
+        write_private(file, msgspec.json.encode(generated))
+        return generated
     except msgspec.DecodeError as error:
         raise EmbeddedError(
-            f"{file} is damaged ({error}): restore it or remove {folder}."
+            f"{file} is damaged ({error}): restore it, or delete {folder} and its data."
         ) from error
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Replaces the file in one step; at no time can another user read it."""
+    """Replaces the file atomically. No other user can read it at any time."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:

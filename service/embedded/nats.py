@@ -7,9 +7,9 @@ import msgspec
 from service.embedded.binaries import Programs
 from service.embedded.child import Command
 from service.embedded.ports import LOOPBACK, Ports
-from service.embedded.server import Server, ask, server_environment
+from service.embedded.server import Server, exchange, server_environment
 
-# The limits are for a laptop: what a stream asks for with `max_bytes` must fit in.
+# The storage limit must exceed `max_bytes` of the stream.
 _CONFIGURATION = """\
 listen: {host}:{port}
 server_name: aftertone
@@ -22,7 +22,7 @@ jetstream {{
 
 
 class EmbeddedNats(Server):
-    """No password: it listens on loopback only and holds what the same machine made up."""
+    """NATS without a password: it listens on loopback only."""
 
     def __init__(self, data: Path, log: Path, programs: Programs, ports: Ports) -> None:
         super().__init__("NATS", data, log)
@@ -35,9 +35,9 @@ class EmbeddedNats(Server):
     def listens_on(self) -> tuple[int, ...]:
         return (self.ports.nats,)
 
-    async def command(self, held: int) -> Command:
+    async def command(self, lock: int) -> Command:
         file = self.data / "nats.conf"
-        # JSON strings are valid here: a folder's name may hold quotes and spaces.
+        # A JSON string is valid syntax here; the path may contain quotes and spaces.
         store = msgspec.json.encode(str(self.data / "store")).decode()
         file.write_text(_CONFIGURATION.format(host=LOOPBACK, port=self.ports.nats, store=store))
         return Command(
@@ -45,10 +45,10 @@ class EmbeddedNats(Server):
             environment=server_environment(self.data),
             folder=self.data,
             log=self.log,
-            held=held,
+            lock=lock,
             grace_s=5,
         )
 
     async def answers(self) -> bool:
-        greeting = await ask(self.ports.nats, b"")
+        greeting = await exchange(self.ports.nats, b"")
         return greeting.startswith(b"INFO") and b'"jetstream":true' in greeting

@@ -1,4 +1,4 @@
-"""Loopback ports for the servers: free ones, remembered, so that a restart finds the same."""
+"""Free loopback ports for the servers, stored so that a restart uses the same ones."""
 
 import random
 import socket
@@ -10,15 +10,15 @@ import msgspec
 from service.embedded.keys import write_private
 
 LOOPBACK = "127.0.0.1"
-# Below what kernels hand out to outgoing connections (Linux 32768, macOS 49152): a client that
-# dials a stopped server must neither take its port nor be connected to itself.
+# Below the ephemeral ports of Linux (32768) and macOS (49152): a client that connects to a stopped
+# server must not get its port, or be connected to itself.
 _LOWEST, _HIGHEST = 10_000, 19_999
-# `weed mini` looks for its admin part's second port exactly here.
+# `weed mini` uses this fixed distance between the two ports of its admin server.
 ADMIN_GRPC_OFFSET = 10_000
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """Every port that the three servers listen on."""
+    """All ports of the three servers."""
 
     postgres: int
     nats: int
@@ -37,22 +37,22 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
         return self.admin + ADMIN_GRPC_OFFSET
 
     @property
-    def of_s3(self) -> tuple[int, ...]:
+    def s3_ports(self) -> tuple[int, ...]:
         names = [name for name in self.__struct_fields__ if name not in ("postgres", "nats")]
         return (*(getattr(self, name) for name in names), self.admin_grpc)
 
     @property
-    def all_free(self) -> bool:
-        return all(is_free(port) for port in (self.postgres, self.nats, *self.of_s3))
+    def are_free(self) -> bool:
+        return all(is_free(port) for port in (self.postgres, self.nats, *self.s3_ports))
 
 
 def bind(host: str, port: int) -> None:
-    """OSError says why nobody can listen there now."""
+    """Raises OSError if the port cannot be listened on."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     with socket.socket(family, kind, protocol) as probe:
-        # As the servers do: a connection in TIME_WAIT does not make a port taken.
+        # As the servers do: a connection in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
 
@@ -65,12 +65,8 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
-def free_one(host: str) -> int:
-    return free_some(host, 1)[0]
-
-
-def free_some(host: str, count: int) -> list[int]:
-    """As many different ones. Each may be taken before it is used: better ask late."""
+def find_free(host: str, count: int = 1) -> list[int]:
+    """Returns different free ports. Call it late: another program may take them before use."""
     free = (port for port in _free_ports() if is_free(port, host))
     return [next(free) for _ in range(count)]
 
@@ -81,19 +77,19 @@ def _free_ports() -> Iterator[int]:
             yield port
 
 
-def fresh() -> Ports:
+def choose_ports() -> Ports:
     free = _free_ports()
     return Ports(**{name: next(free) for name in Ports.__struct_fields__})
 
 
-def remembered(file: Path) -> Ports:
-    """The ports of the last run when all are free again, else new ones."""
+def load_ports(file: Path) -> Ports:
+    """Returns the stored ports if all of them are free, otherwise new ones."""
     try:
         ports = msgspec.json.decode(file.read_bytes(), type=Ports)
     except (OSError, msgspec.DecodeError):
-        return fresh()
-    return ports if ports.all_free else fresh()
+        return choose_ports()
+    return ports if ports.are_free else choose_ports()
 
 
-def remember(file: Path, ports: Ports) -> None:
+def store_ports(file: Path, ports: Ports) -> None:
     write_private(file, msgspec.json.encode(ports))

@@ -1,4 +1,4 @@
-"""The embedded Postgres: one cluster, the roles that own and use the database, psql."""
+"""Embedded Postgres server with one cluster, its roles and psql."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError
 from service.embedded.keys import Secrets, write_private
 from service.embedded.ports import LOOPBACK, Ports
-from service.embedded.server import Server, ask, server_environment
+from service.embedded.server import Server, exchange, server_environment
 
-# Modest, but durable: fsync stays on, since what was acknowledged must survive a kill.
+# fsync stays on: an acknowledged write must survive a kill.
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -28,14 +28,14 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
-    # Details of a violated constraint are numbers and names of people.
+    # The details of a constraint violation contain names and numbers of people.
     "log_error_verbosity": "terse",
 }
 
-# Each statement may run again: the first start can be killed anywhere.
+# Idempotent: the first start can be killed at any point.
 _ROLES = """\
 SET client_min_messages = error;
--- The passwords are long and random: many hashing rounds would only slow down each connect.
+-- The passwords are long and random, so more iterations would only slow down connections.
 SET scram_iterations = 64;
 SELECT 'CREATE ROLE aftertone' WHERE to_regrole('aftertone') IS NULL \\gexec
 SELECT 'CREATE ROLE aftertone_owner' WHERE to_regrole('aftertone_owner') IS NULL \\gexec
@@ -45,16 +45,15 @@ SELECT 'CREATE DATABASE aftertone OWNER aftertone_owner'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'aftertone') \\gexec
 """
 
-# What Postgres says while the processes of its last life are still about.
-_PREDECESSOR = re.compile(r"pre-existing shared memory block|lock file .* already exists")
+# Messages of Postgres while processes of its previous run still exist.
+_PREVIOUS_RUN = re.compile(r"pre-existing shared memory block|lock file .* already exists")
 
-
-# Asks whether it speaks TLS, to which every Postgres answers with one letter, `N` without.
+# SSLRequest message: a server without TLS answers `N`.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class EmbeddedPostgres(Server):
-    """Roles: `postgres` (superuser), `aftertone_owner` (owns the database), `aftertone`."""
+    """Postgres with the roles `postgres` (superuser), `aftertone_owner` and `aftertone`."""
 
     def __init__(
         self, data: Path, log: Path, programs: Programs, ports: Ports, secrets: Secrets
@@ -78,43 +77,47 @@ class EmbeddedPostgres(Server):
                 await super().start(timeout_s)
                 break
             except EmbeddedError:
-                if attempt == 49 or not _PREDECESSOR.search(self.said()):
+                if attempt == 49 or not _PREVIOUS_RUN.search(self.log_text()):
                     raise
                 await asyncio.sleep(0.2)
         if not (self.data / "roles").exists():
-            await self._make_roles()
+            await self._create_roles()
 
-    async def command(self, held: int) -> Command:
-        way = await asyncio.to_thread(unprivileged, self.data, self._programs.postgres("postgres"))
+    async def command(self, lock: int) -> Command:
+        launch = await asyncio.to_thread(
+            unprivileged, self.data, self._programs.postgres("postgres")
+        )
         if not self._cluster.exists():
-            await self._initdb(way, held)
-        self._forget_dead_postmaster()
+            await self._initdb(launch, lock)
+        self._remove_stale_pid_file()
         settings = {**_SETTINGS, "port": str(self.ports.postgres)}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return self._run(way, held, "postgres", "-D", str(self._cluster), *options)
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return self._run(launch, lock, "postgres", "-D", str(self._cluster), *options)
 
-    def _run(self, way: Unprivileged, held: int, program: str, *arguments: str) -> Command:
+    def _run(self, launch: Unprivileged, lock: int, program: str, *arguments: str) -> Command:
         return Command(
-            argv=[*way.prefix, str(self._programs.postgres(program)), *arguments],
+            argv=[*launch.prefix, str(self._programs.postgres(program)), *arguments],
             environment=server_environment(self.data),
             folder=self.data,
-            user=way.user,
-            # Fast shutdown: open sessions are cut, data is written.
+            user=launch.user,
+            # Fast shutdown: disconnects sessions and writes all data.
             stop_signal=signal.SIGINT,
             log=self.log,
-            held=held,
+            lock=lock,
         )
 
-    async def _initdb(self, way: Unprivileged, held: int) -> None:
-        """Makes the cluster under another name first: a killed initdb leaves no half a cluster."""
+    async def _initdb(self, launch: Unprivileged, lock: int) -> None:
+        """Creates the cluster under a temporary name: a killed initdb leaves no partial cluster."""
         draft, password = self.data / "cluster.new", self.data / "password"
         await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
         write_private(password, self._secrets.postgres.encode())
-        if way.user:
-            os.chown(password, *way.user)
+        if launch.user:
+            os.chown(password, *launch.user)
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
         login = ("--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256")
-        run = self._run(way, held, "initdb", "-D", str(draft), "--no-instructions", *locale, *login)
+        run = self._run(
+            launch, lock, "initdb", "-D", str(draft), "--no-instructions", *locale, *login
+        )
         initdb = Child(self.name, run)
         try:
             await initdb.start()
@@ -123,30 +126,29 @@ class EmbeddedPostgres(Server):
             await initdb.stop()
             password.unlink(missing_ok=True)
         if code:
-            raise self.why_it_ended(code)
+            raise self.exit_error(code)
         draft.rename(self._cluster)
 
-    def _forget_dead_postmaster(self) -> None:
-        """Removes a `postmaster.pid` whose number now belongs to nobody or to somebody else.
+    def _remove_stale_pid_file(self) -> None:
+        """Removes a `postmaster.pid` whose process is not this Postgres.
 
-        Postgres itself takes an unreaped zombie and, in a container, any process that was given
-        the old number, for its living predecessor.
+        Postgres treats a zombie or an unrelated process with the same pid as a running server.
         """
         file = self._cluster / "postmaster.pid"
-        first = file.read_text().split()[:1] if file.exists() else []
-        if first and str(self._cluster) not in reaper.command_of(int(first[0])):
+        pid = file.read_text().split()[:1] if file.exists() else []
+        if pid and str(self._cluster) not in reaper.command_of(int(pid[0])):
             file.unlink()
 
     async def answers(self) -> bool:
-        """The pid file says `ready`, as pg_ctl waits for, and the postmaster talks to a client."""
+        """Checks for `ready` in the pid file, as pg_ctl does, and connects to the server."""
         try:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
         ready = len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
-        return ready and await ask(self.ports.postgres, _SSL_REQUEST) == b"N"
+        return ready and await exchange(self.ports.postgres, _SSL_REQUEST) == b"N"
 
-    async def _make_roles(self) -> None:
+    async def _create_roles(self) -> None:
         text = _ROLES.format(
             aftertone=self._secrets.aftertone, aftertone_owner=self._secrets.aftertone_owner
         )
@@ -154,20 +156,20 @@ class EmbeddedPostgres(Server):
         (self.data / "roles").touch()
 
     async def psql(self, text: str, database: str = "aftertone", role: str = "postgres") -> str:
-        """Runs SQL; the answer is bare rows, columns divided by `|`."""
+        """Runs SQL and returns unaligned rows with columns separated by `|`."""
         process = await asyncio.create_subprocess_exec(
             str(self._programs.postgres("psql")),
             *("--no-psqlrc", "--quiet", "--no-align", "--tuples-only"),
             *("--set", "ON_ERROR_STOP=1", "--file", "-"),
             *("--host", LOOPBACK, "--port", str(self.ports.postgres)),
             *("--username", role, "--dbname", database),
-            # Not in the command line, which every user of the machine can read.
+            # Not on the command line, which all users of the machine can read.
             env={**server_environment(self.data), "PGPASSWORD": getattr(self._secrets, role)},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        answer, complaint = await process.communicate(text.encode())
+        output, errors = await process.communicate(text.encode())
         if process.returncode:
-            raise EmbeddedError(f"Postgres refused: {complaint.decode(errors='replace').strip()}")
-        return answer.decode().strip()
+            raise EmbeddedError(f"psql failed: {errors.decode(errors='replace').strip()}")
+        return output.decode().strip()

@@ -1,4 +1,4 @@
-"""The embedded S3 server: SeaweedFS in one process (`weed mini`)."""
+"""Embedded S3 server: SeaweedFS in one process (`weed mini`)."""
 
 import contextlib
 from pathlib import Path
@@ -8,17 +8,17 @@ from service.embedded.child import Command
 from service.embedded.errors import EmbeddedError
 from service.embedded.keys import Secrets
 from service.embedded.ports import LOOPBACK, Ports
-from service.embedded.server import Server, ask, server_environment
+from service.embedded.server import Server, exchange, server_environment
 
-_LATE = "error: rpc error: code = Unknown desc = raft.Server: Not current leader"
+_NO_LEADER = "error: rpc error: code = Unknown desc = raft.Server: Not current leader"
 
 
-class _Late(Exception):
-    """This life of the server would take 5 s longer than another one."""
+class _SlowStart(Exception):
+    """The server will not be ready for another 5 s; a restart is faster."""
 
 
 class EmbeddedS3(Server):
-    """Takes signed requests of one key pair; every port is pinned, telemetry is off."""
+    """S3 server with one key pair, fixed ports and no telemetry."""
 
     def __init__(
         self, data: Path, log: Path, programs: Programs, ports: Ports, secrets: Secrets
@@ -32,9 +32,9 @@ class EmbeddedS3(Server):
         return f"http://{LOOPBACK}:{self.ports.s3}"
 
     def listens_on(self) -> tuple[int, ...]:
-        return self.ports.of_s3
+        return self.ports.s3_ports
 
-    async def command(self, held: int) -> Command:
+    async def command(self, lock: int) -> Command:
         self._remove_sockets()
         return Command(
             argv=[str(self._programs.weed), "-logtostderr=true", "mini", *self._options()],
@@ -42,19 +42,19 @@ class EmbeddedS3(Server):
                 **server_environment(self.data),
                 "AWS_ACCESS_KEY_ID": self._secrets.s3_access_key,
                 "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
-                # One volume at a time instead of seven: a small folder stays small.
+                # Creates one volume at a time instead of seven, to save disk space.
                 "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
                 "GOMEMLIMIT": "512MiB",
             },
             folder=self.data,
             log=self.log,
-            held=held,
+            lock=lock,
             grace_s=4,
         )
 
     def _options(self) -> list[str]:
         ports = self.ports
-        pinned = {
+        fixed_ports = {
             "master": (ports.master, ports.master_grpc),
             "volume": (ports.volume, ports.volume_grpc),
             "filer": (ports.filer, ports.filer_grpc),
@@ -63,8 +63,8 @@ class EmbeddedS3(Server):
         }
         listen = [
             option
-            for part, (http, grpc) in pinned.items()
-            for option in (f"-{part}.port={http}", f"-{part}.port.grpc={grpc}")
+            for server, (http, grpc) in fixed_ports.items()
+            for option in (f"-{server}.port={http}", f"-{server}.port.grpc={grpc}")
         ]
         return [
             f"-dir={self.data}",
@@ -73,7 +73,7 @@ class EmbeddedS3(Server):
             *listen,
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
-            # Relative, since a socket's path may have about 100 characters only.
+            # A relative path: the path of a socket is limited to about 100 characters.
             "-s3.localSocket=s3.sock",
             "-filer.localSocket=filer.sock",
             "-webdav=false",
@@ -83,23 +83,23 @@ class EmbeddedS3(Server):
         ]
 
     async def answers(self) -> bool:
-        """S3 answers before a volume server has joined: only then can it store."""
-        topology = await ask(self.ports.master, b"GET /dir/status HTTP/1.0\r\n\r\n")
+        """Checks that a volume server has joined, without which S3 answers but cannot store."""
+        topology = await exchange(self.ports.master, b"GET /dir/status HTTP/1.0\r\n\r\n")
         if b'"DataNodes":[{' not in topology.replace(b" ", b""):
-            if _LATE in self.said():
-                raise _Late(_LATE)
+            if _NO_LEADER in self.log_text():
+                raise _SlowStart(_NO_LEADER)
             return False
-        return (await ask(self.ports.s3, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/")
+        return (await exchange(self.ports.s3, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/")
 
     async def start(self, timeout_s: float = 60) -> None:
-        """Begins again when its volume part asked to join before its master part was ready.
+        """Starts the server; restarts it if its volume server tried to join too early.
 
-        That happens once in 15 starts, and it would ask again after 5 s only.
+        This happens in about 1 of 15 starts, and the volume server retries only after 5 s.
         """
         for _ in range(9):
-            with contextlib.suppress(_Late):
+            with contextlib.suppress(_SlowStart):
                 return await super().start(timeout_s)
-        raise EmbeddedError(f"{self.name} does not get its parts together: see {self.log}.")
+        raise EmbeddedError(f"{self.name} has no leader after 9 starts: see {self.log}.")
 
     async def stop(self) -> None:
         await super().stop()
@@ -110,8 +110,8 @@ class EmbeddedS3(Server):
         self._remove_sockets()
 
     def _remove_sockets(self) -> None:
-        """It puts further sockets into /tmp, named by port, and leaves them there when killed."""
-        for port in self.ports.of_s3:
+        """Removes the sockets in /tmp that a killed server leaves behind."""
+        for port in self.ports.s3_ports:
             for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
                 with contextlib.suppress(OSError):
                     socket.unlink()

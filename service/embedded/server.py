@@ -1,4 +1,4 @@
-"""What the three embedded servers share: a life that can end and begin again on the same port."""
+"""Base class of the embedded servers, which can be restarted on the same port and data."""
 
 import asyncio
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 from service.embedded import disk, ports
 from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError, PortTaken
-from service.embedded.locks import lock
+from service.embedded.locks import wait_for_lock
 
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
-_PORT_PATIENCE_S = 1.0
-_FOLDER_PATIENCE_S = 20.0
+_PORT_TIMEOUT_S = 1.0
+_FOLDER_TIMEOUT_S = 20.0
 
 
 class Server(ABC):
-    """One server. `start`, `stop` and `kill` may follow each other in any order."""
+    """An embedded server. `start`, `stop` and `kill` may be called in any order."""
 
     def __init__(self, name: str, data: Path, log: Path) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int:
-        """The server's own process id; 0 before its first start."""
+        """Process id of the server; 0 before its first start."""
         return self._child.pid if self._child else 0
 
     @property
@@ -41,37 +41,39 @@ class Server(ABC):
 
     @abstractmethod
     def listens_on(self) -> tuple[int, ...]:
-        """Every port that it needs, the one for clients first."""
+        """Returns all ports of the server, the port for clients first."""
 
     @abstractmethod
-    async def command(self, held: int) -> Command:
-        """Makes ready what the process needs and says how to start it, holding that lock."""
+    async def command(self, lock: int) -> Command:
+        """Prepares the data folder and returns the command, which inherits the lock."""
 
     @abstractmethod
     async def answers(self) -> bool:
-        """Whether a client would be served now."""
+        """Returns whether the server accepts clients."""
 
     async def start(self, timeout_s: float = 60) -> None:
-        """Returns when the server answers, with the data of its last life."""
+        """Starts the server on its existing data. Returns when it is ready."""
         if self.alive:
             return
         self._make_folder()
-        # Two servers on one folder would ruin it, and a killed run's may be about to end.
-        held = await lock(self.data / "lock", _FOLDER_PATIENCE_S)
-        if held is None:
-            raise EmbeddedError(f"{self.name} of another Aftertone still runs on {self.data}.")
+        # Two servers on one folder would corrupt it. One of a killed run may still be ending.
+        lock_fd = await wait_for_lock(self.data / "lock", _FOLDER_TIMEOUT_S)
+        if lock_fd is None:
+            raise EmbeddedError(
+                f"{self.name} is already running on {self.data}: stop the other Aftertone first."
+            )
         try:
             await self._check_ports()
-            await self._live(await self.command(held), timeout_s)
+            await self._start_child(await self.command(lock_fd), timeout_s)
         finally:
-            os.close(held)
+            os.close(lock_fd)
 
-    async def _live(self, command: Command, timeout_s: float) -> None:
+    async def _start_child(self, command: Command, timeout_s: float) -> None:
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         self._child = Child(self.name, command)
         try:
             await self._child.start()
-            await self._until_it_answers(timeout_s)
+            await self._wait_until_ready(timeout_s)
         except BaseException:
             await self._child.kill()
             raise
@@ -81,16 +83,16 @@ class Server(ABC):
             await self._child.stop()
 
     async def kill(self) -> None:
-        """SIGKILL; returns when the server and every process of it are gone."""
+        """Kills the server. Returns when all its processes have ended."""
         if self._child:
             await self._child.kill()
 
     async def wait(self) -> int:
-        """The exit code, once the server ends for whatever reason."""
+        """Waits for the end of the server and returns its exit code."""
         return await self._child.wait() if self._child else 0
 
     def suspend(self) -> None:
-        """Freezes the whole server: its ports stay open and nobody answers."""
+        """Suspends all processes of the server: its ports stay open, but it does not answer."""
         if self._child:
             self._child.suspend()
 
@@ -105,48 +107,48 @@ class Server(ABC):
             os.truncate(self.log, 0)
 
     async def _check_ports(self) -> None:
-        # The kernel may need a moment to close the sockets of this server's killed last life.
-        give_up = time.monotonic() + (_PORT_PATIENCE_S if self._child else 0)
-        while taken := [port for port in self.listens_on() if not ports.is_free(port)]:
-            if time.monotonic() >= give_up:
-                raise self._port_taken(taken[0])
+        # After a kill, the kernel may need a moment to close the sockets.
+        deadline = time.monotonic() + (_PORT_TIMEOUT_S if self._child else 0)
+        while used := [port for port in self.listens_on() if not ports.is_free(port)]:
+            if time.monotonic() >= deadline:
+                raise self._port_taken(used[0])
             await asyncio.sleep(0.02)
 
     def _port_taken(self, port: int) -> PortTaken:
-        return PortTaken(f"{self.name} needs port {port}, and another program listens on it.")
+        return PortTaken(f"{self.name} needs port {port}, which is in use by another program.")
 
-    async def _until_it_answers(self, timeout_s: float) -> None:
-        give_up = time.monotonic() + timeout_s
-        while time.monotonic() < give_up:
+    async def _wait_until_ready(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
             if not self.alive:
-                raise self.why_it_ended(await self.wait())
+                raise self.exit_error(await self.wait())
             if await self.answers():
                 return
             await asyncio.sleep(0.01)
         raise EmbeddedError(f"{self.name} did not answer within {timeout_s:.0f} s: see {self.log}.")
 
-    def said(self) -> str:
-        """What this life of the server wrote to its log, the last 64 KiB at most."""
+    def log_text(self) -> str:
+        """Returns the log of the current run, at most the last 64 KiB."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as file:
             file.seek(max(self._log_from, self.log.stat().st_size - 65_536))
             return file.read().decode(errors="replace")
 
-    def why_it_ended(self, code: int) -> EmbeddedError:
-        said = self.said()
-        if disk.FULL.search(said):
+    def exit_error(self, code: int) -> EmbeddedError:
+        text = self.log_text()
+        if disk.DISK_FULL.search(text):
             return disk.disk_full(self.data)
-        if "ddress already in use" in said:
+        if "ddress already in use" in text:
             return self._port_taken(self.listens_on()[0])
-        last = said.strip().splitlines()[-1:] or ["it said nothing"]
+        last = text.strip().splitlines()[-1:] or ["its log is empty"]
         return EmbeddedError(
             f"{self.name} ended with exit code {code}: {last[0]} (see {self.log})."
         )
 
 
-async def ask(port: int, request: bytes, host: str = ports.LOOPBACK) -> bytes:
-    """The first bytes that a local TCP server sends after `request`; empty when there are none."""
+async def exchange(port: int, request: bytes, host: str = ports.LOOPBACK) -> bytes:
+    """Sends `request` to a local TCP server. Returns its first bytes, or none without an answer."""
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(host, port)
@@ -160,6 +162,8 @@ async def ask(port: int, request: bytes, host: str = ports.LOOPBACK) -> bytes:
 
 
 def server_environment(home: Path) -> dict[str, str]:
-    """Little of ours: what a server would read from there is not meant for this one."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    return {**kept, "HOME": str(home), "LC_ALL": "C", "TZ": "UTC"}
+    """Returns a minimal environment, so that no variable changes the behaviour of a server."""
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ
+    }
+    return {**inherited, "HOME": str(home), "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""The three embedded servers together; what `aftertone dev` and the tests start."""
+"""Postgres, NATS and S3 together, for `aftertone dev` and the tests."""
 
 import asyncio
 import os
@@ -8,9 +8,9 @@ from typing import Self
 
 from service.embedded import ports
 from service.embedded.binaries import Programs, installed_programs
-from service.embedded.disk import cannot_use, check_space, usable
+from service.embedded.disk import check_space, folder_error, report_folder_errors
 from service.embedded.errors import EmbeddedError, PortTaken
-from service.embedded.keys import secrets_of
+from service.embedded.keys import load_secrets
 from service.embedded.nats import EmbeddedNats
 from service.embedded.postgres import EmbeddedPostgres
 from service.embedded.s3 import EmbeddedS3
@@ -22,10 +22,10 @@ REGION = "us-east-1"
 
 
 class EmbeddedServers:
-    """Postgres, NATS and S3 with their data, keys and logs under one folder.
+    """Postgres, NATS and S3 with their data, keys and logs in one folder.
 
-    Each can be stopped, killed, frozen and started again on the same port with the same data.
-    Ports are kept in the folder and used again by the next run when they are free.
+    Each can be stopped, killed, suspended and restarted on the same port with the same data.
+    The next run uses the same ports if they are free.
     """
 
     def __init__(self, folder: Path, programs: Programs | None = None) -> None:
@@ -33,10 +33,10 @@ class EmbeddedServers:
         self.folder = folder
         programs = programs or installed_programs()
         programs.check()
-        with usable(folder):
+        with report_folder_errors(folder):
             self._prepare_folder()
-            secrets = secrets_of(folder)
-        chosen = ports.remembered(folder / "ports.json")
+            secrets = load_secrets(folder)
+        chosen = ports.load_ports(folder / "ports.json")
         logs = folder / "logs"
         self.postgres = EmbeddedPostgres(
             folder / "postgres", logs / "postgres.log", programs, chosen, secrets
@@ -49,39 +49,39 @@ class EmbeddedServers:
     def _prepare_folder(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            # Postgres runs as another user then and must get through to its own folder.
+            # Postgres runs as another user, who must be able to enter its data folder.
             self.folder.chmod(0o711)
         check_space(self.folder)
 
     async def start(self) -> None:
-        """The three side by side; returns when each answers, or leaves nothing running."""
+        """Starts the servers concurrently. Returns when all are ready; stops all on an error."""
         for attempt in range(5):
             try:
                 await self._start_once()
                 return
             except PortTaken:
-                # Somebody was quicker between our look at a port and the server's.
+                # Another program took the port after the check.
                 if attempt == 4:
                     raise
-                self._move(ports.fresh())
+                self._set_ports(ports.choose_ports())
 
     async def _start_once(self) -> None:
         starts = [asyncio.create_task(server.start()) for server in self.all]
         try:
             await asyncio.gather(*starts)
-            ports.remember(self.folder / "ports.json", self.postgres.ports)
+            ports.store_ports(self.folder / "ports.json", self.postgres.ports)
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
-                # Otherwise they know already, and twice would disturb their tidying up.
+                # gather has cancelled them already; a second time would interrupt their cleanup.
                 for start in starts:
                     start.cancel()
             await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             if isinstance(error, OSError):
-                raise cannot_use(self.folder, error) from error
+                raise folder_error(self.folder, error) from error
             raise
 
-    def _move(self, chosen: ports.Ports) -> None:
+    def _set_ports(self, chosen: ports.Ports) -> None:
         for server in self.all:
             server.ports = chosen
 
@@ -101,7 +101,7 @@ class EmbeddedServers:
         await self.stop()
 
     def environment(self) -> dict[str, str]:
-        """The settings under which the service uses these servers."""
+        """Returns the settings that connect the service to these servers."""
         return {
             "AFTERTONE_DATABASE_URL": self.postgres.url(role="aftertone"),
             "AFTERTONE_OWNER_DATABASE_URL": self.postgres.url(role="aftertone_owner"),

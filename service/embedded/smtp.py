@@ -1,4 +1,4 @@
-"""An SMTP server that delivers nothing: it keeps each mail as a file, for a person to open."""
+"""SMTP server that writes each mail to a file and delivers none."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ _LARGEST_MAIL_BYTES = 64 * 1024 * 1024
 
 
 class MailSink:
-    """Where mails go in `aftertone dev`; listens while the block of `open` lasts."""
+    """SMTP server of `aftertone dev`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -24,7 +24,7 @@ class MailSink:
     @classmethod
     @asynccontextmanager
     async def open(cls, folder: Path) -> "AsyncIterator[MailSink]":
-        """On a free port of this machine alone; `folder` must be there."""
+        """Listens on a free loopback port while the block runs. `folder` must exist."""
         sink = cls(folder)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(sink._session, LOOPBACK, 0)
@@ -48,13 +48,13 @@ class MailSink:
         )
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """The library calls it when a mail is there."""
+        """Stores a mail. Called by the library."""
         content = envelope.content
         assert isinstance(content, bytes)
-        await asyncio.to_thread(self._keep, content)
-        return "250 kept"
+        await asyncio.to_thread(self._store, content)
+        return "250 stored"
 
-    def _keep(self, content: bytes) -> None:
+    def _store(self, content: bytes) -> None:
         name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%f}"
         draft = self.folder / f".{name}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

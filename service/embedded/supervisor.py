@@ -1,4 +1,4 @@
-"""Keeps child processes alive: who ends is started again, who ends all the time ends the run."""
+"""Restarts child processes that end; fails if one ends too often."""
 
 import asyncio
 import time
@@ -12,18 +12,18 @@ from service.logs import get_logger
 
 log = get_logger(__name__)
 
-_ENDS, _WITHIN_S = 5, 30.0
-_FIRST_PAUSE_S = 0.1
+_MAX_ENDS, _WINDOW_S = 5, 30.0
+_FIRST_BACKOFF_S = 0.1
 
 
 class ChildProcess:
-    """One of the service's own processes; its output is ours, untouched."""
+    """Process of the service; it inherits stdout and stderr."""
 
     def __init__(
-        self, name: str, argv: Sequence[str], environment: Mapping[str, str], held: int
+        self, name: str, argv: Sequence[str], environment: Mapping[str, str], lock: int
     ) -> None:
         self.name = name
-        self._command = Command(argv=argv, environment=environment, held=held)
+        self._command = Command(argv=argv, environment=environment, lock=lock)
         self._child: Child | None = None
 
     @property
@@ -46,31 +46,31 @@ class ChildProcess:
             await self._child.stop()
 
 
-Part = Server | ChildProcess
+Supervised = Server | ChildProcess
 
 
-async def keep(part: Part) -> None:
-    """Starts the part again whenever it ends; raises when that happens too often."""
-    ends: deque[float] = deque(maxlen=_ENDS)
+async def supervise(child: Supervised) -> None:
+    """Restarts a child whenever it ends. Raises EmbeddedError if it ends too often."""
+    ends: deque[float] = deque(maxlen=_MAX_ENDS)
     while True:
-        reason = f"exit code {await part.wait()}"
-        while not part.alive:
-            _count(part, ends, reason)
-            log.warning("A child ended and is started again.", child=part.name, reason=reason)
-            await asyncio.sleep(_FIRST_PAUSE_S * 2 ** (len(ends) - 1))
+        reason = f"exit code {await child.wait()}"
+        while not child.alive:
+            _record_end(child, ends, reason)
+            log.warning("restarting child process", child=child.name, reason=reason)
+            await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** (len(ends) - 1))
             try:
-                await part.start()
+                await child.start()
             except EmbeddedError as error:
                 reason = str(error)
 
 
-def _count(part: Part, ends: deque[float], reason: str) -> None:
+def _record_end(child: Supervised, ends: deque[float], reason: str) -> None:
     now = time.monotonic()
-    while ends and now - ends[0] > _WITHIN_S:
+    while ends and now - ends[0] > _WINDOW_S:
         ends.popleft()
     ends.append(now)
-    if len(ends) == _ENDS:
+    if len(ends) == _MAX_ENDS:
         raise EmbeddedError(
-            f"{part.name} ended {_ENDS} times within {_WITHIN_S:.0f} s, the last time: "
+            f"{child.name} ended {_MAX_ENDS} times within {_WINDOW_S:.0f} s. Last reason: "
             f"{reason.rstrip('.')}."
         )

@@ -36,7 +36,7 @@ def used_folder() -> Iterator[Path]:
 
 
 def processes_of(*servers: Server) -> set[int]:
-    """The leashes, the servers and everything below them."""
+    """The reapers, the servers and all their descendants."""
     own = {pid for server in servers for pid in (server.reaper_pid, server.pid)}
     return own.union(*(reaper.descendants(server.pid) for server in servers if server.pid)) - {0}
 
@@ -59,7 +59,7 @@ async def test_stopping_leaves_no_process_and_the_data_is_there_afterwards(
     servers = EmbeddedServers(used_folder)
     async with servers:
         pids = processes_of(*servers.all)
-        assert len(left(pids)) > 6  # three leashes, three servers, the processes of Postgres
+        assert len(left(pids)) > 6  # three reapers, three servers, the processes of Postgres
         await servers.postgres.psql("CREATE TABLE kept AS SELECT 42 AS answer")
         before = servers.environment()
     assert not left(pids)
@@ -155,7 +155,7 @@ async def test_a_pid_file_that_names_a_stranger_does_not_keep_postgres_down(
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
-async def test_a_killed_leash_ends_the_server_which_can_start_again(
+async def test_a_killed_reaper_ends_the_server_which_can_start_again(
     servers: EmbeddedServers, name: str
 ) -> None:
     server: Server = getattr(servers, name)
@@ -192,13 +192,13 @@ async def test_two_side_by_side_do_not_meet(servers: EmbeddedServers, used_folde
 _PARENT = """
 import asyncio, json, sys
 from pathlib import Path
-from service.embedded import reaper as leash
+from service.embedded import reaper
 from service.embedded.servers import EmbeddedServers
 
 async def main():
     servers = EmbeddedServers(Path(sys.argv[1]))
     await servers.start()
-    pids = [pid for s in servers.all for pid in (s.leash_pid, s.pid, *leash.descendants(s.pid))]
+    pids = [pid for s in servers.all for pid in (s.reaper_pid, s.pid, *reaper.descendants(s.pid))]
     print(json.dumps(pids), flush=True)
     await asyncio.sleep(600)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from service.embedded.ports import LOOPBACK, free_one
+from service.embedded.ports import LOOPBACK, find_free
 
 _CHUNK = 65_536
 
@@ -13,7 +13,7 @@ class Balancer:
     """A member that is dismissed gets no new connections; those that it has stay its own."""
 
     def __init__(self) -> None:
-        self.port = free_one(LOOPBACK)
+        [self.port] = find_free(LOOPBACK)
         self._members: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from service.embedded.ports import LOOPBACK, free_one
+from service.embedded.ports import LOOPBACK, find_free
 from tests.support.waiting import DEADLINE_S
 
 _CHUNK = 65_536
@@ -103,7 +103,7 @@ class Proxy:
     """Listens on `port` for a server on another port of this machine."""
 
     def __init__(self, target: int) -> None:
-        self.port = free_one(LOOPBACK)
+        [self.port] = find_free(LOOPBACK)
         self.delay_s = 0.0
         """How long each chunk is kept, in both directions."""
         self._target = target

@@ -77,7 +77,9 @@ async def test_what_the_child_started_goes_with_it(log: Path) -> None:
     assert reaper.parents().keys().isdisjoint({child.pid, grandchild})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to the leash")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux makes the reaper the parent of orphans"
+)
 async def test_a_grandchild_in_a_session_of_its_own_does_not_slip_away(log: Path) -> None:
     start = "import subprocess as s; print(s.Popen(['sleep', '60'], start_new_session=True).pid)"
     child = a_child(f'"{sys.executable}" -c "{start}"; echo ready; exit 0', log)
@@ -87,7 +89,7 @@ async def test_a_grandchild_in_a_session_of_its_own_does_not_slip_away(log: Path
     assert grandchild not in reaper.parents()
 
 
-async def test_a_killed_leash_takes_its_child_along(log: Path) -> None:
+async def test_a_killed_reaper_does_not_leave_its_child_running(log: Path) -> None:
     child = a_child("sleep 60 & echo $! ready; wait", log)
     await child.start()
     grandchild = int((await said(log, "ready"))[0])
