@@ -1,4 +1,4 @@
-"""The command line, `aftertone ...`: all commands under one name."""
+"""Entry point of the `aftertone` command."""
 
 import signal
 
@@ -12,7 +12,8 @@ from service.cli import admin, configuration, notifications, processes
 def cli() -> None:
     """Aftertone stores voicemail: messages in Postgres, audio in S3, events on NATS JetStream.
 
-    Settings come from AFTERTONE_* variables. `aftertone dev` needs none: it brings its servers.
+    Settings are AFTERTONE_* environment variables. To try Aftertone, run `aftertone dev`: it needs
+    no settings and starts its own servers.
     """
 
 
@@ -26,13 +27,12 @@ for command in (
 
 
 def main() -> None:
-    """The entry point of the `aftertone` command."""
-    # The first process of a container has no default: nothing would end a command that is to end.
-    signal.signal(signal.SIGTERM, _end)
+    # PID 1 of a container has no default handler for SIGTERM.
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     cli(prog_name="aftertone")
 
 
-def _end(number: int, _frame: object) -> None:
+def _exit_on_signal(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 

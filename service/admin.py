@@ -1,4 +1,4 @@
-"""The listener of health and metrics, the same for every process, apart from the public one."""
+"""HTTP server for health and metrics; the same in every process, separate from the public API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,32 +14,29 @@ from service.metrics import REGISTRY
 
 log = get_logger(__name__)
 
-STARTING = "It is still starting."
-STOPPING = "It is stopping: what it has in hand is finished, nothing new is taken."
+STARTING = "The process is starting."
+STOPPING = "The process is stopping and accepts no new work."
 
 NotReady = Callable[[], Awaitable[str | None]]
-"""Says in a sentence what keeps the process from its work; None when nothing does."""
+"""Returns a sentence on why the process is not ready, or None if it is ready."""
 
 
 class CannotListen(Exception):
-    """A port that is asked for cannot be had; the text says which and why."""
+    """A port cannot be listened on; the text names the port and the reason."""
 
 
-class Admin:
-    """What a process tells of itself. `not_ready` must answer soon, and without secrets."""
+class AdminServer:
+    """Serves health and metrics. `not_ready` must be fast and return no secrets."""
 
     def __init__(self, not_ready: NotReady) -> None:
         self.started = False
         self.stopping = False
         self._not_ready = not_ready
-        self._asked: asyncio.Task[str | None] | None = None
+        self._readiness: asyncio.Task[str | None] | None = None
 
     @asynccontextmanager
-    async def listening(self, host: str, port: int) -> AsyncIterator[int]:
-        """Answers until the block is left, on the port that is given back (0: any free one).
-
-        Raises CannotListen.
-        """
+    async def listen(self, host: str, port: int) -> AsyncIterator[int]:
+        """Serves while the block runs; yields the port (0: any free port). Raises CannotListen."""
         app = web.Application()
         app.router.add_get("/health/startup", self._startup)
         app.router.add_get("/health/live", self._live)
@@ -50,37 +47,37 @@ class Admin:
         try:
             site = web.TCPSite(runner, host, port)
             await _start(site, host, port)
-            log.info("Health and metrics are told", host=host, port=site.port)
+            log.info("serving health and metrics", host=host, port=site.port)
             yield site.port
         finally:
             await runner.cleanup()
 
     async def _startup(self, _request: web.Request) -> web.Response:
-        return _answer(None if self.started else STARTING)
+        return _health_response(None if self.started else STARTING)
 
     async def _live(self, _request: web.Request) -> web.Response:
-        """That this is answered at all is the answer: the event loop turns."""
-        return _answer(None)
+        """Always succeeds: a response shows that the event loop is running."""
+        return _health_response(None)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         if self.stopping:
-            return _answer(STOPPING)
+            return _health_response(STOPPING)
         if not self.started:
-            return _answer(STARTING)
-        return _answer(await self._ask())
+            return _health_response(STARTING)
+        return _health_response(await self._shared_readiness())
 
-    async def _ask(self) -> str | None:
-        """Many that ask at once share one look, so that they cannot pile up before a slow one."""
-        if self._asked is None or self._asked.done():
-            self._asked = asyncio.create_task(self._shielded())
-        return await asyncio.shield(self._asked)
+    async def _shared_readiness(self) -> str | None:
+        """Shares one check between concurrent probes, so that they do not queue up."""
+        if self._readiness is None or self._readiness.done():
+            self._readiness = asyncio.create_task(self._check_readiness())
+        return await asyncio.shield(self._readiness)
 
-    async def _shielded(self) -> str | None:
+    async def _check_readiness(self) -> str | None:
         try:
             return await self._not_ready()
         except Exception:
-            log.exception("Readiness cannot be told")
-            return "Its readiness cannot be told: see its log."
+            log.exception("readiness check failed")
+            return "The readiness check failed: see the log of the process."
 
 
 async def _start(site: web.TCPSite, host: str, port: int) -> None:
@@ -89,18 +86,18 @@ async def _start(site: web.TCPSite, host: str, port: int) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CannotListen(
-            f"Health and metrics cannot be told on {host} port {port}: {reason}. "
-            "Choose another with AFTERTONE_ADMIN_PORT (0: any free one)."
+            f"Cannot serve health and metrics on {host} port {port}: {reason}. "
+            "Choose another port with AFTERTONE_ADMIN_PORT (0: any free port)."
         ) from error
 
 
 async def _metrics(_request: web.Request) -> web.Response:
-    # In a thread, so that requests go on in between.
+    # In a thread, so that requests are not delayed.
     text = await asyncio.to_thread(generate_latest, REGISTRY)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
-def _answer(problem: str | None) -> web.Response:
+def _health_response(problem: str | None) -> web.Response:
     status = {"status": "ok"} if problem is None else {"status": "unavailable", "reason": problem}
     return web.Response(
         body=msgspec.json.encode(status),

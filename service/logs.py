@@ -1,4 +1,4 @@
-"""Structured logging: one sentence and ids as fields, readable in a terminal, JSON elsewhere.
+"""Structured logging: an event and its fields, readable text in a terminal, otherwise JSON.
 
 Field names: account_id, vmbox_id, message_id, event_id, request_id, duration_ms. Caller numbers,
 PINs, addresses, transcripts, tokens and audio are never logged.
@@ -11,20 +11,19 @@ import structlog
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of one module."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
 
 
 def configure(process: str, level: str, form: str) -> None:
-    """Sends all logging of this process, the libraries' too, to stderr in one form."""
+    """Sends all logs of this process and its libraries to stderr. `form`: auto, console or json."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _name_the_process(process),
+        _add_process(process),
     ]
     render: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer()]
@@ -49,7 +48,7 @@ def configure(process: str, level: str, form: str) -> None:
     )
 
 
-def _name_the_process(process: str) -> structlog.typing.Processor:
+def _add_process(process: str) -> structlog.typing.Processor:
     def add(
         _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:

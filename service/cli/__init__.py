@@ -1,1 +1,1 @@
-"""The commands of `aftertone`, the only readers of argv; imports wait for their command."""
+"""Commands of `aftertone`. Each imports what it runs when it runs, so that help is fast."""

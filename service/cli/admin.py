@@ -7,28 +7,31 @@ from pathlib import Path
 
 import click
 
-from service.cli.running import ask, run, settings_of
+from service.cli.running import run, run_account_command, settings_of
 from service.settings import Settings
 
-# A hundred years: the end of a token must be a date.
-_MOST_HOURS = 876_000
+# 100 years: the expiry of a token must be a valid date.
+_MAX_TOKEN_HOURS = 876_000
 
 
 @click.group()
 def keys() -> None:
-    """The key ring: what signs tokens and encrypts PINs and API keys."""
+    """Create and rotate the key ring.
+
+    The key ring signs tokens and encrypts PINs and API keys.
+    """
 
 
 @keys.command("generate")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def generate_keys(file: Path) -> None:
-    """Write a new key ring to FILE (mode 0600); an existing file is left alone."""
+    """Write a new key ring to FILE (mode 0600). An existing file is never overwritten."""
     from service import wiring
 
     try:
         wiring.write_key_ring(file)
     except FileExistsError:
-        raise click.ClickException(f"{file} exists already and was left as it is.") from None
+        raise click.ClickException(f"{file} already exists; choose another file.") from None
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from None
     click.echo(f"wrote {file}")
@@ -36,13 +39,16 @@ def generate_keys(file: Path) -> None:
 
 @keys.command("rotate")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--prepare", "stage", flag_value="prepare", help="Add new keys, use the old ones.")
+@click.option(
+    "--prepare", "stage", flag_value="prepare", help="Add new keys, but keep using the old ones."
+)
 @click.option("--activate", "stage", flag_value="activate", help="Use the newest keys of FILE.")
 def rotate_keys(file: Path, stage: str | None) -> None:
-    """Add a new signing and a new encryption key to FILE and use them; the old ones stay.
+    """Add a new signing key and a new encryption key to FILE and use them. Old keys are kept.
 
-    Processes read FILE when they start. Where they restart one after the other, none may meet a
-    key it does not know: --prepare, restart all, --activate, restart all.
+    Processes read FILE when they start. If they restart one after the other, do this in two steps,
+    so that every process has a key before another one uses it: run with --prepare, restart all
+    processes, run with --activate, restart all processes again.
     """
     from service import wiring
     from service.security import KeyRingError
@@ -52,24 +58,29 @@ def rotate_keys(file: Path, stage: str | None) -> None:
     except KeyRingError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        raise click.ClickException(f"{file} was left as it is: {error.strerror}.") from None
-    click.echo(f"wrote {file}; it counts for processes that start from now on")
+        raise click.ClickException(
+            f"{file} cannot be written: {error.strerror}. It is unchanged."
+        ) from None
+    click.echo(f"wrote {file}; restart the processes to use it")
 
 
 @click.group()
 def account() -> None:
-    """Accounts, for whoever holds the database. ACCOUNT is an id, a realm or a name."""
+    """Manage accounts.
+
+    These commands need access to the database. ACCOUNT is an id, a realm or a name.
+    """
 
 
 @account.command("create-root")
-@click.option("--name", required=True, help="The name of the deployment's first account.")
-@click.option("--realm", required=True, help="Its SIP realm, such as voice.example.com.")
+@click.option("--name", required=True, help="Name of the root account.")
+@click.option("--realm", required=True, help="SIP realm, for example voice.example.com.")
 def create_root(name: str, realm: str) -> None:
-    """Create the root account, or show it when there is one; prints its id and its API key."""
-    from service.wiring.accounts import open_operator
+    """Create the root account if there is none. Prints its id and API key."""
+    from service.wiring.accounts import open_cli_accounts
 
     async def work(settings: Settings) -> tuple[str, str]:
-        async with open_operator(settings) as accounts:
+        async with open_cli_accounts(settings) as accounts:
             root = await accounts.create_root(name, realm)
             key = await accounts.get_api_key(await accounts.sessions.operator(), root.account_id)
             return root.account_id.hex, key
@@ -79,103 +90,112 @@ def create_root(name: str, realm: str) -> None:
 
 
 @account.command("create")
-@click.option("--name", required=True, help="Unique in the deployment, whatever its case.")
-@click.option("--realm", required=True, help="Its SIP realm, unique too.")
-@click.option("--parent", metavar="ACCOUNT", help="What it lies below; the root by default.")
+@click.option("--name", required=True, help="Name, unique in the deployment (case is ignored).")
+@click.option("--realm", required=True, help="SIP realm, unique in the deployment.")
+@click.option("--parent", metavar="ACCOUNT", help="Parent account. Default: the root account.")
 def create_account(name: str, realm: str, parent: str | None) -> None:
-    """Create an account below another; prints its id and its API key."""
-    ask(lambda desk: desk.create_account(name, realm, parent))
+    """Create an account. Prints its id and API key."""
+    run_account_command(lambda commands: commands.create_account(name, realm, parent))
 
 
 @account.command("list")
-@click.option("--below", metavar="ACCOUNT", help="Only what lies below this one.")
+@click.option("--below", metavar="ACCOUNT", help="List only the descendants of this account.")
 def list_accounts(below: str | None) -> None:
-    """List all accounts: id, name, realm."""
-    ask(lambda desk: desk.list_accounts(below))
+    """List accounts: id, name, realm."""
+    run_account_command(lambda commands: commands.list_accounts(below))
 
 
 @account.command("show")
 @click.argument("account")
 def show_account(account: str) -> None:
     """Show an account as JSON."""
-    ask(lambda desk: desk.show_account(account))
+    run_account_command(lambda commands: commands.show_account(account))
 
 
 @account.command("delete")
 @click.argument("account")
-@click.confirmation_option(prompt="Its boxes, messages and users go with it. Delete it?")
+@click.confirmation_option(prompt="This also deletes its boxes, messages and users. Continue?")
 def delete_account(account: str) -> None:
-    """Delete an account that has none below it, with its boxes, messages and users."""
-    ask(lambda desk: desk.delete_account(account))
+    """Delete an account that has no child accounts, with its boxes, messages and users."""
+    run_account_command(lambda commands: commands.delete_account(account))
 
 
 @click.group("api-key")
 def api_key() -> None:
-    """The API key of an account: `PUT /v2/api_auth` makes tokens of it."""
+    """Show or renew the API key of an account.
+
+    `PUT /v2/api_auth` exchanges an API key for a token.
+    """
 
 
 @api_key.command("show")
 @click.argument("account")
 def show_api_key(account: str) -> None:
     """Print the API key of ACCOUNT."""
-    ask(lambda desk: desk.api_key(account))
+    run_account_command(lambda commands: commands.api_key(account))
 
 
 @api_key.command("renew")
 @click.argument("account")
 def renew_api_key(account: str) -> None:
-    """Make and print a new API key; the old one and all tokens of ACCOUNT end."""
-    ask(lambda desk: desk.renew_api_key(account))
+    """Create a new API key and print it. The old key and all tokens of ACCOUNT become invalid."""
+    run_account_command(lambda commands: commands.renew_api_key(account))
 
 
 @click.group()
 def user() -> None:
-    """Users of an account, who sign in with `PUT /v2/user_auth`."""
+    """Manage the users of an account.
+
+    Users sign in with `PUT /v2/user_auth`.
+    """
 
 
 @user.command("create")
 @click.argument("account")
 @click.argument("username")
-@click.option("--email", help="Where notifications of their boxes go.")
-@click.password_option(help="Asked for when it is not given.")
+@click.option("--email", help="Address for notifications about their boxes.")
+@click.password_option(help="Password. Prompted for if the option is missing.")
 def create_user(account: str, username: str, email: str | None, password: str) -> None:
-    """Create a user of ACCOUNT; prints their id."""
+    """Create a user of ACCOUNT. Prints the user id."""
     document = {"username": username, "email": email, "password": password}
-    ask(lambda desk: desk.create_user(account, document))
+    run_account_command(lambda commands: commands.create_user(account, document))
 
 
 @user.command("list")
 @click.argument("account")
 def list_users(account: str) -> None:
-    """List the users of ACCOUNT: id, name, address."""
-    ask(lambda desk: desk.list_users(account))
+    """List the users of ACCOUNT: id, user name, e-mail address."""
+    run_account_command(lambda commands: commands.list_users(account))
 
 
 @click.group()
 def token() -> None:
-    """Tokens, for whoever holds the key ring."""
+    """Issue and revoke tokens.
+
+    These commands need access to the database and the key ring.
+    """
 
 
 @token.command("issue")
 @click.argument("account")
 @click.option(
     "--hours",
-    type=click.IntRange(1, _MOST_HOURS),
+    type=click.IntRange(1, _MAX_TOKEN_HOURS),
     default=1,
     show_default=True,
-    help="How long it is valid.",
+    help="Lifetime of the token in hours.",
 )
 def issue_token(account: str, hours: int) -> None:
-    """Print a token for ACCOUNT."""
-    ask(lambda desk: desk.issue_token(account, hours))
+    """Print a new token for ACCOUNT."""
+    run_account_command(lambda commands: commands.issue_token(account, hours))
 
 
 @token.command("revoke")
-@click.argument("given", metavar="TOKEN")
-def revoke_token(given: str) -> None:
-    """End TOKEN, within seconds everywhere; `-` reads it from standard input."""
-    text = sys.stdin.readline().strip() if given == "-" else given
-    ask(lambda desk: desk.revoke_token(text))
+@click.argument("argument", metavar="TOKEN")
+def revoke_token(argument: str) -> None:
+    """Revoke TOKEN in all processes within seconds. `-` reads it from standard input."""
+    token = sys.stdin.readline().strip() if argument == "-" else argument
+    run_account_command(lambda commands: commands.revoke_token(token))
 
 
 COMMANDS = (keys, account, api_key, user, token)

@@ -1,4 +1,4 @@
-"""Commands about the settings."""
+"""Commands about settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from service.settings import select_settings
 
 @click.group()
 def settings() -> None:
-    """The AFTERTONE_* variables: what there is, and whether what is set works."""
+    """List and check the settings."""
 
 
 @settings.command("reference")
 def print_reference() -> None:
-    """Print what can be set: variable, value, default and meaning, as Markdown."""
+    """Print all settings as Markdown: variable, accepted values, default and description."""
     from service.settings import reference
 
     click.echo(reference(), nl=False)
@@ -25,18 +25,18 @@ def print_reference() -> None:
 
 @settings.command("check")
 def check_settings() -> None:
-    """Try everything that is set, and say of each whether it works.
+    """Connect to every server that the settings name, and report the result of each check.
 
-    Exit code 1 when something does not. Objects and streams made for trying are gone afterwards;
-    nothing else is changed. Secrets are not shown.
+    The exit code is 1 if a check fails. The checks delete the objects and streams that they create
+    and change nothing else. No secret is printed.
     """
-    from service.wiring.checks import State, check
+    from service.wiring.checks import CheckState, run_checks
 
-    found = run(check(settings_of("check"), select_settings(os.environ)))
-    width = max(len(finding.subject) for finding in found)
-    for finding in found:
-        click.echo(f"{finding.state:7}  {finding.subject:{width}}  {finding.text}")
-    if any(finding.state is State.WRONG for finding in found):
+    results = run(run_checks(settings_of("check"), select_settings(os.environ)))
+    width = max(len(result.variable) for result in results)
+    for result in results:
+        click.echo(f"{result.state:7}  {result.variable:{width}}  {result.text}")
+    if any(result.state is CheckState.FAILED for result in results):
         raise SystemExit(1)
 
 

@@ -1,33 +1,42 @@
-"""Commands about notifications: what is owed, lamps, mails."""
+"""Commands about notifications: deliveries, lamps and mails."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, BinaryIO
-from uuid import UUID
 
 import click
 
 from service.cli.running import run, settings_of
+from service.domain.delivery import Status
 from service.settings import SettingsError
 
 
 @click.group()
 def deliveries() -> None:
-    """What notifiers owe, delivered, or gave up: the rows that they work on."""
+    """List, retry and drop deliveries.
+
+    A delivery is the work of a notifier channel for one target of an event.
+    """
 
 
-_CHANNEL = click.option("--channel", help="Only of this channel.")
-_TARGET = click.option("--target", help="Only to this target: an address, a subscription.")
-_ACCOUNT = click.option("--account", "account_id", type=click.UUID, help="Only of this account.")
-_EVENT = click.option("--event", "event_id", type=click.UUID, help="Only of this event.")
-_ALL = click.option("--all", "all_of_them", is_flag=True, help="Without any other restriction.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON instead of a table.")
-_STATUSES = ("pending", "done", "ignored", "dead", "dropped", "fanned_out")
+_CHANNEL = click.option("--channel", help="Select deliveries of this channel.")
+_TARGET = click.option("--target", help="Select deliveries to this address or subscription.")
+_ACCOUNT = click.option(
+    "--account", "account_id", type=click.UUID, help="Select deliveries of this account id."
+)
+_EVENT = click.option(
+    "--event", "event_id", type=click.UUID, help="Select deliveries of this event id."
+)
+_ALL = click.option("--all", "select_all", is_flag=True, help="Select all deliveries.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 @deliveries.command("list")
-@click.option("--status", type=click.Choice(_STATUSES), help="Only in this state.")
+@click.option(
+    "--status",
+    type=click.Choice([status.value for status in Status]),
+    help="Select deliveries with this status.",
+)
 @_CHANNEL
 @_ACCOUNT
 @click.option(
@@ -35,18 +44,15 @@ _STATUSES = ("pending", "done", "ignored", "dead", "dropped", "fanned_out")
     type=click.IntRange(1, 2**31 - 1),
     default=50,
     show_default=True,
-    help="The newest so many.",
+    help="Maximum number of deliveries.",
 )
 @_JSON
-def list_deliveries(
-    status: str | None, channel: str | None, account_id: UUID | None, limit: int, as_json: bool
-) -> None:
+def list_deliveries(limit: int, as_json: bool, **filters: Any) -> None:
     """List deliveries, newest first."""
-    from service.wiring import deliveries as desk
+    from service.cli.deliveries import list_deliveries
 
-    selection = desk.selection(account_id=account_id, channel=channel, status=status)
     settings = settings_of("deliveries")
-    click.echo(run(desk.list_deliveries(settings, selection, limit, as_json=as_json)))
+    click.echo(run(list_deliveries(settings, filters, limit, as_json=as_json)))
 
 
 @deliveries.command("show")
@@ -55,14 +61,12 @@ def list_deliveries(
 @_CHANNEL
 @_TARGET
 @_JSON
-def show_deliveries(
-    account_id: UUID, event_id: UUID, channel: str | None, target: str | None, as_json: bool
-) -> None:
-    """Show all that is known of the deliveries of an event."""
-    from service.wiring import deliveries as desk
+def show_deliveries(as_json: bool, **filters: Any) -> None:
+    """Show all details of the deliveries of an event."""
+    from service.cli.deliveries import show_deliveries
 
-    asked = desk.selection(account_id=account_id, event_id=event_id, channel=channel, target=target)
-    click.echo(run(desk.show_deliveries(settings_of("deliveries"), asked, as_json=as_json)))
+    settings = settings_of("deliveries")
+    click.echo(run(show_deliveries(settings, filters, as_json=as_json)))
 
 
 @deliveries.command("retry")
@@ -71,53 +75,55 @@ def show_deliveries(
 @_ACCOUNT
 @_EVENT
 @_ALL
-def retry_deliveries(all_of_them: bool, **asked: Any) -> None:
-    """Have dead deliveries tried again, with all their attempts before them."""
-    from service.wiring import deliveries as desk
+def retry_deliveries(select_all: bool, **filters: Any) -> None:
+    """Retry dead deliveries, with the full number of attempts."""
+    from service.cli.deliveries import retry_deliveries
 
-    _check_restricted(all_of_them, asked)
-    click.echo(run(desk.retry_deliveries(settings_of("deliveries"), desk.selection(**asked))))
+    _check_restricted(select_all, filters)
+    click.echo(run(retry_deliveries(settings_of("deliveries"), filters)))
 
 
 @deliveries.command("drop")
-@click.option("--status", type=click.Choice(["pending", "dead"]), help="Only in this state.")
+@click.option(
+    "--status", type=click.Choice(["pending", "dead"]), help="Select deliveries with this status."
+)
 @_CHANNEL
 @_TARGET
 @_ACCOUNT
 @_EVENT
 @_ALL
-def drop_deliveries(all_of_them: bool, **asked: Any) -> None:
-    """Give up deliveries that wait or are dead."""
-    from service.wiring import deliveries as desk
+def drop_deliveries(select_all: bool, **filters: Any) -> None:
+    """Cancel pending or dead deliveries. A dropped delivery is not retried."""
+    from service.cli.deliveries import drop_deliveries
 
-    _check_restricted(all_of_them, asked)
-    click.echo(run(desk.drop_deliveries(settings_of("deliveries"), desk.selection(**asked))))
+    _check_restricted(select_all, filters)
+    click.echo(run(drop_deliveries(settings_of("deliveries"), filters)))
 
 
-def _check_restricted(all_of_them: bool, asked: Mapping[str, Any]) -> None:
-    if not all_of_them and not any(asked.values()):
-        raise click.UsageError("Say which, or --all.")
+def _check_restricted(select_all: bool, filters: dict[str, Any]) -> None:
+    if not select_all and not any(filters.values()):
+        raise click.UsageError("Select deliveries with an option, or all of them with --all.")
 
 
 @click.group()
 def mwi() -> None:
-    """The message-waiting lamps."""
+    """Manage the message-waiting lamps."""
 
 
 @mwi.command("resync")
 def resync_lamps() -> None:
-    """Set every lamp anew from the counts of the boxes: in the bucket, and on the switch."""
+    """Set every lamp from the counts of its box, in NATS and on Asterisk."""
     from service.cli.progress import ProgressBar
     from service.wiring.lamps import resync_lamps
 
     with ProgressBar("lamps") as bar:
-        number = run(resync_lamps(settings_of("mwi"), bar))
-    click.echo(f"{number} lamps are as their boxes say")
+        count = run(resync_lamps(settings_of("mwi"), bar))
+    click.echo(f"{count} lamps set")
 
 
 @click.group()
 def email() -> None:
-    """The mails that the e-mail channel sends."""
+    """Inspect the mails of the e-mail channel."""
 
 
 @email.command("preview")
@@ -128,17 +134,20 @@ def email() -> None:
     type=click.Choice(["text", "html", "eml"]),
     default="text",
     show_default=True,
-    help="The words, the page, or the whole mail.",
+    help="Print the text part, the HTML part or the whole mail.",
 )
-@click.option("--output", type=click.File("wb"), default="-", help="A file instead of the screen.")
+@click.option("--output", type=click.File("wb"), default="-", help="Write to this file.")
 def preview_email(kind: str, form: str, output: BinaryIO) -> None:
-    """Show the mail about a new message, or about a full box, made of invented facts."""
-    from service.wiring.notifiers import preview_as
+    """Print a sample mail about a new message (`message`) or about a full box (`full`)."""
+    from service.wiring.notifiers import preview_mail
+    from service.workers.channels.email import MailKind
 
     try:
-        output.write(preview_as(settings_of("email"), kind, form))
+        rendered, mail = preview_mail(settings_of("email"), MailKind(kind))
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+    text = f"Subject: {rendered.subject}\n\n{rendered.text}".encode()
+    output.write({"text": text, "html": rendered.html.encode(), "eml": mail.content}[form])
 
 
 COMMANDS = (deliveries, mwi, email)

@@ -1,14 +1,15 @@
-"""Commands that run the service, and what an operator does to it as a whole."""
+"""Commands that run processes or change the whole deployment."""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from service.cli.running import run, settings_of
+from service.cli.running import CommandWithList, run, settings_of
 from service.settings import Settings
 
 
@@ -18,25 +19,29 @@ from service.settings import Settings
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="HTTP port; 0 takes any free one.",
+    help="HTTP port. 0: any free port.",
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".aftertone"),
     show_default=True,
-    help="Where data, keys and logs are kept.",
+    help="Folder for data, keys and logs.",
 )
 def dev(port: int, folder: Path) -> None:
-    """Run everything on embedded servers, until Ctrl-C."""
+    """Run everything on this machine.
+
+    Starts Postgres, NATS, S3 and all processes of the service. Ctrl-C stops them.
+    """
     from service import wiring
+    from service.cli.dev_text import ready_text
     from service.embedded.dev import run_dev
     from service.wiring.notifiers import CHANNELS
 
     command = [sys.executable, "-m", "service"]
-    # Its processes read the same environment: what they would refuse is said before they start.
+    # Reports a wrong setting before anything starts: the processes read the same environment.
     settings = settings_of("dev")
-    # All but what dev does not bring: an engine for speech recognition.
+    # Aftertone has no embedded speech recognition engine.
     channels = [name for name in CHANNELS if name != "transcription" or settings.transcription_url]
     run(
         run_dev(
@@ -44,6 +49,7 @@ def dev(port: int, folder: Path) -> None:
             host="127.0.0.1",
             port=port,
             prepare=lambda environment: wiring.prepare_dev(folder.absolute(), environment),
+            on_ready=lambda file, environment: click.echo(ready_text(file, environment)),
             processes={
                 **{name: [*command, name] for name in ("api", "relay", "keeper")},
                 "notifier": [*command, "notifier", *channels],
@@ -54,7 +60,7 @@ def dev(port: int, folder: Path) -> None:
 
 @click.command()
 def api() -> None:
-    """Serve HTTP. Stateless: run as many as you like."""
+    """Serve the HTTP API. The process is stateless: run any number of them."""
     from service.wiring.runtime_tuning import tune_allocator
 
     tune_allocator()
@@ -68,58 +74,74 @@ def api() -> None:
     "--republish-since",
     metavar="TIME",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]),
-    help="Have events published since TIME (UTC) sent again by the active relay, and exit.",
+    help="Ask the active relay to publish the events since TIME (UTC) again, and exit.",
 )
 def relay(republish_since: datetime | None) -> None:
-    """Publish events. One is active, further ones stand by."""
+    """Publish events to NATS. One relay is the leader, others are on standby."""
     from service import wiring
 
     settings = settings_of("relay")
     if republish_since is None:
         run(wiring.run_relay(settings))
         return
-    done = run(wiring.republish(settings, republish_since.replace(tzinfo=UTC)))
-    click.echo(
-        f"{done.events} events published until {done.until:%Y-%m-%d %H:%M:%S} UTC go out again"
-    )
+    republication = run(wiring.republish(settings, republish_since.replace(tzinfo=UTC)))
+    until = f"{republication.until:%Y-%m-%d %H:%M:%S} UTC"
+    click.echo(f"{republication.events} events published before {until} will be published again")
 
 
-@click.command()
+def _channel_entries() -> list[tuple[str, str]]:
+    from service.wiring.notifiers import CHANNELS
+
+    return [(name, inspect.getdoc(open_channel) or "") for name, open_channel in CHANNELS.items()]
+
+
+@click.command(cls=CommandWithList, title="Channels", entries=_channel_entries)
 @click.argument("channels", metavar="CHANNEL...", nargs=-1, required=True)
 def notifier(channels: tuple[str, ...]) -> None:
-    """Deliver what happens to the outside; copies share the work.
+    """Run one or more notifier channels.
 
-    CHANNEL is email, webhook, mwi, callback or transcription; several run in one process.
+    A channel delivers events to another system. Several processes of a channel share its work.
     """
     from service.wiring.notifiers import CHANNELS, run_notifiers
 
     if unknown := sorted(set(channels) - set(CHANNELS)):
-        known = ", ".join(CHANNELS)
-        raise click.UsageError(f"There is no channel {', '.join(unknown)}; there are {known}.")
+        channel_names = ", ".join(CHANNELS)
+        raise click.UsageError(f"Unknown channel {', '.join(unknown)}. Use {channel_names}.")
     settings = settings_of(f"notifier {' '.join(channels)}")
     run(run_notifiers(settings, tuple(dict.fromkeys(channels))))
 
 
 @click.group()
 def epoch() -> None:
-    """The epoch of this deployment, which orders events before and after a restored backup."""
+    """Manage the epoch of the event feed.
+
+    The epoch orders the events before and after the restore of a backup.
+    """
 
 
 @epoch.command("raise")
 def raise_epoch() -> None:
-    """Raise the epoch. For after a restore, with API and keeper stopped."""
+    """Raise the epoch by one. Run it after a restore, while API and keeper are stopped."""
     from service import wiring
 
-    click.echo(f"the epoch is {run(wiring.raise_epoch(settings_of('epoch')))} now")
+    click.echo(f"the epoch is now {run(wiring.raise_epoch(settings_of('epoch')))}")
 
 
-@click.command()
-@click.option("--once", "step", metavar="STEP", help="Run this step alone, now, or `all` of them.")
+def _step_entries() -> list[tuple[str, str]]:
+    from service.workers.keeper import SCHEDULE
+
+    hours = {name: every // timedelta(hours=1) for name, (every, _) in SCHEDULE.items()}
+    return [
+        (name, f"every {count} h" if count > 1 else "every hour") for name, count in hours.items()
+    ]
+
+
+@click.command(cls=CommandWithList, title="Steps", entries=_step_entries)
+@click.option("--once", "step", metavar="STEP", help="Run this step, or `all` steps, and exit.")
 def keeper(step: str | None) -> None:
-    """Do what must be done again and again.
+    """Run periodic maintenance.
 
-    Steps: partitions, expiry, pending, idempotency, tokens, deliveries, attempts, webhooks, purge,
-    orphans, recount. Each may be cut short anywhere and run again, also beside a running keeper.
+    Every step can be stopped at any time and run again, also while another keeper is running.
     """
     from service import wiring
 
@@ -127,25 +149,25 @@ def keeper(step: str | None) -> None:
     run(wiring.run_keeper(settings) if step is None else _keep_once(settings, step))
 
 
-async def _keep_once(settings: Settings, wanted: str) -> None:
+async def _keep_once(settings: Settings, step_name: str) -> None:
     from service import wiring
     from service.cli.progress import ProgressBar, summary_line
     from service.workers.keeper import UnknownStep
 
-    async with wiring.keeper(settings) as running:
+    async with wiring.open_keeper(settings) as keeper:
         try:
-            steps = running.select_steps(wanted)
+            steps = keeper.select_steps(step_name)
         except UnknownStep as error:
             raise click.UsageError(str(error)) from None
         for step in steps:
             with ProgressBar(step.name) as bar:
-                counts = await running.run_once(step, bar)
+                counts = await keeper.run_once(step, bar)
             click.echo(summary_line(step.name, counts))
 
 
 @click.command()
 def migrate() -> None:
-    """Bring the database up to date. Safe to run at any time, by several at once."""
+    """Apply the missing migrations. Safe to run at any time, and concurrently."""
     from service import wiring
 
     for name in run(wiring.run_migrate(settings_of("migrate"))):

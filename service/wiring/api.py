@@ -37,9 +37,9 @@ from service.wiring.factories import (
     open_audio,
     open_database,
     open_webhook_sender,
-    users_beside,
+    users_of,
 )
-from service.wiring.process import Process, serving
+from service.wiring.process import Process, open_process
 from service.wiring.runtime_tuning import freeze_gc
 
 log = get_logger(__name__)
@@ -52,7 +52,7 @@ _HEADER_BYTES = 64 * 1024
 async def run_api(settings: Settings) -> None:
     """Serves HTTP until SIGTERM or SIGINT, then completes the requests in flight."""
     async with (
-        serving(settings, settings.database_url, _NAME) as process,
+        open_process(settings, settings.database_url, _NAME) as process,
         _open_use_cases(settings) as use_cases,
     ):
         drainer = ConnectionDrainer()
@@ -80,7 +80,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         vmboxes = Vmboxes(database, accounts.secrets, utc_now)
         yield UseCases(
             accounts=accounts,
-            users=users_beside(accounts),
+            users=users_of(accounts),
             credentials=CredentialCache(accounts.sessions),
             vmboxes=vmboxes,
             recipients=Recipients(vmboxes),
@@ -135,7 +135,7 @@ def _report_listening(settings: Settings, process: Process) -> None:
 
     def report() -> None:
         log.info("listening", host=settings.host, port=settings.port)
-        process.started()
+        process.mark_started()
 
     loop = asyncio.get_running_loop()
     loop.call_soon(loop.call_soon, report)

@@ -1,4 +1,4 @@
-"""Tries what settings name, and says of each in a sentence whether it works; shows no secret."""
+"""Checks of settings against the real servers. The results contain no secrets."""
 
 import asyncio
 import io
@@ -16,108 +16,112 @@ from service.postgres.probe import probe_as_owner, probe_as_service
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
 from service.wiring.factories import issuer_of, key_ring_of, open_audio, stream_settings
-from service.wiring.lamps import open_switch
+from service.wiring.lamps import open_asterisk
 from service.wiring.notifiers import open_engine, open_smtp
 from service.workers.channels import Failed
 
-_PATIENCE_S = 30.0
-# The bucket has a default that a deployment may live with.
-_S3_SIGNS = {"s3_bucket", "s3_endpoint", "s3_region"}
+_TIMEOUT_S = 30.0
+# The bucket has a default, so any of these settings shows that S3 is used.
+_S3_SETTINGS = {"s3_bucket", "s3_endpoint", "s3_region"}
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     OK = "ok"
     NOT_SET = "not set"
-    WRONG = "wrong"
+    FAILED = "failed"
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """What was found of one setting and what belongs to it."""
+class CheckResult(msgspec.Struct, frozen=True):
+    """Result of the check of a setting; `text` is a sentence."""
 
-    subject: str
-    state: State
+    variable: str
+    state: CheckState
     text: str
 
 
-class Wrong(Exception):
-    """What is set does not work; the text says why and what to do."""
+class CheckFailed(Exception):
+    """A setting does not work; the text says why and what to do."""
 
 
-Look = Callable[[Settings], Awaitable[str]]
-"""Says what it found; raises Wrong, SettingsError, KeyRingError or Unavailable."""
+Check = Callable[[Settings], Awaitable[str]]
+"""Describes the success, or raises CheckFailed, SettingsError, KeyRingError or Unavailable."""
 
 
-async def check(settings: Settings, given: Collection[str]) -> list[Finding]:
-    """Everything at the same time, told in the order of the reference.
+async def run_checks(settings: Settings, present: Collection[str]) -> list[CheckResult]:
+    """Runs all checks concurrently; returns their results in the order of the reference.
 
-    `given` are the fields that the environment names: a process has only those that it needs, and
-    a default that it does not use is not tried.
+    `present` are the fields that the environment sets. A setting that is not set is not checked,
+    even if it has a default: each process sets only what it needs.
     """
-    return list(await asyncio.gather(*(_find(settings, given, *one) for one in _LOOKS)))
+    return list(await asyncio.gather(*(_run(settings, present, *check) for check in _CHECKS)))
 
 
-async def _find(
-    settings: Settings, given: Collection[str], name: str, look: Look, without: str
-) -> Finding:
-    subject = f"{PREFIX}{name.upper()}"
-    signs = _S3_SIGNS if name == "s3_bucket" else {name}
-    if not any(sign in given and getattr(settings, sign) for sign in signs):
-        return Finding(subject, State.NOT_SET, without)
+async def _run(
+    settings: Settings, present: Collection[str], name: str, check: Check, if_not_set: str
+) -> CheckResult:
+    variable = f"{PREFIX}{name.upper()}"
+    fields = _S3_SETTINGS if name == "s3_bucket" else {name}
+    if not any(field in present and getattr(settings, field) for field in fields):
+        return CheckResult(variable, CheckState.NOT_SET, if_not_set)
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return Finding(subject, State.OK, f"{await look(settings)}.")
+        async with asyncio.timeout(_TIMEOUT_S):
+            return CheckResult(variable, CheckState.OK, f"{await check(settings)}.")
     except TimeoutError:
-        return Finding(subject, State.WRONG, f"No answer within {_PATIENCE_S:.0f} s.")
+        return CheckResult(variable, CheckState.FAILED, f"No answer within {_TIMEOUT_S:.0f} s.")
     except Unavailable as error:
-        return Finding(subject, State.WRONG, f"{_shown(settings, name)}: {error.reason or error}.")
-    except (Wrong, SettingsError, KeyRingError) as error:
-        return Finding(subject, State.WRONG, f"{str(error).rstrip('.')}.")
+        return CheckResult(
+            variable,
+            CheckState.FAILED,
+            f"{_without_secrets(settings, name)}: {error.reason or error}.",
+        )
+    except (CheckFailed, SettingsError, KeyRingError) as error:
+        return CheckResult(variable, CheckState.FAILED, f"{str(error).rstrip('.')}.")
 
 
-def _shown(settings: Settings, name: str) -> str:
-    """The value of a setting without user, password and query."""
+def _without_secrets(settings: Settings, name: str) -> str:
+    """Returns the value of a setting without user, password and query."""
     return re.sub(r"//.*@", "//", getattr(settings, name).partition("?")[0])
 
 
-def _fine_without(problems: Sequence[str], fine: str) -> str:
+def _require_none(problems: Sequence[str], success: str) -> str:
     if problems:
-        raise Wrong("; ".join(problems))
-    return fine
+        raise CheckFailed("; ".join(problems))
+    return success
 
 
 async def _database(settings: Settings) -> str:
     problems = await probe_as_service(settings.database_url, settings.database_timeout_s)
-    return _fine_without(problems, "Postgres answers, is up to date, and this role owns nothing")
+    return _require_none(problems, "Postgres answers, is up to date, and this role owns no tables")
 
 
 async def _owner(settings: Settings) -> str:
     problems = await probe_as_owner(settings.owner_database_url, settings.database_timeout_s)
-    return _fine_without(problems, "Postgres answers, is up to date, and this role owns the tables")
+    return _require_none(problems, "Postgres answers, is up to date, and this role owns the tables")
 
 
 async def _nats(settings: Settings) -> str:
     problems = await probe_bus(
         settings.nats_url, settings.nats_credentials_file, stream_settings(settings)
     )
-    return _fine_without(problems, "JetStream answers, and the stream is there or can be made")
+    return _require_none(problems, "JetStream answers, and the stream exists or can be created")
 
 
 async def _bucket(settings: Settings) -> str:
     try:
-        # Where no credentials are set, the library asks the network for them, and may wait long.
-        async with asyncio.timeout(_PATIENCE_S / 2), open_audio(settings) as audio:
+        # Without credentials, the library looks for them in the network, which may take long.
+        async with asyncio.timeout(_TIMEOUT_S / 2), open_audio(settings) as audio:
             problems = await probe_bucket(audio)
     except TimeoutError:
-        raise Wrong("neither credentials nor an answer were to be had in time") from None
+        raise CheckFailed("no credentials were found or the store did not answer in time") from None
     except Unavailable as error:
-        where = _shown(settings, "s3_endpoint") or "AWS"
-        raise Wrong(f"{settings.s3_bucket} at {where}: {error.reason}") from None
-    return _fine_without(problems, "an object was put, read, copied, listed and deleted")
+        endpoint = _without_secrets(settings, "s3_endpoint") or "AWS"
+        raise CheckFailed(f"{settings.s3_bucket} at {endpoint}: {error.reason}") from None
+    return _require_none(problems, "an object was stored, read, copied, listed and deleted")
 
 
 async def _key_ring(settings: Settings) -> str:
     ring = key_ring_of(settings)
-    return f"it is readable; {ring.active_signing} signs and {ring.active_encryption} seals"
+    return f"the active keys are {ring.active_signing} and {ring.active_encryption}"
 
 
 async def _issuer(settings: Settings) -> str:
@@ -126,46 +130,46 @@ async def _issuer(settings: Settings) -> str:
     try:
         usable = await issuer.refresh()
     except Unavailable as error:
-        raise Wrong(f"AFTERTONE_ISSUER_JWKS_URL shows no keys ({error.reason})") from None
+        raise CheckFailed(f"AFTERTONE_ISSUER_JWKS_URL returns no keys ({error.reason})") from None
     if not usable:
-        raise Wrong("AFTERTONE_ISSUER_JWKS_URL shows no key that may sign tokens")
-    return f"its key set answers; keys that can be used: {usable}"
+        raise CheckFailed("AFTERTONE_ISSUER_JWKS_URL returns no key that can verify tokens")
+    return f"the key set has usable keys: {usable}"
 
 
 async def _backups(settings: Settings) -> str:
-    wanted, grace = settings.backup_retention_days or 0, settings.purge_grace_days
-    if grace < wanted:
-        raise Wrong(
-            f"backups go {wanted} days back and removed audio {grace}: what is restored from an "
-            f"older one finds no audio; set AFTERTONE_PURGE_GRACE_DAYS to {wanted} or more"
+    backups, grace = settings.backup_retention_days or 0, settings.purge_grace_days
+    if grace < backups:
+        raise CheckFailed(
+            f"backups are kept for {backups} days but removed audio for {grace}: messages from an "
+            f"older backup have no audio; set AFTERTONE_PURGE_GRACE_DAYS to {backups} or more"
         )
-    return f"removed audio is kept for {grace} days, no less than backups"
+    return f"removed audio is kept for {grace} days, at least as long as backups"
 
 
 async def _smtp(settings: Settings) -> str:
     async with open_smtp(settings) as smtp:
         outcome = await smtp.check_session()
     if isinstance(outcome, Failed):
-        raise Wrong(f"no SMTP session: {outcome.error}")
-    return "the server takes us, with encryption and sign-in as set"
+        raise CheckFailed(f"the SMTP session failed: {outcome.error}")
+    return "the server accepts the connection, the encryption and the credentials"
 
 
-async def _switch(settings: Settings) -> str:
-    async with open_switch(settings) as ari:
+async def _asterisk(settings: Settings) -> str:
+    async with open_asterisk(settings) as ari:
         await ari.ping()
-    return "the switch shows its mailboxes"
+    return "Asterisk lists its mailboxes"
 
 
 async def _engine(settings: Settings) -> str:
     async with open_engine(settings) as engine:
         outcome = await engine.transcribe(_silence(), "silence.wav", "audio/wav")
     if isinstance(outcome, Failed):
-        raise Wrong(outcome.error)
-    return "the engine has listened to a second of silence"
+        raise CheckFailed(outcome.error)
+    return "the engine transcribed a second of silence"
 
 
 def _silence() -> bytes:
-    """A second of it, as WAV."""
+    """Returns one second of silence as WAV."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setparams((1, 2, 8_000, 0, "NONE", ""))
@@ -173,15 +177,19 @@ def _silence() -> bytes:
     return file.getvalue()
 
 
-_LOOKS: Sequence[tuple[str, Look, str]] = (
-    ("database_url", _database, "Every process but `keeper` and `migrate` needs it."),
+_CHECKS: Sequence[tuple[str, Check, str]] = (
+    ("database_url", _database, "All processes except `keeper` and `migrate` need it."),
     ("owner_database_url", _owner, "`migrate` and `keeper` need it."),
     ("nats_url", _nats, "Relay and notifiers need it."),
-    ("s3_bucket", _bucket, "API, keeper and the channels for e-mail and transcription need it."),
-    ("key_ring_file", _key_ring, "The API needs it: `aftertone keys generate FILE` makes one."),
-    ("issuer_url", _issuer, "Only tokens of this service count."),
+    ("s3_bucket", _bucket, "API, keeper and the channels email and transcription need it."),
+    (
+        "key_ring_file",
+        _key_ring,
+        "The API needs it; `aftertone keys generate FILE` creates a key ring.",
+    ),
+    ("issuer_url", _issuer, "Only tokens of this service are accepted."),
     ("backup_retention_days", _backups, "Not compared with AFTERTONE_PURGE_GRACE_DAYS."),
-    ("smtp_url", _smtp, "The e-mail channel needs it."),
-    ("ari_url", _switch, "No switch is told of lamps."),
-    ("transcription_url", _engine, "The transcription channel needs it."),
+    ("smtp_url", _smtp, "The channel email needs it."),
+    ("ari_url", _asterisk, "No lamps are set on Asterisk."),
+    ("transcription_url", _engine, "The channel transcription needs it."),
 )

@@ -1,4 +1,4 @@
-"""The parts that processes are made of: each opened from settings in one way."""
+"""Opens the components of processes from settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -45,7 +45,7 @@ def open_database(
 
 def open_owner_database(settings: Settings) -> AbstractAsyncContextManager[Database]:
     if not settings.owner_database_url:
-        raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set: the keeper is the owner.")
+        raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set. The keeper needs it.")
     return Database.open(
         settings.owner_database_url,
         size=4,
@@ -109,8 +109,8 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
         )
 
 
-def users_beside(accounts: Accounts) -> Users:
-    """The use cases of users in the process of these accounts."""
+def users_of(accounts: Accounts) -> Users:
+    """Returns the user use cases that share the components of `accounts`."""
     return Users(
         database=accounts.database,
         account_cache=accounts.account_cache,
@@ -154,6 +154,6 @@ def issuer_of(settings: Settings) -> Issuer | None:
 def key_ring_of(settings: Settings) -> KeyRing:
     if not settings.key_ring_file:
         raise SettingsError(
-            "AFTERTONE_KEY_RING_FILE is not set; `aftertone keys generate FILE` makes one."
+            "AFTERTONE_KEY_RING_FILE is not set. `aftertone keys generate FILE` creates a key ring."
         )
     return load_key_ring(Path(settings.key_ring_file))

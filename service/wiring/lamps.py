@@ -1,4 +1,4 @@
-"""The message-waiting lamps that settings name: what follows events, and setting all of them."""
+"""Builds the sinks of message-waiting lamps and their consumers."""
 
 import asyncio
 import re
@@ -24,55 +24,56 @@ from service.workers.channels.mwi import (
 from service.workers.progress import StepProgress
 
 _BUCKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CONNECTED_WITHIN_S = 10.0
+_CONNECT_TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
-async def following_lamps(
+async def open_lamp_consumers(
     settings: Settings, database: Database, bus: Bus
 ) -> AsyncIterator[list[LampConsumer]]:
-    """The bucket's, and the switch's when there is one: each reads the stream for itself, so that
-    a switch that is down holds up nothing else."""
+    """Opens a consumer for each sink. They are independent, so Asterisk cannot delay the bucket."""
     timings = LampTimings(ack_wait_s=settings.notifier_ack_wait_s)
-    async with _levels(settings, database, bus) as levels:
+    async with _open_sinks(settings, database, bus) as sinks:
         yield [
-            LampConsumer(bus, name, level, lambda sink: resync(sink, database), timings)
-            for name, level in levels.items()
+            LampConsumer(bus, name, sink, lambda sink: resync(sink, database), timings)
+            for name, sink in sinks.items()
         ]
 
 
 async def resync_lamps(settings: Settings, progress: StepProgress) -> int:
-    """Sets every lamp anew, once; how many. Raises Unavailable."""
-    name, number = "aftertone cli", 0
+    """Sets every lamp from the counts of its box; returns their number. Raises Unavailable."""
+    name, count = "aftertone cli", 0
     async with (
         open_database(settings, name) as database,
         open_bus(settings, name) as bus,
-        _levels(settings, database, bus) as levels,
+        _open_sinks(settings, database, bus) as sinks,
     ):
-        for level in levels.values():
-            await _ensure(level.bucket)
-            number = await resync(level, database, progress)
-            await level.bucket.mark_filled()
-    return number
+        for sink in sinks.values():
+            await _ensure_bucket(sink.bucket)
+            count = await resync(sink, database, progress)
+            await sink.bucket.mark_filled()
+    return count
 
 
 @asynccontextmanager
-async def _levels(
+async def _open_sinks(
     settings: Settings, database: Database, bus: Bus
 ) -> AsyncIterator[Mapping[str, LampSink]]:
     name, replicas = settings.lamp_bucket, settings.stream_replicas
     if not _BUCKET.fullmatch(name):
-        raise SettingsError("AFTERTONE_LAMP_BUCKET is not usable: letters, digits, - and _ are.")
+        raise SettingsError(
+            "AFTERTONE_LAMP_BUCKET is not valid: expected 1 to 64 letters, digits, `-` or `_`."
+        )
     async with AsyncExitStack() as stack:
-        found: dict[str, LampSink] = {"mwi": KvLamps(database, LampBucket(bus, name, replicas))}
+        sinks: dict[str, LampSink] = {"mwi": KvLamps(database, LampBucket(bus, name, replicas))}
         if settings.ari_url:
-            ari = await stack.enter_async_context(open_switch(settings))
-            memory = LampBucket(bus, f"{name}_SWITCH", replicas)
-            found["mwi-switch"] = AsteriskLamps(database, memory, ari)
-        yield found
+            ari = await stack.enter_async_context(open_asterisk(settings))
+            bucket = LampBucket(bus, f"{name}_SWITCH", replicas)
+            sinks["mwi-switch"] = AsteriskLamps(database, bucket, ari)
+        yield sinks
 
 
-def open_switch(settings: Settings) -> AbstractAsyncContextManager[AriClient]:
+def open_asterisk(settings: Settings) -> AbstractAsyncContextManager[AriClient]:
     return AriClient.open(
         AriSettings(
             url=settings.ari_url,
@@ -84,14 +85,14 @@ def open_switch(settings: Settings) -> AbstractAsyncContextManager[AriClient]:
     )
 
 
-async def _ensure(bucket: LampBucket) -> None:
-    """The connection may still be on its way."""
-    give_up = time.monotonic() + _CONNECTED_WITHIN_S
+async def _ensure_bucket(bucket: LampBucket) -> None:
+    """Creates the bucket, once the connection is established."""
+    deadline = time.monotonic() + _CONNECT_TIMEOUT_S
     while True:
         try:
             await bucket.ensure()
             return
         except BusUnavailable:
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.1)

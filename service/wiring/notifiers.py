@@ -1,4 +1,7 @@
-"""The channels that `aftertone notifier` runs, each built from settings by its name."""
+"""Builds the channels of `aftertone notifier` from settings.
+
+The docstring of a function that opens a channel is its description in `aftertone notifier --help`.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,8 +23,8 @@ from service.wiring.factories import (
     open_database,
     open_webhook_sender,
 )
-from service.wiring.lamps import following_lamps
-from service.wiring.process import serving
+from service.wiring.lamps import open_lamp_consumers
+from service.wiring.process import open_process
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.email import (
     AddressUnusable,
@@ -47,75 +50,69 @@ from service.workers.notifier import Notifier, NotifierTimings
 _PREVIEW_SENDER = "Voicemail <voicemail@example.com>"
 
 
-class Loop(Protocol):
-    """What a channel's process does until it is to stop."""
+class ChannelLoop(Protocol):
+    """Work of a channel until `stop` is set."""
 
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the channels of one process share."""
+class ChannelResources(msgspec.Struct, frozen=True, kw_only=True):
+    """Resources that the channels of one process share."""
 
     settings: Settings
     database: Database
     bus: Bus
 
     @property
-    def pace(self) -> NotifierTimings:
+    def timings(self) -> NotifierTimings:
         settings = self.settings
-        waits = settings.notifier_retries_s.split(",")
+        delays = settings.notifier_retries_s.split(",")
         return NotifierTimings(
-            retries_s=tuple(float(wait) for wait in waits if wait),
+            retries_s=tuple(float(delay) for delay in delays if delay),
             lease_margin_s=settings.notifier_lease_margin_s,
             ack_wait_s=settings.notifier_ack_wait_s,
         )
 
 
 async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
-    """Runs channels until SIGTERM or SIGINT; what is in hand is finished."""
+    """Runs channels until SIGTERM or SIGINT, then completes the deliveries in progress."""
     name = f"aftertone notifier {' '.join(names)}"
     async with AsyncExitStack() as stack:
-        process = await stack.enter_async_context(serving(settings, settings.database_url, name))
-        parts = Parts(
+        process = await stack.enter_async_context(
+            open_process(settings, settings.database_url, name)
+        )
+        resources = ChannelResources(
             settings=settings,
             database=await stack.enter_async_context(open_database(settings, name)),
             bus=await stack.enter_async_context(open_bus(settings, name)),
         )
-        loops = [await stack.enter_async_context(CHANNELS[one](parts)) for one in names]
-        process.started()
+        loops = [await stack.enter_async_context(CHANNELS[channel](resources)) for channel in names]
+        process.mark_started()
         async with asyncio.TaskGroup() as group:
             for loop in loops:
                 group.create_task(loop.run(process.stop))
 
 
 def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Mail]:
-    """A mail of invented facts, made of the templates as they are."""
+    """Renders a sample mail. Raises SettingsError."""
+    _check_mails(settings)
+    return _preview(settings, kind)
+
+
+def _preview(settings: Settings, kind: MailKind) -> tuple[Rendered, Mail]:
     return preview(_templates(settings), kind, settings.email_sender or _PREVIEW_SENDER)
 
 
-def preview_as(settings: Settings, kind: str, form: str) -> bytes:
-    """The preview as `text` (with its subject), `html` or `eml`. Raises SettingsError."""
-    _check_mails(settings)
-    words, letter = preview_mail(settings, MailKind(kind))
-    match form:
-        case "text":
-            return f"Subject: {words.subject}\n\n{words.text}".encode()
-        case "html":
-            return words.html.encode()
-        case _:
-            return letter.content
-
-
 @asynccontextmanager
-async def _email(parts: Parts) -> AsyncIterator[Loop]:
-    settings = parts.settings
+async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
+    """Mails the owner of a box about new messages and a full box."""
+    settings = resources.settings
     async with (
-        # Channels that touch no audio are given no credentials for it.
         open_smtp(settings) as smtp,
         open_audio(settings) as audio,
     ):
         channel = EmailChannel(
-            parts.database,
+            resources.database,
             audio,
             smtp,
             _templates(settings),
@@ -123,17 +120,17 @@ async def _email(parts: Parts) -> AsyncIterator[Loop]:
                 sender=settings.email_sender,
                 retention_days=settings.retention_days,
                 transcription_wait_s=settings.email_transcription_wait_s,
-                # A mail is a few answers of the server, each within its own time.
+                # A mail takes a few replies of the server; each has its own timeout.
                 timeout_s=4 * settings.smtp_timeout_s,
                 concurrency=settings.email_concurrency,
             ),
             utc_now,
         )
-        yield Notifier(parts.database, parts.bus, channel, parts.pace)
+        yield Notifier(resources.database, resources.bus, channel, resources.timings)
 
 
 def open_smtp(settings: Settings) -> AbstractAsyncContextManager[SmtpSender]:
-    """The server that takes mails, when settings make mails possible at all; else SettingsError."""
+    """Opens the SMTP client. Raises SettingsError if no mail can be sent with the settings."""
     if not (settings.smtp_url and settings.email_sender):
         raise SettingsError(
             "The e-mail channel needs AFTERTONE_SMTP_URL and AFTERTONE_EMAIL_SENDER."
@@ -148,22 +145,25 @@ def open_smtp(settings: Settings) -> AbstractAsyncContextManager[SmtpSender]:
 
 
 @asynccontextmanager
-async def _webhook(parts: Parts) -> AsyncIterator[Loop]:
-    settings = parts.settings
-    async with open_webhook_sender(settings, SecretBox(key_ring_of(settings))) as posts:
-        channel = WebhookChannel(parts.database, posts, concurrency=settings.webhook_concurrency)
-        yield Notifier(parts.database, parts.bus, channel, parts.pace)
+async def _webhook(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
+    """Posts events to the webhooks of an account."""
+    settings = resources.settings
+    async with open_webhook_sender(settings, SecretBox(key_ring_of(settings))) as sender:
+        channel = WebhookChannel(
+            resources.database, sender, concurrency=settings.webhook_concurrency
+        )
+        yield Notifier(resources.database, resources.bus, channel, resources.timings)
 
 
 def _check_mails(settings: Settings) -> None:
-    """A template or sender that is no good shows here, not at the first message."""
+    """Raises SettingsError for an invalid template or sender, before the first message."""
     try:
         for kind in MailKind:
-            preview_mail(settings, kind)
+            _preview(settings, kind)
     except AddressUnusable as error:
-        raise SettingsError(f"AFTERTONE_EMAIL_SENDER is not usable: {error}.") from None
+        raise SettingsError(f"AFTERTONE_EMAIL_SENDER is not valid: {error}.") from None
     except TemplatesError as error:
-        raise SettingsError(f"No mail can be made: {error}.") from None
+        raise SettingsError(f"A mail template cannot be rendered: {error}.") from None
 
 
 def _templates(settings: Settings) -> Templates:
@@ -171,43 +171,48 @@ def _templates(settings: Settings) -> Templates:
     try:
         return Templates(Path(folder) if folder else None)
     except TemplatesError as error:
-        raise SettingsError(f"AFTERTONE_EMAIL_TEMPLATES_FOLDER is not usable: {error}") from None
+        raise SettingsError(f"AFTERTONE_EMAIL_TEMPLATES_FOLDER is not valid: {error}") from None
 
 
 def _smtp_server(settings: Settings) -> SmtpServer:
     try:
         return SmtpServer.parse(settings.smtp_url)
     except ValueError as error:
-        raise SettingsError(f"AFTERTONE_SMTP_URL is not usable: {error}.") from None
+        raise SettingsError(f"AFTERTONE_SMTP_URL is not valid: {error}.") from None
 
 
 @asynccontextmanager
-async def _mwi(parts: Parts) -> AsyncIterator[Loop]:
-    async with following_lamps(parts.settings, parts.database, parts.bus) as loops:
-        yield _Together(loops)
+async def _mwi(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
+    """Sets the message-waiting lamps, in NATS and on Asterisk."""
+    async with open_lamp_consumers(resources.settings, resources.database, resources.bus) as loops:
+        yield _CombinedLoop(loops)
 
 
 @asynccontextmanager
-async def _callback(parts: Parts) -> AsyncIterator[Loop]:
-    yield Notifier(parts.database, parts.bus, CallbackChannel(parts.database), parts.pace)
+async def _callback(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
+    """Requests a call to the owner of a box about new messages."""
+    yield Notifier(
+        resources.database, resources.bus, CallbackChannel(resources.database), resources.timings
+    )
 
 
 @asynccontextmanager
-async def _transcription(parts: Parts) -> AsyncIterator[Loop]:
-    settings = parts.settings
+async def _transcription(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
+    """Transcribes new messages with a speech recognition engine."""
+    settings = resources.settings
     async with open_engine(settings) as engine, open_audio(settings) as audio:
         channel = TranscriptionChannel(
-            parts.database,
+            resources.database,
             audio,
             engine,
             timeout_s=settings.transcription_timeout_s,
             concurrency=settings.transcription_concurrency,
         )
-        yield Notifier(parts.database, parts.bus, channel, parts.pace)
+        yield Notifier(resources.database, resources.bus, channel, resources.timings)
 
 
 def open_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
-    """The engine for speech recognition. Raises SettingsError where there is none."""
+    """Opens the speech recognition engine. Raises SettingsError if none is configured."""
     if not settings.transcription_url:
         raise SettingsError("The transcription channel needs AFTERTONE_TRANSCRIPTION_URL.")
     return Engine.open(
@@ -221,10 +226,10 @@ def open_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
     )
 
 
-class _Together(msgspec.Struct, frozen=True):
-    """Several loops as one."""
+class _CombinedLoop(msgspec.Struct, frozen=True):
+    """Runs several loops as one."""
 
-    loops: Sequence[Loop]
+    loops: Sequence[ChannelLoop]
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
@@ -232,11 +237,11 @@ class _Together(msgspec.Struct, frozen=True):
                 group.create_task(loop.run(stop))
 
 
-CHANNELS: Mapping[str, Callable[[Parts], AbstractAsyncContextManager[Loop]]] = {
+CHANNELS: Mapping[str, Callable[[ChannelResources], AbstractAsyncContextManager[ChannelLoop]]] = {
     "email": _email,
     "webhook": _webhook,
     "mwi": _mwi,
     "callback": _callback,
     "transcription": _transcription,
 }
-"""By name; a channel is added here and in nothing else of this package."""
+"""Functions that open a channel, by its name. To add a channel, add it here."""

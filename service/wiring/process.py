@@ -1,4 +1,4 @@
-"""The frame of every process that serves: its signals, its end, its health and its metrics."""
+"""Signals, shutdown, health and metrics of every long-running process."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from service.admin import Admin
+from service.admin import AdminServer
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
 from service.postgres.migrate import newest_migration, read_migrations
@@ -17,57 +17,57 @@ from service.traces import export_spans
 log = get_logger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_BY_SIGNAL = 128
-_TOO_LATE = 1
-# For a connection, and for the statement; the library adds a second where nothing answers at all.
-_LOOK_WITHIN_S = 1.0
+_SIGNAL_EXIT_CODE = 128
+_TIMEOUT_EXIT_CODE = 1
+# Applies to the connection and to the statement each.
+_READINESS_TIMEOUT_S = 1.0
 
 
 class Process:
-    """One that serves until SIGTERM or SIGINT.
+    """Process that runs until SIGTERM or SIGINT.
 
-    The first signal sets `stop`: what is in hand is finished. A second one ends the process at
-    once (exit code 128 + its number), and so does the end of the time it has (exit code 1):
-    whatever is cut short was made to survive a kill.
+    The first signal sets `stop`, and the process completes the work in progress. A second signal
+    ends the process at once (exit code 128 + its number), and so does the timeout (exit code 1).
+    Both are safe: all work survives a kill.
     """
 
-    def __init__(self, admin: Admin, stop_timeout_s: float) -> None:
+    def __init__(self, admin: AdminServer, stop_timeout_s: float) -> None:
         self.stop = asyncio.Event()
         self._admin = admin
         self._stop_timeout_s = stop_timeout_s
-        self._acts: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
-    def started(self) -> None:
-        """Everything that it needs is open."""
+    def mark_started(self) -> None:
+        """Reports the process as started and ready."""
         self._admin.started = True
 
-    def on_stop(self, act: Callable[[], object]) -> None:
-        """`act` is called once it is to stop; now, when that has come to pass already."""
+    def on_stop(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` when the process begins to stop, or now if it has already begun."""
         if self.stop.is_set():
-            act()
+            callback()
         else:
-            self._acts.append(act)
+            self._callbacks.append(callback)
 
-    def signalled(self, number: int) -> None:
+    def handle_signal(self, number: int) -> None:
         if self.stop.is_set():
-            log.warning("Stopped at once by a second signal")
-            os._exit(_BY_SIGNAL + number)
-        log.info("Stopping; a second signal ends it at once", within_s=self._stop_timeout_s)
+            log.warning("process killed by a second signal")
+            os._exit(_SIGNAL_EXIT_CODE + number)
+        log.info("process stopping", timeout_s=self._stop_timeout_s)
         self._admin.stopping = True
         self.stop.set()
-        asyncio.get_running_loop().call_later(self._stop_timeout_s, _give_up)
-        for act in self._acts:
-            act()
+        asyncio.get_running_loop().call_later(self._stop_timeout_s, _exit_on_timeout)
+        for callback in self._callbacks:
+            callback()
 
 
 @asynccontextmanager
-async def serving(settings: Settings, database_url: str, name: str) -> AsyncIterator[Process]:
-    """A process that answers on the admin port while the block runs.
+async def open_process(settings: Settings, database_url: str, name: str) -> AsyncIterator[Process]:
+    """Handles signals and serves the admin port while the block runs.
 
-    Readiness has a connection of its own: a pool that is wholly in use is no reason to send
-    requests elsewhere, where they would wait as well.
+    The readiness check has its own connection: a process with an exhausted pool stays ready, since
+    requests would also wait in other processes.
     """
-    needed = read_migrations()[-1].number
+    required = read_migrations()[-1].number
     async with (
         export_spans(
             name.replace(" ", "-"), settings.traces_endpoint, settings.traces_sample_ratio
@@ -75,33 +75,33 @@ async def serving(settings: Settings, database_url: str, name: str) -> AsyncIter
         Database.open(
             database_url,
             size=1,
-            timeout_s=_LOOK_WITHIN_S,
+            timeout_s=_READINESS_TIMEOUT_S,
             name=f"{name} health",
             pool_name="health",
         ) as database,
     ):
-        admin = Admin(lambda: _not_ready(database, needed))
+        admin = AdminServer(lambda: _not_ready(database, required))
         process = Process(admin, settings.stop_timeout_s)
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            loop.add_signal_handler(number, process.signalled, number)
-        async with admin.listening(settings.admin_host, settings.admin_port):
+            loop.add_signal_handler(number, process.handle_signal, number)
+        async with admin.listen(settings.admin_host, settings.admin_port):
             yield process
 
 
-async def _not_ready(database: Database, needed: int) -> str | None:
-    """S3 and NATS are none of it: without them there is still much to serve, and no other copy
-    of this process would reach them."""
+async def _not_ready(database: Database, required: int) -> str | None:
+    """Returns why the process is not ready. S3 and NATS are not checked: an outage of them affects
+    all processes, and many requests do not need them."""
     try:
         async with database.connection() as connection:
             newest = await newest_migration(connection)
     except DatabaseUnavailable:
         return "Postgres does not answer."
-    if newest < needed:
-        return f"The database is at migration {newest} and {needed} is needed: `aftertone migrate`."
+    if newest < required:
+        return f"The database is at migration {newest} of {required}: run `aftertone migrate`."
     return None
 
 
-def _give_up() -> None:
-    log.error("Not stopped in time; what is left is cut short")
-    os._exit(_TOO_LATE)
+def _exit_on_timeout() -> None:
+    log.error("process killed after the stop timeout")
+    os._exit(_TIMEOUT_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""How a process treats its memory: the one place that tunes the C library and the collector."""
+"""Tuning of the memory allocators and of the garbage collector."""
 
 import ctypes
 import gc
@@ -7,32 +7,31 @@ from contextlib import suppress
 
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 128 * 1024
-# The HTTP server has an allocator of its own, which by default keeps for 10 s what was freed.
-_SERVER_ALLOCATOR = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
-# A request leaves no cycles, so there is next to nothing to find: by default it is looked for with
-# every request.
-_NEW_OBJECTS_UNTIL_A_LOOK = 20_000
+# jemalloc of the HTTP server: by default it keeps freed memory for 10 s.
+_JEMALLOC_OPTIONS = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
+# Requests create no reference cycles, so frequent collections find nothing. With the default
+# threshold, a collection runs with every request.
+_GC_THRESHOLD = 20_000
 
 
 def tune_allocator() -> None:
-    """Has large buffers go back to the system soon after they are freed.
+    """Makes the allocators return freed large buffers to the system soon.
 
-    Left alone, glibc takes the first one that is freed for a sign of more to come, and from then on
-    keeps what the largest crowd of uploads has needed. Other C libraries have no such setting. To
-    be called before the HTTP server is imported: that is when its allocator reads its settings.
+    By default glibc raises its threshold when a large buffer is freed, and then keeps the peak
+    memory of all uploads. Other C libraries have no such setting. Call this before importing the
+    HTTP server: its allocator reads its options at import.
     """
-    os.environ.setdefault(*_SERVER_ALLOCATOR)
+    os.environ.setdefault(*_JEMALLOC_OPTIONS)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def freeze_gc() -> None:
-    """Takes what is there now, modules and routes, out of the collector's sight, and has it look
-    at the rest less often.
+    """Excludes all current objects, such as modules and routes, from garbage collection.
 
-    To be called when a process is ready: else a request now and then waits while all of that is
-    looked through, a tenth of a second, and finds nothing.
+    Call it when the process is ready. Otherwise a full collection delays a request by 0.1 s now and
+    then, and finds nothing.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS_UNTIL_A_LOOK, *gc.get_threshold()[1:])
+    gc.set_threshold(_GC_THRESHOLD, *gc.get_threshold()[1:])

@@ -30,8 +30,12 @@ http.server.HTTPServer(address, Silent).serve_forever()
 _DEV = """
 import asyncio, sys
 from pathlib import Path
+from service.cli.dev_text import ready_text
 from service.embedded.dev import Prepared, run_dev
 from service.embedded.errors import EmbeddedError
+
+def on_ready(file, environment):
+    print(ready_text(file, environment), flush=True)
 
 async def prepare(environment):
     assert environment["AFTERTONE_OWNER_DATABASE_URL"]
@@ -44,7 +48,8 @@ processes = {
 }
 try:
     asyncio.run(run_dev(
-        folder=Path(folder), host="127.0.0.1", port=int(port), prepare=prepare, processes=processes
+        folder=Path(folder), host="127.0.0.1", port=int(port), prepare=prepare, on_ready=on_ready,
+        processes=processes
     ))
 except EmbeddedError as error:
     sys.exit(str(error))
@@ -85,9 +90,9 @@ class Dev:
         return set(reaper.descendants(self.process.pid))
 
     def one(self, word: str) -> int:
-        """The process, not its leash, whose command line holds `word`."""
+        """The process, not its reaper, whose command line holds `word`."""
         commands = {pid: reaper.command_of(pid) for pid in self.below()}
-        [found] = [p for p, text in commands.items() if word in text and "leash.py" not in text]
+        [found] = [p for p, text in commands.items() if word in text and "reaper.py" not in text]
         return found
 
     async def http(self) -> bytes:
@@ -173,7 +178,7 @@ async def test_killed_children_are_started_again_and_a_second_dev_is_refused(fol
             await until_restarted(dev, word, killed)
         code, complaint = await (await start_dev(folder)).end()
         assert code == 1
-        assert complaint.startswith("Another `aftertone dev` runs in ")
+        assert complaint.startswith("Another `aftertone dev` is running in ")
         assert complaint.count("\n") == 1
         assert dev.env_file.exists()
 
@@ -227,7 +232,7 @@ async def test_a_taken_http_port_is_one_sentence(folder: Path) -> None:
         code, complaint = await (await start_dev(folder, port)).end()
     assert code == 1
     assert complaint == (
-        f"Port {port} is taken by another program: choose another with --port (0: any).\n"
+        f"Port {port} is in use: choose another port with --port (0: any free port).\n"
     )
     assert not (folder / "dev.env").exists()
 
@@ -237,6 +242,6 @@ async def test_a_process_that_ends_all_the_time_ends_dev_with_one_sentence(folde
     code, complaint = await dev.end()
     assert code == 1
     last = complaint.splitlines()[-1]
-    assert last == "api ended 5 times within 30 s, the last time: exit code 3."
+    assert last == "api ended 5 times within 30 s. Last reason: exit code 3."
     assert "Traceback" not in complaint
     assert not dev.env_file.exists()

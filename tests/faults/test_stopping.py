@@ -78,7 +78,7 @@ async def test_an_upload_in_progress_at_shutdown_is_answered_with_201_and_stored
         terminate(api)
         await wait_until(lambda: _not(admin.is_ready()), every_s=0.01)
         told = await admin.health("ready")
-        assert (told.status, "It is stopping" in told.reason) == (503, True)
+        assert (told.status, "The process is stopping" in told.reason) == (503, True)
         assert await admin.health("live") == HealthAnswer(200, "")
         # It listens for a moment still, so that clients hear that their connections end.
         await wait_until(lambda: _not(_takes_connections(other.url)))
@@ -130,7 +130,7 @@ async def test_a_standby_takes_over_when_the_active_relay_stops(
 @pytest.mark.parametrize(
     ("command", "setting", "said"),
     [
-        ("relay", "AFTERTONE_ADMIN_PORT", "Error: Health and metrics cannot be told on 127.0.0.1"),
+        ("relay", "AFTERTONE_ADMIN_PORT", "Error: Cannot serve health and metrics on 127.0.0.1"),
         ("api", "AFTERTONE_PORT", "Error: Cannot listen on 127.0.0.1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The operator's desk: accounts by id, realm or name, told as text; a key ring rotated in place."""
+"""Account commands by id, realm or name; rotation of a key ring in place."""
 
 from pathlib import Path
 
@@ -6,66 +6,69 @@ import msgspec
 import pytest
 
 from service import wiring
+from service.cli.account_commands import AccountCommands, open_account_commands
 from service.domain.errors import AccountNotFound, CredentialsInvalid, TokenInvalid
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
 from service.security import generate_key_ring, load_key_ring
 from service.settings import Settings
-from service.wiring.accounts import AdminCommands, NotSetUp, open_admin
+from service.wiring.accounts import NotSetUp
 from tests.support.accounts import a_key_ring, a_root, accounts_over, users_beside
 from tests.support.database import TestDatabase
 
 
 @pytest.fixture
-async def desk(database: Database) -> AdminCommands:
+async def commands(database: Database) -> AccountCommands:
     accounts = accounts_over(database, a_key_ring())
-    return AdminCommands(accounts, users_beside(accounts), await a_root(accounts))
+    return AccountCommands(accounts, users_beside(accounts), await a_root(accounts))
 
 
-async def test_an_account_goes_by_id_realm_or_name(desk: AdminCommands) -> None:
-    made = await desk.create_account("Child", "child.example.com", None)
+async def test_an_account_goes_by_id_realm_or_name(commands: AccountCommands) -> None:
+    made = await commands.create_account("Child", "child.example.com", None)
     (_, account_id), (_, key) = (line.split() for line in made.splitlines())
     for named in (account_id, account_id.upper(), "CHILD.example.com", "child"):
-        shown = msgspec.json.decode(await desk.show_account(named))
+        shown = msgspec.json.decode(await commands.show_account(named))
         assert shown == {"id": account_id, "name": "Child", "realm": "child.example.com"}
-        assert await desk.api_key(named) == key
+        assert await commands.api_key(named) == key
     for unknown in ("0" * 32, "nobody"):
         with pytest.raises(AccountNotFound):
-            await desk.show_account(unknown)
-    below = await desk.create_account("below", "below.example.com", "child")
-    listed = (await desk.list_accounts(None)).splitlines()
+            await commands.show_account(unknown)
+    below = await commands.create_account("below", "below.example.com", "child")
+    listed = (await commands.list_accounts(None)).splitlines()
     assert [line.split()[1] for line in listed] == ["root", "Child", "below"]
-    assert (await desk.list_accounts("child")).startswith(below.split()[1])
+    assert (await commands.list_accounts("child")).startswith(below.split()[1])
 
 
-async def test_keys_and_tokens_are_given_and_ended(desk: AdminCommands) -> None:
-    sessions = desk.accounts.sessions
-    await desk.create_account("child", "child.example.com", None)
-    old = await desk.api_key("child")
-    token = await desk.issue_token("child", 1)
+async def test_keys_and_tokens_are_given_and_ended(commands: AccountCommands) -> None:
+    sessions = commands.accounts.sessions
+    await commands.create_account("child", "child.example.com", None)
+    old = await commands.api_key("child")
+    token = await commands.issue_token("child", 1)
     await sessions.authenticate(token)
-    new = await desk.renew_api_key("child")
+    new = await commands.renew_api_key("child")
     with pytest.raises(TokenInvalid):
         await sessions.authenticate(token)
     with pytest.raises(CredentialsInvalid):
         await sessions.sign_in_with_api_key(old)
     fresh, _ = await sessions.sign_in_with_api_key(new)
-    assert await desk.revoke_token(fresh) == "revoked"
+    assert await commands.revoke_token(fresh) == "revoked"
     with pytest.raises(TokenInvalid):
-        await desk.revoke_token(fresh)
+        await commands.revoke_token(fresh)
 
 
-async def test_users_are_made_and_listed_and_go_with_their_account(desk: AdminCommands) -> None:
-    await desk.create_account("child", "child.example.com", None)
-    ann = await desk.create_user("child", {"username": "ann", "password": "x", "email": None})
-    bob = await desk.create_user("child", {"username": "bob", "email": "bob@example.com"})
-    assert (await desk.list_users("child")).splitlines() == [
+async def test_users_are_made_and_listed_and_go_with_their_account(
+    commands: AccountCommands,
+) -> None:
+    await commands.create_account("child", "child.example.com", None)
+    ann = await commands.create_user("child", {"username": "ann", "password": "x", "email": None})
+    bob = await commands.create_user("child", {"username": "bob", "email": "bob@example.com"})
+    assert (await commands.list_users("child")).splitlines() == [
         f"{ann.split()[1]}  ann  -",
         f"{bob.split()[1]}  bob  bob@example.com",
     ]
-    assert (await desk.delete_account("child")).startswith("deleted ")
+    assert (await commands.delete_account("child")).startswith("deleted ")
     with pytest.raises(AccountNotFound):
-        await desk.list_users("child")
+        await commands.list_users("child")
 
 
 def test_a_rotated_ring_takes_the_place_of_the_old_one_and_stays_closed(tmp_path: Path) -> None:
@@ -90,5 +93,5 @@ async def test_before_there_are_tables_and_a_root_account_it_says_what_makes_the
     for url, command in ((bare, "migrate"), (test_database.url, "account create-root")):
         settings = Settings(database_url=url, key_ring_file=str(ring))
         with pytest.raises(NotSetUp, match=f"`aftertone {command}`"):
-            async with open_admin(settings):
+            async with open_account_commands(settings):
                 pass

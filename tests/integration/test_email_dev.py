@@ -1,4 +1,4 @@
-"""Mail at a developer's desk and on the command line: the sink, the preview, the deliveries."""
+"""The mail sink of `aftertone dev`, and the commands about mails and deliveries."""
 
 import asyncio
 import subprocess
@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from service.__main__ import cli
+from service.cli import deliveries as commands
 from service.embedded.smtp import MailSink
 from service.settings import read_settings
-from service.wiring import deliveries as desk
 from service.workers.channels import Done
 from service.workers.channels.email import SmtpSender, SmtpServer
 from tests.support.log_scan import heard
@@ -98,20 +98,22 @@ async def test_deliveries_are_listed_shown_retried_and_dropped_by_hand(
             if name.startswith("AFTERTONE_")
         }
     )
-    which = desk.selection(account_id=account_id, channel="test")
-    heading, *lines = (await desk.list_deliveries(settings, which, 10, as_json=False)).splitlines()
+    filters = {"account_id": account_id, "channel": "test"}
+    heading, *lines = (
+        await commands.list_deliveries(settings, filters, 10, as_json=False)
+    ).splitlines()
     assert heading.split()[:5] == ["CREATED", "ACCOUNT", "EVENT", "CHANNEL", "TARGET"]
     for line, target in zip(sorted(lines), ("a@example.com", "b@example.com"), strict=True):
         for fact in (account_id.hex, str(event_id), "test", target, "dead", "no luck"):
             assert fact in line
-    as_json = await desk.list_deliveries(settings, which, 10, as_json=True)
+    as_json = await commands.list_deliveries(settings, filters, 10, as_json=True)
     told = [row["target"] for row in msgspec.json.decode(as_json)]
     assert told == ["b@example.com", "a@example.com"]
-    event = desk.selection(account_id=account_id, event_id=event_id)
-    assert (await desk.show_deliveries(settings, event, as_json=False)).count("no luck") == 2
-    one = msgspec.structs.replace(which, target="a@example.com")
-    assert await desk.drop_deliveries(settings, one) == "1 deliveries are dropped"
-    assert await desk.retry_deliveries(settings, which) == "1 deliveries are due again"
+    event = {"account_id": account_id, "event_id": event_id}
+    assert (await commands.show_deliveries(settings, event, as_json=False)).count("no luck") == 2
+    one = {**filters, "target": "a@example.com"}
+    assert await commands.drop_deliveries(settings, one) == "1 deliveries dropped"
+    assert await commands.retry_deliveries(settings, filters) == "1 deliveries will be retried"
     statuses = await connection.fetch(
         "SELECT status FROM deliveries WHERE account_id = $1 ORDER BY target", account_id
     )
@@ -123,11 +125,11 @@ async def test_deliveries_are_listed_shown_retried_and_dropped_by_hand(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["deliveries", "drop"], "Say which, or --all."),
-        (["deliveries", "retry"], "Say which, or --all."),
+        (["deliveries", "drop"], "all of them with --all."),
+        (["deliveries", "retry"], "all of them with --all."),
         (["deliveries", "list", "--status", "lost"], "'lost' is not one of"),
         (["notifier"], "Missing argument"),
-        (["notifier", "email", "pigeon"], "There is no channel pigeon"),
+        (["notifier", "email", "pigeon"], "Unknown channel pigeon"),
     ],
 )
 def test_what_the_command_line_does_not_understand(arguments: list[str], complaint: str) -> None:

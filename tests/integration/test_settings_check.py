@@ -1,4 +1,4 @@
-"""`aftertone settings check` against servers that are there, dead, or other than they should be."""
+"""`aftertone settings check` against servers that work, are down or have wrong settings."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from service import wiring
 from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
 from service.settings import read_settings, select_settings
-from service.wiring.checks import Finding, State, check
+from service.wiring.checks import CheckResult, CheckState, run_checks
 from service.wiring.factories import open_audio, open_bus
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
@@ -30,24 +30,24 @@ from tests.unit.test_security_issuer import EC_JWK, Publisher
 SECRET = "hunter2"
 
 
-class Checked(msgspec.Struct, frozen=True):
-    """What was found, by the name of the setting."""
+class Results(msgspec.Struct, frozen=True):
+    """Check results by the name of the setting."""
 
-    findings: Mapping[str, Finding]
+    by_name: Mapping[str, CheckResult]
 
     def state(self, name: str) -> str:
-        return self.findings[name].state
+        return self.by_name[name].state
 
-    def said(self, name: str) -> str:
-        return self.findings[name].text
+    def text_of(self, name: str) -> str:
+        return self.by_name[name].text
 
-    def tried(self) -> dict[str, str]:
-        """The states of what was tried."""
-        return {name: one.state for name, one in self.findings.items() if one.state != "not set"}
+    def states(self) -> dict[str, str]:
+        """Returns the states of all settings that were checked."""
+        return {name: item.state for name, item in self.by_name.items() if item.state != "not set"}
 
     @property
     def text(self) -> str:
-        return "\n".join(f"{name}: {found.text}" for name, found in self.findings.items())
+        return "\n".join(f"{name}: {item.text}" for name, item in self.by_name.items())
 
 
 @contextmanager
@@ -59,11 +59,11 @@ def credentials_of(environment: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-async def checked(environment: Mapping[str, str]) -> Checked:
+async def checked(environment: Mapping[str, str]) -> Results:
     """In this process."""
     with credentials_of(environment):
-        found = await check(read_settings(environment), select_settings(environment))
-    return Checked({one.subject.removeprefix("AFTERTONE_").lower(): one for one in found})
+        found = await run_checks(read_settings(environment), select_settings(environment))
+    return Results({one.variable.removeprefix("AFTERTONE_").lower(): one for one in found})
 
 
 async def run_command(environment: Mapping[str, str]) -> tuple[int, str]:
@@ -106,7 +106,7 @@ async def test_everything_that_works_is_ok_and_the_rest_is_not_set(
 ) -> None:
     found = await checked(environment)
 
-    states = {name: str(one.state) for name, one in found.findings.items()}
+    states = {name: str(one.state) for name, one in found.by_name.items()}
     assert states == {
         **dict.fromkeys(("database_url", "owner_database_url", "nats_url"), "ok"),
         **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
@@ -130,8 +130,8 @@ async def test_what_a_process_is_not_given_is_not_tried(environment: dict[str, s
 
     of_relay, of_keeper = await checked(relay), await checked(keeper)
 
-    assert of_relay.tried() == {"database_url": "ok", "nats_url": "ok"}
-    assert of_keeper.tried() == dict.fromkeys(
+    assert of_relay.states() == {"database_url": "ok", "nats_url": "ok"}
+    assert of_keeper.states() == dict.fromkeys(
         ("owner_database_url", "s3_bucket", "key_ring_file"), "ok"
     )
 
@@ -148,7 +148,7 @@ async def test_the_command_prints_a_line_for_each_and_ends_with_1_when_one_is_wr
     assert re.search(r"^ok +AFTERTONE_DATABASE_URL +Postgres answers", works[1], re.MULTILINE)
     assert re.search(r"^not set +AFTERTONE_ARI_URL ", works[1], re.MULTILINE)
     assert code == 1
-    assert re.search(r"^wrong +AFTERTONE_S3_BUCKET +.+403", text, re.MULTILINE)
+    assert re.search(r"^failed +AFTERTONE_S3_BUCKET +.+403", text, re.MULTILINE)
     assert SECRET not in text
 
 
@@ -178,19 +178,19 @@ async def test_servers_that_are_not_there_are_named_without_a_secret(
         }
     )
 
-    assert {one.state for one in found.findings.values()} == {State.WRONG}, found.text
+    assert {one.state for one in found.by_name.values()} == {CheckState.FAILED}, found.text
     assert SECRET not in found.text
-    assert "nothing answers" in found.said("database_url")
-    assert "percent-encoded" in found.said("owner_database_url")
-    assert "no server responds" in found.said("nats_url")
-    assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in found.said("backup_retention_days")
+    assert "nothing answers" in found.text_of("database_url")
+    assert "percent-encoded" in found.text_of("owner_database_url")
+    assert "no server responds" in found.text_of("nats_url")
+    assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in found.text_of("backup_retention_days")
 
 
 async def test_the_owner_in_place_of_the_service_is_told(environment: dict[str, str]) -> None:
     owner = environment["AFTERTONE_OWNER_DATABASE_URL"]
     found = await checked({**environment, "AFTERTONE_DATABASE_URL": owner})
 
-    assert "must own none" in found.said("database_url")
+    assert "must own none" in found.text_of("database_url")
     assert found.state("owner_database_url") == "ok"
 
 
@@ -209,8 +209,8 @@ async def test_a_database_without_tables_asks_for_migrate(
     await execute(servers, "DROP DATABASE bare")
 
     for name in ("database_url", "owner_database_url"):
-        assert found.state(name) == "wrong"
-        assert "aftertone migrate" in found.said(name)
+        assert found.state(name) == "failed"
+        assert "aftertone migrate" in found.text_of(name)
 
 
 async def test_a_missing_migration_is_named(
@@ -222,23 +222,23 @@ async def test_a_missing_migration_is_named(
     found = await checked(environment)
 
     for setting in ("database_url", "owner_database_url"):
-        assert name in found.said(setting)
+        assert name in found.text_of(setting)
 
 
 async def test_a_bucket_that_is_missing_or_refuses_is_told(environment: dict[str, str]) -> None:
     missing = await checked({**environment, "AFTERTONE_S3_BUCKET": "no-such-bucket"})
     refused = await checked({**environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
 
-    assert "the bucket does not exist" in missing.said("s3_bucket")
-    assert "403" in refused.said("s3_bucket")
+    assert "the bucket does not exist" in missing.text_of("s3_bucket")
+    assert "403" in refused.text_of("s3_bucket")
 
 
 async def test_a_value_that_is_something_else_is_told_as_such(environment: dict[str, str]) -> None:
     smtp = {"AFTERTONE_SMTP_URL": "smtp://127.0.0.1:1", "AFTERTONE_EMAIL_SENDER": "nobody"}
     found = await checked({**environment, **smtp, "AFTERTONE_DATABASE_URL": "db.example"})
 
-    assert "no postgresql:// URL" in found.said("database_url")
-    assert "AFTERTONE_EMAIL_SENDER is not usable" in found.said("smtp_url")
+    assert "no postgresql:// URL" in found.text_of("database_url")
+    assert "AFTERTONE_EMAIL_SENDER is not valid" in found.text_of("smtp_url")
 
 
 async def test_a_stream_that_cannot_be_made_or_differs_is_told(
@@ -252,9 +252,9 @@ async def test_a_stream_that_cannot_be_made_or_differs_is_told(
     differs = await checked(too_many)
     taken = await checked({**environment, "AFTERTONE_STREAM_NAME": "VOICEMAIL_TWICE"})
 
-    assert "creating the stream VOICEMAIL_TWICE failed" in cannot.said("nats_url")
-    assert "num_replicas" in differs.said("nats_url")
-    assert "the stream VOICEMAIL uses the subjects" in taken.said("nats_url")
+    assert "creating the stream VOICEMAIL_TWICE failed" in cannot.text_of("nats_url")
+    assert "num_replicas" in differs.text_of("nats_url")
+    assert "the stream VOICEMAIL uses the subjects" in taken.text_of("nats_url")
 
 
 async def _is_up(bus: Bus) -> bool:
@@ -274,8 +274,8 @@ async def test_what_listens_but_is_something_else_is_told(environment: dict[str,
             }
         )
 
-    assert found.state("database_url") == "wrong"
-    assert found.state("s3_bucket") == "wrong"
+    assert found.state("database_url") == "failed"
+    assert found.state("s3_bucket") == "failed"
 
 
 async def test_mail_switch_and_engine_are_tried_with_their_sign_in(
@@ -313,10 +313,10 @@ async def test_mail_switch_and_engine_are_tried_with_their_sign_in(
 
     for name in ("smtp_url", "ari_url", "transcription_url"):
         assert fine.state(name) == "ok", fine.text
-    assert "535" in refused.said("smtp_url")
-    assert "401" in refused.said("ari_url")
-    assert "401" in refused.said("transcription_url")
-    assert unknown.state("smtp_url") == "wrong"
+    assert "535" in refused.text_of("smtp_url")
+    assert "401" in refused.text_of("ari_url")
+    assert "401" in refused.text_of("transcription_url")
+    assert unknown.state("smtp_url") == "failed"
     assert "other" not in refused.text
 
 
@@ -332,11 +332,11 @@ async def test_an_issuer_must_show_a_key_that_can_be_used(environment: dict[str,
         issuer.keys = []
         empty = await checked(asked)
 
-    assert "can be used: 1" in fine.said("issuer_url")
-    assert "AFTERTONE_ISSUER_AUDIENCE" in unfinished.said("issuer_url")
-    assert "no key" in empty.said("issuer_url")
+    assert "usable keys: 1" in fine.text_of("issuer_url")
+    assert "AFTERTONE_ISSUER_AUDIENCE" in unfinished.text_of("issuer_url")
+    assert "no key" in empty.text_of("issuer_url")
     assert [found.state("issuer_url") for found in (fine, unfinished, empty)] == [
         "ok",
-        "wrong",
-        "wrong",
+        "failed",
+        "failed",
     ]
