@@ -1,7 +1,7 @@
-"""Events over HTTP: pages and live streams, read from the outbox by the numbers of publication.
+"""Feed of events: pages and live streams, read from the outbox by publication number.
 
-A cursor is `<epoch>.<number>`. Numbers are committed in order, so whoever has seen one has seen all
-before it. One tail per process reads what is new and keeps the last of it for all connections.
+A cursor is `<epoch>.<number>`. Numbers are committed in order, so a client that has read a number
+has read all lower ones. One tail per process reads new events for all connections.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from service.postgres.pool import Database
 from service.usecases.event_tail import EventTail
 
 POLL_S = 0.1
-_AGAIN_AFTER_OUTAGE_S = 1.0
-_READ_AT_ONCE = 500
-# A page that reaches it ends there; each client that reads slowly holds one.
+_RETRY_AFTER_OUTAGE_S = 1.0
+_PAGE_EVENTS = 500
+# Limit of a page; each slow client keeps one page in memory.
 _PAGE_BYTES = 2 * 1024**2
 
 
 class FeedCursor(msgspec.Struct, frozen=True):
-    """How far a client has seen."""
+    """Position of a client in the feed."""
 
     epoch: int
     number: int
@@ -37,7 +37,7 @@ class FeedCursor(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> "FeedCursor | None":
-        """The cursor that a text writes, or None."""
+        """Returns the cursor in `text`, or None when the format is wrong."""
         epoch, dot, number = text.partition(".")
         digits = epoch + number
         if not dot or not (epoch and number and digits.isascii() and digits.isdecimal()):
@@ -46,9 +46,10 @@ class FeedCursor(msgspec.Struct, frozen=True):
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some events, where to go on, and whether the client has missed some: it must start anew.
+    """Events and the cursor of the next page.
 
-    `more` when the page is full, in rows or in bytes: others may lie behind it.
+    `reset` is True when events before the page are missing, so that the client must synchronize
+    again. `more` is True when the page is full and others may follow.
     """
 
     events: list[Published]
@@ -58,20 +59,20 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feed:
-    """What has happened in an account, as pages and as it happens."""
+    """Events of an account, as pages and as a live stream."""
 
     def __init__(self, database: Database, poll_s: float = POLL_S) -> None:
         self._database = database
         self._poll_s = poll_s
         self._listeners = 0
-        self._wanted = asyncio.Event()
-        self._news = asyncio.Condition()
-        self._recent = EventTail()
+        self._has_listeners = asyncio.Event()
+        self._extended = asyncio.Condition()
+        self._event_tail = EventTail()
         self._closed = False
 
     @asynccontextmanager
     async def tailing(self) -> AsyncIterator["Feed"]:
-        """Reads what is new in the background, while anybody listens."""
+        """Reads new events in the background while a stream is open."""
         task = asyncio.create_task(self._tail(), name="feed tail")
         try:
             yield self
@@ -81,15 +82,15 @@ class Feed:
                 await task
 
     def close(self) -> None:
-        """Ends every stream: whoever listens comes back to another process."""
+        """Ends all streams; clients reconnect to another process."""
         self._closed = True
-        self._ending = asyncio.create_task(self._wake())
+        self._closing = asyncio.create_task(self._notify_streams())
 
-    async def _wake(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    async def _notify_streams(self) -> None:
+        async with self._extended:
+            self._extended.notify_all()
 
-    async def check(self, account: AccountFacts, vmbox_id: UUID | None) -> None:
+    async def check_vmbox(self, account: AccountFacts, vmbox_id: UUID | None) -> None:
         """Raises VmboxNotFound."""
         if vmbox_id is None:
             return
@@ -104,24 +105,24 @@ class Feed:
         since: FeedCursor | None,
         limit: int,
     ) -> FeedPage:
-        """The events after `since`, up to `limit` or 2 MiB; without it none, and the cursor to
-        begin with.
+        """Returns the events after `since`, up to `limit` or 2 MiB.
 
-        A cursor of another epoch, or one older than what is kept, is a reset: from the oldest kept.
+        Without `since` the page is empty and has the current cursor. A cursor of another epoch or
+        of events that are no longer stored is a reset: the page starts with the oldest event.
         """
         async with self._database.connection() as connection:
             state = await rows.feed_state(connection)
             if since is None:
                 now = FeedCursor(state.epoch, state.latest)
                 return FeedPage(events=[], next=now, reset=False, more=False)
-            after, reset = _begin(since, state)
-            found = await rows.read_feed(
+            after, reset = _start_after(since, state)
+            read = await rows.read_feed(
                 connection, account.account_id, vmbox_id, after, limit, _PAGE_BYTES
             )
-        # A page that is not full has seen everything there was, and what came since `state`.
-        seen = found.events[-1].number if found.events else after
-        following = FeedCursor(state.epoch, seen if found.more else max(state.latest, seen))
-        return FeedPage(events=found.events, next=following, reset=reset, more=found.more)
+        # A page that is not full contains all events, also those published after `state` was read.
+        last = read.events[-1].number if read.events else after
+        following = FeedCursor(state.epoch, last if read.more else max(state.latest, last))
+        return FeedPage(events=read.events, next=following, reset=reset, more=read.more)
 
     async def stream(
         self,
@@ -130,11 +131,11 @@ class Feed:
         since: FeedCursor | None,
         idle_s: float,
     ) -> AsyncIterator[FeedPage]:
-        """Pages as things happen, for ever; an empty page each `idle_s` in which nothing does."""
-        page = await self.page(account, vmbox_id, since, _READ_AT_ONCE)
+        """Yields pages as events are published; an empty page after `idle_s` without events."""
+        page = await self.page(account, vmbox_id, since, _PAGE_EVENTS)
         yield page
         while page.more:
-            page = await self.page(account, vmbox_id, page.next, _READ_AT_ONCE)
+            page = await self.page(account, vmbox_id, page.next, _PAGE_EVENTS)
             yield page
         cursor = page.next
         with self._listening(cursor.number):
@@ -146,74 +147,74 @@ class Feed:
     async def _next(
         self, account: AccountFacts, vmbox_id: UUID | None, cursor: FeedCursor, idle_s: float
     ) -> FeedPage:
-        """What is new after `cursor`: from memory, or from the outbox for one who fell behind."""
+        """Returns the next page from the tail, or for a slow client from the outbox."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(idle_s), self._news:
-                await self._news.wait_for(
-                    lambda: self._recent.until > cursor.number or self._closed
+            async with asyncio.timeout(idle_s), self._extended:
+                await self._extended.wait_for(
+                    lambda: self._event_tail.until > cursor.number or self._closed
                 )
-        if cursor.number < self._recent.base:
-            return await self.page(account, vmbox_id, cursor, _READ_AT_ONCE)
-        return self._remembered(account, vmbox_id, cursor)
+        if cursor.number < self._event_tail.base:
+            return await self.page(account, vmbox_id, cursor, _PAGE_EVENTS)
+        return self._page_of_tail(account, vmbox_id, cursor)
 
-    def _remembered(
+    def _page_of_tail(
         self, account: AccountFacts, vmbox_id: UUID | None, cursor: FeedCursor
     ) -> FeedPage:
-        """What memory has after `cursor`, as much of it as belongs on a page."""
-        seen = max(cursor.number, self._recent.until)
-        fresh: list[Published] = []
+        """Returns a page of the events that the tail has after `cursor`."""
+        last = max(cursor.number, self._event_tail.until)
+        events: list[Published] = []
         size = 0
-        for one in self._recent.after(cursor.number):
-            if one.event.account_id != account.account_id:
+        for published in self._event_tail.after(cursor.number):
+            event = published.event
+            if event.account_id != account.account_id or vmbox_id not in (None, event.vmbox_id):
                 continue
-            if vmbox_id not in (None, one.event.vmbox_id):
-                continue
-            fresh.append(one)
-            size += len(one.event.data)
+            events.append(published)
+            size += len(event.data)
             if size >= _PAGE_BYTES:
-                seen = one.number
+                last = published.number
                 break
-        following = FeedCursor(cursor.epoch, seen)
-        return FeedPage(events=fresh, next=following, reset=False, more=seen < self._recent.until)
+        following = FeedCursor(cursor.epoch, last)
+        more = last < self._event_tail.until
+        return FeedPage(events=events, next=following, reset=False, more=more)
 
     @contextmanager
     def _listening(self, number: int) -> Iterator[None]:
         if self._listeners == 0:
-            # Nobody has listened for a while: what is remembered has a gap behind it.
-            self._recent.reset(number)
+            # The tail was not read while no stream was open, so it has a gap.
+            self._event_tail.reset(number)
         self._listeners += 1
-        self._wanted.set()
+        self._has_listeners.set()
         try:
             yield
         finally:
             self._listeners -= 1
             if self._listeners == 0:
-                self._wanted.clear()
+                self._has_listeners.clear()
 
     async def _tail(self) -> None:
         while True:
-            await self._wanted.wait()
-            after = self._recent.until
+            await self._has_listeners.wait()
+            after = self._event_tail.until
             try:
                 async with self._database.connection() as connection:
-                    found = await rows.tail_feed(connection, after, _READ_AT_ONCE, _PAGE_BYTES)
+                    read = await rows.tail_feed(connection, after, _PAGE_EVENTS, _PAGE_BYTES)
             except DatabaseUnavailable:
-                await asyncio.sleep(_AGAIN_AFTER_OUTAGE_S)
+                await asyncio.sleep(_RETRY_AFTER_OUTAGE_S)
                 continue
-            if found.events:
-                await self._tell(after, found.events)
-            if not found.more:
+            if read.events:
+                await self._extend_tail(after, read.events)
+            if not read.more:
                 await asyncio.sleep(self._poll_s)
 
-    async def _tell(self, after: int, found: list[Published]) -> None:
-        """Remembers what was read after `after`, unless listeners began elsewhere meanwhile."""
-        async with self._news:
-            if self._recent.until == after:
-                self._recent.extend(found)
-                self._news.notify_all()
+    async def _extend_tail(self, after: int, events: list[Published]) -> None:
+        """Adds events read after the number `after`, unless the tail was reset in the meantime."""
+        async with self._extended:
+            if self._event_tail.until == after:
+                self._event_tail.extend(events)
+                self._extended.notify_all()
 
 
-def _begin(since: FeedCursor, state: FeedState) -> tuple[int, bool]:
-    """The number to read after, and whether something before it is missed."""
-    known = since.epoch == state.epoch and state.oldest - 1 <= since.number <= state.latest
-    return (since.number, False) if known else (state.oldest - 1, True)
+def _start_after(since: FeedCursor, state: FeedState) -> tuple[int, bool]:
+    """Returns the number to read after, and True when events before it are missing."""
+    is_stored = since.epoch == state.epoch and state.oldest - 1 <= since.number <= state.latest
+    return (since.number, False) if is_stored else (state.oldest - 1, True)

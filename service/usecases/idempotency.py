@@ -1,7 +1,7 @@
-"""Requests that may be repeated: one key, one effect, one answer for a day.
+"""Idempotency keys: repeated requests with one key have one effect and one response for a day.
 
-A key belongs to a box. The claim is written in a transaction of its own; whoever holds it works
-under a lease, and writes the answer together with the effect. A lease that ran out is taken over.
+A key belongs to a mailbox. A request first writes a claim with a lease in its own transaction, then
+writes the response together with the effect. Another request may take over an expired lease.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ __all__ = ["Answered", "Claim", "Idempotency", "fingerprint"]
 
 @dataclass(frozen=True)
 class Idempotency:
-    """Claims on keys. `lease` outlasts what one request may take between two renewals."""
+    """Claims on keys. `lease` is longer than a request needs between two renewals."""
 
     database: Database
     lease: timedelta = timedelta(seconds=30)
@@ -33,41 +33,41 @@ class Idempotency:
     async def claim(
         self, account_id: UUID, vmbox_id: UUID, key: str, content: bytes, plan: Any = None
     ) -> AsyncIterator[Claim | Answered]:
-        """The claim to work under, or the answer that there is already.
+        """Yields a claim, or the response that is already stored.
 
-        A refusal releases the claim; after an outage the next request goes on at once. Raises
-        KeyInUse, KeyReused.
+        An error of the request releases the claim. After an outage the next request may take it
+        over at once. Raises IdempotencyKeyInUse, IdempotencyKeyReused.
         """
-        wanted = Claim(account_id=account_id, vmbox_id=vmbox_id, key=key, token=uuid4(), plan=plan)
+        claim = Claim(account_id=account_id, vmbox_id=vmbox_id, key=key, token=uuid4(), plan=plan)
         async with self.database.connection() as connection:
-            found = await rows.claim(connection, wanted, content, self.lease)
-        if isinstance(found, Answered):
-            yield found
+            result = await rows.claim(connection, claim, content, self.lease)
+        if isinstance(result, Answered):
+            yield result
             return
         try:
-            yield found
+            yield result
         except (NotFound, Conflict, Refused):
             with suppress(Unavailable):
                 async with self.database.connection() as connection:
-                    await rows.release_claim(connection, found)
+                    await rows.release_claim(connection, result)
             raise
         except Unavailable:
             with suppress(Unavailable):
                 async with self.database.connection() as connection:
-                    await rows.yield_claim(connection, found)
+                    await rows.yield_claim(connection, result)
             raise
 
-    async def renew(self, held: Claim) -> None:
-        """Extends the lease. Raises KeyInUse when another request took over."""
+    async def renew(self, claim: Claim) -> None:
+        """Extends the lease. Raises IdempotencyKeyInUse when another request took it over."""
         async with self.database.connection() as connection:
-            await rows.renew_claim(connection, held, self.lease)
+            await rows.renew_claim(connection, claim, self.lease)
 
-    async def answer(self, held: Claim, answer: Any) -> None:
-        """Ends the claim with its answer. Raises KeyInUse when another request took over."""
+    async def complete(self, claim: Claim, response: Any) -> None:
+        """Stores the response. Raises IdempotencyKeyInUse when another request took over."""
         async with self.database.connection() as connection:
-            await rows.answer_claim(connection, held, answer)
+            await rows.answer_claim(connection, claim, response)
 
 
 def fingerprint(*content: Any) -> bytes:
-    """A digest of what a request asks for, whatever form it came in."""
+    """Returns a digest of the content of a request, independent of its encoding."""
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).digest()

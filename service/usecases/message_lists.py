@@ -1,4 +1,4 @@
-"""What one may ask about lists of messages: a page of a box or of an account, and what matches."""
+"""Use cases of message lists: pages of a mailbox or an account, ids that match a predicate."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import msgspec
 from service.domain.account import AccountFacts
 from service.domain.message import (
     FUTURE_ALLOWANCE,
+    LAST_ID,
     Folder,
     Message,
     MessageCursor,
@@ -22,20 +23,18 @@ from service.postgres import message_lists as rows
 from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey, get_received_at
 from service.postgres.pool import Database
-from service.usecases.pages import read_page
+from service.usecases.pages import CHUNK, iterate_pages, read_page
 
-Clock = Callable[[], datetime]
 MessagePredicate = Callable[[Message], bool]
 
-# Before every message.
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-_AT_ONCE = 1_000
+# Earlier than all messages.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list is asked for; `since` and `until` belong to it, None means the retention.
+    """Parameters of a list. `since` and `until` are inclusive; None is the retention time.
 
-    `folder` is found by an index where it is `new`; `predicate` filters the messages of the window.
+    The database filters by `folder`, with an index for `new`; `predicate` filters the rows.
     """
 
     since: datetime | None = None
@@ -49,26 +48,26 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class MessageLists:
-    """The use cases of lists. `clock` gives aware UTC."""
+    """Use cases of message lists. `clock` returns aware UTC."""
 
     database: Database
-    clock: Clock
+    clock: Callable[[], datetime]
     retention_days: int
 
     async def get_cursor(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId
     ) -> MessageCursor:
-        """Where a message lies in the list of its box; where it lay, if it was removed.
+        """Returns the cursor of a message in the list of its mailbox, also of a removed one.
 
         Raises VmboxNotFound, MessageNotFound.
         """
-        place = MessageKey(account.account_id, vmbox_id, message_id)
+        key = MessageKey(account.account_id, vmbox_id, message_id)
         async with self.database.connection() as connection:
-            received_at = await get_received_at(connection, place)
+            received_at = await get_received_at(connection, key)
         return MessageCursor(message_id.month, received_at, message_id.id)
 
     async def page(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
-        """A page of a box, newest first, filled after filtering. Raises VmboxNotFound."""
+        """Returns a page of a mailbox, newest first. Raises VmboxNotFound."""
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
             window = self._window(query, start, limit)
@@ -80,22 +79,19 @@ class MessageLists:
     async def list_ids(
         self, account: AccountFacts, vmbox_id: UUID, predicate: MessagePredicate
     ) -> Sequence[str]:
-        """The ids of those messages of a box, of whatever time, that `predicate` holds of.
+        """Returns the ids of all messages of a mailbox for which `predicate` is true.
 
         Raises VmboxNotFound.
         """
         until = self.clock() + FUTURE_ALLOWANCE
-        query = ListQuery(since=_EVER, until=until, limit=_AT_ONCE, predicate=predicate)
-        found: list[str] = []
-        while True:
-            page = await self.page(account, vmbox_id, query)
-            found += [str(message.id) for message in page.items]
-            if page.next is None:
-                return found
-            query = msgspec.structs.replace(query, start=page.next)
+        query = ListQuery(since=_EPOCH, until=until, limit=CHUNK, predicate=predicate)
+        messages = iterate_pages(
+            lambda start: self.page(account, vmbox_id, msgspec.structs.replace(query, start=start))
+        )
+        return [str(message.id) async for message in messages]
 
     async def account_page(self, account: AccountFacts, query: ListQuery) -> MessagePage:
-        """A page over all boxes of the account, newest first, filled after filtering."""
+        """Returns a page over all mailboxes of an account, newest first."""
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
             window = self._window(query, start, limit)
@@ -105,12 +101,10 @@ class MessageLists:
         return await _page(read, query)
 
     def _window(self, query: ListQuery, start: MessageCursor | None, limit: int) -> Window:
-        # Whole seconds, as messages are timed: one stored now is in a list that ends now.
-        now = self.clock().replace(microsecond=0)
-        until = query.until or now
-        since = query.since or retained_since(now, self.retention_days)
+        until = query.until or self.clock()
+        since = query.since or retained_since(self.clock(), self.retention_days)
         first = MessageCursor(month_of(since), since, UUID(int=0))
-        last = MessageCursor(month_of(until), until, UUID(int=2**128 - 1))
+        last = MessageCursor(month_of(until), until, LAST_ID)
         return Window(
             since=since,
             until=until,
@@ -125,8 +119,8 @@ class MessageLists:
 async def _page(
     read: Callable[[MessageCursor | None, int], Awaitable[list[Message]]], query: ListQuery
 ) -> MessagePage:
-    return await read_page(read, _key_of, query.start, query.limit, query.predicate)
+    return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 
 
-def _key_of(message: Message) -> MessageCursor:
+def _cursor_of(message: Message) -> MessageCursor:
     return MessageCursor(message.id.month, message.received_at, message.id.id)

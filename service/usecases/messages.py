@@ -1,4 +1,4 @@
-"""What one may ask about messages: leave, complete, read, file, remove."""
+"""Use cases of messages: store, complete, read, move, remove."""
 
 import os
 from collections.abc import Callable
@@ -31,23 +31,21 @@ from service.usecases.idempotency import Answered, Claim, Idempotency, fingerpri
 from service.usecases.partitions import with_partitions
 from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
 
-Clock = Callable[[], datetime]
-
 _UNKNOWN_LENGTH_MS = 1
 
 
 @dataclass(frozen=True)
 class Messages:
-    """The use cases of messages. `clock` gives aware UTC.
+    """Use cases of messages. `clock` returns aware UTC.
 
-    `inserts` is the same database, planned for statements that only insert.
+    `inserts` is a pool to the same database with generic plans, which suit inserts.
     """
 
     database: Database
     inserts: Database
     audio: AudioStore
     idempotency: Idempotency
-    clock: Clock
+    clock: Callable[[], datetime]
     retention_days: int
     oldest_month: int | None
     uploads: Uploads
@@ -60,19 +58,20 @@ class Messages:
         upload: Upload | None,
         key: str | None = None,
     ) -> Message:
-        """Leaves a message; without audio it waits for `attach_audio`.
+        """Stores a message; `attach_audio` can add the audio later.
 
-        The object first, the row second: a row never points at audio that is not there. A second
-        request under the same `key` gets the answer of the first. Raises Invalid, AudioEmpty,
-        VmboxNotFound, VmboxFull, TooManyPending, KeyInUse, KeyReused, Unavailable.
+        The audio object is written before the row, so a row never points to missing audio. A second
+        request with the same `key` gets the response of the first. Raises Invalid, AudioEmpty,
+        VmboxNotFound, VmboxFull, TooManyPending, IdempotencyKeyInUse, IdempotencyKeyReused,
+        Unavailable.
         """
         if key is None:
             return await self._store(account, vmbox_id, new, upload)
         content = fingerprint("store", new, upload and [upload.content_type, upload.spool.sha256()])
-        async with self.idempotency.claim(account.account_id, vmbox_id, key, content) as found:
-            if isinstance(found, Answered):
-                return msgspec.convert(found.answer, Message)
-            return await self._store(account, vmbox_id, new, upload, found)
+        async with self.idempotency.claim(account.account_id, vmbox_id, key, content) as claim:
+            if isinstance(claim, Answered):
+                return msgspec.convert(claim.answer, Message)
+            return await self._store(account, vmbox_id, new, upload, claim)
 
     async def _store(
         self,
@@ -86,12 +85,14 @@ class Messages:
         received_at = new.received_at or now
         self._check_time(received_at, now)
         message_id = MessageId.generate(received_at, now, os.urandom(10))
-        audio = None if upload is None else await self._keep(account, message_id, upload, now)
+        audio = (
+            None if upload is None else await self._store_audio(account, message_id, upload, now)
+        )
         draft = Draft(
             id=message_id,
             folder=new.folder,
             received_at=received_at,
-            length_ms=new.length_ms or await _measured(upload),
+            length_ms=new.length_ms or await _length_ms_of(upload),
             caller_id=new.caller_id,
             call_id=new.call_id or os.urandom(12).hex(),
             from_uri=_with_realm(new.from_uri or new.caller_id.number, account.realm),
@@ -117,22 +118,22 @@ class Messages:
     async def attach_audio(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId, upload: Upload
     ) -> Message:
-        """Gives a message its audio, or replaces what it has; the old object goes last.
+        """Adds or replaces the audio of a message; the old object is deleted last.
 
         Raises AudioEmpty, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
         """
         now = self._now()
-        place = MessageKey(account.account_id, vmbox_id, message_id)
+        message_key = MessageKey(account.account_id, vmbox_id, message_id)
         await self.get(account, vmbox_id, message_id)
-        audio = await self._keep(account, message_id, upload, now)
-        length_ms = await _measured(upload)
+        audio = await self._store_audio(account, message_id, upload, now)
+        length_ms = await _length_ms_of(upload)
         async with (
             delete_on_error(self.audio, audio),
             self.database.connection() as connection,
         ):
             message, replaced_key = await rows.attach_audio(
                 connection,
-                place,
+                message_key,
                 audio,
                 length_ms=length_ms,
                 retained_since=retained_since(now, self.retention_days),
@@ -143,7 +144,7 @@ class Messages:
         return message
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
-        """One message. Raises VmboxNotFound, MessageNotFound."""
+        """Returns a message. Raises VmboxNotFound, MessageNotFound."""
         async with self.database.connection() as connection:
             return await rows.get_message(
                 connection, MessageKey(account.account_id, vmbox_id, message_id)
@@ -157,7 +158,7 @@ class Messages:
         folder: Folder,
         reason: str = "api",
     ) -> Message:
-        """Puts a message into a folder. Choosing the folder it is in changes nothing.
+        """Moves a message to a folder; the current folder changes nothing.
 
         Raises VmboxNotFound, MessageNotFound, MessageExpired.
         """
@@ -171,14 +172,14 @@ class Messages:
             )
 
     async def remove(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
-        """Takes a message out of every list and count. Raises VmboxNotFound, MessageNotFound."""
+        """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
         async with self.database.connection() as connection:
             return await rows.remove_message(
                 connection, MessageKey(account.account_id, vmbox_id, message_id), reason="api"
             )
 
     def _now(self) -> datetime:
-        """Whole seconds, as messages are timed."""
+        """Returns the time in whole seconds, the precision of message times."""
         return self.clock().replace(microsecond=0)
 
     def _check_time(self, received_at: datetime, now: datetime) -> None:
@@ -188,10 +189,10 @@ class Messages:
                 "timestamp",
                 Rule.DATE_RANGE,
                 value=received_at,
-                message=f"timestamp must lie between the month {oldest} and tomorrow",
+                message=f"timestamp must be between the month {oldest} and tomorrow",
             )
 
-    async def _keep(
+    async def _store_audio(
         self, account: AccountFacts, message_id: MessageId, upload: Upload, now: datetime
     ) -> Audio:
         key = message_key(
@@ -208,7 +209,7 @@ def _with_realm(address: str, realm: str) -> str:
     return address if "@" in address else f"{address}@{realm}"
 
 
-async def _measured(upload: Upload | None) -> int:
+async def _length_ms_of(upload: Upload | None) -> int:
     if upload is None:
         return _UNKNOWN_LENGTH_MS
     return await length_ms(upload.spool) or _UNKNOWN_LENGTH_MS

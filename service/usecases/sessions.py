@@ -1,4 +1,4 @@
-"""Who speaks for an account: signing in, tokens and their end, the right of access."""
+"""Use cases of sessions: sign in, verify and revoke tokens, check access."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from service.domain.errors import (
     CredentialsInvalid,
     Forbidden,
     TokenInvalid,
-    VoicemailError,
 )
 from service.domain.user import Credentials
 from service.postgres import accounts as rows
@@ -25,7 +24,7 @@ from service.usecases.account_cache import AccountCache
 
 @dataclass(frozen=True, kw_only=True)
 class Sessions:
-    """A token is judged from memory: the directory hears of what ends one."""
+    """Use cases of sessions. Tokens are checked against the account cache."""
 
     database: Database
     account_cache: AccountCache
@@ -36,7 +35,7 @@ class Sessions:
     clock: Callable[[], datetime] = utc_now
 
     async def operator(self) -> Caller:
-        """The root account's caller without a token, for whoever holds the database anyway."""
+        """Returns a caller for the root account without a token, for the command line."""
         async with self.database.connection() as connection:
             root = await rows.root_id(connection)
         account = None if root is None else await self.account_cache.account(root)
@@ -45,46 +44,46 @@ class Sessions:
         return Caller(account)
 
     async def sign_in_with_api_key(self, api_key: str) -> tuple[str, AccountFacts]:
-        """A token for the account of that key; CredentialsInvalid when there is none."""
+        """Returns a token and the account of an API key. Raises CredentialsInvalid."""
         lookup = self.secrets.fingerprint("api_key", api_key)
         async with self.database.connection() as connection:
             account = await rows.facts_by_api_key(connection, lookup)
         if account is None:
             raise CredentialsInvalid
         self.account_cache.remember(account)
-        # For what the key was good for when it was read, and not for what is known by now: a key
-        # that was renewed meanwhile must not give a token that outlives it.
+        # With the epoch that was read together with the key: if the key was renewed in the
+        # meantime, the token is invalid.
         return self._issue(account, Method.API_KEY)[0], account
 
-    async def sign_in_as_user(self, given: Credentials) -> tuple[str, Caller]:
-        """A token for the user whose credentials these are, and that user's caller.
+    async def sign_in_as_user(self, credentials: Credentials) -> tuple[str, Caller]:
+        """Returns a token and the caller for the user with these credentials.
 
-        Raises CredentialsInvalid, after the same time whatever is wrong; TooManySignIns.
+        Raises CredentialsInvalid, TooManySignIns. All causes take the same time.
         """
         async with self.database.connection() as connection:
-            account = await _account_of(connection, given)
-            found = None
+            account = await _account_of(connection, credentials)
+            user = None
             if account is not None:
-                lookup = fingerprint_of(self.secrets, given)
-                found = await user_rows.find_credentials(connection, account.account_id, lookup)
-        proved = await self.proofs.check(found.proof if found else None, given.digest)
-        if account is None or found is None or not proved:
+                lookup = fingerprint_of(self.secrets, credentials)
+                user = await user_rows.find_credentials(connection, account.account_id, lookup)
+        is_valid = await self.proofs.check(user.proof if user else None, credentials.digest)
+        if account is None or user is None or not is_valid:
             raise CredentialsInvalid
-        self.account_cache.remember_user(found.user_id, found.auth_epoch)
-        token, claims = self._issue(self.account_cache.remember(account), Method.USER, user=found)
+        self.account_cache.remember_user(user.user_id, user.auth_epoch)
+        token, claims = self._issue(self.account_cache.remember(account), Method.USER, user=user)
         return token, Caller(account, claims)
 
     async def issue_token(self, caller: Caller, account_id: UUID, lifetime_s: int) -> str:
-        """A token for an account within the caller's reach, of a lifetime of its own."""
+        """Returns a token for the account of the caller or one below it."""
         account = await self.authorise(caller, account_id)
         return self._issue(account, Method.OPERATOR, lifetime_s)[0]
 
     async def authenticate(self, token: str) -> Caller:
-        """Who presents `token`; TokenInvalid when it is not valid, over, revoked or overtaken."""
+        """Returns the caller of `token`. Raises TokenInvalid, also for a revoked token."""
         claims = await self._claims_of(token)
-        # An epoch above the remembered one: the token is newer than what this process has heard.
-        newest = claims.auth_epoch or 0
-        account = await self.account_cache.account(claims.account_id, auth_epoch=newest)
+        # A token with a later epoch than the cached account makes the cache read the account again.
+        epoch = claims.auth_epoch or 0
+        account = await self.account_cache.account(claims.account_id, auth_epoch=epoch)
         if account is None or claims.auth_epoch not in (None, account.auth_epoch):
             raise TokenInvalid
         if await self.account_cache.user_epoch(claims) != claims.user_epoch:
@@ -94,22 +93,21 @@ class Sessions:
         return Caller(account, claims)
 
     async def authorise(self, caller: Caller, account_id: UUID) -> AccountFacts:
-        """The account, when it is the caller's own or below it; else Forbidden.
+        """Returns the account of the caller or one below it. Raises Forbidden.
 
-        That an account does not exist is told to the root account only (AccountNotFound): for
-        all others it looks like a foreign one.
+        For a missing account only the root account gets AccountNotFound; others get Forbidden.
         """
         if account_id == caller.account.account_id:
             return caller.account
         account = await self.account_cache.account(account_id)
         if account is None:
-            raise _unknown(caller, account_id)
+            raise AccountNotFound(account_id.hex) if caller.account.is_root else Forbidden()
         if not caller.account.contains(account):
             raise Forbidden
         return account
 
     async def revoke(self, claims: Claims) -> None:
-        """Ends one token: here at once, in other processes with their next beat."""
+        """Revokes a token: here at once, in other processes within 5 s."""
         async with self.database.connection() as connection:
             await rows.revoke_token(connection, claims)
         self.account_cache.remember_revoked(claims.token_id)
@@ -140,21 +138,17 @@ class Sessions:
         )
 
 
-async def _account_of(connection: Connection, given: Credentials) -> AccountFacts | None:
-    if given.account_id is not None:
-        return await rows.account_facts(connection, given.account_id)
+async def _account_of(connection: Connection, credentials: Credentials) -> AccountFacts | None:
+    if credentials.account_id is not None:
+        return await rows.account_facts(connection, credentials.account_id)
     account = None
-    if given.realm is not None:
-        account = await rows.facts_by_realm(connection, given.realm)
-    if account is None and given.account_name is not None:
-        account = await rows.facts_by_name(connection, given.account_name)
+    if credentials.realm is not None:
+        account = await rows.facts_by_realm(connection, credentials.realm)
+    if account is None and credentials.account_name is not None:
+        account = await rows.facts_by_name(connection, credentials.account_name)
     return account
 
 
-def fingerprint_of(secrets: SecretBox, given: Credentials) -> bytes:
-    """What credentials are found by, within an account."""
-    return secrets.fingerprint(f"credentials:{given.method}", given.digest)
-
-
-def _unknown(caller: Caller, account_id: UUID) -> VoicemailError:
-    return AccountNotFound(account_id.hex) if caller.account.is_root else Forbidden()
+def fingerprint_of(secrets: SecretBox, credentials: Credentials) -> bytes:
+    """Returns the lookup key of credentials within an account."""
+    return secrets.fingerprint(f"credentials:{credentials.method}", credentials.digest)

@@ -1,4 +1,7 @@
-"""Moving and copying messages to other boxes: audio first, under keys of its own, then the rows."""
+"""Use cases of transfers: move and copy messages to other mailboxes.
+
+The audio is copied first, under new keys; then the rows are written.
+"""
 
 import asyncio
 import os
@@ -24,11 +27,11 @@ from service.usecases.partitions import with_partitions
 
 log = get_logger(__name__)
 
-COPIES_AT_ONCE = 16
+MAX_CONCURRENT_COPIES = 16
 
 
 class TransferItem(msgspec.Struct, frozen=True):
-    """One message that is to appear in one box, and the id it will have there."""
+    """Message to transfer to one mailbox, and its new id there; `text` is the requested id."""
 
     text: str
     target: UUID
@@ -36,15 +39,16 @@ class TransferItem(msgspec.Struct, frozen=True):
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """What a request decided at its start, so that a repeated one comes to the same."""
+    """Plan of a request, stored so that a repeated request has the same result."""
 
     at: datetime
-    errands: list[TransferItem]
+    # The name in stored plans, which requests of another release may continue.
+    items: list[TransferItem] = msgspec.field(name="errands")
 
 
 @dataclass(frozen=True)
 class Transfers:
-    """The use cases of messages that change their box. `clock` gives aware UTC."""
+    """Use cases of transfers. `clock` returns aware UTC."""
 
     database: Database
     audio: AudioStore
@@ -62,83 +66,85 @@ class Transfers:
         moved: bool,
         key: str | None = None,
     ) -> BatchResult:
-        """Moves messages to the one target, or copies them into each; new ids, in request order.
+        """Moves messages to one target or copies them to each; returns new ids in request order.
 
-        An outage once something was done is the reason of what is left; under a `key` it is raised
-        instead, and a repeated request goes on where this one stopped. Raises VmboxNotFound,
-        KeyInUse, KeyReused, Unavailable.
+        After a partial success an outage becomes the reason of the remaining messages. With `key`
+        it is raised instead, and a repeated request continues. Raises VmboxNotFound, Unavailable,
+        IdempotencyKeyInUse, IdempotencyKeyReused.
         """
         plan = self._plan(ids, targets)
         if key is None:
-            return await self._carried_out(account, source, plan, moved, None)
+            return await self._run(account, source, plan, moved, None)
         content = fingerprint("move" if moved else "copy", ids, targets)
         async with self.idempotency.claim(
             account.account_id, source, key, content, msgspec.to_builtins(plan)
-        ) as found:
-            if isinstance(found, Answered):
-                return msgspec.convert(found.answer, BatchResult)
-            plan = msgspec.convert(found.plan, _Plan)
-            result = await self._carried_out(account, source, plan, moved, found)
-            await self.idempotency.answer(found, msgspec.to_builtins(result))
+        ) as claim:
+            if isinstance(claim, Answered):
+                return msgspec.convert(claim.answer, BatchResult)
+            plan = msgspec.convert(claim.plan, _Plan)
+            result = await self._run(account, source, plan, moved, claim)
+            await self.idempotency.complete(claim, msgspec.to_builtins(result))
             return result
 
     def _plan(self, ids: Sequence[str], targets: Sequence[UUID]) -> _Plan:
         now = self.clock().replace(microsecond=0)
-        errands = [
+        items = [
             TransferItem(text, target, MessageId.generate(now, now, os.urandom(10)))
             for text in dict.fromkeys(ids)
             for target in dict.fromkeys(targets)
         ]
-        return _Plan(now, errands)
+        return _Plan(now, items)
 
-    async def _carried_out(
+    async def _run(
         self, account: AccountFacts, source: UUID, plan: _Plan, moved: bool, claim: Claim | None
     ) -> BatchResult:
         sources = await self._sources(account, source, plan)
         reasons: dict[MessageId, Reason | None] = {}
         outage: Unavailable | None = None
-        for target in dict.fromkeys(errand.target for errand in plan.errands):
-            for batch in in_batches([one for one in plan.errands if one.target == target]):
+        for target in dict.fromkeys(item.target for item in plan.items):
+            for batch in in_batches([item for item in plan.items if item.target == target]):
                 try:
                     if outage is not None:
-                        # What is left would wait for it again.
+                        # Another attempt would wait for the same outage.
                         raise outage
-                    done = await self._done(account, source, batch, sources, plan, moved, claim)
+                    outcomes = await self._transfer_batch(
+                        account, source, batch, sources, plan, moved, claim
+                    )
                 except (VmboxNotFound, Unavailable) as error:
-                    # Under a claim an outage is raised: a repeated request goes on. A refusal would
-                    # end the claim, and what is done would be done again.
-                    goes_on = claim is not None and isinstance(error, Unavailable)
-                    if goes_on or None not in reasons.values():
+                    # An outage keeps the claim, so that a repeated request continues. A refusal
+                    # would release it, and finished transfers would be repeated.
+                    can_continue = claim is not None and isinstance(error, Unavailable)
+                    if can_continue or None not in reasons.values():
                         raise
                     outage = error if isinstance(error, Unavailable) else None
-                    done = [reason_of(error)] * len(batch)
-                reasons.update(zip((one.new_id for one in batch), done, strict=True))
+                    outcomes = [reason_of(error)] * len(batch)
+                reasons.update(zip((item.new_id for item in batch), outcomes, strict=True))
         return BatchResult(
-            succeeded=[one.new_id for one in plan.errands if reasons[one.new_id] is None],
+            succeeded=[item.new_id for item in plan.items if reasons[item.new_id] is None],
             failed=[
-                (one.text, reason)
-                for one in plan.errands
-                if (reason := reasons[one.new_id]) is not None
+                (item.text, reason)
+                for item in plan.items
+                if (reason := reasons[item.new_id]) is not None
             ],
         )
 
     async def _sources(
         self, account: AccountFacts, source: UUID, plan: _Plan
     ) -> dict[str, Message | Reason]:
-        """The messages as they are now, or why they cannot be transferred."""
-        wanted = [source, *dict.fromkeys(errand.target for errand in plan.errands)]
-        texts = dict.fromkeys(errand.text for errand in plan.errands)
+        """Returns the current messages, or the reasons why they cannot be transferred."""
+        vmbox_ids = [source, *dict.fromkeys(item.target for item in plan.items)]
+        texts = dict.fromkeys(item.text for item in plan.items)
         ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
         oldest = retained_since(self.clock(), self.retention_days)
         async with self.database.connection() as connection:
-            living = await rows.living_vmboxes(connection, account.account_id, wanted)
-            for vmbox_id in wanted:
+            living = await rows.living_vmboxes(connection, account.account_id, vmbox_ids)
+            for vmbox_id in vmbox_ids:
                 if vmbox_id not in living:
                     raise VmboxNotFound(vmbox_id.hex)
             messages = await rows.get_messages(connection, account.account_id, source, ids)
-        return {str(key): _judged(message, oldest) for key, message in messages.items()}
+        return {str(key): _transferable(message, oldest) for key, message in messages.items()}
 
-    async def _done(
+    async def _transfer_batch(
         self,
         account: AccountFacts,
         source: UUID,
@@ -148,47 +154,44 @@ class Transfers:
         moved: bool,
         claim: Claim | None,
     ) -> list[Reason | None]:
-        """One transaction's worth: the copies first, then one statement for all rows."""
+        """Copies the audio of a batch, then writes all rows in one statement."""
         already_done = set() if claim is None else await self._already_done(account, batch, claim)
-        left = [errand for errand in batch if errand.new_id not in already_done]
-        copied = await self._copied(account, left, sources)
-        transfers = [one for one in copied.values() if isinstance(one, Transfer)]
-        refused = await self._written(account, source, left, transfers, plan, moved)
-        reasons = {new_id: one for new_id, one in copied.items() if isinstance(one, Reason)}
-        return [(reasons | refused).get(errand.new_id) for errand in batch]
+        remaining = [item for item in batch if item.new_id not in already_done]
+        copies = await self._copy_all(account, remaining, sources)
+        transfers = [copy for copy in copies.values() if isinstance(copy, Transfer)]
+        refused = await self._write_rows(account, source, remaining, transfers, plan, moved)
+        reasons = {new_id: copy for new_id, copy in copies.items() if isinstance(copy, Reason)}
+        return [(reasons | refused).get(item.new_id) for item in batch]
 
     async def _already_done(
         self, account: AccountFacts, batch: Sequence[TransferItem], claim: Claim
     ) -> set[MessageId]:
-        """What an earlier run under this claim has done already."""
+        """Returns the new ids that an earlier request with this claim has written."""
         await self.idempotency.renew(claim)
         async with self.database.connection() as connection:
             return await rows.landed_messages(
-                connection, account.account_id, [errand.new_id for errand in batch]
+                connection, account.account_id, [item.new_id for item in batch]
             )
 
-    async def _copied(
+    async def _copy_all(
         self,
         account: AccountFacts,
         batch: Sequence[TransferItem],
         sources: dict[str, Message | Reason],
     ) -> dict[MessageId, Transfer | Reason]:
-        """The audio of a batch copied, some at a time.
+        """Copies the audio of a batch. After an outage the orphan sweep deletes the copies."""
+        slots = asyncio.Semaphore(MAX_CONCURRENT_COPIES)
 
-        An outage in the middle leaves what was copied to the orphan sweep.
-        """
-        free = asyncio.Semaphore(COPIES_AT_ONCE)
-
-        async def copy(errand: TransferItem) -> Transfer | Reason:
-            source = sources.get(errand.text, Reason.NOT_FOUND)
+        async def copy(item: TransferItem) -> Transfer | Reason:
+            source = sources.get(item.text, Reason.NOT_FOUND)
             if isinstance(source, Reason):
                 return source
-            async with free:
-                return await self._copy_one(account, source, errand.new_id)
+            async with slots:
+                return await self._copy_one(account, source, item.new_id)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = {errand.new_id: group.create_task(copy(errand)) for errand in batch}
+                tasks = {item.new_id: group.create_task(copy(item)) for item in batch}
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return {new_id: task.result() for new_id, task in tasks.items()}
@@ -203,11 +206,11 @@ class Transfers:
         try:
             await self.audio.copy(source.audio.key, key)
         except AudioMissing:
-            # Removed and purged, or replaced, since it was read.
+            # Another request has removed or replaced it since it was read.
             return Reason.CONFLICT
         return Transfer(copied=source, new_id=new_id, new_key=key)
 
-    async def _written(
+    async def _write_rows(
         self,
         account: AccountFacts,
         source: UUID,
@@ -216,7 +219,7 @@ class Transfers:
         plan: _Plan,
         moved: bool,
     ) -> dict[MessageId, Reason]:
-        """Writes the rows; those that were refused, and why. Their copies are discarded."""
+        """Writes the rows; returns the refused ones with reasons and deletes their copies."""
         if not transfers:
             return {}
 
@@ -236,22 +239,24 @@ class Transfers:
         try:
             reasons = await with_partitions(self.database, month_of(plan.at), self.clock(), write)
         except VmboxNotFound:
-            await self._discard(transfers)
+            await self._delete_copies(transfers)
             raise
         refused = [
-            (one, why) for one, why in zip(transfers, reasons, strict=True) if why is not None
+            (transfer, reason)
+            for transfer, reason in zip(transfers, reasons, strict=True)
+            if reason is not None
         ]
-        await self._discard([one for one, _ in refused])
-        return {one.new_id: why for one, why in refused}
+        await self._delete_copies([transfer for transfer, _ in refused])
+        return {transfer.new_id: reason for transfer, reason in refused}
 
-    async def _discard(self, transfers: Sequence[Transfer]) -> None:
+    async def _delete_copies(self, transfers: Sequence[Transfer]) -> None:
         try:
             await self.audio.delete_many([transfer.new_key for transfer in transfers])
         except Unavailable:
-            log.warning("Copies without rows were left for the orphan sweep", count=len(transfers))
+            log.warning("orphaned copies not deleted", count=len(transfers))
 
 
-def _judged(message: Message, oldest: datetime) -> Message | Reason:
+def _transferable(message: Message, oldest: datetime) -> Message | Reason:
     if message.audio is None:
         return Reason.NO_AUDIO
     return Reason.EXPIRED if message.received_at < oldest else message

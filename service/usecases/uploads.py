@@ -1,4 +1,4 @@
-"""Audio on its way in: spooled, bounded in number so that memory and disk are, then stored."""
+"""Uploads of audio: spooled first, then stored. Their number limits memory and disk space."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -34,14 +34,14 @@ __all__ = [
 
 log = get_logger(__name__)
 
-# What an upload may bring before it takes a place: a client that trickles never holds one.
+# Bytes that an upload may send before it needs a slot, so that slow clients hold none.
 FREE_BYTES = 16 * 1024
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """Audio as it was received: the bytes, the declared content type, a name if it was given one.
+    """Received audio with its declared content type and an optional file name.
 
-    Of the name only its extension counts, and only one that audio has.
+    Only an audio extension of the file name is used.
     """
 
     spool: Spool
@@ -55,26 +55,26 @@ class Upload(msgspec.Struct, frozen=True):
 
 @dataclass
 class Uploads:
-    """The places for uploads in flight; one more than `most` is refused with TooManyUploads."""
+    """Slots for uploads in progress. Without a free slot a spool raises TooManyUploads."""
 
-    most: int
+    limit: int
     max_bytes: int
     in_flight: int = 0
 
     @contextmanager
     def spool(self) -> Iterator[Spool]:
-        """Where a request's audio is collected; more than `max_bytes` is refused."""
+        """Opens a spool for the audio of a request, up to `max_bytes`."""
         with _SlotSpool(self) as spool:
             yield spool
 
-    def enter(self) -> None:
-        if self.in_flight >= self.most:
+    def acquire_slot(self) -> None:
+        if self.in_flight >= self.limit:
             UPLOADS_REFUSED.inc()
             raise TooManyUploads
         self.in_flight += 1
         UPLOADS_IN_FLIGHT.inc()
 
-    def leave(self) -> None:
+    def release_slot(self) -> None:
         self.in_flight -= 1
         UPLOADS_IN_FLIGHT.dec()
 
@@ -83,23 +83,23 @@ class _SlotSpool(Spool):
     def __init__(self, uploads: Uploads) -> None:
         super().__init__(uploads.max_bytes)
         self._uploads = uploads
-        self._entered = False
+        self._has_slot = False
 
     async def write(self, chunk: bytes) -> None:
-        if not self._entered and self.size + len(chunk) > FREE_BYTES:
-            self._uploads.enter()
-            self._entered = True
+        if not self._has_slot and self.size + len(chunk) > FREE_BYTES:
+            self._uploads.acquire_slot()
+            self._has_slot = True
         await super().write(chunk)
 
     def close(self) -> None:
         super().close()
-        if self._entered:
-            self._entered = False
-            self._uploads.leave()
+        if self._has_slot:
+            self._has_slot = False
+            self._uploads.release_slot()
 
 
 async def store_upload(store: AudioStore, key: str, upload: Upload) -> Audio:
-    """Stores an upload under a key of its own, before any row says so. Raises AudioEmpty."""
+    """Stores an upload under a new key, before its row is written. Raises AudioEmpty."""
     spool = upload.spool
     if spool.size == 0:
         raise AudioEmpty
@@ -109,10 +109,9 @@ async def store_upload(store: AudioStore, key: str, upload: Upload) -> Audio:
 
 @asynccontextmanager
 async def delete_on_error(store: AudioStore, audio: Audio | None) -> AsyncIterator[None]:
-    """Deletes the object when the database says no.
+    """Deletes the object when the database refuses its row.
 
-    After an outage nobody knows whether the row was written: the object stays, and the orphan
-    sweep decides.
+    After an outage the row may have been written, so the object stays for the orphan sweep.
     """
     try:
         yield
@@ -123,8 +122,8 @@ async def delete_on_error(store: AudioStore, audio: Audio | None) -> AsyncIterat
 
 
 async def delete_orphan(store: AudioStore, key: str) -> None:
-    """Deletes an object that no row points at; what cannot be deleted now is swept later."""
+    """Deletes an object without a row; during an outage it stays for the orphan sweep."""
     try:
         await store.delete(key)
     except Unavailable:
-        log.warning("An object without a row was left for the orphan sweep")
+        log.warning("orphaned object not deleted")

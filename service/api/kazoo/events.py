@@ -74,7 +74,7 @@ async def _answer(
     since = _since(request)
     # Without pages a list of events is one all the same: it goes on from its cursor.
     limit = min(page_query(request).limit, LARGEST_PAGE)
-    await app.feed.check(account, vmbox_id)
+    await app.feed.check_vmbox(account, vmbox_id)
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_welcome(accepted, ("application/json",)):
         page = await app.feed.page(account, vmbox_id, since, limit)
