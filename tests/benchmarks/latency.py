@@ -15,6 +15,7 @@ from tests.benchmarks.load import LENGTH
 from tests.benchmarks.measure import BenchFailed, Result
 from tests.benchmarks.requests import MULTIPART_TYPE, multipart_body
 from tests.benchmarks.stack import Stack
+from tests.support.waiting import wait_until
 
 # Uneven, so that the stores do not keep step with whatever polls.
 _PAUSES_S = (0.02, 0.06)
@@ -96,8 +97,10 @@ def _media_id(answer: bytes) -> str:
 
 
 async def _until_heard(names: Collection[str], heard: dict[str, float]) -> None:
-    give_up = time.monotonic() + _PATIENCE_S
-    while missing := set(names) - heard.keys():
-        if time.monotonic() > give_up:
-            raise BenchFailed(f"events: {len(missing)} did not come within {_PATIENCE_S:.0f} s")
-        await asyncio.sleep(0.05)
+    try:
+        await wait_until(lambda: heard.keys() >= set(names), _PATIENCE_S)
+    except AssertionError as error:
+        missing = set(names) - heard.keys()
+        raise BenchFailed(
+            f"events: {len(missing)} are missing after {_PATIENCE_S:.0f} s"
+        ) from error

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.benchmarks.presign import Presigner
 from tests.benchmarks.requests import MULTIPART_TYPE, head, multipart_body
 from tests.support.ports import free_port
 from tests.support.running import AccountClient, RunningService
+from tests.support.waiting import wait_until
 
 _READ_BOXES = 16
 _MESSAGES_PER_BOX = 64
@@ -143,13 +143,15 @@ class Stack:
 
         Messages that await their audio are forgotten: a box takes a hundred of them only.
         """
-        first = waiting = await self._unsent()
-        give_up = time.monotonic() + _PATIENCE_S
-        while waiting:
-            if time.monotonic() > give_up:
-                raise BenchFailed(f"the relay still has {waiting} events after {_PATIENCE_S} s")
-            await asyncio.sleep(0.1)
-            waiting = await self._unsent()
+        first = await self._unsent()
+
+        async def is_empty() -> bool:
+            return await self._unsent() == 0
+
+        try:
+            await wait_until(is_empty, _PATIENCE_S)
+        except AssertionError as error:
+            raise BenchFailed(f"the relay still has events after {_PATIENCE_S} s") from error
         await self.servers.postgres.psql(
             "UPDATE vmbox_counts SET pending_count = 0 WHERE pending_count > 0; CHECKPOINT"
         )
@@ -196,14 +198,14 @@ def _address(url: str) -> tuple[str, int]:
 
 
 async def _until_listening(server: Child, port: int) -> None:
-    for _ in range(500):
-        if not server.alive:
-            break
+    async def listens_or_ended() -> bool:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
-            await asyncio.sleep(0.02)
-        else:
-            writer.close()
-            return
-    raise BenchFailed(f"the {server.name} server does not answer")
+            return not server.alive
+        writer.close()
+        return True
+
+    await wait_until(listens_or_ended)
+    if not server.alive:
+        raise BenchFailed(f"the {server.name} server does not answer")

@@ -24,6 +24,7 @@ from service.wiring.factories import open_audio
 from service.wiring.notifiers import CHANNELS
 from tests.deploy.image import Image, answer_of, innermost, missing
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.long,
@@ -72,15 +73,15 @@ class Running:
         self.admin = admin
 
     async def is_ready(self) -> None:
-        async with asyncio.timeout(120), httpx.AsyncClient() as client:
-            while True:
+        async with httpx.AsyncClient() as client:
+
+            async def answers_200() -> bool:
                 assert self.process.returncode is None
-                try:
-                    if (await client.get(f"{self.admin}/health/ready")).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.1)
+                with suppress(httpx.TransportError):
+                    return (await client.get(f"{self.admin}/health/ready")).status_code == 200
+                return False
+
+            await wait_until(answers_200, within_s=120)
 
     async def stopped(self) -> int:
         """As a kubelet stops it: SIGTERM for the process itself, which is PID 1 of its own."""
@@ -200,20 +201,20 @@ async def _its_event_is_read_by_every_channel(deployment: Deployment) -> None:
     """By the consumer whose lag KEDA looks at."""
     client = await nats.connect(deployment.told["AFTERTONE_NATS_URL"])
     try:
-        async with asyncio.timeout(60):
-            for channel in CHANNELS:
-                await _has_read(client.jetstream(), f"notifier-{channel}")
+        for channel in CHANNELS:
+            await _has_read(client.jetstream(), f"notifier-{channel}")
     finally:
         await client.close()
 
 
 async def _has_read(stream: nats.js.JetStreamContext, consumer: str) -> None:
-    while True:
+    async def has_acked() -> bool:
         with suppress(nats.js.errors.NotFoundError):
             info = await stream.consumer_info("VOICEMAIL", consumer)
-            if info.ack_floor is not None and info.ack_floor.stream_seq > 0:
-                return
-        await asyncio.sleep(0.2)
+            return info.ack_floor is not None and info.ack_floor.stream_seq > 0
+        return False
+
+    await wait_until(has_acked)
 
 
 async def _a_large_message_is_kept(deployment: Deployment, url: str) -> None:

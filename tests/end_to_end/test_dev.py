@@ -12,6 +12,7 @@ import pytest
 
 from service.embedded import reaper
 from tests.support.log_scan import folder_with_logs, heard
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +45,7 @@ async def prepare(environment):
 folder, port, api, *arguments = sys.argv[1:]
 processes = {
     "api": [sys.executable, "-c", api, *arguments],
-    "relay": [sys.executable, "-c", "import time; time.sleep(600)"],
+    "relay": [sys.executable, "-c", "import signal; signal.pause()"],
 }
 try:
     asyncio.run(run_dev(
@@ -89,6 +90,9 @@ class Dev:
     def below(self) -> set[int]:
         return set(reaper.descendants(self.process.pid))
 
+    def has(self, word: str) -> bool:
+        return any(word in reaper.command_of(pid) for pid in self.below())
+
     def one(self, word: str) -> int:
         """The process, not its reaper, whose command line holds `word`."""
         commands = {pid: reaper.command_of(pid) for pid in self.below()}
@@ -115,11 +119,7 @@ async def start_dev(folder: Path, port: int = 0, *arguments: str) -> Dev:
 
 
 async def until_gone(pids: set[int]) -> None:
-    for _ in range(1000):
-        if reaper.parents().keys().isdisjoint(pids):
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail(f"still there after 20 s: {[reaper.command_of(pid) for pid in pids]}")
+    await wait_until(lambda: reaper.parents().keys().isdisjoint(pids))
 
 
 @pytest.fixture(scope="module")
@@ -161,18 +161,18 @@ async def test_dev_serves_tells_where_and_stops_on_ctrl_c(folder: Path) -> None:
 
 
 async def until_restarted(dev: Dev, word: str, killed: int) -> None:
-    for _ in range(1000):
-        # Between two lives there is none.
+    def is_restarted() -> bool:
+        # There is no such process between the two.
         with contextlib.suppress(ValueError):
-            if dev.one(word) != killed:
-                return
-        await asyncio.sleep(0.02)
-    pytest.fail(f"{word} was not started again within 20 s")
+            return dev.one(word) != killed
+        return False
+
+    await wait_until(is_restarted)
 
 
 async def test_killed_children_are_started_again_and_a_second_dev_is_refused(folder: Path) -> None:
     async with running(folder) as dev:
-        for word in ("class Silent", "time.sleep", "nats-server", "bin/weed", "cluster"):
+        for word in ("class Silent", "signal.pause", "nats-server", "bin/weed", "cluster"):
             killed = dev.one(word)
             os.kill(killed, signal.SIGKILL)
             await until_restarted(dev, word, killed)
@@ -207,20 +207,17 @@ async def test_a_second_signal_kills_at_once(folder: Path) -> None:
         pids = dev.below()
         os.kill(dev.one("bin/weed"), signal.SIGSTOP)
         dev.process.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.3)
+        await wait_until(lambda: not dev.has("class Silent"))
         dev.process.send_signal(signal.SIGINT)
-        code, complaint = await asyncio.wait_for(dev.end(), 4)
+        code, complaint = await dev.end()
     assert (code, complaint) == (0, "")
     await until_gone(pids)
 
 
 async def test_a_signal_while_it_starts_stops_it_cleanly(folder: Path) -> None:
     dev = await start_dev(folder)
-    for _ in range(500):
-        pids = dev.below()
-        if any("nats-server" in reaper.command_of(pid) for pid in pids):
-            break
-        await asyncio.sleep(0.02)
+    await wait_until(lambda: dev.has("nats-server"))
+    pids = dev.below()
     dev.process.send_signal(signal.SIGTERM)
     assert await dev.end() == (0, "")
     await until_gone(pids)

@@ -21,6 +21,7 @@ from service.postgres.pool import Database
 from service.security import SecretBox
 from service.usecases.accounts import Accounts
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, signed_in
+from tests.support.database import until_blocked
 
 
 @pytest.fixture
@@ -137,15 +138,6 @@ _COPY_OF_ROOT = """
         (account_id, parent_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed)
     SELECT uuidv7(), account_id, '{}', $1, $2, '{}', 'key', 'key' FROM accounts
 """
-_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-
-
-async def until_somebody_waits(inspector: asyncpg.Connection) -> None:
-    for _ in range(500):
-        if await inspector.fetchval(_WAITING):
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("nobody waits for the transaction")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +151,7 @@ async def test_a_name_that_is_taken_between_look_and_insert_is_a_problem_of_its_
     async with inspector.transaction():
         await inspector.execute(_COPY_OF_ROOT, name, realm)
         slower = asyncio.create_task(a_child(accounts, root, "wanted"))
-        await until_somebody_waits(inspector)
+        await until_blocked(inspector)
     with pytest.raises(Invalid) as refusal:
         await slower
     assert [(problem.field, problem.rule) for problem in refusal.value.problems] == [

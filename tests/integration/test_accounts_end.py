@@ -24,6 +24,7 @@ from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from tests.support.accounts import a_child, a_key_ring, a_process, a_root, accounts_over
 from tests.support.builders import NOW, a_vmbox, stored
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -156,17 +157,18 @@ async def test_another_process_hears_of_a_changed_and_of_a_deleted_account(
         assert (await there.sessions.authorise(root, child.account_id)).max_message_count is None
         await here.patch(root, child.account_id, {"max_message_count": 7})
         assert (await here.sessions.authorise(root, child.account_id)).max_message_count == 7
-        for _ in range(200):
-            if (await there.sessions.authorise(root, child.account_id)).max_message_count == 7:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            pytest.fail("the limit was not heard of")
-        await here.delete(root, child.account_id)
-        for _ in range(200):
+
+        async def is_changed() -> bool:
+            account = await there.sessions.authorise(root, child.account_id)
+            return account.max_message_count == 7
+
+        async def is_deleted() -> bool:
             try:
                 await there.sessions.authorise(root, child.account_id)
             except AccountNotFound:
-                return
-            await asyncio.sleep(0.01)
-        pytest.fail("the deletion was not heard of")
+                return True
+            return False
+
+        await wait_until(is_changed)
+        await here.delete(root, child.account_id)
+        await wait_until(is_deleted)

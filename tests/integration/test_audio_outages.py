@@ -175,7 +175,7 @@ async def test_a_put_that_is_given_up_leaves_its_connection_usable(
     async with opened(servers, pool_size=1) as small:
         for delay_s in (0.0, 0.001, 0.003, 0.01):
             upload = asyncio.create_task(put(small, a_key(), bytes(3_000_000)))
-            await asyncio.sleep(delay_s)
+            await asyncio.wait({upload}, timeout=delay_s)
             upload.cancel()
             await asyncio.gather(upload, return_exceptions=True)
         key = a_key()

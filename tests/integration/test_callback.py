@@ -1,6 +1,5 @@
 """The callback channel: requests as the box's plan says, while it has a new message."""
 
-import asyncio
 from typing import Any
 
 import asyncpg
@@ -104,11 +103,15 @@ async def test_no_request_is_made_before_the_first_wait_is_over(
         async with calls.relay(), calls.harness.running(calls.channel):
             await stored(connection, box)
             await wait_until(lambda: _pending(inspector, 1))
-            await asyncio.sleep(0.3)
+            other = await calls.a_box(connection, schedule=[0])
+            await stored(connection, other)
+            await calls.until_requested(other, 1)
     assert await calls.requested(box) == []
 
 
-async def test_who_has_listened_is_not_called(calls: Calls, inspector: asyncpg.Connection) -> None:
+async def test_a_box_without_new_messages_gets_no_call(
+    calls: Calls, inspector: asyncpg.Connection
+) -> None:
     async with calls.database.connection() as connection:
         box = await calls.a_box(connection, schedule=[0, 1, 0])
         async with calls.relay(), calls.harness.running(calls.channel):
@@ -120,7 +123,7 @@ async def test_who_has_listened_is_not_called(calls: Calls, inspector: asyncpg.C
     assert len(await calls.requested(box)) == 1
 
 
-async def test_messages_that_come_while_a_task_runs_add_none(
+async def test_messages_that_arrive_during_a_task_start_no_other_task(
     calls: Calls, inspector: asyncpg.Connection
 ) -> None:
     async with calls.database.connection() as connection:
@@ -143,7 +146,7 @@ async def test_messages_that_come_while_a_task_runs_add_none(
 @pytest.mark.parametrize(
     "callback", [{"disabled": True}, {"number": None}, {"number": ""}, {"attempts": 0}]
 )
-async def test_a_box_without_a_plan_asks_for_nothing(
+async def test_a_box_without_a_plan_requests_no_call(
     calls: Calls, inspector: asyncpg.Connection, callback: dict[str, Any]
 ) -> None:
     async with calls.database.connection() as connection:
@@ -157,7 +160,7 @@ async def test_a_box_without_a_plan_asks_for_nothing(
     assert await calls.requested(box) == []
 
 
-async def test_a_replay_asks_for_no_further_call(
+async def test_a_replay_of_the_stream_requests_no_further_call(
     calls: Calls, inspector: asyncpg.Connection
 ) -> None:
     async with calls.database.connection() as connection:
@@ -193,14 +196,14 @@ async def test_each_request_is_made_once_though_processes_are_killed(
             for box in boxes:
                 await stored(connection, box)
             await all_sent(inspector)
-    for _ in range(3):
+    for kills in range(3):
         async with calls.harness.running(CallbackChannel(calls.database), KILLED) as running:
-            await asyncio.sleep(0.05)
+            await wait_until(lambda least=5 * kills + 1: _requests(inspector, least))  # type: ignore[misc]
             await running.kill()
-    # The leases of those that were killed need not run out for the test.
-    await inspector.execute("UPDATE deliveries SET next_at = now() WHERE status = 'pending'")
+        # The leases of a process that was killed need not expire for the test.
+        await inspector.execute("UPDATE deliveries SET next_at = now() WHERE status = 'pending'")
     async with calls.harness.running(calls.channel, KILLED):
-        await wait_until(lambda: _finished(inspector, len(boxes)), 45)
+        await wait_until(lambda: _finished(inspector, len(boxes)))
     for box in boxes:
         assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2, 3]
 
@@ -210,7 +213,7 @@ def test_defaults_are_five_requests_five_minutes_apart() -> None:
     assert plan == CallbackPlan(number="1", waits_s=(300,) * 5, timeout_s=20)
 
 
-def test_a_schedule_wins_and_what_is_senseless_is_bounded() -> None:
+def test_a_schedule_takes_precedence_and_its_values_are_bounded() -> None:
     asked = {"number": "1", "schedule": [-5, 10**9], "attempts": 9, "timeout_s": 0}
     assert CallbackPlan.of({"notify": {"callback": asked}}) == CallbackPlan(
         number="1", waits_s=(0, 7 * 86_400), timeout_s=1
@@ -220,6 +223,13 @@ def test_a_schedule_wins_and_what_is_senseless_is_bounded() -> None:
 async def _pending(inspector: asyncpg.Connection, wanted: int) -> bool:
     rows = await rows_of(inspector, "callback")
     return [row["status"] for row in rows].count("pending") == wanted
+
+
+async def _requests(inspector: asyncpg.Connection, least: int) -> bool:
+    count = await inspector.fetchval(
+        "SELECT count(*) FROM outbox WHERE type = 'callback.requested'"
+    )
+    return bool(count >= least)
 
 
 async def _finished(inspector: asyncpg.Connection, wanted: int) -> bool:

@@ -13,6 +13,7 @@ from service.postgres.pool import Database
 from service.usecases.accounts import Accounts
 from service.usecases.credential_cache import CredentialCache
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, users_beside
+from tests.support.waiting import wait_until
 
 GIVEN = ("reseller", "pete", "secret")
 
@@ -33,18 +34,26 @@ async def forget_credentials(inspector: asyncpg.Connection) -> None:
     await inspector.execute("DELETE FROM user_credentials")
 
 
-async def test_what_was_proved_is_remembered_for_a_while(
+async def test_verified_credentials_are_cached_until_they_expire(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     account = await a_reseller(accounts)
-    credentials = CredentialCache(accounts.sessions, lifetime_s=0.5)
+    credentials = CredentialCache(accounts.sessions)
+    brief = CredentialCache(accounts.sessions, lifetime_s=0.001)
     first = await credentials.caller(*GIVEN)
     assert (first.account.account_id, first.claims is not None) == (account.account_id, True)
+    assert (await brief.caller(*GIVEN)).account == first.account
     await forget_credentials(inspector)
     assert await credentials.caller(*GIVEN) == first
-    await asyncio.sleep(0.6)
-    with pytest.raises(CredentialsInvalid):
-        await credentials.caller(*GIVEN)
+
+    async def is_refused() -> bool:
+        try:
+            await brief.caller(*GIVEN)
+        except CredentialsInvalid:
+            return True
+        return False
+
+    await wait_until(is_refused)
 
 
 async def test_a_hash_is_remembered_as_a_password_is(

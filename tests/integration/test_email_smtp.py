@@ -1,6 +1,5 @@
 """Sending over SMTP: encryption, sign-in, connections used again, what refusals mean."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from service.workers.channels import Done, Failed, Outcome
 from service.workers.channels.email import SmtpSender, SmtpServer
 from tests.support.smtp import HOST, certificate, only, running_mail_server
+from tests.support.waiting import wait_until
 
 CONTENT = b"Subject: x\r\nMessage-ID: <1@example.com>\r\n\r\n.text\r\n"
 
@@ -37,7 +37,7 @@ async def test_a_connection_that_the_server_has_closed_is_made_again() -> None:
         async with SmtpSender.open(smtp, timeout_s=1) as sender:
             for _ in range(3):
                 assert await sender.send("a@b.c", "d@e.f", CONTENT, utf8=False) == Done()
-                await asyncio.sleep(0.3)
+                await wait_until(lambda: server.open_sessions == 0)
     assert len(server.mails) == 3
     assert server.sessions == 3
 

@@ -18,6 +18,7 @@ from service.embedded.errors import EmbeddedError
 from service.embedded.server import Server
 from service.embedded.servers import EmbeddedServers
 from tests.support.log_scan import folder_with_logs
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,11 +47,7 @@ def left(pids: set[int]) -> set[int]:
 
 
 async def until_gone(pids: set[int]) -> None:
-    for _ in range(1000):
-        if not left(pids):
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail(f"still there after 20 s: {left(pids)}")
+    await wait_until(lambda: not left(pids))
 
 
 async def test_stopping_leaves_no_process_and_the_data_is_there_afterwards(
@@ -129,10 +126,11 @@ async def test_postgres_killed_from_outside_with_a_query_running_starts_again(
     busy = asyncio.create_task(
         servers.postgres.psql("SELECT count(*) FROM generate_series(1, 1000000000000) n")
     )
-    for _ in range(200):
-        if await servers.postgres.psql(_BUSY) == "1":
-            break
-        await asyncio.sleep(0.05)
+
+    async def is_busy() -> bool:
+        return await servers.postgres.psql(_BUSY) == "1"
+
+    await wait_until(is_busy)
     pids = processes_of(servers.postgres)
     os.kill(servers.postgres.pid, signal.SIGKILL)
     await servers.postgres.wait()
@@ -200,7 +198,7 @@ async def main():
     await servers.start()
     pids = [pid for s in servers.all for pid in (s.reaper_pid, s.pid, *reaper.descendants(s.pid))]
     print(json.dumps(pids), flush=True)
-    await asyncio.sleep(600)
+    await asyncio.Event().wait()
 
 asyncio.run(main())
 """

@@ -14,7 +14,7 @@ from service.usecases.feed import Feed, FeedCursor, FeedPage
 from tests.support.builders import an_account
 from tests.support.large_database import explained
 from tests.support.relay import Box, a_box, fill
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 
 LARGE = 60_000
 MOST_BYTES = 2 * 1024**2
@@ -56,7 +56,7 @@ async def following(
 async def read_until(pages: AsyncIterator[FeedPage], last: int) -> list[int]:
     """The sequences that a stream shows up to `last`, page by page."""
     record: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while last not in record:
             page = await anext(pages)
             assert_small(page)
@@ -145,7 +145,6 @@ async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
                 await wait_until(the_tail_reads, every_s=0.01)
             # Nobody listens now; the one that comes has seen less than the tail.
             reading = asyncio.create_task(read_until(second, 6))
-            await asyncio.sleep(0.05)
             await publish(inspector, box, 6, 6)
             await lock.commit()
             assert await reading == [1, 2, 3, 4, 5, 6]

@@ -4,13 +4,14 @@ import asyncio
 import os
 import pty
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from service.domain.errors import StorageUnavailable
 from service.postgres.pool import Database
@@ -18,7 +19,7 @@ from service.workers.keeper import Keeper, Step, StepProgress
 from tests.support.database import TestDatabase
 from tests.support.log_scan import heard
 from tests.support.running import RunningService
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 
 NO_PAUSE = timedelta(0)
 SOON = timedelta(milliseconds=20)
@@ -67,17 +68,14 @@ async def running(keeper: Keeper) -> AsyncIterator[None]:
     try:
         yield
         stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await task
     finally:
         task.cancel()
 
 
-def ran(worker: Worker, times: int) -> Callable[[], Awaitable[bool]]:
-    async def enough() -> bool:
-        return worker.runs >= times
-
-    return enough
+def ran(worker: Worker, times: int) -> Callable[[], bool]:
+    return lambda: worker.runs >= times
 
 
 async def finished(inspector: asyncpg.Connection) -> dict[str, datetime]:
@@ -111,8 +109,11 @@ async def test_a_step_is_not_run_again_before_its_time_not_even_by_a_new_keeper(
     async with running(keeper):
         await has_finished(inspector)
     clock.now += timedelta(minutes=59)
-    async with running(keeper):
-        await asyncio.sleep(0.3)
+    # The other step fails three times before it succeeds: the first one is judged meanwhile.
+    other = Worker(*(StorageUnavailable("away") for _ in range(3)))
+    steps = (worker.step(), other.step("other"))
+    async with running(a_keeper(owner, test_database, *steps, clock=clock)):
+        await wait_until(ran(other, 4))
     assert worker.runs == 1
     clock.now += timedelta(minutes=2)
     async with running(keeper):
@@ -143,14 +144,16 @@ async def test_a_keeper_outlives_a_database_that_is_away(
 ) -> None:
     worker = Worker()
     await inspector.execute("ALTER TABLE keeper_steps RENAME TO away")
-    async with running(a_keeper(owner, test_database, worker.step())):
-        await asyncio.sleep(0.2)
-        assert worker.runs == 0
-        await inspector.execute("ALTER TABLE away RENAME TO keeper_steps")
-        await wait_until(ran(worker, 1))
+    with capture_logs() as logs:
+        async with running(a_keeper(owner, test_database, worker.step())):
+            await wait_until(lambda: len(logs) > 2)
+            assert worker.runs == 0
+            await inspector.execute("ALTER TABLE away RENAME TO keeper_steps")
+            await wait_until(ran(worker, 1))
     elsewhere = TestDatabase(url="", owner_url="postgresql://x:x@127.0.0.1:9/x")
-    async with running(a_keeper(owner, elsewhere, worker.step())):
-        await asyncio.sleep(0.2)
+    with capture_logs() as logs:
+        async with running(a_keeper(owner, elsewhere, worker.step())):
+            await wait_until(lambda: len(logs) > 2)
     assert worker.runs == 1
 
 

@@ -28,6 +28,7 @@ from tests.support.builders import (
 )
 from tests.support.expiry import FOLDERS, an_old_box, expiry, remaining, retained
 from tests.support.keeper import Killed, KilledAfter, in_days
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3])
@@ -168,15 +169,18 @@ async def lock(connection: Connection, box: Box) -> None:
 
 
 async def waiting_sessions(inspector: asyncpg.Connection) -> list[int]:
-    """The sessions that wait for a row of another, as soon as there is one."""
-    async with asyncio.timeout(5):
-        while True:
-            found = await inspector.fetch(
-                """
-                SELECT pid FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'
-                """
-            )
-            if found:
-                return [row["pid"] for row in found]
-            await asyncio.sleep(0.01)
+    """Waits until a session waits for a lock; returns the ids of all such sessions."""
+    pids: list[int] = []
+
+    async def any_waits() -> bool:
+        found = await inspector.fetch(
+            """
+            SELECT pid FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+            """
+        )
+        pids.extend(row["pid"] for row in found)
+        return bool(pids)
+
+    await wait_until(any_waits)
+    return pids

@@ -1,7 +1,6 @@
 """Partitions made ahead, spent outbox days dropped, old tokens and idempotency keys forgotten."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
@@ -26,9 +25,9 @@ NOON = datetime.now(UTC).replace(hour=12)
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def impatient(test_database: TestDatabase) -> AsyncIterator[Database]:
-    """An owner whose statements may take half a second."""
+    """The owner, with a statement timeout of two seconds."""
     async with Database.open(
-        test_database.owner_url, size=2, timeout_s=0.5, name="test keeper"
+        test_database.owner_url, size=2, timeout_s=2, name="test keeper"
     ) as opened:
         yield opened
 
@@ -123,19 +122,16 @@ async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(
     other = await an_old_day(inspector, 10, published_days_ago=10)
     async with owner.connection() as connection:
         box = await a_vmbox(connection)
+        # Far shorter than the drop may wait: a statement behind it in the lock queue would fail.
+        await connection.execute("SET lock_timeout = '100ms'")
         async with inspector.transaction():
             await inspector.fetch("SELECT FROM outbox LIMIT 1")
             dropping = asyncio.create_task(partitions(impatient).run(StepProgress()))
-            slowest = 0.0
             while not dropping.done():
-                began = time.monotonic()
                 await connection.fetch("SELECT FROM outbox LIMIT 1")
                 await a_vmbox(connection, box.account_id)
                 await connection.execute("UPDATE outbox SET traceparent = 'seen'")
-                slowest = max(slowest, time.monotonic() - began)
-                await asyncio.sleep(0.01)
             assert (await dropping)["days_dropped"] == 0
-            assert slowest < 0.4
             assert await tables(inspector) >= {name, other}
             days = await list_outbox_days(connection, TODAY - timedelta(days=7))
             assert sorted(day.state for day in days) == ["attached", "detaching"]

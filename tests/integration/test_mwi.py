@@ -171,10 +171,12 @@ async def test_lamps_equal_counts_after_a_storm_with_kills(
         storm = asyncio.create_task(all_at_once(database, work, 8))
         for _ in range(4):
             async with lamp_harness.lamps() as first, lamp_harness.lamps() as second:
-                await asyncio.sleep(0.1)
-                await first.kill()
-                await asyncio.sleep(0.05)
-                await second.kill()
+                for process in (first, second):
+                    before = await lamp_harness.revisions()
+                    await wait_until(
+                        lambda before=before: _written_or(lamp_harness, before, storm)  # type: ignore[misc]
+                    )
+                    await process.kill()
         await storm
         await all_sent(inspector)
     async with lamp_harness.lamps(), lamp_harness.lamps():
@@ -212,6 +214,11 @@ async def test_a_box_that_was_renumbered_shows_its_new_number(lamp_harness: Lamp
 
 
 _ID = uuid4()
+
+
+async def _written_or(harness: LampHarness, before: int, storm: asyncio.Task[None]) -> bool:
+    """True once a lamp was written since `before`, or no message comes any more."""
+    return storm.done() or await harness.revisions() > before
 
 
 async def _dark(harness: LampHarness, box: Box) -> bool:

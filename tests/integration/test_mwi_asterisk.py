@@ -1,6 +1,5 @@
 """The lamps of a switch: set from the counts as they are, and put out with their number."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -132,7 +131,6 @@ async def test_two_that_tell_a_switch_end_at_the_counts(
         async with lamp_harness.database.connection() as connection:
             for _ in range(40):
                 await stored(connection, box)
-                await asyncio.sleep(0.01)
         await first.kill()
         await all_sent(inspector)
         await _shows(ari, n100=(40, 0))

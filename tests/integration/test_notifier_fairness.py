@@ -1,7 +1,8 @@
-"""Targets that are slow or fail, processes that stop, servers that go: nobody waits for another."""
+"""Slow and failing targets, processes that stop and servers that fail delay no other target."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import msgspec
@@ -24,20 +25,20 @@ async def test_an_outcome_is_written_though_the_database_is_away_when_it_comes(
 ) -> None:
     channel = FakeChannel(timeout_s=20)
     began = asyncio.Event()
-    database_is_back = asyncio.Event()
+    outcome_is_known = asyncio.Event()
 
     async def deliver(_delivery: Delivery) -> Outcome:
         began.set()
-        await database_is_back.wait()
+        await outcome_is_known.wait()
         return Done()
 
     channel.act = deliver
     await harness.events.publish(some_event())
     async with harness.running(channel):
-        await asyncio.wait_for(began.wait(), 20)
+        await began.wait()
         await harness.servers.postgres.stop()
-        database_is_back.set()
-        await asyncio.sleep(0.3)
+        outcome_is_known.set()
+        await wait_until(lambda: bool(channel.delivered))
         await harness.servers.postgres.start()
         await harness.reconnect()
         [row] = await settled(harness.inspector, 1)
@@ -69,7 +70,7 @@ async def test_a_slow_target_delays_no_other_and_gets_no_more_than_its_share(
         await wait_until(lambda: harness.count("pending", 40))
         channel.whom = [Target(name=f"quick {number}") for number in range(10)]
         await harness.events.publish(some_event(account_id))
-        await wait_until(lambda: harness.count("done", 10), within_s=3)
+        await wait_until(lambda: harness.count("done", 10))
         release.set()
         await settled(harness.inspector, 50)
     assert most == 2
@@ -81,41 +82,48 @@ async def test_many_failing_targets_do_not_hold_up_one_that_is_well(
     channel = FakeChannel(*(f"down {n}" for n in range(20)), concurrency=6, timeout_s=0.4)
     pace = msgspec.structs.replace(QUICK, retries_s=(0.0,) * 50)
 
+    attempts = 0
+
     async def deliver(delivery: Delivery) -> Outcome:
+        nonlocal attempts
         if delivery.target.startswith("down"):
-            await asyncio.sleep(60)
+            attempts += 1
+            await asyncio.Event().wait()
         return Done()
 
     channel.act = deliver
     account_id = uuid4()
     async with harness.running(channel, pace):
         await harness.events.publish(some_event(account_id))
-        await asyncio.sleep(1.5)
+        await wait_until(lambda: attempts > 20)
         channel.whom = [Target(name="well")]
         for _ in range(20):
             await harness.events.publish(some_event(account_id))
-        await wait_until(lambda: harness.count("done", 20), within_s=1.5)
+        await wait_until(lambda: harness.count("done", 20))
 
 
-async def test_a_clean_stop_finishes_what_is_in_hand(harness: NotifierHarness) -> None:
-    channel = FakeChannel()
-    began = asyncio.Event()
+async def test_a_clean_stop_finishes_the_deliveries_in_progress(harness: NotifierHarness) -> None:
+    channel = FakeChannel(timeout_s=60)
+    began, release = asyncio.Event(), asyncio.Event()
 
     async def deliver(_delivery: Delivery) -> Outcome:
         began.set()
-        await asyncio.sleep(0.3)
+        await release.wait()
         return Done()
 
     channel.act = deliver
     await harness.events.publish(some_event())
     async with harness.running(channel) as running:
-        await asyncio.wait_for(began.wait(), 20)
-        await running.halt()
+        await began.wait()
+        halting = asyncio.create_task(running.halt())
+        await wait_until(running.stop.is_set)
+        release.set()
+        await halting
     [row] = await rows_of(harness.inspector)
     assert (row["status"], row["lease_until"]) == ("done", None)
 
 
-async def test_what_is_not_finished_within_the_grace_is_given_back(
+async def test_a_delivery_that_outlasts_the_grace_is_given_back(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(timeout_s=60)
@@ -123,30 +131,36 @@ async def test_what_is_not_finished_within_the_grace_is_given_back(
 
     async def deliver(_delivery: Delivery) -> Outcome:
         began.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return Done()
 
     channel.act = deliver
     await harness.events.publish(some_event())
     async with harness.running(channel, msgspec.structs.replace(QUICK, grace_s=0.1)) as running:
-        await asyncio.wait_for(began.wait(), 20)
+        await began.wait()
         await running.halt()
     [row] = await rows_of(harness.inspector)
     assert (row["status"], row["attempt"], row["lease_until"]) == ("pending", 0, None)
     async with harness.running(following := FakeChannel()):
-        await settled(harness.inspector, 1, within_s=3)
+        await settled(harness.inspector, 1)
     assert len(following.delivered) == 1
 
 
 async def test_copies_share_the_work(harness: NotifierHarness) -> None:
-    channels = [FakeChannel("a", "b") for _ in range(3)]
+    channels = [FakeChannel("a", "b", timeout_s=60) for _ in range(3)]
+    began = [asyncio.Event() for _ in channels]
 
-    async def deliver(_delivery: Delivery) -> Outcome:
-        await asyncio.sleep(0.01)
-        return Done()
+    def deliver_by(number: int) -> Callable[[Delivery], Awaitable[Outcome]]:
+        async def deliver(_delivery: Delivery) -> Outcome:
+            began[number].set()
+            # No copy goes on before every copy has got some of the work.
+            await asyncio.gather(*(event.wait() for event in began))
+            return Done()
 
-    for channel in channels:
-        channel.act = deliver
+        return deliver
+
+    for number, channel in enumerate(channels):
+        channel.act = deliver_by(number)
     async with (
         harness.running(channels[0]),
         harness.running(channels[1]),

@@ -78,7 +78,7 @@ async def test_two_relays_send_each_event_once_and_the_standby_follows_a_cut_con
         async def standby_is_active() -> bool:
             return standby.active
 
-        await wait_until(standby_is_active, within_s=5)
+        await wait_until(standby_is_active)
         await all_sent(inspector)
     received = await everything_in(url, stream)
     assert [message.sequence for message in received] == list(range(1, 61))

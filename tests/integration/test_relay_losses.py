@@ -1,6 +1,5 @@
 """The relay when something is lost: its own life, its place, the stream, or part of the stream."""
 
-import asyncio
 import shutil
 from pathlib import Path
 
@@ -221,6 +220,7 @@ async def test_postgres_killed_and_back_loses_and_repeats_nothing(
         async with database.connection() as connection:
             await append(connection, box, times=20)
         await in_stream(servers, stream, 40)
-        await asyncio.sleep(0.1)
+        async with database.connection() as connection:
+            await all_sent(connection)
     received = await everything_in(url, stream)
     assert [message.sequence for message in received] == list(range(1, 41))

@@ -1,4 +1,4 @@
-"""Who is active: a relay that freezes is followed, one that stops leaves at once."""
+"""The relay lock: one relay is active, and another follows when it freezes or stops."""
 
 import asyncio
 import os
@@ -15,9 +15,10 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres.outbox import hold_place
 from service.postgres.pool import Database
 from service.postgres.relay_lock import RelayLock
-from service.workers.relay import Relay
 from tests.support.relay import a_box, all_sent, append, everything_in, running_relay, taken
 from tests.support.waiting import wait_until
+
+LEASE_S = 2.0
 
 PROGRAM = """
 import asyncio, sys
@@ -49,11 +50,15 @@ async def relay_process(
         await process.wait()
 
 
-async def is_active(relay: Relay) -> bool:
-    return relay.active
+async def has_lock_sessions(inspector: asyncpg.Connection, count: int) -> bool:
+    sessions = await inspector.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aftertone relay lock'"
+        " AND datname = current_database()"
+    )
+    return bool(sessions == count)
 
 
-async def test_a_frozen_relay_is_followed_within_five_seconds_and_sends_nothing_when_it_wakes(
+async def test_a_frozen_relay_is_replaced_and_publishes_nothing_when_it_resumes(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
@@ -66,25 +71,24 @@ async def test_a_frozen_relay_is_followed_within_five_seconds_and_sends_nothing_
         await all_sent(inspector)
         async with running_relay(database_url, url, stream) as standby:
             os.kill(process.pid, signal.SIGSTOP)
-            frozen_at = time.monotonic()
             await append(inspector, box, times=10)
-            await all_sent(inspector, within_s=10)
-            assert time.monotonic() - frozen_at < 5
+            await all_sent(inspector)
             os.kill(process.pid, signal.SIGCONT)
             await append(inspector, box, times=10)
             await all_sent(inspector)
-            await asyncio.sleep(0.5)
+            # The relay that froze has noticed that it lost the lock: it has a new session for it.
+            await wait_until(lambda: has_lock_sessions(inspector, 2))
             assert standby.relay.active
     received = await everything_in(url, stream)
     assert [message.sequence for message in received] == list(range(1, 31))
 
 
-async def test_a_place_that_is_not_renewed_ends_for_its_holder_before_another_gets_it(
+async def test_a_lock_that_is_not_renewed_expires_for_its_holder_before_another_gets_it(
     database_url: str,
 ) -> None:
     async with (
-        RelayLock.open(database_url, lease_s=0.5) as silent,
-        RelayLock.open(database_url, lease_s=5) as other,
+        RelayLock.open(database_url, lease_s=2) as silent,
+        RelayLock.open(database_url, lease_s=60) as other,
     ):
         first = await silent.try_take()
         assert first is not None
@@ -96,20 +100,21 @@ async def test_a_place_that_is_not_renewed_ends_for_its_holder_before_another_ge
         assert not silent.held
 
 
-async def test_a_place_that_is_renewed_stays(database_url: str) -> None:
+async def test_a_lock_that_is_renewed_outlives_its_lease(database_url: str) -> None:
     async with (
-        RelayLock.open(database_url, lease_s=1) as kept,
-        RelayLock.open(database_url, lease_s=5) as other,
+        RelayLock.open(database_url, lease_s=LEASE_S) as kept,
+        RelayLock.open(database_url, lease_s=60) as other,
     ):
         assert await kept.try_take()
+        first_lease_ends = time.monotonic() + LEASE_S
         keeping = asyncio.create_task(kept.keep())
-        await asyncio.sleep(1.5)
+        await wait_until(lambda: time.monotonic() > first_lease_ends)
         assert kept.held
         assert await other.try_take() is None
         keeping.cancel()
 
 
-async def test_a_relay_that_froze_while_it_marked_keeps_nobody_out(
+async def test_a_relay_that_froze_in_a_transaction_blocks_no_other_relay(
     servers: EmbeddedServers,
     database_url: str,
     stream: StreamSettings,
@@ -117,29 +122,26 @@ async def test_a_relay_that_froze_while_it_marked_keeps_nobody_out(
     frozen = await asyncpg.connect(database_url)
     await frozen.execute("BEGIN")
     assert await hold_place(frozen, await frozen.fetchval("SELECT term FROM relay_state"))
-    began = time.monotonic()
-    async with running_relay(database_url, servers.nats.url(), stream) as next_one:
-        await wait_until(lambda: is_active(next_one.relay))
-        assert time.monotonic() - began < 5
+    async with running_relay(database_url, servers.nats.url(), stream) as successor:
+        await wait_until(lambda: successor.relay.active)
     frozen.terminate()
 
 
-async def test_a_relay_that_stops_leaves_its_place_at_once(
+async def test_a_relay_that_stops_releases_its_lock(
     servers: EmbeddedServers,
     database_url: str,
     stream: StreamSettings,
 ) -> None:
     url = servers.nats.url()
-    async with running_relay(database_url, url, stream) as one:
-        await wait_until(lambda: is_active(one.relay))
-        async with running_relay(database_url, url, stream) as other:
+    # The lease outlasts the test: the other relay becomes active only when the lock is released.
+    async with running_relay(database_url, url, stream, lease_s=600) as one:
+        await wait_until(lambda: one.relay.active)
+        async with running_relay(database_url, url, stream, lease_s=600) as other:
             one.stop.set()
-            stopped_at = time.monotonic()
-            await wait_until(lambda: is_active(other.relay), every_s=0.01)
-            assert time.monotonic() - stopped_at < 1
+            await wait_until(lambda: other.relay.active)
 
 
-async def test_stopping_finishes_the_batch_in_hand(
+async def test_a_relay_that_stops_finishes_its_batch(
     servers: EmbeddedServers,
     database_url: str,
     database: Database,
@@ -153,8 +155,12 @@ async def test_stopping_finishes_the_batch_in_hand(
         async with database.transaction() as transaction:
             await transaction.execute("SELECT FROM relay_state FOR UPDATE")
             await append(inspector, box, times=3)
-            await asyncio.sleep(0.2)
+            await wait_until(lambda: has_published(servers, stream, 2))
             relay.stop.set()
     received = await everything_in(servers.nats.url(), stream)
     marked = await inspector.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NOT NULL")
     assert len(received) == marked > 1
+
+
+async def has_published(servers: EmbeddedServers, stream: StreamSettings, least: int) -> bool:
+    return len(await everything_in(servers.nats.url(), stream)) >= least

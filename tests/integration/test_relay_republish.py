@@ -1,11 +1,11 @@
 """Sending events again by hand: what the stream would drop is refused, numbers stay."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
+from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
 from service.workers.relay import RepublicationRefused, republish_since
@@ -15,8 +15,10 @@ from tests.support.relay import (
     all_sent,
     append,
     everything_in,
+    jetstream,
     running_relay,
 )
+from tests.support.waiting import wait_until
 
 
 def ago(seconds: float) -> datetime:
@@ -27,6 +29,19 @@ async def publish_long_ago(inspector: asyncpg.Connection, seconds: float) -> Non
     await inspector.execute(
         "UPDATE outbox SET published_at = published_at - make_interval(secs => $1)", seconds
     )
+
+
+async def duplicate_window_passed(url: str, stream: StreamSettings) -> None:
+    """Waits until the stream has forgotten the ids of the messages that it holds now."""
+    subject, headers = f"{stream.subject_prefix}.probe.x.y.z", {"Nats-Msg-Id": "probe"}
+    async with jetstream(url) as js:
+
+        async def is_forgotten() -> bool:
+            return not (await js.publish(subject, b"", headers=headers)).duplicate
+
+        await is_forgotten()
+        await wait_until(is_forgotten, every_s=0.1)
+        await js.purge_stream(stream.name, subject=subject)
 
 
 async def test_a_span_is_sent_again_with_its_numbers(
@@ -43,7 +58,7 @@ async def test_a_span_is_sent_again_with_its_numbers(
         await all_sent(inspector)
     await publish_long_ago(inspector, 3600)
     before = await inspector.fetch("SELECT seq, published_seq FROM outbox ORDER BY seq")
-    await asyncio.sleep(1)  # the stream's window, and what it takes to look at it
+    await duplicate_window_passed(url, stream)
     assert (await republish_since(database, ago(7200), duplicate_window_s=1)).events == 4
     async with running_relay(database_url, url, stream):
         await all_sent(inspector)

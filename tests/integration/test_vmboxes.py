@@ -28,6 +28,7 @@ from tests.support.builders import (
     last_event,
     stored,
 )
+from tests.support.database import until_blocked
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ async def test_a_lowered_limit_holds_for_a_store_that_waited_for_it(
     async with inspector.transaction():
         await inspector.execute("UPDATE vmbox_counts SET max_message_count = 1")
         waiting = asyncio.create_task(store())
-        await asyncio.sleep(0.1)
+        await until_blocked(inspector)
     with pytest.raises(VmboxFull):
         await waiting
     assert (await last_event(inspector, box)).type == "vmbox.full"

@@ -112,7 +112,7 @@ class Auditor:
         listed = await check_messages(account, ledger)
         connection = await asyncpg.connect(self._database_url)
         try:
-            await all_sent(connection, within_s=30)
+            await all_sent(connection)
             await _check_counts(connection)
             objects = await self._check_objects(connection)
             events = [str(row["event_id"]) for row in await connection.fetch(_EVENTS, whose)]

@@ -16,7 +16,7 @@ Kill = tuple[int, int]
 
 
 class ChannelKillCase(ABC):
-    """One channel at work for an account of its own; `look` raises when it did wrong."""
+    """One channel at work for an account of its own; `check` raises when an effect is wrong."""
 
     channel: str
 
@@ -43,7 +43,7 @@ class ChannelKillCase(ABC):
         """Whether all that is owed for the acts is there."""
 
     @abstractmethod
-    async def look(self) -> str:
+    async def check(self) -> str:
         """Looks at everything once it is complete; figures for people."""
 
     def effects(self) -> Sequence[str]:

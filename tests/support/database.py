@@ -1,4 +1,4 @@
-"""A database of its own for each test, cloned from one that was migrated once a session."""
+"""A database for each test, cloned from a template that is migrated once per session."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -10,12 +10,14 @@ import pytest_asyncio
 from service.embedded.servers import EmbeddedServers
 from service.postgres.migrate import migrate
 from service.postgres.pool import Database
+from tests.support.waiting import wait_until
 
 _TEMPLATE = "migrated"
+_BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
 
 
 class TestDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a test's database lies, for the service's role and for the owner."""
+    """URLs of a test's database for the service's role and for the owner."""
 
     __test__ = False
 
@@ -31,9 +33,18 @@ async def execute(servers: EmbeddedServers, statement: str, role: str = "afterto
         await connection.close()
 
 
+async def until_blocked(connection: asyncpg.Connection) -> None:
+    """Waits until a session waits for the end of another transaction, such as this connection's."""
+
+    async def is_blocked() -> bool:
+        return bool(await connection.fetchval(_BLOCKED))
+
+    await wait_until(is_blocked)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def superuser(servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
-    """For making and dropping databases; a pool, for a test may have killed Postgres."""
+    """Creates and drops databases; a pool, since a test may kill Postgres."""
     url = servers.postgres.url("postgres", "postgres")
     async with asyncpg.create_pool(url, min_size=0, max_size=1) as pool:
         yield pool
@@ -62,7 +73,7 @@ async def test_database(
         url=servers.postgres.url(name, "aftertone"),
         owner_url=servers.postgres.url(name, "aftertone_owner"),
     )
-    # As the superuser: the owner may not end a session of the service's role that still closes.
+    # As the superuser: the owner may not end a session of the service's role.
     await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -73,13 +84,13 @@ async def database_url(test_database: TestDatabase) -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
-    async with Database.open(test_database.url, size=20, timeout_s=5, name="test") as opened:
+    async with Database.open(test_database.url, size=20, timeout_s=30, name="test") as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def inspector(test_database: TestDatabase) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the owner's, for looking at what is stored."""
+    """A connection of the owner, which reads what is stored."""
     connection = await asyncpg.connect(test_database.owner_url)
     yield connection
     await connection.close()

@@ -29,7 +29,7 @@ from tests.support.ari import PASSWORD, USER, AriStub
 from tests.support.builders import Box
 from tests.support.database import TestDatabase
 from tests.support.relay import RunningRelay, jetstream, running_relay
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 
 QUICK = LampTimings(fetch_s=0.1, retry_s=0.05, max_retry_s=0.4, check_s=0.1, ack_wait_s=1)
 
@@ -48,7 +48,7 @@ class RunningLamps:
 
     async def halt(self) -> None:
         self._stop.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE_S):
             await self.task
 
 
@@ -137,9 +137,12 @@ class LampHarness:
             await js.delete_key_value(self.bucket.name)
 
     async def revisions(self) -> int:
-        """How often a lamp was written in all."""
+        """Returns the number of writes of the bucket so far."""
         async with jetstream(self.servers.nats.url()) as js:
-            return int((await js.stream_info(f"KV_{self.bucket.name}")).state.last_seq)
+            try:
+                return int((await js.stream_info(f"KV_{self.bucket.name}")).state.last_seq)
+            except nats.js.errors.NotFoundError:
+                return 0
 
 
 async def renumber(connection: Connection, box: Box, mailbox: str) -> None:

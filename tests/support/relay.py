@@ -1,4 +1,4 @@
-"""Boxes that only append events, relays that run in the test, and what the stream then holds."""
+"""Boxes that only append events, relays in the test process, and the content of the stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
 import nats
 import nats.errors
@@ -20,7 +19,7 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
 from service.postgres.relay_lock import HeldLock, RelayLock
 from service.workers.relay import Relay
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 
 _APPEND = """
 WITH box AS MATERIALIZED (
@@ -148,25 +147,25 @@ async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
 
 
 async def taken(lock: RelayLock) -> HeldLock:
-    """Asks for the place until it is free."""
-    places: list[HeldLock] = []
+    """Tries to take the relay lock until it is free."""
+    locks: list[HeldLock] = []
 
-    async def took_it() -> bool:
-        places.extend(filter(None, [await lock.try_take()]))
-        return bool(places)
+    async def is_taken() -> bool:
+        locks.extend(filter(None, [await lock.try_take()]))
+        return bool(locks)
 
-    await wait_until(took_it, every_s=0.01)
-    return places[0]
+    await wait_until(is_taken)
+    return locks[0]
 
 
-async def all_sent(connection: asyncpg.Connection, within_s: float = 20) -> None:
-    """Waits until no row waits to be sent."""
+async def all_sent(connection: Connection) -> None:
+    """Waits until every event of the outbox has been published."""
 
     async def none_waits() -> bool:
         waiting = await connection.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NULL")
         return bool(waiting == 0)
 
-    await wait_until(none_waits, within_s)
+    await wait_until(none_waits)
 
 
 class RunningRelay(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +197,7 @@ async def running_relay(
             yield RunningRelay(relay=relay, bus=bus, task=task, stop=stop)
             stop.set()
             if not task.cancelled():
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(DEADLINE_S):
                     await task
         finally:
             task.cancel()

@@ -53,6 +53,7 @@ class MailServer:
         self.attempts: Counter[str] = Counter()
         self.message_ids: list[tuple[str, str]] = []
         self.sessions = 0
+        self.open_sessions = 0
         self.port = 0
         self._options = options
 
@@ -65,6 +66,7 @@ class MailServer:
 
     def session(self) -> "_Session":
         self.sessions += 1
+        self.open_sessions += 1
         return _Session(self, self.sessions, self._options)
 
     async def handle_RCPT(  # noqa: N802
@@ -99,7 +101,7 @@ class MailServer:
                 case "unlucky":
                     return "451 4.3.0 not now"
                 case "stalled":
-                    await asyncio.sleep(60)
+                    await asyncio.Event().wait()
         self.mails.append(mail)
         return "250 taken"
 
@@ -119,6 +121,10 @@ class _Session(SMTP):
             loop=asyncio.get_running_loop(),
             **passed,
         )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._post.open_sessions -= 1
+        super().connection_lost(error)
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         address = self.envelope.rcpt_tos[0] if self.envelope and self.envelope.rcpt_tos else ""

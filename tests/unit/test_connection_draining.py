@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.api.middleware.connection_draining import ConnectionDrainer
+from tests.support.waiting import wait_until
 
 
 async def respond(_scope: Any, _receive: Any, send: Any) -> None:
@@ -51,4 +52,4 @@ async def test_it_stops_as_soon_as_every_connection_is_closed() -> None:
 async def test_without_connections_it_stops_at_once() -> None:
     drainer, stopped = ConnectionDrainer(), asyncio.Event()
     drainer.begin(stopped.set)
-    await asyncio.wait_for(stopped.wait(), 0.5)
+    await wait_until(stopped.is_set)

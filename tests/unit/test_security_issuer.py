@@ -1,6 +1,5 @@
 """Tokens of an outside issuer: whose keys count, and what happens when they change or go away."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from service.domain.account import Method
 from service.domain.errors import IssuerUnavailable, TokenInvalid
 from service.security import Issuer, IssuerSettings
+from tests.support.waiting import wait_until
 
 NOW = datetime.now(UTC)
 ACCOUNT = UUID("0191f3a0-0000-7000-8000-000000000001")
@@ -190,8 +190,4 @@ async def test_known_keys_stay_in_use_while_none_can_be_read(publisher: Publishe
 
 async def test_keys_are_read_in_the_background(publisher: Publisher) -> None:
     async with an_issuer(publisher, refresh_s=0.02).polling():
-        for _ in range(500):
-            if publisher.asked >= 3:
-                return
-            await asyncio.sleep(0.01)
-    pytest.fail("nobody asks for the keys")
+        await wait_until(lambda: publisher.asked >= 3)
