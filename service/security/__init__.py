@@ -1,7 +1,4 @@
-"""Tokens, and secrets at rest: the only home of keys and of cryptography.
-
-And of the way out to addresses that strangers chose.
-"""
+"""Tokens, encryption at rest, credentials, and HTTP requests to untrusted hosts."""
 
 from service.security.credentials import CredentialProofs
 from service.security.encryption import SecretBox, SecretUnreadable, new_api_key

@@ -1,4 +1,4 @@
-"""Proofs of sign-in credentials: argon2id (RFC 9106), in few threads, for few at a time."""
+"""Proofs of credentials: argon2id hashes (RFC 9106), computed in a bounded thread pool."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,47 +12,47 @@ from service.domain.errors import TooManySignIns
 
 Result = TypeVar("Result")
 
-# OWASP's least for argon2id. What is proved is looked up by a keyed hash first, so that guessing
-# needs the pepper as well as the database.
+# Minimum of OWASP for argon2id. Credentials are found by a keyed hash, so an attacker needs the
+# pepper as well as the database.
 _MEMORY_KIB = 19 * 1024
-_PASSES = 2
+_TIME_COST = 2
 
 
 class CredentialProofs:
-    """Makes and checks proofs. Each takes 20 ms and 19 MiB, so `threads` bounds what they cost.
+    """Makes and checks proofs. Each takes 20 ms and 19 MiB; `threads` limits the total.
 
-    A credential that nobody has is checked as well, against a proof of nothing: the time taken
-    does not tell whether somebody has it.
+    An unknown credential is checked against a dummy proof, so that the time of a check does not
+    reveal that it is unknown.
     """
 
     def __init__(self, *, threads: int = 2, waiting: int = 64) -> None:
         self._hasher = PasswordHasher(
-            time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=1, type=Type.ID
+            time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=1, type=Type.ID
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="credentials")
-        self._most = threads + waiting
-        self._asked = 0
-        self._nothing: str | None = None
+        self._limit = threads + waiting
+        self._in_progress = 0
+        self._dummy: str | None = None
 
     async def make(self, credential: str) -> str:
-        """A proof of `credential`. Raises TooManySignIns."""
+        """Returns a proof of `credential`. Raises TooManySignIns."""
         return await self._run(lambda: self._hasher.hash(credential))
 
     async def check(self, proof: str | None, credential: str) -> bool:
-        """Whether `proof` proves it; without one never, but not sooner. Raises TooManySignIns."""
+        """Returns True when `proof` matches; None never matches. Raises TooManySignIns."""
         if proof is None:
-            await self._run(lambda: self._check(self._proof_of_nothing(), credential))
+            await self._run(lambda: self._check(self._dummy_proof(), credential))
             return False
         return await self._run(lambda: self._check(proof, credential))
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._asked >= self._most:
+        if self._in_progress >= self._limit:
             raise TooManySignIns
-        self._asked += 1
+        self._in_progress += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
-            self._asked -= 1
+            self._in_progress -= 1
 
     def _check(self, proof: str, credential: str) -> bool:
         try:
@@ -60,7 +60,7 @@ class CredentialProofs:
         except (Argon2Error, InvalidHashError):
             return False
 
-    def _proof_of_nothing(self) -> str:
-        if self._nothing is None:
-            self._nothing = self._hasher.hash("")
-        return self._nothing
+    def _dummy_proof(self) -> str:
+        if self._dummy is None:
+            self._dummy = self._hasher.hash("")
+        return self._dummy

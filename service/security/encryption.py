@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed when they must be shown again, fingerprinted when they are looked up."""
+"""Encryption of stored secrets, and keyed hashes to look them up."""
 
 import hashlib
 import hmac
@@ -20,16 +20,16 @@ class SecretUnreadable(Unavailable):
 
 
 def new_api_key() -> str:
-    """64 random hex digits."""
+    """Returns 64 random hex digits."""
     return secrets.token_hex(API_KEY_LENGTH // 2)
 
 
 class SecretBox:
-    """AES-256-GCM under the ring's active key, and keyed hashes under its pepper.
+    """AES-256-GCM with the active key of the ring, and keyed hashes with its pepper.
 
     A sealed secret is: length of the key id (1 byte), key id, nonce (12 bytes), ciphertext with
-    tag. It opens only in the context (account, box, purpose) in which it was sealed, so that a
-    row's secret cannot be passed off as another's.
+    tag. `open` needs the context of `seal` (purpose, account, mailbox), so a secret that is copied
+    to another row cannot be decrypted there.
     """
 
     def __init__(self, ring: KeyRing) -> None:
@@ -43,7 +43,7 @@ class SecretBox:
         return bytes([len(key_id)]) + key_id + nonce + sealed
 
     def open(self, sealed: bytes, context: bytes) -> str:
-        """What was sealed; SecretUnreadable when its key is gone, or it or its context changed."""
+        """Decrypts a secret. Raises SecretUnreadable without its key or for another context."""
         body = 1 + sealed[0] if sealed else 0
         cipher = self._ciphers.get(sealed[1:body].decode(errors="replace"))
         nonce, ciphertext = sealed[body : body + _NONCE], sealed[body + _NONCE :]
@@ -52,9 +52,9 @@ class SecretBox:
         try:
             return cipher.decrypt(nonce, ciphertext, context).decode()
         except (InvalidTag, ValueError):
-            raise SecretUnreadable("sealed otherwise") from None
+            raise SecretUnreadable("wrong context or changed ciphertext") from None
 
     def fingerprint(self, purpose: str, text: str) -> bytes:
-        """32 bytes to find `text` by, worthless to who has the database but not the pepper."""
+        """Returns a 32-byte lookup key for `text`, useless without the pepper."""
         message = purpose.encode() + b"\0" + text.encode()
         return hmac.digest(self._pepper, message, hashlib.sha256)

@@ -1,7 +1,6 @@
-"""The key ring: one file with every key of a deployment, read once when a process starts.
+"""Key ring: one JSON file with all keys of a deployment, read when a process starts.
 
-It is JSON. Keys of both kinds go by id; `active` names the one that makes new things, and the
-others stay for what they made before:
+`active` names the key for new tokens and secrets; the other keys stay valid for old ones:
 
     {"signing": {"active": "ID", "keys": {"ID": {"algorithm": "EdDSA", "private_key": "PEM"}}},
      "encryption": {"active": "ID", "keys": {"ID": "32 bytes in base64"}},
@@ -25,25 +24,25 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec import Meta
 
-# Each algorithm fits one kind of key and the other way round, so a token cannot choose.
+# One key type for each algorithm, so that a token cannot choose the algorithm.
 ALGORITHMS: dict[str, type[Ed25519PrivateKey] | type[RSAPrivateKey]] = {
     "EdDSA": Ed25519PrivateKey,
     "RS256": RSAPrivateKey,
 }
 _MIN_RSA_BITS = 2048
-# A mounted Kubernetes secret is readable by its group; nothing beyond that is acceptable.
-_TOO_OPEN = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+# A mounted Kubernetes secret is readable by its group; wider permissions are refused.
+_FORBIDDEN_MODE = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 
 KeyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Key32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
 class KeyRingError(Exception):
-    """The key ring cannot be used; the text says why."""
+    """The key ring cannot be used; the text is the reason."""
 
 
 class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key pair that signs and verifies tokens by one algorithm."""
+    """Key pair that signs and verifies tokens with one algorithm."""
 
     key_id: str
     algorithm: str
@@ -58,7 +57,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
-    """Every key by its id, and which are used for what is new. Never shown, never logged."""
+    """All keys by id, and the active ones. Its text form contains no key."""
 
     signing: dict[str, SigningKey]
     active_signing: str
@@ -92,28 +91,28 @@ class _KeyRingFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def generate_key_ring() -> bytes:
-    """A new ring with one Ed25519 and one AES key, as the bytes of its file (keep it 0600)."""
+    """Returns the file of a new ring with one Ed25519 and one AES key (mode 0600)."""
     ring = _KeyRingFile(_SigningFile("", {}), _EncryptionFile("", {}), secrets.token_bytes(32))
     _add_keys(ring)
     _activate_newest(ring)
-    return _written(ring)
+    return _encode(ring)
 
 
 def rotate_key_ring(path: Path, *, add: bool = True, activate: bool = True) -> bytes:
-    """The ring in `path` with two keys more (`add`), the newest ones in use (`activate`).
+    """Returns the ring of `path` with two new keys (`add`) and the newest ones active (`activate`).
 
-    Old keys stay for what they made. The pepper stays too: what is looked up by it must be found.
+    Old keys stay for old tokens and secrets. The pepper stays because lookup keys depend on it.
     """
     _, ring = _read_ring(path)
     if add:
         _add_keys(ring)
     if activate:
         _activate_newest(ring)
-    return _written(ring)
+    return _encode(ring)
 
 
 def load_key_ring(path: Path) -> KeyRing:
-    """The ring in the file `path`; KeyRingError says in one sentence what is wrong with it."""
+    """Returns the ring of the file `path`. Raises KeyRingError."""
     return _read_ring(path)[0]
 
 
@@ -123,8 +122,8 @@ def _read_ring(path: Path) -> tuple[KeyRing, _KeyRingFile]:
         content = path.read_bytes()
     except OSError as error:
         raise KeyRingError(f"The key ring {path} cannot be read: {error.strerror}.") from None
-    if mode & _TOO_OPEN:
-        raise KeyRingError(f"The key ring {path} is open to others: chmod 600 closes it.")
+    if mode & _FORBIDDEN_MODE:
+        raise KeyRingError(f"The key ring {path} has permissions for other users; run `chmod 600`.")
     try:
         file = msgspec.json.decode(content, type=_KeyRingFile)
         return _ring_of(file), file
@@ -135,7 +134,7 @@ def _read_ring(path: Path) -> tuple[KeyRing, _KeyRingFile]:
 
 
 def _add_keys(ring: _KeyRingFile) -> None:
-    """New keys go last: the order of a file is that of age."""
+    """Appends new keys; the keys in a file are ordered by age."""
     pem = Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
@@ -148,7 +147,7 @@ def _activate_newest(ring: _KeyRingFile) -> None:
     *_, ring.encryption.active = ring.encryption.keys
 
 
-def _written(ring: _KeyRingFile) -> bytes:
+def _encode(ring: _KeyRingFile) -> bytes:
     return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
 
 
@@ -174,9 +173,9 @@ def _signing_key(key_id: str, key: _SigningKeyFile) -> SigningKey:
         raise KeyRingError(f"key {key_id!r} is for {key.algorithm!r} instead of {expected}.")
     private = _private_key(key_id, key.private_key)
     if not isinstance(private, ALGORITHMS[key.algorithm]):
-        raise KeyRingError(f"key {key_id!r} is no key for {key.algorithm}.")
+        raise KeyRingError(f"key {key_id!r} is not a key for {key.algorithm}.")
     if isinstance(private, RSAPrivateKey) and private.key_size < _MIN_RSA_BITS:
-        raise KeyRingError(f"key {key_id!r} has less than {_MIN_RSA_BITS} bits.")
+        raise KeyRingError(f"key {key_id!r} has fewer than {_MIN_RSA_BITS} bits.")
     return SigningKey(key_id=key_id, algorithm=key.algorithm, private=private)
 
 
@@ -184,4 +183,4 @@ def _private_key(key_id: str, pem: str) -> Any:
     try:
         return load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise KeyRingError(f"key {key_id!r} is no private key in PEM form.") from None
+        raise KeyRingError(f"key {key_id!r} is not a private key in PEM form.") from None

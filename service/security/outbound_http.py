@@ -1,7 +1,7 @@
-"""Requests to addresses that strangers chose: looks where they lead, and goes nowhere else.
+"""HTTP requests to untrusted hosts, guarded against server-side request forgery (SSRF).
 
-A host must have globally routable addresses only, and the connection goes to those that were
-looked at: a name that is looked up a second time might lead into one's own network.
+All addresses of a host must be globally routable. The connection goes to the checked addresses,
+because a second lookup of the name could return an internal address.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from yarl import URL
 from service.domain.errors import DnsUnavailable
 from service.domain.webhook import WebhookResponse
 
-LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host; OSError when it has none."""
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the addresses of a host and port. Raises OSError when it has none."""
 
 _UNICAST = IPv6Network("2000::/3")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_MOST_REPLY_BYTES = 65_536
-_REPLY_S = 2.0
-_LONGEST_PAUSE_S = 3600
+_MAX_RESPONSE_BYTES = 65_536
+_RESPONSE_BODY_S = 2.0
+_MAX_RETRY_AFTER_S = 3600
 _AGENT = "Aftertone-Webhook"
 
 
@@ -45,69 +45,72 @@ class TargetUnknown(TargetForbidden):
 
 
 class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """`timeout_s` is for a whole request; `look_ups` so many names are looked up at a time."""
+    """Limits of requests. `timeout_s` is for a whole request, `max_lookups` for concurrent ones."""
 
     allow_private: bool = False
     connect_timeout_s: float = 5.0
     timeout_s: float = 15.0
-    look_ups: int = 64
+    max_lookups: int = 64
 
 
 class OutboundHttp:
-    """Sends POSTs out. A connection is used once: one that the other side has just given up would
-    cost an attempt."""
+    """Sends POST requests. A connection is used once, since a stale one would cost an attempt."""
 
-    def __init__(self, limits: OutboundLimits, look_up: LookUp) -> None:
+    def __init__(self, limits: OutboundLimits, resolve: Resolve) -> None:
         self.limits = limits
-        self._look_up = look_up
+        self._resolve = resolve
 
     @classmethod
     @asynccontextmanager
     async def open(cls, limits: OutboundLimits) -> AsyncIterator[Self]:
-        """With the system's look-up, in threads of its own: a name whose servers do not answer
-        holds one for half a minute, and may keep nobody else waiting."""
-        threads = ThreadPoolExecutor(limits.look_ups, thread_name_prefix="look-up")
+        """Opens a client with the system resolver, in a thread pool of its own.
 
-        async def look_up(host: str, port: int) -> Sequence[str]:
-            found = await asyncio.get_running_loop().run_in_executor(
+        A lookup without a response blocks its thread for 30 s.
+        """
+        threads = ThreadPoolExecutor(limits.max_lookups, thread_name_prefix="resolver")
+
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            entries = await asyncio.get_running_loop().run_in_executor(
                 threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             )
-            return [str(entry[4][0]) for entry in found]
+            return [str(entry[4][0]) for entry in entries]
 
         try:
-            yield cls(limits, look_up)
+            yield cls(limits, resolve)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def check(self, uri: str) -> None:
-        """Raises TargetForbidden when `uri` leads, now, where it may not; ValueError when it is
-        none. Raises NamesUnavailable."""
+        """Raises TargetForbidden for a host that is not public, ValueError for an unusable URL.
+
+        Raises DnsUnavailable when the host cannot be resolved now.
+        """
         url = URL(uri)
         if self.limits.allow_private:
             return
         try:
             await self._addresses(url)
         except TimeoutError:
-            raise DnsUnavailable("no answer in time") from None
+            raise DnsUnavailable("lookup timed out") from None
 
     async def post(self, uri: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
-        """One POST, redirects not followed; only its status counts, 64 KiB of the reply are read.
+        """Sends one POST without following redirects; failures of the receiver are returned.
 
-        Never raises for what the other side does or is.
+        Only the status of the response is used; at most 64 KiB of its body are read.
         """
         began = time.monotonic()
         try:
-            return await self._exchange(URL(uri), headers, body, began)
+            return await self._send(URL(uri), headers, body, began)
         except TimeoutError:
-            error = f"no answer within {self.limits.timeout_s:g} s"
+            error = f"no response within {self.limits.timeout_s:g} s"
         except (TargetForbidden, DnsUnavailable) as problem:
             error = str(problem)
-        # uvloop raises RuntimeError where a connection fails in several ways; ValueError: no URL.
+        # uvloop raises RuntimeError when all addresses fail; ValueError is an unusable URL.
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as problem:
-            error = _told(problem)
-        return WebhookResponse(response_code=None, error=error, duration_ms=_since(began))
+            error = _describe_failure(problem)
+        return WebhookResponse(response_code=None, error=error, duration_ms=_ms_since(began))
 
-    async def _exchange(
+    async def _send(
         self, url: URL, headers: Mapping[str, str], body: bytes, began: float
     ) -> WebhookResponse:
         async with (
@@ -121,22 +124,22 @@ class OutboundHttp:
             ) as response,
         ):
             deadline.reschedule(None)
-            answer = WebhookResponse(
+            result = WebhookResponse(
                 response_code=response.status,
-                error=_judged(response.status),
-                duration_ms=_since(began),
+                error=_status_error(response.status),
+                duration_ms=_ms_since(began),
                 retry_after_s=retry_after_of(response.headers.get("Retry-After", "")),
             )
-            # Read as far as a reply goes that means well, then hung up: it has been judged.
+            # Reads the body so that the connection ends cleanly. It does not affect the result.
             with suppress(TimeoutError, aiohttp.ClientError, OSError):
-                async with asyncio.timeout(_REPLY_S):
-                    await _skim(response.content)
-            return answer
+                async with asyncio.timeout(_RESPONSE_BODY_S):
+                    await _read_body(response.content)
+            return result
 
     def _session(self, addresses: Sequence[str]) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_Pinned(addresses), use_dns_cache=False, force_close=True
+                resolver=_PinnedResolver(addresses), use_dns_cache=False, force_close=True
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -149,24 +152,24 @@ class OutboundHttp:
             raise ValueError("no host")
         try:
             async with asyncio.timeout(self.limits.connect_timeout_s):
-                found = list(dict.fromkeys(await self._look_up(host, port)))
+                addresses = list(dict.fromkeys(await self._resolve(host, port)))
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
-                raise DnsUnavailable("no answer") from None
+                raise DnsUnavailable("no response") from None
             raise TargetUnknown from None
         except (OSError, UnicodeError) as error:
             if isinstance(error, TimeoutError):
                 raise
             raise TargetUnknown from None
-        if not found:
+        if not addresses:
             raise TargetUnknown
-        if not self.limits.allow_private and not all(map(is_public, found)):
+        if not self.limits.allow_private and not all(map(is_public, addresses)):
             raise TargetForbidden
-        return found
+        return addresses
 
 
-class _Pinned(AbstractResolver):
-    """Names lead where they were seen to lead."""
+class _PinnedResolver(AbstractResolver):
+    """Resolver that returns only the checked addresses."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
@@ -174,7 +177,7 @@ class _Pinned(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        del family  # whichever the addresses are of
+        del family  # the addresses determine it
         return [
             ResolveResult(
                 hostname=host,
@@ -188,12 +191,14 @@ class _Pinned(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Holds nothing."""
+        """Has no resources to close."""
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is globally routable, also the IPv4 address that one of IPv6 stands for
-    (mapped, or by NAT64); no multicast, and no tunnel into networks unknown."""
+    """Returns True for a globally routable unicast address.
+
+    IPv4-mapped and NAT64 addresses are checked as IPv4; 6to4 addresses are not public.
+    """
     try:
         address = ip_address(text)
     except ValueError:
@@ -211,41 +216,41 @@ def _is_public_v4(address: IPv4Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-async def _skim(content: aiohttp.StreamReader) -> None:
-    left = _MOST_REPLY_BYTES
+async def _read_body(content: aiohttp.StreamReader) -> None:
+    left = _MAX_RESPONSE_BYTES
     while left > 0 and (read := len(await content.read(left))):
         left -= read
 
 
-def _since(began: float) -> int:
+def _ms_since(began: float) -> int:
     return int((time.monotonic() - began) * 1000)
 
 
-def _judged(status: int) -> str | None:
+def _status_error(status: int) -> str | None:
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
-        return f"it answered {status}: redirects are not followed"
-    return f"it answered {status}"
+        return f"response status {status}; redirects are not followed"
+    return f"response status {status}"
 
 
 def retry_after_of(text: str) -> float:
-    """RFC 9110, Retry-After in seconds; a date is left aside."""
+    """Returns Retry-After (RFC 9110) in seconds, at most 1 hour; 0 for a date."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         return 0.0
-    return float(min(int(text), _LONGEST_PAUSE_S))
+    return float(min(int(text), _MAX_RETRY_AFTER_S))
 
 
-def _told(problem: Exception) -> str:
-    """What went wrong, without anything that the other side said."""
+def _describe_failure(problem: Exception) -> str:
+    """Returns the kind of failure, without content from the receiver."""
     if isinstance(problem, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
-        return "no TLS: its certificate or its handshake is not acceptable"
+        return "TLS failed: certificate or handshake not valid"
     if isinstance(problem, aiohttp.ConnectionTimeoutError):
-        return "no connection in time"
+        return "connection timed out"
     if isinstance(problem, aiohttp.ClientConnectorError | RuntimeError):
-        return "no connection"
+        return "connection failed"
     if isinstance(problem, ValueError):
-        return "the address cannot be used"
+        return "the URL cannot be used"
     if isinstance(problem, aiohttp.ServerDisconnectedError | OSError):
-        return "the connection ended without an answer"
-    return "the answer is not HTTP"
+        return "connection closed without a response"
+    return "the response is not HTTP"

@@ -128,7 +128,7 @@ async def open_webhook_sender(
         allow_private=settings.webhook_allow_private,
         connect_timeout_s=settings.webhook_connect_timeout_s,
         timeout_s=settings.webhook_timeout_s,
-        look_ups=2 * settings.webhook_concurrency,
+        max_lookups=2 * settings.webhook_concurrency,
     )
     async with OutboundHttp.open(limits) as outward:
         yield WebhookSender(secrets=secrets, outbound_http=outward, clock=utc_now)

@@ -201,7 +201,7 @@ async def test_attempts_are_listed_the_latest_first(
     receiver.acts["/hook"] = receiver.status(200, 500, 200)
     sent = [data_of(await account.http.post(f"{path}/ping")) for _ in range(3)]
     assert [one["status"] for one in sent] == ["success", "failure", "success"]
-    assert sent[1]["error"] == "it answered 500"
+    assert sent[1]["error"] == "response status 500"
     path = f"{path}/attempts"
     listed = success(
         await account.http.get(path), account.token, 200, "revision", "metadata", "page_size"
@@ -222,10 +222,10 @@ async def test_a_ping_that_fails_is_an_answer_and_no_fault(
     webhook = await a_webhook(account, uri=receiver.url())
     path = account.path("webhooks", webhook["id"])
     targets = {
-        receiver.url("/gone"): "it answered 410",
-        receiver.url("/hang-up"): "the connection ended without an answer",
-        f"http://127.0.0.1:{free_port()}/": "no connection",
-        f"http://localhost:{free_port()}/": "no connection",
+        receiver.url("/gone"): "response status 410",
+        receiver.url("/hang-up"): "connection closed without a response",
+        f"http://127.0.0.1:{free_port()}/": "connection failed",
+        f"http://localhost:{free_port()}/": "connection failed",
     }
     receiver.acts = {"/gone": receiver.status(410), "/hang-up": receiver.hang_up}
     async with no_fault_logged(service):

@@ -127,8 +127,8 @@ async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeed
     for one in receiver.received:
         one.verify(secret)
     assert await attempts_of(database, posts, webhook) == [
-        (event.event_id, 1, 500, "it answered 500"),
-        (event.event_id, 2, 302, "it answered 302: redirects are not followed"),
+        (event.event_id, 1, 500, "response status 500"),
+        (event.event_id, 2, 302, "response status 302; redirects are not followed"),
         (event.event_id, 3, 204, None),
     ]
     assert await failures_of(harness.inspector, webhook) == 0

@@ -118,11 +118,11 @@ async def test_a_target_that_is_gone_disables_its_webhook_at_once(
     await harness.events.publish(event)
     async with harness.running(channel, PATIENT):
         [row] = await settled(harness.inspector, 1, channel="webhook")
-    assert (row["status"], row["last_error"]) == ("dead", "it answered 410")
+    assert (row["status"], row["last_error"]) == ("dead", "response status 410")
     disabled = await now_of(database, webhook)
     assert (disabled.enabled, disabled.disable_reason) == (False, DisableReason.GONE)
     assert await attempts_of(database, posts, webhook) == [
-        (event.event_id, 1, 410, "it answered 410")
+        (event.event_id, 1, 410, "response status 410")
     ]
 
 

@@ -206,12 +206,12 @@ async def test_a_host_without_an_address_is_told_from_a_failing_look_up() -> Non
 @pytest.mark.parametrize(
     ("act", "code", "words"),
     [
-        ("stall", None, "no answer within 0.5 s"),
-        ("hang_up", None, "the connection ended"),
+        ("stall", None, "no response within 0.5 s"),
+        ("hang_up", None, "connection closed"),
         ("babble", None, "not HTTP"),
         ("redirect", 302, "redirects are not followed"),
-        ("error", 500, "it answered 500"),
-        ("gone", 410, "it answered 410"),
+        ("error", 500, "response status 500"),
+        ("gone", 410, "response status 410"),
     ],
 )
 async def test_what_goes_wrong_is_told_without_what_the_target_says(
@@ -236,7 +236,7 @@ async def test_what_goes_wrong_is_told_without_what_the_target_says(
 
 async def test_nobody_listening_is_a_failed_attempt() -> None:
     answer = await to_here().post(f"http://127.0.0.1:{free_port()}/", {}, b"{}")
-    assert (answer.response_code, answer.error) == (None, "no connection")
+    assert (answer.response_code, answer.error) == (None, "connection failed")
 
 
 async def test_a_server_without_tls_is_no_target_for_https(receiver: WebhookReceiver) -> None:

@@ -82,7 +82,7 @@ def test_a_ring_never_shows_its_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o602])
 def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     path = written(tmp_path, generate_key_ring(), mode)
-    with pytest.raises(KeyRingError, match=r"is open to others: chmod 600"):
+    with pytest.raises(KeyRingError, match=r"has permissions for other users; run `chmod 600`"):
         load_key_ring(path)
 
 
@@ -106,8 +106,11 @@ def test_a_malformed_file_is_refused(tmp_path: Path, content: bytes) -> None:
     [
         (lambda ring: only_signing_key(ring).update(algorithm="HS256"), "is for 'HS256' instead"),
         (lambda ring: only_signing_key(ring).update(algorithm="none"), "is for 'none' instead"),
-        (lambda ring: only_signing_key(ring).update(algorithm="RS256"), "is no key for RS256"),
-        (lambda ring: only_signing_key(ring).update(private_key="secret"), "no private key in PEM"),
+        (lambda ring: only_signing_key(ring).update(algorithm="RS256"), "is not a key for RS256"),
+        (
+            lambda ring: only_signing_key(ring).update(private_key="secret"),
+            "not a private key in PEM",
+        ),
         (lambda ring: ring["signing"].update(active="gone"), "active signing key 'gone' is not"),
         (lambda ring: ring["encryption"].update(active="gone"), "active encryption key 'gone'"),
         (lambda ring: ring["signing"].update(keys={}), "active signing key"),
@@ -129,9 +132,9 @@ def test_an_unusable_ring_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("private", "algorithm", "sentence"),
     [
-        (generate_private_key(SECP256R1()), "EdDSA", "is no key for EdDSA"),
+        (generate_private_key(SECP256R1()), "EdDSA", "is not a key for EdDSA"),
         # Weak on purpose: this is the one that must be refused.
-        (generate_rsa(65537, 1024), "RS256", "has less than 2048 bits"),  # noqa: S505
+        (generate_rsa(65537, 1024), "RS256", "has fewer than 2048 bits"),  # noqa: S505
     ],
 )
 def test_a_key_of_the_wrong_kind_or_size_is_refused(

@@ -191,7 +191,7 @@ def _attempt() -> Attempt:
         event_type="message.new",
         number=1,
         attempted_at=_CREATED,
-        response=WebhookResponse(response_code=503, error="it answered 503", duration_ms=112),
+        response=WebhookResponse(response_code=503, error="response status 503", duration_ms=112),
     )
 
 
