@@ -33,7 +33,7 @@ class Spool:
         self.size = 0
         self.limit = limit
         self._digest = hashlib.sha256()
-        self._pending = bytearray()
+        self._buffer = bytearray()
         self._file: IO[bytes] | None = None
         self._closed = False
         # A cancelled request closes its spool while a thread may still use the file. Without the
@@ -53,8 +53,8 @@ class Spool:
             raise AudioTooLarge(self.limit)
         self.size += len(chunk)
         self._digest.update(chunk)
-        self._pending += chunk
-        if len(self._pending) > (self._memory_limit() if self._file is None else BLOCK_BYTES):
+        self._buffer += chunk
+        if len(self._buffer) > (self._memory_limit() if self._file is None else BLOCK_BYTES):
             await _run_in_thread(self._write_to_file)
 
     @property
@@ -67,7 +67,7 @@ class Spool:
 
     def body(self) -> bytes | AsyncIterator[bytes]:
         """Returns the upload as bytes, or as a stream if it is in a file. Can be called again."""
-        return bytes(self._pending) if self._file is None else self._chunks()
+        return bytes(self._buffer) if self._file is None else self._read_chunks()
 
     def read_at(self, position: int, length: int) -> bytes:
         """Returns at most `length` bytes from `position`. Blocks if the spool is in a file."""
@@ -75,18 +75,18 @@ class Spool:
             if self._closed:
                 raise ValueError("the spool is closed")
             if self._file is None:
-                return bytes(self._pending[position : position + length])
+                return bytes(self._buffer[position : position + length])
             self._flush(self._file)
             return os.pread(self._file.fileno(), length, position)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self._pending = bytearray()
+            self._buffer = bytearray()
             if self._file is not None:
                 self._file.close()
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _read_chunks(self) -> AsyncIterator[bytes]:
         position = 0
         while position < self.size:
             block = await _run_in_thread(self.read_at, position, BLOCK_BYTES)
@@ -106,10 +106,10 @@ class Spool:
             self._flush(self._file)
 
     def _flush(self, file: IO[bytes]) -> None:
-        if self._pending:
-            file.write(self._pending)
+        if self._buffer:
+            file.write(self._buffer)
             file.flush()
-            self._pending = bytearray()
+            self._buffer = bytearray()
 
 
 async def _run_in_thread(function: Callable[..., Result], *args: int) -> Result:

@@ -1,6 +1,6 @@
 """Event stream on NATS JetStream. The only package that uses the NATS client."""
 
-from service.bus.connection import Ack, Bus, Stream, StreamSettings
+from service.bus.connection import Ack, Bus, StreamSettings, StreamState
 from service.bus.consumer import Consumer, ConsumerSettings, StreamMessage
 from service.bus.envelope import (
     NO_ACCOUNT,
@@ -21,9 +21,9 @@ __all__ = [
     "LampBucket",
     "LampEntry",
     "MalformedEvent",
-    "Stream",
     "StreamMessage",
     "StreamSettings",
+    "StreamState",
     "account_of",
     "event_of",
     "headers_of",

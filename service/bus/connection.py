@@ -41,7 +41,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_window_s: float = 600
 
 
-class Stream(msgspec.Struct, frozen=True, kw_only=True):
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """State of the stream. A changed `created_at` means that it was created again, empty."""
 
     created_at: datetime
@@ -135,7 +135,7 @@ class Bus:
             raise BusUnavailable(f"the stream {ack.stream} received the event")
         return Ack(stream_seq=ack.seq, duplicate=bool(ack.duplicate))
 
-    async def declare(self) -> Stream:
+    async def declare(self) -> StreamState:
         """Creates the stream if it does not exist. Logs differences from the settings."""
         client = self.client()
         with translated_errors():
@@ -143,7 +143,7 @@ class Bus:
         self._report_drift(info.config)
         # Missing only for servers older than the first release of JetStream.
         created_at = info.created or datetime.fromtimestamp(0, UTC)
-        return Stream(created_at=created_at, last_seq=info.state.last_seq)
+        return StreamState(created_at=created_at, last_seq=info.state.last_seq)
 
     async def _ensure_stream(self, jetstream: JetStreamContext) -> StreamInfo:
         try:

@@ -20,7 +20,7 @@ _ERRORS = (nats.errors.Error, OSError, TimeoutError)
 
 async def probe_bus(url: str, credentials_file: str, stream: StreamSettings) -> list[str]:
     """Returns the problems of the servers at `url`. Raises BusUnavailable without a connection."""
-    async with _connected(url, credentials_file) as client:
+    async with _connect(url, credentials_file) as client:
         problems = []
         if client.max_payload < MIN_PAYLOAD_BYTES:
             problems.append(
@@ -36,7 +36,7 @@ async def probe_bus(url: str, credentials_file: str, stream: StreamSettings) -> 
 
 
 @asynccontextmanager
-async def _connected(url: str, credentials_file: str) -> AsyncIterator[Client]:
+async def _connect(url: str, credentials_file: str) -> AsyncIterator[Client]:
     failures: list[Exception] = []
 
     async def record_failure(error: Exception) -> None:

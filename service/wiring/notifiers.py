@@ -27,12 +27,12 @@ from service.wiring.lamps import open_lamp_consumers
 from service.wiring.process import open_process
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.email import (
-    AddressUnusable,
     EmailChannel,
     EmailSettings,
+    InvalidAddress,
     Mail,
     MailKind,
-    Rendered,
+    RenderedMail,
     SmtpSender,
     SmtpServer,
     Templates,
@@ -93,13 +93,13 @@ async def run_notifiers(settings: Settings, names: Sequence[str]) -> None:
                 group.create_task(loop.run(process.stop))
 
 
-def preview_mail(settings: Settings, kind: MailKind) -> tuple[Rendered, Mail]:
+def preview_mail(settings: Settings, kind: MailKind) -> tuple[RenderedMail, Mail]:
     """Renders a sample mail. Raises SettingsError."""
     _check_mails(settings)
     return _preview(settings, kind)
 
 
-def _preview(settings: Settings, kind: MailKind) -> tuple[Rendered, Mail]:
+def _preview(settings: Settings, kind: MailKind) -> tuple[RenderedMail, Mail]:
     return preview(_templates(settings), kind, settings.email_sender or _PREVIEW_SENDER)
 
 
@@ -160,7 +160,7 @@ def _check_mails(settings: Settings) -> None:
     try:
         for kind in MailKind:
             _preview(settings, kind)
-    except AddressUnusable as error:
+    except InvalidAddress as error:
         raise SettingsError(f"AFTERTONE_EMAIL_SENDER is not valid: {error}.") from None
     except TemplatesError as error:
         raise SettingsError(f"A mail template cannot be rendered: {error}.") from None

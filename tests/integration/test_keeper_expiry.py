@@ -13,7 +13,7 @@ from service.postgres.months import ensure_month
 from service.postgres.pool import Database
 from service.postgres.vmboxes import delete_vmbox
 from service.workers.keeper import StepProgress
-from service.workers.keeper.expiry import Expiry, Pending
+from service.workers.keeper.expiry import Expiry, PendingExpiry
 from tests.support.builders import (
     EXPIRED,
     NOW,
@@ -163,13 +163,13 @@ async def test_messages_whose_audio_never_came_go_in_silence_after_a_week(
         [waiting[0].message_id.id, waiting[2].message_id.id],
     )
     before = await audit(inspector, box)
-    done = await Pending(owner, in_days(0)).run(StepProgress())
+    done = await PendingExpiry(owner, in_days(0)).run(StepProgress())
     assert done == {"messages_without_audio_removed": 1}
     assert await audit(inspector, box) == before
     assert (await counts_of(inspector, box)).pending_count == 2
     with pytest.raises(MessageNotFound):
         await rows.get_message(inspector, waiting[2])
-    await Pending(owner, in_days(8)).run(StepProgress())
+    await PendingExpiry(owner, in_days(8)).run(StepProgress())
     assert (await counts_of(inspector, box)).pending_count == 0
     await audit(inspector, box)
 

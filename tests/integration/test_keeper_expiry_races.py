@@ -14,7 +14,7 @@ from service.postgres import messages as rows
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection, Database
 from service.workers.keeper import StepProgress
-from service.workers.keeper.expiry import Pending
+from service.workers.keeper.expiry import PendingExpiry
 from tests.support.builders import (
     NOW,
     RETAINED_SINCE,
@@ -147,7 +147,7 @@ async def test_audio_that_comes_while_pending_waits_for_the_box_saves_the_messag
         place = await stored(connection, box, audio=None)
     async with owner.transaction() as connection:
         await lock(connection, box)
-        running = asyncio.create_task(Pending(owner, in_days(8)).run(StepProgress()))
+        running = asyncio.create_task(PendingExpiry(owner, in_days(8)).run(StepProgress()))
         await waiting_sessions(inspector)
         await rows.attach_audio(
             connection,

@@ -11,7 +11,7 @@ import pytest
 
 from service.domain.message import Folder
 from service.workers.channels.email import (
-    AddressUnusable,
+    InvalidAddress,
     Mail,
     MailKind,
     Templates,
@@ -26,7 +26,7 @@ from service.workers.channels.email.recipients import (
     full_box_recipients,
     message_recipients,
 )
-from service.workers.channels.email.templates import Rendered, clean
+from service.workers.channels.email.templates import RenderedMail, clean
 
 WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
 US = "Voicemail <us@example.com>"
@@ -115,7 +115,7 @@ def test_a_file_name_is_one_that_every_system_takes(caller: str, expected: str) 
 
 
 def a_mail(**changes: Any) -> Mail:
-    rendered = Rendered(subject="Hello", text="Hello\n", html="<p>Hello</p>")
+    rendered = RenderedMail(subject="Hello", text="Hello\n", html="<p>Hello</p>")
     given = {
         "sender": US,
         "from_header": None,
@@ -145,7 +145,7 @@ def test_a_sender_that_is_none_is_ours(shown: str) -> None:
     "text", ["", "a", "a@", "@b", "a b@c.d", "a,b@c.d", "<a>@b.c", "a@b\r\nc", "a@b@c", "a\x07@b.c"]
 )
 def test_what_is_no_address_is_unusable(text: str) -> None:
-    with pytest.raises(AddressUnusable):
+    with pytest.raises(InvalidAddress):
         address_of(text)
 
 

@@ -51,7 +51,7 @@ class CallbackChannel:
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Schedules the next request. `settle` makes the current one."""
         async with self._database.connection() as connection:
-            plan = await _current_plan(connection, delivery)
+            plan = await _read_plan(connection, delivery)
         if isinstance(plan, str):
             return Ignored(plan)
         attempt, waits_s = delivery.state["attempt"], delivery.state["waits_s"]
@@ -65,7 +65,7 @@ class CallbackChannel:
         if not isinstance(outcome, Done | Postponed):
             return
         await lock_vmbox(connection, delivery.account_id, delivery.event.vmbox_id)
-        plan = await _current_plan(connection, delivery)
+        plan = await _read_plan(connection, delivery)
         if isinstance(plan, str):
             return
         await request_callback(
@@ -79,7 +79,7 @@ class CallbackChannel:
         )
 
 
-async def _current_plan(connection: Connection, delivery: Delivery) -> CallbackPlan | str:
+async def _read_plan(connection: Connection, delivery: Delivery) -> CallbackPlan | str:
     """Returns the current plan, or the reason why the task ends."""
     try:
         stored = await get_vmbox(connection, delivery.account_id, delivery.event.vmbox_id)

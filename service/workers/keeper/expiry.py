@@ -38,7 +38,7 @@ class Expiry:
     async def _expire(self, progress: StepProgress) -> int:
         before = retained_since(self.clock().replace(microsecond=0), self.retention_days)
         # A message is never stored in a month before its timestamp.
-        months = [month for month in await _months(self.database) if month <= month_of(before)]
+        months = [month for month in await _list_months(self.database) if month <= month_of(before)]
         return await _remove_due(
             self.database,
             months,
@@ -51,12 +51,12 @@ class Expiry:
 
     async def _empty_deleted_boxes(self, progress: StepProgress) -> int:
         removed = 0
-        while boxes := await self._boxes_to_empty():
+        while boxes := await self._list_boxes_to_empty():
             for box in boxes:
                 removed += await self._empty_box(box, progress)
         return removed
 
-    async def _boxes_to_empty(self) -> list[BoxKey]:
+    async def _list_boxes_to_empty(self) -> list[BoxKey]:
         async with self.database.connection() as connection:
             return await rows.list_boxes_to_empty(connection, self.batch)
 
@@ -72,7 +72,7 @@ class Expiry:
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingExpiry:
     """Removes messages that have waited too long for their audio."""
 
     database: Database
@@ -85,7 +85,7 @@ class Pending:
         before = self.clock() - self.kept
         removed = await _remove_due(
             self.database,
-            await _months(self.database),
+            await _list_months(self.database),
             lambda connection, month: rows.list_abandoned(connection, month, before, self.batch),
             lambda connection, box, month: rows.drop_abandoned(connection, box, month, before),
             progress,
@@ -93,7 +93,7 @@ class Pending:
         return {"messages_without_audio_removed": removed}
 
 
-async def _months(database: Database) -> list[int]:
+async def _list_months(database: Database) -> list[int]:
     async with database.connection() as connection:
         return await rows.list_months(connection)
 

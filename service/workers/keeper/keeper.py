@@ -73,7 +73,7 @@ class Keeper:
             async with self._lock(step) as locked:
                 if not locked:
                     return self.retry_after
-                if (wait := await self._until_due(step)) > _NOW:
+                if (wait := await self._time_until_due(step)) > _NOW:
                     return wait
                 counts = await self._run_locked(step, StepProgress())
         except Unavailable as error:
@@ -97,7 +97,7 @@ class Keeper:
             await note_finished(connection, step.name, self.clock(), counts)
         return counts
 
-    async def _until_due(self, step: Step) -> timedelta:
+    async def _time_until_due(self, step: Step) -> timedelta:
         async with self.database.connection() as connection:
             finished_at = await last_finished(connection, step.name)
         now = self.clock()

@@ -30,7 +30,7 @@ class Recount:
             progress.set_total(await rows.count_boxes(connection))
         counted, repaired = 0, 0
         after = _FIRST
-        while page := await self._page(after):
+        while page := await self._read_page(after):
             for box, drifted in page:
                 if drifted and await repair(self.database, box):
                     repaired += 1
@@ -39,7 +39,7 @@ class Recount:
             after = page[-1][0]
         return {"boxes_counted": counted, "boxes_repaired": repaired}
 
-    async def _page(self, after: BoxKey) -> list[tuple[BoxKey, bool]]:
+    async def _read_page(self, after: BoxKey) -> list[tuple[BoxKey, bool]]:
         async with self.database.connection() as connection:
             return await rows.recount_boxes(
                 connection, after, boxes=self.boxes, messages=self.messages

@@ -11,7 +11,7 @@ from service.postgres.deliveries import delete_old_deliveries
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
-from service.workers.keeper.expiry import Expiry, Pending
+from service.workers.keeper.expiry import Expiry, PendingExpiry
 from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.partitions import Partitions
@@ -72,7 +72,7 @@ def all_steps(
     work: dict[str, Work] = {
         "partitions": Partitions(database, clock).run,
         "expiry": Expiry(database, clock, retention_days).run,
-        "pending": Pending(database, clock).run,
+        "pending": PendingExpiry(database, clock).run,
         "idempotency": old_rows(delete_old_claims, kept=_CLAIMS_KEPT).run,
         "tokens": old_rows(delete_expired_tokens, kept=_TOKENS_KEPT).run,
         "deliveries": old_rows(delete_old_deliveries, kept=_DELIVERIES_KEPT).run,

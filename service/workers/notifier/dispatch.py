@@ -184,7 +184,7 @@ class Dispatcher:
                 return
             if settles and isinstance(row, Delivery):
                 await self._channel.settle(transaction, row, outcome)
-        DELIVERIES.labels(self._channel.name, _result(written, outcome)).inc()
+        DELIVERIES.labels(self._channel.name, _metric_label(written, outcome)).inc()
         if written.status is Status.DEAD:
             log.error("delivery dead", attempts=row.attempt, **_ids(row))
 
@@ -211,7 +211,7 @@ class Dispatcher:
         return max(self._timings.retries_s[row.attempt - 1], failure.retry_after_s)
 
 
-def _result(written: Written, outcome: Outcome) -> str:
+def _metric_label(written: Written, outcome: Outcome) -> str:
     """Returns the label for the metric."""
     match written.status:
         case Status.PENDING:

@@ -39,14 +39,14 @@ class Notifier:
             subject_prefix=bus.stream.subject_prefix,
             fetch_s=timings.fetch_s,
         )
-        self._dispatch = Dispatcher(database, channel, self._fan_out, self._rows_added, timings)
+        self._dispatcher = Dispatcher(database, channel, self._fan_out, self._rows_added, timings)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set. Deliveries in progress are completed or released."""
         log.info("channel started", channel=self._channel.name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fan_out.run(stop))
-            group.create_task(self._dispatch.run(stop))
+            group.create_task(self._dispatcher.run(stop))
             group.create_task(self._wake_dispatcher(stop))
         log.info("channel stopped", channel=self._channel.name)
 

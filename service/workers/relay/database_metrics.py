@@ -52,12 +52,12 @@ class DatabaseMetrics:
 
     async def _read(self, connection: Connection) -> Values:
         return {
-            **await self._outbox(connection),
-            **await self._deliveries(connection),
-            **await self._keeper(connection),
+            **await self._read_outbox(connection),
+            **await self._read_deliveries(connection),
+            **await self._read_keeper(connection),
         }
 
-    async def _outbox(self, connection: Connection) -> Values:
+    async def _read_outbox(self, connection: Connection) -> Values:
         backlog = await rows.watch_outbox(connection)
         ahead = await rows.watch_partitions(connection)
         return {
@@ -67,7 +67,7 @@ class DatabaseMetrics:
             OUTBOX_DAYS_AHEAD: {(): ahead.days},
         }
 
-    async def _deliveries(self, connection: Connection) -> Values:
+    async def _read_deliveries(self, connection: Connection) -> Values:
         due = await rows.watch_deliveries(connection)
         dead = await rows.watch_dead(connection)
         return {
@@ -76,7 +76,7 @@ class DatabaseMetrics:
             DELIVERIES_DEAD: {(name,): dead.get(name, 0) for name in {*due, *dead}},
         }
 
-    async def _keeper(self, connection: Connection) -> Values:
+    async def _read_keeper(self, connection: Connection) -> Values:
         steps = await rows.watch_keeper(connection)
         values: dict[Reading, dict[tuple[str, ...], float]] = {
             KEEPER_LAST_SUCCESS: {

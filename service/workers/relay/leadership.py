@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from service.bus import Ack, Bus, Stream
+from service.bus import Ack, Bus, StreamState
 from service.domain.clock import utc_now
 from service.domain.errors import BusUnavailable, Unavailable
 from service.logs import get_logger
@@ -107,20 +107,20 @@ class Leadership:
         """Creates the stream if necessary. Schedules lost events for republication."""
         connection = self._bus.connections
         stream = await self._bus.declare()
-        lost_from = self._lost_from(stream)
-        if lost_from is not None or self._created_at is None:
+        first_lost_seq = self._first_lost_seq(stream)
+        if first_lost_seq is not None or self._created_at is None:
             async with self._database.transaction() as transaction:
                 await self._lock_position(transaction)
-                await self._schedule_republication(transaction, lost_from)
+                await self._schedule_republication(transaction, first_lost_seq)
                 highest = min(self._highest, stream.last_seq)
                 await outbox.know_stream(transaction, stream.created_at, highest)
             self._created_at, self._highest = stream.created_at, highest
-        if connection != self._checked_connection or lost_from is not None:
+        if connection != self._checked_connection or first_lost_seq is not None:
             self._queues.retry_now()
         self._checked_connection = connection
         self._check_at = time.monotonic() + self._check_stream_every_s
 
-    def _lost_from(self, stream: Stream) -> int | None:
+    def _first_lost_seq(self, stream: StreamState) -> int | None:
         """Returns the first stream sequence that the stream has lost, or None."""
         if self._created_at is not None and stream.created_at != self._created_at:
             return 1
@@ -182,16 +182,18 @@ class Leadership:
         sent = [
             SentRow(row=row, stream_seq=acks[row.seq].stream_seq) for row in rows if row.seq in acks
         ]
-        fresh = [ack.stream_seq for ack in acks.values() if not ack.duplicate]
-        reused = [seq for seq in fresh if seq <= self._highest]
-        lost_from = min(reused, default=None)
+        new_seqs = [ack.stream_seq for ack in acks.values() if not ack.duplicate]
+        reused = [seq for seq in new_seqs if seq <= self._highest]
+        first_lost_seq = min(reused, default=None)
         # After a loss, the stream continues from a lower sequence.
         highest = (
-            max(fresh, default=0) if reused else max(self._highest, *(s.stream_seq for s in sent))
+            max(new_seqs, default=0)
+            if reused
+            else max(self._highest, *(s.stream_seq for s in sent))
         )
         async with self._database.transaction() as transaction:
             position = await self._lock_position(transaction)
-            await self._schedule_republication(transaction, lost_from)
+            await self._schedule_republication(transaction, first_lost_seq)
             last = await outbox.mark_sent(transaction, sent, position.published_seq)
             await outbox.advance_place(
                 transaction,
@@ -207,14 +209,18 @@ class Leadership:
             raise LeadershipLost
         return position
 
-    async def _schedule_republication(self, transaction: Connection, lost_from: int | None) -> None:
-        if lost_from is None:
+    async def _schedule_republication(
+        self, transaction: Connection, first_lost_seq: int | None
+    ) -> None:
+        if first_lost_seq is None:
             return
-        count = await outbox.forget_sent(transaction, lost_from)
+        count = await outbox.forget_sent(transaction, first_lost_seq)
         REPUBLICATIONS.inc()
         self._reader.reset_bounds()
         self._check_at = 0.0
-        log.warning("stream lost events, republication scheduled", from_seq=lost_from, events=count)
+        log.warning(
+            "stream lost events, republication scheduled", from_seq=first_lost_seq, events=count
+        )
 
     async def _pause(self, stop: asyncio.Event) -> None:
         await wait_for(stop, self._pause_s)

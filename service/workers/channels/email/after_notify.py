@@ -14,7 +14,7 @@ from service.postgres.vmboxes import get_vmbox, lock_vmbox
 from service.workers.channels import Delivery
 
 
-async def file_notified(
+async def change_folder_after_notify(
     connection: Connection,
     delivery: Delivery,
     vmbox_id: UUID,

@@ -19,10 +19,10 @@ from service.domain.message import Message, MessageId, retained_since
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
-from service.workers.channels.email.after_notify import file_notified
+from service.workers.channels.email.after_notify import change_folder_after_notify
 from service.workers.channels.email.mime import (
-    AddressUnusable,
     Attachment,
+    InvalidAddress,
     Mail,
     build_mail,
     file_name,
@@ -104,7 +104,7 @@ class EmailChannel:
             mail = await self._build_mail(delivery)
         except (VmboxNotFound, MessageNotFound):
             return Ignored("the message or its box was deleted")
-        except AddressUnusable as error:
+        except InvalidAddress as error:
             return Failed(error=str(error), permanent=True)
         except (TemplatesError, AudioDamaged) as error:
             return Failed(error=str(error))
@@ -118,7 +118,9 @@ class EmailChannel:
             return
         message_id = _message_id(delivery.event)
         since = retained_since(self._clock(), self._settings.retention_days)
-        await file_notified(connection, delivery, delivery.event.vmbox_id, message_id, since)
+        await change_folder_after_notify(
+            connection, delivery, delivery.event.vmbox_id, message_id, since
+        )
 
     async def _build_mail(self, delivery: Delivery) -> Mail | None:
         """Returns None if the mail must wait for the transcription."""
@@ -133,7 +135,7 @@ class EmailChannel:
             return await self._render(delivery, context, MailKind.FULL, variables)
         if self._must_wait(delivery, context, message):
             return None
-        attachment = await self._attachment(context, message)
+        attachment = await self._read_attachment(context, message)
         variables = message_variables(context, message, has_audio=attachment is not None)
         return await self._render(delivery, context, MailKind.MESSAGE, variables, attachment)
 
@@ -146,7 +148,7 @@ class EmailChannel:
             and self._clock() < delivery.created_at + wait
         )
 
-    async def _attachment(self, context: MailContext, message: Message) -> Attachment | None:
+    async def _read_attachment(self, context: MailContext, message: Message) -> Attachment | None:
         """Returns the stored audio. Raises AudioMissing, AudioDamaged, Unavailable."""
         if context.settings.get("include_message_on_notify") is False:
             return None

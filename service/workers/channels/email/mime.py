@@ -11,7 +11,7 @@ from email.utils import format_datetime, parseaddr
 import msgspec
 
 from service.domain.text import strip_control_characters
-from service.workers.channels.email.templates import Rendered
+from service.workers.channels.email.templates import RenderedMail
 
 # 7bit works with servers without 8BITMIME and is never re-encoded on the way.
 _POLICY = SMTP.clone(cte_type="7bit")
@@ -22,7 +22,7 @@ _LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 
-class AddressUnusable(Exception):
+class InvalidAddress(Exception):
     """The text is not a valid e-mail address."""
 
 
@@ -50,13 +50,13 @@ def build_mail(
     recipient: str,
     message_id: str,
     date: datetime,
-    rendered: Rendered,
+    rendered: RenderedMail,
     attachment: Attachment | None,
 ) -> Mail:
     """Builds a mail. The same input gives the same bytes.
 
     `sender` (`Name <address>`) is the envelope sender and the default for the header From. Raises
-    AddressUnusable for an invalid recipient.
+    InvalidAddress for an invalid recipient.
     """
     to = address_of(recipient)
     utf8 = not to.addr_spec.isascii()
@@ -85,19 +85,19 @@ def build_mail(
 
 
 def address_of(text: str) -> Address:
-    """Parses an address and encodes its domain in ASCII. Raises AddressUnusable."""
+    """Parses an address and encodes its domain in ASCII. Raises InvalidAddress."""
     local, _, domain = text.rpartition("@")
     try:
         ascii_domain = domain if domain.isascii() else domain.encode("idna").decode()
     except UnicodeError as error:
-        raise AddressUnusable("invalid e-mail address") from error
+        raise InvalidAddress("invalid e-mail address") from error
     usable = (
         _LOCAL.fullmatch(local)
         and strip_control_characters(local) == local
         and _DOMAIN.fullmatch(ascii_domain)
     )
     if not usable:
-        raise AddressUnusable("invalid e-mail address")
+        raise InvalidAddress("invalid e-mail address")
     return Address(username=local, domain=ascii_domain)
 
 
@@ -132,6 +132,6 @@ def _parse_from_header(text: str | None) -> Address | None:
         return None
     try:
         sender = _parse_sender(text)
-    except AddressUnusable:
+    except InvalidAddress:
         return None
     return sender if sender.addr_spec.isascii() else None

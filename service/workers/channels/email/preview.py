@@ -4,7 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.workers.channels.email.mime import Attachment, Mail, build_mail, file_name
-from service.workers.channels.email.templates import MailKind, MailVariables, Rendered, Templates
+from service.workers.channels.email.templates import (
+    MailKind,
+    MailVariables,
+    RenderedMail,
+    Templates,
+)
 
 _TIME = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
 _BOX: dict[str, Any] = {
@@ -33,7 +38,7 @@ _EXAMPLES = {
 }
 
 
-def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered, Mail]:
+def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[RenderedMail, Mail]:
     """Returns the rendered templates and the encoded mail. Raises TemplatesError."""
     rendered = templates.render(kind, _EXAMPLES[kind])
     audio = Attachment(

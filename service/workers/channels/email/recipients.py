@@ -77,28 +77,28 @@ async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -
 def message_recipients(context: MailContext) -> list[str]:
     """Returns the addresses of the box and its owner, without an owner who has disabled mail."""
     owner = context.owner
-    listed = _listed(context)
+    listed = _listed_addresses(context)
     if owner is None or owner.email is None:
-        return _distinct(listed)
+        return _remove_duplicates(listed)
     if owner.receives_mail:
-        return _distinct([*listed, owner.email])
+        return _remove_duplicates([*listed, owner.email])
     disabled = owner.email.casefold()
-    return _distinct(address for address in listed if address.casefold() != disabled)
+    return _remove_duplicates(address for address in listed if address.casefold() != disabled)
 
 
 def full_box_recipients(context: MailContext) -> list[str]:
     """Returns the addresses of the box and its owner, even one who has disabled mail."""
     owner = context.owner
     owners = [owner.email] if owner and owner.email else []
-    return _distinct([*_listed(context), *owners])
+    return _remove_duplicates([*_listed_addresses(context), *owners])
 
 
-def _listed(context: MailContext) -> Sequence[str]:
+def _listed_addresses(context: MailContext) -> Sequence[str]:
     addresses = context.settings.get("notify_email_addresses")
     return [address for address in addresses if isinstance(address, str)] if addresses else []
 
 
-def _distinct(addresses: Iterable[str]) -> list[str]:
+def _remove_duplicates(addresses: Iterable[str]) -> list[str]:
     """Removes duplicates that differ only in case, and keeps the first."""
     distinct: dict[str, str] = {}
     for address in addresses:

@@ -98,7 +98,7 @@ class SmtpSender:
     async def send(self, sender: str, recipient: str, content: bytes, *, utf8: bool) -> Outcome:
         """Sends a mail. After a failure, the server may have accepted it nevertheless."""
         try:
-            client, mails = await self._connection()
+            client, mails = await self._acquire()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             return Failed(error=f"no SMTP session: {_describe(error)}")
         try:
@@ -115,13 +115,13 @@ class SmtpSender:
     async def check_session(self) -> Outcome:
         """Opens a session with the configured encryption and login. Sends no mail."""
         try:
-            client, mails = await self._connection()
+            client, mails = await self._acquire()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             return Failed(error=_describe(error))
         self._release(client, mails)
         return Done()
 
-    async def _connection(self) -> tuple[aiosmtplib.SMTP, int]:
+    async def _acquire(self) -> tuple[aiosmtplib.SMTP, int]:
         """Returns a pooled or new connection, and the number of mails sent over it."""
         while self._idle:
             client, since, mails = self._idle.pop()

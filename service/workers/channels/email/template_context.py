@@ -18,11 +18,11 @@ def message_variables(context: MailContext, message: Message, *, has_audio: bool
     name = "" if name == number else name
     return MailVariables(
         **_box_variables(context, message.received_at.astimezone(zone)),
-        caller=_caller(name, number),
+        caller=_format_caller(name, number),
         caller_name=name,
         caller_number=number,
-        length=_length(message.length_ms),
-        transcription=_transcription(context, message),
+        length=_format_length(message.length_ms),
+        transcription=_transcription_text(context, message),
         has_audio=has_audio,
     )
 
@@ -57,13 +57,13 @@ def _caller_text(text: str) -> str:
     return "" if cleaned == ANONYMOUS else cleaned
 
 
-def _caller(name: str, number: str) -> str:
+def _format_caller(name: str, number: str) -> str:
     if name and number:
         return f"{name} ({number})"
     return name or number or "an anonymous caller"
 
 
-def _length(length_ms: int) -> str:
+def _format_length(length_ms: int) -> str:
     """Formats a length, rounded up to at least 1 second."""
     seconds = max(1, -(-length_ms // 1000))
     hours, rest = divmod(seconds, 3600)
@@ -71,7 +71,7 @@ def _length(length_ms: int) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _transcription(context: MailContext, message: Message) -> str | None:
+def _transcription_text(context: MailContext, message: Message) -> str | None:
     if not includes_transcription(context):
         return None
     return clean(transcript_of(message.transcription) or "") or None

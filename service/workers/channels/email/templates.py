@@ -48,7 +48,7 @@ class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
     max_message_count: int = 0
 
 
-class Rendered(msgspec.Struct, frozen=True, kw_only=True):
+class RenderedMail(msgspec.Struct, frozen=True, kw_only=True):
     """Result of the templates of a mail."""
 
     subject: str
@@ -63,9 +63,9 @@ class Templates:
         if folder is not None and not folder.is_dir():
             raise TemplatesError(f"The folder {folder} does not exist.")
         built_in = jinja2.PackageLoader("service.workers.channels", "templates")
-        own = [jinja2.FileSystemLoader(folder)] if folder is not None else []
+        custom = [jinja2.FileSystemLoader(folder)] if folder is not None else []
         self._environment = jinja2.Environment(
-            loader=jinja2.ChoiceLoader([*own, built_in]),
+            loader=jinja2.ChoiceLoader([*custom, built_in]),
             autoescape=jinja2.select_autoescape(["html"], default=False),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -75,7 +75,7 @@ class Templates:
 
     def render(
         self, kind: MailKind, variables: MailVariables, subject: str | None = None
-    ) -> Rendered:
+    ) -> RenderedMail:
         """Renders a mail. `subject` replaces the subject template and may contain `{variable}`.
 
         Raises TemplatesError.
@@ -85,7 +85,7 @@ class Templates:
             subject_line = self._render_template(f"{kind}.subject.txt", values)
         else:
             subject_line = _fill_placeholders(subject, values)
-        return Rendered(
+        return RenderedMail(
             subject=clean(subject_line)[:_MAX_SUBJECT_CHARS],
             text=self._render_template(f"{kind}.txt", values),
             html=self._render_template(f"{kind}.html", values),

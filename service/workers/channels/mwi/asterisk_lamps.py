@@ -39,7 +39,7 @@ class AsteriskLamps:
         if current is not None:
             await self._sync_mailbox(key.account_id, current)
 
-    async def end_account(self, account_id: UUID) -> None:
+    async def refresh_account(self, account_id: UUID) -> None:
         """Sets all lamps of an account. Those of deleted boxes are switched off."""
         for key in await self.bucket.keys_of(account_id.hex):
             await self.set(key, None)

@@ -51,7 +51,7 @@ class LampSink(Protocol):
     async def set(self, key: LampKey, lamp: Lamp | None) -> None:
         """Sets a lamp to the state in an event, or to the current state of the box if None."""
 
-    async def end_account(self, account_id: UUID) -> None:
+    async def refresh_account(self, account_id: UUID) -> None:
         """Clears the lamps of a deleted account."""
 
 
@@ -136,7 +136,7 @@ class LampConsumer:
                 "event subject malformed", channel=self._name, stream_seq=messages[0].stream_seq
             )
         elif key.vmbox_id == NO_VMBOX:
-            await self._sink.end_account(key.account_id)
+            await self._sink.refresh_account(key.account_id)
         else:
             await self._sink.set(key, self._latest_lamp(messages))
 

@@ -20,7 +20,7 @@ class KvLamps:
         if lamp is None or not await self._apply(key, lamp):
             await self._refresh(key)
 
-    async def end_account(self, account_id: UUID) -> None:
+    async def refresh_account(self, account_id: UUID) -> None:
         """Sets all lamps of an account. Those of deleted boxes are deleted."""
         for key in await self.bucket.keys_of(account_id.hex):
             await self._refresh(key)

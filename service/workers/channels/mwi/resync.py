@@ -18,7 +18,7 @@ async def resync(sink: LampSink, database: Database, progress: StepProgress | No
     progress = progress or StepProgress()
     boxes: set[LampKey] = set()
     after = LampKey(UUID(int=0), UUID(int=0))
-    while page := await _page(database, after):
+    while page := await _read_page(database, after):
         await _set(sink, page)
         boxes.update(page)
         after = page[-1]
@@ -29,7 +29,7 @@ async def resync(sink: LampSink, database: Database, progress: StepProgress | No
     return len(boxes)
 
 
-async def _page(database: Database, after: LampKey) -> list[LampKey]:
+async def _read_page(database: Database, after: LampKey) -> list[LampKey]:
     async with database.connection() as connection:
         return await list_lamp_keys(connection, after, _PAGE)
 

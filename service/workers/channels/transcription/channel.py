@@ -68,12 +68,12 @@ class TranscriptionChannel:
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
         """Returns the engine, or nothing if the message has a transcription or needs none."""
-        message = await _message_to_transcribe(connection, event)
+        message = await _find_message(connection, event)
         return [Target(name=_TARGET)] if isinstance(message, Message) else []
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         async with self._database.connection() as connection:
-            message = await _message_to_transcribe(connection, delivery.event)
+            message = await _find_message(connection, delivery.event)
         if isinstance(message, str):
             return Ignored(message)
         audio = message.audio
@@ -104,7 +104,7 @@ class TranscriptionChannel:
             )
 
 
-async def _message_to_transcribe(connection: Connection, event: Event) -> Message | str:
+async def _find_message(connection: Connection, event: Event) -> Message | str:
     """Returns the message, or the reason why it must not be transcribed."""
     try:
         box = (await get_vmbox(connection, event.account_id, event.vmbox_id)).vmbox
