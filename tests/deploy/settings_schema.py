@@ -32,7 +32,7 @@ def settings_schema() -> dict[str, Any]:
     """The part `settings` of the values: every setting that an operator may choose there."""
     struct = msgspec.json.schema(Settings)["$defs"]["Settings"]
     return {
-        "description": "AFTERTONE_* variables by name, without the prefix and in small letters.",
+        "description": "AFTERTONE_* variables by name, without the prefix and in lower case.",
         "type": "object",
         "additionalProperties": False,
         "properties": {
