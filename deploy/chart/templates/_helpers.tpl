@@ -13,7 +13,7 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What selects the pods of one process: {root, process}. */}}
+{{/* Selector of the pods of a process: {root, process}. */}}
 {{- define "aftertone.processSelector" -}}
 {{ include "aftertone.selector" .root }}
 app.kubernetes.io/component: {{ .process }}
@@ -33,7 +33,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* The Deployments that are switched on, by process: their own part of the values. */}}
+{{/* The enabled Deployments by process, with their values. */}}
 {{- define "aftertone.deployments" -}}
 {{- $enabled := dict "api" .Values.api "relay" .Values.relay }}
 {{- range $channel, $values := .Values.notifiers }}
@@ -42,12 +42,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $enabled }}
 {{- end }}
 
-{{/* Seconds that a stopping process may take for what it has in hand, rounded up. */}}
+{{/* Stop timeout of a process in seconds, rounded up. */}}
 {{- define "aftertone.stopSeconds" -}}
 {{- ceil (get .Values.settings "stop_timeout_s" | default 55) | int }}
 {{- end }}
 
-{{/* The processes that need a thing, as a list: {root, need}. */}}
+{{/* List of the processes with a need: {root, need}. */}}
 {{- define "aftertone.needing" -}}
 {{- range $process, $facts := include "aftertone.processes" .root | fromYaml }}
 {{- if has $.need $facts.needs }}
@@ -57,8 +57,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/*
-The pod of a process: {root, process, values, serviceAccount, container}. `values` is its own part
-of the values; `container` is what one that goes on has beside the rest: ports, probes, a pause.
+Pod of a process: {root, process, values, serviceAccount, container}. `values` are the values of the
+process; `container` adds ports, probes and the preStop pause of a long-running process.
 */}}
 {{- define "aftertone.pod" -}}
 {{- $pod := .root.Values.pod }}
@@ -66,7 +66,7 @@ of the values; `container` is what one that goes on has beside the rest: ports, 
 {{- $facts := get (include "aftertone.processes" .root | fromYaml) .process }}
 {{- $needs := $facts.needs }}
 serviceAccountName: {{ .serviceAccount }}
-# Nothing here talks to the API server. A workload identity mounts a token of its own.
+# No process uses the Kubernetes API. A workload identity mounts its own token.
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
@@ -79,7 +79,7 @@ securityContext:
   runAsNonRoot: true
   runAsUser: 65532
   runAsGroup: 65532
-  # Owns the mounted Secrets, which are closed to others.
+  # Group that may read the mounted Secrets.
   fsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
 containers:
@@ -109,7 +109,7 @@ containers:
       readOnlyRootFilesystem: true
       capabilities: {drop: [ALL]}
     volumeMounts:
-      # Uploads beyond a megabyte are spooled here.
+      # Spool of uploads above 1 MB.
       - {name: tmp, mountPath: /tmp}
       {{- if has "key_ring" $needs }}
       - {name: key-ring, mountPath: /etc/aftertone/key-ring, readOnly: true}
@@ -158,7 +158,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The account whose annotations give access to the audio store, or the one without any rights. */}}
+{{/* Service account of a process: the one with access to the audio store, or the one without rights. */}}
 {{- define "aftertone.serviceAccount" -}}
 {{- $needs := (get (include "aftertone.processes" .root | fromYaml) .process).needs }}
 {{- include "aftertone.fullname" .root }}{{ if has "s3" $needs }}-storage{{ end }}

@@ -1,7 +1,6 @@
 {{/*
-The groups of settings, as the reference (deploy/SETTINGS.md) tells them. A process is given the
-groups that it needs, see `aftertone.processes`; what is a Secret, a file or a port of its own is
-left out here and written by `aftertone.env`.
+Groups of settings, as in deploy/SETTINGS.md. A process receives the groups that it needs, see
+`aftertone.processes`. `aftertone.env` adds the settings that are Secrets, files or ports.
 */}}
 {{- define "aftertone.groups" -}}
 postgres: [database_pool_size, database_timeout_s]
@@ -26,7 +25,7 @@ sign_in:
   - issuer_jwks_url
   - issuer_audience
   - issuer_account_claim
-keeping:
+retention:
   - retention_days
   - backup_retention_days
   - purge_grace_days
@@ -53,45 +52,45 @@ transcription:
   - transcription_timeout_s
   - transcription_concurrency
 lamps: [lamp_bucket, ari_url, ari_user, ari_context, ari_timeout_s]
-watching: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, log_format]
+operations: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, log_format]
 {{- end }}
 
 {{/*
-What runs, and what each is told: groups of settings, and Secrets (`database`, `owner`, `key_ring`;
-those of nats, s3, email, lamps and transcription come with their groups). Who needs nothing of a kind gets none:
-the API no NATS, nobody but keeper and migration the owner's database.
+Processes, with the groups of settings and the Secrets that each needs (`database`, `owner`,
+`key_ring`; the Secrets of nats, s3, email, lamps and transcription belong to their groups). A process
+receives nothing else: the API no NATS URL, and only keeper and migration the URL of the owner.
 */}}
 {{- define "aftertone.processes" -}}
 api:
   args: [api]
-  needs: [database, key_ring, postgres, s3, http, uploads, sign_in, keeping, webhooks, watching]
+  needs: [database, key_ring, postgres, s3, http, uploads, sign_in, retention, webhooks, operations]
 relay:
   args: [relay]
-  needs: [database, postgres, nats, watching]
+  needs: [database, postgres, nats, operations]
 email:
   args: [notifier, email]
-  needs: [database, postgres, nats, s3, keeping, notifiers, email, watching]
+  needs: [database, postgres, nats, s3, retention, notifiers, email, operations]
 webhook:
   args: [notifier, webhook]
-  needs: [database, key_ring, postgres, nats, notifiers, webhooks, watching]
+  needs: [database, key_ring, postgres, nats, notifiers, webhooks, operations]
 mwi:
   args: [notifier, mwi]
-  needs: [database, postgres, nats, notifiers, lamps, watching]
+  needs: [database, postgres, nats, notifiers, lamps, operations]
 callback:
   args: [notifier, callback]
-  needs: [database, postgres, nats, notifiers, watching]
+  needs: [database, postgres, nats, notifiers, operations]
 transcription:
   args: [notifier, transcription]
-  needs: [database, postgres, nats, s3, notifiers, transcription, watching]
+  needs: [database, postgres, nats, s3, notifiers, transcription, operations]
 keeper:
   args: [keeper, --once, all]
-  needs: [owner, postgres, s3, keeping, watching]
+  needs: [owner, postgres, s3, retention, operations]
 migrate:
   args: [migrate]
-  needs: [owner, database, postgres, watching]
+  needs: [owner, database, postgres, operations]
 {{- end }}
 
-{{/* A value as the environment spells it: large numbers without an exponent. */}}
+{{/* Value of an environment variable: large numbers have no exponent. */}}
 {{- define "aftertone.text" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ . }}{{ end }}
 {{- end }}
@@ -102,7 +101,7 @@ migrate:
     secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
 {{- end }}
 
-{{/* The environment of a process: {root, process}. */}}
+{{/* Environment of a process: {root, process}. */}}
 {{- define "aftertone.env" -}}
 {{- $values := .root.Values }}
 {{- $secrets := $values.secrets }}
