@@ -58,7 +58,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 class Bus:
     """Connection that is established and restored in the background.
 
-    A process can start while NATS is down. Every method raises BusUnavailable.
+    A process can start while NATS is down. Every method can raise BusUnavailable.
     """
 
     def __init__(self, stream: StreamSettings, ack_timeout_s: float) -> None:

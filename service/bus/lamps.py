@@ -42,7 +42,7 @@ class _Listing(msgspec.Struct):
 
 
 class LampBucket:
-    """Lamps by key `<account_id>.<vmbox_id>` as JSON. Every method raises BusUnavailable."""
+    """Lamps by key `<account_id>.<vmbox_id>` as JSON. Methods can raise BusUnavailable."""
 
     def __init__(self, bus: "Bus", name: str, replicas: int = 1) -> None:
         self.name = name

@@ -1,1 +1,1 @@
-"""Loops that outlive a request; one module, one process."""
+"""Background processes: relay, notifiers and keeper."""

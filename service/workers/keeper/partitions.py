@@ -53,7 +53,7 @@ class Partitions:
             if day.state is rows.DayState.ATTACHED and not await rows.is_spent(
                 connection, day.day, kept_since
             ):
-                log.warning("outbox day kept, not completely published", day=str(day.day))
+                log.warning("outbox day kept, events unpublished or recent", day=str(day.day))
                 return False
             if not await rows.drop_outbox_day(connection, day):
                 log.warning("outbox day in use, drop postponed", day=str(day.day))

@@ -1,4 +1,4 @@
-"""The e-mail channel: a mail for each new message, to whom the box names, with the audio."""
+"""E-mail channel: mails each new message, with its audio, to the recipients of the box."""
 
 from service.workers.channels.email.channel import EmailChannel, EmailSettings
 from service.workers.channels.email.mime import InvalidAddress, Mail

@@ -28,7 +28,7 @@ class AriSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AriClient:
-    """Sets and removes mailboxes. Every method raises Unavailable."""
+    """Sets and removes mailboxes. Every method can raise Unavailable."""
 
     def __init__(self, session: aiohttp.ClientSession, settings: AriSettings) -> None:
         self._session = session

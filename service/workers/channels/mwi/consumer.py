@@ -42,7 +42,7 @@ class LampTimings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LampSink(Protocol):
-    """Destination of lamps: a bucket or a switch. Every method raises Unavailable."""
+    """Destination of lamps: a bucket or a switch. Every method can raise Unavailable."""
 
     @property
     def bucket(self) -> LampBucket:
