@@ -15,7 +15,7 @@ from service.api.app import error_response
 from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import errors as kazoo
 from service.api.mailboxes import errors as mailboxes
-from service.api.mailboxes.envelope import message_of, refuse
+from service.api.mailboxes.envelope import refuse, status_message
 from service.domain.errors import Invalid, Problem, Rule, VoicemailError
 from tests.unit.test_errors_kazoo import LEAVES, made
 
@@ -56,7 +56,7 @@ def test_every_error_resolves_in_both_dialects_to_no_fault_of_ours(kind: type[Ex
         assert status != 500
     nearest = next(ancestor for ancestor in kind.__mro__ if ancestor in mailboxes.TABLE)
     assert nearest is not VoicemailError
-    assert message_of(in_mailboxes.status)
+    assert status_message(in_mailboxes.status)
     assert refuse(in_mailboxes).status_code == in_mailboxes.status
 
 
@@ -133,4 +133,4 @@ def test_an_unexpected_error_is_a_500_in_the_dialect_of_the_path(path: str, key:
     ],
 )
 def test_a_status_has_its_words_whatever_pythons_release(status: int, words: str) -> None:
-    assert message_of(status) == words
+    assert status_message(status) == words

@@ -1,1 +1,1 @@
-"""The mailbox dialect: a reseller's view of boxes, under `/voip`."""
+"""The mailbox dialect: a reseller API of voicemail boxes under `/voip`."""

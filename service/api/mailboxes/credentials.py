@@ -1,7 +1,7 @@
-"""Who calls: a token, or the credentials of a reseller's user with every request.
+"""Authentication with a token, or with user name and password in each request.
 
-`X-Auth-Reseller` (name or realm of the account), `X-Auth-User`, `X-Auth-Password`; `X-Auth-For`
-names an account below that one, in whose place the request stands.
+`X-Auth-Reseller` is the name or realm of the user's account, `X-Auth-For` the name of a descendant
+account that the request acts for.
 """
 
 from service.api.dependencies import App
@@ -13,23 +13,23 @@ from service.domain.errors import CredentialsInvalid
 
 
 async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
-    """The account that a request is about; it counts as one of the caller's.
+    """Returns the account of a request, which counts against the caller's rate limit.
 
     Raises Unauthorized, Forbidden, TooManySignIns, TooManyRequests.
     """
     token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is None:
-        caller = await _with_credentials(request, app)
+        caller = await _check_password(request, app)
     else:
         caller = await caller_of(request, app.accounts.sessions, token)
     app.rate_limit.take(caller.account.account_id)
-    name = _text(request, "x-auth-for")
+    name = _header(request, "x-auth-for")
     return caller.account if not name else await app.credentials.descendant(caller, name)
 
 
-async def _with_credentials(request: AnyRequest, app: App) -> Caller:
-    reseller = _text(request, "x-auth-reseller")
-    user, password = _text(request, "x-auth-user"), _text(request, "x-auth-password")
+async def _check_password(request: AnyRequest, app: App) -> Caller:
+    reseller = _header(request, "x-auth-reseller")
+    user, password = _header(request, "x-auth-user"), _header(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
     caller = await app.credentials.caller(reseller, user, password)
@@ -37,9 +37,9 @@ async def _with_credentials(request: AnyRequest, app: App) -> Caller:
     return caller
 
 
-def _text(request: AnyRequest, header: str) -> str:
-    """A header's value; names and passwords beyond ASCII come as UTF-8."""
-    value = request.headers.get(header, "")
+def _header(request: AnyRequest, name: str) -> str:
+    """Returns the value of a header, decoded as UTF-8 if it is valid UTF-8."""
+    value = request.headers.get(name, "")
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

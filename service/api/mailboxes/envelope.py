@@ -1,4 +1,4 @@
-"""The envelope of every answer of this dialect: `result`, `status_code`, `status_message`."""
+"""Envelope of this dialect's responses: `result`, `status_code`, `status_message`."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,47 +6,62 @@ from typing import Any
 
 import msgspec
 from litestar import Response
+from msgspec import UNSET, UnsetType
 
-# What this dialect calls a status where Python's releases differ.
-_WORDS = {
-    413: "Payload Too Large",
-    416: "Range Not Satisfiable",
-}
+# The phrases of these statuses differ between Python versions.
+_PHRASES = {413: "Payload Too Large", 416: "Range Not Satisfiable"}
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is not a success; `errors` maps fields to the rules that they break."""
+class MailboxRefusal(msgspec.Struct, frozen=True, kw_only=True):
+    """An error response; `errors` contains the broken rule of each invalid field."""
 
     status: int
-    errors: Mapping[str, str] = {}
+    errors: dict[str, str] = {}
     headers: Mapping[str, str] = {}
 
 
-class _Envelope(msgspec.Struct):
+class FieldErrors(msgspec.Struct, frozen=True):
+    """Result of an error response; empty unless fields are invalid."""
+
+    errors: dict[str, str] | UnsetType = UNSET
+
+
+class MailboxEnvelope(msgspec.Struct, frozen=True):
+    """Envelope of a response."""
+
     result: Any
     status_code: int
     status_message: str
 
 
-def answer(
+def envelope(result: Any, status: int) -> MailboxEnvelope:
+    return MailboxEnvelope(result, status, status_message(status))
+
+
+def refusal_envelope(refusal: MailboxRefusal) -> MailboxEnvelope:
+    return envelope(FieldErrors(refusal.errors or UNSET), refusal.status)
+
+
+def respond(
     result: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response[bytes]:
-    """An answer with a body."""
-    envelope = _Envelope(result, status, message_of(status))
+    """Returns a response with this result."""
+    return _encode(envelope(result, status), headers or {})
+
+
+def refuse(refusal: MailboxRefusal) -> Response[bytes]:
+    """Returns the error response."""
+    return _encode(refusal_envelope(refusal), refusal.headers)
+
+
+def status_message(status: int) -> str:
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
+def _encode(content: MailboxEnvelope, headers: Mapping[str, str]) -> Response[bytes]:
     return Response(
-        msgspec.json.encode(envelope),
-        status_code=status,
+        msgspec.json.encode(content),
+        status_code=content.status_code,
         media_type="application/json",
-        headers=dict(headers or {}),
+        headers=dict(headers),
     )
-
-
-def refuse(refusal: Refusal) -> Response[bytes]:
-    """A refusal; its result is empty unless fields are to blame."""
-    result = {"errors": refusal.errors} if refusal.errors else {}
-    return answer(result, refusal.status, refusal.headers)
-
-
-def message_of(status: int) -> str:
-    """The words for a status."""
-    return _WORDS.get(status) or HTTPStatus(status).phrase

@@ -1,4 +1,4 @@
-"""One table from what can go wrong to what this dialect answers; the nearest ancestor wins."""
+"""Table of the error responses of this dialect. The nearest ancestor of an error applies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from litestar.exceptions import HTTPException
 
 from service.api.body.multipart import MetadataTooLarge
 from service.api.http.ranges import RangeNotSatisfiable
-from service.api.mailboxes.envelope import Refusal
+from service.api.mailboxes.envelope import MailboxRefusal
 from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
     AudioTooLarge,
@@ -27,7 +27,7 @@ from service.domain.errors import (
 
 RETRY_AFTER_S = 2
 
-# The rules that this dialect names; whatever else is wrong with a value is its format.
+# Rules with a name in this dialect. All others are reported as `format`.
 _RULES = {
     Rule.REQUIRED: "required",
     Rule.TYPE: "type",
@@ -38,27 +38,31 @@ _RULES = {
     Rule.UNIQUE: "unique",
 }
 _FORMAT = "format"
-# What the core finds out has the core's names.
+# Field names of the domain and of this dialect.
 _FIELDS = {"media.unavailable": "greeting"}
 
-Row = Callable[[Any], Refusal]
+Row = Callable[[Any], MailboxRefusal]
 
 
 def _plain(status: int, **headers: str) -> Row:
-    return lambda _error: Refusal(status=status, headers=headers)
+    return lambda _error: MailboxRefusal(status=status, headers=headers)
 
 
-def _invalid(error: Invalid) -> Refusal:
-    """Each field with the first of the rules that it breaks."""
+def _invalid(error: Invalid) -> MailboxRefusal:
+    """Names the first broken rule of each field."""
     errors: dict[str, str] = {}
     for problem in error.problems:
         field = _FIELDS.get(problem.field, problem.field)
         errors.setdefault(field, _RULES.get(problem.rule, _FORMAT))
-    return Refusal(status=400, errors=errors)
+    return MailboxRefusal(status=400, errors=errors)
 
 
-def _no_such_range(error: RangeNotSatisfiable) -> Refusal:
-    return Refusal(status=416, headers={"Content-Range": f"bytes */{error.size}"})
+def _too_many_requests(error: TooManyRequests) -> MailboxRefusal:
+    return MailboxRefusal(status=429, headers={"Retry-After": str(error.wait_s)})
+
+
+def _range_not_satisfiable(error: RangeNotSatisfiable) -> MailboxRefusal:
+    return MailboxRefusal(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
 
 TABLE: dict[type[Exception], Row] = {
@@ -73,18 +77,18 @@ TABLE: dict[type[Exception], Row] = {
     MetadataTooLarge: _plain(413),
     Unauthorized: _plain(401),
     Forbidden: _plain(403),
-    TooManyRequests: lambda error: Refusal(status=429, headers={"Retry-After": str(error.wait_s)}),
+    TooManyRequests: _too_many_requests,
     Unavailable: _plain(503, **{"Retry-After": str(RETRY_AFTER_S)}),
     ClientTooSlow: _plain(408, Connection="close"),
-    RangeNotSatisfiable: _no_such_range,
+    RangeNotSatisfiable: _range_not_satisfiable,
 }
 
 
-def refusal_of(error: Exception) -> Refusal:
-    """The refusal for any error, those of the HTTP layer and our own faults included."""
+def refusal_of(error: Exception) -> MailboxRefusal:
+    """Returns the response to any error, including errors of Litestar and unexpected ones."""
     row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
     if row is not None:
         return row(error)
     if isinstance(error, HTTPException):
-        return Refusal(status=error.status_code, headers=dict(error.headers or {}))
-    return Refusal(status=500)
+        return MailboxRefusal(status=error.status_code, headers=dict(error.headers or {}))
+    return MailboxRefusal(status=500)

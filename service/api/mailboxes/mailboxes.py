@@ -4,64 +4,58 @@ from litestar import Response, delete, post, put, route
 
 from service.api.dependencies import App
 from service.api.mailboxes import wire
-from service.api.mailboxes.dependencies import (
-    AnyRequest,
-    TheAccount,
-    mailbox_of_path,
-    read_object,
-)
-from service.api.mailboxes.envelope import answer
-from service.domain.schema import Document
+from service.api.mailboxes.dependencies import AnyRequest, TheAccount, mailbox_of_path, read_object
+from service.api.mailboxes.envelope import respond
 
 COLLECTION = "/voip/mailbox"
-ONE = COLLECTION + "/{uuid:str}"
-_CHUNK = 1_000
+ITEM = COLLECTION + "/{uuid:str}"
+_PAGE_SIZE = 1_000
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_mailboxes(account: TheAccount, app: App) -> Response[bytes]:
-    """All mailboxes of the account, by name."""
-    found: list[Document] = []
-    page = await app.vmboxes.list(account, None, _CHUNK, with_pins=True)
-    found += map(wire.mailbox, page.items)
+    """Lists the mailboxes of the account. They are ordered by name."""
+    page = await app.vmboxes.list(account, None, _PAGE_SIZE, with_pins=True)
+    mailboxes = [wire.to_mailbox(vmbox) for vmbox in page.items]
     while page.next is not None:
-        page = await app.vmboxes.list(account, page.next, _CHUNK, with_pins=True)
-        found += map(wire.mailbox, page.items)
-    return answer(found)
+        page = await app.vmboxes.list(account, page.next, _PAGE_SIZE, with_pins=True)
+        mailboxes += [wire.to_mailbox(vmbox) for vmbox in page.items]
+    return respond(mailboxes)
 
 
 @post(COLLECTION, status_code=201)
 async def create_mailbox(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
-    """A new mailbox, under the lowest free number of four digits."""
-    settings = wire.to_settings(await read_object(request))
-    vmbox = await app.vmboxes.create_numbered(account, settings.over({}))
-    return answer(wire.mailbox_new(vmbox), 201, {"Location": f"{COLLECTION}/{vmbox.vmbox_id}"})
+    """Creates a mailbox. It receives the lowest free number from 1000 to 9999."""
+    settings = wire.parse_settings(await read_object(request))
+    vmbox = await app.vmboxes.create_numbered(account, settings.apply_to({}))
+    headers = {"Location": f"{COLLECTION}/{vmbox.vmbox_id}"}
+    return respond(wire.to_mailbox(vmbox, is_new=True), 201, headers)
 
 
-@route(ONE, http_method=["GET", "HEAD"])
+@route(ITEM, http_method=["GET", "HEAD"])
 async def get_mailbox(uuid: str, account: TheAccount, app: App) -> Response[bytes]:
-    """One mailbox."""
-    return answer(wire.mailbox(await app.vmboxes.get(account, mailbox_of_path(uuid))))
+    """Returns a mailbox. The recipients' addresses are available under `/recipients`."""
+    return respond(wire.to_mailbox(await app.vmboxes.get(account, mailbox_of_path(uuid))))
 
 
-@put(ONE)
+@put(ITEM)
 async def replace_mailbox(
     request: AnyRequest, uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
-    """All that this dialect knows of a mailbox: what is left out goes back to its default.
+    """Replaces the settings of a mailbox. A field that is left out returns to its default.
 
-    Number, owner, recipients, messages and unknown keys stay.
+    Number, owner, recipients, messages and unknown keys do not change.
     """
     vmbox_id = mailbox_of_path(uuid)
     await app.vmboxes.get(account, vmbox_id)
-    settings = wire.to_settings(await read_object(request))
-    vmbox = await app.vmboxes.change(account, vmbox_id, settings.over, fields=wire.KEPT_FIELDS)
-    return answer(wire.mailbox(vmbox))
+    settings = wire.parse_settings(await read_object(request))
+    vmbox = await app.vmboxes.change(account, vmbox_id, settings.apply_to, fields=wire.KEPT_FIELDS)
+    return respond(wire.to_mailbox(vmbox))
 
 
-@delete(ONE, status_code=204)
+@delete(ITEM, status_code=204)
 async def delete_mailbox(uuid: str, account: TheAccount, app: App) -> None:
-    """Deletes a mailbox and all that is in it."""
+    """Deletes a mailbox. Its messages and recipients are deleted with it."""
     await app.vmboxes.delete(account, mailbox_of_path(uuid))
 
 

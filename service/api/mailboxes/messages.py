@@ -14,99 +14,92 @@ from service.api.mailboxes.dependencies import (
     mailbox_of_path,
     message_of_path,
 )
-from service.api.mailboxes.envelope import answer
-from service.api.mailboxes.mailboxes import ONE as MAILBOX
+from service.api.mailboxes.envelope import respond
+from service.api.mailboxes.mailboxes import ITEM as MAILBOX
 from service.domain.account import AccountFacts
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import Message, MessageId, retained_since
-from service.domain.schema import Document
 from service.usecases.message_lists import ListQuery, MessageLists
-from service.usecases.messages import Messages
 
 COLLECTION = MAILBOX + "/messages"
-ONE = COLLECTION + "/{message_uuid:str}"
-LARGEST_PAGE = 1_000
+ITEM = COLLECTION + "/{message_uuid:str}"
+MAX_PAGE_SIZE = 1_000
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_mailbox_messages(
     request: AnyRequest, uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
-    """The messages of a mailbox, newest first: `limit` of them, those older than `before`."""
+    """Lists the messages of a mailbox. The newest message comes first.
+
+    To read the next page, send the `uuid` of the last message as `before`.
+    """
     vmbox_id = mailbox_of_path(uuid)
-    limit, before = _limit(request), _before(request)
+    limit, before = _limit_of(request), _before_of(request)
     if before is None:
         page = await app.message_lists.page(account, vmbox_id, ListQuery(limit=limit))
-        found = page.items
+        messages = page.items
     else:
-        found = await _older(app.message_lists, account, vmbox_id, before, limit)
-    return answer([_shown(message, app.messages) for message in found])
+        messages = await _list_older(app.message_lists, account, vmbox_id, before, limit)
+    retention = retained_since(utc_now(), app.messages.retention_days)
+    return respond([wire.to_message(message, retention) for message in messages])
 
 
-@route(ONE, http_method=["GET", "HEAD"])
+@route(ITEM, http_method=["GET", "HEAD"])
 async def get_mailbox_message(
     uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
-    """One message. Reading changes nothing."""
-    vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    return answer(_shown(await app.messages.get(account, vmbox_id, identity), app.messages))
+    """Returns a message. Reading a message does not change its folder."""
+    vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
+    message = await app.messages.get(account, vmbox_id, message_id)
+    return respond(wire.to_message(message, retained_since(utc_now(), app.messages.retention_days)))
 
 
-@route(ONE + "/audio", http_method=["GET", "HEAD"])
+@route(ITEM + "/audio", http_method=["GET", "HEAD"])
 async def get_mailbox_audio(
-    request: AnyRequest,
-    uuid: str,
-    message_uuid: str,
-    account: TheAccount,
-    app: App,
+    request: AnyRequest, uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> Response[bytes] | Stream:
-    """The audio of a message, or a range of it."""
-    vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    recording = await app.recordings.get(account, vmbox_id, identity)
+    """Returns the audio of a message. A `Range` header selects a part of it."""
+    vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
+    recording = await app.recordings.get(account, vmbox_id, message_id)
     name = file_name_of(recording)
     return await create_audio_response(request, recording.audio, name, app.recordings.read)
 
 
-@delete(ONE, status_code=204)
+@delete(ITEM, status_code=204)
 async def remove_mailbox_message(
     uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> None:
-    """Removes a message for good."""
-    vmbox_id, identity = mailbox_of_path(uuid), message_of_path(message_uuid)
-    await app.messages.remove(account, vmbox_id, identity)
+    """Removes a message. A removed message cannot be restored through the API."""
+    vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
+    await app.messages.remove(account, vmbox_id, message_id)
 
 
 ROUTES = (list_mailbox_messages, get_mailbox_message, get_mailbox_audio, remove_mailbox_message)
 
 
-def _shown(message: Message, messages: Messages) -> Document:
-    return wire.message(message, retained_since(utc_now(), messages.retention_days))
-
-
-def _limit(request: AnyRequest) -> int:
-    """`limit`, from 1 to what a page may hold. Raises Invalid."""
-    text = request.query_params.get("limit", str(LARGEST_PAGE))
-    if text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= LARGEST_PAGE:
+def _limit_of(request: AnyRequest) -> int:
+    text = request.query_params.get("limit", str(MAX_PAGE_SIZE))
+    if text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= MAX_PAGE_SIZE:
         return int(text)
     raise Invalid.of("limit", Rule.WRONG_FORMAT)
 
 
-def _before(request: AnyRequest) -> MessageId | None:
-    """`before`, the id of a message. Raises Invalid."""
+def _before_of(request: AnyRequest) -> MessageId | None:
     text = request.query_params.get("before")
     if text is None:
         return None
-    message_id = wire.to_message_id(text)
+    message_id = wire.parse_message_id(text)
     if message_id is None:
         raise Invalid.of("before", Rule.WRONG_FORMAT)
     return message_id
 
 
-async def _older(
+async def _list_older(
     lists: MessageLists, account: AccountFacts, vmbox_id: UUID, before: MessageId, limit: int
 ) -> list[Message]:
-    """What follows a message in the list, whether it is still there or not. Raises Invalid."""
+    """Returns the messages after `before`, which may have been removed. Raises Invalid."""
     try:
         start = await lists.get_cursor(account, vmbox_id, before)
     except MessageNotFound:

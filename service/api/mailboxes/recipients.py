@@ -11,39 +11,40 @@ from service.api.mailboxes.dependencies import (
     read_object,
     recipient_of_path,
 )
-from service.api.mailboxes.envelope import answer
-from service.api.mailboxes.mailboxes import ONE as MAILBOX
+from service.api.mailboxes.envelope import respond
+from service.api.mailboxes.mailboxes import ITEM as MAILBOX
 
 COLLECTION = MAILBOX + "/recipients"
-ONE = COLLECTION + "/{recipient_uuid:str}"
+ITEM = COLLECTION + "/{recipient_uuid:str}"
 
 
 @route(COLLECTION, http_method=["GET", "HEAD"])
 async def list_recipients(uuid: str, account: TheAccount, app: App) -> Response[bytes]:
-    """Whom a mailbox mails to."""
-    found = await app.recipients.list(account, mailbox_of_path(uuid))
-    return answer([wire.recipient(one) for one in found])
+    """Lists the e-mail recipients of a mailbox. They are in the order of the address list."""
+    recipients = await app.recipients.list(account, mailbox_of_path(uuid))
+    return respond([wire.to_recipient(recipient) for recipient in recipients])
 
 
 @post(COLLECTION, status_code=201)
 async def add_recipient(
     request: AnyRequest, uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
-    """A new recipient; 200 and the one that is there when it is none."""
+    """Adds an e-mail recipient. For an address that is already in the list, returns it with 200."""
     vmbox_id = mailbox_of_path(uuid)
     await app.recipients.list(account, vmbox_id)
-    address = wire.to_address(await read_object(request))
-    recipient, added = await app.recipients.add(account, vmbox_id, address, wire.KEPT_FIELDS)
-    location = f"{request.url.path}/{recipient.recipient_id}"
-    headers = {"Location": location} if added else None
-    return answer(wire.recipient(recipient), 201 if added else 200, headers)
+    address = wire.parse_address(await read_object(request))
+    recipient, is_added = await app.recipients.add(account, vmbox_id, address, wire.KEPT_FIELDS)
+    if not is_added:
+        return respond(wire.to_recipient(recipient))
+    headers = {"Location": f"{request.url.path}/{recipient.recipient_id}"}
+    return respond(wire.to_recipient(recipient), 201, headers)
 
 
-@delete(ONE, status_code=204)
+@delete(ITEM, status_code=204)
 async def remove_recipient(uuid: str, recipient_uuid: str, account: TheAccount, app: App) -> None:
-    """Mails to that address no more."""
-    vmbox_id, identity = mailbox_of_path(uuid), recipient_of_path(recipient_uuid)
-    await app.recipients.remove(account, vmbox_id, identity, wire.KEPT_FIELDS)
+    """Removes an e-mail recipient. The mailbox sends no further e-mail to the address."""
+    vmbox_id, recipient_id = mailbox_of_path(uuid), recipient_of_path(recipient_uuid)
+    await app.recipients.remove(account, vmbox_id, recipient_id, wire.KEPT_FIELDS)
 
 
 ROUTES = (list_recipients, add_recipient, remove_recipient)

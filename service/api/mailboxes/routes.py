@@ -1,4 +1,4 @@
-"""All routes of this dialect under one router, and what turns their errors into answers."""
+"""Router of this dialect and its error responses."""
 
 from litestar import Response, Router, route
 from litestar.di import Provide
@@ -6,20 +6,20 @@ from litestar.di import Provide
 from service.api.mailboxes import mailboxes, messages, recipients
 from service.api.mailboxes.credentials import provide_account
 from service.api.mailboxes.dependencies import AnyRequest, TheAccount
-from service.api.mailboxes.envelope import answer, refuse
+from service.api.mailboxes.envelope import refuse, respond
 from service.api.mailboxes.errors import refusal_of
 
 AUTHENTICATED = "/authenticated"
 
 
 @route(AUTHENTICATED, http_method=["GET", "HEAD"])
-async def check_credentials(account: TheAccount) -> Response[bytes]:  # noqa: ARG001 - asking for it is the check
-    """Says that the credentials are good, to whom they are."""
-    return answer({})
+async def check_credentials(account: TheAccount) -> Response[bytes]:  # noqa: ARG001 - the dependency is the check
+    """Checks the credentials. The response is 200 for valid and 401 for invalid credentials."""
+    return respond({})
 
 
 def create_router() -> Router:
-    """`/voip` and `/authenticated`; the use cases come from the application's dependencies."""
+    """Returns the routes under `/voip` and `/authenticated`."""
     return Router(
         path="/",
         route_handlers=[check_credentials, *mailboxes.ROUTES, *messages.ROUTES, *recipients.ROUTES],
@@ -33,5 +33,5 @@ def is_mailbox_path(path: str) -> bool:
 
 
 def answer_error(_request: AnyRequest, error: Exception) -> Response[bytes]:
-    """The refusal for any error, those of the HTTP layer and our own faults included."""
+    """Returns the response to any error, unexpected ones included."""
     return refuse(refusal_of(error))

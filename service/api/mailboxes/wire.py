@@ -1,13 +1,14 @@
-"""Vendor JSON <-> domain: mailboxes, recipients and messages as this dialect writes them.
+"""Conversion between this dialect's JSON and the domain (Yay.com API, "Voicemails & Mailboxes").
 
-Yay.com API, "Voicemails & Mailboxes". Days are `YYYY-MM-DD` in UTC, ids are dashed UUIDs.
+Dates are `YYYY-MM-DD` in UTC, ids are UUIDs with dashes.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from service.api.http.times import format_iso
 from service.domain import vmbox as core
@@ -19,31 +20,25 @@ from service.domain.schema import Document, Field, apply_schema
 from service.domain.transcription import transcript_of
 from service.domain.vmbox import MAX_NAME, Vmbox
 
-
-def _flag(default: bool) -> Field:
-    return Field(types=("boolean",), default=default)
-
+_NULLABLE = ("string", "null")
+_FLAGS = {"beep": True, "play_caller_id": True, "play_timestamp": True, "transcribe": False}
 
 FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
-    "password": Field(min_length=4, max_length=4, format=DIGITS),
-    "beep": _flag(True),
-    "greeting": Field(format=UUID_TEXT),
-    "play_caller_id": _flag(True),
-    "play_timestamp": _flag(True),
-    "transcribe": _flag(False),
+    "password": Field(types=_NULLABLE, min_length=4, max_length=4, format=DIGITS),
+    "greeting": Field(types=_NULLABLE, format=UUID_TEXT),
+    **{name: Field(types=("boolean",), default=default) for name, default in _FLAGS.items()},
 }
-_FLAGS = ("beep", "play_caller_id", "play_timestamp", "transcribe")
-_NULLABLE = ("password", "greeting")
 RECIPIENT_FIELDS = {"email": Field(required=True, format=ADDRESS)}
 
-# The core's rules without those for what this dialect neither shows nor takes: whoever wrote it
-# wrote it by the rules of another dialect, and here it is kept as it is.
+# This dialect neither reads nor writes the owner, so it does not validate a stored one.
 KEPT_FIELDS = {name: field for name, field in core.FIELDS.items() if name != "owner_id"}
+
+MESSAGE_ID = "^[0-9]{6}-?[0-9a-f]{8}(-?[0-9a-f]{4}){4}[0-9a-f]{8}$"
 
 
 class MailboxSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that this dialect knows of a box."""
+    """Settings of a box that this dialect supports."""
 
     name: str
     password: str | None = None
@@ -53,120 +48,151 @@ class MailboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     play_timestamp: bool
     transcribe: bool
 
-    def over(self, document: Document) -> Document:
-        """The settings of a box with these in the place of what it has; the rest is kept."""
-        rest = {key: value for key, value in document.items() if key != "pin"}
+    def apply_to(self, document: Document) -> Document:
+        """Returns a box document with these settings; its other keys are kept."""
+        kept = {key: value for key, value in document.items() if key != "pin"}
         pin = {} if self.password is None else {"pin": self.password}
         flags = {name: getattr(self, name) for name in _FLAGS}
-        return {**rest, **pin, **flags, "name": self.name, "media": self._media(document)}
+        return {**kept, **pin, **flags, "name": self.name, "media": self._media(document)}
 
     def _media(self, document: Document) -> Document:
         media = {key: value for key, value in _media_of(document).items() if key != "unavailable"}
         return media if self.greeting is None else {**media, "unavailable": self.greeting}
 
 
+class RecipientDates(msgspec.Struct, frozen=True):
+    """Recipient without its address."""
+
+    uuid: UUID
+    created_on: date
+    updated_on: date
+
+
+class MailboxRecipient(RecipientDates, frozen=True):
+    """Recipient of e-mail notifications."""
+
+    email: str
+
+
+class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
+    """Mailbox. `updated_on` is absent in the response to its creation."""
+
+    uuid: UUID
+    name: str
+    password: str | None
+    beep: bool
+    greeting: str | None
+    play_caller_id: bool
+    play_timestamp: bool
+    transcribe: bool
+    email_recipients: list[RecipientDates]
+    created_on: date
+    updated_on: date | UnsetType = UNSET
+
+
+class MailboxMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Message of a mailbox."""
+
+    uuid: Annotated[str, Meta(pattern=MESSAGE_ID)]
+    created_on: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+    caller_id_number: str
+    caller_id_name: str
+    duration: Annotated[int, Meta(ge=0)]
+    folder: Folder
+    transcription: str | None
+
+
 def parse_uuid(text: str) -> UUID | None:
-    """The UUID that a text writes, with or without dashes; None when it writes none."""
+    """Parses a UUID with or without dashes; None for any other text."""
     return UUID(text) if is_uuid(text) else None
 
 
-def to_settings(body: Document) -> MailboxSettings:
-    """What a client says of a mailbox, with defaults; unknown keys are ignored.
+def parse_message_id(text: str) -> MessageId | None:
+    """Parses a message id with or without dashes; None for any other text."""
+    month, rest = text[:6], text[6:].removeprefix("-")
+    uuid = parse_uuid(rest)
+    return None if uuid is None else MessageId.parse(f"{month}-{uuid.hex}")
+
+
+def parse_settings(body: Document) -> MailboxSettings:
+    """Parses a mailbox and adds defaults; unknown keys are ignored.
 
     Raises Invalid with every field that breaks a rule.
     """
-    given = {
-        name: value
-        for name, value in body.items()
-        if name in FIELDS and not (value is None and name in _NULLABLE)
-    }
-    settings, problems = apply_schema(given, FIELDS)
+    settings, problems = apply_schema({key: body[key] for key in FIELDS if key in body}, FIELDS)
     if problems:
         raise Invalid(problems)
-    if "greeting" in settings:
+    if settings.get("greeting") is not None:
         settings["greeting"] = UUID(settings["greeting"]).hex
     return MailboxSettings(**settings)
 
 
-def to_address(body: Document) -> str:
-    """The address of a new recipient. Raises Invalid."""
-    given, problems = apply_schema(body, RECIPIENT_FIELDS)
+def parse_address(body: Document) -> str:
+    """Parses a new recipient and returns its address. Raises Invalid."""
+    recipient, problems = apply_schema(body, RECIPIENT_FIELDS)
     if problems:
         raise Invalid(problems)
-    address: str = given["email"]
+    address: str = recipient["email"]
     return address
 
 
-def to_message_id(text: str) -> MessageId | None:
-    """The message id that a text writes, with or without dashes; None when it writes none."""
-    month, rest = text[:6], text[6:].removeprefix("-")
-    identity = parse_uuid(rest)
-    return None if identity is None else MessageId.parse(f"{month}-{identity.hex}")
-
-
-def mailbox_new(vmbox: Vmbox) -> Document:
-    """A mailbox that was just made: nothing of it was updated yet."""
+def to_mailbox(vmbox: Vmbox, *, is_new: bool = False) -> Mailbox:
     document = vmbox.document
-    flags = {name: _shown(document.get(name), FIELDS[name].default) for name in _FLAGS}
-    return {
-        "uuid": str(vmbox.vmbox_id),
-        "name": document["name"],
-        "password": vmbox.pin,
-        **flags,
-        "greeting": _greeting(document),
-        "email_recipients": [_dates(recipient) for recipient in vmbox.recipients],
-        "created_on": _day(vmbox.created_at),
-    }
+    return Mailbox(
+        uuid=vmbox.vmbox_id,
+        name=document["name"],
+        password=vmbox.pin,
+        greeting=_greeting_of(document),
+        email_recipients=[
+            RecipientDates(*_recipient_dates(recipient)) for recipient in vmbox.recipients
+        ],
+        created_on=_date_of(vmbox.created_at),
+        updated_on=UNSET if is_new else _date_of(vmbox.modified_at),
+        **{name: _flag_of(document.get(name), default) for name, default in _FLAGS.items()},
+    )
 
 
-def mailbox(vmbox: Vmbox) -> Document:
-    """A mailbox."""
-    return {**mailbox_new(vmbox), "updated_on": _day(vmbox.modified_at)}
+def to_recipient(recipient: Recipient) -> MailboxRecipient:
+    return MailboxRecipient(*_recipient_dates(recipient), email=recipient.address)
 
 
-def recipient(recipient: Recipient) -> Document:
-    """A recipient with its address."""
-    return {**_dates(recipient), "email": recipient.address}
+def to_message(message: Message, retained_since: datetime) -> MailboxMessage:
+    """Converts a message. One past retention is `deleted`; a failed transcription is null."""
+    return MailboxMessage(
+        uuid=str(message.id),
+        created_on=format_iso(message.received_at),
+        caller_id_number=message.caller_id.number,
+        caller_id_name=message.caller_id.name,
+        duration=message.length_s,
+        folder=Folder.DELETED if message.received_at < retained_since else message.folder,
+        transcription=transcript_of(message.transcription),
+    )
 
 
-def message(message: Message, retained_since: datetime) -> Document:
-    """A message. What is past retention shows as deleted, and a failed transcription as none."""
-    expired = message.received_at < retained_since
-    return {
-        "uuid": str(message.id),
-        "created_on": format_iso(message.received_at),
-        "caller_id_number": message.caller_id.number,
-        "caller_id_name": message.caller_id.name,
-        "duration": message.length_s,
-        "folder": Folder.DELETED if expired else message.folder,
-        "transcription": transcript_of(message.transcription),
-    }
+def _recipient_dates(recipient: Recipient) -> tuple[UUID, date, date]:
+    return (
+        recipient.recipient_id,
+        _date_of(recipient.created_at),
+        _date_of(recipient.updated_at),
+    )
 
 
-def _dates(recipient: Recipient) -> Document:
-    return {
-        "uuid": str(recipient.recipient_id),
-        "created_on": _day(recipient.created_at),
-        "updated_on": _day(recipient.updated_at),
-    }
+def _date_of(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
 
 
-def _day(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d}"
-
-
-def _shown(value: Any, default: bool) -> bool:
-    """In another dialect these are keys that nobody checks."""
+def _flag_of(value: Any, default: bool) -> bool:
+    """Returns the default for other types, which the other dialect may have stored."""
     return value if isinstance(value, bool) else default
 
 
-def _greeting(document: Document) -> str | None:
-    """The greeting's id; one that is no UUID is shown as it was written."""
+def _greeting_of(document: Document) -> str | None:
+    """Returns the greeting's id; a text that is not a UUID is returned unchanged."""
     text = _media_of(document).get("unavailable")
     if text is None:
         return None
-    identity = parse_uuid(text)
-    return text if identity is None else str(identity)
+    uuid = parse_uuid(text)
+    return text if uuid is None else str(uuid)
 
 
 def _media_of(document: Document) -> Document:

@@ -1,17 +1,27 @@
-"""What operations of this dialect are made of: bodies, answers, refusals, parameters, security."""
+"""Parts of operations: request bodies, responses, error responses, parameters, security."""
 
 from collections import defaultdict
+from typing import Any
 
+import msgspec
 from litestar.exceptions import HTTPException
 
 from service.api.body.multipart import MalformedBody
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
-from service.api.mailboxes.envelope import Refusal, message_of
+from service.api.description.openapi.structs import ref
+from service.api.mailboxes.envelope import (
+    FieldErrors,
+    MailboxRefusal,
+    envelope,
+    refusal_envelope,
+    status_message,
+)
 from service.api.mailboxes.errors import refusal_of
-from service.api.mailboxes.messages import LARGEST_PAGE
+from service.api.mailboxes.messages import MAX_PAGE_SIZE
 from service.api.mailboxes.openapi import samples
-from service.api.mailboxes.openapi.schemas import MESSAGE_ID, UUID, envelope, ref
+from service.api.mailboxes.openapi.schemas import envelope_schema
+from service.api.mailboxes.wire import MESSAGE_ID
 from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
     CredentialsInvalid,
@@ -24,25 +34,19 @@ from service.domain.vmbox import MAX_DOCUMENT_BYTES
 
 _JSON = "application/json"
 _TEXT: Json = {"type": "string"}
-_BYTES: Json = {"type": "string", "format": "binary"}
-_AUDIO_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
-_CREDENTIALS = ("reseller", "reseller_user", "reseller_password")
+_UUID: Json = {**_TEXT, "format": "uuid"}
+_MESSAGE_ID: Json = {**_TEXT, "pattern": MESSAGE_ID}
+_LIMIT: Json = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": MAX_PAGE_SIZE}
 
+_CREDENTIALS = {
+    "mailbox_token": ("X-Auth-Token", "Token. The other credentials are then ignored"),
+    "reseller": ("X-Auth-Reseller", "Name or realm of the user's account"),
+    "reseller_user": ("X-Auth-User", "Name of the user"),
+    "reseller_password": ("X-Auth-Password", "Password of the user"),
+}
 SECURITY_SCHEMES: Json = {
-    "mailbox_token": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Auth-Token",
-        "description": "A token; then the other credentials are ignored",
-    },
-    "reseller": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Auth-Reseller",
-        "description": "The name or the realm of an account",
-    },
-    "reseller_user": {"type": "apiKey", "in": "header", "name": "X-Auth-User"},
-    "reseller_password": {"type": "apiKey", "in": "header", "name": "X-Auth-Password"},
+    name: {"type": "apiKey", "in": "header", "name": header, "description": text}
+    for name, (header, text) in _CREDENTIALS.items()
 }
 
 _ALWAYS: tuple[Exception, ...] = (
@@ -61,89 +65,88 @@ _WITH_BODY: tuple[Exception, ...] = (
 
 
 def security(_operation: Operation) -> list[Json]:
-    return [{"mailbox_token": []}, {name: [] for name in _CREDENTIALS}]
+    """Returns the alternatives: a token, or all other credentials."""
+    token, *others = _CREDENTIALS
+    return [{token: []}, {name: [] for name in others}]
 
 
-def body(schema: Json, example: object) -> Json:
-    """A JSON body."""
-    return {"required": True, "content": {_JSON: {"schema": schema, "example": example}}}
+def request_body(schema: str, example: Json) -> Json:
+    return {"required": True, "content": {_JSON: {"schema": ref(schema), "example": example}}}
 
 
-def success(result: Json, example: object, text: str, *headers: str, status: int = 200) -> Json:
-    """An answer with a `result`."""
-    shown = {"result": example, "status_code": status, "status_message": message_of(status)}
-    content = {"schema": envelope(result, {"const": status}), "example": shown}
+def success(result: Any, description: str, *headers: str, status: int = 200) -> Json:
+    """Returns a response with an example of its result, a Struct or a list of Structs."""
+    example = msgspec.to_builtins(envelope(result, status))
+    content = {"schema": envelope_schema(_schema_of(result), status), "example": example}
+    return {**no_content(description, *headers), "content": {_JSON: content}}
+
+
+def audio(description: str, *headers: str) -> Json:
+    """Returns a response with audio of any type."""
+    names = ("ETag", "Accept-Ranges", "Content-Disposition", *headers)
+    content = {"schema": {**_TEXT, "format": "binary"}}
+    return {**no_content(description, *names), "content": {"audio/*": content}}
+
+
+def no_content(description: str, *headers: str) -> Json:
+    """Returns a response without a body."""
+    names = ("X-Request-ID", *headers)
     return {
-        "description": text,
-        "headers": _headers("X-Request-ID", *headers),
-        "content": {_JSON: content},
+        "description": description,
+        "headers": {name: {"schema": _TEXT, "required": True} for name in names},
     }
 
 
-def audio(text: str, *headers: str) -> Json:
-    """An answer that is audio of whichever type was stored."""
-    return {
-        "description": text,
-        "headers": _headers("X-Request-ID", *_AUDIO_HEADERS, *headers),
-        "content": {"audio/*": {"schema": _BYTES}},
-    }
-
-
-def nothing(text: str) -> Json:
-    """An answer without a body."""
-    return {"description": text, "headers": _headers("X-Request-ID")}
-
-
-def responses(operation: Operation) -> dict[int, Json]:
-    """The refusals of an operation by status: its own, and those that all have."""
-    by_status: dict[int, list[Refusal]] = defaultdict(list)
+def refusals(operation: Operation) -> dict[int, Json]:
+    """Returns the error responses of an operation by status: its own and the common ones."""
+    by_status: dict[int, list[MailboxRefusal]] = defaultdict(list)
     errors = (*operation.refusals, *_ALWAYS, *(_WITH_BODY if operation.body else ()))
     for refusal in map(refusal_of, errors):
         if refusal not in by_status[refusal.status]:
             by_status[refusal.status].append(refusal)
-    return {status: _refused(status, found) for status, found in by_status.items()}
+    return {status: _refusal_response(status, group) for status, group in by_status.items()}
 
 
-def _refused(status: int, refusals: list[Refusal]) -> Json:
+def _refusal_response(status: int, group: list[MailboxRefusal]) -> Json:
     examples = {
-        "_".join(refusal.errors) or "plain": {"value": _envelope(refusal)} for refusal in refusals
+        "_".join(refusal.errors) or "plain": {
+            "value": msgspec.to_builtins(refusal_envelope(refusal))
+        }
+        for refusal in group
     }
-    retry = ["Retry-After"] if "Retry-After" in refusals[0].headers else []
-    return {
-        "description": message_of(status),
-        "headers": _headers("X-Request-ID", *retry),
-        "content": {_JSON: {"schema": ref("MailboxRefusal"), "examples": examples}},
-    }
+    retry_after = ["Retry-After"] if "Retry-After" in group[0].headers else []
+    content = {"schema": envelope_schema(ref(FieldErrors), status), "examples": examples}
+    return {**no_content(status_message(status), *retry_after), "content": {_JSON: content}}
 
 
-def _envelope(refusal: Refusal) -> Json:
-    result = {"errors": refusal.errors} if refusal.errors else {}
-    words = message_of(refusal.status)
-    return {"result": result, "status_code": refusal.status, "status_message": words}
-
-
-def _headers(*names: str) -> Json:
-    return {name: {"schema": _TEXT, "required": True} for name in names}
+def _schema_of(result: Any) -> Json:
+    if isinstance(result, list):
+        return {"type": "array", "items": _schema_of(result[0])}
+    return ref(type(result)) if isinstance(result, msgspec.Struct) else {"type": "object"}
 
 
 def parameters() -> Json:
-    """All of them by name."""
-    whole = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": LARGEST_PAGE}
+    """Returns all parameters by name."""
+    message, recipient = samples.MESSAGE.uuid, str(samples.RECIPIENT.uuid)
     return {
-        "uuid": _in("path", "uuid", UUID, "The mailbox", samples.MAILBOX_ID),
-        "message_uuid": _in("path", "message_uuid", MESSAGE_ID, "The message", samples.MESSAGE_ID),
-        "recipient_uuid": _in(
-            "path", "recipient_uuid", UUID, "The recipient", samples.RECIPIENT_ID
+        "uuid": _path("uuid", _UUID, "Id of the mailbox", samples.MAILBOX_ID),
+        "message_uuid": _path("message_uuid", _MESSAGE_ID, "Id of the message", message),
+        "recipient_uuid": _path("recipient_uuid", _UUID, "Id of the recipient", recipient),
+        "limit": _optional("query", "limit", _LIMIT, "Maximum number of messages"),
+        "before": _optional("query", "before", _MESSAGE_ID, "Returns messages after this one"),
+        "mailbox_range": _optional(
+            "header", "Range", _TEXT, "Range: `bytes=a-b`, `bytes=a-` or `bytes=-n`"
         ),
-        "limit": _in("query", "limit", whole, "How many messages"),
-        "before": _in("query", "before", MESSAGE_ID, "Those that are older than this one"),
-        "mailbox_range": _in("header", "Range", _TEXT, "`bytes=a-b`, `bytes=a-` or `bytes=-n`"),
-        "auth_for": _in("header", "X-Auth-For", _TEXT, "The name of an account to act for"),
-        "mailbox_request_id": _in("header", "X-Request-ID", _TEXT, "An id for this request"),
+        "auth_for": _optional(
+            "header", "X-Auth-For", _TEXT, "Name of a descendant account to act for"
+        ),
+        "mailbox_request_id": _optional("header", "X-Request-ID", _TEXT, "Id of this request"),
     }
 
 
-def _in(place: str, name: str, schema: Json, text: str, example: str | None = None) -> Json:
-    parameter = {"name": name, "in": place, "schema": schema, "description": text}
-    more = {"required": True} if place == "path" else {}
-    return parameter | more | ({} if example is None else {"example": example})
+def _path(name: str, schema: Json, text: str, example: str) -> Json:
+    return {**_optional("path", name, schema, text), "required": True, "example": example}
+
+
+def _optional(place: str, name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": place, "schema": schema, "description": text}

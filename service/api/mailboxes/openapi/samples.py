@@ -1,4 +1,4 @@
-"""The examples of the document, written by the code that writes real answers."""
+"""Examples of the document, created by the functions that create responses."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,6 @@ from service.domain.recipient import recipients_of
 from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
 
 MAILBOX_ID = "31347d42-00bd-44a5-9b5c-20dc4197a2f6"
-MESSAGE_ID = "202306-0188797e5a1c7d0f9c1b2a3d4e5f6071"
 NEW_RECIPIENT = {"email": "pete@example.com"}
 NEW_MAILBOX: dict[str, Any] = {
     "name": "Pete's Mailbox",
@@ -22,12 +21,12 @@ NEW_MAILBOX: dict[str, Any] = {
     "transcribe": True,
 }
 
-_DAY = datetime(2023, 6, 2, 9, 30, tzinfo=UTC)
+_TIME = datetime(2023, 6, 2, 9, 30, tzinfo=UTC)
 _ID = UUID(MAILBOX_ID)
 
 
 def _vmbox(*addresses: str) -> Vmbox:
-    settings = wire.to_settings(NEW_MAILBOX).over({"mailbox": "1000"})
+    settings = wire.parse_settings(NEW_MAILBOX).apply_to({"mailbox": "1000"})
     document, pin = split_pin(validate_settings(settings))
     return Vmbox(
         account_id=UUID(int=0),
@@ -35,21 +34,19 @@ def _vmbox(*addresses: str) -> Vmbox:
         document=document,
         pin=pin,
         revision=1,
-        created_at=_DAY,
-        modified_at=_DAY,
+        created_at=_TIME,
+        modified_at=_TIME,
         counts=MessageCounts(),
-        recipients=recipients_of(_ID, addresses, (), _DAY),
+        recipients=recipients_of(_ID, addresses, (), _TIME),
     )
 
 
 def _message() -> Message:
-    message_id = MessageId.parse(MESSAGE_ID)
-    assert message_id is not None
     return Message(
-        id=message_id,
+        id=MessageId(202306, UUID("0188797e5a1c7d0f9c1b2a3d4e5f6071")),
         vmbox_id=_ID,
         folder=Folder.NEW,
-        received_at=_DAY,
+        received_at=_TIME,
         length_ms=4_200,
         caller_id=CallerId("1001", "Ann"),
         call_id="9c1f0f3c",
@@ -59,9 +56,8 @@ def _message() -> Message:
     )
 
 
-_WITH_RECIPIENT = _vmbox(NEW_RECIPIENT["email"])
-CREATED = wire.mailbox_new(_vmbox())
-MAILBOX = wire.mailbox(_WITH_RECIPIENT)
-RECIPIENT = wire.recipient(_WITH_RECIPIENT.recipients[0])
-RECIPIENT_ID: str = RECIPIENT["uuid"]
-MESSAGE = wire.message(_message(), _DAY)
+_VMBOX = _vmbox(NEW_RECIPIENT["email"])
+CREATED = wire.to_mailbox(_vmbox(), is_new=True)
+MAILBOX = wire.to_mailbox(_VMBOX)
+RECIPIENT = wire.to_recipient(_VMBOX.recipients[0])
+MESSAGE = wire.to_message(_message(), _TIME)

@@ -1,85 +1,39 @@
-"""The schemas of this dialect's objects, made of the tables that requests are checked against."""
+"""Component schemas: requests from their field tables, responses from their Structs."""
 
-from service.api.description.openapi.fields import (
-    Json,
-    request_schema,
-    response_schema,
-    with_properties,
-)
-from service.api.mailboxes.wire import FIELDS, RECIPIENT_FIELDS
-from service.domain.message import Folder
+from service.api.description.openapi.fields import Json, request_schema, with_properties
+from service.api.description.openapi.structs import struct_schemas
+from service.api.mailboxes import wire
+from service.api.mailboxes.envelope import FieldErrors, MailboxEnvelope
 
-UUID: Json = {"type": "string", "format": "uuid"}
-MESSAGE_ID: Json = {
-    "type": "string",
-    "pattern": "^[0-9]{6}-?[0-9a-f]{8}(-?[0-9a-f]{4}){4}[0-9a-f]{8}$",
-}
-_DAY: Json = {"type": "string", "format": "date"}
-_TEXT: Json = {"type": "string"}
-_DATES: Json = {"uuid": UUID, "created_on": _DAY, "updated_on": _DAY}
 _TEXTS = {
-    "name": "The name of this mailbox",
-    "password": "The 4 digits that open this mailbox on a phone",
-    "beep": "Whether a beep follows the greeting",
-    "greeting": "The sound that callers hear",
-    "play_caller_id": "Whether the caller's id is announced with a message",
-    "play_timestamp": "Whether date and time are announced with a message",
-    "transcribe": "Whether messages are transcribed",
-    "email": "The address",
+    "name": "Name of the mailbox",
+    "password": "PIN of 4 digits for access by telephone",
+    "beep": "True to play a beep after the greeting",
+    "greeting": "Id of the sound that callers hear before the beep",
+    "play_caller_id": "True to announce the caller id of each message",
+    "play_timestamp": "True to announce the date and time of each message",
+    "transcribe": "True to transcribe messages",
+    "email": "E-mail address",
+    "email_recipients": "Recipients without their addresses",
+    "created_on": "Date of creation; for a message, its time",
+    "updated_on": "Date of the last change",
+    "caller_id_number": "Number of the caller",
+    "caller_id_name": "Name of the caller",
+    "duration": "Length in seconds",
+    "transcription": "Text of the message, if it was transcribed",
 }
-
-
-def ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+_RESPONSES = (wire.Mailbox, wire.MailboxRecipient, wire.MailboxMessage, FieldErrors)
+_ENVELOPE = struct_schemas([MailboxEnvelope], {})[MailboxEnvelope.__name__]
 
 
 def schemas() -> Json:
-    """All of them by name."""
+    """Returns all component schemas by name."""
     return {
-        "NewMailbox": _nullable(request_schema(FIELDS, _TEXTS), {"minLength": 4, "maxLength": 4}),
-        "Mailbox": _mailbox(),
-        "MailboxRecipient": _object({**_DATES, "email": _TEXT}),
-        "NewMailboxRecipient": request_schema(RECIPIENT_FIELDS, _TEXTS),
-        "MailboxMessage": _message(),
-        "MailboxRefusal": envelope(
-            {"type": "object", "properties": {"errors": {"type": "object"}}}, {"type": "integer"}
-        ),
+        "NewMailbox": request_schema(wire.FIELDS, _TEXTS),
+        "NewMailboxRecipient": request_schema(wire.RECIPIENT_FIELDS, _TEXTS),
+        **struct_schemas(_RESPONSES, _TEXTS),
     }
 
 
-def envelope(result: Json, status: Json) -> Json:
-    """What surrounds a result."""
-    return _object({"result": result, "status_code": status, "status_message": _TEXT})
-
-
-def _mailbox() -> Json:
-    """`updated_on` is not there when it was just made; one made elsewhere may show another PIN."""
-    known = _nullable(response_schema(FIELDS, _TEXTS), {})
-    dates = {**_DATES, "email_recipients": {"type": "array", "items": _object(_DATES)}}
-    always = [name for name in (*FIELDS, *dates) if name != "updated_on"]
-    return {**with_properties(known, dates), "required": always}
-
-
-def _nullable(schema: Json, bounds: Json) -> Json:
-    properties = schema["properties"]
-    password = {**properties["password"], **bounds, "type": ["string", "null"]}
-    greeting = {**properties["greeting"], "type": ["string", "null"]}
-    return {**schema, "properties": {**properties, "password": password, "greeting": greeting}}
-
-
-def _message() -> Json:
-    return _object(
-        {
-            "uuid": MESSAGE_ID,
-            "created_on": {"type": "string", "format": "date-time"},
-            "caller_id_number": _TEXT,
-            "caller_id_name": _TEXT,
-            "duration": {"type": "integer", "minimum": 0, "description": "Seconds"},
-            "folder": {"type": "string", "enum": [folder.value for folder in Folder]},
-            "transcription": {"type": ["string", "null"]},
-        }
-    )
-
-
-def _object(properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def envelope_schema(result: Json, status: int) -> Json:
+    return with_properties(_ENVELOPE, {"result": result, "status_code": {"const": status}})
