@@ -1,4 +1,10 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the settings of property-based tests."""
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine generates examples slowly; that is not a fault of a test.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 pytest_plugins = [
     "tests.support.log_scan",

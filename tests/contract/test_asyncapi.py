@@ -213,7 +213,7 @@ async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str)
     )
     url = account.service.environment["AFTERTONE_DATABASE_URL"]
     async with (
-        Database.open(url, size=1, timeout_s=5, name="test") as database,
+        Database.open(url, size=1, timeout_s=30, name="test") as database,
         database.connection() as connection,
     ):
         assert await request_callback(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.relay import a_box, all_sent, append
 from tests.support.running import AccountClient
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -81,7 +81,7 @@ async def test_pages_read_while_events_come_show_each_once(account: AccountClien
     vmbox_id = await account.a_vmbox()
     leaving = asyncio.gather(*(account.leave(vmbox_id) for _ in range(40)))
     record: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while len(record) < 41:
             page = await _page(account, since=cursor)
             cursor = page["next_cursor"]
@@ -105,7 +105,7 @@ async def test_a_list_without_pages_is_cut_like_any_page(
     )
     await database.close()
     record: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while len(record) < events:
             page = await _page(account, since=cursor, paginate="false")
             assert len(page["data"]) <= most
@@ -129,7 +129,7 @@ async def test_a_stream_shows_what_happens_and_goes_on_after_a_break(
     account: AccountClient,
 ) -> None:
     vmbox_id = await account.a_vmbox()
-    async with _following(account) as events, asyncio.timeout(10):
+    async with _following(account) as events, asyncio.timeout(DEADLINE_S):
         await account.leave(vmbox_id)
         while True:
             record = await anext(events)
@@ -138,7 +138,7 @@ async def test_a_stream_shows_what_happens_and_goes_on_after_a_break(
     assert json.loads(record["data"])["data"]["vmbox_id"] == vmbox_id
     await account.leave(vmbox_id, caller_id_name="missed")
     headers = {"Last-Event-ID": record["id"]}
-    async with _following(account, **headers) as events, asyncio.timeout(10):
+    async with _following(account, **headers) as events, asyncio.timeout(DEADLINE_S):
         missed = json.loads((await anext(events))["data"])
         assert missed["data"]["message"]["caller_id_name"] == "missed"
         await account.leave(vmbox_id, caller_id_name="live")
@@ -151,7 +151,7 @@ async def test_a_cursor_from_elsewhere_is_a_reset(account: AccountClient) -> Non
     for since in (f"{epoch + 1}.{number}", f"{epoch}.{number + 1_000_000}"):
         assert (await _page(account, since=since))["reset"] is True
         headers = {"Last-Event-ID": since}
-        async with _following(account, **headers) as events, asyncio.timeout(10):
+        async with _following(account, **headers) as events, asyncio.timeout(DEADLINE_S):
             assert (await anext(events))["event"] == "reset"
 
 
@@ -163,7 +163,7 @@ async def test_a_cursor_that_is_none_is_refused(account: AccountClient) -> None:
 
 
 async def test_a_stream_ends_with_its_token(account: AccountClient) -> None:
-    async with _following(account) as events, asyncio.timeout(15):
+    async with _following(account) as events, asyncio.timeout(DEADLINE_S):
         ended = await account.http.delete(f"{account.service.url}/v2/token_auth")
         assert ended.status_code == 200
         async for _ in events:

@@ -16,6 +16,7 @@ from service.api.kazoo.times import gregorian
 from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from tests.support.running import AccountClient, RunningService
+from tests.support.waiting import DEADLINE_S
 
 GOLDEN = Path(__file__).with_name("golden")
 # When the tests were collected: up to minutes before one of them runs.
@@ -129,7 +130,7 @@ async def exchange(
         writer.write("\r\n".join(lines).encode("latin-1") + body)
         if half_close:
             writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             answer = await reader.read()
     finally:
         writer.close()

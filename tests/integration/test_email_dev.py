@@ -27,7 +27,7 @@ async def test_the_sink_keeps_each_mail_as_a_file_that_only_its_owner_reads(
     content = b"Subject: =?utf-8?q?J=C3=B6?=\r\n\r\n.dot\r\n\x80\r\n" + b"some text\r\n" * 90_000
     async with (
         MailSink.open(tmp_path) as sink,
-        SmtpSender.open(SmtpServer.parse(sink.url), timeout_s=5) as sender,
+        SmtpSender.open(SmtpServer.parse(sink.url), timeout_s=30) as sender,
     ):
         for _ in range(3):
             assert await sender.send("a@b.c", "d@e.f", content, utf8=False) == Done()

@@ -149,7 +149,7 @@ def test_a_misnamed_or_missing_file_is_refused(tmp_path: Path, names: list[str])
 async def test_a_process_that_comes_before_the_migrations_meets_an_outage(
     empty: TestDatabase,
 ) -> None:
-    async with Database.open(empty.url, name="test", size=1, timeout_s=5) as database:
+    async with Database.open(empty.url, name="test", size=1, timeout_s=30) as database:
         with pytest.raises(DatabaseUnavailable) as met:
             async with database.connection() as connection:
                 await connection.fetchval("SELECT count(*) FROM accounts")

@@ -12,6 +12,7 @@ from service.postgres.months import ensure_ahead, ensure_month, ensure_outbox_da
 from service.postgres.pool import Connection, Database
 from service.usecases.partitions import with_partitions
 from tests.support.builders import NOW, Box, a_draft, a_vmbox, audit, stored
+from tests.support.waiting import DEADLINE_S
 
 MONTH = 201207
 THEN = NOW.replace(year=2012, month=7, day=4)
@@ -54,7 +55,7 @@ async def test_messages_are_stored_and_read_while_a_month_is_being_made(
     async with inspector.transaction(), database.connection() as connection:
         assert await ensure_month(inspector, MONTH)
         assert await ensure_outbox_day(inspector, THEN.date())
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(DEADLINE_S):
             box = await a_vmbox(connection)
             place = await stored(connection, box)
             await get_message(connection, place)

@@ -300,7 +300,7 @@ async def test_no_statement_is_planned_without_its_values(large_database: LargeD
 
 async def test_a_store_planned_once_locks_only_what_it_writes_to(database_url: str) -> None:
     async with Database.open(
-        database_url, size=1, timeout_s=5, name="test", generic_plans=True
+        database_url, size=1, timeout_s=30, name="test", generic_plans=True
     ) as inserts:
         async with inserts.connection() as connection:
             box = await a_vmbox(connection)

@@ -209,7 +209,7 @@ async def test_postgres_killed_and_back_loses_and_repeats_nothing(
 ) -> None:
     url = servers.nats.url()
     async with (
-        Database.open(database_url, size=2, timeout_s=5, name="writer") as database,
+        Database.open(database_url, size=2, timeout_s=30, name="writer") as database,
         running_relay(database_url, url, stream),
     ):
         async with database.connection() as connection:

@@ -97,6 +97,7 @@ def environment(
         **servers.environment(),
         "AFTERTONE_DATABASE_URL": test_database.url,
         "AFTERTONE_OWNER_DATABASE_URL": test_database.owner_url,
+        "AFTERTONE_DATABASE_TIMEOUT_S": "25",
         "AFTERTONE_KEY_RING_FILE": str(ring),
     }
 

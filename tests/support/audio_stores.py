@@ -24,7 +24,7 @@ async def opened(
     credentials: dict[str, str] | None = None,
     bucket: str = "audio-tests",
     pool_size: int = 16,
-    timeout_s: float = 10.0,
+    timeout_s: float = 30.0,
     sse: str | None = None,
     sse_kms_key_id: str | None = None,
 ) -> AsyncIterator[AudioStore]:
@@ -40,7 +40,7 @@ async def opened(
                 sse=sse,
                 sse_kms_key_id=sse_kms_key_id,
                 pool_size=pool_size,
-                connect_timeout_s=1.0,
+                connect_timeout_s=10.0,
                 timeout_s=timeout_s,
             )
         ) as store:

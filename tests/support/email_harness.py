@@ -73,7 +73,9 @@ class EmailHarness:
             self.store,
             self._smtp,
             templates or Templates(),
-            EmailSettings(**{"sender": SENDER, "retention_days": 30, "timeout_s": 5.0, **settings}),
+            EmailSettings(
+                **{"sender": SENDER, "retention_days": 30, "timeout_s": 30.0, **settings}
+            ),
             clock,
         )
 
@@ -226,13 +228,13 @@ async def email_harness(
     url = servers.postgres.url(name, "aftertone")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            Database.open(url, size=20, timeout_s=5, name="test email_harness")
+            Database.open(url, size=20, timeout_s=30, name="test e-mail harness")
         )
         store = await stack.enter_async_context(opened_bucket(servers))
         await store.ensure_bucket()
         post = await stack.enter_async_context(running_mail_server())
         smtp = await stack.enter_async_context(
-            SmtpSender.open(SmtpServer.parse(post.url), timeout_s=0.5)
+            SmtpSender.open(SmtpServer.parse(post.url), timeout_s=3)
         )
         inspector = await asyncpg.connect(servers.postgres.url(name, "aftertone_owner"))
         await inspector.execute(

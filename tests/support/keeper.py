@@ -53,14 +53,14 @@ class KilledAfter(StepProgress):
 async def owner(test_database: TestDatabase) -> AsyncIterator[Database]:
     """The pool of a keeper."""
     async with Database.open(
-        test_database.owner_url, size=8, timeout_s=5, name="test keeper"
+        test_database.owner_url, size=8, timeout_s=30, name="test keeper"
     ) as opened:
         yield opened
 
 
 @asynccontextmanager
 async def opened_bucket(
-    servers: EmbeddedServers, *, endpoint: str | None = None, timeout_s: float = 10.0
+    servers: EmbeddedServers, *, endpoint: str | None = None, timeout_s: float = 30.0
 ) -> AsyncIterator[AudioStore]:
     """The bucket of these tests, or an address where there is none."""
     with pytest.MonkeyPatch.context() as environment:
@@ -73,7 +73,7 @@ async def opened_bucket(
                 region="us-east-1",
                 addressing_style="path",
                 pool_size=32,
-                connect_timeout_s=1.0,
+                connect_timeout_s=10.0,
                 timeout_s=timeout_s,
             )
         ) as store:

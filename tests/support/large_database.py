@@ -120,7 +120,7 @@ async def open_large_database(
     await _fill(owner, late, messages=50_000, vmboxes=VMBOXES)
     await owner.close()
     async with Database.open(
-        servers.postgres.url(name, "aftertone"), size=2, timeout_s=5, name="test"
+        servers.postgres.url(name, "aftertone"), size=2, timeout_s=30, name="test"
     ) as database:
         yield LargeDatabase(database=database, few=few, many=many, late=late)
     await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")

@@ -1,4 +1,4 @@
-"""Channels that only remember, notifiers that run in the test, and events for them."""
+"""Channels that record deliveries, notifiers in the test process, and events for them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,17 +20,17 @@ from service.workers.channels import Channel, Delivery, Done, Outcome, Target
 from service.workers.notifier import Notifier, NotifierTimings
 from tests.support.database import TestDatabase
 from tests.support.relay import jetstream
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 from tests.unit.test_events import an_event
 
 _AGES_S = 10 * 365 * 86_400.0
 QUICK = NotifierTimings(
-    retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=0.5, fetch_s=0.1
+    retries_s=(0.05, 0.05), poll_s=0.05, grace_s=5, lease_margin_s=2, fetch_s=0.1
 )
 
 
 class FakeChannel:
-    """Owes each event to the targets that it was made with, and notes what it delivers."""
+    """Delivers each event to fixed targets and records its deliveries."""
 
     def __init__(self, *targets: str, name: str = "fake", **options: Any) -> None:
         self.name = name
@@ -63,7 +63,7 @@ class FakeChannel:
 
 
 class RunningNotifier(msgspec.Struct, frozen=True, kw_only=True):
-    """A notifier in this process; `kill` ends it wherever it is, `halt` as a signal would."""
+    """A notifier in this process. `kill` cancels it at any point, `halt` stops it cleanly."""
 
     task: asyncio.Task[None]
     stop: asyncio.Event
@@ -74,7 +74,7 @@ class RunningNotifier(msgspec.Struct, frozen=True, kw_only=True):
 
     async def halt(self) -> None:
         self.stop.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE_S):
             await self.task
 
 
@@ -88,13 +88,13 @@ async def running_notifier(
     *,
     new: bool = False,
 ) -> AsyncIterator[RunningNotifier]:
-    """A notifier with connections of its own; stopped cleanly at the end unless it was killed.
+    """Runs a notifier with its own connections; stops it cleanly unless it was killed.
 
-    Its channel began long ago and tells events of any age, unless it is new or began before.
+    The channel handles events of any age, unless it is `new`.
     """
     stop = asyncio.Event()
     async with (
-        Database.open(database_url, size=16, timeout_s=5, name="test notifier") as database,
+        Database.open(database_url, size=16, timeout_s=30, name="test notifier") as database,
         Bus.open(nats_url, name="test notifier", stream=stream) as bus,
     ):
         if not new:
@@ -113,7 +113,7 @@ async def running_notifier(
 
 
 class Publisher:
-    """Puts events on a stream without an outbox."""
+    """Publishes events to a stream without an outbox."""
 
     def __init__(self, bus: Bus, url: str, stream: StreamSettings) -> None:
         self._bus = bus
@@ -134,14 +134,14 @@ class Publisher:
             await self._bus.publish(event)
 
     async def poison(self, subject: str, data: bytes = b"?", **headers: str) -> None:
-        """A message under the stream's prefix that no relay sends."""
+        """Publishes a message that no relay would publish."""
         async with jetstream(self._url) as js:
             await js.publish(
                 f"{self._stream.subject_prefix}.{subject}", data, headers=headers or None
             )
 
     async def replay(self, durable: str = "notifier-fake") -> None:
-        """Has everything sent again, from the first message on."""
+        """Deletes the consumer, so that every message is delivered again."""
         async with jetstream(self._url) as js:
             await js.delete_consumer(self._stream.name, durable)
 
@@ -156,7 +156,7 @@ async def publisher(url: str, stream: StreamSettings) -> AsyncIterator[Publisher
 
 
 class NotifierHarness:
-    """What a test of the runner plays on: a stream, a database, somebody who looks into it."""
+    """Everything a notifier test needs: a stream, a database and a connection to inspect it."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class NotifierHarness:
         )
 
     async def reconnect(self) -> None:
-        """After a restart of Postgres."""
+        """Opens a new connection after a restart of Postgres."""
         await self.inspector.close()
         self.inspector = await asyncpg.connect(self._database.owner_url)
 
@@ -235,15 +235,15 @@ async def rows_of(inspector: asyncpg.Connection, channel: str = "fake") -> list[
 
 
 async def settled(
-    inspector: asyncpg.Connection, count: int, within_s: float = 20, channel: str = "fake"
+    inspector: asyncpg.Connection, count: int, *, channel: str = "fake"
 ) -> list[asyncpg.Record]:
-    """Waits until a channel has so many rows and none waits any more; the rows."""
+    """Waits until a channel has `count` deliveries and none is pending; returns the rows."""
 
     async def all_finished() -> bool:
         rows = await rows_of(inspector, channel)
         return len(rows) >= count and all(row["status"] != "pending" for row in rows)
 
-    await wait_until(all_finished, within_s)
+    await wait_until(all_finished)
     rows = await rows_of(inspector, channel)
     assert len(rows) == count
     return rows

@@ -188,7 +188,7 @@ async def running_relay(
     """A relay with connections of its own; stopped cleanly at the end, which must not fail."""
     stop = asyncio.Event()
     async with (
-        Database.open(database_url, size=2, timeout_s=5, name="test relay") as database,
+        Database.open(database_url, size=2, timeout_s=30, name="test relay") as database,
         Bus.open(nats_url, name="test relay", stream=stream) as bus,
     ):
         relay = Relay(database, bus, database_url=database_url, **options)

@@ -1,4 +1,4 @@
-"""The service as it runs: real API and relay processes over real servers, and a client's view."""
+"""Real API and relay processes over real servers, and a client of one account."""
 
 import asyncio
 import ssl
@@ -17,13 +17,14 @@ from service.embedded.child import Child, Command
 from service.embedded.servers import EmbeddedServers
 from tests.support.log_scan import CONFIDENTIAL
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE_S, wait_until
 
-# Never used: but a client that is given none reads all the world's authorities, for 20 ms.
+# Never used. Without it each client reads all CA certificates, which takes 20 ms.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class RunningService:
-    """Processes of one deployment; each can be killed and started again on its own."""
+    """The processes of one deployment. Each can be killed and started on its own."""
 
     def __init__(self, servers: EmbeddedServers, folder: Path) -> None:
         self.servers = servers
@@ -33,7 +34,7 @@ class RunningService:
         self.url = ""
 
     async def prepare(self, more: Mapping[str, str] | None = None) -> None:
-        """Tables, bucket, keys and the root account; `more` goes into every process."""
+        """Creates tables, bucket, keys and root account. `more` are settings of every process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = self.servers.environment()
         prepared = await wiring.prepare_dev(self.folder, environment)
@@ -50,7 +51,7 @@ class RunningService:
         }
 
     async def start(self, name: str, *arguments: str, **more: str) -> Child:
-        """Starts `aftertone <name>`; its log goes to a file of the folder."""
+        """Starts `aftertone <name>`; the log is a file of the folder."""
         command = Command(
             argv=[sys.executable, "-m", "service", name, *arguments],
             environment={**self.environment, **more},
@@ -62,18 +63,21 @@ class RunningService:
             await self.answers()
         return child
 
-    async def answers(self, within_s: float = 20) -> None:
-        """Returns when the API answers HTTP."""
-        async with asyncio.timeout(within_s), httpx.AsyncClient(verify=NO_TLS) as client:
-            while True:
+    async def answers(self) -> None:
+        """Waits until the API answers HTTP requests."""
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=DEADLINE_S) as client:
+
+            async def is_up() -> bool:
                 try:
                     await client.get(self.url)
-                    return
                 except httpx.TransportError:
-                    await asyncio.sleep(0.02)
+                    return False
+                return True
+
+            await wait_until(is_up)
 
     async def another_api(self, **more: str) -> "RunningService":
-        """A further API process of this deployment, with settings of its own."""
+        """Starts another API process of this deployment with `more` settings."""
         other = RunningService(self.servers, self.folder / f"api-{uuid4().hex[:8]}")
         other.folder.mkdir()
         port = free_port()
@@ -89,7 +93,7 @@ class RunningService:
         return httpx.AsyncClient(
             base_url=f"{self.url}/v2/",
             headers={"X-Auth-Token": token},
-            timeout=30,
+            timeout=DEADLINE_S,
             event_hooks={"request": [CONFIDENTIAL.learn_request]},
             verify=NO_TLS,
         )
@@ -103,7 +107,7 @@ class RunningService:
         return self.environment["AFTERTONE_AUTH_TOKEN"]
 
     async def an_account(self) -> "AccountClient":
-        """A new account below the root, signed in with its API key."""
+        """Creates an account below the root and signs in with its API key."""
         name = f"t{uuid4().hex}"
         async with self.client(self.root_token) as root:
             made = await root.put(
@@ -118,7 +122,7 @@ class RunningService:
 
 
 class AccountClient:
-    """What a client of one account does."""
+    """Requests of one account."""
 
     def __init__(self, service: RunningService, account_id: str, realm: str, token: str) -> None:
         self.service = service
@@ -131,7 +135,7 @@ class AccountClient:
         return "/".join(("accounts", self.account_id, *parts))
 
     async def a_vmbox(self, **settings: Any) -> str:
-        """A new box; its id."""
+        """Creates a box; returns its id."""
         document = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
         made = await self.http.put(self.path("vmboxes"), json={"data": document})
         vmbox_id: str = data_of(made, 201)["id"]
@@ -140,7 +144,7 @@ class AccountClient:
     async def leave(
         self, vmbox_id: str, audio: bytes = b"audio", content_type: str = "audio/mpeg", **data: Any
     ) -> str:
-        """A message with audio in one request; its id."""
+        """Stores a message with audio in one request; returns its id."""
         left = await self.http.put(
             self.path("vmboxes", vmbox_id, "messages"), **multipart(audio, content_type, data)
         )
@@ -148,20 +152,20 @@ class AccountClient:
         return media_id
 
     async def listed(self, vmbox_id: str, **query: Any) -> list[dict[str, Any]]:
-        """The first page of a box."""
+        """Returns the first page of a box."""
         answer = await self.http.get(self.path("vmboxes", vmbox_id, "messages"), params=query)
         rows: list[dict[str, Any]] = data_of(answer)
         return rows
 
     async def counts(self, vmbox_id: str) -> dict[str, int]:
-        """The counts of a box, from its row in the list."""
+        """Returns the counts of a box, from its row in the list."""
         rows = data_of(await self.http.get(self.path("vmboxes"), params={"page_size": 1000}))
         folders: dict[str, int] = next(row for row in rows if row["id"] == vmbox_id)["folders"]
         return folders
 
 
 def multipart(audio: bytes, content_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """A multipart body as curl sends one: a JSON part, then a file part."""
+    """Builds a multipart body as curl does: a JSON part, then a file part."""
     metadata = msgspec.json.encode({"data": data})
     CONFIDENTIAL.learn_json(metadata)
     return {
@@ -173,14 +177,14 @@ def multipart(audio: bytes, content_type: str, data: Mapping[str, Any]) -> dict[
 
 
 def data_of(answer: httpx.Response, status: int = 200) -> Any:
-    """The `data` of an answer that must have this status."""
+    """Returns the `data` of an answer; asserts its status."""
     assert answer.status_code == status, answer.text
     return answer.json()["data"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def service(servers: EmbeddedServers, servers_folder: Path) -> AsyncIterator[RunningService]:
-    """API and relay for all tests; a test works in an account of its own."""
+    """API and relay for all tests. Each test uses its own account."""
     running = RunningService(servers, servers_folder / "service")
     await running.prepare()
     await asyncio.gather(running.start("api"), running.start("relay"))

@@ -98,8 +98,8 @@ async def transcription_harness(
     async with opened_bucket(servers) as store, running_transcription_server() as stub:
         await store.ensure_bucket()
         settings = EngineSettings(
-            url=stub.url, key=KEY, model="whisper-9", language="en", timeout_s=2
+            url=stub.url, key=KEY, model="whisper-9", language="en", timeout_s=5
         )
         async with Engine.open(settings) as engine:
-            channel = TranscriptionChannel(database, store, engine, timeout_s=2, concurrency=4)
+            channel = TranscriptionChannel(database, store, engine, timeout_s=5, concurrency=4)
             yield TranscriptionHarness(harness, test_database, database, store, stub, channel)
