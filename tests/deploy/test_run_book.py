@@ -1,6 +1,7 @@
-"""The run book and what it speaks of belong together."""
+"""The run book agrees with the alerts, metrics, settings and commands that it names."""
 
 import re
+from typing import Any
 
 import click
 
@@ -11,13 +12,20 @@ from tests.deploy import metrics_table, watched
 TEXT = watched.RUN_BOOK.read_text()
 
 
-def test_every_alert_has_a_paragraph_and_every_paragraph_an_alert() -> None:
-    told = re.findall(r"^### (\w+)\n\n\*(Page|Ticket)\.?\*(.+?)(?=^###? |\Z)", TEXT, re.M | re.S)
+def matches(pattern: str, flags: int = 0) -> list[Any]:
+    """Returns all matches in the run book. Fails if there are none: then the pattern is wrong."""
+    found = re.findall(pattern, TEXT, flags)
+    assert found, pattern
+    return found
 
-    assert [(name, level.lower()) for name, level, _ in told] == [
+
+def test_every_alert_has_a_paragraph_and_every_paragraph_an_alert() -> None:
+    sections = matches(r"^### (\w+)\n\n\*(Page|Ticket)\.?\*(.+?)(?=^###? |\Z)", re.M | re.S)
+
+    assert [(name, level.lower()) for name, level, _ in sections] == [
         (rule.alert, rule.labels["severity"]) for rule in watched.rules()
     ]
-    assert all(len(paragraph.split()) > 20 for _, _, paragraph in told)
+    assert all(len(paragraph.split()) > 20 for _, _, paragraph in sections)
 
 
 def test_the_table_of_metrics_is_what_is_defined() -> None:
@@ -27,16 +35,13 @@ def test_the_table_of_metrics_is_what_is_defined() -> None:
 
 
 def test_the_settings_it_names_exist() -> None:
-    known = {PREFIX + name.upper() for name in Settings.__struct_fields__}
+    settings = {PREFIX + name.upper() for name in Settings.__struct_fields__}
 
-    assert set(re.findall(r"\bAFTERTONE_[A-Z0-9_]*[A-Z0-9]\b", TEXT)) <= known
+    assert set(matches(r"\bAFTERTONE_[A-Z0-9_]*[A-Z0-9]\b")) <= settings
 
 
 def test_the_commands_it_names_exist() -> None:
-    named = set(re.findall(r"(?:^|`)aftertone ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)", TEXT, re.M))
-
-    assert named
-    for words in named:
+    for words in set(matches(r"(?:^ *|`)aftertone ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)", re.M)):
         command: click.Command = cli
         for word in words.split():
             if isinstance(command, click.Group):
@@ -47,9 +52,9 @@ def test_the_commands_it_names_exist() -> None:
 def test_its_links_lead_somewhere() -> None:
     headings = {
         re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", TEXT, re.M)
+        for heading in matches(r"^#+ (.+)$", re.M)
     }
-    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
+    for target in matches(r"\]\(([^)\s]+)\)"):
         if target.startswith("#"):
             assert target.removeprefix("#") in headings, target
         else:
