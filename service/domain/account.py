@@ -7,15 +7,21 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import DocumentTooLarge, Problem
+from service.domain.errors import Problem
 from service.domain.formats import NO_NUL, REALM, SENDER, ZONE
-from service.domain.schema import Document, Field, Fields, apply_schema, strip_reserved_keys
+from service.domain.schema import (
+    Document,
+    Field,
+    Fields,
+    apply_schema,
+    check_size,
+    strip_reserved_keys,
+)
 
 MAX_NAME = 128
 MAX_REALM = 253
 MAX_SENDER = 320
 MAX_SUBJECT = 200
-MAX_DOCUMENT_BYTES = 65_536
 _SERVER_KEYS = frozenset({"id", "metadata"})
 
 
@@ -91,7 +97,7 @@ class Caller(msgspec.Struct, frozen=True):
     claims: Claims | None = None
 
 
-# Unknown keys are kept. Only the HTTP dialect knows the values of `wire_profile`.
+# Unknown keys are kept. The values of `wire_profile` belong to the HTTP dialect.
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=NO_NUL),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, format=REALM),
@@ -115,6 +121,5 @@ def validate_account(document: Document, fields: Fields = FIELDS) -> tuple[Docum
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     submitted = {key: value for key, value in submitted.items() if value is not None}
-    if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
-        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    check_size(submitted)
     return apply_schema(submitted, fields)

@@ -15,6 +15,12 @@ class VoicemailError(Exception):
         return (type(self).__doc__ or "").strip()
 
 
+class _LimitExceeded(VoicemailError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
 class NotFound(VoicemailError):
     """The resource does not exist; check its id."""
 
@@ -104,20 +110,12 @@ class NoAudio(Conflict):
     """The message has no audio yet; upload its audio first."""
 
 
-class TooManyPending(Conflict):
+class TooManyPending(_LimitExceeded, Conflict):
     """Too many messages of this mailbox have no audio; upload audio or delete messages."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
 
-
-class TooManyWebhooks(Conflict):
+class TooManyWebhooks(_LimitExceeded, Conflict):
     """The account has the maximum number of webhooks; delete one and retry."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
 
 
 class Refused(VoicemailError):
@@ -175,20 +173,12 @@ class NumberTaken(Invalid):
         super().__init__([Problem(field="mailbox", rule=Rule.UNIQUE)])
 
 
-class AudioTooLarge(Refused):
+class AudioTooLarge(_LimitExceeded, Refused):
     """The audio exceeds the size limit; send a smaller file."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
 
-
-class DocumentTooLarge(Refused):
+class DocumentTooLarge(_LimitExceeded, Refused):
     """The document exceeds the size limit; send a smaller document."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
 
 
 class AudioEmpty(Refused):

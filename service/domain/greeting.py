@@ -5,11 +5,9 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.message import Audio
-from service.domain.schema import Document, Field, apply_schema, strip_reserved_keys
+from service.domain.schema import Document, Field, validate_document
 
-MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 _SERVER_KEYS = frozenset({"id", "content_type", "content_length"})
 
@@ -35,10 +33,4 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True):
 
 def validate_greeting(document: Document) -> Document:
     """Returns the document with defaults. Raises Invalid with all problems, DocumentTooLarge."""
-    submitted = strip_reserved_keys(document, _SERVER_KEYS)
-    checked, problems = apply_schema(submitted, FIELDS)
-    if problems:
-        raise Invalid(problems)
-    if len(msgspec.json.encode(checked)) > MAX_DOCUMENT_BYTES:
-        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
-    return checked
+    return validate_document(document, FIELDS, _SERVER_KEYS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.domain.errors import Problem, Rule
+from service.domain.errors import DocumentTooLarge, Invalid, Problem, Rule
 from service.domain.formats import Format
 
 Document = dict[str, Any]
@@ -32,7 +32,26 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAX_INTEGER = 2**53 - 1
+MAX_DOCUMENT_BYTES = 65_536
 Fields = Mapping[str, Field]
+
+
+def validate_document(document: Document, fields: Fields, server_keys: Collection[str]) -> Document:
+    """Returns the document with defaults and without reserved keys.
+
+    Raises Invalid with all problems, DocumentTooLarge.
+    """
+    checked, problems = apply_schema(strip_reserved_keys(document, server_keys), fields)
+    if problems:
+        raise Invalid(problems)
+    check_size(checked)
+    return checked
+
+
+def check_size(document: Document) -> None:
+    """Raises DocumentTooLarge above 64 KiB of JSON."""
+    if len(msgspec.json.encode(document)) > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
 
 
 def apply_schema(

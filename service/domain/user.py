@@ -8,12 +8,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from service.domain.errors import DocumentTooLarge, Problem
+from service.domain.errors import Problem
 from service.domain.formats import ADDRESS, USERNAME, ZONE
-from service.domain.schema import Document, Field, apply_schema, strip_reserved_keys
+from service.domain.schema import Document, Field, apply_schema, check_size, strip_reserved_keys
 
 MAX_USERNAME = 256
-MAX_DOCUMENT_BYTES = 65_536
 _SERVER_KEYS = frozenset({"id", "metadata"})
 _NAME = Field(min_length=1, max_length=128)
 
@@ -78,8 +77,7 @@ def validate_user(document: Document) -> tuple[Document, Password, list[Problem]
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     submitted = {key: value for key, value in submitted.items() if value is not None}
-    if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
-        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    check_size(submitted)
     checked, problems = apply_schema(submitted, FIELDS)
     checked.pop("password", None)
     problems = [hide_value(each) if each.field == "password" else each for each in problems]

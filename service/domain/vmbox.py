@@ -6,12 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import DocumentTooLarge, Invalid
 from service.domain.formats import ADDRESS, ZONE
 from service.domain.recipient import Recipient
-from service.domain.schema import Document, Field, Fields, apply_schema, strip_reserved_keys
+from service.domain.schema import Document, Field, Fields, validate_document
 
-MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 MEDIA_ID_LENGTH = 32
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
@@ -118,13 +116,7 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
 
 def validate_settings(document: Document, fields: Fields = FIELDS) -> Document:
     """Returns the document with defaults. Raises Invalid with all problems, DocumentTooLarge."""
-    submitted = strip_reserved_keys(document, _SERVER_KEYS)
-    settings, problems = apply_schema(submitted, fields)
-    if problems:
-        raise Invalid(problems)
-    if len(msgspec.json.encode(settings)) > MAX_DOCUMENT_BYTES:
-        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
-    return settings
+    return validate_document(document, fields, _SERVER_KEYS)
 
 
 def numbers_of(document: Document) -> set[str]:

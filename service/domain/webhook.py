@@ -12,12 +12,18 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import DocumentTooLarge, Problem, Rule
+from service.domain.errors import Problem, Rule
 from service.domain.events import Event, EventType, attributes_of
 from service.domain.formats import Format
-from service.domain.schema import Document, Field, apply_schema, strip_reserved_keys, type_of
+from service.domain.schema import (
+    Document,
+    Field,
+    apply_schema,
+    check_size,
+    strip_reserved_keys,
+    type_of,
+)
 
-MAX_DOCUMENT_BYTES = 65_536
 MAX_NAME = 128
 MAX_WEBHOOKS = 100
 """Limit per account."""
@@ -124,8 +130,7 @@ def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
     Does not resolve the host of the URL.
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
-    if len(msgspec.json.encode(submitted)) > MAX_DOCUMENT_BYTES:
-        raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    check_size(submitted)
     checked, problems = apply_schema(submitted, FIELDS)
     custom = checked.get("custom_data")
     for key, value in custom.items() if isinstance(custom, dict) else ():

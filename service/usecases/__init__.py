@@ -1,1 +1,1 @@
-"""What a caller may ask. Owns transactions; nothing below commits."""
+"""Use cases. Each one owns its transactions; the layers below do not commit."""

@@ -31,7 +31,7 @@ from service.domain.errors import (
     TooManyRequests,
     TooManyUploads,
 )
-from service.domain.vmbox import MAX_DOCUMENT_BYTES
+from service.domain.schema import MAX_DOCUMENT_BYTES
 
 _ALWAYS: tuple[Exception, ...] = (
     HTTPException(status_code=406),

@@ -30,7 +30,7 @@ from service.domain.errors import (
     Forbidden,
     TooManyRequests,
 )
-from service.domain.vmbox import MAX_DOCUMENT_BYTES
+from service.domain.schema import MAX_DOCUMENT_BYTES
 
 _JSON = "application/json"
 _TEXT: Json = {"type": "string"}
