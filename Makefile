@@ -1,4 +1,4 @@
-# Every target installs what it needs into .venv first; nothing else on the machine is touched.
+# Every target installs its dependencies into .venv and changes nothing else on the machine.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -18,21 +18,23 @@ $(STAMP): requirements-dev.txt pyproject.toml
 run: install
 	$(BIN)/aftertone dev $(ARGS)
 
-# Three workers, each with servers of its own: on two cores too, since many tests wait. The tests of a
-# file stay together. In the order of the folders: the quick ones come last, so that no worker waits
-# long for the others.
+# Three workers, each with its own servers: many tests wait, so this is faster even on two cores. Files
+# run in the order of the folders. Short ones are last, so that all workers end at about the same time.
+# A failed run ends with the names of what failed: `grep -E '^(FAILED|ERROR) '`.
 test: lint
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: lint
 	$(BIN)/pytest -m "long or not long" --timeout 3600 $(ARGS)
 
+check = @echo '$(1)'; $(1) || { echo 'FAILED lint: $(1)'; exit 1; }
+
 lint: install
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/squawk migrations/*.sql
+	$(call check,$(BIN)/ruff format --check .)
+	$(call check,$(BIN)/ruff check .)
+	$(call check,$(BIN)/mypy)
+	$(call check,$(BIN)/lint-imports)
+	$(call check,$(BIN)/squawk migrations/*.sql)
 
 format: install
 	$(BIN)/ruff format .
@@ -41,8 +43,8 @@ format: install
 bench: install
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-# Writes the lock files again, with hashes and without the address of any index. The last one holds
-# what builds our own package into the image.
+# Updates the lock files, with hashes and without the URL of an index. The last one contains the build
+# backend of the image.
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url
 lock:
