@@ -7,13 +7,14 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.api.kazoo.accept import is_welcome
+from service.api.kazoo.accept import is_acceptable
 from tests.contract.wire import NO_ID, json_part, mixed, problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
 
 MP3 = {"Content-Type": "audio/mpeg"}
 JSON_BODY = b'{"data": {"name": "Other"}}'
 UNSUPPORTED, UNWELCOME = "unsupported_media_type", "not_acceptable"
+NOT_ACCEPTABLE = "The path returns no type of the Accept header; allow another type"
 UNTAKEN = ("text/plain", "text/csv", "application/xml", "audio/mpeg", "multipart/related", "image")
 
 
@@ -48,7 +49,7 @@ async def box(service: RunningService) -> AsyncIterator[tuple[AccountClient, str
     ],
 )
 def test_an_accept_header_is_weighed(accept: str, types: list[str], welcome: bool) -> None:
-    assert is_welcome(accept, types) is welcome
+    assert is_acceptable(accept, types) is welcome
 
 
 @pytest.mark.parametrize("content_type", UNTAKEN)
@@ -71,7 +72,7 @@ async def test_a_body_of_another_type_is_a_415(
         requests += [("PUT", f"{path}/messages"), ("PUT", f"{path}/messages/{media_id}/raw")]
     for method, route in requests:
         data = refusal(await account.http.request(method, route, **body), 415, UNSUPPORTED)
-        assert data == {"message": "unsupported media type"}
+        assert data == {"message": "The path does not accept this content type; see /docs"}
     assert data_of(await account.http.get(path)) == before
 
 
@@ -146,7 +147,7 @@ async def test_an_answer_that_is_not_welcome_is_a_406(
         answer = await account.http.request(method, route, headers=NOT_JSON)
         assert answer.status_code == 406
         if method != "HEAD":
-            assert refusal(answer, 406, UNWELCOME) == {"message": "not acceptable"}
+            assert refusal(answer, 406, UNWELCOME) == {"message": NOT_ACCEPTABLE}
     assert data_of(await account.http.get(path))["id"]
     assert (await account.http.get(f"{path}/messages/{media_id}/raw")).status_code == 200
 

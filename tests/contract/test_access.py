@@ -11,7 +11,15 @@ import pytest_asyncio
 
 from service.domain.account import Method
 from service.security import KeyRing, Tokens, load_key_ring
-from tests.contract.wire import NO_ID, NOW, mixed, no_fault_logged, refusal
+from tests.contract.wire import (
+    FORBIDDEN,
+    NO_ID,
+    NOW,
+    WRONG_CREDENTIALS,
+    mixed,
+    no_fault_logged,
+    refusal,
+)
 from tests.support.accounts import a_key_ring
 from tests.support.running import AccountClient, RunningService, data_of
 
@@ -74,7 +82,7 @@ async def test_nobody_gets_anywhere_without_a_token(
         for method, route in ROUTES:
             path = account.path(route.format(B=vmbox_id, M=media_id))
             data = refusal(await asked(client, method, path), 401, "invalid_credentials")
-            assert data == {"message": "invalid credentials"}
+            assert data == {"message": WRONG_CREDENTIALS}
             unread = await client.request(method, path, content=b"{no json")
             refusal(unread, 401, "invalid_credentials")
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
@@ -158,7 +166,7 @@ async def test_signing_in_takes_an_api_key_and_nothing_else(account: AccountClie
         answer = await account.http.put("api_auth", json={"data": data})
         assert list(refusal(answer, 400, "validation error")[field]) == [rule]
     unknown = await account.http.put("api_auth", json={"data": {"api_key": "é" * 64}})
-    assert refusal(unknown, 401, "invalid_credentials") == {"message": "invalid credentials"}
+    assert refusal(unknown, 401, "invalid_credentials") == {"message": WRONG_CREDENTIALS}
 
 
 async def test_a_foreign_account_looks_like_one_that_does_not_exist(
@@ -171,7 +179,7 @@ async def test_a_foreign_account_looks_like_one_that_does_not_exist(
         for account_id in (other.account_id, service.root_id, NO_ID, "xyz", "%00"):
             path = "/".join(("accounts", account_id, route.format_map(names)))
             answer = await asked(account.http, method, path)
-            assert refusal(answer, 403, "forbidden", account.token) == {"message": "forbidden"}
+            assert refusal(answer, 403, "forbidden", account.token) == {"message": FORBIDDEN}
     assert [row["media_id"] for row in await other.listed(vmbox_id)] == [media_id]
 
 
@@ -207,9 +215,12 @@ async def test_foreign_boxes_and_messages_answer_exactly_as_unknown_ones(
 async def test_the_root_account_is_told_what_does_not_exist(service: RunningService) -> None:
     async with service.client(service.root_token) as root:
         unknown = refusal(await root.get(f"accounts/{NO_ID}/vmboxes"), 404, "bad_identifier")
-        assert unknown == {"message": "bad identifier", "cause": NO_ID}
+        assert unknown == {
+            "message": "The account does not exist; check its id, realm or name.",
+            "cause": NO_ID,
+        }
         malformed = refusal(await root.get("accounts/xyz"), 404, "bad identifier")
-        assert malformed == {"message": "invalid account_id 'xyz'"}
+        assert malformed == {"message": "invalid account_id 'xyz'; send 32 lower-case hex digits"}
 
 
 async def test_an_account_reaches_those_below_it(

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from tests.contract.wire import NO_ID, problems, refusal, success
+from tests.contract.wire import FORBIDDEN, NO_ID, problems, refusal, success
 from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.waiting import wait_until
 
@@ -206,6 +206,6 @@ async def test_a_foreign_account_answers_as_one_that_does_not_exist(
         paths = ("/".join(("accounts", one, route)).rstrip("/") for one in ids)
         record = await asyncio.gather(*(account.http.request(method, at, **body) for at in paths))
         for answer in record:
-            assert refusal(answer, 403, "forbidden", account.token) == {"message": "forbidden"}
+            assert refusal(answer, 403, "forbidden", account.token) == {"message": FORBIDDEN}
     assert data_of(await other.http.get(other.path()))["realm"] == other.realm
     await other.http.aclose()

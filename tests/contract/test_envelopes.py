@@ -35,7 +35,10 @@ async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClie
     assert envelope["data"] == {**document, "_read_only": {"deleted": True}}
     assert envelope["metadata"]["deleted"] is True
     gone = refusal(await account.http.get(one), 404, "bad_identifier", account.token)
-    assert gone == {"message": "bad identifier", "cause": vmbox_id}
+    assert gone == {
+        "message": "The mailbox does not exist in this account; check its id.",
+        "cause": vmbox_id,
+    }
 
 
 async def test_the_list_of_boxes_has_counts_and_an_empty_metadata(account: AccountClient) -> None:

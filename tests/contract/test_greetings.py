@@ -189,7 +189,12 @@ async def test_a_box_names_only_greetings_that_are_there(
     path = account.path("vmboxes", vmbox_id)
     for unknown in (NO_ID, foreign, "x" * 32, media_id.upper()):
         named = {"media": {field: unknown}}
-        rules = {"not_found": {"message": "There is no such thing", "value": unknown}}
+        rules = {
+            "not_found": {
+                "message": "No resource has this id; send the id of an existing one",
+                "value": unknown,
+            }
+        }
         patched = await account.http.patch(path, json={"data": named})
         assert problems(patched) == {f"media.{field}": rules}
         box = {"name": "N", "mailbox": "1", **named}

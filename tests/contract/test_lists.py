@@ -157,7 +157,8 @@ async def test_an_impossible_window_is_refused_with_both_bounds(
     assert problems(backwards) == {
         "created_from": {
             "date_range": {
-                "message": f"created_to {now - 1} is prior to created_from {now}",
+                "message": f"created_to {now - 1} is prior to created_from {now}; "
+                "send a shorter window that ends after it begins",
                 "cause": now,
             }
         }
@@ -168,7 +169,7 @@ async def test_an_impossible_window_is_refused_with_both_bounds(
         "created_from": {
             "date_range": {
                 "message": f"created_to {now} is more than {NAMED_S} seconds"
-                f" from created_from {start}",
+                f" from created_from {start}; send a shorter window that ends after it begins",
                 "cause": now,
             }
         }
@@ -217,7 +218,10 @@ async def test_what_is_past_retention_shows_as_deleted_and_cannot_change(
 
     refused = problems(await account.http.post(path, json={"data": {"folder": "saved"}}))
     rule = refused[media_id]["date_range"]
-    assert rule["message"] == "cannot make changes to messages prior to retention duration"
+    assert rule["message"] == (
+        "cannot make changes to messages prior to retention duration. "
+        "The message is older than the retention time; it can only be deleted."
+    )
     assert abs(rule["cause"] - ago(seconds=RETENTION_S)) < 3600
     upload: dict[str, Any] = {"content": b"new", "headers": {"Content-Type": "audio/mp3"}}
     assert media_id in problems(await account.http.put(f"{path}/raw", **upload))

@@ -139,11 +139,11 @@ def test_content_types_are_those_that_the_routes_negotiate() -> None:
     for path, method, operation in UNDER_V2:
         media = ROUTED[path, method].opt.get(MEDIA, JSON)
         given = {kind for answer in _successes(operation) for kind in answer["content"]}
-        assert given == set(media.gives)
+        assert given == set(media.returns)
         if "requestBody" in operation:
             useless = NEVER_ENOUGH.get(operation["operationId"], frozenset())
             body = operation["requestBody"]["content"]
-            assert body.keys() == media.takes - useless - {""}
+            assert body.keys() == media.accepts - useless - {""}
 
 
 def test_links_lead_to_operations_and_name_all_their_parameters() -> None:

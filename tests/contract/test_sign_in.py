@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.contract.wire import problems, refusal
+from tests.contract.wire import WRONG_CREDENTIALS, problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.waiting import wait_until
 
@@ -85,7 +85,7 @@ async def test_whatever_is_wrong_gets_the_same_answer_in_the_same_time(
         began = time.monotonic()
         answer = await nobody.put("user_auth", json={"data": given})
         seconds.append(time.monotonic() - began)
-        assert refusal(answer, 401, "invalid_credentials") == {"message": "invalid credentials"}
+        assert refusal(answer, 401, "invalid_credentials") == {"message": WRONG_CREDENTIALS}
     # The proof takes 20 ms of CPU: without it an answer comes in two.
     assert min(seconds) > 0.008
     await other.http.aclose()

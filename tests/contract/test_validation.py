@@ -99,7 +99,7 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             "notify_email_addresses.1",
             {
                 "wrong_format": {
-                    "message": "Field is not in the correct format",
+                    "message": "Field is not in the correct format; correct its value",
                     "format": "email",
                     "value": "nobody",
                 }
@@ -121,7 +121,7 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             "timezone",
             {
                 "wrong_format": {
-                    "message": "Field is not in the correct format",
+                    "message": "Field is not in the correct format; correct its value",
                     "format": "iana-time-zone",
                     "value": "Nowhere/Else",
                 }
@@ -141,7 +141,7 @@ async def test_what_is_required_and_missing_is_told(account: AccountClient) -> N
         found = problems(await account.http.put(account.path("vmboxes"), json=body))
         assert found.keys() == {"name", "mailbox"}
         for rules in found.values():
-            assert rules["required"]["message"] == "Field is required but missing"
+            assert rules["required"]["message"] == "Field is required but missing; send it"
             assert "value" in rules["required"]
 
 

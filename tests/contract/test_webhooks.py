@@ -254,7 +254,10 @@ async def test_a_webhook_of_another_account_answers_as_one_that_does_not_exist(
         ]
         for answer in answers:
             data = refusal(answer, 404, "bad_identifier")
-            assert data == {"message": "bad identifier", "cause": webhook_id}
+            assert data == {
+                "message": "The webhook does not exist in this account; check its id.",
+                "cause": webhook_id,
+            }
         direct = await account.http.get(other.path("webhooks", webhook_id))
         refusal(direct, 403, "forbidden")
     assert data_of(await other.http.get(other.path("webhooks", foreign)))["uri"] == receiver.url()

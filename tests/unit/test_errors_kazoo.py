@@ -67,7 +67,7 @@ def test_every_leaf_resolves_to_an_answer_that_is_no_fault_of_ours(kind: type[Ex
     assert refusal is not None
     assert refusal.status in set(HTTPStatus) - {HTTPStatus.INTERNAL_SERVER_ERROR}
     assert 400 <= refusal.status <= 503
-    assert refusal.word
+    assert refusal.code
     assert msgspec.json.encode(refusal.data)
     nearest = next(ancestor for ancestor in kind.__mro__ if ancestor in TABLE)
     assert nearest is not VoicemailError
@@ -80,7 +80,7 @@ def test_every_refusal_of_a_multipart_body_has_a_row_of_its_own(name: str) -> No
         assert kind in TABLE
         refusal = refusal_of(made(kind))
         assert refusal is not None
-        assert refusal.word == "validation error"
+        assert refusal.code == "validation error"
         assert refusal.status in (400, 413)
 
 
@@ -114,10 +114,10 @@ def test_an_error_that_is_new_answers_as_its_family(kind: type[Exception], statu
 def test_the_nearest_ancestor_wins() -> None:
     conflict = refusal_of(EditConflict())
     assert conflict is not None
-    assert conflict.word == "datastore_conflict"
+    assert conflict.code == "datastore_conflict"
     full = refusal_of(type("VeryFull", (VmboxFull,), {})(3, 4))
     assert full is not None
-    assert (full.word, full.data) == (
+    assert (full.code, full.data) == (
         "mailbox_full",
         {"max_message_count": 3, "message_count": 4},
     )
@@ -146,12 +146,14 @@ def test_rules_of_one_field_stand_beside_each_other() -> None:
                 "value": "x",
             },
             "enum": {
-                "message": "Value not found in enumerated list of values",
+                "message": "Value not found in enumerated list of values; send one of y",
                 "target": ["y"],
                 "value": "x",
             },
         },
-        "mailbox": {"unique": {"message": "Invalid mailbox number or already exists"}},
+        "mailbox": {
+            "unique": {"message": "Invalid mailbox number or already exists; send another number"}
+        },
         "when": {"date_range": {"message": "too late", "cause": 63_962_438_400}},
     }
 
@@ -169,7 +171,7 @@ def test_an_account_id_of_another_length_has_a_word_of_its_own() -> None:
     malformed = refusal_of(AccountNotFound("xyz"))
     assert unknown is not None
     assert malformed is not None
-    assert (unknown.word, malformed.word) == ("bad_identifier", "bad identifier")
+    assert (unknown.code, malformed.code) == ("bad_identifier", "bad identifier")
 
 
 def test_an_expired_message_is_named_with_the_time_that_is_kept() -> None:
@@ -182,4 +184,4 @@ def test_an_expired_message_is_named_with_the_time_that_is_kept() -> None:
 def test_what_the_http_layer_refuses_has_a_word(status: int) -> None:
     refusal = http_refusal(status, {"Allow": "GET"})
     assert (refusal.status, refusal.headers) == (status, {"Allow": "GET"})
-    assert refusal.word
+    assert refusal.code

@@ -9,14 +9,15 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET, to_builtins
 
 from service.api.http.audio_response import content_disposition
 from service.api.http.times import format_iso
-from service.api.kazoo import wire
+from service.api.kazoo.pages import decode_cursor, encode_cursor
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.query import decode_key, encode_key
 from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
-from service.api.kazoo.wire import View
+from service.api.kazoo.wire import messages as wire
+from service.api.kazoo.wire.messages import MessageContext
 from service.domain.errors import Invalid, Rule
 from service.domain.message import (
     CallerId,
@@ -31,8 +32,8 @@ from service.domain.page import NameCursor
 from service.domain.text import strip_control_characters
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-KAZOO = View(WireProfile.KAZOO, NOON - timedelta(days=100))
-AUDIAN = View(WireProfile.AUDIAN, NOON - timedelta(days=100))
+KAZOO = MessageContext(WireProfile.KAZOO, NOON - timedelta(days=100))
+AUDIAN = MessageContext(WireProfile.AUDIAN, NOON - timedelta(days=100))
 TEXTS = st.text(st.characters(codec="utf-8"))
 
 
@@ -52,7 +53,7 @@ def a_message(**changes: Any) -> Message:
 
 
 def test_a_row_and_the_metadata_of_a_message() -> None:
-    row = wire.message_row(a_message(), KAZOO)
+    row = to_builtins(wire.message_row(a_message(), KAZOO))
     assert row == {
         "timestamp": 63_962_481_600,
         "from": "1001@a.example",
@@ -64,7 +65,7 @@ def test_a_row_and_the_metadata_of_a_message() -> None:
         "length": 3140,
         "media_id": f"202611-{5:032x}",
     }
-    assert wire.message_metadata(a_message(), KAZOO) == {
+    assert to_builtins(wire.message_metadata(a_message(), KAZOO)) == {
         **row,
         "from_user": "1001",
         "from_realm": "a.example",
@@ -81,22 +82,23 @@ def test_a_transcription_is_whole_on_its_own_and_a_word_in_a_list() -> None:
         (None, {}),
     ):
         message = a_message(transcription=transcription)
-        row = wire.message_row(message, KAZOO)
+        row = to_builtins(wire.message_row(message, KAZOO))
         assert {key: row[key] for key in row if key == "transcribed"} == word
         assert "transcription" not in row
-        assert wire.message_metadata(message, KAZOO).get("transcription") == transcription
+        metadata = to_builtins(wire.message_metadata(message, KAZOO))
+        assert metadata.get("transcription") == transcription
 
 
 def test_what_is_past_retention_shows_as_deleted() -> None:
-    first_kept = wire.message_row(a_message(), View(WireProfile.KAZOO, NOON))
-    assert (first_kept["folder"], "retention" in first_kept) == ("new", False)
-    later = View(WireProfile.KAZOO, NOON + timedelta(seconds=1))
+    first_kept = wire.message_row(a_message(), MessageContext(WireProfile.KAZOO, NOON))
+    assert (first_kept.folder, first_kept.retention) == ("new", UNSET)
+    later = MessageContext(WireProfile.KAZOO, NOON + timedelta(seconds=1))
     expired = wire.message_row(a_message(), later)
-    assert (expired["folder"], expired["retention"]) == ("deleted", "enforced")
+    assert (expired.folder, expired.retention) == ("deleted", "enforced")
 
 
 def test_a_message_that_waits_is_shown_in_both_shapes() -> None:
-    shown = wire.pending_message(a_message(), KAZOO)
+    shown = to_builtins(wire.stored_message(a_message(), KAZOO, has_audio=False))
     assert shown == {**shown["metadata"], "id": shown["media_id"], "metadata": shown["metadata"]}
 
 
@@ -145,8 +147,8 @@ def test_a_time_off_the_calendar_is_out_of_range(timestamp: int) -> None:
 )
 def test_the_audian_profile_counts_seconds_and_writes_dates(length_ms: int, seconds: int) -> None:
     row = wire.message_row(a_message(length_ms=length_ms), AUDIAN)
-    assert (row["timestamp"], row["length"]) == ("2026-11-21T12:00:00Z", seconds)
-    assert row["media_id"] == wire.message_row(a_message(), KAZOO)["media_id"]
+    assert (row.timestamp, row.length) == ("2026-11-21T12:00:00Z", seconds)
+    assert row.media_id == wire.message_row(a_message(), KAZOO).media_id
 
 
 def test_both_ways_to_write_a_time_are_read_in_either_profile() -> None:
@@ -202,20 +204,20 @@ def test_gregorian_seconds_count_from_the_year_0() -> None:
 def test_a_start_key_is_read_back_as_it_is_written(unix: int, identity: UUID) -> None:
     moment = datetime.fromtimestamp(unix, UTC)
     cursor = MessageCursor(month_of(moment), moment, identity)
-    word = encode_key(cursor)
+    word = encode_cursor(cursor)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", word)
-    assert decode_key(word, MessageCursor) == cursor
+    assert decode_cursor(word, MessageCursor) == cursor
     box = NameCursor("Büro\n", identity)
-    assert decode_key(encode_key(box), NameCursor) == box
+    assert decode_cursor(encode_cursor(box), NameCursor) == box
 
 
 @given(TEXTS | st.from_regex(r"[A-Za-z0-9_=-]{0,40}", fullmatch=True))
 def test_a_start_key_that_is_none_is_refused_and_nothing_else_happens(text: str) -> None:
     for kind in (MessageCursor, NameCursor):
         with pytest.raises(Invalid) as error:
-            decode_key(text, kind)
+            decode_cursor(text, kind)
         assert error.value.problems[0].field == "start_key"
-    assert decode_key(None, MessageCursor) is None
+    assert decode_cursor(None, MessageCursor) is None
 
 
 @given(TEXTS)

@@ -1,6 +1,6 @@
-"""Content negotiation: which bodies a route takes, and whether its answers are welcome.
+"""Content negotiation: the content types of request bodies and of responses.
 
-A route says so by `opt={MEDIA: ...}`; one that says nothing takes JSON and gives JSON.
+A route declares its types by `opt={MEDIA: ...}`. The default is JSON for both.
 """
 
 import re
@@ -16,7 +16,7 @@ from service.usecases.uploads import ACCEPTED_TYPES
 AnyRequest = Request[Any, Any, Any]
 
 MEDIA = "media"
-# curl -d without a content type sends the form type; half of the documented calls do.
+# `curl -d` without a content type sends the form type, as half of the documented calls do.
 JSON_TYPES = frozenset(
     {"", "application/json", "application/x-json", "application/x-www-form-urlencoded"}
 )
@@ -24,54 +24,56 @@ MULTIPART_TYPES = frozenset({"multipart/form-data", "multipart/mixed"})
 BASE64_TYPES = frozenset({"application/base64", "application/x-base64"})
 ZIP_TYPE = "application/zip"
 
-# A DELETE may come with any body, and a GET has none.
-_JUDGED_BY_BODY = frozenset({"PUT", "POST", "PATCH"})
+# A DELETE may have a body of any type, and a GET has none.
+_TYPED_METHODS = frozenset({"PUT", "POST", "PATCH"})
 _ANYTHING = frozenset({"", "*/*"})
 _REFUSED = re.compile(r";\s*q\s*=\s*0?(\.0*)?\s*(;|\Z)", re.IGNORECASE)
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True):
-    """The content types of bodies that a route takes, and of what it answers with."""
+    """Content types of the request bodies that a route accepts, and of its responses."""
 
-    takes: frozenset[str] = JSON_TYPES | MULTIPART_TYPES
-    gives: tuple[str, ...] = ("application/json",)
+    accepts: frozenset[str] = JSON_TYPES | MULTIPART_TYPES
+    returns: tuple[str, ...] = ("application/json",)
 
 
 JSON = Media()
-UPLOAD = Media(takes=JSON_TYPES | MULTIPART_TYPES | BASE64_TYPES | ACCEPTED_TYPES)
-# What is sent is what was stored, whichever type of audio was asked for.
-AUDIO = Media(gives=tuple(sorted(ACCEPTED_TYPES)))
-# The documented type of such a request's JSON is that of its answer.
-ZIP = Media(takes=JSON_TYPES | {ZIP_TYPE}, gives=(ZIP_TYPE,))
+UPLOAD = Media(accepts=JSON_TYPES | MULTIPART_TYPES | BASE64_TYPES | ACCEPTED_TYPES)
+# The response has the stored type, whichever type of audio the client prefers.
+AUDIO = Media(returns=tuple(sorted(ACCEPTED_TYPES)))
+# KAZOO documents `application/zip` as the type of the JSON request, too.
+ZIP = Media(accepts=JSON_TYPES | {ZIP_TYPE}, returns=(ZIP_TYPE,))
 
 
 def negotiate(request: AnyRequest) -> None:
-    """Raises HTTPException 415 for a body that the route does not take, 406 for an answer that
-    the client does not."""
+    """Raises HTTPException 415 if the route does not accept the type of the body, and 406 if the
+    client accepts no type of the response."""
     media: Media = request.route_handler.opt.get(MEDIA, JSON)
-    if request.method in _JUDGED_BY_BODY and content_type_of(request) not in media.takes:
+    if request.method in _TYPED_METHODS and content_type_of(request) not in media.accepts:
         raise HTTPException(status_code=415)
-    if not is_welcome(request.headers.get("accept", ""), media.gives):
+    if not is_acceptable(request.headers.get("accept", ""), media.returns):
         raise HTTPException(status_code=406)
 
 
 def content_type_of(request: AnyRequest) -> str:
-    """The media type of the body, bare and in lower case; empty when there is none."""
-    return bare(request.headers.get("content-type", ""))
+    """Returns the media type of the body without parameters; empty if there is none."""
+    return media_type_of(request.headers.get("content-type", ""))
 
 
-def bare(content_type: str) -> str:
-    """A media type without parameters, in lower case."""
+def media_type_of(content_type: str) -> str:
+    """Returns a content type without parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
-def is_welcome(accept: str, types: Iterable[str]) -> bool:
-    """Whether an Accept header lets one of the types pass (RFC 9110, section 12.5.1).
+def is_acceptable(accept: str, types: Iterable[str]) -> bool:
+    """Returns whether an Accept header allows one of the types (RFC 9110, section 12.5.1).
 
-    What names a type most closely decides on it; `q=0` refuses it.
+    The most specific range decides on a type; `q=0` excludes it.
     """
     if accept.strip() in _ANYTHING:
         return True
-    wanted = {bare(part): not _REFUSED.search(part) for part in accept.split(",")}
-    anything = wanted.get("*/*", wanted.get("*", False))
-    return any(wanted.get(one, wanted.get(f"{one.partition('/')[0]}/*", anything)) for one in types)
+    ranges = {media_type_of(part): not _REFUSED.search(part) for part in accept.split(",")}
+    default = ranges.get("*/*", ranges.get("*", False))
+    return any(
+        ranges.get(name, ranges.get(f"{name.partition('/')[0]}/*", default)) for name in types
+    )

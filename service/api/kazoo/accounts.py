@@ -1,108 +1,107 @@
 """Routes of accounts: `/v2/accounts/{account}`, those below it, and its API key."""
 
+from functools import partial
 from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App
-from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller
+from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.filters import read_filter
-from service.api.kazoo.pages import answer_page
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
-from service.api.kazoo.query import (
-    ascends,
-    created_and_modified,
-    decode_key,
-    page_query,
-)
+from service.api.kazoo.wire.documents import ApiKeyResponse, account_document, account_row
 from service.domain.account import Account
-from service.domain.page import NameCursor
 
-ONE = "/accounts/{account_id:str}"
+ACCOUNT = "/accounts/{account_id:str}"
 
 
-@route(ONE, http_method=["GET", "HEAD"])
+@route(ACCOUNT, http_method=["GET", "HEAD"])
 async def get_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """One account."""
-    return _one(request, await app.accounts.get(caller, account.account_id))
+    """Returns an account. The document contains all settings, also those of unknown keys."""
+    return _answer(request, await app.accounts.get(caller, account.account_id))
 
 
-@put(ONE, status_code=201)
+@put(ACCOUNT, status_code=201)
 async def create_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """A new account below the one in the path."""
+    """Creates an account below the account in the path. Its name and its realm must be unique
+    in the deployment. `Location` is the path of the new account."""
     child = await app.accounts.create_child(
         caller, account.account_id, await read_data(request), ACCOUNT_FIELDS
     )
     location = f"/v2/accounts/{child.account_id.hex}"
-    return _one(request, child, status=201, headers={"Location": location})
+    return _answer(request, child, status=201, headers={"Location": location})
 
 
-@post(ONE, status_code=200)
+@post(ACCOUNT, status_code=200)
 async def replace_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """All settings of an account: what is left out goes."""
+    """Replaces all settings of an account. Settings that are absent from the request are
+    removed."""
     document = await read_data(request)
     changed = await app.accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
-    return _one(request, changed)
+    return _answer(request, changed)
 
 
-@patch(ONE)
+@patch(ACCOUNT)
 async def patch_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """Some settings of an account; null deletes."""
+    """Changes some settings of an account. A null deletes a setting; absent settings stay."""
     changes = await read_data(request)
     changed = await app.accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
-    return _one(request, changed)
+    return _answer(request, changed)
 
 
-@delete(ONE, status_code=200)
+@delete(ACCOUNT, status_code=200)
 async def delete_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """Deletes an account and all that is in it; one with accounts below it stays."""
-    return _one(request, await app.accounts.delete(caller, account.account_id), deleted=True)
+    """Deletes an account with its boxes, messages and users. Fails with 409 while there are
+    accounts below it. The root account cannot be deleted."""
+    deleted = await app.accounts.delete(caller, account.account_id)
+    return _answer(request, deleted, is_deleted=True)
 
 
-@route(ONE + "/children", http_method=["GET", "HEAD"])
+@route(ACCOUNT + "/children", http_method=["GET", "HEAD"])
 async def list_children(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """The accounts right below one, by name."""
+    """Lists the accounts directly below an account. The list is sorted by name."""
     return await _list(request, account, caller, app, deep=False)
 
 
-@route(ONE + "/descendants", http_method=["GET", "HEAD"])
+@route(ACCOUNT + "/descendants", http_method=["GET", "HEAD"])
 async def list_descendants(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """All accounts below one, by name."""
+    """Lists all accounts below an account, at any depth. The list is sorted by name."""
     return await _list(request, account, caller, app, deep=True)
 
 
-@route(ONE + "/api_key", http_method=["GET", "HEAD"])
+@route(ACCOUNT + "/api_key", http_method=["GET", "HEAD"])
 async def get_api_key(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """The API key of an account."""
-    return succeed(request, {"api_key": await app.accounts.get_api_key(caller, account.account_id)})
+    """Returns the API key of an account. `PUT /v2/api_auth` exchanges it for a token."""
+    key = await app.accounts.get_api_key(caller, account.account_id)
+    return succeed(request, ApiKeyResponse(api_key=key))
 
 
-@put(ONE + "/api_key", status_code=201)
+@put(ACCOUNT + "/api_key", status_code=201)
 async def renew_api_key(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """A new API key; the old one and the account's tokens end."""
+    """Creates a new API key for an account. The old key and all tokens of the account become
+    invalid."""
     key = await app.accounts.renew_api_key(caller, account.account_id)
-    return succeed(request, {"api_key": key}, status=201)
+    return succeed(request, ApiKeyResponse(api_key=key), status=201)
 
 
 ROUTES = (
@@ -119,45 +118,18 @@ ROUTES = (
 
 
 async def _list(
-    request: AnyRequest,
-    account: TheAccount,
-    caller: TheCaller,
-    app: App,
-    *,
-    deep: bool,
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App, *, deep: bool
 ) -> Response[bytes]:
-    query = page_query(request)
-    start = decode_key(query.start_key, NameCursor)
-    wanted = read_filter(request.query_params.multi_items())
-    times = created_and_modified(request)
-
-    def keep(found: Account) -> bool:
-        return times.holds(found.created_at, found.modified_at) and wanted.matches(
-            wire.account_document(found)
-        )
-
-    page = await app.accounts.list_descendants(
-        caller,
-        account.account_id,
-        start,
-        query.limit,
-        deep=deep,
-        descending=not ascends(request, default=True),
-        predicate=keep if wanted or times else None,
-    )
-    rows = [wire.account_row(found) for found in page.items]
-    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
+    read = partial(app.accounts.list_descendants, caller, account.account_id, deep=deep)
+    return await list_documents(request, read, account_row, account_document)
 
 
-def _one(
-    request: AnyRequest, account: Account, *, deleted: bool = False, **more: Any
-) -> Response[bytes]:
-    document = wire.account_document(account)
-    times = (account.created_at, account.modified_at)
-    return succeed(
+def _answer(request: AnyRequest, account: Account, **envelope: Any) -> Response[bytes]:
+    return answer_document(
         request,
-        {**document, "_read_only": {"deleted": True}} if deleted else document,
+        account_document(account),
+        account,
+        account.account_id,
         revision=str(account.revision),
-        metadata=wire.metadata_of(account.account_id, *times, deleted=deleted),
-        **more,
+        **envelope,
     )

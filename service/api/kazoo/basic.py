@@ -1,6 +1,6 @@
-"""`Authorization: Basic`: the id of an account, and a hash of the name and password of its user.
+"""`Authorization: Basic`: the id of an account, and the `credentials` hash of one of its users.
 
-KAZOO API docs, "Basic Auth". The hash is what `user_auth` takes as `credentials`.
+KAZOO API docs, "Basic Auth".
 """
 
 from base64 import b64decode
@@ -14,9 +14,9 @@ _METHODS = {32: CredentialMethod.MD5, 40: CredentialMethod.SHA}
 
 
 def basic_of(authorization: str) -> tuple[UUID, CredentialMethod, str] | None:
-    """The account, the hash's method and the hash; None when the header has another scheme.
+    """Reads the account, the method of the hash and the hash; None for another scheme.
 
-    Raises CredentialsInvalid when it has this one and names nobody.
+    Raises CredentialsInvalid for malformed credentials.
     """
     scheme, _, coded = authorization.partition(" ")
     if scheme.lower() != "basic":

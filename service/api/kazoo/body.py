@@ -1,4 +1,4 @@
-"""Request bodies: the JSON envelope, and uploads in the three forms that clients send."""
+"""Request bodies: the JSON envelope, and uploads in three forms."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from service.api.kazoo.accept import (
     BASE64_TYPES,
     JSON_TYPES,
     MULTIPART_TYPES,
-    bare,
     content_type_of,
+    media_type_of,
 )
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
@@ -24,17 +24,17 @@ from service.usecases.uploads import Spool, Upload, is_accepted
 
 AnyRequest = Request[Any, Any, Any]
 
-# What a multipart body may weigh beside its audio: the JSON part, headers, boundaries.
+# The size of a multipart body without its audio: the JSON part, headers, boundaries.
 _MULTIPART_OVERHEAD = 2 * MAX_JSON_BYTES
 _LIMITS = UploadLimits(max_metadata_bytes=MAX_JSON_BYTES)
 _UNTYPED = "application/octet-stream"
 
 
 async def read_data(request: AnyRequest) -> Document:
-    """The `data` object of a JSON body or of a multipart body's JSON part; empty without a body.
+    """Reads the `data` object of a JSON body or of the JSON part of a multipart body.
 
-    A DELETE may declare any type, but what it says must be read: what it names is removed, and
-    without a word everything. Raises MalformedBody, DocumentTooLarge.
+    Returns an empty object without a body. The body of a DELETE is JSON whatever its content type:
+    ignoring it would delete more than the client selected. Raises MalformedBody, DocumentTooLarge.
     """
     return data_of(await _read_json(request))
 
@@ -49,47 +49,47 @@ async def _read_json(request: AnyRequest) -> bytes:
 
 
 class RequestParameters(msgspec.Struct, frozen=True):
-    """What a request about messages asks for, wherever it says so."""
+    """Parameters of a request about messages, from the three places where they may be."""
 
     data: Document
     query: MultiDict[Any]
     envelope: Document
 
     def get(self, name: str) -> Any:
-        """A parameter: the one in `data`, else in the query, else in the envelope itself.
+        """Returns a parameter from `data`, else from the query, else from the envelope.
 
-        UNSET when it is nowhere; null counts only when nothing else is said (KAZOO API docs,
-        "Basics of the REST API"; the order is that of Crossbar).
+        Returns the first value that is not null, or UNSET if the parameter is absent (KAZOO API
+        docs, "Basics of the REST API"; the order is that of Crossbar).
         """
         places = (self.data, self.query, self.envelope)
-        said = [place[name] for place in places if name in place]
-        return next((value for value in said if value is not None), None if said else UNSET)
+        values = [place[name] for place in places if name in place]
+        return next((value for value in values if value is not None), None if values else UNSET)
 
 
 async def read_parameters(request: AnyRequest) -> RequestParameters:
-    """A JSON body with its envelope, and the query. Raises as `read_data`.
+    """Reads the parameters of a request about messages. Raises the errors of `read_data`.
 
-    An empty list as `data` is the empty object of clients whose language does not tell them apart.
+    An empty list as `data` means an empty object: some languages encode it so.
     """
     body = await _read_json(request)
-    envelope = _envelope_in(body)
+    envelope = _decode_envelope(body)
     if envelope.get("data") == []:
         envelope["data"] = {}
-    return RequestParameters(_data_in(envelope, body), request.query_params, envelope)
+    return RequestParameters(_data_of_envelope(envelope, body), request.query_params, envelope)
 
 
 async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
-    """The `data` object and the audio of an upload, spooled as it arrives.
+    """Reads the `data` object of an upload and writes its audio to the spool.
 
-    Multipart with a JSON part and a file part in either order, JSON alone, or the audio alone, as
-    it is or in base64. `?filename=` names the audio, else its part does. Raises what
-    `service.api.body.multipart` names, AudioTooLarge, and HTTPException 415.
+    The body is multipart with a JSON part and a file part, JSON alone, or audio alone; audio may be
+    in base64. The name of the audio is `?filename=`, else that of its part. Raises the errors of
+    `service.api.body.multipart`, AudioTooLarge, and HTTPException 415.
     """
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:
         return await _read_multipart(request, spool)
     decoder = create_decoder(request.headers.get("content-transfer-encoding", ""))
-    # Base64 text without any type is no JSON.
+    # Base64 text without a content type is not JSON.
     if content_type in JSON_TYPES and (content_type or decoder is None):
         return await read_data(request), None
     if content_type in BASE64_TYPES:
@@ -99,8 +99,8 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
 
 async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
     header = request.headers.get("content-type", "")
-    most = _as_base64(spool.limit) + _MULTIPART_OVERHEAD
-    body = read_chunks(request, most, AudioTooLarge(spool.limit))
+    limit = _base64_size(spool.limit) + _MULTIPART_OVERHEAD
+    body = read_chunks(request, limit, AudioTooLarge(spool.limit))
     received = await read_multipart(header, body, spool, _LIMITS)
     data = {} if received.metadata is None else data_of(received.metadata)
     if not received.has_file:
@@ -111,8 +111,8 @@ async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, 
 async def _read_audio(
     request: AnyRequest, spool: Spool, content_type: str, decoder: Base64Decoder | None
 ) -> Upload:
-    most = spool.limit if decoder is None else _as_base64(spool.limit)
-    async for chunk in read_chunks(request, most, AudioTooLarge(spool.limit)):
+    limit = spool.limit if decoder is None else _base64_size(spool.limit)
+    async for chunk in read_chunks(request, limit, AudioTooLarge(spool.limit)):
         await spool.write(chunk if decoder is None else decoder.feed(chunk))
     if decoder is not None:
         await spool.write(decoder.finish())
@@ -123,45 +123,45 @@ async def _read_audio(
 def _upload(
     request: AnyRequest, spool: Spool, content_type: str | None, filename: str | None
 ) -> Upload:
-    # Without parameters: they are a stranger's text, and go on to Postgres, S3 and every listener.
-    kept = bare(content_type or _UNTYPED)
-    if not is_accepted(kept):
+    # Without parameters: these are unchecked text, and would reach Postgres, S3 and subscribers.
+    media_type = media_type_of(content_type or _UNTYPED)
+    if not is_accepted(media_type):
         raise HTTPException(status_code=415)
-    return Upload(spool, kept, request.query_params.get("filename") or filename)
+    return Upload(spool, media_type, request.query_params.get("filename") or filename)
 
 
-def _as_base64(size: int) -> int:
-    """What so many bytes may take as base64 with line breaks, and some words before it."""
+def _base64_size(size: int) -> int:
+    """Returns the largest size of `size` bytes as base64 with line breaks and a `data:` prefix."""
     return size * 3 // 2 + 1024
 
 
 class DiscardingSink:
-    """Where a file goes that nobody asked for."""
+    """Sink of the file part of a body that should contain JSON only."""
 
     async def write(self, chunk: bytes) -> None:
-        """Drops it."""
+        """Discards the chunk."""
 
 
-def envelope_of(found: Document) -> Document:
-    """An envelope's keys may be spelled `Data` or `Auth-Token` as well."""
-    return {key.lower().replace("-", "_"): value for key, value in found.items()}
+def envelope_of(document: Document) -> Document:
+    """Normalises the keys of an envelope, which may also be written `Data` or `Auth-Token`."""
+    return {key.lower().replace("-", "_"): value for key, value in document.items()}
 
 
 def data_of(body: bytes) -> Document:
-    """The `data` of an envelope; a missing body or `data` is an empty object."""
-    return _data_in(_envelope_in(body), body)
+    """Returns the `data` of an envelope; an empty object without a body or without `data`."""
+    return _data_of_envelope(_decode_envelope(body), body)
 
 
-def _envelope_in(body: bytes) -> Document:
+def _decode_envelope(body: bytes) -> Document:
     return envelope_of(decode_object(body)) if body.strip() else {}
 
 
-def _data_in(envelope: Document, body: bytes) -> Document:
+def _data_of_envelope(envelope: Document, body: bytes) -> Document:
     data = envelope.get("data")
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise MalformedBody("data must be an object")
-    # Of the caller, and no part of what is described: it would be kept and told to listeners.
+    # The token is not part of the document: it would be stored and sent in events.
     data.pop("auth_token", None)
     return check_storable(data, body)

@@ -1,6 +1,8 @@
-"""What a handler of this dialect works with: the caller's account, and ids from the path."""
+"""Dependencies of route handlers: caller, account and profile of a request, ids in its path."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from litestar import Request
@@ -13,18 +15,21 @@ from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
-from service.api.kazoo.wire import View
+from service.api.kazoo.wire.messages import MessageContext
 from service.domain.account import AccountFacts, Caller
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
     CredentialsInvalid,
     Forbidden,
+    GreetingNotFound,
     Invalid,
     MessageNotFound,
+    NotFound,
     Rule,
     UserNotFound,
     VmboxNotFound,
+    WebhookNotFound,
 )
 from service.domain.message import MessageId, parse_hex_id, retained_since
 
@@ -32,18 +37,19 @@ MAX_KEY = 255
 OWN_ACCOUNT = "-"
 
 AnyRequest = Request[Any, Any, Any]
+Id = TypeVar("Id")
 
-# What is derived from a request, by type; built here, so not validated.
+# Types of the dependencies below. Litestar does not validate their values.
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
 TheProfile = NamedDependency[SkipValidation[WireProfile]]
-TheView = NamedDependency[SkipValidation[View]]
+TheContext = NamedDependency[SkipValidation[MessageContext]]
 
 
 async def provide_caller(request: AnyRequest, app: App) -> Caller:
-    """Who asks; raises Unauthorized, TooManyRequests. The envelope echoes the token noted here.
+    """Authenticates the caller. Raises Unauthorized, TooManyRequests.
 
-    Without an account in the path nothing more is asked before the form of the request is.
+    Negotiates the content types here only if no account has to be authorised first.
     """
     caller = await authenticate_caller(request, app)
     app.rate_limit.take(caller.account.account_id)
@@ -53,9 +59,9 @@ async def provide_caller(request: AnyRequest, app: App) -> Caller:
 
 
 async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
-    """Whom a request's token stands for; without one, whom `Authorization: Basic` names.
+    """Returns the caller of a token, or without a token of `Authorization: Basic`.
 
-    Raises Unauthorized, TooManySignIns.
+    The envelope echoes the token. Raises Unauthorized, TooManySignIns.
     """
     token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is not None:
@@ -72,40 +78,42 @@ async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
 async def provide_account(
     request: AnyRequest, account_id: str, caller: TheCaller, app: App
 ) -> AccountFacts:
-    """The account of the path, when the caller may reach it and takes what the route gives."""
+    """Authorises the caller for the account in the path, and negotiates the content types."""
     account = await app.accounts.sessions.authorise(caller, account_of_path(account_id, caller))
     negotiate(request)
     return account
 
 
 def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
-    """How times and lengths are spelled: the account's way, or the one that `?profile=` names."""
-    named = request.query_params.get("profile")
-    if named is None:
+    """Returns the profile in `?profile=`, or that of the account. Raises Invalid."""
+    name = request.query_params.get("profile")
+    if name is None:
         return profile_of(account)
-    if named not in PROFILES:
-        raise Invalid.of("profile", Rule.ENUM, target=list(PROFILES), value=named[:64])
-    return WireProfile(named)
+    if name not in PROFILES:
+        raise Invalid.of("profile", Rule.ENUM, target=list(PROFILES), value=name[:64])
+    return WireProfile(name)
 
 
-def provide_view(request: AnyRequest, account: TheAccount, app: App) -> View:
-    """How this request's messages are shown."""
-    return View(
+def provide_context(request: AnyRequest, account: TheAccount, app: App) -> MessageContext:
+    """Returns the profile and the retention that messages in this response depend on."""
+    return MessageContext(
         provide_profile(request, account), retained_since(utc_now(), app.messages.retention_days)
     )
 
 
 def location(request: AnyRequest, account: AccountFacts, *more: str) -> dict[str, str]:
-    """The `Location` of what a request has made: its own path, or what lies below it, with the
-    account's id also where the path says "my own"."""
+    """Returns the `Location` header of a created resource: the request's path and `more`.
+
+    An account alias in the path is replaced by the id of the account.
+    """
     path = request.scope["path"].replace(f"/{OWN_ACCOUNT}/", f"/{account.account_id.hex}/", 1)
     return {"Location": "/".join((path, *more))}
 
 
 def account_of_path(text: str, caller: Caller) -> UUID:
-    """The account id in a path; `-` is the caller's own.
+    """Reads the account id in a path; `-` is the caller's own account.
 
-    Only the root account learns that a text is no id at all.
+    Only the root account gets a different error for a malformed id.
     """
     if text == OWN_ACCOUNT:
         return caller.account.account_id
@@ -115,32 +123,23 @@ def account_of_path(text: str, caller: Caller) -> UUID:
     return account_id
 
 
-def user_of_path(text: str) -> UUID:
-    """The user id in a path; what is no id names no user."""
-    user_id = parse_hex_id(text)
-    if user_id is None:
-        raise UserNotFound(text[:64])
-    return user_id
+def id_of_path(parse: Callable[[str], Id | None], missing: type[NotFound], text: str) -> Id:
+    """Reads an id in a path. Raises `missing` for a malformed id, as for an unknown one."""
+    identity = parse(text)
+    if identity is None:
+        raise missing(text[:64])
+    return identity
 
 
-def vmbox_of_path(text: str) -> UUID:
-    """The box id in a path; what is no id names no box."""
-    vmbox_id = parse_hex_id(text)
-    if vmbox_id is None:
-        raise VmboxNotFound(text[:64])
-    return vmbox_id
-
-
-def message_of_path(text: str) -> MessageId:
-    """The message id in a path; what is no id names no message."""
-    message_id = MessageId.parse(text)
-    if message_id is None:
-        raise MessageNotFound(text[:64])
-    return message_id
+user_of_path = partial(id_of_path, parse_hex_id, UserNotFound)
+vmbox_of_path = partial(id_of_path, parse_hex_id, VmboxNotFound)
+message_of_path = partial(id_of_path, MessageId.parse, MessageNotFound)
+greeting_of_path = partial(id_of_path, parse_hex_id, GreetingNotFound)
+webhook_of_path = partial(id_of_path, parse_hex_id, WebhookNotFound)
 
 
 def idempotency_key(request: AnyRequest) -> str | None:
-    """The `Idempotency-Key` header: up to 255 printable characters."""
+    """Reads `Idempotency-Key`: 1 to 255 printable ASCII characters. Raises Invalid."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None

@@ -1,4 +1,4 @@
-"""The envelope of every answer of this dialect, and the words of its refusals.
+"""Envelopes of the responses of this dialect.
 
 KAZOO API docs, "Basics of the REST API": data, status, request_id, revision, paging, metadata.
 """
@@ -6,14 +6,15 @@ KAZOO API docs, "Basics of the REST API": data, status, request_id, revision, pa
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response
 from litestar.connection import ASGIConnection
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from service.api.http.times import format_iso
+from service.api.kazoo.wire.types import DateTimeText
 from service.domain.clock import utc_now
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -22,47 +23,72 @@ _NODE = os.urandom(8).hex()
 _VERSION = version("aftertone")
 
 
-class Paging(msgspec.Struct, frozen=True, kw_only=True):
-    """How a page of a list describes itself; keys are opaque to clients."""
+class Envelope(msgspec.Struct, kw_only=True):
+    """Fields of every response."""
 
-    page_size: int
-    start_key: str | UnsetType = UNSET
-    next_start_key: str | UnsetType = UNSET
+    request_id: Annotated[str, Meta(description="Equal to `X-Request-ID`")]
+    timestamp: DateTimeText
+    node: Annotated[str, Meta(description="The id of the process that answered")]
+    auth_token: (
+        Annotated[str, Meta(description="The token of the request, or the new token")] | UnsetType
+    ) = UNSET
+    version: Annotated[str, Meta(description="The version of the server")] | UnsetType = UNSET
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a list of events goes on, and whether the client has missed some."""
+class Success(Envelope, kw_only=True):
+    """Envelope of a success."""
 
-    next_cursor: str
-    reset: bool
+    status: Literal["success"] = "success"
+    data: Any
+    version: Annotated[str, Meta(description="The version of the server")]
+    revision: Annotated[str, Meta(description="Changes when `data` changes")] | UnsetType = UNSET
+    metadata: Any | UnsetType = UNSET
+
+
+class SuccessPage(Success, kw_only=True):
+    """Envelope of a page of a list. Without pagination it has no paging keys."""
+
+    page_size: (
+        Annotated[int, Meta(ge=0, description="The number of rows in `data`")] | UnsetType
+    ) = UNSET
+    start_key: Annotated[str, Meta(description="The cursor of this page")] | UnsetType = UNSET
+    next_start_key: (
+        Annotated[str, Meta(description="The cursor of the next page, if there is one")] | UnsetType
+    ) = UNSET
+
+
+class EventPage(Success, kw_only=True):
+    """Envelope of a page of events."""
+
+    next_cursor: Annotated[
+        str,
+        Meta(
+            description="`since` of the next request. A page ends after `page_size` events (1000"
+            " without pagination) or at 2 MiB: only an empty page means that there are no more"
+        ),
+    ]
+    reset: (
+        Annotated[Literal[True], Meta(description="Some events were missed: read the lists again")]
+        | UnsetType
+    ) = UNSET
+
+
+class Failure(Envelope, kw_only=True):
+    """Envelope of a refusal."""
+
+    status: Literal["error"] = "error"
+    error: Annotated[str, Meta(description="The HTTP status")]
+    message: Annotated[str, Meta(description="A machine-readable error code")]
+    data: Annotated[dict[str, Any], Meta(description="Details of the error")]
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is not a success: status, machine word, details."""
+    """A response that is not a success: status, machine-readable code, details."""
 
     status: int
-    word: str
-    data: Any = {}
+    code: str
+    data: dict[str, Any] = {}
     headers: Mapping[str, str] = {}
-
-
-class _Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
-    data: Any | UnsetType = UNSET
-    status: str | UnsetType = UNSET
-    message: str | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-    metadata: Any | UnsetType = UNSET
-    page_size: int | UnsetType = UNSET
-    start_key: str | UnsetType = UNSET
-    next_start_key: str | UnsetType = UNSET
-    next_cursor: str | UnsetType = UNSET
-    reset: bool | UnsetType = UNSET
-    auth_token: str | UnsetType = UNSET
-    request_id: str | UnsetType = UNSET
-    revision: str | UnsetType = UNSET
-    timestamp: str | UnsetType = UNSET
-    version: str | UnsetType = UNSET
-    node: str | UnsetType = UNSET
 
 
 def succeed(
@@ -72,51 +98,43 @@ def succeed(
     status: int = 200,
     revision: str | UnsetType = UNSET,
     metadata: Any | UnsetType = UNSET,
-    paging: Paging | None = None,
-    progress: Progress | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
-    """A success with `data`."""
-    envelope = _framed(request)
-    envelope.status = "success"
-    envelope.data = data
-    envelope.revision = revision
-    envelope.metadata = metadata
-    if paging is not None:
-        envelope.page_size = paging.page_size
-        envelope.start_key = paging.start_key
-        envelope.next_start_key = paging.next_start_key
-    if progress is not None:
-        envelope.next_cursor = progress.next_cursor
-        envelope.reset = progress.reset or UNSET
-    return _answer(envelope, status, headers or {})
+    """Returns a success with `data`."""
+    envelope = Success(data=data, revision=revision, metadata=metadata, **envelope_fields(request))
+    return respond(envelope, status, headers)
 
 
 def refuse(request: AnyConnection, refusal: Refusal) -> Response[bytes]:
-    """A refusal with its machine word."""
-    envelope = _framed(request)
-    envelope.status = "error"
-    envelope.error = str(refusal.status)
-    envelope.message = refusal.word
-    envelope.data = refusal.data
-    return _answer(envelope, refusal.status, refusal.headers)
-
-
-def _framed(request: AnyConnection) -> _Envelope:
-    state: dict[str, Any] = request.scope["state"]
-    return _Envelope(
-        auth_token=state.get("auth_token", UNSET),
-        request_id=state.get("request_id", ""),
-        timestamp=format_iso(utc_now()),
-        version=_VERSION if "auth_token" in state else UNSET,
-        node=_NODE,
+    """Returns a refusal."""
+    envelope = Failure(
+        error=str(refusal.status),
+        message=refusal.code,
+        data=refusal.data,
+        **envelope_fields(request),
     )
+    return respond(envelope, refusal.status, refusal.headers)
 
 
-def _answer(envelope: _Envelope, status: int, headers: Mapping[str, str]) -> Response[bytes]:
+def envelope_fields(request: AnyConnection) -> dict[str, Any]:
+    """The fields that every envelope takes from the request and the process."""
+    state: dict[str, Any] = request.scope["state"]
+    return {
+        "auth_token": state.get("auth_token", UNSET),
+        "request_id": state.get("request_id", ""),
+        "timestamp": format_iso(utc_now()),
+        "version": _VERSION if "auth_token" in state else UNSET,
+        "node": _NODE,
+    }
+
+
+def respond(
+    envelope: Envelope, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response[bytes]:
+    """Returns the response with an envelope as its body."""
     return Response(
         msgspec.json.encode(envelope),
         status_code=status,
         media_type="application/json",
-        headers=dict(headers),
+        headers=dict(headers or {}),
     )

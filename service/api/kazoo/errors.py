@@ -1,11 +1,9 @@
-"""One table from what can go wrong to what this dialect answers; the nearest ancestor wins."""
+"""The table of errors and their responses in this dialect; the nearest ancestor applies."""
 
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
-
-import msgspec
 
 from service.api.body.multipart import (
     MalformedBase64,
@@ -26,7 +24,6 @@ from service.domain.errors import (
     AudioMissing,
     AudioTooLarge,
     Conflict,
-    CredentialsInvalid,
     DnsUnavailable,
     DocumentTooLarge,
     Forbidden,
@@ -57,222 +54,212 @@ from service.domain.errors import (
 
 RETRY_AFTER_S = 2
 
-_TEXTS: dict[Rule, str] = {
-    Rule.REQUIRED: "Field is required but missing",
+_RULE_TEXTS: dict[Rule, str] = {
+    Rule.REQUIRED: "Field is required but missing; send it",
     Rule.TYPE: "Value did not match type(s): {target}",
     Rule.MIN_LENGTH: "String must be at least {target} characters",
     Rule.MAX_LENGTH: "String must not be more than {target} characters",
     Rule.MINIMUM: "Value must be at least {target}",
     Rule.MAXIMUM: "Value must be at most {target}",
-    Rule.MAX_ITEMS: "The list is more than {target} items",
-    Rule.ENUM: "Value not found in enumerated list of values",
-    Rule.WRONG_FORMAT: "Field is not in the correct format",
-    Rule.UNIQUE: "{field} already exists",
-    Rule.DATE_RANGE: "The time is out of range",
-    Rule.NOT_FOUND: "There is no such thing",
-    Rule.FORBIDDEN_TARGET: "The address leads where it may not",
+    Rule.MAX_ITEMS: "The list must not have more than {target} items",
+    Rule.ENUM: "Value not found in enumerated list of values; send one of {target}",
+    Rule.WRONG_FORMAT: "Field is not in the correct format; correct its value",
+    Rule.UNIQUE: "{field} already exists; send another value",
+    Rule.DATE_RANGE: "The time is out of range; send an earlier or a later time",
+    Rule.NOT_FOUND: "No resource has this id; send the id of an existing one",
+    Rule.FORBIDDEN_TARGET: "The address is not globally routable; send a public address",
 }
 _FIELD_TEXTS = {
-    ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists",
-    ("messages", Rule.REQUIRED): "No array of message ids are specified",
+    ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists; send another number",
+    ("messages", Rule.REQUIRED): "No array of message ids is specified; send one in messages",
     ("source_id", Rule.REQUIRED): "empty source_id is specified. "
     "please set a single or a list of source_ids.",
 }
-_WITH_CAUSE = frozenset({Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.DATE_RANGE})
+_RULES_WITH_CAUSE = frozenset({Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.DATE_RANGE})
 
 Row = Callable[[Any], Refusal]
 
 
 def validation(details: dict[str, dict[str, Any]], status: int = 400) -> Refusal:
-    """A refusal that maps dotted fields to the rules they break."""
-    return Refusal(status=status, word="validation error", data=details)
+    """Returns a refusal that maps dotted fields to the rules that they break."""
+    return Refusal(status=status, code="validation error", data=details)
 
 
 def _invalid(error: Invalid) -> Refusal:
     details: dict[str, dict[str, Any]] = {}
     for problem in error.problems:
-        details.setdefault(problem.field, {})[problem.rule] = _problem(problem)
+        details.setdefault(problem.field, {})[problem.rule] = _rule_details(problem)
     return validation(details)
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def _rule_details(problem: Problem) -> dict[str, Any]:
     value = problem.value
     if isinstance(value, datetime):
         value = gregorian(value)
     text = problem.message or _FIELD_TEXTS.get((problem.field, problem.rule))
-    shown: dict[str, Any] = {
-        "message": text or _TEXTS[problem.rule].format(target=problem.target, field=problem.field),
+    details: dict[str, Any] = {
+        "message": text or _rule_text(problem),
     }
     if problem.target is not None:
-        # A format has its own key in KAZOO's refusals.
-        shown["format" if problem.rule is Rule.WRONG_FORMAT else "target"] = problem.target
-    if problem.rule in _WITH_CAUSE:
-        shown["cause"] = value
+        # KAZOO's refusals have a separate key for a format.
+        details["format" if problem.rule is Rule.WRONG_FORMAT else "target"] = problem.target
+    if problem.rule in _RULES_WITH_CAUSE:
+        details["cause"] = value
     if problem.rule is Rule.REQUIRED:
-        shown["value"] = {}
+        details["value"] = {}
     elif problem.rule not in (Rule.UNIQUE, Rule.DATE_RANGE):
-        shown["value"] = value
-    return shown
+        details["value"] = value
+    return details
 
 
-def _not_found(error: NotFound) -> Refusal:
-    return Refusal(
-        status=404,
-        word="bad_identifier",
-        data={"message": "bad identifier", "cause": error.cause},
-    )
+def _rule_text(problem: Problem) -> str:
+    target = problem.target
+    if isinstance(target, list | tuple):
+        target = ", ".join(map(str, target))
+    return _RULE_TEXTS[problem.rule].format(target=target, field=problem.field)
+
+
+def _not_found(error: NotFound, cause: str | None = None) -> Refusal:
+    data = {"message": str(error), "cause": error.cause if cause is None else cause}
+    return Refusal(status=404, code="bad_identifier", data=data)
 
 
 def _account_not_found(error: AccountNotFound) -> Refusal:
     if len(error.cause) == 32:
         return _not_found(error)
-    text = f"invalid account_id '{error.cause[:64]}'"
-    return Refusal(status=404, word="bad identifier", data={"message": text})
-
-
-def _audio_missing(_error: AudioMissing) -> Refusal:
-    return _not_found(NotFound("voicemail message does not have any audio file"))
+    text = f"invalid account_id '{error.cause[:64]}'; send 32 lower-case hex digits"
+    return Refusal(status=404, code="bad identifier", data={"message": text})
 
 
 def _full(error: VmboxFull) -> Refusal:
     data = {"max_message_count": error.max_message_count, "message_count": error.message_count}
-    return Refusal(status=409, word="mailbox_full", data=data)
+    return Refusal(status=409, code="mailbox_full", data=data)
+
+
+def _over_limit(code: str) -> Row:
+    return lambda error: Refusal(
+        status=409, code=code, data={"message": str(error), "limit": error.limit}
+    )
 
 
 def _expired(error: MessageExpired) -> Refusal:
-    text = "cannot make changes to messages prior to retention duration"
+    text = f"cannot make changes to messages prior to retention duration. {error}"
     rule = {"date_range": {"message": text, "cause": gregorian(error.retained_since)}}
     return validation({error.message_id: rule})
 
 
-def _too_large(error: AudioTooLarge | MetadataTooLarge) -> Refusal:
-    text = f"Payload or Files must not be more than {error.limit} bytes"
-    return validation({"file": {"maxSize": {"message": text, "target": error.limit}}}, status=413)
+def _too_large(field: str) -> Row:
+    def refusal(error: AudioTooLarge | DocumentTooLarge | MetadataTooLarge) -> Refusal:
+        text = f"Payload or Files must not be more than {error.limit} bytes"
+        rule = {"maxSize": {"message": text, "target": error.limit}}
+        return validation({field: rule}, status=413)
+
+    return refusal
 
 
-def _document_too_large(error: DocumentTooLarge) -> Refusal:
-    text = f"Payload or Files must not be more than {error.limit} bytes"
-    return validation({"data": {"maxSize": {"message": text, "target": error.limit}}}, status=413)
-
-
-def _unavailable(error: Unavailable) -> Refusal:
-    return Refusal(
+def _unavailable(code: str) -> Row:
+    return lambda error: Refusal(
         status=503,
-        word="datastore_unreachable",
+        code=code,
         data={"message": str(error)},
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 
-def _busy(error: Unavailable) -> Refusal:
-    return msgspec.structs.replace(_unavailable(error), word="service_unavailable")
+def _file(rule: str, text: str) -> Row:
+    return lambda _error: validation({"file": {rule: {"message": text}}})
 
 
-def _file(rule: str, text: str) -> Refusal:
-    return validation({"file": {rule: {"message": text}}})
+def malformed(error: MalformedBody | PartLimitExceeded) -> Refusal:
+    """Returns the refusal of a body that cannot be parsed."""
+    return validation({"json": {"invalid": {"message": error.reason, "target": "body"}}})
 
 
-def malformed(text: str) -> Refusal:
-    """The body cannot be read."""
-    return validation({"json": {"invalid": {"message": text, "target": "body"}}})
+def _refusal(status: HTTPStatus, code: str) -> Row:
+    """Returns the row of an error whose docstring is the whole message."""
+    return lambda error: Refusal(status=status, code=code, data={"message": str(error)})
 
 
-def _plain(status: HTTPStatus, word: str, text: str) -> Row:
-    return lambda _error: Refusal(status=status, word=word, data={"message": text})
-
+_BUSY = _unavailable("service_unavailable")
 
 TABLE: dict[type[Exception], Row] = {
     NotFound: _not_found,
     AccountNotFound: _account_not_found,
-    AudioMissing: _audio_missing,
-    GreetingHasNoAudio: lambda _error: _not_found(NotFound("media does not have any audio file")),
-    Conflict: _plain(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
-    AccountHasChildren: _plain(
-        HTTPStatus.CONFLICT, "account_has_descendants", "account has descendants"
-    ),
-    AccountIsRoot: _plain(HTTPStatus.CONFLICT, "account_is_root", "the root account stays"),
-    GreetingInUse: lambda error: Refusal(
-        status=409, word="media_in_use", data={"message": str(error)}
-    ),
-    PreconditionFailed: _plain(
-        HTTPStatus.PRECONDITION_FAILED, "precondition_failed", "precondition failed"
-    ),
+    AudioMissing: lambda error: _not_found(error, "voicemail message does not have any audio file"),
+    GreetingHasNoAudio: lambda error: _not_found(error, "media does not have any audio file"),
+    Conflict: _refusal(HTTPStatus.CONFLICT, "datastore_conflict"),
+    AccountHasChildren: _refusal(HTTPStatus.CONFLICT, "account_has_descendants"),
+    AccountIsRoot: _refusal(HTTPStatus.CONFLICT, "account_is_root"),
+    GreetingInUse: _refusal(HTTPStatus.CONFLICT, "media_in_use"),
+    PreconditionFailed: _refusal(HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     VmboxFull: _full,
-    NoAudio: lambda error: Refusal(status=409, word="no_audio", data={"message": str(error)}),
-    TooManyPending: lambda error: Refusal(
-        status=409, word="too_many_pending", data={"message": str(error), "limit": error.limit}
-    ),
-    TooManyWebhooks: lambda error: Refusal(
-        status=409, word="too_many_webhooks", data={"message": str(error), "limit": error.limit}
-    ),
+    NoAudio: _refusal(HTTPStatus.CONFLICT, "no_audio"),
+    TooManyPending: _over_limit("too_many_pending"),
+    TooManyWebhooks: _over_limit("too_many_webhooks"),
     IdempotencyKeyInUse: lambda error: Refusal(
         status=409,
-        word="idempotency_key_in_use",
+        code="idempotency_key_in_use",
         data={"message": str(error)},
         headers={"Retry-After": str(RETRY_AFTER_S)},
     ),
-    IdempotencyKeyReused: lambda error: Refusal(
-        status=422, word="idempotency_key_reused", data={"message": str(error)}
-    ),
+    IdempotencyKeyReused: _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
     Refused: lambda error: validation({"data": {"invalid": {"message": str(error)}}}),
     Invalid: _invalid,
-    AudioTooLarge: _too_large,
-    AudioEmpty: lambda _error: _file("required", "Please provide a media file"),
-    DocumentTooLarge: _document_too_large,
+    AudioTooLarge: _too_large("file"),
+    AudioEmpty: _file("required", "Please provide a media file"),
+    DocumentTooLarge: _too_large("data"),
     MessageExpired: _expired,
-    Unauthorized: _plain(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
-    CredentialsInvalid: _plain(
-        HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"
-    ),
-    TokenInvalid: lambda _error: Refusal(status=401, word="invalid credentials"),
-    Forbidden: _plain(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
+    Unauthorized: _refusal(HTTPStatus.UNAUTHORIZED, "invalid_credentials"),
+    TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),
+    Forbidden: _refusal(HTTPStatus.FORBIDDEN, "forbidden"),
     TooManyRequests: lambda error: http_refusal(429, {"Retry-After": str(error.wait_s)}),
-    Unavailable: _unavailable,
-    TooManySignIns: _busy,
-    TooManyUploads: _busy,
-    TooManyPings: _busy,
-    DnsUnavailable: _busy,
-    DeadlineExceeded: _busy,
-    ClientTooSlow: lambda _error: Refusal(
+    Unavailable: _unavailable("datastore_unreachable"),
+    TooManySignIns: _BUSY,
+    TooManyUploads: _BUSY,
+    TooManyPings: _BUSY,
+    DnsUnavailable: _BUSY,
+    DeadlineExceeded: _BUSY,
+    ClientTooSlow: lambda error: Refusal(
         status=408,
-        word="request_timeout",
-        data={"message": "the body came too slowly"},
+        code="request_timeout",
+        data={"message": (type(error).__doc__ or "").strip()},
         headers={"Connection": "close"},
     ),
-    VoicemailError: _plain(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault", "unspecified fault"
-    ),
-    MalformedBody: lambda error: malformed(error.reason),
-    MalformedBase64: lambda _error: _file("encoding", "failed to decode base64 data"),
-    TooManyFiles: lambda _error: _file("maxItems", "Please provide a single media file"),
-    PartLimitExceeded: lambda error: malformed(error.reason),
-    MetadataTooLarge: _too_large,
+    VoicemailError: _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault"),
+    MalformedBody: malformed,
+    MalformedBase64: _file("encoding", "failed to decode base64 data; send valid base64"),
+    TooManyFiles: _file("maxItems", "Please provide a single media file"),
+    PartLimitExceeded: malformed,
+    MetadataTooLarge: _too_large("file"),
 }
 
-# What the HTTP layer itself refuses, by status.
-_HTTP_WORDS: dict[int, tuple[str, str]] = {
-    400: ("validation error", "bad request"),
-    404: ("not_found", "not found"),
-    405: ("invalid_method", "method not allowed"),
-    406: ("not_acceptable", "not acceptable"),
-    410: ("gone", "gone"),
-    413: ("payload_too_large", "payload too large"),
-    415: ("unsupported_media_type", "unsupported media type"),
+_UNKNOWN_FAULT = (
+    "unspecified_fault",
+    "The request failed; retry it, and report its request id if it fails again",
+)
+# Errors of the HTTP layer by status: the machine-readable code, and the text.
+_HTTP_ERRORS: dict[int, tuple[str, str]] = {
+    400: ("validation error", "The request is malformed; correct it"),
+    404: ("not_found", "Nothing was found; check the path and the ids in the request"),
+    405: ("invalid_method", "The path does not support this method; see /docs for its methods"),
+    406: ("not_acceptable", "The path returns no type of the Accept header; allow another type"),
+    410: ("gone", "Version 1 of the API was removed; use the paths under /v2"),
+    413: ("payload_too_large", "The body is too large; send a smaller body"),
+    415: ("unsupported_media_type", "The path does not accept this content type; see /docs"),
     416: ("range not satisfiable", ""),
-    429: ("too_many_requests", "too many requests"),
-    500: ("unspecified_fault", "unspecified fault"),
-    503: ("datastore_unreachable", "service unavailable"),
+    429: ("too_many_requests", "The rate limit was exceeded; retry after Retry-After seconds"),
+    503: ("datastore_unreachable", "The service is not available; retry in a moment"),
 }
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """The refusal for an error that the table knows, itself or by its nearest ancestor."""
+    """Returns the refusal of an error, by its class or the nearest ancestor in the table."""
     row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
     return None if row is None else row(error)
 
 
 def http_refusal(status: int, headers: dict[str, str] | None = None) -> Refusal:
-    """The refusal for a status that the HTTP layer chose."""
-    word, text = _HTTP_WORDS.get(status, ("unspecified_fault", "unspecified fault"))
+    """Returns the refusal of an error of the HTTP layer."""
+    code, text = _HTTP_ERRORS.get(status, _UNKNOWN_FAULT)
     data = {"message": text} if text else {}
-    return Refusal(status=status, word=word, data=data, headers=headers or {})
+    return Refusal(status=status, code=code, data=data, headers=headers or {})

@@ -1,4 +1,4 @@
-"""Filters of the query string over a document: all of them must hold.
+"""Filters of the query string over a document: all of them must match.
 
 KAZOO API docs, "Query string filters": `filter_<path>`, `filter_not_<path>`, `has_key`,
 `key_missing`, `has_value`, `value_missing`; a path is dotted. Unknown parameters are ignored.
@@ -16,22 +16,16 @@ Predicate = Callable[[Document], bool]
 _ABSENT = object()
 
 
-class Filter(msgspec.Struct, frozen=True):
-    """What a document must be like; without predicates every document is."""
+def read_filter(parameters: Iterable[tuple[str, str]], *, prefix: str = "") -> Predicate | None:
+    """Reads the filters among query parameters; None without any.
 
-    predicates: tuple[Predicate, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.predicates)
-
-    def matches(self, document: Document) -> bool:
-        return all(predicate(document) for predicate in self.predicates)
-
-
-def read_filter(parameters: Iterable[tuple[str, str]], *, prefix: str = "") -> Filter:
-    """The filter that query parameters spell. `prefix` may stand before a path and says nothing."""
-    found = (_predicate(name, value, prefix) for name, value in parameters)
-    return Filter(tuple(one for one in found if one is not None))
+    `prefix` may precede a path and is ignored.
+    """
+    optional = (_predicate(name, value, prefix) for name, value in parameters)
+    predicates = [predicate for predicate in optional if predicate is not None]
+    if not predicates:
+        return None
+    return lambda document: all(predicate(document) for predicate in predicates)
 
 
 def _predicate(name: str, value: str, prefix: str) -> Predicate | None:
@@ -40,64 +34,64 @@ def _predicate(name: str, value: str, prefix: str) -> Predicate | None:
 
     match name:
         case "has_key":
-            return _present(path(value))
+            return _has_key(path(value))
         case "key_missing":
-            return _not(_present(path(value)))
+            return _not(_has_key(path(value)))
         case "has_value":
-            return _filled(path(value))
+            return _has_value(path(value))
         case "value_missing" | "missing_value":
-            return _not(_filled(path(value)))
+            return _not(_has_value(path(value)))
     if name.startswith("filter_not_"):
-        return _not(_equal(path(name.removeprefix("filter_not_")), value))
+        return _not(_equals(path(name.removeprefix("filter_not_")), value))
     if name.startswith("filter_"):
-        return _equal(path(name.removeprefix("filter_")), value)
+        return _equals(path(name.removeprefix("filter_")), value)
     return None
 
 
-def _present(path: tuple[str, ...]) -> Predicate:
-    return lambda document: _value(document, path) is not _ABSENT
+def _has_key(path: tuple[str, ...]) -> Predicate:
+    return lambda document: _value_at(document, path) is not _ABSENT
 
 
-def _filled(path: tuple[str, ...]) -> Predicate:
-    return lambda document: _value(document, path) not in (_ABSENT, None, "", [], {})
+def _has_value(path: tuple[str, ...]) -> Predicate:
+    return lambda document: _value_at(document, path) not in (_ABSENT, None, "", [], {})
 
 
 def _not(predicate: Predicate) -> Predicate:
     return lambda document: not predicate(document)
 
 
-def _equal(path: tuple[str, ...], wanted: str) -> Predicate:
-    """Equal as text, equal as decoded, or one of a JSON list; an absent key is an empty text."""
-    meant = decoded(wanted)
+def _equals(path: tuple[str, ...], expected: str) -> Predicate:
+    """Equal as text, equal as JSON, or an item of a JSON list. An absent key equals empty text."""
+    decoded = decode_json(expected)
 
-    def equal(document: Document) -> bool:
-        value = _value(document, path)
+    def equals(document: Document) -> bool:
+        value = _value_at(document, path)
         if value is _ABSENT:
-            return wanted == ""
-        if _text(value) == wanted or (meant is not _ABSENT and _same(value, meant)):
+            return expected == ""
+        if _as_text(value) == expected or (decoded is not _ABSENT and _is_same(value, decoded)):
             return True
-        return isinstance(meant, list) and any(_same(value, one) for one in meant)
+        return isinstance(decoded, list) and any(_is_same(value, item) for item in decoded)
 
-    return equal
+    return equals
 
 
-def _same(value: Any, other: Any) -> bool:
+def _is_same(value: Any, other: Any) -> bool:
     return type(value) is type(other) and bool(value == other)
 
 
-def decoded(text: str) -> Any:
-    """What a value of the query is as JSON, if it is any."""
+def decode_json(text: str) -> Any:
+    """Decodes a value of the query as JSON; returns a sentinel if it is not JSON."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError):
         return _ABSENT
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _value(document: Any, path: tuple[str, ...]) -> Any:
+def _value_at(document: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         if not isinstance(document, dict) or key not in document:
             return _ABSENT

@@ -1,105 +1,87 @@
 """Routes of greetings: `/v2/accounts/{account}/media`."""
 
-from collections.abc import Callable
-from uuid import UUID
+from functools import partial
+from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
 from litestar.response import Stream
+from msgspec import UNSET
 
 from service.api.dependencies import App
 from service.api.http.audio_response import create_audio_response
-from service.api.kazoo import wire
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
-from service.api.kazoo.dependencies import AnyRequest, TheAccount, location
-from service.api.kazoo.envelope import succeed
-from service.api.kazoo.filters import Filter, read_filter
-from service.api.kazoo.pages import answer_page
-from service.api.kazoo.query import (
-    Times,
-    ascends,
-    created_and_modified,
-    decode_key,
-    page_query,
-)
-from service.domain.errors import AudioEmpty, GreetingHasNoAudio, GreetingNotFound
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, greeting_of_path, location
+from service.api.kazoo.documents import answer_document, list_documents
+from service.api.kazoo.wire.documents import greeting_document, greeting_row
+from service.domain.errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.greeting import Greeting
-from service.domain.message import Audio, parse_hex_id
-from service.domain.page import NameCursor
+from service.domain.message import Audio
 
-COLLECTION = "/accounts/{account_id:str}/media"
-ONE = COLLECTION + "/{media_id:str}"
-RAW = ONE + "/raw"
+GREETINGS = "/accounts/{account_id:str}/media"
+GREETING = GREETINGS + "/{media_id:str}"
+GREETING_AUDIO = GREETING + "/raw"
 
 
-@route(COLLECTION, http_method=["GET", "HEAD"])
+@route(GREETINGS, http_method=["GET", "HEAD"])
 async def list_greetings(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
-    """The greetings of an account by name."""
-    query = page_query(request)
-    start = decode_key(query.start_key, NameCursor)
-    wanted = read_filter(request.query_params.multi_items())
-    times = created_and_modified(request)
-    page = await app.greetings.list(
-        account,
-        start,
-        query.limit,
-        descending=not ascends(request, default=True),
-        predicate=_keeper(wanted, times) if wanted or times else None,
-    )
-    rows = [wire.greeting_row(greeting) for greeting in page.items]
-    return answer_page(request, query, rows, start=start, following=page.next)
+    """Lists the greetings of an account. The list is sorted by name."""
+    read = partial(app.greetings.list, account)
+    return await list_documents(request, read, greeting_row, greeting_document, has_metadata=False)
 
 
-@put(COLLECTION, status_code=201, opt={MEDIA: UPLOAD})
+@put(GREETINGS, status_code=201, opt={MEDIA: UPLOAD})
 async def create_greeting(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
-    """A new greeting, with its audio or without."""
+    """Creates a greeting. A multipart body can contain its audio; otherwise send the audio to
+    `raw`."""
     with app.greetings.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
         greeting = await app.greetings.create(account, data, upload)
-    return _one(request, greeting, 201, location(request, account, greeting.media_id.hex))
+    headers = location(request, account, greeting.media_id.hex)
+    return _answer(request, greeting, status=201, headers=headers)
 
 
-@route(ONE, http_method=["GET", "HEAD"])
+@route(GREETING, http_method=["GET", "HEAD"])
 async def get_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
-    """One greeting."""
-    return _one(request, await app.greetings.get(account, greeting_of_path(media_id)))
+    """Returns a greeting without its audio. Type and size of the audio are present once it has
+    been uploaded."""
+    return _answer(request, await app.greetings.get(account, greeting_of_path(media_id)))
 
 
-@post(ONE, status_code=200)
+@post(GREETING, status_code=200)
 async def replace_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
-    """All that is said of a greeting; its audio stays."""
-    identity = greeting_of_path(media_id)
-    return _one(request, await app.greetings.replace(account, identity, await read_data(request)))
+    """Replaces all settings of a greeting. Absent settings are removed; the audio stays."""
+    identity, document = greeting_of_path(media_id), await read_data(request)
+    return _answer(request, await app.greetings.replace(account, identity, document))
 
 
-@patch(ONE)
+@patch(GREETING)
 async def patch_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
-    """Some of what is said of a greeting; null deletes."""
-    identity = greeting_of_path(media_id)
-    return _one(request, await app.greetings.patch(account, identity, await read_data(request)))
+    """Changes some settings of a greeting. A null deletes a setting; the audio stays."""
+    identity, changes = greeting_of_path(media_id), await read_data(request)
+    return _answer(request, await app.greetings.patch(account, identity, changes))
 
 
-@delete(ONE, status_code=200)
+@delete(GREETING, status_code=200)
 async def delete_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
-    """Deletes a greeting that no box plays."""
-    greeting = await app.greetings.delete(account, greeting_of_path(media_id))
-    data = {**wire.greeting_document(greeting), "_read_only": {"deleted": True}}
-    return succeed(request, data, revision=_revision(greeting))
+    """Deletes a greeting with its audio. Fails with 409 while a box uses it."""
+    deleted = await app.greetings.delete(account, greeting_of_path(media_id))
+    return _answer(request, deleted, is_deleted=True)
 
 
-@route(RAW, http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
+@route(GREETING_AUDIO, http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
 async def get_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes] | Stream:
-    """The audio of a greeting, or a range of it."""
+    """Returns the audio of a greeting. `Range` selects a part of it."""
     greeting = await app.greetings.get(account, greeting_of_path(media_id))
     if greeting.audio is None:
         raise GreetingHasNoAudio
@@ -107,21 +89,21 @@ async def get_greeting_audio(
     return await create_audio_response(request, greeting.audio, name, app.greetings.read)
 
 
-@put(RAW, status_code=201, opt={MEDIA: UPLOAD})
+@put(GREETING_AUDIO, status_code=201, opt={MEDIA: UPLOAD})
 async def put_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
-    """The audio of a greeting, in place of what it has."""
-    greeting = await _attach(request, account, media_id, app)
-    return _one(request, greeting, 201, location(request, account))
+    """Stores the audio of a greeting. It replaces the current audio."""
+    greeting = await _attach_audio(request, account, media_id, app)
+    return _answer(request, greeting, status=201, headers=location(request, account))
 
 
-@post(RAW, status_code=200, opt={MEDIA: UPLOAD})
+@post(GREETING_AUDIO, status_code=200, opt={MEDIA: UPLOAD})
 async def post_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
-    """As PUT; KAZOO's own media API takes uploads by POST, and its clients send them so."""
-    return _one(request, await _attach(request, account, media_id, app))
+    """Stores the audio of a greeting, like PUT. Clients of KAZOO's media API upload by POST."""
+    return _answer(request, await _attach_audio(request, account, media_id, app))
 
 
 ROUTES = (
@@ -137,21 +119,15 @@ ROUTES = (
 )
 
 
-def greeting_of_path(text: str) -> UUID:
-    """The media id in a path; what is no id names no greeting."""
-    media_id = parse_hex_id(text)
-    if media_id is None:
-        raise GreetingNotFound(text[:64])
-    return media_id
-
-
 def file_name(greeting: Greeting, audio: Audio) -> str:
-    """The greeting's name, and the extension of its audio unless the name has it."""
+    """Returns the greeting's name with the extension of its audio."""
     name: str = greeting.document["name"]
     return name if name.lower().endswith(f".{audio.extension}") else f"{name}.{audio.extension}"
 
 
-async def _attach(request: AnyRequest, account: TheAccount, media_id: str, app: App) -> Greeting:
+async def _attach_audio(
+    request: AnyRequest, account: TheAccount, media_id: str, app: App
+) -> Greeting:
     identity = greeting_of_path(media_id)
     with app.greetings.uploads.spool() as spool:
         _, upload = await read_upload(request, spool)
@@ -160,29 +136,12 @@ async def _attach(request: AnyRequest, account: TheAccount, media_id: str, app: 
         return await app.greetings.attach_audio(account, identity, upload)
 
 
-def _one(
-    request: AnyRequest,
-    greeting: Greeting,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-) -> Response[bytes]:
-    return succeed(
+def _answer(request: AnyRequest, greeting: Greeting, **envelope: Any) -> Response[bytes]:
+    return answer_document(
         request,
-        wire.greeting_document(greeting),
-        status=status,
-        revision=_revision(greeting),
-        headers=headers,
+        greeting_document(greeting),
+        greeting,
+        greeting.media_id,
+        metadata=UNSET,
+        **envelope,
     )
-
-
-def _revision(greeting: Greeting) -> str:
-    return f"{greeting.revision}-{greeting.media_id.hex}"
-
-
-def _keeper(wanted: Filter, times: Times) -> Callable[[Greeting], bool]:
-    def keep(greeting: Greeting) -> bool:
-        return times.holds(greeting.created_at, greeting.modified_at) and wanted.matches(
-            wire.greeting_document(greeting)
-        )
-
-    return keep

@@ -3,30 +3,33 @@
 from litestar import Response, delete, put, route
 
 from service.api.dependencies import App
-from service.api.kazoo import wire
 from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
-    TheView,
+    TheContext,
     idempotency_key,
     location,
     message_of_path,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.pages import answer_page
-from service.api.kazoo.query import PageQuery, decode_key, list_query, page_query
-from service.api.kazoo.vmboxes import COLLECTION, ONE
-from service.api.kazoo.wire import View
+from service.api.kazoo.pages import answer_page, page_query
+from service.api.kazoo.query import list_query
+from service.api.kazoo.vmboxes import VMBOX, VMBOXES
+from service.api.kazoo.wire.messages import (
+    message_metadata,
+    message_row,
+    stored_message,
+    to_new_message,
+)
 from service.domain.clock import utc_now
 from service.domain.message import LAST_ID, Folder, MessageCursor, MessagePage, month_of
-from service.domain.schema import Document
 from service.usecases.message_lists import ListQuery
 
-ACCOUNT_MESSAGES = COLLECTION + "/messages"
-MESSAGES = ONE + "/messages"
+ACCOUNT_MESSAGES = VMBOXES + "/messages"
+MESSAGES = VMBOX + "/messages"
 MESSAGE = MESSAGES + "/{message_id:str}"
 
 
@@ -35,13 +38,16 @@ async def list_account_messages(
     request: AnyRequest,
     account: TheAccount,
     app: App,
-    view: TheView,
+    context: TheContext,
 ) -> Response[bytes]:
-    """The messages of all boxes of an account, newest first, each under the id of its box."""
-    page_asked, query = _asked(request, view)
+    """Lists the messages of all boxes of an account, the newest first. Each row is an object
+    whose only key is the id of the box."""
+    page_request = page_query(request)
+    query = list_query(request, page_request, context)
     page = await app.message_lists.account_page(account, query)
-    rows = [{row.vmbox_id.hex: wire.message_row(row, view)} for row in page.items]
-    return _list(request, page_asked, query, page, rows)
+    rows = [{message.vmbox_id.hex: message_row(message, context)} for message in page.items]
+    start = _start_of(page, query)
+    return answer_page(request, page_request, rows, start=start, following=page.next)
 
 
 @route(MESSAGES, http_method=["GET", "HEAD"])
@@ -50,13 +56,16 @@ async def list_messages(
     account: TheAccount,
     vmbox_id: str,
     app: App,
-    view: TheView,
+    context: TheContext,
 ) -> Response[bytes]:
-    """The messages of a box, newest first."""
-    page_asked, query = _asked(request, view)
+    """Lists the messages of a box, the newest first. Without `created_from` and `created_to` the
+    list contains the messages within the retention."""
+    page_request = page_query(request)
+    query = list_query(request, page_request, context)
     page = await app.message_lists.page(account, vmbox_of_path(vmbox_id), query)
-    rows = [wire.message_row(row, view) for row in page.items]
-    return _list(request, page_asked, query, page, rows)
+    rows = [message_row(message, context) for message in page.items]
+    start = _start_of(page, query)
+    return answer_page(request, page_request, rows, start=start, following=page.next)
 
 
 @put(MESSAGES, status_code=201, opt={MEDIA: UPLOAD})
@@ -65,23 +74,24 @@ async def store_message(
     account: TheAccount,
     vmbox_id: str,
     app: App,
-    view: TheView,
+    context: TheContext,
 ) -> Response[bytes]:
-    """Leaves a message: JSON and audio at once, the audio alone, or JSON that awaits its audio."""
+    """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
+    metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
+    message is listed but not counted."""
     identity = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool() as spool:
         data, upload = await read_upload(request, spool)
         message = await app.messages.store(
             account,
             identity,
-            wire.to_new_message(data, view.profile),
+            to_new_message(data, context.profile),
             upload,
             idempotency_key(request),
         )
-    show = wire.message_metadata if upload is not None else wire.pending_message
     return succeed(
         request,
-        show(message, view),
+        stored_message(message, context, has_audio=upload is not None),
         status=201,
         headers=location(request, account, str(message.id)),
     )
@@ -94,11 +104,11 @@ async def get_message(
     vmbox_id: str,
     message_id: str,
     app: App,
-    view: TheView,
+    context: TheContext,
 ) -> Response[bytes]:
-    """The metadata of a message. Reading changes nothing."""
+    """Returns the metadata of a message. The request does not change its folder."""
     message = await app.messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
-    return succeed(request, wire.message_metadata(message, view))
+    return succeed(request, message_metadata(message, context))
 
 
 @delete(MESSAGE, status_code=200)
@@ -108,14 +118,16 @@ async def remove_message(
     vmbox_id: str,
     message_id: str,
     app: App,
-    view: TheView,
+    context: TheContext,
 ) -> Response[bytes]:
-    """Removes a message for good."""
+    """Removes a message with its audio. The removal cannot be undone; to keep the message, change
+    its folder to `deleted`."""
     message = await app.messages.remove(
         account, vmbox_of_path(vmbox_id), message_of_path(message_id)
     )
-    metadata = wire.message_metadata(message, view)
-    return succeed(request, {**metadata, "folder": Folder.DELETED})
+    metadata = message_metadata(message, context)
+    metadata.folder = Folder.DELETED
+    return succeed(request, metadata)
 
 
 ROUTES = (
@@ -127,26 +139,10 @@ ROUTES = (
 )
 
 
-def _asked(request: AnyRequest, view: View) -> tuple[PageQuery, ListQuery]:
-    page = page_query(request)
-    start = decode_key(page.start_key, MessageCursor)
-    return page, list_query(request, page, start, view)
-
-
-def _list(
-    request: AnyRequest,
-    page_asked: PageQuery,
-    query: ListQuery,
-    page: MessagePage,
-    rows: list[Document],
-) -> Response[bytes]:
-    start = query.start or messages_start(page, query)
-    return answer_page(request, page_asked, rows, start=start, following=page.next)
-
-
-def messages_start(page: MessagePage, query: ListQuery) -> MessageCursor:
-    """Where a page begins that was asked for without a key: at its first message, else at the
-    end of the window."""
+def _start_of(page: MessagePage, query: ListQuery) -> MessageCursor:
+    """Returns the cursor of a page: the one in the request, or its first message, or its end."""
+    if query.start is not None:
+        return query.start
     if not page.items:
         until = query.until or utc_now().replace(microsecond=0)
         return MessageCursor(month_of(until), until, LAST_ID)

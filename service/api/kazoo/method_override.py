@@ -1,8 +1,8 @@
-"""What clients of this dialect tunnel, put where HTTP has it: verb, token, Accept, account alias.
+"""Rewrites requests that carry their verb, token, Accept header or account in another place.
 
-KAZOO API docs, "Basics of the REST API": a POST may carry the verb it stands for in `?verb=` or in
-its envelope; `?accept=` or the envelope's `accept` stands for the header of that name; a token may
-stand in the envelope or in its `data`; `/v2/account/...` is one's own account.
+KAZOO API docs, "Basics of the REST API": a POST may contain another verb in `?verb=` or in its
+envelope; `?accept=` or `accept` in the envelope replaces the Accept header; the token may be in the
+envelope or in its `data`; `/v2/account/...` is the account of the token.
 """
 
 from typing import Any
@@ -20,14 +20,14 @@ from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.schema import Document
 
 _ALIAS = "/v2/account/"
-_NO_VERB = "NONE"
+_UNKNOWN_VERB = "NONE"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
-_TUNNELLED = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
+_OVERRIDES = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
 
 
 class MethodOverrideMiddleware:
-    """Rewrites requests under `/v2` before they are routed; the body is read once and replayed."""
+    """Middleware that rewrites requests under `/v2` before routing. It replays the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,8 +41,8 @@ class MethodOverrideMiddleware:
             request["path"] = f"/v2/accounts/{OWN_ACCOUNT}" + request["path"][len(_ALIAS) - 1 :]
             request["raw_path"] = request["path"].encode()
         headers = dict(request["headers"])
-        if _may_tunnel(request["method"], headers):
-            body = _Body(receive)
+        if _may_override(request["method"], headers):
+            body = _ReplayedBody(receive)
             await body.read()
             _apply(request, headers, body.envelope())
             receive = body.replay
@@ -50,18 +50,18 @@ class MethodOverrideMiddleware:
         await self._app(request, receive, send)
 
 
-class _Body:
-    """A body up to the size that JSON may have; what is longer is handed on as it comes."""
+class _ReplayedBody:
+    """A body that is read up to the size limit of JSON. The rest is passed on unread."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._events: list[ReceiveMessage] = []
         self._bytes = bytearray()
-        self._whole = False
+        self._is_complete = False
         self._failure: ClientTooSlow | None = None
 
     async def read(self) -> None:
-        while not self._whole and len(self._bytes) <= MAX_JSON_BYTES:
+        while not self._is_complete and len(self._bytes) <= MAX_JSON_BYTES:
             try:
                 event = await self._receive()
             except ClientTooSlow as error:
@@ -71,11 +71,12 @@ class _Body:
             if event["type"] != "http.request":
                 return
             self._bytes += event["body"]
-            self._whole = not event["more_body"]
+            self._is_complete = not event["more_body"]
 
     def envelope(self) -> Document:
-        """What the envelope tunnels; nothing when this is no envelope. Others judge the body."""
-        if not self._whole or not any(name in self._bytes.lower() for name in _TUNNELLED):
+        """Decodes the envelope if it overrides anything; empty for a malformed body, which is
+        reported when the route reads it."""
+        if not self._is_complete or not any(name in self._bytes.lower() for name in _OVERRIDES):
             return {}
         try:
             return envelope_of(msgspec.json.decode(self._bytes, type=dict[str, msgspec.Raw]))
@@ -83,7 +84,7 @@ class _Body:
             return {}
 
     async def replay(self) -> ReceiveMessage:
-        """The body again; what went wrong with it shows where it is read."""
+        """Receives the body again. Raises an earlier error of the client where it is read."""
         if self._events:
             return self._events.pop(0)
         if self._failure is not None:
@@ -91,7 +92,7 @@ class _Body:
         return await self._receive()
 
 
-def _may_tunnel(method: str, headers: dict[bytes, bytes]) -> bool:
+def _may_override(method: str, headers: dict[bytes, bytes]) -> bool:
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
     length = headers.get(b"content-length", b"")
     small = not length.isdigit() or int(length[:18]) <= MAX_JSON_BYTES
@@ -99,24 +100,24 @@ def _may_tunnel(method: str, headers: dict[bytes, bytes]) -> bool:
 
 
 def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:
-    if verb := _text(envelope, "verb"):
+    if verb := _string(envelope, "verb"):
         _apply_verb(request, verb)
-    token = _text(_inner(envelope), "auth_token") or _text(envelope, "auth_token")
+    token = _string(_data_of(envelope), "auth_token") or _string(envelope, "auth_token")
     if token is not None and token.isascii() and not headers.get(b"x-auth-token"):
         _set_header(request, b"x-auth-token", token)
-    if (accept := _text(envelope, "accept")) is not None:
+    if (accept := _string(envelope, "accept")) is not None:
         _set_header(request, b"accept", accept)
 
 
-def _inner(envelope: Document) -> Document:
+def _data_of(envelope: Document) -> Document:
     try:
         return msgspec.json.decode(envelope.get("data", b"{}"), type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, RecursionError):
         return {}
 
 
-def _text(envelope: Document, name: str) -> str | None:
-    """A text of the envelope; whatever else it is counts as nothing."""
+def _string(envelope: Document, name: str) -> str | None:
+    """Returns a string of the envelope; None for any other type."""
     try:
         return msgspec.json.decode(envelope.get(name, b"null"), type=str | None)
     except msgspec.MsgspecError:
@@ -138,7 +139,9 @@ def _set_header(request: Any, name: bytes, value: str) -> None:
 
 
 def _apply_verb(request: Any, verb: str) -> None:
-    """Only a POST stands for other verbs: a GET must never change anything. A verb that there is
-    not is one that no route takes, never a POST after all."""
+    """Replaces the method of a POST. A GET must never change anything, so its verb is ignored.
+
+    An unknown verb becomes a method that no route accepts, so that it is not treated as POST.
+    """
     if request["method"] == "POST":
-        request["method"] = verb.upper() if verb.upper() in _VERBS else _NO_VERB
+        request["method"] = verb.upper() if verb.upper() in _VERBS else _UNKNOWN_VERB

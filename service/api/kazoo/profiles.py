@@ -1,4 +1,4 @@
-"""Profiles of this dialect: how the clients of an account want times, lengths and rows spelled."""
+"""Profiles of this dialect: the formats of times, lengths and rows for an account's clients."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from service.domain.schema import Field
 
 
 class WireProfile(StrEnum):
-    """The vendor whose spelling it is."""
+    """The vendor whose formats apply."""
 
     KAZOO = "kazoo"
     AUDIAN = "audian"
@@ -19,6 +19,6 @@ ACCOUNT_FIELDS = {**core.FIELDS, "wire_profile": Field(enum=PROFILES)}
 
 
 def profile_of(account: AccountFacts) -> WireProfile:
-    """The profile that an account names; the first of them when it names none that there is."""
-    named = account.wire_profile
-    return WireProfile(named) if named in PROFILES else WireProfile.KAZOO
+    """Returns the profile of an account; the default is `kazoo`."""
+    name = account.wire_profile
+    return WireProfile(name) if name in PROFILES else WireProfile.KAZOO

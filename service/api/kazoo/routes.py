@@ -1,4 +1,4 @@
-"""All routes of this dialect under one router, and what turns their errors into answers."""
+"""The router of this dialect, and the response to any error."""
 
 from litestar import Response, Router, route
 from litestar.di import Provide
@@ -11,7 +11,6 @@ from service.api.kazoo import (
     events,
     greetings,
     messages,
-    mwi,
     raw,
     sessions,
     users,
@@ -23,8 +22,8 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     provide_account,
     provide_caller,
+    provide_context,
     provide_profile,
-    provide_view,
 )
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
@@ -35,12 +34,12 @@ from service.api.kazoo.errors import http_refusal, refusal_of
     http_method=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
 )
 async def old_version() -> None:
-    """What version 1 was is gone."""
+    """Answers 410 for every path of version 1."""
     raise HTTPException(status_code=410)
 
 
 def create_router() -> Router:
-    """`/v2`; the use cases come from the application's dependencies."""
+    """Returns the router of `/v2`. The application provides the use cases as a dependency."""
     return Router(
         path="/v2",
         route_handlers=[
@@ -48,7 +47,6 @@ def create_router() -> Router:
             *sessions.ROUTES,
             *users.ROUTES,
             *vmboxes.ROUTES,
-            *mwi.ROUTES,
             *messages.ROUTES,
             *batches.ROUTES,
             *raw.ROUTES,
@@ -61,13 +59,13 @@ def create_router() -> Router:
             "caller": Provide(provide_caller),
             "account": Provide(provide_account),
             "profile": Provide(provide_profile, sync_to_thread=False),
-            "view": Provide(provide_view, sync_to_thread=False),
+            "context": Provide(provide_context, sync_to_thread=False),
         },
     )
 
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """The refusal for any error, those of the HTTP layer and our own faults included."""
+    """Returns the response to any error, including those of the HTTP layer and internal ones."""
     return refuse(request, _refusal(error))
 
 
@@ -77,7 +75,7 @@ def _refusal(error: Exception) -> Refusal:
     match error:
         case RangeNotSatisfiable():
             headers = {"Content-Range": f"bytes */{error.size}"}
-            return Refusal(status=416, word="range not satisfiable", headers=headers)
+            return Refusal(status=416, code="range not satisfiable", headers=headers)
         case HTTPException():
             return http_refusal(error.status_code, dict(error.headers or {}))
         case _:

@@ -1,9 +1,7 @@
 """Routes of sign-in and tokens: `/v2/api_auth`, `/v2/user_auth`, `/v2/token_auth`.
 
-KAZOO API docs, "API Auth", "User Auth", "Token Auth". The token stands beside `data`.
+KAZOO API docs, "API Auth", "User Auth", "Token Auth". The token is `auth_token` of the envelope.
 """
-
-from typing import Any
 
 from litestar import Response, delete, put, route
 
@@ -12,6 +10,7 @@ from service.api.kazoo.accept import negotiate
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheCaller
 from service.api.kazoo.envelope import succeed
+from service.api.kazoo.wire.documents import session_response
 from service.domain.account import MAX_NAME, MAX_REALM, Caller
 from service.domain.errors import Forbidden, Invalid, Problem, Rule
 from service.domain.schema import Document, Field, apply_schema
@@ -27,12 +26,12 @@ CREDENTIAL_FIELDS = {
     "realm": _REALM,
     "phone_number": Field(min_length=1, max_length=64),
 }
-_ACCOUNT_FIELDS = ("account_name", "account_realm", "realm", "phone_number")
+ACCOUNT_NAMES = ("account_name", "account_realm", "realm", "phone_number")
 
 
 @put("/api_auth", status_code=201)
 async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]:
-    """A token for an API key."""
+    """Creates a token for an API key. The token is in `auth_token` and in no other field."""
     negotiate(request)
     data, problems = apply_schema(await read_data(request), API_KEY_FIELDS)
     problems += [
@@ -48,16 +47,18 @@ async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]
 
 @put("/user_auth", status_code=201)
 async def sign_in_as_user(request: AnyRequest, app: App) -> Response[bytes]:
-    """A token for a hash of a user's name and password."""
+    """Creates a token for the credentials of a user. `credentials` is the hash of
+    `username:password`; name the account by its name or its realm."""
     negotiate(request)
-    given = _credentials(await read_data(request))
-    token, caller = await app.accounts.sessions.sign_in_as_user(given)
+    credentials = _credentials(await read_data(request))
+    token, caller = await app.accounts.sessions.sign_in_as_user(credentials)
     return _signed_in(request, token, caller, status=201)
 
 
 @route("/user_auth/{token:str}", http_method=["GET", "HEAD"])
 async def get_user_auth(request: AnyRequest, token: str, caller: TheCaller) -> Response[bytes]:
-    """What a token stands for: one's own, and no other, whether there is such a token or not."""
+    """Returns the account and the user of the token in the path. Only the token of the request
+    itself is allowed; any other text is a 403."""
     negotiate(request)
     if token != request.scope["state"]["auth_token"]:
         raise Forbidden
@@ -66,16 +67,17 @@ async def get_user_auth(request: AnyRequest, token: str, caller: TheCaller) -> R
 
 @route("/token_auth", http_method=["GET", "HEAD"])
 async def get_token_auth(request: AnyRequest, caller: TheCaller) -> Response[bytes]:
-    """What the token of this request stands for."""
+    """Returns the account and the user of the token of this request. It works for tokens of API
+    keys and of users."""
     negotiate(request)
-    return succeed(request, _details(caller))
+    return succeed(request, session_response(caller))
 
 
 @delete("/token_auth", status_code=200)
 async def end_token(request: AnyRequest, caller: TheCaller, app: App) -> Response[bytes]:
-    """Ends the token of this request: at once here, within seconds everywhere."""
+    """Revokes the token of this request. Other processes refuse the token within 5 seconds."""
     negotiate(request)
-    assert caller.claims is not None, "who calls over HTTP has a token"
+    assert caller.claims is not None, "a caller over HTTP has a token"
     await app.accounts.sessions.revoke(caller.claims)
     return succeed(request, {})
 
@@ -85,14 +87,14 @@ ROUTES = (sign_in_with_api_key, sign_in_as_user, get_user_auth, get_token_auth, 
 
 def _credentials(document: Document) -> Credentials:
     data, problems = apply_schema(document, CREDENTIAL_FIELDS)
-    if not any(name in data for name in _ACCOUNT_FIELDS):
+    if not any(name in data for name in ACCOUNT_NAMES):
         problems.append(Problem(field="account_name", rule=Rule.REQUIRED))
     if problems:
         raise Invalid([hide_value(problem) for problem in problems])
     return Credentials(
         method=CredentialMethod(data["method"]),
         digest=data["credentials"].lower(),
-        # No phone numbers are kept: one that is given names no account.
+        # Phone numbers are not stored, so a phone number matches no account.
         realm=data.get("account_realm", data.get("realm")),
         account_name=data.get("account_name"),
     )
@@ -102,24 +104,4 @@ def _signed_in(
     request: AnyRequest, token: str, caller: Caller, status: int = 200
 ) -> Response[bytes]:
     request.scope["state"]["auth_token"] = token
-    return succeed(request, _details(caller), status=status)
-
-
-def _details(caller: Caller) -> dict[str, Any]:
-    account = caller.account
-    root = account.ancestors[0] if account.ancestors else account.account_id
-    details: dict[str, Any] = {
-        "account_id": account.account_id.hex,
-        "account_name": account.name,
-        "language": "en-US",
-        "is_reseller": False,
-        "reseller_id": root.hex,
-        "is_master_account": account.is_root,
-        "cluster_id": root.hex,
-        "apps": [],
-        "capabilities": {},
-        "ui_config": {},
-    }
-    if caller.claims is not None and caller.claims.owner_id is not None:
-        details["owner_id"] = caller.claims.owner_id.hex
-    return details
+    return succeed(request, session_response(caller), status=status)

@@ -1,12 +1,12 @@
 """Routes of boxes: `/v2/accounts/{account}/vmboxes`."""
 
-from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App
 from service.api.http.conditional import if_match_matches, if_none_match_matches
-from service.api.kazoo import wire
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import (
     AnyRequest,
@@ -15,26 +15,23 @@ from service.api.kazoo.dependencies import (
     location,
     vmbox_of_path,
 )
+from service.api.kazoo.documents import answer_document, list_documents, revision_of
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.filters import Filter, read_filter
-from service.api.kazoo.pages import answer_page
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.query import (
-    Times,
-    ascends,
-    created_and_modified,
-    decode_key,
-    page_query,
+from service.api.kazoo.wire.documents import (
+    mwi_response,
+    vmbox_document,
+    vmbox_filterable,
+    vmbox_row,
 )
 from service.domain import vmbox as vmbox_fields
 from service.domain.errors import PreconditionFailed
-from service.domain.page import NameCursor
 from service.domain.schema import Field
 from service.domain.vmbox import Vmbox
 from service.usecases.vmboxes import Precondition
 
-COLLECTION = "/accounts/{account_id:str}/vmboxes"
-ONE = COLLECTION + "/{vmbox_id:str}"
+VMBOXES = "/accounts/{account_id:str}/vmboxes"
+VMBOX = VMBOXES + "/{vmbox_id:str}"
 
 FIELDS = {
     WireProfile.KAZOO: vmbox_fields.FIELDS,
@@ -45,51 +42,42 @@ FIELDS = {
 }
 
 
-@route(COLLECTION, http_method=["GET", "HEAD"])
+@route(VMBOXES, http_method=["GET", "HEAD"])
 async def list_vmboxes(
     request: AnyRequest, account: TheAccount, app: App, profile: TheProfile
 ) -> Response[bytes]:
-    """The boxes of an account by name, with their counts."""
-    query = page_query(request)
-    start = decode_key(query.start_key, NameCursor)
-    wanted = read_filter(request.query_params.multi_items())
-    times = created_and_modified(request)
-    page = await app.vmboxes.list(
-        account,
-        start,
-        query.limit,
-        descending=not ascends(request, default=True),
-        with_pins=profile is WireProfile.AUDIAN,
-        predicate=_keeper(wanted, times) if wanted or times else None,
-    )
-    rows = [wire.vmbox_row(vmbox, profile) for vmbox in page.items]
-    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
+    """Lists the boxes of an account with their message counts. The list is sorted by name.
+    Filters apply to the complete documents."""
+    with_pins = profile is WireProfile.AUDIAN
+    read = partial(app.vmboxes.list, account, with_pins=with_pins)
+    row_of = partial(vmbox_row, profile=profile)
+    return await list_documents(request, read, row_of, vmbox_filterable)
 
 
-@put(COLLECTION, status_code=201)
+@put(VMBOXES, status_code=201)
 async def create_vmbox(
     request: AnyRequest, account: TheAccount, app: App, profile: TheProfile
 ) -> Response[bytes]:
-    """A new box."""
+    """Creates a box. Its number must be unique in the account, among mailboxes and aliases."""
     vmbox = await app.vmboxes.create(account, await read_data(request), FIELDS[profile])
     headers = location(request, account, vmbox.vmbox_id.hex)
-    return _one(request, vmbox, status=201, headers=headers)
+    return _answer(request, vmbox, status=201, headers=headers)
 
 
-@route(ONE, http_method=["GET", "HEAD"])
+@route(VMBOX, http_method=["GET", "HEAD"])
 async def get_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
-    """One box."""
+    """Returns a box. `ETag` is its revision, for `If-Match` and `If-None-Match`."""
     vmbox = await app.vmboxes.get(account, vmbox_of_path(vmbox_id))
-    if not _expected(request)(vmbox):
+    if not _precondition(request)(vmbox):
         raise PreconditionFailed
     if if_none_match_matches(request.headers, _revision(vmbox)):
-        return Response(b"", status_code=304, headers={"ETag": _etag(vmbox)})
-    return _one(request, vmbox)
+        return Response(b"", status_code=304, headers=_etag(vmbox))
+    return _answer(request, vmbox)
 
 
-@post(ONE, status_code=200)
+@post(VMBOX, status_code=200)
 async def replace_vmbox(
     request: AnyRequest,
     account: TheAccount,
@@ -97,17 +85,17 @@ async def replace_vmbox(
     app: App,
     profile: TheProfile,
 ) -> Response[bytes]:
-    """All settings of a box: what is left out goes back to its default, or goes.
-
-    In the `audian` profile it merges, as PATCH does.
-    """
-    identity, expected = vmbox_of_path(vmbox_id), _expected(request)
+    """Replaces all settings of a box. Absent settings get their default or are removed. In the
+    `audian` profile the settings are merged, as by PATCH."""
+    identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     document = await read_data(request)
     change = app.vmboxes.patch if profile is WireProfile.AUDIAN else app.vmboxes.replace
-    return _one(request, await change(account, identity, document, expected, FIELDS[profile]))
+    return _answer(
+        request, await change(account, identity, document, precondition, FIELDS[profile])
+    )
 
 
-@patch(ONE)
+@patch(VMBOX)
 async def patch_vmbox(
     request: AnyRequest,
     account: TheAccount,
@@ -115,60 +103,60 @@ async def patch_vmbox(
     app: App,
     profile: TheProfile,
 ) -> Response[bytes]:
-    """Some settings of a box; null deletes."""
-    identity, expected = vmbox_of_path(vmbox_id), _expected(request)
+    """Changes some settings of a box. Objects are merged, and a null deletes a setting."""
+    identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     changes = await read_data(request)
-    vmbox = await app.vmboxes.patch(account, identity, changes, expected, FIELDS[profile])
-    return _one(request, vmbox)
+    vmbox = await app.vmboxes.patch(account, identity, changes, precondition, FIELDS[profile])
+    return _answer(request, vmbox)
 
 
-@delete(ONE, status_code=200)
+@delete(VMBOX, status_code=200)
 async def delete_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
-    """Deletes a box and all that is in it."""
-    vmbox = await app.vmboxes.delete(account, vmbox_of_path(vmbox_id), _expected(request))
-    return succeed(
-        request,
-        {**wire.vmbox_document(vmbox), "_read_only": {"deleted": True}},
-        revision=_revision(vmbox),
-        metadata=wire.vmbox_metadata(vmbox, deleted=True),
-    )
+    """Deletes a box with all its messages. The deletion cannot be undone."""
+    identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
+    vmbox = await app.vmboxes.delete(account, identity, precondition)
+    return answer_document(request, vmbox_document(vmbox), vmbox, vmbox.vmbox_id, is_deleted=True)
 
 
-ROUTES = (list_vmboxes, create_vmbox, get_vmbox, replace_vmbox, patch_vmbox, delete_vmbox)
-
-
-def _one(
-    request: AnyRequest, vmbox: Vmbox, status: int = 200, headers: dict[str, str] | None = None
+@route(VMBOX + "/mwi", http_method=["GET", "HEAD"])
+async def get_mwi(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
-    return succeed(
-        request,
-        wire.vmbox_document(vmbox),
-        status=status,
-        revision=_revision(vmbox),
-        metadata=wire.vmbox_metadata(vmbox),
-        headers={"ETag": _etag(vmbox), **(headers or {})},
-    )
+    """Returns the message-waiting state of a box. `waiting` is true while there are new
+    messages."""
+    vmbox = await app.vmboxes.get(account, vmbox_of_path(vmbox_id))
+    return succeed(request, mwi_response(vmbox.counts))
+
+
+ROUTES = (
+    list_vmboxes,
+    create_vmbox,
+    get_vmbox,
+    replace_vmbox,
+    patch_vmbox,
+    delete_vmbox,
+    get_mwi,
+)
+
+
+def _answer(
+    request: AnyRequest, vmbox: Vmbox, headers: dict[str, str] | None = None, **envelope: Any
+) -> Response[bytes]:
+    headers = {**_etag(vmbox), **(headers or {})}
+    document = vmbox_document(vmbox)
+    return answer_document(request, document, vmbox, vmbox.vmbox_id, headers=headers, **envelope)
 
 
 def _revision(vmbox: Vmbox) -> str:
-    return f"{vmbox.revision}-{vmbox.vmbox_id.hex}"
+    return revision_of(vmbox, vmbox.vmbox_id)
 
 
-def _etag(vmbox: Vmbox) -> str:
-    return f'"{_revision(vmbox)}"'
+def _etag(vmbox: Vmbox) -> dict[str, str]:
+    return {"ETag": f'"{_revision(vmbox)}"'}
 
 
-def _expected(request: AnyRequest) -> Precondition:
-    """A box as `If-Match` names it."""
+def _precondition(request: AnyRequest) -> Precondition:
+    """Returns the predicate of the revisions in `If-Match`."""
     return lambda vmbox: if_match_matches(request.headers, _revision(vmbox))
-
-
-def _keeper(wanted: Filter, times: Times) -> Callable[[Vmbox], bool]:
-    def keep(vmbox: Vmbox) -> bool:
-        return times.holds(vmbox.created_at, vmbox.modified_at) and wanted.matches(
-            wire.vmbox_filterable(vmbox)
-        )
-
-    return keep

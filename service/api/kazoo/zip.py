@@ -1,6 +1,6 @@
-"""Route of several messages' audio in one archive: `POST .../vmboxes/{vmbox}/messages/raw`.
+"""Route of a ZIP archive of audio: `POST .../vmboxes/{vmbox}/messages/raw`.
 
-The archive is made while it is sent: of the audio, only the block in hand is in memory.
+The archive is built while it is sent, so that only one block of audio is in memory.
 """
 
 import re
@@ -15,7 +15,7 @@ from litestar.response import Stream
 from service.api.dependencies import App
 from service.api.http.audio_response import content_disposition, file_name_of
 from service.api.kazoo.accept import MEDIA, ZIP, ZIP_TYPE
-from service.api.kazoo.batches import ids_of
+from service.api.kazoo.batches import read_ids
 from service.api.kazoo.body import read_parameters
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
@@ -25,9 +25,10 @@ from service.domain.recording import Recording
 from service.usecases.recordings import Recordings
 
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
-# Audio is compressed already. Not "stored": who unpacks while receiving could not tell its end.
-_NO_EFFORT = 0
-# Python 3.13 made it public.
+# Audio is already compressed. The method is not "stored", since a client that unpacks while it
+# receives the archive could not detect the end of such an entry.
+_NO_COMPRESSION = 0
+# The attribute is public since Python 3.13.
 _LEVEL = "compress_level" if hasattr(ZipInfo, "compress_level") else "_compresslevel"
 
 
@@ -35,12 +36,13 @@ _LEVEL = "compress_level" if hasattr(ZipInfo, "compress_level") else "_compressl
 async def download_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Stream:
-    """The audio of the messages that are named; what is not there, or has none, is left out."""
+    """Returns a ZIP archive with the audio of messages. Unknown messages and messages without
+    audio are skipped; 404 means that nothing is left."""
     vmbox = vmbox_of_path(vmbox_id)
-    texts = ids_of(await read_parameters(request))
+    texts = read_ids(await read_parameters(request))
     ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
-    found = await app.recordings.list(account, vmbox, ids)
-    archive = await _begun(_archive(found, app.recordings))
+    recordings = await app.recordings.list(account, vmbox, ids)
+    archive = await _prefetched(_archive(recordings, app.recordings))
     request_id = request.scope["state"]["request_id"]
     headers = {"Content-Disposition": content_disposition(f"{request_id}.zip")}
     return Stream(archive, status_code=200, media_type=ZIP_TYPE, headers=headers)
@@ -49,34 +51,34 @@ async def download_messages(
 ROUTES = (download_messages,)
 
 
-async def _begun(archive: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    """The archive with its beginning already here: what fails at once, fails before the answer."""
+async def _prefetched(archive: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """Returns the archive after reading its first block, so that early errors get a status."""
     first = await anext(archive)
 
-    async def passed_on() -> AsyncIterator[bytes]:
+    async def blocks() -> AsyncIterator[bytes]:
         async with aclosing(archive):
             yield first
-            async for piece in archive:
-                yield piece
+            async for block in archive:
+                yield block
 
-    return passed_on()
+    return blocks()
 
 
 async def _archive(
-    found: Sequence[Recording], recordings: Recordings
+    recordings: Sequence[Recording], reader: Recordings
 ) -> AsyncGenerator[bytes, None]:
-    """A ZIP, piece by piece. NotFoundException when nothing is in it.
+    """Yields a ZIP archive block by block. Raises NotFoundException if it would be empty.
 
-    An entry begins when its first block is here: a missing object leaves nothing behind. What fails
-    later ends the connection instead, for the client to notice.
+    An entry begins with its first block, so a missing object leaves no entry. A later failure
+    closes the connection, so that the client detects an incomplete archive.
     """
-    sink = _Sink()
+    sink = _ZipSink()
     with ZipFile(sink, "w") as archive:
-        for name, recording in zip(entry_names(found), found, strict=True):
+        for name, recording in zip(entry_names(recordings), recordings, strict=True):
             async with AsyncExitStack() as stack:
                 audio = recording.audio
                 try:
-                    blocks = await stack.enter_async_context(recordings.read(audio, 0, audio.size))
+                    blocks = await stack.enter_async_context(reader.read(audio, 0, audio.size))
                 except AudioMissing:
                     continue
                 with archive.open(_entry(name, recording), "w") as entry:
@@ -88,42 +90,41 @@ async def _archive(
     yield sink.take()
 
 
-def entry_names(found: Sequence[Recording]) -> Iterator[str]:
-    """Flat names, no two of which are one file anywhere: where they would be, the id tells them
-    apart."""
-    taken: set[str] = set()
-    for recording in found:
+def entry_names(recordings: Sequence[Recording]) -> Iterator[str]:
+    """Yields file names without folders. Names that differ only in case get the message id."""
+    used: set[str] = set()
+    for recording in recordings:
         name = re.sub(r'[\\/"]', "_", file_name_of(recording))
-        if name.casefold() in taken:
+        if name.casefold() in used:
             stem, _, extension = name.rpartition(".")
             name = f"{stem}_{recording.message.id}.{extension}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         yield name
 
 
 def _entry(name: str, recording: Recording) -> ZipInfo:
     entry = ZipInfo(name, max(_OLDEST_DATE, recording.local_time.timetuple()[:6]))
     entry.compress_type = ZIP_DEFLATED
-    setattr(entry, _LEVEL, _NO_EFFORT)
+    setattr(entry, _LEVEL, _NO_COMPRESSION)
     return entry
 
 
-class _Sink:
-    """A file without positions that gives away what was written to it."""
+class _ZipSink:
+    """Write-only file without positions. `take` returns and clears its content."""
 
     def __init__(self) -> None:
         self._written = bytearray()
 
-    def write(self, piece: bytes) -> int:
-        self._written += piece
-        return len(piece)
+    def write(self, block: bytes) -> int:
+        self._written += block
+        return len(block)
 
     def flush(self) -> None:
-        """Nothing waits anywhere."""
+        """Does nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
     def take(self) -> bytes:
-        taken, self._written = bytes(self._written), bytearray()
-        return taken
+        content, self._written = bytes(self._written), bytearray()
+        return content

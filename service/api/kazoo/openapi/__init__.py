@@ -1,4 +1,4 @@
-"""This dialect's section of the OpenAPI document."""
+"""The section of this dialect in the OpenAPI document."""
 
 from service.api.description.openapi.document import Section
 from service.api.description.openapi.fields import Json
@@ -15,8 +15,6 @@ from service.api.kazoo.openapi import (
     vmboxes,
     webhooks,
 )
-from service.api.kazoo.openapi.callers import caller_schemas
-from service.api.kazoo.openapi.envelopes import envelopes
 from service.api.kazoo.openapi.parameters import parameters, response_headers
 from service.api.kazoo.openapi.refusals import responses
 from service.api.kazoo.openapi.schemas import schemas
@@ -26,12 +24,13 @@ _ABOUT = """\
 
 2600Hz KAZOO's voicemail API (4.x and 5.x) and Audian's variant of it (`?profile=audian`).
 
-* A body is `{"data": {...}}`. Strings that spell an integer or a boolean count as one; numbers
-  never count as strings. Unknown keys are kept; those that begin with `_` or `pvt_` are dropped.
-* An answer is an envelope around `data`; a refusal has `"status": "error"`, the HTTP status as a
-  string in `error`, a word for machines in `message` and details in `data`.
-* A POST may stand for another method: `?verb=PATCH`, or `verb` in the envelope. `accept` and
-  `auth_token` may stand in the envelope too. `/v2/account/...` is the token's own account.
+* A request body is `{"data": {...}}`. A string that contains an integer or a boolean is accepted
+  for one; a number is not accepted for a string. Unknown keys are kept; keys that begin with `_`
+  or `pvt_` are dropped.
+* A response is an envelope around `data`. An error has `"status": "error"`, the HTTP status as a
+  string in `error`, a machine-readable code in `message` and details in `data`.
+* A POST can replace another method: `?verb=PATCH`, or `verb` in the envelope. The envelope can also
+  contain `accept` and `auth_token`. `/v2/account/...` is the account of the token.
 * Unknown parameters are ignored.
 """
 _RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings, webhooks, events)
@@ -46,13 +45,13 @@ _SCHEMES: Json = {
     "basic": {
         "type": "http",
         "scheme": "basic",
-        "description": "The id of an account, and `credentials` as for `user_auth`",
+        "description": "The id of an account, and the `credentials` of `user_auth`",
     },
     "token_in_query": {
         "type": "apiKey",
         "in": "query",
         "name": "auth_token",
-        "description": "The same token, for what only reads and cannot set headers",
+        "description": "The same token, for GET requests of clients that cannot set headers",
     },
 }
 
@@ -62,16 +61,16 @@ def section() -> Section:
     common = Common(
         parameters=("auth_account_id", "request_id"), responses=responses, security=_security
     )
-    operations = [one for resource in _RESOURCES for one in resource.OPERATIONS]
-    described = paths("/v2", operations, common)
+    operations = [operation for resource in _RESOURCES for operation in resource.OPERATIONS]
+    items = paths("/v2", operations, common)
     return Section(
         about=_ABOUT,
         tags=[resource.TAG for resource in _RESOURCES],
-        paths=described,
+        paths=items,
         components={
-            "schemas": {**envelopes(), **caller_schemas(), **schemas()},
+            "schemas": schemas(),
             "parameters": parameters(),
-            "responses": share_refusals(described),
+            "responses": share_refusals(items),
             "headers": response_headers(),
             "securitySchemes": _SCHEMES,
         },
@@ -81,5 +80,5 @@ def section() -> Section:
 def _security(operation: Operation) -> list[Json]:
     if not operation.signed_in:
         return []
-    reading: list[Json] = [{"token_in_query": []}] if operation.method == "GET" else []
-    return [{"token": []}, {"bearer": []}, {"basic": []}, *reading]
+    in_query: list[Json] = [{"token_in_query": []}] if operation.method == "GET" else []
+    return [{"token": []}, {"bearer": []}, {"basic": []}, *in_query]

@@ -1,71 +1,55 @@
 """Operations of accounts."""
 
-from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
 from service.api.kazoo import accounts
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, pages, success
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, link, pages, success
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
-from service.domain.errors import (
-    AccountHasChildren,
-    AccountIsRoot,
-    EditConflict,
-    Invalid,
-    Rule,
-)
+from service.api.kazoo.wire.documents import AccountRow, ApiKeyResponse
+from service.domain.errors import AccountHasChildren, AccountIsRoot, EditConflict, Invalid, Rule
 
-TAG = {"name": "Accounts", "description": "Accounts form a tree; a token reaches its own part"}
+TAG = {
+    "name": "Accounts",
+    "description": "Accounts form a tree. A token gives access to its account and those below it",
+}
 
 _NAME = TAG["name"]
-_METADATA = (ref("Metadata"), samples.ACCOUNT_METADATA)
-_KEY = {"api_key": samples.API_KEY}
+_KEY = ApiKeyResponse(api_key=samples.API_KEY)
 _TAKEN = (Invalid.of("name", Rule.UNIQUE), Invalid.of("realm", Rule.UNIQUE))
-_ROWS = pages(ref("AccountRow"), [samples.ACCOUNT_ROW], text="Accounts by name", metadata=True)
-
-
-def _one(text: str, *headers: str, links: Json | None = None, more: Json | None = None) -> Json:
-    return success(
-        ref("Account"),
-        samples.ACCOUNT | (more or {}),
-        text=text,
-        revision="1",
-        metadata=_METADATA,
-        headers=headers,
-        links=links,
+_ACCOUNT = DocumentResponse(schema="Account", example=samples.ACCOUNT, revision="1")
+_NEW_ACCOUNT = envelope(ref("NewAccount"), {"account": samples.NEW_ACCOUNT})
+_ROWS = pages(ref(AccountRow), samples.ACCOUNT_ROW, text="A page of accounts", metadata=True)
+_LINKS = {
+    name: link(operation, text, account_id="$response.body#/data/id")
+    for name, operation, text in (
+        ("get", "get_account", "Get the account"),
+        ("patch", "patch_account", "Change some settings"),
+        ("delete", "delete_account", "Delete the account"),
+        ("key", "get_api_key", "Get its API key"),
+        ("create_vmbox", "create_vmbox", "Create a box in the account"),
+        ("create_user", "create_user", "Create a user in the account"),
     )
-
-
-def _links() -> Json:
-    """What one can do with a new account."""
-    targets = {
-        "get": ("get_account", "Read it"),
-        "patch": ("patch_account", "Change some settings"),
-        "delete": ("delete_account", "Delete it"),
-        "key": ("get_api_key", "Read its API key"),
-        "create_vmbox": ("create_vmbox", "Create a box in it"),
-        "create_user": ("create_user", "Create a user in it"),
-    }
-    return {
-        name: link(operation, text, account_id="$response.body#/data/id")
-        for name, (operation, text) in targets.items()
-    }
-
+}
 
 OPERATIONS = (
-    Operation(handler=accounts.get_account, tag=_NAME, answers={200: _one("The account")}),
+    Operation(
+        handler=accounts.get_account,
+        tag=_NAME,
+        answers={200: _ACCOUNT.describe("The account")},
+    ),
     Operation(
         handler=accounts.create_account,
         tag=_NAME,
-        body=envelope(ref("NewAccount"), {"account": samples.NEW_ACCOUNT}),
-        answers={201: _one("Created", "Location", links=_links())},
+        body=_NEW_ACCOUNT,
+        answers={201: _ACCOUNT.describe("The new account", "Location", links=_LINKS)},
         refusals=_TAKEN,
     ),
     Operation(
         handler=accounts.replace_account,
         tag=_NAME,
-        body=envelope(ref("NewAccount"), {"account": samples.NEW_ACCOUNT}),
-        answers={200: _one("The account as it is now")},
+        body=_NEW_ACCOUNT,
+        answers={200: _ACCOUNT.describe("The changed account")},
         refusals=(*_TAKEN, EditConflict()),
     ),
     Operation(
@@ -74,13 +58,13 @@ OPERATIONS = (
         body=envelope(
             ref("AccountChanges"), {"profile": {"wire_profile": "audian"}}, required=False
         ),
-        answers={200: _one("The account as it is now")},
+        answers={200: _ACCOUNT.describe("The changed account")},
         refusals=(*_TAKEN, EditConflict()),
     ),
     Operation(
         handler=accounts.delete_account,
         tag=_NAME,
-        answers={200: _one("The account as it was", more=samples.DELETED)},
+        answers={200: _ACCOUNT.describe("The deleted account", extras=samples.DELETED)},
         refusals=(AccountHasChildren(), AccountIsRoot()),
     ),
     Operation(
@@ -100,11 +84,11 @@ OPERATIONS = (
     Operation(
         handler=accounts.get_api_key,
         tag=_NAME,
-        answers={200: success(ref("ApiKey"), _KEY, text="The key")},
+        answers={200: success(ref(ApiKeyResponse), _KEY, text="The API key")},
     ),
     Operation(
         handler=accounts.renew_api_key,
         tag=_NAME,
-        answers={201: success(ref("ApiKey"), _KEY, text="A new key")},
+        answers={201: success(ref(ApiKeyResponse), _KEY, text="The new API key")},
     ),
 )

@@ -1,9 +1,14 @@
-"""Request bodies and successes of this dialect: the envelope around what is meant."""
+"""Request bodies and successful responses of this dialect."""
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, to_builtins
 
 from service.api.description.openapi.fields import Json
+from service.api.description.openapi.structs import ref
 from service.api.kazoo.accept import (
     AUDIO,
     BASE64_TYPES,
@@ -14,28 +19,23 @@ from service.api.kazoo.accept import (
     ZIP_TYPE,
     Media,
 )
+from service.api.kazoo.envelope import EventPage, Success, SuccessPage
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.wire.documents import DocumentMetadata, document_metadata
 
 Examples = Mapping[str, Mapping[str, Any]]
 
 _JSON = "application/json"
 _PLAIN_JSON = frozenset({_JSON, "application/x-json"})
 _BYTES: Json = {"type": "string", "format": "binary", "minLength": 1}
-_PARTS = "Names and order of parts do not matter: the one whose type is JSON is the metadata"
-_BASE64: Json = {"type": "string", "description": "The audio as base64, or a `data:` URI of it"}
-
-
-_EVENT = "CloudEvents 1.0, as the subscribers of NATS get it"
-_GOES_ON = (
-    "`since` of the next request. A page ends with `page_size` events (1000 without pages) or where"
-    " they reach 2 MiB: only an empty one says that there are no more"
-)
+_PARTS = "Names and order of the parts are ignored: the part whose type is JSON is the metadata"
+_BASE64: Json = {"type": "string", "description": "The audio as base64, or as a `data:` URI"}
+_EVENT = "CloudEvents 1.0, as subscribers on NATS receive it"
 
 
 def envelope(data: Json, examples: Examples, *, required: bool = True, media: Media = JSON) -> Json:
-    """A JSON body whose `data` is this; `examples` are of `data`."""
+    """A JSON body with `data` in its envelope; `examples` are examples of `data`."""
     content = _json(data, examples, media, required=required)
     part = {
         "schema": {
@@ -47,155 +47,191 @@ def envelope(data: Json, examples: Examples, *, required: bool = True, media: Me
         },
         "encoding": {"metadata": {"contentType": _JSON}},
     }
-    content |= dict.fromkeys(sorted(media.takes & MULTIPART_TYPES), part)
+    content |= dict.fromkeys(sorted(media.accepts & MULTIPART_TYPES), part)
     return {"required": required, "content": content}
 
 
-def upload(data: Json, examples: Examples, *, alone: bool, bare: bool = True) -> Json:
-    """Audio: in a multipart body, beside a JSON part if there is one, or as the whole body.
-
-    `alone` says that JSON alone will do, `bare` that the audio alone will.
-    """
+def upload(data: Json, examples: Examples, *, json_alone: bool, audio_alone: bool = True) -> Json:
+    """A body with audio: multipart with a JSON part, JSON alone, or audio alone."""
     multipart = {
         "schema": {
             "type": "object",
-            "properties": {"metadata": _enveloped(data, not bare), "audio": _BYTES},
-            "required": [*([] if bare else ["metadata"]), *([] if alone else ["audio"])],
+            "properties": {"metadata": _enveloped(data, not audio_alone), "audio": _BYTES},
+            "required": [
+                *([] if audio_alone else ["metadata"]),
+                *([] if json_alone else ["audio"]),
+            ],
             "additionalProperties": False,
             "description": _PARTS,
         },
         "encoding": {
             "metadata": {"contentType": _JSON},
-            "audio": {"contentType": ", ".join(AUDIO.gives)},
+            "audio": {"contentType": ", ".join(AUDIO.returns)},
         },
     }
-    content = _json(data, examples, UPLOAD, required=not bare) if alone else {}
-    content |= dict.fromkeys(sorted(UPLOAD.takes & MULTIPART_TYPES), multipart)
-    if bare:
-        content |= {kind: {"schema": _BYTES} for kind in AUDIO.gives}
-        content |= {kind: {"schema": _BASE64} for kind in sorted(UPLOAD.takes & BASE64_TYPES)}
-    return {"required": not (alone and bare), "content": content}
+    content = _json(data, examples, UPLOAD, required=not audio_alone) if json_alone else {}
+    content |= dict.fromkeys(sorted(UPLOAD.accepts & MULTIPART_TYPES), multipart)
+    if audio_alone:
+        content |= {kind: {"schema": _BYTES} for kind in AUDIO.returns}
+        content |= {kind: {"schema": _BASE64} for kind in sorted(UPLOAD.accepts & BASE64_TYPES)}
+    return {"required": not (json_alone and audio_alone), "content": content}
 
 
 def success(
     data: Json,
     example: object,
     *,
-    text: str = "Done",
+    text: str,
     revision: str | None = None,
-    metadata: tuple[Json, Json] | None = None,
+    metadata: object = None,
     headers: tuple[str, ...] = (),
     links: Json | None = None,
 ) -> Json:
-    """An answer with `data`; `metadata` is the schema and an example of what stands beside it."""
-    properties = {"data": data}
-    shown = {"data": example, "status": "success", **samples.FRAME}
-    needed = ["data"]
+    """A response with `data`; `revision` and `metadata` are examples."""
+    required, properties = ["data"], {"data": data}
     if revision is not None:
-        shown["revision"] = revision
-        needed.append("revision")
+        required.append("revision")
     if metadata is not None:
-        properties["metadata"], shown["metadata"] = metadata
-        needed.append("metadata")
-    shape = {"type": "object", "properties": properties, "required": needed}
-    schema = {"allOf": [ref("Success"), shape]}
-    return _answer(text, {_JSON: {"schema": schema, "example": shown}}, headers, links)
+        required.append("metadata")
+        properties["metadata"] = ref(DocumentMetadata)
+    example = Success(
+        data=example,
+        revision=UNSET if revision is None else revision,
+        metadata=UNSET if metadata is None else metadata,
+        **samples.FRAME,
+    )
+    return _response(text, _content(example, properties, required), headers, links)
+
+
+class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Responses with one document: the component of its schema, and an example."""
+
+    schema: str
+    example: Json
+    revision: str
+    headers: tuple[str, ...] = ()
+    has_metadata: bool = True
+
+    def describe(
+        self,
+        text: str,
+        *headers: str,
+        schema: str | None = None,
+        extras: Json = {},  # noqa: B006
+        links: Json | None = None,
+    ) -> Json:
+        """A response with further headers, or with a document that has further fields."""
+        example = self.example | extras
+        times = (samples.CREATED, samples.CREATED)
+        is_deleted = "_read_only" in example
+        metadata = document_metadata(UUID(example["id"]), *times, is_deleted=is_deleted)
+        return success(
+            ref(schema or self.schema),
+            example,
+            text=text,
+            revision=self.revision,
+            metadata=metadata if self.has_metadata else None,
+            headers=(*self.headers, *headers),
+            links=links,
+        )
 
 
 def pages(rows: Json, example: object, *, text: str, metadata: bool = False) -> dict[int, Json]:
-    """The answers of a list: a page of it, or that the client has it."""
-    return {200: _page(rows, example, text, metadata=metadata), 304: not_modified()}
-
-
-def _page(rows: Json, example: object, text: str, *, metadata: bool) -> Json:
-    shape: Json = {
-        "type": "object",
-        "properties": {"data": {"type": "array", "items": rows}},
-        "required": ["data"],
-    }
-    shown = {
-        "data": example,
-        "status": "success",
-        "page_size": 1,
-        "revision": samples.LIST_REVISION,
-        **samples.FRAME,
-    }
+    """The responses of a list: a page, or 304 if the client has it."""
+    properties: Json = {"data": {"type": "array", "items": rows}}
+    required = ["data", "revision"]
     if metadata:
-        shape["properties"]["metadata"] = {"type": "object"}
-        shape["required"].append("metadata")
-        shown["metadata"] = {}
-    schema = {"allOf": [ref("Page"), shape]}
-    return _answer(text, {_JSON: {"schema": schema, "example": shown}}, ("ETag",), None)
+        properties["metadata"] = {"type": "object"}
+        required.append("metadata")
+    page = SuccessPage(
+        data=[example],
+        revision=samples.LIST_REVISION,
+        metadata={} if metadata else UNSET,
+        page_size=1,
+        **samples.FRAME,
+    )
+    response = _response(text, _content(page, properties, required), ("ETag",))
+    return {200: response, 304: not_modified()}
+
+
+def events(example: Json) -> Json:
+    """A response with events: a page as JSON, or a stream."""
+    properties: Json = {
+        "data": {"type": "array", "items": {"type": "object", "description": _EVENT}}
+    }
+    page = EventPage(data=[example], next_cursor="1.17", **samples.FRAME)
+    content = _content(page, properties, ["data"])
+    content["text/event-stream"] = {"schema": {"type": "string"}}
+    return _response("A page of events, or a stream of events", content)
 
 
 def audio(text: str, *headers: str) -> Json:
-    """An answer that is audio of whichever type was stored."""
-    content = {kind: {"schema": _BYTES} for kind in AUDIO.gives}
-    return _answer(text, content, headers, None)
-
-
-def happenings(example: Json) -> Json:
-    """An answer with events: a page of them as JSON, or a stream of them."""
-    shape: Json = {
-        "type": "object",
-        "properties": {
-            "data": {"type": "array", "items": {"type": "object", "description": _EVENT}},
-            "next_cursor": {"type": "string", "description": _GOES_ON},
-            "reset": {"const": True, "description": "Some events were missed: start anew"},
-        },
-        "required": ["data", "next_cursor"],
-    }
-    shown = {"data": [example], "status": "success", "next_cursor": "1.17", **samples.FRAME}
-    content = {
-        _JSON: {"schema": {"allOf": [ref("Success"), shape]}, "example": shown},
-        "text/event-stream": {"schema": {"type": "string"}},
-    }
-    return _answer("What happened, or what happens", content, (), None)
+    """A response with audio of the stored type."""
+    content = {kind: {"schema": _BYTES} for kind in AUDIO.returns}
+    return _response(text, content, headers)
 
 
 def archive(text: str) -> Json:
-    return _answer(text, {ZIP_TYPE: {"schema": _BYTES}}, ("Content-Disposition",), None)
+    """A response with a ZIP archive."""
+    return _response(text, {ZIP_TYPE: {"schema": _BYTES}}, ("Content-Disposition",))
 
 
 def not_modified() -> Json:
-    return {"description": "What one has is current", "headers": header_refs("ETag")}
+    """A 304 response."""
+    return {"description": "The client has the current version", "headers": header_refs("ETag")}
 
 
 def link(operation: str, text: str, **parameters: str) -> Json:
-    """A link to an operation; the account is that of the request unless it is named."""
-    given = {"account_id": "$request.path.account_id", **parameters}
-    return {"operationId": operation, "parameters": given, "description": text}
+    """A link to an operation; the default account is that of the request."""
+    account = {"account_id": "$request.path.account_id"}
+    return {"operationId": operation, "parameters": account | parameters, "description": text}
+
+
+def links_by_id(parameter: str, targets: Mapping[str, tuple[str, str]]) -> Json:
+    """Links from a new document to operations that take its id in `parameter`."""
+    return {
+        name: link(operation, text, **{parameter: "$response.body#/data/id"})
+        for name, (operation, text) in targets.items()
+    }
 
 
 def _json(data: Json, examples: Examples, media: Media, *, required: bool) -> Json:
-    """JSON by each of the names that clients give it."""
+    """A JSON body under each of the content types that clients send."""
     schema = _enveloped(data, required)
-    shown = {name: {"value": {"data": example}} for name, example in examples.items()}
-    plain = {"schema": schema, "examples": shown}
-    # A tool that reads "form" would encode one; what is taken is JSON text.
+    values = {name: {"value": {"data": example}} for name, example in examples.items()}
+    plain = {"schema": schema, "examples": values}
+    # An object schema would make tools encode a form; the body is JSON text.
     text = {
         "schema": {
             "type": "string",
             "contentMediaType": _JSON,
             "contentSchema": schema,
-            "description": "The same JSON text, as clients send it that do not say what it is",
+            "description": "The same JSON text, from clients that do not declare its type",
         }
     }
-    names = sorted(media.takes & (JSON_TYPES | {ZIP_TYPE}) - {""})
+    names = sorted(media.accepts & (JSON_TYPES | {ZIP_TYPE}) - {""})
     return {name: plain if name in _PLAIN_JSON else text for name in names}
 
 
 def _enveloped(data: Json, required: bool) -> Json:
     if required:
         return {"type": "object", "properties": {"data": data}, "required": ["data"]}
-    # No data, and null, are an empty object.
+    # Absent data and null mean an empty object.
     return {"type": "object", "properties": {"data": {"anyOf": [data, {"type": "null"}]}}}
 
 
-def _answer(text: str, content: Json, headers: tuple[str, ...], links: Json | None) -> Json:
-    answer = {
+def _content(example: Success, properties: Json, required: list[str]) -> Json:
+    shape = {"type": "object", "properties": properties, "required": required}
+    schema = {"allOf": [ref(type(example)), shape]}
+    return {_JSON: {"schema": schema, "example": to_builtins(example)}}
+
+
+def _response(
+    text: str, content: Json, headers: tuple[str, ...] = (), links: Json | None = None
+) -> Json:
+    response = {
         "description": text,
         "headers": header_refs("X-Request-ID", *headers),
         "content": content,
     }
-    return answer if links is None else {**answer, "links": links}
+    return response if links is None else {**response, "links": links}

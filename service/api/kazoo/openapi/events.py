@@ -1,17 +1,17 @@
-"""Operations of what happens."""
+"""Operations of events."""
 
 from service.api.description.openapi.operations import Operation
 from service.api.kazoo import events
 from service.api.kazoo.openapi import samples
-from service.api.kazoo.openapi.bodies import happenings
+from service.api.kazoo.openapi.bodies import events as events_response
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.domain.errors import Invalid, Rule
 
-TAG = {"name": "Events", "description": "What happens, for clients that do not speak NATS"}
+TAG = {"name": "Events", "description": "Events for clients without a connection to NATS"}
 
 _NAME = TAG["name"]
-_BAD_CURSOR = Invalid.of("since", Rule.WRONG_FORMAT, value="x", message="Unknown cursor")
-_ANSWERS = {200: happenings(samples.EVENT)}
+_BAD_CURSOR = Invalid.of("since", Rule.WRONG_FORMAT, value="x", message=events.BAD_CURSOR)
+_ANSWERS = {200: events_response(samples.EVENT)}
 
 OPERATIONS = (
     Operation(

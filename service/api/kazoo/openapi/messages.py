@@ -4,12 +4,20 @@ from datetime import UTC, datetime
 
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
 from service.api.kazoo import batches, messages
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
 from service.api.kazoo.openapi.refusals import UPLOADS
-from service.api.kazoo.openapi.schemas import FOLDERS, ref
+from service.api.kazoo.openapi.schemas import FOLDERS
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
+from service.api.kazoo.query import CORRECT_WINDOW
+from service.api.kazoo.wire.messages import (
+    BatchResponse,
+    MessageMetadata,
+    MessageRow,
+    StoredMessage,
+)
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
     EditConflict,
@@ -25,13 +33,13 @@ from service.domain.errors import (
 )
 from service.domain.message import MAX_PENDING_PER_VMBOX
 
-TAG = {"name": "Messages", "description": "Messages in boxes, one and many at once"}
+TAG = {"name": "Messages", "description": "Messages in boxes: single messages, lists and batches"}
 UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
-NOTHING_NAMED = Invalid.of("messages", Rule.REQUIRED)
+NO_MESSAGES = Invalid.of("messages", Rule.REQUIRED)
 
 _NAME = TAG["name"]
 _KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
-_FOLDER_UNKNOWN = Invalid.of("folder", Rule.ENUM, target=FOLDERS, value="inbox")
+_UNKNOWN_FOLDER = Invalid.of("folder", Rule.ENUM, target=FOLDERS, value="inbox")
 _NO_TARGET = Invalid.of("source_id", Rule.REQUIRED)
 _TOO_MANY = Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
 _EXPIRED = MessageExpired(samples.MESSAGE_ID, datetime(2024, 2, 12, tzinfo=UTC))
@@ -40,7 +48,7 @@ _BAD_WINDOW = Invalid.of(
     Rule.DATE_RANGE,
     value=samples.CREATED_FROM,
     message=f"created_to {samples.CREATED_FROM - 1} is prior to "
-    f"created_from {samples.CREATED_FROM}",
+    f"created_from {samples.CREATED_FROM}; {CORRECT_WINDOW}",
 )
 _LIST = (
     *parameters.PAGES,
@@ -50,17 +58,17 @@ _LIST = (
     *parameters.FILTERS,
     "profile",
 )
-_REFUSED_LIST = (*BAD_LIST, _BAD_WINDOW, _FOLDER_UNKNOWN)
+_LIST_REFUSALS = (*BAD_LIST, _BAD_WINDOW, _UNKNOWN_FOLDER)
 
 
 def _links() -> Json:
-    """What one can do with a message."""
+    """Links from a stored message."""
     targets = {
-        "get": ("get_message", "Read it"),
-        "change": ("change_message", "File, move or copy it"),
-        "remove": ("remove_message", "Remove it"),
-        "listen": ("get_audio", "Listen to it"),
-        "attach": ("put_audio", "Give it its audio, or another"),
+        "get": ("get_message", "Get the message"),
+        "change": ("change_message", "Change its folder, move or copy it"),
+        "remove": ("remove_message", "Remove the message"),
+        "listen": ("get_audio", "Download its audio"),
+        "attach": ("put_audio", "Upload its audio"),
     }
     return {
         name: link(
@@ -73,9 +81,9 @@ def _links() -> Json:
     }
 
 
-_DONE = success(ref("BatchResult"), samples.BATCH, text="What came of each")
+_BATCH = success(ref(BatchResponse), samples.BATCH, text="The result of each message")
 _CHANGES: dict[str, Json] = {
-    "file": {"folder": "saved", "messages": [samples.MESSAGE_ID]},
+    "folder": {"folder": "saved", "messages": [samples.MESSAGE_ID]},
     "move": {"source_id": samples.OTHER_VMBOX_ID, "messages": [samples.MESSAGE_ID]},
     "copy": {"source_id": [samples.OTHER_VMBOX_ID], "messages": [samples.MESSAGE_ID]},
 }
@@ -88,39 +96,39 @@ OPERATIONS = (
         answers=pages(
             {
                 "type": "object",
-                "additionalProperties": ref("MessageRow"),
+                "additionalProperties": ref(MessageRow),
                 "minProperties": 1,
                 "maxProperties": 1,
             },
-            [{samples.VMBOX_ID: samples.MESSAGE_ROW}],
-            text="Messages, each under the id of its box",
+            {samples.VMBOX_ID: samples.MESSAGE_ROW},
+            text="A page of messages, each under the id of its box",
         ),
-        refusals=_REFUSED_LIST,
+        refusals=_LIST_REFUSALS,
     ),
     Operation(
         handler=messages.list_messages,
         tag=_NAME,
         parameters=_LIST,
-        answers=pages(ref("MessageRow"), [samples.MESSAGE_ROW], text="Messages"),
-        refusals=(*_REFUSED_LIST, UNKNOWN_VMBOX),
+        answers=pages(ref(MessageRow), samples.MESSAGE_ROW, text="A page of messages"),
+        refusals=(*_LIST_REFUSALS, UNKNOWN_VMBOX),
     ),
     Operation(
         handler=messages.store_message,
         tag=_NAME,
         parameters=("idempotency_key", "filename", "profile"),
-        body=upload(ref("NewMessage"), {"message": samples.NEW_MESSAGE}, alone=True),
+        body=upload(ref("NewMessage"), {"message": samples.NEW_MESSAGE}, json_alone=True),
         answers={
             201: success(
-                ref("StoredMessage"),
+                ref(StoredMessage),
                 samples.PENDING,
-                text="Stored",
+                text="The stored message",
                 headers=("Location",),
                 links=_links(),
             )
         },
         refusals=(
             UNKNOWN_VMBOX,
-            _FOLDER_UNKNOWN,
+            _UNKNOWN_FOLDER,
             VmboxFull(100, 100),
             TooManyPending(MAX_PENDING_PER_VMBOX),
             *_KEYS,
@@ -132,8 +140,8 @@ OPERATIONS = (
         tag=_NAME,
         parameters=("folder", "idempotency_key"),
         body=envelope(ref("MessageChanges"), _CHANGES),
-        answers={200: _DONE},
-        refusals=(UNKNOWN_VMBOX, NOTHING_NAMED, _TOO_MANY, _NO_TARGET, _FOLDER_UNKNOWN, *_KEYS),
+        answers={200: _BATCH},
+        refusals=(UNKNOWN_VMBOX, NO_MESSAGES, _TOO_MANY, _NO_TARGET, _UNKNOWN_FOLDER, *_KEYS),
     ),
     Operation(
         handler=batches.remove_messages,
@@ -144,14 +152,14 @@ OPERATIONS = (
             {"some": {"messages": [samples.MESSAGE_ID]}, "folder": {"folder": "saved"}},
             required=False,
         ),
-        answers={200: _DONE},
-        refusals=(UNKNOWN_VMBOX, NOTHING_NAMED, _TOO_MANY, _FOLDER_UNKNOWN),
+        answers={200: _BATCH},
+        refusals=(UNKNOWN_VMBOX, NO_MESSAGES, _TOO_MANY, _UNKNOWN_FOLDER),
     ),
     Operation(
         handler=messages.get_message,
         tag=_NAME,
         parameters=("profile",),
-        answers={200: success(ref("Message"), samples.MESSAGE, text="The message")},
+        answers={200: success(ref(MessageMetadata), samples.MESSAGE, text="The message")},
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE),
     ),
     Operation(
@@ -161,7 +169,7 @@ OPERATIONS = (
         body=envelope(
             ref("MessageChange"),
             {
-                "file": {"folder": "saved"},
+                "folder": {"folder": "saved"},
                 "move": {"source_id": samples.OTHER_VMBOX_ID},
                 "copy": {"source_id": [samples.OTHER_VMBOX_ID]},
             },
@@ -169,16 +177,16 @@ OPERATIONS = (
         ),
         answers={
             200: success(
-                {"anyOf": [ref("Message"), ref("BatchResult")]},
-                samples.FILED,
-                text="Filed: the message. Moved: the new message. Copied: what came of it",
+                {"anyOf": [ref(MessageMetadata), ref(BatchResponse)]},
+                samples.SAVED,
+                text="The message, or after a move the new message, or the result of copies",
             )
         },
         refusals=(
             UNKNOWN_VMBOX,
             UNKNOWN_MESSAGE,
             _NO_TARGET,
-            _FOLDER_UNKNOWN,
+            _UNKNOWN_FOLDER,
             _EXPIRED,
             NoAudio(),
             EditConflict(),
@@ -188,7 +196,7 @@ OPERATIONS = (
         handler=messages.remove_message,
         tag=_NAME,
         parameters=("profile",),
-        answers={200: success(ref("Message"), samples.REMOVED, text="The message as it was")},
+        answers={200: success(ref(MessageMetadata), samples.REMOVED, text="The removed message")},
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE),
     ),
 )

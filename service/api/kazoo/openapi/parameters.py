@@ -4,8 +4,8 @@ from service.api.description.openapi.fields import Json
 from service.api.kazoo.dependencies import MAX_KEY
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
+from service.api.kazoo.pages import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.kazoo.profiles import PROFILES
-from service.api.kazoo.query import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
 FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")
@@ -20,26 +20,26 @@ _TEXT: Json = {"type": "string"}
 
 
 def parameters() -> Json:
-    """All of them by name."""
-    return {**_path(), **_pages(), **_filters(), **_other(), **_headers()}
+    """All parameters by name."""
+    return {**_path(), **_query(), **_headers()}
 
 
 def response_headers() -> Json:
-    """The headers of answers by name."""
-    described = {
-        "X-Request-ID": "The request's own, or one that was made for it",
-        "Location": "The path of what was created",
-        "ETag": "Of this revision of a box, or of this audio",
-        "Accept-Ranges": "Audio comes in byte ranges",
-        "Content-Range": "The range, and the size of the whole",
+    """Response headers by name."""
+    texts = {
+        "X-Request-ID": "The id of the request, from the request or generated",
+        "Location": "The path of the new resource",
+        "ETag": "The version of the box, the list or the audio",
+        "Accept-Ranges": "Byte ranges are supported",
+        "Content-Range": "The range, and the complete size",
         "Content-Disposition": "A file name: caller, date and time",
-        "Retry-After": "Seconds after which it may succeed",
+        "Retry-After": "Seconds to wait before a retry",
     }
     headers: Json = {
         name: {"description": text, "schema": _TEXT, "required": True}
-        for name, text in described.items()
+        for name, text in texts.items()
     }
-    # A key in use comes with it, other conflicts do not.
+    # Of the conflicts only a key in use has it.
     headers["Retry-After"]["required"] = False
     return headers
 
@@ -56,119 +56,87 @@ def _in(
 
 
 def _path() -> Json:
+    ids = {
+        "account_id": ("The account", HEX_ID, samples.ACCOUNT_ID),
+        "vmbox_id": ("The box", HEX_ID, samples.VMBOX_ID),
+        "user_id": ("The user", HEX_ID, samples.OWNER_ID),
+        "media_id": ("The greeting", HEX_ID, samples.MEDIA_ID),
+        "webhook_id": ("The webhook", HEX_ID, samples.WEBHOOK_ID),
+        "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
+        "token": ("The token of the request", _TEXT, None),
+    }
     return {
-        "account_id": _in(
-            "path", "account_id", HEX_ID, "The account", samples.ACCOUNT_ID, required=True
-        ),
-        "vmbox_id": _in("path", "vmbox_id", HEX_ID, "The box", samples.VMBOX_ID, required=True),
-        "user_id": _in("path", "user_id", HEX_ID, "The user", samples.OWNER_ID, required=True),
-        "media_id": _in(
-            "path", "media_id", HEX_ID, "The greeting", samples.MEDIA_ID, required=True
-        ),
-        "webhook_id": _in(
-            "path", "webhook_id", HEX_ID, "The webhook", samples.WEBHOOK_ID, required=True
-        ),
-        "token": _in("path", "token", _TEXT, "The token of the request", required=True),
-        "message_id": _in(
-            "path", "message_id", MESSAGE_ID, "The message", samples.MESSAGE_ID, required=True
-        ),
+        name: _in("path", name, schema, text, example, required=True)
+        for name, (text, schema, example) in ids.items()
     }
 
 
-def _pages() -> Json:
-    return {
-        "paginate": _in(
-            "query", "paginate", _FLAG, f"`false` asks for everything, up to {LARGEST_LIST} rows"
-        ),
-        "page_size": _in(
-            "query",
-            "page_size",
-            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": DEFAULT_PAGE},
-            "How many rows",
-        ),
-        "start_key": _in("query", "start_key", _TEXT, "`next_start_key` of the page before"),
-        "ascending": _in("query", "ascending", _FLAG, "From the first to the last"),
-        "descending": _in("query", "descending", _FLAG, "From the last to the first"),
-        "created_from": _in(
-            "query",
-            "created_from",
+def _query() -> Json:
+    folder = {"type": "string", "enum": FOLDERS}
+    profile = {"type": "string", "enum": list(PROFILES)}
+    page_size = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": LARGEST_PAGE,
+        "default": DEFAULT_PAGE,
+    }
+    parameters: dict[str, tuple[Json, str]] = {
+        "paginate": (_FLAG, f"`false` requests the complete list, up to {LARGEST_LIST} rows"),
+        "page_size": (page_size, "The maximum number of rows"),
+        "start_key": (_TEXT, "`next_start_key` of the previous page"),
+        "ascending": (_FLAG, "`true` sorts from the first to the last"),
+        "descending": (_FLAG, "`true` sorts from the last to the first"),
+        "created_from": (
             _SECONDS,
-            "Since when, in Gregorian seconds, inclusive. Other values are ignored",
+            "Earliest creation in Gregorian seconds, inclusive. Other values are ignored",
         ),
-        "created_to": _in("query", "created_to", _SECONDS, "Until when, likewise"),
-        "modified_from": _in("query", "modified_from", _SECONDS, "Changed since when, likewise"),
-        "since": _in("query", "since", _TEXT, "The cursor to go on from"),
-        "last_event_id": _in("header", "Last-Event-ID", _TEXT, "Likewise, as browsers send it"),
-        "modified_to": _in("query", "modified_to", _SECONDS, "Changed until when, likewise"),
+        "created_to": (_SECONDS, "Latest creation, in the same format"),
+        "modified_from": (_SECONDS, "Earliest modification, in the same format"),
+        "modified_to": (_SECONDS, "Latest modification, in the same format"),
+        "since": (_TEXT, "The cursor after which events are returned"),
+        "has_key": (_TEXT, "The document has a value at this dotted path"),
+        "key_missing": (_TEXT, "The document has no value at this path"),
+        "has_value": (_TEXT, "The value at this path is not empty"),
+        "value_missing": (_TEXT, "The value at this path is absent or empty"),
+        "profile": (
+            profile,
+            "The format of times, lengths and rows; the default is `wire_profile` of the account",
+        ),
+        "folder": (folder, "The folder. A folder in the body takes precedence"),
+        "filter_folder": (folder, "Selects messages in this folder; `folder` is an alias"),
+        "filename": (_TEXT, "The name of the upload"),
     }
-
-
-def _filters() -> Json:
-    return {
-        "filters": _in(
-            "query",
-            "filters",
-            {"type": "object", "additionalProperties": _TEXT},
-            "`filter_<path>=value` and `filter_not_<path>=value`: the value at a dotted path of "
-            "a row's document is, or is not, this one. All filters must hold",
-            style="form",
-            explode=True,
-        ),
-        "has_key": _in("query", "has_key", _TEXT, "There is something at this dotted path"),
-        "key_missing": _in("query", "key_missing", _TEXT, "There is nothing at this path"),
-        "has_value": _in("query", "has_value", _TEXT, "What is at this path is not empty"),
-        "value_missing": _in(
-            "query", "value_missing", _TEXT, "Nothing is at this path, or it is empty"
-        ),
-    }
-
-
-def _other() -> Json:
-    return {
-        "profile": _in(
-            "query",
-            "profile",
-            {"type": "string", "enum": list(PROFILES)},
-            "How times, lengths and rows are spelled; else as the account's `wire_profile` says",
-        ),
-        "folder": _in(
-            "query",
-            "folder",
-            {"type": "string", "enum": FOLDERS},
-            "The folder. What the body says comes first",
-        ),
-        "filter_folder": _in(
-            "query",
-            "filter_folder",
-            {"type": "string", "enum": FOLDERS},
-            "Messages of this folder; `folder` means the same",
-        ),
-        "filename": _in("query", "filename", _TEXT, "A name for the upload"),
-    }
+    filters = _in(
+        "query",
+        "filters",
+        {"type": "object", "additionalProperties": _TEXT},
+        "`filter_<path>=value` and `filter_not_<path>=value` select rows whose document has, or "
+        "has not, this value at a dotted path. All filters must match",
+        style="form",
+        explode=True,
+    )
+    named = {name: _in("query", name, *described) for name, described in parameters.items()}
+    return {"filters": filters, **named}
 
 
 def _headers() -> Json:
     key = {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": MAX_KEY}
-    return {
-        "request_id": _in(
-            "header", "X-Request-ID", _TEXT, "An id for this request; the answer repeats it"
-        ),
-        "auth_account_id": _in(
-            "header",
+    headers: dict[str, tuple[str, Json, str]] = {
+        "last_event_id": ("Last-Event-ID", _TEXT, "The same as `since`, as browsers send it"),
+        "request_id": ("X-Request-ID", _TEXT, "An id for this request, repeated in the response"),
+        "auth_account_id": (
             "X-Auth-Account-ID",
             _TEXT,
-            "When it is there, the token must be one of this account",
+            "The expected account of the token; another account is a 401",
         ),
-        "if_match": _in("header", "If-Match", _TEXT, "Only while what is there bears this ETag"),
-        "if_none_match": _in(
-            "header", "If-None-Match", _TEXT, "304 when what one has bears this ETag"
-        ),
-        "range": _in("header", "Range", _TEXT, "`bytes=a-b`, `bytes=a-` or `bytes=-n`"),
-        "if_range": _in("header", "If-Range", _TEXT, "The range only of this ETag, else all"),
-        "idempotency_key": _in(
-            "header",
+        "if_match": ("If-Match", _TEXT, "Fails with 412 unless the current ETag is listed"),
+        "if_none_match": ("If-None-Match", _TEXT, "Answers 304 if the current ETag is listed"),
+        "range": ("Range", _TEXT, "`bytes=a-b`, `bytes=a-` or `bytes=-n`"),
+        "if_range": ("If-Range", _TEXT, "Ignores `Range` unless the current ETag is this one"),
+        "idempotency_key": (
             "Idempotency-Key",
             key,
-            "The same key and content give the first answer again for 24 hours",
+            "The same key and content return the first response again for 24 hours",
         ),
     }
+    return {name: _in("header", *described) for name, described in headers.items()}

@@ -3,6 +3,7 @@
 from litestar.exceptions import HTTPException
 
 from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
 from service.api.kazoo import raw, zip
 from service.api.kazoo.accept import ZIP
 from service.api.kazoo.openapi import parameters, samples
@@ -14,10 +15,10 @@ from service.api.kazoo.openapi.bodies import (
     success,
     upload,
 )
-from service.api.kazoo.openapi.messages import NOTHING_NAMED, UNKNOWN_MESSAGE
-from service.api.kazoo.openapi.refusals import RANGE_BEHIND_END, UPLOADS
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.openapi.messages import NO_MESSAGES, UNKNOWN_MESSAGE
+from service.api.kazoo.openapi.refusals import RANGE_PAST_END, UPLOADS
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
+from service.api.kazoo.wire.messages import MessageMetadata
 from service.domain.errors import (
     AudioMissing,
     EditConflict,
@@ -26,7 +27,7 @@ from service.domain.errors import (
     VmboxFull,
 )
 
-TAG = {"name": "Audio", "description": "What was recorded"}
+TAG = {"name": "Audio", "description": "Recordings of messages"}
 
 _NAME = TAG["name"]
 
@@ -36,8 +37,8 @@ OPERATIONS = (
         tag=_NAME,
         parameters=parameters.RANGES,
         answers={
-            200: audio("The audio, as it was stored", *parameters.AUDIO_HEADERS),
-            206: audio("A range of it", *parameters.AUDIO_HEADERS, "Content-Range"),
+            200: audio("The complete audio", *parameters.AUDIO_HEADERS),
+            206: audio("A range of the audio", *parameters.AUDIO_HEADERS, "Content-Range"),
             304: not_modified(),
         },
         refusals=(
@@ -45,7 +46,7 @@ OPERATIONS = (
             UNKNOWN_MESSAGE,
             AudioMissing(samples.MESSAGE_ID),
             PreconditionFailed(),
-            RANGE_BEHIND_END,
+            RANGE_PAST_END,
             StorageUnavailable(),
         ),
     ),
@@ -53,9 +54,14 @@ OPERATIONS = (
         handler=raw.put_audio,
         tag=_NAME,
         parameters=("filename", "profile"),
-        body=upload(ref("NewMessage"), {}, alone=False),
+        body=upload(ref("NewMessage"), {}, json_alone=False),
         answers={
-            201: success(ref("Message"), samples.MESSAGE, text="The message", headers=("Location",))
+            201: success(
+                ref(MessageMetadata),
+                samples.MESSAGE,
+                text="The message",
+                headers=("Location",),
+            )
         },
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE, VmboxFull(100, 100), EditConflict(), *UPLOADS),
     ),
@@ -65,10 +71,10 @@ OPERATIONS = (
         body=envelope(
             ref("MessageIds"), {"messages": {"messages": [samples.MESSAGE_ID]}}, media=ZIP
         ),
-        answers={200: archive("An archive of the audio there is")},
+        answers={200: archive("The archive")},
         refusals=(
             UNKNOWN_VMBOX,
-            NOTHING_NAMED,
+            NO_MESSAGES,
             HTTPException(status_code=404),
             StorageUnavailable(),
         ),

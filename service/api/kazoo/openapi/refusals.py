@@ -1,19 +1,19 @@
-"""What an operation may refuse: the real answers to real errors, as responses with examples."""
+"""Refusals of operations: the responses to sample errors, with their examples."""
 
 from collections import defaultdict
 from http import HTTPStatus
-from typing import Any
 
 from litestar.exceptions import HTTPException
+from msgspec import to_builtins
 
 from service.api.body.multipart import MalformedBase64, MalformedBody, TooManyFiles
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
-from service.api.kazoo.envelope import Refusal
+from service.api.description.openapi.structs import ref
+from service.api.kazoo.envelope import Failure, Refusal
 from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
-from service.api.kazoo.openapi.schemas import ref
 from service.api.middleware.body_rate import ClientTooSlow
 from service.api.middleware.deadline import DeadlineExceeded
 from service.domain.errors import (
@@ -44,7 +44,7 @@ _SIGNED_IN: tuple[Exception, ...] = (
     TokenInvalid(),
     TooManyRequests(wait_s=1),
 )
-_OF_AN_ACCOUNT: tuple[Exception, ...] = (
+_WITH_ACCOUNT: tuple[Exception, ...] = (
     Forbidden(),
     AccountNotFound(samples.ACCOUNT_ID),
     AccountNotFound("xyz"),
@@ -63,30 +63,30 @@ UPLOADS: tuple[Exception, ...] = (
     TooManyUploads(),
     StorageUnavailable(),
 )
-RANGE_BEHIND_END = HTTPException(status_code=416)
+RANGE_PAST_END = HTTPException(status_code=416)
 PROFILE_UNKNOWN = Invalid.of("profile", Rule.ENUM, target=["kazoo", "audian"], value="other")
 
 
 def responses(operation: Operation) -> dict[int, Json]:
-    """The refusals of an operation by status: its own, and those of what it has in common."""
+    """The refusals of an operation by status: its own, and those that it shares with others."""
     by_status: dict[int, list[Refusal]] = defaultdict(list)
     for error in _errors(operation):
         refusal = _refusal(error)
         by_status[refusal.status].append(refusal)
-    return {status: _response(status, found) for status, found in by_status.items()}
+    return {status: _response(status, refusals) for status, refusals in by_status.items()}
 
 
 def _errors(operation: Operation) -> tuple[Exception, ...]:
-    found = [*operation.refusals, *_ALWAYS]
+    errors = [*operation.refusals, *_ALWAYS]
     if "{account_id}" in operation.path:
-        found += _OF_AN_ACCOUNT
+        errors += _WITH_ACCOUNT
     if "profile" in operation.parameters:
-        found.append(PROFILE_UNKNOWN)
+        errors.append(PROFILE_UNKNOWN)
     if operation.signed_in:
-        found += _SIGNED_IN
+        errors += _SIGNED_IN
     if operation.body is not None:
-        found += _WITH_BODY
-    return tuple(found)
+        errors += _WITH_BODY
+    return tuple(errors)
 
 
 def _refusal(error: Exception) -> Refusal:
@@ -98,18 +98,18 @@ def _refusal(error: Exception) -> Refusal:
 
 
 def _response(status: int, refusals: list[Refusal]) -> Json:
-    words = sorted({refusal.word for refusal in refusals})
-    properties: Json = {"error": {"const": str(status)}, "message": {"enum": words}}
-    if words == ["validation error"]:
+    codes = sorted({refusal.code for refusal in refusals})
+    properties: Json = {"error": {"const": str(status)}, "message": {"enum": codes}}
+    if codes == ["validation error"]:
         properties["data"] = ref("BrokenRules")
     shape = {"type": "object", "properties": properties}
-    retry = ["Retry-After"] if any("Retry-After" in one.headers for one in refusals) else []
+    retry = ["Retry-After"] if any("Retry-After" in refusal.headers for refusal in refusals) else []
     return {
         "description": HTTPStatus(status).phrase,
         "headers": header_refs("X-Request-ID", *retry),
         "content": {
             "application/json": {
-                "schema": {"allOf": [ref("Refusal"), shape]},
+                "schema": {"allOf": [ref(Failure), shape]},
                 "examples": _examples(refusals),
             }
         },
@@ -117,28 +117,24 @@ def _response(status: int, refusals: list[Refusal]) -> Json:
 
 
 def _examples(refusals: list[Refusal]) -> Json:
-    found: Json = {}
+    examples: Json = {}
     for refusal in refusals:
-        name = _name(refusal)
-        while name in found:
+        name = _example_name(refusal)
+        while name in examples:
             name += "_"
-        found[name] = {"value": _envelope(refusal)}
-    return found
+        failure = Failure(
+            error=str(refusal.status),
+            message=refusal.code,
+            data=refusal.data,
+            **samples.FRAME,
+        )
+        examples[name] = {"value": to_builtins(failure)}
+    return examples
 
 
-def _name(refusal: Refusal) -> str:
-    """A word that tells the examples of a status apart: the broken rule, else the machine word."""
-    if refusal.word == "validation error":
+def _example_name(refusal: Refusal) -> str:
+    """The broken rule, or the code of the error."""
+    if refusal.code == "validation error":
         ((field, rules), *_) = refusal.data.items()
         return f"{field}.{next(iter(rules))}"
-    return refusal.word.replace(" ", "_")
-
-
-def _envelope(refusal: Refusal) -> dict[str, Any]:
-    return {
-        "status": "error",
-        "error": str(refusal.status),
-        "message": refusal.word,
-        "data": refusal.data,
-        **samples.FRAME,
-    }
+    return refusal.code.replace(" ", "_")

@@ -1,16 +1,29 @@
-"""The examples of the document: one account, one box, one message, written by the code that
-writes real answers."""
+"""Examples of the document, encoded by the code that encodes real responses."""
 
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from service.api.description.openapi.fields import Json
-from service.api.kazoo import wire
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian
-from service.api.kazoo.wire import View
-from service.domain.account import Account
+from service.api.kazoo.wire import documents
+from service.api.kazoo.wire.messages import (
+    BatchResponse,
+    MessageContext,
+    message_metadata,
+    message_row,
+    stored_message,
+)
+from service.api.kazoo.wire.webhooks import (
+    attempt_row,
+    new_webhook_document,
+    webhook_document,
+    webhook_row,
+)
+from service.domain.account import Account, Caller
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
@@ -35,7 +48,7 @@ REVISION = f"1-{VMBOX_ID}"
 LIST_REVISION = "4f0d1f8a3c5e7b9d2a4c6e8f0b1d3f5a"
 TIMESTAMP = "2024-05-15T11:39:26Z"
 
-_CREATED = datetime(2024, 5, 15, 11, 39, 26, tzinfo=UTC)
+CREATED = datetime(2024, 5, 15, 11, 39, 26, tzinfo=UTC)
 RECEIVED = 63630058722
 
 NEW_ACCOUNT: dict[str, Any] = {"name": "Example", "realm": "aeac33.sip.2600hz.com"}
@@ -65,7 +78,6 @@ NEW_WEBHOOK: dict[str, Any] = {
     "enabled": True,
     "custom_data": {"queue": "support"},
 }
-WEBHOOK_SECRET = secret_of(bytes(range(SECRET_BYTES)))
 
 NEW_VMBOX: dict[str, Any] = {
     "name": "VMBox 0",
@@ -88,7 +100,7 @@ NEW_MESSAGE: dict[str, Any] = {
 }
 
 _AUDIO = Audio(key="example.mp3", content_type="audio/mpeg", size=50_240, sha256=bytes(32))
-_VIEW = View(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
+_CONTEXT = MessageContext(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
 
 
 def _vmbox() -> Vmbox:
@@ -99,8 +111,8 @@ def _vmbox() -> Vmbox:
         document=document,
         pin=pin,
         revision=1,
-        created_at=_CREATED,
-        modified_at=_CREATED,
+        created_at=CREATED,
+        modified_at=CREATED,
         counts=MessageCounts(new=3, saved=1),
     )
 
@@ -115,8 +127,8 @@ def _account() -> Account:
         auth_epoch=0,
         revision=1,
         document=NEW_ACCOUNT,
-        created_at=_CREATED,
-        modified_at=_CREATED,
+        created_at=CREATED,
+        modified_at=CREATED,
         **NEW_ACCOUNT,
     )
 
@@ -130,8 +142,8 @@ def _user() -> User:
         has_password=True,
         sort_key=NEW_USER["username"],
         revision=1,
-        created_at=_CREATED,
-        modified_at=_CREATED,
+        created_at=CREATED,
+        modified_at=CREATED,
     )
 
 
@@ -142,8 +154,8 @@ def _greeting() -> Greeting:
         document=validate_greeting(NEW_GREETING),
         audio=_AUDIO,
         revision=1,
-        created_at=_CREATED,
-        modified_at=_CREATED,
+        created_at=CREATED,
+        modified_at=CREATED,
     )
 
 
@@ -179,8 +191,8 @@ def _webhook() -> Webhook:
         document=NEW_WEBHOOK,
         disable_reason=None,
         revision=1,
-        created_at=_CREATED,
-        modified_at=_CREATED,
+        created_at=CREATED,
+        modified_at=CREATED,
     )
 
 
@@ -190,55 +202,42 @@ def _attempt() -> Attempt:
         event_id=UUID(EVENT_ID),
         event_type="message.new",
         number=1,
-        attempted_at=_CREATED,
+        attempted_at=CREATED,
         response=WebhookResponse(response_code=503, error="response status 503", duration_ms=112),
     )
 
 
-_TIMES = (_CREATED, _CREATED)
-ACCOUNT = wire.account_document(_account())
-ACCOUNT_ROW = wire.account_row(_account())
-ACCOUNT_METADATA = wire.metadata_of(UUID(ACCOUNT_ID), *_TIMES)
-USER = wire.user_document(_user())
-USER_ROW = wire.user_row(_user())
-USER_METADATA = wire.metadata_of(UUID(OWNER_ID), *_TIMES)
-WEBHOOK = wire.webhook_document(_webhook())
-WEBHOOK_ROW = wire.webhook_row(_webhook())
-WEBHOOK_METADATA = wire.metadata_of(UUID(WEBHOOK_ID), *_TIMES)
-WEBHOOK_ATTEMPT = wire.attempt_row(_attempt())
-GREETING = wire.greeting_document(_greeting())
-GREETING_ROW = wire.greeting_row(_greeting())
-VMBOX = wire.vmbox_document(_vmbox())
-VMBOX_ROW = wire.vmbox_row(_vmbox(), WireProfile.KAZOO)
-VMBOX_METADATA = wire.vmbox_metadata(_vmbox())
+ACCOUNT = documents.account_document(_account())
+ACCOUNT_ROW = documents.account_row(_account())
+USER = documents.user_document(_user())
+USER_ROW = documents.user_row(_user())
+WEBHOOK = webhook_document(_webhook())
+NEWLY_CREATED_WEBHOOK = new_webhook_document(_webhook(), secret_of(bytes(range(SECRET_BYTES))))
+WEBHOOK_ROW = webhook_row(_webhook())
+WEBHOOK_ATTEMPT = attempt_row(_attempt())
+GREETING = documents.greeting_document(_greeting())
+GREETING_ROW = documents.greeting_row(_greeting())
+VMBOX = documents.vmbox_document(_vmbox())
+VMBOX_ROW = documents.vmbox_row(_vmbox(), WireProfile.KAZOO)
+MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
-MESSAGE = wire.message_metadata(_message(), _VIEW)
-MESSAGE_ROW = wire.message_row(_message(), _VIEW)
-PENDING = wire.pending_message(_message(with_audio=False), _VIEW)
-FILED = {**MESSAGE, "folder": "saved"}
-REMOVED = {**MESSAGE, "folder": "deleted"}
+MESSAGE = message_metadata(_message(), _CONTEXT)
+MESSAGE_ROW = message_row(_message(), _CONTEXT)
+PENDING = stored_message(_message(with_audio=False), _CONTEXT, has_audio=False)
+SAVED = msgspec.structs.replace(MESSAGE, folder=Folder.SAVED)
+REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)
 DELETED: Json = {"_read_only": {"deleted": True}}
-BATCH: Json = {"succeeded": [MESSAGE_ID], "failed": [{UNKNOWN_MESSAGE_ID: "not_found"}]}
-SIGNED_IN: Json = {
-    "account_id": ACCOUNT_ID,
-    "account_name": NEW_ACCOUNT["name"],
-    "language": "en-US",
-    "is_reseller": False,
-    "reseller_id": PARENT_ID,
-    "is_master_account": False,
-    "cluster_id": PARENT_ID,
-    "apps": [],
-    "capabilities": {},
-    "ui_config": {},
-}
-FRAME = {
+BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
+SESSION = documents.session_response(Caller(_account()))
+USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)
+FRAME: dict[str, Any] = {
     "auth_token": "{AUTH_TOKEN}",
     "request_id": REQUEST_ID,
     "timestamp": TIMESTAMP,
     "version": "0.1.0",
     "node": NODE,
 }
-CREATED_FROM = gregorian(_CREATED)
+CREATED_FROM = gregorian(CREATED)
 
 EVENT: Json = {
     "specversion": "1.0",

@@ -1,14 +1,15 @@
-"""Operations of signing in, and of tokens."""
+"""Operations of tokens."""
 
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
 from service.api.kazoo import sessions
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.bodies import envelope, link, success
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.wire.documents import SessionResponse
 from service.domain.errors import CredentialsInvalid, Forbidden, Invalid, Rule, TooManySignIns
 
-TAG = {"name": "Signing in", "description": "Tokens, for API keys and for users"}
+TAG = {"name": "Signing in", "description": "Tokens for API keys and for users"}
 
 _NAME = TAG["name"]
 _ACCOUNT = link(
@@ -16,9 +17,8 @@ _ACCOUNT = link(
 )
 
 
-def _signed_in(text: str, *, owner: bool = False) -> Json:
-    who = samples.SIGNED_IN | ({"owner_id": samples.OWNER_ID} if owner else {})
-    return success(ref("SignedIn"), who, text=text, links={"account": _ACCOUNT})
+def _session(text: str, example: SessionResponse = samples.SESSION) -> Json:
+    return success(ref(SessionResponse), example, text=text, links={"account": _ACCOUNT})
 
 
 OPERATIONS = (
@@ -27,7 +27,7 @@ OPERATIONS = (
         tag=_NAME,
         signed_in=False,
         body=envelope(ref("ApiKey"), {"key": {"api_key": samples.API_KEY}}),
-        answers={201: _signed_in("Signed in; the token is in `auth_token`")},
+        answers={201: _session("The session; the token is in `auth_token`")},
         refusals=(
             CredentialsInvalid(),
             Invalid.of("api_key", Rule.MIN_LENGTH, target=64, value="short"),
@@ -38,7 +38,7 @@ OPERATIONS = (
         tag=_NAME,
         signed_in=False,
         body=envelope(ref("Credentials"), {"md5": samples.CREDENTIALS}),
-        answers={201: _signed_in("Signed in; the token is in `auth_token`", owner=True)},
+        answers={201: _session("The session; the token is in `auth_token`", samples.USER_SESSION)},
         refusals=(
             CredentialsInvalid(),
             TooManySignIns(),
@@ -48,17 +48,17 @@ OPERATIONS = (
     Operation(
         handler=sessions.get_user_auth,
         tag=_NAME,
-        answers={200: _signed_in("What it stands for", owner=True)},
+        answers={200: _session("The session", samples.USER_SESSION)},
         refusals=(Forbidden(),),
     ),
     Operation(
         handler=sessions.get_token_auth,
         tag=_NAME,
-        answers={200: _signed_in("What it stands for")},
+        answers={200: _session("The session")},
     ),
     Operation(
         handler=sessions.end_token,
         tag=_NAME,
-        answers={200: success({"type": "object"}, {}, text="It is no good any more")},
+        answers={200: success({"type": "object"}, {}, text="The token is revoked")},
     ),
 )

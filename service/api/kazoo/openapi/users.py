@@ -1,87 +1,71 @@
 """Operations of users."""
 
-from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
 from service.api.kazoo import users
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, pages, success
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
+from service.api.kazoo.wire.documents import UserRow
 from service.domain.errors import EditConflict, Invalid, Rule, UserNotFound
 
-TAG = {"name": "Users", "description": "Who owns boxes and may sign in"}
+TAG = {"name": "Users", "description": "Users own boxes and can sign in"}
 
 _NAME = TAG["name"]
 _UNKNOWN = UserNotFound(samples.OWNER_ID)
 _TAKEN = Invalid.of("username", Rule.UNIQUE)
 _NO_PASSWORD = Invalid.of("password", Rule.REQUIRED)
-
-
-def _one(text: str, *headers: str, links: Json | None = None, more: Json | None = None) -> Json:
-    return success(
-        ref("User"),
-        samples.USER | (more or {}),
-        text=text,
-        revision=f"1-{samples.OWNER_ID}",
-        metadata=(ref("Metadata"), samples.USER_METADATA),
-        headers=headers,
-        links=links,
-    )
-
-
-def _links() -> Json:
-    """What one can do with a new user."""
-    targets = {
-        "get": ("get_user", "Read it"),
-        "replace": ("replace_user", "Set all its settings"),
+_USER = DocumentResponse(schema="User", example=samples.USER, revision=f"1-{samples.OWNER_ID}")
+_NEW_USER = envelope(ref("NewUser"), {"user": samples.NEW_USER})
+_LINKS = links_by_id(
+    "user_id",
+    {
+        "get": ("get_user", "Get the user"),
+        "replace": ("replace_user", "Replace all settings"),
         "patch": ("patch_user", "Change some settings"),
-        "delete": ("delete_user", "Delete it"),
-    }
-    return {
-        name: link(operation, text, user_id="$response.body#/data/id")
-        for name, (operation, text) in targets.items()
-    }
-
+        "delete": ("delete_user", "Delete the user"),
+    },
+)
 
 OPERATIONS = (
     Operation(
         handler=users.list_users,
         tag=_NAME,
         parameters=parameters.LIST,
-        answers=pages(ref("UserRow"), [samples.USER_ROW], text="Users by name", metadata=True),
+        answers=pages(ref(UserRow), samples.USER_ROW, text="A page of users", metadata=True),
         refusals=BAD_LIST,
     ),
     Operation(
         handler=users.create_user,
         tag=_NAME,
-        body=envelope(ref("NewUser"), {"user": samples.NEW_USER}),
-        answers={201: _one("Created", "Location", links=_links())},
+        body=_NEW_USER,
+        answers={201: _USER.describe("The new user", "Location", links=_LINKS)},
         refusals=(_TAKEN,),
     ),
     Operation(
         handler=users.get_user,
         tag=_NAME,
-        answers={200: _one("The user")},
+        answers={200: _USER.describe("The user")},
         refusals=(_UNKNOWN,),
     ),
     Operation(
         handler=users.replace_user,
         tag=_NAME,
-        body=envelope(ref("NewUser"), {"user": samples.NEW_USER}),
-        answers={200: _one("The user as it is now")},
+        body=_NEW_USER,
+        answers={200: _USER.describe("The changed user")},
         refusals=(_UNKNOWN, _TAKEN, _NO_PASSWORD, EditConflict()),
     ),
     Operation(
         handler=users.patch_user,
         tag=_NAME,
         body=envelope(ref("UserChanges"), {"email": {"email": None}}, required=False),
-        answers={200: _one("The user as it is now")},
+        answers={200: _USER.describe("The changed user")},
         refusals=(_UNKNOWN, _TAKEN, _NO_PASSWORD, EditConflict()),
     ),
     Operation(
         handler=users.delete_user,
         tag=_NAME,
-        answers={200: _one("The user as it was", more=samples.DELETED)},
+        answers={200: _USER.describe("The deleted user", extras=samples.DELETED)},
         refusals=(_UNKNOWN,),
     ),
 )

@@ -1,12 +1,20 @@
 """Operations of webhooks."""
 
-from service.api.description.openapi.fields import Json
+import msgspec
+
 from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
 from service.api.kazoo import webhooks
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import envelope, link, pages, success
-from service.api.kazoo.openapi.schemas import ref
+from service.api.kazoo.openapi.bodies import (
+    DocumentResponse,
+    envelope,
+    links_by_id,
+    pages,
+    success,
+)
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
+from service.api.kazoo.wire.webhooks import AttemptRow, WebhookRow
 from service.domain.errors import (
     DnsUnavailable,
     EditConflict,
@@ -20,44 +28,35 @@ from service.domain.webhook import MAX_WEBHOOKS
 
 TAG = {
     "name": "Webhooks",
-    "description": "Who is told of events over HTTP: CloudEvents in structured JSON, signed as "
-    "Standard Webhooks 1.0.0 says",
+    "description": "Subscriptions to events over HTTP. Events are CloudEvents in structured JSON, "
+    "signed according to Standard Webhooks 1.0.0",
 }
 
 _NAME = TAG["name"]
 _UNKNOWN = WebhookNotFound(samples.WEBHOOK_ID)
-_FORBIDDEN = Invalid.of("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
-_NO_HOOK = Invalid.of("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
-_CHECKED = (_FORBIDDEN, _NO_HOOK, DnsUnavailable())
+_FORBIDDEN_TARGET = Invalid.of("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
+_UNKNOWN_HOOK = Invalid.of("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
+_CHECKS = (_FORBIDDEN_TARGET, _UNKNOWN_HOOK, DnsUnavailable())
 
 
-def _one(text: str, *headers: str, links: Json | None = None, more: Json | None = None) -> Json:
-    return success(
-        ref("NewlyMadeWebhook" if links else "Webhook"),
-        samples.WEBHOOK | (more or {}),
-        text=text,
-        revision=f"1-{samples.WEBHOOK_ID}",
-        metadata=(ref("Metadata"), samples.WEBHOOK_METADATA),
-        headers=headers,
-        links=links,
-    )
-
-
-def _links() -> Json:
-    """What one can do with a new webhook."""
-    targets = {
-        "get": ("get_webhook", "Read it"),
-        "replace": ("replace_webhook", "Set all its settings"),
+_WEBHOOK = DocumentResponse(
+    schema="Webhook", example=samples.WEBHOOK, revision=f"1-{samples.WEBHOOK_ID}"
+)
+_CREATED = msgspec.structs.replace(
+    _WEBHOOK, schema="CreatedWebhook", example=samples.NEWLY_CREATED_WEBHOOK
+)
+_NEW_WEBHOOK = envelope(ref("NewWebhook"), {"webhook": samples.NEW_WEBHOOK})
+_LINKS = links_by_id(
+    "webhook_id",
+    {
+        "get": ("get_webhook", "Get the webhook"),
+        "replace": ("replace_webhook", "Replace all settings"),
         "patch": ("patch_webhook", "Change some settings"),
-        "delete": ("delete_webhook", "Delete it"),
-        "ping": ("ping_webhook", "Test it"),
-        "attempts": ("list_attempts", "See how it fared"),
-    }
-    return {
-        name: link(operation, text, webhook_id="$response.body#/data/id")
-        for name, (operation, text) in targets.items()
-    }
-
+        "delete": ("delete_webhook", "Delete the webhook"),
+        "ping": ("ping_webhook", "Send a test event"),
+        "attempts": ("list_attempts", "List the attempts of its deliveries"),
+    },
+)
 
 OPERATIONS = (
     Operation(
@@ -65,45 +64,41 @@ OPERATIONS = (
         tag=_NAME,
         parameters=parameters.LIST,
         answers=pages(
-            ref("WebhookRow"), [samples.WEBHOOK_ROW], text="Webhooks by name", metadata=True
+            ref(WebhookRow), samples.WEBHOOK_ROW, text="A page of webhooks", metadata=True
         ),
         refusals=BAD_LIST,
     ),
     Operation(
         handler=webhooks.create_webhook,
         tag=_NAME,
-        body=envelope(ref("NewWebhook"), {"webhook": samples.NEW_WEBHOOK}),
-        answers={
-            201: _one(
-                "Created", "Location", links=_links(), more={"secret": samples.WEBHOOK_SECRET}
-            )
-        },
-        refusals=(*_CHECKED, TooManyWebhooks(MAX_WEBHOOKS)),
+        body=_NEW_WEBHOOK,
+        answers={201: _CREATED.describe("The new webhook", "Location", links=_LINKS)},
+        refusals=(*_CHECKS, TooManyWebhooks(MAX_WEBHOOKS)),
     ),
     Operation(
         handler=webhooks.get_webhook,
         tag=_NAME,
-        answers={200: _one("The webhook")},
+        answers={200: _WEBHOOK.describe("The webhook")},
         refusals=(_UNKNOWN,),
     ),
     Operation(
         handler=webhooks.replace_webhook,
         tag=_NAME,
-        body=envelope(ref("NewWebhook"), {"webhook": samples.NEW_WEBHOOK}),
-        answers={200: _one("The webhook as it is now")},
-        refusals=(_UNKNOWN, *_CHECKED, EditConflict()),
+        body=_NEW_WEBHOOK,
+        answers={200: _WEBHOOK.describe("The changed webhook")},
+        refusals=(_UNKNOWN, *_CHECKS, EditConflict()),
     ),
     Operation(
         handler=webhooks.patch_webhook,
         tag=_NAME,
         body=envelope(ref("WebhookChanges"), {"enabled": {"enabled": True}}, required=False),
-        answers={200: _one("The webhook as it is now")},
-        refusals=(_UNKNOWN, *_CHECKED, EditConflict()),
+        answers={200: _WEBHOOK.describe("The changed webhook")},
+        refusals=(_UNKNOWN, *_CHECKS, EditConflict()),
     ),
     Operation(
         handler=webhooks.delete_webhook,
         tag=_NAME,
-        answers={200: _one("The webhook as it was", more=samples.DELETED)},
+        answers={200: _WEBHOOK.describe("The deleted webhook", extras=samples.DELETED)},
         refusals=(_UNKNOWN,),
     ),
     Operation(
@@ -111,9 +106,9 @@ OPERATIONS = (
         tag=_NAME,
         parameters=(*parameters.PAGES, *parameters.FILTERS),
         answers=pages(
-            ref("WebhookAttempt"),
-            [samples.WEBHOOK_ATTEMPT],
-            text="Attempts, the latest first",
+            ref(AttemptRow),
+            samples.WEBHOOK_ATTEMPT,
+            text="A page of attempts",
             metadata=True,
         ),
         refusals=(_UNKNOWN, *BAD_LIST),
@@ -121,7 +116,7 @@ OPERATIONS = (
     Operation(
         handler=webhooks.ping_webhook,
         tag=_NAME,
-        answers={200: success(ref("WebhookAttempt"), samples.WEBHOOK_ATTEMPT, text="How it went")},
+        answers={200: success(ref(AttemptRow), samples.WEBHOOK_ATTEMPT, text="The attempt")},
         refusals=(_UNKNOWN, TooManyPings()),
     ),
 )

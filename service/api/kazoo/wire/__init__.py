@@ -1,0 +1,1 @@
+"""Vendor JSON <-> domain. A response is a Struct that encodes it and gives its schema."""

@@ -1,0 +1,230 @@
+"""Messages and batch results on this wire."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, to_builtins
+
+from service.api.http.times import format_iso
+from service.api.kazoo.profiles import WireProfile
+from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
+from service.api.kazoo.wire.types import DateTimeText, MessageIdText
+from service.domain.batch import BatchResult, Reason
+from service.domain.errors import Invalid, Problem, Rule
+from service.domain.message import (
+    ANONYMOUS,
+    MAX_ADDRESS,
+    MAX_CALLER_ID,
+    CallerId,
+    Folder,
+    Message,
+    NewMessage,
+)
+from service.domain.schema import Document, Field, apply_schema
+from service.domain.text import strip_control_characters
+
+Response = TypeVar("Response", bound="MessageFields")
+
+_MAX_LENGTH_MS = 2**31 - 1
+_FOLDERS = ("deleted", "saved", "new")
+_RETENTION_MESSAGE = "this message is prior to retention policy, no update operation is permitted"
+_REASONS = {
+    Reason.NOT_FOUND: "not_found",
+    Reason.EXPIRED: "prior_to_retention_duration",
+    Reason.NO_AUDIO: "no_audio",
+    Reason.CONFLICT: "conflict",
+    Reason.UNAVAILABLE: "datastore_unreachable",
+}
+
+# KAZOO API docs, "Voicemail", create a message: the metadata that a client may send.
+MESSAGE_FIELDS = {
+    "timestamp": Field(types=("integer",)),
+    "folder": Field(enum=_FOLDERS),
+    "length": Field(types=("integer",), minimum=0, maximum=_MAX_LENGTH_MS),
+    "caller_id_number": Field(max_length=MAX_CALLER_ID),
+    "caller_id_name": Field(max_length=MAX_CALLER_ID),
+    "call_id": Field(max_length=MAX_ADDRESS),
+    "from": Field(max_length=MAX_ADDRESS),
+    "to": Field(max_length=MAX_ADDRESS),
+}
+
+
+class MessageContext(msgspec.Struct, frozen=True):
+    """Profile of the client and start of the retention; both change how a message is written."""
+
+    profile: WireProfile
+    retained_since: datetime
+
+
+class MessageFields(msgspec.Struct, kw_only=True):
+    """Fields of a message in every response."""
+
+    timestamp: Annotated[
+        int | DateTimeText, Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile")
+    ]
+    from_: str = msgspec.field(name="from")
+    to: str
+    caller_id_number: str
+    caller_id_name: str
+    call_id: str
+    folder: Folder
+    length: Annotated[int, Meta(description="Milliseconds; seconds in the `audian` profile")]
+    media_id: MessageIdText
+    retention: (
+        Annotated[Literal["enforced"], Meta(description="The message is past its retention")]
+        | UnsetType
+    ) = UNSET
+    retention_message: str | UnsetType = UNSET
+
+
+class MessageRow(MessageFields, kw_only=True):
+    """A message in a list."""
+
+    transcribed: (
+        Annotated[bool, Meta(description="Whether the last transcription succeeded")] | UnsetType
+    ) = UNSET
+
+
+class MessageMetadata(MessageFields, kw_only=True):
+    """A message, its addresses split, and its transcription."""
+
+    from_user: str
+    from_realm: str
+    to_user: str
+    to_realm: str
+    transcription: dict[str, Any] | UnsetType = UNSET
+
+
+class StoredMessage(MessageMetadata, kw_only=True):
+    """A stored message. `id` and `metadata` repeat the other fields. They are present when the
+    message was stored without audio."""
+
+    id: MessageIdText | UnsetType = UNSET
+    metadata: MessageMetadata | UnsetType = UNSET
+
+
+class BatchResponse(msgspec.Struct, kw_only=True):
+    """Outcome of a request about several messages."""
+
+    succeeded: list[MessageIdText]
+    failed: Annotated[
+        list[Annotated[dict[str, str], Meta(min_length=1, max_length=1)]],
+        Meta(description="One object per message: its id and the reason"),
+    ]
+
+
+def to_new_message(data: Document, profile: WireProfile) -> NewMessage:
+    """Reads the metadata of a new message. Raises Invalid with every field that breaks a rule."""
+    fields = {name: value for name, value in data.items() if name in MESSAGE_FIELDS}
+    received_at = parse_iso(fields.get("timestamp"))
+    if received_at is not None:
+        del fields["timestamp"]
+    values, problems = apply_schema(fields, MESSAGE_FIELDS)
+    if "timestamp" in values and not problems:
+        received_at = from_gregorian(values["timestamp"])
+        if received_at is None:
+            problems.append(Problem(field="timestamp", rule=Rule.DATE_RANGE))
+    if problems:
+        raise Invalid(problems)
+    length = values.get("length")
+    if length is not None and profile is WireProfile.AUDIAN:
+        length = min(length * 1000, _MAX_LENGTH_MS)
+
+    def cleaned(name: str) -> str | None:
+        return strip_control_characters(values.get(name) or "") or None
+
+    return NewMessage(
+        received_at=received_at,
+        folder=Folder(values.get("folder", Folder.NEW)),
+        length_ms=length,
+        caller_id=CallerId(
+            cleaned("caller_id_number") or ANONYMOUS, cleaned("caller_id_name") or ANONYMOUS
+        ),
+        call_id=cleaned("call_id"),
+        from_uri=cleaned("from"),
+        to_uri=cleaned("to"),
+    )
+
+
+def to_folder(value: Any, default: Folder | None = None) -> Folder:
+    """Reads a folder; None means the default. Raises Invalid for an unknown folder."""
+    if value is None and default is not None:
+        return default
+    if value not in _FOLDERS:
+        raise Invalid.of("folder", Rule.ENUM, target=list(_FOLDERS), value=value)
+    return Folder(value)
+
+
+def message_row(message: Message, context: MessageContext) -> MessageRow:
+    """A message as a row of a list. A message past its retention is in the folder `deleted`."""
+    row = _fill(MessageRow, message, context)
+    transcription = message.transcription
+    if transcription is not None and "result" in transcription:
+        row.transcribed = transcription["result"] == "success"
+    return row
+
+
+def message_metadata(message: Message, context: MessageContext) -> MessageMetadata:
+    """A message as the response of its own route."""
+    return _fill(MessageMetadata, message, context, **_detail_fields(message))
+
+
+def stored_message(message: Message, context: MessageContext, *, has_audio: bool) -> StoredMessage:
+    """A message as the response to its storage."""
+    stored = _fill(StoredMessage, message, context, **_detail_fields(message))
+    if not has_audio:
+        stored.id, stored.metadata = stored.media_id, message_metadata(message, context)
+    return stored
+
+
+def message_filterable(message: Message, context: MessageContext) -> Document:
+    """The document that filters of a message list apply to: all fields of row and metadata."""
+    row: Document = to_builtins(message_row(message, context))
+    metadata: Document = to_builtins(message_metadata(message, context))
+    return row | metadata
+
+
+def batch_response(result: BatchResult) -> BatchResponse:
+    """The outcome of a request about several messages."""
+    return BatchResponse(
+        succeeded=[str(message_id) for message_id in result.succeeded],
+        failed=[{text: _REASONS[reason]} for text, reason in result.failed],
+    )
+
+
+def _fill(
+    kind: type[Response], message: Message, context: MessageContext, **fields: Any
+) -> Response:
+    is_audian = context.profile is WireProfile.AUDIAN
+    response = kind(
+        timestamp=format_iso(message.received_at) if is_audian else gregorian(message.received_at),
+        from_=message.from_uri,
+        to=message.to_uri,
+        caller_id_number=message.caller_id.number,
+        caller_id_name=message.caller_id.name,
+        call_id=message.call_id,
+        folder=message.folder,
+        length=message.length_s if is_audian else message.length_ms,
+        media_id=str(message.id),
+        **fields,
+    )
+    if message.received_at < context.retained_since:
+        response.folder = Folder.DELETED
+        response.retention = "enforced"
+        response.retention_message = _RETENTION_MESSAGE
+    return response
+
+
+def _detail_fields(message: Message) -> dict[str, Any]:
+    """The fields that a message has on its own but not in a list."""
+    from_user, _, from_realm = message.from_uri.partition("@")
+    to_user, _, to_realm = message.to_uri.partition("@")
+    transcription = message.transcription
+    return {
+        "from_user": from_user,
+        "from_realm": from_realm,
+        "to_user": to_user,
+        "to_realm": to_realm,
+        "transcription": UNSET if transcription is None else transcription,
+    }
