@@ -1,4 +1,4 @@
-"""Rows of the directory: accounts, their API keys, and tokens that were revoked."""
+"""Directory: accounts, API keys and revoked tokens. One function per statement of accounts.sql."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import load, page_start
 from service.traces import traceparent
 
 _SQL = load("accounts")
@@ -20,14 +20,14 @@ _UNIQUE_FIELDS = {"account_name_is_unique": "name", "account_realm_is_unique": "
 
 
 class StoredKey(msgspec.Struct, frozen=True):
-    """An API key as it is kept: what it is found by, and itself sealed."""
+    """API key to be stored: the keyed hash for the look-up, and the encrypted key."""
 
     lookup: bytes
     sealed: bytes
 
 
 class DirectoryChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What changed in the directory up to `moment`. Not `complete`: there was more than asked."""
+    """Changes of the directory up to `moment`. `complete` is False when the limit cut the list."""
 
     moment: datetime
     accounts: list[AccountFacts]
@@ -40,15 +40,11 @@ class DirectoryChanges(msgspec.Struct, frozen=True, kw_only=True):
 async def insert_root(
     connection: Connection, account_id: UUID, document: Document, key: StoredKey
 ) -> bool:
-    """Makes the root account; false when there is one already."""
+    """Creates the root account. Returns False when it exists."""
     status = await connection.execute(
-        _SQL["insert_root"],
-        account_id,
-        document["name"],
-        document["realm"],
-        document,
-        key.lookup,
-        key.sealed,
+        *_SQL["insert_root"].bind(
+            account_id=account_id, **_document_values(document), **_key_values(key)
+        )
     )
     return status.endswith("1")
 
@@ -56,46 +52,45 @@ async def insert_root(
 async def insert_child(
     connection: Connection, account_id: UUID, parent_id: UUID, document: Document, key: StoredKey
 ) -> None:
-    """Raises AccountNotFound without the parent, Invalid when name or realm is taken."""
-    made = await _write(
+    """Creates an account. Raises AccountNotFound without the parent, Invalid for a taken name."""
+    created_id = await _write(
         connection,
-        "insert_child",
-        account_id,
-        parent_id,
-        document["name"],
-        document["realm"],
-        document,
-        key.lookup,
-        key.sealed,
+        _SQL["insert_child"].bind(
+            account_id=account_id,
+            parent_id=parent_id,
+            **_document_values(document),
+            **_key_values(key),
+        ),
     )
-    if made is None:
+    if created_id is None:
         raise AccountNotFound(parent_id.hex)
 
 
 async def update_account(
     connection: Connection, before: Account, document: Document
 ) -> Account | None:
-    """Replaces the document of an account as it was read; None when it was changed since.
+    """Replaces the document of an account. Returns None when `before` is no longer its revision.
 
     Raises Invalid when name or realm is taken.
     """
     row = await _write(
         connection,
-        "update_account",
-        before.account_id,
-        before.revision,
-        document["name"],
-        document["realm"],
-        document,
+        _SQL["update_account"].bind(
+            account_id=before.account_id, revision=before.revision, **_document_values(document)
+        ),
     )
     return None if row is None else _to_account(row)
 
 
-async def name_and_realm_taken(
-    connection: Connection, name: Any, realm: Any, but: UUID | None = None
+async def find_name_and_realm_conflicts(
+    connection: Connection, name: Any, realm: Any, except_id: UUID | None = None
 ) -> list[Problem]:
-    """A problem for each of the two that another account than `but` has; only texts are asked."""
-    (row,) = await connection.fetch(_SQL["name_and_realm_taken"], _text(name), _text(realm), but)
+    """Returns a problem for a name or realm that another account than `except_id` has."""
+    (row,) = await connection.fetch(
+        *_SQL["find_name_and_realm_conflicts"].bind(
+            name=_text_or_none(name), realm=_text_or_none(realm), except_account_id=except_id
+        )
+    )
     return [
         Problem(field=field, rule=Rule.UNIQUE, value=value)
         for field, value in (("name", name), ("realm", realm))
@@ -104,7 +99,8 @@ async def name_and_realm_taken(
 
 
 async def read_account(connection: Connection, account_id: UUID) -> Account | None:
-    row = await connection.fetchrow(_SQL["read_account"], account_id)
+    """Returns an account, or None."""
+    row = await connection.fetchrow(*_SQL["read_account"].bind(account_id=account_id))
     return None if row is None else _to_account(row)
 
 
@@ -117,101 +113,122 @@ async def list_descendants(
     deep: bool,
     descending: bool = False,
 ) -> list[Account]:
-    """The accounts below one by (name, id) from `start` on: its children, or `deep` all of them."""
+    """Returns accounts by (name, id) from `start` on: the children, or `deep` all descendants."""
     name = ("list_descendants" if deep else "list_children") + ("_descending" if descending else "")
-    first = (None, None) if descending else ("", UUID(int=0))
-    bounds = (start.name, start.id) if start else first
-    rows = await connection.fetch(_SQL[name], account_id, *bounds, limit)
+    rows = await connection.fetch(
+        *_SQL[name].bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    )
     return [_to_account(row) for row in rows]
 
 
-async def hold_account(connection: Connection, account_id: UUID) -> None:
-    """Keeps an account from being deleted until the transaction ends. Raises AccountNotFound when
-    it was: whoever lets something into an account asks, since what is known of it may be old."""
-    if await connection.fetchval(_SQL["hold_account"], account_id) is None:
+async def lock_account_for_share(connection: Connection, account_id: UUID) -> None:
+    """Prevents the deletion of an account until the transaction ends. Raises AccountNotFound.
+
+    Every transaction that adds something to an account calls it, because the cache may be old.
+    """
+    locked_id = await connection.fetchval(
+        *_SQL["lock_account_for_share"].bind(account_id=account_id)
+    )
+    if locked_id is None:
         raise AccountNotFound(account_id.hex)
 
 
-async def lock_account(connection: Connection, account_id: UUID) -> Account | None:
-    """The account, held for its deletion until the transaction ends."""
-    row = await connection.fetchrow(_SQL["lock_account"], account_id)
+async def lock_account_for_update(connection: Connection, account_id: UUID) -> Account | None:
+    """Locks an account before its deletion, until the transaction ends."""
+    row = await connection.fetchrow(*_SQL["lock_account_for_update"].bind(account_id=account_id))
     return None if row is None else _to_account(row)
 
 
 async def has_children(connection: Connection, account_id: UUID) -> bool:
-    has: bool = await connection.fetchval(_SQL["has_children"], account_id)
-    return has
+    """Returns True when an account has children."""
+    has_any: bool = await connection.fetchval(*_SQL["has_children"].bind(account_id=account_id))
+    return has_any
 
 
 async def delete_account(connection: Connection, account_id: UUID, timeout_s: float) -> None:
-    """Deletes an account, which must be held, with boxes and greetings, and appends the event."""
-    await connection.execute(_SQL["allow_long"], f"{timeout_s:.0f}s")
-    for name, *more in (
-        ("mark_account_deleted",),
-        ("append_account_deleted", traceparent()),
-        ("lock_boxes_of_account",),
-        ("delete_boxes_of_account",),
-        ("delete_greetings_of_account",),
+    """Deletes a locked account with its boxes and greetings, and appends the event."""
+    await connection.execute(*_SQL["set_statement_timeout"].bind(timeout=f"{timeout_s:.0f}s"))
+    account = {"account_id": account_id}
+    for arguments in (
+        _SQL["mark_account_deleted"].bind(**account),
+        _SQL["append_account_deleted"].bind(**account, traceparent=traceparent()),
+        _SQL["lock_boxes_of_account"].bind(**account),
+        _SQL["delete_boxes_of_account"].bind(**account),
+        _SQL["delete_greetings_of_account"].bind(**account),
     ):
-        await connection.execute(_SQL[str(name)], account_id, *more, timeout=timeout_s + 1)
+        await connection.execute(*arguments, timeout=timeout_s + 1)
 
 
-async def root_id(connection: Connection) -> UUID | None:
-    identity: UUID | None = await connection.fetchval(_SQL["root_id"])
-    return identity
+async def get_root_id(connection: Connection) -> UUID | None:
+    """Returns the id of the root account, or None before it is created."""
+    root_id: UUID | None = await connection.fetchval(*_SQL["get_root_id"].bind())
+    return root_id
 
 
-async def account_facts(connection: Connection, account_id: UUID) -> AccountFacts | None:
-    return _facts_of(await connection.fetchrow(_SQL["account_facts"], account_id))
+async def get_account_facts(connection: Connection, account_id: UUID) -> AccountFacts | None:
+    """Returns the facts of an account, or None."""
+    row = await connection.fetchrow(*_SQL["get_account_facts"].bind(account_id=account_id))
+    return _facts_or_none(row)
 
 
-async def facts_by_api_key(connection: Connection, lookup: bytes) -> AccountFacts | None:
-    return _facts_of(await connection.fetchrow(_SQL["facts_by_api_key"], lookup))
+async def find_facts_by_api_key(connection: Connection, lookup: bytes) -> AccountFacts | None:
+    """Returns the account of an API key, given its keyed hash, or None."""
+    row = await connection.fetchrow(*_SQL["find_facts_by_api_key"].bind(api_key_lookup=lookup))
+    return _facts_or_none(row)
 
 
-async def facts_by_name(connection: Connection, name: str) -> AccountFacts | None:
-    return _facts_of(await connection.fetchrow(_SQL["facts_by_name"], _text(name)))
+async def find_facts_by_name(connection: Connection, name: str) -> AccountFacts | None:
+    """Returns the account of a name, or None."""
+    row = await connection.fetchrow(*_SQL["find_facts_by_name"].bind(name=_text_or_none(name)))
+    return _facts_or_none(row)
 
 
-async def facts_by_realm(connection: Connection, realm: str) -> AccountFacts | None:
-    return _facts_of(await connection.fetchrow(_SQL["facts_by_realm"], _text(realm)))
+async def find_facts_by_realm(connection: Connection, realm: str) -> AccountFacts | None:
+    """Returns the account of a realm, or None."""
+    row = await connection.fetchrow(*_SQL["find_facts_by_realm"].bind(realm=_text_or_none(realm)))
+    return _facts_or_none(row)
 
 
-async def sealed_api_key(connection: Connection, account_id: UUID) -> bytes | None:
-    sealed: bytes | None = await connection.fetchval(_SQL["sealed_api_key"], account_id)
+async def get_sealed_api_key(connection: Connection, account_id: UUID) -> bytes | None:
+    """Returns the encrypted API key of an account, or None."""
+    sealed: bytes | None = await connection.fetchval(
+        *_SQL["get_sealed_api_key"].bind(account_id=account_id)
+    )
     return sealed
 
 
 async def replace_api_key(
     connection: Connection, account_id: UUID, key: StoredKey
 ) -> AccountFacts | None:
-    """The account as it is now, its epoch raised; None when there is none."""
-    row = await connection.fetchrow(_SQL["replace_api_key"], account_id, key.lookup, key.sealed)
-    return _facts_of(row)
+    """Replaces the API key and raises the epoch of an account. Returns None without the account."""
+    row = await connection.fetchrow(
+        *_SQL["replace_api_key"].bind(account_id=account_id, **_key_values(key))
+    )
+    return _facts_or_none(row)
 
 
-async def directory_clock(connection: Connection) -> datetime:
-    """The database's time, which dates every change of the directory."""
-    moment: datetime = await connection.fetchval(_SQL["directory_clock"])
+async def get_directory_time(connection: Connection) -> datetime:
+    """Returns the time of the database, the clock for all changes of the directory."""
+    moment: datetime = await connection.fetchval(*_SQL["get_directory_time"].bind())
     return moment
 
 
-async def directory_changes(
+async def list_directory_changes(
     connection: Connection, since: datetime, *, overlap: timedelta, limit: int
 ) -> DirectoryChanges:
-    """What was changed after `since` less `overlap`, at most `limit` of each kind.
+    """Returns the changes after `since` minus `overlap`, at most `limit` of each kind.
 
-    A change is dated when its transaction begins and seen when it commits: the overlap must be
-    longer than any such transaction, and what lies in it is told again each time.
+    A change has the start time of its transaction and is visible after the commit. The overlap must
+    therefore exceed the longest such transaction. Changes within it are returned every time.
     """
-    moment = await directory_clock(connection)
-    bounds = (since, limit, overlap)
-    changed = await connection.fetch(_SQL["accounts_changed_since"], *bounds)
-    revoked = await connection.fetch(_SQL["tokens_revoked_since"], *bounds)
-    users = await connection.fetch(_SQL["user_epochs_changed_since"], *bounds)
+    moment = await get_directory_time(connection)
+    bounds = {"since": since, "limit": limit, "overlap": overlap}
+    changed = await connection.fetch(*_SQL["list_changed_accounts"].bind(**bounds))
+    revoked = await connection.fetch(*_SQL["list_revoked_tokens"].bind(**bounds))
+    users = await connection.fetch(*_SQL["list_changed_user_epochs"].bind(**bounds))
     return DirectoryChanges(
         moment=moment,
-        accounts=[_known(row) for row in changed if not row["deleted"]],
+        accounts=[_to_facts(row) for row in changed if not row["deleted"]],
         deleted=[row["account_id"] for row in changed if row["deleted"]],
         revoked=[row["token_id"] for row in revoked],
         users=[(row["user_id"], row["auth_epoch"]) for row in users],
@@ -220,17 +237,29 @@ async def directory_changes(
 
 
 async def revoke_token(connection: Connection, claims: Claims) -> None:
-    await connection.execute(_SQL["revoke_token"], claims.token_id, claims.expires_at)
+    """Revokes a token until it expires."""
+    await connection.execute(
+        *_SQL["revoke_token"].bind(token_id=claims.token_id, expires_at=claims.expires_at)
+    )
 
 
 async def is_revoked(connection: Connection, token_id: UUID) -> bool:
-    revoked: bool = await connection.fetchval(_SQL["is_revoked"], token_id)
+    """Returns True when a token was revoked."""
+    revoked: bool = await connection.fetchval(*_SQL["is_revoked"].bind(token_id=token_id))
     return revoked
 
 
-async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Record | None:
+def _document_values(document: Document) -> dict[str, Any]:
+    return {"name": document["name"], "realm": document["realm"], "document": document}
+
+
+def _key_values(key: StoredKey) -> dict[str, Any]:
+    return {"api_key_lookup": key.lookup, "api_key_sealed": key.sealed}
+
+
+async def _write(connection: Connection, arguments: tuple[Any, ...]) -> asyncpg.Record | None:
     try:
-        return await connection.fetchrow(_SQL[name], *values)
+        return await connection.fetchrow(*arguments)
     except asyncpg.UniqueViolationError as error:
         field = _UNIQUE_FIELDS.get(error.constraint_name or "")
         if field is None:
@@ -238,14 +267,14 @@ async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Rec
         raise Invalid.of(field, Rule.UNIQUE) from None
 
 
-def _text(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
 
 
 def _to_account(row: asyncpg.Record) -> Account:
     document = row["document"]
     return Account(
-        **_facts(row, document.get("max_message_count"), document.get("wire_profile")),
+        **_fact_fields(row, document.get("max_message_count"), document.get("wire_profile")),
         timezone=document.get("timezone"),
         document=document,
         created_at=row["created_at"],
@@ -253,17 +282,17 @@ def _to_account(row: asyncpg.Record) -> Account:
     )
 
 
-def _facts_of(row: asyncpg.Record | None) -> AccountFacts | None:
-    return None if row is None else _known(row)
+def _facts_or_none(row: asyncpg.Record | None) -> AccountFacts | None:
+    return None if row is None else _to_facts(row)
 
 
-def _known(row: asyncpg.Record) -> AccountFacts:
+def _to_facts(row: asyncpg.Record) -> AccountFacts:
     return AccountFacts(
-        **_facts(row, row["max_message_count"], row["wire_profile"]), timezone=row["timezone"]
+        **_fact_fields(row, row["max_message_count"], row["wire_profile"]), timezone=row["timezone"]
     )
 
 
-def _facts(row: asyncpg.Record, max_message_count: Any, wire_profile: Any) -> dict[str, Any]:
+def _fact_fields(row: asyncpg.Record, max_message_count: Any, wire_profile: Any) -> dict[str, Any]:
     return {
         "account_id": row["account_id"],
         "parent_id": row["parent_id"],

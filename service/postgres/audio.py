@@ -1,19 +1,24 @@
-"""Audio as rows hold it: four columns, all of them or none."""
+"""The four audio columns of messages and greetings. They are all null or all set."""
+
+from typing import Any
 
 import asyncpg
 
 from service.domain.message import Audio
 
 
-def audio_columns(audio: Audio | None) -> tuple[object, ...]:
-    """`audio_key`, `audio_type`, `audio_size`, `audio_sha256`."""
-    if audio is None:
-        return (None, None, None, None)
-    return (audio.key, audio.content_type, audio.size, audio.sha256)
+def audio_values(audio: Audio | None) -> dict[str, Any]:
+    """Returns the values of the columns by name."""
+    return {
+        "audio_key": audio and audio.key,
+        "audio_type": audio and audio.content_type,
+        "audio_size": audio and audio.size,
+        "audio_sha256": audio and audio.sha256,
+    }
 
 
 def to_audio(row: asyncpg.Record) -> Audio | None:
-    """The audio that a row points at."""
+    """Returns the audio of a row."""
     key = row["audio_key"]
     if key is None:
         return None

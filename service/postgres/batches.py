@@ -1,7 +1,8 @@
-"""Many messages at once: rows <-> domain; one function per statement of batches.sql."""
+"""Several messages at once: one function per statement of batches.sql."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -18,14 +19,14 @@ from service.traces import traceparent
 _SQL = load("batches")
 
 _REASONS = {
-    "message_gone": Reason.NOT_FOUND,
+    "message_not_found": Reason.NOT_FOUND,
     "expired": Reason.EXPIRED,
     "conflict": Reason.CONFLICT,
 }
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """One message that is to appear in another box; `copied` is the message as it was read."""
+    """Message to be moved or copied. `copied` is the message as it was read."""
 
     copied: Message
     new_id: MessageId
@@ -42,16 +43,20 @@ async def change_folders(
     retained_since: datetime,
     reason: str,
 ) -> list[Reason | None]:
-    """Files messages; for each why it failed, or None. Raises VmboxNotFound."""
+    """Changes the folder of messages. Returns for each the reason of its failure, or None.
+
+    Raises VmboxNotFound.
+    """
     rows = await connection.fetch(
-        _SQL["change_folders"],
-        account_id,
-        vmbox_id,
-        *_columns(ids),
-        folder,
-        retained_since,
-        reason,
-        traceparent(),
+        *_SQL["change_folders"].bind(
+            account_id=account_id,
+            vmbox_id=vmbox_id,
+            **_id_values(ids),
+            folder=folder,
+            retained_since=retained_since,
+            reason=reason,
+            traceparent=traceparent(),
+        )
     )
     return _outcomes(rows, vmbox_id)
 
@@ -65,12 +70,19 @@ async def remove_messages(
     folder: Folder | None,
     reason: str,
 ) -> list[Reason | None]:
-    """Removes messages, those of `folder` alone when it is given; for each why it failed, or None.
+    """Removes messages. Returns for each the reason of its failure, or None.
 
-    Raises VmboxNotFound.
+    `folder` excludes messages of other folders. Raises VmboxNotFound.
     """
     rows = await connection.fetch(
-        _SQL["remove_messages"], account_id, vmbox_id, *_columns(ids), folder, reason, traceparent()
+        *_SQL["remove_messages"].bind(
+            account_id=account_id,
+            vmbox_id=vmbox_id,
+            **_id_values(ids),
+            folder=folder,
+            reason=reason,
+            traceparent=traceparent(),
+        )
     )
     return _outcomes(rows, vmbox_id)
 
@@ -78,25 +90,33 @@ async def remove_messages(
 async def list_message_ids(
     connection: Connection, account_id: UUID, vmbox_id: UUID, folder: Folder | None, limit: int
 ) -> list[MessageId]:
-    """The newest ids of a box."""
-    rows = await connection.fetch(_SQL["list_message_ids"], account_id, vmbox_id, folder, limit)
+    """Returns the newest ids of a box."""
+    rows = await connection.fetch(
+        *_SQL["list_message_ids"].bind(
+            account_id=account_id, vmbox_id=vmbox_id, folder=folder, limit=limit
+        )
+    )
     return [MessageId(row["month"], row["id"]) for row in rows]
 
 
 async def get_messages(
     connection: Connection, account_id: UUID, vmbox_id: UUID, ids: Sequence[MessageId]
 ) -> dict[MessageId, Message]:
-    """Those of the messages that are there."""
-    rows = await connection.fetch(_SQL["get_messages"], account_id, vmbox_id, *_columns(ids))
+    """Returns the existing messages by id."""
+    rows = await connection.fetch(
+        *_SQL["get_messages"].bind(account_id=account_id, vmbox_id=vmbox_id, **_id_values(ids))
+    )
     messages = [to_message(row) for row in rows]
     return {message.id: message for message in messages}
 
 
-async def living_vmboxes(
+async def filter_existing_vmboxes(
     connection: Connection, account_id: UUID, vmbox_ids: Sequence[UUID]
 ) -> set[UUID]:
-    """Those of the boxes that are there."""
-    rows = await connection.fetch(_SQL["living_vmboxes"], account_id, list(vmbox_ids))
+    """Returns the boxes that exist."""
+    rows = await connection.fetch(
+        *_SQL["filter_existing_vmboxes"].bind(account_id=account_id, vmbox_ids=list(vmbox_ids))
+    )
     return {row["vmbox_id"] for row in rows}
 
 
@@ -112,52 +132,59 @@ async def transfer_messages(
     retained_since: datetime,
     realm: str,
 ) -> list[Reason | None]:
-    """Moves or copies messages whose audio was copied before; for each why it failed, or None.
+    """Moves or copies messages whose audio was copied before.
 
-    All new ids must be of the same month. Raises VmboxNotFound when one of the boxes is gone.
+    Returns for each the reason of its failure, or None. All new ids must be of one month. Raises
+    VmboxNotFound when one of the boxes does not exist.
     """
-    months, ids, distinct = _columns([transfer.copied.id for transfer in transfers])
     rows = await connection.fetch(
-        _SQL["transfer_messages"],
-        account_id,
-        source,
-        target,
-        months,
-        ids,
-        [transfer.copied.audio.key for transfer in transfers if transfer.copied.audio],
-        [transfer.new_id.id for transfer in transfers],
-        [transfer.new_key for transfer in transfers],
-        distinct,
-        transfers[0].new_id.month,
-        now,
-        retained_since,
-        moved,
-        realm,
-        traceparent(),
+        *_SQL["transfer_messages"].bind(
+            account_id=account_id,
+            source_id=source,
+            target_id=target,
+            **_id_values([transfer.copied.id for transfer in transfers]),
+            copied_keys=[row.copied.audio.key for row in transfers if row.copied.audio],
+            new_ids=[transfer.new_id.id for transfer in transfers],
+            new_keys=[transfer.new_key for transfer in transfers],
+            new_month=transfers[0].new_id.month,
+            now=now,
+            retained_since=retained_since,
+            moved=moved,
+            realm=realm,
+            traceparent=traceparent(),
+        )
     )
     return _outcomes(rows, target)
 
 
-async def landed_messages(
+async def filter_stored_ids(
     connection: Connection, account_id: UUID, ids: Sequence[MessageId]
 ) -> set[MessageId]:
-    """Those of the ids, all of one month, that were ever stored."""
+    """Returns the ids that were ever stored, removed or not. All must be of one month."""
     if not ids:
         return set()
     month = ids[0].month
     rows = await connection.fetch(
-        _SQL["landed_messages"], account_id, month, [message_id.id for message_id in ids]
+        *_SQL["filter_stored_ids"].bind(
+            account_id=account_id,
+            month=month,
+            message_ids=[message_id.id for message_id in ids],
+        )
     )
     return {MessageId(month, row["id"]) for row in rows}
 
 
-def _columns(ids: Sequence[MessageId]) -> tuple[list[int], list[UUID], list[int]]:
-    """The ids as two arrays, and the months that they name: what the planner prunes by."""
+def _id_values(ids: Sequence[MessageId]) -> dict[str, Any]:
+    """Returns the ids as two arrays, and their months, which the planner uses for pruning."""
     months = [message_id.month for message_id in ids]
-    return months, [message_id.id for message_id in ids], sorted(set(months))
+    return {
+        "months": months,
+        "message_ids": [message_id.id for message_id in ids],
+        "distinct_months": sorted(set(months)),
+    }
 
 
 def _outcomes(rows: Sequence[asyncpg.Record], vmbox_id: UUID) -> list[Reason | None]:
-    if not rows or rows[0]["outcome"] == "vmbox_gone":
+    if not rows or rows[0]["outcome"] == "vmbox_not_found":
         raise VmboxNotFound(vmbox_id.hex)
     return [_REASONS.get(row["outcome"]) for row in rows]

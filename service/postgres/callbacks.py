@@ -1,4 +1,4 @@
-"""Requests for calls: rows <-> domain; one function per statement of callbacks.sql."""
+"""Callback requests: one function per statement of callbacks.sql."""
 
 from uuid import UUID
 
@@ -12,9 +12,11 @@ from service.traces import traceparent
 _SQL = load("callbacks")
 
 
-async def callback_pending(connection: Connection, account_id: UUID, target: str) -> bool:
-    """Whether a task runs for the target; certain only while its box is held."""
-    pending: bool = await connection.fetchval(_SQL["callback_pending"], account_id, target)
+async def is_callback_pending(connection: Connection, account_id: UUID, target: str) -> bool:
+    """Returns True when a callback task runs for the target. The caller must lock the box."""
+    pending: bool = await connection.fetchval(
+        *_SQL["is_callback_pending"].bind(account_id=account_id, target=target)
+    )
     return pending
 
 
@@ -28,15 +30,16 @@ async def request_callback(
     timeout_s: int,
     message: EventMessage,
 ) -> bool:
-    """Appends the event; False when the box has no new message or is gone."""
+    """Appends the event. Returns False when the box has no new message or was deleted."""
     sequence = await connection.fetchval(
-        _SQL["request_callback"],
-        account_id,
-        vmbox_id,
-        number,
-        attempt,
-        timeout_s,
-        msgspec.to_builtins(message),
-        traceparent(),
+        *_SQL["request_callback"].bind(
+            account_id=account_id,
+            vmbox_id=vmbox_id,
+            number=number,
+            attempt=attempt,
+            timeout_s=timeout_s,
+            message=msgspec.to_builtins(message),
+            traceparent=traceparent(),
+        )
     )
     return sequence is not None

@@ -1,6 +1,6 @@
-"""What is watched of the database all the time; one function per statement of watch.sql.
+"""Database metrics: one function per statement of database_metrics.sql.
 
-No statement reads more the more is stored: each ends at its limit.
+Each statement stops at its limit, so its cost does not grow with the data.
 """
 
 from collections.abc import Mapping
@@ -13,64 +13,64 @@ from service.postgres.sql import load
 
 _SQL = load("database_metrics")
 
-# Beyond it the number says nothing more, and counting would begin to cost.
-MOST = 50_000
+# Upper bound of counts. Counting more rows would cost time and add no information.
+MAX_COUNT = 50_000
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """How many wait, and for how long the first has."""
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of waiting items, and the age of the oldest."""
 
     number: int
     oldest_s: float
 
 
-class Ahead(msgspec.Struct, frozen=True, kw_only=True):
-    """How many months and outbox days after the present ones have their partition."""
+class PartitionsAhead(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of months and outbox days after the current ones that have a partition."""
 
     months: int
     days: int
 
 
-class StepDone(msgspec.Struct, frozen=True, kw_only=True):
-    """When a step of the keeper last ran to its end, and how many of what it did."""
+class KeeperRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Last completed run of a step of the keeper: its end and its counters."""
 
     finished_at: datetime
     done: Mapping[str, int]
 
 
-async def watch_outbox(connection: Connection) -> Waiting:
-    """The events that wait to be published."""
-    record = await connection.fetchrow(_SQL["watch_outbox"], MOST)
+async def read_outbox_backlog(connection: Connection) -> Backlog:
+    """Returns the backlog of unsent events."""
+    record = await connection.fetchrow(*_SQL["read_outbox_backlog"].bind(limit=MAX_COUNT))
     assert record is not None
-    return Waiting(number=record["backlog"], oldest_s=record["oldest_s"])
+    return Backlog(number=record["backlog"], oldest_s=record["oldest_s"])
 
 
-async def watch_deliveries(connection: Connection) -> Mapping[str, Waiting]:
-    """By channel that has ever run, the deliveries that are due and in nobody's hands."""
-    records = await connection.fetch(_SQL["watch_deliveries"], MOST)
+async def read_delivery_backlogs(connection: Connection) -> Mapping[str, Backlog]:
+    """Returns the backlog of due deliveries for each channel that was ever started."""
+    records = await connection.fetch(*_SQL["read_delivery_backlogs"].bind(limit=MAX_COUNT))
     return {
-        record["channel"]: Waiting(number=record["due"], oldest_s=record["oldest_s"])
+        record["channel"]: Backlog(number=record["due"], oldest_s=record["oldest_s"])
         for record in records
     }
 
 
-async def watch_dead(connection: Connection) -> Mapping[str, int]:
-    """By channel, the deliveries that were given up; a channel without any is left out."""
-    records = await connection.fetch(_SQL["watch_dead"], MOST)
+async def count_dead_deliveries(connection: Connection) -> Mapping[str, int]:
+    """Returns the number of dead deliveries by channel, without channels that have none."""
+    records = await connection.fetch(*_SQL["count_dead_deliveries"].bind(limit=MAX_COUNT))
     return {record["channel"]: record["dead"] for record in records}
 
 
-async def watch_partitions(connection: Connection) -> Ahead:
-    """How far ahead there is room."""
-    record = await connection.fetchrow(_SQL["watch_partitions"])
+async def count_partitions_ahead(connection: Connection) -> PartitionsAhead:
+    """Returns the number of partitions after the current ones."""
+    record = await connection.fetchrow(*_SQL["count_partitions_ahead"].bind())
     assert record is not None
-    return Ahead(**dict(record))
+    return PartitionsAhead(**dict(record))
 
 
-async def watch_keeper(connection: Connection) -> Mapping[str, StepDone]:
-    """By step, its last run; a step that never ran to its end is left out."""
-    records = await connection.fetch(_SQL["watch_keeper"])
+async def list_keeper_runs(connection: Connection) -> Mapping[str, KeeperRun]:
+    """Returns the last run by step, without steps that never completed."""
+    records = await connection.fetch(*_SQL["list_keeper_runs"].bind())
     return {
-        record["step"]: StepDone(finished_at=record["finished_at"], done=record["done"])
+        record["step"]: KeeperRun(finished_at=record["finished_at"], done=record["done"])
         for record in records
     }

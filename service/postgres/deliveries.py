@@ -1,4 +1,4 @@
-"""Deliveries: rows <-> domain; one function per statement of deliveries.sql."""
+"""Deliveries: one function per statement of deliveries.sql."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,22 +11,22 @@ import msgspec
 from service.domain.delivery import Delivery, Status, Target
 from service.domain.events import Event
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import affected_rows, load
 
 _SQL = load("deliveries")
-_LONGEST_ERROR = 500
+_MAX_ERROR_LENGTH = 500
 
 
 class DeliveryLease(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries to a target somebody has in hand."""
+    """Number of deliveries to a target that the caller has leased."""
 
     account_id: UUID
     target: str
     number: int
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written of an attempt; `state` None leaves it as it is."""
+class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Outcome of an attempt. `state` None keeps the stored state."""
 
     status: Status
     attempts: int = 0
@@ -36,7 +36,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery as an operator sees it. The target '' is the event's own row."""
+    """Delivery as stored. The target '' is the marker of the event."""
 
     account_id: UUID
     event_id: UUID
@@ -53,8 +53,8 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Deliveries by what they have in common; None asks nothing."""
+class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Filter of deliveries. None matches all."""
 
     account_id: UUID | None = None
     event_id: UUID | None = None
@@ -63,33 +63,38 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     status: Status | None = None
 
 
-async def channel_began(connection: Connection, channel: str, looks_back_s: float) -> datetime:
-    """When a channel was started first: if that is now, then `looks_back_s` ago."""
-    began: datetime = await connection.fetchval(_SQL["channel_began"], channel, looks_back_s)
-    return began
+async def register_channel(connection: Connection, channel: str, lookback_s: float) -> datetime:
+    """Returns the time at which a channel was first started: for a new one `lookback_s` ago."""
+    started_at: datetime = await connection.fetchval(
+        *_SQL["register_channel"].bind(channel=channel, lookback_s=lookback_s)
+    )
+    return started_at
 
 
 async def insert_marker(
     connection: Connection, account_id: UUID, event_id: UUID, channel: str
 ) -> bool:
-    """False when the event was dealt out, or given up, before."""
-    made = await connection.fetchval(_SQL["insert_marker"], account_id, event_id, channel)
-    return made is not None
+    """Marks an event as fanned out. Returns False when it was fanned out or given up before."""
+    inserted_id = await connection.fetchval(
+        *_SQL["insert_marker"].bind(account_id=account_id, event_id=event_id, channel=channel)
+    )
+    return inserted_id is not None
 
 
 async def insert_targets(
     connection: Connection, event: Event, channel: str, targets: Sequence[Target]
 ) -> None:
-    """Rows for targets, at least one; those that are there already stay as they are."""
+    """Adds at least one target of an event. Existing targets do not change."""
     await connection.execute(
-        _SQL["insert_targets"],
-        event.account_id,
-        event.event_id,
-        channel,
-        _stored(event),
-        [target.name for target in targets],
-        [dict(target.state) for target in targets],
-        [target.delay_s for target in targets],
+        *_SQL["insert_targets"].bind(
+            account_id=event.account_id,
+            event_id=event.event_id,
+            channel=channel,
+            event=_encoded_event(event),
+            targets=[target.name for target in targets],
+            states=[dict(target.state) for target in targets],
+            delays_s=[target.delay_s for target in targets],
+        )
     )
 
 
@@ -103,18 +108,20 @@ async def insert_dead_marker(
     event: Event | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> None:
+    """Records an event that cannot be fanned out."""
     await connection.execute(
-        _SQL["insert_dead_marker"],
-        account_id,
-        event_id,
-        channel,
-        None if event is None else _stored(event),
-        dict(state or {}),
-        _told(error),
+        *_SQL["insert_dead_marker"].bind(
+            account_id=account_id,
+            event_id=event_id,
+            channel=channel,
+            event=None if event is None else _encoded_event(event),
+            state=dict(state or {}),
+            error=_error_text(error),
+        )
     )
 
 
-async def take_due(
+async def lease_due(
     connection: Connection,
     channel: str,
     *,
@@ -122,105 +129,127 @@ async def take_due(
     per_target: int,
     lease_s: float,
     token: UUID,
-    held: Sequence[DeliveryLease],
+    leases: Sequence[DeliveryLease],
 ) -> list[Delivery | DeliveryRow]:
-    """Due deliveries, leased under `token`; a bare row is one that has no event to deliver."""
+    """Leases due deliveries under `token`. Returns a DeliveryRow for a row without an event."""
     records = await connection.fetch(
-        _SQL["take_due"],
-        channel,
-        limit,
-        per_target,
-        lease_s,
-        token,
-        [one.account_id for one in held],
-        [one.target for one in held],
-        [one.number for one in held],
+        *_SQL["lease_due"].bind(
+            channel=channel,
+            limit=limit,
+            max_per_target=per_target,
+            lease_s=lease_s,
+            token=token,
+            leased_account_ids=[lease.account_id for lease in leases],
+            leased_targets=[lease.target for lease in leases],
+            leased_numbers=[lease.number for lease in leases],
+        )
     )
     return [_delivery(record) for record in records]
 
 
-async def finish(
-    connection: Connection, row: Delivery | DeliveryRow, token: UUID, written: Written
+async def record_attempt(
+    connection: Connection, row: Delivery | DeliveryRow, token: UUID, outcome: AttemptOutcome
 ) -> bool:
-    """False when the row is somebody else's by now, or was finished or dropped."""
+    """Records an attempt. Returns False when the lease was lost or the row is not pending."""
     attempt = await connection.fetchval(
-        _SQL["finish"],
-        *_key(row),
-        token,
-        written.status,
-        written.attempts,
-        written.delay_s,
-        None if written.error is None else _told(written.error),
-        None if written.state is None else dict(written.state),
+        *_SQL["record_attempt"].bind(
+            **_key_values(row),
+            token=token,
+            status=outcome.status,
+            attempts=outcome.attempts,
+            delay_s=outcome.delay_s,
+            error=None if outcome.error is None else _error_text(outcome.error),
+            state=None if outcome.state is None else dict(outcome.state),
+        )
     )
     return attempt is not None
 
 
-async def release(connection: Connection, row: Delivery | DeliveryRow, token: UUID) -> None:
-    await connection.execute(_SQL["release"], *_key(row), token)
+async def release_lease(connection: Connection, row: Delivery | DeliveryRow, token: UUID) -> None:
+    """Releases a lease without an attempt."""
+    await connection.execute(*_SQL["release_lease"].bind(**_key_values(row), token=token))
 
 
-async def all_done(connection: Connection, delivery: Delivery) -> bool:
-    """Whether every target of the event has had it. Of several that ask at once in transactions
-    that finish a target each, exactly one, the last, is told so."""
-    key = (delivery.account_id, delivery.event_id, delivery.channel)
-    await connection.fetchrow(_SQL["hold_event"], *key)
-    # A statement of its own: one that waited for the lock would still see what was before.
-    unfinished: int = await connection.fetchval(_SQL["count_unfinished"], *key)
+async def is_last_done(connection: Connection, delivery: Delivery) -> bool:
+    """Returns True when all targets of the event are done.
+
+    When several transactions complete one target each, exactly one of them gets True.
+    """
+    event = {
+        "account_id": delivery.account_id,
+        "event_id": delivery.event_id,
+        "channel": delivery.channel,
+    }
+    await connection.fetchrow(*_SQL["lock_marker"].bind(**event))
+    # A second statement, because its snapshot is taken after the lock.
+    unfinished: int = await connection.fetchval(*_SQL["count_unfinished"].bind(**event))
     return unfinished == 0
 
 
 async def list_deliveries(
-    connection: Connection, selection: Selection, limit: int
+    connection: Connection, filters: DeliveryFilter, limit: int
 ) -> list[DeliveryRow]:
+    """Returns deliveries, newest first."""
     records = await connection.fetch(
-        _SQL["list_deliveries"], selection.account_id, selection.channel, selection.status, limit
+        *_SQL["list_deliveries"].bind(
+            account_id=filters.account_id,
+            channel=filters.channel,
+            status=filters.status,
+            limit=limit,
+        )
     )
     return [_row(record) for record in records]
 
 
-async def show_deliveries(connection: Connection, selection: Selection) -> list[DeliveryRow]:
-    """The rows of one event, which the selection must name with its account."""
-    records = await connection.fetch(_SQL["show_deliveries"], *_which(selection))
+async def list_deliveries_of_event(
+    connection: Connection, filters: DeliveryFilter
+) -> list[DeliveryRow]:
+    """Returns the rows of one event. The filter must contain the account and the event."""
+    records = await connection.fetch(*_SQL["list_deliveries_of_event"].bind(**_key_values(filters)))
     return [_row(record) for record in records]
 
 
-async def retry_deliveries(connection: Connection, selection: Selection) -> int:
-    """Has dead deliveries tried again; how many."""
-    done = await connection.execute(_SQL["retry_deliveries"], *_which(selection))
-    return int(done.rpartition(" ")[2])
+async def retry_deliveries(connection: Connection, filters: DeliveryFilter) -> int:
+    """Makes dead deliveries due again. Returns their number."""
+    return affected_rows(
+        await connection.execute(*_SQL["retry_deliveries"].bind(**_key_values(filters)))
+    )
 
 
-async def drop_deliveries(connection: Connection, selection: Selection) -> int:
-    """Gives deliveries up that wait or are dead; how many."""
-    done = await connection.execute(_SQL["drop_deliveries"], *_which(selection), selection.status)
-    return int(done.rpartition(" ")[2])
+async def drop_deliveries(connection: Connection, filters: DeliveryFilter) -> int:
+    """Drops pending and dead deliveries. Returns their number."""
+    status = await connection.execute(
+        *_SQL["drop_deliveries"].bind(**_key_values(filters), status=filters.status)
+    )
+    return affected_rows(status)
 
 
 async def delete_old_deliveries(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes finished rows made before a moment; how many."""
-    done = await connection.execute(_SQL["delete_old_deliveries"], before, limit)
-    return int(done.rpartition(" ")[2])
+    """Deletes finished rows older than `before`. Returns their number."""
+    return affected_rows(
+        await connection.execute(*_SQL["delete_old_deliveries"].bind(before=before, limit=limit))
+    )
 
 
-def _key(row: Delivery | DeliveryRow) -> tuple[object, ...]:
-    return row.account_id, row.event_id, row.channel, row.target
+def _key_values(row: Delivery | DeliveryRow | DeliveryFilter) -> dict[str, Any]:
+    return {
+        "account_id": row.account_id,
+        "event_id": row.event_id,
+        "channel": row.channel,
+        "target": row.target,
+    }
 
 
-def _which(selection: Selection) -> tuple[object, ...]:
-    return selection.account_id, selection.event_id, selection.channel, selection.target
+def _error_text(error: str) -> str:
+    return error.replace("\0", "")[:_MAX_ERROR_LENGTH]
 
 
-def _told(error: str) -> str:
-    return error.replace("\0", "")[:_LONGEST_ERROR]
-
-
-def _stored(event: Event) -> dict[str, Any]:
+def _encoded_event(event: Event) -> dict[str, Any]:
     fields = msgspec.structs.asdict(event)
     return {**fields, "data": msgspec.Raw(event.data)}
 
 
-def _event(stored: Mapping[str, Any]) -> Event:
+def _decoded_event(stored: Mapping[str, Any]) -> Event:
     fields = {**stored, "data": ""}
     event = msgspec.convert(fields, Event)
     return msgspec.structs.replace(event, data=msgspec.json.encode(stored["data"]))
@@ -236,7 +265,7 @@ def _delivery(record: asyncpg.Record) -> Delivery | DeliveryRow:
         target=record["target"],
         attempt=record["attempt"] + 1,
         created_at=record["created_at"],
-        event=_event(record["event"]),
+        event=_decoded_event(record["event"]),
         state=record["state"],
     )
 

@@ -1,4 +1,4 @@
-"""Published events, read by their numbers: rows <-> events; one function per statement."""
+"""Published events by `published_seq`: one function per statement of feed.sql."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,33 +14,34 @@ _SQL = load("feed")
 
 
 class FeedState(msgspec.Struct, frozen=True, kw_only=True):
-    """The epoch, the last number given, and the lowest one kept (`latest` + 1 when none is)."""
+    """Epoch, last `published_seq`, and lowest one kept (`latest` + 1 when no event is kept)."""
 
     epoch: int
     latest: int
     oldest: int
 
 
-class Published(msgspec.Struct, frozen=True):
-    """An event and the number that it was published under."""
+class PublishedEvent(msgspec.Struct, frozen=True):
+    """Event and its `published_seq`."""
 
     number: int
     event: Event
 
 
 class FeedSlice(msgspec.Struct, frozen=True, kw_only=True):
-    """Events without a gap. `more` when a limit ended them: others may lie behind.
+    """Consecutive events. `more` is True when a limit ended the slice and more may follow.
 
-    The event that reaches the limit in bytes belongs to them: one of any size is read.
+    The event that reaches the limit in bytes is included, so an event of any size is read.
     """
 
-    events: list[Published]
+    events: list[PublishedEvent]
     more: bool
 
 
 async def feed_state(connection: Connection) -> FeedState:
-    row = await connection.fetchrow(_SQL["feed_state"])
-    assert row is not None, "both tables always have their row"
+    """Returns the bounds of the feed."""
+    row = await connection.fetchrow(*_SQL["feed_state"].bind())
+    assert row is not None, "both tables always have one row"
     latest = row["latest"]
     oldest = latest + 1 if row["oldest"] is None else row["oldest"]
     return FeedState(epoch=row["epoch"], latest=latest, oldest=oldest)
@@ -54,25 +55,35 @@ async def read_feed(
     limit: int,
     limit_bytes: int,
 ) -> FeedSlice:
-    """Events of an account, or of one box, after a number and in order."""
+    """Returns events of an account, or of one box, after a `published_seq`, in order."""
     rows = await connection.fetch(
-        _SQL["read_feed"], account_id, vmbox_id, after, limit, limit_bytes
+        *_SQL["read_feed"].bind(
+            account_id=account_id,
+            vmbox_id=vmbox_id,
+            after=after,
+            limit=limit,
+            limit_bytes=limit_bytes,
+        )
     )
-    return _stretch(rows, limit)
+    return _slice(rows, limit)
 
 
 async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes: int) -> FeedSlice:
-    """Events of all accounts after a number and in order."""
-    return _stretch(await connection.fetch(_SQL["tail_feed"], after, limit, limit_bytes), limit)
+    """Returns events of all accounts after a `published_seq`, in order."""
+    rows = await connection.fetch(
+        *_SQL["tail_feed"].bind(after=after, limit=limit, limit_bytes=limit_bytes)
+    )
+    return _slice(rows, limit)
 
 
-def _stretch(rows: Sequence[asyncpg.Record], limit: int) -> FeedSlice:
-    found = rows[0]["found"] if rows else 0
+def _slice(rows: Sequence[asyncpg.Record], limit: int) -> FeedSlice:
+    rows_before_cut = rows[0]["rows_before_cut"] if rows else 0
     events = [_published(row) for row in rows]
-    return FeedSlice(events=events, more=found == limit or len(rows) < found)
+    more = rows_before_cut == limit or len(rows) < rows_before_cut
+    return FeedSlice(events=events, more=more)
 
 
-def _published(row: asyncpg.Record) -> Published:
+def _published(row: asyncpg.Record) -> PublishedEvent:
     event = Event(
         account_id=row["account_id"],
         vmbox_id=row["vmbox_id"],
@@ -84,4 +95,4 @@ def _published(row: asyncpg.Record) -> Published:
         media_id=row["media_id"],
         traceparent=row["traceparent"],
     )
-    return Published(row["published_seq"], event)
+    return PublishedEvent(row["published_seq"], event)

@@ -1,4 +1,4 @@
-"""Greetings: rows <-> domain; one function per statement of greetings.sql."""
+"""Greetings: one function per statement of greetings.sql."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,9 +10,9 @@ from service.domain.greeting import Greeting
 from service.domain.message import Audio
 from service.domain.page import NameCursor
 from service.domain.schema import Document
-from service.postgres.audio import audio_columns, to_audio
+from service.postgres.audio import audio_values, to_audio
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import load, page_start
 
 _SQL = load("greetings")
 
@@ -24,23 +24,26 @@ async def insert_greeting(
     document: Document,
     audio: Audio | None,
 ) -> Greeting:
-    """A new greeting, with or without its audio."""
+    """Creates a greeting, with or without audio."""
     row = await connection.fetchrow(
-        _SQL["insert_greeting"],
-        account_id,
-        media_id,
-        document["name"],
-        document,
-        *audio_columns(audio),
+        *_SQL["insert_greeting"].bind(
+            account_id=account_id,
+            media_id=media_id,
+            name=document["name"],
+            document=document,
+            **audio_values(audio),
+        )
     )
     assert row is not None, "an INSERT that does not fail returns its row"
     return _to_greeting(row)
 
 
 async def get_greeting(connection: Connection, account_id: UUID, media_id: UUID) -> Greeting:
-    """One greeting. Raises GreetingNotFound."""
-    row = await connection.fetchrow(_SQL["get_greeting"], account_id, media_id)
-    return _found(row, media_id)
+    """Returns a greeting. Raises GreetingNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["get_greeting"].bind(account_id=account_id, media_id=media_id)
+    )
+    return _greeting_or_raise(row, media_id)
 
 
 async def list_greetings(
@@ -51,28 +54,26 @@ async def list_greetings(
     *,
     descending: bool = False,
 ) -> list[Greeting]:
-    """The greetings of an account by (name, id) from `start` on."""
-    if descending:
-        name, media_id = (start.name, start.id) if start else (None, None)
-        statement = _SQL["list_greetings_descending"]
-    else:
-        name, media_id = (start.name, start.id) if start else ("", UUID(int=0))
-        statement = _SQL["list_greetings"]
-    rows = await connection.fetch(statement, account_id, name, media_id, limit)
+    """Returns the greetings of an account by (name, id) from `start` on."""
+    statement = _SQL["list_greetings_descending" if descending else "list_greetings"]
+    rows = await connection.fetch(
+        *statement.bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    )
     return [_to_greeting(row) for row in rows]
 
 
 async def update_greeting(
     connection: Connection, before: Greeting, document: Document
 ) -> Greeting | None:
-    """Replaces the document of a greeting as it was read; None when it was changed since."""
+    """Replaces the document of a greeting. Returns None when `before` is no longer its revision."""
     row = await connection.fetchrow(
-        _SQL["update_greeting"],
-        before.account_id,
-        before.media_id,
-        before.revision,
-        document["name"],
-        document,
+        *_SQL["update_greeting"].bind(
+            account_id=before.account_id,
+            media_id=before.media_id,
+            revision=before.revision,
+            name=document["name"],
+            document=document,
+        )
     )
     return None if row is None else _to_greeting(row)
 
@@ -80,36 +81,42 @@ async def update_greeting(
 async def attach_greeting_audio(
     connection: Connection, account_id: UUID, media_id: UUID, audio: Audio
 ) -> tuple[Greeting, str | None]:
-    """Gives a greeting its audio; also returns the key of the audio that it replaced.
+    """Sets the audio of a greeting. Returns the greeting and the key of the replaced audio.
 
     Raises GreetingNotFound.
     """
     row = await connection.fetchrow(
-        _SQL["attach_greeting_audio"], account_id, media_id, *audio_columns(audio)
+        *_SQL["attach_greeting_audio"].bind(
+            account_id=account_id, media_id=media_id, **audio_values(audio)
+        )
     )
-    return _found(row, media_id), None if row is None else row["replaced_key"]
+    return _greeting_or_raise(row, media_id), None if row is None else row["replaced_key"]
 
 
 async def delete_greeting(connection: Connection, account_id: UUID, media_id: UUID) -> Greeting:
-    """Deletes a greeting; returns it as it was. Raises GreetingNotFound, GreetingInUse."""
+    """Deletes a greeting and returns it. Raises GreetingNotFound, GreetingInUse."""
     try:
-        row = await connection.fetchrow(_SQL["delete_greeting"], account_id, media_id)
+        row = await connection.fetchrow(
+            *_SQL["delete_greeting"].bind(account_id=account_id, media_id=media_id)
+        )
     except asyncpg.ForeignKeyViolationError as error:
         if error.constraint_name == "vmbox_media_exists":
             raise GreetingInUse from error
         raise
-    return _found(row, media_id)
+    return _greeting_or_raise(row, media_id)
 
 
-async def known_greetings(
+async def filter_existing_greetings(
     connection: Connection, account_id: UUID, media_ids: Sequence[UUID]
 ) -> set[UUID]:
-    """Those of the greetings that are there."""
-    rows = await connection.fetch(_SQL["known_greetings"], account_id, media_ids)
+    """Returns the greetings that exist."""
+    rows = await connection.fetch(
+        *_SQL["filter_existing_greetings"].bind(account_id=account_id, media_ids=media_ids)
+    )
     return {row["media_id"] for row in rows}
 
 
-def _found(row: asyncpg.Record | None, media_id: UUID) -> Greeting:
+def _greeting_or_raise(row: asyncpg.Record | None, media_id: UUID) -> Greeting:
     if row is None:
         raise GreetingNotFound(media_id.hex)
     return _to_greeting(row)

@@ -1,4 +1,4 @@
-"""Claims on idempotency keys: rows <-> domain; one function per statement of idempotency.sql."""
+"""Claims on idempotency keys: one function per statement of idempotency.sql."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ _SQL = load("idempotency")
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to work on a request until the lease ends; `plan` is that of its first run."""
+    """Lease on the request of a key. `plan` is the plan of its first run."""
 
     account_id: UUID
     vmbox_id: UUID
@@ -22,62 +22,69 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     token: UUID
     plan: Any = None
 
+    def values(self) -> dict[str, Any]:
+        """Returns the parameters that select the claim."""
+        return {
+            "account_id": self.account_id,
+            "vmbox_id": self.vmbox_id,
+            "key": self.key,
+            "token": self.token,
+        }
 
-class Answered(msgspec.Struct, frozen=True):
-    """The request was done before; this was its answer."""
+
+class CompletedRequest(msgspec.Struct, frozen=True):
+    """Answer of a request that was completed before."""
 
     answer: Any
 
 
 async def claim(
-    connection: Connection, wanted: Claim, fingerprint: bytes, lease: timedelta
-) -> Claim | Answered:
-    """Takes a key. Raises KeyInUse while somebody works on it, KeyReused for other content."""
+    connection: Connection, request: Claim, fingerprint: bytes, lease: timedelta
+) -> Claim | CompletedRequest:
+    """Claims the key of `request`, or returns the answer of a completed request.
+
+    Raises IdempotencyKeyInUse while another request runs, IdempotencyKeyReused for other content.
+    """
     row = None
     while row is None:
-        # No row: another request claimed or freed the key while this statement ran. Look again.
+        # No row: another request claimed or released the key while this statement ran.
         row = await connection.fetchrow(
-            _SQL["claim"],
-            wanted.account_id,
-            wanted.vmbox_id,
-            wanted.key,
-            fingerprint,
-            wanted.token,
-            lease,
-            wanted.plan,
+            *_SQL["claim"].bind(
+                **request.values(), fingerprint=fingerprint, lease=lease, plan=request.plan
+            )
         )
     match row["state"]:
         case "claimed":
-            return msgspec.structs.replace(wanted, plan=row["plan"])
-        case "answered":
-            return Answered(row["answer"])
+            return msgspec.structs.replace(request, plan=row["plan"])
+        case "completed":
+            return CompletedRequest(row["answer"])
         case "running":
             raise IdempotencyKeyInUse
         case _:
             raise IdempotencyKeyReused
 
 
-async def renew_claim(connection: Connection, held: Claim, lease: timedelta) -> None:
-    """Extends the lease. Raises KeyInUse when somebody else took over."""
-    if not await connection.fetchval(_SQL["renew_claim"], *_named(held), lease):
+async def renew_claim(connection: Connection, claim: Claim, lease: timedelta) -> None:
+    """Extends the lease. Raises IdempotencyKeyInUse when another request took over."""
+    renewed = await connection.fetchval(*_SQL["renew_claim"].bind(**claim.values(), lease=lease))
+    if not renewed:
         raise IdempotencyKeyInUse
 
 
-async def answer_claim(connection: Connection, held: Claim, answer: Any) -> None:
-    """Ends a claim with its answer. Raises KeyInUse when somebody else took over."""
-    if not await connection.fetchval(_SQL["answer_claim"], *_named(held), answer):
+async def complete_claim(connection: Connection, claim: Claim, answer: Any) -> None:
+    """Stores the answer. Raises IdempotencyKeyInUse when another request took over."""
+    completed = await connection.fetchval(
+        *_SQL["complete_claim"].bind(**claim.values(), answer=answer)
+    )
+    if not completed:
         raise IdempotencyKeyInUse
 
 
-async def yield_claim(connection: Connection, held: Claim) -> None:
-    """Lets the next request under this key go on at once."""
-    await connection.execute(_SQL["yield_claim"], *_named(held))
+async def expire_claim(connection: Connection, claim: Claim) -> None:
+    """Ends the lease, so that the next request with this key continues at once."""
+    await connection.execute(*_SQL["expire_claim"].bind(**claim.values()))
 
 
-async def release_claim(connection: Connection, held: Claim) -> None:
-    """Forgets a claim."""
-    await connection.execute(_SQL["release_claim"], *_named(held))
-
-
-def _named(held: Claim) -> tuple[UUID, UUID, str, UUID]:
-    return held.account_id, held.vmbox_id, held.key, held.token
+async def release_claim(connection: Connection, claim: Claim) -> None:
+    """Deletes a claim."""
+    await connection.execute(*_SQL["release_claim"].bind(**claim.values()))

@@ -1,36 +1,42 @@
-"""What the keeper reads and writes, as the owner; one function per statement of keeper.sql."""
+"""Statements of the keeper, run as the owner: one function per statement of keeper.sql."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
 from service.postgres.pool import Connection, connect, translated_errors
-from service.postgres.sql import load
+from service.postgres.sql import affected_rows, load
+from service.traces import traceparent
 
 _SQL = load("keeper")
 
-# What Postgres says of a partition that another session detaches or drops at the same time.
-_TAKEN = (asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.UndefinedTableError)
+# Errors for a partition that another session detaches or drops at the same time.
+_CONCURRENT_DROP = (asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.UndefinedTableError)
 
 
 class BoxKey(msgspec.Struct, frozen=True):
-    """Which box."""
+    """Key of a box."""
 
     account_id: UUID
     vmbox_id: UUID
 
+    def values(self) -> dict[str, Any]:
+        """Returns the parameters that select the box."""
+        return {"account_id": self.account_id, "vmbox_id": self.vmbox_id}
 
-class CountsWrong(Exception):
-    """The counts of a box are lower than the messages that were to be taken from them."""
+
+class CountsTooLow(Exception):
+    """The counts of a box are lower than the number of messages to be removed."""
 
 
 class DayState(StrEnum):
-    """How far the drop of a day has come."""
+    """Last completed step of the drop of a day."""
 
     ATTACHED = "attached"
     DETACHING = "detaching"
@@ -38,7 +44,7 @@ class DayState(StrEnum):
 
 
 class OutboxDay(msgspec.Struct, frozen=True, kw_only=True):
-    """The partition of a day, and the statements that end it."""
+    """Partition of a day, and the statements that drop it."""
 
     day: date
     state: DayState
@@ -48,7 +54,7 @@ class OutboxDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object by its key, and the message or greeting whose audio it says it is."""
+    """Audio object, and the message or greeting that its key contains."""
 
     key: str
     account_id: UUID
@@ -56,7 +62,7 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """What the counts of a box stored, and what they are: new, saved, waiting for audio."""
+    """Counts of a box before and after a repair: new, saved, pending."""
 
     stored: tuple[int, int, int]
     counted: tuple[int, int, int]
@@ -64,140 +70,161 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def step_lock(url: str, step: str, timeout_s: float) -> AsyncIterator[bool]:
-    """Whether this is the only keeper at `step`, until the block is left.
+    """Locks `step` while the block runs. Yields False when another keeper has the lock.
 
-    It saves work and is no safeguard: should it be lost, two keepers at once do no harm.
+    The lock only saves work: when it is lost, two keepers at once do no harm.
     """
     connection = await connect(url, name=f"aftertone keeper {step}", timeout_s=timeout_s)
     try:
         with translated_errors():
-            taken: bool = await connection.fetchval(_SQL["try_step"], step)
-        yield taken
+            locked: bool = await connection.fetchval(*_SQL["try_lock_step"].bind(step=step))
+        yield locked
     finally:
         connection.terminate()
 
 
-async def last_finished(connection: Connection, step: str) -> datetime | None:
-    """When a step last ran to its end."""
-    finished_at: datetime | None = await connection.fetchval(_SQL["last_finished"], step)
+async def get_last_run(connection: Connection, step: str) -> datetime | None:
+    """Returns the time at which a step last completed."""
+    finished_at: datetime | None = await connection.fetchval(*_SQL["get_last_run"].bind(step=step))
     return finished_at
 
 
-async def note_finished(
+async def record_run(
     connection: Connection, step: str, at: datetime, done: Mapping[str, int]
 ) -> None:
-    """Notes that a step has run to its end, and how many of what it did."""
-    await connection.execute(_SQL["note_finished"], step, at, dict(done))
+    """Records that a step has completed, and its counters."""
+    await connection.execute(*_SQL["record_run"].bind(step=step, finished_at=at, done=dict(done)))
 
 
 async def list_months(connection: Connection) -> list[int]:
-    """The months that have a partition, oldest first."""
-    return [row["month"] for row in await connection.fetch(_SQL["list_months"])]
+    """Returns the months that have a partition, oldest first."""
+    return [row["month"] for row in await connection.fetch(*_SQL["list_months"].bind())]
 
 
 async def list_expired(
     connection: Connection, month: int, before: datetime, limit: int
 ) -> list[BoxKey]:
-    """The boxes of the oldest `limit` messages of a month that were received before."""
-    return _boxes(await connection.fetch(_SQL["list_expired"], month, before, limit))
+    """Returns the boxes of the oldest `limit` messages of a month from before `before`."""
+    return _boxes(
+        await connection.fetch(*_SQL["list_expired"].bind(month=month, before=before, limit=limit))
+    )
 
 
 async def expire_messages(
     connection: Connection, box: BoxKey, month: int, before: datetime, limit: int
 ) -> int:
-    """Removes messages of a box that were received before; how many. Raises CountsWrong."""
-    return await _taken_from_counts(
-        connection, "expire_messages", box.account_id, box.vmbox_id, month, before, limit
+    """Removes messages of a box from before `before`. Returns their number. Raises CountsTooLow."""
+    return await _remove_counted(
+        connection,
+        _SQL["expire_messages"].bind(
+            **box.values(), month=month, before=before, limit=limit, traceparent=traceparent()
+        ),
     )
 
 
 async def list_abandoned(
     connection: Connection, month: int, before: datetime, limit: int
 ) -> list[BoxKey]:
-    """The boxes of the oldest `limit` messages of a month that wait for audio since before."""
-    return _boxes(await connection.fetch(_SQL["list_abandoned"], month, before, limit))
+    """Returns the boxes of the oldest `limit` messages of a month pending since before `before`."""
+    return _boxes(
+        await connection.fetch(
+            *_SQL["list_abandoned"].bind(month=month, before=before, limit=limit)
+        )
+    )
 
 
-async def drop_abandoned(connection: Connection, box: BoxKey, month: int, before: datetime) -> int:
-    """Removes messages of a box that wait for audio since before; how many. Raises CountsWrong."""
-    return await _taken_from_counts(
-        connection, "drop_abandoned", box.account_id, box.vmbox_id, month, before
+async def remove_abandoned(
+    connection: Connection, box: BoxKey, month: int, before: datetime
+) -> int:
+    """Removes messages of a box that are pending since before `before`. Returns their number.
+
+    Raises CountsTooLow.
+    """
+    return await _remove_counted(
+        connection,
+        _SQL["remove_abandoned"].bind(**box.values(), month=month, before=before),
     )
 
 
 async def list_boxes_to_empty(connection: Connection, limit: int) -> list[BoxKey]:
-    """Deleted boxes that may still hold messages."""
-    return _boxes(await connection.fetch(_SQL["list_boxes_to_empty"], limit))
+    """Returns deleted boxes that may still have messages."""
+    return _boxes(await connection.fetch(*_SQL["list_boxes_to_empty"].bind(limit=limit)))
 
 
 async def empty_box(connection: Connection, box: BoxKey, limit: int) -> int:
-    """Removes messages of a deleted box; fewer than `limit` were its last."""
-    removed: int = await connection.fetchval(_SQL["empty_box"], box.account_id, box.vmbox_id, limit)
+    """Removes messages of a deleted box. A result below `limit` means that none are left."""
+    removed: int = await connection.fetchval(*_SQL["empty_box"].bind(**box.values(), limit=limit))
     return removed
 
 
 async def purge_messages(
     connection: Connection, month: int, before: datetime, limit: int
 ) -> list[str | None]:
-    """Deletes rows that were removed before; the audio key of each."""
-    rows = await connection.fetch(_SQL["purge_messages"], month, before, limit)
+    """Deletes messages that were removed before `before`. Returns the audio key of each."""
+    rows = await connection.fetch(
+        *_SQL["purge_messages"].bind(month=month, before=before, limit=limit)
+    )
     return [row["audio_key"] for row in rows]
 
 
 async def purge_boxes(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes boxes that were emptied before, and none while messages removed before are left."""
-    return len(await connection.fetch(_SQL["purge_boxes"], before, limit))
+    """Deletes boxes that were emptied before `before`. Returns their number.
+
+    Deletes none while messages that were removed before `before` are left.
+    """
+    return len(await connection.fetch(*_SQL["purge_boxes"].bind(before=before, limit=limit)))
 
 
 async def find_orphans(
     connection: Connection, month: int, objects: Sequence[StoredObject]
 ) -> list[str]:
-    """The keys that no message of the month points at."""
+    """Returns the keys that no message of the month refers to."""
     rows = await connection.fetch(
-        _SQL["find_orphans"],
-        month,
-        [item.account_id for item in objects],
-        [item.owner_id for item in objects],
-        [item.key for item in objects],
+        *_SQL["find_orphans"].bind(month=month, **_object_values(objects))
     )
     return [row["key"] for row in rows]
 
 
 async def find_media_orphans(connection: Connection, objects: Sequence[StoredObject]) -> list[str]:
-    """The keys that no greeting points at."""
-    rows = await connection.fetch(
-        _SQL["find_media_orphans"],
-        [item.account_id for item in objects],
-        [item.owner_id for item in objects],
-        [item.key for item in objects],
-    )
+    """Returns the keys that no greeting refers to."""
+    rows = await connection.fetch(*_SQL["find_media_orphans"].bind(**_object_values(objects)))
     return [row["key"] for row in rows]
 
 
 async def count_boxes(connection: Connection) -> int:
-    """How many boxes there are."""
-    number: int = await connection.fetchval(_SQL["count_boxes"])
+    """Returns the number of boxes that are not deleted."""
+    number: int = await connection.fetchval(*_SQL["count_boxes"].bind())
     return number
 
 
 async def recount_boxes(
     connection: Connection, after: BoxKey, *, boxes: int, messages: int
 ) -> list[tuple[BoxKey, bool]]:
-    """The next boxes, so many or until they hold so many messages; whether each has drifted."""
+    """Returns the next boxes, each with True when its counts differ from its messages.
+
+    Stops after `boxes` boxes, or when they hold `messages` messages.
+    """
     rows = await connection.fetch(
-        _SQL["recount_boxes"], after.account_id, after.vmbox_id, boxes, messages
+        *_SQL["recount_boxes"].bind(
+            after_account_id=after.account_id,
+            after_vmbox_id=after.vmbox_id,
+            max_boxes=boxes,
+            max_messages=messages,
+        )
     )
     return [(BoxKey(row["account_id"], row["vmbox_id"]), row["drifted"]) for row in rows]
 
 
 async def lock_box(connection: Connection, box: BoxKey) -> bool:
-    """Locks a living box until the transaction ends; false when there is none."""
-    return bool(await connection.fetchval(_SQL["lock_box"], box.account_id, box.vmbox_id))
+    """Locks a box until the transaction ends. Returns False when it was deleted."""
+    return bool(await connection.fetchval(*_SQL["lock_box"].bind(**box.values())))
 
 
 async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
-    """Makes a locked box's counts right and tells its subscribers; None when they were."""
-    row = await connection.fetchrow(_SQL["repair_counts"], box.account_id, box.vmbox_id)
+    """Corrects the counts of a locked box and appends the event. Returns None without drift."""
+    row = await connection.fetchrow(
+        *_SQL["repair_counts"].bind(**box.values(), traceparent=traceparent())
+    )
     if row is None:
         return None
     return Drift(
@@ -207,23 +234,27 @@ async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
 
 
 async def list_outbox_days(connection: Connection, before: date) -> list[OutboxDay]:
-    """The days of the outbox before, oldest first, with those whose drop was cut short."""
-    rows = await connection.fetch(_SQL["list_outbox_days"], before)
+    """Returns the days of the outbox before `before`, oldest first.
+
+    Includes days whose drop was interrupted.
+    """
+    rows = await connection.fetch(*_SQL["list_outbox_days"].bind(before=before))
     return [OutboxDay(**{**row, "state": DayState(row["state"])}) for row in rows]
 
 
-async def is_spent(connection: Connection, day: date, published_before: datetime) -> bool:
-    """Whether all of a day was sent, and published before."""
-    spent: bool = await connection.fetchval(_SQL["is_spent"], day, published_before)
-    return spent
+async def is_day_published(connection: Connection, day: date, published_before: datetime) -> bool:
+    """Returns True when all events of a day were sent, and published before a time."""
+    published: bool = await connection.fetchval(
+        *_SQL["is_day_published"].bind(day=day, published_before=published_before)
+    )
+    return published
 
 
 async def drop_outbox_day(connection: Connection, day: OutboxDay) -> bool:
-    """Drops a day without holding anybody up; false when it has to wait.
+    """Drops the partition of a day without blocking writers. Returns False when it must wait.
 
-    Outside of any transaction: detaching is two of its own, and lets those that use the outbox
-    finish in between. It waits for a long one no longer than the statement may take, and a later
-    call goes on from there.
+    Runs outside a transaction: DETACH CONCURRENTLY uses two of its own and waits for running
+    statements between them, at most for the statement timeout. A later call continues.
     """
     try:
         match day.state:
@@ -234,32 +265,42 @@ async def drop_outbox_day(connection: Connection, day: OutboxDay) -> bool:
             case DayState.DETACHED:
                 pass
         await connection.execute(day.drop)
-    except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, *_TAKEN):
+    except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, *_CONCURRENT_DROP):
         return False
     return True
 
 
 async def delete_expired_tokens(connection: Connection, before: datetime, limit: int) -> int:
-    """Forgets revoked tokens that expired before; how many."""
-    done = await connection.execute(_SQL["delete_expired_tokens"], before, limit)
-    return int(done.rpartition(" ")[2])
+    """Deletes revoked tokens that expired before `before`. Returns their number."""
+    return affected_rows(
+        await connection.execute(*_SQL["delete_expired_tokens"].bind(before=before, limit=limit))
+    )
 
 
 async def delete_old_claims(connection: Connection, before: datetime, limit: int) -> int:
-    """Forgets idempotency keys from before; how many."""
-    done = await connection.execute(_SQL["delete_old_claims"], before, limit)
-    return int(done.rpartition(" ")[2])
+    """Deletes idempotency keys older than `before`. Returns their number."""
+    return affected_rows(
+        await connection.execute(*_SQL["delete_old_claims"].bind(before=before, limit=limit))
+    )
 
 
 def _boxes(rows: Sequence[asyncpg.Record]) -> list[BoxKey]:
     return [BoxKey(row["account_id"], row["vmbox_id"]) for row in rows]
 
 
-async def _taken_from_counts(connection: Connection, name: str, *arguments: object) -> int:
+def _object_values(objects: Sequence[StoredObject]) -> dict[str, Any]:
+    return {
+        "account_ids": [item.account_id for item in objects],
+        "owner_ids": [item.owner_id for item in objects],
+        "keys": [item.key for item in objects],
+    }
+
+
+async def _remove_counted(connection: Connection, arguments: tuple[Any, ...]) -> int:
     try:
-        removed: int = await connection.fetchval(_SQL[name], *arguments)
+        removed: int = await connection.fetchval(*arguments)
     except asyncpg.CheckViolationError as error:
         if (error.constraint_name or "").endswith("_count_is_not_negative"):
-            raise CountsWrong from error
+            raise CountsTooLow from error
         raise
     return removed

@@ -1,4 +1,4 @@
-"""What lamps are to show: rows <-> domain; one function per statement of lamps.sql."""
+"""States of lamps: one function per statement of lamps.sql."""
 
 from uuid import UUID
 
@@ -13,24 +13,32 @@ _SQL = load("lamps")
 
 
 async def read_lamp(connection: Connection, key: LampKey) -> Lamp | None:
-    """The level of a box's lamp as it is now; None when there is no such box."""
-    row = await connection.fetchrow(_SQL["read_lamp"], key.account_id, key.vmbox_id)
+    """Returns the state of the lamp of a box, or None when the box does not exist."""
+    row = await connection.fetchrow(
+        *_SQL["read_lamp"].bind(account_id=key.account_id, vmbox_id=key.vmbox_id)
+    )
     return None if row is None else _lamp(row)
 
 
 async def read_lamp_of_mailbox(
     connection: Connection, account_id: UUID, mailbox: str
 ) -> Lamp | None:
-    """The level of the box whose own number that is now; None when it is nobody's."""
+    """Returns the state of the lamp of the box with a number, or None when no box has it."""
     row = await connection.fetchrow(
-        _SQL["read_lamp_of_mailbox"], account_id, comparable_number(mailbox), mailbox
+        *_SQL["read_lamp_of_mailbox"].bind(
+            account_id=account_id, number=comparable_number(mailbox), mailbox=mailbox
+        )
     )
     return None if row is None else _lamp(row)
 
 
 async def list_lamp_keys(connection: Connection, after: LampKey, limit: int) -> list[LampKey]:
-    """The boxes behind `after`, of all accounts."""
-    rows = await connection.fetch(_SQL["list_lamp_keys"], after.account_id, after.vmbox_id, limit)
+    """Returns the boxes after `after`, of all accounts."""
+    rows = await connection.fetch(
+        *_SQL["list_lamp_keys"].bind(
+            after_account_id=after.account_id, after_vmbox_id=after.vmbox_id, limit=limit
+        )
+    )
     return [LampKey(row["account_id"], row["vmbox_id"]) for row in rows]
 
 

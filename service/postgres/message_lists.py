@@ -1,7 +1,8 @@
-"""Lists of messages: rows <-> domain; one function per statement, in both directions of time."""
+"""Lists of messages: one function for the statements of both directions of time."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -17,7 +18,7 @@ _SQL = load("message_lists")
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a list that a page is taken from; both ends belong to it."""
+    """Bounds of a page of messages, both ends included."""
 
     since: datetime
     until: datetime
@@ -31,12 +32,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 async def list_messages(
     connection: Connection, account_id: UUID, vmbox_id: UUID, window: Window
 ) -> list[Message]:
-    """The messages of a box from `window.start` on, newest first. Raises VmboxNotFound."""
+    """Returns the messages of a box from `window.start` on. Raises VmboxNotFound."""
+    statement = _SQL["list_messages_oldest_first" if window.oldest_first else "list_messages"]
     rows = await connection.fetch(
-        _SQL["list_messages_oldest_first" if window.oldest_first else "list_messages"],
-        account_id,
-        vmbox_id,
-        *_window_columns(window),
+        *statement.bind(account_id=account_id, vmbox_id=vmbox_id, **_window_values(window))
     )
     if not rows:
         raise VmboxNotFound(vmbox_id.hex)
@@ -46,26 +45,26 @@ async def list_messages(
 async def list_account_messages(
     connection: Connection, account_id: UUID, window: Window
 ) -> list[Message]:
-    """The messages of all boxes of an account from `window.start` on, newest first."""
+    """Returns the messages of all boxes of an account from `window.start` on."""
     name = "list_account_messages_oldest_first" if window.oldest_first else "list_account_messages"
-    rows = await connection.fetch(_SQL[name], account_id, *_window_columns(window))
+    rows = await connection.fetch(*_SQL[name].bind(account_id=account_id, **_window_values(window)))
     return _messages(rows)
 
 
-def _window_columns(window: Window) -> tuple[object, ...]:
-    start = window.start
-    return (
-        *window.months,
-        window.since,
-        window.until,
-        window.folder,
-        start.month,
-        start.received_at,
-        start.id,
-        window.limit,
-    )
+def _window_values(window: Window) -> dict[str, Any]:
+    return {
+        "first_month": window.months[0],
+        "last_month": window.months[1],
+        "since": window.since,
+        "until": window.until,
+        "folder": window.folder,
+        "start_month": window.start.month,
+        "start_received_at": window.start.received_at,
+        "start_id": window.start.id,
+        "limit": window.limit,
+    }
 
 
 def _messages(rows: Sequence[asyncpg.Record]) -> list[Message]:
-    """The messages of rows; a row of nulls is none."""
+    """Returns the messages of rows, without the row of nulls of an empty page."""
     return [to_message(row) for row in rows if row["id"] is not None]

@@ -1,7 +1,8 @@
-"""Messages: rows <-> domain; one function per statement of messages.sql."""
+"""Messages: one function per statement of messages.sql."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +25,7 @@ from service.domain.message import (
     Message,
     MessageId,
 )
-from service.postgres.audio import audio_columns, to_audio
+from service.postgres.audio import audio_values, to_audio
 from service.postgres.idempotency import Claim
 from service.postgres.pool import Connection
 from service.postgres.sql import load
@@ -34,7 +35,7 @@ _SQL = load("messages")
 
 
 class _Outcome(StrEnum):
-    """What a statement reports of itself."""
+    """Outcome of a statement."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
@@ -42,21 +43,30 @@ class _Outcome(StrEnum):
     FULL = "full"
     TOO_MANY_PENDING = "too_many_pending"
     EXPIRED = "expired"
-    MESSAGE_GONE = "message_gone"
-    VMBOX_GONE = "vmbox_gone"
+    MESSAGE_NOT_FOUND = "message_not_found"
+    VMBOX_NOT_FOUND = "vmbox_not_found"
     CLAIM_LOST = "claim_lost"
 
 
 class MessageKey(msgspec.Struct, frozen=True):
-    """Where a message lies: its account, its box, its id."""
+    """Account, box and id of a message."""
 
     account_id: UUID
     vmbox_id: UUID
     message_id: MessageId
 
+    def values(self) -> dict[str, Any]:
+        """Returns the parameters that select the message."""
+        return {
+            "account_id": self.account_id,
+            "vmbox_id": self.vmbox_id,
+            "month": self.message_id.month,
+            "message_id": self.message_id.id,
+        }
+
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """A message before it is stored; `to_uri` None means the box's own address in `realm`."""
+    """Message to be stored. `to_uri` None means the address of the box in `realm`."""
 
     id: MessageId
     folder: Folder
@@ -80,153 +90,130 @@ async def insert_message(
     max_message_count: int | None,
     claim: Claim | None = None,
 ) -> Message:
-    """Stores a message with its counts and its event, and the answer to `claim` when there is one.
+    """Stores a message, counts it, appends its event, and completes `claim` with the message.
 
-    `max_message_count` is the account's, for a box without one of its own. Raises VmboxNotFound,
-    VmboxFull, TooManyPending, KeyInUse when the claim was lost; MissingPartition when the month
-    must be made first.
+    `max_message_count` of the account applies to a box without its own limit. Raises VmboxNotFound,
+    VmboxFull, TooManyPending, IdempotencyKeyInUse when the claim was lost, and MissingPartition
+    when the partition of the month must be created first.
     """
     audio = draft.audio
+    key = MessageKey(account_id, vmbox_id, draft.id)
     row = await connection.fetchrow(
-        _SQL["insert_message"],
-        account_id,
-        vmbox_id,
-        draft.id.month,
-        draft.id.id,
-        draft.folder,
-        audio is not None and draft.retained,
-        draft.received_at,
-        draft.length_ms,
-        draft.caller_id.number,
-        draft.caller_id.name,
-        draft.call_id,
-        draft.from_uri,
-        draft.to_uri,
-        draft.realm,
-        *audio_columns(audio),
-        max_message_count,
-        MAX_PENDING_PER_VMBOX,
-        traceparent(),
-        claim and claim.key,
-        claim and claim.token,
-        claim and msgspec.to_builtins(_drafted(vmbox_id, draft)),
+        *_SQL["insert_message"].bind(
+            **key.values(),
+            **audio_values(audio),
+            folder=draft.folder,
+            counted=audio is not None and draft.retained,
+            received_at=draft.received_at,
+            length_ms=draft.length_ms,
+            caller_id_number=draft.caller_id.number,
+            caller_id_name=draft.caller_id.name,
+            call_id=draft.call_id,
+            from_uri=draft.from_uri,
+            to_uri=draft.to_uri,
+            realm=draft.realm,
+            account_max_message_count=max_message_count,
+            max_pending=MAX_PENDING_PER_VMBOX,
+            traceparent=traceparent(),
+            claim_key=claim and claim.key,
+            claim_token=claim and claim.token,
+            answer=claim and msgspec.to_builtins(_answer(vmbox_id, draft)),
+        )
     )
-    return _done(row, MessageKey(account_id, vmbox_id, draft.id))
+    return _message_or_raise(row, key)
 
 
 async def attach_audio(
     connection: Connection,
-    place: MessageKey,
+    key: MessageKey,
     audio: Audio,
     *,
     length_ms: int,
     retained_since: datetime,
     max_message_count: int | None,
 ) -> tuple[Message, str | None]:
-    """Gives a message its audio; also returns the key of the audio that it replaced.
+    """Sets the audio of a message. Returns the message and the key of the replaced audio.
 
-    `length_ms` counts only when nobody gave a length. Raises VmboxNotFound, MessageNotFound,
-    MessageExpired, VmboxFull.
+    `length_ms` applies only to a message that was stored without a length. Raises VmboxNotFound,
+    MessageNotFound, MessageExpired, VmboxFull.
     """
     row = await connection.fetchrow(
-        _SQL["attach_audio"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-        *audio_columns(audio),
-        length_ms,
-        retained_since,
-        max_message_count,
-        traceparent(),
+        *_SQL["attach_audio"].bind(
+            **key.values(),
+            **audio_values(audio),
+            length_ms=length_ms,
+            retained_since=retained_since,
+            account_max_message_count=max_message_count,
+            traceparent=traceparent(),
+        )
     )
-    return _done(row, place, retained_since), None if row is None else row["replaced_key"]
+    return _message_or_raise(row, key, retained_since), None if row is None else row["replaced_key"]
 
 
 async def change_folder(
     connection: Connection,
-    place: MessageKey,
+    key: MessageKey,
     folder: Folder,
     *,
     retained_since: datetime,
     reason: str,
 ) -> Message:
-    """Puts a message into a folder. Raises VmboxNotFound, MessageNotFound, MessageExpired."""
+    """Changes the folder of a message. Raises VmboxNotFound, MessageNotFound, MessageExpired."""
     row = await connection.fetchrow(
-        _SQL["change_folder"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-        folder,
-        retained_since,
-        reason,
-        traceparent(),
+        *_SQL["change_folder"].bind(
+            **key.values(),
+            folder=folder,
+            retained_since=retained_since,
+            reason=reason,
+            traceparent=traceparent(),
+        )
     )
-    return _done(row, place, retained_since)
+    return _message_or_raise(row, key, retained_since)
 
 
-async def remove_message(connection: Connection, place: MessageKey, *, reason: str) -> Message:
-    """Takes a message out of all lists and counts. Raises VmboxNotFound, MessageNotFound."""
+async def remove_message(connection: Connection, key: MessageKey, *, reason: str) -> Message:
+    """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
     row = await connection.fetchrow(
-        _SQL["remove_message"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-        reason,
-        traceparent(),
+        *_SQL["remove_message"].bind(**key.values(), reason=reason, traceparent=traceparent())
     )
-    return _done(row, place)
+    return _message_or_raise(row, key)
 
 
-async def get_message(connection: Connection, place: MessageKey) -> Message:
-    """One message. Raises VmboxNotFound, MessageNotFound."""
-    row = await connection.fetchrow(
-        _SQL["get_message"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-    )
+async def get_message(connection: Connection, key: MessageKey) -> Message:
+    """Returns a message. Raises VmboxNotFound, MessageNotFound."""
+    row = await connection.fetchrow(*_SQL["get_message"].bind(**key.values()))
     if row is None:
-        raise VmboxNotFound(place.vmbox_id.hex)
+        raise VmboxNotFound(key.vmbox_id.hex)
     if row["id"] is None:
-        raise MessageNotFound(str(place.message_id))
+        raise MessageNotFound(str(key.message_id))
     return to_message(row)
 
 
-async def get_received_at(connection: Connection, place: MessageKey) -> datetime:
-    """When a message came, also one that was removed. Raises VmboxNotFound, MessageNotFound."""
-    row = await connection.fetchrow(
-        _SQL["get_received_at"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-    )
+async def get_received_at(connection: Connection, key: MessageKey) -> datetime:
+    """Returns the time of a message, removed or not. Raises VmboxNotFound, MessageNotFound."""
+    row = await connection.fetchrow(*_SQL["get_received_at"].bind(**key.values()))
     if row is None:
-        raise VmboxNotFound(place.vmbox_id.hex)
+        raise VmboxNotFound(key.vmbox_id.hex)
     received_at: datetime | None = row["received_at"]
     if received_at is None:
-        raise MessageNotFound(str(place.message_id))
+        raise MessageNotFound(str(key.message_id))
     return received_at
 
 
-def _done(
-    row: asyncpg.Record | None, place: MessageKey, retained_since: datetime | None = None
+def _message_or_raise(
+    row: asyncpg.Record | None, key: MessageKey, retained_since: datetime | None = None
 ) -> Message:
     if row is None:
-        raise VmboxNotFound(place.vmbox_id.hex)
+        raise VmboxNotFound(key.vmbox_id.hex)
     match _Outcome(row["outcome"]):
         case _Outcome.DONE | _Outcome.UNCHANGED | _Outcome.REPLACED:
             return to_message(row)
-        case refused:
-            raise _refusal(refused, row, place, retained_since)
+        case failure:
+            raise _error(failure, row, key, retained_since)
 
 
-def _refusal(
-    outcome: _Outcome, row: asyncpg.Record, place: MessageKey, retained_since: datetime | None
+def _error(
+    outcome: _Outcome, row: asyncpg.Record, key: MessageKey, retained_since: datetime | None
 ) -> VoicemailError:
     match outcome:
         case _Outcome.FULL:
@@ -236,15 +223,15 @@ def _refusal(
         case _Outcome.TOO_MANY_PENDING:
             return TooManyPending(MAX_PENDING_PER_VMBOX)
         case _Outcome.EXPIRED if retained_since is not None:
-            return MessageExpired(str(place.message_id), retained_since)
-        case _Outcome.VMBOX_GONE:
-            return VmboxNotFound(place.vmbox_id.hex)
+            return MessageExpired(str(key.message_id), retained_since)
+        case _Outcome.VMBOX_NOT_FOUND:
+            return VmboxNotFound(key.vmbox_id.hex)
         case _:
-            return MessageNotFound(str(place.message_id))
+            return MessageNotFound(str(key.message_id))
 
 
-def _drafted(vmbox_id: UUID, draft: Draft) -> Message:
-    """The message as it will be stored, but for an address that the box itself gives."""
+def _answer(vmbox_id: UUID, draft: Draft) -> Message:
+    """Returns the message as it will be stored; the statement adds a missing `to_uri`."""
     return Message(
         id=draft.id,
         vmbox_id=vmbox_id,
@@ -260,7 +247,7 @@ def _drafted(vmbox_id: UUID, draft: Draft) -> Message:
 
 
 def to_message(row: asyncpg.Record) -> Message:
-    """The message that a row of `messages` holds."""
+    """Returns the message of a row."""
     return Message(
         id=MessageId(row["month"], row["id"]),
         vmbox_id=row["vmbox_id"],

@@ -1,4 +1,4 @@
-"""Applies `migrations/`: under an advisory lock, forward only, each file once and unchanged."""
+"""Applies `migrations/` under an advisory lock: forward only, each file once."""
 
 import hashlib
 import re
@@ -21,11 +21,11 @@ MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
 class MigrationError(Exception):
-    """The migrations and the database do not fit together; the text says how."""
+    """The migrations do not match the database. The text describes the mismatch."""
 
 
 class Migration(msgspec.Struct, frozen=True):
-    """One file of `migrations/`."""
+    """File of `migrations/`."""
 
     number: int
     name: str
@@ -37,25 +37,25 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
-    """The files in order; MigrationError when a name is odd or a number is missing."""
-    found = []
+    """Returns the files in order. Raises MigrationError for a wrong name or a missing number."""
+    migrations = []
     for expected, path in enumerate(sorted(folder.glob("*.sql")), start=1):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None or int(match[1]) != expected:
             raise MigrationError(
                 f"{path.name}: expected {expected:04d}_expand_... or _contract_..."
             )
-        found.append(Migration(expected, path.stem, path.read_text(encoding="utf-8")))
-    return found
+        migrations.append(Migration(expected, path.stem, path.read_text(encoding="utf-8")))
+    return migrations
 
 
 async def migrate(
     owner_url: str, *, service_url: str, migrations: list[Migration] | None = None
 ) -> list[str]:
-    """Applies what is missing and makes the partitions ahead; the names of what it did.
+    """Applies missing migrations and creates partitions ahead. Returns the names of both.
 
-    Raises MigrationError when an applied file was changed since, or when a statement fails;
-    everything before the failing file stays applied.
+    Raises MigrationError when an applied file was changed, or when a statement fails. Files before
+    the failed one stay applied.
     """
     if migrations is None:
         migrations = read_migrations()
@@ -70,17 +70,19 @@ async def migrate(
 
 
 async def newest_migration(connection: Connection) -> int:
-    """The number of the last migration that was applied; 0 when none was, or none that lets the
-    service's role ask."""
+    """Returns the number of the last applied migration.
+
+    Returns 0 when none was applied, or when the role may not read the table.
+    """
     try:
-        number: int = await connection.fetchval(_SQL["newest_migration"])
+        number: int = await connection.fetchval(*_SQL["newest_migration"].bind())
     except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError):
         return 0
     return number
 
 
 def role_of(url: str) -> str:
-    """The user of a database URL."""
+    """Returns the user of a database URL."""
     return unquote(urlsplit(url).username or "")
 
 
@@ -89,18 +91,23 @@ async def _locked(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(owner_url, name="aftertone migrate", timeout_s=600)
     try:
         with translated_errors():
-            await connection.execute(_SQL["lock_migrations"])
-            await connection.execute(_SQL["create_migrations"])
+            await connection.execute(*_SQL["lock_migrations"].bind())
+            await connection.execute(*_SQL["create_migrations"].bind())
             yield connection
     finally:
         await connection.close()
 
 
+async def list_applied_migrations(connection: asyncpg.Connection) -> dict[int, bytes]:
+    """Returns the SHA-256 of each applied migration by its number."""
+    rows = await connection.fetch(*_SQL["list_applied_migrations"].bind())
+    return {row["number"]: row["sha256"] for row in rows}
+
+
 async def _missing(connection: asyncpg.Connection, migrations: list[Migration]) -> list[Migration]:
-    applied = {row["number"]: row for row in await connection.fetch(_SQL["applied_migrations"])}
+    applied = await list_applied_migrations(connection)
     for migration in migrations:
-        row = applied.get(migration.number)
-        if row is not None and row["sha256"] != migration.sha256:
+        if applied.get(migration.number, migration.sha256) != migration.sha256:
             raise MigrationError(f"{migration.name} was changed after it had been applied")
     return [migration for migration in migrations if migration.number not in applied]
 
@@ -112,7 +119,9 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
             await connection.execute("SET LOCAL statement_timeout = '5s'")
             await connection.execute(migration.sql)
             await connection.execute(
-                _SQL["record_migration"], migration.number, migration.name, migration.sha256
+                *_SQL["record_migration"].bind(
+                    number=migration.number, name=migration.name, sha256=migration.sha256
+                )
             )
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{migration.name}: {error}") from error
@@ -120,4 +129,5 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
 
 async def _grant(connection: asyncpg.Connection, role: str) -> None:
     if role:
-        await connection.execute(await connection.fetchval(_SQL["grant_to_service"], role))
+        grants = await connection.fetchval(*_SQL["grant_to_service"].bind(role=role))
+        await connection.execute(grants)

@@ -1,4 +1,4 @@
-"""Partitions: months of messages and days of the outbox, made ahead or on demand."""
+"""Partitions for months of messages and days of the outbox, created ahead or on demand."""
 
 from datetime import date, datetime, timedelta
 
@@ -13,19 +13,19 @@ OUTBOX_DAYS_AHEAD = 35
 
 
 async def ensure_month(connection: Connection, month: int) -> bool:
-    """Makes the partition of `month` (YYYYMM) on demand; true when it was not there."""
-    made: bool = await connection.fetchval(_SQL["ensure_month"], month)
+    """Creates the partition of `month` (YYYYMM). Returns False when it exists."""
+    made: bool = await connection.fetchval(*_SQL["ensure_month"].bind(month=month))
     return made
 
 
 async def ensure_outbox_day(connection: Connection, day: date) -> bool:
-    """Makes the outbox partition of `day`; true when it was not there."""
-    made: bool = await connection.fetchval(_SQL["ensure_outbox_day"], day)
+    """Creates the outbox partition of `day`. Returns False when it exists."""
+    made: bool = await connection.fetchval(*_SQL["ensure_outbox_day"].bind(day=day))
     return made
 
 
 async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
-    """Makes every partition that the near future needs; the names of those that were made."""
+    """Creates all partitions for the near future. Returns the names of the new ones."""
     made = []
     for ahead in range(-1, MONTHS_AHEAD + 1):
         month = month_after(month_of(now), ahead)

@@ -1,4 +1,4 @@
-"""The outbox as the relay sees it: rows <-> events; one function per statement of outbox.sql."""
+"""Outbox of the relay: one function per statement of outbox.sql."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -9,16 +9,16 @@ import msgspec
 
 from service.domain.events import Event
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import affected_rows, load
 
 _SQL = load("outbox")
 
-# Forgetting may touch every row that is kept.
+# Marking events as unsent may update every row that is kept.
 _LONG_TIMEOUT_S = 1800.0
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row to be sent. `published` when it has its number already and is only sent again."""
+    """Row to be sent. `published` is True when it has its `published_seq` and is sent again."""
 
     event: Event
     day: date
@@ -26,10 +26,10 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     published: bool
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows in seq order. `scanned` counts those that the limit per box left out as well.
+class OutboxPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows in seq order. `scanned` also counts the rows that the limit per box excluded.
 
-    `cut` when the limit in bytes ended it: more lies behind it, however short it is.
+    `cut` is True when the limit in bytes ended the page: more rows follow.
     """
 
     rows: list[OutboxRow]
@@ -38,11 +38,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
 
 
-class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the rows to be sent begin, and which transactions may still add others.
+class OutboxHead(msgspec.Struct, frozen=True, kw_only=True):
+    """First unsent row, and the transactions that may still add earlier rows.
 
-    `own_transaction` is above every transaction that had begun to write before the survey. Once the
-    `oldest_running` of a later survey has reached it, all those are over.
+    `own_transaction` is above every transaction that had started to write before this read. All of
+    these have ended once `oldest_running` of a later read has reached it.
     """
 
     today: date
@@ -53,14 +53,14 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RelayPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """The last number given, and the highest sequence that the stream acknowledged."""
+    """Last `published_seq`, and the highest sequence that the stream acknowledged."""
 
     published_seq: int
     stream_seq: int
 
 
 class SentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that the stream has acknowledged at `stream_seq`."""
+    """Row that the stream acknowledged at `stream_seq`."""
 
     row: OutboxRow
     stream_seq: int
@@ -71,31 +71,35 @@ async def read_unsent(
     *,
     after: int,
     days: tuple[date, date],
-    without: Sequence[tuple[UUID, UUID]],
+    excluded: Sequence[tuple[UUID, UUID]],
     limit: int,
     per_vmbox: int,
     limit_bytes: int,
-) -> Page:
-    """Rows to be sent with a seq above `after`, of the days from first to last, both included.
+) -> OutboxPage:
+    """Returns unsent rows with a seq above `after`, of the days from first to last, both included.
 
-    `without` names boxes (account, box) to leave out. The row that reaches `limit_bytes` is the
-    last, and belongs to the page: an event of any size is read.
+    `excluded` lists boxes (account, box) to skip. The row that reaches `limit_bytes` is the last
+    and is included, so an event of any size is read.
     """
     records = await connection.fetch(
-        _SQL["read_unsent"],
-        after,
-        *days,
-        [account_id for account_id, _ in without],
-        [vmbox_id for _, vmbox_id in without],
-        limit,
-        per_vmbox,
-        limit_bytes,
+        *_SQL["read_unsent"].bind(
+            after=after,
+            first_day=days[0],
+            last_day=days[1],
+            excluded_account_ids=[account_id for account_id, _ in excluded],
+            excluded_vmbox_ids=[vmbox_id for _, vmbox_id in excluded],
+            limit=limit,
+            max_per_vmbox=per_vmbox,
+            limit_bytes=limit_bytes,
+        )
     )
     rows = [_row(record) for record in records]
     if not records:
-        return Page(rows=rows, scanned=0, end=after, cut=False)
+        return OutboxPage(rows=rows, scanned=0, end=after, cut=False)
     first = records[0]
-    return Page(rows=rows, scanned=first["page_rows"], end=first["page_end"], cut=first["page_cut"])
+    return OutboxPage(
+        rows=rows, scanned=first["page_rows"], end=first["page_end"], cut=first["page_cut"]
+    )
 
 
 def _row(record: asyncpg.Record) -> OutboxRow:
@@ -115,16 +119,16 @@ def _row(record: asyncpg.Record) -> OutboxRow:
     )
 
 
-async def survey(connection: Connection) -> Survey:
-    """Where reading may begin; reads nothing but the head of the index."""
-    record = await connection.fetchrow(_SQL["survey"])
+async def read_outbox_head(connection: Connection) -> OutboxHead:
+    """Returns the first unsent row. Reads only the start of the index."""
+    record = await connection.fetchrow(*_SQL["read_outbox_head"].bind())
     assert record is not None
-    return Survey(**dict(record))
+    return OutboxHead(**dict(record))
 
 
-async def hold_place(connection: Connection, term: int) -> RelayPosition | None:
-    """Locks the relay's place until the transaction ends; None when `term` is over."""
-    record = await connection.fetchrow(_SQL["hold_place"], term)
+async def lock_position(connection: Connection, term: int) -> RelayPosition | None:
+    """Locks the position of the relay until the transaction ends. Returns None after `term`."""
+    record = await connection.fetchrow(*_SQL["lock_position"].bind(term=term))
     if record is None:
         return None
     return RelayPosition(published_seq=record["published_seq"], stream_seq=record["stream_seq"])
@@ -133,62 +137,85 @@ async def hold_place(connection: Connection, term: int) -> RelayPosition | None:
 async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_seq: int) -> int:
     """Marks rows as sent, and numbers the new ones in seq order after `published_seq`.
 
-    The place must be held. Returns the last number given.
+    The position must be locked. Returns the last number.
     """
     seqs, numbers, stream_seqs = [], [], []
-    for one in sorted(sent, key=lambda one: one.row.seq):
-        if not one.row.published:
+    for item in sorted(sent, key=lambda item: item.row.seq):
+        if not item.row.published:
             published_seq += 1
-        seqs.append(one.row.seq)
+        seqs.append(item.row.seq)
         numbers.append(published_seq)
-        stream_seqs.append(one.stream_seq)
-    days = [one.row.day for one in sent]
+        stream_seqs.append(item.stream_seq)
+    days = [item.row.day for item in sent]
     await connection.execute(
-        _SQL["mark_sent"], seqs, numbers, stream_seqs, seqs[0], seqs[-1], min(days), max(days)
+        *_SQL["mark_sent"].bind(
+            seqs=seqs,
+            published_seqs=numbers,
+            stream_seqs=stream_seqs,
+            first_seq=seqs[0],
+            last_seq=seqs[-1],
+            first_day=min(days),
+            last_day=max(days),
+        )
     )
     return published_seq
 
 
-async def advance_place(connection: Connection, place: RelayPosition, *, republished: bool) -> None:
-    """Notes how far the relay has come; the place must be held."""
+async def update_position(
+    connection: Connection, position: RelayPosition, *, republished: bool
+) -> None:
+    """Records the position of the relay, which must be locked."""
     await connection.execute(
-        _SQL["advance_place"], place.published_seq, place.stream_seq, republished
+        *_SQL["update_position"].bind(
+            published_seq=position.published_seq,
+            stream_seq=position.stream_seq,
+            republished=republished,
+        )
     )
 
 
-async def forget_sent(connection: Connection, from_stream_seq: int) -> int:
-    """Has rows that were sent at or after a sequence of the stream sent again; how many."""
-    await _allow_long(connection)
-    done = await connection.execute(_SQL["forget_sent"], from_stream_seq, timeout=_LONG_TIMEOUT_S)
-    return int(done.rpartition(" ")[2])
+async def mark_unsent_from(connection: Connection, from_stream_seq: int) -> int:
+    """Marks the rows that the stream stored at or after a sequence as unsent.
+
+    Returns their number.
+    """
+    await _set_long_timeout(connection)
+    status = await connection.execute(
+        *_SQL["mark_unsent_from"].bind(stream_seq=from_stream_seq), timeout=_LONG_TIMEOUT_S
+    )
+    return affected_rows(status)
 
 
-async def know_stream(connection: Connection, created_at: datetime, stream_seq: int) -> None:
-    """Notes which stream it is and how far it goes; the place must be held."""
-    await connection.execute(_SQL["know_stream"], created_at, stream_seq)
+async def record_stream(connection: Connection, created_at: datetime, stream_seq: int) -> None:
+    """Records the identity and the highest sequence of the stream. The position must be locked."""
+    await connection.execute(
+        *_SQL["record_stream"].bind(created_at=created_at, stream_seq=stream_seq)
+    )
 
 
-async def last_republication(connection: Connection) -> tuple[datetime, datetime | None, bool]:
-    """The time now, when rows were last sent again, and whether some still wait for that."""
-    record = await connection.fetchrow(_SQL["last_republication"])
+async def get_republication(connection: Connection) -> tuple[datetime, datetime | None, bool]:
+    """Returns the time now, the last republication, and True while rows wait for one."""
+    record = await connection.fetchrow(*_SQL["get_republication"].bind())
     assert record is not None
     return record["now"], record["republished_at"], record["waiting"]
 
 
-async def forget_published_between(connection: Connection, since: datetime, until: datetime) -> int:
-    """Has rows that were published in a span of time sent again; how many."""
-    await _allow_long(connection)
-    done = await connection.execute(
-        _SQL["forget_published_between"], since, until, timeout=_LONG_TIMEOUT_S
+async def mark_unsent_between(connection: Connection, since: datetime, until: datetime) -> int:
+    """Marks the rows that were published in a span of time as unsent. Returns their number."""
+    await _set_long_timeout(connection)
+    status = await connection.execute(
+        *_SQL["mark_unsent_between"].bind(since=since, until=until), timeout=_LONG_TIMEOUT_S
     )
-    return int(done.rpartition(" ")[2])
+    return affected_rows(status)
 
 
-async def _allow_long(connection: Connection) -> None:
-    await connection.fetchrow(_SQL["allow_long"], f"{int(_LONG_TIMEOUT_S)}s")
+async def _set_long_timeout(connection: Connection) -> None:
+    await connection.fetchrow(
+        *_SQL["set_statement_timeout"].bind(timeout=f"{int(_LONG_TIMEOUT_S)}s")
+    )
 
 
 async def raise_epoch(connection: Connection) -> int:
-    """Raises the deployment's epoch; the new one."""
-    epoch: int = await connection.fetchval(_SQL["raise_epoch"])
+    """Raises the epoch of the deployment. Returns the new one."""
+    epoch: int = await connection.fetchval(*_SQL["raise_epoch"].bind())
     return epoch

@@ -1,4 +1,4 @@
-"""Connections to Postgres: opened here, bounded here, and their failures named here."""
+"""Connections to Postgres: pools, timeouts, and translation of errors."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,16 +12,17 @@ from service.domain.errors import DatabaseUnavailable
 from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, export_readings
 from service.postgres.timing import TimedConnection
 
-# What a caller may retry: the server is gone, full, restarting, too slow, or read-only after a
-# failover. InternalClientError is what asyncpg may raise for a query in flight when it dies.
+# Errors after which a caller may retry: the server is down, full, restarting, too slow, or
+# read-only after a failover. asyncpg may raise InternalClientError for a query that runs when the
+# server dies.
 _OUTAGES = (
-    # Before `aftertone migrate` has run: what is asked can be answered later.
+    # Before `aftertone migrate` has run.
     asyncpg.UndefinedTableError,
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
-    # A migration has changed a table under a statement that was prepared; the next try is not.
+    # A migration changed a table of a prepared statement. The next attempt prepares it again.
     asyncpg.InvalidCachedStatementError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -37,11 +38,11 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 
 
 class MissingPartition(DatabaseUnavailable):
-    """The month, or the day of the outbox, has no partition yet."""
+    """The partition of the month or of the outbox day does not exist yet; retry in a moment."""
 
 
 class Database:
-    """A bounded pool. Connects on demand, so that a process starts while Postgres is away."""
+    """Bounded pool that connects on demand, so that a process starts while Postgres is down."""
 
     def __init__(self, pool: asyncpg.Pool, timeout_s: float) -> None:
         self._pool = pool
@@ -59,10 +60,10 @@ class Database:
         pool_name: str = "main",
         generic_plans: bool = False,
     ) -> "AsyncIterator[Database]":
-        """`timeout_s` bounds the wait for a connection, and each statement in the server.
+        """Opens a pool. `timeout_s` limits the wait for a connection, and each statement.
 
-        `name` is told to the server, `pool_name` tells the pools of a process apart.
-        `generic_plans` is for statements that read no partitioned table: they are planned once.
+        `name` is the application name of the sessions, `pool_name` the label of the metrics.
+        `generic_plans` suits statements that read no partitioned table: they are planned once.
         """
         with translated_errors():
             pool = await asyncpg.create_pool(
@@ -70,35 +71,35 @@ class Database:
                 min_size=0,
                 max_size=size,
                 timeout=timeout_s,
-                # The server gives up first; this is for a server that does not answer at all.
+                # The server times out first. This limit covers a server that does not answer.
                 command_timeout=timeout_s + 1,
                 init=_prepare_connection,
-                reset=_keep_as_it_is,
+                reset=_skip_reset,
                 connection_class=TimedConnection,
                 server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
             )
         try:
-            with export_readings(lambda: _use_of(pool, pool_name)):
+            with export_readings(lambda: _pool_usage(pool, pool_name)):
                 yield cls(pool, timeout_s)
         finally:
             pool.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection where each statement is a transaction of its own."""
+        """Connection in which each statement is its own transaction."""
         with translated_errors():
             async with self._pool.acquire(timeout=self._timeout_s) as connection:
                 try:
                     yield connection
                 except TimeoutError:
-                    # A server that answers gives up by itself before that. The library would ask
-                    # this one to cancel, and wait for its answer as long again.
+                    # A server that answers has timed out earlier. The library would send this one a
+                    # cancel request and wait for its answer for the same time again.
                     connection.terminate()
                     raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection in one transaction: committed at the end, rolled back by an exception."""
+        """Connection in one transaction: committed at the end, rolled back by an exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
@@ -110,14 +111,14 @@ class Database:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turns what asyncpg raises for an outage into DatabaseUnavailable. Only SQL belongs inside."""
+    """Translates asyncpg errors of an outage into DatabaseUnavailable. Wrap only SQL in it."""
     try:
         yield
     except _OUTAGES as error:
         SQL_ERRORS.labels(type(error).__name__).inc()
         raise DatabaseUnavailable(type(error).__name__) from error
     except asyncpg.CheckViolationError as error:
-        # Postgres has no code of its own for "no partition of relation found for row".
+        # Postgres has no separate code for "no partition of relation found for row".
         if error.constraint_name is None:
             raise MissingPartition from error
         raise
@@ -126,10 +127,10 @@ def translated_errors() -> Iterator[None]:
 def session_settings(
     name: str, statement_timeout_s: float, *, generic_plans: bool = False
 ) -> dict[str, str]:
-    """Settings of every session.
+    """Returns the settings of a session.
 
-    A generic plan that reads a partitioned table would lock every partition. An insert locks the
-    one that it writes to, and planning it each time costs more than running it.
+    A generic plan that reads a partitioned table locks all partitions. An insert locks only the one
+    that it writes to, and its planning costs more than its execution.
     """
     return {
         "application_name": name,
@@ -145,7 +146,7 @@ def session_settings(
 
 
 async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connection:
-    """One connection outside any pool, for a session that must stay one: a lock, a migration."""
+    """Opens a connection outside a pool, for a session lock or a migration."""
     with translated_errors():
         connection = await asyncpg.connect(
             url,
@@ -157,7 +158,7 @@ async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connectio
     return connection
 
 
-def _use_of(pool: asyncpg.Pool, name: str) -> Values:
+def _pool_usage(pool: asyncpg.Pool, name: str) -> Values:
     size, idle = pool.get_size(), pool.get_idle_size()
     return {
         CONNECTIONS: {(name, "in_use"): size - idle, (name, "idle"): idle},
@@ -178,5 +179,5 @@ def _encode_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-async def _keep_as_it_is(_connection: Connection) -> None:
-    """No session state is ever changed, so handing a connection back costs no round trip."""
+async def _skip_reset(_connection: Connection) -> None:
+    """Saves a round trip per release: the service never changes session state."""

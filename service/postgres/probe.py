@@ -1,4 +1,4 @@
-"""Looks at a database once, for `aftertone settings check`: what keeps the service from it."""
+"""Checks of the database for `aftertone settings check`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,41 +6,47 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from service.domain.errors import DatabaseUnavailable
-from service.postgres.migrate import newest_migration, read_migrations
+from service.postgres.migrate import (
+    Migration,
+    list_applied_migrations,
+    newest_migration,
+    read_migrations,
+)
 from service.postgres.pool import connect
 from service.postgres.sql import load
 
-_MIGRATE = load("migrate")
-_PROBE = load("probe")
-_OLDEST_SERVER = 180_000
+_SQL = load("probe")
+_MIN_SERVER_VERSION = 180_000
 _MIGRATE_FIRST = "run `aftertone migrate`"
-_NO_URL = "this is no postgresql:// URL (user and password are percent-encoded)"
+_INVALID_URL = "not a postgresql:// URL (percent-encode user and password)"
 
 
 async def probe_as_service(url: str, timeout_s: float) -> list[str]:
-    """What is wrong with `url` for the service's role. Raises DatabaseUnavailable."""
-    async with _looking(url, timeout_s) as (connection, facts):
-        problems = _about_server(facts)
+    """Returns the problems of `url` for the service's role. Raises DatabaseUnavailable."""
+    async with _probe_connection(url, timeout_s) as (connection, facts):
+        problems = _server_problems(facts)
         if facts["superuser"]:
-            problems.append(f"the role {facts['role']} is a superuser: give the service its own")
+            problems.append(
+                f"the role {facts['role']} is a superuser: use a separate role for the service"
+            )
         elif facts["owned"]:
             problems.append(
                 f"the role {facts['role']} owns {facts['owned']} tables and must own none: "
-                "it is not the one for AFTERTONE_OWNER_DATABASE_URL"
+                "use another role than in AFTERTONE_OWNER_DATABASE_URL"
             )
         if not facts["migrated"]:
-            problems.append(f"there are no tables yet: {_MIGRATE_FIRST}")
+            problems.append(f"the tables do not exist: {_MIGRATE_FIRST}")
         elif not problems:
             problems += await _missing_for_service(connection)
     return problems
 
 
 async def probe_as_owner(url: str, timeout_s: float) -> list[str]:
-    """The same for the role that owns the tables."""
-    async with _looking(url, timeout_s) as (connection, facts):
-        problems = _about_server(facts)
+    """Returns the problems of `url` for the owner's role. Raises DatabaseUnavailable."""
+    async with _probe_connection(url, timeout_s) as (connection, facts):
+        problems = _server_problems(facts)
         if not facts["migrated"]:
-            problems.append(f"there are no tables yet: {_MIGRATE_FIRST}")
+            problems.append(f"the tables do not exist: {_MIGRATE_FIRST}")
         elif not facts["owned"]:
             problems.append(f"the role {facts['role']} does not own the tables")
         else:
@@ -49,67 +55,64 @@ async def probe_as_owner(url: str, timeout_s: float) -> list[str]:
 
 
 @asynccontextmanager
-async def _looking(
+async def _probe_connection(
     url: str, timeout_s: float
 ) -> AsyncIterator[tuple[asyncpg.Connection, asyncpg.Record]]:
-    """A connection and what it is to. The server's own words hold no password; a URL may."""
+    """Opens a connection and reads the facts of its server. Error texts never contain the URL."""
     try:
         connection = await connect(url, name="aftertone check", timeout_s=timeout_s)
     except ValueError:
-        raise DatabaseUnavailable(_NO_URL) from None
+        raise DatabaseUnavailable(_INVALID_URL) from None
     except asyncpg.PostgresError as error:
-        raise DatabaseUnavailable(f"Postgres answers: {error}") from None
+        raise DatabaseUnavailable(f"Postgres reports: {error}") from None
     except DatabaseUnavailable as error:
-        raise DatabaseUnavailable(_told(error)) from None
+        raise DatabaseUnavailable(_failure_text(error)) from None
     try:
-        facts = await connection.fetchrow(_PROBE["what_this_is"])
+        facts = await connection.fetchrow(*_SQL["get_server_facts"].bind())
         assert facts is not None
         yield connection, facts
     finally:
         await connection.close()
 
 
-def _told(error: DatabaseUnavailable) -> str:
+def _failure_text(error: DatabaseUnavailable) -> str:
     match error.__cause__:
         case ValueError():
-            return _NO_URL
+            return _INVALID_URL
         case asyncpg.PostgresError() as cause:
-            return f"Postgres answers: {cause}"
+            return f"Postgres reports: {cause}"
         case OSError() as cause if not isinstance(cause, TimeoutError):
-            return f"nothing answers there ({cause.strerror or cause})"
+            return f"nothing answers at this address ({cause.strerror or cause})"
         case _:
-            return "nothing answers there in time"
+            return "nothing answers at this address in time"
 
 
-def _about_server(facts: asyncpg.Record) -> list[str]:
+def _server_problems(facts: asyncpg.Record) -> list[str]:
     problems = []
-    if facts["version"] < _OLDEST_SERVER:
-        problems.append(f"this is Postgres {facts['version_name']}, and 18 or newer is needed")
+    if facts["version"] < _MIN_SERVER_VERSION:
+        problems.append(f"the server is Postgres {facts['version_name']}: use 18 or newer")
     if facts["read_only"]:
-        problems.append("this server takes no writes: name the primary")
+        problems.append("the server is read-only: use the URL of the primary")
     return problems
 
 
 async def _missing_for_service(connection: asyncpg.Connection) -> list[str]:
     newest = await newest_migration(connection)
     if not newest:
-        return [f"this role has no rights on the tables: {_MIGRATE_FIRST}, with both URLs set"]
-    missing = [one.name for one in read_migrations() if one.number > newest]
-    return [f"not applied yet: {', '.join(missing)}; {_MIGRATE_FIRST}"] if missing else []
+        return [f"this role has no rights on the tables: set both URLs and {_MIGRATE_FIRST}"]
+    return _unapplied([file for file in read_migrations() if file.number > newest])
 
 
 async def _missing_for_owner(connection: asyncpg.Connection) -> list[str]:
-    applied = {row["number"]: row for row in await connection.fetch(_MIGRATE["applied_migrations"])}
+    applied = await list_applied_migrations(connection)
     files = read_migrations()
-    missing = [one.name for one in files if one.number not in applied]
-    changed = [
-        one.name
-        for one in files
-        if one.number in applied and applied[one.number]["sha256"] != one.sha256
-    ]
-    problems = []
-    if missing:
-        problems.append(f"not applied yet: {', '.join(missing)}; {_MIGRATE_FIRST}")
+    problems = _unapplied([file for file in files if file.number not in applied])
+    changed = [file.name for file in files if applied.get(file.number, file.sha256) != file.sha256]
     if changed:
-        problems.append(f"applied in another form than in this release: {', '.join(changed)}")
+        problems.append(f"applied with other content than in this release: {', '.join(changed)}")
     return problems
+
+
+def _unapplied(files: list[Migration]) -> list[str]:
+    names = ", ".join(file.name for file in files)
+    return [f"not applied: {names}; {_MIGRATE_FIRST}"] if files else []

@@ -1,4 +1,4 @@
-"""Audio of messages and local times: rows <-> domain; one function per statement."""
+"""Audio of messages with local times: one function per statement of recordings.sql."""
 
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -18,23 +18,17 @@ _SQL = load("recordings")
 
 
 async def get_recording(
-    connection: Connection, place: MessageKey, account_timezone: str | None
+    connection: Connection, key: MessageKey, account_timezone: str | None
 ) -> Recording:
-    """One message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
-    row = await connection.fetchrow(
-        _SQL["get_recording"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-    )
+    """Returns a message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
+    row = await connection.fetchrow(*_SQL["get_recording"].bind(**key.values()))
     if row is None:
-        raise VmboxNotFound(place.vmbox_id.hex)
+        raise VmboxNotFound(key.vmbox_id.hex)
     if row["id"] is None:
-        raise MessageNotFound(str(place.message_id))
+        raise MessageNotFound(str(key.message_id))
     recording = _recording(to_message(row), _zone(row, account_timezone))
     if recording is None:
-        raise AudioMissing(str(place.message_id))
+        raise AudioMissing(str(key.message_id))
     return recording
 
 
@@ -45,14 +39,16 @@ async def get_recordings(
     ids: Sequence[MessageId],
     account_timezone: str | None,
 ) -> list[Recording]:
-    """Those of the messages that are there and have audio, in order. Raises VmboxNotFound."""
-    row = await connection.fetchrow(_SQL["get_timezones"], account_id, vmbox_id)
+    """Returns the messages that exist and have audio, in order of `ids`. Raises VmboxNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["get_timezones"].bind(account_id=account_id, vmbox_id=vmbox_id)
+    )
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
     zone = _zone(row, account_timezone)
     messages = await get_messages(connection, account_id, vmbox_id, ids)
-    found = (messages.get(message_id) for message_id in dict.fromkeys(ids))
-    recordings = (_recording(message, zone) for message in found if message is not None)
+    existing = (messages[message_id] for message_id in dict.fromkeys(ids) if message_id in messages)
+    recordings = (_recording(message, zone) for message in existing)
     return [recording for recording in recordings if recording is not None]
 
 

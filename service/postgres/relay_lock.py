@@ -1,7 +1,7 @@
-"""Which relay is active: a session advisory lock with a lease, on a connection of its own.
+"""Lock of the active relay: a session advisory lock with a lease, on its own connection.
 
 The lock belongs to the server session, so it needs a direct connection: PgBouncer in transaction
-mode hands the session to others and breaks it.
+mode shares sessions and breaks it.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from service.postgres.sql import load
 _SQL = load("outbox")
 
 
-class HeldLock(msgspec.Struct, frozen=True, kw_only=True):
-    """The place was taken: the new term, and what earlier ones knew of the stream."""
+class RelayTerm(msgspec.Struct, frozen=True, kw_only=True):
+    """New term, and the state of the stream that earlier terms recorded."""
 
     term: int
     stream_created_at: datetime | None
@@ -29,10 +29,10 @@ class HeldLock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RelayLock:
-    """The server ends the session after `lease_s` of silence, and with it the lock.
+    """Lock that the server frees after `lease_s` without a statement, by ending the session.
 
-    So a relay that is frozen or cut off is followed by another within that time, and `held` is
-    false on its side no later than the lock is free.
+    Another relay takes over from a frozen or disconnected one within that time. On this side
+    `is_held` becomes False before the server frees the lock.
     """
 
     def __init__(self, connection: asyncpg.Connection, lease_s: float) -> None:
@@ -43,39 +43,43 @@ class RelayLock:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, *, lease_s: float) -> "AsyncIterator[RelayLock]":
-        """Leaving frees the lock at once."""
+        """Opens the connection. The lock is freed when the block ends."""
         connection = await connect(url, name="aftertone relay lock", timeout_s=lease_s)
         try:
             with translated_errors():
-                await connection.fetchrow(_SQL["guard_lock_session"], f"{int(lease_s * 1000)}")
+                await connection.fetchrow(
+                    *_SQL["guard_lock_session"].bind(timeout_ms=f"{int(lease_s * 1000)}")
+                )
             yield cls(connection, lease_s)
         finally:
             connection.terminate()
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         return time.monotonic() < self._held_until
 
-    async def try_take(self) -> HeldLock | None:
-        """Takes the place if it is free. The term is raised by the session that has the lock."""
-        began = time.monotonic()
+    async def try_acquire(self) -> RelayTerm | None:
+        """Acquires the lock and raises the term. Returns None when another relay has the lock."""
+        started = time.monotonic()
         with translated_errors():
-            if not await self._connection.fetchval(_SQL["try_lock"]):
+            if not await self._connection.fetchval(*_SQL["try_lock"].bind()):
                 return None
-            record = await self._connection.fetchrow(_SQL["raise_term"])
+            record = await self._connection.fetchrow(*_SQL["raise_term"].bind())
         assert record is not None
-        self._held_until = began + self._lease_s
-        return HeldLock(**dict(record))
+        self._held_until = started + self._lease_s
+        return RelayTerm(**dict(record))
 
-    async def keep(self) -> None:
-        """Renews the lease until it is lost; then `held` is false and this returns."""
-        while self.held:
+    async def renew_until_lost(self) -> None:
+        """Renews the lease. Returns when it is lost; `is_held` is then False."""
+        while self.is_held:
             await asyncio.sleep(self._lease_s / 4)
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 with translated_errors():
-                    await self._connection.fetchval(_SQL["renew_lock"], timeout=self._lease_s / 2)
+                    await self._connection.fetchval(
+                        *_SQL["renew_lock"].bind(), timeout=self._lease_s / 2
+                    )
             except DatabaseUnavailable:
                 self._held_until = 0.0
                 return
-            self._held_until = began + self._lease_s
+            self._held_until = started + self._lease_s

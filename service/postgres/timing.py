@@ -1,4 +1,4 @@
-"""The one place where every statement passes: it is timed here under its name."""
+"""Duration metric and span of every statement."""
 
 import time
 from collections.abc import Callable
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from service.traces import Span
 
 _TRANSACTIONS = {"BEGIN;": "begin", "COMMIT;": "commit", "ROLLBACK;": "rollback"}
-# What the library asks for itself, such as the ids of types.
+# Statements of the library itself, such as the look-up of types.
 _OTHER = "other"
 
 _timers: dict[str, Callable[[float], None]] = {}
 
 
-class Statement:
-    """A statement while it runs. Everything that is to be known of one goes in here."""
+class _StatementTimer:
+    """Measures a running statement: its duration and its span."""
 
-    __slots__ = ("_began", "_span", "_text")
+    __slots__ = ("_span", "_started", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __enter__(self) -> None:
-        self._span = begin_statement(self._text) if is_tracing() else None
-        self._began = time.perf_counter()
+        self._span = _begin_span(self._text) if is_tracing() else None
+        self._started = time.perf_counter()
 
     def __exit__(
         self,
@@ -40,24 +40,23 @@ class Statement:
         _traceback: TracebackType | None,
     ) -> None:
         timer = _timers.get(self._text) or _timer(self._text)
-        timer(time.perf_counter() - self._began)
+        timer(time.perf_counter() - self._started)
         end_span(self._span, error)
 
 
 def name_of(text: str) -> str:
-    """A statement's name in `sql/`: a fixed one for what has none."""
+    """Returns the name of a statement in `sql/`, or a fixed name for other statements."""
     return NAMES.get(text) or _TRANSACTIONS.get(text, _OTHER)
 
 
-def begin_statement(text: str) -> "Span | None":
-    """The span of a statement, below what happens now. Its text tells nothing that its name does
-    not, and its values are nobody's business."""
+def _begin_span(text: str) -> "Span | None":
+    """Starts the span of a statement. Its text adds nothing to its name; its values are private."""
     name = name_of(text)
     return begin_span(name, {"db.system.name": "postgresql", "db.operation.name": name})
 
 
 def _timer(text: str) -> Callable[[float], None]:
-    """Kept by text: finding it by label costs more than the rest. Other texts have no bound."""
+    """Returns the timer of a statement. Timers are cached, because a look-up by label is slow."""
     name = name_of(text)
     timer = SQL_DURATION.labels(name).observe
     if name != _OTHER:
@@ -66,20 +65,20 @@ def _timer(text: str) -> Callable[[float], None]:
 
 
 class TimedConnection(asyncpg.Connection):
-    """Each statement runs inside a `Statement`, those of transactions too."""
+    """Connection that measures every statement, those of transactions included."""
 
     async def execute(self, query: str, *args: Any, **more: Any) -> str:
-        with Statement(query):
+        with _StatementTimer(query):
             return await super().execute(query, *args, **more)
 
     async def fetch(self, query: str, *args: Any, **more: Any) -> Any:
-        with Statement(query):
+        with _StatementTimer(query):
             return await super().fetch(query, *args, **more)
 
     async def fetchrow(self, query: str, *args: Any, **more: Any) -> Any:
-        with Statement(query):
+        with _StatementTimer(query):
             return await super().fetchrow(query, *args, **more)
 
     async def fetchval(self, query: str, *args: Any, **more: Any) -> Any:
-        with Statement(query):
+        with _StatementTimer(query):
             return await super().fetchval(query, *args, **more)

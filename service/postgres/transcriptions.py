@@ -1,4 +1,4 @@
-"""Transcriptions of messages: rows <-> domain; one function per statement."""
+"""Transcriptions of messages: one function per statement of transcriptions.sql."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ _SQL = load("transcriptions")
 
 
 async def transcribe_message(
-    connection: Connection, place: MessageKey, audio_key: str, transcription: dict[str, Any]
+    connection: Connection, key: MessageKey, audio_key: str, transcription: dict[str, Any]
 ) -> bool:
-    """Stores what was heard in that audio, with its event; False when the message is gone or has
-    other audio by now."""
+    """Stores the transcription of an audio and appends the event.
+
+    Returns False when the message was removed or no longer has this audio.
+    """
     sequence = await connection.fetchval(
-        _SQL["transcribe_message"],
-        place.account_id,
-        place.vmbox_id,
-        place.message_id.month,
-        place.message_id.id,
-        audio_key,
-        transcription,
-        traceparent(),
+        *_SQL["transcribe_message"].bind(
+            **key.values(),
+            audio_key=audio_key,
+            transcription=transcription,
+            traceparent=traceparent(),
+        )
     )
     return sequence is not None

@@ -1,4 +1,4 @@
-"""Users: rows <-> domain; one function per statement of users.sql."""
+"""Users: one function per statement of users.sql."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ _UNIQUE_FIELDS = {"username_is_unique": "username", "user_credentials_are_unique
 
 
 class StoredCredential(msgspec.Struct, frozen=True):
-    """A credential as it is kept: what it is found by, and what proves it."""
+    """Credential to be stored: the keyed hash for the look-up, and the argon2id hash."""
 
     lookup: bytes
     proof: str
 
 
 class FoundCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose credential it is, what proves it, and the epoch of that user's tokens."""
+    """Stored credential: its user, the argon2id hash, and the token epoch of the user."""
 
     user_id: UUID
     proof: str
@@ -36,31 +36,51 @@ class FoundCredential(msgspec.Struct, frozen=True, kw_only=True):
 async def insert_user(
     connection: Connection, account_id: UUID, user_id: UUID, document: Document
 ) -> User:
-    """A new user with its epoch. Raises Invalid when the name is taken."""
-    row = await _write(connection, "insert_user", account_id, user_id, _name(document), document)
+    """Creates a user and its token epoch. Raises Invalid when the name is taken."""
+    row = await _write(
+        connection,
+        _SQL["insert_user"].bind(
+            account_id=account_id,
+            user_id=user_id,
+            username=document["username"],
+            document=document,
+        ),
+    )
     assert row is not None, "an INSERT that does not fail returns its row"
-    await connection.execute(_SQL["insert_epoch"], account_id, user_id)
+    await connection.execute(*_SQL["insert_epoch"].bind(account_id=account_id, user_id=user_id))
     return _to_user(row)
 
 
 async def update_user(connection: Connection, before: User, document: Document) -> User | None:
-    """Replaces the document of a user as it was read; None when it was changed since.
+    """Replaces the document of a user. Returns None when `before` is no longer its revision.
 
     Raises Invalid when the name is taken.
     """
-    key = (before.account_id, before.user_id, before.revision)
-    row = await _write(connection, "update_user", *key, _name(document), document)
+    row = await _write(
+        connection,
+        _SQL["update_user"].bind(
+            account_id=before.account_id,
+            user_id=before.user_id,
+            revision=before.revision,
+            username=document["username"],
+            document=document,
+        ),
+    )
     return None if row is None else _to_user(row)
 
 
 async def delete_user(connection: Connection, account_id: UUID, user_id: UUID) -> User:
-    """Raises UserNotFound."""
-    return _found(await connection.fetchrow(_SQL["delete_user"], account_id, user_id), user_id)
+    """Deletes a user and returns it. Raises UserNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["delete_user"].bind(account_id=account_id, user_id=user_id)
+    )
+    return _user_or_raise(row, user_id)
 
 
 async def get_user(connection: Connection, account_id: UUID, user_id: UUID) -> User:
-    """Raises UserNotFound."""
-    return _found(await connection.fetchrow(_SQL["get_user"], account_id, user_id), user_id)
+    """Returns a user. Raises UserNotFound."""
+    row = await connection.fetchrow(*_SQL["get_user"].bind(account_id=account_id, user_id=user_id))
+    return _user_or_raise(row, user_id)
 
 
 async def list_users(
@@ -71,61 +91,88 @@ async def list_users(
     *,
     descending: bool = False,
 ) -> list[User]:
-    """The users of an account by name from `start` on; `has_password` is not looked up."""
-    if descending:
-        statement, name = _SQL["list_users_descending"], start.name if start else None
-    else:
-        statement, name = _SQL["list_users"], start.name if start else ""
-    return [_to_user(row) for row in await connection.fetch(statement, account_id, name, limit)]
+    """Returns the users of an account by name from `start` on. `has_password` is always False."""
+    statement = _SQL["list_users_descending" if descending else "list_users"]
+    start_name = start.name if start else None if descending else ""
+    rows = await connection.fetch(
+        *statement.bind(account_id=account_id, start_name=start_name, limit=limit)
+    )
+    return [_to_user(row) for row in rows]
 
 
-async def username_taken(
-    connection: Connection, account_id: UUID, username: str, but: UUID | None = None
+async def is_username_taken(
+    connection: Connection, account_id: UUID, username: str, except_id: UUID | None = None
 ) -> bool:
-    """Whether another user than `but` has the name."""
-    taken: bool = await connection.fetchval(_SQL["username_taken"], account_id, username, but)
+    """Returns True when another user than `except_id` has the name."""
+    taken: bool = await connection.fetchval(
+        *_SQL["is_username_taken"].bind(
+            account_id=account_id, username=username, except_user_id=except_id
+        )
+    )
     return taken
 
 
 async def replace_credentials(
-    connection: Connection, account_id: UUID, user_id: UUID, given: Sequence[StoredCredential]
+    connection: Connection, account_id: UUID, user_id: UUID, credentials: Sequence[StoredCredential]
 ) -> None:
-    """Raises Invalid when another user has one of them, which takes a forged hash."""
-    await connection.execute(_SQL["delete_credentials"], account_id, user_id)
-    lookups, proofs = [one.lookup for one in given], [one.proof for one in given]
-    await _write(connection, "insert_credentials", account_id, user_id, lookups, proofs)
+    """Replaces all credentials of a user.
+
+    Raises Invalid when another user has one of them, which only a forged hash can cause.
+    """
+    await connection.execute(
+        *_SQL["delete_credentials"].bind(account_id=account_id, user_id=user_id)
+    )
+    await _write(
+        connection,
+        _SQL["insert_credentials"].bind(
+            account_id=account_id,
+            user_id=user_id,
+            lookups=[credential.lookup for credential in credentials],
+            proofs=[credential.proof for credential in credentials],
+        ),
+    )
 
 
 async def find_credentials(
     connection: Connection, account_id: UUID, lookup: bytes
 ) -> FoundCredential | None:
-    row = await connection.fetchrow(_SQL["find_credentials"], account_id, lookup)
+    """Returns the credential with a keyed hash, or None."""
+    row = await connection.fetchrow(
+        *_SQL["find_credentials"].bind(account_id=account_id, lookup=lookup)
+    )
     return None if row is None else FoundCredential(**row)
 
 
 async def raise_epoch(connection: Connection, account_id: UUID, user_id: UUID) -> int:
-    """The epoch of the user's tokens from now on; all before it are over."""
-    epoch: int | None = await connection.fetchval(_SQL["raise_epoch"], account_id, user_id)
+    """Invalidates all tokens of a user and returns the new epoch. Raises UserNotFound."""
+    epoch: int | None = await connection.fetchval(
+        *_SQL["raise_epoch"].bind(account_id=account_id, user_id=user_id)
+    )
     if epoch is None:
         raise UserNotFound(user_id.hex)
     return epoch
 
 
-async def user_epoch(connection: Connection, account_id: UUID, user_id: UUID) -> int | None:
-    """None when there never was such a user, or its account is gone."""
-    epoch: int | None = await connection.fetchval(_SQL["user_epoch"], account_id, user_id)
+async def get_user_epoch(connection: Connection, account_id: UUID, user_id: UUID) -> int | None:
+    """Returns the token epoch, or None when the user never existed or its account was deleted."""
+    epoch: int | None = await connection.fetchval(
+        *_SQL["get_user_epoch"].bind(account_id=account_id, user_id=user_id)
+    )
     return epoch
 
 
 async def delete_users_of_account(
     connection: Connection, account_id: UUID, timeout_s: float
 ) -> None:
-    await connection.execute(_SQL["delete_users_of_account"], account_id, timeout=timeout_s)
+    """Deletes all users of an account with their credentials."""
+    await connection.execute(
+        *_SQL["delete_users_of_account"].bind(account_id=account_id), timeout=timeout_s
+    )
 
 
-async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Record | None:
+async def _write(connection: Connection, arguments: tuple[Any, ...]) -> asyncpg.Record | None:
     try:
-        return await connection.fetchrow(_SQL[name], *values)
+        return await connection.fetchrow(*arguments)
     except asyncpg.UniqueViolationError as error:
         field = _UNIQUE_FIELDS.get(error.constraint_name or "")
         if field is None:
@@ -133,12 +180,7 @@ async def _write(connection: Connection, name: str, *values: Any) -> asyncpg.Rec
         raise Invalid.of(field, Rule.UNIQUE) from None
 
 
-def _name(document: Document) -> str:
-    name: str = document["username"]
-    return name
-
-
-def _found(row: asyncpg.Record | None, user_id: UUID) -> User:
+def _user_or_raise(row: asyncpg.Record | None, user_id: UUID) -> User:
     if row is None:
         raise UserNotFound(user_id.hex)
     return _to_user(row)

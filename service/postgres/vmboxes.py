@@ -1,6 +1,7 @@
-"""Boxes: rows <-> domain; one function per statement of vmboxes.sql. PINs stay sealed here."""
+"""Boxes: one function per statement of vmboxes.sql. PINs stay encrypted here."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -13,14 +14,14 @@ from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document
 from service.domain.vmbox import MessageCounts, Vmbox, addresses_of, greetings_of, numbers_of
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import load, page_start
 from service.traces import traceparent
 
 _SQL = load("vmboxes")
 
 
 class StoredVmbox(msgspec.Struct, frozen=True, kw_only=True):
-    """A box as it lies in its row: `vmbox.pin` is None, the PIN is sealed."""
+    """Box as stored: `vmbox.pin` is None, and the PIN is encrypted."""
 
     vmbox: Vmbox
     pin_sealed: bytes | None
@@ -39,20 +40,17 @@ async def insert_vmbox(
     """
     try:
         row = await connection.fetchrow(
-            _SQL["insert_vmbox"],
-            account_id,
-            vmbox_id,
-            document["name"],
-            document,
-            pin_sealed,
-            sorted(numbers_of(document)),
-            document["mailbox"],
-            document.get("max_message_count"),
-            traceparent(),
-            sorted(_known_ids(document)),
+            *_SQL["insert_vmbox"].bind(
+                account_id=account_id,
+                vmbox_id=vmbox_id,
+                **_document_values(document, pin_sealed),
+                numbers=sorted(numbers_of(document)),
+                greeting_ids=sorted(_valid_greeting_ids(document)),
+                traceparent=traceparent(),
+            )
         )
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _refusal(error) from error
+        raise _translated(error) from error
     assert row is not None, "an INSERT that does not fail returns its row"
     return _to_vmbox(row)
 
@@ -64,51 +62,54 @@ async def update_vmbox(
     pin_sealed: bytes | None,
     recipients: tuple[Recipient, ...],
 ) -> StoredVmbox | None:
-    """Replaces the document of a box as it was read; None when it was changed since.
+    """Replaces the document of a box. Returns None when `before` is no longer its revision.
 
     Raises NumberTaken when another box of the account has one of its numbers; GreetingNotFound.
     """
-    held, wanted = numbers_of(before.document), numbers_of(document)
-    played, to_play = _ids(before.document), _known_ids(document)
+    old_numbers, new_numbers = numbers_of(before.document), numbers_of(document)
+    old_greetings, new_greetings = _greeting_ids(before.document), _valid_greeting_ids(document)
     try:
         row = await connection.fetchrow(
-            _SQL["update_vmbox"],
-            before.account_id,
-            before.vmbox_id,
-            before.revision,
-            document["name"],
-            document,
-            pin_sealed,
-            sorted(held - wanted),
-            sorted(wanted - held),
-            document["mailbox"],
-            document.get("max_message_count"),
-            traceparent(),
-            sorted(played - to_play),
-            sorted(to_play - played),
-            recipients,
+            *_SQL["update_vmbox"].bind(
+                account_id=before.account_id,
+                vmbox_id=before.vmbox_id,
+                revision=before.revision,
+                **_document_values(document, pin_sealed),
+                removed_numbers=sorted(old_numbers - new_numbers),
+                added_numbers=sorted(new_numbers - old_numbers),
+                removed_greeting_ids=sorted(old_greetings - new_greetings),
+                added_greeting_ids=sorted(new_greetings - old_greetings),
+                recipients=recipients,
+                traceparent=traceparent(),
+            )
         )
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _refusal(error) from error
+        raise _translated(error) from error
     return None if row is None else _to_vmbox(row)
 
 
 async def lock_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
-    """Holds a box, if there is one, until the transaction ends."""
-    await connection.execute(_SQL["lock_vmbox"], account_id, vmbox_id)
+    """Locks a box, if it exists, until the transaction ends."""
+    await connection.execute(*_SQL["lock_vmbox"].bind(account_id=account_id, vmbox_id=vmbox_id))
 
 
 async def delete_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
-    """Deletes a box, which must be held. Raises VmboxNotFound."""
-    row = await connection.fetchrow(_SQL["delete_vmbox"], account_id, vmbox_id, traceparent())
+    """Deletes a locked box. Raises VmboxNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["delete_vmbox"].bind(
+            account_id=account_id, vmbox_id=vmbox_id, traceparent=traceparent()
+        )
+    )
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
     return _to_vmbox(row)
 
 
 async def get_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
-    """One box with its counts. Raises VmboxNotFound."""
-    row = await connection.fetchrow(_SQL["get_vmbox"], account_id, vmbox_id)
+    """Returns a box with its counts. Raises VmboxNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["get_vmbox"].bind(account_id=account_id, vmbox_id=vmbox_id)
+    )
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
     return _to_vmbox(row)
@@ -122,36 +123,40 @@ async def list_vmboxes(
     *,
     descending: bool = False,
 ) -> list[StoredVmbox]:
-    """The boxes of an account by (name, id) from `start` on."""
-    if descending:
-        name, vmbox_id = (start.name, start.id) if start else (None, None)
-        statement = _SQL["list_vmboxes_descending"]
-    else:
-        name, vmbox_id = (start.name, start.id) if start else ("", UUID(int=0))
-        statement = _SQL["list_vmboxes"]
-    rows = await connection.fetch(statement, account_id, name, vmbox_id, limit)
+    """Returns the boxes of an account by (name, id) from `start` on."""
+    statement = _SQL["list_vmboxes_descending" if descending else "list_vmboxes"]
+    rows = await connection.fetch(
+        *statement.bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    )
     return [_to_vmbox(row) for row in rows]
 
 
-async def numbers_taken(
+async def are_numbers_taken(
     connection: Connection, account_id: UUID, vmbox_id: UUID, numbers: Collection[str]
 ) -> bool:
-    """Whether another box of the account answers to one of the numbers."""
+    """Returns True when another box of the account has one of the numbers."""
     taken: bool = await connection.fetchval(
-        _SQL["numbers_taken"], account_id, vmbox_id, list(numbers)
+        *_SQL["are_numbers_taken"].bind(
+            account_id=account_id, vmbox_id=vmbox_id, numbers=list(numbers)
+        )
     )
     return taken
 
 
 async def lowest_free_number(connection: Connection, account_id: UUID) -> str | None:
-    """A number of four digits that stays free until the transaction ends, unless somebody names
-    it; None when all are taken."""
-    await connection.execute(_SQL["lock_numbers"], account_id)
-    number: str | None = await connection.fetchval(_SQL["lowest_free_number"], account_id)
+    """Returns the lowest free number of four digits, or None when all are taken.
+
+    Until the transaction ends, no other call returns the number. A request that names it may still
+    take it.
+    """
+    await connection.execute(*_SQL["lock_numbers"].bind(account_id=account_id))
+    number: str | None = await connection.fetchval(
+        *_SQL["lowest_free_number"].bind(account_id=account_id)
+    )
     return number
 
 
-def _refusal(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
+def _translated(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
     match error.constraint_name:
         case "vmbox_number_is_unique":
             return NumberTaken()
@@ -161,17 +166,27 @@ def _refusal(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
             return error
 
 
-def _known_ids(document: Document) -> set[UUID]:
-    """The greetings that a box is to play; what is no id raises GreetingNotFound."""
-    ids = _ids(document)
+def _document_values(document: Document, pin_sealed: bytes | None) -> dict[str, Any]:
+    return {
+        "name": document["name"],
+        "document": document,
+        "pin_sealed": pin_sealed,
+        "mailbox": document["mailbox"],
+        "max_message_count": document.get("max_message_count"),
+    }
+
+
+def _valid_greeting_ids(document: Document) -> set[UUID]:
+    """Returns the greetings of a box. Raises GreetingNotFound for a malformed id."""
+    ids = _greeting_ids(document)
     if len(ids) < len(set(greetings_of(document).values())):
         raise GreetingNotFound
     return ids
 
 
-def _ids(document: Document) -> set[UUID]:
-    found = map(parse_hex_id, greetings_of(document).values())
-    return {media_id for media_id in found if media_id is not None}
+def _greeting_ids(document: Document) -> set[UUID]:
+    ids = map(parse_hex_id, greetings_of(document).values())
+    return {media_id for media_id in ids if media_id is not None}
 
 
 def _to_vmbox(row: asyncpg.Record) -> StoredVmbox:

@@ -1,6 +1,7 @@
-"""Webhooks and attempts: rows <-> domain; one function per statement of webhooks.sql."""
+"""Webhooks and attempts: one function per statement of webhooks.sql."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +19,7 @@ from service.domain.webhook import (
     WebhookResponse,
 )
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import affected_rows, load, page_start
 
 _SQL = load("webhooks")
 
@@ -26,19 +27,15 @@ _SQL = load("webhooks")
 async def insert_webhook(
     connection: Connection, account_id: UUID, webhook_id: UUID, document: Document, secret: bytes
 ) -> Webhook:
-    """A new webhook with its sealed secret. Raises TooManyWebhooks."""
-    name, uri, hook, enabled, rest = _columns(document)
+    """Creates a webhook with its encrypted secret. Raises TooManyWebhooks."""
     row = await connection.fetchrow(
-        _SQL["insert_webhook"],
-        account_id,
-        webhook_id,
-        name,
-        uri,
-        hook,
-        enabled,
-        secret,
-        rest,
-        MAX_WEBHOOKS,
+        *_SQL["insert_webhook"].bind(
+            account_id=account_id,
+            webhook_id=webhook_id,
+            **_document_values(document),
+            secret=secret,
+            max_webhooks=MAX_WEBHOOKS,
+        )
     )
     if row is None:
         raise TooManyWebhooks(MAX_WEBHOOKS)
@@ -46,8 +43,10 @@ async def insert_webhook(
 
 
 async def get_webhook(connection: Connection, account_id: UUID, webhook_id: UUID) -> SealedWebhook:
-    """Raises WebhookNotFound."""
-    row = await connection.fetchrow(_SQL["get_webhook"], account_id, webhook_id)
+    """Returns a webhook with its secret. Raises WebhookNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["get_webhook"].bind(account_id=account_id, webhook_id=webhook_id)
+    )
     if row is None:
         raise WebhookNotFound(webhook_id.hex)
     return SealedWebhook(_to_webhook(row), row["secret"])
@@ -61,63 +60,74 @@ async def list_webhooks(
     *,
     descending: bool = False,
 ) -> list[Webhook]:
-    """The webhooks of an account by (name, id) from `start` on."""
-    if descending:
-        key = (start.name, start.id) if start else (None, None)
-        statement = _SQL["list_webhooks_descending"]
-    else:
-        key = (start.name, start.id) if start else ("", UUID(int=0))
-        statement = _SQL["list_webhooks"]
-    return [_to_webhook(row) for row in await connection.fetch(statement, account_id, *key, limit)]
+    """Returns the webhooks of an account by (name, id) from `start` on."""
+    statement = _SQL["list_webhooks_descending" if descending else "list_webhooks"]
+    rows = await connection.fetch(
+        *statement.bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    )
+    return [_to_webhook(row) for row in rows]
 
 
 async def update_webhook(
     connection: Connection, before: Webhook, document: Document
 ) -> Webhook | None:
-    """Replaces the document of a webhook as it was read; None when it was changed since.
+    """Replaces the document of a webhook. Returns None when `before` is no longer its revision.
 
-    Its failures and why it was disabled are forgotten when it is enabled by this.
+    Enabling it resets its failures and its disable reason.
     """
-    key = (before.account_id, before.webhook_id, before.revision)
-    row = await connection.fetchrow(_SQL["update_webhook"], *key, *_columns(document))
+    row = await connection.fetchrow(
+        *_SQL["update_webhook"].bind(
+            account_id=before.account_id,
+            webhook_id=before.webhook_id,
+            revision=before.revision,
+            **_document_values(document),
+        )
+    )
     return None if row is None else _to_webhook(row)
 
 
 async def delete_webhook(connection: Connection, account_id: UUID, webhook_id: UUID) -> Webhook:
-    """Deletes a webhook; returns it as it was. Raises WebhookNotFound."""
-    row = await connection.fetchrow(_SQL["delete_webhook"], account_id, webhook_id)
+    """Deletes a webhook and returns it. Raises WebhookNotFound."""
+    row = await connection.fetchrow(
+        *_SQL["delete_webhook"].bind(account_id=account_id, webhook_id=webhook_id)
+    )
     if row is None:
         raise WebhookNotFound(webhook_id.hex)
     return _to_webhook(row)
 
 
 async def end_webhooks_of_account(connection: Connection, account_id: UUID) -> None:
-    """What happened until the account ended, its end too, is still told; then they are deleted."""
-    await connection.execute(_SQL["end_webhooks_of_account"], account_id)
+    """Ends the webhooks of a deleted account. They still deliver its events until the deletion."""
+    await connection.execute(*_SQL["end_webhooks_of_account"].bind(account_id=account_id))
 
 
-async def subscribed(connection: Connection, account_id: UUID, event_type: str) -> list[UUID]:
-    """The enabled webhooks of an account that want an event of this type."""
-    rows = await connection.fetch(_SQL["subscribed"], account_id, event_type)
+async def list_subscribed_webhooks(
+    connection: Connection, account_id: UUID, event_type: str
+) -> list[UUID]:
+    """Returns the enabled webhooks of an account that subscribe to an event type."""
+    rows = await connection.fetch(
+        *_SQL["list_subscribed_webhooks"].bind(account_id=account_id, event_type=event_type)
+    )
     return [row["webhook_id"] for row in rows]
 
 
 async def insert_attempt(
     connection: Connection, account_id: UUID, webhook_id: UUID, attempt: Attempt
 ) -> None:
-    """Notes an attempt; nothing when the webhook is gone."""
+    """Records an attempt, unless the webhook was deleted."""
     await connection.execute(
-        _SQL["insert_attempt"],
-        account_id,
-        webhook_id,
-        attempt.attempt_id,
-        attempt.event_id,
-        attempt.event_type,
-        attempt.number,
-        attempt.attempted_at,
-        attempt.response.response_code,
-        attempt.response.error,
-        attempt.response.duration_ms,
+        *_SQL["insert_attempt"].bind(
+            account_id=account_id,
+            webhook_id=webhook_id,
+            attempt_id=attempt.attempt_id,
+            event_id=attempt.event_id,
+            event_type=attempt.event_type,
+            attempt=attempt.number,
+            attempted_at=attempt.attempted_at,
+            response_code=attempt.response.response_code,
+            error=attempt.response.error,
+            duration_ms=attempt.response.duration_ms,
+        )
     )
 
 
@@ -130,56 +140,69 @@ async def list_attempts(
     *,
     ascending: bool = False,
 ) -> list[Attempt]:
-    """The attempts of a webhook from one on, the latest first unless `ascending`."""
+    """Returns the attempts of a webhook from `start` on, newest first unless `ascending`."""
     statement = _SQL["list_attempts_ascending" if ascending else "list_attempts"]
-    rows = await connection.fetch(statement, account_id, webhook_id, start, limit)
+    rows = await connection.fetch(
+        *statement.bind(account_id=account_id, webhook_id=webhook_id, start_id=start, limit=limit)
+    )
     return [_to_attempt(row) for row in rows]
 
 
-async def forget_failures(connection: Connection, account_id: UUID, webhook_id: UUID) -> None:
-    await connection.execute(_SQL["forget_failures"], account_id, webhook_id)
+async def reset_failures(connection: Connection, account_id: UUID, webhook_id: UUID) -> None:
+    """Resets the failures in a row after a success."""
+    await connection.execute(
+        *_SQL["reset_failures"].bind(account_id=account_id, webhook_id=webhook_id)
+    )
 
 
-async def note_failure(
+async def record_failure(
     connection: Connection,
     account_id: UUID,
     webhook_id: UUID,
     reason: DisableReason | None = None,
 ) -> tuple[bool, DisableReason | None]:
-    """Counts a failed attempt. Whether there is still an enabled webhook, and why this disabled it.
+    """Counts a failed attempt. Returns two values: the webhook is enabled, the new disable reason.
 
-    With a reason the first failure disables it.
+    With `reason`, this failure disables the webhook.
     """
     row = await connection.fetchrow(
-        _SQL["note_failure"], account_id, webhook_id, MAX_FAILURES, reason
+        *_SQL["record_failure"].bind(
+            account_id=account_id, webhook_id=webhook_id, max_failures=MAX_FAILURES, reason=reason
+        )
     )
     if row is None:
         return False, None
-    return row["enabled"], _reason(row)
+    return row["enabled"], _disable_reason(row)
 
 
-async def drop_waiting(connection: Connection, account_id: UUID, webhook_id: UUID) -> int:
-    """Gives up deliveries that wait for a webhook; how many."""
-    done = await connection.execute(_SQL["drop_waiting"], account_id, webhook_id.hex)
-    return int(done.rpartition(" ")[2])
+async def drop_pending(connection: Connection, account_id: UUID, webhook_id: UUID) -> int:
+    """Drops the pending deliveries of a webhook. Returns their number."""
+    return affected_rows(
+        await connection.execute(
+            *_SQL["drop_pending"].bind(account_id=account_id, target=webhook_id.hex)
+        )
+    )
 
 
 async def delete_old_attempts(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes attempts made before a moment; how many."""
-    done = await connection.execute(_SQL["delete_old_attempts"], before, limit)
-    return int(done.rpartition(" ")[2])
+    """Deletes attempts older than `before`. Returns their number."""
+    return affected_rows(
+        await connection.execute(*_SQL["delete_old_attempts"].bind(before=before, limit=limit))
+    )
 
 
 async def delete_ended_webhooks(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes webhooks of accounts that ended before a moment; how many."""
-    done = await connection.execute(_SQL["delete_ended_webhooks"], before, limit)
-    return int(done.rpartition(" ")[2])
+    """Deletes webhooks of accounts that were deleted before `before`. Returns their number."""
+    return affected_rows(
+        await connection.execute(*_SQL["delete_ended_webhooks"].bind(before=before, limit=limit))
+    )
 
 
-def _columns(document: Document) -> tuple[str, str, str, bool, Document]:
-    """What is queried, apart; `enabled` changes by itself too, so it has one place only."""
+def _document_values(document: Document) -> dict[str, Any]:
+    """Returns the columns of a document. `enabled` is stored only in its own column."""
+    columns = {name: document[name] for name in ("name", "uri", "hook", "enabled")}
     rest = {key: value for key, value in document.items() if key != "enabled"}
-    return document["name"], document["uri"], document["hook"], document["enabled"], rest
+    return {**columns, "document": rest}
 
 
 def _to_webhook(row: asyncpg.Record) -> Webhook:
@@ -187,14 +210,14 @@ def _to_webhook(row: asyncpg.Record) -> Webhook:
         account_id=row["account_id"],
         webhook_id=row["webhook_id"],
         document={**row["document"], "enabled": row["enabled"]},
-        disable_reason=_reason(row),
+        disable_reason=_disable_reason(row),
         revision=row["revision"],
         created_at=row["created_at"],
         modified_at=row["modified_at"],
     )
 
 
-def _reason(row: asyncpg.Record) -> DisableReason | None:
+def _disable_reason(row: asyncpg.Record) -> DisableReason | None:
     reason = row["disable_reason"]
     return None if reason is None else DisableReason(reason)
 

@@ -1,16 +1,85 @@
-"""The named statements of this folder, read once at import."""
+"""Named statements, read from the `.sql` files of this folder at import.
 
+A statement starts at its line `-- name: change_folder`. `:vmbox_id` is a parameter, and
+`{append_event}` is replaced by the fragment of that name in `fragments.sql`. Neither is replaced in
+string literals, quoted identifiers and comments. An array slice needs a space after its colon.
+"""
+
+import re
 from importlib.resources import files
+from typing import Any
+
+from service.domain.page import NameCursor
 
 NAMES: dict[str, str] = {}
-"""The name of each statement that was read, by its text."""
+"""Names of all loaded statements, by the text that is sent to Postgres."""
+
+_LITERAL = r"'[^']*' | \"[^\"]*\" | --[^\n]* | /\*.*?\*/"
+_PARAMETER = re.compile(rf"{_LITERAL} | :: | := | :(?P<name>[a-z]\w*)", re.VERBOSE | re.DOTALL)
+_FRAGMENT = re.compile(rf"{_LITERAL} | \{{(?P<name>[a-z]\w*)\}}", re.VERBOSE | re.DOTALL)
 
 
-def load(noun: str) -> dict[str, str]:
-    """The statements of `<noun>.sql` by name; each begins at its `-- name: <name>` line."""
-    text = (files(__package__) / f"{noun}.sql").read_text(encoding="utf-8")
-    _, *blocks = text.split("-- name: ")
-    named = (block.partition("\n") for block in blocks)
-    statements = {name.strip(): statement.strip() for name, _, statement in named}
-    NAMES.update((statement, name) for name, statement in statements.items())
+class Statement:
+    """Text of a statement with `$1`, `$2`, ..., and the names of these parameters in order."""
+
+    __slots__ = ("parameters", "text")
+
+    def __init__(self, source: str) -> None:
+        numbers: dict[str, int] = {}
+
+        def positional(token: re.Match[str]) -> str:
+            name = token["name"]
+            return f"${numbers.setdefault(name, len(numbers) + 1)}" if name else token[0]
+
+        self.text = _PARAMETER.sub(positional, source)
+        self.parameters = tuple(numbers)
+
+    def bind(self, **values: Any) -> tuple[Any, ...]:
+        """Returns the arguments of an asyncpg call: the text, then the values in order.
+
+        Raises TypeError when a parameter has no value, or a value no parameter.
+        """
+        try:
+            arguments = (self.text, *[values[name] for name in self.parameters])
+        except KeyError as missing:
+            raise TypeError(f"missing parameter: {missing}") from None
+        if len(values) != len(self.parameters):
+            raise TypeError(f"unknown parameters: {values.keys() - set(self.parameters)}")
+        return arguments
+
+
+def load(noun: str) -> dict[str, Statement]:
+    """Returns the statements of `<noun>.sql` by name."""
+    statements = {
+        name: Statement(_FRAGMENT.sub(_expanded, source))
+        for name, source in _blocks(noun, "name").items()
+    }
+    NAMES.update((statement.text, name) for name, statement in statements.items())
     return statements
+
+
+def _blocks(noun: str, kind: str) -> dict[str, str]:
+    text = (files(__package__) / f"{noun}.sql").read_text(encoding="utf-8")
+    _, *blocks = text.split(f"-- {kind}: ")
+    named = (block.partition("\n") for block in blocks)
+    return {name.strip(): block.strip() for name, _, block in named}
+
+
+def _expanded(token: re.Match[str]) -> str:
+    return _FRAGMENTS[token["name"]] if token["name"] else token[0]
+
+
+_FRAGMENTS = _blocks("fragments", "fragment")
+
+
+def page_start(start: NameCursor | None, descending: bool) -> dict[str, Any]:
+    """Returns the parameters of the first row of a page; without `start`, of the first page."""
+    if start is None and descending:
+        return {"start_name": None, "start_id": None}
+    first = start or NameCursor("")
+    return {"start_name": first.name, "start_id": first.id}
+
+
+def affected_rows(status: str) -> int:
+    """Returns the number of rows in a command status such as `DELETE 3`."""
+    return int(status.rpartition(" ")[2])

@@ -1,234 +1,228 @@
 -- name: insert_root
--- The one account without a parent, unless there is one already. No conflict target: of two that
--- insert the same root at once, the second may meet the first in any unique index.
+-- Creates the account without a parent, unless it exists. No conflict target: when two sessions insert the
+-- same root, the second may conflict in any of the unique indexes.
 INSERT INTO accounts (account_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed)
-VALUES ($1, '{}', $2, $3, $4, $5, $6)
+VALUES (:account_id, '{}', :name, :realm, :document, :api_key_lookup, :api_key_sealed)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_child
--- An account below $2, which is locked so that it cannot be deleted meanwhile; no row without it.
+-- Creates an account below :parent_id and locks the parent, so that it cannot be deleted meanwhile. No row
+-- without the parent.
 INSERT INTO accounts (
     account_id, parent_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed
 )
-SELECT $1, parent.account_id, parent.ancestors || parent.account_id, $3, $4, $5, $6, $7
+SELECT :account_id, parent.account_id, parent.ancestors || parent.account_id, :name, :realm, :document,
+    :api_key_lookup, :api_key_sealed
 FROM accounts AS parent
-WHERE parent.account_id = $2 AND parent.deleted_at IS NULL
+WHERE parent.account_id = :parent_id AND parent.deleted_at IS NULL
 FOR SHARE
 RETURNING account_id;
 
--- name: name_and_realm_taken
--- Whether each belongs to an account that lives and is not $3; null asks nothing. Two look-ups by
--- unique index.
+-- name: find_name_and_realm_conflicts
+-- Two flags: the name, and the realm, belong to another account than :except_account_id. A null name or
+-- realm gives false.
+-- Plan: two look-ups by unique index.
 SELECT
     EXISTS (
         SELECT FROM accounts
-        WHERE lower(name) = lower($1::text) AND deleted_at IS NULL
-            AND account_id IS DISTINCT FROM $3::uuid
+        WHERE lower(name) = lower(:name::text) AND deleted_at IS NULL
+            AND account_id IS DISTINCT FROM :except_account_id::uuid
     ) AS name,
     EXISTS (
         SELECT FROM accounts
-        WHERE lower(realm) = lower($2::text) AND deleted_at IS NULL
-            AND account_id IS DISTINCT FROM $3::uuid
+        WHERE lower(realm) = lower(:realm::text) AND deleted_at IS NULL
+            AND account_id IS DISTINCT FROM :except_account_id::uuid
     ) AS realm;
 
 -- name: read_account
--- A whole account.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at
+-- One account.
+SELECT {account_columns}
 FROM accounts
-WHERE account_id = $1 AND deleted_at IS NULL;
+WHERE account_id = :account_id AND deleted_at IS NULL;
 
 -- name: update_account
--- Replaces an account's document if nobody has changed it since revision $2.
+-- Replaces the document of an account if its revision is still :revision.
 UPDATE accounts
-SET name = $3, realm = $4, document = $5, revision = revision + 1, modified_at = now()
-WHERE account_id = $1 AND revision = $2 AND deleted_at IS NULL
-RETURNING account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at;
+SET name = :name, realm = :realm, document = :document, revision = revision + 1,
+    modified_at = now()
+WHERE account_id = :account_id AND revision = :revision AND deleted_at IS NULL
+RETURNING {account_columns};
 
 -- name: list_children
--- A page of the accounts right below one, by name.
+-- A page of the children of an account, by name.
 -- Plan: children_by_name in order, stops when the page is full.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at
+SELECT {account_columns}
 FROM accounts
-WHERE parent_id = $1 AND deleted_at IS NULL AND (name, account_id) >= ($2, $3::uuid)
+WHERE parent_id = :account_id AND deleted_at IS NULL
+    AND (name, account_id) >= (:start_name, :start_id::uuid)
 ORDER BY name, account_id
-LIMIT $4;
+LIMIT :limit;
 
 -- name: list_children_descending
--- The same, last name first; without a name to begin with it begins at the last one.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at
+-- As list_children in reverse order. A null :start_name starts at the last name.
+SELECT {account_columns}
 FROM accounts
-WHERE parent_id = $1 AND deleted_at IS NULL
-    AND ($2::text IS NULL OR (name, account_id) <= ($2, $3::uuid))
+WHERE parent_id = :account_id AND deleted_at IS NULL
+    AND (:start_name::text IS NULL OR (name, account_id) <= (:start_name, :start_id::uuid))
 ORDER BY name DESC, account_id DESC
-LIMIT $4;
+LIMIT :limit;
 
 -- name: list_descendants
--- A page of all accounts below one, by name.
+-- A page of all accounts below an account, by name.
 -- Plan: accounts_by_ancestor and a sort, or, near the root, accounts_by_name in order with a filter.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at
+SELECT {account_columns}
 FROM accounts
-WHERE ancestors @> ARRAY[$1::uuid] AND deleted_at IS NULL AND (name, account_id) >= ($2, $3::uuid)
+WHERE ancestors @> ARRAY[:account_id::uuid] AND deleted_at IS NULL
+    AND (name, account_id) >= (:start_name, :start_id::uuid)
 ORDER BY name, account_id
-LIMIT $4;
+LIMIT :limit;
 
 -- name: list_descendants_descending
--- The same, last name first; without a name to begin with it begins at the last one.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at
+-- As list_descendants in reverse order. A null :start_name starts at the last name.
+SELECT {account_columns}
 FROM accounts
-WHERE ancestors @> ARRAY[$1::uuid] AND deleted_at IS NULL
-    AND ($2::text IS NULL OR (name, account_id) <= ($2, $3::uuid))
+WHERE ancestors @> ARRAY[:account_id::uuid] AND deleted_at IS NULL
+    AND (:start_name::text IS NULL OR (name, account_id) <= (:start_name, :start_id::uuid))
 ORDER BY name DESC, account_id DESC
-LIMIT $4;
+LIMIT :limit;
 
--- name: hold_account
--- Keeps an account from being deleted until the transaction ends; no row when it was.
-SELECT account_id FROM accounts WHERE account_id = $1 AND deleted_at IS NULL FOR KEY SHARE;
-
--- name: lock_account
--- Holds an account for its deletion: nothing comes below it or into it until the transaction ends.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document,
-    created_at, modified_at
+-- name: lock_account_for_share
+-- Prevents the deletion of an account until the transaction ends. No row when it was deleted.
+SELECT account_id
 FROM accounts
-WHERE account_id = $1 AND deleted_at IS NULL
+WHERE account_id = :account_id AND deleted_at IS NULL
+FOR KEY SHARE;
+
+-- name: lock_account_for_update
+-- Locks an account before its deletion: nothing can be added to it or below it until the transaction ends.
+SELECT {account_columns}
+FROM accounts
+WHERE account_id = :account_id AND deleted_at IS NULL
 FOR UPDATE;
 
 -- name: has_children
--- Whether there are accounts below one. Asked once it is locked, so that none is on its way.
-SELECT EXISTS (SELECT FROM accounts WHERE parent_id = $1 AND deleted_at IS NULL);
+-- True when an account has children. The caller must hold the lock, so that no child is being created.
+SELECT EXISTS (SELECT FROM accounts WHERE parent_id = :account_id AND deleted_at IS NULL);
 
--- name: allow_long
--- For the rest of this transaction a statement may take so long.
-SELECT set_config('statement_timeout', $1, true);
+-- name: set_statement_timeout
+-- Sets the statement timeout for the rest of this transaction.
+SELECT set_config('statement_timeout', :timeout, true);
 
 -- name: mark_account_deleted
--- From here on nobody can sign in to the account or reach it; its name and realm are free.
+-- Marks an account as deleted. Sign-in and requests fail from then on; its name and realm are free.
 UPDATE accounts
 SET deleted_at = now(), auth_epoch = auth_epoch + 1, revision = revision + 1, modified_at = now()
-WHERE account_id = $1;
+WHERE account_id = :account_id;
 
 -- name: append_account_deleted
--- The one event of an account as a whole: its box is none, its sequence begins and ends with 1.
+-- The only event without a box, so it does not use append_event. Its sequence is always 1.
 INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
-SELECT $1, '00000000-0000-0000-0000-000000000000', 1, d.epoch, 'account.deleted',
-    jsonb_build_object('account_id', hex($1), 'epoch', d.epoch, 'sequence', 1), $2
+SELECT :account_id, '00000000-0000-0000-0000-000000000000', 1, d.epoch, 'account.deleted',
+    jsonb_build_object('account_id', hex(:account_id), 'epoch', d.epoch, 'sequence', 1),
+    :traceparent
 FROM deployment AS d;
 
 -- name: lock_boxes_of_account
--- Holds every box of an account, in id order as whoever holds two boxes does: what follows sees all
--- that others wrote of them.
-SELECT FROM vmbox_counts WHERE account_id = $1 ORDER BY vmbox_id FOR NO KEY UPDATE;
+-- Locks all boxes of an account in id order, as every statement that locks two boxes does. The next
+-- statements see all earlier changes of them.
+SELECT FROM vmbox_counts WHERE account_id = :account_id ORDER BY vmbox_id FOR NO KEY UPDATE;
 
 -- name: delete_boxes_of_account
--- Deletes all boxes of an account, which must be held, as delete_vmbox does one, but without events:
--- that of the account tells of all. The keeper empties and purges them as it does others.
+-- Deletes all boxes of a locked account as delete_vmbox does, but without events: account.deleted covers
+-- them. The keeper empties and purges the boxes.
 WITH counts AS (
     UPDATE vmbox_counts AS c
     SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0
-    WHERE c.account_id = $1 AND c.deleted_at IS NULL
+    WHERE c.account_id = :account_id AND c.deleted_at IS NULL
 ), numbers AS (
-    DELETE FROM vmbox_numbers AS n WHERE n.account_id = $1
-), silenced AS (
-    DELETE FROM vmbox_media AS g WHERE g.account_id = $1
+    DELETE FROM vmbox_numbers AS n WHERE n.account_id = :account_id
+), greetings AS (
+    DELETE FROM vmbox_media AS g WHERE g.account_id = :account_id
 )
 UPDATE vmboxes AS v
 SET deleted_at = now(), modified_at = now(), revision = v.revision + 1
-WHERE v.account_id = $1 AND v.deleted_at IS NULL;
+WHERE v.account_id = :account_id AND v.deleted_at IS NULL;
 
 -- name: delete_greetings_of_account
--- Deletes all greetings of an account, once no box names them; the orphan sweep takes their audio.
-DELETE FROM media AS g WHERE g.account_id = $1;
+-- Deletes all greetings of an account, after its boxes. The keeper deletes their audio as orphans.
+DELETE FROM media AS g WHERE g.account_id = :account_id;
 
--- name: root_id
+-- name: get_root_id
 -- The one account without a parent.
 SELECT account_id FROM accounts WHERE parent_id IS NULL AND deleted_at IS NULL;
 
--- name: account_facts
--- What requests need of an account.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone
+-- name: get_account_facts
+-- The part of an account that requests need.
+SELECT {account_facts_columns}
 FROM accounts
-WHERE account_id = $1 AND deleted_at IS NULL;
+WHERE account_id = :account_id AND deleted_at IS NULL;
 
--- name: facts_by_api_key
--- The account that an API key belongs to.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone
+-- name: find_facts_by_api_key
+-- The account of an API key.
+SELECT {account_facts_columns}
 FROM accounts
-WHERE api_key_lookup = $1 AND deleted_at IS NULL;
+WHERE api_key_lookup = :api_key_lookup AND deleted_at IS NULL;
 
--- name: facts_by_name
--- The account of a name, whatever its case.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone
+-- name: find_facts_by_name
+-- The account of a name, compared without case.
+SELECT {account_facts_columns}
 FROM accounts
-WHERE lower(name) = lower($1::text) AND deleted_at IS NULL;
+WHERE lower(name) = lower(:name::text) AND deleted_at IS NULL;
 
--- name: facts_by_realm
--- The account of a realm, whatever its case.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone
+-- name: find_facts_by_realm
+-- The account of a realm, compared without case.
+SELECT {account_facts_columns}
 FROM accounts
-WHERE lower(realm) = lower($1::text) AND deleted_at IS NULL;
+WHERE lower(realm) = lower(:realm::text) AND deleted_at IS NULL;
 
--- name: sealed_api_key
--- The API key of an account, sealed.
-SELECT api_key_sealed FROM accounts WHERE account_id = $1 AND deleted_at IS NULL;
+-- name: get_sealed_api_key
+-- The encrypted API key of an account.
+SELECT api_key_sealed FROM accounts WHERE account_id = :account_id AND deleted_at IS NULL;
 
 -- name: replace_api_key
--- Another API key. The raised epoch ends every token of the account.
+-- Replaces the API key. The raised epoch invalidates all tokens of the account.
 UPDATE accounts
-SET api_key_lookup = $2, api_key_sealed = $3, auth_epoch = auth_epoch + 1,
+SET api_key_lookup = :api_key_lookup, api_key_sealed = :api_key_sealed, auth_epoch = auth_epoch + 1,
     revision = revision + 1, modified_at = now()
-WHERE account_id = $1 AND deleted_at IS NULL
-RETURNING account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone;
+WHERE account_id = :account_id AND deleted_at IS NULL
+RETURNING {account_facts_columns};
 
--- name: directory_clock
--- The clock by which changes of the directory are dated.
+-- name: get_directory_time
+-- The clock that gives changes of the directory their time.
 SELECT now();
 
--- name: accounts_changed_since
--- Accounts changed after $1, at most $2, deleted ones too. least(): the clock may have gone back.
-SELECT account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
-    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone,
+-- name: list_changed_accounts
+-- Up to :limit accounts that changed since :since, deleted ones included. least(): the clock may have been
+-- set back.
+SELECT {account_facts_columns},
     deleted_at IS NOT NULL AS deleted
 FROM accounts
-WHERE modified_at >= least($1::timestamptz, now()) - $3::interval
+WHERE modified_at >= least(:since::timestamptz, now()) - :overlap::interval
 ORDER BY modified_at
-LIMIT $2;
+LIMIT :limit;
 
--- name: tokens_revoked_since
--- Tokens revoked after $1, at most $2.
+-- name: list_revoked_tokens
+-- Up to :limit tokens that were revoked since :since.
 SELECT token_id
 FROM revoked_tokens
-WHERE revoked_at >= least($1::timestamptz, now()) - $3::interval
+WHERE revoked_at >= least(:since::timestamptz, now()) - :overlap::interval
 ORDER BY revoked_at
-LIMIT $2;
+LIMIT :limit;
 
--- name: user_epochs_changed_since
--- Users whose tokens were ended after $1, at most $2.
+-- name: list_changed_user_epochs
+-- Up to :limit users whose tokens were invalidated since :since.
 SELECT user_id, auth_epoch
 FROM user_epochs
-WHERE changed_at >= least($1::timestamptz, now()) - $3::interval
+WHERE changed_at >= least(:since::timestamptz, now()) - :overlap::interval
 ORDER BY changed_at
-LIMIT $2;
+LIMIT :limit;
 
 -- name: revoke_token
--- Notes a token as revoked; the row is of no use once the token has expired.
-INSERT INTO revoked_tokens (token_id, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+-- Records a token as revoked. The row is needed until the token expires.
+INSERT INTO revoked_tokens (token_id, expires_at)
+VALUES (:token_id, :expires_at)
+ON CONFLICT DO NOTHING;
 
 -- name: is_revoked
--- Whether a token was revoked.
-SELECT EXISTS (SELECT FROM revoked_tokens WHERE token_id = $1);
+-- True when a token was revoked.
+SELECT EXISTS (SELECT FROM revoked_tokens WHERE token_id = :token_id);

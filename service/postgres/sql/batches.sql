@@ -1,33 +1,33 @@
--- Rows are looked up by num_nulls(removed_at) = 1, as messages.sql explains, and by m.id = ANY(...) beside
--- the join: by the primary key, in whatever order the planner joins.
+-- Look-ups by id use num_nulls(removed_at) = 1, as messages.sql explains, and m.id = ANY(...) beside the
+-- join. So rows are found by primary key, whatever join order the planner chooses.
 
 -- name: change_folders
--- Puts several messages of a box into a folder: as change_folder, for all of them under one lock.
--- Each event carries the counts after it. One row per message asked for, in order.
--- Plan: the counts row by primary key, the partitions of the months named in $5, rows by primary key.
-WITH box AS MATERIALIZED (
-    SELECT mailbox, new_count, saved_count, sequence, deleted_at
+-- Changes the folder of several messages of a box: as change_folder, under one lock. Each event carries
+-- the counts after it. One row per requested message, in order.
+-- Plan: the counts row by primary key, the partitions of :distinct_months, rows by primary key.
+WITH locked AS MATERIALIZED (
+    SELECT vmbox_id, mailbox, new_count, saved_count, sequence, deleted_at
     FROM vmbox_counts
-    WHERE account_id = $1 AND vmbox_id = $2
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
-), asked AS MATERIALIZED (
-    SELECT a.month, a.id, a.place
-    FROM unnest($3::integer[], $4::uuid[]) WITH ORDINALITY AS a (month, id, place)
+), requested AS MATERIALIZED (
+    SELECT r.month, r.id, r.position
+    FROM unnest(:months::integer[], :message_ids::uuid[]) WITH ORDINALITY AS r (month, id, position)
 ), message AS (
     UPDATE messages AS m
-    SET folder = $6,
-        changed_at = CASE m.folder WHEN $6 THEN m.changed_at ELSE now() END
-    FROM box, asked AS a
-    WHERE m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.id = ANY($4::uuid[])
-        AND m.month = a.month AND m.id = a.id
-        AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1 AND m.received_at >= $7
-        AND box.deleted_at IS NULL
-    RETURNING old.folder AS folder_before, a.place, m.*
+    SET folder = :folder,
+        changed_at = CASE m.folder WHEN :folder THEN m.changed_at ELSE now() END
+    FROM locked, requested AS r
+    WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
+        AND m.id = ANY(:message_ids::uuid[]) AND m.month = r.month AND m.id = r.id
+        AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1
+        AND m.received_at >= :retained_since AND locked.deleted_at IS NULL
+    RETURNING old.folder AS folder_before, r.position, m.*
 ), step AS (
     SELECT m.*,
-        row_number() OVER so_far AS step,
-        sum(change.in_new) OVER so_far AS in_new,
-        sum(change.in_saved) OVER so_far AS in_saved
+        row_number() OVER up_to_here AS step,
+        sum(change.in_new) OVER up_to_here AS in_new,
+        sum(change.in_saved) OVER up_to_here AS in_saved
     FROM message AS m
     CROSS JOIN LATERAL (
         SELECT
@@ -37,82 +37,80 @@ WITH box AS MATERIALIZED (
                 THEN (m.folder = 'saved')::integer - (m.folder_before = 'saved')::integer ELSE 0 END
     ) AS change (in_new, in_saved)
     WHERE m.folder <> m.folder_before AND m.audio_key IS NOT NULL
-    WINDOW so_far AS (ORDER BY m.place ROWS UNBOUNDED PRECEDING)
+    WINDOW up_to_here AS (ORDER BY m.position ROWS UNBOUNDED PRECEDING)
 ), total AS (
     SELECT step AS steps, in_new, in_saved FROM step ORDER BY step DESC LIMIT 1
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET new_count = box.new_count + t.in_new,
-        saved_count = box.saved_count + t.in_saved,
-        sequence = box.sequence + t.steps
-    FROM box, total AS t
-    WHERE c.account_id = $1 AND c.vmbox_id = $2
+    SET new_count = locked.new_count + t.in_new,
+        saved_count = locked.saved_count + t.in_saved,
+        sequence = locked.sequence + t.steps
+    FROM locked, total AS t
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
 ), event AS (
-    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
-    SELECT $1, $2, box.sequence + s.step, d.epoch, 'message.folder_changed',
-        event_of_box($1, $2, box.mailbox, d.epoch, box.sequence + s.step,
-            (box.new_count + s.in_new)::integer, (box.saved_count + s.in_saved)::integer)
-        || jsonb_build_object(
-            'message', event_message(s.month, s.id, s.folder, s.received_at, s.length_ms,
-                s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri, s.to_uri),
-            'from', s.folder_before,
-            'to', s.folder,
-            'reason', $8::text),
-        $9
-    FROM step AS s CROSS JOIN box CROSS JOIN deployment AS d
-    ORDER BY s.step
-)
-SELECT a.month, a.id,
+    SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
+        (locked.new_count + m.in_new)::integer AS new_count,
+        (locked.saved_count + m.in_saved)::integer AS saved_count,
+        'message.folder_changed' AS type,
+        jsonb_build_object(
+            'message', {event_message},
+            'from', m.folder_before,
+            'to', m.folder,
+            'reason', :reason::text) AS data
+    FROM step AS m CROSS JOIN locked
+    ORDER BY m.step
+), {append_event}
+SELECT r.month, r.id,
     CASE
-        WHEN box.deleted_at IS NOT NULL THEN 'vmbox_gone'
+        WHEN locked.deleted_at IS NOT NULL THEN 'vmbox_not_found'
         WHEN m.id IS NOT NULL THEN 'done'
         WHEN EXISTS (
             SELECT FROM messages AS e
-            WHERE e.account_id = $1 AND e.month = ANY($5::integer[]) AND e.month = a.month
-                AND e.id = a.id AND e.vmbox_id = $2 AND num_nulls(e.removed_at) = 1
-                AND e.received_at < $7
+            WHERE e.account_id = :account_id AND e.month = ANY(:distinct_months::integer[])
+                AND e.month = r.month AND e.id = r.id AND e.vmbox_id = :vmbox_id
+                AND num_nulls(e.removed_at) = 1 AND e.received_at < :retained_since
         ) THEN 'expired'
-        ELSE 'message_gone'
+        ELSE 'message_not_found'
     END AS outcome
-FROM box CROSS JOIN asked AS a LEFT JOIN message AS m ON m.place = a.place
-ORDER BY a.place;
+FROM locked CROSS JOIN requested AS r LEFT JOIN message AS m ON m.position = r.position
+ORDER BY r.position;
 
 -- name: remove_messages
--- Removes several messages of a box: as remove_message, for all of them under one lock.
--- Each event carries the counts after it. One row per message asked for, in order.
--- Plan: the counts row by primary key, the partitions of the months named in $5, rows by primary key.
-WITH box AS MATERIALIZED (
-    SELECT mailbox, new_count, saved_count, pending_count, sequence, deleted_at
+-- Removes several messages of a box: as remove_message, under one lock. Each event carries the counts
+-- after it. One row per requested message, in order.
+-- Plan: the counts row by primary key, the partitions of :distinct_months, rows by primary key.
+WITH locked AS MATERIALIZED (
+    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, sequence, deleted_at
     FROM vmbox_counts
-    WHERE account_id = $1 AND vmbox_id = $2
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
-), asked AS MATERIALIZED (
-    SELECT a.month, a.id, a.place
-    FROM unnest($3::integer[], $4::uuid[]) WITH ORDINALITY AS a (month, id, place)
+), requested AS MATERIALIZED (
+    SELECT r.month, r.id, r.position
+    FROM unnest(:months::integer[], :message_ids::uuid[]) WITH ORDINALITY AS r (month, id, position)
 ), message AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
-    FROM box, asked AS a
-    WHERE m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.id = ANY($4::uuid[])
-        AND m.month = a.month AND m.id = a.id
-        AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1 AND box.deleted_at IS NULL
-        AND ($6::text IS NULL OR m.folder = $6)
-    RETURNING old.counted AS counted_before, a.place, m.*
+    FROM locked, requested AS r
+    WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
+        AND m.id = ANY(:message_ids::uuid[]) AND m.month = r.month AND m.id = r.id
+        AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1 AND locked.deleted_at IS NULL
+        AND (:folder::text IS NULL OR m.folder = :folder)
+    RETURNING old.counted AS counted_before, r.position, m.*
 ), step AS (
     SELECT m.*,
-        row_number() OVER so_far AS step,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER so_far AS from_new,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER so_far AS from_saved
+        row_number() OVER up_to_here AS step,
+        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
+        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
     FROM message AS m
     WHERE m.audio_key IS NOT NULL
-    WINDOW so_far AS (ORDER BY m.place ROWS UNBOUNDED PRECEDING)
+    WINDOW up_to_here AS (ORDER BY m.position ROWS UNBOUNDED PRECEDING)
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET new_count = box.new_count - t.from_new,
-        saved_count = box.saved_count - t.from_saved,
-        pending_count = box.pending_count - t.pending,
-        sequence = box.sequence + t.steps
-    FROM box, (
+    SET new_count = locked.new_count - t.from_new,
+        saved_count = locked.saved_count - t.from_saved,
+        pending_count = locked.pending_count - t.pending,
+        sequence = locked.sequence + t.steps
+    FROM locked, (
         SELECT
             count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
             count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
@@ -120,167 +118,164 @@ WITH box AS MATERIALIZED (
             count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
         FROM message
     ) AS t
-    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND t.steps + t.pending > 0
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND t.steps + t.pending > 0
 ), event AS (
-    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
-    SELECT $1, $2, box.sequence + s.step, d.epoch, 'message.removed',
-        event_of_box($1, $2, box.mailbox, d.epoch, box.sequence + s.step,
-            (box.new_count - s.from_new)::integer, (box.saved_count - s.from_saved)::integer)
-        || jsonb_build_object(
-            'message', event_message(s.month, s.id, s.folder, s.received_at, s.length_ms,
-                s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri, s.to_uri),
-            'reason', $7::text),
-        $8
-    FROM step AS s CROSS JOIN box CROSS JOIN deployment AS d
-    ORDER BY s.step
-)
-SELECT a.month, a.id,
+    SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
+        (locked.new_count - m.from_new)::integer AS new_count,
+        (locked.saved_count - m.from_saved)::integer AS saved_count,
+        'message.removed' AS type,
+        jsonb_build_object('message', {event_message}, 'reason', :reason::text) AS data
+    FROM step AS m CROSS JOIN locked
+    ORDER BY m.step
+), {append_event}
+SELECT r.month, r.id,
     CASE
-        WHEN box.deleted_at IS NOT NULL THEN 'vmbox_gone'
+        WHEN locked.deleted_at IS NOT NULL THEN 'vmbox_not_found'
         WHEN m.id IS NOT NULL THEN 'done'
-        ELSE 'message_gone'
+        ELSE 'message_not_found'
     END AS outcome
-FROM box CROSS JOIN asked AS a LEFT JOIN message AS m ON m.place = a.place
-ORDER BY a.place;
+FROM locked CROSS JOIN requested AS r LEFT JOIN message AS m ON m.position = r.position
+ORDER BY r.position;
 
 -- name: list_message_ids
--- The ids of up to $4 messages of a box, newest first, of one folder or of all.
--- Plan: an ordered Append over messages_by_vmbox that stops after $4 rows.
+-- The ids of up to :limit messages of a box, newest first, of one folder or of all.
+-- Plan: an ordered Append over messages_by_vmbox that stops after :limit rows.
 SELECT m.month, m.id
 FROM messages AS m
-WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.removed_at IS NULL
-    AND ($3::text IS NULL OR m.folder = $3)
+WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
+    AND (:folder::text IS NULL OR m.folder = :folder)
 ORDER BY m.month DESC, m.received_at DESC, m.id DESC
-LIMIT $4;
+LIMIT :limit;
 
 -- name: get_messages
--- Several messages of a box that lives; those that are not there are left out.
--- Plan: the partitions of the months named in $5, rows by primary key.
+-- The existing ones of several messages, in a box that is not deleted.
+-- Plan: the partitions of :distinct_months, rows by primary key.
 SELECT m.*
 FROM vmbox_counts AS c, messages AS m
-WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL
-    AND m.account_id = $1 AND m.month = ANY($5::integer[]) AND m.id = ANY($4::uuid[])
-    AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1
+WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS NULL
+    AND m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
+    AND m.id = ANY(:message_ids::uuid[]) AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1
     AND (m.month, m.id) IN (
-        SELECT a.month, a.id FROM unnest($3::integer[], $4::uuid[]) AS a (month, id)
+        SELECT r.month, r.id FROM unnest(:months::integer[], :message_ids::uuid[]) AS r (month, id)
     );
 
--- name: living_vmboxes
--- Which of these boxes live.
+-- name: filter_existing_vmboxes
+-- The boxes among :vmbox_ids that exist and are not deleted.
 SELECT vmbox_id
 FROM vmbox_counts
-WHERE account_id = $1 AND vmbox_id = ANY($2::uuid[]) AND deleted_at IS NULL;
+WHERE account_id = :account_id AND vmbox_id = ANY(:vmbox_ids::uuid[]) AND deleted_at IS NULL;
 
 -- name: transfer_messages
--- Moves or copies messages to a box under new ids, after their audio was copied to keys of their own.
--- Both boxes are locked in id order; a message counts only if it still has the audio that was copied.
--- Each event carries its box's counts after it. One row per message asked for, in order.
--- Plan: two counts rows by primary key, the partitions of the months named in $9, rows by key.
-WITH box AS MATERIALIZED (
+-- Moves or copies messages to a box under new ids, after their audio was copied to new keys. Both boxes are
+-- locked in id order. A message is transferred only if it still has the audio that was copied. Each event
+-- carries the counts of its box after it. One row per requested message, in order.
+-- Plan: two counts rows by primary key, the partitions of :distinct_months, rows by primary key.
+WITH locked AS MATERIALIZED (
     SELECT vmbox_id, mailbox, new_count, saved_count, sequence
     FROM vmbox_counts
-    WHERE account_id = $1 AND vmbox_id IN ($2, $3) AND deleted_at IS NULL
+    WHERE account_id = :account_id AND vmbox_id IN (:source_id, :target_id) AND deleted_at IS NULL
     ORDER BY vmbox_id
     FOR NO KEY UPDATE
 ), target AS MATERIALIZED (
-    SELECT t.mailbox FROM box AS s, box AS t WHERE s.vmbox_id = $2 AND t.vmbox_id = $3
-), asked AS MATERIALIZED (
-    SELECT a.month, a.id, a.copied_key, a.new_id, a.new_key, a.place
-    FROM unnest($4::integer[], $5::uuid[], $6::text[], $7::uuid[], $8::text[])
-        WITH ORDINALITY AS a (month, id, copied_key, new_id, new_key, place)
+    SELECT t.mailbox
+    FROM locked AS s, locked AS t
+    WHERE s.vmbox_id = :source_id AND t.vmbox_id = :target_id
+), requested AS MATERIALIZED (
+    SELECT r.month, r.id, r.copied_key, r.new_id, r.new_key, r.position
+    FROM unnest(
+        :months::integer[], :message_ids::uuid[], :copied_keys::text[], :new_ids::uuid[],
+        :new_keys::text[]
+    ) WITH ORDINALITY AS r (month, id, copied_key, new_id, new_key, position)
 ), source AS MATERIALIZED (
-    SELECT a.new_id, a.new_key, a.place, a.copied_key, m.*
-    FROM target, asked AS a, messages AS m
-    WHERE m.account_id = $1 AND m.month = ANY($9::integer[]) AND m.id = ANY($5::uuid[])
-        AND m.month = a.month AND m.id = a.id
-        AND m.vmbox_id = $2 AND num_nulls(m.removed_at) = 1
+    SELECT r.new_id, r.new_key, r.position, r.copied_key, m.*
+    FROM target, requested AS r, messages AS m
+    WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
+        AND m.id = ANY(:message_ids::uuid[]) AND m.month = r.month AND m.id = r.id
+        AND m.vmbox_id = :source_id AND num_nulls(m.removed_at) = 1
     FOR NO KEY UPDATE OF m
 ), accepted AS MATERIALIZED (
-    SELECT * FROM source WHERE audio_key = copied_key AND received_at >= $12
+    SELECT * FROM source WHERE audio_key = copied_key AND received_at >= :retained_since
 ), added AS (
     INSERT INTO messages (
         account_id, month, id, vmbox_id, folder, counted, received_at, length_ms,
         caller_id_number, caller_id_name, call_id, from_uri, to_uri,
         audio_key, audio_type, audio_size, audio_sha256, transcription
     )
-    SELECT $1, $10, s.new_id, $3, 'new', true, $11, s.length_ms,
+    SELECT :account_id, :new_month, s.new_id, :target_id, 'new', true, :now, s.length_ms,
         s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri,
-        t.mailbox || '@' || $14::text,
+        t.mailbox || '@' || :realm::text,
         s.new_key, s.audio_type, s.audio_size, s.audio_sha256, s.transcription
     FROM accepted AS s CROSS JOIN target AS t
-    -- a repeated request comes with the ids of its first run
+    -- A repeated request uses the ids of its first run.
     ON CONFLICT (account_id, month, id) DO NOTHING
     RETURNING *
-), landed AS (
+), transferred AS (
     SELECT s.* FROM accepted AS s JOIN added AS n ON n.id = s.new_id
 ), removed AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
-    FROM landed AS s
-    WHERE $13::boolean AND m.account_id = $1 AND m.month = ANY($9::integer[])
-        AND m.id = ANY($5::uuid[]) AND m.month = s.month AND m.id = s.id
+    FROM transferred AS s
+    WHERE :moved::boolean AND m.account_id = :account_id
+        AND m.month = ANY(:distinct_months::integer[]) AND m.id = ANY(:message_ids::uuid[])
+        AND m.month = s.month AND m.id = s.id
 ), change AS (
-    SELECT s.place, 0 AS part, $2 AS vmbox_id, 'message.removed' AS type,
-        -(s.counted AND s.folder = 'new')::integer AS in_new,
-        -(s.counted AND s.folder = 'saved')::integer AS in_saved,
-        jsonb_build_object(
-            'message', event_message(s.month, s.id, s.folder, s.received_at, s.length_ms,
-                s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri, s.to_uri),
-            'reason', 'moved') AS data
-    FROM landed AS s
-    WHERE $13::boolean
+    SELECT m.position, 0 AS part, :source_id AS vmbox_id, 'message.removed' AS type,
+        -(m.counted AND m.folder = 'new')::integer AS in_new,
+        -(m.counted AND m.folder = 'saved')::integer AS in_saved,
+        jsonb_build_object('message', {event_message}, 'reason', 'moved') AS data
+    FROM transferred AS m
+    WHERE :moved::boolean
     UNION ALL
-    SELECT s.place, 1, $3, 'message.new', 1, 0,
+    SELECT s.position, 1, :target_id, 'message.new', 1, 0,
         jsonb_build_object(
-            'message', event_message(n.month, n.id, n.folder, n.received_at, n.length_ms,
-                n.caller_id_number, n.caller_id_name, n.call_id, n.from_uri, n.to_uri),
+            'message', {event_message},
             'origin', jsonb_build_object(
-                'reason', CASE WHEN $13::boolean THEN 'moved' ELSE 'copied' END,
-                'vmbox_id', hex($2),
+                'reason', CASE WHEN :moved::boolean THEN 'moved' ELSE 'copied' END,
+                'vmbox_id', hex(:source_id),
                 'media_id', s.month::text || '-' || hex(s.id)))
-    FROM landed AS s JOIN added AS n ON n.id = s.new_id
+    FROM transferred AS s JOIN added AS m ON m.id = s.new_id
 ), step AS (
-    SELECT place, part, vmbox_id, type, data,
-        row_number() OVER so_far AS step,
-        sum(in_new) OVER so_far AS in_new,
-        sum(in_saved) OVER so_far AS in_saved
+    SELECT position, part, vmbox_id, type, data,
+        row_number() OVER up_to_here AS step,
+        sum(in_new) OVER up_to_here AS in_new,
+        sum(in_saved) OVER up_to_here AS in_saved
     FROM change
-    WINDOW so_far AS (PARTITION BY vmbox_id ORDER BY place, part ROWS UNBOUNDED PRECEDING)
+    WINDOW up_to_here AS (PARTITION BY vmbox_id ORDER BY position, part ROWS UNBOUNDED PRECEDING)
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET new_count = box.new_count + t.in_new,
-        saved_count = box.saved_count + t.in_saved,
-        sequence = box.sequence + t.steps
-    FROM box JOIN (
+    SET new_count = locked.new_count + t.in_new,
+        saved_count = locked.saved_count + t.in_saved,
+        sequence = locked.sequence + t.steps
+    FROM locked JOIN (
         SELECT vmbox_id, sum(in_new) AS in_new, sum(in_saved) AS in_saved, count(*) AS steps
         FROM change
         GROUP BY vmbox_id
     ) AS t USING (vmbox_id)
-    WHERE c.account_id = $1 AND c.vmbox_id = box.vmbox_id
+    WHERE c.account_id = :account_id AND c.vmbox_id = locked.vmbox_id
 ), event AS (
-    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
-    SELECT $1, s.vmbox_id, box.sequence + s.step, d.epoch, s.type,
-        event_of_box($1, s.vmbox_id, box.mailbox, d.epoch, box.sequence + s.step,
-            (box.new_count + s.in_new)::integer, (box.saved_count + s.in_saved)::integer)
-        || s.data,
-        $15
-    FROM step AS s JOIN box USING (vmbox_id) CROSS JOIN deployment AS d
-    ORDER BY s.place, s.part
-)
+    SELECT s.vmbox_id, locked.mailbox, locked.sequence + s.step AS sequence,
+        (locked.new_count + s.in_new)::integer AS new_count,
+        (locked.saved_count + s.in_saved)::integer AS saved_count,
+        s.type, s.data
+    FROM step AS s JOIN locked USING (vmbox_id)
+    ORDER BY s.position, s.part
+), {append_event}
 SELECT
     CASE
         WHEN n.id IS NOT NULL THEN 'done'
-        WHEN NOT EXISTS (SELECT FROM target) THEN 'vmbox_gone'
-        WHEN s.id IS NULL THEN 'message_gone'
-        WHEN s.received_at < $12 THEN 'expired'
+        WHEN NOT EXISTS (SELECT FROM target) THEN 'vmbox_not_found'
+        WHEN s.id IS NULL THEN 'message_not_found'
+        WHEN s.received_at < :retained_since THEN 'expired'
         ELSE 'conflict'
     END AS outcome
-FROM asked AS a
-LEFT JOIN source AS s ON s.place = a.place
-LEFT JOIN added AS n ON n.id = a.new_id
-ORDER BY a.place;
+FROM requested AS r
+LEFT JOIN source AS s ON s.position = r.position
+LEFT JOIN added AS n ON n.id = r.new_id
+ORDER BY r.position;
 
--- name: landed_messages
--- Which of these ids were ever stored, wherever they are now.
+-- name: filter_stored_ids
+-- The ids among :message_ids that were ever stored, in any box, removed or not.
 -- Plan: one partition, rows by primary key.
-SELECT id FROM messages WHERE account_id = $1 AND month = $2 AND id = ANY($3::uuid[]);
+SELECT id
+FROM messages
+WHERE account_id = :account_id AND month = :month AND id = ANY(:message_ids::uuid[]);

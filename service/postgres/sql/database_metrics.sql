@@ -1,8 +1,11 @@
--- name: watch_outbox
--- How many events wait to be published, $1 at most, and for how long the first has.
+-- name: read_outbox_backlog
+-- The number of unsent events, at most :limit, and the age of the oldest.
 -- Plan: the partial index of each day, from its start, no further than the limit.
 SELECT
-    (SELECT count(*) FROM (SELECT FROM outbox WHERE stream_seq IS NULL LIMIT $1) AS waiting) AS backlog,
+    (
+        SELECT count(*)
+        FROM (SELECT FROM outbox WHERE stream_seq IS NULL LIMIT :limit) AS unsent
+    ) AS backlog,
     coalesce((
         SELECT greatest(extract(epoch FROM clock_timestamp() - created_at), 0)
         FROM outbox
@@ -11,9 +14,9 @@ SELECT
         LIMIT 1
     ), 0)::double precision AS oldest_s;
 
--- name: watch_deliveries
--- Of each channel that has ever run: how many deliveries are due and in nobody's hands, $1 at most,
--- and for how long the first has been.
+-- name: read_delivery_backlogs
+-- For each channel that was ever started: the number of due deliveries that are not leased, at most :limit,
+-- and the delay of the oldest.
 -- Plan: deliveries_due of each channel, from its start, no further than the limit.
 SELECT c.channel,
     (
@@ -22,8 +25,8 @@ SELECT c.channel,
             SELECT
             FROM deliveries AS d
             WHERE d.channel = c.channel AND d.status = 'pending' AND d.next_at <= now()
-            LIMIT $1
-        ) AS waiting
+            LIMIT :limit
+        ) AS due_deliveries
     ) AS due,
     coalesce((
         SELECT extract(epoch FROM now() - d.next_at)
@@ -34,17 +37,17 @@ SELECT c.channel,
     ), 0)::double precision AS oldest_s
 FROM channels AS c;
 
--- name: watch_dead
--- The dead deliveries by channel, $1 in all at most, the latest ones.
+-- name: count_dead_deliveries
+-- The dead deliveries by channel, of the newest :limit.
 -- Plan: dead_deliveries from its end, no further than the limit.
 SELECT channel, count(*) AS dead
 FROM (
-    SELECT channel FROM deliveries WHERE status = 'dead' ORDER BY created_at DESC LIMIT $1
-) AS given_up
+    SELECT channel FROM deliveries WHERE status = 'dead' ORDER BY created_at DESC LIMIT :limit
+) AS newest
 GROUP BY channel;
 
--- name: watch_partitions
--- How many months after this one, and days after today, have their partition.
+-- name: count_partitions_ahead
+-- The number of months after this one, and of days after today, that have a partition.
 SELECT
     count(*) FILTER (
         WHERE inhparent = 'messages'::regclass AND relname > 'messages_' || to_char(today, 'YYYYMM')
@@ -57,6 +60,6 @@ JOIN pg_class ON oid = inhrelid
 CROSS JOIN (SELECT now() AT TIME ZONE 'utc' AS today) AS clock
 WHERE inhparent IN ('messages'::regclass, 'outbox'::regclass);
 
--- name: watch_keeper
--- When each step of the keeper last ran to its end, and what it did then.
+-- name: list_keeper_runs
+-- The last completed run of each step of the keeper, with its counters.
 SELECT step, finished_at, done FROM keeper_steps;

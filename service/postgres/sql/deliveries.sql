@@ -1,156 +1,165 @@
--- name: channel_began
--- When a channel began; one that is unknown begins now, or rather $2 seconds ago.
+-- name: register_channel
+-- The time at which a channel was first started. For a new channel that is :lookback_s seconds ago.
 INSERT INTO channels AS c (channel, began_at)
-VALUES ($1, now() - make_interval(secs => $2))
+VALUES (:channel, now() - make_interval(secs => :lookback_s))
 ON CONFLICT (channel) DO UPDATE SET began_at = c.began_at
 RETURNING began_at;
 
 -- name: insert_marker
--- Notes that an event is being dealt out to a channel's targets; no row when it was already. Two that
--- do it at once: the second waits for the first one's end.
+-- Marks an event as fanned out to the targets of a channel. No row when it was before. A second session
+-- that does the same waits for the first to commit.
 INSERT INTO deliveries (account_id, event_id, channel, target, status, finished_at)
-VALUES ($1, $2, $3, '', 'ignored', now())
+VALUES (:account_id, :event_id, :channel, '', 'ignored', now())
 ON CONFLICT DO NOTHING
 RETURNING event_id;
 
 -- name: insert_targets
--- Deals an event out. The marker, ignored while there is no target, says so.
+-- Adds the targets of an event and changes its marker from ignored to fanned_out.
 WITH marker AS (
     UPDATE deliveries AS d
     SET status = 'fanned_out'
-    WHERE d.account_id = $1 AND d.event_id = $2 AND d.channel = $3 AND d.target = ''
+    WHERE d.account_id = :account_id AND d.event_id = :event_id AND d.channel = :channel
+        AND d.target = ''
 )
 INSERT INTO deliveries (account_id, event_id, channel, target, status, event, state, next_at)
-SELECT $1, $2, $3, target, 'pending', $4, state, now() + make_interval(secs => delay_s)
-FROM unnest($5::text[], $6::jsonb[], $7::double precision[]) AS given (target, state, delay_s)
+SELECT :account_id, :event_id, :channel, target, 'pending', :event, state,
+    now() + make_interval(secs => delay_s)
+FROM unnest(:targets::text[], :states::jsonb[], :delays_s::double precision[])
+    AS t (target, state, delay_s)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_dead_marker
--- An event that cannot be dealt out: dead, for an operator to look at. Nothing when it is there already.
+-- Records an event that cannot be fanned out as dead, for an operator. Does nothing when it exists.
 INSERT INTO deliveries (
     account_id, event_id, channel, target, status, event, state, last_error, finished_at
 )
-VALUES ($1, $2, $3, '', 'dead', $4, $5, $6, now())
+VALUES (:account_id, :event_id, :channel, '', 'dead', :event, :state, :error, now())
 ON CONFLICT DO NOTHING;
 
--- name: take_due
--- Takes up to $2 rows of a channel that are due, for $4 seconds. No target gets more than $3 of them at a
--- time, less what the caller holds already ($6, $7: targets, $8: how many). Those that have their
--- share are stepped over, so that a target with a long queue holds up nobody behind it.
--- Plan: deliveries_due in order, the rows by primary key; rows that another one takes are skipped.
-WITH held AS MATERIALIZED (
-    SELECT * FROM unnest($6::uuid[], $7::text[], $8::integer[]) AS h (account_id, target, number)
+-- name: lease_due
+-- Leases up to :limit due rows of a channel for :lease_s seconds. A target gets at most :max_per_target of
+-- them at a time, minus those that the caller has leased already (:leased_...). Targets at their maximum are
+-- skipped, so that a target with a long queue does not delay others.
+-- Plan: deliveries_due in order, the rows by primary key; skips rows that another session leases.
+WITH leased AS MATERIALIZED (
+    SELECT *
+    FROM unnest(:leased_account_ids::uuid[], :leased_targets::text[], :leased_numbers::integer[])
+        AS l (account_id, target, number)
 ), due AS MATERIALIZED (
-    SELECT d.account_id, d.event_id, d.target, d.next_at, coalesce(h.number, 0) AS number
+    SELECT d.account_id, d.event_id, d.target, d.next_at, coalesce(l.number, 0) AS number
     FROM deliveries AS d
-    LEFT JOIN held AS h ON h.account_id = d.account_id AND h.target = d.target
-    WHERE d.channel = $1 AND d.status = 'pending' AND d.next_at <= now()
-        AND coalesce(h.number, 0) < $3
+    LEFT JOIN leased AS l ON l.account_id = d.account_id AND l.target = d.target
+    WHERE d.channel = :channel AND d.status = 'pending' AND d.next_at <= now()
+        AND coalesce(l.number, 0) < :max_per_target
     ORDER BY d.next_at
     LIMIT 256
-), fair AS MATERIALIZED (
+), numbered AS MATERIALIZED (
     SELECT due.*,
-        number + row_number() OVER (PARTITION BY account_id, target ORDER BY next_at) AS place
+        number + row_number() OVER (PARTITION BY account_id, target ORDER BY next_at)
+            AS number_in_target
     FROM due
-), taken AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT d.account_id, d.event_id, d.target
-    FROM fair AS f
+    FROM numbered AS n
     JOIN deliveries AS d
-        ON d.account_id = f.account_id AND d.event_id = f.event_id AND d.target = f.target
-    WHERE f.place <= $3 AND d.channel = $1 AND d.status = 'pending' AND d.next_at <= now()
-    ORDER BY f.place, f.next_at
-    LIMIT $2
+        ON d.account_id = n.account_id AND d.event_id = n.event_id AND d.target = n.target
+    WHERE n.number_in_target <= :max_per_target AND d.channel = :channel AND d.status = 'pending'
+        AND d.next_at <= now()
+    ORDER BY n.number_in_target, n.next_at
+    LIMIT :limit
     FOR NO KEY UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries AS d
-SET lease_token = $5,
-    lease_until = now() + make_interval(secs => $4),
-    next_at = now() + make_interval(secs => $4)
-FROM taken AS t
-WHERE d.account_id = t.account_id AND d.event_id = t.event_id AND d.channel = $1
-    AND d.target = t.target
+SET lease_token = :token,
+    lease_until = now() + make_interval(secs => :lease_s),
+    next_at = now() + make_interval(secs => :lease_s)
+FROM locked AS l
+WHERE d.account_id = l.account_id AND d.event_id = l.event_id AND d.channel = :channel
+    AND d.target = l.target
 RETURNING d.*;
 
--- name: finish
--- Writes how an attempt ended. Only whoever holds the lease may say that it is to be tried again; that
--- it is done is true whoever says it.
+-- name: record_attempt
+-- Records the outcome of an attempt. Only the holder of the lease may reschedule; status done is accepted
+-- from any session, because the delivery has happened.
 UPDATE deliveries AS d
-SET status = $6,
-    attempt = d.attempt + $7,
-    next_at = now() + make_interval(secs => $8),
-    last_error = coalesce($9, d.last_error),
-    state = coalesce($10, d.state),
+SET status = :status,
+    attempt = d.attempt + :attempts,
+    next_at = now() + make_interval(secs => :delay_s),
+    last_error = coalesce(:error, d.last_error),
+    state = coalesce(:state, d.state),
     lease_token = NULL,
     lease_until = NULL,
-    finished_at = CASE $6::text WHEN 'pending' THEN NULL ELSE now() END
-WHERE d.account_id = $1 AND d.event_id = $2 AND d.channel = $3 AND d.target = $4
-    AND d.status = 'pending' AND (d.lease_token = $5 OR $6 = 'done')
+    finished_at = CASE :status::text WHEN 'pending' THEN NULL ELSE now() END
+WHERE d.account_id = :account_id AND d.event_id = :event_id AND d.channel = :channel
+    AND d.target = :target AND d.status = 'pending' AND (d.lease_token = :token OR :status = 'done')
 RETURNING d.attempt;
 
--- name: release
--- Gives back what was taken and not tried: due at once, for anybody.
+-- name: release_lease
+-- Releases a lease without an attempt: the delivery is due at once.
 UPDATE deliveries AS d
 SET next_at = now(), lease_token = NULL, lease_until = NULL
-WHERE d.account_id = $1 AND d.event_id = $2 AND d.channel = $3 AND d.target = $4
-    AND d.status = 'pending' AND d.lease_token = $5;
+WHERE d.account_id = :account_id AND d.event_id = :event_id AND d.channel = :channel
+    AND d.target = :target AND d.status = 'pending' AND d.lease_token = :token;
 
--- name: hold_event
--- Locks an event's marker, so that of its targets one after the other may look at the others.
+-- name: lock_marker
+-- Locks the marker of an event, so that its targets are completed one after the other.
 SELECT status FROM deliveries
-WHERE account_id = $1 AND event_id = $2 AND channel = $3 AND target = ''
+WHERE account_id = :account_id AND event_id = :event_id AND channel = :channel AND target = ''
 FOR NO KEY UPDATE;
 
 -- name: count_unfinished
--- How many targets of an event have not had it.
+-- The number of targets of an event that are not done.
 SELECT count(*) FROM deliveries
-WHERE account_id = $1 AND event_id = $2 AND channel = $3 AND target <> '' AND status <> 'done';
+WHERE account_id = :account_id AND event_id = :event_id AND channel = :channel
+    AND target <> '' AND status <> 'done';
 
 -- name: list_deliveries
--- For an operator, newest first; markers of what went well only when asked for. $1 null: all accounts.
+-- Deliveries, newest first. Markers of fanned-out events only with that :status. Null parameters match all.
 SELECT d.* FROM deliveries AS d
-WHERE ($1::uuid IS NULL OR d.account_id = $1)
-    AND ($2::text IS NULL OR d.channel = $2)
-    AND ($3::text IS NULL OR d.status = $3)
-    AND ($3 IS NOT NULL OR d.status <> 'fanned_out')
+WHERE (:account_id::uuid IS NULL OR d.account_id = :account_id)
+    AND (:channel::text IS NULL OR d.channel = :channel)
+    AND (:status::text IS NULL OR d.status = :status)
+    AND (:status IS NOT NULL OR d.status <> 'fanned_out')
 ORDER BY d.created_at DESC, d.event_id, d.channel, d.target
-LIMIT $4;
+LIMIT :limit;
 
--- name: show_deliveries
--- All rows of an event.
+-- name: list_deliveries_of_event
+-- All rows of an event. A null :channel or :target matches all.
 SELECT d.* FROM deliveries AS d
-WHERE d.account_id = $1 AND d.event_id = $2
-    AND ($3::text IS NULL OR d.channel = $3)
-    AND ($4::text IS NULL OR d.target = $4)
+WHERE d.account_id = :account_id AND d.event_id = :event_id
+    AND (:channel::text IS NULL OR d.channel = :channel)
+    AND (:target::text IS NULL OR d.target = :target)
 ORDER BY d.channel, d.target;
 
 -- name: retry_deliveries
--- Dead rows are due again, from the first attempt on. What is null is not asked for.
+-- Makes dead deliveries due again, from the first attempt on. Null parameters match all.
 UPDATE deliveries AS d
 SET status = 'pending', attempt = 0, next_at = now(), finished_at = NULL
-WHERE ($1::uuid IS NULL OR d.account_id = $1)
-    AND ($2::uuid IS NULL OR d.event_id = $2)
-    AND ($3::text IS NULL OR d.channel = $3)
-    AND ($4::text IS NULL OR d.target = $4)
+WHERE (:account_id::uuid IS NULL OR d.account_id = :account_id)
+    AND (:event_id::uuid IS NULL OR d.event_id = :event_id)
+    AND (:channel::text IS NULL OR d.channel = :channel)
+    AND (:target::text IS NULL OR d.target = :target)
     AND d.status = 'dead';
 
 -- name: drop_deliveries
--- Rows that wait or are dead are given up. What is null is not asked for; $5: only such.
+-- Drops pending and dead deliveries. Null parameters match all.
 UPDATE deliveries AS d
 SET status = 'dropped', finished_at = now(), lease_token = NULL, lease_until = NULL
-WHERE ($1::uuid IS NULL OR d.account_id = $1)
-    AND ($2::uuid IS NULL OR d.event_id = $2)
-    AND ($3::text IS NULL OR d.channel = $3)
-    AND ($4::text IS NULL OR d.target = $4)
-    AND d.status IN ('pending', 'dead') AND ($5::text IS NULL OR d.status = $5);
+WHERE (:account_id::uuid IS NULL OR d.account_id = :account_id)
+    AND (:event_id::uuid IS NULL OR d.event_id = :event_id)
+    AND (:channel::text IS NULL OR d.channel = :channel)
+    AND (:target::text IS NULL OR d.target = :target)
+    AND d.status IN ('pending', 'dead') AND (:status::text IS NULL OR d.status = :status);
 
 -- name: delete_old_deliveries
--- Rows that nobody asks for any more, at most $2: longer kept than any stream could be replayed.
+-- Deletes up to :limit rows that are not pending and older than :before, which must exceed the retention of
+-- the stream.
 DELETE FROM deliveries AS d
 USING (
     SELECT account_id, event_id, channel, target FROM deliveries
-    WHERE created_at < $1 AND status <> 'pending'
+    WHERE created_at < :before AND status <> 'pending'
     ORDER BY created_at
-    LIMIT $2
+    LIMIT :limit
 ) AS o
 WHERE d.account_id = o.account_id AND d.event_id = o.event_id AND d.channel = o.channel
     AND d.target = o.target;

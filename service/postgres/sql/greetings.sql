@@ -3,49 +3,53 @@
 INSERT INTO media (
     account_id, media_id, name, document, audio_key, audio_type, audio_size, audio_sha256
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES (:account_id, :media_id, :name, :document, :audio_key, :audio_type, :audio_size, :audio_sha256)
 RETURNING *;
 
 -- name: get_greeting
 -- One greeting.
-SELECT g.* FROM media AS g WHERE g.account_id = $1 AND g.media_id = $2;
+SELECT g.* FROM media AS g WHERE g.account_id = :account_id AND g.media_id = :media_id;
 
 -- name: list_greetings
--- A page of an account's greetings by name.
+-- A page of the greetings of an account, by name.
 -- Plan: media_by_name in order, stops when the page is full.
 SELECT g.*
 FROM media AS g
-WHERE g.account_id = $1 AND (g.name, g.media_id) >= ($2, $3::uuid)
+WHERE g.account_id = :account_id AND (g.name, g.media_id) >= (:start_name, :start_id::uuid)
 ORDER BY g.name, g.media_id
-LIMIT $4;
+LIMIT :limit;
 
 -- name: list_greetings_descending
--- A page of an account's greetings, last name first; without a name it begins at the last one.
+-- As list_greetings in reverse order. A null :start_name starts at the last name.
 SELECT g.*
 FROM media AS g
-WHERE g.account_id = $1 AND ($2::text IS NULL OR (g.name, g.media_id) <= ($2, $3::uuid))
+WHERE g.account_id = :account_id
+    AND (:start_name::text IS NULL OR (g.name, g.media_id) <= (:start_name, :start_id::uuid))
 ORDER BY g.name DESC, g.media_id DESC
-LIMIT $4;
+LIMIT :limit;
 
 -- name: update_greeting
--- Replaces a greeting's document if nobody has changed it since revision $3.
+-- Replaces the document of a greeting if its revision is still :revision.
 UPDATE media AS g
-SET name = $4, document = $5, revision = g.revision + 1, modified_at = now()
-WHERE g.account_id = $1 AND g.media_id = $2 AND g.revision = $3
+SET name = :name, document = :document, revision = g.revision + 1, modified_at = now()
+WHERE g.account_id = :account_id AND g.media_id = :media_id AND g.revision = :revision
 RETURNING g.*;
 
 -- name: attach_greeting_audio
--- Gives a greeting its audio, or other audio in place of what it has.
+-- Sets or replaces the audio of a greeting.
 UPDATE media AS g
-SET audio_key = $3, audio_type = $4, audio_size = $5, audio_sha256 = $6,
+SET audio_key = :audio_key, audio_type = :audio_type, audio_size = :audio_size,
+    audio_sha256 = :audio_sha256,
     revision = g.revision + 1, modified_at = now()
-WHERE g.account_id = $1 AND g.media_id = $2
+WHERE g.account_id = :account_id AND g.media_id = :media_id
 RETURNING old.audio_key AS replaced_key, g.*;
 
 -- name: delete_greeting
--- Deletes a greeting that no box names.
-DELETE FROM media AS g WHERE g.account_id = $1 AND g.media_id = $2 RETURNING g.*;
+-- Deletes a greeting. The foreign key of vmbox_media refuses one that a box uses.
+DELETE FROM media AS g WHERE g.account_id = :account_id AND g.media_id = :media_id RETURNING g.*;
 
--- name: known_greetings
--- Those of the greetings that are there.
-SELECT g.media_id FROM media AS g WHERE g.account_id = $1 AND g.media_id = ANY($2::uuid[]);
+-- name: filter_existing_greetings
+-- The greetings among :media_ids that exist.
+SELECT g.media_id
+FROM media AS g
+WHERE g.account_id = :account_id AND g.media_id = ANY(:media_ids::uuid[]);

@@ -1,11 +1,11 @@
 -- name: claim
--- Takes a key for a request, or tells what there is: running, other content, or the answer. A lease
--- that ran out is taken over with its plan; what is older than a day counts as never seen.
+-- Claims a key for a request, or returns its state: running, other content, or completed with an answer.
+-- An expired lease is taken over with its plan. A key older than a day is treated as new.
 WITH claimed AS (
     INSERT INTO idempotency AS i (
         account_id, vmbox_id, key, fingerprint, token, leased_until, plan
     )
-    VALUES ($1, $2, $3, $4, $5, now() + $6::interval, $7)
+    VALUES (:account_id, :vmbox_id, :key, :fingerprint, :token, now() + :lease::interval, :plan)
     ON CONFLICT (account_id, vmbox_id, key) DO UPDATE
     SET token = excluded.token,
         leased_until = excluded.leased_until,
@@ -23,32 +23,37 @@ SELECT 'claimed' AS state, plan, NULL::jsonb AS answer FROM claimed
 UNION ALL
 SELECT
     CASE
-        WHEN fingerprint <> $4 THEN 'other_content'
+        WHEN fingerprint <> :fingerprint THEN 'other_content'
         WHEN answer IS NULL THEN 'running'
-        ELSE 'answered'
+        ELSE 'completed'
     END,
     plan, answer
 FROM idempotency
-WHERE account_id = $1 AND vmbox_id = $2 AND key = $3 AND NOT EXISTS (SELECT FROM claimed);
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND key = :key
+    AND NOT EXISTS (SELECT FROM claimed);
 
 -- name: renew_claim
--- Extends the lease of a claim that is still held.
-UPDATE idempotency SET leased_until = now() + $5::interval
-WHERE account_id = $1 AND vmbox_id = $2 AND key = $3 AND token = $4 AND answer IS NULL
+-- Extends the lease of a claim. No row when the token no longer holds it.
+UPDATE idempotency SET leased_until = now() + :lease::interval
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND key = :key AND token = :token
+    AND answer IS NULL
 RETURNING true;
 
--- name: answer_claim
--- Ends a claim that is still held with its answer.
-UPDATE idempotency SET answer = $5
-WHERE account_id = $1 AND vmbox_id = $2 AND key = $3 AND token = $4 AND answer IS NULL
+-- name: complete_claim
+-- Completes a claim with its answer. No row when the token no longer holds it.
+UPDATE idempotency SET answer = :answer
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND key = :key AND token = :token
+    AND answer IS NULL
 RETURNING true;
 
--- name: yield_claim
--- Gives the lease up and keeps the plan: the next request under this key goes on.
+-- name: expire_claim
+-- Ends the lease and keeps the plan, so that the next request with this key continues it.
 UPDATE idempotency SET leased_until = '-infinity'
-WHERE account_id = $1 AND vmbox_id = $2 AND key = $3 AND token = $4 AND answer IS NULL;
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND key = :key AND token = :token
+    AND answer IS NULL;
 
 -- name: release_claim
--- Forgets a claim: the request was refused and has changed nothing.
+-- Deletes a claim whose request was refused and changed nothing.
 DELETE FROM idempotency
-WHERE account_id = $1 AND vmbox_id = $2 AND key = $3 AND token = $4 AND answer IS NULL;
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND key = :key AND token = :token
+    AND answer IS NULL;

@@ -1,14 +1,14 @@
--- name: try_step
--- One keeper at a time does a step; the lock goes with the session.
-SELECT pg_try_advisory_lock(hashtextextended('aftertone keeper ' || $1::text, 0));
+-- name: try_lock_step
+-- Locks a step for this session. False when another keeper has the lock.
+SELECT pg_try_advisory_lock(hashtextextended('aftertone keeper ' || :step::text, 0));
 
--- name: last_finished
--- When a step last ran to its end.
-SELECT finished_at FROM keeper_steps WHERE step = $1;
+-- name: get_last_run
+-- The time at which a step last completed.
+SELECT finished_at FROM keeper_steps WHERE step = :step;
 
--- name: note_finished
--- Notes that a step has run to its end, and what it did.
-INSERT INTO keeper_steps (step, finished_at, done) VALUES ($1, $2, $3)
+-- name: record_run
+-- Records that a step has completed, and its counters.
+INSERT INTO keeper_steps (step, finished_at, done) VALUES (:step, :finished_at, :done)
 ON CONFLICT (step) DO UPDATE SET finished_at = EXCLUDED.finished_at, done = EXCLUDED.done;
 
 -- name: list_months
@@ -19,58 +19,58 @@ WHERE inhparent = 'messages'::regclass
 ORDER BY month;
 
 -- name: list_expired
--- The boxes of the oldest expired messages of a month, $3 messages at most.
+-- The boxes of the oldest :limit expired messages of a month.
 -- Plan: messages_by_age of one partition, from its start.
 SELECT DISTINCT account_id, vmbox_id
 FROM (
     SELECT account_id, vmbox_id
     FROM messages
-    WHERE month = $1 AND removed_at IS NULL AND received_at < $2
+    WHERE month = :month AND removed_at IS NULL AND received_at < :before
     ORDER BY received_at
-    LIMIT $3
+    LIMIT :limit
 ) AS due
 ORDER BY account_id, vmbox_id;
 
 -- name: expire_messages
--- Removes up to $5 expired messages of a box and a month: locks the box's counts row, writes the
--- messages, counts, appends an event for each that is complete, with the counts after it. A box that
--- was deleted has told of all its messages already.
+-- Removes up to :limit expired messages of a box and a month: locks the box's counts row, writes the
+-- messages, counts, appends one event per complete message, with the counts after it. A deleted box gets no
+-- events: its deletion has announced the end of its messages.
 -- Plan: the counts row by primary key, messages_by_vmbox of one partition, rows by primary key.
-WITH box AS MATERIALIZED (
-    SELECT mailbox, new_count, saved_count, pending_count, sequence, deleted_at
+WITH locked AS MATERIALIZED (
+    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, sequence, deleted_at
     FROM vmbox_counts
-    WHERE account_id = $1 AND vmbox_id = $2
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), due AS MATERIALIZED (
     SELECT m.id
-    FROM box, messages AS m
-    WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.month = $3
-        AND m.removed_at IS NULL AND m.received_at < $4
+    FROM locked, messages AS m
+    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.month = :month
+        AND m.removed_at IS NULL AND m.received_at < :before
     ORDER BY m.received_at, m.id
-    LIMIT $5
+    LIMIT :limit
 ), message AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
     FROM due
-    WHERE m.account_id = $1 AND m.month = $3 AND m.id = due.id
-        -- not IS NULL: rows are found by primary key, as messages.sql explains
+    WHERE m.account_id = :account_id AND m.month = :month AND m.id = due.id
+        -- Not IS NULL, so that rows are found by primary key: see messages.sql.
         AND num_nulls(m.removed_at) = 1
     RETURNING old.counted AS counted_before, m.*
 ), step AS (
     SELECT m.*,
-        row_number() OVER so_far AS step,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER so_far AS from_new,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER so_far AS from_saved
-    FROM message AS m CROSS JOIN box
-    WHERE m.audio_key IS NOT NULL AND box.deleted_at IS NULL
-    WINDOW so_far AS (ORDER BY m.received_at, m.id ROWS UNBOUNDED PRECEDING)
+        row_number() OVER up_to_here AS step,
+        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
+        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
+    FROM message AS m CROSS JOIN locked
+    WHERE m.audio_key IS NOT NULL AND locked.deleted_at IS NULL
+    WINDOW up_to_here AS (ORDER BY m.received_at, m.id ROWS UNBOUNDED PRECEDING)
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET new_count = box.new_count - t.from_new,
-        saved_count = box.saved_count - t.from_saved,
-        pending_count = box.pending_count - t.pending,
-        sequence = box.sequence + t.steps
-    FROM box, (
+    SET new_count = locked.new_count - t.from_new,
+        saved_count = locked.saved_count - t.from_saved,
+        pending_count = locked.pending_count - t.pending,
+        sequence = locked.sequence + t.steps
+    FROM locked, (
         SELECT
             count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
             count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
@@ -78,123 +78,122 @@ WITH box AS MATERIALIZED (
             count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
         FROM message
     ) AS t
-    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND box.deleted_at IS NULL
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND locked.deleted_at IS NULL
         AND t.steps + t.pending > 0
 ), event AS (
-    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
-    SELECT $1, $2, box.sequence + s.step, d.epoch, 'message.removed',
-        event_of_box($1, $2, box.mailbox, d.epoch, box.sequence + s.step,
-            (box.new_count - s.from_new)::integer, (box.saved_count - s.from_saved)::integer)
-        || jsonb_build_object(
-            'message', event_message(s.month, s.id, s.folder, s.received_at, s.length_ms,
-                s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri, s.to_uri),
-            'reason', 'retention')
-    FROM step AS s CROSS JOIN box CROSS JOIN deployment AS d
-    ORDER BY s.step
-)
+    SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
+        (locked.new_count - m.from_new)::integer AS new_count,
+        (locked.saved_count - m.from_saved)::integer AS saved_count,
+        'message.removed' AS type,
+        jsonb_build_object('message', {event_message}, 'reason', 'retention') AS data
+    FROM step AS m CROSS JOIN locked
+    ORDER BY m.step
+), {append_event}
 SELECT count(*) FROM message;
 
 -- name: list_abandoned
--- The boxes of the oldest messages of a month that still wait for their audio, $3 messages at most.
+-- The boxes of the oldest :limit pending messages of a month: those that still wait for their audio.
 -- Plan: pending_messages_by_age of one partition, from its start.
 SELECT DISTINCT account_id, vmbox_id
 FROM (
     SELECT account_id, vmbox_id
     FROM messages
-    WHERE month = $1 AND removed_at IS NULL AND audio_key IS NULL AND created_at < $2
+    WHERE month = :month AND removed_at IS NULL AND audio_key IS NULL AND created_at < :before
     ORDER BY created_at
-    LIMIT $3
+    LIMIT :limit
 ) AS due
 ORDER BY account_id, vmbox_id;
 
--- name: drop_abandoned
--- Removes the messages of a box and a month that have waited for their audio since before $4. Nobody
--- was told of them. A box has 100 of them at most.
+-- name: remove_abandoned
+-- Removes the messages of a box and a month that have been pending since before :before, without events.
+-- A box has at most 100 of them.
 -- Plan: the counts row by primary key, pending_messages_by_age or messages_by_vmbox of one partition.
-WITH box AS MATERIALIZED (
+WITH locked AS MATERIALIZED (
     SELECT pending_count, deleted_at
     FROM vmbox_counts
-    WHERE account_id = $1 AND vmbox_id = $2
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), message AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now()
-    FROM box
-    WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.month = $3
-        AND m.removed_at IS NULL AND m.audio_key IS NULL AND m.created_at < $4
+    FROM locked
+    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.month = :month
+        AND m.removed_at IS NULL AND m.audio_key IS NULL AND m.created_at < :before
     RETURNING m.id
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET pending_count = box.pending_count - t.pending
-    FROM box, (SELECT count(*) AS pending FROM message) AS t
-    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND box.deleted_at IS NULL AND t.pending > 0
+    SET pending_count = locked.pending_count - t.pending
+    FROM locked, (SELECT count(*) AS pending FROM message) AS t
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND locked.deleted_at IS NULL
+        AND t.pending > 0
 )
 SELECT count(*) FROM message;
 
 -- name: list_boxes_to_empty
--- Deleted boxes whose messages were not all removed yet.
--- Plan: boxes_to_empty, which holds no other boxes.
+-- Deleted boxes that may still have messages.
+-- Plan: boxes_to_empty, which contains no other boxes.
 SELECT account_id, vmbox_id
 FROM vmbox_counts
 WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
 ORDER BY account_id, vmbox_id
-LIMIT $1;
+LIMIT :limit;
 
 -- name: empty_box
--- Removes up to $3 messages of a deleted box, without events: its deletion has told of them. A batch
--- that is not full was the last: nothing comes into a deleted box.
+-- Removes up to :limit messages of a deleted box, without events. A batch that is not full is the last,
+-- because a deleted box gets no new messages.
 -- Plan: the counts row by primary key, messages_by_vmbox, rows by primary key of their partition.
-WITH box AS MATERIALIZED (
+WITH locked AS MATERIALIZED (
     SELECT deleted_at
     FROM vmbox_counts
-    WHERE account_id = $1 AND vmbox_id = $2 AND deleted_at IS NOT NULL
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NOT NULL
     FOR NO KEY UPDATE
 ), due AS MATERIALIZED (
     SELECT m.month, m.id
-    FROM box, messages AS m
-    WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.removed_at IS NULL
-    LIMIT $3
+    FROM locked, messages AS m
+    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
+    LIMIT :limit
 ), message AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false
     FROM due
-    WHERE m.account_id = $1 AND m.month = due.month AND m.id = due.id
+    WHERE m.account_id = :account_id AND m.month = due.month AND m.id = due.id
         AND num_nulls(m.removed_at) = 1
     RETURNING m.id
 ), emptied AS (
     UPDATE vmbox_counts AS c
     SET emptied_at = coalesce(c.emptied_at, now())
-    FROM box
-    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND (SELECT count(*) FROM due) < $3
+    FROM locked
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND (SELECT count(*) FROM due) < :limit
 )
 SELECT count(*) FROM message;
 
 -- name: purge_messages
--- Deletes up to $3 messages of a month that were removed before $2; their audio keys. Rows that
--- another keeper is deleting are left to it.
+-- Deletes up to :limit messages of a month that were removed before :before, and returns their audio keys.
+-- Skips rows that another keeper is deleting.
 -- Plan: messages_to_purge of one partition, from its start; rows by primary key.
 WITH due AS MATERIALIZED (
     SELECT account_id, id
     FROM messages
-    WHERE month = $1 AND removed_at < $2
+    WHERE month = :month AND removed_at < :before
     ORDER BY removed_at
-    LIMIT $3
+    LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM messages AS m
 USING due
-WHERE m.account_id = due.account_id AND m.month = $1 AND m.id = due.id
+WHERE m.account_id = due.account_id AND m.month = :month AND m.id = due.id
 RETURNING m.audio_key;
 
 -- name: purge_boxes
--- Deletes up to $2 boxes that were emptied before $1, once every message removed before that is gone.
+-- Deletes up to :limit boxes that were emptied before :before, once all messages removed before then are
+-- purged.
 -- Plan: boxes_to_purge from its start; the first entry of messages_to_purge of each partition.
 WITH due AS MATERIALIZED (
     SELECT account_id, vmbox_id
     FROM vmbox_counts
-    WHERE emptied_at < $1 AND NOT EXISTS (SELECT FROM messages WHERE removed_at < $1)
+    WHERE emptied_at < :before AND NOT EXISTS (SELECT FROM messages WHERE removed_at < :before)
     ORDER BY emptied_at
-    LIMIT $2
+    LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), vmbox AS (
     DELETE FROM vmboxes AS v
@@ -207,46 +206,45 @@ WHERE c.account_id = due.account_id AND c.vmbox_id = due.vmbox_id
 RETURNING c.vmbox_id;
 
 -- name: find_orphans
--- Of the objects named by account, message and key, the keys that no row of the month points at.
+-- The keys of objects, given by account, message and key, that no message of the month refers to.
 -- Plan: each message by primary key, one partition.
 SELECT o.key
-FROM unnest($2::uuid[], $3::uuid[], $4::text[]) AS o (account_id, id, key)
+FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[]) AS o (account_id, id, key)
 WHERE o.key IS DISTINCT FROM (
     SELECT m.audio_key
     FROM messages AS m
-    WHERE m.account_id = o.account_id AND m.month = $1 AND m.id = o.id
+    WHERE m.account_id = o.account_id AND m.month = :month AND m.id = o.id
 );
 
 -- name: find_media_orphans
--- Of the objects named by account, greeting and key, the keys that no greeting points at.
+-- The keys of objects, given by account, greeting and key, that no greeting refers to.
 -- Plan: each greeting by primary key.
 SELECT o.key
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS o (account_id, id, key)
+FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[]) AS o (account_id, id, key)
 WHERE o.key IS DISTINCT FROM (
     SELECT g.audio_key FROM media AS g WHERE g.account_id = o.account_id AND g.media_id = o.id
 );
 
 -- name: count_boxes
--- How many boxes a recount goes through.
+-- The number of boxes that are not deleted.
 SELECT count(*) FROM vmbox_counts WHERE deleted_at IS NULL;
 
 -- name: recount_boxes
--- The next boxes after a key, $3 at most or until they hold $4 messages: whether counting a box's
--- messages gives what its counts say. One snapshot sees both, and they change together: a difference
--- is drift, and no lock is needed to tell.
--- Plan: boxes by primary key from $1, $2 on; the messages of each by messages_by_vmbox.
+-- The next boxes after a key, up to :max_boxes or until they hold :max_messages messages, each with a flag
+-- that its counts differ from its messages. One snapshot sees both, so no lock is needed.
+-- Plan: boxes by primary key from the key on; the messages of each by messages_by_vmbox.
 WITH page AS MATERIALIZED (
     SELECT account_id, vmbox_id, new_count, saved_count, pending_count,
-        sum(new_count + saved_count + pending_count) OVER so_far
-            - (new_count + saved_count + pending_count) AS held_before
+        sum(new_count + saved_count + pending_count) OVER up_to_here
+            - (new_count + saved_count + pending_count) AS messages_before
     FROM (
         SELECT *
         FROM vmbox_counts
-        WHERE (account_id, vmbox_id) > ($1, $2) AND deleted_at IS NULL
+        WHERE (account_id, vmbox_id) > (:after_account_id, :after_vmbox_id) AND deleted_at IS NULL
         ORDER BY account_id, vmbox_id
-        LIMIT $3
+        LIMIT :max_boxes
     ) AS box
-    WINDOW so_far AS (ORDER BY account_id, vmbox_id ROWS UNBOUNDED PRECEDING)
+    WINDOW up_to_here AS (ORDER BY account_id, vmbox_id ROWS UNBOUNDED PRECEDING)
 )
 SELECT c.account_id, c.vmbox_id,
     (c.new_count, c.saved_count, c.pending_count)
@@ -259,52 +257,50 @@ CROSS JOIN LATERAL (
     FROM messages AS m
     WHERE m.account_id = c.account_id AND m.vmbox_id = c.vmbox_id AND m.removed_at IS NULL
 ) AS r
-WHERE c.held_before < $4
+WHERE c.messages_before < :max_messages
 ORDER BY c.account_id, c.vmbox_id;
 
 -- name: lock_box
--- Locks a living box, so that the next statement of the transaction sees its counts and messages as
--- they are until it ends.
+-- Locks a box that is not deleted until the transaction ends, so that the next statement sees its final
+-- counts and messages.
 SELECT true
 FROM vmbox_counts
-WHERE account_id = $1 AND vmbox_id = $2 AND deleted_at IS NULL
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
 FOR NO KEY UPDATE;
 
 -- name: repair_counts
--- Sets a locked box's counts to what counting its messages gives, and tells subscribers when that
--- changes what they were told: with the box's document, as after any change of the box.
+-- Sets the counts of a locked box to the number of its messages. When the new or saved count changes, it
+-- appends the event vmbox.updated with the document of the box.
 -- Plan: the messages of the box by messages_by_vmbox; box and counts row by primary key.
 WITH recounted AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE m.counted AND m.folder = 'new')::integer AS new_count,
         count(*) FILTER (WHERE m.counted AND m.folder = 'saved')::integer AS saved_count,
         count(*) FILTER (WHERE m.audio_key IS NULL)::integer AS pending_count
     FROM messages AS m
-    WHERE m.account_id = $1 AND m.vmbox_id = $2 AND m.removed_at IS NULL
+    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET new_count = r.new_count, saved_count = r.saved_count, pending_count = r.pending_count,
         sequence = c.sequence
             + ((c.new_count, c.saved_count) <> (r.new_count, r.saved_count))::integer
     FROM recounted AS r
-    WHERE c.account_id = $1 AND c.vmbox_id = $2 AND c.deleted_at IS NULL
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS NULL
         AND (c.new_count, c.saved_count, c.pending_count)
             <> (r.new_count, r.saved_count, r.pending_count)
     RETURNING c.*, old.sequence AS sequence_before, old.new_count AS new_before,
         old.saved_count AS saved_before, old.pending_count AS pending_before
 ), event AS (
-    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data)
-    SELECT $1, $2, c.sequence, d.epoch, 'vmbox.updated',
-        event_of_box($1, $2, c.mailbox, d.epoch, c.sequence, c.new_count, c.saved_count)
-        || jsonb_build_object('vmbox', v.document || jsonb_build_object('id', hex($2)))
-    FROM counts AS c CROSS JOIN deployment AS d
-    JOIN vmboxes AS v ON v.account_id = $1 AND v.vmbox_id = $2
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, 'vmbox.updated' AS type,
+        jsonb_build_object('vmbox', {event_vmbox}) AS data
+    FROM counts AS c
+    JOIN vmboxes AS v ON v.account_id = :account_id AND v.vmbox_id = :vmbox_id
     WHERE c.sequence > c.sequence_before
-)
+), {append_event}
 SELECT new_before, saved_before, pending_before, new_count, saved_count, pending_count FROM counts;
 
 -- name: list_outbox_days
--- The days of the outbox before $1, oldest first, also one whose drop was cut short: `state` says how
--- far it came.
+-- The days of the outbox before :before, oldest first, with those whose drop was interrupted: `state` is
+-- the last step that was done.
 SELECT to_date(substr(t.relname, 8), 'YYYYMMDD') AS day,
     CASE
         WHEN i.inhrelid IS NULL THEN 'detached'
@@ -317,44 +313,44 @@ SELECT to_date(substr(t.relname, 8), 'YYYYMMDD') AS day,
 FROM pg_class AS t
 LEFT JOIN pg_inherits AS i ON i.inhrelid = t.oid AND i.inhparent = 'outbox'::regclass
 WHERE t.relnamespace = 'public'::regnamespace AND t.relkind = 'r'
-    AND t.relname ~ '^outbox_\d{8}$' AND t.relname < 'outbox_' || to_char($1::date, 'YYYYMMDD')
+    AND t.relname ~ '^outbox_\d{8}$' AND t.relname < 'outbox_' || to_char(:before::date, 'YYYYMMDD')
 ORDER BY day;
 
--- name: is_spent
--- Whether a day was wholly sent, the last of it published before $2. (Numbers are given in the order
--- of publication, so the highest of the day was its last.)
--- Plan: the first entry of the day's index of what is unsent, the last one of outbox_by_publication.
-SELECT NOT EXISTS (SELECT FROM outbox WHERE day = $1 AND stream_seq IS NULL)
+-- name: is_day_published
+-- True when all events of a day were sent, the last of them published before :published_before. (Numbers
+-- rise with the time of publication, so the highest of the day is the last.)
+-- Plan: the first entry of the day's index of unsent events, the last one of outbox_by_publication.
+SELECT NOT EXISTS (SELECT FROM outbox WHERE day = :day AND stream_seq IS NULL)
     AND coalesce((
         SELECT published_at
         FROM outbox
-        WHERE day = $1 AND published_seq IS NOT NULL
+        WHERE day = :day AND published_seq IS NOT NULL
         ORDER BY published_seq DESC
         LIMIT 1
-    ) < $2, true);
+    ) < :published_before, true);
 
 -- name: delete_expired_tokens
--- Forgets up to $2 revoked tokens that have expired since.
+-- Deletes up to :limit revoked tokens that expired before :before.
 -- Plan: revoked_tokens_by_expiry from its start.
 WITH due AS MATERIALIZED (
     SELECT token_id
     FROM revoked_tokens
-    WHERE expires_at < $1
+    WHERE expires_at < :before
     ORDER BY expires_at
-    LIMIT $2
+    LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM revoked_tokens AS t USING due WHERE t.token_id = due.token_id;
 
 -- name: delete_old_claims
--- Forgets up to $2 idempotency keys older than $1; a request that still works under one keeps it.
+-- Deletes up to :limit idempotency keys older than :before, except those of running requests.
 -- Plan: idempotency_by_age from its start; rows by primary key.
 WITH due AS MATERIALIZED (
     SELECT account_id, vmbox_id, key
     FROM idempotency
-    WHERE created_at < $1 AND leased_until < now()
+    WHERE created_at < :before AND leased_until < now()
     ORDER BY created_at
-    LIMIT $2
+    LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM idempotency AS i

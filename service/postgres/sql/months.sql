@@ -1,7 +1,7 @@
 -- name: ensure_month
--- Makes the partition of a month unless it is there; true when it was made.
-SELECT ensure_month($1);
+-- Creates the partition of a month. False when it exists.
+SELECT ensure_month(:month);
 
 -- name: ensure_outbox_day
--- Makes the outbox partition of a day unless it is there; true when it was made.
-SELECT ensure_outbox_day($1);
+-- Creates the outbox partition of a day. False when it exists.
+SELECT ensure_outbox_day(:day);

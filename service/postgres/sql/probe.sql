@@ -1,5 +1,5 @@
--- name: what_this_is
--- The server, and whether this role could do more than a service may.
+-- name: get_server_facts
+-- The server, and the rights of this role that a service must not have.
 SELECT current_setting('server_version_num')::int AS version,
        current_setting('server_version') AS version_name,
        current_user AS role,

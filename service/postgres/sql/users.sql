@@ -1,93 +1,95 @@
 -- name: insert_user
--- A new user, who cannot sign in yet.
+-- Creates a user without credentials.
 INSERT INTO users AS u (account_id, user_id, username, document)
-VALUES ($1, $2, $3, $4)
+VALUES (:account_id, :user_id, :username, :document)
 RETURNING u.*, lower(u.username) AS sort_key, false AS has_password;
 
 -- name: update_user
--- Replaces a user's document if nobody has changed it since revision $3.
+-- Replaces the document of a user if its revision is still :revision.
 UPDATE users AS u
-SET username = $4, document = $5, revision = u.revision + 1, modified_at = now()
-WHERE u.account_id = $1 AND u.user_id = $2 AND u.revision = $3
+SET username = :username, document = :document, revision = u.revision + 1, modified_at = now()
+WHERE u.account_id = :account_id AND u.user_id = :user_id AND u.revision = :revision
 RETURNING u.*, lower(u.username) AS sort_key,
     EXISTS (
-        SELECT FROM user_credentials AS c WHERE c.account_id = $1 AND c.user_id = $2
+        SELECT FROM user_credentials AS c WHERE c.account_id = :account_id AND c.user_id = :user_id
     ) AS has_password;
 
 -- name: delete_user
 -- Deletes a user.
 DELETE FROM users AS u
-WHERE u.account_id = $1 AND u.user_id = $2
+WHERE u.account_id = :account_id AND u.user_id = :user_id
 RETURNING u.*, lower(u.username) AS sort_key, false AS has_password;
 
 -- name: get_user
 -- One user.
 SELECT u.*, lower(u.username) AS sort_key,
     EXISTS (
-        SELECT FROM user_credentials AS c WHERE c.account_id = $1 AND c.user_id = $2
+        SELECT FROM user_credentials AS c WHERE c.account_id = :account_id AND c.user_id = :user_id
     ) AS has_password
 FROM users AS u
-WHERE u.account_id = $1 AND u.user_id = $2;
+WHERE u.account_id = :account_id AND u.user_id = :user_id;
 
 -- name: list_users
--- A page of an account's users by name.
+-- A page of the users of an account, by name.
 -- Plan: username_is_unique in order, stops when the page is full.
 SELECT u.*, lower(u.username) AS sort_key, false AS has_password
 FROM users AS u
-WHERE u.account_id = $1 AND lower(u.username) >= $2
+WHERE u.account_id = :account_id AND lower(u.username) >= :start_name
 ORDER BY lower(u.username)
-LIMIT $3;
+LIMIT :limit;
 
 -- name: list_users_descending
--- The same, last name first; without a name to begin with it begins at the last one.
+-- As list_users in reverse order. A null :start_name starts at the last name.
 SELECT u.*, lower(u.username) AS sort_key, false AS has_password
 FROM users AS u
-WHERE u.account_id = $1 AND ($2::text IS NULL OR lower(u.username) <= $2)
+WHERE u.account_id = :account_id AND (:start_name::text IS NULL OR lower(u.username) <= :start_name)
 ORDER BY lower(u.username) DESC
-LIMIT $3;
+LIMIT :limit;
 
--- name: username_taken
--- Whether another user than $3 has the name, whatever its case.
+-- name: is_username_taken
+-- True when another user than :except_user_id has the name, compared without case.
 SELECT EXISTS (
     SELECT FROM users
-    WHERE account_id = $1 AND lower(username) = lower($2::text) AND user_id IS DISTINCT FROM $3::uuid
+    WHERE account_id = :account_id AND lower(username) = lower(:username::text)
+        AND user_id IS DISTINCT FROM :except_user_id::uuid
 );
 
 -- name: delete_credentials
--- Takes away what a user could sign in with.
-DELETE FROM user_credentials WHERE account_id = $1 AND user_id = $2;
+-- Deletes all credentials of a user.
+DELETE FROM user_credentials WHERE account_id = :account_id AND user_id = :user_id;
 
 -- name: insert_credentials
--- What a user can sign in with: by what it is found, and what proves it.
+-- Adds credentials of a user: for each the keyed hash for the look-up and the argon2id hash.
 INSERT INTO user_credentials (account_id, lookup, user_id, proof)
-SELECT $1, lookup, $2, proof FROM unnest($3::bytea[], $4::text[]) AS given (lookup, proof);
+SELECT :account_id, lookup, :user_id, proof
+FROM unnest(:lookups::bytea[], :proofs::text[]) AS c (lookup, proof);
 
 -- name: find_credentials
--- Whose credentials these are, what proves them, and the epoch of the tokens they give.
+-- The user of credentials, their argon2id hash, and the token epoch of the user.
 SELECT c.user_id, c.proof, e.auth_epoch
 FROM user_credentials AS c
-JOIN user_epochs AS e ON e.account_id = $1 AND e.user_id = c.user_id
-WHERE c.account_id = $1 AND c.lookup = $2;
+JOIN user_epochs AS e ON e.account_id = :account_id AND e.user_id = c.user_id
+WHERE c.account_id = :account_id AND c.lookup = :lookup;
 
 -- name: insert_epoch
--- The first epoch of a user's tokens.
-INSERT INTO user_epochs (account_id, user_id) VALUES ($1, $2) RETURNING auth_epoch;
+-- Creates the token epoch of a user.
+INSERT INTO user_epochs (account_id, user_id) VALUES (:account_id, :user_id) RETURNING auth_epoch;
 
 -- name: raise_epoch
--- Ends every token of a user; the epoch of those to come.
+-- Invalidates all tokens of a user and returns the new epoch.
 UPDATE user_epochs SET auth_epoch = auth_epoch + 1, changed_at = now()
-WHERE account_id = $1 AND user_id = $2
+WHERE account_id = :account_id AND user_id = :user_id
 RETURNING auth_epoch;
 
--- name: user_epoch
--- The epoch of a user's tokens.
-SELECT auth_epoch FROM user_epochs WHERE account_id = $1 AND user_id = $2;
+-- name: get_user_epoch
+-- The token epoch of a user.
+SELECT auth_epoch FROM user_epochs WHERE account_id = :account_id AND user_id = :user_id;
 
 -- name: delete_users_of_account
--- Deletes all users of an account and what they sign in with.
+-- Deletes all users of an account with their credentials and epochs.
 WITH credentials AS (
-    DELETE FROM user_credentials AS c WHERE c.account_id = $1
+    DELETE FROM user_credentials AS c WHERE c.account_id = :account_id
 ), epochs AS (
-    DELETE FROM user_epochs AS e WHERE e.account_id = $1
+    DELETE FROM user_epochs AS e WHERE e.account_id = :account_id
 )
-DELETE FROM users AS u WHERE u.account_id = $1;
+DELETE FROM users AS u WHERE u.account_id = :account_id;

@@ -1,134 +1,142 @@
 -- name: insert_webhook
--- A new webhook, unless the account has $9 of them. Several made at once may exceed that by a few.
+-- Creates a webhook unless the account has :max_webhooks. Concurrent requests may exceed that by a few.
 INSERT INTO webhooks (account_id, webhook_id, name, uri, hook, enabled, secret, document)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8
-WHERE (SELECT count(*) FROM webhooks AS w WHERE w.account_id = $1) < $9::bigint
+SELECT :account_id, :webhook_id, :name, :uri, :hook, :enabled, :secret, :document
+WHERE (SELECT count(*) FROM webhooks AS w WHERE w.account_id = :account_id) < :max_webhooks::bigint
 RETURNING *;
 
 -- name: get_webhook
 -- One webhook.
-SELECT w.* FROM webhooks AS w WHERE w.account_id = $1 AND w.webhook_id = $2;
+SELECT w.* FROM webhooks AS w WHERE w.account_id = :account_id AND w.webhook_id = :webhook_id;
 
 -- name: list_webhooks
--- A page of an account's webhooks by name.
+-- A page of the webhooks of an account, by name.
 -- Plan: webhooks_by_name in order, stops when the page is full.
 SELECT w.*
 FROM webhooks AS w
-WHERE w.account_id = $1 AND (w.name, w.webhook_id) >= ($2, $3::uuid)
+WHERE w.account_id = :account_id AND (w.name, w.webhook_id) >= (:start_name, :start_id::uuid)
 ORDER BY w.name, w.webhook_id
-LIMIT $4;
+LIMIT :limit;
 
 -- name: list_webhooks_descending
--- The same, last name first; without a name it begins at the last one.
+-- As list_webhooks in reverse order. A null :start_name starts at the last name.
 SELECT w.*
 FROM webhooks AS w
-WHERE w.account_id = $1 AND ($2::text IS NULL OR (w.name, w.webhook_id) <= ($2, $3::uuid))
+WHERE w.account_id = :account_id
+    AND (:start_name::text IS NULL OR (w.name, w.webhook_id) <= (:start_name, :start_id::uuid))
 ORDER BY w.name DESC, w.webhook_id DESC
-LIMIT $4;
+LIMIT :limit;
 
 -- name: update_webhook
--- Replaces a webhook's document if nobody has changed it since revision $3. Failures begin anew with
--- another address, and when it is enabled again.
+-- Replaces the document of a webhook if its revision is still :revision. A new address or enabling it again
+-- resets the failures.
 UPDATE webhooks AS w
-SET name = $4, uri = $5, hook = $6, enabled = $7, document = $8,
-    disable_reason = CASE WHEN $7 THEN NULL ELSE w.disable_reason END,
-    failures = CASE WHEN w.uri = $5 AND w.enabled THEN w.failures ELSE 0 END,
+SET name = :name, uri = :uri, hook = :hook, enabled = :enabled, document = :document,
+    disable_reason = CASE WHEN :enabled THEN NULL ELSE w.disable_reason END,
+    failures = CASE WHEN w.uri = :uri AND w.enabled THEN w.failures ELSE 0 END,
     revision = w.revision + 1, modified_at = now()
-WHERE w.account_id = $1 AND w.webhook_id = $2 AND w.revision = $3
+WHERE w.account_id = :account_id AND w.webhook_id = :webhook_id AND w.revision = :revision
 RETURNING w.*;
 
 -- name: delete_webhook
--- Deletes a webhook. Its attempts grow old and go.
-DELETE FROM webhooks AS w WHERE w.account_id = $1 AND w.webhook_id = $2 RETURNING w.*;
+-- Deletes a webhook. The keeper deletes its attempts by age.
+DELETE FROM webhooks AS w WHERE w.account_id = :account_id AND w.webhook_id = :webhook_id RETURNING w.*;
 
 -- name: end_webhooks_of_account
--- An account ends: what happened until now, its end too, is still told.
-UPDATE webhooks AS w SET ended_at = now() WHERE w.account_id = $1;
+-- Marks the webhooks of a deleted account as ended. They still deliver the events until then, account.deleted
+-- included.
+UPDATE webhooks AS w SET ended_at = now() WHERE w.account_id = :account_id;
 
--- name: subscribed
--- The webhooks that want an event of this type.
+-- name: list_subscribed_webhooks
+-- The enabled webhooks that subscribe to an event type.
 SELECT w.webhook_id FROM webhooks AS w
-WHERE w.account_id = $1 AND w.enabled AND w.hook IN ($2, 'all')
+WHERE w.account_id = :account_id AND w.enabled AND w.hook IN (:event_type, 'all')
 ORDER BY w.webhook_id;
 
 -- name: insert_attempt
--- Notes an attempt, if the webhook is still there.
+-- Records an attempt if the webhook exists.
 INSERT INTO webhook_attempts (
     account_id, webhook_id, attempt_id, event_id, event_type, attempt, attempted_at, response_code,
     error, duration_ms
 )
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+SELECT :account_id, :webhook_id, :attempt_id, :event_id, :event_type, :attempt, :attempted_at,
+    :response_code, :error, :duration_ms
 FROM webhooks AS w
-WHERE w.account_id = $1 AND w.webhook_id = $2;
+WHERE w.account_id = :account_id AND w.webhook_id = :webhook_id;
 
 -- name: list_attempts
--- A page of a webhook's attempts, the latest first; without an id it begins at the last one.
+-- A page of the attempts of a webhook, newest first. A null :start_id starts at the newest.
 -- Plan: the primary key backwards, stops when the page is full.
 SELECT t.*
 FROM webhook_attempts AS t
-WHERE t.account_id = $1 AND t.webhook_id = $2 AND ($3::uuid IS NULL OR t.attempt_id <= $3)
+WHERE t.account_id = :account_id AND t.webhook_id = :webhook_id
+    AND (:start_id::uuid IS NULL OR t.attempt_id <= :start_id)
 ORDER BY t.attempt_id DESC
-LIMIT $4;
+LIMIT :limit;
 
 -- name: list_attempts_ascending
--- The same, the oldest first.
+-- As list_attempts, oldest first. A null :start_id starts at the oldest.
 SELECT t.*
 FROM webhook_attempts AS t
-WHERE t.account_id = $1 AND t.webhook_id = $2 AND ($3::uuid IS NULL OR t.attempt_id >= $3)
+WHERE t.account_id = :account_id AND t.webhook_id = :webhook_id
+    AND (:start_id::uuid IS NULL OR t.attempt_id >= :start_id)
 ORDER BY t.attempt_id
-LIMIT $4;
+LIMIT :limit;
 
--- name: forget_failures
--- A success: failures are counted anew. Writes nothing when there were none.
+-- name: reset_failures
+-- Resets the failures after a success. Writes nothing when there were none.
 UPDATE webhooks AS w SET failures = 0
-WHERE w.account_id = $1 AND w.webhook_id = $2 AND w.failures > 0;
+WHERE w.account_id = :account_id AND w.webhook_id = :webhook_id AND w.failures > 0;
 
--- name: note_failure
--- A failed attempt at a webhook that is enabled: disables it for reason $4, or for the $3rd failure in
--- a row. What is sent to a disabled one any more is not counted.
+-- name: record_failure
+-- Counts a failed attempt of an enabled webhook. Disables it with :reason, or at :max_failures in a row. No
+-- row when the webhook is disabled.
 UPDATE webhooks AS w
 SET failures = w.failures + 1,
-    enabled = $4::text IS NULL AND w.failures + 1 < $3,
-    disable_reason = coalesce($4, CASE WHEN w.failures + 1 >= $3 THEN 'failures' END),
-    revision = w.revision + CASE WHEN $4 IS NULL AND w.failures + 1 < $3 THEN 0 ELSE 1 END,
-    modified_at = CASE WHEN $4 IS NULL AND w.failures + 1 < $3 THEN w.modified_at ELSE now() END
-WHERE w.account_id = $1 AND w.webhook_id = $2 AND w.enabled
+    enabled = :reason::text IS NULL AND w.failures + 1 < :max_failures,
+    disable_reason = coalesce(:reason, CASE WHEN w.failures + 1 >= :max_failures THEN 'failures' END),
+    revision = w.revision
+        + CASE WHEN :reason IS NULL AND w.failures + 1 < :max_failures THEN 0 ELSE 1 END,
+    modified_at = CASE WHEN :reason IS NULL AND w.failures + 1 < :max_failures
+        THEN w.modified_at ELSE now() END
+WHERE w.account_id = :account_id AND w.webhook_id = :webhook_id AND w.enabled
 RETURNING w.enabled, w.disable_reason;
 
--- name: drop_waiting
--- Gives up what waits for a webhook that is disabled or gone. What somebody is sending right now is
--- left to him: he finds out. Rows that others hold are stepped over, since they may wait for ours.
+-- name: drop_pending
+-- Drops the pending deliveries of a webhook that is disabled or deleted, except leased ones: their worker
+-- finds out. Skips locked rows, because their session may wait for a lock of this one.
 -- Plan: deliveries_due, of this channel.
-WITH waiting AS MATERIALIZED (
+WITH pending AS MATERIALIZED (
     SELECT d.event_id FROM deliveries AS d
-    WHERE d.account_id = $1 AND d.channel = 'webhook' AND d.target = $2 AND d.status = 'pending'
+    WHERE d.account_id = :account_id AND d.channel = 'webhook' AND d.target = :target
+        AND d.status = 'pending'
         AND (d.lease_until IS NULL OR d.lease_until < now())
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d
 SET status = 'dropped', finished_at = now(), lease_token = NULL, lease_until = NULL
-FROM waiting
-WHERE d.account_id = $1 AND d.event_id = waiting.event_id AND d.channel = 'webhook'
-    AND d.target = $2;
+FROM pending
+WHERE d.account_id = :account_id AND d.event_id = pending.event_id AND d.channel = 'webhook'
+    AND d.target = :target;
 
 -- name: delete_old_attempts
--- Attempts older than a moment, at most $2.
+-- Deletes up to :limit attempts older than :before.
 DELETE FROM webhook_attempts AS t
 USING (
     SELECT account_id, webhook_id, attempt_id FROM webhook_attempts
-    WHERE attempted_at < $1
+    WHERE attempted_at < :before
     ORDER BY attempted_at
-    LIMIT $2
+    LIMIT :limit
 ) AS o
 WHERE t.account_id = o.account_id AND t.webhook_id = o.webhook_id AND t.attempt_id = o.attempt_id;
 
 -- name: delete_ended_webhooks
--- Webhooks of accounts that ended before a moment, at most $2.
+-- Deletes up to :limit webhooks of accounts that were deleted before :before.
 DELETE FROM webhooks AS w
 USING (
     SELECT account_id, webhook_id FROM webhooks
-    WHERE ended_at < $1
+    WHERE ended_at < :before
     ORDER BY ended_at
-    LIMIT $2
+    LIMIT :limit
 ) AS o
 WHERE w.account_id = o.account_id AND w.webhook_id = o.webhook_id;

@@ -1,0 +1,47 @@
+-- Text that several statements share. `{event_message}` in a statement stands for the fragment of that name.
+
+-- fragment: append_event
+-- The only way to append events of a box: a CTE that inserts the rows of the CTE `event` into the outbox.
+-- `event` has the columns vmbox_id, mailbox, sequence, new_count, saved_count, type and data. It reads the
+-- CTE that locked the counts row, so that seq is drawn while the lock is held and rises with the sequence.
+-- Several events of one box must come in the order of their sequence.
+appended AS (
+    INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
+    SELECT :account_id, e.vmbox_id, e.sequence, d.epoch, e.type,
+        jsonb_build_object(
+            'account_id', hex(:account_id),
+            'vmbox_id', hex(e.vmbox_id),
+            'mailbox', e.mailbox,
+            'epoch', d.epoch,
+            'sequence', e.sequence,
+            'counts', jsonb_build_object('new', e.new_count, 'saved', e.saved_count)
+        ) || e.data,
+        :traceparent
+    FROM event AS e CROSS JOIN deployment AS d
+)
+
+-- fragment: event_message
+-- The message `m` as events carry it: Gregorian seconds (Unix + 62167219200) and milliseconds.
+jsonb_build_object(
+    'media_id', m.month::text || '-' || hex(m.id),
+    'timestamp', extract(epoch FROM m.received_at)::bigint + 62167219200,
+    'folder', m.folder,
+    'length', m.length_ms,
+    'caller_id_number', m.caller_id_number,
+    'caller_id_name', m.caller_id_name,
+    'call_id', m.call_id,
+    'from', m.from_uri,
+    'to', m.to_uri
+)
+
+-- fragment: event_vmbox
+-- The public document of the box `v`, as events carry it.
+v.document || jsonb_build_object('id', hex(v.vmbox_id))
+
+-- fragment: account_columns
+account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document, created_at, modified_at
+
+-- fragment: account_facts_columns
+account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
+    document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
+    document ->> 'timezone' AS timezone
