@@ -1,6 +1,6 @@
 """Runs the use cases of deliveries and formats their results as text or JSON.
 
-Filters are the fields of `Selection`; a filter that is None selects all.
+Filters are the fields of `DeliveryFilter`; a filter that is None selects all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.postgres.deliveries import DeliveryRow, Selection
+from service.postgres.deliveries import DeliveryFilter, DeliveryRow
 from service.settings import Settings
 from service.usecases.deliveries import Deliveries
 from service.wiring.factories import open_database
@@ -51,8 +51,8 @@ async def drop_deliveries(settings: Settings, filters: Filters) -> str:
         return f"{await Deliveries(database).drop(_selection(filters))} deliveries dropped"
 
 
-def _selection(filters: Filters) -> Selection:
-    return msgspec.convert(filters, Selection)
+def _selection(filters: Filters) -> DeliveryFilter:
+    return msgspec.convert(filters, DeliveryFilter)
 
 
 def _cells(row: DeliveryRow) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class AccountCache:
         if cached is not None and cached.auth_epoch >= auth_epoch:
             return cached
         async with self._database.connection() as connection:
-            stored = await accounts.account_facts(connection, account_id)
+            stored = await accounts.get_account_facts(connection, account_id)
         return None if stored is None else self.remember(stored)
 
     async def is_revoked(self, claims: Claims) -> bool:
@@ -93,7 +93,7 @@ class AccountCache:
         if cached is not None and cached >= least_epoch:
             return cached
         async with self._database.connection() as connection:
-            stored = await users.user_epoch(connection, claims.account_id, user_id)
+            stored = await users.get_user_epoch(connection, claims.account_id, user_id)
         return None if stored is None else self.remember_user(user_id, stored)
 
     def remember_user(self, user_id: UUID, epoch: int) -> int:
@@ -119,8 +119,8 @@ class AccountCache:
     async def refresh(self) -> None:
         """Applies the changes since the last refresh. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
-            since = self._applied_until or await accounts.directory_clock(connection)
-            changes = await accounts.directory_changes(
+            since = self._applied_until or await accounts.get_directory_time(connection)
+            changes = await accounts.list_directory_changes(
                 connection, since, overlap=_OVERLAP, limit=self._max_changes
             )
         if self._applied_until is None or not changes.complete:

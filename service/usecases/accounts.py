@@ -51,7 +51,7 @@ class Accounts:
         account_id = self._new_id()
         async with self.database.transaction() as connection:
             await rows.insert_root(connection, account_id, document, self._key_columns(account_id))
-            root = await rows.root_id(connection)
+            root = await rows.get_root_id(connection)
             return await _read(connection, root or account_id)
 
     async def create_child(
@@ -76,8 +76,8 @@ class Accounts:
         account_id = parse_hex_id(reference.replace("-", "").lower())
         if account_id is None:
             async with self.database.connection() as connection:
-                facts = await rows.facts_by_realm(connection, reference)
-                facts = facts or await rows.facts_by_name(connection, reference)
+                facts = await rows.find_facts_by_realm(connection, reference)
+                facts = facts or await rows.find_facts_by_name(connection, reference)
             if facts is None:
                 raise AccountNotFound(reference)
             account_id = facts.account_id
@@ -138,7 +138,7 @@ class Accounts:
         """
         await self.sessions.authorise(caller, account_id)
         async with self.database.transaction() as connection:
-            account = await rows.lock_account(connection, account_id)
+            account = await rows.lock_account_for_update(connection, account_id)
             if account is None:
                 raise AccountNotFound(account_id.hex)
             if account.is_root:
@@ -154,7 +154,7 @@ class Accounts:
     async def get_api_key(self, caller: Caller, account_id: UUID) -> str:
         await self.sessions.authorise(caller, account_id)
         async with self.database.connection() as connection:
-            sealed = await rows.sealed_api_key(connection, account_id)
+            sealed = await rows.get_sealed_api_key(connection, account_id)
         if sealed is None:
             raise AccountNotFound(account_id.hex)
         return self.secrets.open(sealed, _key_context(account_id))
@@ -214,7 +214,7 @@ async def _validate(
 ) -> Document:
     """Returns the document as it is stored. Raises Invalid with all problems, also a used name."""
     checked, problems = validate_account(document, fields)
-    problems += await rows.name_and_realm_taken(
+    problems += await rows.find_name_and_realm_conflicts(
         connection, document.get("name"), document.get("realm"), account_id
     )
     if problems:

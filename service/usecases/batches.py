@@ -80,7 +80,7 @@ class Batches:
 
     async def _check_vmbox(self, account: AccountFacts, vmbox_id: UUID) -> None:
         async with self.database.connection() as connection:
-            if not await rows.living_vmboxes(connection, account.account_id, [vmbox_id]):
+            if not await rows.filter_existing_vmboxes(connection, account.account_id, [vmbox_id]):
                 raise VmboxNotFound(vmbox_id.hex)
 
     async def _next_batch(

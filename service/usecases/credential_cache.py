@@ -107,7 +107,7 @@ class CredentialCache:
         if account is not None and account.name.lower() == key:
             return account
         async with self._sessions.database.connection() as connection:
-            stored = await rows.facts_by_name(connection, name)
+            stored = await rows.find_facts_by_name(connection, name)
         if stored is None:
             return None
         self._account_ids[key] = stored.account_id

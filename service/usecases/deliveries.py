@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.postgres import deliveries as rows
-from service.postgres.deliveries import DeliveryRow, Selection
+from service.postgres.deliveries import DeliveryFilter, DeliveryRow
 from service.postgres.pool import Database
 
 
@@ -13,22 +13,22 @@ class Deliveries:
 
     database: Database
 
-    async def find(self, selection: Selection, limit: int) -> list[DeliveryRow]:
+    async def find(self, selection: DeliveryFilter, limit: int) -> list[DeliveryRow]:
         """Returns deliveries, newest first; markers only when they are dead."""
         async with self.database.connection() as connection:
             return await rows.list_deliveries(connection, selection, limit)
 
-    async def show(self, selection: Selection) -> list[DeliveryRow]:
+    async def show(self, selection: DeliveryFilter) -> list[DeliveryRow]:
         """Returns all rows of an event, or those of one channel or target."""
         async with self.database.connection() as connection:
-            return await rows.show_deliveries(connection, selection)
+            return await rows.list_deliveries_of_event(connection, selection)
 
-    async def retry(self, selection: Selection) -> int:
+    async def retry(self, selection: DeliveryFilter) -> int:
         """Makes dead deliveries due again with all attempts; returns their number."""
         async with self.database.connection() as connection:
             return await rows.retry_deliveries(connection, selection)
 
-    async def drop(self, selection: Selection) -> int:
+    async def drop(self, selection: DeliveryFilter) -> int:
         """Ends pending and dead deliveries without another attempt; returns their number."""
         async with self.database.connection() as connection:
             return await rows.drop_deliveries(connection, selection)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from service.postgres.feed import Published
+from service.postgres.feed import PublishedEvent
 
 _MAX_EVENTS = 2_000
 _MAX_BYTES = 16 * 1024**2
@@ -13,7 +13,7 @@ class EventTail:
     """Events after the number `base`, up to `until`; beyond the limits the oldest are dropped."""
 
     def __init__(self) -> None:
-        self._events: deque[Published] = deque()
+        self._events: deque[PublishedEvent] = deque()
         self._bytes = 0
         self.base = 0
         self.until = 0
@@ -24,7 +24,7 @@ class EventTail:
         self._bytes = 0
         self.base = self.until = number
 
-    def extend(self, events: Sequence[Published]) -> None:
+    def extend(self, events: Sequence[PublishedEvent]) -> None:
         """Appends the events that follow `until`, in order and without a gap."""
         for published in events:
             self._events.append(published)
@@ -35,6 +35,6 @@ class EventTail:
             self._bytes -= len(oldest.event.data)
             self.base = oldest.number
 
-    def after(self, number: int) -> Iterator[Published]:
+    def after(self, number: int) -> Iterator[PublishedEvent]:
         """Yields the events after `number`, which must not be below `base`."""
         return (published for published in self._events if published.number > number)

@@ -14,8 +14,8 @@ import msgspec
 from service.domain.account import AccountFacts
 from service.domain.errors import DatabaseUnavailable, VmboxNotFound
 from service.postgres import feed as rows
-from service.postgres.batches import living_vmboxes
-from service.postgres.feed import FeedState, Published
+from service.postgres.batches import filter_existing_vmboxes
+from service.postgres.feed import FeedState, PublishedEvent
 from service.postgres.pool import Database
 from service.usecases.event_tail import EventTail
 
@@ -52,7 +52,7 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
     again. `more` is True when the page is full and others may follow.
     """
 
-    events: list[Published]
+    events: list[PublishedEvent]
     next: FeedCursor
     reset: bool
     more: bool
@@ -95,7 +95,7 @@ class Feed:
         if vmbox_id is None:
             return
         async with self._database.connection() as connection:
-            if not await living_vmboxes(connection, account.account_id, [vmbox_id]):
+            if not await filter_existing_vmboxes(connection, account.account_id, [vmbox_id]):
                 raise VmboxNotFound(vmbox_id.hex)
 
     async def page(
@@ -162,7 +162,7 @@ class Feed:
     ) -> FeedPage:
         """Returns a page of the events that the tail has after `cursor`."""
         last = max(cursor.number, self._event_tail.until)
-        events: list[Published] = []
+        events: list[PublishedEvent] = []
         size = 0
         for published in self._event_tail.after(cursor.number):
             event = published.event
@@ -206,7 +206,7 @@ class Feed:
             if not read.more:
                 await asyncio.sleep(self._poll_s)
 
-    async def _extend_tail(self, after: int, events: list[Published]) -> None:
+    async def _extend_tail(self, after: int, events: list[PublishedEvent]) -> None:
         """Adds events read after the number `after`, unless the tail was reset in the meantime."""
         async with self._extended:
             if self._event_tail.until == after:

@@ -14,7 +14,7 @@ from service.domain.message import Audio, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.postgres import greetings as rows
-from service.postgres.accounts import hold_account
+from service.postgres.accounts import lock_account_for_share
 from service.postgres.pool import Database
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_page
@@ -44,7 +44,7 @@ class Greetings:
             delete_on_error(self.audio, audio),
             self.database.transaction() as connection,
         ):
-            await hold_account(connection, account.account_id)
+            await lock_account_for_share(connection, account.account_id)
             return await rows.insert_greeting(
                 connection, account.account_id, media_id, checked, audio
             )

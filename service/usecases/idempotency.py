@@ -16,10 +16,10 @@ import msgspec
 
 from service.domain.errors import Conflict, NotFound, Refused, Unavailable
 from service.postgres import idempotency as rows
-from service.postgres.idempotency import Answered, Claim
+from service.postgres.idempotency import Claim, CompletedRequest
 from service.postgres.pool import Database
 
-__all__ = ["Answered", "Claim", "Idempotency", "fingerprint"]
+__all__ = ["Claim", "CompletedRequest", "Idempotency", "fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Idempotency:
     @asynccontextmanager
     async def claim(
         self, account_id: UUID, vmbox_id: UUID, key: str, content: bytes, plan: Any = None
-    ) -> AsyncIterator[Claim | Answered]:
+    ) -> AsyncIterator[Claim | CompletedRequest]:
         """Yields a claim, or the response that is already stored.
 
         An error of the request releases the claim. After an outage the next request may take it
@@ -41,7 +41,7 @@ class Idempotency:
         claim = Claim(account_id=account_id, vmbox_id=vmbox_id, key=key, token=uuid4(), plan=plan)
         async with self.database.connection() as connection:
             result = await rows.claim(connection, claim, content, self.lease)
-        if isinstance(result, Answered):
+        if isinstance(result, CompletedRequest):
             yield result
             return
         try:
@@ -54,7 +54,7 @@ class Idempotency:
         except Unavailable:
             with suppress(Unavailable):
                 async with self.database.connection() as connection:
-                    await rows.yield_claim(connection, result)
+                    await rows.expire_claim(connection, result)
             raise
 
     async def renew(self, claim: Claim) -> None:
@@ -65,7 +65,7 @@ class Idempotency:
     async def complete(self, claim: Claim, response: Any) -> None:
         """Stores the response. Raises IdempotencyKeyInUse when another request took over."""
         async with self.database.connection() as connection:
-            await rows.answer_claim(connection, claim, response)
+            await rows.complete_claim(connection, claim, response)
 
 
 def fingerprint(*content: Any) -> bytes:

@@ -27,7 +27,7 @@ from service.domain.message import (
 from service.postgres import messages as rows
 from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
-from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
+from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
 from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
 
@@ -69,7 +69,7 @@ class Messages:
             return await self._store(account, vmbox_id, new, upload)
         content = fingerprint("store", new, upload and [upload.content_type, upload.spool.sha256()])
         async with self.idempotency.claim(account.account_id, vmbox_id, key, content) as claim:
-            if isinstance(claim, Answered):
+            if isinstance(claim, CompletedRequest):
                 return msgspec.convert(claim.answer, Message)
             return await self._store(account, vmbox_id, new, upload, claim)
 

@@ -37,7 +37,7 @@ class Sessions:
     async def operator(self) -> Caller:
         """Returns a caller for the root account without a token, for the command line."""
         async with self.database.connection() as connection:
-            root = await rows.root_id(connection)
+            root = await rows.get_root_id(connection)
         account = None if root is None else await self.account_cache.account(root)
         if account is None:
             raise AccountNotFound
@@ -47,7 +47,7 @@ class Sessions:
         """Returns a token and the account of an API key. Raises CredentialsInvalid."""
         lookup = self.secrets.fingerprint("api_key", api_key)
         async with self.database.connection() as connection:
-            account = await rows.facts_by_api_key(connection, lookup)
+            account = await rows.find_facts_by_api_key(connection, lookup)
         if account is None:
             raise CredentialsInvalid
         self.account_cache.remember(account)
@@ -140,12 +140,12 @@ class Sessions:
 
 async def _account_of(connection: Connection, credentials: Credentials) -> AccountFacts | None:
     if credentials.account_id is not None:
-        return await rows.account_facts(connection, credentials.account_id)
+        return await rows.get_account_facts(connection, credentials.account_id)
     account = None
     if credentials.realm is not None:
-        account = await rows.facts_by_realm(connection, credentials.realm)
+        account = await rows.find_facts_by_realm(connection, credentials.realm)
     if account is None and credentials.account_name is not None:
-        account = await rows.facts_by_name(connection, credentials.account_name)
+        account = await rows.find_facts_by_name(connection, credentials.account_name)
     return account
 
 

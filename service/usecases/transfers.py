@@ -22,7 +22,7 @@ from service.postgres import batches as rows
 from service.postgres.batches import Transfer
 from service.postgres.pool import Connection, Database
 from service.usecases.batches import in_batches, reason_of
-from service.usecases.idempotency import Answered, Claim, Idempotency, fingerprint
+from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
 
 log = get_logger(__name__)
@@ -79,7 +79,7 @@ class Transfers:
         async with self.idempotency.claim(
             account.account_id, source, key, content, msgspec.to_builtins(plan)
         ) as claim:
-            if isinstance(claim, Answered):
+            if isinstance(claim, CompletedRequest):
                 return msgspec.convert(claim.answer, BatchResult)
             plan = msgspec.convert(claim.plan, _Plan)
             result = await self._run(account, source, plan, moved, claim)
@@ -137,7 +137,7 @@ class Transfers:
         ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
         oldest = retained_since(self.clock(), self.retention_days)
         async with self.database.connection() as connection:
-            living = await rows.living_vmboxes(connection, account.account_id, vmbox_ids)
+            living = await rows.filter_existing_vmboxes(connection, account.account_id, vmbox_ids)
             for vmbox_id in vmbox_ids:
                 if vmbox_id not in living:
                     raise VmboxNotFound(vmbox_id.hex)
@@ -169,7 +169,7 @@ class Transfers:
         """Returns the new ids that an earlier request with this claim has written."""
         await self.idempotency.renew(claim)
         async with self.database.connection() as connection:
-            return await rows.landed_messages(
+            return await rows.filter_stored_ids(
                 connection, account.account_id, [item.new_id for item in batch]
             )
 

@@ -41,7 +41,7 @@ class Users:
         credentials = await self._prove(settings["username"], password)
         user_id = uuid7(self.clock(), os.urandom(10))
         async with self.database.transaction() as connection:
-            await account_rows.hold_account(connection, account.account_id)
+            await account_rows.lock_account_for_share(connection, account.account_id)
             user = await rows.insert_user(connection, account.account_id, user_id, settings)
             await rows.replace_credentials(connection, account.account_id, user_id, credentials)
         return user
@@ -114,7 +114,7 @@ class Users:
     async def _write(self, before: User, settings: Document, password: Password) -> User | None:
         credentials = await self._prove(settings["username"], password)
         async with self.database.transaction() as connection:
-            await account_rows.hold_account(connection, before.account_id)
+            await account_rows.lock_account_for_share(connection, before.account_id)
             changed = await rows.update_user(connection, before, settings)
             if changed is None or password is UNSET:
                 return changed
@@ -138,7 +138,7 @@ class Users:
         if not any(problem.field == "username" for problem in problems):
             async with self.database.connection() as connection:
                 own_id = before.user_id if before else None
-                if await rows.username_taken(connection, account_id, name or "", own_id):
+                if await rows.is_username_taken(connection, account_id, name or "", own_id):
                     problems.append(Problem(field="username", rule=Rule.UNIQUE))
         if before and before.has_password and password is UNSET and name != before.username:
             problems.append(Problem(field="password", rule=Rule.REQUIRED))

@@ -33,8 +33,8 @@ from service.domain.vmbox import (
     validate_settings,
 )
 from service.postgres import vmboxes as rows
-from service.postgres.accounts import hold_account
-from service.postgres.greetings import known_greetings
+from service.postgres.accounts import lock_account_for_share
+from service.postgres.greetings import filter_existing_greetings
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
@@ -190,7 +190,7 @@ class Vmboxes:
     ) -> Vmbox:
         document, pin = split_pin(settings)
         encrypted_pin = self._encrypt(pin, account_id, vmbox_id)
-        await hold_account(connection, account_id)
+        await lock_account_for_share(connection, account_id)
         stored = await rows.insert_vmbox(connection, account_id, vmbox_id, document, encrypted_pin)
         return self._decrypt(stored)
 
@@ -243,10 +243,10 @@ async def _detect_problems(
     connection: Connection, account_id: UUID, vmbox_id: UUID, document: Document
 ) -> list[Problem]:
     """Returns the problems with numbers of other mailboxes and greetings that do not exist."""
-    is_taken = await rows.numbers_taken(connection, account_id, vmbox_id, numbers_of(document))
+    is_taken = await rows.are_numbers_taken(connection, account_id, vmbox_id, numbers_of(document))
     greetings = greetings_of(document)
     media_ids = {field: parse_hex_id(text) for field, text in greetings.items()}
-    existing = await known_greetings(
+    existing = await filter_existing_greetings(
         connection, account_id, [media_id for media_id in media_ids.values() if media_id]
     )
     taken = [Problem(field="mailbox", rule=Rule.UNIQUE)] if is_taken else []

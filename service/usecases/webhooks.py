@@ -52,7 +52,7 @@ class Webhooks:
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
         )
         async with self.database.transaction() as connection:
-            await account_rows.hold_account(connection, account.account_id)
+            await account_rows.lock_account_for_share(connection, account.account_id)
             webhook = await rows.insert_webhook(
                 connection, account.account_id, webhook_id, checked, sealed
             )
@@ -100,7 +100,7 @@ class Webhooks:
         """
         async with self.database.transaction() as connection:
             webhook = await rows.delete_webhook(connection, account.account_id, webhook_id)
-            await rows.drop_waiting(connection, account.account_id, webhook_id)
+            await rows.drop_pending(connection, account.account_id, webhook_id)
         return webhook
 
     async def attempts(
@@ -169,7 +169,7 @@ class Webhooks:
             async with self.database.transaction() as connection:
                 webhook = await rows.update_webhook(connection, before, checked)
                 if webhook is not None and not webhook.enabled:
-                    await rows.drop_waiting(connection, account.account_id, webhook_id)
+                    await rows.drop_pending(connection, account.account_id, webhook_id)
             return webhook
 
         return await retry_on_conflict(attempt)

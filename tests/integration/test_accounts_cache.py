@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from service.domain.account import Caller
 from service.domain.errors import AccountNotFound, DatabaseUnavailable, TokenInvalid
 from service.embedded.servers import EmbeddedServers
-from service.postgres.accounts import directory_changes
+from service.postgres.accounts import list_directory_changes
 from service.postgres.pool import Database
 from service.security import KeyRing
 from service.usecases.accounts import Accounts
@@ -180,7 +180,9 @@ async def test_changes_are_heard_after_the_databases_clock_went_back(
 ) -> None:
     root = await a_root(here)
     future = await inspector.fetchval("SELECT now() + interval '1 day'")
-    changes = await directory_changes(inspector, future, overlap=timedelta(seconds=60), limit=10)
+    changes = await list_directory_changes(
+        inspector, future, overlap=timedelta(seconds=60), limit=10
+    )
     assert [account.account_id for account in changes.accounts] == [root.account.account_id]
     assert changes.moment < future
 

@@ -8,7 +8,7 @@ import pytest
 from service.domain.delivery import Ignored
 from service.domain.message import CallerId, Folder
 from service.postgres import messages
-from service.postgres.deliveries import Selection
+from service.postgres.deliveries import DeliveryFilter
 from service.usecases.deliveries import Deliveries
 from tests.support.builders import a_vmbox
 from tests.support.email_harness import SOUND, EmailHarness, somebody
@@ -107,7 +107,10 @@ async def test_a_message_is_filed_once_everybody_has_his_mail(email_harness: Ema
         box.account_id,
         row["target"],
     )
-    assert await Deliveries(email_harness.database).retry(Selection(account_id=box.account_id)) == 1
+    assert (
+        await Deliveries(email_harness.database).retry(DeliveryFilter(account_id=box.account_id))
+        == 1
+    )
     await email_harness.finished(box)
     assert await email_harness.folder(place) is Folder.SAVED
     assert await email_harness.reasons(box) == ["notified"]
@@ -179,7 +182,7 @@ async def test_audio_that_is_not_what_was_stored_is_not_mailed(email_harness: Em
         "UPDATE deliveries SET status = 'dead' WHERE account_id = $1 AND target <> ''",
         place.account_id,
     )
-    await Deliveries(email_harness.database).retry(Selection(account_id=box.account_id))
+    await Deliveries(email_harness.database).retry(DeliveryFilter(account_id=box.account_id))
     [row] = await email_harness.finished(box)
     assert row["status"] == "dead"
     assert "does not match its checksum" in row["last_error"]

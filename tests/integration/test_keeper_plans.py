@@ -16,6 +16,7 @@ from service.postgres import keeper as rows
 from service.postgres.keeper import BoxKey, StoredObject
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection
+from service.postgres.sql import load
 from tests.support.builders import NOW, Box, a_vmbox
 from tests.support.database import execute
 
@@ -177,14 +178,15 @@ async def test_an_object_is_looked_up_by_its_message_alone(large_database: Large
 
 
 async def test_a_month_of_expiry_names_one_partition(large_database: LargeDatabase) -> None:
-    plan = await large_database.connection.fetch(
-        "EXPLAIN " + rows._SQL["expire_messages"],
-        large_database.box.account_id,
-        large_database.box.vmbox_id,
-        MONTH,
-        NOW,
-        500,
+    text, *values = load("keeper")["expire_messages"].bind(
+        account_id=large_database.box.account_id,
+        vmbox_id=large_database.box.vmbox_id,
+        month=MONTH,
+        before=NOW,
+        limit=500,
+        traceparent=None,
     )
+    plan = await large_database.connection.fetch(f"EXPLAIN {text}", *values)
     text = "\n".join(row[0] for row in plan)
     months = {word for word in text.split() if word.startswith("messages_2")}
     assert {name[:15] for name in months} == {f"messages_{MONTH}"}

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from service.domain.events import Event
-from service.postgres.deliveries import Selection
+from service.postgres.deliveries import DeliveryFilter
 from service.postgres.pool import Connection, Database
 from service.usecases.deliveries import Deliveries
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
@@ -210,17 +210,17 @@ async def test_an_operator_sees_retries_and_drops(
     desk = Deliveries(database)
     async with harness.running(channel):
         await settled(harness.inspector, 4)
-        dead = await desk.find(Selection(status=None), limit=100)
+        dead = await desk.find(DeliveryFilter(status=None), limit=100)
         assert [row.status for row in dead] == ["dead"] * 4
-        assert await desk.find(Selection(account_id=uuid4()), limit=100) == []
-        mine = Selection(account_id=event.account_id, event_id=event.event_id)
+        assert await desk.find(DeliveryFilter(account_id=uuid4()), limit=100) == []
+        mine = DeliveryFilter(account_id=event.account_id, event_id=event.event_id)
         shown = await desk.show(mine)
         assert [row.target for row in shown] == ["", "a", "b"]
         assert shown[1].event is not None
         assert shown[1].event["data"] == {}
         assert await desk.drop(msgspec.structs.replace(mine, target="a")) == 1
         channel.act = FakeChannel().act
-        assert await desk.retry(Selection(channel="fake")) == 3
+        assert await desk.retry(DeliveryFilter(channel="fake")) == 3
         rows = await settled(harness.inspector, 4)
     assert Counter(row["status"] for row in rows) == {"done": 3, "dropped": 1}
     assert [row.status for row in await desk.show(mine)] == ["fanned_out", "dropped", "done"]
@@ -241,7 +241,7 @@ async def test_an_event_whose_fan_out_was_given_up_is_dealt_out_when_retried(
     # What comes for the fifth time is buried; waiting for that would take long.
     async with harness.running(channel, SLOW_RETRIES):
         await wait_until(lambda: harness.naked(1))
-        for_now = Selection(account_id=event.account_id, event_id=event.event_id)
+        for_now = DeliveryFilter(account_id=event.account_id, event_id=event.event_id)
         assert await Deliveries(database).show(for_now) == []
     await harness.inspector.execute(
         "INSERT INTO deliveries (account_id, event_id, channel, target, status, event)"
@@ -254,6 +254,6 @@ async def test_an_event_whose_fan_out_was_given_up_is_dealt_out_when_retried(
     )
     channel.whom = [Target(name="a")]
     async with harness.running(channel):
-        assert await Deliveries(database).retry(Selection()) == 1
+        assert await Deliveries(database).retry(DeliveryFilter()) == 1
         [row] = await settled(harness.inspector, 1)
     assert (row["target"], row["status"]) == ("a", "done")

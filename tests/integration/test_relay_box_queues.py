@@ -1,5 +1,7 @@
 """No box holds up another, whatever waits and whatever was published before."""
 
+from datetime import timedelta
+
 import asyncpg
 import msgspec
 
@@ -70,12 +72,19 @@ async def test_a_long_backlog_of_one_box_does_not_hold_up_another(
 
 async def buffers_read(inspector: asyncpg.Connection, *, after: int) -> int:
     """The buffers that reading a page touches."""
-    statement = load("outbox")["read_unsent"].replace("$2", "current_date - 1")
-    values = {"$1": str(after), "$3": "current_date + 1", "$6": "1000", "$7": "64"}
-    for parameter, value in {**values, "$4": "'{}'", "$5": "'{}'", "$8": "8388608"}.items():
-        statement = statement.replace(parameter, value)
-    text = await inspector.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
-    plan = msgspec.json.decode(text)[0]["Plan"]
+    today = await inspector.fetchval("SELECT current_date")
+    text, *values = load("outbox")["read_unsent"].bind(
+        after=after,
+        first_day=today - timedelta(days=1),
+        last_day=today + timedelta(days=1),
+        excluded_account_ids=[],
+        excluded_vmbox_ids=[],
+        limit=1000,
+        max_per_vmbox=64,
+        limit_bytes=8_388_608,
+    )
+    explained = await inspector.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}", *values)
+    plan = msgspec.json.decode(explained)[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 

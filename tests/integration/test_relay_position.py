@@ -12,7 +12,7 @@ import asyncpg
 
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
-from service.postgres.outbox import hold_place
+from service.postgres.outbox import lock_position
 from service.postgres.pool import Database
 from service.postgres.relay_lock import RelayLock
 from tests.support.relay import a_box, all_sent, append, everything_in, running_relay, taken
@@ -90,14 +90,14 @@ async def test_a_lock_that_is_not_renewed_expires_for_its_holder_before_another_
         RelayLock.open(database_url, lease_s=2) as silent,
         RelayLock.open(database_url, lease_s=60) as other,
     ):
-        first = await silent.try_take()
+        first = await silent.try_acquire()
         assert first is not None
-        assert silent.held
+        assert silent.is_held
         second = await taken(other)
-        assert not silent.held
+        assert not silent.is_held
         assert second.term == first.term + 1
-        await silent.keep()
-        assert not silent.held
+        await silent.renew_until_lost()
+        assert not silent.is_held
 
 
 async def test_a_lock_that_is_renewed_outlives_its_lease(database_url: str) -> None:
@@ -105,12 +105,12 @@ async def test_a_lock_that_is_renewed_outlives_its_lease(database_url: str) -> N
         RelayLock.open(database_url, lease_s=LEASE_S) as kept,
         RelayLock.open(database_url, lease_s=60) as other,
     ):
-        assert await kept.try_take()
+        assert await kept.try_acquire()
         first_lease_ends = time.monotonic() + LEASE_S
-        keeping = asyncio.create_task(kept.keep())
+        keeping = asyncio.create_task(kept.renew_until_lost())
         await wait_until(lambda: time.monotonic() > first_lease_ends)
-        assert kept.held
-        assert await other.try_take() is None
+        assert kept.is_held
+        assert await other.try_acquire() is None
         keeping.cancel()
 
 
@@ -121,7 +121,7 @@ async def test_a_relay_that_froze_in_a_transaction_blocks_no_other_relay(
 ) -> None:
     frozen = await asyncpg.connect(database_url)
     await frozen.execute("BEGIN")
-    assert await hold_place(frozen, await frozen.fetchval("SELECT term FROM relay_state"))
+    assert await lock_position(frozen, await frozen.fetchval("SELECT term FROM relay_state"))
     async with running_relay(database_url, servers.nats.url(), stream) as successor:
         await wait_until(lambda: successor.relay.active)
     frozen.terminate()

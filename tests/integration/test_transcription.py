@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 
 from service.domain.transcription import MAX_TEXT_BYTES, successful_transcription
-from service.postgres.deliveries import Selection, retry_deliveries
+from service.postgres.deliveries import DeliveryFilter, retry_deliveries
 from service.postgres.messages import attach_audio, remove_message
 from service.workers.channels.transcription import Engine, EngineSettings
 from tests.support.builders import RETAINED_SINCE, audit
@@ -155,7 +155,7 @@ async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
     [event] = await transcription_harness.told(box)
     assert event.data["message"]["transcription"] == {"result": "failure"}
     async with transcription_harness.database.connection() as connection:
-        assert await retry_deliveries(connection, Selection(account_id=box.account_id)) == 1
+        assert await retry_deliveries(connection, DeliveryFilter(account_id=box.account_id)) == 1
     async with transcription_harness.harness.running(transcription_harness.channel):
         [row] = await transcription_harness.done()
     assert row["status"] == "done"

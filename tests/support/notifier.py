@@ -14,7 +14,7 @@ import pytest_asyncio
 from service.bus import Bus, StreamSettings
 from service.domain.events import Event
 from service.embedded.servers import EmbeddedServers
-from service.postgres.deliveries import channel_began
+from service.postgres.deliveries import register_channel
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Channel, Delivery, Done, Outcome, Target
 from service.workers.notifier import Notifier, NotifierTimings
@@ -99,7 +99,7 @@ async def running_notifier(
     ):
         if not new:
             async with database.connection() as connection:
-                await channel_began(connection, channel.name, _AGES_S)
+                await register_channel(connection, channel.name, _AGES_S)
         task = asyncio.create_task(Notifier(database, bus, channel, pace).run(stop))
         running = RunningNotifier(task=task, stop=stop)
         try:

@@ -17,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from service.bus import Bus, StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
-from service.postgres.relay_lock import HeldLock, RelayLock
+from service.postgres.relay_lock import RelayLock, RelayTerm
 from service.workers.relay import Relay
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -146,12 +146,12 @@ async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
         return received
 
 
-async def taken(lock: RelayLock) -> HeldLock:
+async def taken(lock: RelayLock) -> RelayTerm:
     """Tries to take the relay lock until it is free."""
-    locks: list[HeldLock] = []
+    locks: list[RelayTerm] = []
 
     async def is_taken() -> bool:
-        locks.extend(filter(None, [await lock.try_take()]))
+        locks.extend(filter(None, [await lock.try_acquire()]))
         return bool(locks)
 
     await wait_until(is_taken)

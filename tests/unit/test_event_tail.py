@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from service.domain.events import Event
-from service.postgres.feed import Published
+from service.postgres.feed import PublishedEvent
 from service.usecases.event_tail import EventTail
 
 
-def published(first: int, last: int, size: int) -> list[Published]:
+def published(first: int, last: int, size: int) -> list[PublishedEvent]:
     event = Event(
         account_id=UUID(int=1),
         vmbox_id=UUID(int=2),
@@ -20,7 +20,7 @@ def published(first: int, last: int, size: int) -> list[Published]:
         created_at=datetime.now(UTC),
         data=b"x" * size,
     )
-    return [Published(number, event) for number in range(first, last + 1)]
+    return [PublishedEvent(number, event) for number in range(first, last + 1)]
 
 
 @pytest.mark.parametrize(("size", "most"), [(10, 2_000), (1024**2, 16)])

@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import uuid4
 
-from service.postgres.outbox import Survey
+from service.postgres.outbox import OutboxHead
 from service.workers.relay.box_queues import ROWS_PER_QUEUE, BoxQueues
 from service.workers.relay.scan_bounds import ScanBounds, next_scan_bounds
 
@@ -22,8 +22,8 @@ class Clock:
 
 def a_survey(
     own: int, oldest: int | None = None, first: int | None = None, first_day: date | None = None
-) -> Survey:
-    return Survey(
+) -> OutboxHead:
+    return OutboxHead(
         today=TODAY,
         first_seq=first,
         first_day=first_day,
@@ -57,10 +57,10 @@ def test_lanes_are_tried_at_once_when_their_trouble_may_be_over() -> None:
     assert queues.row_limit(queue) == 1
 
 
-def after(*surveys: tuple[Survey, int]) -> ScanBounds:
+def after(*heads: tuple[OutboxHead, int]) -> ScanBounds:
     bounds: ScanBounds | None = None
-    for survey, record in surveys:
-        bounds = next_scan_bounds(survey, bounds, record)
+    for a_head, record in heads:
+        bounds = next_scan_bounds(a_head, bounds, record)
     assert bounds is not None
     return bounds
 
@@ -71,9 +71,9 @@ def test_reading_begins_behind_what_was_seen_once_all_writers_of_that_time_are_d
 
 
 def test_a_writer_that_is_still_running_holds_the_horizon() -> None:
-    surveys = (a_survey(10), 500), (a_survey(20, oldest=9), 900), (a_survey(30, oldest=9), 950)
-    assert after(*surveys).after == 0
-    assert after(*surveys, (a_survey(40, oldest=12), 990)).after == 500
+    heads = (a_survey(10), 500), (a_survey(20, oldest=9), 900), (a_survey(30, oldest=9), 950)
+    assert after(*heads).after == 0
+    assert after(*heads, (a_survey(40, oldest=12), 990)).after == 500
 
 
 def test_a_row_that_waits_is_never_behind_the_horizon() -> None:

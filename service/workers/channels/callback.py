@@ -9,7 +9,7 @@ from service.domain.callback import CallbackPlan
 from service.domain.errors import VmboxNotFound
 from service.domain.events import Event, EventType
 from service.domain.vmbox import Vmbox
-from service.postgres.callbacks import callback_pending, request_callback
+from service.postgres.callbacks import is_callback_pending, request_callback
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import get_vmbox, lock_vmbox
 from service.workers.channels import Delivery, Done, Ignored, Outcome, Postponed, Target
@@ -43,7 +43,7 @@ class CallbackChannel:
         if plan is None or not box.counts.new:
             return []
         name = _target(box, plan)
-        if await callback_pending(connection, event.account_id, name):
+        if await is_callback_pending(connection, event.account_id, name):
             return []
         state = {"attempt": 1, "waits_s": plan.waits_s}
         return [Target(name=name, delay_s=plan.waits_s[0], state=state)]

@@ -61,7 +61,7 @@ class WebhookChannel:
         return bool(event.type)
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
-        webhook_ids = await rows.subscribed(connection, event.account_id, event.type)
+        webhook_ids = await rows.list_subscribed_webhooks(connection, event.account_id, event.type)
         return [Target(name=webhook_id.hex) for webhook_id in webhook_ids]
 
     async def deliver(self, delivery: Delivery) -> Outcome:
@@ -96,15 +96,15 @@ class WebhookChannel:
         attempt = self._attempt(delivery, outcome.record)
         await rows.insert_attempt(connection, delivery.account_id, webhook_id, attempt)
         if isinstance(outcome, Accepted):
-            await rows.forget_failures(connection, delivery.account_id, webhook_id)
+            await rows.reset_failures(connection, delivery.account_id, webhook_id)
             return
         reason = DisableReason.GONE if outcome.permanent else None
-        enabled, disable_reason = await rows.note_failure(
+        enabled, disable_reason = await rows.record_failure(
             connection, delivery.account_id, webhook_id, reason
         )
         if enabled:
             return
-        dropped = await rows.drop_waiting(connection, delivery.account_id, webhook_id)
+        dropped = await rows.drop_pending(connection, delivery.account_id, webhook_id)
         if disable_reason is not None:
             log.warning(
                 "webhook disabled",

@@ -87,7 +87,7 @@ class PendingExpiry:
             self.database,
             await _list_months(self.database),
             lambda connection, month: rows.list_abandoned(connection, month, before, self.batch),
-            lambda connection, box, month: rows.drop_abandoned(connection, box, month, before),
+            lambda connection, box, month: rows.remove_abandoned(connection, box, month, before),
             progress,
         )
         return {"messages_without_audio_removed": removed}
@@ -123,7 +123,7 @@ async def _remove_from_box(database: Database, box: BoxKey, month: int, remove: 
     try:
         async with database.connection() as connection:
             return await remove(connection, box, month)
-    except rows.CountsWrong:
+    except rows.CountsTooLow:
         await repair(database, box)
         async with database.connection() as connection:
             return await remove(connection, box, month)

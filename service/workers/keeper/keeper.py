@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from service.domain.errors import Unavailable
 from service.logs import get_logger
-from service.postgres.keeper import last_finished, note_finished, step_lock
+from service.postgres.keeper import get_last_run, record_run, step_lock
 from service.postgres.pool import Database
 from service.workers.keeper.steps import Step
 from service.workers.progress import StepCounts, StepProgress
@@ -94,12 +94,12 @@ class Keeper:
     async def _run_locked(self, step: Step, progress: StepProgress) -> StepCounts:
         counts = await step.work(progress)
         async with self.database.connection() as connection:
-            await note_finished(connection, step.name, self.clock(), counts)
+            await record_run(connection, step.name, self.clock(), counts)
         return counts
 
     async def _time_until_due(self, step: Step) -> timedelta:
         async with self.database.connection() as connection:
-            finished_at = await last_finished(connection, step.name)
+            finished_at = await get_last_run(connection, step.name)
         now = self.clock()
         # A time in the future means that the clock was set back.
         if finished_at is None or finished_at > now:

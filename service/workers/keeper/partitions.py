@@ -50,7 +50,7 @@ class Partitions:
     async def _drop_day(self, day: rows.OutboxDay, kept_since: datetime) -> bool:
         async with self.database.connection() as connection:
             # After a drop has begun, the rows cannot be read. They were checked before it.
-            if day.state is rows.DayState.ATTACHED and not await rows.is_spent(
+            if day.state is rows.DayState.ATTACHED and not await rows.is_day_published(
                 connection, day.day, kept_since
             ):
                 log.warning("outbox day kept, events unpublished or recent", day=str(day.day))

@@ -10,7 +10,7 @@ from service.domain.errors import Unavailable, VoicemailError
 from service.logs import get_logger
 from service.metrics import DELIVERIES, DELIVERY_DURATION
 from service.postgres import deliveries as rows
-from service.postgres.deliveries import DeliveryRow, Written
+from service.postgres.deliveries import AttemptOutcome, DeliveryRow
 from service.postgres.pool import Database
 from service.traces import consumer_span, mark_failed
 from service.workers.channels import Channel, Delivery, Done, Failed, Ignored, Outcome, Postponed
@@ -88,14 +88,14 @@ class Dispatcher:
             return 0
         token = uuid4()
         async with self._database.connection() as connection:
-            due = await rows.take_due(
+            due = await rows.lease_due(
                 connection,
                 self._channel.name,
                 limit=limit,
                 per_target=self._channel.per_target,
                 lease_s=self._lease_s,
                 token=token,
-                held=self._slots.leases(suspects=suspects),
+                leases=self._slots.leases(suspects=suspects),
             )
         for row in due:
             self._slots.acquire(row)
@@ -119,7 +119,7 @@ class Dispatcher:
         for row, token in unfinished.values():
             try:
                 async with self._database.connection() as connection:
-                    await rows.release(connection, row, token)
+                    await rows.release_lease(connection, row, token)
             except Unavailable:
                 return  # the leases expire
 
@@ -180,7 +180,7 @@ class Dispatcher:
     async def _write(self, row: Row, token: UUID, outcome: Outcome, *, settles: bool) -> None:
         written = self._row_update(row, outcome)
         async with self._database.transaction() as transaction:
-            if not await rows.finish(transaction, row, token, written):
+            if not await rows.record_attempt(transaction, row, token, written):
                 return
             if settles and isinstance(row, Delivery):
                 await self._channel.settle(transaction, row, outcome)
@@ -188,19 +188,19 @@ class Dispatcher:
         if written.status is Status.DEAD:
             log.error("delivery dead", attempts=row.attempt, **_ids(row))
 
-    def _row_update(self, row: Row, outcome: Outcome) -> Written:
+    def _row_update(self, row: Row, outcome: Outcome) -> AttemptOutcome:
         match outcome:
             case Done():
                 status = Status.FANNED_OUT if is_marker(row) else Status.DONE
-                return Written(status=status, attempts=1)
+                return AttemptOutcome(status=status, attempts=1)
             case Ignored(reason):
-                return Written(status=Status.IGNORED, attempts=1, error=reason)
+                return AttemptOutcome(status=Status.IGNORED, attempts=1, error=reason)
             case Postponed(delay_s=delay_s, state=state):
-                return Written(status=Status.PENDING, delay_s=delay_s, state=state)
+                return AttemptOutcome(status=Status.PENDING, delay_s=delay_s, state=state)
             case Failed(error=error):
                 retry_s = self._retry_delay_s(row, outcome)
                 status = Status.DEAD if retry_s is None else Status.PENDING
-                return Written(status=status, attempts=1, delay_s=retry_s or 0, error=error)
+                return AttemptOutcome(status=status, attempts=1, delay_s=retry_s or 0, error=error)
             case _:
                 assert_never(outcome)
 
@@ -211,7 +211,7 @@ class Dispatcher:
         return max(self._timings.retries_s[row.attempt - 1], failure.retry_after_s)
 
 
-def _metric_label(written: Written, outcome: Outcome) -> str:
+def _metric_label(written: AttemptOutcome, outcome: Outcome) -> str:
     """Returns the label for the metric."""
     match written.status:
         case Status.PENDING:

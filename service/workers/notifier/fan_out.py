@@ -94,7 +94,7 @@ class FanOut:
         while self._start_time is None and not stop.is_set():
             try:
                 async with self._database.connection() as connection:
-                    self._start_time = await rows.channel_began(
+                    self._start_time = await rows.register_channel(
                         connection, self._channel.name, _LOOKBACK_S
                     )
             except Unavailable:

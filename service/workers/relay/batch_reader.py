@@ -3,7 +3,7 @@
 import time
 
 from service.postgres import outbox
-from service.postgres.outbox import OutboxRow, Page
+from service.postgres.outbox import OutboxPage, OutboxRow
 from service.postgres.pool import Database
 from service.workers.relay.box_queues import ROWS_PER_QUEUE, BoxQueues, QueueKey, group_by_queue
 from service.workers.relay.scan_bounds import ScanBounds, next_scan_bounds
@@ -53,13 +53,13 @@ class BatchReader:
 
     async def _read_page(
         self, bounds: ScanBounds, limit: int, full: dict[QueueKey, list[OutboxRow]]
-    ) -> Page:
+    ) -> OutboxPage:
         async with self._database.connection() as connection:
             page = await outbox.read_unsent(
                 connection,
                 after=bounds.after,
                 days=bounds.days,
-                without=[*self._queues.backing_off(), *full],
+                excluded=[*self._queues.backing_off(), *full],
                 limit=limit,
                 per_vmbox=ROWS_PER_QUEUE,
                 limit_bytes=_BYTES_PER_BATCH - sum(map(_size, full.values())),
@@ -70,8 +70,8 @@ class BatchReader:
     async def _current_bounds(self) -> ScanBounds:
         if self._bounds is None or time.monotonic() >= self._bounds_expire_at:
             async with self._database.connection() as connection:
-                survey = await outbox.survey(connection)
-            self._bounds = next_scan_bounds(survey, self._bounds, self._highest_read)
+                head = await outbox.read_outbox_head(connection)
+            self._bounds = next_scan_bounds(head, self._bounds, self._highest_read)
             self._bounds_expire_at = time.monotonic() + _BOUNDS_TTL_S
         return self._bounds
 

@@ -58,8 +58,8 @@ class DatabaseMetrics:
         }
 
     async def _read_outbox(self, connection: Connection) -> Values:
-        backlog = await rows.watch_outbox(connection)
-        ahead = await rows.watch_partitions(connection)
+        backlog = await rows.read_outbox_backlog(connection)
+        ahead = await rows.count_partitions_ahead(connection)
         return {
             OUTBOX_BACKLOG: {(): backlog.number},
             OUTBOX_OLDEST: {(): backlog.oldest_s},
@@ -68,8 +68,8 @@ class DatabaseMetrics:
         }
 
     async def _read_deliveries(self, connection: Connection) -> Values:
-        due = await rows.watch_deliveries(connection)
-        dead = await rows.watch_dead(connection)
+        due = await rows.read_delivery_backlogs(connection)
+        dead = await rows.count_dead_deliveries(connection)
         return {
             DELIVERIES_DUE: {(name,): backlog.number for name, backlog in due.items()},
             DELIVERIES_OLDEST_DUE: {(name,): backlog.oldest_s for name, backlog in due.items()},
@@ -77,7 +77,7 @@ class DatabaseMetrics:
         }
 
     async def _read_keeper(self, connection: Connection) -> Values:
-        steps = await rows.watch_keeper(connection)
+        steps = await rows.list_keeper_runs(connection)
         values: dict[Reading, dict[tuple[str, ...], float]] = {
             KEEPER_LAST_SUCCESS: {
                 (name,): step.finished_at.timestamp() for name, step in steps.items()

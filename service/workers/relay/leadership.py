@@ -17,7 +17,7 @@ from service.metrics import (
 from service.postgres import outbox
 from service.postgres.outbox import OutboxRow, RelayPosition, SentRow
 from service.postgres.pool import Connection, Database
-from service.postgres.relay_lock import HeldLock, RelayLock
+from service.postgres.relay_lock import RelayLock, RelayTerm
 from service.workers.relay.batch_reader import BatchReader
 from service.workers.relay.box_queues import BoxQueues, QueueKey, group_by_queue
 from service.workers.waiting import wait_for
@@ -40,7 +40,7 @@ class Leadership:
 
     def __init__(
         self,
-        held: HeldLock,
+        relay_term: RelayTerm,
         lock: RelayLock,
         database: Database,
         bus: Bus,
@@ -49,9 +49,9 @@ class Leadership:
         batch_rows: int,
         check_stream_every_s: float,
     ) -> None:
-        self._term = held.term
-        self._created_at = held.stream_created_at
-        self._highest = held.stream_seq
+        self._term = relay_term.term
+        self._created_at = relay_term.stream_created_at
+        self._highest = relay_term.stream_seq
         self._lock = lock
         self._database = database
         self._bus = bus
@@ -74,7 +74,7 @@ class Leadership:
         """
         self._stop = stop
         last_error = ""
-        while not stop.is_set() and self._lock.held:
+        while not stop.is_set() and self._lock.is_held:
             try:
                 row_count = await self._publish_batch()
             except LeadershipLost:
@@ -113,7 +113,7 @@ class Leadership:
                 await self._lock_position(transaction)
                 await self._schedule_republication(transaction, first_lost_seq)
                 highest = min(self._highest, stream.last_seq)
-                await outbox.know_stream(transaction, stream.created_at, highest)
+                await outbox.record_stream(transaction, stream.created_at, highest)
             self._created_at, self._highest = stream.created_at, highest
         if connection != self._checked_connection or first_lost_seq is not None:
             self._queues.retry_now()
@@ -157,7 +157,7 @@ class Leadership:
         async with self._in_flight:
             for row in rows:
                 # After a freeze of this process, another relay may be the leader.
-                if self._stop.is_set() or not self._lock.held:
+                if self._stop.is_set() or not self._lock.is_held:
                     return
                 try:
                     acks[row.seq] = await self._bus.publish(row.event)
@@ -195,7 +195,7 @@ class Leadership:
             position = await self._lock_position(transaction)
             await self._schedule_republication(transaction, first_lost_seq)
             last = await outbox.mark_sent(transaction, sent, position.published_seq)
-            await outbox.advance_place(
+            await outbox.update_position(
                 transaction,
                 RelayPosition(published_seq=last, stream_seq=highest),
                 republished=any(sent_row.row.published for sent_row in sent),
@@ -203,7 +203,7 @@ class Leadership:
         self._highest = highest
 
     async def _lock_position(self, transaction: Connection) -> RelayPosition:
-        position = await outbox.hold_place(transaction, self._term)
+        position = await outbox.lock_position(transaction, self._term)
         if position is None:
             log.warning("relay leadership lost", term=self._term)
             raise LeadershipLost
@@ -214,7 +214,7 @@ class Leadership:
     ) -> None:
         if first_lost_seq is None:
             return
-        count = await outbox.forget_sent(transaction, first_lost_seq)
+        count = await outbox.mark_unsent_from(transaction, first_lost_seq)
         REPUBLICATIONS.inc()
         self._reader.reset_bounds()
         self._check_at = 0.0

@@ -7,7 +7,7 @@ from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
 from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_QUEUES
 from service.postgres.pool import Database
-from service.postgres.relay_lock import HeldLock, RelayLock
+from service.postgres.relay_lock import RelayLock, RelayTerm
 from service.workers.relay.leadership import Leadership
 from service.workers.waiting import wait_for
 
@@ -61,16 +61,16 @@ class Relay:
     async def _stand_by(self, lock: RelayLock, stop: asyncio.Event) -> None:
         """Polls for the lock, then leads until the leadership ends."""
         while not stop.is_set():
-            held = await lock.try_take()
-            if held is not None:
-                await self._lead(held, lock, stop)
+            term = await lock.try_acquire()
+            if term is not None:
+                await self._lead(term, lock, stop)
                 return
             await wait_for(stop, _LOCK_POLL_S)
 
-    async def _lead(self, held: HeldLock, lock: RelayLock, stop: asyncio.Event) -> None:
-        log.info("relay leader elected", term=held.term)
+    async def _lead(self, term: RelayTerm, lock: RelayLock, stop: asyncio.Event) -> None:
+        log.info("relay leader elected", term=term.term)
         leadership = Leadership(
-            held,
+            term,
             lock,
             self._database,
             self._bus,
@@ -78,7 +78,7 @@ class Relay:
             batch_rows=self._batch_rows,
             check_stream_every_s=self._check_stream_every_s,
         )
-        renewal = asyncio.create_task(lock.keep())
+        renewal = asyncio.create_task(lock.renew_until_lost())
         self.active = True
         RELAY_ACTIVE.set(1)
         try:
@@ -89,4 +89,4 @@ class Relay:
             RELAY_STOPPED_QUEUES.set(0)
             renewal.cancel()
             await asyncio.gather(renewal, return_exceptions=True)
-            log.info("relay leadership ended", term=held.term)
+            log.info("relay leadership ended", term=term.term)

@@ -32,7 +32,7 @@ async def republish_since(
     """
     window = timedelta(seconds=duplicate_window_s)
     async with database.transaction() as transaction:
-        now, republished_at, in_progress = await outbox.last_republication(transaction)
+        now, republished_at, in_progress = await outbox.get_republication(transaction)
         until = now - window
         if in_progress:
             raise RepublicationRefused("A republication is in progress; retry when it is complete.")
@@ -46,5 +46,5 @@ async def republish_since(
                 "Events were republished recently; "
                 f"retry after {republished_at + window:%Y-%m-%d %H:%M:%S} UTC."
             )
-        events = await outbox.forget_published_between(transaction, since, until)
+        events = await outbox.mark_unsent_between(transaction, since, until)
     return Republication(events=events, until=until)

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import msgspec
 
-from service.postgres.outbox import Survey
+from service.postgres.outbox import OutboxHead
 
 _DAY = timedelta(days=1)
 
@@ -24,23 +24,25 @@ class ScanBounds(msgspec.Struct, frozen=True, kw_only=True):
     transaction: int
 
 
-def next_scan_bounds(survey: Survey, previous: ScanBounds | None, highest_read: int) -> ScanBounds:
-    """Returns the bounds after `survey`. `highest_read` is the highest seq read before it.
+def next_scan_bounds(
+    head: OutboxHead, previous: ScanBounds | None, highest_read: int
+) -> ScanBounds:
+    """Returns the bounds after `head`. `highest_read` is the highest seq read before it.
 
     A transaction gets its ID before it draws a seq, because it first locks the box. A transaction
-    that can still commit a seq at or below `highest_read` thus has a lower ID than the survey.
+    that can still commit a seq at or below `highest_read` thus has a lower ID than this read.
     """
-    settled, transaction = 0, survey.own_transaction
-    if previous is not None and survey.oldest_running >= previous.transaction:
+    settled, transaction = 0, head.own_transaction
+    if previous is not None and head.oldest_running >= previous.transaction:
         settled = previous.highest_read
     elif previous is not None:
         settled, transaction = previous.settled, previous.transaction
         highest_read = previous.highest_read
     # Around midnight, a row of the previous day can get a higher seq than one of the new day.
-    first_day = min(survey.first_day or survey.today, survey.today) - _DAY
+    first_day = min(head.first_day or head.today, head.today) - _DAY
     return ScanBounds(
-        after=settled if survey.first_seq is None else min(settled, survey.first_seq - 1),
-        days=(first_day, survey.today + _DAY),
+        after=settled if head.first_seq is None else min(settled, head.first_seq - 1),
+        days=(first_day, head.today + _DAY),
         settled=settled,
         highest_read=highest_read,
         transaction=transaction,

@@ -7,7 +7,7 @@ from service.domain.errors import MessageExpired, MessageNotFound, VmboxNotFound
 from service.domain.events import FolderChangeReason
 from service.domain.message import Folder, MessageId
 from service.domain.schema import Document
-from service.postgres.deliveries import all_done
+from service.postgres.deliveries import is_last_done
 from service.postgres.messages import MessageKey, change_folder, get_message
 from service.postgres.pool import Connection
 from service.postgres.vmboxes import get_vmbox, lock_vmbox
@@ -30,7 +30,7 @@ async def change_folder_after_notify(
     try:
         box = await get_vmbox(connection, key.account_id, vmbox_id)
         folder = folder_after(box.vmbox.document)
-        if folder is None or not await all_done(connection, delivery):
+        if folder is None or not await is_last_done(connection, delivery):
             return
         # Folder changes lock the box, so the folder cannot change until the end of the transaction.
         await lock_vmbox(connection, key.account_id, vmbox_id)

@@ -1,0 +1,115 @@
+"""Named statements: their parameters, and the functions that bind them."""
+
+import ast
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from service.postgres.sql import Statement, load
+
+_FOLDER = Path(str(files("service.postgres")))
+_NOUNS = sorted(file.stem for file in (_FOLDER / "sql").glob("*.sql") if file.stem != "fragments")
+
+
+def test_parameters_are_numbered_in_order_of_appearance() -> None:
+    statement = Statement("SELECT :b, :a::text, :b WHERE x = ANY(:ids::uuid[])")
+    assert statement.text == "SELECT $1, $2::text, $1 WHERE x = ANY($3::uuid[])"
+    assert statement.bind(a=1, b=2, ids=3) == (statement.text, 2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT now()::date",
+        "SELECT ':a', 'it''s :a', '{fragment}'",
+        'SELECT ":a" FROM x',
+        "SELECT 1 -- :a\n",
+        "SELECT 1 /* :a\n:b */",
+        "SELECT f(x := 1)",
+        "SELECT '{}'::jsonb, '^[0-9a-f]{32}$'",
+    ],
+)
+def test_casts_literals_and_comments_have_no_parameters(text: str) -> None:
+    statement = Statement(text)
+    assert (statement.text, statement.parameters) == (text, ())
+
+
+def test_a_missing_or_unknown_parameter_is_an_error() -> None:
+    statement = Statement("SELECT :a, :b")
+    with pytest.raises(TypeError, match="missing parameter: 'b'"):
+        statement.bind(a=1)
+    with pytest.raises(TypeError, match=r"unknown parameters: \{'c'\}"):
+        statement.bind(a=1, b=2, c=3)
+
+
+def test_a_fragment_is_expanded_and_its_parameters_are_bound() -> None:
+    statement = load("messages")["change_folder"]
+    assert "{" not in statement.text.replace("'{}'", "")
+    assert statement.text.count("INSERT INTO outbox") == 1
+    assert "traceparent" in statement.parameters
+
+
+def test_events_are_appended_in_one_place() -> None:
+    inserts = {
+        file.stem: file.read_text().count("INSERT INTO outbox")
+        for file in (_FOLDER / "sql").glob("*.sql")
+    }
+    # The event account.deleted has no box.
+    assert {noun: number for noun, number in inserts.items() if number} == {
+        "accounts": 1,
+        "fragments": 1,
+    }
+
+
+def bindings(noun: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yields each statement name with the call that binds it.
+
+    A call without a literal name belongs to all names that its function mentions.
+    """
+    names = load(noun).keys()
+    for module in (noun, "relay_lock" if noun == "outbox" else noun):
+        tree = ast.parse((_FOLDER / f"{module}.py").read_text())
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for call in filter(_is_bind, ast.walk(function)):
+                assert isinstance(call, ast.Call)
+                mentioned = _constants(call.func) & names or _constants(function) & names
+                for name in mentioned:
+                    yield name, call
+
+
+def _is_bind(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "bind"
+    )
+
+
+def _constants(node: ast.AST) -> set[str]:
+    return {
+        inner.value
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    }
+
+
+@pytest.mark.parametrize("noun", _NOUNS)
+def test_every_function_passes_the_parameters_of_its_statement(noun: str) -> None:
+    statements = load(noun)
+    bound = set()
+    for name, call in bindings(noun):
+        bound.add(name)
+        passed = {keyword.arg for keyword in call.keywords if keyword.arg}
+        parameters = set(statements[name].parameters)
+        assert passed <= parameters, name
+        if not any(keyword.arg is None for keyword in call.keywords):
+            assert passed == parameters, name
+    descending = {name for name in statements if name.removesuffix("_descending") in bound}
+    assert bound | descending == statements.keys()
+    for name in descending:
+        ascending = statements[name.removesuffix("_descending")]
+        assert set(statements[name].parameters) == set(ascending.parameters), name
