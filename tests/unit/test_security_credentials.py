@@ -23,9 +23,9 @@ async def test_a_credential_that_nobody_has_takes_as_long() -> None:
     await proofs.check(None, "a")
     seconds = []
     for given in (proof, None):
-        began = time.monotonic()
+        began = time.process_time()
         await proofs.check(given, "a")
-        seconds.append(time.monotonic() - began)
+        seconds.append(time.process_time() - began)
     assert min(seconds) > max(seconds) / 10
 
 
