@@ -56,7 +56,7 @@ async def event_latency(stack: Stack, seconds: float) -> Result:
 
 
 def _store_at_a_pace(stack: Stack, seconds: float) -> dict[str, float]:
-    """When each message was acknowledged, by its id. The first ones only warm up."""
+    """Returns the time of each acknowledgement by message id, without those of the warm-up."""
     body = multipart_body()
     heads = [
         stack.head("PUT", stack.target(box), len(body), content_type=MULTIPART_TYPE)

@@ -65,7 +65,7 @@ class Connection:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every request was sent once."""
+        """Returns whether every request was sent once."""
         return self._next >= len(self._requests)
 
     def begin(self) -> None:
@@ -90,7 +90,7 @@ class Connection:
         self.sent_all = not self._unsent
 
     def receive(self, buffer: bytearray) -> bool:
-        """Whether the answer is whole now."""
+        """Returns whether the answer is complete."""
         size = self.socket.recv_into(buffer)
         if size == 0:
             raise LoadFailed("the server closed a connection that was to be kept")

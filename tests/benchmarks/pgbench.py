@@ -46,7 +46,7 @@ class PgbenchFailed(Exception):
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run of pgbench showed; latencies in ascending order. `load` in `cpu_ms` is pgbench."""
+    """Result of a run of pgbench; latencies in ascending order. `load` in `cpu_ms` is pgbench."""
 
     seconds: float
     latencies_ms: list[float]

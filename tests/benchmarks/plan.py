@@ -1,4 +1,4 @@
-"""What is measured: each part of the service beside the ceiling of what it stands on."""
+"""Measurements: each part of the service beside the ceilings of its dependencies."""
 
 from collections.abc import Awaitable, Callable
 from uuid import uuid4

@@ -28,7 +28,7 @@ class Presigner:
         )
 
     def target(self, method: str, key: str) -> str:
-        """What stands between the method and `HTTP/1.1`; the key needs no escaping."""
+        """Returns the request target of a presigned request; the key needs no escaping."""
         path = f"/{self._bucket}/{key}"
         asked = f"{method}\n{path}\n{self._query}\nhost:{self.host}\n\nhost\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(asked.encode()).hexdigest()

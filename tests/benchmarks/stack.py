@@ -38,7 +38,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Stack:
-    """What is measured. Boxes that are stored into are not those that are read."""
+    """The service under measurement. Boxes that are written are not those that are read."""
 
     def __init__(self, servers: EmbeddedServers, service: RunningService, folder: Path) -> None:
         self.servers = servers
@@ -115,7 +115,7 @@ class Stack:
         )
 
     async def _write_page(self) -> None:
-        """What the static server replies: a real page of 50 messages."""
+        """Reply of the static server: a real page of 50 messages."""
         page = await self.account.http.get(self.target(self.read_boxes[0]).removeprefix("/v2/"))
         if len(page.json()["data"]) != 50:
             raise BenchFailed(f"a page of 50 messages was expected: {page.text[:500]}")

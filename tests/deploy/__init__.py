@@ -1,1 +1,1 @@
-"""What operators are given: pages, rules and charts, held to the service."""
+"""Pages, rules and charts for operators, compared with the service."""

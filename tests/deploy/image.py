@@ -14,7 +14,7 @@ BUILD = Path(__file__).with_name("build_image")
 
 
 def missing() -> str:
-    """What keeps this machine from building and running the image, by name; else empty."""
+    """Name of the tool that is missing to build and run the image; else empty."""
     absent = [tool for tool in TOOLS if shutil.which(tool) is None]
     if absent:
         return f"not installed: {', '.join(absent)} (Debian packages of these names)"
@@ -22,7 +22,7 @@ def missing() -> str:
 
 
 class Config(msgspec.Struct, frozen=True, rename="pascal"):
-    """What the image says of itself."""
+    """Configuration of the image."""
 
     user: str
     entrypoint: list[str]
@@ -65,7 +65,7 @@ class Image:
         return cls(folder)
 
     def argv(self, *command: str, told: Mapping[str, str], mounts: Mapping[str, Path]) -> list[str]:
-        """How to run `command`; `mounts` are folders that it may read below /run."""
+        """Returns the arguments that run `command`; `mounts` are readable folders below /run."""
         user, _, group = self.config.user.partition(":")
         environment = {**dict(each.split("=", 1) for each in self.config.env), **told}
         return [

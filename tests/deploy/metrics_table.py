@@ -16,7 +16,7 @@ def table() -> str:
 
 
 def in_run_book() -> str:
-    """What stands there now."""
+    """Returns the present text."""
     return RUN_BOOK.read_text().partition(_BEGIN)[2].partition(_END)[0]
 
 

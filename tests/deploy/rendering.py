@@ -130,7 +130,7 @@ def pods(case: str) -> dict[str, Object]:
 
 
 def environment(pod: Object) -> dict[str, str]:
-    """What the pod's process is told; a Secret's value is its name and key."""
+    """Environment of the pod's process; the value of a Secret is its name and key."""
     (container,) = pod["spec"]["containers"]
     return {each["name"]: _told(each) for each in container["env"]}
 

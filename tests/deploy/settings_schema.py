@@ -1,4 +1,4 @@
-"""What the chart's schema says of settings, made from the struct; as a program, writes it there."""
+"""Settings in the chart's schema, generated from the struct; as a program, writes the schema."""
 
 import json
 from pathlib import Path

@@ -16,7 +16,7 @@ NEWEST: tuple[str, ...] = tuple(dict.fromkeys(all_versions()))[-2:]
 
 
 def complaints(content: dict[str, Any], version: str) -> list[str]:
-    """What is wrong with an object: unknown fields count."""
+    """Returns the faults of an object, unknown fields included."""
     group, _, of = content["apiVersion"].rpartition("/")
     part = f"{group.split('.')[0]}-{of}" if group else of
     validator = _validator(version, f"{content['kind'].lower()}-{part}.json")

@@ -1,4 +1,4 @@
-"""What an operator may say in the chart's values, and what each process is told of it."""
+"""Values of the chart, and the settings that each process gets from them."""
 
 import json
 import math
@@ -241,7 +241,7 @@ def _groups() -> dict[str, list[str]]:
 
 
 def _block(name: str) -> dict[str, Any]:
-    """What a template without any logic says."""
+    """Returns the result of a template without logic."""
     text = (CHART / "templates" / "_settings.tpl").read_text()
     _, _, block = text.partition(f'{{{{- define "aftertone.{name}" -}}}}')
     content: dict[str, Any] = msgspec.yaml.decode(block.partition("{{- end }}")[0])

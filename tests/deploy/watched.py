@@ -1,4 +1,4 @@
-"""What alerts and dashboard ask, and what the service defines: to be held against each other."""
+"""Series that alerts and dashboards query, and series that the service defines."""
 
 import re
 from pathlib import Path

@@ -70,7 +70,7 @@ class Dev:
         return self.folder / "dev.env"
 
     async def ready(self) -> str:
-        """What it printed until it was ready."""
+        """Returns the output up to the point where it is ready."""
         assert self.process.stdout
         text = ""
         while "List the messages" not in text:

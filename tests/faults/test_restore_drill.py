@@ -35,7 +35,7 @@ sync(*sys.argv[3:])
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What a caller sees of a box."""
+    """Content of a box over HTTP."""
 
     listed: list[dict[str, Any]]
     counts: dict[str, int]
@@ -170,7 +170,7 @@ class Drill:
                 await store.ensure_bucket()
 
     async def events(self, number: int = 1) -> list[Received]:
-        """What the stream holds, once there are so many."""
+        """Returns the messages of the stream, once there are `count`."""
         found: list[Received] = []
 
         async def are_there() -> bool:

@@ -26,9 +26,9 @@ from tests.support.webhook_harness import (
     facts_of,
     failures_of,
     has_failed,
+    message_id_of,
     now_of,
     posts_over,
-    told,
     use_cases,
 )
 from tests.support.webhook_receiver import WebhookReceiver, a_webhook
@@ -66,7 +66,7 @@ async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
         [one] = receiver.to(path)
         one.verify(secret)
         assert one.headers["content-type"] == "application/cloudevents+json"
-        assert one.headers["webhook-id"] == told(event, webhook)
+        assert one.headers["webhook-id"] == message_id_of(event, webhook)
         assert one.event["id"] == str(event.event_id)
         assert await attempts_of(database, posts, webhook) == [(event.event_id, 1, 200, None)]
     assert len({one.headers["webhook-id"] for one in receiver.received}) == 2
@@ -122,7 +122,9 @@ async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeed
         [row] = await settled(harness.inspector, 1, channel="webhook")
     assert (row["status"], row["attempt"]) == ("done", 3)
     assert len(receiver.received) == 3
-    assert {one.headers["webhook-id"] for one in receiver.received} == {told(event, webhook)}
+    assert {one.headers["webhook-id"] for one in receiver.received} == {
+        message_id_of(event, webhook)
+    }
     assert len({one.body for one in receiver.received}) == 1
     for one in receiver.received:
         one.verify(secret)

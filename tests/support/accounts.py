@@ -1,4 +1,4 @@
-"""Accounts for tests: a key ring on disk, use cases over a test's database, a tree of accounts."""
+"""Accounts for tests: a key ring, use cases over a test's database, a tree of accounts."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ def a_key_ring() -> KeyRing:
 
 
 def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accounts:
-    """A process's use cases. Nothing is heard in the background: see `a_process`."""
+    """Use cases of a process that does not poll for changes; see `a_process`."""
     known, secrets = AccountCache(database, **directory), SecretBox(ring)
     sessions = Sessions(
         database=database,
@@ -46,7 +46,7 @@ def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accoun
 
 
 def users_beside(accounts: Accounts) -> Users:
-    """The use cases of users in the same process."""
+    """User use cases of the same process."""
     return Users(
         database=accounts.database,
         account_cache=accounts.account_cache,
@@ -60,7 +60,7 @@ def users_beside(accounts: Accounts) -> Users:
 async def a_process(
     database: Database, ring: KeyRing, *, poll_s: float = POLL_S, **directory: Any
 ) -> AsyncIterator[Accounts]:
-    """A process that hears of changes on a fast beat."""
+    """Use cases of a process that polls for changes in short intervals."""
     accounts = accounts_over(database, ring, poll_s=poll_s, **directory)
     async with accounts.account_cache.polling():
         yield accounts
@@ -72,7 +72,7 @@ async def a_root(accounts: Accounts) -> Caller:
 
 
 async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any) -> Account:
-    """A child of the caller's own account."""
+    """Creates a child of the caller's account."""
     return await accounts.create_child(
         caller,
         caller.account.account_id,
@@ -81,7 +81,7 @@ async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any
 
 
 async def signed_in(accounts: Accounts, caller: Caller, account: Account) -> str:
-    """A token got with the account's API key."""
+    """Returns a token for the account's API key."""
     key = await accounts.get_api_key(caller, account.account_id)
     token, _ = await accounts.sessions.sign_in_with_api_key(key)
     return token

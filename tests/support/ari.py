@@ -1,4 +1,4 @@
-"""A stub of a switch's mailboxes (ARI), which checks what it is asked and remembers the lamps."""
+"""Stub of the mailboxes of Asterisk (ARI). It checks requests and stores the lamps."""
 
 import asyncio
 from base64 import b64encode
@@ -12,14 +12,14 @@ USER, PASSWORD = "aftertone", "s3cret"
 
 
 class AriStub:
-    """What phones would see; `down` answers everything with 503."""
+    """Lamps by mailbox; with `down` every answer is 503."""
 
     def __init__(self) -> None:
         self.url = ""
         self.down = False
         self.calls: list[tuple[str, str, int, int]] = []
         self.lit: dict[str, tuple[int, int]] = {}
-        """What was put last, by mailbox: new, saved."""
+        """The latest counts by mailbox: new, saved."""
         self.most_at_once: Counter[str] = Counter()
         self._at_once: Counter[str] = Counter()
 

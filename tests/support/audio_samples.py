@@ -1,4 +1,4 @@
-"""Small real sounds for tests: a tone as MP3, and tones as WAV in the codings of telephony."""
+"""Audio samples: a tone as MP3, and tones as WAV in the codings of telephony."""
 
 import array
 import math
@@ -17,7 +17,7 @@ def an_mp3() -> bytes:
 
 
 def a_wav(seconds: float = 1.0, rate: int = 8000) -> bytes:
-    """A tone as 16-bit PCM, mono: what a PBX records."""
+    """A tone as 16-bit PCM, mono, as a PBX records it."""
     samples = array.array(
         "h",
         (int(9000 * math.sin(2 * math.pi * 440 * i / rate)) for i in range(int(seconds * rate))),
@@ -28,13 +28,13 @@ def a_wav(seconds: float = 1.0, rate: int = 8000) -> bytes:
 
 
 def a_mu_law_wav(seconds: float = 1.0, rate: int = 8000) -> bytes:
-    """A tone as G.711 mu-law, mono: what comes straight from a phone line."""
+    """A tone as G.711 mu-law, mono, as a phone line transmits it."""
     samples = (0.3 * math.sin(2 * math.pi * 440 * i / rate) for i in range(int(seconds * rate)))
     return riff(MU_LAW, 8, rate, bytes(map(_mu_law, samples)))
 
 
 def riff(coding: int, bits: int, rate: int, audio: bytes, *, claimed: int | None = None) -> bytes:
-    """A mono WAV; `claimed` is the number of audio bytes that its header lies about."""
+    """A mono WAV; `claimed` is a wrong number of audio bytes in its header."""
     block = bits // 8
     shape = struct.pack("<HHIIHH", coding, 1, rate, rate * block, block, bits)
     size = len(audio) if claimed is None else claimed

@@ -1,4 +1,4 @@
-"""Audio stores: one that works, and some that do not."""
+"""Audio stores: one that works, and some that fail."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -56,7 +56,7 @@ async def store(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def impatient(servers: EmbeddedServers, store: AudioStore) -> AsyncIterator[AudioStore]:
-    """The same objects as `store`, with a third of a second for each operation."""
+    """The same objects as `store`, with a timeout of 0.3 s for each operation."""
     await store.ping()
     async with opened(servers, timeout_s=0.3) as ready:
         yield ready
@@ -77,7 +77,7 @@ async def nowhere(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def cut_off(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
-    """A store that resets every connection once it was asked something."""
+    """A store that resets every connection after the first bytes."""
 
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -92,7 +92,7 @@ async def cut_off(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
 
 @asynccontextmanager
 async def listening(connection: Connection) -> AsyncIterator[str]:
-    """A server on loopback that treats each connection so; gives its URL."""
+    """Runs a server on loopback that handles each connection by `connection`; yields its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What must hold after any failure, seen over HTTP, in Postgres, the bucket and the stream."""
+"""Audit after failures: what HTTP, Postgres, the bucket and the stream must agree on."""
 
 import asyncio
 from collections import Counter
@@ -57,7 +57,7 @@ _EVENTS = "SELECT event_id FROM outbox WHERE $1 IN ('*', hex(account_id))"
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit has seen; it fails by itself when something is wrong."""
+    """Figures of an audit that found no fault."""
 
     listed: int
     acknowledged: int
@@ -68,7 +68,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Auditor:
-    """Looks past the proxies: straight at the servers of one deployment."""
+    """Reads the servers of one deployment directly, without the proxies."""
 
     def __init__(self, environment: Mapping[str, str], store: AudioStore) -> None:
         self._database_url = environment["AFTERTONE_OWNER_DATABASE_URL"]
@@ -78,7 +78,7 @@ class Auditor:
     @classmethod
     @asynccontextmanager
     async def open(cls, environment: Mapping[str, str]) -> "AsyncIterator[Auditor]":
-        """`environment` as the servers tell it, with the bucket's credentials."""
+        """Opens the bucket with the credentials of `environment`."""
         with pytest.MonkeyPatch.context() as process:
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 process.setenv(name, environment[name])
@@ -102,10 +102,10 @@ class Auditor:
     async def check(
         self, account: AccountClient, ledger: Ledger, *, all_accounts: bool = False
     ) -> Findings:
-        """Everything, after the orphan sweep and once no event waits to be sent any more.
+        """Checks everything after an orphan sweep, once every event is published.
 
-        For a deployment at rest: the sweep spares nothing that is on its way. Of the stream, which
-        grows from test to test, the account's part alone unless `all_accounts`.
+        Needs a deployment at rest: the sweep removes uploads in progress. Reads only the account's
+        part of the stream unless `all_accounts`.
         """
         whose = "*" if all_accounts else account.account_id
         swept = await self._sweep()
@@ -131,7 +131,7 @@ class Auditor:
         )
 
     async def _sweep(self) -> int:
-        """Removes the objects without a row, as the keeper will when a day has passed."""
+        """Removes objects without a row, as the keeper does after a day."""
         async with Database.open(
             self._database_url, size=2, timeout_s=20, name="audit"
         ) as database:
@@ -150,12 +150,12 @@ class Auditor:
 
 
 async def check_messages(account: AccountClient, ledger: Ledger) -> int:
-    """Every message that was acknowledged is listed exactly once, with its bytes; how many are."""
+    """Checks that each acknowledged message is listed once with its audio; returns the count."""
     rows = [(vmbox, row) for vmbox in ledger.vmboxes for row in await _listed(account, vmbox)]
     ids = [row["media_id"] for _, row in rows]
     assert len(set(ids)) == len(ids), "an id is listed twice"
     found = Counter(row["caller_id_name"] for _, row in rows)
-    assert found.keys() <= ledger.entries.keys(), "messages that nobody left"
+    assert found.keys() <= ledger.entries.keys(), "messages that no client stored"
     for marker, entry in ledger.entries.items():
         assert entry.least <= found[marker] <= entry.most, entry
     places = {(vmbox, row["media_id"]): row["caller_id_name"] for vmbox, row in rows}
@@ -191,10 +191,10 @@ async def _check_counts(connection: asyncpg.Connection) -> None:
 
 
 def _check_stream(events: Sequence[str], received: Sequence[Received]) -> None:
-    """Each event is there; a box's come in the order of their sequence, repeats aside."""
+    """Checks that every event is in the stream, in the order of its box's sequence."""
     ids = {one.id for one in received}
     assert set(events) - ids == set(), "events that are not in the stream"
-    assert ids - set(events) == set(), "events that nobody wrote"
+    assert ids - set(events) == set(), "events without an outbox row"
     expected: Counter[str] = Counter()
     record: set[str] = set()
     for one in received:

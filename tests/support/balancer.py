@@ -1,4 +1,4 @@
-"""A TCP balancer, as a Service of Kubernetes is one: new connections go to members in turn."""
+"""TCP load balancer like a Kubernetes Service: new connections go to the members in turn."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ _CHUNK = 65_536
 
 
 class Balancer:
-    """A member that is dismissed gets no new connections; those that it has stay its own."""
+    """A dismissed member gets no new connections and keeps those that it has."""
 
     def __init__(self) -> None:
         [self.port] = find_free(LOOPBACK)
@@ -58,6 +58,6 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
     while chunk := await source.read(_CHUNK):
         sink.write(chunk)
         await sink.drain()
-    # The other direction may still have something to say.
+    # The other direction may still carry data.
     with suppress(OSError):
         sink.write_eof()

@@ -1,4 +1,4 @@
-"""Boxes and messages for tests over Postgres, crowds of clients, and an audit of a box."""
+"""Boxes and messages for tests over Postgres, concurrent clients, and an audit of a box."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ FROM (
 
 
 class Box(msgspec.Struct, frozen=True):
-    """Where a box lies."""
+    """Key of a box."""
 
     account_id: UUID
     vmbox_id: UUID
@@ -52,7 +52,7 @@ class Box(msgspec.Struct, frozen=True):
 
 
 class CountsRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a box's counts row says."""
+    """The counts row of a box."""
 
     new_count: int
     saved_count: int
@@ -62,7 +62,7 @@ class CountsRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it lies in the outbox."""
+    """An event in the outbox."""
 
     sequence: int
     seq: int
@@ -75,7 +75,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def an_account(**changes: Any) -> AccountFacts:
-    """Facts of an account; the tables of boxes and messages know no accounts."""
+    """Facts of an account without a row: boxes and messages have no reference to accounts."""
     facts = AccountFacts(
         account_id=uuid4(),
         parent_id=uuid4(),
@@ -91,7 +91,7 @@ def an_account(**changes: Any) -> AccountFacts:
 
 
 async def an_account_row(database: Database) -> AccountFacts:
-    """An account that is there. Its own parent: only the root has none."""
+    """Inserts an account that is its own parent, since only the root has none."""
     account_id = uuid4()
     async with database.connection() as connection:
         await connection.execute(
@@ -110,7 +110,7 @@ async def an_account_row(database: Database) -> AccountFacts:
 
 
 async def a_vmbox(connection: Connection, account_id: UUID | None = None, **settings: Any) -> Box:
-    """A box as the service stores it; its `vmbox.created` is event 1."""
+    """Creates a box as the service does; its `vmbox.created` is event 1."""
     box = Box(account_id or uuid4(), uuid4())
     given = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
     document, _ = split_pin(validate_settings(given))
@@ -119,7 +119,7 @@ async def a_vmbox(connection: Connection, account_id: UUID | None = None, **sett
 
 
 def some_audio(**changes: Any) -> Audio:
-    """Audio that nobody reads: its object is not there."""
+    """Audio without an object in the bucket."""
     audio = Audio(
         key=f"audio/{uuid4().hex}.mp3", content_type="audio/mpeg", size=5, sha256=os.urandom(32)
     )
@@ -127,7 +127,7 @@ def some_audio(**changes: Any) -> Audio:
 
 
 def a_draft(**changes: Any) -> Draft:
-    """A message with audio, received now; `received_at` also decides its month and `retained`."""
+    """Draft of a message with audio, received now; `received_at` decides month and `retained`."""
     received_at = changes.get("received_at", NOW)
     draft = Draft(
         id=MessageId.generate(received_at, NOW, os.urandom(10)),
@@ -151,7 +151,7 @@ def a_draft(**changes: Any) -> Draft:
 async def stored(
     connection: Connection, box: Box, *, max_message_count: int | None = None, **changes: Any
 ) -> MessageKey:
-    """Stores a draft; where the message lies."""
+    """Stores a draft; returns the key of the message."""
     message = await rows.insert_message(
         connection,
         box.account_id,
@@ -163,7 +163,7 @@ async def stored(
 
 
 async def all_at_once(database: Database, work: Work, clients: int = CLIENTS) -> None:
-    """`work` by many clients, each on a connection of its own, begun together."""
+    """Runs `work` by many clients at once, each with its own connection."""
     ready = asyncio.Barrier(clients)
 
     async def client(number: int) -> None:
@@ -190,7 +190,7 @@ async def counts_of(connection: Connection, box: Box) -> CountsRow:
 
 
 async def events_of(connection: Connection, box: Box) -> list[Recorded]:
-    """The events of a box in the order in which the relay would read them."""
+    """Returns the events of a box in the order in which the relay reads them."""
     found = await connection.fetch(
         """
         SELECT sequence, seq, type, data::text AS data
@@ -207,7 +207,7 @@ async def last_event(connection: Connection, box: Box) -> Recorded:
 
 
 async def audit(connection: Connection, box: Box) -> list[Recorded]:
-    """Counts equal a recount; events are gapless, in order, and each tells the counts after it.
+    """Checks that counts equal a recount and that events have no gap and carry the counts.
 
     Returns the events. For boxes into which no message past retention was stored.
     """
@@ -230,14 +230,14 @@ async def audit(connection: Connection, box: Box) -> list[Recorded]:
 
 
 def _assert_shape(event: Recorded, box: Box) -> None:
-    told = decode_data(EventType(event.type), msgspec.json.encode(event.data))
-    assert isinstance(told, VmboxEvent)
-    assert (told.account_id, told.vmbox_id) == (box.account_id.hex, box.vmbox_id.hex)
-    assert (told.epoch, told.sequence) == (1, event.sequence)
+    data = decode_data(EventType(event.type), msgspec.json.encode(event.data))
+    assert isinstance(data, VmboxEvent)
+    assert (data.account_id, data.vmbox_id) == (box.account_id.hex, box.vmbox_id.hex)
+    assert (data.epoch, data.sequence) == (1, event.sequence)
 
 
 def _assert_counts_follow(events: Sequence[Recorded]) -> None:
-    """Replays the events: the counts that each carries are those of the messages told so far."""
+    """Replays the events: each carries the counts after it."""
     folders: dict[str, str] = {}
     for event in events:
         _replay(event, folders)
@@ -246,7 +246,7 @@ def _assert_counts_follow(events: Sequence[Recorded]) -> None:
 
 
 def _assert_settings_follow(events: Sequence[Recorded]) -> None:
-    """Every event tells the number that the box had by the events before it."""
+    """Checks that each event carries the mailbox number of the box at that time."""
     mailbox = None
     for event in events:
         if event.type in ("vmbox.created", "vmbox.updated"):

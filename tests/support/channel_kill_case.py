@@ -1,4 +1,4 @@
-"""What is looked at while a notifier channel is killed again and again."""
+"""Base of the cases in which a notifier channel is killed repeatedly."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import msgspec
 from tests.support.running import AccountClient
 
 Kill = tuple[int, int]
-"""How many effects had been seen when a kill began, and when the process was gone."""
+"""Counts of effects when a kill began and when the process had ended."""
 
 
 class ChannelKillCase(ABC):
@@ -32,30 +32,30 @@ class ChannelKillCase(ABC):
     def open(
         cls, account: AccountClient, inspector: asyncpg.Connection
     ) -> AbstractAsyncContextManager["ChannelKillCase"]:
-        """With all that the channel needs."""
+        """Opens a case with everything that the channel needs."""
 
     @abstractmethod
     async def act(self, number: int) -> None:
-        """Something happens that the channel must tell."""
+        """Causes an event that the channel must deliver."""
 
     @abstractmethod
     async def complete(self) -> bool:
-        """Whether all that is owed for the acts is there."""
+        """Returns whether every delivery of the acts is complete."""
 
     @abstractmethod
     async def check(self) -> str:
-        """Looks at everything once it is complete; figures for people."""
+        """Checks every effect once all is complete; returns figures to print."""
 
     def effects(self) -> Sequence[str]:
-        """Keys of the effects that were seen, in order."""
+        """Returns the keys of the effects so far, in order."""
         return []
 
     async def progress(self) -> int:
-        """Grows while the channel works."""
+        """Returns a number that grows while the channel works."""
         return (await self.statuses()).get("done", 0)
 
     def repeated(self) -> int:
-        """How many effects came again; each must have had a kill since it came before."""
+        """Returns the count of repeated effects; checks that a kill explains each of them."""
         last: dict[str, int] = {}
         count = 0
         for place, key in enumerate(self.effects()):
@@ -66,7 +66,7 @@ class ChannelKillCase(ABC):
         return count
 
     async def statuses(self) -> dict[str, int]:
-        """How many deliveries there are of each."""
+        """Returns the number of deliveries by status."""
         rows = await self.inspector.fetch(
             "SELECT status, count(*) FROM deliveries WHERE account_id = $1 AND channel = $2"
             " AND target <> '' GROUP BY status",

@@ -1,4 +1,4 @@
-"""What each notifier channel owes while it is killed again and again."""
+"""Effects that each notifier channel must have although it is killed repeatedly."""
 
 import asyncio
 import random
@@ -82,7 +82,7 @@ class EmailKillCase(ChannelKillCase):
 
 
 class WebhookKillCase(ChannelKillCase):
-    """Two webhooks are told of each message; one of them fails at first now and then."""
+    """Two webhooks get each message; one of them sometimes fails at first."""
 
     channel = "webhook"
     vmbox_id = ""
@@ -146,7 +146,7 @@ class WebhookKillCase(ChannelKillCase):
 
 
 class LampKillCase(ChannelKillCase):
-    """Lamps of boxes in which messages come, are filed and go; one box is deleted."""
+    """Lamps of boxes whose messages are stored, moved and removed; one box is deleted."""
 
     channel = "mwi"
     vmboxes: list[str]
@@ -195,10 +195,13 @@ class LampKillCase(ChannelKillCase):
         return len(self.ari.calls)
 
     async def complete(self) -> bool:
-        return await self.shown() == await self.wanted() and self.lit() == await self.counted()
+        return (
+            await self.stored_lamps() == await self.expected_lamps()
+            and self.lit() == await self.expected_counts()
+        )
 
-    async def wanted(self) -> dict[str, dict[str, Any]]:
-        """What the bucket must hold, by the counts rows."""
+    async def expected_lamps(self) -> dict[str, dict[str, Any]]:
+        """Returns the lamps that the bucket must contain, from the counts rows."""
         rows = await self.inspector.fetch(
             "SELECT hex(vmbox_id) AS id, mailbox, new_count AS new, saved_count AS saved,"
             " new_count > 0 AS waiting, epoch, sequence FROM vmbox_counts, deployment"
@@ -207,16 +210,16 @@ class LampKillCase(ChannelKillCase):
         )
         return {row["id"]: {k: v for k, v in row.items() if k != "id"} for row in rows}
 
-    async def counted(self) -> dict[str, tuple[int, int]]:
-        """What the switch must show."""
-        boxes = (await self.wanted()).values()
+    async def expected_counts(self) -> dict[str, tuple[int, int]]:
+        """Returns the counts that Asterisk must show."""
+        boxes = (await self.expected_lamps()).values()
         return {box["mailbox"]: (box["new"], box["saved"]) for box in boxes}
 
-    async def shown(self) -> dict[str, dict[str, Any]]:
+    async def stored_lamps(self) -> dict[str, dict[str, Any]]:
         async with jetstream(self.nats_url) as js:
             store = await js.key_value(self.bucket)
             held = {}
-            for vmbox_id in await self.wanted():
+            for vmbox_id in await self.expected_lamps():
                 entry = await store.get(f"{self.account.account_id}.{vmbox_id}")
                 held[vmbox_id] = msgspec.json.decode(entry.value or b"{}")
             return held
@@ -230,13 +233,13 @@ class LampKillCase(ChannelKillCase):
         }
 
     async def check(self) -> str:
-        assert len(await self.wanted()) == 4
+        assert len(await self.expected_lamps()) == 4
         puts = len([call for call in self.ari.calls if self.account.account_id in call[1]])
         return f"lamps {sorted(self.lit().values())}; {puts} requests to the switch"
 
 
 class CallbackKillCase(ChannelKillCase):
-    """Boxes that ask for two calls about each message."""
+    """Boxes that request two calls for each message."""
 
     channel = "callback"
     waits = (0, 1)

@@ -1,4 +1,4 @@
-"""Clients that go on using the service while it fails, and note what they were told."""
+"""Clients that use the service while it fails, and record every answer in a ledger."""
 
 import asyncio
 import random
@@ -16,16 +16,16 @@ from tests.support.ledger import Entry, Ledger
 from tests.support.running import AccountClient, multipart
 from tests.support.waiting import DEADLINE_S, wait_until
 
-# Less patient than the service asks for, but not at full speed against what is not there.
+# Shorter than Retry-After, but long enough not to flood a service that is down.
 _PAUSE_S = 0.25
-# Four clients are enough of a load for two cores that run everything.
+# Limits the load: clients, service and servers share two cores.
 _THINKING_S = 0.01
 
 Act = Callable[[Entry], Awaitable[None]]
 
 
 async def answer_of(request: Awaitable[httpx.Response]) -> httpx.Response | None:
-    """The answer; None when the connection ended without one."""
+    """Returns the answer; None when the connection ended without one."""
     try:
         return await request
     except httpx.TransportError:
@@ -33,7 +33,7 @@ async def answer_of(request: Awaitable[httpx.Response]) -> httpx.Response | None
 
 
 def check_outage(answer: httpx.Response) -> None:
-    """An outage is told as one: 503, when to come again, and the envelope."""
+    """Checks the answer of an outage: 503, Retry-After and the error envelope."""
     assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
     envelope = answer.json()
@@ -43,7 +43,7 @@ def check_outage(answer: httpx.Response) -> None:
 
 
 class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, and what is to be noted once it has succeeded. With a key it may be repeated."""
+    """A request and the effect of its success on the ledger. With a key it may be repeated."""
 
     method: str
     path: str
@@ -53,20 +53,20 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clients:
-    """Some clients of one account. A refusal other than an outage fails the test."""
+    """Clients of one account. An error other than an outage fails the test."""
 
     def __init__(self, account: AccountClient, ledger: Ledger, *, seed: int = 1) -> None:
         self.answers: Counter[str] = Counter()
         self.slowest_s = 0.0
         self.unanswered: list[ClientRequest] = []
-        """What may be repeated, since it has a key, and must be, since nobody knows its outcome."""
+        """Requests with a key whose outcome is unknown: they must be repeated."""
         self._account = account
         self._ledger = ledger
         self._random = random.Random(seed)
 
     @asynccontextmanager
     async def at_work(self, count: int = 4) -> AsyncIterator[None]:
-        """`count` of them work until the block ends; then each finishes what it is at."""
+        """Runs `count` clients until the block ends; each finishes its last request."""
         stop = asyncio.Event()
         tasks = [asyncio.create_task(self._work(stop)) for _ in range(count)]
         try:
@@ -88,9 +88,9 @@ class Clients:
         count = len(self.unanswered)
         deadline = time.monotonic() + DEADLINE_S
         while self.unanswered and time.monotonic() < deadline:
-            asked, self.unanswered = self.unanswered, []
-            for one in asked:
-                await self.ask(one)
+            requests, self.unanswered = self.unanswered, []
+            for request in requests:
+                await self.ask(request)
         assert self.unanswered == []
         return count
 
@@ -116,7 +116,7 @@ class Clients:
         return entry
 
     async def stored(self, vmbox_id: str = "") -> Entry:
-        """A message that is there: a store that was put off by a 503 is asked again."""
+        """Stores a message; repeats the request after a 503."""
         while not (entry := await self.store(vmbox_id)).media_id:
             assert self.answers["503"] < 100, self.answers
         del self.answers["503"]
@@ -145,7 +145,7 @@ class Clients:
         target = target or self._any_vmbox()
         vmbox_id, ids = entries[0].vmbox_id, [entry.media_id for entry in entries]
         for entry in entries:
-            # Nothing else is to be asked of them until this is answered.
+            # No other request may name them until this one is answered.
             entry.media_id = ""
             entry.most += 0 if moved else 1
 
@@ -207,26 +207,26 @@ class Clients:
         elif answer is not None:
             check_outage(answer)
 
-    async def ask(self, asked: ClientRequest) -> None:
-        """Sends a request, and notes what it came to."""
-        answer = await self.send(asked)
+    async def ask(self, request: ClientRequest) -> None:
+        """Sends a request and records its outcome."""
+        answer = await self.send(request)
         if answer is not None and answer.is_success:
-            asked.note(answer.json()["data"])
+            request.note(answer.json()["data"])
             return
-        if asked.key:
-            self.unanswered.append(asked)
+        if request.key:
+            self.unanswered.append(request)
         if answer is not None:
             check_outage(answer)
         await asyncio.sleep(_PAUSE_S)
 
-    async def send(self, asked: ClientRequest) -> httpx.Response | None:
-        """The answer to a request, whatever it is; None when there was none."""
+    async def send(self, request: ClientRequest) -> httpx.Response | None:
+        """Returns the answer to a request; None when there was none."""
         began = time.monotonic()
-        headers = {"Idempotency-Key": asked.key} if asked.key else {}
-        request = self._account.http.request(
-            asked.method, asked.path, headers=headers, **asked.content
+        headers = {"Idempotency-Key": request.key} if request.key else {}
+        sent = self._account.http.request(
+            request.method, request.path, headers=headers, **request.content
         )
-        answer = await answer_of(request)
+        answer = await answer_of(sent)
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         self.answers["none" if answer is None else str(answer.status_code)] += 1
         return answer

@@ -1,4 +1,4 @@
-"""A small OpenTelemetry collector: takes OTLP over HTTP and keeps the spans as they came."""
+"""OpenTelemetry collector for tests: receives OTLP over HTTP and stores the spans."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ class SpanSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Collector:
-    """What came, in no order."""
+    """The received spans, in no order."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -37,13 +37,15 @@ class Collector:
         assert request.content_type == "application/x-protobuf"
         batch = ExportTraceServiceRequest.FromString(await request.read())
         for resource in batch.resource_spans:
-            told = {item.key: item.value.string_value for item in resource.resource.attributes}
+            attributes = {
+                item.key: item.value.string_value for item in resource.resource.attributes
+            }
             for scope in resource.scope_spans:
-                self.spans += [_seen(told["service.name"], span) for span in scope.spans]
+                self.spans += [_seen(attributes["service.name"], span) for span in scope.spans]
         return web.Response(body=ExportTraceServiceResponse().SerializeToString())
 
     def one(self, name: str) -> SpanSeen:
-        """The only span of this name."""
+        """Returns the only span of this name."""
         [span] = [one for one in self.spans if one.name == name]
         return span
 

@@ -1,4 +1,4 @@
-"""What no log may hold: told by its form, or because a test has sent it as such."""
+"""Confidential values that no log may contain: recognized by form, or sent by a test."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-# Told by form, whoever made it.
+# Recognized by form.
 _FORMS = {
     "a token": re.compile(r"eyJ[\w-]{8,}\.[\w-]+"),
     "an API key": re.compile(r"(?<![0-9a-zA-Z])(?<!sha256:)[0-9a-f]{64}(?![0-9a-zA-Z])"),
@@ -16,7 +16,7 @@ _FORMS = {
     "a password in a URL": re.compile(r"://[^/\s:@\"]*:[^/\s@\"*]+@"),
     "a phone number": re.compile(r"(?<![\w.:+-])(?:\+\d{6,15}|\d{9,15})(?![\w.:-])"),
 }
-# Told by the name under which a test sends it.
+# Recognized by the name under which a test sends it.
 _NAMES = {
     "pin": "a PIN",
     "password": "a password",
@@ -41,14 +41,14 @@ _LEAST_ELSEWHERE = 8
 
 
 class Confidential:
-    """Collects what tests send, and finds it in text."""
+    """Collects confidential values that tests send and finds them in text."""
 
     def __init__(self) -> None:
         self._words: dict[str, str] = {}
         self._phrases: dict[str, str] = {}
 
     def remember(self, name: str, value: Any) -> None:
-        """A value sent under a name; what is too short or too ordinary to be told is left out."""
+        """Remembers a value sent under a name, unless it is too short or too common."""
         kind = _NAMES.get(name.lower())
         if isinstance(value, dict):
             for inner, item in value.items():
@@ -60,7 +60,7 @@ class Confidential:
             (self._words if _WORD.fullmatch(value) else self._phrases)[value] = kind
 
     async def learn_request(self, request: httpx.Request) -> None:
-        """A hook for clients: what stands in headers and JSON bodies."""
+        """Client hook: remembers the values of headers and JSON bodies."""
         self.remember("x-auth-password", request.headers.get("x-auth-password"))
         if isinstance(request.stream, httpx.ByteStream):
             self.learn_json(request.content)
@@ -72,8 +72,11 @@ class Confidential:
             return
 
     def kinds_in(self, text: str, *, ours: bool = True) -> Iterator[str]:
-        """What kinds of it the text holds. What is not ours is full of plain numbers, short words
-        and paths that tests send as well."""
+        """Yields the kinds of confidential values in a text.
+
+        Texts of other programs contain plain numbers, short words and paths that tests send, too:
+        only long values count there.
+        """
         text, least = _PORT.sub("", text), 0
         if not ours:
             text, least = _NUMBER.sub("", text), _LEAST_ELSEWHERE
@@ -85,7 +88,7 @@ class Confidential:
 
 
 def _is_telling(value: str) -> bool:
-    """Ordinary words in small letters stand in sentences of ours as well."""
+    """Common lower-case words also appear in texts of the service."""
     if value.isdigit():
         return len(value) >= _LEAST_DIGITS
     return len(value) >= _LEAST_LETTERS and not (value.islower() and value.isalpha())

@@ -1,4 +1,4 @@
-"""A deployment that tests may break: servers of its own behind proxies, processes to be killed."""
+"""A deployment that tests may break: its own servers behind proxies, and its own processes."""
 
 import asyncio
 import shutil
@@ -34,7 +34,7 @@ _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class Proxies(msgspec.Struct, frozen=True, kw_only=True):
-    """One for each way that a process talks to a server."""
+    """One proxy for each connection between a process and a server."""
 
     postgres: Proxy
     relay_postgres: Proxy
@@ -47,7 +47,7 @@ class Proxies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployment(RunningService):
-    """Servers, proxies, an API and a relay; `restore` undoes whatever a test did to them."""
+    """Servers, proxies, an API and a relay. `restore` repairs everything that a test broke."""
 
     def __init__(
         self, servers: EmbeddedServers, folder: Path, proxies: Proxies, auditor: Auditor
@@ -59,7 +59,7 @@ class Deployment(RunningService):
     @classmethod
     @asynccontextmanager
     async def open(cls, **settings: str) -> "AsyncIterator[Deployment]":
-        """Prepared, with no process running yet."""
+        """Starts the servers and prepares them; starts no process of the service."""
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(folder_with_logs("aftertone-faults-"))
             servers = await stack.enter_async_context(EmbeddedServers(folder))
@@ -76,7 +76,7 @@ class Deployment(RunningService):
             yield deployment
 
     async def _abandon(self) -> None:
-        """Nobody will want the data: no time is lost on an orderly end."""
+        """Kills everything: the data is not needed any more."""
         await asyncio.gather(*(child.kill() for child in self.processes.values()))
         await asyncio.gather(*(server.kill() for server in self.servers.all))
 
@@ -122,7 +122,7 @@ class Deployment(RunningService):
         return child
 
     async def restore(self) -> None:
-        """Everything runs and nothing is in the way, whatever was done before."""
+        """Restores proxies, servers and processes to normal operation."""
         for proxy in self.proxies.all:
             await proxy.restore()
         parts: list[Child | Server] = [*self.processes.values(), *self.servers.all]
@@ -137,7 +137,7 @@ class Deployment(RunningService):
                 await start()
 
     async def wipe_nats(self) -> None:
-        """The stream is gone with all that it held."""
+        """Deletes the stream with all its messages."""
         await self.servers.nats.stop()
         await asyncio.to_thread(shutil.rmtree, self.servers.nats.data / "store")
         await self.servers.nats.start()
@@ -145,7 +145,7 @@ class Deployment(RunningService):
     async def audit(
         self, account: AccountClient, ledger: Ledger, *, all_accounts: bool = False
     ) -> Findings:
-        """Sweeps what crashes left behind, then looks at everything. For a deployment at rest."""
+        """Sweeps orphans, then checks everything. Needs a deployment at rest."""
         return await self._auditor.check(account, ledger, all_accounts=all_accounts)
 
     @property
@@ -167,7 +167,7 @@ class Deployment(RunningService):
             await connection.close()
 
     async def let_leases_end(self) -> None:
-        """As if the half minute had passed for which a request that was cut off keeps its key."""
+        """Ends the leases that interrupted requests hold on their idempotency keys."""
         await self.servers.postgres.psql("UPDATE idempotency SET leased_until = '-infinity'")
 
     async def recovered(self, account: AccountClient) -> None:
@@ -181,7 +181,7 @@ class Deployment(RunningService):
 
 
 def through(proxy: Proxy, url: str) -> str:
-    """The same URL by way of the proxy."""
+    """Returns the same URL with the address of the proxy."""
     parts = urlsplit(url)
     login, at, _ = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{login}{at}127.0.0.1:{proxy.port}").geturl()

@@ -41,7 +41,7 @@ SOUND = bytes(range(256)) * 40
 
 
 class EmailHarness:
-    """Each test works in accounts of its own; what it did is looked up by them."""
+    """Shared by tests: each test uses its own accounts."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class EmailHarness:
         there: bool = True,
         **draft: Any,
     ) -> MessageKey:
-        """A message whose audio is `there`, or lost."""
+        """Stores a message; without its audio unless `there`."""
         key = f"audio/202603/{box.account_id.hex}/{uuid4().hex}/{uuid4().hex}.mp3"
         if there:
             await put_bytes(self.store, key, sound, content_type)
@@ -139,7 +139,7 @@ class EmailHarness:
             return await stored(connection, box, audio=audio, **draft)
 
     async def delivery(self, box: Box, recipient: str) -> Delivery:
-        """A first attempt at mailing the box's newest message, whatever was done about it."""
+        """Builds a first attempt to mail the newest message of a box."""
         row = await self.inspector.fetchrow(
             "SELECT * FROM outbox WHERE account_id = $1 AND type = 'message.new'"
             " ORDER BY sequence DESC LIMIT 1",
@@ -167,14 +167,14 @@ class EmailHarness:
         )
 
     async def finished(self, box: Box, events: int = 1) -> list[asyncpg.Record]:
-        """Waits until so many events of an account are dealt with; the rows of their targets."""
+        """Waits until `events` events of an account are finished; returns the target rows."""
 
-        async def dealt_with() -> bool:
+        async def all_finished() -> bool:
             rows = await self._rows(box)
             markers = [row for row in rows if row["target"] == ""]
             return len(markers) == events and all(row["status"] != "pending" for row in rows)
 
-        await wait_until(dealt_with, every_s=0.02)
+        await wait_until(all_finished, every_s=0.02)
         return [row for row in await self._rows(box) if row["target"]]
 
     async def _rows(self, box: Box) -> list[asyncpg.Record]:
@@ -184,7 +184,7 @@ class EmailHarness:
         return found
 
     async def quiet(self, box: Box) -> None:
-        """Waits until what happened in a box so far has been read by the channel."""
+        """Waits until the channel has read every event of a box."""
         marked = await self.a_box(box.account_id, notify_email_addresses=[])
         before = len([row for row in await self._rows(box) if row["target"] == ""])
         await self.leave(marked)
@@ -198,7 +198,7 @@ class EmailHarness:
         return (await self.message(place)).folder
 
     async def reasons(self, box: Box) -> list[str]:
-        """Why the messages of a box changed their folders."""
+        """Returns the reasons of the folder changes of a box."""
         rows = await self.inspector.fetch(
             "SELECT data ->> 'reason' AS reason FROM outbox WHERE account_id = $1"
             " AND vmbox_id = $2 AND type = 'message.folder_changed' ORDER BY sequence",
@@ -208,14 +208,14 @@ class EmailHarness:
         return [row["reason"] for row in rows]
 
     async def only_mail(self, box: Box, recipient: str) -> Mail:
-        """The one mail that a recipient got once all is done."""
+        """Returns the only mail to a recipient, once all deliveries are finished."""
         await self.finished(box)
         [mail] = self.post.to(recipient)
         return mail
 
 
 def somebody(what: str = "mary") -> str:
-    """An address that no other test writes to; `what` says what the server does to it."""
+    """Returns an address that no other test uses; `what` selects the behaviour of the server."""
     return f"{what}.{uuid4().hex}@example.com"
 
 

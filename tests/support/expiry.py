@@ -16,7 +16,7 @@ from tests.support.builders import (
 from tests.support.keeper import in_days
 
 IN_20_DAYS = in_days(20)
-"""Retention is 30 days in these tests: then what came 15 days ago is past it."""
+"""Retention is 30 days here: in 20 days, messages of 15 days ago are past it."""
 FOLDERS = (Folder.NEW, Folder.SAVED, Folder.NEW, Folder.DELETED, Folder.NEW, Folder.SAVED)
 
 
@@ -27,7 +27,7 @@ def expiry(owner: Database, batch: int = 500) -> Expiry:
 async def an_old_box(
     connection: Connection, folders: Sequence[Folder] = FOLDERS, account: Box | None = None
 ) -> Box:
-    """Messages of two weeks ago, seconds apart, and a young one."""
+    """Creates a box with messages of two weeks ago, seconds apart, and a new one."""
     box = await a_vmbox(connection, account.account_id if account else None)
     for number, folder in enumerate(folders):
         received_at = NOW - timedelta(days=15, seconds=number)

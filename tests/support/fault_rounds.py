@@ -18,7 +18,7 @@ Act = Callable[[], Awaitable[object]]
 
 
 class KillPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a process can be stopped; `late` holds what it sent until its successor is there."""
+    """Point at which a process is killed; `late` holds its bytes until its successor runs."""
 
     name: str
     proxy: Proxy
@@ -28,7 +28,7 @@ class KillPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FaultRounds:
-    """Counts what happens over all rounds, and says so as it goes: see it with `pytest -s`."""
+    """Statistics over all rounds; printed with `pytest -s`."""
 
     def __init__(self, deployment: Deployment, title: str, seed: int = 1) -> None:
         self.deployment = deployment
@@ -40,7 +40,7 @@ class FaultRounds:
 
     @asynccontextmanager
     async def round(self, number: int, *, all_accounts: bool = False) -> AsyncIterator[Clients]:
-        """Clients of a new account work while the block does its harm; then all is looked at."""
+        """Runs clients of a new account while the block causes failures; then audits everything."""
         await self.deployment.restore()
         account, ledger = await self.deployment.an_account(), Ledger()
         await ledger.open_vmboxes(account, 4)
@@ -61,7 +61,7 @@ class FaultRounds:
         self.say(f"round {number}: {findings}")
 
     async def strike(self, moments: Sequence[KillPoint], kill: Act, start: Act) -> None:
-        """After some quiet work, kills at one of the moments or at any time, and starts again."""
+        """Kills a process at one of the points or at any time, and starts it again."""
         await self.pause(0.1, 0.6)
         moment = self.random.choice([*moments, None])
         self.figures["killed"] += 1
@@ -84,7 +84,7 @@ class FaultRounds:
             await start()
 
     async def pause(self, least_s: float, most_s: float) -> None:
-        """Lets the clients work for a random time: a failure may come at any moment."""
+        """Waits a random time while clients work: a failure may happen at any moment."""
         await asyncio.sleep(self.random.uniform(least_s, most_s))
 
     def say(self, text: str) -> None:

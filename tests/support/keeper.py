@@ -1,4 +1,4 @@
-"""What tests of the keeper need: the owner's connections, a bucket of their own, a way to kill."""
+"""Keeper harness: connections of the owner, a bucket, and steps that are killed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,21 +24,21 @@ _BUCKET = "keeper-tests"
 
 
 def at(moment: datetime) -> Callable[[], datetime]:
-    """A clock that stands still."""
+    """Returns a clock that stands still."""
     return lambda: moment
 
 
 def in_days(days: float) -> Callable[[], datetime]:
-    """A clock that stands still so many days from now."""
+    """Returns a clock that stands still `days` from now."""
     return at(datetime.now(UTC) + timedelta(days=days))
 
 
 class Killed(Exception):
-    """The keeper is gone."""
+    """The keeper was killed."""
 
 
 class KilledAfter(StepProgress):
-    """Ends a step right after its first batches, as a kill between two transactions would."""
+    """Ends a step after some batches, as a kill between two transactions does."""
 
     def __init__(self, batches: int) -> None:
         self._left = batches
@@ -51,7 +51,7 @@ class KilledAfter(StepProgress):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def owner(test_database: TestDatabase) -> AsyncIterator[Database]:
-    """The pool of a keeper."""
+    """Connection pool of a keeper."""
     async with Database.open(
         test_database.owner_url, size=8, timeout_s=30, name="test keeper"
     ) as opened:
@@ -62,7 +62,7 @@ async def owner(test_database: TestDatabase) -> AsyncIterator[Database]:
 async def opened_bucket(
     servers: EmbeddedServers, *, endpoint: str | None = None, timeout_s: float = 30.0
 ) -> AsyncIterator[AudioStore]:
-    """The bucket of these tests, or an address where there is none."""
+    """Opens the bucket of these tests, or another endpoint."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in servers.environment().items():
             environment.setenv(name, value)
@@ -94,13 +94,13 @@ async def keys_in(store: AudioStore) -> list[str]:
 
 
 def key_of(place: MessageKey) -> str:
-    """A key for another upload of a message."""
+    """Returns a key for another upload of a message."""
     message_id = place.message_id
     return message_key(message_id.month, place.account_id, message_id.id, uuid4(), "mp3")
 
 
 def a_key(received_at: datetime = NOW) -> str:
-    """The key of an upload whose message nobody knows."""
+    """Returns the key of an upload without a message."""
     return message_key(month_of(received_at), uuid4(), uuid4(), uuid4(), "mp3")
 
 

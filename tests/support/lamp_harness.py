@@ -1,4 +1,4 @@
-"""Lamps that follow in the test, a relay that feeds them, and what the bucket then shows."""
+"""Lamp harness: lamp consumers in the test process, a relay, and the bucket of lamps."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ QUICK = LampTimings(fetch_s=0.1, retry_s=0.05, max_retry_s=0.4, check_s=0.1, ack
 
 
 class RunningLamps:
-    """Lamps that follow; `kill` ends them wherever they are, `halt` as a signal would."""
+    """A lamp consumer. `kill` cancels it at any point, `halt` stops it cleanly."""
 
     def __init__(self, following: LampConsumer) -> None:
         self._stop = asyncio.Event()
@@ -53,7 +53,7 @@ class RunningLamps:
 
 
 class LampHarness:
-    """A stream, a bucket, and connections to look at both."""
+    """A stream, a bucket, and connections to inspect both."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class LampHarness:
         return (await self.bucket.read(LampKey(box.account_id, box.vmbox_id))).lamp
 
     async def right(self, *boxes: Box) -> bool:
-        """Whether each lamp is as its box says."""
+        """Returns whether each lamp equals the counts of its box."""
         for box in boxes:
             async with self.database.connection() as connection:
                 wanted = await read_lamp(connection, LampKey(box.account_id, box.vmbox_id))

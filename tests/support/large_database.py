@@ -1,4 +1,4 @@
-"""A crowded database, and statements explained while they run."""
+"""A database with many rows, and the plans of statements that run on it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from service.postgres.pool import Connection, Database
 from tests.support.builders import Box
 from tests.support.database import execute
 
-# Half a year, in which messages lie evenly.
+# Half a year over which the messages are spread evenly.
 UNTIL = datetime.now(UTC).replace(microsecond=0)
 SINCE = UNTIL - timedelta(days=180)
 VMBOXES = 1_000
@@ -46,7 +46,7 @@ SELECT $1, id, 'Box ' || to_char(n, 'FM0000'), jsonb_build_object('mailbox', n::
 
 
 class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """Boxes of 100, 100 000 and 50 000 messages, the last unknown to the statistics.
+    """Boxes of 100, 100 000 and 50 000 messages; the last are not in the statistics.
 
     `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes.
     """
@@ -58,7 +58,7 @@ class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """An executed statement: what it read, and what its nodes are."""
+    """Plan of an executed statement."""
 
     nodes: list[dict[str, Any]]
 
@@ -78,7 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class ExplainingConnection:
-    """A connection that explains each statement, with the values it is run with, and runs it."""
+    """Connection that explains each statement with its values and executes it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -107,7 +107,7 @@ def _flat(node: dict[str, Any]) -> list[dict[str, Any]]:
 async def open_large_database(
     servers: EmbeddedServers, template: str
 ) -> AsyncIterator[LargeDatabase]:
-    """Fills a database of its own, and drops it at the end."""
+    """Creates and fills a database; drops it at the end."""
     name = f"test_{uuid4().hex}"
     await execute(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
     owner = await asyncpg.connect(servers.postgres.url(name, "aftertone_owner"))
@@ -133,7 +133,7 @@ async def _fill(owner: asyncpg.Connection, box: Box, *, messages: int, vmboxes: 
 
 @asynccontextmanager
 async def undone(database: Database) -> AsyncIterator[Connection]:
-    """A connection whose changes are rolled back."""
+    """Yields a connection whose changes are rolled back."""
     async with database.connection() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -144,7 +144,7 @@ async def undone(database: Database) -> AsyncIterator[Connection]:
 async def explained(
     database: Database, act: Callable[[Connection], Awaitable[object]]
 ) -> tuple[Plan, object]:
-    """The plan of the last statement of `act`, and what `act` returned."""
+    """Returns the plan of the last statement of `act`, and the result of `act`."""
     async with undone(database) as connection:
         explaining = ExplainingConnection(connection)
         answer = await act(cast(Connection, explaining))

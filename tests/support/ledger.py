@@ -1,4 +1,4 @@
-"""What clients were told, message by message: the record that an audit holds the service to."""
+"""Ledger of the answers that clients got for each message. An audit checks it."""
 
 import hashlib
 from uuid import uuid4
@@ -11,10 +11,10 @@ _SIZES = (*[500, 1_000, 2_000, 4_000, 8_000] * 3, 300_000)
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """One message and its copies, told by `marker`, which is their caller's name.
+    """One message and its copies. `marker` is their caller name.
 
-    `least` and `most` are how many of them may be listed: a request without an answer may have
-    been done or not. `media_id` is where it must be, unless something else was asked of it since.
+    `least` and `most` bound the number of listed copies: a request without an answer may have been
+    executed or not. `media_id` is the id that must exist; empty while a request may change it.
     """
 
     marker: str
@@ -25,7 +25,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     @property
     def audio(self) -> bytes:
-        """Bytes that no other message has; made again whenever they are needed."""
+        """Returns bytes that are unique to this message."""
         seed = hashlib.shake_256(self.marker.encode())
         return seed.digest(_SIZES[int(self.marker[:4], 16) % len(_SIZES)])
 
@@ -41,7 +41,7 @@ class Ledger:
         self.vmboxes += [await account.a_vmbox() for _ in range(count)]
 
     def begin(self, vmbox_id: str) -> Entry:
-        """A message that is about to be stored."""
+        """Records a message that is about to be stored."""
         entry = Entry(marker=uuid4().hex, vmbox_id=vmbox_id, most=1)
         self.entries[entry.marker] = entry
         return entry

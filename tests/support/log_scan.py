@@ -1,7 +1,7 @@
-"""Every log line of a test run is read at its end: none may hold what is confidential.
+"""Scan of all log lines at the end of a test run: none may contain confidential values.
 
-Logs are `*.log` files in the folders of processes, what commands wrote on stderr, and what is
-logged in the tests' own process. The fixture below makes the run fail where one says too much.
+Logs are `*.log` files in the folders of processes, stderr of commands, and the log of the test
+process. The fixture below fails the run when a log contains a confidential value.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ import pytest
 from service import logs
 from tests.support.confidential import Confidential
 
-# Set by us and full of digits that mean nothing; a request's id is whatever its caller says.
+# Fields that contain digits without meaning; the caller chooses the request id.
 _HARMLESS = frozenset({"timestamp", "level", "logger", "process", "request_id"})
-# Servers that are not ours, and say how much and how many without a unit.
+# Logs of other programs, which contain plain numbers.
 _OTHERS = frozenset({"nats.log", "postgres.log", "s3.log"})
 
 
 class LogScan:
-    """Findings say where, and what kind; never what."""
+    """Findings name the place and the kind of a value, never the value."""
 
     def __init__(self, confidential: Confidential) -> None:
         self.confidential = confidential
@@ -41,14 +41,14 @@ class LogScan:
             self.findings += [f"{source}, line {number}: {kind}" for kind in sorted(kinds)]
 
     def read_folder(self, folder: Path) -> None:
-        """All logs below the folder; S3's store names its data so too, with digits before."""
+        """Reads all logs below a folder; the data files of the S3 server start with digits."""
         for path in sorted(folder.rglob("[!0-9]*.log")):
             with path.open(errors="replace") as file:
                 self.read("/".join(path.parts[-3:]), file, ours=path.name not in _OTHERS)
 
 
 def _texts(line: str) -> Iterator[str]:
-    """The texts of a line of ours; another program's line as it is. Numbers measure things."""
+    """Yields the strings of a JSON log line, or the line itself."""
     try:
         fields = json.loads(line)
     except ValueError:
@@ -68,14 +68,14 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-# One for the run: what is sent here may be logged there.
+# One for the whole run: one process may log a value that another one received.
 CONFIDENTIAL = Confidential()
 SCAN = LogScan(CONFIDENTIAL)
 
 
 @contextlib.contextmanager
 def folder_with_logs(prefix: str) -> Iterator[Path]:
-    """A temporary folder; its logs are read before it goes.
+    """Temporary folder; its logs are scanned before it is deleted.
 
     Not pytest's own temporary folder: root's is closed to the user that Postgres runs as.
     """
@@ -88,7 +88,7 @@ def folder_with_logs(prefix: str) -> Iterator[Path]:
 
 
 def heard(command: str, said: bytes) -> str:
-    """What a command wrote on stderr, read as a log."""
+    """Returns the stderr of a command, and scans it as a log."""
     text = said.decode(errors="replace")
     SCAN.read(f"stderr of {command}", text.splitlines())
     return text
@@ -96,7 +96,7 @@ def heard(command: str, said: bytes) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_confidential_is_logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The first fixture of all, so that its end comes after every process has ended."""
+    """Runs as the first fixture, so that it ends after every process has ended."""
     with folder_with_logs("aftertone-logs-") as folder, (folder / "tests.log").open("w") as file:
         with contextlib.redirect_stderr(file):
             logs.configure("tests", "info", "json")
@@ -106,4 +106,4 @@ def nothing_confidential_is_logged(tmp_path_factory: pytest.TempPathFactory) -> 
         yield
     SCAN.read_folder(tmp_path_factory.getbasetemp())
     if SCAN.findings:
-        pytest.fail("Logs hold what they must not:\n" + "\n".join(SCAN.findings), pytrace=False)
+        pytest.fail("Logs contain confidential values:\n" + "\n".join(SCAN.findings), pytrace=False)

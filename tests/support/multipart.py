@@ -1,4 +1,4 @@
-"""Multipart bodies, and what is read of them."""
+"""Multipart bodies, and the result of reading them."""
 
 from collections.abc import AsyncIterator, Iterable
 from itertools import pairwise
@@ -20,7 +20,7 @@ JSON = b'{"data": {"caller_id_number": "+15550100"}}'
 
 
 class Sink:
-    """Keeps what it gets."""
+    """Sink that stores all bytes."""
 
     def __init__(self) -> None:
         self.audio = b""

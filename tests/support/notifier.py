@@ -189,7 +189,7 @@ class NotifierHarness:
         return [row["status"] for row in rows].count(status) == wanted
 
     async def naked(self, wanted: int, durable: str = "notifier-fake") -> bool:
-        """Whether so many messages wait to come again."""
+        """Returns whether `count` messages wait for redelivery."""
         async with jetstream(self.servers.nats.url()) as js:
             try:
                 info = await js.consumer_info(self.stream.name, durable)

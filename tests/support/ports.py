@@ -9,8 +9,7 @@ _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment, and that no outgoing connection is given
-    before a process has it."""
+    """Returns a free port outside the range that outgoing connections use."""
     lowest_outgoing = int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 49_152
     while True:
         port = random.randrange(_LOWEST, max(lowest_outgoing, _LOWEST + 1_000))

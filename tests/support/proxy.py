@@ -1,4 +1,4 @@
-"""A TCP proxy in front of one server: stops, silences or cuts what passes when a test says so."""
+"""TCP proxy in front of one server: a test holds, freezes or cuts its connections."""
 
 import asyncio
 import socket
@@ -14,11 +14,11 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class HoldPoint:
-    """A moment that a test waits for: the bytes that make it are held until it is released.
+    """Point at which matching bytes are held until the test releases them.
 
-    It comes when the client says `asks`; with `answers`, when the server then says that on the same
-    connection: the server has done its part and the client does not know yet. `nth` counts such
-    moments over all connections.
+    It is reached when the client sends `asks`; with `answers`, when the server then sends that on
+    the same connection: the server has executed the request and the client does not know it yet.
+    `nth` counts matches over all connections.
     """
 
     def __init__(self, asks: bytes, answers: bytes | None, nth: int) -> None:
@@ -29,7 +29,7 @@ class HoldPoint:
         self._released = asyncio.Event()
 
     async def reached(self, within_s: float = DEADLINE_S) -> None:
-        """Returns at the moment; fails when it does not come."""
+        """Waits until the point is reached."""
         async with asyncio.timeout(within_s):
             await self._reached.wait()
 
@@ -37,7 +37,7 @@ class HoldPoint:
         self._released.set()
 
     async def pass_client(self, link: "Link", chunk: bytes) -> None:
-        """Returns when what the client says may go on to the server."""
+        """Returns when bytes of the client may pass."""
         times = link.heard.count(self, self._asks, chunk)
         if times and self._answers is not None:
             link.asked.add(self)
@@ -46,7 +46,7 @@ class HoldPoint:
             await self._come(times)
 
     async def pass_server(self, link: "Link", chunk: bytes) -> None:
-        """Returns when what the server says may go on to the client."""
+        """Returns when bytes of the server may pass."""
         if self in link.asked and self._answers is not None:
             times = link.told.count(self, self._answers, chunk)
             if times:
@@ -61,7 +61,7 @@ class HoldPoint:
 
 
 class _Tails:
-    """The end of what was said in one direction, for what lies across two chunks."""
+    """Ends of the bytes in one direction, to find matches across two chunks."""
 
     def __init__(self) -> None:
         self._tails: dict[HoldPoint, bytes] = {}
@@ -76,7 +76,7 @@ class _Tails:
 
 
 class Link:
-    """One client's connection and ours to the server."""
+    """Connection of a client, and the proxy's connection to the server for it."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.heard, self.told = _Tails(), _Tails()
@@ -90,7 +90,7 @@ class Link:
             end.close()
 
     def cut(self) -> None:
-        """Both sides see a reset."""
+        """Resets both connections."""
         for end in self.ends:
             connection: socket.socket | None = end.get_extra_info("socket")
             if connection is not None:
@@ -105,7 +105,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         [self.port] = find_free(LOOPBACK)
         self.delay_s = 0.0
-        """How long each chunk is kept, in both directions."""
+        """Delay of each chunk in both directions."""
         self._target = target
         self._listener: asyncio.Server | None = None
         self._links: set[Link] = set()
@@ -128,7 +128,7 @@ class Proxy:
     def hold_at(
         self, asks: bytes, answers: bytes | None = None, nth: int = 1
     ) -> Iterator[HoldPoint]:
-        """What makes the moment is held, and only that; it goes on when the block ends."""
+        """Holds matching bytes, and only those, until the block ends."""
         stop = HoldPoint(asks, answers, nth)
         self._stops.append(stop)
         try:
@@ -143,24 +143,24 @@ class Proxy:
         return not any(link.client_closed for link in self._links)
 
     def freeze(self) -> None:
-        """Nothing passes; connections, new ones too, stay open and silent."""
+        """Stops all traffic; connections stay open, and new ones are accepted."""
         self._open.clear()
 
     def thaw(self) -> None:
         self._open.set()
 
     def cut(self) -> None:
-        """Resets every connection; new ones are taken."""
+        """Resets every connection; new ones are accepted."""
         for link in list(self._links):
             link.cut()
 
     def lose(self) -> None:
-        """The connections of this moment stay open and are silent for ever; new ones work."""
+        """Stops the traffic of the present connections for ever; new ones work."""
         for link in self._links:
             link.lost = True
 
     async def refuse(self) -> None:
-        """Nobody listens any more, and who was connected is reset."""
+        """Stops listening and resets every connection."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -173,7 +173,7 @@ class Proxy:
             )
 
     async def restore(self) -> None:
-        """As new: open, without delay or stops."""
+        """Restores normal traffic."""
         for stop in self._stops:
             stop.release()
         self.delay_s = 0.0
@@ -240,6 +240,6 @@ class Proxy:
             await asyncio.Event().wait()
         await self._open.wait()
         link.client_closed |= of_client
-        # The other direction may still have something to say.
+        # The other direction may still carry data.
         with suppress(OSError):
             sink.write_eof()

@@ -1,4 +1,4 @@
-"""The real Postgres, NATS and S3 servers for tests, started once a session in one folder.
+"""Real Postgres, NATS and S3 servers, started once per session in one folder.
 
 A conftest takes the fixture with `pytest_plugins = ["tests.support.servers"]`.
 """
@@ -21,16 +21,16 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def servers(servers_folder: Path) -> AsyncIterator[EmbeddedServers]:
-    """A test that kills or freezes one of them must bring it back."""
+    """Servers of the session. A test that kills or freezes one must restore it."""
     async with EmbeddedServers(servers_folder) as running:
         await _write_without_waiting(running)
         yield running
 
 
 async def _write_without_waiting(servers: EmbeddedServers) -> None:
-    """The machine does not fail here, only processes: what those wrote, the kernel keeps.
+    """Turns fsync off: only processes fail here, and the kernel keeps what they wrote.
 
-    Waiting for disks is most of what making and dropping a database for each test costs.
+    Waiting for disks is the largest part of the cost of a database per test.
     """
     for setting in ("fsync", "full_page_writes"):
         await servers.postgres.psql(f"ALTER SYSTEM SET {setting} = off", database="postgres")

@@ -1,4 +1,4 @@
-"""A real SMTP server that does to each recipient what its address says, and certificates for it."""
+"""SMTP server whose behaviour depends on the recipient's address, and its certificates."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server took, and how it came."""
+    """An accepted mail and its session."""
 
     sender: str
     recipient: str
@@ -41,7 +41,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MailServer:
-    """Takes mails on 127.0.0.1. What precedes the first dot of a recipient is done to him:
+    """Accepts mails on 127.0.0.1. The part before the first dot of a recipient selects the answer:
 
     `refused` 550, `policy` 550 5.7.1, `greylisted` 450 for the first two attempts, `unlucky` 451
     after DATA the first time, `stalled` silence after DATA the first time, `cut` a closed
@@ -147,7 +147,7 @@ def _user_of(session: Session) -> str | None:
 async def running_mail_server(
     tls: ssl.SSLContext | None = None, **options: Any
 ) -> AsyncIterator[MailServer]:
-    """Listens while the block lasts; `tls` from the first byte, or options of aiosmtpd."""
+    """Runs a server; `tls` from the first byte, or options of aiosmtpd."""
     server = MailServer(**options, **({"tls_from_the_start": True} if tls else {}))
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(server.session, HOST, 0, ssl=tls)
@@ -159,7 +159,7 @@ async def running_mail_server(
 
 
 def only(user: str, password: str) -> Any:
-    """An authenticator that knows one user."""
+    """Returns an authenticator that accepts one user."""
 
     def check(
         _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any
@@ -172,7 +172,7 @@ def only(user: str, password: str) -> Any:
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1, and the file of the authority that vouches for it."""
+    """Returns a TLS context for 127.0.0.1 and the file with its CA certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "post.test")])
     now = datetime.now(UTC)
@@ -203,7 +203,7 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 def text_of(mail: EmailMessage, kind: str = "plain") -> str:
-    """The part of a mail that people read."""
+    """Returns the text of a mail."""
     body = mail.get_body((kind,))
     assert body is not None
     return str(body.get_content())

@@ -1,4 +1,4 @@
-"""Boxes whose messages are written down: the transcription channel, and an engine for it."""
+"""Transcription harness: boxes, the transcription channel and a transcription server."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from tests.support.transcription_server import (
 
 
 class TranscriptionHarness:
-    """Boxes, the channel, and the engine that it asks."""
+    """Boxes, the channel and the server that it sends audio to."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class TranscriptionHarness:
             return await a_vmbox(connection, **{"transcribe": True, **settings})
 
     async def sound(self, text: str) -> Audio:
-        """Stored audio in which the engine hears that text."""
+        """Stores audio whose transcript is `text`."""
         content, key = text.encode().ljust(4000, b"\0"), f"audio/202603/{uuid4().hex}/a.mp3"
         await put_bytes(self.store, key, content, "audio/mpeg")
         return Audio(

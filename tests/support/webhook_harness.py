@@ -1,4 +1,4 @@
-"""Webhooks, the channel that tells them, and a receiver that takes what it tells."""
+"""Webhooks, the webhook channel and a receiver of its requests."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -51,8 +51,8 @@ def posts_over(outward: OutboundHttp) -> WebhookSender:
     )
 
 
-def told(event: Event, webhook: Webhook) -> str:
-    """The id under which a webhook is told of an event, by each attempt."""
+def message_id_of(event: Event, webhook: Webhook) -> str:
+    """Returns the message id that every attempt to deliver an event to a webhook carries."""
     delivery = Delivery(
         account_id=event.account_id,
         event_id=event.event_id,
@@ -77,7 +77,7 @@ def facts_of(webhook: Webhook) -> AccountFacts:
 async def attempts_of(
     database: Database, posts: WebhookSender, webhook: Webhook
 ) -> list[tuple[UUID, int, int | None, str | None]]:
-    """Event, number, status and error of each, the oldest first."""
+    """Returns event, number, status and error of each attempt, oldest first."""
     page = await use_cases(database, posts).attempts(
         facts_of(webhook), webhook.webhook_id, None, 100, ascending=True
     )
@@ -106,7 +106,7 @@ async def failures_of(inspector: asyncpg.Connection, webhook: Webhook) -> int:
 
 
 def a_vmbox_event(account_id: UUID, name: str = "Box", **changes: Any) -> Event:
-    """An event with data as its type has it."""
+    """An event with valid data."""
     vmbox_id = uuid4()
     data = {
         "account_id": account_id.hex,

@@ -1,4 +1,4 @@
-"""A real HTTP server that takes webhooks as it is told to, and an independent check of them."""
+"""HTTP server that receives webhooks, and an independent check of their signatures."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ MEGABYTE = 1_000_000
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it came."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -36,7 +36,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def verify(self, secret: str) -> None:
-        """As the Standard Webhooks specification asks a receiver to; raises when it is forged."""
+        """Verifies the signature by the Standard Webhooks specification; raises if it is wrong."""
         headers = self.headers
         assert abs(time.time() - int(headers["webhook-timestamp"])) < 300
         version, _, signature = headers["webhook-signature"].partition(",")
@@ -48,7 +48,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookReceiver:
-    """Notes what comes and answers 200, or as `acts` says for a path; each act stays."""
+    """Records requests and answers 200, or as `acts` says for a path."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -83,7 +83,7 @@ class WebhookReceiver:
         return await act(request) if act else web.Response()
 
     def status(self, *codes: int, **headers: str) -> Act:
-        """These answers one after the other, then the last of them for good."""
+        """Answers with these statuses one after the other, then always with the last one."""
         left = list(codes)
 
         async def act(_request: web.Request) -> web.StreamResponse:
@@ -98,20 +98,20 @@ class WebhookReceiver:
         return web.Response()
 
     async def hang_up(self, request: web.Request) -> web.StreamResponse:
-        """Closes the connection without a word."""
+        """Closes the connection without an answer."""
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
 
     async def babble(self, request: web.Request) -> web.StreamResponse:
-        """Says something that is not HTTP."""
+        """Answers with bytes that are not HTTP."""
         assert request.transport is not None
         request.transport.write(b"220 mail.example.com ESMTP\r\n\r\n")
         request.transport.close()
         return web.Response()
 
     async def flood(self, request: web.Request) -> web.StreamResponse:
-        """Answers 200 with up to 100 megabytes; `sent` says how many bytes went out."""
+        """Answers 200 with up to 100 megabytes; `sent` counts the bytes."""
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(100):
@@ -120,7 +120,7 @@ class WebhookReceiver:
         return response
 
     async def drip(self, request: web.Request) -> web.StreamResponse:
-        """Answers 200 at once and never comes to an end."""
+        """Answers 200 at once; the body never ends."""
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b".")
@@ -131,7 +131,7 @@ class WebhookReceiver:
 async def a_webhook(
     database: Database, posts: WebhookSender, uri: str, **settings: Any
 ) -> tuple[Webhook, str]:
-    """A webhook of an account, which need not be there, and its secret."""
+    """Creates a webhook; returns it and its secret. The account need not exist."""
     account_id = settings.pop("account_id", None) or uuid4()
     document = {"name": "Hook", "uri": uri, "hook": "all", **settings}
     checked, problems = validate_webhook(document)
