@@ -35,12 +35,12 @@ async def problems(accounts: Accounts, caller: Caller, document: dict[str, Any])
     return {problem.field: problem.rule.value for problem in refusal.value.problems}
 
 
-async def test_there_is_no_operator_before_there_is_a_root_account(accounts: Accounts) -> None:
+async def test_an_operator_needs_a_root_account(accounts: Accounts) -> None:
     with pytest.raises(AccountNotFound):
         await accounts.sessions.operator()
 
 
-async def test_the_root_account_is_made_once(accounts: Accounts) -> None:
+async def test_the_root_account_is_created_once(accounts: Accounts) -> None:
     first = await accounts.create_root("root", "root.example.com")
     again = await accounts.create_root("other", "other.example.com")
     assert again == first
@@ -48,7 +48,7 @@ async def test_the_root_account_is_made_once(accounts: Accounts) -> None:
     assert first.ancestors == ()
 
 
-async def test_processes_that_start_at_once_make_one_root(
+async def test_processes_that_start_at_the_same_time_create_one_root(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     ring = a_key_ring()
@@ -59,7 +59,7 @@ async def test_processes_that_start_at_once_make_one_root(
     assert await inspector.fetchval("SELECT count(*) FROM accounts") == 1
 
 
-async def test_a_child_knows_its_ancestors_root_first(accounts: Accounts) -> None:
+async def test_the_ancestors_of_a_child_begin_with_the_root(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     grandchild = await a_child(accounts, Caller(child), "grandchild")
@@ -108,7 +108,7 @@ async def test_facts_carry_limit_and_profile(accounts: Accounts) -> None:
         ({"name": "root"}, {"name": "unique", "realm": "required"}),
     ],
 )
-async def test_every_problem_of_a_new_account_is_told_at_once(
+async def test_a_new_account_is_refused_with_all_problems(
     accounts: Accounts, document: dict[str, Any], expected: dict[str, str]
 ) -> None:
     assert await problems(accounts, await a_root(accounts), document) == expected
@@ -126,7 +126,7 @@ async def test_every_problem_of_a_new_account_is_told_at_once(
         ("wire_profile", [], "type"),
     ],
 )
-async def test_a_limit_and_a_profile_must_make_sense(
+async def test_a_limit_and_a_profile_must_be_valid(
     accounts: Accounts, field: str, value: Any, rule: str
 ) -> None:
     document = {"name": "child", "realm": "child.example.com", field: value}
@@ -144,7 +144,7 @@ _COPY_OF_ROOT = """
     ("field", "name", "realm"),
     [("name", "Wanted", "other.example.com"), ("realm", "other", "WANTED.example.com")],
 )
-async def test_a_name_that_is_taken_between_look_and_insert_is_a_problem_of_its_field(
+async def test_a_name_that_is_used_between_check_and_insert_is_a_problem_of_its_field(
     accounts: Accounts, inspector: asyncpg.Connection, field: str, name: str, realm: str
 ) -> None:
     root = await a_root(accounts)
@@ -159,7 +159,7 @@ async def test_a_name_that_is_taken_between_look_and_insert_is_a_problem_of_its_
     ]
 
 
-async def test_an_api_key_is_shown_again_and_signs_in(accounts: Accounts) -> None:
+async def test_an_api_key_can_be_read_and_signs_in(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     key = await accounts.get_api_key(root, child.account_id)
@@ -171,7 +171,7 @@ async def test_an_api_key_is_shown_again_and_signs_in(accounts: Accounts) -> Non
     assert caller.claims.method is Method.API_KEY
 
 
-async def test_no_api_key_lies_in_the_database_in_clear(
+async def test_api_keys_are_encrypted_in_the_database(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(accounts)
@@ -192,7 +192,7 @@ async def test_an_unknown_api_key_does_not_sign_in(accounts: Accounts, key: str)
         await accounts.sessions.sign_in_with_api_key(key)
 
 
-async def test_renewing_the_api_key_ends_the_old_one_and_every_token(accounts: Accounts) -> None:
+async def test_a_new_api_key_ends_the_old_one_and_all_tokens(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     old_key = await accounts.get_api_key(root, child.account_id)
@@ -233,7 +233,7 @@ async def test_a_token_of_another_deployment_is_refused(
         await accounts.sessions.authenticate(token)
 
 
-async def test_an_operators_token_lives_as_long_as_asked(accounts: Accounts) -> None:
+async def test_an_operator_token_has_the_requested_lifetime(accounts: Accounts) -> None:
     root = await a_root(accounts)
     caller = await accounts.sessions.authenticate(
         await accounts.sessions.issue_token(root, root.account.account_id, 86_400)
@@ -259,7 +259,7 @@ async def test_own_account_and_descendants_are_reachable_and_nothing_else(
     assert (await accounts.sessions.authorise(root, grandchild.account_id)).name == "grandchild"
 
 
-async def test_an_unknown_account_looks_foreign_to_all_but_the_root(accounts: Accounts) -> None:
+async def test_an_unknown_account_is_forbidden_for_all_except_the_root(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     unknown = uuid4()
@@ -270,7 +270,7 @@ async def test_an_unknown_account_looks_foreign_to_all_but_the_root(accounts: Ac
         await accounts.sessions.authorise(Caller(child), unknown)
 
 
-async def test_every_use_case_asks_for_the_right_of_access(accounts: Accounts) -> None:
+async def test_every_use_case_checks_access(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child, sibling = [await a_child(accounts, root, name) for name in ("child", "sibling")]
     caller, foreign = Caller(child), sibling.account_id

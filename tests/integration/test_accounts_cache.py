@@ -86,7 +86,7 @@ async def without_postgres(
         await servers.postgres.start()
 
 
-async def test_a_revocation_is_heard_by_another_process_within_a_beat(
+async def test_a_revocation_reaches_another_process_within_a_poll(
     here: Accounts, there: Accounts
 ) -> None:
     root = await a_root(here)
@@ -102,7 +102,7 @@ async def test_a_revocation_is_heard_by_another_process_within_a_beat(
     await there.sessions.authenticate(other)
 
 
-async def test_a_renewed_api_key_ends_tokens_in_another_process_within_a_beat(
+async def test_a_renewed_api_key_ends_tokens_in_another_process_within_a_poll(
     here: Accounts, there: Accounts
 ) -> None:
     root = await a_root(here)
@@ -115,7 +115,7 @@ async def test_a_renewed_api_key_ends_tokens_in_another_process_within_a_beat(
     await until_refused(there, token)
 
 
-async def test_a_token_newer_than_what_a_process_has_heard_works_at_once(
+async def test_a_token_newer_than_the_cached_account_works_at_once(
     here: Accounts, database: Database, ring: KeyRing
 ) -> None:
     root = await a_root(here)
@@ -131,7 +131,9 @@ async def test_a_token_newer_than_what_a_process_has_heard_works_at_once(
         await deaf.sessions.authenticate(old_token)
 
 
-async def test_an_account_made_elsewhere_is_found_at_once(here: Accounts, there: Accounts) -> None:
+async def test_an_account_created_by_another_process_is_found_at_once(
+    here: Accounts, there: Accounts
+) -> None:
     root = await a_root(here)
     with pytest.raises(AccountNotFound):
         await there.sessions.authorise(root, uuid4())
@@ -139,7 +141,7 @@ async def test_an_account_made_elsewhere_is_found_at_once(here: Accounts, there:
     assert (await there.sessions.authorise(root, child.account_id)).name == "child"
 
 
-async def test_a_deleted_account_is_gone_within_a_beat(
+async def test_a_deleted_account_leaves_the_cache_within_a_poll(
     here: Accounts, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(here)
@@ -158,7 +160,7 @@ async def test_a_deleted_account_is_gone_within_a_beat(
 
 
 @pytest.mark.parametrize("shift", [timedelta(seconds=-40), timedelta(hours=1)])
-async def test_changes_dated_by_a_slow_transaction_or_an_odd_clock_are_heard(
+async def test_changes_of_a_slow_transaction_or_a_wrong_clock_are_applied(
     here: Accounts, inspector: asyncpg.Connection, shift: timedelta
 ) -> None:
     root = await a_root(here)
@@ -175,7 +177,7 @@ async def test_changes_dated_by_a_slow_transaction_or_an_odd_clock_are_heard(
     await until_refused(here, token)
 
 
-async def test_changes_are_heard_after_the_databases_clock_went_back(
+async def test_changes_are_applied_after_the_database_clock_went_back(
     here: Accounts, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(here)
@@ -187,7 +189,7 @@ async def test_changes_are_heard_after_the_databases_clock_went_back(
     assert changes.moment < future
 
 
-async def test_what_was_looked_up_before_the_first_beat_is_looked_up_again(
+async def test_entries_cached_before_the_first_poll_are_read_again(
     database: Database, ring: KeyRing, inspector: asyncpg.Connection
 ) -> None:
     accounts = accounts_over(database, ring)
@@ -203,7 +205,7 @@ async def test_what_was_looked_up_before_the_first_beat_is_looked_up_again(
         await accounts.sessions.authenticate(token)
 
 
-async def test_more_changes_than_a_beat_reads_are_heard_all(
+async def test_more_changes_than_a_poll_reads_are_all_applied(
     here: Accounts, database: Database, ring: KeyRing
 ) -> None:
     root = await a_root(here)
@@ -241,7 +243,7 @@ async def test_the_cache_is_bounded_and_evicted_entries_are_read_again(
                 await process.sessions.authenticate(evicted)
 
 
-async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
+async def test_an_older_revision_does_not_replace_a_newer_one(
     here: Accounts,
 ) -> None:
     root = await a_root(here)
@@ -252,7 +254,7 @@ async def test_what_a_process_did_itself_is_not_undone_by_an_older_answer(
     assert (await here.sessions.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
 
 
-async def test_while_postgres_is_away_known_callers_get_on_and_others_are_told_to_retry(
+async def test_during_an_outage_cached_callers_continue_and_others_get_an_error(
     here: Accounts, servers: EmbeddedServers
 ) -> None:
     root = await a_root(here)
@@ -282,7 +284,7 @@ async def test_while_postgres_is_away_known_callers_get_on_and_others_are_told_t
     assert (await here.sessions.authenticate(unseen_token)).account.account_id == child.account_id
 
 
-async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
+async def test_polling_survives_an_outage_and_logs_it_once(
     here: Accounts, database: Database, ring: KeyRing, servers: EmbeddedServers
 ) -> None:
     root = await a_root(here)
@@ -306,7 +308,7 @@ async def test_the_beat_outlives_an_outage_speaks_of_it_once_and_hears_again(
     assert not any("exc_info" in entry and entry["exc_info"] for entry in warnings)
 
 
-async def test_a_process_starts_while_postgres_is_away(
+async def test_a_process_starts_during_an_outage(
     database: Database, ring: KeyRing, servers: EmbeddedServers
 ) -> None:
     root = await a_root(accounts_over(database, ring))

@@ -38,7 +38,7 @@ def contents_of(database: Database) -> tuple[Vmboxes, Greetings]:
     return boxes, Greetings(database, cast(AudioStore, None), lambda: NOW, Uploads(1, 1))
 
 
-async def test_an_account_ends_with_its_boxes_and_one_event(
+async def test_an_account_is_deleted_with_its_mailboxes_and_one_event(
     accounts: Accounts, database: Database, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(accounts)
@@ -70,7 +70,7 @@ async def test_an_account_ends_with_its_boxes_and_one_event(
         await accounts.delete(root, child.account_id)
 
 
-async def test_of_a_deletion_and_a_new_child_one_comes_first(accounts: Accounts) -> None:
+async def test_a_deletion_and_a_new_child_are_serialized(accounts: Accounts) -> None:
     root = await a_root(accounts)
     for number in range(6):
         parent = await a_child(accounts, root, f"parent{number}")
@@ -88,7 +88,7 @@ async def test_of_a_deletion_and_a_new_child_one_comes_first(accounts: Accounts)
             assert isinstance(deleted, AccountFacts)
 
 
-async def test_nothing_comes_into_an_account_that_another_process_has_just_deleted(
+async def test_nothing_is_created_in_an_account_that_another_process_has_deleted(
     accounts: Accounts, database: Database
 ) -> None:
     root = await a_root(accounts)
@@ -103,7 +103,7 @@ async def test_nothing_comes_into_an_account_that_another_process_has_just_delet
         await greetings.create(child, {"name": "Late"}, None)
 
 
-async def test_of_a_deletion_and_what_comes_in_nothing_stays(
+async def test_nothing_created_during_a_deletion_remains(
     accounts: Accounts, database: Database, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(accounts)
@@ -122,7 +122,7 @@ async def test_of_a_deletion_and_what_comes_in_nothing_stays(
     assert await inspector.fetchval("SELECT count(*) FROM vmboxes WHERE deleted_at IS NULL") == 0
 
 
-async def test_of_many_deletions_one_happens(
+async def test_one_of_many_concurrent_deletions_succeeds(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     root = await a_root(accounts)
@@ -135,7 +135,7 @@ async def test_of_many_deletions_one_happens(
     assert await inspector.fetchval("SELECT count(*) FROM outbox") == 1
 
 
-async def test_changes_at_once_are_all_kept(accounts: Accounts) -> None:
+async def test_concurrent_changes_are_all_kept(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     outcomes = await asyncio.gather(
@@ -147,7 +147,7 @@ async def test_changes_at_once_are_all_kept(accounts: Accounts) -> None:
     assert [n for n in range(6) if f"key{n}" in document] == kept
 
 
-async def test_another_process_hears_of_a_changed_and_of_a_deleted_account(
+async def test_another_process_sees_a_changed_and_a_deleted_account(
     database: Database,
 ) -> None:
     ring = a_key_ring()

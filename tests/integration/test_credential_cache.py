@@ -56,7 +56,7 @@ async def test_verified_credentials_are_cached_until_they_expire(
     await wait_until(is_refused)
 
 
-async def test_a_hash_is_remembered_as_a_password_is(
+async def test_verified_hashes_are_cached(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     account_id = (await a_reseller(accounts)).account_id
@@ -75,7 +75,7 @@ async def test_a_hash_is_remembered_as_a_password_is(
             await credentials.caller_by_hash(*other)
 
 
-async def test_what_was_refused_is_not_remembered(accounts: Accounts) -> None:
+async def test_refused_credentials_are_not_cached(accounts: Accounts) -> None:
     credentials = CredentialCache(accounts.sessions)
     with pytest.raises(CredentialsInvalid):
         await credentials.caller(*GIVEN)
@@ -83,7 +83,7 @@ async def test_what_was_refused_is_not_remembered(accounts: Accounts) -> None:
     assert (await credentials.caller(*GIVEN)).claims
 
 
-async def test_each_part_of_the_credentials_counts(
+async def test_each_part_of_the_credentials_is_part_of_the_key(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     await a_reseller(accounts)
@@ -102,7 +102,7 @@ async def test_each_part_of_the_credentials_counts(
     assert (await credentials.caller(*GIVEN)).claims
 
 
-async def test_only_so_many_are_remembered(
+async def test_the_number_of_cached_credentials_is_limited(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     account = await a_reseller(accounts)
@@ -117,7 +117,7 @@ async def test_only_so_many_are_remembered(
         await credentials.caller(*GIVEN)
 
 
-async def test_who_gives_up_takes_the_proof_from_nobody(accounts: Accounts) -> None:
+async def test_a_cancelled_request_does_not_cancel_the_check_of_another(accounts: Accounts) -> None:
     await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
     first, second = (asyncio.create_task(credentials.caller(*GIVEN)) for _ in range(2))
@@ -128,7 +128,7 @@ async def test_who_gives_up_takes_the_proof_from_nobody(accounts: Accounts) -> N
         await first
 
 
-async def test_an_account_stands_for_those_below_it_only(accounts: Accounts) -> None:
+async def test_an_account_has_access_to_its_descendants_only(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     other = await a_child(accounts, root, "other")

@@ -69,7 +69,7 @@ async def beginning(feed: Feed, account: AccountFacts) -> FeedCursor:
 
 
 @pytest.mark.parametrize("one_box", [False, True], ids=["account", "box"])
-async def test_a_page_that_is_cut_goes_on_where_it_ended(
+async def test_the_page_after_a_full_page_continues_where_it_ended(
     database: Database, inspector: asyncpg.Connection, one_box: bool
 ) -> None:
     feed, account = Feed(database), an_account()
@@ -88,7 +88,7 @@ async def test_a_page_that_is_cut_goes_on_where_it_ended(
     assert cursor == await beginning(feed, account)
 
 
-async def test_an_event_above_the_bound_of_a_page_is_shown(
+async def test_an_event_larger_than_a_page_is_returned(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     feed, account = Feed(database), an_account()
@@ -101,7 +101,7 @@ async def test_an_event_above_the_bound_of_a_page_is_shown(
     assert sequences(await feed.page(account, None, page.next, 1_000)) == [2]
 
 
-async def test_a_slow_reader_gets_small_pages_of_all_there_was(
+async def test_a_slow_reader_gets_all_events_in_small_pages(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     account = an_account()
@@ -122,7 +122,7 @@ async def test_a_slow_reader_gets_small_pages_of_all_there_was(
                 assert await read_until(slow, last) == list(range(first, last + 1))
 
 
-async def test_what_was_read_for_listeners_that_have_gone_leaves_no_gap(
+async def test_a_new_stream_after_a_closed_one_has_no_gap(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     account = an_account()

@@ -66,7 +66,7 @@ async def referring(inspector: asyncpg.Connection) -> int:
     return number
 
 
-async def test_no_box_names_a_greeting_that_is_deleted_at_the_same_moment(
+async def test_no_mailbox_uses_a_greeting_that_is_deleted_at_the_same_time(
     vmboxes: Vmboxes, greetings: Greetings, inspector: asyncpg.Connection
 ) -> None:
     account = await an_account_row(greetings.database)
@@ -114,7 +114,7 @@ async def test_no_box_names_a_greeting_that_is_deleted_at_the_same_moment(
     assert await referring(inspector) == 0
 
 
-async def test_one_of_many_deletions_succeeds_and_its_audio_goes(
+async def test_one_of_many_deletions_succeeds_and_deletes_the_audio(
     greetings: Greetings, bucket: AudioStore
 ) -> None:
     account = await an_account_row(greetings.database)
@@ -131,7 +131,7 @@ async def test_one_of_many_deletions_succeeds_and_its_audio_goes(
     assert await keys_in(bucket) == []
 
 
-async def test_changes_at_the_same_time_all_count(greetings: Greetings) -> None:
+async def test_concurrent_changes_are_all_kept(greetings: Greetings) -> None:
     account = await an_account_row(greetings.database)
     media_id = await a_greeting(greetings, account)
     await asyncio.gather(
@@ -141,7 +141,7 @@ async def test_changes_at_the_same_time_all_count(greetings: Greetings) -> None:
     assert [greeting.document[f"key{number}"] for number in range(4)] == [0, 1, 2, 3]
 
 
-async def test_of_audio_given_at_the_same_time_one_stays(
+async def test_one_of_many_concurrent_uploads_remains(
     greetings: Greetings, bucket: AudioStore
 ) -> None:
     account = await an_account_row(greetings.database)
@@ -158,7 +158,7 @@ async def test_of_audio_given_at_the_same_time_one_stays(
     assert await keys_in(bucket) == [greeting.audio.key]
 
 
-async def test_without_the_audio_store_no_greeting_is_made(
+async def test_without_the_audio_store_no_greeting_is_created(
     database: Database, servers: EmbeddedServers
 ) -> None:
     account = await an_account_row(database)
@@ -177,7 +177,7 @@ async def orphans(owner: Database, bucket: AudioStore) -> AsyncIterator[Orphans]
     yield Orphans(owner, bucket, in_days(2), GRACE, batch=3)
 
 
-async def test_the_sweep_takes_audio_that_no_greeting_points_at(
+async def test_the_orphan_sweep_deletes_audio_without_a_greeting(
     greetings: Greetings, orphans: Orphans, bucket: AudioStore
 ) -> None:
     account = await an_account_row(greetings.database)

@@ -52,7 +52,7 @@ async def a_box(vmboxes: Vmboxes, account: AccountFacts, *addresses: str) -> Vmb
     return await vmboxes.create(account, {"name": "Box", "mailbox": "100", KEY: [*addresses]})
 
 
-async def test_addresses_begin_with_their_box_or_when_they_come(
+async def test_addresses_have_the_dates_of_their_mailbox_or_their_addition(
     vmboxes: Vmboxes, account: AccountFacts, days: Days
 ) -> None:
     made = await a_box(vmboxes, account, "a@example.com")
@@ -78,7 +78,7 @@ async def test_another_spelling_of_an_address_changes_it(
     assert (after.address, after.updated_at) == ("A@example.com", LATER)
 
 
-async def test_what_leaves_and_comes_back_begins_again_under_its_old_id(
+async def test_an_address_that_is_added_again_has_its_old_id_and_new_dates(
     vmboxes: Vmboxes, account: AccountFacts
 ) -> None:
     recipients = Recipients(vmboxes)
@@ -90,7 +90,7 @@ async def test_what_leaves_and_comes_back_begins_again_under_its_old_id(
     assert (after.recipient_id, after.created_at) == (before.recipient_id, LATER)
 
 
-async def test_adding_what_is_there_changes_nothing_and_appends_no_event(
+async def test_adding_an_existing_address_changes_nothing_and_appends_no_event(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     made = await a_box(vmboxes, account, "a@example.com")
@@ -100,7 +100,7 @@ async def test_adding_what_is_there_changes_nothing_and_appends_no_event(
     assert await inspector.fetchval("SELECT count(*) FROM outbox") == 1
 
 
-async def test_a_recipient_must_be_there_to_be_removed(
+async def test_removing_a_missing_recipient_is_not_found(
     vmboxes: Vmboxes, account: AccountFacts
 ) -> None:
     recipients = Recipients(vmboxes)
@@ -112,7 +112,7 @@ async def test_a_recipient_must_be_there_to_be_removed(
     assert await recipients.list(account, made.vmbox_id) == made.recipients
 
 
-def test_ids_are_known_from_box_and_address_alone() -> None:
+def test_ids_depend_on_mailbox_and_address_only() -> None:
     box = UUID("31347d42-00bd-44a5-9b5c-20dc4197a2f6")
     (one,) = recipients_of(box, ["Pete@Example.com"], (), NOW)
     assert str(one.recipient_id) == "afc09c66-ca6a-5f6d-b606-d9285c62bc86"

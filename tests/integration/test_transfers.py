@@ -1,4 +1,4 @@
-"""Moving and copying under a key, when a box is deleted in between."""
+"""Transfers with an idempotency key while a mailbox is deleted."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -33,7 +33,7 @@ class DeletesBeforeCopying:
         await self.store.delete_many(keys)
 
 
-async def test_a_copy_under_a_key_is_answered_once_a_part_of_it_is_done(
+async def test_a_copy_with_a_key_gets_a_response_after_a_partial_success(
     database: Database, bucket: AudioStore
 ) -> None:
     account = an_account()

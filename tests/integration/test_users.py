@@ -49,7 +49,7 @@ def an_ann(**more: Any) -> dict[str, Any]:
     return {"username": "Ann", "password": PASSWORD, **more}
 
 
-async def test_nothing_that_one_signs_in_with_lies_in_the_database(
+async def test_the_database_contains_no_usable_credentials(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     caller = await a_caller(accounts)
@@ -80,7 +80,7 @@ async def test_the_same_name_and_password_in_two_accounts_are_two_users(
     assert await inspector.fetchval("SELECT count(*) FROM user_credentials") == 4
 
 
-async def test_of_many_that_take_one_name_at_once_one_gets_it(
+async def test_one_of_many_concurrent_users_gets_a_name(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     users, caller = users_beside(accounts), await a_caller(accounts)
@@ -97,7 +97,7 @@ async def test_of_many_that_take_one_name_at_once_one_gets_it(
     assert await inspector.fetchval("SELECT count(*) FROM user_credentials") == 2
 
 
-async def test_of_many_passwords_set_at_once_one_signs_in(accounts: Accounts) -> None:
+async def test_one_of_many_concurrent_passwords_signs_in(accounts: Accounts) -> None:
     users, caller = users_beside(accounts), await a_caller(accounts)
     user = await users.create(caller.account, an_ann())
     passwords = [f"word {number}" for number in range(5)]
@@ -115,7 +115,7 @@ async def test_of_many_passwords_set_at_once_one_signs_in(accounts: Accounts) ->
     assert works == 1
 
 
-async def test_a_password_taken_away_ends_tokens_and_sign_in(accounts: Accounts) -> None:
+async def test_removing_a_password_ends_tokens_and_sign_in(accounts: Accounts) -> None:
     users, caller = users_beside(accounts), await a_caller(accounts)
     user = await users.create(caller.account, an_ann())
     token, _ = await accounts.sessions.sign_in_as_user(credentials_of(caller))
@@ -129,7 +129,7 @@ async def test_a_password_taken_away_ends_tokens_and_sign_in(accounts: Accounts)
         await accounts.sessions.sign_in_as_user(credentials_of(caller))
 
 
-async def test_another_process_hears_of_a_changed_password_and_a_deleted_user(
+async def test_another_process_sees_a_changed_password_and_a_deleted_user(
     database: Database,
 ) -> None:
     ring = a_key_ring()
@@ -161,7 +161,7 @@ async def until_refused(accounts: Accounts, token: str) -> None:
     await wait_until(is_refused)
 
 
-async def test_nothing_comes_into_an_account_that_another_process_deleted(
+async def test_no_user_is_created_in_an_account_that_another_process_has_deleted(
     accounts: Accounts, database: Database, inspector: asyncpg.Connection
 ) -> None:
     caller = await a_caller(accounts)

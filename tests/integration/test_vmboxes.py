@@ -63,14 +63,14 @@ async def numbers_of(inspector: asyncpg.Connection, account: AccountFacts) -> li
     return [row["number"] for row in found]
 
 
-async def test_a_box_is_read_back_as_it_was_made(vmboxes: Vmboxes, account: AccountFacts) -> None:
+async def test_a_mailbox_is_read_as_it_was_created(vmboxes: Vmboxes, account: AccountFacts) -> None:
     made = await vmboxes.create(account, settings(pin="1234", color="green", aliases=["7"]))
     assert await vmboxes.get(account, made.vmbox_id) == made
     assert (made.pin, made.settings["pin"], made.document["color"]) == ("1234", "1234", "green")
     assert (made.revision, made.counts.total) == (1, 0)
 
 
-async def test_a_pin_lies_sealed_in_its_row_and_in_no_event(
+async def test_a_pin_is_encrypted_in_its_row_and_absent_from_events(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     made = await vmboxes.create(account, settings(pin="918273"))
@@ -86,7 +86,7 @@ async def test_a_pin_lies_sealed_in_its_row_and_in_no_event(
     )
 
 
-async def test_making_changing_and_deleting_a_box_are_told(
+async def test_creating_changing_and_deleting_a_mailbox_append_events(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     made = await vmboxes.create(account, settings(pin="1234"))
@@ -112,7 +112,7 @@ async def test_making_changing_and_deleting_a_box_are_told(
     assert (gone.document, gone.pin) == (changed.document, "5678")
 
 
-async def test_a_number_belongs_to_one_box_of_an_account(
+async def test_a_number_belongs_to_one_mailbox_of_an_account(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     first = await vmboxes.create(account, settings(mailbox="0100", aliases=["support", "7"]))
@@ -126,7 +126,7 @@ async def test_a_number_belongs_to_one_box_of_an_account(
     assert len(await events_of(inspector, box_of(first))) == 1
 
 
-async def test_a_box_may_spell_one_number_twice(
+async def test_a_mailbox_can_have_one_number_twice(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     made = await vmboxes.create(account, settings(mailbox="100", aliases=["0100", "100"]))
@@ -134,7 +134,7 @@ async def test_a_box_may_spell_one_number_twice(
     assert await numbers_of(inspector, account) == ["100"]
 
 
-async def test_a_taken_number_refuses_the_change_and_leaves_the_box_as_it_was(
+async def test_a_change_to_a_used_number_is_refused_and_changes_nothing(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     await vmboxes.create(account, settings(mailbox="100"))
@@ -144,7 +144,7 @@ async def test_a_taken_number_refuses_the_change_and_leaves_the_box_as_it_was(
     assert len(await audit(inspector, box_of(made))) == 1
 
 
-async def test_a_number_given_up_is_free_at_once(vmboxes: Vmboxes, account: AccountFacts) -> None:
+async def test_a_removed_number_is_free_at_once(vmboxes: Vmboxes, account: AccountFacts) -> None:
     first = await vmboxes.create(account, settings(mailbox="100", aliases=["7"]))
     await vmboxes.patch(account, first.vmbox_id, {"mailbox": "101", "aliases": []})
     second = await vmboxes.create(account, settings(mailbox="100", aliases=["7"]))
@@ -152,7 +152,7 @@ async def test_a_number_given_up_is_free_at_once(vmboxes: Vmboxes, account: Acco
     await vmboxes.create(account, settings(mailbox="7", aliases=["100"]))
 
 
-async def test_of_many_boxes_made_with_one_number_at_once_one_is_made(
+async def test_one_of_many_concurrent_mailboxes_gets_a_number(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     made = await asyncio.gather(
@@ -165,7 +165,7 @@ async def test_of_many_boxes_made_with_one_number_at_once_one_is_made(
     assert await inspector.fetchval("SELECT count(*) FROM outbox") == 1
 
 
-async def test_changes_of_different_keys_at_once_all_land(
+async def test_concurrent_changes_of_different_keys_are_all_kept(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     made = await vmboxes.create(account, settings())
@@ -178,7 +178,7 @@ async def test_changes_of_different_keys_at_once_all_land(
     assert len(await audit(inspector, box_of(made))) == 9
 
 
-async def test_a_change_of_nothing_that_is_there_is_not_found(
+async def test_a_change_of_a_missing_mailbox_is_not_found(
     vmboxes: Vmboxes, account: AccountFacts
 ) -> None:
     made = await vmboxes.create(account, settings())
@@ -196,7 +196,7 @@ async def test_a_change_of_nothing_that_is_there_is_not_found(
             await vmboxes.delete(account, vmbox_id)
 
 
-async def test_boxes_are_listed_by_name_page_by_page_without_pins(
+async def test_mailboxes_are_listed_by_name_in_pages_without_pins(
     vmboxes: Vmboxes, account: AccountFacts
 ) -> None:
     names = ["b", "a", "b", "C", "a", "é"]
@@ -216,7 +216,7 @@ async def test_boxes_are_listed_by_name_page_by_page_without_pins(
     assert {box.pin for box in listed} == {None}
 
 
-async def test_a_box_is_renumbered_while_messages_come_in(
+async def test_the_number_of_a_mailbox_changes_while_messages_are_stored(
     vmboxes: Vmboxes, account: AccountFacts, database: Database, inspector: asyncpg.Connection
 ) -> None:
     made = await vmboxes.create(account, settings())
@@ -244,7 +244,7 @@ async def test_a_box_is_renumbered_while_messages_come_in(
     )
 
 
-async def test_a_lowered_limit_holds_for_a_store_that_waited_for_it(
+async def test_a_lowered_limit_applies_to_a_store_that_waited_for_it(
     vmboxes: Vmboxes, account: AccountFacts, database: Database, inspector: asyncpg.Connection
 ) -> None:
     made = await vmboxes.create(account, settings())
@@ -264,7 +264,7 @@ async def test_a_lowered_limit_holds_for_a_store_that_waited_for_it(
     assert (await last_event(inspector, box)).type == "vmbox.full"
 
 
-async def test_a_box_deleted_while_its_number_changes_keeps_no_number(
+async def test_a_mailbox_that_is_deleted_while_its_number_changes_keeps_no_number(
     vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
 ) -> None:
     for attempt in range(10):
@@ -279,7 +279,7 @@ async def test_a_box_deleted_while_its_number_changes_keeps_no_number(
         await audit(inspector, box_of(made))
 
 
-async def test_a_table_that_a_migration_changes_is_an_outage_for_a_moment(
+async def test_a_table_locked_by_a_migration_is_a_short_outage(
     vmboxes: Vmboxes, account: AccountFacts, owner: Database
 ) -> None:
     await vmboxes.create(account, settings())

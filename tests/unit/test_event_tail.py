@@ -24,7 +24,7 @@ def published(first: int, last: int, size: int) -> list[PublishedEvent]:
 
 
 @pytest.mark.parametrize(("size", "most"), [(10, 2_000), (1024**2, 16)])
-def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int, most: int) -> None:
+def test_the_oldest_events_are_dropped_beyond_the_limits(size: int, most: int) -> None:
     recent = EventTail()
     recent.reset(100)
     recent.extend(published(101, 100 + most, size))
@@ -35,7 +35,7 @@ def test_the_oldest_are_forgotten_when_they_are_too_many_or_too_large(size: int,
     assert remembered == list(range(104, 104 + most))
 
 
-def test_what_was_remembered_of_an_earlier_stretch_does_not_count() -> None:
+def test_events_before_a_reset_are_dropped() -> None:
     recent = EventTail()
     recent.extend(published(1, 16, 1024**2))
     recent.reset(100)

@@ -23,7 +23,7 @@ MOMENTS = st.integers(0, 253_000_000_000).map(lambda unix: datetime.fromtimestam
 
 
 @given(MONTHS, st.uuids())
-def test_an_id_is_read_back_as_it_is_written(month: int, identity: UUID) -> None:
+def test_an_id_parses_to_the_same_id(month: int, identity: UUID) -> None:
     message_id = MessageId(month, identity)
     assert MessageId.parse(str(message_id)) == message_id
     assert len(str(message_id)) == 39
@@ -39,12 +39,12 @@ def test_an_id_is_read_back_as_it_is_written(month: int, identity: UUID) -> None
         f"202601-{UUID(HEX)}",
     ],
 )
-def test_what_is_no_id_is_none(text: str) -> None:
+def test_text_of_another_format_is_not_an_id(text: str) -> None:
     assert MessageId.parse(text) is None
 
 
 @given(st.text())
-def test_no_text_breaks_the_reader(text: str) -> None:
+def test_any_text_can_be_parsed(text: str) -> None:
     found = MessageId.parse(text)
     assert found is None or str(found) == text
     identity = parse_hex_id(text)
@@ -62,24 +62,24 @@ def test_a_new_id_has_the_month_of_the_message_and_the_time_of_now(
 
 
 @given(MOMENTS, st.binary(min_size=10, max_size=10), st.binary(min_size=10, max_size=10))
-def test_later_ids_sort_behind_earlier_ones(now: datetime, first: bytes, second: bytes) -> None:
+def test_later_ids_sort_after_earlier_ones(now: datetime, first: bytes, second: bytes) -> None:
     assert uuid7(now, first) < uuid7(now + timedelta(milliseconds=2), second)
 
 
-def test_ids_of_one_moment_differ_by_their_entropy() -> None:
+def test_ids_of_the_same_time_differ() -> None:
     now = datetime(2026, 11, 21, tzinfo=UTC)
     ids = {uuid7(now, bytes([0] * n + [1] + [0] * (9 - n))) for n in range(10)}
     assert len(ids) == 10
 
 
-def test_the_month_is_the_one_in_utc() -> None:
+def test_the_month_is_in_utc() -> None:
     east = timezone(timedelta(hours=9))
     assert month_of(datetime(2026, 1, 1, 8, tzinfo=east)) == 202512
     assert month_of(datetime(2026, 1, 1, 9, tzinfo=east)) == 202601
 
 
 @given(MONTHS.filter(lambda month: 200 < month // 100 < 9000), st.integers(-2000, 2000))
-def test_months_go_on_over_the_turn_of_the_year(month: int, steps: int) -> None:
+def test_months_continue_in_the_next_year(month: int, steps: int) -> None:
     other = month_after(month, steps)
     assert 1 <= other % 100 <= 12
     assert month_after(other, -steps) == month
@@ -91,7 +91,7 @@ def test_retention_has_an_hour_of_grace() -> None:
     assert retained_since(now, 93) == datetime(2026, 8, 20, 11, tzinfo=UTC)
 
 
-def test_a_cursor_stands_in_the_month_of_its_time() -> None:
+def test_a_cursor_has_the_month_of_its_time() -> None:
     moment = datetime(2026, 11, 21, tzinfo=UTC)
     cursor = MessageCursor(202611, moment, LAST_ID)
     assert msgspec.json.decode(msgspec.json.encode(cursor), type=MessageCursor) == cursor

@@ -42,11 +42,11 @@ def wait_s(limit: RateLimit, account_id: UUID) -> int:
     return refused.value.wait_s
 
 
-def test_as_many_as_the_burst_come_at_once(clock: Clock) -> None:
+def test_a_burst_is_allowed_at_once(clock: Clock) -> None:
     assert served(RateLimit(0.1, 3, clock), ONE) == 3
 
 
-def test_what_was_spent_comes_back_with_time_up_to_the_burst(clock: Clock) -> None:
+def test_tokens_are_refilled_up_to_the_burst(clock: Clock) -> None:
     limit = RateLimit(2, 3, clock)
     served(limit, ONE)
     clock.now += 1
@@ -55,7 +55,7 @@ def test_what_was_spent_comes_back_with_time_up_to_the_burst(clock: Clock) -> No
     assert served(limit, ONE) == 3
 
 
-def test_a_refusal_tells_the_whole_seconds_to_wait_and_costs_nothing(clock: Clock) -> None:
+def test_a_refusal_contains_the_whole_seconds_to_wait_and_takes_no_token(clock: Clock) -> None:
     limit = RateLimit(0.25, 1, clock)
     limit.take(ONE)
     assert [wait_s(limit, ONE) for _ in range(10)] == [4] * 10
@@ -73,7 +73,7 @@ def test_another_account_is_not_affected(clock: Clock) -> None:
     assert served(limit, OTHER) == 3
 
 
-def test_accounts_whose_buckets_are_full_again_are_forgotten(clock: Clock) -> None:
+def test_full_buckets_are_dropped(clock: Clock) -> None:
     limit = RateLimit(1, 10, clock)
     served(limit, ONE)
     for _ in range(1_000):
@@ -83,7 +83,7 @@ def test_accounts_whose_buckets_are_full_again_are_forgotten(clock: Clock) -> No
     assert served(limit, ONE) == 10
 
 
-def test_an_account_that_goes_on_asking_is_not_forgotten(clock: Clock) -> None:
+def test_the_bucket_of_an_active_account_is_kept(clock: Clock) -> None:
     limit = RateLimit(1, 10, clock)
     assert served(limit, ONE) == 10
     for _ in range(100):
@@ -92,7 +92,7 @@ def test_an_account_that_goes_on_asking_is_not_forgotten(clock: Clock) -> None:
         assert served(limit, ONE) == 1
 
 
-def test_without_a_limit_nothing_is_refused_and_nothing_remembered(clock: Clock) -> None:
+def test_without_a_limit_no_request_is_refused_and_no_bucket_is_kept(clock: Clock) -> None:
     unset = Settings()
     limit = RateLimit(unset.rate_limit_per_s, unset.rate_limit_burst, clock)
     assert served(limit, ONE, 1_000) == 1_000

@@ -36,7 +36,7 @@ def broken(document: dict[str, Any], **fields: Field) -> dict[str, list[Rule]]:
     return found
 
 
-def test_defaults_are_written_in_and_are_nobody_elses() -> None:
+def test_defaults_are_copied_into_each_document() -> None:
     fields = {"list": Field(types=("array",), default=[]), "off": Field(default=False)}
     first, _ = apply_schema({}, fields)
     first["list"].append(1)
@@ -44,7 +44,7 @@ def test_defaults_are_written_in_and_are_nobody_elses() -> None:
     assert second == {"list": [], "off": False}
 
 
-def test_unknown_keys_are_kept_and_the_input_is_left_alone() -> None:
+def test_unknown_keys_are_kept_and_the_input_is_not_changed() -> None:
     given_document = {"known": "5", "unknown": {"x": [None]}}
     before = copy.deepcopy(given_document)
     result, problems = apply_schema(given_document, {"known": Field(types=("integer",))})
@@ -52,7 +52,7 @@ def test_unknown_keys_are_kept_and_the_input_is_left_alone() -> None:
     assert (given_document, problems) == (before, [])
 
 
-def test_a_problem_names_its_place() -> None:
+def test_a_problem_contains_the_path_of_its_field() -> None:
     inner = Field(types=("object",), fields={"a.b": Field(required=True), "n": Field()})
     fields = {
         "o.o": inner,
@@ -84,7 +84,7 @@ def test_a_problem_names_its_place() -> None:
         ("true", ("string", "boolean"), "true"),
     ],
 )
-def test_what_a_string_spells_is_taken_where_no_string_is_wanted(
+def test_strings_are_converted_for_fields_without_strings(
     value: Any, types: tuple[str, ...], taken: Any
 ) -> None:
     result, problems = apply_schema({"x": value}, {"x": Field(types=types)})
@@ -117,12 +117,12 @@ def test_what_a_string_spells_is_taken_where_no_string_is_wanted(
         ("[]", ("array",)),
     ],
 )
-def test_other_types_are_refused_as_they_came(value: Any, types: tuple[str, ...]) -> None:
+def test_values_of_other_types_are_refused(value: Any, types: tuple[str, ...]) -> None:
     _, problems = apply_schema({"x": value}, {"x": Field(types=types)})
     assert problems == [Problem(field="x", rule=Rule.TYPE, target=", ".join(types), value=value)]
 
 
-def test_numbers_have_bounds_even_where_the_field_gives_none() -> None:
+def test_numbers_have_default_bounds() -> None:
     integer = Field(types=("integer",))
     assert broken({"x": 10**30}, x=integer) == {"x": [Rule.MAXIMUM]}
     assert broken({"x": -(10**30)}, x=integer) == {"x": [Rule.MINIMUM]}
@@ -132,16 +132,14 @@ def test_numbers_have_bounds_even_where_the_field_gives_none() -> None:
     }
 
 
-def test_a_string_may_break_several_rules_and_is_looked_at_closely_only_when_it_breaks_none() -> (
-    None
-):
+def test_the_format_of_a_string_is_checked_after_the_other_rules() -> None:
     picky = Field(min_length=3, enum=("abc",), format=DIGITS)
     assert broken({"x": "a"}, x=picky) == {"x": [Rule.MIN_LENGTH, Rule.ENUM]}
     assert broken({"x": "abc"}, x=picky) == {"x": [Rule.WRONG_FORMAT]}
 
 
 @given(JSON, st.sampled_from([*FIELDS.values()]))
-def test_no_value_breaks_the_check(value: Any, field: Field) -> None:
+def test_any_value_can_be_checked(value: Any, field: Field) -> None:
     result, problems = apply_schema({"x": value}, {"x": field})
     assert msgspec.json.encode(result)
     if not problems:
@@ -149,15 +147,13 @@ def test_no_value_breaks_the_check(value: Any, field: Field) -> None:
 
 
 @given(DOCUMENTS)
-def test_merging_nothing_changes_nothing(document: dict[str, Any]) -> None:
+def test_an_empty_patch_changes_nothing(document: dict[str, Any]) -> None:
     assert merge(document, {}) == document
     assert merge(document, dict.fromkeys(document)) == {}
 
 
 @given(DOCUMENTS, DOCUMENTS)
-def test_what_was_merged_once_merges_again_without_effect(
-    document: dict[str, Any], changes: dict[str, Any]
-) -> None:
+def test_a_second_merge_has_no_effect(document: dict[str, Any], changes: dict[str, Any]) -> None:
     once = merge(document, changes)
     assert merge(once, changes) == once
     for name, value in changes.items():
@@ -165,11 +161,11 @@ def test_what_was_merged_once_merges_again_without_effect(
     assert all(once[name] == document[name] for name in document.keys() - changes.keys())
 
 
-def test_an_object_takes_the_place_of_what_is_none_without_its_nulls() -> None:
+def test_an_object_replaces_another_type_without_its_nulls() -> None:
     assert merge({"x": 5}, {"x": {"a": None, "b": {"c": None, "d": 1}}}) == {"x": {"b": {"d": 1}}}
 
 
-def test_private_keys_are_not_public() -> None:
+def test_reserved_keys_are_removed() -> None:
     assert strip_reserved_keys({"_x": 1, "pvt_y": 2, "pvt": 3, "x_": 4}) == {"pvt": 3, "x_": 4}
 
 
@@ -184,14 +180,14 @@ def test_values_have_the_types_of_json_schema(value: Any, name: str) -> None:
     assert type_of(value) == name
 
 
-def test_settings_of_a_box_have_their_defaults_and_no_keys_of_ours() -> None:
+def test_mailbox_settings_have_defaults_and_no_server_keys() -> None:
     settings = validate_settings({"name": "n", "mailbox": "1", "id": "x", "messages": 4, "_x": 1})
     assert settings["media_extension"] == "mp3"
     assert not {"id", "messages", "_x"} & settings.keys()
     assert validate_settings(settings) == settings
 
 
-def test_settings_of_a_box_are_refused_with_every_problem_at_once() -> None:
+def test_mailbox_settings_are_refused_with_all_problems() -> None:
     with pytest.raises(Invalid) as error:
         validate_settings({"mailbox": "", "pin": "1", "timezone": "Mars/Olympus"})
     assert {problem.field for problem in error.value.problems} == {
@@ -199,7 +195,7 @@ def test_settings_of_a_box_are_refused_with_every_problem_at_once() -> None:
     }
 
 
-def test_a_document_of_a_box_has_a_size() -> None:
+def test_a_mailbox_document_has_a_maximum_size() -> None:
     with pytest.raises(DocumentTooLarge):
         validate_settings({"name": "n", "mailbox": "1", "notes": "x" * 65_536})
 
@@ -207,7 +203,7 @@ def test_a_document_of_a_box_has_a_size() -> None:
 @pytest.mark.parametrize(
     "timezone", ["inherit", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/UTC"]
 )
-def test_known_time_zones_are_taken(timezone: str) -> None:
+def test_iana_time_zones_are_accepted(timezone: str) -> None:
     assert validate_settings({"name": "n", "mailbox": "1", "timezone": timezone})
 
 
@@ -224,14 +220,14 @@ def test_known_time_zones_are_taken(timezone: str) -> None:
         ("+1", "1", False),
     ],
 )
-def test_numbers_compare_by_value_and_words_by_letter(one: str, other: str, same: bool) -> None:
+def test_numbers_compare_by_value_and_other_text_exactly(one: str, other: str, same: bool) -> None:
     assert (comparable_number(one) == comparable_number(other)) is same
 
 
-def test_a_box_answers_to_its_number_and_its_aliases_once_each() -> None:
+def test_a_mailbox_has_its_number_and_its_aliases_without_duplicates() -> None:
     assert numbers_of({"mailbox": "010", "aliases": ["10", "ann"]}) == {"10", "ann"}
 
 
-def test_the_pin_is_kept_apart() -> None:
+def test_the_pin_is_split_from_the_document() -> None:
     assert split_pin({"name": "n", "pin": "0012"}) == ({"name": "n"}, "0012")
     assert split_pin({"name": "n"}) == ({"name": "n"}, None)

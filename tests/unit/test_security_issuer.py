@@ -84,7 +84,7 @@ def a_token(key: Any = EC, algorithm: str = "ES256", kid: str = "ec", **changes:
 @pytest.mark.parametrize(
     ("key", "algorithm", "kid"), [(EC, "ES256", "ec"), (ED, "EdDSA", "ed"), (RSA, "RS256", "rsa")]
 )
-async def test_a_token_of_each_kind_of_key_names_its_account(
+async def test_a_token_of_each_key_type_is_accepted(
     publisher: Publisher, key: Any, algorithm: str, kid: str
 ) -> None:
     issuer = an_issuer(publisher)
@@ -114,7 +114,7 @@ async def test_a_token_of_each_kind_of_key_names_its_account(
         {"key": RSA, "algorithm": "PS256", "kid": "rsa"},
     ],
 )
-async def test_a_token_with_one_thing_wrong_does_not_count(
+async def test_a_token_with_one_wrong_part_is_refused(
     publisher: Publisher, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(TokenInvalid):
@@ -141,7 +141,7 @@ async def test_symmetric_weak_and_encryption_keys_are_not_used(publisher: Publis
         await issuer.verify(a_token(kid="enc"), NOW)
 
 
-async def test_an_unknown_key_is_looked_for_once_and_then_refused(publisher: Publisher) -> None:
+async def test_an_unknown_key_causes_one_fetch(publisher: Publisher) -> None:
     issuer = an_issuer(publisher)
     for _ in range(3):
         with pytest.raises(TokenInvalid):
@@ -155,7 +155,9 @@ async def test_an_unknown_key_is_looked_for_once_and_then_refused(publisher: Pub
     assert publisher.asked == 1
 
 
-async def test_many_unknown_keys_do_not_ask_more_often_than_allowed(publisher: Publisher) -> None:
+async def test_many_unknown_keys_do_not_cause_more_fetches_than_allowed(
+    publisher: Publisher,
+) -> None:
     issuer = an_issuer(publisher, pause_s=60)
     for number in range(20):
         with pytest.raises(TokenInvalid):
@@ -163,7 +165,7 @@ async def test_many_unknown_keys_do_not_ask_more_often_than_allowed(publisher: P
     assert publisher.asked == 1
 
 
-async def test_a_new_key_counts_and_a_withdrawn_one_no_more(publisher: Publisher) -> None:
+async def test_a_new_key_is_accepted_and_a_withdrawn_one_is_refused(publisher: Publisher) -> None:
     issuer = an_issuer(publisher)
     old = a_token()
     await issuer.verify(old, NOW)
@@ -173,7 +175,7 @@ async def test_a_new_key_counts_and_a_withdrawn_one_no_more(publisher: Publisher
         await issuer.verify(old, NOW)
 
 
-async def test_known_keys_stay_in_use_while_none_can_be_read(publisher: Publisher) -> None:
+async def test_fetched_keys_stay_in_use_while_the_issuer_fails(publisher: Publisher) -> None:
     issuer = an_issuer(publisher)
     with_nothing = an_issuer(publisher)
     await issuer.verify(a_token(), NOW)
@@ -188,6 +190,6 @@ async def test_known_keys_stay_in_use_while_none_can_be_read(publisher: Publishe
     await with_nothing.verify(a_token(), NOW)
 
 
-async def test_keys_are_read_in_the_background(publisher: Publisher) -> None:
+async def test_keys_are_fetched_in_the_background(publisher: Publisher) -> None:
     async with an_issuer(publisher, refresh_s=0.02).polling():
         await wait_until(lambda: publisher.asked >= 3)

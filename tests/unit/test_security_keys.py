@@ -59,7 +59,7 @@ def test_a_generated_ring_loads_and_two_share_no_key(tmp_path: Path) -> None:
     assert one.pepper != other.pepper
 
 
-def test_an_rsa_key_is_taken_too(tmp_path: Path) -> None:
+def test_an_rsa_key_is_accepted(tmp_path: Path) -> None:
     pem = pem_of(generate_rsa(65537, 2048))
 
     def add(ring: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def test_an_rsa_key_is_taken_too(tmp_path: Path) -> None:
     assert ring.signing[ring.active_signing].algorithm == "RS256"
 
 
-def test_a_ring_never_shows_its_keys(tmp_path: Path) -> None:
+def test_the_text_of_a_ring_contains_no_key(tmp_path: Path) -> None:
     content = generate_key_ring()
     shown = repr(load_key_ring(written(tmp_path, content)))
     ring = json.loads(content)
@@ -80,7 +80,7 @@ def test_a_ring_never_shows_its_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o602])
-def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_file_with_permissions_for_other_users_is_refused(tmp_path: Path, mode: int) -> None:
     path = written(tmp_path, generate_key_ring(), mode)
     with pytest.raises(KeyRingError, match=r"has permissions for other users; run `chmod 600`"):
         load_key_ring(path)
@@ -90,7 +90,7 @@ def test_a_mounted_secret_may_be_readable_by_its_group(tmp_path: Path) -> None:
     assert load_key_ring(written(tmp_path, generate_key_ring(), 0o440)).signing
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(KeyRingError, match=r"nowhere\.json cannot be read: No such file"):
         load_key_ring(tmp_path / "nowhere.json")
 
@@ -119,7 +119,7 @@ def test_a_malformed_file_is_refused(tmp_path: Path, content: bytes) -> None:
         (lambda ring: ring["encryption"]["keys"].update(short="c2hvcnQ="), "is malformed"),
     ],
 )
-def test_an_unusable_ring_is_refused_in_a_sentence(
+def test_an_unusable_ring_is_refused_with_a_reason(
     tmp_path: Path, change: Change, sentence: str
 ) -> None:
     path = changed(tmp_path, change)
@@ -137,7 +137,7 @@ def test_an_unusable_ring_is_refused_in_a_sentence(
         (generate_rsa(65537, 1024), "RS256", "has fewer than 2048 bits"),  # noqa: S505
     ],
 )
-def test_a_key_of_the_wrong_kind_or_size_is_refused(
+def test_a_key_of_the_wrong_type_or_size_is_refused(
     tmp_path: Path, private: Any, algorithm: str, sentence: str
 ) -> None:
     fields = {"algorithm": algorithm, "private_key": pem_of(private)}
@@ -146,7 +146,7 @@ def test_a_key_of_the_wrong_kind_or_size_is_refused(
         load_key_ring(path)
 
 
-def test_a_rotated_ring_uses_new_keys_and_still_knows_what_the_old_ones_made(
+def test_a_rotated_ring_uses_new_keys_and_keeps_the_old_ones(
     tmp_path: Path,
 ) -> None:
     path = written(tmp_path, generate_key_ring())
@@ -167,7 +167,7 @@ def test_a_rotated_ring_uses_new_keys_and_still_knows_what_the_old_ones_made(
         SecretBox(before).open(SecretBox(after).seal("1234", b"pin"), b"pin")
 
 
-def test_keys_can_be_known_everywhere_before_they_are_used_anywhere(tmp_path: Path) -> None:
+def test_keys_can_be_added_before_they_become_active(tmp_path: Path) -> None:
     path = written(tmp_path, generate_key_ring())
     before = load_key_ring(path)
     prepared = load_key_ring(written(tmp_path, rotate_key_ring(path, activate=False)))

@@ -29,32 +29,34 @@ def rotated(ring: KeyRing) -> KeyRing:
     return msgspec.structs.replace(ring, encryption=keys, active_encryption="next")
 
 
-def test_a_sealed_secret_opens_in_its_context(ring: KeyRing) -> None:
+def test_a_secret_is_decrypted_in_its_context(ring: KeyRing) -> None:
     box = SecretBox(ring)
     sealed = box.seal("1234 ü", b"pin:box")
     assert b"1234" not in sealed
     assert box.open(sealed, b"pin:box") == "1234 ü"
 
 
-def test_the_same_secret_is_sealed_differently_each_time(ring: KeyRing) -> None:
+def test_each_encryption_of_a_secret_differs(ring: KeyRing) -> None:
     box = SecretBox(ring)
     assert box.seal("1234", b"pin") != box.seal("1234", b"pin")
 
 
-def test_a_sealed_secret_does_not_open_in_another_context(ring: KeyRing) -> None:
+def test_a_secret_is_not_decrypted_in_another_context(ring: KeyRing) -> None:
     box = SecretBox(ring)
     with pytest.raises(SecretUnreadable):
         box.open(box.seal("1234", b"pin:box 1"), b"pin:box 2")
 
 
-def test_after_rotation_old_secrets_open_and_new_ones_need_the_new_key(ring: KeyRing) -> None:
+def test_after_rotation_old_secrets_are_decrypted_and_new_ones_need_the_new_key(
+    ring: KeyRing,
+) -> None:
     before, after = SecretBox(ring), SecretBox(rotated(ring))
     assert after.open(before.seal("1234", b"pin"), b"pin") == "1234"
     with pytest.raises(SecretUnreadable):
         before.open(after.seal("1234", b"pin"), b"pin")
 
 
-def test_a_changed_or_cut_secret_does_not_open(ring: KeyRing) -> None:
+def test_a_changed_or_shortened_secret_is_not_decrypted(ring: KeyRing) -> None:
     box = SecretBox(ring)
     sealed = box.seal("1234", b"pin")
     for place in range(len(sealed)):

@@ -58,14 +58,14 @@ def signed(key: SigningKey, *, kid: Any = None, **changes: Any) -> str:
     return jwt.encode(payload, key.private, key.algorithm, {"kid": kid or key.key_id})
 
 
-def test_an_issued_token_says_the_same_when_it_is_verified(tokens: Tokens, ring: KeyRing) -> None:
+def test_a_verified_token_has_the_issued_claims(tokens: Tokens, ring: KeyRing) -> None:
     token, claims = issue(tokens, owner_id=uuid4(), user_epoch=3, auth_epoch=7, method=Method.USER)
     assert Tokens(ring, 1).verify(token, NOW) == claims
     assert claims.account_id == ACCOUNT
     assert claims.expires_at == NOW.replace(microsecond=0) + timedelta(hours=1)
 
 
-def test_ids_in_a_token_are_written_as_on_the_wire(tokens: Tokens, ring: KeyRing) -> None:
+def test_ids_in_a_token_have_the_format_of_the_wire(tokens: Tokens, ring: KeyRing) -> None:
     token, claims = issue(tokens)
     payload = jwt.decode(token, options={"verify_signature": False})
     assert jwt.get_unverified_header(token)["kid"] == ring.active_signing
@@ -74,7 +74,7 @@ def test_ids_in_a_token_are_written_as_on_the_wire(tokens: Tokens, ring: KeyRing
     assert "owner_id" not in payload
 
 
-def test_a_token_ends_when_its_time_is_over_though_it_is_remembered(tokens: Tokens) -> None:
+def test_a_cached_token_expires(tokens: Tokens) -> None:
     token, claims = issue(tokens)
     assert tokens.verify(token, claims.expires_at - timedelta(seconds=1)) == claims
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_a_token_ends_when_its_time_is_over_though_it_is_remembered(tokens: Toke
             tokens.verify(token, claims.expires_at)
 
 
-def test_a_token_may_have_a_lifetime_of_its_own(tokens: Tokens) -> None:
+def test_a_token_can_have_its_own_lifetime(tokens: Tokens) -> None:
     _, claims = issue(tokens, lifetime_s=86_400)
     assert claims.expires_at - claims.issued_at == timedelta(days=1)
 
@@ -187,7 +187,7 @@ def test_a_token_without_a_key_id_is_refused(tokens: Tokens, ring: KeyRing) -> N
         {"auth_epoch": "1"},
     ],
 )
-def test_a_token_that_lacks_a_claim_or_has_an_odd_one_is_refused(
+def test_a_token_with_a_missing_or_wrong_claim_is_refused(
     tokens: Tokens, ring: KeyRing, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(TokenInvalid):
@@ -197,7 +197,7 @@ def test_a_token_that_lacks_a_claim_or_has_an_odd_one_is_refused(
 @pytest.mark.parametrize(
     "token", ["", ".", "..", "...", "a.b.c", "ä.ö.ü", "\0", "x" * 5000, "[].e30.e30", "e30.e30.e30"]
 )
-def test_what_is_no_token_is_refused(tokens: Tokens, token: str) -> None:
+def test_text_that_is_not_a_token_is_refused(tokens: Tokens, token: str) -> None:
     with pytest.raises(TokenInvalid):
         tokens.verify(token, NOW)
 
