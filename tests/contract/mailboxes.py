@@ -1,4 +1,4 @@
-"""A client of the mailbox dialect for the contract tests, and how they look at its answers."""
+"""Client and assertions of the mailbox dialect for the contract tests."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ FULL = {
 
 
 def mailbox_client(service: RunningService, **headers: str) -> httpx.AsyncClient:
-    """Whoever these headers make of it: `x_auth_user` is `X-Auth-User`."""
+    """Returns a client that sends these headers; `x_auth_user` is `X-Auth-User`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     hooks = {"request": [CONFIDENTIAL.learn_request]}
     return httpx.AsyncClient(
@@ -29,7 +29,7 @@ def mailbox_client(service: RunningService, **headers: str) -> httpx.AsyncClient
 
 
 def result(answer: httpx.Response, status: int = 200) -> Any:
-    """The `result` of a whole envelope with this status."""
+    """Returns the `result` of an envelope, which must be complete and have this status."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
@@ -42,47 +42,47 @@ def result(answer: httpx.Response, status: int = 200) -> Any:
 
 
 def refused(answer: httpx.Response, status: int, message: str) -> None:
-    """A refusal that blames no field: its result is empty."""
+    """Asserts that a response is an error without invalid fields."""
     assert result(answer, status) == {}
     assert answer.json()["status_message"] == message
 
 
 def errors(answer: httpx.Response) -> dict[str, str]:
-    """The fields that a 400 blames, and the rule that each breaks."""
-    told = result(answer, 400)
+    """Returns the invalid fields of a 400 with their broken rules."""
+    body = result(answer, 400)
     assert answer.json()["status_message"] == "Bad Request"
-    assert told.keys() == {"errors"}
-    found: dict[str, str] = told["errors"]
+    assert body.keys() == {"errors"}
+    found: dict[str, str] = body["errors"]
     return found
 
 
 async def a_mailbox(client: httpx.AsyncClient, **settings: Any) -> str:
-    """A new mailbox; its id with dashes."""
+    """Creates a mailbox and returns its id with dashes."""
     made = await client.post("/voip/mailbox", json={"name": "Box", **settings})
     mailbox_id: str = result(made, 201)["uuid"]
     return mailbox_id
 
 
 async def a_greeting(account: AccountClient) -> str:
-    """A greeting without audio; its id without dashes."""
+    """Creates a greeting without audio and returns its id without dashes."""
     made = await account.http.put(account.path("media"), json={"data": {"name": "Hello"}})
     media_id: str = data_of(made, 201)["id"]
     return media_id
 
 
 def bare(mailbox_id: str) -> str:
-    """The id as the other dialect writes it."""
+    """Returns an id in the form of the Kazoo dialect."""
     return mailbox_id.replace("-", "")
 
 
 def dashed(vmbox_id: str) -> str:
-    """The id as this dialect writes it."""
+    """Returns an id in the form of the mailbox dialect."""
     digits = bare(vmbox_id)
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def as_json(value: Any) -> dict[str, Any]:
-    """A body by hand, with its type."""
+    """Returns the arguments of a request with a JSON body."""
     return {
         "content": value if isinstance(value, bytes) else msgspec.json.encode(value),
         "headers": {"Content-Type": "application/json"},

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: whole, and what the relay really publishes."""
+"""The AsyncAPI document: complete, and true for the events that the relay publishes."""
 
 import copy
 import re
@@ -86,7 +86,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _message_of(subject: str) -> Json:
-    """What the document says of messages on a subject; exactly one channel must know it."""
+    """Returns the message description of a subject, which exactly one channel must match."""
     found = []
     for channel in CHANNELS.values():
         pattern = re.sub(r"\\{\w+\\}", "[0-9a-f]{32}", re.escape(channel["address"]))
@@ -97,7 +97,7 @@ def _message_of(subject: str) -> Json:
     return _resolve(message)
 
 
-def test_the_document_has_the_parts_that_the_specification_asks_for() -> None:
+def test_the_document_has_all_required_parts() -> None:
     assert DOCUMENT["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= DOCUMENT["info"].keys()
     assert DOCUMENT.keys() <= {
@@ -128,7 +128,7 @@ def test_every_event_has_one_channel() -> None:
     assert sorted(kinds) == sorted(EventType)
 
 
-def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+def test_every_reference_resolves_and_every_component_is_used() -> None:
     references = set(_references(DOCUMENT))
     assert all(_resolve({"$ref": reference}) for reference in references)
     named = {
@@ -139,7 +139,7 @@ def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
     assert named <= references
 
 
-def test_schemas_are_schemas_and_examples_hold() -> None:
+def test_schemas_are_valid_and_examples_match_them() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
     for message in DOCUMENT["components"]["messages"].values():
@@ -150,7 +150,7 @@ def test_schemas_are_schemas_and_examples_hold() -> None:
         assert _message_of(example["summary"].removeprefix("Subject ")) == message
 
 
-def test_what_lacks_a_part_is_refused() -> None:
+def test_an_event_without_a_required_field_does_not_match() -> None:
     for message in DOCUMENT["components"]["messages"].values():
         [example] = message["examples"]
         for part in ("payload", "headers"):
@@ -172,7 +172,7 @@ def test_an_unknown_key_is_refused_at_every_depth() -> None:
                 assert _refused(message[part], changed), (message["name"], inner)
 
 
-async def test_it_is_there_for_everybody(account: AccountClient) -> None:
+async def test_the_document_needs_no_token(account: AccountClient) -> None:
     async with httpx.AsyncClient(base_url=account.service.url) as client:
         answer = await client.get("/asyncapi.json")
         assert answer.status_code == 200
@@ -181,7 +181,7 @@ async def test_it_is_there_for_everybody(account: AccountClient) -> None:
         assert (await client.head("/asyncapi.json")).status_code == 200
 
 
-async def test_what_is_published_is_as_described(account: AccountClient) -> None:
+async def test_published_events_match_the_document(account: AccountClient) -> None:
     client = await nats.connect(account.service.servers.nats.url())
     received: list[Msg] = []
 
@@ -206,7 +206,7 @@ async def test_what_is_published_is_as_described(account: AccountClient) -> None
 
 
 async def _do_everything(account: AccountClient) -> None:
-    """Causes each event once at least, the account's end last."""
+    """Causes each event at least once; the deletion of the account is last."""
     http = account.http
     vmbox_id = await account.a_vmbox(max_message_count=1)
     media_id = await account.leave(vmbox_id)
@@ -229,7 +229,7 @@ async def _do_everything(account: AccountClient) -> None:
 
 
 async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str) -> None:
-    """Requests a call, and stores a transcription."""
+    """Requests a callback and stores a transcription."""
     message_id = MessageId.parse(media_id)
     assert message_id is not None
     key = MessageKey(UUID(account.account_id), UUID(vmbox_id), message_id)

@@ -1,4 +1,4 @@
-"""One box, two dialects: what one of them does is what the other shows, and events tell no more."""
+"""Boxes in both dialects: each sees the changes of the other, and events are the same."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -32,7 +32,7 @@ async def in_kazoo(account: AccountClient, mailbox_id: str) -> dict[str, Any]:
     return document
 
 
-async def test_a_mailbox_is_seen_changed_and_deleted_as_a_vmbox(
+async def test_a_mailbox_can_be_read_changed_and_deleted_as_a_vmbox(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     greeting = await a_greeting(account)
@@ -64,7 +64,7 @@ async def test_a_mailbox_is_seen_changed_and_deleted_as_a_vmbox(
     assert result(await voip.get("/voip/mailbox")) == []
 
 
-async def test_a_vmbox_is_seen_changed_and_deleted_as_a_mailbox(
+async def test_a_vmbox_can_be_read_changed_and_deleted_as_a_mailbox(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox(name="Desk", mailbox="5", pin="98765", color="green")
@@ -93,7 +93,7 @@ async def test_a_vmbox_is_seen_changed_and_deleted_as_a_mailbox(
 
 
 @pytest.mark.parametrize("odd", ["no", 0, None, [], {"x": 1}])
-async def test_what_one_dialect_does_not_check_has_its_default_in_the_other(
+async def test_a_flag_of_another_type_is_returned_as_its_default(
     account: AccountClient, voip: httpx.AsyncClient, odd: object
 ) -> None:
     vmbox_id = await account.a_vmbox(beep=odd, play_caller_id=odd)
@@ -117,7 +117,7 @@ async def test_an_owner_of_another_profile_is_kept(
     assert (await in_kazoo(account, vmbox_id))["owner_id"] == "user_17"
 
 
-async def test_a_name_that_sorts_the_same_is_listed_the_same(
+async def test_both_dialects_sort_names_in_the_same_way(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     for name in ("b", "a", "B", "a"):
@@ -127,7 +127,7 @@ async def test_a_name_that_sorts_the_same_is_listed_the_same(
     assert [bare(one["uuid"]) for one in listed] == [box["id"] for box in boxes]
 
 
-async def test_events_are_the_same_whichever_dialect_caused_them(
+async def test_events_do_not_depend_on_the_dialect(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     greeting = await a_greeting(account)
@@ -172,7 +172,7 @@ async def test_events_are_the_same_whichever_dialect_caused_them(
 async def events_of(
     account: AccountClient, vmbox_id: str, names: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """The events of a box, with names in place of what differs from box to box."""
+    """Returns the events of a box, with placeholders for values that differ between boxes."""
     connection = await asyncpg.connect(account.service.environment["AFTERTONE_DATABASE_URL"])
     try:
         rows = await connection.fetch(
@@ -195,7 +195,7 @@ def _named(text: str, vmbox_id: str, names: dict[str, str]) -> dict[str, Any]:
     return data
 
 
-async def test_what_belongs_to_others_answers_as_if_it_were_not_there(
+async def test_resources_of_other_accounts_are_a_404(
     service: RunningService, account: AccountClient
 ) -> None:
     vmbox_id = await account.a_vmbox(notify_email_addresses=["a@example.com"])
@@ -232,7 +232,7 @@ def _no_message() -> str:
 async def _attempts(
     voip: httpx.AsyncClient, box: str, media_id: str, recipient: str
 ) -> list[httpx.Response]:
-    """Everything that one may try with ids that are not one's own."""
+    """Sends all requests with ids of another account."""
     one = f"/voip/mailbox/{box}"
     tried = [
         await voip.get(f"{one}/messages/{media_id}"),

@@ -20,7 +20,7 @@ from tests.contract.wire import NO_ID, golden
 from tests.support.running import AccountClient, data_of
 
 
-async def test_the_documented_calls_answer_as_documented(
+async def test_the_documented_calls_return_the_documented_responses(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     greeting = dashed(await a_greeting(account))
@@ -48,7 +48,7 @@ async def test_the_documented_calls_answer_as_documented(
         golden("mailboxes/unknown", await gone, names)
 
 
-async def test_what_is_left_out_has_its_default(voip: httpx.AsyncClient) -> None:
+async def test_an_omitted_field_has_its_default(voip: httpx.AsyncClient) -> None:
     made = result(await voip.post("/voip/mailbox", json={"name": "Bare"}), 201)
     assert {key: made[key] for key in made if key not in ("uuid", "created_on")} == {
         "name": "Bare",
@@ -64,7 +64,7 @@ async def test_what_is_left_out_has_its_default(voip: httpx.AsyncClient) -> None
     assert read == {**made, "updated_on": made["created_on"]}
 
 
-async def test_a_replacement_puts_back_defaults_and_keeps_the_rest(
+async def test_a_put_restores_defaults_and_keeps_other_settings(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     greeting = await a_greeting(account)
@@ -121,7 +121,7 @@ async def test_a_replacement_puts_back_defaults_and_keeps_the_rest(
         ({"password": "1", "beep": "x"}, {"password": "minLength", "beep": "type"}),
     ],
 )
-async def test_a_field_that_breaks_a_rule_is_named_with_it(
+async def test_an_invalid_field_is_reported_with_its_rule(
     voip: httpx.AsyncClient, changes: dict[str, Any], told: dict[str, str]
 ) -> None:
     mailbox_id = await a_mailbox(voip, password="4321")
@@ -132,20 +132,20 @@ async def test_a_field_that_breaks_a_rule_is_named_with_it(
     assert (await voip.get("/voip/mailbox")).json()["result"] == [result(before)]
 
 
-async def test_a_name_is_needed(voip: httpx.AsyncClient) -> None:
+async def test_a_name_is_required(voip: httpx.AsyncClient) -> None:
     one = f"/voip/mailbox/{await a_mailbox(voip)}"
     for answer in (await voip.post("/voip/mailbox", json={}), await voip.put(one, json={})):
         assert errors(answer) == {"name": "required"}
 
 
-async def test_null_is_no_password_and_no_greeting(voip: httpx.AsyncClient) -> None:
+async def test_null_removes_password_and_greeting(voip: httpx.AsyncClient) -> None:
     one = f"/voip/mailbox/{await a_mailbox(voip, password='0012')}"
     assert result(await voip.get(one))["password"] == "0012"
     changed = await voip.put(one, json={"name": "B", "password": None, "greeting": None})
     assert result(changed)["password"] is None
 
 
-async def test_ids_are_taken_with_and_without_dashes(
+async def test_ids_are_accepted_with_and_without_dashes(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     greeting = await a_greeting(account)
@@ -157,7 +157,7 @@ async def test_ids_are_taken_with_and_without_dashes(
         refused(await voip.get(f"/voip/mailbox/{other}"), 404, "Not Found")
 
 
-async def test_the_list_is_whole_and_by_name(voip: httpx.AsyncClient) -> None:
+async def test_the_list_is_complete_and_ordered_by_name(voip: httpx.AsyncClient) -> None:
     assert result(await voip.get("/voip/mailbox")) == []
     for name in ("b", "a", "C"):
         await a_mailbox(voip, name=name, password="1234")
@@ -180,13 +180,13 @@ async def test_unknown_keys_are_ignored(account: AccountClient, voip: httpx.Asyn
     assert document["mailbox"] == "1000"
 
 
-async def test_recipients_cannot_come_with_the_mailbox(voip: httpx.AsyncClient) -> None:
+async def test_recipients_in_the_mailbox_are_ignored(voip: httpx.AsyncClient) -> None:
     body = {"name": "X", "email_recipients": [{"email": "a@example.com"}]}
     made = result(await voip.post("/voip/mailbox", json=body), 201)
     assert made["email_recipients"] == []
 
 
-async def test_a_head_is_a_get_without_its_body(voip: httpx.AsyncClient) -> None:
+async def test_head_is_a_get_without_its_body(voip: httpx.AsyncClient) -> None:
     mailbox_id = await a_mailbox(voip)
     for path in ("/voip/mailbox", f"/voip/mailbox/{mailbox_id}", "/authenticated"):
         got, head = await voip.get(path), await voip.head(path)

@@ -1,4 +1,4 @@
-"""Who may use mailboxes: a token, or the credentials of a user with every request."""
+"""Authentication of the mailbox dialect: a token, or user name and password."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ PASSWORD = "correct horse"
 
 
 class Reseller:
-    """An account with a user, and what a client of it sends."""
+    """Account with a user, and the headers of its client."""
 
     def __init__(self, account: AccountClient, name: str, user_id: str) -> None:
         self.account = account
@@ -50,14 +50,14 @@ async def a_reseller(account: AccountClient, **user: Any) -> Reseller:
 
 
 async def below(account: AccountClient) -> tuple[str, str]:
-    """A new account below this one: its name and its id."""
+    """Creates a descendant account and returns its name and id."""
     name = f"c{uuid4().hex}"
     document = {"name": name, "realm": f"{name}.example"}
     made = await account.http.put(account.path(), json={"data": document})
     return name, data_of(made, 201)["id"]
 
 
-async def test_good_credentials_open_the_account(account: AccountClient) -> None:
+async def test_valid_credentials_give_access_to_the_account(account: AccountClient) -> None:
     reseller = await a_reseller(account)
     for name in (reseller.name, reseller.name.upper(), account.realm):
         assert result(await reseller.answers(x_auth_reseller=name)) == {}
@@ -80,7 +80,7 @@ async def test_good_credentials_open_the_account(account: AccountClient) -> None
         {"x_auth_reseller": "", "x_auth_user": "", "x_auth_password": ""},
     ],
 )
-async def test_other_credentials_open_nothing(
+async def test_invalid_credentials_are_refused(
     account: AccountClient, changes: dict[str, str]
 ) -> None:
     reseller = await a_reseller(account)
@@ -96,7 +96,7 @@ async def test_other_credentials_open_nothing(
             refused(await client.request(method, path), 401, "Unauthorized")
 
 
-async def test_a_token_comes_before_other_credentials(account: AccountClient) -> None:
+async def test_a_token_takes_precedence_over_other_credentials(account: AccountClient) -> None:
     reseller = await a_reseller(account)
     answer = await reseller.answers(x_auth_token=account.token, x_auth_password="wrong")
     assert result(answer) == {}
@@ -107,7 +107,7 @@ async def test_a_token_comes_before_other_credentials(account: AccountClient) ->
     assert result(with_basic) == {}
 
 
-async def test_credentials_beyond_ascii_come_as_utf_8(account: AccountClient) -> None:
+async def test_credentials_are_decoded_as_utf_8(account: AccountClient) -> None:
     reseller = await a_reseller(account, username="jürgen", password="pässwörd ☎")
     headers = [
         (b"x-auth-reseller", reseller.name.encode()),
@@ -120,7 +120,7 @@ async def test_credentials_beyond_ascii_come_as_utf_8(account: AccountClient) ->
         refused(await client.get("/authenticated", headers=latin), 401, "Unauthorized")
 
 
-async def test_a_request_may_stand_for_an_account_below(account: AccountClient) -> None:
+async def test_a_request_may_act_for_a_descendant_account(account: AccountClient) -> None:
     reseller = await a_reseller(account)
     name, child_id = await below(account)
     async with reseller.client(x_auth_for=name.upper()) as client:
@@ -135,7 +135,7 @@ async def test_a_request_may_stand_for_an_account_below(account: AccountClient) 
     assert [box["name"] for box in boxes] == ["Theirs"]
 
 
-async def test_it_stands_for_no_other_account(
+async def test_a_request_cannot_act_for_another_account(
     service: RunningService, account: AccountClient
 ) -> None:
     reseller = await a_reseller(account)
@@ -148,7 +148,7 @@ async def test_it_stands_for_no_other_account(
     await stranger.account.http.aclose()
 
 
-async def test_a_name_that_changes_hands_leads_to_its_new_account(account: AccountClient) -> None:
+async def test_a_reused_account_name_refers_to_its_new_account(account: AccountClient) -> None:
     reseller = await a_reseller(account)
     name, first_id = await below(account)
     _, second_id = await below(account)
@@ -164,7 +164,7 @@ async def test_a_name_that_changes_hands_leads_to_its_new_account(account: Accou
     refused(await reseller.answers(x_auth_for=name), 403, "Forbidden")
 
 
-async def test_another_account_with_the_realm_as_its_name_keeps_nobody_out(
+async def test_an_account_named_like_a_realm_does_not_lock_out_its_users(
     service: RunningService, account: AccountClient
 ) -> None:
     reseller = await a_reseller(account)
@@ -175,7 +175,7 @@ async def test_another_account_with_the_realm_as_its_name_keeps_nobody_out(
     await stranger.http.aclose()
 
 
-async def test_another_password_counts_at_once_where_it_was_set(account: AccountClient) -> None:
+async def test_a_new_password_applies_at_once_in_its_process(account: AccountClient) -> None:
     reseller = await a_reseller(account)
     async with reseller.client() as client:
         assert result(await client.get("/authenticated")) == {}
@@ -185,7 +185,7 @@ async def test_another_password_counts_at_once_where_it_was_set(account: Account
     assert result(await reseller.answers(x_auth_password="battery staple")) == {}
 
 
-async def test_other_processes_refuse_a_user_that_was_deleted(
+async def test_other_processes_refuse_a_deleted_user(
     service: RunningService, account: AccountClient
 ) -> None:
     reseller = await a_reseller(account)
@@ -206,7 +206,7 @@ async def test_other_processes_refuse_a_user_that_was_deleted(
         await other.stop()
 
 
-async def test_another_api_key_ends_what_was_proved(account: AccountClient) -> None:
+async def test_a_new_api_key_invalidates_cached_credentials(account: AccountClient) -> None:
     reseller = await a_reseller(account)
     assert result(await reseller.answers()) == {}
     data_of(await account.http.put(account.path("api_key")), 201)
@@ -214,7 +214,7 @@ async def test_another_api_key_ends_what_was_proved(account: AccountClient) -> N
     assert result(await reseller.answers()) == {}
 
 
-async def test_many_at_once_wait_for_one_proof(
+async def test_concurrent_requests_share_one_password_check(
     service: RunningService, account: AccountClient
 ) -> None:
     reseller = await a_reseller(account)

@@ -1,4 +1,4 @@
-"""Refusals under `/voip` and `/authenticated`: one envelope for whatever is wrong."""
+"""Error responses under `/voip` and `/authenticated`, all in the same envelope."""
 
 import asyncio
 
@@ -34,15 +34,13 @@ async def test_an_unknown_path_is_a_404_in_this_envelope(
 
 
 @pytest.mark.parametrize("path", ["/voipp", "/authenticatedx", "/v2/voip/mailbox", "/nowhere"])
-async def test_other_paths_are_answered_in_the_other_dialect(
-    voip: httpx.AsyncClient, path: str
-) -> None:
-    told = (await voip.get(path)).json()
-    assert (told["error"], told["message"]) == ("404", "not_found")
+async def test_other_paths_use_the_kazoo_envelope(voip: httpx.AsyncClient, path: str) -> None:
+    envelope = (await voip.get(path)).json()
+    assert (envelope["error"], envelope["message"]) == ("404", "not_found")
 
 
 @pytest.mark.parametrize("path", NOT_ALLOWED)
-async def test_a_method_that_a_path_lacks_is_a_405_in_this_envelope(
+async def test_an_unsupported_method_is_a_405_in_this_envelope(
     voip: httpx.AsyncClient, path: str
 ) -> None:
     for method in NOT_ALLOWED[path]:
@@ -51,7 +49,7 @@ async def test_a_method_that_a_path_lacks_is_a_405_in_this_envelope(
         assert "GET" in answer.headers["allow"] or path.endswith(f"/recipients/{NO_ID}")
 
 
-async def test_a_trailing_slash_changes_nothing(voip: httpx.AsyncClient) -> None:
+async def test_a_trailing_slash_is_ignored(voip: httpx.AsyncClient) -> None:
     mailbox_id = await a_mailbox(voip)
     for path in ("/voip/mailbox", f"/voip/mailbox/{mailbox_id}", "/authenticated"):
         assert (await voip.get(f"{path}/")).json() == (await voip.get(path)).json()
@@ -72,7 +70,7 @@ async def test_a_trailing_slash_changes_nothing(voip: httpx.AsyncClient) -> None
         b"[" * 200,
     ],
 )
-async def test_a_body_that_is_no_object_blames_no_field(
+async def test_a_body_that_is_not_an_object_gives_an_empty_result(
     voip: httpx.AsyncClient, body: bytes
 ) -> None:
     mailbox_id = await a_mailbox(voip)
@@ -84,7 +82,7 @@ async def test_a_body_that_is_no_object_blames_no_field(
         golden("mailboxes/refused", await voip.request(method, path, **as_json(body)), {})
 
 
-async def test_a_body_of_another_type_is_not_taken(voip: httpx.AsyncClient) -> None:
+async def test_a_body_of_another_type_is_a_415(voip: httpx.AsyncClient) -> None:
     for content_type in ("text/plain", "multipart/form-data; boundary=x", "audio/mpeg"):
         answer = await voip.post(
             "/voip/mailbox", content=b'{"name": "X"}', headers={"Content-Type": content_type}
@@ -102,7 +100,7 @@ async def test_a_body_of_another_type_is_not_taken(voip: httpx.AsyncClient) -> N
         "APPLICATION/JSON",
     ],
 )
-async def test_json_is_taken_under_the_types_that_clients_send(
+async def test_json_is_accepted_under_the_types_that_clients_send(
     voip: httpx.AsyncClient, content_type: str | None
 ) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
@@ -119,7 +117,7 @@ async def test_a_body_that_is_too_large_is_refused_and_stores_nothing(
     assert result(await voip.get("/voip/mailbox")) == []
 
 
-async def test_what_a_mailbox_has_elsewhere_may_be_too_much_for_a_recipient(
+async def test_a_recipient_that_exceeds_the_document_limit_is_a_413(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     path = f"/voip/mailbox/{await account.a_vmbox(notes='x' * 64_000)}/recipients"
@@ -146,7 +144,7 @@ async def test_a_slow_body_is_a_408(service: RunningService, account: AccountCli
         await api.stop()
 
 
-async def test_an_outage_is_a_503_that_says_when_to_come_again(
+async def test_an_outage_is_a_503_with_retry_after(
     service: RunningService, account: AccountClient
 ) -> None:
     broken = "postgresql://aftertone@127.0.0.1:1/nowhere"
@@ -165,7 +163,7 @@ async def test_an_outage_is_a_503_that_says_when_to_come_again(
         await api.stop()
 
 
-async def test_hostile_input_is_refused_and_logs_no_fault(
+async def test_hostile_input_is_refused_and_logs_no_error(
     service: RunningService, voip: httpx.AsyncClient
 ) -> None:
     async with no_fault_logged(service):

@@ -12,8 +12,8 @@ from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.running import AccountClient, data_of
 
 
-def written(media_id: str) -> list[str]:
-    """The ways to write the id of a message."""
+def id_forms(media_id: str) -> list[str]:
+    """Returns all accepted forms of a message id."""
     month, _, digits = media_id.partition("-")
     return [media_id, f"{month}{digits}", f"{month}-{dashed(digits)}", media_id.upper()]
 
@@ -23,7 +23,7 @@ async def listed(voip: httpx.AsyncClient, vmbox_id: str, **query: Any) -> list[s
     return [message["uuid"] for message in result(answer)]
 
 
-async def test_a_message_is_shown_with_its_caller(
+async def test_a_message_contains_its_caller(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -38,11 +38,13 @@ async def test_a_message_is_shown_with_its_caller(
     names = {media_id: "MESSAGE", format_iso(NOW - timedelta(hours=1)): "MOMENT"}
     path = f"/voip/mailbox/{vmbox_id}/messages"
     golden("mailboxes/messages_listed", await voip.get(path), names)
-    for one in written(media_id):
+    for one in id_forms(media_id):
         golden("mailboxes/message", await voip.get(f"{path}/{one}"), names)
 
 
-async def test_reading_changes_nothing(account: AccountClient, voip: httpx.AsyncClient) -> None:
+async def test_reading_does_not_change_a_message(
+    account: AccountClient, voip: httpx.AsyncClient
+) -> None:
     vmbox_id = await account.a_vmbox()
     media_id = await account.leave(vmbox_id, an_mp3())
     path = f"/voip/mailbox/{vmbox_id}/messages/{media_id}"
@@ -52,7 +54,7 @@ async def test_reading_changes_nothing(account: AccountClient, voip: httpx.Async
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
 
 
-async def test_pages_follow_each_other_whatever_is_removed_between(
+async def test_pages_are_consecutive_even_if_messages_are_removed(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -72,7 +74,7 @@ async def test_pages_follow_each_other_whatever_is_removed_between(
     assert record == whole
 
 
-async def test_before_must_name_a_message_of_the_mailbox(
+async def test_before_must_be_a_message_of_the_mailbox(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id, other = await account.a_vmbox(), await account.a_vmbox()
@@ -90,7 +92,7 @@ async def test_before_must_name_a_message_of_the_mailbox(
     refused(await voip.get(unknown, params={"before": foreign}), 404, "Not Found")
 
 
-async def test_audio_is_served_whole_and_in_ranges(
+async def test_audio_is_returned_complete_and_in_ranges(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     sound = a_wav()
@@ -122,7 +124,7 @@ async def test_audio_is_served_whole_and_in_ranges(
     assert in_query.content == sound
 
 
-async def test_a_message_without_audio_is_shown_and_has_none(
+async def test_a_message_without_audio_is_listed_and_its_audio_is_a_404(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -133,7 +135,7 @@ async def test_a_message_without_audio_is_shown_and_has_none(
     refused(await voip.get(path), 404, "Not Found")
 
 
-async def test_what_is_past_retention_shows_as_deleted_and_can_be_removed(
+async def test_a_message_past_retention_is_deleted_and_can_be_removed(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -144,7 +146,7 @@ async def test_what_is_past_retention_shows_as_deleted_and_can_be_removed(
     assert (await voip.delete(path)).status_code == 204
 
 
-async def test_a_removed_message_is_gone_in_both_dialects(
+async def test_a_removed_message_is_a_404_in_both_dialects(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -159,7 +161,7 @@ async def test_a_removed_message_is_gone_in_both_dialects(
         refused(await gone, 404, "Not Found")
 
 
-async def test_messages_are_found_in_their_own_mailbox_only(
+async def test_a_message_is_available_in_its_own_mailbox_only(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id, other = await account.a_vmbox(), await account.a_vmbox()

@@ -1,4 +1,4 @@
-"""The numbers of mailboxes that are made without one."""
+"""Numbers of new mailboxes."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ async def test_each_mailbox_gets_the_lowest_free_number(
     assert await number_of(account, await a_mailbox(voip)) == "1000"
 
 
-async def test_sixteen_at_once_get_sixteen_numbers(
+async def test_sixteen_concurrent_mailboxes_get_sixteen_numbers(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     made = await asyncio.gather(*(a_mailbox(voip, name=f"Box {n}") for n in range(16)))
@@ -37,7 +37,7 @@ async def test_sixteen_at_once_get_sixteen_numbers(
     assert numbers == {str(number) for number in range(1000, 1016)}
 
 
-async def test_numbers_that_others_name_at_the_same_time_are_passed_over(
+async def test_numbers_in_concurrent_use_are_skipped(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     named = (account.a_vmbox(mailbox=str(number)) for number in range(1000, 1008))
@@ -49,7 +49,7 @@ async def test_numbers_that_others_name_at_the_same_time_are_passed_over(
     assert len({row["mailbox"] for row in listed}) == len(listed)
 
 
-async def test_without_a_free_number_there_is_no_mailbox(
+async def test_without_a_free_number_the_mailbox_is_refused(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     everything = [str(number) for number in range(1000, 10_000)]

@@ -1,4 +1,4 @@
-"""Recipients of mailboxes: ids and dates that stay, whichever dialect wrote the addresses."""
+"""Recipients of mailboxes: their ids and dates are stable in both dialects."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def test_a_recipient_is_added_listed_and_removed(voip: httpx.AsyncClient) 
         assert back["uuid"] == recipient["uuid"]
 
 
-async def test_addresses_of_the_other_dialect_are_recipients(
+async def test_addresses_from_the_kazoo_dialect_are_recipients(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     addresses = ["b@example.com", "a@example.com", "B@example.com"]
@@ -80,7 +80,7 @@ async def test_an_address_in_two_mailboxes_is_two_recipients(voip: httpx.AsyncCl
         ({"email": f"{'x' * 250}@example.com"}, "format"),
     ],
 )
-async def test_what_is_no_address_is_no_recipient(
+async def test_an_invalid_address_is_refused(
     voip: httpx.AsyncClient, body: dict[str, object], rule: str
 ) -> None:
     path = f"/voip/mailbox/{await a_mailbox(voip)}/recipients"
@@ -88,7 +88,7 @@ async def test_what_is_no_address_is_no_recipient(
     assert result(await voip.get(path)) == []
 
 
-async def test_recipients_need_a_mailbox(voip: httpx.AsyncClient) -> None:
+async def test_recipients_of_an_unknown_mailbox_are_a_404(voip: httpx.AsyncClient) -> None:
     for mailbox_id in (NO_ID, "x"):
         path = f"/voip/mailbox/{mailbox_id}/recipients"
         refused(await voip.get(path), 404, "Not Found")
@@ -99,7 +99,7 @@ async def test_recipients_need_a_mailbox(voip: httpx.AsyncClient) -> None:
         refused(await voip.delete(f"{path}/{recipient}"), 404, "Not Found")
 
 
-async def test_many_at_once_add_each_address_once(
+async def test_concurrent_requests_add_each_address_once(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     mailbox_id = await a_mailbox(voip)

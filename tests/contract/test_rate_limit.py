@@ -1,4 +1,4 @@
-"""An account that asks more often than it may is told when to come again, in either dialect."""
+"""Rate limit in both dialects: a 429 with `Retry-After`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def limited(service: RunningService) -> AsyncIterator[RunningService]:
 
 
 async def _first_refused(client: httpx.AsyncClient) -> httpx.Response:
-    """Asks until it is too often; a slow machine may get in some more than the burst."""
+    """Sends requests until one is refused; a slow machine may send more than the burst."""
     answers = [await client.get("token_auth") for _ in range(BURST)]
     while answers[-1].is_success:
         answers.append(await client.get("token_auth"))
@@ -37,7 +37,7 @@ async def _first_refused(client: httpx.AsyncClient) -> httpx.Response:
     return answers[-1]
 
 
-async def test_an_account_is_refused_beyond_its_burst_and_served_again_later(
+async def test_an_account_is_refused_after_its_burst_and_accepted_again_later(
     limited: RunningService, account: AccountClient
 ) -> None:
     async with limited.client(account.token) as client:
@@ -51,7 +51,7 @@ async def test_an_account_is_refused_beyond_its_burst_and_served_again_later(
         assert (await client.get("token_auth")).status_code == 200
 
 
-async def test_dialects_users_and_the_accounts_acted_for_count_as_the_callers(
+async def test_all_requests_of_a_caller_share_one_limit(
     limited: RunningService, account: AccountClient
 ) -> None:
     reseller = await a_reseller(account)
@@ -68,7 +68,7 @@ async def test_dialects_users_and_the_accounts_acted_for_count_as_the_callers(
             assert 1 <= int(answer.headers["retry-after"]) <= 4
 
 
-async def test_an_account_is_served_while_another_is_refused(
+async def test_an_account_is_accepted_while_another_is_refused(
     limited: RunningService, service: RunningService, account: AccountClient
 ) -> None:
     other = await service.an_account()
@@ -87,7 +87,7 @@ async def test_a_request_about_an_account_counts_once(
     assert [answer.status_code for answer in answers] == [200] * BURST
 
 
-async def test_without_the_settings_an_account_may_ask_as_often_as_it_likes(
+async def test_without_the_settings_requests_are_unlimited(
     account: AccountClient,
 ) -> None:
     asked = Settings().rate_limit_burst + 20

@@ -1,4 +1,4 @@
-"""What surrounds a request: its id, its path, its method, its origin."""
+"""Middleware: request id, path, method and CORS."""
 
 import httpx
 import pytest
@@ -9,7 +9,7 @@ from tests.support.running import AccountClient, RunningService, data_of
 UNKNOWN_MESSAGE = f"{NOW:%Y%m}-{NO_ID}"
 
 
-async def test_a_verb_that_there_is_not_is_no_post(account: AccountClient) -> None:
+async def test_an_unknown_verb_is_refused(account: AccountClient) -> None:
     box = account.path("vmboxes", await account.a_vmbox(name="Kept"))
     for verb in ("FOO", "OPTIONS", "CONNECT"):
         body = {"data": {"name": "Changed", "mailbox": "1"}, "verb": verb}
@@ -19,7 +19,7 @@ async def test_a_verb_that_there_is_not_is_no_post(account: AccountClient) -> No
     assert data_of(await account.http.get(box))["name"] == "Kept"
 
 
-async def test_a_request_id_is_echoed_or_made(account: AccountClient) -> None:
+async def test_a_request_id_is_returned_or_generated(account: AccountClient) -> None:
     path = account.path("vmboxes")
     given = await account.http.get(path, headers={"X-Request-ID": "call-4711 /x"})
     assert given.headers["x-request-id"] == given.json()["request_id"] == "call-4711 /x"
@@ -68,7 +68,7 @@ async def test_an_unknown_path_is_a_404_in_an_envelope(
         ("vmboxes/{B}/messages/{M}/raw", "POST PATCH DELETE OPTIONS"),
     ],
 )
-async def test_a_method_that_a_path_does_not_know_is_a_405_in_an_envelope(
+async def test_an_unsupported_method_is_a_405_in_an_envelope(
     account: AccountClient, path: str, methods: str
 ) -> None:
     path = account.path(path.format(B=NO_ID, M=UNKNOWN_MESSAGE))
@@ -80,7 +80,7 @@ async def test_a_method_that_a_path_does_not_know_is_a_405_in_an_envelope(
         assert "GET" in answer.headers["allow"]
 
 
-async def test_a_trailing_slash_changes_nothing(account: AccountClient) -> None:
+async def test_a_trailing_slash_is_ignored(account: AccountClient) -> None:
     vmbox_id, media_id, path = await a_message(account)
     made = await account.http.put(
         account.path("vmboxes/"), json={"data": {"name": "n", "mailbox": "7"}}
@@ -93,7 +93,7 @@ async def test_a_trailing_slash_changes_nothing(account: AccountClient) -> None:
     assert (await account.http.get(f"{path}/raw//")).content == b"audio"
 
 
-async def test_a_path_may_say_my_own_account(account: AccountClient) -> None:
+async def test_a_path_may_refer_to_the_callers_account(account: AccountClient) -> None:
     own = account.http.base_url.copy_with(path="/v2/account")
     assert data_of(await account.http.get(own))["id"] == account.account_id
     body = {"data": {"name": "n", "mailbox": "7"}}
@@ -102,7 +102,7 @@ async def test_a_path_may_say_my_own_account(account: AccountClient) -> None:
     assert made.headers["location"] == f"/v2/{account.path('vmboxes', vmbox_id)}"
 
 
-async def test_head_answers_as_get_does_without_a_body(account: AccountClient) -> None:
+async def test_head_returns_the_headers_of_get_without_a_body(account: AccountClient) -> None:
     vmbox_id, _, path = await a_message(account)
     for route in (
         account.path(),
@@ -148,7 +148,7 @@ async def test_a_preflight_needs_no_token(service: RunningService, header: str) 
         ("/nothing", "GET HEAD PUT POST PATCH DELETE"),
     ],
 )
-async def test_a_preflight_names_the_methods_of_its_path(
+async def test_a_preflight_response_lists_the_methods_of_the_path(
     service: RunningService, path: str, methods: str
 ) -> None:
     async with httpx.AsyncClient() as client:
@@ -158,7 +158,7 @@ async def test_a_preflight_names_the_methods_of_its_path(
     assert named == {"OPTIONS", *methods.split()}
 
 
-async def test_every_answer_may_be_read_by_a_browser(account: AccountClient) -> None:
+async def test_every_response_has_cors_headers(account: AccountClient) -> None:
     _, _, path = await a_message(account)
     for answer in (await account.http.get(path), await account.http.get("nothing")):
         assert answer.headers["access-control-allow-origin"] == "*"

@@ -1,4 +1,4 @@
-"""What the dialects share and what they must not: errors, words, each other."""
+"""Rules for all dialects: each error resolves in both, and no layer below uses their terms."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from service.domain.errors import Invalid, Problem, Rule, VoicemailError
 from tests.unit.test_errors_kazoo import LEAVES, made
 
 SERVICE = Path(service.__file__).parent
-# What stands below HTTP, and the tables.
+# The layers below HTTP.
 BELOW = ("usecases", "postgres", "audio", "bus", "security", "domain", "settings", "logs.py")
 WORDS = re.compile(r"kazoo|crossbar|status_message", re.IGNORECASE)
 RULES = {"required", "type", "minLength", "maxLength", "format", "enum", "not_found", "unique"}
@@ -34,7 +34,7 @@ def files_below() -> Iterator[Path]:
     yield from (SERVICE.parent / "migrations").glob("*.sql")
 
 
-def test_no_dialects_word_is_known_below_http() -> None:
+def test_layers_below_http_use_no_term_of_a_dialect() -> None:
     sources = [path for path in files_below() if path.suffix in {".py", ".sql", ".md"}]
     assert len(sources) > 50
     found = [
@@ -47,7 +47,7 @@ def test_no_dialects_word_is_known_below_http() -> None:
 
 
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
-def test_every_error_resolves_in_both_dialects_to_no_fault_of_ours(kind: type[Exception]) -> None:
+def test_every_error_resolves_in_both_dialects_and_never_to_a_500(kind: type[Exception]) -> None:
     error = made(kind)
     in_kazoo, in_mailboxes = kazoo.refusal_of(error), mailboxes.refusal_of(error)
     assert in_kazoo is not None
@@ -61,7 +61,9 @@ def test_every_error_resolves_in_both_dialects_to_no_fault_of_ours(kind: type[Ex
 
 
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
-def test_what_may_succeed_later_says_so_in_both_dialects(kind: type[Exception]) -> None:
+def test_a_temporary_error_is_a_503_with_retry_after_in_both_dialects(
+    kind: type[Exception],
+) -> None:
     error = made(kind)
     in_kazoo, in_mailboxes = kazoo.refusal_of(error), mailboxes.refusal_of(error)
     assert in_kazoo is not None
@@ -76,7 +78,7 @@ def test_every_rule_has_a_name_in_the_mailbox_dialect(rule: Rule) -> None:
     assert refusal.errors["name"] in RULES
 
 
-def test_the_first_broken_rule_of_a_field_is_told() -> None:
+def test_a_field_is_reported_with_its_first_broken_rule() -> None:
     problems = [
         Problem(field="name", rule=Rule.MIN_LENGTH),
         Problem(field="name", rule=Rule.ENUM),
@@ -86,7 +88,7 @@ def test_the_first_broken_rule_of_a_field_is_told() -> None:
     assert refusal.errors == {"name": "minLength", "greeting": "not_found"}
 
 
-def test_what_nobody_foresaw_is_our_fault() -> None:
+def test_an_unknown_error_is_a_500_in_the_mailbox_dialect() -> None:
     assert mailboxes.refusal_of(RuntimeError("secret")).status == 500
     assert mailboxes.refusal_of(VoicemailError()).status == 500
     range_refusal = mailboxes.refusal_of(RangeNotSatisfiable(7))
@@ -132,5 +134,5 @@ def test_an_unexpected_error_is_a_500_in_the_dialect_of_the_path(path: str, key:
         (503, "Service Unavailable"),
     ],
 )
-def test_a_status_has_its_words_whatever_pythons_release(status: int, words: str) -> None:
+def test_a_status_message_does_not_depend_on_the_python_version(status: int, words: str) -> None:
     assert status_message(status) == words

@@ -1,4 +1,4 @@
-"""Multipart bodies as clients send them, and as nobody should."""
+"""Multipart bodies: valid ones of real clients, and malformed ones."""
 
 import base64
 
@@ -23,8 +23,8 @@ AUDIO = b"\xff\xf3not quite audio\r\n--frontie\r\n\r\n--frontierX\r\n"
 AUDIO_PART = part(AUDIO, "Content-Type: audio/mp3", 'Content-Disposition: x; filename="a.mp3"')
 
 
-def as_curl_sends(*parts: bytes) -> tuple[str, bytes]:
-    """The header and body of curl 7.88 for `-H "Content-Type: multipart/mixed" -F ...`."""
+def a_curl_body(*parts: bytes) -> tuple[str, bytes]:
+    """Returns the content type and body of curl 7.88 for a `multipart/mixed` upload."""
     boundary = b"------------------------51245ed47147e548"
     return f"multipart/mixed; boundary={boundary.decode()}", a_body(*parts, boundary=boundary)
 
@@ -44,7 +44,7 @@ CURL_MP3 = part(
 
 
 async def test_curl_with_metadata_and_audio_in_one_request() -> None:
-    content_type, body = as_curl_sends(CURL_METADATA, CURL_MP3)
+    content_type, body = a_curl_body(CURL_METADATA, CURL_MP3)
     received, audio = await read(body, content_type)
     assert received == MultipartContent(
         metadata=JSON, has_file=True, content_type="audio/mp3", filename="voice.mp3"
@@ -53,7 +53,7 @@ async def test_curl_with_metadata_and_audio_in_one_request() -> None:
 
 
 async def test_curl_with_audio_alone() -> None:
-    content_type, body = as_curl_sends(CURL_MP3)
+    content_type, body = a_curl_body(CURL_MP3)
     received, audio = await read(body, content_type)
     assert received == MultipartContent(
         has_file=True, content_type="audio/mp3", filename="voice.mp3"
@@ -76,7 +76,7 @@ async def test_curl_as_a_form_and_encoded_as_base64() -> None:
 @pytest.mark.parametrize(
     "parts", [(METADATA_PART, AUDIO_PART), (AUDIO_PART, METADATA_PART)], ids=["json", "audio"]
 )
-async def test_the_parts_come_in_either_order(parts: tuple[bytes, bytes]) -> None:
+async def test_the_parts_may_have_either_order(parts: tuple[bytes, bytes]) -> None:
     received, audio = await read(a_body(*parts))
     assert received == MultipartContent(
         metadata=JSON, has_file=True, content_type="audio/mp3", filename="a.mp3"
@@ -84,11 +84,11 @@ async def test_the_parts_come_in_either_order(parts: tuple[bytes, bytes]) -> Non
     assert audio == AUDIO
 
 
-async def test_metadata_may_come_alone() -> None:
+async def test_a_body_may_contain_metadata_only() -> None:
     assert await read(a_body(METADATA_PART)) == (MultipartContent(metadata=JSON), b"")
 
 
-async def test_a_part_without_any_header_is_a_file() -> None:
+async def test_a_part_without_headers_is_a_file() -> None:
     received, audio = await read(a_body(part(AUDIO)))
     assert (received, audio) == (MultipartContent(has_file=True), AUDIO)
 
@@ -98,7 +98,7 @@ async def test_an_empty_file_is_a_file() -> None:
     assert (received.has_file, audio) == (True, b"")
 
 
-async def test_no_parts_at_all_are_no_metadata_and_no_file() -> None:
+async def test_a_body_without_parts_has_neither_metadata_nor_a_file() -> None:
     assert await read(b"--frontier--\r\n") == (MultipartContent(), b"")
 
 
@@ -110,7 +110,7 @@ async def test_no_parts_at_all_are_no_metadata_and_no_file() -> None:
         "CONTENT-TYPE:application/x-json ;a=b",
     ],
 )
-async def test_json_is_known_by_its_type_alone(header: str) -> None:
+async def test_a_part_is_metadata_by_its_content_type(header: str) -> None:
     assert await read(a_body(part(JSON, header))) == (MultipartContent(metadata=JSON), b"")
 
 
@@ -122,11 +122,11 @@ async def test_json_is_known_by_its_type_alone(header: str) -> None:
         'multipart/mixed; type="a;b"; boundary=frontier ',
     ],
 )
-async def test_boundaries_may_be_quoted_and_stand_anywhere(content_type: str) -> None:
+async def test_the_boundary_may_be_quoted_and_at_any_position(content_type: str) -> None:
     assert (await read(a_body(METADATA_PART), content_type))[0].metadata == JSON
 
 
-async def test_a_quoted_boundary_may_hold_what_a_bare_one_may_not() -> None:
+async def test_a_quoted_boundary_may_contain_more_characters_than_an_unquoted_one() -> None:
     body = a_body(METADATA_PART, boundary=b"=_a;b c?'")
     received, _ = await read(body, 'multipart/mixed; boundary="=_a;b c?\'"')
     assert received.metadata == JSON
@@ -155,7 +155,7 @@ async def test_the_last_line_end_may_be_missing() -> None:
         "",
     ],
 )
-async def test_without_a_usable_boundary_the_body_is_malformed(content_type: str) -> None:
+async def test_a_body_without_a_valid_boundary_is_malformed(content_type: str) -> None:
     with pytest.raises(MalformedBody):
         await read(a_body(METADATA_PART), content_type)
 
@@ -175,17 +175,17 @@ async def test_without_a_usable_boundary_the_body_is_malformed(content_type: str
         b"x" * 9_000 + b"\r\n" + a_body(AUDIO_PART),
     ],
 )
-async def test_a_body_that_breaks_off_or_the_rules_is_malformed(body: bytes) -> None:
+async def test_an_incomplete_or_invalid_body_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         await read(body)
 
 
-async def test_text_after_the_parts_does_not_go_on_for_ever() -> None:
+async def test_the_text_after_the_parts_is_bounded() -> None:
     with pytest.raises(MalformedBody):
         await read(a_body(AUDIO_PART) + b"x" * 20_000, cuts=range(0, 20_000, 100))
 
 
-async def test_one_file_is_taken_and_no_more() -> None:
+async def test_a_second_file_is_refused() -> None:
     with pytest.raises(TooManyFiles):
         await read(a_body(AUDIO_PART, METADATA_PART, AUDIO_PART))
 
@@ -218,7 +218,7 @@ async def test_the_limit_of_metadata_is_exact() -> None:
 
 
 @pytest.mark.parametrize("step", [7, 1_000_000])
-async def test_audio_that_is_too_large_comes_before_what_is_wrong_behind_it(step: int) -> None:
+async def test_too_large_audio_is_reported_before_later_errors(step: int) -> None:
     body = a_body(AUDIO_PART, AUDIO_PART) + b"and more"
     pieces = pieces_of(body, range(0, len(body), step))
     with Spool(limit=5) as spool, pytest.raises(AudioTooLarge):
@@ -230,7 +230,7 @@ def encoded(text: bytes, content_type: str = "audio/mp3") -> bytes:
 
 
 @pytest.mark.parametrize("length", range(7))
-async def test_base64_is_decoded_on_the_way(length: int) -> None:
+async def test_base64_is_decoded_as_it_arrives(length: int) -> None:
     audio = a_wav(0.01)[:length]
     assert (await read(encoded(base64.b64encode(audio))))[1] == audio
 
@@ -243,7 +243,7 @@ async def test_base64_is_decoded_on_the_way(length: int) -> None:
         (b"data:;base64,", "audio/mp3"),
     ],
 )
-async def test_the_type_in_a_data_uri_wins(head: bytes, content_type: str) -> None:
+async def test_the_type_in_a_data_uri_takes_precedence(head: bytes, content_type: str) -> None:
     received, audio = await read(encoded(head + base64.b64encode(AUDIO)))
     assert (received.content_type, audio) == (content_type, AUDIO)
 
@@ -269,15 +269,15 @@ async def test_the_type_in_a_data_uri_wins(head: bytes, content_type: str) -> No
         b"data:\xff;base64,YWJj",
     ],
 )
-async def test_broken_base64_is_named_as_such(text: bytes) -> None:
+async def test_invalid_base64_is_reported_as_such(text: bytes) -> None:
     with pytest.raises(MalformedBase64):
         await read(encoded(text))
 
 
-async def test_the_letters_data_are_base64_as_well() -> None:
+async def test_base64_may_start_with_the_letters_data() -> None:
     assert (await read(encoded(b"data")))[1] == base64.b64decode("data")
 
 
-async def test_metadata_may_come_as_base64_too() -> None:
+async def test_metadata_may_be_encoded_as_base64() -> None:
     body = encoded(base64.b64encode(JSON), "application/json")
     assert await read(body) == (MultipartContent(metadata=JSON), b"")

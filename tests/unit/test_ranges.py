@@ -24,12 +24,12 @@ from service.api.http.ranges import ByteRange, RangeNotSatisfiable, parse_range
         (f"bytes=1-{'9' * 99}", ByteRange(1, 9)),
     ],
 )
-def test_a_range_is_cut_to_what_there_is(header: str, expected: ByteRange) -> None:
+def test_a_range_is_cut_to_the_size(header: str, expected: ByteRange) -> None:
     assert parse_range(header, 10) == expected
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-11", "bytes=-0", f"bytes={'9' * 99}-"])
-def test_a_range_behind_the_end_cannot_be_satisfied(header: str) -> None:
+def test_a_range_after_the_end_is_not_satisfiable(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable) as error:
         parse_range(header, 10)
     assert error.value.size == 10
@@ -43,34 +43,36 @@ def test_a_range_behind_the_end_cannot_be_satisfied(header: str) -> None:
         f"bytes=0-{'9' * 5000}",
     ],
 )
-def test_anything_else_means_everything(header: str | None) -> None:
+def test_an_invalid_range_is_ignored(header: str | None) -> None:
     assert parse_range(header, 10) is None
 
 
-def test_a_range_says_where_it_lies() -> None:
+def test_a_range_has_a_content_range() -> None:
     assert ByteRange(2, 3).content_range(10) == "bytes 2-4/10"
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(1, 10))
-def test_a_range_selects_what_a_slice_would(first: int, last: int, size: int) -> None:
+def test_a_range_selects_the_same_bytes_as_a_slice(first: int, last: int, size: int) -> None:
     data = bytes(range(size))
     if first >= size and last >= first:
         with pytest.raises(RangeNotSatisfiable):
             parse_range(f"bytes={first}-{last}", size)
         return
-    wanted = parse_range(f"bytes={first}-{last}", size)
+    requested = parse_range(f"bytes={first}-{last}", size)
     if last < first:
-        assert wanted is None
+        assert requested is None
     else:
-        assert wanted is not None
-        assert data[wanted.start : wanted.start + wanted.length] == data[first : last + 1]
+        assert requested is not None
+        assert data[requested.start : requested.start + requested.length] == data[first : last + 1]
 
 
 @given(st.text() | st.from_regex(r"bytes=[0-9,-]{0,30}"), st.integers(1, 2**40))
-def test_no_header_selects_what_is_not_there(header: str, size: int) -> None:
+def test_every_header_selects_existing_bytes(header: str, size: int) -> None:
     try:
-        wanted = parse_range(header, size)
+        requested = parse_range(header, size)
     except RangeNotSatisfiable:
         assert re.match(r"\s*bytes=", header, re.IGNORECASE)
         return
-    assert wanted is None or (wanted.length > 0 and 0 <= wanted.start <= size - wanted.length)
+    assert requested is None or (
+        requested.length > 0 and 0 <= requested.start <= size - requested.length
+    )

@@ -1,4 +1,4 @@
-"""Multipart bodies of whatever form, cut wherever one likes."""
+"""Properties of the multipart reader, with generated bodies cut at any position."""
 
 import base64
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ PARTS = st.one_of(
 BODIES = st.lists(PARTS, max_size=3).map(lambda parts: a_body(*parts))
 
 
-async def tried(body: bytes, cuts: Iterable[int]) -> Any:
+async def read_or_error(body: bytes, cuts: Iterable[int]) -> Any:
     try:
         return await read(body, cuts=cuts)
     except REFUSALS as refusal:
@@ -47,17 +47,17 @@ async def tried(body: bytes, cuts: Iterable[int]) -> Any:
 
 @settings(max_examples=300, deadline=None)
 @given(body=BODIES, preamble=st.sampled_from([b"", b"\r\n", b"hello\r\n"]), cuts=CUTS)
-async def test_however_a_body_is_cut_the_result_is_the_same(
+async def test_the_result_does_not_depend_on_the_chunks(
     body: bytes, preamble: bytes, cuts: list[int]
 ) -> None:
-    whole = await tried(preamble + body, ())
-    assert await tried(preamble + body, cuts) == whole
-    assert await tried(preamble + body, range(len(preamble + body))) == whole
+    whole = await read_or_error(preamble + body, ())
+    assert await read_or_error(preamble + body, cuts) == whole
+    assert await read_or_error(preamble + body, range(len(preamble + body))) == whole
 
 
 @settings(max_examples=200, deadline=None)
 @given(content=CONTENTS, cuts=CUTS)
-async def test_a_file_comes_out_as_it_went_in(content: bytes, cuts: list[int]) -> None:
+async def test_a_file_is_read_unchanged(content: bytes, cuts: list[int]) -> None:
     body = a_body(METADATA_PART, part(content, "Content-Type: audio/wav"))
     received, audio = await read(body, cuts=cuts)
     assert (received.metadata, received.content_type, audio) == (JSON, "audio/wav", content)
@@ -69,16 +69,16 @@ async def test_a_file_comes_out_as_it_went_in(content: bytes, cuts: list[int]) -
     hole=st.tuples(st.integers(0, 400), st.integers(0, 40), st.binary(max_size=20)),
     cuts=CUTS,
 )
-async def test_no_bytes_raise_anything_but_a_refusal(
+async def test_every_body_is_read_or_refused(
     body: bytes, hole: tuple[int, int, bytes], cuts: list[int]
 ) -> None:
     start, length, filling = hole
-    await tried(body[:start] + filling + body[start + length :], cuts)
+    await read_or_error(body[:start] + filling + body[start + length :], cuts)
 
 
 @settings(max_examples=200, deadline=None)
 @given(content_type=st.text(max_size=80))
-async def test_no_content_type_raises_anything_but_a_refusal(content_type: str) -> None:
+async def test_every_content_type_is_read_or_refused(content_type: str) -> None:
     for header in (content_type, f"multipart/mixed; boundary={content_type}"):
         with pytest.raises(MalformedBody):
             await read(b"", header)
