@@ -1,4 +1,4 @@
-"""Accounts: the tree, what a new one must be like, signing in, and who may reach whom."""
+"""Accounts: tree, validation, sign-in, access."""
 
 import asyncio
 from datetime import timedelta

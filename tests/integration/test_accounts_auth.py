@@ -1,4 +1,4 @@
-"""Where a request carries its token, in which order it is looked for, and what is refused."""
+"""Tokens of a request: places, precedence, refusals."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The end of an account: its boxes and their messages with it, one event, and who races for it."""
+"""Deletion of accounts: mailboxes, events, races."""
 
 import asyncio
 from typing import cast

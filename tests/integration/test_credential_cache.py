@@ -1,4 +1,4 @@
-"""Credentials with every request: proved once, remembered for a while, over with their user."""
+"""The cache of verified credentials: expiry, limits, invalidation."""
 
 import asyncio
 from uuid import uuid4

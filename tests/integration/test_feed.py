@@ -1,4 +1,4 @@
-"""The feed over large events and slow readers: pages are small, and nothing is left out."""
+"""The event feed with large events and slow readers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Greetings under concurrency: what boxes name is there, whoever deletes; and the orphan sweep."""
+"""Greetings under concurrency, and the orphan sweep."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Whom a box mails to: ids and dates that survive changes of the list."""
+"""Recipients: stable ids and dates."""
 
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4

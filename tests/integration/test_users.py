@@ -1,4 +1,4 @@
-"""Users: what lies in the database, and what happens when several change one at once."""
+"""Users: stored credentials and concurrent changes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

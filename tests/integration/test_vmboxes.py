@@ -1,4 +1,4 @@
-"""Boxes: their numbers, their PINs, concurrent changes, their events."""
+"""Mailboxes: numbers, PINs, concurrent changes, events."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What many listeners share of the feed: a stretch without a gap, bounded in rows and in bytes."""
+"""The tail of published events: no gaps, limits in events and bytes."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Events: where they are published, what their envelope says, what they carry."""
+"""Events: subjects, CloudEvents attributes, data."""
 
 from datetime import UTC, datetime
 from typing import Any

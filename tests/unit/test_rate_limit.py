@@ -1,4 +1,4 @@
-"""An account may ask so often and no more; what others do is nothing to it."""
+"""The rate limit of accounts: a token bucket for each."""
 
 from uuid import UUID, uuid4
 

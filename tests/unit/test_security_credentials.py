@@ -1,4 +1,4 @@
-"""Proofs of credentials: argon2id, not sooner for nobody, and few at a time."""
+"""Proofs of credentials: argon2id, equal time for unknown credentials, limited concurrency."""
 
 import asyncio
 import time

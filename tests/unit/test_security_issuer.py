@@ -1,4 +1,4 @@
-"""Tokens of an outside issuer: whose keys count, and what happens when they change or go away."""
+"""Tokens of an external issuer: accepted keys, key changes, outages."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The key ring: what a generated one can do, and which files are refused."""
+"""The key ring: generation, rotation, refused files."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Secrets at rest: opened by the right key in the right context, and by nothing else."""
+"""Encryption of stored secrets: keys and contexts."""
 
 import os
 from pathlib import Path

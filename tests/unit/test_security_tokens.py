@@ -1,4 +1,4 @@
-"""Tokens: only what this service signed, by the key that its header names, until it is over."""
+"""Tokens of this service: signatures, keys, expiry."""
 
 import base64
 import json
