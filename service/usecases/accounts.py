@@ -131,7 +131,7 @@ class Accounts:
     async def delete(self, caller: Caller, account_id: UUID) -> Account:
         """Deletes an account with its users and mailboxes; returns its last state.
 
-        Its mailboxes, users and API key are gone in every process at once, and the keeper deletes
+        Its mailboxes, users and API key are invalid in every process at once. The keeper deletes
         the messages later. Other processes may show the account itself until their next poll.
 
         Raises AccountNotFound, AccountHasChildren, AccountIsRoot.

@@ -123,7 +123,7 @@ class Messages:
         Raises AudioEmpty, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
         """
         now = self._now()
-        message_key = MessageKey(account.account_id, vmbox_id, message_id)
+        key = MessageKey(account.account_id, vmbox_id, message_id)
         await self.get(account, vmbox_id, message_id)
         audio = await self._store_audio(account, message_id, upload, now)
         length_ms = await _length_ms_of(upload)
@@ -133,7 +133,7 @@ class Messages:
         ):
             message, replaced_key = await rows.attach_audio(
                 connection,
-                message_key,
+                key,
                 audio,
                 length_ms=length_ms,
                 retained_since=retained_since(now, self.retention_days),
