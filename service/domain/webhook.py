@@ -140,12 +140,12 @@ def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
     return checked, problems
 
 
-def secret_of(random: bytes) -> str:
+def format_secret(random: bytes) -> str:
     """Returns a signing secret in the form of Standard Webhooks."""
     return _SECRET_PREFIX + base64.b64encode(random).decode()
 
 
-def body_of(event: Event, custom_data: Mapping[str, str]) -> bytes:
+def encode_body(event: Event, custom_data: Mapping[str, str]) -> bytes:
     """Returns the event as CloudEvents 1.0 in structured JSON.
 
     CloudEvents attributes cannot be objects, so `customdata` is JSON text.
@@ -158,7 +158,7 @@ def body_of(event: Event, custom_data: Mapping[str, str]) -> bytes:
     return msgspec.json.encode({**attributes, "data": msgspec.Raw(event.data)})
 
 
-def headers_of(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
+def sign_request(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
     """Returns the headers of Standard Webhooks 1.0.0, which sign id, time and body.
 
     `message_id` must not contain a full stop, the separator of the signed parts.

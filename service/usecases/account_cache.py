@@ -61,7 +61,7 @@ class AccountCache:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def account(self, account_id: UUID, *, auth_epoch: int = 0) -> AccountFacts | None:
+    async def get_account(self, account_id: UUID, *, auth_epoch: int = 0) -> AccountFacts | None:
         """Returns the account at `auth_epoch` or later; None when it does not exist."""
         cached = self._accounts.get(account_id)
         if cached is not None and cached.auth_epoch >= auth_epoch:
@@ -81,7 +81,7 @@ class AccountCache:
         self._revoked[claims.token_id] = revoked
         return revoked
 
-    async def user_epoch(self, claims: Claims) -> int | None:
+    async def get_user_epoch(self, claims: Claims) -> int | None:
         """Returns the token epoch of the user of `claims`, at least as new as theirs.
 
         None for claims without a user and for a user who never existed.

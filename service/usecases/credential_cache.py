@@ -32,23 +32,23 @@ class CredentialCache:
         self._tokens: TTLCache[bytes, asyncio.Task[str]] = TTLCache(max_entries, lifetime_s)
         self._account_ids: LRUCache[str, UUID] = LRUCache(max_entries)
 
-    async def caller(self, account: str, username: str, password: str) -> Caller:
+    async def authenticate(self, account: str, username: str, password: str) -> Caller:
         """Returns the user of an account; `account` is its name or its realm.
 
         Raises CredentialsInvalid, TooManySignIns.
         """
         key = self._key("pass", account, username, password)
-        return await self._authenticate(key, lambda: self._sign_in_by(account, username, password))
+        return await self._verify(key, lambda: self._sign_in_by(account, username, password))
 
-    async def caller_by_hash(
+    async def authenticate_by_hash(
         self, account_id: UUID, method: CredentialMethod, digest: str
     ) -> Caller:
-        """Returns the user of an account with these credentials. Raises as `caller`."""
+        """Returns the user of an account with these credentials. Raises as `authenticate`."""
         credentials = Credentials(method=method, digest=digest, account_id=account_id)
         key = self._key("pass_by_hash", account_id.hex, method, digest)
-        return await self._authenticate(key, lambda: self._sign_in(credentials))
+        return await self._verify(key, lambda: self._sign_in(credentials))
 
-    async def descendant(self, caller: Caller, name: str) -> AccountFacts:
+    async def find_descendant(self, caller: Caller, name: str) -> AccountFacts:
         """Returns the account of that name. Raises Forbidden unless it is below the caller's."""
         account = await self._account_by_name(name)
         own = caller.account
@@ -59,7 +59,7 @@ class CredentialCache:
     def _key(self, purpose: str, *parts: str) -> bytes:
         return self._sessions.secrets.fingerprint(purpose, "\0".join(parts))
 
-    async def _authenticate(self, key: bytes, sign_in: SignIn) -> Caller:
+    async def _verify(self, key: bytes, sign_in: SignIn) -> Caller:
         task = self._tokens.get(key) or self._start(key, sign_in)
         try:
             return await self._caller_of(task)
@@ -103,7 +103,7 @@ class CredentialCache:
     async def _account_by_name(self, name: str) -> AccountFacts | None:
         cache, key = self._sessions.account_cache, name.lower()
         account_id = self._account_ids.get(key)
-        account = None if account_id is None else await cache.account(account_id)
+        account = None if account_id is None else await cache.get_account(account_id)
         if account is not None and account.name.lower() == key:
             return account
         async with self._sessions.database.connection() as connection:

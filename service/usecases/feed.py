@@ -98,7 +98,7 @@ class Feed:
             if not await filter_existing_vmboxes(connection, account.account_id, [vmbox_id]):
                 raise VmboxNotFound(vmbox_id.hex)
 
-    async def page(
+    async def get_page(
         self,
         account: AccountFacts,
         vmbox_id: UUID | None,
@@ -132,10 +132,10 @@ class Feed:
         idle_s: float,
     ) -> AsyncIterator[FeedPage]:
         """Yields pages as events are published; an empty page after `idle_s` without events."""
-        page = await self.page(account, vmbox_id, since, _PAGE_EVENTS)
+        page = await self.get_page(account, vmbox_id, since, _PAGE_EVENTS)
         yield page
         while page.more:
-            page = await self.page(account, vmbox_id, page.next, _PAGE_EVENTS)
+            page = await self.get_page(account, vmbox_id, page.next, _PAGE_EVENTS)
             yield page
         cursor = page.next
         with self._listening(cursor.number):
@@ -154,7 +154,7 @@ class Feed:
                     lambda: self._event_tail.until > cursor.number or self._closed
                 )
         if cursor.number < self._event_tail.base:
-            return await self.page(account, vmbox_id, cursor, _PAGE_EVENTS)
+            return await self.get_page(account, vmbox_id, cursor, _PAGE_EVENTS)
         return self._page_of_tail(account, vmbox_id, cursor)
 
     def _page_of_tail(

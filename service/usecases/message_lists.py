@@ -66,7 +66,9 @@ class MessageLists:
             received_at = await get_received_at(connection, key)
         return MessageCursor(message_id.month, received_at, message_id.id)
 
-    async def page(self, account: AccountFacts, vmbox_id: UUID, query: ListQuery) -> MessagePage:
+    async def list_messages(
+        self, account: AccountFacts, vmbox_id: UUID, query: ListQuery
+    ) -> MessagePage:
         """Returns a page of a mailbox, newest first. Raises VmboxNotFound."""
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
@@ -86,11 +88,13 @@ class MessageLists:
         until = self.clock() + FUTURE_ALLOWANCE
         query = ListQuery(since=_EPOCH, until=until, limit=CHUNK, predicate=predicate)
         messages = iterate_pages(
-            lambda start: self.page(account, vmbox_id, msgspec.structs.replace(query, start=start))
+            lambda start: self.list_messages(
+                account, vmbox_id, msgspec.structs.replace(query, start=start)
+            )
         )
         return [str(message.id) async for message in messages]
 
-    async def account_page(self, account: AccountFacts, query: ListQuery) -> MessagePage:
+    async def list_account_messages(self, account: AccountFacts, query: ListQuery) -> MessagePage:
         """Returns a page over all mailboxes of an account, newest first."""
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:

@@ -38,7 +38,7 @@ class Sessions:
         """Returns a caller for the root account without a token, for the command line."""
         async with self.database.connection() as connection:
             root = await rows.get_root_id(connection)
-        account = None if root is None else await self.account_cache.account(root)
+        account = None if root is None else await self.account_cache.get_account(root)
         if account is None:
             raise AccountNotFound
         return Caller(account)
@@ -83,10 +83,10 @@ class Sessions:
         claims = await self._claims_of(token)
         # A token with a later epoch than the cached account makes the cache read the account again.
         epoch = claims.auth_epoch or 0
-        account = await self.account_cache.account(claims.account_id, auth_epoch=epoch)
+        account = await self.account_cache.get_account(claims.account_id, auth_epoch=epoch)
         if account is None or claims.auth_epoch not in (None, account.auth_epoch):
             raise TokenInvalid
-        if await self.account_cache.user_epoch(claims) != claims.user_epoch:
+        if await self.account_cache.get_user_epoch(claims) != claims.user_epoch:
             raise TokenInvalid
         if await self.account_cache.is_revoked(claims):
             raise TokenInvalid
@@ -99,7 +99,7 @@ class Sessions:
         """
         if account_id == caller.account.account_id:
             return caller.account
-        account = await self.account_cache.account(account_id)
+        account = await self.account_cache.get_account(account_id)
         if account is None:
             raise AccountNotFound(account_id.hex) if caller.account.is_root else Forbidden()
         if not caller.account.contains(account):

@@ -6,7 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from service.domain.events import Event
-from service.domain.webhook import SealedWebhook, WebhookResponse, body_of, headers_of, secret_of
+from service.domain.webhook import (
+    SealedWebhook,
+    WebhookResponse,
+    encode_body,
+    format_secret,
+    sign_request,
+)
 from service.security import OutboundHttp, SecretBox
 
 
@@ -20,15 +26,15 @@ class WebhookSender:
 
     def new_secret(self, account_id: UUID, webhook_id: UUID, random: bytes) -> tuple[str, bytes]:
         """Returns a new secret, and its encrypted form."""
-        secret = secret_of(random)
+        secret = format_secret(random)
         return secret, self.secrets.seal(secret, _context(account_id, webhook_id))
 
     async def post(self, sealed: SealedWebhook, event: Event, message_id: str) -> WebhookResponse:
         """Sends an event once. Raises SecretUnreadable; failures of the receiver are returned."""
         webhook = sealed.webhook
         secret = self.secrets.open(sealed.secret, _context(webhook.account_id, webhook.webhook_id))
-        body = body_of(event, webhook.document.get("custom_data", {}))
-        headers = headers_of(secret, message_id, self.clock(), body)
+        body = encode_body(event, webhook.document.get("custom_data", {}))
+        headers = sign_request(secret, message_id, self.clock(), body)
         return await self.outbound_http.post(webhook.uri, headers, body)
 
 

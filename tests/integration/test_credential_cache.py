@@ -40,15 +40,15 @@ async def test_verified_credentials_are_cached_until_they_expire(
     account = await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
     brief = CredentialCache(accounts.sessions, lifetime_s=0.001)
-    first = await credentials.caller(*GIVEN)
+    first = await credentials.authenticate(*GIVEN)
     assert (first.account.account_id, first.claims is not None) == (account.account_id, True)
-    assert (await brief.caller(*GIVEN)).account == first.account
+    assert (await brief.authenticate(*GIVEN)).account == first.account
     await forget_credentials(inspector)
-    assert await credentials.caller(*GIVEN) == first
+    assert await credentials.authenticate(*GIVEN) == first
 
     async def is_refused() -> bool:
         try:
-            await brief.caller(*GIVEN)
+            await brief.authenticate(*GIVEN)
         except CredentialsInvalid:
             return True
         return False
@@ -62,9 +62,9 @@ async def test_verified_hashes_are_cached(
     account_id = (await a_reseller(accounts)).account_id
     credentials = CredentialCache(accounts.sessions)
     md5, sha = (digests_of(*GIVEN[1:])[method] for method in CredentialMethod)
-    first = await credentials.caller_by_hash(account_id, CredentialMethod.MD5, md5)
+    first = await credentials.authenticate_by_hash(account_id, CredentialMethod.MD5, md5)
     await forget_credentials(inspector)
-    assert await credentials.caller_by_hash(account_id, CredentialMethod.MD5, md5) == first
+    assert await credentials.authenticate_by_hash(account_id, CredentialMethod.MD5, md5) == first
     for other in (
         (uuid4(), CredentialMethod.MD5, md5),
         (account_id, CredentialMethod.SHA, sha),
@@ -72,15 +72,15 @@ async def test_verified_hashes_are_cached(
         (account_id, CredentialMethod.MD5, md5[::-1]),
     ):
         with pytest.raises(CredentialsInvalid):
-            await credentials.caller_by_hash(*other)
+            await credentials.authenticate_by_hash(*other)
 
 
 async def test_refused_credentials_are_not_cached(accounts: Accounts) -> None:
     credentials = CredentialCache(accounts.sessions)
     with pytest.raises(CredentialsInvalid):
-        await credentials.caller(*GIVEN)
+        await credentials.authenticate(*GIVEN)
     await a_reseller(accounts)
-    assert (await credentials.caller(*GIVEN)).claims
+    assert (await credentials.authenticate(*GIVEN)).claims
 
 
 async def test_each_part_of_the_credentials_is_part_of_the_key(
@@ -88,7 +88,7 @@ async def test_each_part_of_the_credentials_is_part_of_the_key(
 ) -> None:
     await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
-    assert (await credentials.caller(*GIVEN)).claims
+    assert (await credentials.authenticate(*GIVEN)).claims
     await forget_credentials(inspector)
     account, username, password = GIVEN
     for other in (
@@ -98,8 +98,8 @@ async def test_each_part_of_the_credentials_is_part_of_the_key(
         (account, f"{username}\0{password}", ""),
     ):
         with pytest.raises(CredentialsInvalid):
-            await credentials.caller(*other)
-    assert (await credentials.caller(*GIVEN)).claims
+            await credentials.authenticate(*other)
+    assert (await credentials.authenticate(*GIVEN)).claims
 
 
 async def test_the_number_of_cached_credentials_is_limited(
@@ -109,18 +109,18 @@ async def test_the_number_of_cached_credentials_is_limited(
     second = {"username": "paul", "password": "secret"}
     await users_beside(accounts).create(account, second)
     credentials = CredentialCache(accounts.sessions, max_entries=1)
-    await credentials.caller(*GIVEN)
-    await credentials.caller("reseller", "paul", "secret")
+    await credentials.authenticate(*GIVEN)
+    await credentials.authenticate("reseller", "paul", "secret")
     await forget_credentials(inspector)
-    assert (await credentials.caller("reseller", "paul", "secret")).claims
+    assert (await credentials.authenticate("reseller", "paul", "secret")).claims
     with pytest.raises(CredentialsInvalid):
-        await credentials.caller(*GIVEN)
+        await credentials.authenticate(*GIVEN)
 
 
 async def test_a_cancelled_request_does_not_cancel_the_check_of_another(accounts: Accounts) -> None:
     await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
-    first, second = (asyncio.create_task(credentials.caller(*GIVEN)) for _ in range(2))
+    first, second = (asyncio.create_task(credentials.authenticate(*GIVEN)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).claims is not None
@@ -135,9 +135,9 @@ async def test_an_account_has_access_to_its_descendants_only(accounts: Accounts)
     credentials = CredentialCache(accounts.sessions)
     caller = await accounts.sessions.operator()
     for _ in range(2):
-        assert (await credentials.descendant(caller, "CHILD")).account_id == child.account_id
+        assert (await credentials.find_descendant(caller, "CHILD")).account_id == child.account_id
     below = type(caller)(child.facts)
     for name in ("child", "other", "root", "nobody", ""):
         with pytest.raises(Forbidden):
-            await credentials.descendant(below, name)
-    assert (await credentials.descendant(caller, "other")).account_id == other.account_id
+            await credentials.find_descendant(below, name)
+    assert (await credentials.find_descendant(caller, "other")).account_id == other.account_id

@@ -65,7 +65,7 @@ async def read_until(pages: AsyncIterator[FeedPage], last: int) -> list[int]:
 
 
 async def beginning(feed: Feed, account: AccountFacts) -> FeedCursor:
-    return (await feed.page(account, None, None, 1)).next
+    return (await feed.get_page(account, None, None, 1)).next
 
 
 @pytest.mark.parametrize("one_box", [False, True], ids=["account", "box"])
@@ -79,7 +79,7 @@ async def test_the_page_after_a_full_page_continues_where_it_ended(
     record: list[int] = []
     more = True
     while more:
-        page = await feed.page(account, box.vmbox_id if one_box else None, cursor, 1_000)
+        page = await feed.get_page(account, box.vmbox_id if one_box else None, cursor, 1_000)
         assert_small(page)
         assert len(page.events) > 1
         record += sequences(page)
@@ -95,10 +95,10 @@ async def test_an_event_larger_than_a_page_is_returned(
     cursor = await beginning(feed, account)
     await fill(inspector, await a_box(inspector, account.account_id), 2, MOST_BYTES + 1)
     await inspector.execute(_PUBLISH)
-    page = await feed.page(account, None, cursor, 1_000)
+    page = await feed.get_page(account, None, cursor, 1_000)
     assert sequences(page) == [1]
     assert page.more
-    assert sequences(await feed.page(account, None, page.next, 1_000)) == [2]
+    assert sequences(await feed.get_page(account, None, page.next, 1_000)) == [2]
 
 
 async def test_a_slow_reader_gets_all_events_in_small_pages(

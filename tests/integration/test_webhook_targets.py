@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from service.domain.errors import DnsUnavailable
-from service.domain.webhook import headers_of, is_web_address
+from service.domain.webhook import is_web_address, sign_request
 from service.security import OutboundHttp, OutboundLimits, TargetForbidden
 from service.security.outbound_http import is_public
 from tests.support.ports import free_port
@@ -272,7 +272,7 @@ async def test_a_target_may_ask_for_a_pause_within_bounds(
 
 def test_the_signature_is_that_of_the_published_example() -> None:
     """The test vector of the reference libraries of Standard Webhooks."""
-    headers = headers_of(
+    headers = sign_request(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         datetime.fromtimestamp(1614265330, UTC),

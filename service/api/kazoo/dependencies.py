@@ -70,7 +70,7 @@ async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
         basic = basic_of(request.headers.get("authorization", ""))
         if basic is None:
             raise CredentialsInvalid
-        caller = record_caller(request, await app.credentials.caller_by_hash(*basic))
+        caller = record_caller(request, await app.credentials.authenticate_by_hash(*basic))
     request.scope["state"]["auth_token"] = token or UNSET
     return caller
 

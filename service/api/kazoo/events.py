@@ -83,7 +83,7 @@ async def _answer(
     await app.feed.check_vmbox(account, vmbox_id)
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_acceptable(accepted, ("application/json",)):
-        page = await app.feed.page(account, vmbox_id, since, limit)
+        page = await app.feed.get_page(account, vmbox_id, since, limit)
         events = [msgspec.Raw(encode_cloudevent(numbered.event)) for numbered in page.events]
         envelope = EventPage(
             data=events,

@@ -44,7 +44,7 @@ async def list_account_messages(
     whose only key is the id of the box."""
     page_request = page_query(request)
     query = list_query(request, page_request, context)
-    page = await app.message_lists.account_page(account, query)
+    page = await app.message_lists.list_account_messages(account, query)
     rows = [{message.vmbox_id.hex: message_row(message, context)} for message in page.items]
     start = _start_of(page, query)
     return answer_page(request, page_request, rows, start=start, following=page.next)
@@ -62,7 +62,7 @@ async def list_messages(
     list contains the messages within the retention."""
     page_request = page_query(request)
     query = list_query(request, page_request, context)
-    page = await app.message_lists.page(account, vmbox_of_path(vmbox_id), query)
+    page = await app.message_lists.list_messages(account, vmbox_of_path(vmbox_id), query)
     rows = [message_row(message, context) for message in page.items]
     start = _start_of(page, query)
     return answer_page(request, page_request, rows, start=start, following=page.next)

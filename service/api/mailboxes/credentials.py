@@ -24,7 +24,7 @@ async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
         caller = await caller_of(request, app.accounts.sessions, token)
     app.rate_limit.take(caller.account.account_id)
     name = _header(request, "x-auth-for")
-    return caller.account if not name else await app.credentials.descendant(caller, name)
+    return caller.account if not name else await app.credentials.find_descendant(caller, name)
 
 
 async def _check_password(request: AnyRequest, app: App) -> Caller:
@@ -32,7 +32,7 @@ async def _check_password(request: AnyRequest, app: App) -> Caller:
     user, password = _header(request, "x-auth-user"), _header(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
-    caller = await app.credentials.caller(reseller, user, password)
+    caller = await app.credentials.authenticate(reseller, user, password)
     request_record_of(request.scope).account_id = caller.account.account_id
     return caller
 

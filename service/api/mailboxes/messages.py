@@ -38,7 +38,7 @@ async def list_mailbox_messages(
     vmbox_id = mailbox_of_path(uuid)
     limit, before = _limit_of(request), _before_of(request)
     if before is None:
-        page = await app.message_lists.page(account, vmbox_id, ListQuery(limit=limit))
+        page = await app.message_lists.list_messages(account, vmbox_id, ListQuery(limit=limit))
         messages = page.items
     else:
         messages = await _list_older(app.message_lists, account, vmbox_id, before, limit)
@@ -104,5 +104,5 @@ async def _list_older(
         start = await lists.get_cursor(account, vmbox_id, before)
     except MessageNotFound:
         raise Invalid.of("before", Rule.NOT_FOUND) from None
-    page = await lists.page(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
+    page = await lists.list_messages(account, vmbox_id, ListQuery(start=start, limit=limit + 1))
     return [message for message in page.items if message.id != before][:limit]

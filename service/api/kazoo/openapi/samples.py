@@ -28,7 +28,7 @@ from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
 from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
-from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, secret_of
+from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, format_secret
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
 PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
@@ -212,7 +212,7 @@ ACCOUNT_ROW = documents.account_row(_account())
 USER = documents.user_document(_user())
 USER_ROW = documents.user_row(_user())
 WEBHOOK = webhook_document(_webhook())
-NEWLY_CREATED_WEBHOOK = new_webhook_document(_webhook(), secret_of(bytes(range(SECRET_BYTES))))
+NEWLY_CREATED_WEBHOOK = new_webhook_document(_webhook(), format_secret(bytes(range(SECRET_BYTES))))
 WEBHOOK_ROW = webhook_row(_webhook())
 WEBHOOK_ATTEMPT = attempt_row(_attempt())
 GREETING = documents.greeting_document(_greeting())
