@@ -139,7 +139,7 @@ def test_the_service_leads_to_the_api_alone(case: str) -> None:
 
 
 @CASES
-def test_what_scales_a_deployment_names_it_and_is_alone_in_it(case: str) -> None:
+def test_each_deployment_has_one_autoscaler(case: str) -> None:
     deployments = {each["metadata"]["name"]: each for each in of_kind(case, "Deployment")}
     scaled = [
         each["spec"]["scaleTargetRef"]["name"]
@@ -169,7 +169,7 @@ def test_the_service_monitor_sees_every_process_by_the_metrics_service() -> None
 
 
 @CASES
-def test_every_process_that_goes_on_is_asked_for_its_health(case: str) -> None:
+def test_every_long_running_process_has_health_probes(case: str) -> None:
     for each in of_kind(case, "Deployment"):
         (container,) = each["spec"]["template"]["spec"]["containers"]
         asked = {

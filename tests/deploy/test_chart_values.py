@@ -81,12 +81,12 @@ def test_every_object_of_the_schema_is_closed_or_free() -> None:
             assert rules["additionalProperties"] is False, path
 
 
-def test_settings_are_told_as_the_service_tells_them() -> None:
+def test_chart_settings_have_the_descriptions_of_the_service() -> None:
     told = json.loads(SCHEMA.read_text())["properties"]["settings"]
     assert told == settings_schema(), "python -m tests.deploy.settings_schema"
 
 
-def test_every_setting_belongs_to_the_group_that_the_reference_gives_it() -> None:
+def test_every_setting_is_in_the_group_of_the_reference() -> None:
     struct = inspect.type_info(Settings)
     assert isinstance(struct, inspect.StructType)
     groups: dict[str, set[str]] = {}
@@ -99,7 +99,7 @@ def test_every_setting_belongs_to_the_group_that_the_reference_gives_it() -> Non
     assert sorted(map(sorted, groups.values())) == sorted(map(sorted, _groups().values()))
 
 
-def test_every_group_of_settings_is_told_to_some_process() -> None:
+def test_every_group_of_settings_is_used_by_a_process() -> None:
     """A value that no process is told would be a lie."""
     processes = _block("processes").values()
     assert _groups().keys() <= {need for facts in processes for need in facts["needs"]}
@@ -164,7 +164,7 @@ def test_every_channel_has_a_deployment() -> None:
 
 
 @CASES
-def test_there_is_time_for_the_pause_and_for_what_is_in_hand(case: str) -> None:
+def test_the_grace_period_covers_the_pause_and_running_requests(case: str) -> None:
     for each in of_kind(case, "Deployment"):
         pod = each["spec"]["template"]["spec"]
         pause = pod["containers"][0].get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
@@ -173,7 +173,7 @@ def test_there_is_time_for_the_pause_and_for_what_is_in_hand(case: str) -> None:
         assert needed < pod["terminationGracePeriodSeconds"] <= needed + 5
 
 
-def test_a_longer_stop_is_given_its_time() -> None:
+def test_a_longer_stop_timeout_extends_the_grace_period() -> None:
     for each in objects({"settings": {"stop_timeout_s": 90.5}, "api": {"preStopSeconds": 10}}):
         if each["metadata"]["name"] == "prod-aftertone-api" and each["kind"] == "Deployment":
             spec = each["spec"]["template"]["spec"]

@@ -51,7 +51,7 @@ def test_our_containers_write_nowhere_but_below_tmp_and_have_no_rights(name: str
     assert ("user" in each) == (name == "keys")
 
 
-def test_what_is_waited_for_is_there_and_can_come_true() -> None:
+def test_init_containers_wait_for_conditions_that_can_hold() -> None:
     for each in SERVICES.values():
         for name, wait in each.get("depends_on", {}).items():
             waited_for = SERVICES[name]

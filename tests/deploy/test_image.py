@@ -138,7 +138,7 @@ async def deployment(
     await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_the_image_says_what_it_is_and_who_runs_it(image: Image) -> None:
+def test_the_image_has_labels_and_a_user(image: Image) -> None:
     config = image.config
     assert config.user == "65532:65532"
     assert config.entrypoint == ["aftertone"]
@@ -148,7 +148,7 @@ def test_the_image_says_what_it_is_and_who_runs_it(image: Image) -> None:
     read_settings(dict(each.split("=", 1) for each in config.env))
 
 
-def test_the_image_holds_what_runs_and_nothing_else(image: Image) -> None:
+def test_the_image_contains_only_the_runtime(image: Image) -> None:
     (packages,) = image.root.glob("opt/aftertone/lib/python3*/site-packages")
     names = {each.name for each in packages.iterdir()}
     assert {"service", "migrations", "granian", "asyncpg"} <= names
@@ -160,7 +160,7 @@ def test_the_image_holds_what_runs_and_nothing_else(image: Image) -> None:
         assert not (image.root / folder).exists()
 
 
-async def test_its_user_can_change_nothing_and_install_nothing(deployment: Deployment) -> None:
+async def test_the_user_of_the_image_has_no_write_access(deployment: Deployment) -> None:
     code, output = await answer_of(deployment.argv("sh", "-c", "id -u; touch /opt/aftertone/x"))
     assert output.startswith("65532\n")
     assert code != 0

@@ -28,7 +28,7 @@ def test_every_alert_has_a_paragraph_and_every_paragraph_an_alert() -> None:
     assert all(len(paragraph.split()) > 20 for _, _, paragraph in sections)
 
 
-def test_the_table_of_metrics_is_what_is_defined() -> None:
+def test_the_table_of_metrics_matches_the_definitions() -> None:
     assert metrics_table.in_run_book() == metrics_table.table(), (
         "python -m tests.deploy.metrics_table"
     )
@@ -49,7 +49,7 @@ def test_the_commands_it_names_exist() -> None:
                 command = command.commands[word]
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_its_links_are_valid() -> None:
     headings = {
         re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
         for heading in matches(r"^#+ (.+)$", re.M)

@@ -6,11 +6,11 @@ from service.settings import Settings, reference
 PAGE = Path(__file__).parents[2] / "deploy" / "SETTINGS.md"
 
 
-def test_the_page_of_settings_is_what_the_struct_says() -> None:
+def test_the_page_of_settings_matches_the_struct() -> None:
     assert PAGE.read_text() == reference(), "aftertone settings reference > deploy/SETTINGS.md"
 
 
-def test_every_setting_stands_on_the_page_once_under_one_heading() -> None:
+def test_every_setting_is_on_the_page_once() -> None:
     rows = re.findall(r"^\| `AFTERTONE_(\w+)` \| (.+) \|$", reference(), re.MULTILINE)
     headings = re.findall(r"^## (.+)$", reference(), re.MULTILINE)
 

@@ -39,7 +39,7 @@ def test_every_metric_of_the_service_is_on_the_dashboard_or_in_an_alert() -> Non
     assert unasked == set()
 
 
-def test_the_dashboard_is_what_its_script_writes() -> None:
+def test_the_dashboard_matches_its_script() -> None:
     written = runpy.run_path(str(watched.DEPLOY / "dashboard.py"))["text"]()
 
     assert (watched.FILES / "dashboard.json").read_text() == written, "python deploy/dashboard.py"
@@ -61,7 +61,7 @@ def test_the_panels_of_the_dashboard_do_not_overlap_and_have_titles_of_their_own
 
 
 @pytest.mark.parametrize("rule", watched.rules(), ids=lambda rule: rule.alert)
-def test_an_alert_says_how_urgent_it_is_and_where_to_read_on(rule: watched.Rule) -> None:
+def test_an_alert_has_a_severity_and_a_run_book_link(rule: watched.Rule) -> None:
     assert rule.labels.keys() == {"severity"}
     assert rule.labels["severity"] in {"page", "ticket"}
     assert rule.annotations.keys() == {"summary", "description", "runbook"}

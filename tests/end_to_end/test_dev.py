@@ -142,7 +142,7 @@ async def running(folder: Path) -> AsyncIterator[Dev]:
             await started.end()
 
 
-async def test_dev_serves_tells_where_and_stops_on_ctrl_c(folder: Path) -> None:
+async def test_dev_serves_prints_its_url_and_stops_on_ctrl_c(folder: Path) -> None:
     dev = await start_dev(folder)
     text = await dev.ready()
     assert dev.env["AFTERTONE_URL"] in text
@@ -183,7 +183,7 @@ async def test_killed_children_are_started_again_and_a_second_dev_is_refused(fol
         assert dev.env_file.exists()
 
 
-async def test_dev_killed_with_9_leaves_nothing_and_the_next_run_starts_at_once(
+async def test_dev_killed_with_sigkill_leaves_no_process_and_starts_again(
     folder: Path,
 ) -> None:
     async with running(folder) as dev:
@@ -223,7 +223,7 @@ async def test_a_signal_while_it_starts_stops_it_cleanly(folder: Path) -> None:
     await until_gone(pids)
 
 
-async def test_a_taken_http_port_is_one_sentence(folder: Path) -> None:
+async def test_a_taken_http_port_is_reported_in_one_sentence(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, complaint = await (await start_dev(folder, port)).end()
@@ -234,7 +234,7 @@ async def test_a_taken_http_port_is_one_sentence(folder: Path) -> None:
     assert not (folder / "dev.env").exists()
 
 
-async def test_a_process_that_ends_all_the_time_ends_dev_with_one_sentence(folder: Path) -> None:
+async def test_a_process_that_keeps_ending_stops_dev_with_one_sentence(folder: Path) -> None:
     dev = await start_dev(folder, 0, "3")
     code, complaint = await dev.end()
     assert code == 1

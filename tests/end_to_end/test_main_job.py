@@ -4,7 +4,7 @@ from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.running import AccountClient, data_of
 
 
-async def test_a_message_is_left_heard_saved_and_removed(account: AccountClient) -> None:
+async def test_a_message_is_stored_read_moved_and_removed(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox(mailbox="3000")
     media_id = await account.leave(
         vmbox_id, an_mp3(), caller_id_name="Ann", caller_id_number="1001"

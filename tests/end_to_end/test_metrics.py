@@ -32,7 +32,7 @@ async def watched_api(service: RunningService) -> AsyncIterator[tuple[RunningSer
     await other.stop()
 
 
-async def test_what_strangers_make_up_adds_no_series(
+async def test_unknown_paths_add_no_metric_series(
     watched_api: tuple[RunningService, AdminPort], account: AccountClient
 ) -> None:
     other, admin = watched_api
@@ -98,7 +98,7 @@ async def workers(service: RunningService) -> AsyncIterator[list[AdminPort]]:
 
 
 @pytest.mark.long
-async def test_every_metric_is_told_by_a_process_that_runs(
+async def test_every_metric_is_exposed_by_a_running_process(
     watched_api: tuple[RunningService, AdminPort],
     account: AccountClient,
     workers: list[AdminPort],

@@ -21,7 +21,7 @@ async def restarted(deployment: Deployment) -> None:
     await deployment.let_leases_end()
 
 
-async def test_killed_between_the_put_and_the_insert(
+async def test_api_killed_between_the_put_and_the_insert(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     with deployment.proxies.s3.hold_at(PUT, DONE) as stop:
@@ -34,7 +34,7 @@ async def test_killed_between_the_put_and_the_insert(
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
 
 
-async def test_killed_after_the_insert_and_before_its_answer(
+async def test_api_killed_after_the_insert_and_before_its_answer(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     with deployment.proxies.postgres.hold_at(WRITE, COMMITTED) as stop:
@@ -62,7 +62,7 @@ async def test_an_insert_that_comes_late_finds_its_key_taken_over(
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
 
 
-async def test_killed_during_a_move_after_the_copy(
+async def test_api_killed_during_a_move_after_the_copy(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     entry = await clients.stored(ledger.vmboxes[0])
@@ -76,7 +76,7 @@ async def test_killed_during_a_move_after_the_copy(
     assert len(await account.listed(ledger.vmboxes[0])) == 1
 
 
-async def test_killed_during_a_bulk_move_which_is_then_repeated(
+async def test_api_killed_during_a_batch_move_that_is_repeated(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     source, target, _ = ledger.vmboxes
@@ -99,7 +99,7 @@ async def test_killed_during_a_bulk_move_which_is_then_repeated(
     assert findings.orphans_swept >= 2
 
 
-async def test_killed_when_a_bulk_copy_is_written_and_not_answered(
+async def test_api_killed_after_a_batch_copy_and_before_its_answer(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     source, target, _ = ledger.vmboxes
@@ -129,7 +129,7 @@ async def test_killed_under_load(
     assert clients.answers["201"] > 10
 
 
-async def test_a_frozen_api_comes_back_after_another_has_taken_its_request_over(
+async def test_a_frozen_api_resumes_after_another_has_taken_over_its_request(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     other = await deployment.another_api()

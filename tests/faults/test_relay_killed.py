@@ -17,7 +17,7 @@ async def killed(deployment: Deployment) -> None:
     await deployment.start_relay()
 
 
-async def test_killed_when_an_event_is_stored_and_its_ack_is_on_the_way(
+async def test_relay_killed_before_it_gets_the_ack_of_a_published_event(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     with deployment.proxies.nats.hold_at(PUBLISH, ACKNOWLEDGED) as stop:
@@ -29,7 +29,7 @@ async def test_killed_when_an_event_is_stored_and_its_ack_is_on_the_way(
     assert findings.resent == 0
 
 
-async def test_killed_between_publish_and_mark(
+async def test_relay_killed_between_publish_and_mark(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
@@ -41,7 +41,7 @@ async def test_killed_between_publish_and_mark(
     await deployment.audit(account, ledger)
 
 
-async def test_killed_while_its_mark_commits(
+async def test_relay_killed_while_its_mark_commits(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
@@ -53,7 +53,7 @@ async def test_killed_while_its_mark_commits(
     await deployment.audit(account, ledger)
 
 
-async def test_a_mark_that_commits_late_keeps_no_successor_out(
+async def test_a_mark_that_commits_late_does_not_block_the_successor(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()

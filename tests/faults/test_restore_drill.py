@@ -50,7 +50,7 @@ async def lone_deployment() -> AsyncIterator[Deployment]:
 
 
 @pytest.mark.long
-async def test_what_is_restored_from_a_backup_is_what_was_there(
+async def test_a_restore_from_a_backup_is_complete(
     lone_deployment: Deployment, tmp_path: Path
 ) -> None:
     drill = Drill(lone_deployment, tmp_path)

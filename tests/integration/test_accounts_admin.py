@@ -71,7 +71,7 @@ async def test_users_are_made_and_listed_and_go_with_their_account(
         await commands.list_users("child")
 
 
-def test_a_rotated_ring_takes_the_place_of_the_old_one_and_stays_closed(tmp_path: Path) -> None:
+def test_a_rotated_key_ring_replaces_the_file_and_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.touch(0o600)
     path.write_bytes(generate_key_ring())
@@ -84,7 +84,7 @@ def test_a_rotated_ring_takes_the_place_of_the_old_one_and_stays_closed(tmp_path
     assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
 
 
-async def test_before_there_are_tables_and_a_root_account_it_says_what_makes_them(
+async def test_without_tables_or_root_account_the_command_names_the_next_step(
     servers: EmbeddedServers, test_database: TestDatabase, tmp_path: Path
 ) -> None:
     ring = tmp_path / "keys.json"

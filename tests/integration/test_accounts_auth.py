@@ -80,7 +80,7 @@ async def test_a_bad_token_is_refused_even_beside_a_good_one(
         await caller_of(request, accounts.sessions, token)
 
 
-async def test_the_account_that_a_request_names_must_be_its_tokens(accounts: Accounts) -> None:
+async def test_a_request_must_name_the_account_of_its_token(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     token = await signed_in(accounts, root, child)

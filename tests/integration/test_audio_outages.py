@@ -136,7 +136,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def test_slow_listeners_leave_the_connections_to_others(
+async def test_slow_downloads_hold_no_connection(
     servers: EmbeddedServers, store: AudioStore
 ) -> None:
     key = a_key()
@@ -148,7 +148,7 @@ async def test_slow_listeners_leave_the_connections_to_others(
         await put(small, a_key(), an_mp3())
 
 
-async def test_who_waits_for_a_connection_gets_it_in_turn(
+async def test_connections_are_given_in_the_order_of_requests(
     servers: EmbeddedServers, store: AudioStore
 ) -> None:
     key = a_key()
@@ -165,7 +165,7 @@ async def test_who_waits_for_a_connection_gets_it_in_turn(
         await asyncio.gather(*map(listen, range(len(done))))
 
 
-async def test_a_put_that_is_given_up_leaves_its_connection_usable(
+async def test_a_cancelled_put_leaves_its_connection_usable(
     servers: EmbeddedServers, store: AudioStore
 ) -> None:
     async with opened(servers, pool_size=1) as small:

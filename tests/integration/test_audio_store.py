@@ -44,7 +44,7 @@ async def test_a_range_beyond_the_end_is_missing_audio(store: AudioStore) -> Non
         await got(store, key, 5, 1)
 
 
-async def test_audio_that_is_shorter_than_it_should_be_is_not_passed_off_as_whole(
+async def test_truncated_audio_is_an_error(
     store: AudioStore,
 ) -> None:
     key = a_key()
@@ -53,7 +53,7 @@ async def test_audio_that_is_shorter_than_it_should_be_is_not_passed_off_as_whol
         await got(store, key, 0, 10)
 
 
-async def test_a_copy_outlives_its_source(store: AudioStore) -> None:
+async def test_a_copy_remains_when_its_source_is_deleted(store: AudioStore) -> None:
     source, target = a_key(), a_key()
     await put(store, source, an_mp3())
     await store.copy(source, target)

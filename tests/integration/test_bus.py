@@ -91,7 +91,7 @@ async def test_without_a_stream_a_publish_is_unavailable(bus: Bus) -> None:
         await bus.publish(an_event())
 
 
-async def test_an_event_that_is_too_large_is_refused_before_it_costs_the_connection(
+async def test_an_event_that_is_too_large_is_refused_and_keeps_the_connection(
     bus: Bus,
 ) -> None:
     await bus.declare()
@@ -103,7 +103,7 @@ async def test_an_event_that_is_too_large_is_refused_before_it_costs_the_connect
     assert bus.connections == connections
 
 
-async def test_a_bus_opens_while_nats_is_away_and_connects_when_it_is_back(
+async def test_a_bus_opens_while_nats_is_down_and_connects_later(
     servers: EmbeddedServers, stream: StreamSettings
 ) -> None:
     await servers.nats.stop()
@@ -122,7 +122,7 @@ async def test_a_bus_opens_while_nats_is_away_and_connects_when_it_is_back(
         await servers.nats.start()
 
 
-async def test_a_server_that_does_not_answer_is_unavailable_within_the_time_set(
+async def test_a_server_that_does_not_answer_is_unavailable(
     servers: EmbeddedServers, stream: StreamSettings
 ) -> None:
     async with Bus.open(servers.nats.url(), name="test", stream=stream, ack_timeout_s=0.3) as bus:

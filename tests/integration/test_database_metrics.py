@@ -47,7 +47,7 @@ async def shows(value: float, name: str, **labels: str) -> None:
     await wait_until(does)
 
 
-async def test_an_event_that_waits_is_seen_with_its_age(database: Database) -> None:
+async def test_the_age_of_an_unsent_event_is_measured(database: Database) -> None:
     async with watched(database), database.connection() as connection:
         await shows(0, "outbox_backlog")
         assert told("outbox_oldest_seconds") == 0
@@ -58,7 +58,7 @@ async def test_an_event_that_waits_is_seen_with_its_age(database: Database) -> N
         await shows(0, "outbox_backlog")
 
 
-async def test_deliveries_are_told_by_channel_until_they_are_in_hand(database: Database) -> None:
+async def test_due_deliveries_are_measured_by_channel(database: Database) -> None:
     async with watched(database), database.connection() as connection:
         await connection.execute("INSERT INTO channels VALUES ('email', now()), ('idle', now())")
         for channel, status, due_s in (
@@ -76,7 +76,9 @@ async def test_deliveries_are_told_by_channel_until_they_are_in_hand(database: D
             assert told(name, channel="idle") == 0
 
 
-async def test_room_ahead_is_told(database: Database, inspector: asyncpg.Connection) -> None:
+async def test_partitions_ahead_are_measured(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
     async with watched(database):
         await shows(3, "months_ahead")
         await shows(35, "outbox_days_ahead")
@@ -87,7 +89,7 @@ async def test_room_ahead_is_told(database: Database, inspector: asyncpg.Connect
         await shows(34, "outbox_days_ahead")
 
 
-async def test_what_a_keeper_found_that_lives_no_longer_is_told(
+async def test_results_of_a_keeper_that_has_ended_are_measured(
     database: Database, owner: Database, database_url: str
 ) -> None:
     async def drifted(_: object) -> dict[str, int]:
@@ -105,7 +107,7 @@ async def test_what_a_keeper_found_that_lives_no_longer_is_told(
         assert record == pytest.approx(now.timestamp(), abs=0.001)
 
 
-async def test_what_cannot_be_read_is_absent_and_not_0(database: Database) -> None:
+async def test_values_that_cannot_be_read_are_absent(database: Database) -> None:
     attempts = 0
 
     async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

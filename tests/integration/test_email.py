@@ -48,7 +48,7 @@ async def test_a_message_is_mailed_with_its_audio_as_it_was_stored(
 @pytest.mark.parametrize("save", [False, True])
 @pytest.mark.parametrize("delete", [False, True])
 @pytest.mark.parametrize("ending", ["success", "failure", "nobody"])
-async def test_after_the_mail_the_message_is_filed_as_its_box_says(
+async def test_after_the_mail_the_message_is_moved_as_its_box_is_configured(
     email_harness: EmailHarness, save: bool, delete: bool, ending: str
 ) -> None:
     who = {"success": [somebody()], "failure": [somebody("refused")], "nobody": []}[ending]
@@ -136,7 +136,7 @@ async def test_a_mail_that_was_not_taken_is_sent_again_under_the_same_id(
     assert await email_harness.folder(place) is Folder.SAVED
 
 
-async def test_a_refused_address_is_dead_at_once_and_says_why(email_harness: EmailHarness) -> None:
+async def test_a_refused_address_is_dead_at_once_with_a_reason(email_harness: EmailHarness) -> None:
     who = somebody("refused")
     box = await email_harness.a_box(notify_email_addresses=[who])
     await email_harness.leave(box)
@@ -145,7 +145,7 @@ async def test_a_refused_address_is_dead_at_once_and_says_why(email_harness: Ema
     assert "550" in row["last_error"]
 
 
-async def test_what_is_no_address_is_dead_at_once_and_breaks_nothing(
+async def test_an_invalid_address_is_dead_at_once_and_blocks_no_other(
     email_harness: EmailHarness,
 ) -> None:
     good = somebody()
@@ -170,7 +170,7 @@ async def test_without_its_audio_a_message_is_not_mailed(email_harness: EmailHar
     assert await email_harness.folder(place) is Folder.NEW
 
 
-async def test_audio_that_is_not_what_was_stored_is_not_mailed(email_harness: EmailHarness) -> None:
+async def test_audio_with_a_wrong_checksum_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[who])
     place = await email_harness.leave(box)
@@ -205,7 +205,7 @@ async def test_the_owner_gets_a_mail_unless_he_wants_none(
     assert {row["target"] for row in rows} == expected
 
 
-async def test_a_full_box_is_told_to_its_owner_too_whatever_he_wants_of_messages(
+async def test_the_owner_of_a_full_box_gets_a_mail_whatever_the_settings(
     email_harness: EmailHarness,
 ) -> None:
     account_id = await email_harness.an_account()
@@ -230,7 +230,9 @@ async def test_a_full_box_is_told_to_its_owner_too_whatever_he_wants_of_messages
     assert list(mail.message.iter_attachments()) == []
 
 
-async def test_what_was_not_left_for_listening_is_not_mailed(email_harness: EmailHarness) -> None:
+async def test_messages_stored_outside_folder_new_are_not_mailed(
+    email_harness: EmailHarness,
+) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[who])
     await email_harness.leave(box, folder=Folder.SAVED)
@@ -238,7 +240,7 @@ async def test_what_was_not_left_for_listening_is_not_mailed(email_harness: Emai
     assert email_harness.post.to(who) == []
 
 
-async def test_a_message_that_is_gone_is_not_mailed(email_harness: EmailHarness) -> None:
+async def test_a_removed_message_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[])
     place = await email_harness.leave(box)
@@ -275,7 +277,7 @@ async def test_a_replay_of_the_stream_mails_nothing_again(email_harness: EmailHa
     assert await email_harness.folder(place) is Folder.NEW
 
 
-async def test_boxes_that_are_gone_get_no_mail(email_harness: EmailHarness) -> None:
+async def test_deleted_boxes_get_no_mail(email_harness: EmailHarness) -> None:
     async with email_harness.database.connection() as connection:
         box = await a_vmbox(connection, notify_email_addresses=[somebody()])
     await email_harness.inspector.execute(

@@ -132,7 +132,7 @@ async def test_deliveries_are_listed_shown_retried_and_dropped_by_hand(
         (["notifier", "email", "pigeon"], "Unknown channel pigeon"),
     ],
 )
-def test_what_the_command_line_does_not_understand(arguments: list[str], complaint: str) -> None:
+def test_invalid_command_lines_are_refused(arguments: list[str], complaint: str) -> None:
     answer = CliRunner().invoke(cli, arguments)
     assert answer.exit_code == 2
     assert complaint in answer.output

@@ -141,7 +141,7 @@ async def test_an_account_has_a_sender_and_a_subject_of_its_own(
     assert mail.message["Subject"] == "Bob {mailbox} called Desk: 0:09 {nothing} {{ 7 * 7 }}"
 
 
-async def test_nonsense_in_an_account_does_not_stop_its_mails(email_harness: EmailHarness) -> None:
+async def test_invalid_account_settings_do_not_stop_mails(email_harness: EmailHarness) -> None:
     who = somebody()
     account_id = await email_harness.an_account(
         notify_email={"from": "nobody\r\nBcc: x@y.example", "subject": 7}, timezone="Mars/Base"
@@ -154,7 +154,7 @@ async def test_nonsense_in_an_account_does_not_stop_its_mails(email_harness: Ema
     assert mail["Subject"].startswith("New voicemail from")
 
 
-async def test_an_address_of_other_letters_goes_out_where_the_server_takes_it(
+async def test_a_non_ascii_address_is_sent_if_the_server_supports_it(
     email_harness: EmailHarness,
 ) -> None:
     who = f"jösé.{somebody()}"

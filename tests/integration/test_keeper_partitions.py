@@ -115,7 +115,7 @@ async def test_partitions_are_made_ahead_as_time_goes_by(owner: Database) -> Non
     assert (await later.run(StepProgress()))["partitions_created"] == 0
 
 
-async def test_a_long_transaction_delays_a_drop_and_holds_up_nobody(
+async def test_a_long_transaction_delays_a_drop_but_blocks_no_other(
     owner: Database, impatient: Database, inspector: asyncpg.Connection
 ) -> None:
     name = await an_old_day(inspector, 9, published_days_ago=9)

@@ -68,7 +68,7 @@ async def count(connection: Connection, table: str) -> int:
     return number
 
 
-async def test_what_was_removed_a_week_ago_is_deleted_with_its_audio_and_nothing_else_is(
+async def test_messages_removed_a_week_ago_are_purged_with_their_audio(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -107,7 +107,7 @@ async def test_a_deleted_box_is_deleted_once_its_messages_are(
     await rows.get_message(inspector, place)
 
 
-async def test_a_box_outlives_the_last_of_its_messages(
+async def test_a_deleted_box_is_purged_after_its_messages(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -191,7 +191,7 @@ async def test_two_purges_at_once_delete_each_row_once(
     assert await count(inspector, "messages") == await count(inspector, "vmbox_counts") == 0
 
 
-async def test_the_sweep_takes_old_objects_without_a_row_and_spares_all_others(
+async def test_the_sweep_deletes_only_old_objects_without_a_row(
     owner: Database, bucket: AudioStore
 ) -> None:
     last_year = NOW - timedelta(days=400)

@@ -57,7 +57,7 @@ async def drift(connection: Connection, box: Box, change: str) -> None:
     )
 
 
-async def test_boxes_that_drifted_are_set_right_and_their_subscribers_are_told(
+async def test_wrong_counts_are_repaired_with_an_event(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -77,7 +77,7 @@ async def test_boxes_that_drifted_are_set_right_and_their_subscribers_are_told(
     assert (await Recount(owner).run(StepProgress()))["boxes_repaired"] == 0
 
 
-async def test_drift_that_no_event_shows_is_set_right_without_one(
+async def test_wrong_counts_that_no_event_shows_are_repaired_without_one(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -112,7 +112,7 @@ async def test_every_box_is_counted_whatever_the_size_of_a_page(
     assert (progress.total, progress.done) == (6, 6)
 
 
-async def test_a_box_in_use_is_not_taken_for_one_that_drifted(
+async def test_a_box_in_use_is_not_reported_as_wrong(
     owner: Database, database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -142,7 +142,7 @@ async def test_a_box_in_use_is_not_taken_for_one_that_drifted(
         await audit(inspector, box)
 
 
-async def test_two_recounts_at_once_repair_and_tell_once(
+async def test_two_recounts_at_once_repair_with_one_event(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:

@@ -40,7 +40,7 @@ async def attached(
     )
 
 
-async def test_a_message_is_counted_and_told_once_it_has_its_audio(database: Database) -> None:
+async def test_a_message_is_counted_and_published_once_it_has_audio(database: Database) -> None:
     audio = some_audio()
     async with database.connection() as connection:
         box = await a_vmbox(connection)
@@ -142,7 +142,7 @@ async def test_the_audio_of_an_expired_message_is_not_replaced(database: Databas
         assert (await counts_of(connection, box)).sequence == 2
 
 
-async def test_audio_for_what_is_gone_is_refused(database: Database) -> None:
+async def test_audio_for_a_removed_message_is_refused(database: Database) -> None:
     async with database.connection() as connection:
         box, other = await a_vmbox(connection), await a_vmbox(connection)
         place = await stored(connection, box, audio=None)

@@ -35,7 +35,7 @@ async def filed(connection: Connection, place: MessageKey, folder: Folder) -> No
     await rows.change_folder(connection, place, folder, retained_since=RETAINED_SINCE, reason="api")
 
 
-async def test_one_message_filed_by_16_clients_at_once_is_counted_once(
+async def test_one_message_moved_by_16_clients_at_once_is_counted_once(
     database: Database, box: Box, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:
@@ -64,7 +64,7 @@ async def test_16_clients_store_into_one_box_at_once(
     assert len(await audit(inspector, box)) == 1 + 16 * 25
 
 
-async def test_a_limit_holds_when_16_clients_store_at_once_and_is_told_once(
+async def test_a_limit_holds_when_16_clients_store_at_once_and_has_one_event(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:
@@ -98,7 +98,7 @@ async def test_no_more_than_a_hundred_wait_for_audio_when_16_clients_store_at_on
     await audit(inspector, box)
 
 
-async def test_everything_at_once_on_one_box(
+async def test_concurrent_changes_of_one_box_keep_its_counts(
     database: Database, box: Box, inspector: asyncpg.Connection
 ) -> None:
     places: list[MessageKey] = []
@@ -140,7 +140,7 @@ async def test_everything_at_once_on_one_box(
     }
 
 
-async def test_a_message_removed_while_it_is_filed_is_removed_once_and_not_filed_after(
+async def test_a_message_removed_while_it_is_moved_is_removed_once(
     database: Database, box: Box, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:

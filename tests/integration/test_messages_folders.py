@@ -37,7 +37,9 @@ async def removed(connection: Connection, place: MessageKey, reason: str = "api"
     return await rows.remove_message(connection, place, reason=reason)
 
 
-async def test_a_folder_change_moves_the_counts_and_tells_from_and_to(database: Database) -> None:
+async def test_a_folder_change_updates_the_counts_and_names_both_folders(
+    database: Database,
+) -> None:
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         place = await stored(connection, box)

@@ -58,7 +58,7 @@ async def test_a_message_without_a_callee_is_addressed_to_the_number_of_its_box(
     assert message.to_uri == "0321@example.com"
 
 
-async def test_storing_counts_the_message_and_tells_of_it(database: Database) -> None:
+async def test_storing_counts_the_message_and_appends_an_event(database: Database) -> None:
     async with database.connection() as connection:
         box = await a_vmbox(connection, mailbox="321")
         place = await stored(connection, box)
@@ -114,7 +114,7 @@ async def test_a_message_without_audio_waits_in_silence(database: Database) -> N
         assert (await counts_of(connection, box)).pending_count == 1
 
 
-async def test_a_message_past_retention_is_told_but_not_counted(database: Database) -> None:
+async def test_a_message_past_retention_has_an_event_but_is_not_counted(database: Database) -> None:
     async with database.connection() as connection:
         await ensure_month(connection, month_of(EXPIRED))
         box = await a_vmbox(connection)
@@ -158,7 +158,7 @@ async def test_a_deleted_box_refuses_and_stays_silent(
     assert await number_of_rows(inspector) == 0
 
 
-async def test_a_full_box_refuses_and_says_so_once_in_ten_minutes(
+async def test_a_full_box_refuses_messages_with_one_event_in_ten_minutes(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:
@@ -185,7 +185,7 @@ async def test_a_full_box_refuses_and_says_so_once_in_ten_minutes(
     assert await number_of_rows(inspector) == 2
 
 
-async def test_what_lies_in_the_folder_deleted_or_waits_for_audio_takes_no_room(
+async def test_deleted_and_pending_messages_do_not_count_towards_the_limit(
     database: Database,
 ) -> None:
     async with database.connection() as connection:

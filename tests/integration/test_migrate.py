@@ -92,7 +92,7 @@ async def test_a_changed_file_is_refused_with_a_sentence(empty: TestDatabase) ->
     assert await asked(empty, "SELECT to_regclass('later')") is None
 
 
-async def test_what_fails_leaves_what_came_before_and_nothing_of_itself(
+async def test_a_failed_migration_is_rolled_back_and_keeps_the_earlier_ones(
     empty: TestDatabase,
 ) -> None:
     good, bad = "CREATE TABLE good (id integer)", "CREATE TABLE half (id integer); SELECT 1 / 0"
@@ -146,7 +146,7 @@ def test_a_misnamed_or_missing_file_is_refused(tmp_path: Path, names: list[str])
         read_migrations(tmp_path)
 
 
-async def test_a_process_that_comes_before_the_migrations_meets_an_outage(
+async def test_a_process_that_starts_before_the_migrations_reports_an_outage(
     empty: TestDatabase,
 ) -> None:
     async with Database.open(empty.url, name="test", size=1, timeout_s=30) as database:

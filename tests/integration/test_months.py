@@ -98,7 +98,7 @@ async def test_a_missing_day_of_the_outbox_is_made_on_demand(
     ]
 
 
-async def test_what_is_missing_ahead_is_made_and_named(inspector: asyncpg.Connection) -> None:
+async def test_missing_months_are_created_and_returned(inspector: asyncpg.Connection) -> None:
     assert await ensure_ahead(inspector, NOW) == []
     later = NOW + timedelta(days=10)
     made = await ensure_ahead(inspector, later)
@@ -122,6 +122,6 @@ async def test_a_month_takes_the_messages_of_that_month_alone(
 
 
 @pytest.mark.parametrize("month", [0, 202600, 202613, 196912, 1000001, -202601])
-async def test_what_is_no_month_is_refused(inspector: asyncpg.Connection, month: int) -> None:
+async def test_an_invalid_month_is_refused(inspector: asyncpg.Connection, month: int) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError):
         await ensure_month(inspector, month)

@@ -72,7 +72,7 @@ async def test_a_replay_from_the_first_event_writes_nothing(
     assert await lamp_harness.revisions() == before
 
 
-async def test_a_lamp_goes_with_its_box_and_no_late_event_brings_it_back(
+async def test_a_lamp_is_deleted_with_its_box_and_no_late_event_restores_it(
     lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
     database = lamp_harness.database
@@ -91,7 +91,7 @@ async def test_a_lamp_goes_with_its_box_and_no_late_event_brings_it_back(
         assert await lamp_harness.shown(box) is None
 
 
-async def test_an_account_takes_its_lamps_with_it(
+async def test_the_lamps_of_a_deleted_account_are_deleted(
     lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -127,7 +127,7 @@ async def test_a_bucket_that_is_lost_is_filled_again(
         await lamp_harness.until_right(*boxes)
 
 
-async def test_a_filling_that_is_cut_short_is_done_by_who_comes_next(
+async def test_an_interrupted_resync_is_completed_by_the_next_process(
     lamp_harness: LampHarness,
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -138,7 +138,7 @@ async def test_a_filling_that_is_cut_short_is_done_by_who_comes_next(
         await wait_until(lamp_harness.bucket.ensure)
 
 
-async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
+async def test_a_resync_repairs_wrong_lamps_and_removes_lamps_without_a_box(
     lamp_harness: LampHarness,
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -152,7 +152,7 @@ async def test_filling_repairs_wrong_levels_and_removes_lamps_of_no_box(
     assert await lamp_harness.shown(stranger) is None
 
 
-async def test_lamps_equal_counts_after_a_storm_with_kills(
+async def test_lamps_equal_counts_after_concurrent_changes_and_kills(
     lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
     database = lamp_harness.database
@@ -183,7 +183,7 @@ async def test_lamps_equal_counts_after_a_storm_with_kills(
         await lamp_harness.until_right(*boxes)
 
 
-async def test_what_is_unreadable_has_its_box_asked(
+async def test_an_unreadable_event_makes_the_lamp_reread_its_box(
     lamp_harness: LampHarness, database: Database
 ) -> None:
     async with database.connection() as connection:

@@ -30,7 +30,7 @@ async def _shows(ari: AriStub, **lit: tuple[int, int]) -> None:
     await wait_until(it_does)
 
 
-async def test_a_switch_is_told_the_counts(lamp_harness: LampHarness, ari: AriStub) -> None:
+async def test_asterisk_gets_the_counts(lamp_harness: LampHarness, ari: AriStub) -> None:
     async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
         async with lamp_harness.relay(), lamp_harness.switch(ari):
@@ -84,7 +84,7 @@ async def test_a_deleted_box_leaves_no_lamp(lamp_harness: LampHarness, ari: AriS
         await _shows(ari)
 
 
-async def test_a_switch_that_was_down_is_told_what_is_then_so(
+async def test_asterisk_gets_the_latest_counts_after_an_outage(
     lamp_harness: LampHarness, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -103,7 +103,7 @@ async def test_a_switch_that_was_down_is_told_what_is_then_so(
     assert {call[2:] for call in ari.calls} == {(3, 0)}
 
 
-async def test_a_replay_tells_a_switch_nothing_but_what_is_so(
+async def test_a_replay_sends_asterisk_only_the_latest_counts(
     lamp_harness: LampHarness, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -122,7 +122,7 @@ async def test_a_replay_tells_a_switch_nothing_but_what_is_so(
     assert set(ari.calls) <= {("PUT", "100", 3, 0)}
 
 
-async def test_two_that_tell_a_switch_end_at_the_counts(
+async def test_two_processes_leave_asterisk_with_the_right_counts(
     lamp_harness: LampHarness, ari: AriStub, inspector: asyncpg.Connection
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -137,7 +137,7 @@ async def test_two_that_tell_a_switch_end_at_the_counts(
     assert ari.most_at_once["100"] <= 2
 
 
-async def test_one_process_asks_for_one_number_at_a_time(
+async def test_one_process_sends_one_request_per_mailbox_at_a_time(
     lamp_harness: LampHarness, ari: AriStub
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -149,7 +149,9 @@ async def test_one_process_asks_for_one_number_at_a_time(
     assert ari.most_at_once["100"] == 1
 
 
-async def test_a_context_stands_behind_the_number(lamp_harness: LampHarness, ari: AriStub) -> None:
+async def test_the_context_follows_the_mailbox_number(
+    lamp_harness: LampHarness, ari: AriStub
+) -> None:
     async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="1/2")
     async with lamp_harness.relay(), lamp_harness.switch(ari, "vm-{account_id}"):

@@ -12,7 +12,7 @@ from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
 
-async def test_no_lamp_is_invented_while_the_database_is_away(
+async def test_no_lamp_is_written_while_the_database_is_unavailable(
     lamp_harness: LampHarness, test_database: TestDatabase
 ) -> None:
     async with lamp_harness.database.connection() as connection:

@@ -41,7 +41,7 @@ async def test_an_event_reaches_each_target_once(harness: NotifierHarness) -> No
     assert sorted(target for target, _ in channel.settled) == ["a", "b"]
 
 
-async def test_an_event_that_concerns_nobody_leaves_one_ignored_row(
+async def test_an_event_without_targets_leaves_one_ignored_row(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
@@ -98,7 +98,7 @@ async def test_a_failure_that_is_permanent_is_dead_at_once(harness: NotifierHarn
     assert (row["status"], row["attempt"]) == ("dead", 1)
 
 
-async def test_what_is_ignored_is_finished(harness: NotifierHarness) -> None:
+async def test_an_ignored_delivery_is_finished(harness: NotifierHarness) -> None:
     channel = FakeChannel(outcome=Ignored("it is gone"))
     await harness.events.publish(some_event())
     async with harness.running(channel):
@@ -106,7 +106,7 @@ async def test_what_is_ignored_is_finished(harness: NotifierHarness) -> None:
     assert (row["status"], row["last_error"]) == ("ignored", "it is gone")
 
 
-async def test_a_delivery_may_put_itself_off_without_that_being_a_failure(
+async def test_a_delivery_may_be_postponed_without_a_failure(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
@@ -124,7 +124,7 @@ async def test_a_delivery_may_put_itself_off_without_that_being_a_failure(
     assert len(channel.delivered) == 5
 
 
-async def test_a_target_may_ask_for_a_delay_before_the_first_attempt(
+async def test_a_target_may_delay_its_first_attempt(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
@@ -138,7 +138,7 @@ async def test_a_target_may_ask_for_a_delay_before_the_first_attempt(
     assert [done.target for done in channel.delivered] == ["now", "now"]
 
 
-async def test_a_fault_of_a_channel_is_a_failed_attempt(harness: NotifierHarness) -> None:
+async def test_an_exception_of_a_channel_is_a_failed_attempt(harness: NotifierHarness) -> None:
     channel = FakeChannel()
     tried = 0
 
@@ -159,7 +159,7 @@ async def test_a_fault_of_a_channel_is_a_failed_attempt(harness: NotifierHarness
     assert row["last_error"] == "not delivered within 0.5 s"
 
 
-async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(
+async def test_an_outcome_and_its_effects_are_written_together(
     harness: NotifierHarness,
 ) -> None:
     class Settling(FakeChannel):
@@ -184,7 +184,7 @@ async def test_what_belongs_to_an_outcome_is_done_with_it_or_not_at_all(
     assert await harness.inspector.fetchval("SELECT count(*) FROM revoked_tokens") == 2
 
 
-async def test_a_channel_that_can_settle_nothing_still_gets_to_the_end_of_its_rows(
+async def test_deliveries_of_a_channel_that_cannot_settle_become_dead(
     harness: NotifierHarness,
 ) -> None:
     class Unsettled(FakeChannel):
@@ -226,7 +226,7 @@ async def test_an_operator_sees_retries_and_drops(
     assert [row.status for row in await desk.show(mine)] == ["fanned_out", "dropped", "done"]
 
 
-async def test_an_event_whose_fan_out_was_given_up_is_dealt_out_when_retried(
+async def test_an_event_whose_fan_out_failed_is_fanned_out_when_retried(
     harness: NotifierHarness, database: Database
 ) -> None:
     class Lost(FakeChannel):

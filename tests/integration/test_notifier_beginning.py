@@ -16,7 +16,7 @@ async def has_begun(harness: NotifierHarness) -> bool:
     return bool(await harness.inspector.fetchval("SELECT count(*) FROM channels"))
 
 
-async def test_a_new_channel_does_not_tell_what_happened_long_before(
+async def test_a_new_channel_skips_old_events(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
@@ -29,7 +29,7 @@ async def test_a_new_channel_does_not_tell_what_happened_long_before(
     assert await harness.inspector.fetchval("SELECT count(*) FROM deliveries") == 2
 
 
-async def test_what_happens_after_its_first_start_is_told_whatever_is_lost_then(
+async def test_events_after_the_first_start_of_a_channel_are_delivered(
     harness: NotifierHarness,
 ) -> None:
     async with harness.running(FakeChannel(), new=True) as running:

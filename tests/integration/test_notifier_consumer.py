@@ -71,9 +71,7 @@ async def test_a_message_that_is_not_acked_is_delivered_again(bus: Bus, events: 
     await consumer.close()
 
 
-async def test_that_nothing_is_there_is_no_outage_however_short_the_wait(
-    bus: Bus, events: Publisher
-) -> None:
+async def test_an_empty_stream_is_not_an_outage(bus: Bus, events: Publisher) -> None:
     await events.publish(some_event())
     consumer = a_consumer(bus)
     [message] = await got(consumer)
@@ -83,7 +81,7 @@ async def test_that_nothing_is_there_is_no_outage_however_short_the_wait(
     await consumer.close()
 
 
-async def test_only_the_events_that_were_asked_for_come(bus: Bus, events: Publisher) -> None:
+async def test_a_consumer_gets_only_its_event_types(bus: Bus, events: Publisher) -> None:
     await events.publish(some_event(), some_event(type="message.new"))
     narrow = a_consumer(bus, "message.new")
     [second] = await got(narrow)
@@ -119,7 +117,7 @@ async def test_a_consumer_skips_messages_from_before_its_start_time(
     await consumer.close()
 
 
-async def test_a_consumer_that_is_silent_though_messages_wait_is_asked_anew(
+async def test_a_consumer_that_stops_delivering_is_polled_again(
     bus: Bus, events: Publisher, servers: EmbeddedServers, stream: StreamSettings
 ) -> None:
     consumer = a_consumer(bus)
@@ -140,7 +138,7 @@ async def test_a_consumer_that_is_silent_though_messages_wait_is_asked_anew(
     await consumer.close()
 
 
-async def test_without_a_stream_there_is_nothing_to_fetch_until_it_is_there(
+async def test_without_a_stream_a_fetch_fails_until_the_stream_exists(
     bus: Bus, events: Publisher, servers: EmbeddedServers, stream: StreamSettings
 ) -> None:
     async with jetstream(servers.nats.url()) as js:

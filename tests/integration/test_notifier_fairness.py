@@ -20,7 +20,7 @@ from tests.support.relay import jetstream
 from tests.support.waiting import wait_until
 
 
-async def test_an_outcome_is_written_though_the_database_is_away_when_it_comes(
+async def test_an_outcome_is_written_after_a_database_outage(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(timeout_s=20)
@@ -76,7 +76,7 @@ async def test_a_slow_target_delays_no_other_and_gets_no_more_than_its_share(
     assert most == 2
 
 
-async def test_many_failing_targets_do_not_hold_up_one_that_is_well(
+async def test_many_failing_targets_do_not_delay_a_working_one(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(*(f"down {n}" for n in range(20)), concurrency=6, timeout_s=0.4)

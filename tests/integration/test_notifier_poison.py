@@ -11,7 +11,7 @@ from tests.support.notifier import FakeChannel, NotifierHarness, rows_of, settle
 from tests.unit.test_events import an_event
 
 
-async def test_a_hundred_poisoned_messages_become_a_hundred_dead_rows_and_delay_nobody(
+async def test_a_hundred_invalid_messages_become_dead_rows_and_delay_no_other(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
@@ -89,7 +89,7 @@ def test_an_envelope_that_is_none_is_unreadable(
         event_of(subject or subject_of(event), headers, event.data)
 
 
-def test_the_account_of_a_subject_is_told_as_far_as_it_can() -> None:
+def test_the_account_of_an_invalid_message_is_read_from_its_subject() -> None:
     account_id = uuid4()
     assert account_of(f"voicemail.v1.{account_id.hex}.x") == account_id
     assert account_of("voicemail.v1.x.y.message.new") == NO_ACCOUNT

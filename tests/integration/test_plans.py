@@ -229,7 +229,7 @@ async def some_ids(large_database: LargeDatabase, box: Box, days_back: int = 0) 
 
 
 @BY_ID
-async def test_what_is_done_by_id_locks_the_partition_of_one_month(
+async def test_statements_by_id_lock_one_partition(
     large_database: LargeDatabase, act: ById
 ) -> None:
     deep = await some_ids(large_database, large_database.many, 60)
@@ -248,7 +248,7 @@ async def test_what_is_done_by_id_locks_the_partition_of_one_month(
 
 @WHOSE
 @BY_ID
-async def test_what_is_done_by_id_costs_the_same_few_buffers_in_any_account(
+async def test_statements_by_id_read_few_buffers_in_any_account(
     large_database: LargeDatabase, whose: str, act: ById
 ) -> None:
     box: Box = getattr(large_database, whose)
@@ -261,7 +261,7 @@ async def test_what_is_done_by_id_costs_the_same_few_buffers_in_any_account(
 
 
 @WHOSE
-async def test_what_is_done_to_several_messages_costs_a_few_buffers_for_each(
+async def test_batch_statements_read_few_buffers_per_message(
     large_database: LargeDatabase, whose: str
 ) -> None:
     box: Box = getattr(large_database, whose)
@@ -281,7 +281,7 @@ async def test_what_is_done_to_several_messages_costs_a_few_buffers_for_each(
 
 @pytest.mark.parametrize("whose", ["many", "late"])
 @pytest.mark.parametrize("act", [get_vmbox, delete_vmbox])
-async def test_what_is_done_to_one_box_costs_the_same_few_buffers_in_any_account(
+async def test_statements_of_one_box_read_few_buffers_in_any_account(
     large_database: LargeDatabase,
     whose: str,
     act: Callable[[Connection, UUID, UUID], Awaitable[object]],

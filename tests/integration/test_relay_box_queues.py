@@ -52,7 +52,7 @@ async def test_an_event_that_the_stream_refuses_stops_its_box_alone(
     assert [message.sequence for message in of_stuck] == list(range(1, 8))
 
 
-async def test_a_long_backlog_of_one_box_does_not_hold_up_another(
+async def test_a_long_backlog_of_one_box_does_not_delay_another(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
@@ -88,7 +88,7 @@ async def buffers_read(inspector: asyncpg.Connection, *, after: int) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-async def test_reading_what_waits_costs_the_same_behind_many_published_rows(
+async def test_reading_unsent_rows_does_not_read_published_ones(
     inspector: asyncpg.Connection,
 ) -> None:
     box = await a_box(inspector)

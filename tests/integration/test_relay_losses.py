@@ -74,7 +74,7 @@ async def test_a_relay_killed_between_publish_and_mark_leaves_no_duplicate_and_n
     assert [number for _, number in await published(inspector)] == list(range(1, 34))
 
 
-async def test_a_relay_that_lost_its_place_marks_nothing(
+async def test_a_relay_that_lost_its_lock_marks_no_event(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
@@ -157,7 +157,7 @@ async def throw_back(servers: EmbeddedServers, folder: Path, before: Path) -> No
     await servers.nats.start()
 
 
-async def test_a_stream_thrown_back_gets_what_it_lost(
+async def test_a_stream_restored_from_an_old_copy_gets_the_lost_events(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,

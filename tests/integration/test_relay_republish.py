@@ -44,7 +44,7 @@ async def duplicate_window_passed(url: str, stream: StreamSettings) -> None:
         await js.purge_stream(stream.name, subject=subject)
 
 
-async def test_a_span_is_sent_again_with_its_numbers(
+async def test_republished_events_keep_their_numbers(
     servers: EmbeddedServers,
     database_url: str,
     database: Database,
@@ -68,7 +68,7 @@ async def test_a_span_is_sent_again_with_its_numbers(
     assert before == await inspector.fetch("SELECT seq, published_seq FROM outbox ORDER BY seq")
 
 
-async def test_what_was_published_within_the_duplicate_window_is_left_out(
+async def test_events_within_the_duplicate_window_are_not_republished(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     box = await a_box(inspector)

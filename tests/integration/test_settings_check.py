@@ -116,7 +116,7 @@ async def test_everything_that_works_is_ok_and_the_rest_is_not_set(
     }
 
 
-async def test_what_a_process_is_not_given_is_not_tried(environment: dict[str, str]) -> None:
+async def test_settings_that_are_not_set_are_not_checked(environment: dict[str, str]) -> None:
     """As in a chart, where each has only what it needs."""
     relay = {
         name: value
@@ -187,7 +187,7 @@ async def test_servers_that_are_not_there_are_named_without_a_secret(
     assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in found.text_of("backup_retention_days")
 
 
-async def test_the_owner_in_place_of_the_service_is_told(environment: dict[str, str]) -> None:
+async def test_a_service_url_of_the_owner_role_is_reported(environment: dict[str, str]) -> None:
     owner = environment["AFTERTONE_OWNER_DATABASE_URL"]
     found = await checked({**environment, "AFTERTONE_DATABASE_URL": owner})
 
@@ -226,7 +226,7 @@ async def test_a_missing_migration_is_named(
         assert name in found.text_of(setting)
 
 
-async def test_a_bucket_that_is_missing_or_refuses_is_told(environment: dict[str, str]) -> None:
+async def test_a_missing_or_forbidden_bucket_is_reported(environment: dict[str, str]) -> None:
     missing = await checked({**environment, "AFTERTONE_S3_BUCKET": "no-such-bucket"})
     refused = await checked({**environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
 
@@ -234,7 +234,7 @@ async def test_a_bucket_that_is_missing_or_refuses_is_told(environment: dict[str
     assert "403" in refused.text_of("s3_bucket")
 
 
-async def test_a_value_that_is_something_else_is_told_as_such(environment: dict[str, str]) -> None:
+async def test_an_invalid_value_is_reported_as_such(environment: dict[str, str]) -> None:
     smtp = {"AFTERTONE_SMTP_URL": "smtp://127.0.0.1:1", "AFTERTONE_EMAIL_SENDER": "nobody"}
     found = await checked({**environment, **smtp, "AFTERTONE_DATABASE_URL": "db.example"})
 
@@ -242,7 +242,7 @@ async def test_a_value_that_is_something_else_is_told_as_such(environment: dict[
     assert "AFTERTONE_EMAIL_SENDER is not valid" in found.text_of("smtp_url")
 
 
-async def test_a_stream_that_cannot_be_made_or_differs_is_told(
+async def test_a_stream_that_cannot_be_created_or_differs_is_reported(
     environment: dict[str, str],
 ) -> None:
     too_many = {**environment, "AFTERTONE_STREAM_REPLICAS": "3"}
@@ -262,7 +262,7 @@ async def _is_up(bus: Bus) -> bool:
     return bus.connected
 
 
-async def test_what_listens_but_is_something_else_is_told(environment: dict[str, str]) -> None:
+async def test_a_server_that_never_answers_is_reported(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         found = await checked(
@@ -279,7 +279,7 @@ async def test_what_listens_but_is_something_else_is_told(environment: dict[str,
     assert found.state("s3_bucket") == "failed"
 
 
-async def test_mail_switch_and_engine_are_tried_with_their_sign_in(
+async def test_mail_asterisk_and_transcription_are_checked_with_their_credentials(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     context, authority = certificate(tmp_path)
@@ -321,7 +321,7 @@ async def test_mail_switch_and_engine_are_tried_with_their_sign_in(
     assert "other" not in refused.text
 
 
-async def test_an_issuer_must_show_a_key_that_can_be_used(environment: dict[str, str]) -> None:
+async def test_an_issuer_must_publish_a_usable_key(environment: dict[str, str]) -> None:
     async with Publisher(EC_JWK).running() as issuer:
         named = {
             **environment,

@@ -194,7 +194,7 @@ async def test_only_the_role_of_the_service_may_have_partitions_made(
         )
 
 
-def test_the_page_about_the_schema_names_every_table_where_it_belongs() -> None:
+def test_the_schema_page_names_every_table() -> None:
     of_accounts, of_system = PAGE.read_text().split("*tenant tables*")[1].split("*Directory")
     made = "".join(file.read_text() for file in sorted(PAGE.parent.glob("*.sql")))
 

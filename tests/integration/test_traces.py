@@ -87,7 +87,7 @@ async def traced_processes(service: RunningService, url: str) -> AsyncIterator[R
 
 
 @pytest.mark.long
-async def test_a_stored_message_is_followed_to_the_webhook_that_is_told(
+async def test_a_trace_leads_from_a_stored_message_to_its_webhook(
     service: RunningService, account: AccountClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -152,7 +152,7 @@ def assert_nothing_confidential(spans: Sequence[SpanSeen]) -> None:
     assert [kind for text in texts for kind in CONFIDENTIAL.kinds_in(text)] == []
 
 
-async def test_without_a_collector_each_callers_ids_travel_with_the_events_that_it_caused(
+async def test_without_a_collector_trace_ids_travel_with_events(
     account: AccountClient,
 ) -> None:
     traces = {f"Box {n}": f"00-{uuid4().hex}-{uuid4().hex[:16]}-0{n % 2}" for n in range(16)}

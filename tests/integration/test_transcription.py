@@ -14,7 +14,7 @@ from tests.support.transcription_server import KEY, TranscriptionRequest
 from tests.support.waiting import wait_until
 
 
-async def test_a_message_is_written_down_and_told(
+async def test_a_message_is_transcribed_with_an_event(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box()
@@ -37,7 +37,7 @@ async def test_a_message_is_written_down_and_told(
         await audit(connection, box)
 
 
-async def test_a_box_that_does_not_transcribe_is_never_sent_away(
+async def test_audio_of_a_box_without_transcription_is_not_sent(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box(transcribe=False)
@@ -52,7 +52,7 @@ async def test_a_box_that_does_not_transcribe_is_never_sent_away(
     assert (await transcription_harness.message(place)).transcription is None
 
 
-async def test_other_audio_is_heard_anew_and_the_old_text_is_gone_at_once(
+async def test_replaced_audio_is_transcribed_again_and_the_old_text_is_removed(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box()
@@ -84,7 +84,7 @@ async def test_other_audio_is_heard_anew_and_the_old_text_is_gone_at_once(
     assert texts == ["First.", "Second."]
 
 
-async def test_what_is_heard_of_audio_that_was_replaced_meanwhile_is_not_kept(
+async def test_a_transcript_of_replaced_audio_is_discarded(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box()
@@ -118,7 +118,7 @@ async def test_what_is_heard_of_audio_that_was_replaced_meanwhile_is_not_kept(
     assert texts == ["Second."]
 
 
-async def test_an_engine_that_is_away_is_asked_again(
+async def test_an_unavailable_server_is_retried(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box()
@@ -139,7 +139,7 @@ async def test_an_engine_that_is_away_is_asked_again(
     )
 
 
-async def test_audio_that_the_engine_refuses_is_a_failure_until_it_is_retried(
+async def test_audio_that_the_server_refuses_is_a_failure_until_it_is_retried(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box()
@@ -188,7 +188,7 @@ async def test_an_answer_that_is_none_is_no_text_and_is_not_quoted(
     assert (await transcription_harness.message(place)).transcription is None
 
 
-async def test_an_engine_that_nobody_reaches_and_one_that_does_not_know_us(
+async def test_an_unreachable_server_and_a_wrong_key_are_temporary_failures(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     for url, key, why in (
@@ -225,7 +225,7 @@ async def test_a_message_that_goes_meanwhile_is_left_alone(
     assert await transcription_harness.told(box) == []
 
 
-async def test_a_replay_asks_nobody_again(transcription_harness: TranscriptionHarness) -> None:
+async def test_a_replay_sends_no_audio_again(transcription_harness: TranscriptionHarness) -> None:
     box = await transcription_harness.a_box()
     async with (
         transcription_harness.relay(),

@@ -36,7 +36,7 @@ from tests.support.webhook_receiver import WebhookReceiver, a_webhook
 ONE_TRY = msgspec.structs.replace(QUICK, retries_s=())
 
 
-async def test_an_event_is_told_once_to_each_webhook_that_wants_it(
+async def test_an_event_is_sent_once_to_each_matching_webhook(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -137,7 +137,7 @@ async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeed
     assert (await now_of(database, webhook)).enabled
 
 
-async def test_a_replayed_event_is_not_told_again(
+async def test_a_replayed_event_is_not_sent_again(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -157,7 +157,7 @@ async def test_a_replayed_event_is_not_told_again(
     assert len(await attempts_of(database, posts, webhook)) == 5
 
 
-async def test_what_a_killed_process_had_in_hand_is_told_again_under_the_same_id(
+async def test_deliveries_of_a_killed_process_are_repeated_under_the_same_id(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -208,7 +208,7 @@ async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_accoun
         await running.kill()
 
 
-async def test_an_account_that_ends_has_its_end_told_and_leaves_nothing(
+async def test_a_deleted_account_gets_a_last_event_and_leaves_nothing(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -261,7 +261,7 @@ async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
     assert await now_of(database, webhook) == webhook
 
 
-async def test_where_an_address_leads_is_asked_when_it_is_made_or_changed_only(
+async def test_a_url_is_resolved_only_when_it_is_set_or_changed(
     database: Database, receiver: WebhookReceiver
 ) -> None:
     asked: list[str] = []

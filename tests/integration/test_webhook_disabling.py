@@ -26,7 +26,7 @@ from tests.support.webhook_receiver import WebhookReceiver, a_webhook
 PATIENT = msgspec.structs.replace(QUICK, retries_s=(60,))
 
 
-async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_what_waits(
+async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_its_deliveries(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -79,7 +79,7 @@ async def test_a_webhook_that_is_enabled_again_begins_anew(
     assert len(receiver.received) == 2
 
 
-async def test_another_address_counts_for_what_waits_and_has_not_failed_yet(
+async def test_a_changed_url_applies_to_pending_deliveries(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -105,7 +105,7 @@ async def test_another_address_counts_for_what_waits_and_has_not_failed_yet(
     one.verify(secret)
 
 
-async def test_a_target_that_is_gone_disables_its_webhook_at_once(
+async def test_an_answer_410_disables_the_webhook_at_once(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -127,7 +127,7 @@ async def test_a_target_that_is_gone_disables_its_webhook_at_once(
 
 
 @pytest.mark.parametrize("end", ["deleted", "disabled"])
-async def test_what_waits_for_a_webhook_goes_with_it(
+async def test_pending_deliveries_are_deleted_with_their_webhook(
     end: str,
     harness: NotifierHarness,
     database: Database,
@@ -160,7 +160,7 @@ async def test_what_waits_for_a_webhook_goes_with_it(
     }
 
 
-async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
+async def test_a_webhook_deleted_during_a_delivery_gets_no_retry(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -191,7 +191,7 @@ async def test_a_webhook_that_goes_while_it_is_told_is_not_told_again(
         await now_of(database, webhook)
 
 
-async def test_what_is_taken_while_its_webhook_is_disabled_was_told(
+async def test_a_delivery_accepted_while_its_webhook_is_disabled_is_done(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,

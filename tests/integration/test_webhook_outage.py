@@ -102,7 +102,7 @@ async def an_outage(
 
 @pytest.mark.long
 @pytest.mark.parametrize("silent", [False, True])
-async def test_a_target_that_was_down_for_an_hour_delays_nobody_and_is_told_then(
+async def test_a_target_that_was_down_for_an_hour_delays_no_other_and_gets_its_events_later(
     harness: NotifierHarness, database: Database, silent: bool
 ) -> None:
     # Eight events fail five times each, which is not often enough to disable a webhook.
@@ -131,7 +131,7 @@ async def all_are(harness: NotifierHarness, webhook: Webhook, **wanted: int) -> 
 
 
 @pytest.mark.long
-async def test_a_target_with_more_to_hear_in_that_hour_is_disabled_and_told_nothing(
+async def test_a_target_with_too_many_failures_in_an_hour_is_disabled(
     harness: NotifierHarness, database: Database
 ) -> None:
     async with an_outage(harness, database, silent=False, events=20) as (receiver, down, _):

@@ -8,7 +8,7 @@ from tests.support.webhook_receiver import WebhookReceiver
 CALLER = 'José "Ñ" <b>\r\nX-Evil: 1\u202e'
 
 
-async def test_a_message_that_is_left_is_told_to_the_webhook_of_its_account(
+async def test_a_stored_message_is_sent_to_the_webhook_of_its_account(
     service: RunningService,
 ) -> None:
     account = await service.an_account()

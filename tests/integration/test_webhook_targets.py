@@ -115,7 +115,7 @@ def test_an_address_that_is_ones_own_or_nobodys_is_not_public(address: str) -> N
         "javascript:alert(1)",
     ],
 )
-def test_what_is_no_web_address_of_a_host_is_noticed(text: str) -> None:
+def test_an_invalid_url_is_refused(text: str) -> None:
     assert not is_web_address(text)
 
 
@@ -189,7 +189,7 @@ async def test_the_connection_goes_to_the_address_that_was_looked_at(
     assert received.headers["x-word"] == "a"
 
 
-async def test_a_host_without_an_address_is_told_from_a_failing_look_up() -> None:
+async def test_a_host_without_an_address_differs_from_a_failed_lookup() -> None:
     unknown = outward(Names(socket.gaierror(socket.EAI_NONAME, "unknown")))
     with pytest.raises(TargetForbidden, match="no address"):
         await unknown.check("http://unknown.example/")
@@ -213,7 +213,7 @@ async def test_a_host_without_an_address_is_told_from_a_failing_look_up() -> Non
         ("gone", 410, "response status 410"),
     ],
 )
-async def test_what_goes_wrong_is_told_without_what_the_target_says(
+async def test_errors_do_not_contain_text_of_the_target(
     act: str, code: int | None, words: str, receiver: WebhookReceiver
 ) -> None:
     acts = {
@@ -233,7 +233,7 @@ async def test_what_goes_wrong_is_told_without_what_the_target_says(
     assert 0 <= answer.duration_ms < 5000
 
 
-async def test_nobody_listening_is_a_failed_attempt() -> None:
+async def test_a_refused_connection_is_a_failed_attempt() -> None:
     answer = await to_here().post(f"http://127.0.0.1:{free_port()}/", {}, b"{}")
     assert (answer.response_code, answer.error) == (None, "connection failed")
 
@@ -246,14 +246,14 @@ async def test_a_server_without_tls_is_no_target_for_https(receiver: WebhookRece
     assert "TLS" in answer.error
 
 
-async def test_of_a_huge_reply_little_is_read(receiver: WebhookReceiver) -> None:
+async def test_only_the_start_of_a_huge_reply_is_read(receiver: WebhookReceiver) -> None:
     receiver.acts["/hook"] = receiver.flood
     answer = await to_here(timeout_s=5).post(receiver.url(), {}, b"{}")
     assert (answer.response_code, answer.error) == (200, None)
     assert receiver.sent < 20 * MEGABYTE
 
 
-async def test_a_reply_without_end_is_a_success_all_the_same(receiver: WebhookReceiver) -> None:
+async def test_a_reply_that_never_ends_is_a_success(receiver: WebhookReceiver) -> None:
     receiver.acts["/hook"] = receiver.drip
     answer = await to_here().post(receiver.url(), {}, b"{}")
     assert (answer.response_code, answer.error) == (200, None)

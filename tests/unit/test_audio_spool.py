@@ -57,7 +57,7 @@ async def test_up_to_a_mebibyte_stays_in_memory_and_more_goes_to_a_file() -> Non
         assert not isinstance(large.body(), bytes)
 
 
-async def test_a_large_upload_holds_little_memory() -> None:
+async def test_a_large_upload_uses_little_memory() -> None:
     with Spool(MEGABYTES) as spool, traced_memory() as peak_bytes:
         for _ in range(MEGABYTES // 100_000):
             await spool.write(bytes(100_000))
@@ -74,7 +74,7 @@ async def test_the_limit_is_exact() -> None:
         assert await whole(spool.body()) == b"0123456789"
 
 
-async def test_a_spool_may_be_closed_twice_and_is_unreadable_then() -> None:
+async def test_a_spool_may_be_closed_twice_and_is_unreadable_afterwards() -> None:
     spool = Spool(MEGABYTES)
     await fill(spool, bytes(2_000_000))
     spool.close()
@@ -95,7 +95,7 @@ async def test_a_write_that_is_cut_off_leaves_no_open_file() -> None:
     await wait_until(lambda: open_files() <= before)
 
 
-async def test_a_crowd_of_uploads_shares_the_memory() -> None:
+async def test_many_uploads_share_the_memory() -> None:
     with ExitStack() as stack:
         spools = [stack.enter_context(Spool(MEGABYTES)) for _ in range(64)]
         with traced_memory() as peak_bytes:

@@ -30,14 +30,14 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "child.log"
 
 
-async def test_the_exit_code_comes_through_the_leash(log: Path) -> None:
+async def test_the_reaper_passes_the_exit_code_on(log: Path) -> None:
     child = a_child("exit 7", log)
     await child.start()
     assert await child.wait() == 7
     assert not child.alive
 
 
-async def test_an_end_by_a_signal_is_told_as_shells_do(log: Path) -> None:
+async def test_an_end_by_a_signal_has_the_exit_code_of_shells(log: Path) -> None:
     child = a_child("echo ready; sleep 60", log)
     await child.start()
     await said(log, "ready")
@@ -100,7 +100,7 @@ async def test_signals_that_python_ignores_are_not_ignored_by_the_child(log: Pat
     assert await child.wait() == 128 + signal.SIGPIPE
 
 
-async def test_a_missing_program_is_one_sentence(log: Path) -> None:
+async def test_a_missing_program_is_reported_in_one_sentence(log: Path) -> None:
     child = Child("The clock", Command(argv=["/no/such/clock"], environment={}, log=log))
     with pytest.raises(
         EmbeddedError, match=r"^The clock cannot start: .*/no/such/clock is missing"

@@ -36,13 +36,13 @@ GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         ("cc" + GIVEN[2:] + "-" + "x" * 100, None),
     ],
 )
-def test_what_a_caller_names_is_taken_when_it_makes_sense(
+def test_a_valid_traceparent_of_a_caller_is_accepted(
     given: str | None, understood: str | None
 ) -> None:
     assert parse_traceparent(given) == understood
 
 
-def test_ids_travel_where_nothing_is_traced() -> None:
+def test_trace_ids_travel_without_tracing() -> None:
     with server_span(GIVEN) as span:
         assert (span, traceparent(), is_tracing()) == (None, GIVEN, False)
         end_span(begin_span("a statement", {}))
@@ -54,7 +54,7 @@ def test_ids_travel_where_nothing_is_traced() -> None:
     assert traceparent() is None
 
 
-async def test_what_happens_at_the_same_time_is_kept_apart() -> None:
+async def test_concurrent_spans_are_separate() -> None:
     async def request(number: int) -> None:
         given = f"00-{number:032x}-{number:016x}-01"
         with server_span(given):
