@@ -1,0 +1,1 @@
+"""Attacks on one API process, and the service that another tenant gets meanwhile."""
