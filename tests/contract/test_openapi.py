@@ -97,6 +97,7 @@ def test_every_operation_has_a_name_of_its_own_and_words() -> None:
     tags = {tag["name"] for tag in DESCRIBED.document["tags"]}
     for _, _, operation in OPERATIONS:
         assert operation["summary"]
+        assert operation["description"]
         assert set(operation["tags"]) <= tags
         assert operation["parameters"]
 

@@ -21,8 +21,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     handler: HTTPRouteHandler
-    tag: str
     answers: Mapping[int, Json]
+    tag: str = ""
     parameters: tuple[str, ...] = ()
     body: Json | None = None
     refusals: tuple[Exception, ...] = ()

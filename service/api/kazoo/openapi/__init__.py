@@ -1,5 +1,7 @@
 """The section of this dialect in the OpenAPI document."""
 
+import msgspec
+
 from service.api.description.openapi.document import Section
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Common, Operation, paths
@@ -61,7 +63,11 @@ def section() -> Section:
     common = Common(
         parameters=("auth_account_id", "request_id"), responses=responses, security=_security
     )
-    operations = [operation for resource in _RESOURCES for operation in resource.OPERATIONS]
+    operations = [
+        msgspec.structs.replace(operation, tag=resource.TAG["name"])
+        for resource in _RESOURCES
+        for operation in resource.OPERATIONS
+    ]
     items = paths("/v2", operations, common)
     return Section(
         about=_ABOUT,

@@ -14,7 +14,6 @@ TAG = {
     "description": "Accounts form a tree. A token gives access to its account and those below it",
 }
 
-_NAME = TAG["name"]
 _KEY = ApiKeyResponse(api_key=samples.API_KEY)
 _TAKEN = (Invalid.of("name", Rule.UNIQUE), Invalid.of("realm", Rule.UNIQUE))
 _ACCOUNT = DocumentResponse(schema="Account", example=samples.ACCOUNT, revision="1")
@@ -35,26 +34,22 @@ _LINKS = {
 OPERATIONS = (
     Operation(
         handler=accounts.get_account,
-        tag=_NAME,
         answers={200: _ACCOUNT.describe("The account")},
     ),
     Operation(
         handler=accounts.create_account,
-        tag=_NAME,
         body=_NEW_ACCOUNT,
         answers={201: _ACCOUNT.describe("The new account", "Location", links=_LINKS)},
         refusals=_TAKEN,
     ),
     Operation(
         handler=accounts.replace_account,
-        tag=_NAME,
         body=_NEW_ACCOUNT,
         answers={200: _ACCOUNT.describe("The changed account")},
         refusals=(*_TAKEN, EditConflict()),
     ),
     Operation(
         handler=accounts.patch_account,
-        tag=_NAME,
         body=envelope(
             ref("AccountChanges"), {"profile": {"wire_profile": "audian"}}, required=False
         ),
@@ -63,32 +58,27 @@ OPERATIONS = (
     ),
     Operation(
         handler=accounts.delete_account,
-        tag=_NAME,
         answers={200: _ACCOUNT.describe("The deleted account", extras=samples.DELETED)},
         refusals=(AccountHasChildren(), AccountIsRoot()),
     ),
     Operation(
         handler=accounts.list_children,
-        tag=_NAME,
         parameters=parameters.LIST,
         answers=_ROWS,
         refusals=BAD_LIST,
     ),
     Operation(
         handler=accounts.list_descendants,
-        tag=_NAME,
         parameters=parameters.LIST,
         answers=_ROWS,
         refusals=BAD_LIST,
     ),
     Operation(
         handler=accounts.get_api_key,
-        tag=_NAME,
         answers={200: success(ref(ApiKeyResponse), _KEY, text="The API key")},
     ),
     Operation(
         handler=accounts.renew_api_key,
-        tag=_NAME,
         answers={201: success(ref(ApiKeyResponse), _KEY, text="The new API key")},
     ),
 )

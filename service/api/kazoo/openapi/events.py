@@ -9,21 +9,18 @@ from service.domain.errors import Invalid, Rule
 
 TAG = {"name": "Events", "description": "Events for clients without a connection to NATS"}
 
-_NAME = TAG["name"]
 _BAD_CURSOR = Invalid.of("since", Rule.WRONG_FORMAT, value="x", message=events.BAD_CURSOR)
 _ANSWERS = {200: events_response(samples.EVENT)}
 
 OPERATIONS = (
     Operation(
         handler=events.account_events,
-        tag=_NAME,
         parameters=("since", "last_event_id", "page_size"),
         answers=_ANSWERS,
         refusals=(_BAD_CURSOR,),
     ),
     Operation(
         handler=events.vmbox_events,
-        tag=_NAME,
         parameters=("since", "last_event_id", "page_size"),
         answers=_ANSWERS,
         refusals=(_BAD_CURSOR, UNKNOWN_VMBOX),

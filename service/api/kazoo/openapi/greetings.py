@@ -32,7 +32,6 @@ TAG = {
     "description": "Recordings that callers hear before they leave a message",
 }
 
-_NAME = TAG["name"]
 _UNKNOWN = GreetingNotFound(samples.MEDIA_ID)
 _NO_NAME = Invalid.of("name", Rule.REQUIRED)
 _AUDIO = upload(ref("NewGreeting"), {}, json_alone=False)
@@ -59,14 +58,12 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=greetings.list_greetings,
-        tag=_NAME,
         parameters=parameters.LIST,
         answers=pages(ref(GreetingRow), samples.GREETING_ROW, text="A page of greetings"),
         refusals=BAD_LIST,
     ),
     Operation(
         handler=greetings.create_greeting,
-        tag=_NAME,
         parameters=("filename",),
         body=upload(
             ref("NewGreeting"),
@@ -79,33 +76,28 @@ OPERATIONS = (
     ),
     Operation(
         handler=greetings.get_greeting,
-        tag=_NAME,
         answers={200: _GREETING.describe("The greeting")},
         refusals=(_UNKNOWN,),
     ),
     Operation(
         handler=greetings.replace_greeting,
-        tag=_NAME,
         body=envelope(ref("NewGreeting"), {"greeting": samples.NEW_GREETING}),
         answers={200: _GREETING.describe("The changed greeting")},
         refusals=(_UNKNOWN, _NO_NAME, EditConflict()),
     ),
     Operation(
         handler=greetings.patch_greeting,
-        tag=_NAME,
         body=envelope(ref("GreetingChanges"), {"language": {"language": "de"}}, required=False),
         answers={200: _GREETING.describe("The changed greeting")},
         refusals=(_UNKNOWN, EditConflict()),
     ),
     Operation(
         handler=greetings.delete_greeting,
-        tag=_NAME,
         answers={200: _GREETING.describe("The deleted greeting", extras=samples.DELETED)},
         refusals=(_UNKNOWN, GreetingInUse()),
     ),
     Operation(
         handler=greetings.get_greeting_audio,
-        tag=_NAME,
         parameters=parameters.RANGES,
         answers={
             200: audio("The complete audio", *parameters.AUDIO_HEADERS),
@@ -122,7 +114,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=greetings.put_greeting_audio,
-        tag=_NAME,
         parameters=("filename",),
         body=_AUDIO,
         answers={201: _GREETING.describe("The greeting", "Location")},
@@ -130,7 +121,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=greetings.post_greeting_audio,
-        tag=_NAME,
         parameters=("filename",),
         body=_AUDIO,
         answers={200: _GREETING.describe("The greeting")},

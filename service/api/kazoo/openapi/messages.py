@@ -37,7 +37,6 @@ TAG = {"name": "Messages", "description": "Messages in boxes: single messages, l
 UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
 NO_MESSAGES = Invalid.of("messages", Rule.REQUIRED)
 
-_NAME = TAG["name"]
 _KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
 _UNKNOWN_FOLDER = Invalid.of("folder", Rule.ENUM, target=FOLDERS, value="inbox")
 _NO_TARGET = Invalid.of("source_id", Rule.REQUIRED)
@@ -91,7 +90,6 @@ _CHANGES: dict[str, Json] = {
 OPERATIONS = (
     Operation(
         handler=messages.list_account_messages,
-        tag=_NAME,
         parameters=_LIST,
         answers=pages(
             {
@@ -107,14 +105,12 @@ OPERATIONS = (
     ),
     Operation(
         handler=messages.list_messages,
-        tag=_NAME,
         parameters=_LIST,
         answers=pages(ref(MessageRow), samples.MESSAGE_ROW, text="A page of messages"),
         refusals=(*_LIST_REFUSALS, UNKNOWN_VMBOX),
     ),
     Operation(
         handler=messages.store_message,
-        tag=_NAME,
         parameters=("idempotency_key", "filename", "profile"),
         body=upload(ref("NewMessage"), {"message": samples.NEW_MESSAGE}, json_alone=True),
         answers={
@@ -137,7 +133,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=batches.change_messages,
-        tag=_NAME,
         parameters=("folder", "idempotency_key"),
         body=envelope(ref("MessageChanges"), _CHANGES),
         answers={200: _BATCH},
@@ -145,7 +140,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=batches.remove_messages,
-        tag=_NAME,
         parameters=("folder", *parameters.FILTERS),
         body=envelope(
             ref("MessageSelection"),
@@ -157,14 +151,12 @@ OPERATIONS = (
     ),
     Operation(
         handler=messages.get_message,
-        tag=_NAME,
         parameters=("profile",),
         answers={200: success(ref(MessageMetadata), samples.MESSAGE, text="The message")},
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE),
     ),
     Operation(
         handler=batches.change_message,
-        tag=_NAME,
         parameters=("folder", "profile"),
         body=envelope(
             ref("MessageChange"),
@@ -194,7 +186,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=messages.remove_message,
-        tag=_NAME,
         parameters=("profile",),
         answers={200: success(ref(MessageMetadata), samples.REMOVED, text="The removed message")},
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE),

@@ -29,12 +29,10 @@ from service.domain.errors import (
 
 TAG = {"name": "Audio", "description": "Recordings of messages"}
 
-_NAME = TAG["name"]
 
 OPERATIONS = (
     Operation(
         handler=raw.get_audio,
-        tag=_NAME,
         parameters=parameters.RANGES,
         answers={
             200: audio("The complete audio", *parameters.AUDIO_HEADERS),
@@ -52,7 +50,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=raw.put_audio,
-        tag=_NAME,
         parameters=("filename", "profile"),
         body=upload(ref("NewMessage"), {}, json_alone=False),
         answers={
@@ -67,7 +64,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=zip.download_messages,
-        tag=_NAME,
         body=envelope(
             ref("MessageIds"), {"messages": {"messages": [samples.MESSAGE_ID]}}, media=ZIP
         ),

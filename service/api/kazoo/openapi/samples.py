@@ -7,8 +7,9 @@ from uuid import UUID
 import msgspec
 
 from service.api.description.openapi.fields import Json
+from service.api.http.times import format_iso
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.times import from_gregorian, gregorian
+from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.messages import (
     BatchResponse,
@@ -25,7 +26,7 @@ from service.api.kazoo.wire.webhooks import (
 )
 from service.domain.account import Account, Caller
 from service.domain.greeting import Greeting, validate_greeting
-from service.domain.message import Audio, CallerId, Folder, Message, MessageId
+from service.domain.message import Audio, CallerId, Folder, Message, MessageId, month_of
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
 from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, format_secret
@@ -38,18 +39,13 @@ OWNER_ID = "f1d98a5df729f95cd208ee9430e3b21b"
 MEDIA_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
 WEBHOOK_ID = "5c3f0a8e9b1d4f6e8a7c2b4d6e8f0a1c"
 EVENT_ID = "0190f3a1-c2d4-7e5f-8a9b-0c1d2e3f4a5d"
-MESSAGE_ID = "201605-6aadef09f6fcf5fd8bcdfca312e923ba"
-UNKNOWN_MESSAGE_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
+UNKNOWN_MESSAGE_ID = "201605-6aadef09f6fcf5fd8bcdfca312e923ba"
 MESSAGE_ID = "201605-49be0985ea3a33046f8073083517d27b"
-REQUEST_ID = "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11"
-NODE = "9c1f0f3cb7e1c0de"
 API_KEY = "a26dc5bb3a6e4ba4a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
 REVISION = f"1-{VMBOX_ID}"
 LIST_REVISION = "4f0d1f8a3c5e7b9d2a4c6e8f0b1d3f5a"
-TIMESTAMP = "2024-05-15T11:39:26Z"
 
 CREATED = datetime(2024, 5, 15, 11, 39, 26, tzinfo=UTC)
-RECEIVED = 63630058722
 
 NEW_ACCOUNT: dict[str, Any] = {"name": "Example", "realm": "aeac33.sip.2600hz.com"}
 
@@ -99,143 +95,104 @@ NEW_MESSAGE: dict[str, Any] = {
     "from": "1001@aeac33.sip.2600hz.com",
 }
 
+_STORED: dict[str, Any] = {
+    "account_id": UUID(ACCOUNT_ID),
+    "revision": 1,
+    "created_at": CREATED,
+    "modified_at": CREATED,
+}
 _AUDIO = Audio(key="example.mp3", content_type="audio/mpeg", size=50_240, sha256=bytes(32))
 _CONTEXT = MessageContext(WireProfile.KAZOO, datetime(2016, 1, 1, tzinfo=UTC))
+_RECEIVED_AT = datetime(2016, 5, 10, 0, 18, 42, tzinfo=UTC)
+_DOCUMENT, _PIN = split_pin(validate_settings(NEW_VMBOX))
+_VMBOX = Vmbox(
+    vmbox_id=UUID(VMBOX_ID),
+    document=_DOCUMENT,
+    pin=_PIN,
+    counts=MessageCounts(new=3, saved=1),
+    **_STORED,
+)
+_ACCOUNT = Account(
+    parent_id=UUID(PARENT_ID),
+    ancestors=(UUID(PARENT_ID),),
+    max_message_count=None,
+    wire_profile=WireProfile.KAZOO,
+    auth_epoch=0,
+    document=NEW_ACCOUNT,
+    **NEW_ACCOUNT,
+    **_STORED,
+)
+_USER = User(
+    user_id=UUID(OWNER_ID),
+    document=validate_user(NEW_USER)[0],
+    has_password=True,
+    sort_key=NEW_USER["username"],
+    **_STORED,
+)
+_GREETING = Greeting(
+    media_id=UUID(MEDIA_ID),
+    document=validate_greeting(NEW_GREETING),
+    audio=_AUDIO,
+    **_STORED,
+)
+_MESSAGE = Message(
+    id=MessageId(month_of(_RECEIVED_AT), UUID(MESSAGE_ID[7:])),
+    vmbox_id=UUID(VMBOX_ID),
+    folder=Folder.NEW,
+    received_at=_RECEIVED_AT,
+    length_ms=3140,
+    caller_id=CallerId("1001", "userb userb"),
+    call_id="79959ZDNmM2I5ZTliMzA0NzA4N2FjNjlmODA5OWVkZjUxZWU",
+    from_uri="1001@aeac33.sip.2600hz.com",
+    to_uri="1000@aeac33.sip.2600hz.com",
+    audio=_AUDIO,
+    transcription={
+        "result": "success",
+        "text": "This is a test of the voicemail transcription.",
+    },
+)
+_PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None)
+_WEBHOOK = Webhook(
+    webhook_id=UUID(WEBHOOK_ID), document=NEW_WEBHOOK, disable_reason=None, **_STORED
+)
+_ATTEMPT = Attempt(
+    attempt_id=UUID(WEBHOOK_ID),
+    event_id=UUID(EVENT_ID),
+    event_type="message.new",
+    number=1,
+    attempted_at=CREATED,
+    response=WebhookResponse(response_code=503, error="response status 503", duration_ms=112),
+)
 
-
-def _vmbox() -> Vmbox:
-    document, pin = split_pin(validate_settings(NEW_VMBOX))
-    return Vmbox(
-        account_id=UUID(ACCOUNT_ID),
-        vmbox_id=UUID(VMBOX_ID),
-        document=document,
-        pin=pin,
-        revision=1,
-        created_at=CREATED,
-        modified_at=CREATED,
-        counts=MessageCounts(new=3, saved=1),
-    )
-
-
-def _account() -> Account:
-    return Account(
-        account_id=UUID(ACCOUNT_ID),
-        parent_id=UUID(PARENT_ID),
-        ancestors=(UUID(PARENT_ID),),
-        max_message_count=None,
-        wire_profile=WireProfile.KAZOO,
-        auth_epoch=0,
-        revision=1,
-        document=NEW_ACCOUNT,
-        created_at=CREATED,
-        modified_at=CREATED,
-        **NEW_ACCOUNT,
-    )
-
-
-def _user() -> User:
-    document, _, _ = validate_user(NEW_USER)
-    return User(
-        account_id=UUID(ACCOUNT_ID),
-        user_id=UUID(OWNER_ID),
-        document=document,
-        has_password=True,
-        sort_key=NEW_USER["username"],
-        revision=1,
-        created_at=CREATED,
-        modified_at=CREATED,
-    )
-
-
-def _greeting() -> Greeting:
-    return Greeting(
-        account_id=UUID(ACCOUNT_ID),
-        media_id=UUID(MEDIA_ID),
-        document=validate_greeting(NEW_GREETING),
-        audio=_AUDIO,
-        revision=1,
-        created_at=CREATED,
-        modified_at=CREATED,
-    )
-
-
-def _message(*, with_audio: bool = True) -> Message:
-    identity = MessageId.parse(MESSAGE_ID)
-    received_at = from_gregorian(RECEIVED)
-    assert identity
-    assert received_at
-    return Message(
-        id=identity,
-        vmbox_id=UUID(VMBOX_ID),
-        folder=Folder.NEW,
-        received_at=received_at,
-        length_ms=3140,
-        caller_id=CallerId("1001", "userb userb"),
-        call_id="79959ZDNmM2I5ZTliMzA0NzA4N2FjNjlmODA5OWVkZjUxZWU",
-        from_uri="1001@aeac33.sip.2600hz.com",
-        to_uri="1000@aeac33.sip.2600hz.com",
-        audio=_AUDIO if with_audio else None,
-        transcription={
-            "result": "success",
-            "text": "This is a test of the voicemail transcription.",
-        }
-        if with_audio
-        else None,
-    )
-
-
-def _webhook() -> Webhook:
-    return Webhook(
-        account_id=UUID(ACCOUNT_ID),
-        webhook_id=UUID(WEBHOOK_ID),
-        document=NEW_WEBHOOK,
-        disable_reason=None,
-        revision=1,
-        created_at=CREATED,
-        modified_at=CREATED,
-    )
-
-
-def _attempt() -> Attempt:
-    return Attempt(
-        attempt_id=UUID(WEBHOOK_ID),
-        event_id=UUID(EVENT_ID),
-        event_type="message.new",
-        number=1,
-        attempted_at=CREATED,
-        response=WebhookResponse(response_code=503, error="response status 503", duration_ms=112),
-    )
-
-
-ACCOUNT = documents.account_document(_account())
-ACCOUNT_ROW = documents.account_row(_account())
-USER = documents.user_document(_user())
-USER_ROW = documents.user_row(_user())
-WEBHOOK = webhook_document(_webhook())
-NEWLY_CREATED_WEBHOOK = new_webhook_document(_webhook(), format_secret(bytes(range(SECRET_BYTES))))
-WEBHOOK_ROW = webhook_row(_webhook())
-WEBHOOK_ATTEMPT = attempt_row(_attempt())
-GREETING = documents.greeting_document(_greeting())
-GREETING_ROW = documents.greeting_row(_greeting())
-VMBOX = documents.vmbox_document(_vmbox())
-VMBOX_ROW = documents.vmbox_row(_vmbox(), WireProfile.KAZOO)
+ACCOUNT = documents.account_document(_ACCOUNT)
+ACCOUNT_ROW = documents.account_row(_ACCOUNT)
+USER = documents.user_document(_USER)
+USER_ROW = documents.user_row(_USER)
+WEBHOOK = webhook_document(_WEBHOOK)
+NEWLY_CREATED_WEBHOOK = new_webhook_document(_WEBHOOK, format_secret(bytes(range(SECRET_BYTES))))
+WEBHOOK_ROW = webhook_row(_WEBHOOK)
+WEBHOOK_ATTEMPT = attempt_row(_ATTEMPT)
+GREETING = documents.greeting_document(_GREETING)
+GREETING_ROW = documents.greeting_row(_GREETING)
+VMBOX = documents.vmbox_document(_VMBOX)
+VMBOX_ROW = documents.vmbox_row(_VMBOX, WireProfile.KAZOO)
 MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
-MESSAGE = message_metadata(_message(), _CONTEXT)
-MESSAGE_ROW = message_row(_message(), _CONTEXT)
-PENDING = stored_message(_message(with_audio=False), _CONTEXT, has_audio=False)
+MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
+MESSAGE_ROW = message_row(_MESSAGE, _CONTEXT)
+PENDING = stored_message(_PENDING, _CONTEXT, has_audio=False)
 SAVED = msgspec.structs.replace(MESSAGE, folder=Folder.SAVED)
 REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)
 DELETED: Json = {"_read_only": {"deleted": True}}
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
-SESSION = documents.session_response(Caller(_account()))
+SESSION = documents.session_response(Caller(_ACCOUNT))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)
 FRAME: dict[str, Any] = {
     "auth_token": "{AUTH_TOKEN}",
-    "request_id": REQUEST_ID,
-    "timestamp": TIMESTAMP,
+    "request_id": "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11",
+    "timestamp": format_iso(CREATED),
     "version": "0.1.0",
-    "node": NODE,
+    "node": "9c1f0f3cb7e1c0de",
 }
 CREATED_FROM = gregorian(CREATED)
 

@@ -11,7 +11,6 @@ from service.domain.errors import CredentialsInvalid, Forbidden, Invalid, Rule, 
 
 TAG = {"name": "Signing in", "description": "Tokens for API keys and for users"}
 
-_NAME = TAG["name"]
 _ACCOUNT = link(
     "get_account", "The account of the token", account_id="$response.body#/data/account_id"
 )
@@ -24,7 +23,6 @@ def _session(text: str, example: SessionResponse = samples.SESSION) -> Json:
 OPERATIONS = (
     Operation(
         handler=sessions.sign_in_with_api_key,
-        tag=_NAME,
         signed_in=False,
         body=envelope(ref("ApiKey"), {"key": {"api_key": samples.API_KEY}}),
         answers={201: _session("The session; the token is in `auth_token`")},
@@ -35,7 +33,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=sessions.sign_in_as_user,
-        tag=_NAME,
         signed_in=False,
         body=envelope(ref("Credentials"), {"md5": samples.CREDENTIALS}),
         answers={201: _session("The session; the token is in `auth_token`", samples.USER_SESSION)},
@@ -47,18 +44,15 @@ OPERATIONS = (
     ),
     Operation(
         handler=sessions.get_user_auth,
-        tag=_NAME,
         answers={200: _session("The session", samples.USER_SESSION)},
         refusals=(Forbidden(),),
     ),
     Operation(
         handler=sessions.get_token_auth,
-        tag=_NAME,
         answers={200: _session("The session")},
     ),
     Operation(
         handler=sessions.end_token,
-        tag=_NAME,
         answers={200: success({"type": "object"}, {}, text="The token is revoked")},
     ),
 )

@@ -11,7 +11,6 @@ from service.domain.errors import EditConflict, Invalid, Rule, UserNotFound
 
 TAG = {"name": "Users", "description": "Users own boxes and can sign in"}
 
-_NAME = TAG["name"]
 _UNKNOWN = UserNotFound(samples.OWNER_ID)
 _TAKEN = Invalid.of("username", Rule.UNIQUE)
 _NO_PASSWORD = Invalid.of("password", Rule.REQUIRED)
@@ -30,41 +29,35 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=users.list_users,
-        tag=_NAME,
         parameters=parameters.LIST,
         answers=pages(ref(UserRow), samples.USER_ROW, text="A page of users", metadata=True),
         refusals=BAD_LIST,
     ),
     Operation(
         handler=users.create_user,
-        tag=_NAME,
         body=_NEW_USER,
         answers={201: _USER.describe("The new user", "Location", links=_LINKS)},
         refusals=(_TAKEN,),
     ),
     Operation(
         handler=users.get_user,
-        tag=_NAME,
         answers={200: _USER.describe("The user")},
         refusals=(_UNKNOWN,),
     ),
     Operation(
         handler=users.replace_user,
-        tag=_NAME,
         body=_NEW_USER,
         answers={200: _USER.describe("The changed user")},
         refusals=(_UNKNOWN, _TAKEN, _NO_PASSWORD, EditConflict()),
     ),
     Operation(
         handler=users.patch_user,
-        tag=_NAME,
         body=envelope(ref("UserChanges"), {"email": {"email": None}}, required=False),
         answers={200: _USER.describe("The changed user")},
         refusals=(_UNKNOWN, _TAKEN, _NO_PASSWORD, EditConflict()),
     ),
     Operation(
         handler=users.delete_user,
-        tag=_NAME,
         answers={200: _USER.describe("The deleted user", extras=samples.DELETED)},
         refusals=(_UNKNOWN,),
     ),

@@ -32,7 +32,6 @@ BAD_LIST = (
     Invalid.of("start_key", Rule.WRONG_FORMAT, value="?", message=BAD_START_KEY),
 )
 
-_NAME = TAG["name"]
 _NUMBER_TAKEN = Invalid.of("mailbox", Rule.UNIQUE)
 _SHORT_PIN = Invalid.of("pin", Rule.MIN_LENGTH, target=4, value="12")
 _CONFLICTS = (UNKNOWN_VMBOX, EditConflict(), PreconditionFailed())
@@ -59,7 +58,6 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=vmboxes.list_vmboxes,
-        tag=_NAME,
         parameters=(*parameters.LIST, "profile"),
         answers=pages(
             {"anyOf": [ref(VmboxRow), ref(AudianVmboxRow)]},
@@ -71,7 +69,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmboxes.create_vmbox,
-        tag=_NAME,
         parameters=("profile",),
         body=_NEW_VMBOX,
         answers={201: _VMBOX.describe("The new box", "Location", links=_LINKS)},
@@ -79,14 +76,12 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmboxes.get_vmbox,
-        tag=_NAME,
         parameters=("if_match", "if_none_match"),
         answers={200: _VMBOX.describe("The box"), 304: not_modified()},
         refusals=(UNKNOWN_VMBOX, PreconditionFailed()),
     ),
     Operation(
         handler=vmboxes.replace_vmbox,
-        tag=_NAME,
         parameters=("if_match", "profile"),
         body=_NEW_VMBOX,
         answers={200: _VMBOX.describe("The changed box")},
@@ -94,7 +89,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmboxes.patch_vmbox,
-        tag=_NAME,
         parameters=("if_match", "profile"),
         body=envelope(ref("VmboxChanges"), {"change": samples.VMBOX_CHANGE}, required=False),
         answers={200: _VMBOX.describe("The changed box")},
@@ -102,14 +96,12 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmboxes.delete_vmbox,
-        tag=_NAME,
         parameters=("if_match",),
         answers={200: _DELETED_VMBOX.describe("The deleted box", extras=samples.DELETED)},
         refusals=_CONFLICTS,
     ),
     Operation(
         handler=vmboxes.get_mwi,
-        tag=_NAME,
         answers={200: success(ref(MwiResponse), samples.MWI, text="The message-waiting state")},
         refusals=(UNKNOWN_VMBOX,),
     ),

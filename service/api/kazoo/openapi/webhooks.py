@@ -32,7 +32,6 @@ TAG = {
     "signed according to Standard Webhooks 1.0.0",
 }
 
-_NAME = TAG["name"]
 _UNKNOWN = WebhookNotFound(samples.WEBHOOK_ID)
 _FORBIDDEN_TARGET = Invalid.of("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
 _UNKNOWN_HOOK = Invalid.of("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
@@ -61,7 +60,6 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=webhooks.list_webhooks,
-        tag=_NAME,
         parameters=parameters.LIST,
         answers=pages(
             ref(WebhookRow), samples.WEBHOOK_ROW, text="A page of webhooks", metadata=True
@@ -70,40 +68,34 @@ OPERATIONS = (
     ),
     Operation(
         handler=webhooks.create_webhook,
-        tag=_NAME,
         body=_NEW_WEBHOOK,
         answers={201: _CREATED.describe("The new webhook", "Location", links=_LINKS)},
         refusals=(*_CHECKS, TooManyWebhooks(MAX_WEBHOOKS)),
     ),
     Operation(
         handler=webhooks.get_webhook,
-        tag=_NAME,
         answers={200: _WEBHOOK.describe("The webhook")},
         refusals=(_UNKNOWN,),
     ),
     Operation(
         handler=webhooks.replace_webhook,
-        tag=_NAME,
         body=_NEW_WEBHOOK,
         answers={200: _WEBHOOK.describe("The changed webhook")},
         refusals=(_UNKNOWN, *_CHECKS, EditConflict()),
     ),
     Operation(
         handler=webhooks.patch_webhook,
-        tag=_NAME,
         body=envelope(ref("WebhookChanges"), {"enabled": {"enabled": True}}, required=False),
         answers={200: _WEBHOOK.describe("The changed webhook")},
         refusals=(_UNKNOWN, *_CHECKS, EditConflict()),
     ),
     Operation(
         handler=webhooks.delete_webhook,
-        tag=_NAME,
         answers={200: _WEBHOOK.describe("The deleted webhook", extras=samples.DELETED)},
         refusals=(_UNKNOWN,),
     ),
     Operation(
         handler=webhooks.list_attempts,
-        tag=_NAME,
         parameters=(*parameters.PAGES, *parameters.FILTERS),
         answers=pages(
             ref(AttemptRow),
@@ -115,7 +107,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=webhooks.ping_webhook,
-        tag=_NAME,
         answers={200: success(ref(AttemptRow), samples.WEBHOOK_ATTEMPT, text="The attempt")},
         refusals=(_UNKNOWN, TooManyPings()),
     ),
