@@ -7,6 +7,8 @@ import pytest
 from tests.contract.wire import problems
 from tests.support.running import AccountClient, data_of
 
+NUMBER_TAKEN = "Invalid mailbox number or already exists; send another number"
+
 
 async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
     """The problems of a box with these settings beside a good name and number; it is not made."""
@@ -65,7 +67,8 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             "media_extension",
             {
                 "enum": {
-                    "message": "Value not found in enumerated list of values",
+                    "message": "Value not found in enumerated list of values; "
+                    "send one of mp3, mp4, wav",
                     "target": ["mp3", "mp4", "wav"],
                     "value": "flac",
                 }
@@ -205,9 +208,7 @@ async def test_a_number_is_taken_once_whatever_its_leading_zeros(account: Accoun
         answer = await account.http.put(
             account.path("vmboxes"), json={"data": {"name": "n", **settings}}
         )
-        assert problems(answer) == {
-            "mailbox": {"unique": {"message": "Invalid mailbox number or already exists"}}
-        }
+        assert problems(answer) == {"mailbox": {"unique": {"message": NUMBER_TAKEN}}}
     own = await account.http.patch(
         account.path("vmboxes", first), json={"data": {"mailbox": "00100"}}
     )
@@ -298,7 +299,7 @@ async def test_a_number_in_use_is_told_beside_other_problems(account: AccountCli
     assert refused.status_code == 400
     problems = refused.json()["data"]
     assert set(problems) == {"mailbox", "name", "pin"}
-    assert problems["mailbox"]["unique"] == {"message": "Invalid mailbox number or already exists"}
+    assert problems["mailbox"]["unique"] == {"message": NUMBER_TAKEN}
 
 
 async def test_version_one_is_gone(account: AccountClient) -> None:

@@ -101,13 +101,13 @@ def provide_context(request: AnyRequest, account: TheAccount, app: App) -> Messa
     )
 
 
-def location(request: AnyRequest, account: AccountFacts, *more: str) -> dict[str, str]:
-    """Returns the `Location` header of a created resource: the request's path and `more`.
+def location(request: AnyRequest, account: AccountFacts, *segments: str) -> dict[str, str]:
+    """Returns the `Location` header of a created resource: the path of the request and `segments`.
 
     An account alias in the path is replaced by the id of the account.
     """
     path = request.scope["path"].replace(f"/{OWN_ACCOUNT}/", f"/{account.account_id.hex}/", 1)
-    return {"Location": "/".join((path, *more))}
+    return {"Location": "/".join((path, *segments))}
 
 
 def account_of_path(text: str, caller: Caller) -> UUID:

@@ -134,8 +134,8 @@ def _apply_query(request: Any) -> None:
 
 
 def _set_header(request: Any, name: bytes, value: str) -> None:
-    kept = [pair for pair in request["headers"] if pair[0] != name]
-    request["headers"] = [*kept, (name, value.encode("latin-1", "replace"))]
+    others = [pair for pair in request["headers"] if pair[0] != name]
+    request["headers"] = [*others, (name, value.encode("latin-1", "replace"))]
 
 
 def _apply_verb(request: Any, verb: str) -> None:

@@ -49,9 +49,9 @@ def header_refs(*names: str) -> Json:
 
 
 def _in(
-    place: str, name: str, schema: Json, text: str, example: object = None, **more: object
+    place: str, name: str, schema: Json, text: str, example: object = None, **extras: object
 ) -> Json:
-    parameter = {"name": name, "in": place, "schema": schema, "description": text, **more}
+    parameter = {"name": name, "in": place, "schema": schema, "description": text, **extras}
     return parameter if example is None else {**parameter, "example": example}
 
 
@@ -115,8 +115,8 @@ def _query() -> Json:
         style="form",
         explode=True,
     )
-    named = {name: _in("query", name, *described) for name, described in parameters.items()}
-    return {"filters": filters, **named}
+    others = {name: _in("query", name, *described) for name, described in parameters.items()}
+    return {"filters": filters, **others}
 
 
 def _headers() -> Json:
