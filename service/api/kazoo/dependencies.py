@@ -1,8 +1,7 @@
 """Dependencies of route handlers: caller, account and profile of a request, ids in its path."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from litestar import Request
@@ -12,6 +11,7 @@ from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
 from service.api.http.auth import caller_of, record_caller, token_of
+from service.api.http.path_ids import id_of_path
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
@@ -25,7 +25,6 @@ from service.domain.errors import (
     GreetingNotFound,
     Invalid,
     MessageNotFound,
-    NotFound,
     Rule,
     UserNotFound,
     VmboxNotFound,
@@ -37,7 +36,6 @@ MAX_KEY = 255
 OWN_ACCOUNT = "-"
 
 AnyRequest = Request[Any, Any, Any]
-Id = TypeVar("Id")
 
 # Types of the dependencies below. Litestar does not validate their values.
 TheCaller = NamedDependency[SkipValidation[Caller]]
@@ -121,14 +119,6 @@ def account_of_path(text: str, caller: Caller) -> UUID:
     if account_id is None:
         raise AccountNotFound(text) if caller.account.is_root else Forbidden()
     return account_id
-
-
-def id_of_path(parse: Callable[[str], Id | None], missing: type[NotFound], text: str) -> Id:
-    """Reads an id in a path. Raises `missing` for a malformed id, as for an unknown one."""
-    identity = parse(text)
-    if identity is None:
-        raise missing(text[:64])
-    return identity
 
 
 user_of_path = partial(id_of_path, parse_hex_id, UserNotFound)
