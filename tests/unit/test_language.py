@@ -1,0 +1,56 @@
+"""Exact rules for names and texts of the service."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import service
+
+_ROOT = Path(service.__file__).parent
+_MODULES = {path: ast.parse(path.read_text()) for path in sorted(_ROOT.rglob("*.py"))}
+_NOT_A_SUBJECT = re.compile(r"(What|Who|Whoever|Whether|How|Where|When|Those|Lets)\b")
+_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _nodes() -> Iterator[tuple[str, ast.AST]]:
+    for path, tree in _MODULES.items():
+        for node in ast.walk(tree):
+            yield f"{path.relative_to(_ROOT)}:{getattr(node, 'lineno', 1)}", node
+
+
+def _log_events() -> Iterator[tuple[str, str]]:
+    for place, node in _nodes():
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log"), attr=level),
+                args=[ast.Constant(value=str(event)), *_],
+            ) if level in _LEVELS:
+                yield place, event
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places = defaultdict(list)
+    for place, node in _nodes():
+        if isinstance(node, ast.ClassDef):
+            places[node.name].append(place)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_docstring_starts_with_a_noun_or_a_verb() -> None:
+    wrong = [
+        f"{place}: {text.splitlines()[0]}"
+        for place, node in _nodes()
+        if isinstance(node, _DOCUMENTED)
+        and (text := ast.get_docstring(node))
+        and _NOT_A_SUBJECT.match(text)
+    ]
+    assert wrong == []
+
+
+def test_a_log_event_is_lower_case_and_has_no_full_stop() -> None:
+    events = list(_log_events())
+    assert events
+    assert [(place, text) for place, text in events if text[0].isupper() or text[-1] == "."] == []
