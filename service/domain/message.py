@@ -1,5 +1,6 @@
 """Messages: ids, folders, audio, and the retention time."""
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -52,8 +53,10 @@ class MessageId(msgspec.Struct, frozen=True, order=True):
         return None if message_uuid is None else cls(int(month), message_uuid)
 
     @classmethod
-    def generate(cls, received_at: datetime, now: datetime, entropy: bytes) -> "MessageId":
-        """Returns a new id: month of `received_at`, UUIDv7 of `now` (10 bytes of entropy)."""
+    def generate(
+        cls, received_at: datetime, now: datetime, entropy: bytes | None = None
+    ) -> "MessageId":
+        """Returns a new id: month of `received_at`, UUIDv7 of `now`."""
         return cls(month_of(received_at), uuid7(now, entropy))
 
 
@@ -64,10 +67,13 @@ def parse_hex_id(text: str) -> UUID | None:
     return UUID(hex=text)
 
 
-def uuid7(now: datetime, entropy: bytes) -> UUID:
-    """Returns a UUIDv7 (RFC 9562, 5.7): milliseconds of `now`, 74 bits of `entropy` (10 bytes)."""
+def uuid7(now: datetime, entropy: bytes | None = None) -> UUID:
+    """Returns a UUIDv7 (RFC 9562, 5.7): milliseconds of `now`, 74 bits of `entropy`.
+
+    `entropy` has 10 bytes, by default random ones.
+    """
     milliseconds = int(now.timestamp() * 1000)
-    random_bits = int.from_bytes(entropy, "big")
+    random_bits = int.from_bytes(entropy or secrets.token_bytes(10), "big")
     value = (milliseconds & (2**48 - 1)) << 80
     value |= 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
     value |= 0b10 << 62 | random_bits & (2**62 - 1)

@@ -1,6 +1,5 @@
 """Use cases of accounts: create, read, list, change, delete, and their API keys."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,7 +47,7 @@ class Accounts:
         document, problems = validate_account({"name": name, "realm": realm})
         if problems:
             raise Invalid(problems)
-        account_id = self._new_id()
+        account_id = uuid7(self.clock())
         async with self.database.transaction() as connection:
             await rows.insert_root(connection, account_id, document, self._key_columns(account_id))
             root = await rows.get_root_id(connection)
@@ -59,7 +58,7 @@ class Accounts:
     ) -> Account:
         """Creates an account below `parent_id`. Raises Invalid with all problems."""
         await self.sessions.authorise(caller, parent_id)
-        account_id = self._new_id()
+        account_id = uuid7(self.clock())
         async with self.database.transaction() as connection:
             checked = await _validate(connection, document, fields)
             key = self._key_columns(account_id)
@@ -190,9 +189,6 @@ class Accounts:
         changed = await retry_on_conflict(attempt)
         self.account_cache.remember(changed.facts)
         return changed
-
-    def _new_id(self) -> UUID:
-        return uuid7(self.clock(), os.urandom(10))
 
     def _key_columns(self, account_id: UUID, key: str | None = None) -> StoredKey:
         key = key or new_api_key()

@@ -1,6 +1,5 @@
 """Use cases of greetings: create, read, list, change, attach audio, delete."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ class Greetings:
         The audio object is written before the row. Raises Invalid, AudioEmpty, AccountNotFound.
         """
         checked = validate_greeting(document)
-        media_id = self._new_id()
+        media_id = uuid7(self.clock())
         audio = None if upload is None else await self._store_audio(account, media_id, upload)
         async with (
             delete_on_error(self.audio, audio),
@@ -131,11 +130,8 @@ class Greetings:
         return await retry_on_conflict(attempt)
 
     async def _store_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
-        key = greeting_key(account.account_id, media_id, self._new_id(), upload.extension)
+        key = greeting_key(account.account_id, media_id, uuid7(self.clock()), upload.extension)
         return await store_upload(self.audio, key, upload)
-
-    def _new_id(self) -> UUID:
-        return uuid7(self.clock(), os.urandom(10))
 
 
 def _cursor_of(greeting: Greeting) -> NameCursor:

@@ -84,7 +84,7 @@ class Messages:
         now = self._now()
         received_at = new.received_at or now
         self._check_time(received_at, now)
-        message_id = MessageId.generate(received_at, now, os.urandom(10))
+        message_id = MessageId.generate(received_at, now)
         audio = (
             None if upload is None else await self._store_audio(account, message_id, upload, now)
         )
@@ -199,7 +199,7 @@ class Messages:
             message_id.month,
             account.account_id,
             message_id.id,
-            uuid7(now, os.urandom(10)),
+            uuid7(now),
             upload.extension,
         )
         return await store_upload(self.audio, key, upload)

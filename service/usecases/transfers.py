@@ -4,7 +4,6 @@ The audio is copied first, under new keys; then the rows are written.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,7 +88,7 @@ class Transfers:
     def _plan(self, ids: Sequence[str], targets: Sequence[UUID]) -> _Plan:
         now = self.clock().replace(microsecond=0)
         items = [
-            TransferItem(text, target, MessageId.generate(now, now, os.urandom(10)))
+            TransferItem(text, target, MessageId.generate(now, now))
             for text in dict.fromkeys(ids)
             for target in dict.fromkeys(targets)
         ]
@@ -201,7 +200,7 @@ class Transfers:
     ) -> Transfer | Reason:
         assert source.audio is not None
         extension = source.audio.key.rpartition(".")[2]
-        upload_id = uuid7(self.clock(), os.urandom(10))
+        upload_id = uuid7(self.clock())
         key = message_key(new_id.month, account.account_id, new_id.id, upload_id, extension)
         try:
             await self.audio.copy(source.audio.key, key)

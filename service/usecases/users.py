@@ -1,6 +1,5 @@
 """Use cases of users: create, read, list, change, delete."""
 
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +38,7 @@ class Users:
         """Creates a user. Raises Invalid with all problems, also a used name."""
         settings, password = await self._validate(account.account_id, document)
         credentials = await self._prove(settings["username"], password)
-        user_id = uuid7(self.clock(), os.urandom(10))
+        user_id = uuid7(self.clock())
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, account.account_id)
             user = await rows.insert_user(connection, account.account_id, user_id, settings)

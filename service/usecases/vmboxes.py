@@ -1,6 +1,5 @@
 """Use cases of mailboxes: create, read, list, change, delete."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class Vmboxes:
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
     ) -> Vmbox:
         """Creates a mailbox. Raises Invalid (also for a used number), AccountNotFound."""
-        vmbox_id = self._new_id()
+        vmbox_id = uuid7(self.clock())
         async with (
             self._collecting_problems(account.account_id, vmbox_id, document),
             self.database.transaction() as connection,
@@ -74,7 +73,7 @@ class Vmboxes:
         """
 
         async def attempt() -> Vmbox | None:
-            vmbox_id = self._new_id()
+            vmbox_id = uuid7(self.clock())
             try:
                 async with (
                     self._collecting_problems(account.account_id, vmbox_id, document),
@@ -224,9 +223,6 @@ class Vmboxes:
     def _recipients(self, before: Vmbox, document: Document) -> tuple[Recipient, ...]:
         now = self.clock()
         return recipients_of(before.vmbox_id, addresses_of(document), before.recipients, now)
-
-    def _new_id(self) -> UUID:
-        return uuid7(self.clock(), os.urandom(10))
 
     def _encrypt(self, pin: str | None, account_id: UUID, vmbox_id: UUID) -> bytes | None:
         return None if pin is None else self.secrets.seal(pin, _pin_context(account_id, vmbox_id))

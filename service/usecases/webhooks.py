@@ -47,7 +47,7 @@ class Webhooks:
         Raises Invalid with all problems, TooManyWebhooks, DnsUnavailable.
         """
         checked = await self._validate(document)
-        webhook_id = self._new_id()
+        webhook_id = uuid7(self.sender.clock())
         secret, sealed = self.sender.new_secret(
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
         )
@@ -137,7 +137,7 @@ class Webhooks:
             event = self._ping_event(sealed.webhook)
             response = await self.sender.post(sealed, event, event.event_id.hex)
         attempt = Attempt(
-            attempt_id=self._new_id(),
+            attempt_id=uuid7(self.sender.clock()),
             event_id=event.event_id,
             event_type=event.type,
             number=1,
@@ -194,9 +194,6 @@ class Webhooks:
             rule = Rule.WRONG_FORMAT
             return [Problem(field="uri", rule=rule, target=WEB_ADDRESS.name, value=uri)]
         return []
-
-    def _new_id(self) -> UUID:
-        return uuid7(self.sender.clock(), os.urandom(10))
 
 
 def _cursor_of(webhook: Webhook) -> NameCursor:

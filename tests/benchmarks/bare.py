@@ -53,9 +53,9 @@ class Bare:
 
     async def _store(self, account: UUID, vmbox: UUID, body: bytes) -> None:
         now = datetime.now(UTC)
-        new = uuid7(now, os.urandom(10))
+        new = uuid7(now)
         month = self._draft.id.month
-        key = message_key(month, account, new, uuid7(now, os.urandom(10)), "mp3")
+        key = message_key(month, account, new, uuid7(now), "mp3")
         await self._put(key, body)
         audio = Audio(
             key=key,

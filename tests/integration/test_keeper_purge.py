@@ -1,7 +1,6 @@
 """The purge and the orphan sweep: rows first, objects second, and nothing that is still needed."""
 
 import asyncio
-import os
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -51,7 +50,7 @@ async def kept(
     connection: Connection, store: AudioStore, box: Box, received_at: datetime = NOW
 ) -> tuple[MessageKey, str]:
     """A message whose audio is there."""
-    message_id = MessageId.generate(received_at, NOW, os.urandom(10))
+    message_id = MessageId.generate(received_at, NOW)
     key = key_of(box.place(message_id))
     await put(store, key)
     audio = some_audio(key=key)

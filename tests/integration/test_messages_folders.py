@@ -1,6 +1,5 @@
 """Changing the folder of a message, and removing it: one statement each."""
 
-import os
 from uuid import uuid4
 
 import pytest
@@ -158,7 +157,7 @@ async def test_unknown_messages_are_not_found(database: Database) -> None:
         place = await stored(connection, box)
         sibling = await a_vmbox(connection, box.account_id)
         for wrong in (
-            box.place(MessageId.generate(NOW, NOW, os.urandom(10))),
+            box.place(MessageId.generate(NOW, NOW)),
             box.place(MessageId(198001, place.message_id.id)),
             other.place(place.message_id),
             sibling.place(place.message_id),

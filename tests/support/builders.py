@@ -130,7 +130,7 @@ def a_draft(**changes: Any) -> Draft:
     """Draft of a message with audio, received now; `received_at` decides month and `retained`."""
     received_at = changes.get("received_at", NOW)
     draft = Draft(
-        id=MessageId.generate(received_at, NOW, os.urandom(10)),
+        id=MessageId.generate(received_at, NOW),
         folder=Folder.NEW,
         received_at=received_at,
         length_ms=4_200,

@@ -1,6 +1,5 @@
 """Webhook channel: sends each event to the subscribed webhooks of its account by signed POSTs."""
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -116,7 +115,7 @@ class WebhookChannel:
 
     def _attempt(self, delivery: Delivery, record: AttemptRecord) -> Attempt:
         return Attempt(
-            attempt_id=uuid7(self._sender.clock(), os.urandom(10)),
+            attempt_id=uuid7(self._sender.clock()),
             event_id=delivery.event_id,
             event_type=delivery.event.type,
             number=delivery.attempt,
