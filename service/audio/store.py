@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from service.audio.s3_client import S3Request, SignedS3Client
 from service.audio.s3_session import BucketSettings, connect
 from service.audio.spool import Spool
-from service.audio.timing import timed
+from service.audio.timing import Operation, timed
 from service.domain.errors import AudioMissing, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -116,14 +116,13 @@ class AudioStore:
 
     async def copy(self, source: str, target: str) -> None:
         """Copies an object within the bucket. Raises AudioMissing if the source is missing."""
-        with timed("copy"), _translated_errors("copy"):
-            async with asyncio.timeout(self._settings.timeout_s):
-                await self._client.copy_object(
-                    Bucket=self._bucket,
-                    Key=target,
-                    CopySource={"Bucket": self._bucket, "Key": source},
-                    **self._encryption_arguments(),
-                )
+        async with self._operation("copy"):
+            await self._client.copy_object(
+                Bucket=self._bucket,
+                Key=target,
+                CopySource={"Bucket": self._bucket, "Key": source},
+                **self._encryption_arguments(),
+            )
 
     async def delete(self, key: str) -> None:
         """Deletes an object. A missing object is not an error."""
@@ -145,11 +144,10 @@ class AudioStore:
         """Yields all objects whose keys start with `prefix`, in key order."""
         token: dict[str, Any] = {}
         while True:
-            with timed("list"), _translated_errors("list"):
-                async with asyncio.timeout(self._settings.timeout_s):
-                    page = await self._client.list_objects_v2(
-                        Bucket=self._bucket, Prefix=prefix, **token
-                    )
+            async with self._operation("list"):
+                page = await self._client.list_objects_v2(
+                    Bucket=self._bucket, Prefix=prefix, **token
+                )
             for item in page.get("Contents", ()):
                 yield ListedObject(
                     key=item["Key"],
@@ -162,25 +160,30 @@ class AudioStore:
 
     async def ensure_bucket(self) -> None:
         """Creates the bucket if it does not exist."""
-        with timed("create"), _translated_errors("create bucket"):
-            async with asyncio.timeout(self._settings.timeout_s):
-                try:
-                    await self._client.head_bucket(Bucket=self._bucket)
-                except ClientError as error:
-                    if _status(error) != HTTPStatus.NOT_FOUND:
-                        raise
-                    await self._create_bucket()
+        async with self._operation("create"):
+            if not await self._bucket_exists():
+                await self._create_bucket()
 
     async def ping(self) -> None:
         """Raises StorageUnavailable if the bucket cannot be reached with these credentials."""
-        with timed("head"), _translated_errors("ping"):
+        async with self._operation("head"):
+            if not await self._bucket_exists():
+                raise StorageUnavailable("the bucket does not exist")
+
+    @asynccontextmanager
+    async def _operation(self, name: Operation) -> AsyncIterator[None]:
+        with timed(name), _translated_errors(name):
             async with asyncio.timeout(self._settings.timeout_s):
-                try:
-                    await self._client.head_bucket(Bucket=self._bucket)
-                except ClientError as error:
-                    if _status(error) == HTTPStatus.NOT_FOUND:
-                        raise StorageUnavailable("the bucket does not exist") from error
-                    raise
+                yield
+
+    async def _bucket_exists(self) -> bool:
+        try:
+            await self._client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if _status(error) != HTTPStatus.NOT_FOUND:
+                raise
+            return False
+        return True
 
     def _encryption_headers(self) -> dict[str, str]:
         headers = {

@@ -64,7 +64,7 @@ class Bus:
     def __init__(self, stream: StreamSettings, ack_timeout_s: float) -> None:
         self.connections = 0
         """Number of connections established so far."""
-        self._stream = stream
+        self.stream = stream
         self._ack_timeout_s = ack_timeout_s
         self._client: Client | None = None
         self._closing = False
@@ -97,10 +97,6 @@ class Bus:
     def connected(self) -> bool:
         return self._client is not None and bool(self._client.is_connected)
 
-    @property
-    def stream(self) -> StreamSettings:
-        return self._stream
-
     def client(self) -> Client:
         """For use in this package only."""
         # While disconnected, the client would buffer messages and send them later.
@@ -110,8 +106,8 @@ class Bus:
 
     def consumer(self, settings: ConsumerSettings) -> Consumer:
         """Returns a durable consumer. It is created on the server by the first fetch."""
-        filters = [f"{self._stream.subject_prefix}.*.*.{event}" for event in settings.events]
-        return Consumer(self, self._stream.name, settings, filters)
+        filters = [f"{self.stream.subject_prefix}.*.*.{event}" for event in settings.events]
+        return Consumer(self, self.stream.name, settings, filters)
 
     async def publish(self, event: Event) -> Ack:
         """Publishes `event` and waits for the acknowledgement.
@@ -120,7 +116,7 @@ class Bus:
         the same ID before any other event of its box.
         """
         client = self.client()
-        subject = subject_of(event, self._stream.subject_prefix)
+        subject = subject_of(event, self.stream.subject_prefix)
         attributes = messaging_attributes(event, "publish", "send")
         with (
             producer_span(f"publish {event.type}", attributes, event.traceparent),
@@ -131,7 +127,7 @@ class Bus:
             ack = await client.jetstream().publish(
                 subject, event.data, timeout=self._ack_timeout_s, headers=headers
             )
-        if ack.stream != self._stream.name:
+        if ack.stream != self.stream.name:
             raise BusUnavailable(f"the stream {ack.stream} received the event")
         return Ack(stream_seq=ack.seq, duplicate=bool(ack.duplicate))
 
@@ -147,24 +143,24 @@ class Bus:
 
     async def _ensure_stream(self, jetstream: JetStreamContext) -> StreamInfo:
         try:
-            return await jetstream.stream_info(self._stream.name)
+            return await jetstream.stream_info(self.stream.name)
         except nats.js.errors.NotFoundError:
             pass
         try:
-            info = await jetstream.add_stream(configuration(self._stream))
+            info = await jetstream.add_stream(configuration(self.stream))
         except nats.js.errors.BadRequestError as error:
             if error.err_code != _STREAM_EXISTS:
                 raise
-            return await jetstream.stream_info(self._stream.name)
-        log.info("stream created", stream=self._stream.name)
+            return await jetstream.stream_info(self.stream.name)
+        log.info("stream created", stream=self.stream.name)
         return info
 
     def _report_drift(self, actual: StreamConfig) -> None:
-        drift = drift_of(actual, self._stream)
+        drift = drift_of(actual, self.stream)
         if drift and drift != self._reported_drift:
             log.warning(
                 "stream differs from settings",
-                stream=self._stream.name,
+                stream=self.stream.name,
                 fields=sorted(drift),
             )
         self._reported_drift = drift
@@ -174,8 +170,12 @@ class Bus:
         while True:
             closed = asyncio.Event()
             client = Client()
+
+            async def on_close(event: asyncio.Event = closed) -> None:
+                event.set()
+
             try:
-                await client.connect(**options, closed_cb=_callback_setting(closed))
+                await client.connect(**options, closed_cb=on_close)
                 self._client = client
                 self._on_connect(client)
                 await closed.wait()
@@ -280,10 +280,3 @@ async def _close(client: Client) -> None:
     # Closing a client that never connected raises an exception.
     with suppress(Exception):
         await client.close()
-
-
-def _callback_setting(event: asyncio.Event) -> Any:
-    async def callback() -> None:
-        event.set()
-
-    return callback

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ _EMPTY_FETCHES = 3
 _API_TIMEOUT_S = 2.0
 # The client sometimes returns an empty batch at once. This avoids a busy loop.
 _MIN_WAIT_S = 0.1
+_RETRY_DELAY_S = 1.0
+_BATCH = 64
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,28 @@ class Consumer:
         elif time.monotonic() - started < _MIN_WAIT_S:
             await asyncio.sleep(_MIN_WAIT_S)
         return [StreamMessage(message) for message in messages]
+
+    async def batches(
+        self, stop: asyncio.Event, wait_s: float
+    ) -> AsyncIterator[list[StreamMessage]]:
+        """Yields batches until `stop` is set. Retries while NATS is unavailable."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                messages = await self.fetch(_BATCH, wait_s)
+            except BusUnavailable as error:
+                failures += 1
+                # The first failure may come before the connection is established.
+                if failures == 2:
+                    log.warning(
+                        "reading events failed",
+                        consumer=self._settings.durable,
+                        reason=error.reason,
+                    )
+                await asyncio.sleep(_RETRY_DELAY_S if failures > 1 else _MIN_WAIT_S)
+            else:
+                failures = 0
+                yield messages
 
     async def close(self) -> None:
         """Unsubscribes. Unacknowledged messages are redelivered after `ack_wait_s`."""

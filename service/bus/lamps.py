@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import nats.js.errors
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig, StorageType
 from nats.js.kv import KeyValue
@@ -115,7 +114,7 @@ class LampBucket:
         return await self._list_keys(f"{account_id_hex}.>")
 
     async def _list_keys(self, pattern: str) -> list[LampKey]:
-        client, keys = self._client(), list[LampKey]()
+        client, keys = self._bus.client(), list[LampKey]()
         offset = 0
         while True:
             request = {"subjects_filter": self._prefix + pattern, "offset": offset}
@@ -156,11 +155,8 @@ class LampBucket:
         else:
             log.info("lamp bucket created", bucket=self.name)
 
-    def _client(self) -> Client:
-        return self._bus.client()
-
     def _jetstream(self) -> JetStreamContext:
-        return self._client().jetstream(timeout=_TIMEOUT_S)
+        return self._bus.client().jetstream(timeout=_TIMEOUT_S)
 
     def _bucket(self) -> KeyValue:
         return KeyValue(self.name, self._stream, self._prefix, self._jetstream(), direct=False)

@@ -18,7 +18,7 @@ from service.bus import Bus, StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
 from service.postgres.relay_lock import RelayLock, RelayTerm
-from service.workers.relay import Relay
+from service.workers.relay import Relay, RelaySettings
 from tests.support.waiting import DEADLINE_S, wait_until
 
 _APPEND = """
@@ -191,7 +191,8 @@ async def running_relay(
         Database.open(database_url, size=2, timeout_s=30, name="test relay") as database,
         Bus.open(nats_url, name="test relay", stream=stream) as bus,
     ):
-        relay = Relay(database, bus, database_url=database_url, **options)
+        settings = RelaySettings(**options)
+        relay = Relay(database, bus, database_url=database_url, settings=settings)
         task = asyncio.create_task(relay.run(stop))
         try:
             yield RunningRelay(relay=relay, bus=bus, task=task, stop=stop)

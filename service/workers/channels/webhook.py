@@ -1,15 +1,12 @@
 """Webhook channel: sends each event to the subscribed webhooks of its account by signed POSTs."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
-
-import msgspec
 
 from service.domain.errors import WebhookNotFound
 from service.domain.events import Event
 from service.domain.message import uuid7
-from service.domain.webhook import Attempt, DisableReason, WebhookResponse
+from service.domain.webhook import Attempt, DisableReason
 from service.logs import get_logger
 from service.postgres import webhooks as rows
 from service.postgres.pool import Connection, Database
@@ -23,23 +20,16 @@ _GONE = 410
 _MARGIN_S = 10.0
 
 
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Attempt to be recorded: time and response."""
-
-    attempted_at: datetime
-    response: WebhookResponse
-
-
 class Accepted(Done, frozen=True, kw_only=True):
     """The target has accepted the event."""
 
-    record: AttemptRecord
+    attempt: Attempt
 
 
 class Rejected(Failed, frozen=True, kw_only=True):
     """The target did not accept the event. Counts towards disabling the webhook."""
 
-    record: AttemptRecord
+    attempt: Attempt
 
 
 class WebhookChannel:
@@ -74,14 +64,21 @@ class WebhookChannel:
             return Ignored("the webhook is disabled")
         attempted_at = self._sender.clock()
         response = await self._sender.post(webhook, delivery.event, delivery.key.hex)
-        record = AttemptRecord(attempted_at=attempted_at, response=response)
+        attempt = Attempt(
+            attempt_id=uuid7(self._sender.clock()),
+            event_id=delivery.event_id,
+            event_type=delivery.event.type,
+            number=delivery.attempt,
+            attempted_at=attempted_at,
+            response=response,
+        )
         if response.error is None:
-            return Accepted(record=record)
+            return Accepted(attempt=attempt)
         return Rejected(
             error=response.error,
             permanent=response.response_code == _GONE,
             retry_after_s=response.retry_after_s,
-            record=record,
+            attempt=attempt,
         )
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
@@ -92,8 +89,7 @@ class WebhookChannel:
         if not isinstance(outcome, (Accepted, Rejected)):
             return
         webhook_id = _id_of(delivery)
-        attempt = self._attempt(delivery, outcome.record)
-        await rows.insert_attempt(connection, delivery.account_id, webhook_id, attempt)
+        await rows.insert_attempt(connection, delivery.account_id, webhook_id, outcome.attempt)
         if isinstance(outcome, Accepted):
             await rows.reset_failures(connection, delivery.account_id, webhook_id)
             return
@@ -112,16 +108,6 @@ class WebhookChannel:
                 reason=disable_reason.value,
                 dropped_deliveries=dropped,
             )
-
-    def _attempt(self, delivery: Delivery, record: AttemptRecord) -> Attempt:
-        return Attempt(
-            attempt_id=uuid7(self._sender.clock()),
-            event_id=delivery.event_id,
-            event_type=delivery.event.type,
-            number=delivery.attempt,
-            attempted_at=record.attempted_at,
-            response=record.response,
-        )
 
 
 def _id_of(delivery: Delivery) -> UUID:

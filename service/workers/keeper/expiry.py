@@ -8,6 +8,7 @@ from service.domain.message import month_of, retained_since
 from service.postgres import keeper as rows
 from service.postgres.keeper import BoxKey
 from service.postgres.pool import Connection, Database
+from service.workers.keeper.old_rows import repeat_batches
 from service.workers.keeper.recount import repair
 from service.workers.progress import StepCounts, StepProgress
 
@@ -61,14 +62,12 @@ class Expiry:
             return await rows.list_boxes_to_empty(connection, self.batch)
 
     async def _empty_box(self, box: BoxKey, progress: StepProgress) -> int:
-        removed = 0
-        while True:
-            async with self.database.connection() as connection:
-                count = await rows.empty_box(connection, box, self.batch)
-            removed += count
-            progress.advance(count)
-            if count < self.batch:
-                return removed
+        return await repeat_batches(
+            self.database,
+            lambda connection: rows.empty_box(connection, box, self.batch),
+            self.batch,
+            progress,
+        )
 
 
 @dataclass(frozen=True)

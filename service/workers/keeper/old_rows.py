@@ -22,11 +22,27 @@ class OldRows:
 
     async def run(self, progress: StepProgress) -> StepCounts:
         before = self.clock() - self.kept
-        deleted = 0
-        while True:
-            async with self.database.connection() as connection:
-                count = await self.delete(connection, before, self.batch)
-            deleted += count
-            progress.advance(count)
-            if count < self.batch:
-                return {"rows_deleted": deleted}
+        deleted = await repeat_batches(
+            self.database,
+            lambda connection: self.delete(connection, before, self.batch),
+            self.batch,
+            progress,
+        )
+        return {"rows_deleted": deleted}
+
+
+async def repeat_batches(
+    database: Database,
+    delete: Callable[[Connection], Awaitable[int]],
+    batch: int,
+    progress: StepProgress,
+) -> int:
+    """Calls `delete` until it deletes fewer rows than `batch`. Returns the total."""
+    deleted = 0
+    while True:
+        async with database.connection() as connection:
+            count = await delete(connection)
+        deleted += count
+        progress.advance(count)
+        if count < batch:
+            return deleted

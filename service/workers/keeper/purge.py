@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from service.audio.store import AudioStore
 from service.postgres import keeper as rows
 from service.postgres.pool import Database
+from service.workers.keeper.old_rows import repeat_batches
 from service.workers.progress import StepCounts, StepProgress
 
 BATCH = 500
@@ -32,7 +33,10 @@ class Purge:
         messages = 0
         for month in months:
             messages += await self._purge_month(month, before, progress)
-        return {"messages_purged": messages, "boxes_purged": await self._purge_boxes(before)}
+        return {
+            "messages_purged": messages,
+            "boxes_purged": await self._purge_boxes(before, progress),
+        }
 
     async def _purge_month(self, month: int, before: datetime, progress: StepProgress) -> int:
         purged = 0
@@ -45,11 +49,10 @@ class Purge:
             if len(keys) < self.batch:
                 return purged
 
-    async def _purge_boxes(self, before: datetime) -> int:
-        purged = 0
-        while True:
-            async with self.database.connection() as connection:
-                count = await rows.purge_boxes(connection, before, self.batch)
-            purged += count
-            if count < self.batch:
-                return purged
+    async def _purge_boxes(self, before: datetime, progress: StepProgress) -> int:
+        return await repeat_batches(
+            self.database,
+            lambda connection: rows.purge_boxes(connection, before, self.batch),
+            self.batch,
+            progress,
+        )

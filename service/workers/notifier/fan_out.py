@@ -30,9 +30,7 @@ from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
-_BATCH = 64
 _CONCURRENCY = 8
-_MIN_PAUSE_S = 0.1
 _OUTAGE_PAUSE_S = 1.0
 _OUTAGE_DELAY_S = 5.0
 _FAULT_DELAY_S = 10.0
@@ -71,20 +69,9 @@ class FanOut:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set, and processes what was fetched before."""
-        failures = 0
         await self._load_start_time(stop)
         try:
-            while not stop.is_set():
-                try:
-                    messages = await self._consumer.fetch(_BATCH, self._fetch_s)
-                except BusUnavailable as error:
-                    failures += 1
-                    # The first failure may come before the connection is established.
-                    if failures == 2:
-                        log.warning("reading events failed", reason=error.reason)
-                    await wait_for(stop, _MIN_PAUSE_S if failures == 1 else _OUTAGE_PAUSE_S)
-                    continue
-                failures = 0
+            async for messages in self._consumer.batches(stop, self._fetch_s):
                 await asyncio.gather(*map(self._handle, messages))
         finally:
             await self._consumer.close()
@@ -123,7 +110,7 @@ class FanOut:
             except Exception:
                 log.exception("storing malformed event failed", stream_seq=message.stream_seq)
                 delay_s = _FAULT_DELAY_S
-            # Without the ack, the event is redelivered, and its marker exists.
+            # Without the ack, the event is redelivered, which has no effect.
             with suppress(BusUnavailable):
                 await (message.ack() if delay_s is None else message.nak(delay_s))
 

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from service.bus import Ack, Bus, StreamState
 from service.domain.clock import utc_now
 from service.domain.errors import BusUnavailable, Unavailable
@@ -31,6 +33,15 @@ _MIN_PAUSE_S = 0.05
 _MAX_PAUSE_S = 1.0
 
 
+class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Batch size, and the intervals of polls, of the lease and of checks of the stream."""
+
+    poll_s: float = 0.02
+    batch_rows: int = 1000
+    lease_s: float = 3.0
+    check_stream_every_s: float = 10.0
+
+
 class LeadershipLost(Exception):
     """Another relay has a higher term. This one must not mark events."""
 
@@ -44,10 +55,7 @@ class Leadership:
         lock: RelayLock,
         database: Database,
         bus: Bus,
-        *,
-        poll_s: float,
-        batch_rows: int,
-        check_stream_every_s: float,
+        settings: RelaySettings,
     ) -> None:
         self._term = relay_term.term
         self._created_at = relay_term.stream_created_at
@@ -55,11 +63,9 @@ class Leadership:
         self._lock = lock
         self._database = database
         self._bus = bus
-        self._poll_s = poll_s
-        self._batch_rows = batch_rows
-        self._check_stream_every_s = check_stream_every_s
+        self._settings = settings
         self._queues = BoxQueues()
-        self._reader = BatchReader(database, self._queues, batch_rows)
+        self._reader = BatchReader(database, self._queues, settings.batch_rows)
         self._checked_connection = 0
         self._check_at = 0.0
         self._pause_s = _MIN_PAUSE_S
@@ -87,7 +93,7 @@ class Leadership:
                 continue
             last_error, self._pause_s = "", _MIN_PAUSE_S
             if row_count < _MIN_BATCH_ROWS:
-                await wait_for(stop, self._poll_s)
+                await wait_for(stop, self._settings.poll_s)
 
     async def _publish_batch(self) -> int:
         """Returns the number of rows in the batch."""
@@ -118,7 +124,7 @@ class Leadership:
         if connection != self._checked_connection or first_lost_seq is not None:
             self._queues.retry_now()
         self._checked_connection = connection
-        self._check_at = time.monotonic() + self._check_stream_every_s
+        self._check_at = time.monotonic() + self._settings.check_stream_every_s
 
     def _first_lost_seq(self, stream: StreamState) -> int | None:
         """Returns the first stream sequence that the stream has lost, or None."""
@@ -126,7 +132,7 @@ class Leadership:
             return 1
         if stream.last_seq < self._highest:
             # Publications in flight at that time may have reused the first of the lost sequences.
-            return max(1, stream.last_seq + 1 - self._batch_rows)
+            return max(1, stream.last_seq + 1 - self._settings.batch_rows)
         return None
 
     async def _publish(self, rows: Sequence[OutboxRow]) -> dict[int, Ack]:

@@ -8,7 +8,7 @@ from service.logs import get_logger
 from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_QUEUES
 from service.postgres.pool import Database
 from service.postgres.relay_lock import RelayLock, RelayTerm
-from service.workers.relay.leadership import Leadership
+from service.workers.relay.leadership import Leadership, RelaySettings
 from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
@@ -31,26 +31,22 @@ class Relay:
         bus: Bus,
         *,
         database_url: str,
-        poll_s: float = 0.02,
-        batch_rows: int = 1000,
-        lease_s: float = 3.0,
-        check_stream_every_s: float = 10.0,
+        settings: RelaySettings | None = None,
     ) -> None:
         self.active = False
         self._database = database
         self._bus = bus
         self._database_url = database_url
-        self._poll_s = poll_s
-        self._batch_rows = batch_rows
-        self._lease_s = lease_s
-        self._check_stream_every_s = check_stream_every_s
+        self._settings = settings or RelaySettings()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set, completes the current batch, and releases the lock."""
         last_error = ""
         while not stop.is_set():
             try:
-                async with RelayLock.open(self._database_url, lease_s=self._lease_s) as lock:
+                async with RelayLock.open(
+                    self._database_url, lease_s=self._settings.lease_s
+                ) as lock:
                     last_error = ""
                     await self._stand_by(lock, stop)
             except DatabaseUnavailable as error:
@@ -69,15 +65,7 @@ class Relay:
 
     async def _lead(self, term: RelayTerm, lock: RelayLock, stop: asyncio.Event) -> None:
         log.info("relay leader elected", term=term.term)
-        leadership = Leadership(
-            term,
-            lock,
-            self._database,
-            self._bus,
-            poll_s=self._poll_s,
-            batch_rows=self._batch_rows,
-            check_stream_every_s=self._check_stream_every_s,
-        )
+        leadership = Leadership(term, lock, self._database, self._bus, self._settings)
         renewal = asyncio.create_task(lock.renew_until_lost())
         self.active = True
         RELAY_ACTIVE.set(1)

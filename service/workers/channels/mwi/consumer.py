@@ -19,11 +19,9 @@ from service.domain.lamp import Lamp, LampKey
 from service.domain.message import parse_hex_id
 from service.logs import get_logger
 from service.metrics import DELIVERIES, DELIVERY_DURATION
-from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
-_BATCH = 64
 _CONCURRENCY = 16
 
 
@@ -88,17 +86,7 @@ class LampConsumer:
         log.info("lamps stopped", channel=self._name)
 
     async def _consume(self, stop: asyncio.Event) -> None:
-        failures = 0
-        while not stop.is_set():
-            try:
-                messages = await self._consumer.fetch(_BATCH, self._timings.fetch_s)
-            except BusUnavailable as error:
-                failures += 1
-                if failures == 2:
-                    log.warning("reading events failed", reason=error.reason)
-                await wait_for(stop, self._timings.retry_s)
-                continue
-            failures = 0
+        async for messages in self._consumer.batches(stop, self._timings.fetch_s):
             groups: dict[LampKey | None, list[StreamMessage]] = {}
             for message in messages:
                 groups.setdefault(_key_of(message.subject, self._prefix), []).append(message)
