@@ -1,4 +1,4 @@
-"""An audio store that refuses, stalls, cuts off, or has more to do than connections."""
+"""Outages of the audio store: refused, stalled, reset and scarce connections."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The audio store: what is put comes back, whole or in part, and goes."""
+"""Audio store: stored audio can be read, in whole or in part, copied and deleted."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The bus against a real NATS server."""
+"""Bus with a real NATS server."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The callback channel: requests as the box's plan says, while it has a new message."""
+"""Callback channel: requests by the plan of the box, while it has new messages."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ KILLED = msgspec.structs.replace(QUICK, ack_wait_s=1.0)
 
 
 class Calls:
-    """Boxes with a plan, and what was requested of them."""
+    """Boxes with a plan, and their requests."""
 
     def __init__(self, harness: NotifierHarness, urls: TestDatabase, database: Database) -> None:
         self.harness = harness

@@ -1,4 +1,4 @@
-"""Notifier channels in processes that are killed with SIGKILL while messages come in."""
+"""Notifier channels in processes that are killed while messages arrive."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ _PATIENCE_S = 900
 async def killed(
     service: RunningService, kinds: Sequence[type[ChannelKillCase]], kills: int, pause_s: float
 ) -> None:
-    """Kills a process of these channels while events come in; then checks every effect."""
+    """Kills a process of these channels while events arrive, then checks every effect."""
     async with AsyncExitStack() as stack:
         inspector = await asyncpg.connect(service.environment["AFTERTONE_OWNER_DATABASE_URL"])
         stack.push_async_callback(inspector.close)
@@ -71,7 +71,7 @@ async def act(case: ChannelKillCase, over: asyncio.Event, pause_s: float) -> Non
 
 
 async def progressed(cases: Sequence[ChannelKillCase], steps: int) -> None:
-    """Waits until each channel of a process that was started has made so many steps."""
+    """Waits until each channel of a started process has made so many steps."""
     before = [await case.progress() for case in cases]
 
     async def all_progress() -> bool:
@@ -89,7 +89,7 @@ async def kill(process: Child, cases: Sequence[ChannelKillCase]) -> None:
 
 
 async def let_leases_end(inspector: asyncpg.Connection) -> None:
-    """Makes the deliveries due that a killed process had leased."""
+    """Makes the leased deliveries of a killed process due."""
     await inspector.execute(
         "UPDATE deliveries SET next_at = now() WHERE status = 'pending' AND lease_until IS NOT NULL"
     )

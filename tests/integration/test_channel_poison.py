@@ -1,4 +1,4 @@
-"""A hundred messages of the stream that are no events: no channel has anybody wait for them."""
+"""A hundred malformed messages delay no event in any channel."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from tests.support.webhook_receiver import WebhookReceiver, a_webhook
 
 
 async def poison(events: Publisher, account_id: UUID) -> None:
-    """A hundred: no envelope at all, and an envelope around what is no `message.new`."""
+    """Publishes a hundred messages: without an envelope, or with invalid data."""
     for number in range(50):
         await events.poison(f"{account_id.hex}.{uuid4().hex}.message.new")
         await events.publish(
@@ -33,7 +33,7 @@ async def poison(events: Publisher, account_id: UUID) -> None:
 
 
 async def all_dead(inspector: asyncpg.Connection, account_id: UUID, channel: str) -> bool:
-    """Whether the dead rows of a channel are these hundred."""
+    """True if the dead rows of a channel are these hundred."""
     rows = await rows_of(inspector, channel)
     dead = [row for row in rows if row["status"] == "dead"]
     assert {row["account_id"] for row in dead} <= {account_id}

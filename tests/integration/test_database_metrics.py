@@ -1,4 +1,4 @@
-"""What relays tell of the database: what waits, what is dead, what the keeper found."""
+"""Database metrics of the relays: backlogs, dead deliveries, results of the keeper."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ VALUES ($1, $2, $3, 'whom', $4, now() + make_interval(secs => $5))
 
 
 def told(name: str, **labels: str) -> float | None:
-    """What a scrape shows now; None when it is absent."""
+    """Returns the current value of a metric, or None if it is absent."""
     return REGISTRY.get_sample_value(f"aftertone_{name}", labels)
 
 

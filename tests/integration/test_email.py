@@ -1,4 +1,4 @@
-"""The e-mail channel over real servers: what is mailed to whom, and what becomes of the message."""
+"""E-mail channel with real servers: recipients, content, folder change."""
 
 import email.utils
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The mail sink of `aftertone dev`, and the commands about mails and deliveries."""
+"""Mail sink of `aftertone dev`, and the commands for mails and deliveries."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""What stands in the mails about messages, and when they wait."""
+"""Content of the mails about messages, and the wait for transcriptions."""
 
 from datetime import UTC, datetime, timedelta
 

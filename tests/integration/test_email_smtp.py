@@ -1,4 +1,4 @@
-"""Sending over SMTP: encryption, sign-in, connections used again, what refusals mean."""
+"""SMTP: encryption, login, reuse of connections, rejections."""
 
 from pathlib import Path
 

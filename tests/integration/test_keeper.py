@@ -1,4 +1,4 @@
-"""The keeper's process: each step when it is due and alone, through outages; and by hand."""
+"""Keeper process: schedule, locks, outages, and steps run by hand."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 
 
 class Worker:
-    """A step that counts its runs; `problems` are raised by the first ones."""
+    """Step that counts its runs. The first runs raise `problems`."""
 
     def __init__(self, *problems: Exception) -> None:
         self.runs = 0
@@ -181,7 +181,7 @@ async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_follo
 
 
 async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> tuple[int, str, str]:
-    """Runs `aftertone keeper ...` to its end: exit code, what it printed, what it logged."""
+    """Runs `aftertone keeper ...`. Returns exit code, output and log."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Expiry: messages past retention, of deleted boxes, and those whose audio never came."""
+"""Expiry: messages past retention, of deleted boxes, and pending ones."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Expiry that is killed, that waits, and that is not alone."""
+"""Expiry under kills, lock waits and concurrency."""
 
 import asyncio
 import random
@@ -169,7 +169,7 @@ async def lock(connection: Connection, box: Box) -> None:
 
 
 async def waiting_sessions(inspector: asyncpg.Connection) -> list[int]:
-    """Waits until a session waits for a lock; returns the ids of all such sessions."""
+    """Waits until a session waits for a lock. Returns the IDs of all such sessions."""
     pids: list[int] = []
 
     async def any_waits() -> bool:

@@ -1,4 +1,4 @@
-"""Partitions made ahead, spent outbox days dropped, old tokens and idempotency keys forgotten."""
+"""Partitions: creation ahead, dropped outbox days; deletion of tokens and idempotency keys."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ NOON = datetime.now(UTC).replace(hour=12)
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def impatient(test_database: TestDatabase) -> AsyncIterator[Database]:
-    """The owner, with a statement timeout of two seconds."""
+    """Connections of the owner with a statement timeout of two seconds."""
     async with Database.open(
         test_database.owner_url, size=2, timeout_s=2, name="test keeper"
     ) as opened:
@@ -43,7 +43,7 @@ async def an_old_day(
     published_days_ago: int | None,
     sent: bool = True,
 ) -> str:
-    """A day of the outbox with two events; the name of its partition."""
+    """Creates an outbox day with two events. Returns the name of its partition."""
     day = days_ago(days)
     await ensure_outbox_day(connection, day)
     for sequence in (1, 2):
@@ -96,7 +96,7 @@ async def test_days_wholly_sent_and_published_a_week_ago_are_dropped_and_no_othe
 async def test_a_day_that_is_kept_keeps_the_days_after_it(
     owner: Database, inspector: asyncpg.Connection, published_days_ago: int | None, sent: bool
 ) -> None:
-    """A cursor in the kept day goes on behind it, and must not go on behind a gap."""
+    """A cursor in the kept day must not skip dropped days without a reset."""
     before = await an_old_day(inspector, 11, published_days_ago=11)
     kept = await an_old_day(inspector, 10, published_days_ago=published_days_ago, sent=sent)
     after = await an_old_day(inspector, 9, published_days_ago=9)

@@ -1,4 +1,4 @@
-"""What the keeper reads when nothing is due, by EXPLAIN: little, however much is stored."""
+"""Buffers that the keeper reads (EXPLAIN): few when nothing is due."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -36,7 +36,7 @@ FROM generate_series(1, $5::integer) AS n
 
 
 class ExplainingConnection:
-    """A connection that explains each statement, with the values it is run with, and runs it."""
+    """Connection that explains each statement with its arguments, then runs it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -67,7 +67,7 @@ class ExplainingConnection:
 
 
 class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """A database with many messages in one box, none of them due for anything."""
+    """Database with many messages in one box, none of them due."""
 
     connection: asyncpg.Connection
     box: Box

@@ -1,4 +1,4 @@
-"""The purge and the orphan sweep: rows first, objects second, and nothing that is still needed."""
+"""Purge and deletion of orphans: rows before objects, and nothing that is in use."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -49,8 +49,13 @@ def sweep(owner: Database, store: AudioStore, days: float = 2) -> Orphans:
 async def kept(
     connection: Connection, store: AudioStore, box: Box, received_at: datetime = NOW
 ) -> tuple[MessageKey, str]:
+<<<<<<< HEAD
     """A message whose audio is there."""
     message_id = MessageId.generate(received_at, NOW)
+=======
+    """Stores a message with audio."""
+    message_id = MessageId.generate(received_at, NOW, os.urandom(10))
+>>>>>>> b1aafbc (tests: describe the harnesses of workers, bus and audio plainly)
     key = key_of(box.place(message_id))
     await put(store, key)
     audio = some_audio(key=key)

@@ -1,4 +1,4 @@
-"""The recount: drift is found, set right under the lock, and told; otherwise nothing happens."""
+"""Recount: wrong counts are repaired under the lock, with an event."""
 
 import asyncio
 import random

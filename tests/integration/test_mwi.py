@@ -1,4 +1,4 @@
-"""The bucket of lamps: levels follow the counts, go nowhere backwards, and come back when lost."""
+"""Lamp bucket: lamps follow the counts, never go backwards, and are rebuilt after a loss."""
 
 import asyncio
 import random
@@ -217,7 +217,7 @@ _ID = uuid4()
 
 
 async def _written_or(harness: LampHarness, before: int, storm: asyncio.Task[None]) -> bool:
-    """True once a lamp was written since `before`, or no message comes any more."""
+    """True after a lamp was written since `before`, or without further messages."""
     return storm.done() or await harness.revisions() > before
 
 
@@ -226,7 +226,7 @@ async def _dark(harness: LampHarness, box: Box) -> bool:
 
 
 async def _made(harness: LampHarness) -> bool:
-    """Makes the bucket, as one does who is then killed before it is filled."""
+    """Creates the bucket, like a process that is killed before it fills it."""
     if not harness.bus.connected:
         return False
     return not await harness.bucket.ensure()

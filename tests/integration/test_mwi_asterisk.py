@@ -1,4 +1,4 @@
-"""The lamps of a switch: set from the counts as they are, and put out with their number."""
+"""Lamps of a switch: set from the current counts, switched off with their number."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ async def ari() -> AsyncIterator[AriStub]:
 
 
 async def _shows(ari: AriStub, **lit: tuple[int, int]) -> None:
-    """Waits until the switch shows exactly these lamps (`n100` is mailbox 100)."""
+    """Waits until the switch has exactly these lamps (`n100` is mailbox 100)."""
     wanted = {name[1:]: counts for name, counts in lit.items()}
 
     async def it_does() -> bool:

@@ -1,4 +1,4 @@
-"""Lamps while the database is away: they stay as they are, and are right when it is back."""
+"""Lamps during a database outage: unchanged, and correct afterwards."""
 
 from urllib.parse import urlsplit
 
@@ -38,6 +38,6 @@ async def test_no_lamp_is_written_while_the_database_is_unavailable(
 
 
 async def _is_redelivered(harness: LampHarness) -> bool:
-    """True once every event was taken and at least one was given back and taken again."""
+    """True after every event was delivered and at least one was redelivered."""
     info = await harness.consumer("notifier-mwi")
     return info is not None and bool(info.num_redelivered) and not info.num_pending

@@ -1,4 +1,4 @@
-"""`aftertone mwi resync`: every lamp anew, in the bucket and on the switch."""
+"""`aftertone mwi resync`: sets every lamp in the bucket and on the switch."""
 
 import asyncio
 import sys

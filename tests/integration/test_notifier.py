@@ -1,4 +1,4 @@
-"""The runner of channels: fan-out once, delivery, retries, what is left when it ends."""
+"""Runner of channels: fan-out, delivery, retries, final rows."""
 
 import asyncio
 from collections import Counter

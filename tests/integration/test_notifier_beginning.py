@@ -1,4 +1,4 @@
-"""Where a channel begins that is started for the first time, and that it forgets nothing since."""
+"""Start time of a new channel, and delivery of everything after it."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The durable consumer under the runner: what it gives, and what it survives on the server."""
+"""Durable consumer: delivery, and recovery from losses on the server."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Slow and failing targets, processes that stop and servers that fail delay no other target."""
+"""Fairness: slow or failing targets, stops and outages delay no other target."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Notifiers that are killed under load: each target ends with one finished row."""
+"""Notifiers killed under load: each target has one final row."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ PACE = msgspec.structs.replace(QUICK, lease_margin_s=1, ack_wait_s=3)
 
 
 class Witness(FakeChannel):
-    """Counts the effect of each delivery, also when its worker is killed afterwards."""
+    """Counts the effects of deliveries, including those of killed workers."""
 
     def __init__(self, effects: Counter[str], chance: random.Random) -> None:
         super().__init__("a", "b", timeout_s=3)
@@ -32,7 +32,7 @@ class Witness(FakeChannel):
 
 
 async def workers_killed(harness: NotifierHarness, kills: int, events: int) -> Counter[str]:
-    """Kills one worker after the other beside one that lives; returns the effects."""
+    """Kills workers one after the other while another one runs. Returns the effects."""
     chance = random.Random(kills)
     effects: Counter[str] = Counter()
     waiting = [some_event() for _ in range(events)]

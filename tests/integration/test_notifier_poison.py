@@ -1,4 +1,4 @@
-"""Messages of the stream that are no events: each becomes one dead row and holds up nobody."""
+"""Malformed messages of the stream: each becomes one dead row and delays no event."""
 
 from collections import Counter
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""The relay against real servers: order, numbers, lanes, and one active at a time."""
+"""Relay with real servers: order, numbers, queues, leadership."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ def sequences(received: list[Received]) -> dict[str, list[int]]:
 
 
 async def numbers(inspector: asyncpg.Connection) -> list[int]:
-    """The published_seq of all rows in the order in which the rows were written."""
+    """Returns the published_seq of all rows in seq order."""
     return [
         row["published_seq"]
         for row in await inspector.fetch("SELECT published_seq FROM outbox ORDER BY published_seq")

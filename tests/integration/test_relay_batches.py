@@ -1,4 +1,4 @@
-"""Batches of large events: what the relay has in memory is bounded, and nothing is left behind."""
+"""Batches of large events: bounded memory, and every event is published."""
 
 import asyncpg
 

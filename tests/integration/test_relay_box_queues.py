@@ -1,4 +1,4 @@
-"""No box holds up another, whatever waits and whatever was published before."""
+"""Backlogs: a box never delays another, and published rows cost nothing."""
 
 from datetime import timedelta
 
@@ -71,7 +71,7 @@ async def test_a_long_backlog_of_one_box_does_not_delay_another(
 
 
 async def buffers_read(inspector: asyncpg.Connection, *, after: int) -> int:
-    """The buffers that reading a page touches."""
+    """Returns the number of buffers that reading a page touches."""
     today = await inspector.fetchval("SELECT current_date")
     text, *values = load("outbox")["read_unsent"].bind(
         after=after,
@@ -106,7 +106,7 @@ async def test_reading_unsent_rows_does_not_read_published_ones(
 async def test_reading_a_page_of_a_long_backlog_reads_that_page(
     inspector: asyncpg.Connection,
 ) -> None:
-    """The planner knows nothing of a backlog that has just come up, and must not sort it."""
+    """Without statistics about a new backlog, the planner must not sort it."""
     box = await a_box(inspector)
     await fill(inspector, box, 100_000)
     assert await buffers_read(inspector, after=0) < 300

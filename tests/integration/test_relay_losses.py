@@ -1,4 +1,4 @@
-"""The relay when something is lost: its own life, its place, the stream, or part of the stream."""
+"""Relay after losses: of its process, its leadership, the stream, or a part of the stream."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ HOLD_THE_PLACE = "SELECT term FROM relay_state FOR UPDATE"
 
 
 async def published(inspector: asyncpg.Connection) -> list[tuple[int, int]]:
-    """The numbers that were given, by seq."""
+    """Returns the published_seq of rows, by seq."""
     rows = await inspector.fetch("SELECT seq, published_seq FROM outbox ORDER BY seq")
     return [(row["seq"], row["published_seq"]) for row in rows]
 
@@ -132,7 +132,7 @@ async def test_a_stream_that_somebody_made_anew_gets_all_events_again(
     inspector: asyncpg.Connection,
     stream: StreamSettings,
 ) -> None:
-    """No publish fails here: only the ack's low sequence tells."""
+    """No publication fails: only the low sequence of the ack reveals the loss."""
     url = servers.nats.url()
     async with running_relay(database_url, url, stream, check_stream_every_s=3600):
         boxes = await some_boxes(inspector, 10)
@@ -164,7 +164,7 @@ async def test_a_stream_restored_from_an_old_copy_gets_the_lost_events(
     stream: StreamSettings,
     tmp_path: Path,
 ) -> None:
-    """As after a power failure: the same stream, without its last acknowledged messages."""
+    """Simulates a power failure: the same stream without its last acknowledged messages."""
     url = servers.nats.url()
     folder = servers.nats.data / "store/jetstream/$G/streams" / stream.name
     async with running_relay(database_url, url, stream):

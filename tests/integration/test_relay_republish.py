@@ -1,4 +1,4 @@
-"""Sending events again by hand: what the stream would drop is refused, numbers stay."""
+"""Manual republication: refusals within the duplicate window, unchanged numbers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ async def publish_long_ago(inspector: asyncpg.Connection, seconds: float) -> Non
 
 
 async def duplicate_window_passed(url: str, stream: StreamSettings) -> None:
-    """Waits until the stream has forgotten the ids of the messages that it holds now."""
+    """Waits until the current messages are outside the duplicate window."""
     subject, headers = f"{stream.subject_prefix}.probe.x.y.z", {"Nats-Msg-Id": "probe"}
     async with jetstream(url) as js:
 

@@ -1,4 +1,4 @@
-"""The transcription channel: what an engine hears in messages of boxes that transcribe."""
+"""Transcription channel with a stub engine."""
 
 import pytest
 from aiohttp import web

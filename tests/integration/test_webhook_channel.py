@@ -1,4 +1,4 @@
-"""The webhook channel: who is told of what, how often, and under which id."""
+"""Webhook channel: targets, retries and IDs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Webhooks that fail, go or are changed while something waits for them."""
+"""Webhooks that fail, are deleted or are changed with pending deliveries."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""A webhook target that is down for an hour; here an hour takes some seconds."""
+"""Webhook target that is down for an hour (some seconds in this test)."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ HOUR_S = 20.0
 
 
 class Neighbours:
-    """Two webhooks that are well: one of the account of the one that is down, one of another."""
+    """Two healthy webhooks: one of the account with the outage, one of another account."""
 
     def __init__(
         self, harness: NotifierHarness, receiver: WebhookReceiver, accounts: tuple[UUID, UUID]
@@ -49,7 +49,7 @@ class Neighbours:
         return web.Response()
 
     async def live(self, seconds: float) -> None:
-        """Each has something to be told of, all the time."""
+        """Publishes events for each webhook all the time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for account_id in self._accounts:
@@ -66,7 +66,7 @@ class Neighbours:
 async def an_outage(
     harness: NotifierHarness, database: Database, *, silent: bool, events: int
 ) -> AsyncIterator[tuple[WebhookReceiver, Webhook, str]]:
-    """Over when the block begins; others were told at once, before and after."""
+    """Simulates the outage before the block. Other targets got their events at once."""
     account_id, other_id = uuid4(), uuid4()
     scale = HOUR_S / 3600
     pace = msgspec.structs.replace(QUICK, retries_s=[wait * scale for wait in RETRIES_S])

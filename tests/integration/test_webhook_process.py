@@ -1,4 +1,4 @@
-"""`aftertone notifier webhook` as it runs: from a message that is left to a signed POST."""
+"""`aftertone notifier webhook`: from a stored message to a signed POST."""
 
 from service.domain.text import strip_control_characters
 from tests.support.running import RunningService, data_of

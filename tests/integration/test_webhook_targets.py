@@ -1,4 +1,4 @@
-"""Requests to strangers' addresses: where they may lead, and what comes of hostile replies."""
+"""Requests to untrusted addresses: allowed targets and hostile responses."""
 
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -25,7 +25,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 
 class Names:
-    """A look-up that answers as told, the last answer for good, and counts."""
+    """Resolver with given answers that counts queries. The last answer repeats."""
 
     def __init__(self, *answers: Sequence[str] | OSError) -> None:
         self.asked: list[tuple[str, int]] = []
@@ -271,7 +271,7 @@ async def test_a_target_may_ask_for_a_pause_within_bounds(
 
 
 def test_the_signature_is_that_of_the_published_example() -> None:
-    """The test vector of the reference libraries of Standard Webhooks."""
+    """Test vector of the reference libraries of Standard Webhooks."""
     headers = sign_request(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",

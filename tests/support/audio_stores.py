@@ -70,7 +70,7 @@ async def stranger(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def nowhere(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
-    """A store whose address has no server."""
+    """Store without a server at its address."""
     async with opened(servers, endpoint="http://127.0.0.1:9", timeout_s=0.6) as ready:
         yield ready
 

@@ -26,7 +26,7 @@ from tests.support.webhook_receiver import WebhookReceiver
 
 
 class EmailKillCase(ChannelKillCase):
-    """Two mails for each message, which is then filed."""
+    """Two mails for each message, then its folder change."""
 
     channel = "email"
     vmbox_id = ""
@@ -268,7 +268,7 @@ class CallbackKillCase(ChannelKillCase):
 
 
 class TranscriptionKillCase(ChannelKillCase):
-    """Messages of a box that transcribes."""
+    """Messages of a box with transcription."""
 
     channel = "transcription"
     vmbox_id = ""

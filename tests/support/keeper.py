@@ -82,7 +82,7 @@ async def opened_bucket(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bucket(servers: EmbeddedServers) -> AsyncIterator[AudioStore]:
-    """An empty bucket."""
+    """Empty bucket."""
     async with opened_bucket(servers) as store:
         await store.ensure_bucket()
         await store.delete_many(await keys_in(store))
@@ -116,7 +116,7 @@ async def put(store: AudioStore, *keys: str) -> None:
 
 
 async def put_bytes(store: AudioStore, key: str, content: bytes, content_type: str) -> None:
-    """Stores an object of that content."""
+    """Stores an object with that content."""
     with Spool(len(content)) as spool:
         await spool.write(content)
         await store.put(key, spool, content_type)

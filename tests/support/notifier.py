@@ -213,7 +213,7 @@ async def harness(
 
 
 def some_event(account_id: UUID | None = None, **changes: Any) -> Event:
-    """An event that no known type checks."""
+    """Returns an event of an unknown type, so its data is not validated."""
     return an_event(
         account_id=account_id or uuid4(),
         vmbox_id=uuid4(),
@@ -225,7 +225,7 @@ def some_event(account_id: UUID | None = None, **changes: Any) -> Event:
 
 
 async def rows_of(inspector: asyncpg.Connection, channel: str = "fake") -> list[asyncpg.Record]:
-    """Every row of a channel but the markers of what was dealt out."""
+    """Returns the rows of a channel without the markers that are fanned out."""
     found: list[asyncpg.Record] = await inspector.fetch(
         "SELECT * FROM deliveries WHERE channel = $1 AND status <> 'fanned_out'"
         " ORDER BY created_at, event_id, target",

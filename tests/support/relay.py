@@ -1,4 +1,4 @@
-"""Boxes that only append events, relays in the test process, and the content of the stream."""
+"""Relay harness: boxes with events, relays in the test process, and the content of the stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,14 +46,14 @@ FROM generate_series($5::integer, $3::integer) AS n
 
 
 class Box(msgspec.Struct, frozen=True):
-    """A box that nothing but its outbox rows is made of."""
+    """Box that exists only as outbox rows."""
 
     account_id: UUID
     vmbox_id: UUID
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the stream."""
+    """Message of the stream."""
 
     subject: str
     headers: dict[str, str]
@@ -84,7 +84,7 @@ async def a_box(connection: Connection, account_id: UUID | None = None) -> Box:
 
 
 async def append(connection: Connection, box: Box, times: int = 1, size: int = 0) -> None:
-    """Appends events to a box as the service's statements do: under the lock of its counts row."""
+    """Appends events to a box under the lock of its counts row, like the service."""
     for _ in range(times):
         await connection.execute(_APPEND, box.account_id, box.vmbox_id, size)
 
@@ -92,12 +92,12 @@ async def append(connection: Connection, box: Box, times: int = 1, size: int = 0
 async def fill(
     connection: Connection, box: Box, last: int, size: int = 200, *, first: int = 1
 ) -> None:
-    """The same for many events, in one statement and without the counts row."""
+    """Appends many events in one statement, without the counts row."""
     await connection.execute(_FILL, box.account_id, box.vmbox_id, last, size, first)
 
 
 def a_stream(**settings: Any) -> StreamSettings:
-    """A stream that no other test knows."""
+    """Stream of one test."""
     name = uuid4().hex
     return StreamSettings(name=f"T{name}", subject_prefix=f"t{name}.v1", **settings)
 
@@ -121,7 +121,7 @@ async def stream(servers: EmbeddedServers) -> AsyncIterator[StreamSettings]:
 
 
 async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
-    """All that the stream holds under its prefix, oldest first."""
+    """Returns all messages under the prefix of the stream, oldest first."""
     subjects = f"{stream.subject_prefix}.>"
     async with jetstream(url) as js:
         try:
@@ -147,7 +147,7 @@ async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
 
 
 async def taken(lock: RelayLock) -> RelayTerm:
-    """Tries to take the relay lock until it is free."""
+    """Tries to acquire the relay lock until it is free."""
     locks: list[RelayTerm] = []
 
     async def is_taken() -> bool:
@@ -169,7 +169,7 @@ async def all_sent(connection: Connection) -> None:
 
 
 class RunningRelay(msgspec.Struct, frozen=True, kw_only=True):
-    """A relay in this process; `kill` ends it wherever it is."""
+    """Relay in this process. `kill` cancels it at any point."""
 
     relay: Relay
     bus: Bus
@@ -185,7 +185,7 @@ class RunningRelay(msgspec.Struct, frozen=True, kw_only=True):
 async def running_relay(
     database_url: str, nats_url: str, stream: StreamSettings, **options: Any
 ) -> AsyncIterator[RunningRelay]:
-    """A relay with connections of its own; stopped cleanly at the end, which must not fail."""
+    """Runs a relay with its own connections and stops it cleanly at the end."""
     stop = asyncio.Event()
     async with (
         Database.open(database_url, size=2, timeout_s=30, name="test relay") as database,

@@ -107,7 +107,7 @@ class MailServer:
 
 
 class _Session(SMTP):
-    """One connection; `cut` ends it in the middle of DATA."""
+    """Connection. `cut` closes it in the middle of DATA."""
 
     def __init__(self, server: MailServer, number: int, options: dict[str, Any]) -> None:
         self.number = number

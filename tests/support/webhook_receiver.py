@@ -93,7 +93,7 @@ class WebhookReceiver:
         return act
 
     async def stall(self, _request: web.Request) -> web.StreamResponse:
-        """Never answers."""
+        """Never responds."""
         await self._stalled.wait()
         return web.Response()
 

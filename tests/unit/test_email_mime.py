@@ -1,4 +1,4 @@
-"""The words of mails: templates, subjects, file names, recipients, addresses."""
+"""Mails: templates, subjects, file names, recipients, addresses."""
 
 from datetime import UTC, datetime
 from email import message_from_bytes

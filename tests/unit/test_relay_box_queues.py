@@ -1,4 +1,4 @@
-"""Lanes and the horizon: what is held back, and what is never skipped."""
+"""Box queues and scan bounds."""
 
 from datetime import date
 from uuid import uuid4
@@ -11,7 +11,7 @@ TODAY = date(2026, 3, 2)
 
 
 class Clock:
-    """Time that a test moves."""
+    """Clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
