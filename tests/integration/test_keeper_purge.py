@@ -49,13 +49,8 @@ def sweep(owner: Database, store: AudioStore, days: float = 2) -> Orphans:
 async def kept(
     connection: Connection, store: AudioStore, box: Box, received_at: datetime = NOW
 ) -> tuple[MessageKey, str]:
-<<<<<<< HEAD
-    """A message whose audio is there."""
-    message_id = MessageId.generate(received_at, NOW)
-=======
     """Stores a message with audio."""
-    message_id = MessageId.generate(received_at, NOW, os.urandom(10))
->>>>>>> b1aafbc (tests: describe the harnesses of workers, bus and audio plainly)
+    message_id = MessageId.generate(received_at, NOW)
     key = key_of(box.place(message_id))
     await put(store, key)
     audio = some_audio(key=key)
