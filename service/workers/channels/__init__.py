@@ -51,25 +51,16 @@ __all__ = ["Channel", "Delivery", "Done", "Failed", "Ignored", "Outcome", "Postp
 class Channel(Protocol):
     """Interface of a channel."""
 
-    @property
-    def name(self) -> str:
-        """Name in `aftertone notifier NAME`, in rows, and in the name of the consumer."""
-
-    @property
-    def events(self) -> tuple[str, ...]:
-        """Event types to read, such as `message.new`. Empty means all."""
-
-    @property
-    def timeout_s(self) -> float:
-        """Timeout of a delivery."""
-
-    @property
-    def concurrency(self) -> int:
-        """Maximum number of parallel deliveries in one process."""
-
-    @property
-    def per_target(self) -> int:
-        """Maximum number of parallel deliveries to one target in one process."""
+    name: str
+    """Name in `aftertone notifier NAME`, in rows, and in the name of the consumer."""
+    events: tuple[str, ...]
+    """Event types to read, such as `message.new`. Empty means all."""
+    timeout_s: float
+    """Timeout of a delivery."""
+    concurrency: int
+    """Maximum number of parallel deliveries in one process."""
+    per_target: int
+    """Maximum number of parallel deliveries to one target in one process."""
 
     def handles(self, event: Event) -> bool:
         """Returns True if the event is relevant for this channel."""

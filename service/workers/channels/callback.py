@@ -20,7 +20,7 @@ class CallbackChannel:
     """Appends events for the service that makes the calls."""
 
     name = "callback"
-    events = (EventType.MESSAGE_NEW.value,)
+    events: tuple[str, ...] = (EventType.MESSAGE_NEW.value,)
     timeout_s = 15.0
     concurrency = 8
     per_target = 1

@@ -10,8 +10,6 @@ from service.workers.notifier.dispatch import Dispatcher
 from service.workers.notifier.fan_out import FanOut
 from service.workers.notifier.timings import NotifierTimings
 
-__all__ = ["Notifier", "NotifierTimings"]
-
 log = get_logger(__name__)
 
 

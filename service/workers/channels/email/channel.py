@@ -66,7 +66,7 @@ class EmailChannel:
     """Sends one mail per recipient. The target is the address."""
 
     name = "email"
-    events = (EventType.MESSAGE_NEW.value, EventType.VMBOX_FULL.value)
+    events: tuple[str, ...] = (EventType.MESSAGE_NEW.value, EventType.VMBOX_FULL.value)
     per_target = 2
 
     def __init__(

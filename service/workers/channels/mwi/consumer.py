@@ -42,9 +42,8 @@ class LampTimings(msgspec.Struct, frozen=True, kw_only=True):
 class LampSink(Protocol):
     """Destination of lamps: a bucket or a switch. Every method can raise Unavailable."""
 
-    @property
-    def bucket(self) -> LampBucket:
-        """Bucket that records the lamps. When it is new, all lamps are set."""
+    bucket: LampBucket
+    """Bucket that records the lamps. When it is new, all lamps are set."""
 
     async def set(self, key: LampKey, lamp: Lamp | None) -> None:
         """Sets a lamp to the state in an event, or to the current state of the box if None."""

@@ -44,7 +44,7 @@ class TranscriptionChannel:
     """Sends one request per message, and one more when its audio is replaced."""
 
     name = "transcription"
-    events = (EventType.MESSAGE_NEW.value, EventType.MESSAGE_AUDIO_REPLACED.value)
+    events: tuple[str, ...] = (EventType.MESSAGE_NEW.value, EventType.MESSAGE_AUDIO_REPLACED.value)
     # Limits each account, so that a busy one does not delay others.
     per_target = 2
 
