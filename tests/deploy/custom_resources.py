@@ -11,13 +11,13 @@ from msgspec import Meta
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 Labels = dict[str, str]
-# KEDA takes strings only in a trigger's metadata.
+# KEDA accepts only strings in the metadata of a trigger.
 Number = Annotated[str, Meta(pattern=r"^[0-9]+$")]
 Duration = Annotated[str, Meta(pattern=r"^[0-9]+(ms|s|m|h|d)$")]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """No field that is not named here."""
+    """Rejects unknown fields."""
 
 
 class Metadata(_Strict, frozen=True):
@@ -126,5 +126,5 @@ CUSTOM = frozenset({"ScaledObject", "ServiceMonitor", "PrometheusRule"})
 
 
 def as_custom(content: dict[str, Any]) -> ScaledObject | ServiceMonitor | PrometheusRule:
-    """Raises msgspec.ValidationError, which says what is wrong where."""
+    """Decodes a custom resource. Raises msgspec.ValidationError."""
     return msgspec.convert(content, ScaledObject | ServiceMonitor | PrometheusRule)

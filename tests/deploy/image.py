@@ -1,4 +1,4 @@
-"""The built image's commands, run as a container runs them: its user, its root read-only, PID 1."""
+"""Runs commands of the image as a container does: its user, a read-only root, PID 1."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ BUILD = Path(__file__).with_name("build_image")
 
 
 def missing() -> str:
-    """Name of the tool that is missing to build and run the image; else empty."""
+    """Returns the program that is missing to build and run the image, or an empty string."""
     absent = [tool for tool in TOOLS if shutil.which(tool) is None]
     if absent:
         return f"not installed: {', '.join(absent)} (Debian packages of these names)"
@@ -41,7 +41,7 @@ class _Inspected(msgspec.Struct, frozen=True):
 
 
 class Image:
-    """The file system in `folder`, and what a runtime does with it."""
+    """Image with its file system in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,10 +64,12 @@ class Image:
         assert code == 0, log.read_text()[-4000:]
         return cls(folder)
 
-    def argv(self, *command: str, told: Mapping[str, str], mounts: Mapping[str, Path]) -> list[str]:
-        """Returns the arguments that run `command`; `mounts` are readable folders below /run."""
+    def argv(
+        self, *command: str, variables: Mapping[str, str], mounts: Mapping[str, Path]
+    ) -> list[str]:
+        """Returns the command line that runs `command`; `mounts` are folders below /run."""
         user, _, group = self.config.user.partition(":")
-        environment = {**dict(each.split("=", 1) for each in self.config.env), **told}
+        environment = {**dict(each.split("=", 1) for each in self.config.env), **variables}
         return [
             *("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"),
             *("bwrap", "--ro-bind", str(self.root), "/", "--proc", "/proc", "--dev", "/dev"),
@@ -80,8 +82,8 @@ class Image:
         ]
 
 
-async def answer_of(argv: list[str]) -> tuple[int, str]:
-    """Exit code and output of a command that ends."""
+async def run_command(argv: list[str]) -> tuple[int, str]:
+    """Runs a command to its end; returns exit code and output."""
     process = await asyncio.create_subprocess_exec(
         *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -91,7 +93,7 @@ async def answer_of(argv: list[str]) -> tuple[int, str]:
 
 
 def innermost(pid: int) -> int:
-    """The process that a sandbox was started for: it has no children yet."""
+    """Returns the process in the sandbox, which has no children yet."""
     while True:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         if not children:

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, for a matrix of values; nothing here asks a cluster."""
+"""Renders the chart with Helm for a matrix of values, without a cluster."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -102,7 +102,7 @@ def chart() -> Chart:
 
 @lru_cache
 def rendered(case: str) -> tuple[Object, ...]:
-    """Every object of a case of the matrix."""
+    """Returns all objects of a case of the matrix."""
     return tuple(objects(MATRIX[case]))
 
 
@@ -120,7 +120,7 @@ def of_kind(case: str, *kinds: str) -> list[Object]:
 
 
 def pods(case: str) -> dict[str, Object]:
-    """The pod template of each process, by its component."""
+    """Returns the pod template of each process by component."""
     found = {}
     for each in of_kind(case, "Deployment", "Job", "CronJob"):
         spec = each["spec"]["jobTemplate"]["spec"] if each["kind"] == "CronJob" else each["spec"]
@@ -130,12 +130,12 @@ def pods(case: str) -> dict[str, Object]:
 
 
 def environment(pod: Object) -> dict[str, str]:
-    """Environment of the pod's process; the value of a Secret is its name and key."""
+    """Returns the environment of a pod; the value of a Secret is its name and key."""
     (container,) = pod["spec"]["containers"]
-    return {each["name"]: _told(each) for each in container["env"]}
+    return {each["name"]: _value_of(each) for each in container["env"]}
 
 
-def _told(variable: Object) -> str:
+def _value_of(variable: Object) -> str:
     if "value" in variable:
         return str(variable["value"])
     reference = variable["valueFrom"]["secretKeyRef"]

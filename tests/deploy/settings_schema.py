@@ -1,4 +1,4 @@
-"""Settings in the chart's schema, generated from the struct; as a program, writes the schema."""
+"""Generates the `settings` part of the chart schema. Run as a module, it updates the schema."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from service.settings import Settings
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "chart" / "values.schema.json"
 
-# Secrets, and where they are mounted; addresses and ports, which the chart's objects agree on.
+# Secrets and their mounts; addresses and ports that the objects of the chart share.
 WRITTEN_BY_THE_CHART = frozenset(
     {
         "database_url",
@@ -29,24 +29,24 @@ WRITTEN_BY_THE_CHART = frozenset(
 
 
 def settings_schema() -> dict[str, Any]:
-    """The part `settings` of the values: every setting that an operator may choose there."""
+    """Returns the schema of all settings that can be set in the values."""
     struct = msgspec.json.schema(Settings)["$defs"]["Settings"]
     return {
         "description": "AFTERTONE_* variables by name, without the prefix and in lower case.",
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            name: _told(rules)
+            name: _helm_schema(rules)
             for name, rules in struct["properties"].items()
             if name not in WRITTEN_BY_THE_CHART
         },
     }
 
 
-def _told(rules: dict[str, Any]) -> dict[str, Any]:
+def _helm_schema(rules: dict[str, Any]) -> dict[str, Any]:
     kept = {word: value for word, value in rules.items() if word != "title"}
     if "pattern" in kept:
-        # Helm's expressions know \z for Python's \Z.
+        # Helm uses \z for the \Z of Python.
         kept["pattern"] = kept["pattern"].replace(r"\Z", r"\z")
     return kept
 

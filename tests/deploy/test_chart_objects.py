@@ -4,15 +4,15 @@ import pytest
 from helm_python import lint
 
 from tests.deploy.custom_resources import CUSTOM, as_custom
+from tests.deploy.kubernetes_schemas import NEWEST, find_problems
 from tests.deploy.rendering import CHART, MATRIX, objects, of_kind, pods, rendered
-from tests.deploy.strictness import NEWEST, complaints
 
 CASES = pytest.mark.parametrize("case", MATRIX)
 _INFORMATION = 1
 RESTRICTED_VOLUMES = {"emptyDir", "secret", "configMap", "projected"}
 
 
-def test_helm_itself_finds_nothing_wrong_with_the_chart() -> None:
+def test_helm_lint_reports_no_problem() -> None:
     findings = lint(CHART)
     assert findings["errors"] == []
     assert [each for each in findings["messages"] if each["severity"] > _INFORMATION] == []
@@ -28,7 +28,7 @@ def test_every_object_is_valid_strictly(case: str, version: str) -> None:
     builtin = [each for each in rendered(case) if each["kind"] not in CUSTOM]
     assert builtin
     for each in builtin:
-        assert not complaints(each, version), f"{each['kind']} {each['metadata']['name']}"
+        assert not find_problems(each, version), f"{each['kind']} {each['metadata']['name']}"
 
 
 @CASES
@@ -38,12 +38,12 @@ def test_every_custom_resource_has_its_shape(case: str) -> None:
             as_custom(each)
 
 
-def test_a_field_that_kubernetes_does_not_know_is_seen() -> None:
+def test_a_field_that_is_unknown_to_kubernetes_is_reported() -> None:
     deployment = of_kind("defaults", "Deployment")[0]
     mistaken = {**deployment, "spec": {**deployment["spec"], "replicass": 3}}
 
     for version in NEWEST:
-        assert complaints(mistaken, version)
+        assert find_problems(mistaken, version)
 
 
 def test_the_matrix_renders_every_kind() -> None:
@@ -60,14 +60,14 @@ def test_the_matrix_renders_every_kind() -> None:
 
 
 @CASES
-def test_names_are_unique_and_carry_the_release(case: str) -> None:
+def test_names_are_unique_and_contain_the_release(case: str) -> None:
     names = [(each["kind"], each["metadata"]["name"]) for each in rendered(case)]
     assert len(set(names)) == len(names)
     for each in rendered(case):
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "prod"
 
 
-def test_a_long_release_name_still_makes_names_that_dns_takes() -> None:
+def test_names_of_a_long_release_are_valid_dns_names() -> None:
     for each in objects({}, release="a-release-with-a-name-that-is-as-long-as-helm-allows"):
         # A CronJob appends 11 characters to its name.
         longest = 52 if each["kind"] == "CronJob" else 63
@@ -113,7 +113,7 @@ def test_a_deployment_selects_its_own_pods_and_no_others(case: str) -> None:
 
 
 @CASES
-def test_whatever_selects_pods_finds_some(case: str) -> None:
+def test_every_selector_matches_pods(case: str) -> None:
     labels = [pod["metadata"]["labels"] for pod in pods(case).values()]
     for each in of_kind(case, "Service"):
         assert any(_fits(each["spec"]["selector"], own) for own in labels)
@@ -123,7 +123,7 @@ def test_whatever_selects_pods_finds_some(case: str) -> None:
 
 
 @CASES
-def test_the_service_leads_to_the_api_alone(case: str) -> None:
+def test_the_service_selects_only_the_api(case: str) -> None:
     (service,) = (each for each in of_kind(case, "Service") if "clusterIP" not in each["spec"])
     found = [
         name
@@ -151,7 +151,7 @@ def test_each_deployment_has_one_autoscaler(case: str) -> None:
     assert set(scaled) <= deployments.keys()
 
 
-def test_the_service_monitor_sees_every_process_by_the_metrics_service() -> None:
+def test_the_service_monitor_scrapes_every_process_through_the_metrics_service() -> None:
     case = "everything on"
     (monitor,) = of_kind(case, "ServiceMonitor")
     services = [
@@ -183,7 +183,7 @@ def test_every_long_running_process_has_health_probes(case: str) -> None:
         }
 
 
-def test_dashboard_and_alerts_are_the_files_beside_the_templates() -> None:
+def test_dashboard_and_alerts_are_rendered_from_their_files() -> None:
     files = CHART / "files"
     (dashboard,) = of_kind("everything on", "ConfigMap")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"

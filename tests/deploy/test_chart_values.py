@@ -1,4 +1,4 @@
-"""Values of the chart, and the settings that each process gets from them."""
+"""Values of the chart and their effect on the environment of each process."""
 
 import json
 import math
@@ -22,7 +22,7 @@ VALUES: dict[str, Any] = msgspec.yaml.decode((CHART / "values.yaml").read_bytes(
 
 
 @pytest.mark.parametrize(
-    "mistaken",
+    "values",
     [
         {"replicas": 3},
         {"api": {"replica": 3}},
@@ -53,30 +53,33 @@ VALUES: dict[str, Any] = msgspec.yaml.decode((CHART / "values.yaml").read_bytes(
     ],
     ids=json.dumps,
 )
-def test_a_mistyped_value_is_refused(mistaken: dict[str, Any]) -> None:
+def test_a_misspelled_or_invalid_value_is_rejected(values: dict[str, Any]) -> None:
     with pytest.raises(HelmError):
-        chart().validate_schema(mistaken)
+        chart().validate_schema(values)
     with pytest.raises(HelmError):
-        chart().render(mistaken, name="prod", namespace="voice")
+        chart().render(values, name="prod", namespace="voice")
 
 
-def test_every_value_has_a_sentence() -> None:
-    told = dict(_told(json.loads(SCHEMA.read_text())))
-    assert len(told) > 150
-    for path, rules in told.items():
+def test_every_value_has_a_description() -> None:
+    rules_of = dict(_schema_items(json.loads(SCHEMA.read_text())))
+    assert len(rules_of) > 150
+    for path, rules in rules_of.items():
         assert rules["description"].endswith("."), path
 
 
-def test_every_value_that_has_a_sentence_has_a_default() -> None:
-    ours = {path for path in dict(_told(json.loads(SCHEMA.read_text()))) if "settings." not in path}
-    known = {path for path, _ in _named(VALUES)}
-    missing = {path for path in ours - known if "." not in path or path.split(".")[0] in VALUES}
-    # What is inside a list or a resource has no place in the defaults.
+def test_every_described_value_has_a_default() -> None:
+    schema = dict(_schema_items(json.loads(SCHEMA.read_text())))
+    described = {path for path in schema if "settings." not in path}
+    defaults = {path for path, _ in _items(VALUES)}
+    missing = {
+        path for path in described - defaults if "." not in path or path.split(".")[0] in VALUES
+    }
+    # The items of lists and resources have no defaults.
     assert missing - {"imagePullSecrets.name"} == {"global"}
 
 
-def test_every_object_of_the_schema_is_closed_or_free() -> None:
-    for path, rules in _told(json.loads(SCHEMA.read_text())):
+def test_no_object_of_the_schema_accepts_unknown_properties() -> None:
+    for path, rules in _schema_items(json.loads(SCHEMA.read_text())):
         if "properties" in rules:
             assert rules["additionalProperties"] is False, path
 
@@ -106,34 +109,41 @@ def test_every_group_of_settings_is_used_by_a_process() -> None:
 
 
 @CASES
-def test_every_variable_is_a_setting_with_a_value_that_is_taken(case: str) -> None:
+def test_every_variable_is_a_setting_with_a_valid_value(case: str) -> None:
     for pod in pods(case).values():
         read_settings(environment(pod))
 
 
-def test_large_and_odd_values_arrive_as_they_were_written() -> None:
-    of = {name: environment(pod) for name, pod in pods("everything on").items()}
-    assert of["relay"]["AFTERTONE_STREAM_MAX_BYTES"] == "100000000000"
-    assert of["api"]["AFTERTONE_MAX_UPLOAD_BYTES"] == "20000000"
-    assert of["api"]["AFTERTONE_TOKENS_IN_QUERY"] == "false"
-    assert of["webhook"]["AFTERTONE_WEBHOOK_TIMEOUT_S"] == "7.5"
-    assert of["email"]["AFTERTONE_EMAIL_SENDER"] == "Voicemail <voicemail@example.com>"
+def test_large_and_unusual_values_are_passed_on_unchanged() -> None:
+    environments = {name: environment(pod) for name, pod in pods("everything on").items()}
+    assert environments["relay"]["AFTERTONE_STREAM_MAX_BYTES"] == "100000000000"
+    assert environments["api"]["AFTERTONE_MAX_UPLOAD_BYTES"] == "20000000"
+    assert environments["api"]["AFTERTONE_TOKENS_IN_QUERY"] == "false"
+    assert environments["webhook"]["AFTERTONE_WEBHOOK_TIMEOUT_S"] == "7.5"
+    assert environments["email"]["AFTERTONE_EMAIL_SENDER"] == "Voicemail <voicemail@example.com>"
 
 
 @CASES
-def test_a_process_carries_only_the_secrets_that_it_needs(case: str) -> None:
-    of = {name: environment(pod).keys() for name, pod in pods(case).items()}
-    assert _with("AFTERTONE_OWNER_DATABASE_URL", of) <= {"keeper", "migrate"}
-    assert _with("AFTERTONE_DATABASE_URL", of) == of.keys() - {"keeper"}
-    assert not _with("AFTERTONE_NATS_URL", of) & {"api", "keeper", "migrate"}
-    assert _with("AFTERTONE_KEY_RING_FILE", of) <= {"api", "webhook"}
-    assert _with("AFTERTONE_SMTP_URL", of) <= {"email"}
-    assert _with("AFTERTONE_ARI_PASSWORD", of) <= {"mwi"}
-    assert _with("AFTERTONE_TRANSCRIPTION_KEY", of) <= {"transcription"}
-    assert _with("AWS_SECRET_ACCESS_KEY", of) <= {"api", "email", "keeper", "transcription"}
+def test_a_process_receives_only_the_secrets_that_it_needs(case: str) -> None:
+    environments = {name: environment(pod).keys() for name, pod in pods(case).items()}
+    assert _processes_with("AFTERTONE_OWNER_DATABASE_URL", environments) <= {"keeper", "migrate"}
+    assert _processes_with("AFTERTONE_DATABASE_URL", environments) == environments.keys() - {
+        "keeper"
+    }
+    assert not _processes_with("AFTERTONE_NATS_URL", environments) & {"api", "keeper", "migrate"}
+    assert _processes_with("AFTERTONE_KEY_RING_FILE", environments) <= {"api", "webhook"}
+    assert _processes_with("AFTERTONE_SMTP_URL", environments) <= {"email"}
+    assert _processes_with("AFTERTONE_ARI_PASSWORD", environments) <= {"mwi"}
+    assert _processes_with("AFTERTONE_TRANSCRIPTION_KEY", environments) <= {"transcription"}
+    assert _processes_with("AWS_SECRET_ACCESS_KEY", environments) <= {
+        "api",
+        "email",
+        "keeper",
+        "transcription",
+    }
 
 
-def test_a_workload_identity_takes_the_place_of_the_access_key() -> None:
+def test_a_workload_identity_replaces_the_access_key() -> None:
     annotated = [each for each in of_kind("IRSA", "ServiceAccount") if _role(each)]
     assert [each["metadata"]["name"] for each in annotated] == ["prod-aftertone-storage"]
     for process, pod in pods("IRSA").items():
@@ -142,14 +152,13 @@ def test_a_workload_identity_takes_the_place_of_the_access_key() -> None:
         assert storage == (process in {"api", "email", "keeper", "transcription"})
 
 
-def test_a_secret_nats_url_takes_the_place_of_the_open_one() -> None:
+def test_a_secret_nats_url_replaces_the_setting() -> None:
     assert environment(pods("IRSA")["relay"])["AFTERTONE_NATS_URL"] == "nats-url/url"
-    open_one = environment(pods("defaults")["relay"])["AFTERTONE_NATS_URL"]
-    assert open_one == "nats://nats:4222"
+    assert environment(pods("defaults")["relay"])["AFTERTONE_NATS_URL"] == "nats://nats:4222"
 
 
 @CASES
-def test_every_container_runs_a_command_of_the_command_line(case: str) -> None:
+def test_every_container_runs_an_existing_command(case: str) -> None:
     for process, pod in pods(case).items():
         command, *arguments = pod["spec"]["containers"][0]["args"]
         assert command in cli.commands
@@ -180,8 +189,8 @@ def test_a_longer_stop_timeout_extends_the_grace_period() -> None:
             assert spec["terminationGracePeriodSeconds"] == 10 + 91 + 2
 
 
-def test_the_migration_needs_nothing_of_the_release() -> None:
-    """Hooks run before the release's own objects are there."""
+def test_the_migration_uses_no_object_of_the_release() -> None:
+    """Hooks run before the objects of the release are created."""
     (job,) = of_kind("everything on", "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "default"
@@ -203,7 +212,7 @@ def test_the_webhook_channel_reaches_the_internet_and_named_services_only() -> N
     assert {"fc00::/7", "fe80::/10"} <= {*six["except"]}
 
 
-async def test_keda_counts_due_deliveries_by_a_statement_that_postgres_takes(
+async def test_keda_counts_due_deliveries_with_a_valid_indexed_query(
     inspector: asyncpg.Connection,
 ) -> None:
     scaled = of_kind("everything on", "ScaledObject")
@@ -213,27 +222,27 @@ async def test_keda_counts_due_deliveries_by_a_statement_that_postgres_takes(
         for trigger in each["spec"]["triggers"]
         if trigger["type"] == "postgresql"
     ]
-    assert len(queries) == len(CHANNELS) - 1, "lamps keep no deliveries"
+    assert len(queries) == len(CHANNELS) - 1, "the mwi channel has no deliveries"
     for query in queries:
         assert await inspector.fetchval(query) == 0
         plan = await inspector.fetch(f"EXPLAIN {query}")
         assert "Seq Scan" not in "\n".join(row[0] for row in plan)
 
 
-def _told(rules: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def _schema_items(rules: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for name, inner in rules.get("properties", {}).items():
         here = f"{path}.{name}".removeprefix(".")
         yield here, inner
-        yield from _told(inner, here)
-        yield from _told(inner.get("items", {}), here)
+        yield from _schema_items(inner, here)
+        yield from _schema_items(inner.get("items", {}), here)
 
 
-def _named(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def _items(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         here = f"{path}.{name}".removeprefix(".")
         yield here, value
         if isinstance(value, dict):
-            yield from _named(value, here)
+            yield from _items(value, here)
 
 
 def _groups() -> dict[str, list[str]]:
@@ -241,15 +250,15 @@ def _groups() -> dict[str, list[str]]:
 
 
 def _block(name: str) -> dict[str, Any]:
-    """Returns the result of a template without logic."""
+    """Returns the content of a template without logic."""
     text = (CHART / "templates" / "_settings.tpl").read_text()
     _, _, block = text.partition(f'{{{{- define "aftertone.{name}" -}}}}')
     content: dict[str, Any] = msgspec.yaml.decode(block.partition("{{- end }}")[0])
     return content
 
 
-def _with(name: str, of: dict[str, Any]) -> set[str]:
-    return {process for process, names in of.items() if name in names}
+def _processes_with(name: str, environments: dict[str, Any]) -> set[str]:
+    return {process for process, names in environments.items() if name in names}
 
 
 def _role(account: dict[str, Any]) -> bool:
@@ -257,6 +266,6 @@ def _role(account: dict[str, Any]) -> bool:
 
 
 def _covers(selector: dict[str, Any], component: str) -> bool:
-    named = selector["matchLabels"].get("app.kubernetes.io/component", component)
+    selected = selector["matchLabels"].get("app.kubernetes.io/component", component)
     expressions = selector.get("matchExpressions", [])
-    return named == component and all(component in each["values"] for each in expressions)
+    return selected == component and all(component in each["values"] for each in expressions)

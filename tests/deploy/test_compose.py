@@ -1,4 +1,4 @@
-"""`deploy/compose.yaml` names what there is: settings, commands, channels, its own parts."""
+"""`deploy/compose.yaml` uses existing settings, commands, channels and services."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ COMPOSE: dict[str, Any] = msgspec.yaml.decode(
 )
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: each for name, each in SERVICES.items() if "build" in each}
-# Transcription needs an engine for speech recognition, which is not brought here.
+# Transcription needs a speech recognition engine, which compose does not provide.
 RUN_HERE = CHANNELS.keys() - {"transcription"}
 PROCESSES = {name: each for name, each in OURS.items() if name != "keys"}
 
 
-def test_every_process_is_there() -> None:
+def test_every_process_is_a_service() -> None:
     assert PROCESSES.keys() == {"api", "relay", "keeper", "migrate", *RUN_HERE}
     for name, each in PROCESSES.items():
         command, *channels = each["command"]
@@ -29,21 +29,23 @@ def test_every_process_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_every_variable_is_a_setting_with_a_value_that_is_taken(name: str) -> None:
+def test_every_variable_is_a_setting_with_a_valid_value(name: str) -> None:
     read_settings(PROCESSES[name]["environment"])
 
 
-def test_a_process_carries_only_what_it_needs() -> None:
-    told = {name: each["environment"].keys() for name, each in PROCESSES.items()}
-    assert _with("AFTERTONE_OWNER_DATABASE_URL", told) == {"keeper", "migrate"}
-    assert _with("AFTERTONE_DATABASE_URL", told) == told.keys() - {"keeper"}
-    assert _with("AFTERTONE_NATS_URL", told) == {"relay", *RUN_HERE}
-    assert _with("AWS_SECRET_ACCESS_KEY", told) == {"api", "email", "keeper"}
-    assert _with("AFTERTONE_KEY_RING_FILE", told) == {"api", "webhook"}
+def test_a_process_receives_only_the_variables_that_it_needs() -> None:
+    environments = {name: each["environment"].keys() for name, each in PROCESSES.items()}
+    assert _services_with("AFTERTONE_OWNER_DATABASE_URL", environments) == {"keeper", "migrate"}
+    assert _services_with("AFTERTONE_DATABASE_URL", environments) == environments.keys() - {
+        "keeper"
+    }
+    assert _services_with("AFTERTONE_NATS_URL", environments) == {"relay", *RUN_HERE}
+    assert _services_with("AWS_SECRET_ACCESS_KEY", environments) == {"api", "email", "keeper"}
+    assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "webhook"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_containers_write_nowhere_but_below_tmp_and_have_no_rights(name: str) -> None:
+def test_containers_write_only_to_tmp_and_have_no_capabilities(name: str) -> None:
     each = OURS[name]
     assert each["read_only"] is True
     assert each["tmpfs"] == ["/tmp"]  # noqa: S108
@@ -61,7 +63,7 @@ def test_init_containers_wait_for_conditions_that_can_hold() -> None:
                 assert waited_for.get("restart") != "unless-stopped"
 
 
-def test_hosts_in_addresses_are_services() -> None:
+def test_hosts_in_urls_are_services() -> None:
     for each in PROCESSES.values():
         for name, value in each["environment"].items():
             if "://" in value:
@@ -69,7 +71,7 @@ def test_hosts_in_addresses_are_services() -> None:
                 assert host in SERVICES, name
 
 
-def test_nothing_is_reachable_from_other_machines() -> None:
+def test_ports_are_published_on_loopback_only() -> None:
     ports = [port for each in SERVICES.values() for port in each.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
@@ -82,5 +84,5 @@ def test_volumes_and_configs_are_declared() -> None:
     assert named == COMPOSE["configs"].keys()
 
 
-def _with(name: str, told: dict[str, Any]) -> set[str]:
-    return {process for process, names in told.items() if name in names}
+def _services_with(name: str, environments: dict[str, Any]) -> set[str]:
+    return {process for process, names in environments.items() if name in names}

@@ -1,4 +1,4 @@
-"""The image, built from the Dockerfile and run from its file system against the real servers."""
+"""The image is built from the Dockerfile, and its commands run against real servers."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from service.embedded.servers import EmbeddedServers
 from service.settings import read_settings
 from service.wiring.factories import open_audio
 from service.wiring.notifiers import CHANNELS
-from tests.deploy.image import Image, answer_of, innermost, missing
+from tests.deploy.image import Image, innermost, missing, run_command
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -36,26 +36,28 @@ PROCESSES = [["api"], ["relay"], ["keeper"], *(["notifier", name] for name in CH
 
 
 class Deployment:
-    """A database, a bucket and a key ring, and the image's commands over them."""
+    """Database, bucket and key ring, and the commands of the image with their settings."""
 
-    def __init__(self, image: Image, keys: Path, told: dict[str, str]) -> None:
+    def __init__(self, image: Image, keys: Path, variables: dict[str, str]) -> None:
         self.image = image
-        self.told = told
+        self.variables = variables
         self._mounts = {"keys": keys}
 
-    def argv(self, *command: str, **told: str) -> list[str]:
-        return self.image.argv(*command, told={**self.told, **told}, mounts=self._mounts)
+    def argv(self, *command: str, **variables: str) -> list[str]:
+        return self.image.argv(
+            *command, variables={**self.variables, **variables}, mounts=self._mounts
+        )
 
     async def aftertone(self, *command: str) -> str:
-        code, output = await answer_of(self.argv(*self.image.config.entrypoint, *command))
+        code, output = await run_command(self.argv(*self.image.config.entrypoint, *command))
         assert code == 0, output
         return output
 
     @asynccontextmanager
-    async def running(self, *command: str, **told: str) -> AsyncIterator["Running"]:
-        admin = f"http://127.0.0.1:{told['AFTERTONE_ADMIN_PORT']}"
+    async def running(self, *command: str, **variables: str) -> AsyncIterator["Running"]:
+        admin = f"http://127.0.0.1:{variables['AFTERTONE_ADMIN_PORT']}"
         process = await asyncio.create_subprocess_exec(
-            *self.argv(*self.image.config.entrypoint, *command, **told)
+            *self.argv(*self.image.config.entrypoint, *command, **variables)
         )
         try:
             yield Running(process, admin)
@@ -66,7 +68,7 @@ class Deployment:
 
 
 class Running:
-    """A process of the image that goes on."""
+    """Long-running process of the image."""
 
     def __init__(self, process: asyncio.subprocess.Process, admin: str) -> None:
         self.process = process
@@ -84,7 +86,7 @@ class Running:
             await wait_until(answers_200, within_s=120)
 
     async def stopped(self) -> int:
-        """As a kubelet stops it: SIGTERM for the process itself, which is PID 1 of its own."""
+        """Stops the process as a kubelet does: SIGTERM to PID 1."""
         os.kill(innermost(self.process.pid), signal.SIGTERM)
         async with asyncio.timeout(60):
             return await self.process.wait()
@@ -92,7 +94,7 @@ class Running:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def image() -> AsyncIterator[Image]:
-    """Not below pytest's folder: the image's user must get through."""
+    """Builds the image outside the folder of pytest, which its user cannot enter."""
     folder = Path(tempfile.mkdtemp(prefix="aftertone-image-"))
     try:
         yield await Image.build(folder)
@@ -106,7 +108,7 @@ async def deployment(
 ) -> AsyncIterator[Deployment]:
     name = f"image_{uuid4().hex}"
     await superuser.execute(f"CREATE DATABASE {name} OWNER aftertone_owner")
-    told = {
+    variables = {
         **servers.environment(),
         "AFTERTONE_DATABASE_URL": servers.postgres.url(name, "aftertone"),
         "AFTERTONE_OWNER_DATABASE_URL": servers.postgres.url(name, "aftertone_owner"),
@@ -117,16 +119,16 @@ async def deployment(
         "AFTERTONE_EMAIL_SENDER": "voicemail@example.com",
     }
     with pytest.MonkeyPatch.context() as here:
-        # The AWS library looks for them nowhere else.
+        # The AWS library reads its credentials from the environment.
         for credential in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            here.setenv(credential, told[credential])
-        async with open_audio(read_settings(told)) as audio:
+            here.setenv(credential, variables[credential])
+        async with open_audio(read_settings(variables)) as audio:
             await audio.ensure_bucket()
     keys = image.folder / "keys"
     keys.mkdir()
-    made = Deployment(image, keys, told)
-    # Where a mount is read-only, the ring is made in /tmp and taken from there.
-    _, ring = await answer_of(
+    made = Deployment(image, keys, variables)
+    # The mount is read-only, so the key ring is written to /tmp.
+    _, ring = await run_command(
         made.argv(
             "sh", "-c", "aftertone keys generate /tmp/keys.json > /dev/null && cat /tmp/keys.json"
         )
@@ -161,17 +163,17 @@ def test_the_image_contains_only_the_runtime(image: Image) -> None:
 
 
 async def test_the_user_of_the_image_has_no_write_access(deployment: Deployment) -> None:
-    code, output = await answer_of(deployment.argv("sh", "-c", "id -u; touch /opt/aftertone/x"))
+    code, output = await run_command(deployment.argv("sh", "-c", "id -u; touch /opt/aftertone/x"))
     assert output.startswith("65532\n")
     assert code != 0
     assert "Read-only file system" in output
-    code, output = await answer_of(deployment.argv("python3", "-m", "pip", "--version"))
+    code, output = await run_command(deployment.argv("python3", "-m", "pip", "--version"))
     assert code != 0
     assert "No module named pip" in output
 
 
 async def test_every_command_runs_from_the_image(deployment: Deployment) -> None:
-    """From an empty database to a message that is kept, its event published."""
+    """From an empty database to a stored message and its published event."""
     migrated = await deployment.aftertone("migrate")
     assert "the database is up to date" in migrated
     root = await deployment.aftertone(
@@ -191,15 +193,15 @@ async def test_every_command_runs_from_the_image(deployment: Deployment) -> None
             for command in PROCESSES
         ]
         await asyncio.gather(*(each.is_ready() for each in all_of_them))
-        await _a_large_message_is_kept(deployment, f"http://127.0.0.1:{port}/v2/")
-        await _its_event_is_read_by_every_channel(deployment)
+        await _check_that_a_large_message_is_stored(deployment, f"http://127.0.0.1:{port}/v2/")
+        await _check_that_every_channel_reads_the_event(deployment)
         codes = await asyncio.gather(*(each.stopped() for each in all_of_them))
     assert codes == [0] * len(PROCESSES)
 
 
-async def _its_event_is_read_by_every_channel(deployment: Deployment) -> None:
-    """By the consumer whose lag KEDA looks at."""
-    client = await nats.connect(deployment.told["AFTERTONE_NATS_URL"])
+async def _check_that_every_channel_reads_the_event(deployment: Deployment) -> None:
+    """Checks the consumers whose lag KEDA reads."""
+    client = await nats.connect(deployment.variables["AFTERTONE_NATS_URL"])
     try:
         for channel in CHANNELS:
             await _has_read(client.jetstream(), f"notifier-{channel}")
@@ -217,8 +219,8 @@ async def _has_read(stream: nats.js.JetStreamContext, consumer: str) -> None:
     await wait_until(has_acked)
 
 
-async def _a_large_message_is_kept(deployment: Deployment, url: str) -> None:
-    """Beyond what is held in memory: /tmp, which alone may be written, takes the rest."""
+async def _check_that_a_large_message_is_stored(deployment: Deployment, url: str) -> None:
+    """The message exceeds the memory buffer, so it is spooled to /tmp."""
     token = (await deployment.aftertone("token", "issue", "demo")).strip()
     audio = b"ID3" + os.urandom(3_000_000)
     async with httpx.AsyncClient(base_url=url, headers={"X-Auth-Token": token}) as client:

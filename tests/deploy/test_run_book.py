@@ -7,9 +7,9 @@ import click
 
 from service.__main__ import cli
 from service.settings import PREFIX, Settings
-from tests.deploy import metrics_table, watched
+from tests.deploy import metrics_table, monitoring
 
-TEXT = watched.RUN_BOOK.read_text()
+TEXT = monitoring.RUN_BOOK.read_text()
 
 
 def matches(pattern: str, flags: int = 0) -> list[Any]:
@@ -19,11 +19,11 @@ def matches(pattern: str, flags: int = 0) -> list[Any]:
     return found
 
 
-def test_every_alert_has_a_paragraph_and_every_paragraph_an_alert() -> None:
+def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
     sections = matches(r"^### (\w+)\n\n\*(Page|Ticket)\.?\*(.+?)(?=^###? |\Z)", re.M | re.S)
 
     assert [(name, level.lower()) for name, level, _ in sections] == [
-        (rule.alert, rule.labels["severity"]) for rule in watched.rules()
+        (rule.alert, rule.labels["severity"]) for rule in monitoring.rules()
     ]
     assert all(len(paragraph.split()) > 20 for _, _, paragraph in sections)
 
@@ -34,13 +34,13 @@ def test_the_table_of_metrics_matches_the_definitions() -> None:
     )
 
 
-def test_the_settings_it_names_exist() -> None:
+def test_the_named_settings_exist() -> None:
     settings = {PREFIX + name.upper() for name in Settings.__struct_fields__}
 
     assert set(matches(r"\bAFTERTONE_[A-Z0-9_]*[A-Z0-9]\b")) <= settings
 
 
-def test_the_commands_it_names_exist() -> None:
+def test_the_named_commands_exist() -> None:
     for words in set(matches(r"(?:^ *|`)aftertone ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)", re.M)):
         command: click.Command = cli
         for word in words.split():
@@ -58,4 +58,4 @@ def test_its_links_are_valid() -> None:
         if target.startswith("#"):
             assert target.removeprefix("#") in headings, target
         else:
-            assert (watched.DEPLOY / target).exists(), target
+            assert (monitoring.DEPLOY / target).exists(), target

@@ -18,7 +18,7 @@ def test_every_setting_is_on_the_page_once() -> None:
     assert len(headings) == len(set(headings))
 
 
-def test_every_meaning_is_a_sentence() -> None:
+def test_every_description_is_a_sentence() -> None:
     meanings = re.findall(r"^\| `AFTERTONE_\w+` .+ \| ([^|]+) \|$", reference(), re.MULTILINE)
 
     assert len(meanings) == len(Settings.__struct_fields__)

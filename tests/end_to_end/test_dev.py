@@ -170,7 +170,7 @@ async def until_restarted(dev: Dev, word: str, killed: int) -> None:
     await wait_until(is_restarted)
 
 
-async def test_killed_children_are_started_again_and_a_second_dev_is_refused(folder: Path) -> None:
+async def test_killed_children_are_restarted_and_a_second_dev_is_refused(folder: Path) -> None:
     async with running(folder) as dev:
         for word in ("class Silent", "signal.pause", "nats-server", "bin/weed", "cluster"):
             killed = dev.one(word)
@@ -214,7 +214,7 @@ async def test_a_second_signal_kills_at_once(folder: Path) -> None:
     await until_gone(pids)
 
 
-async def test_a_signal_while_it_starts_stops_it_cleanly(folder: Path) -> None:
+async def test_a_signal_during_the_start_stops_dev_cleanly(folder: Path) -> None:
     dev = await start_dev(folder)
     await wait_until(lambda: dev.has("nats-server"))
     pids = dev.below()

@@ -1,4 +1,4 @@
-"""The main job: leave a message, hear it, save it, remove it."""
+"""A message is stored, played, saved and removed."""
 
 from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.running import AccountClient, data_of

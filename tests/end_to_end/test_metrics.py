@@ -1,4 +1,4 @@
-"""The metrics of processes that run: complete, sane, and free of what callers choose."""
+"""Metrics of running processes are complete, plausible and independent of client input."""
 
 import asyncio
 import random
@@ -18,14 +18,14 @@ from tests.support.ports import free_port
 from tests.support.running import NO_TLS, AccountClient, RunningService
 from tests.support.waiting import wait_until
 
-# What shows only when something fails.
+# Metrics that exist only after failures.
 _ONLY_IN_TROUBLE = {"aftertone_sql_errors_total"}
 _AUDIO = b"audio" * 10_000
 _AN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|[0-9a-f]{32}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def watched_api(service: RunningService) -> AsyncIterator[tuple[RunningService, AdminPort]]:
+async def scraped_api(service: RunningService) -> AsyncIterator[tuple[RunningService, AdminPort]]:
     admin = AdminPort(free_port())
     other = await service.another_api(**admin.environment)
     yield other, admin
@@ -33,9 +33,9 @@ async def watched_api(service: RunningService) -> AsyncIterator[tuple[RunningSer
 
 
 async def test_unknown_paths_add_no_metric_series(
-    watched_api: tuple[RunningService, AdminPort], account: AccountClient
+    scraped_api: tuple[RunningService, AdminPort], account: AccountClient
 ) -> None:
-    other, admin = watched_api
+    other, admin = scraped_api
     vmbox_id = await account.a_vmbox()
     there = AccountClient(other, account.account_id, account.realm, account.token)
     await strange_requests(other, there, vmbox_id)
@@ -53,7 +53,7 @@ async def test_unknown_paths_add_no_metric_series(
 
 
 async def strange_requests(other: RunningService, there: AccountClient, vmbox_id: str) -> None:
-    """Paths, methods and ids that nobody has thought of, in one order."""
+    """Sends requests with unknown paths, methods and ids."""
     paths = [f"/{word}" for word in _words()]
     paths += [f"/v2/accounts/{uuid4().hex}/{word}" for word in _words()]
     paths += [f"/v2/accounts/{there.account_id}/vmboxes/{word}" for word in _words()]
@@ -71,13 +71,13 @@ def _words() -> list[str]:
 
 
 def series_of(samples: Samples) -> set[tuple[str, frozenset[tuple[str, str]]]]:
-    """Without those of statements: which of them a process has run by now is a matter of time."""
+    """Returns all series except those of statements, which depend on timing."""
     return {(name, labels) for name, labels in samples if "_sql_" not in name}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def workers(service: RunningService) -> AsyncIterator[list[AdminPort]]:
-    """The active relay, a keeper and a notifier."""
+    """Runs a relay, a keeper and a notifier."""
     await service.processes["relay"].stop()
     admins = [AdminPort(free_port()) for _ in range(3)]
     kinds = (["relay"], ["keeper"], ["notifier", "webhook", "mwi", "callback"])
@@ -86,7 +86,7 @@ async def workers(service: RunningService) -> AsyncIterator[list[AdminPort]]:
         command = Command(
             argv=[sys.executable, "-m", "service", *arguments],
             environment={**service.environment, **admin.environment},
-            log=service.folder / f"watched-{arguments[0]}.log",
+            log=service.folder / f"scraped-{arguments[0]}.log",
         )
         children.append(Child(arguments[0], command))
     await asyncio.gather(*(child.start() for child in children))
@@ -99,11 +99,11 @@ async def workers(service: RunningService) -> AsyncIterator[list[AdminPort]]:
 
 @pytest.mark.long
 async def test_every_metric_is_exposed_by_a_running_process(
-    watched_api: tuple[RunningService, AdminPort],
+    scraped_api: tuple[RunningService, AdminPort],
     account: AccountClient,
     workers: list[AdminPort],
 ) -> None:
-    other, api = watched_api
+    other, api = scraped_api
     relay, keeper, notifier = workers
     there = AccountClient(other, account.account_id, account.realm, account.token)
     vmbox_id = await there.a_vmbox()
@@ -144,7 +144,7 @@ async def above(least: float, port: AdminPort, name: str, **labels: str) -> bool
 
 
 async def run_once(service: RunningService, step: str) -> None:
-    """As a job of its own, which is over before anybody could scrape it."""
+    """Runs a keeper step in its own process, which ends before it can be scraped."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "service", "keeper", "--once", step), env=service.environment
     )

@@ -23,7 +23,7 @@ async def commands(database: Database) -> AccountCommands:
     return AccountCommands(accounts, users_beside(accounts), await a_root(accounts))
 
 
-async def test_an_account_goes_by_id_realm_or_name(commands: AccountCommands) -> None:
+async def test_an_account_is_found_by_id_realm_or_name(commands: AccountCommands) -> None:
     made = await commands.create_account("Child", "child.example.com", None)
     (_, account_id), (_, key) = (line.split() for line in made.splitlines())
     for named in (account_id, account_id.upper(), "CHILD.example.com", "child"):
@@ -39,7 +39,7 @@ async def test_an_account_goes_by_id_realm_or_name(commands: AccountCommands) ->
     assert (await commands.list_accounts("child")).startswith(below.split()[1])
 
 
-async def test_keys_and_tokens_are_given_and_ended(commands: AccountCommands) -> None:
+async def test_keys_and_tokens_are_issued_and_revoked(commands: AccountCommands) -> None:
     sessions = commands.accounts.sessions
     await commands.create_account("child", "child.example.com", None)
     old = await commands.api_key("child")
@@ -56,7 +56,7 @@ async def test_keys_and_tokens_are_given_and_ended(commands: AccountCommands) ->
         await commands.revoke_token(fresh)
 
 
-async def test_users_are_made_and_listed_and_go_with_their_account(
+async def test_users_are_created_listed_and_deleted_with_their_account(
     commands: AccountCommands,
 ) -> None:
     await commands.create_account("child", "child.example.com", None)

@@ -21,7 +21,7 @@ from tests.support.log_scan import heard
 from tests.support.running import RunningService
 
 
-async def test_the_sink_keeps_each_mail_as_a_file_that_only_its_owner_reads(
+async def test_the_sink_stores_each_mail_in_a_private_file(
     tmp_path: Path,
 ) -> None:
     content = b"Subject: =?utf-8?q?J=C3=B6?=\r\n\r\n.dot\r\n\x80\r\n" + b"some text\r\n" * 90_000
@@ -53,7 +53,7 @@ async def aftertone(service: RunningService, *arguments: str, **more: str) -> tu
     return process.returncode, printed.decode(), heard(arguments[0], said)
 
 
-async def test_the_preview_shows_the_templates_as_they_are(
+async def test_the_preview_uses_the_configured_templates(
     service: RunningService, tmp_path: Path
 ) -> None:
     own = {"AFTERTONE_EMAIL_TEMPLATES_FOLDER": str(tmp_path)}
@@ -78,7 +78,7 @@ async def test_the_preview_shows_the_templates_as_they_are(
         assert "The template full.html is invalid: 'mailbx' is undefined" in said
 
 
-async def test_deliveries_are_listed_shown_retried_and_dropped_by_hand(
+async def test_the_commands_list_show_retry_and_drop_deliveries(
     service: RunningService,
 ) -> None:
     account_id, event_id = uuid4(), uuid4()

@@ -31,7 +31,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def used_folder() -> Iterator[Path]:
-    """One folder for the runs that follow each other, as in real life."""
+    """One folder for several consecutive runs."""
     with folder_with_logs("aftertone-embedded-") as made:
         yield made / "a folder's"
 
@@ -50,7 +50,7 @@ async def until_gone(pids: set[int]) -> None:
     await wait_until(lambda: not left(pids))
 
 
-async def test_stopping_leaves_no_process_and_the_data_is_there_afterwards(
+async def test_stopping_leaves_no_process_and_keeps_the_data(
     used_folder: Path,
 ) -> None:
     servers = EmbeddedServers(used_folder)
@@ -65,7 +65,7 @@ async def test_stopping_leaves_no_process_and_the_data_is_there_afterwards(
         assert again.environment() == before
 
 
-async def test_the_service_owns_nothing_and_the_owner_may_clone_databases(
+async def test_the_service_role_owns_no_tables_and_the_owner_may_clone_databases(
     servers: EmbeddedServers,
 ) -> None:
     for statement in (
@@ -89,7 +89,7 @@ async def test_acknowledged_data_is_written_to_disk(used_folder: Path) -> None:
         assert await own.postgres.psql("SHOW synchronous_commit") == "on"
 
 
-async def test_secrets_and_data_are_closed_to_others(servers: EmbeddedServers) -> None:
+async def test_other_users_cannot_read_secrets_and_data(servers: EmbeddedServers) -> None:
     for name in ("secrets.json", "ports.json"):
         assert (servers.folder / name).stat().st_mode & 0o777 == 0o600
     for name in ("postgres", "nats", "s3", "logs"):
@@ -97,7 +97,7 @@ async def test_secrets_and_data_are_closed_to_others(servers: EmbeddedServers) -
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
-async def test_a_killed_server_comes_back_on_its_port_with_its_data(
+async def test_a_killed_server_restarts_on_its_port_with_its_data(
     servers: EmbeddedServers, name: str
 ) -> None:
     server: Server = getattr(servers, name)
@@ -119,10 +119,10 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_data(
 _BUSY = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '% n'"
 
 
-async def test_postgres_killed_from_outside_with_a_query_running_starts_again(
+async def test_postgres_killed_during_a_query_restarts(
     servers: EmbeddedServers,
 ) -> None:
-    # A backend that computes does not look whether its postmaster lives.
+    # A busy backend does not notice the end of the postmaster.
     busy = asyncio.create_task(
         servers.postgres.psql("SELECT count(*) FROM generate_series(1, 1000000000000) n")
     )
@@ -153,7 +153,7 @@ async def test_a_pid_file_of_another_process_does_not_prevent_a_start(
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
-async def test_a_killed_reaper_ends_the_server_which_can_start_again(
+async def test_a_server_whose_reaper_is_killed_ends_and_can_be_restarted(
     servers: EmbeddedServers, name: str
 ) -> None:
     server: Server = getattr(servers, name)
@@ -165,7 +165,7 @@ async def test_a_killed_reaper_ends_the_server_which_can_start_again(
     assert await server.answers()
 
 
-async def test_a_frozen_server_answers_again_when_it_goes_on(servers: EmbeddedServers) -> None:
+async def test_a_suspended_server_answers_after_resume(servers: EmbeddedServers) -> None:
     servers.nats.suspend()
     assert not await servers.nats.answers()
     servers.nats.resume()
@@ -250,7 +250,7 @@ async def test_a_taken_port_is_reported_in_one_sentence(
     await server.start()
 
 
-async def test_ports_taken_by_others_are_replaced_when_a_run_begins(used_folder: Path) -> None:
+async def test_ports_in_use_are_replaced_at_the_next_start(used_folder: Path) -> None:
     first = EmbeddedServers(used_folder)
     async with first:
         port = first.nats.ports.nats

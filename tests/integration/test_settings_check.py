@@ -60,7 +60,7 @@ def credentials_of(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 async def checked(environment: Mapping[str, str]) -> Results:
-    """In this process."""
+    """Runs the checks in this process."""
     with credentials_of(environment):
         found = await run_checks(read_settings(environment), select_settings(environment))
     return Results({one.variable.removeprefix("AFTERTONE_").lower(): one for one in found})
@@ -90,7 +90,7 @@ async def _bucket(servers: EmbeddedServers) -> None:
 def environment(
     servers: EmbeddedServers, test_database: TestDatabase, tmp_path: Path
 ) -> dict[str, str]:
-    """A deployment where everything works that it needs."""
+    """Environment of a deployment in which every check succeeds."""
     ring = tmp_path / "keys.json"
     wiring.write_key_ring(ring)
     return {
@@ -102,7 +102,7 @@ def environment(
     }
 
 
-async def test_everything_that_works_is_ok_and_the_rest_is_not_set(
+async def test_working_settings_are_ok_and_the_others_are_not_set(
     environment: dict[str, str],
 ) -> None:
     found = await checked(environment)
@@ -137,7 +137,7 @@ async def test_settings_that_are_not_set_are_not_checked(environment: dict[str, 
     )
 
 
-async def test_the_command_prints_a_line_for_each_and_ends_with_1_when_one_is_wrong(
+async def test_the_command_prints_one_line_per_setting_and_exits_with_1_after_a_failure(
     environment: dict[str, str],
 ) -> None:
     works, (code, text) = await asyncio.gather(
@@ -153,7 +153,7 @@ async def test_the_command_prints_a_line_for_each_and_ends_with_1_when_one_is_wr
     assert SECRET not in text
 
 
-async def test_servers_that_are_not_there_are_named_without_a_secret(
+async def test_unreachable_servers_are_reported_without_secrets(
     environment: dict[str, str],
 ) -> None:
     port = free_port()
@@ -195,7 +195,7 @@ async def test_a_service_url_of_the_owner_role_is_reported(environment: dict[str
     assert found.state("owner_database_url") == "ok"
 
 
-async def test_a_database_without_tables_asks_for_migrate(
+async def test_a_database_without_tables_requires_migrate(
     environment: dict[str, str], servers: EmbeddedServers
 ) -> None:
     await execute(servers, "DROP DATABASE IF EXISTS bare")
@@ -214,7 +214,7 @@ async def test_a_database_without_tables_asks_for_migrate(
         assert "aftertone migrate" in found.text_of(name)
 
 
-async def test_a_missing_migration_is_named(
+async def test_a_missing_migration_is_reported(
     environment: dict[str, str], inspector: asyncpg.Connection
 ) -> None:
     name = await inspector.fetchval(

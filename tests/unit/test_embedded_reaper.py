@@ -19,8 +19,8 @@ def a_child(script: str, log: Path, *, grace_s: float = 5) -> Child:
     return Child("a child", command)
 
 
-async def said(log: Path, word: str) -> list[str]:
-    """What the child wrote, once it wrote `word`."""
+async def output_with(log: Path, word: str) -> list[str]:
+    """Waits until the child has written `word`; returns its output."""
     await wait_until(lambda: word in log.read_text())
     return (await asyncio.to_thread(log.read_text)).split()
 
@@ -40,33 +40,35 @@ async def test_the_reaper_passes_the_exit_code_on(log: Path) -> None:
 async def test_an_end_by_a_signal_has_the_exit_code_of_shells(log: Path) -> None:
     child = a_child("echo ready; sleep 60", log)
     await child.start()
-    await said(log, "ready")
+    await output_with(log, "ready")
     await child.kill()
     assert await child.wait() == 128 + signal.SIGKILL
 
 
-async def test_a_child_that_ignores_the_stop_signal_is_killed_after_the_grace(log: Path) -> None:
+async def test_a_child_that_ignores_the_stop_signal_is_killed_after_the_grace_period(
+    log: Path,
+) -> None:
     child = a_child("trap '' TERM; echo ready; while :; do sleep 1; done", log, grace_s=0.3)
     await child.start()
-    await said(log, "ready")
+    await output_with(log, "ready")
     await child.stop()
     assert await child.wait() == 128 + signal.SIGKILL
     assert child.pid not in reaper.parents()
 
 
-async def test_a_frozen_child_still_stops_cleanly(log: Path) -> None:
+async def test_a_suspended_child_stops_cleanly(log: Path) -> None:
     child = a_child("trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done", log)
     await child.start()
-    await said(log, "ready")
+    await output_with(log, "ready")
     child.suspend()
     await child.stop()
     assert await child.wait() == 3
 
 
-async def test_what_the_child_started_goes_with_it(log: Path) -> None:
+async def test_descendants_of_a_killed_child_end(log: Path) -> None:
     child = a_child("sleep 60 & echo $! ready; exec sleep 61", log)
     await child.start()
-    grandchild = int((await said(log, "ready"))[0])
+    grandchild = int((await output_with(log, "ready"))[0])
     assert reaper.descendants(child.pid) == [grandchild]
     await child.kill()
     assert reaper.parents().keys().isdisjoint({child.pid, grandchild})
@@ -75,11 +77,11 @@ async def test_what_the_child_started_goes_with_it(log: Path) -> None:
 @pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux makes the reaper the parent of orphans"
 )
-async def test_a_grandchild_in_a_session_of_its_own_does_not_slip_away(log: Path) -> None:
+async def test_a_grandchild_in_its_own_session_ends_with_the_child(log: Path) -> None:
     start = "import subprocess as s; print(s.Popen(['sleep', '60'], start_new_session=True).pid)"
     child = a_child(f'"{sys.executable}" -c "{start}"; echo ready; exit 0', log)
     await child.start()
-    grandchild = int((await said(log, "ready"))[0])
+    grandchild = int((await output_with(log, "ready"))[0])
     await child.wait()
     assert grandchild not in reaper.parents()
 
@@ -87,7 +89,7 @@ async def test_a_grandchild_in_a_session_of_its_own_does_not_slip_away(log: Path
 async def test_a_killed_reaper_does_not_leave_its_child_running(log: Path) -> None:
     child = a_child("sleep 60 & echo $! ready; wait", log)
     await child.start()
-    grandchild = int((await said(log, "ready"))[0])
+    grandchild = int((await output_with(log, "ready"))[0])
     os.kill(child.reaper_pid, signal.SIGKILL)
     await child.wait()
     assert not child.alive

@@ -35,7 +35,7 @@ def test_unknown_settings_are_refused_by_name() -> None:
         read_settings({"AFTERTONE_X": "1", "AFTERTONE_PROT": "8000", "AFTERTONE_PORT": "1"})
 
 
-def test_what_dev_writes_for_clients_is_no_setting() -> None:
+def test_the_client_variables_of_dev_are_not_settings() -> None:
     assert read_settings(dict.fromkeys(FOR_CLIENTS, "x")) == Settings()
     fields = {f"AFTERTONE_{name.upper()}" for name in Settings.__struct_fields__}
     assert not FOR_CLIENTS & fields
@@ -81,7 +81,7 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, value: 
         ("OLDEST_MONTH", "2026-01", "integer, 197001 to 999912"),
     ],
 )
-def test_a_refusal_says_what_the_variable_takes(name: str, value: str, accepted: str) -> None:
+def test_an_error_lists_the_accepted_values(name: str, value: str, accepted: str) -> None:
     with pytest.raises(SettingsError) as refused:
         read_settings({f"AFTERTONE_{name}": value})
     assert str(refused.value) == f"AFTERTONE_{name} is not valid: expected {accepted}."

@@ -15,8 +15,8 @@ from referencing import Registry, Resource
 NEWEST: tuple[str, ...] = tuple(dict.fromkeys(all_versions()))[-2:]
 
 
-def complaints(content: dict[str, Any], version: str) -> list[str]:
-    """Returns the faults of an object, unknown fields included."""
+def find_problems(content: dict[str, Any], version: str) -> list[str]:
+    """Returns the problems of an object, including unknown fields."""
     group, _, of = content["apiVersion"].rpartition("/")
     part = f"{group.split('.')[0]}-{of}" if group else of
     validator = _validator(version, f"{content['kind'].lower()}-{part}.json")

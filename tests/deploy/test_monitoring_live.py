@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes processes that run; the dashboard's queries find what they ask for."""
+"""A real Prometheus scrapes running processes; the dashboard queries return data."""
 
 import asyncio
 import shutil
@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from service.embedded.child import Child, Command
-from tests.deploy import watched
+from tests.deploy import monitoring
 from tests.support.admin import AdminPort
 from tests.support.ports import free_port
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 PROMETHEUS = shutil.which("prometheus")
 
-# What a run without trouble does not show.
+# Series that exist only after failures.
 _ONLY_IN_TROUBLE = ("aftertone_sql_errors_total", "aftertone_s3_errors_total", 'status=~"5.."')
 _KINDS = {
     "api": ["api"],
@@ -34,29 +34,31 @@ _KINDS = {
 @pytest.mark.skipif(
     PROMETHEUS is None, reason="prometheus is not there (Debian's package prometheus)"
 )
-async def test_every_query_of_the_dashboard_finds_series_of_a_live_run(
+async def test_every_dashboard_query_returns_series_of_running_processes(
     service: RunningService, account: AccountClient, tmp_path: Path
 ) -> None:
-    async with watched_processes(service) as ports, prometheus(ports, tmp_path) as asked:
-        await asked.has_scraped(ports)
+    async with scraped_processes(service) as ports, prometheus(ports, tmp_path) as client:
+        await client.has_scraped(ports)
         await some_traffic(service, account)
-        await wait_until(lambda: asked.finds('aftertone_deliveries_total{result="retry"} > 0'))
-        await wait_until(lambda: asked.finds("aftertone_count_drift"))
-        await wait_until(lambda: asked.finds("aftertone_event_latency_seconds_count > 0"))
+        await wait_until(lambda: client.finds('aftertone_deliveries_total{result="retry"} > 0'))
+        await wait_until(lambda: client.finds("aftertone_count_drift"))
+        await wait_until(lambda: client.finds("aftertone_event_latency_seconds_count > 0"))
         # A rate needs two scrapes after the last change.
-        await wait_until(lambda: finds_all(asked, usual_queries()))
-        told = {rule.alert: await asked.finds(rule.expr) for rule in watched.rules()}
+        await wait_until(lambda: finds_all(client, usual_queries()))
+        is_firing = {rule.alert: await client.finds(rule.expr) for rule in monitoring.rules()}
 
-    # The webhook that nobody answers.
-    kept = (service.folder / "watched-keeper-once.log").read_text()
-    assert [alert for alert, true in told.items() if true] == ["AftertoneDeliveriesFailing"], kept
+    # The webhook without a server.
+    log = (service.folder / "scraped-keeper-once.log").read_text()
+    assert [alert for alert, firing in is_firing.items() if firing] == [
+        "AftertoneDeliveriesFailing"
+    ], log
 
 
 def usual_queries() -> list[str]:
-    """The queries of the dashboard that find series also when nothing fails."""
+    """Returns the dashboard queries that have data even without failures."""
     return [
         query
-        for query in watched.dashboard_queries()
+        for query in monitoring.dashboard_queries()
         if not any(sign in query for sign in _ONLY_IN_TROUBLE)
     ]
 
@@ -66,22 +68,22 @@ async def finds_all(prometheus: "PrometheusClient", queries: list[str]) -> bool:
 
 
 @pytest.mark.long
-async def test_series_of_a_live_run_have_the_labels_that_they_are_defined_with(
+async def test_exported_series_have_the_defined_labels(
     service: RunningService, account: AccountClient
 ) -> None:
-    known = watched.known_series()
-    async with watched_processes(service) as ports:
+    series = monitoring.known_series()
+    async with scraped_processes(service) as ports:
         await some_traffic(service, account)
         for port in ports.values():
             for name, labels in await port.samples():
                 if name.startswith("aftertone_"):
-                    found = {label for label, _ in labels}
-                    assert found - {"le"} == known[name] - watched.OF_A_SCRAPE - {"le"}, name
+                    names = {label for label, _ in labels}
+                    assert names - {"le"} == series[name] - monitoring.SCRAPE_LABELS - {"le"}, name
 
 
 @asynccontextmanager
-async def watched_processes(service: RunningService) -> AsyncIterator[dict[str, AdminPort]]:
-    """An API of its own is asked nothing; that of the session is replaced while this runs."""
+async def scraped_processes(service: RunningService) -> AsyncIterator[dict[str, AdminPort]]:
+    """Starts one process of each kind, with an API that receives no other requests."""
     await asyncio.gather(*(service.processes[name].stop() for name in ("api", "relay")))
     ports = {kind: AdminPort(free_port()) for kind in _KINDS}
     children = [
@@ -99,7 +101,7 @@ async def watched_processes(service: RunningService) -> AsyncIterator[dict[str, 
 
 
 async def some_traffic(service: RunningService, account: AccountClient) -> None:
-    """Something of everything that panels show, down to a webhook that nobody answers."""
+    """Causes activity for all panels, including a webhook without a server."""
     hook = {"name": "w", "uri": f"http://127.0.0.1:{free_port()}/", "hook": "all"}
     data_of(await account.http.put(account.path("webhooks"), json={"data": hook}), 201)
     vmbox_id = await account.a_vmbox()
@@ -116,12 +118,12 @@ def command(service: RunningService, label: str, *arguments: str, **more: str) -
     return Command(
         argv=[sys.executable, "-m", "service", *arguments],
         environment={**service.environment, **more},
-        log=service.folder / f"watched-{label}.log",
+        log=service.folder / f"scraped-{label}.log",
     )
 
 
 class PrometheusClient:
-    """The query interface of a Prometheus server."""
+    """Client of the Prometheus query API."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -132,7 +134,7 @@ class PrometheusClient:
                 answer = await client.get(f"{self._url}/api/v1/query", params={"query": query})
             except httpx.TransportError:
                 return False
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it is still starting
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # still starting
             return False
         found: dict[str, Any] = answer.json()
         assert found["status"] == "success", found
@@ -144,7 +146,7 @@ class PrometheusClient:
 
 @asynccontextmanager
 async def prometheus(ports: dict[str, AdminPort], folder: Path) -> AsyncIterator[PrometheusClient]:
-    """Scrapes every second, with the labels of the chart's ServiceMonitor."""
+    """Runs Prometheus with an interval of 1 s and the labels of the ServiceMonitor."""
     targets = [
         {"targets": [f"127.0.0.1:{port.port}"], "labels": {"process": kind, "namespace": "vm"}}
         for kind, port in ports.items()

@@ -1,4 +1,4 @@
-"""Series that alerts and dashboards query, and series that the service defines."""
+"""Queries of alerts and dashboard, and the metrics that the service defines."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,13 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = DEPLOY / "chart" / "files"
 RUN_BOOK = DEPLOY / "README.md"
 
-# What a scrape adds by the chart's ServiceMonitor, and what histograms have.
-OF_A_SCRAPE = frozenset({"job", "instance", "namespace", "process"})
-# Of Prometheus itself, and of its client library's ProcessCollector.
-OTHERS = {
-    "up": OF_A_SCRAPE,
-    "process_cpu_seconds_total": OF_A_SCRAPE,
-    "process_resident_memory_bytes": OF_A_SCRAPE,
+# Labels that the ServiceMonitor of the chart adds.
+SCRAPE_LABELS = frozenset({"job", "instance", "namespace", "process"})
+# Series of Prometheus itself and of its client library.
+EXTERNAL_SERIES = {
+    "up": SCRAPE_LABELS,
+    "process_cpu_seconds_total": SCRAPE_LABELS,
+    "process_resident_memory_bytes": SCRAPE_LABELS,
 }
 
 _NAME = re.compile(r"\b(?:aftertone_\w+|process_\w+_\w+|up)\b(?=[\s{\[)/,]|$)")
@@ -34,7 +34,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """As it is defined: `names` are those of its series."""
+    """Definition of a metric; `names` are the names of its series."""
 
     name: str
     text: str
@@ -51,12 +51,12 @@ class _Groups(msgspec.Struct):
 
 
 def rules() -> list[Rule]:
-    found = msgspec.yaml.decode((FILES / "alerts.yaml").read_bytes(), type=_Groups)
-    return [rule for group in found.groups for rule in group.rules]
+    content = msgspec.yaml.decode((FILES / "alerts.yaml").read_bytes(), type=_Groups)
+    return [rule for group in content.groups for rule in group.rules]
 
 
 def dashboard_queries() -> list[str]:
-    """As Grafana sends them, with all namespaces and a rate over five minutes."""
+    """Returns the queries of all panels, for all namespaces and with a rate over five minutes."""
     board = msgspec.json.decode((FILES / "dashboard.json").read_bytes())
     queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
     return [
@@ -69,23 +69,23 @@ def all_queries() -> list[str]:
 
 
 def selected(query: str) -> dict[str, set[str]]:
-    """The labels that a query asks of each series that it names, where it can be told."""
-    found: dict[str, set[str]] = {}
+    """Returns the series of a query, each with the labels that the query selects by."""
+    labels_of: dict[str, set[str]] = {}
     for selector in _SELECTOR.finditer(query):
-        labels = found.setdefault(selector["name"], set())
+        labels = labels_of.setdefault(selector["name"], set())
         labels.update(_MATCHER.findall(selector["matchers"] or ""))
-    return found
+    return labels_of
 
 
 def grouped(query: str) -> set[str]:
-    """The labels that a query groups or joins by."""
+    """Returns the labels that a query groups or joins by."""
     return {
         label.strip() for labels in _GROUPING.findall(query) for label in labels.split(",") if label
     }
 
 
 def defined() -> list[Metric]:
-    """Every metric of the service, in the order of its module."""
+    """Returns all metrics of the service in the order of their definition."""
     return [
         Metric(one.name, one.text, *_series(one.name, one.kind, one.labels))
         for one in metrics.DEFINITIONS
@@ -101,6 +101,6 @@ def _series(
 
 
 def known_series() -> dict[str, frozenset[str]]:
-    """The labels of every series that a scrape of the service may show."""
-    own = {name: OF_A_SCRAPE.union(one.labels) for one in defined() for name in one.names}
-    return {**OTHERS, **own}
+    """Returns all series that a scrape can return, with their labels."""
+    own = {name: SCRAPE_LABELS.union(one.labels) for one in defined() for name in one.names}
+    return {**EXTERNAL_SERIES, **own}
