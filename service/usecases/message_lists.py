@@ -1,6 +1,6 @@
 """Use cases of message lists: pages of a mailbox or an account, ids that match a predicate."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -76,7 +76,7 @@ class MessageLists:
             async with self.database.connection() as connection:
                 return await rows.list_messages(connection, account.account_id, vmbox_id, window)
 
-        return await _page(read, query)
+        return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 
     async def list_ids(
         self, account: AccountFacts, vmbox_id: UUID, predicate: MessagePredicate
@@ -102,7 +102,7 @@ class MessageLists:
             async with self.database.connection() as connection:
                 return await rows.list_account_messages(connection, account.account_id, window)
 
-        return await _page(read, query)
+        return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 
     def _window(self, query: ListQuery, start: MessageCursor | None, limit: int) -> Window:
         until = query.until or self.clock()
@@ -118,12 +118,6 @@ class MessageLists:
             limit=limit,
             oldest_first=query.oldest_first,
         )
-
-
-async def _page(
-    read: Callable[[MessageCursor | None, int], Awaitable[list[Message]]], query: ListQuery
-) -> MessagePage:
-    return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 
 
 def _cursor_of(message: Message) -> MessageCursor:
