@@ -46,15 +46,11 @@ class Idempotency:
             return
         try:
             yield result
-        except (NotFound, Conflict, Refused):
+        except (NotFound, Conflict, Refused, Unavailable) as error:
+            end_claim = rows.expire_claim if isinstance(error, Unavailable) else rows.release_claim
             with suppress(Unavailable):
                 async with self.database.connection() as connection:
-                    await rows.release_claim(connection, result)
-            raise
-        except Unavailable:
-            with suppress(Unavailable):
-                async with self.database.connection() as connection:
-                    await rows.expire_claim(connection, result)
+                    await end_claim(connection, result)
             raise
 
     async def renew(self, claim: Claim) -> None:

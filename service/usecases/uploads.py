@@ -1,7 +1,7 @@
 """Uploads of audio: spooled first, then stored. Their number limits memory and disk space."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -61,11 +61,9 @@ class Uploads:
     max_bytes: int
     in_flight: int = 0
 
-    @contextmanager
-    def spool(self) -> Iterator[Spool]:
-        """Opens a spool for the audio of a request, up to `max_bytes`."""
-        with _SlotSpool(self) as spool:
-            yield spool
+    def spool(self) -> Spool:
+        """Returns a spool for the audio of a request, up to `max_bytes`."""
+        return _SlotSpool(self)
 
     def acquire_slot(self) -> None:
         if self.in_flight >= self.limit:
