@@ -1,4 +1,4 @@
-"""What an account must show: a model of its boxes and messages, and a client that keeps it."""
+"""Model of an account: its boxes and messages, and a client that updates it."""
 
 import itertools
 from collections.abc import Callable, Iterable

@@ -24,7 +24,7 @@ class Described:
                 yield path, method.upper(), operation
 
     def resolve(self, value: Json) -> Json:
-        """What a reference leads to; anything else is itself."""
+        """Resolves a reference; returns anything else unchanged."""
         while "$ref" in value:
             found: Any = self.document
             for step in value["$ref"].removeprefix("#/").split("/"):

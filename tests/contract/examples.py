@@ -204,7 +204,7 @@ def _envelope(data: Mapping[str, Any]) -> bytes:
 
 
 def _said(one: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said of a message, when the answer is the documented one."""
+    """Returns the data of a message from the documented answer."""
     data: dict[str, Any] = one["documented"]["data"]
     return {name: data[name] for name in data if name != "media_id"}
 

@@ -1,4 +1,4 @@
-"""What schemathesis has to know of this API: what is JSON by another name, what no schema can say.
+"""Facts about this API that schemathesis needs: JSON media types, and rules beyond the schema.
 
 It loads this module itself, in a process of its own, by the name that its settings give.
 """
@@ -53,7 +53,7 @@ schemathesis.serializer.alias(_ZIP, "application/json")
 
 @schemathesis.hook
 def before_load_schema(context: schemathesis.HookContext, raw_schema: Json) -> None:
-    """What is JSON under another name is generated as JSON."""
+    """Generates bodies of JSON media types as JSON."""
     del context
     schemas = raw_schema["components"]["schemas"]
     # How far back a message may be dated is a setting.
@@ -172,7 +172,7 @@ def _broken(refusal: Json) -> Iterator[tuple[str, set[str]]]:
 
 
 def _mutated(case: schemathesis.Case[Any]) -> Iterator[tuple[str, str]]:
-    """Where something was made wrong, and the name of what was; empty when nobody knows."""
+    """Returns the place and the name of the wrong value; empty if unknown."""
     assert case.meta is not None
     data = case.meta.phase.data
     for mutation in data.mutations:

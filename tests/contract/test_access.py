@@ -1,4 +1,4 @@
-"""Who may ask: tokens, and what one tenant can find out about another."""
+"""Access: tokens, and isolation of tenants from each other."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -36,7 +36,7 @@ MOST_BOXES = 3
 
 
 class OneAccount(Modelled):
-    """What a client of one account may do, in any order."""
+    """Actions of a client of one account, in any order."""
 
     # Boxes
 

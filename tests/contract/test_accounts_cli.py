@@ -11,7 +11,7 @@ from tests.support.running import RunningService, data_of
 async def aftertone(
     service: RunningService, *arguments: str, stdin: str = "", status: int = 0
 ) -> str:
-    """What the command prints, or its complaint when it must end with another status."""
+    """Runs the command; returns stdout, or stderr for another exit code."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "service", *arguments),
         env=service.environment,

@@ -19,7 +19,7 @@ LIMIT = 8_000_000
 
 
 async def stored(account: AccountClient, **request: Any) -> tuple[httpx.Response, str]:
-    """What is heard of a new message, and its path."""
+    """Stores a message; returns its audio and its path."""
     vmbox_id = await account.a_vmbox()
     messages = account.path("vmboxes", vmbox_id, "messages")
     answer = await account.http.put(messages, **request)

@@ -40,7 +40,7 @@ def basic(account_id: str, credentials: str) -> dict[str, str]:
 
 
 def browser(account: AccountClient, credentials: str = MD5) -> httpx.AsyncClient:
-    """What axios and its like send: an Accept with a star, JSON in every body."""
+    """Sends requests like axios: an Accept header with a wildcard, JSON in every body."""
     headers = {"Accept": "application/json, text/plain, */*"}
     return httpx.AsyncClient(
         base_url=f"{account.service.url}/v2/",

@@ -55,7 +55,7 @@ KNOWN = ("name", "mailbox", "pin", "color", "notify_email_addresses", *FLAGS)
 
 
 class Box:
-    """What the model knows of a box: its document in the other dialect's words, its messages."""
+    """Model of a box: its document in the terms of the other dialect, and its messages."""
 
     def __init__(self, vmbox_id: str, document: dict[str, Any]) -> None:
         self.vmbox_id = vmbox_id

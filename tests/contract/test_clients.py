@@ -38,7 +38,7 @@ async def _made(name: str, folder: Path) -> Path | NoIndex:
 
 
 async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[str, Any]:
-    """What the client's program prints; it gets an account with a user."""
+    """Runs the client's program with an account and a user; returns its output."""
     python = pythons[name]
     if isinstance(python, NoIndex):
         pytest.skip(f"{name} is not installed, no package index answers: {python}")
@@ -67,7 +67,7 @@ async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[st
 
 
 def _assert_boxes(found: dict[str, Any], account: AccountClient) -> None:
-    """What both libraries do with boxes."""
+    """Checks the use of boxes by both libraries."""
     made = found["made"]
     assert made["status"] == "success"
     assert (made["data"]["name"], made["data"]["mailbox"]) == ("Desk", "3000")

@@ -25,7 +25,7 @@ _UI = {"version": "4.3-152", "ui": "monster-ui", "origin": "voicemails"}
 
 
 class Monster:
-    """How `jquery.kazoosdk.js` asks: jQuery's Accept, no cache, metadata in every body."""
+    """Client like `jquery.kazoosdk.js`: jQuery's Accept, no cache, metadata in every body."""
 
     def __init__(self, service: RunningService) -> None:
         self.client = httpx.AsyncClient(
@@ -137,7 +137,7 @@ async def test_a_removal_by_monster_ui_without_a_choice_removes_nothing(
 
 
 async def test_a_browser_lets_monster_ui_send_its_headers(account: AccountClient) -> None:
-    """What a browser asks before a request of another origin."""
+    """Sends the preflight request of a browser for another origin."""
     asked = "content-type,x-auth-token,x-kazoo-cluster-id"
     async with httpx.AsyncClient() as client:
         answer = await client.options(

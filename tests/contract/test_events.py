@@ -1,4 +1,4 @@
-"""What happens, over HTTP: pages of JSON and a live stream, both from a cursor."""
+"""Events over HTTP: pages of JSON and a live stream, both from a cursor."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a lamp shows, over HTTP."""
+"""The state of a lamp over HTTP."""
 
 from tests.support.running import AccountClient, data_of
 

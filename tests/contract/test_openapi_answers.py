@@ -1,4 +1,4 @@
-"""What the running service says of itself, and that its real answers are as it says."""
+"""The OpenAPI document of the running service, compared with its real answers."""
 
 import re
 from collections.abc import AsyncIterator

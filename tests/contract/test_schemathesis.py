@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a run keeps what it keeps."""
+    """Folder for the files of a run."""
     return tmp_path
 
 
@@ -76,7 +76,7 @@ async def _run(account: AccountClient, folder: Path, *options: str, briefly: boo
 
 
 async def _settings(account: AccountClient, folder: Path, *more: str) -> None:
-    """What it needs to get past the door, and accounts to spoil: not the one whose token it has."""
+    """Writes the settings of a run: a token, and accounts that it may change."""
     changed, deleted, renewed = [await _below(account) for _ in range(3)]
     spoilt = {
         ("replace_account", "patch_account"): changed,

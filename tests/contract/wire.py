@@ -1,4 +1,4 @@
-"""How the contract tests look at answers: envelopes, golden JSON, raw sockets, what is stored."""
+"""Helpers of the contract tests: envelopes, golden JSON, raw sockets, stored data."""
 
 import asyncio
 import re
@@ -66,7 +66,7 @@ def refusal(answer: httpx.Response, status: int, word: str, token: str | None = 
 
 
 def problems(answer: httpx.Response, status: int = 400) -> dict[str, Any]:
-    """What a validation error says: dotted field -> rule -> details."""
+    """Returns the content of a validation error: dotted field -> rule -> details."""
     found: dict[str, Any] = refusal(answer, status, "validation error")
     assert all(details["message"] for rules in found.values() for details in rules.values())
     return found
@@ -124,7 +124,7 @@ def audio_part(audio: bytes, content_type: str = "audio/mp3") -> tuple[list[str]
 async def exchange(
     service: RunningService, head: Sequence[str], body: bytes = b"", *, half_close: bool = False
 ) -> httpx.Response:
-    """What the server answers to these very bytes; `half_close` ends them, the answer may come."""
+    """Sends exact bytes and returns the answer; `half_close` closes the sending side."""
     place = urlsplit(service.url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     lines = [*head, f"Host: {place.netloc}", "Connection: close", "", ""]

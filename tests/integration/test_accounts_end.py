@@ -33,7 +33,7 @@ def accounts(database: Database) -> Accounts:
 
 
 def contents_of(database: Database) -> tuple[Vmboxes, Greetings]:
-    """What fills an account. No greeting here has audio, so there is no store."""
+    """Fills an account. No greeting here has audio, so there is no store."""
     boxes = Vmboxes(database, SecretBox(a_key_ring()), lambda: NOW)
     return boxes, Greetings(database, cast(AudioStore, None), lambda: NOW, Uploads(1, 1))
 

@@ -51,7 +51,7 @@ async def a_greeting(greetings: Greetings, account: AccountFacts) -> UUID:
 
 
 async def referring(inspector: asyncpg.Connection) -> int:
-    """How many boxes name a greeting that is not there, or have lost the note that they do."""
+    """Counts boxes with a missing greeting or without the reference to their greeting."""
     number: int = await inspector.fetchval(
         """
         SELECT count(*)

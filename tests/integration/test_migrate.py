@@ -34,7 +34,7 @@ async def empty(servers: EmbeddedServers) -> AsyncIterator[TestDatabase]:
 
 
 def following(*texts: str) -> list[Migration]:
-    """What is shipped, and more."""
+    """The shipped migrations and further ones."""
     first = len(SHIPPED) + 1
     more = [
         Migration(number, f"{number:04d}_expand_more", text)

@@ -1,4 +1,4 @@
-"""What the statements read, by EXPLAIN: few buffers and few partitions, however much is stored.
+"""Plans of the statements: few buffers and few partitions, however much is stored.
 
 Most tests also run over an account that came after statistics were last taken. The planner takes it
 for all but empty, which is where a plan that only looks good shows itself.

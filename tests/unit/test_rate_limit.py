@@ -27,7 +27,7 @@ def clock() -> Clock:
 
 
 def served(limit: RateLimit, account_id: UUID, asked: int = 100) -> int:
-    """How many of so many requests are let through at this moment."""
+    """Returns how many of `count` requests are allowed at this moment."""
     for number in range(asked):
         try:
             limit.take(account_id)
