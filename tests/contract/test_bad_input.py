@@ -172,7 +172,7 @@ BAD_KEYS = {
     "after the calendar": key([999912, "9999-12-31T23:59:59-23:00", ZERO]),
     "no id": key([202601, "2026-01-01T00:00:00Z", "x"]),
     "a box with NUL": key(["\0", ZERO]),
-    "a box with a long name": key(["x" * 129, ZERO]),
+    "a name beyond the bound of a cursor": key(["x" * 513, ZERO]),
     "a box without a name": key([None, ZERO]),
 }
 
