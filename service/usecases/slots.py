@@ -1,0 +1,44 @@
+"""Slots for expensive work in one process, of which one account may hold only a share."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+
+from service.domain.errors import VoicemailError
+
+
+class SharedSlots:
+    """`size` slots, of which each owner may hold at most `share`. `acquire` never waits.
+
+    An owner is an account, a token or a peer address. `refusal` creates the error that is raised
+    without a free slot. Memory is bounded by the slots in use.
+    """
+
+    def __init__(self, size: int, share: int, refusal: Callable[[], VoicemailError]) -> None:
+        self.size = size
+        self.used = 0
+        self._share = share
+        self._refusal = refusal
+        self._held: Counter[Hashable] = Counter()
+
+    def acquire(self, owner: Hashable, share: int | None = None) -> None:
+        """Takes a slot, up to `share` if it is given. Raises the refusal, which takes none."""
+        if self.used >= self.size or self._held[owner] >= (self._share if share is None else share):
+            raise self._refusal()
+        self.used += 1
+        self._held[owner] += 1
+
+    def release(self, owner: Hashable) -> None:
+        self.used -= 1
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
+
+    @contextmanager
+    def hold(self, owner: Hashable, share: int | None = None) -> Iterator[None]:
+        """Holds a slot while the block runs. Raises the refusal."""
+        self.acquire(owner, share)
+        try:
+            yield
+        finally:
+            self.release(owner)
