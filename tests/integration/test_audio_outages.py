@@ -30,7 +30,7 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=O
 
 
 @each_operation
-async def test_wrong_credentials_are_unavailable_storage_and_stay_secret(
+async def test_wrong_credentials_make_storage_unavailable_and_stay_secret(
     stranger: AudioStore, operation: Operation
 ) -> None:
     with pytest.raises(StorageUnavailable, check=lambda e: "sesame" not in repr(e)) as caught:
@@ -39,7 +39,7 @@ async def test_wrong_credentials_are_unavailable_storage_and_stay_secret(
 
 
 @each_operation
-async def test_a_refused_connection_is_unavailable_storage(
+async def test_a_refused_connection_makes_storage_unavailable(
     nowhere: AudioStore, operation: Operation
 ) -> None:
     with pytest.raises(StorageUnavailable):
@@ -47,7 +47,7 @@ async def test_a_refused_connection_is_unavailable_storage(
 
 
 @each_operation
-async def test_a_reset_connection_is_unavailable_storage(
+async def test_a_reset_connection_makes_storage_unavailable(
     cut_off: AudioStore, operation: Operation
 ) -> None:
     with pytest.raises(StorageUnavailable):
@@ -82,7 +82,7 @@ async def test_a_store_that_stalls_between_two_blocks_ends_the_read(
             servers.s3.resume()
 
 
-async def test_a_busy_store_is_asked_three_times_and_no_more(servers: EmbeddedServers) -> None:
+async def test_a_busy_store_gets_three_attempts(servers: EmbeddedServers) -> None:
     requests = 0
 
     async def too_busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,7 +101,7 @@ async def test_a_busy_store_is_asked_three_times_and_no_more(servers: EmbeddedSe
 
 
 @pytest.mark.parametrize("size", [65_536, 2_000_000])
-async def test_a_put_whose_connection_is_cut_once_succeeds(
+async def test_a_put_succeeds_after_one_lost_connection(
     servers: EmbeddedServers, store: AudioStore, size: int
 ) -> None:
     connections = 0

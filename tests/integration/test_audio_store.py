@@ -16,7 +16,7 @@ from tests.support.audio_stores import a_key, got, listed, listening, opened, pu
 
 
 @pytest.mark.parametrize("size", [1, 65_536, READ_BLOCK_BYTES, 1_048_577, 8_000_000])
-async def test_audio_comes_back_as_it_was_put(store: AudioStore, size: int) -> None:
+async def test_audio_is_read_as_it_was_stored(store: AudioStore, size: int) -> None:
     key, audio = a_key(), os.urandom(size)
     await put(store, key, audio)
     assert await got(store, key, 0, size) == audio
@@ -25,13 +25,15 @@ async def test_audio_comes_back_as_it_was_put(store: AudioStore, size: int) -> N
 @pytest.mark.parametrize(
     ("start", "length"), [(0, 1), (5, 10), (599_999, 1), (100, 599_900), (262_143, 2)]
 )
-async def test_a_range_gives_just_these_bytes(store: AudioStore, start: int, length: int) -> None:
+async def test_a_range_returns_exactly_its_bytes(
+    store: AudioStore, start: int, length: int
+) -> None:
     key, audio = a_key(), os.urandom(600_000)
     await put(store, key, audio)
     assert await got(store, key, start, length) == audio[start : start + length]
 
 
-async def test_missing_audio_shows_before_the_first_byte_is_asked_for(store: AudioStore) -> None:
+async def test_missing_audio_is_detected_before_the_first_byte(store: AudioStore) -> None:
     with pytest.raises(AudioMissing):
         async with store.read(a_key(), 0, 10):
             pytest.fail("the context must not be entered")
@@ -63,7 +65,7 @@ async def test_a_copy_remains_when_its_source_is_deleted(store: AudioStore) -> N
         await store.copy(source, a_key())
 
 
-async def test_audio_that_the_store_encrypts_comes_back_in_clear(
+async def test_encrypted_audio_is_read_decrypted(
     servers: EmbeddedServers, store: AudioStore
 ) -> None:
     source, target = a_key(), a_key()
@@ -102,7 +104,7 @@ async def test_a_put_is_one_plain_request_with_its_length_hash_and_encryption(
     assert "chunked" not in head
 
 
-async def test_deleting_twice_is_no_error(store: AudioStore) -> None:
+async def test_deleting_twice_is_not_an_error(store: AudioStore) -> None:
     key = a_key()
     await put(store, key, b"audio")
     await store.delete(key)
@@ -110,7 +112,7 @@ async def test_deleting_twice_is_no_error(store: AudioStore) -> None:
     assert await listed(store, key) == []
 
 
-async def test_a_listing_goes_on_over_its_pages(store: AudioStore) -> None:
+async def test_a_listing_continues_over_its_pages(store: AudioStore) -> None:
     prefix = f"tests/{uuid4().hex}/"
     keys = [f"{prefix}{number:04}" for number in range(1010)]
     for start in range(0, len(keys), 16):
@@ -123,20 +125,20 @@ async def test_a_listing_goes_on_over_its_pages(store: AudioStore) -> None:
     assert await listed(store, prefix) == []
 
 
-async def test_processes_that_start_together_make_one_bucket(servers: EmbeddedServers) -> None:
+async def test_processes_that_start_together_create_one_bucket(servers: EmbeddedServers) -> None:
     async with opened(servers, bucket=f"together-{uuid4().hex[:8]}") as store:
         await asyncio.gather(*(store.ensure_bucket() for _ in range(4)))
         await store.ping()
         await put(store, a_key(), an_mp3())
 
 
-async def test_a_bucket_that_is_not_there_does_not_answer_a_ping(servers: EmbeddedServers) -> None:
+async def test_a_ping_fails_for_a_missing_bucket(servers: EmbeddedServers) -> None:
     async with opened(servers, bucket=f"missing-{uuid4().hex[:8]}") as store:
         with pytest.raises(StorageUnavailable):
             await store.ping()
 
 
-def test_a_message_key_names_month_account_message_and_upload() -> None:
+def test_a_message_key_contains_month_account_message_and_upload() -> None:
     account, message, upload = UUID(int=1), UUID(int=2), UUID(int=3)
     assert message_key(202611, account, message, upload, "mp3") == (
         f"audio/202611/{account.hex}/{message.hex}/{upload.hex}.mp3"

@@ -58,7 +58,7 @@ async def test_an_event_is_stored_once_with_its_envelope(
     )
 
 
-async def test_the_stream_is_declared_as_subscribers_are_promised(
+async def test_the_stream_is_created_with_the_documented_configuration(
     bus: Bus, servers: EmbeddedServers, stream: StreamSettings
 ) -> None:
     made = await bus.declare()
@@ -70,7 +70,7 @@ async def test_the_stream_is_declared_as_subscribers_are_promised(
     assert config.subjects == [f"{stream.subject_prefix}.>"]
 
 
-async def test_a_stream_that_differs_is_reported_once_and_left_alone(
+async def test_a_stream_that_differs_is_logged_once_and_not_changed(
     bus: Bus, servers: EmbeddedServers, stream: StreamSettings
 ) -> None:
     other = StreamConfig(
@@ -86,7 +86,7 @@ async def test_a_stream_that_differs_is_reported_once_and_left_alone(
     assert kept.max_age == 60
 
 
-async def test_without_a_stream_a_publish_is_unavailable(bus: Bus) -> None:
+async def test_a_publish_without_a_stream_is_unavailable(bus: Bus) -> None:
     with pytest.raises(BusUnavailable):
         await bus.publish(an_event())
 
@@ -136,7 +136,7 @@ async def test_a_server_that_does_not_answer_is_unavailable(
             servers.nats.resume()
 
 
-async def test_a_bus_that_never_found_a_server_closes_quietly(stream: StreamSettings) -> None:
+async def test_a_bus_that_never_connected_closes_without_an_error(stream: StreamSettings) -> None:
     attempts = 0
 
     async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

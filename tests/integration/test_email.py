@@ -16,7 +16,7 @@ from tests.support.relay import jetstream
 from tests.support.smtp import text_of
 
 
-async def test_a_message_is_mailed_with_its_audio_as_it_was_stored(
+async def test_a_message_is_mailed_with_its_stored_audio(
     email_harness: EmailHarness,
 ) -> None:
     who = somebody()
@@ -73,7 +73,7 @@ async def test_after_the_mail_the_message_is_moved_as_its_box_is_configured(
     assert await email_harness.reasons(box) == ([] if expected is Folder.NEW else ["notified"])
 
 
-async def test_a_message_that_somebody_filed_meanwhile_stays_there(
+async def test_a_message_that_left_new_is_not_moved_after_the_mail(
     email_harness: EmailHarness,
 ) -> None:
     who = somebody("greylisted")
@@ -92,7 +92,7 @@ async def test_a_message_that_somebody_filed_meanwhile_stays_there(
     assert await email_harness.folder(place) is Folder.SAVED
 
 
-async def test_a_message_is_filed_once_everybody_has_his_mail(email_harness: EmailHarness) -> None:
+async def test_the_folder_changes_after_the_last_mail(email_harness: EmailHarness) -> None:
     good, bad = somebody("a"), somebody("refused")
     box = await email_harness.a_box(save_after_notify=True, notify_email_addresses=[good, bad])
     place = await email_harness.leave(box)
@@ -118,7 +118,7 @@ async def test_a_message_is_filed_once_everybody_has_his_mail(email_harness: Ema
 
 
 @pytest.mark.parametrize("what", ["greylisted", "unlucky", "stalled", "cut", "policy"])
-async def test_a_mail_that_was_not_taken_is_sent_again_under_the_same_id(
+async def test_a_rejected_mail_is_sent_again_with_the_same_id(
     email_harness: EmailHarness, what: str
 ) -> None:
     who = somebody(what)
@@ -159,7 +159,7 @@ async def test_an_invalid_address_is_dead_at_once_and_blocks_no_other(
     }
 
 
-async def test_without_its_audio_a_message_is_not_mailed(email_harness: EmailHarness) -> None:
+async def test_a_message_without_its_audio_is_not_mailed(email_harness: EmailHarness) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[who], delete_after_notify=True)
     place = await email_harness.leave(box, there=False)
@@ -190,7 +190,7 @@ async def test_audio_with_a_wrong_checksum_is_not_mailed(email_harness: EmailHar
 
 
 @pytest.mark.parametrize("wants_mail", [True, False])
-async def test_the_owner_gets_a_mail_unless_he_wants_none(
+async def test_the_owner_gets_a_mail_unless_disabled(
     email_harness: EmailHarness, wants_mail: bool
 ) -> None:
     account_id = await email_harness.an_account()
@@ -253,7 +253,7 @@ async def test_a_removed_message_is_not_mailed(email_harness: EmailHarness) -> N
     assert email_harness.post.to(who) == []
 
 
-async def test_a_replay_of_the_stream_mails_nothing_again(email_harness: EmailHarness) -> None:
+async def test_a_replay_of_the_stream_sends_no_mail_again(email_harness: EmailHarness) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[who], save_after_notify=True)
     place = await email_harness.leave(box)

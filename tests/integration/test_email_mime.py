@@ -13,7 +13,7 @@ from tests.support.smtp import text_of
 HOSTILE = 'José "Ñ" <b>\r\nBcc: victim@example.com\r\n\r\n\u202egpj.exe'
 
 
-async def test_a_caller_cannot_break_out_of_its_name(email_harness: EmailHarness) -> None:
+async def test_a_caller_name_cannot_inject_headers_or_markup(email_harness: EmailHarness) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[who])
     with structlog.testing.capture_logs() as logs:
@@ -35,7 +35,7 @@ async def test_a_caller_cannot_break_out_of_its_name(email_harness: EmailHarness
     assert "victim" not in str(logs)
 
 
-async def test_a_box_may_do_without_audio_in_its_mails(email_harness: EmailHarness) -> None:
+async def test_a_box_can_disable_the_audio_in_mails(email_harness: EmailHarness) -> None:
     who = somebody()
     box = await email_harness.a_box(notify_email_addresses=[who], include_message_on_notify=False)
     await email_harness.leave(box, there=False)
@@ -45,7 +45,7 @@ async def test_a_box_may_do_without_audio_in_its_mails(email_harness: EmailHarne
 
 
 @pytest.mark.parametrize("included", [True, False])
-async def test_the_transcription_is_in_the_mail_where_the_box_wants_it(
+async def test_the_mail_contains_the_transcription_if_the_box_enables_it(
     email_harness: EmailHarness, included: bool
 ) -> None:
     who = somebody("greylisted")
@@ -97,7 +97,7 @@ async def test_a_mail_waits_for_its_transcription_but_not_forever(
         (None, None, None, "12:00 UTC"),
     ],
 )
-async def test_times_are_those_of_the_box_of_its_owner_or_of_its_account(
+async def test_times_use_the_zone_of_the_box_its_owner_or_its_account(
     email_harness: EmailHarness,
     box_zone: str | None,
     owner_zone: str | None,
@@ -123,7 +123,7 @@ def given(**settings: str | None) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-async def test_an_account_has_a_sender_and_a_subject_of_its_own(
+async def test_an_account_can_set_sender_and_subject(
     email_harness: EmailHarness,
 ) -> None:
     who = somebody()

@@ -27,7 +27,7 @@ async def sent(
         return outcome
 
 
-async def test_a_connection_is_used_again() -> None:
+async def test_a_connection_is_reused() -> None:
     async with running_mail_server() as server:
         assert await sent(server.url, times=5) == Done()
     assert len(server.mails) == 5
@@ -36,7 +36,7 @@ async def test_a_connection_is_used_again() -> None:
     assert {mail.sender for mail in server.mails} == {"us@example.com"}
 
 
-async def test_a_connection_that_the_server_has_closed_is_made_again() -> None:
+async def test_a_connection_closed_by_the_server_is_replaced() -> None:
     async with running_mail_server(timeout=0.1) as server:
         smtp = SmtpServer.parse(server.url)
         async with SmtpSender.open(smtp, timeout_s=30) as sender:
@@ -94,7 +94,7 @@ async def test_required_tls_is_verified(tmp_path: Path) -> None:
     assert server.mails == []
 
 
-async def test_encryption_from_the_first_byte(tmp_path: Path) -> None:
+async def test_implicit_tls(tmp_path: Path) -> None:
     context, authority = certificate(tmp_path)
     async with running_mail_server(tls=context) as server:
         url = server.url.replace("smtp:", "smtps:")
@@ -116,7 +116,7 @@ async def test_sign_in(tmp_path: Path) -> None:
     assert [mail.user for mail in server.mails] == ["us@example.com"]
 
 
-def test_a_password_is_not_sent_in_clear_off_this_machine() -> None:
+def test_a_password_is_not_sent_unencrypted_to_another_host() -> None:
     assert SmtpServer.parse("smtp://u:p@mail.example.com").start_tls is True
     assert SmtpServer.parse("smtp://u:p@127.0.0.1").start_tls is None
     assert SmtpServer.parse("smtp://mail.example.com").start_tls is None
@@ -131,11 +131,11 @@ def test_a_password_is_not_sent_in_clear_off_this_machine() -> None:
         ("smtps://[::1]:2465", 2465),
     ],
 )
-def test_an_address_has_a_usual_port(url: str, port: int) -> None:
+def test_a_url_has_a_default_port(url: str, port: int) -> None:
     assert SmtpServer.parse(url).port == port
 
 
 @pytest.mark.parametrize("url", ["", "mail.example.com", "http://x", "smtp://", "smtp://x:port"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         SmtpServer.parse(url)

@@ -90,7 +90,7 @@ async def has_finished(inspector: asyncpg.Connection, steps: int = 1) -> None:
     await wait_until(all_noted)
 
 
-async def test_steps_run_side_by_side_and_a_stop_ends_them_all(
+async def test_steps_run_in_parallel_and_a_stop_cancels_them(
     owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
 ) -> None:
     slow, quick = Worker(), Worker()
@@ -120,7 +120,7 @@ async def test_a_step_is_not_run_before_it_is_due_even_by_a_new_keeper(
         await wait_until(ran(worker, 2))
 
 
-async def test_a_time_in_the_future_does_not_put_a_step_off(
+async def test_a_last_run_in_the_future_does_not_delay_a_step(
     owner: Database, test_database: TestDatabase, inspector: asyncpg.Connection
 ) -> None:
     await inspector.execute("INSERT INTO keeper_steps VALUES ('step', now() + interval '1 year')")
@@ -157,7 +157,7 @@ async def test_a_keeper_survives_a_database_outage(
     assert worker.runs == 1
 
 
-async def test_two_keepers_do_not_run_one_step_at_once_and_a_killed_one_is_followed(
+async def test_a_step_runs_in_one_keeper_at_a_time_and_another_replaces_a_killed_one(
     owner: Database, test_database: TestDatabase
 ) -> None:
     worker = Worker()
@@ -220,7 +220,7 @@ async def test_all_steps_on_the_command_line_print_one_line_each(
     assert lines["purge"] == "0 messages purged, 0 boxes purged"
 
 
-async def test_an_unknown_step_is_refused_with_the_names_of_those_there_are(
+async def test_an_unknown_step_is_rejected_with_the_valid_names(
     service: RunningService,
 ) -> None:
     code, _, logged = await by_hand(service, "--once", "sleep")

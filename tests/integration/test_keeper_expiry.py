@@ -30,7 +30,7 @@ from tests.support.keeper import in_days
 
 
 @pytest.mark.parametrize("batch", [2, 500])
-async def test_expired_messages_leave_the_counts_with_an_event_each(
+async def test_expired_messages_are_removed_from_the_counts_with_one_event_each(
     owner: Database, inspector: asyncpg.Connection, batch: int
 ) -> None:
     async with owner.connection() as connection:
@@ -68,7 +68,7 @@ async def test_boxes_of_many_accounts_and_months_expire_in_one_run(
         await audit(inspector, box)
 
 
-async def test_a_message_that_waits_for_audio_expires_in_silence(
+async def test_a_pending_message_expires_without_an_event(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:

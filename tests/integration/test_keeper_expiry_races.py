@@ -32,7 +32,7 @@ from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3])
-async def test_a_keeper_killed_between_batches_leaves_every_box_right_and_another_goes_on(
+async def test_a_keeper_killed_between_batches_leaves_consistent_boxes_and_another_continues(
     owner: Database, inspector: asyncpg.Connection, batches: int
 ) -> None:
     async with owner.connection() as connection:
@@ -49,7 +49,7 @@ async def test_a_keeper_killed_between_batches_leaves_every_box_right_and_anothe
         assert len(retained(await audit(inspector, box))) == 6
 
 
-async def test_a_statement_whose_session_is_ended_changes_nothing(
+async def test_a_terminated_session_changes_nothing(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -100,7 +100,7 @@ async def test_expiry_uses_the_state_after_it_has_locked_the_box(
     }
 
 
-async def test_two_keepers_and_eight_clients_at_once_leave_the_counts_right(
+async def test_two_keepers_and_eight_clients_in_parallel_leave_correct_counts(
     owner: Database, database: Database, inspector: asyncpg.Connection
 ) -> None:
     folders = FOLDERS * 10

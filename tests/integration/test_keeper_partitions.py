@@ -73,7 +73,7 @@ def partitions(owner: Database) -> Partitions:
     return Partitions(owner, at(NOON))
 
 
-async def test_days_wholly_sent_and_published_a_week_ago_are_dropped_and_no_others(
+async def test_only_days_completely_published_a_week_ago_are_dropped(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     spent = [await an_old_day(inspector, days, published_days_ago=days) for days in (9, 12)]
@@ -93,7 +93,7 @@ async def test_days_wholly_sent_and_published_a_week_ago_are_dropped_and_no_othe
     [(3, True), (None, True), (10, False)],
     ids=["published late", "never published", "to be sent again"],
 )
-async def test_a_day_that_is_kept_keeps_the_days_after_it(
+async def test_days_after_a_kept_day_are_kept_too(
     owner: Database, inspector: asyncpg.Connection, published_days_ago: int | None, sent: bool
 ) -> None:
     """A cursor in the kept day must not skip dropped days without a reset."""
@@ -107,7 +107,7 @@ async def test_a_day_that_is_kept_keeps_the_days_after_it(
     assert left >= {kept, after}
 
 
-async def test_partitions_are_made_ahead_as_time_goes_by(owner: Database) -> None:
+async def test_partitions_are_created_ahead_of_time(owner: Database) -> None:
     later = Partitions(owner, in_days(40))
     made = (await later.run(StepProgress()))["partitions_created"]
     # From the day before to 35 days after, and the month or two that have begun.
@@ -141,7 +141,7 @@ async def test_a_long_transaction_delays_a_drop_but_blocks_no_other(
     assert (await tables(inspector)).isdisjoint({name, other})
 
 
-async def test_a_drop_killed_after_its_first_half_goes_on(
+async def test_a_drop_killed_halfway_is_completed_later(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     name = await an_old_day(inspector, 9, published_days_ago=9)
@@ -160,7 +160,7 @@ async def test_two_keepers_at_once_drop_every_day(
     assert (await tables(inspector)).isdisjoint(names)
 
 
-async def test_revoked_tokens_are_forgotten_once_they_have_expired(
+async def test_revoked_tokens_are_deleted_after_they_expire(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:
     for minutes in (-300, -61, -30, 60):
@@ -176,7 +176,7 @@ async def test_revoked_tokens_are_forgotten_once_they_have_expired(
 
 
 @pytest.mark.parametrize("batch", [1, 1_000])
-async def test_idempotency_keys_are_forgotten_after_a_day_unless_somebody_works_under_them(
+async def test_idempotency_keys_are_deleted_after_a_day_unless_in_use(
     owner: Database, inspector: asyncpg.Connection, batch: int
 ) -> None:
     for key, age_h, leased_h in (("old", 25, -24), ("in use", 25, 1), ("young", 23, -23)):

@@ -118,7 +118,7 @@ async def explained(
 
 @pytest.mark.parametrize("month", [MONTH, month_of(LONG_AGO)])
 @pytest.mark.parametrize("what", [rows.list_expired, rows.list_abandoned, rows.purge_messages])
-async def test_a_month_with_nothing_due_costs_a_few_buffers(
+async def test_a_month_without_due_messages_reads_few_buffers(
     large_database: LargeDatabase, what: Any, month: int
 ) -> None:
     read, found = await explained(large_database, what, month, NOW - timedelta(days=31), 500)
@@ -128,7 +128,7 @@ async def test_a_month_with_nothing_due_costs_a_few_buffers(
     assert month != MONTH or not read.scanned
 
 
-async def test_deleted_boxes_none_of_which_is_due_cost_a_few_buffers(
+async def test_deleted_boxes_that_are_not_due_read_few_buffers(
     large_database: LargeDatabase,
 ) -> None:
     read, found = await explained(large_database, rows.list_boxes_to_empty, 500)
@@ -139,7 +139,7 @@ async def test_deleted_boxes_none_of_which_is_due_cost_a_few_buffers(
     assert read.buffers <= 40
 
 
-async def test_what_is_due_is_found_among_many_by_its_index(large_database: LargeDatabase) -> None:
+async def test_due_messages_are_found_through_an_index(large_database: LargeDatabase) -> None:
     transaction = large_database.connection.transaction()
     await transaction.start()
     try:
@@ -162,7 +162,9 @@ async def test_what_is_due_is_found_among_many_by_its_index(large_database: Larg
         await transaction.rollback()
 
 
-async def test_an_object_is_looked_up_by_its_message_alone(large_database: LargeDatabase) -> None:
+async def test_an_object_is_looked_up_by_the_key_of_its_message(
+    large_database: LargeDatabase,
+) -> None:
     found = await large_database.connection.fetch("SELECT id FROM messages LIMIT 500")
     objects = [
         StoredObject(key="key", account_id=large_database.box.account_id, owner_id=row["id"])

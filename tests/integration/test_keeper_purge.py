@@ -85,7 +85,7 @@ async def test_messages_removed_a_week_ago_are_purged_with_their_audio(
     assert await count(inspector, "vmboxes") == 1
 
 
-async def test_a_deleted_box_is_deleted_once_its_messages_are(
+async def test_a_deleted_box_is_purged_after_its_messages(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -106,7 +106,7 @@ async def test_a_deleted_box_is_deleted_once_its_messages_are(
     await rows.get_message(inspector, place)
 
 
-async def test_a_deleted_box_is_purged_after_its_messages(
+async def test_a_box_is_purged_only_after_its_last_message(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -126,7 +126,7 @@ async def test_a_deleted_box_is_purged_after_its_messages(
     }
 
 
-async def test_a_purge_killed_between_batches_goes_on(
+async def test_a_purge_killed_between_batches_is_continued(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
 ) -> None:
     async with owner.connection() as connection:
@@ -141,7 +141,7 @@ async def test_a_purge_killed_between_batches_goes_on(
     assert await keys_in(bucket) == []
 
 
-async def test_objects_of_a_purge_killed_between_row_and_object_are_swept(
+async def test_objects_of_a_purge_killed_between_row_and_object_are_deleted_as_orphans(
     owner: Database, bucket: AudioStore
 ) -> None:
     async with owner.connection() as connection:
@@ -217,7 +217,9 @@ async def stored_at(store: AudioStore, key: str) -> datetime:
     return item.modified
 
 
-async def test_an_object_is_as_old_as_the_store_says(owner: Database, bucket: AudioStore) -> None:
+async def test_the_age_of_an_object_is_that_in_the_store(
+    owner: Database, bucket: AudioStore
+) -> None:
     old, young = a_key(), a_key()
     await put(bucket, old)
     between = (await stored_at(bucket, old)) + timedelta(seconds=1)
@@ -232,7 +234,7 @@ async def test_an_object_is_as_old_as_the_store_says(owner: Database, bucket: Au
     assert await keys_in(bucket) == [young]
 
 
-async def test_audio_that_was_replaced_while_the_store_was_away_is_swept(
+async def test_audio_replaced_during_an_outage_of_the_store_is_deleted_as_an_orphan(
     owner: Database, bucket: AudioStore
 ) -> None:
     async with owner.connection() as connection:
@@ -255,7 +257,7 @@ async def test_audio_that_was_replaced_while_the_store_was_away_is_swept(
     assert await keys_in(bucket) == [second]
 
 
-async def test_a_sweep_goes_on_over_pages_while_it_deletes_and_after_a_kill(
+async def test_orphans_are_deleted_across_pages_and_after_a_kill(
     owner: Database, bucket: AudioStore
 ) -> None:
     async with owner.connection() as connection:
@@ -269,7 +271,9 @@ async def test_a_sweep_goes_on_over_pages_while_it_deletes_and_after_a_kill(
     assert await keys_in(bucket) == sorted(key for _, key in pairs)
 
 
-async def test_two_sweeps_at_once_do_no_harm(owner: Database, bucket: AudioStore) -> None:
+async def test_two_orphan_steps_in_parallel_delete_only_orphans(
+    owner: Database, bucket: AudioStore
+) -> None:
     async with owner.connection() as connection:
         box = await a_vmbox(connection)
         pairs = [await kept(connection, bucket, box) for _ in range(5)]

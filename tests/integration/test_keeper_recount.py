@@ -99,7 +99,7 @@ async def test_deleted_boxes_are_not_counted(
 
 
 @pytest.mark.parametrize(("boxes", "messages"), [(1, 20_000), (2, 20_000), (100, 1), (100, 5)])
-async def test_every_box_is_counted_whatever_the_size_of_a_page(
+async def test_every_box_is_counted_with_any_page_size(
     owner: Database, boxes: int, messages: int
 ) -> None:
     async with owner.connection() as connection:

@@ -24,7 +24,7 @@ from tests.support.relay import all_sent
 from tests.support.waiting import wait_until
 
 
-async def test_a_lamp_follows_its_box(
+async def test_a_lamp_shows_the_counts_of_its_box(
     lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
     database = lamp_harness.database
@@ -109,7 +109,7 @@ async def test_the_lamps_of_a_deleted_account_are_deleted(
         assert await lamp_harness.shown(other) is not None
 
 
-async def test_a_bucket_that_is_lost_is_filled_again(
+async def test_a_lost_bucket_is_filled_again(
     lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -202,7 +202,7 @@ async def test_an_unreadable_event_makes_the_lamp_reread_its_box(
         await lamp_harness.until_all_dealt_with()
 
 
-async def test_a_box_that_was_renumbered_shows_its_new_number(lamp_harness: LampHarness) -> None:
+async def test_a_renumbered_box_has_a_lamp_with_its_new_number(lamp_harness: LampHarness) -> None:
     async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
         await renumber(connection, box, "200")

@@ -44,7 +44,7 @@ async def test_asterisk_gets_the_counts(lamp_harness: LampHarness, ari: AriStub)
             await _shows(ari, n100=(1, 1))
 
 
-async def test_a_number_that_a_box_gives_up_goes_dark(
+async def test_the_lamp_of_a_previous_number_is_switched_off(
     lamp_harness: LampHarness, ari: AriStub
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -58,7 +58,7 @@ async def test_a_number_that_a_box_gives_up_goes_dark(
             assert ("DELETE", "100", 0, 0) in ari.calls
 
 
-async def test_a_number_that_another_box_takes_over_shows_that_box(
+async def test_a_reused_number_shows_the_counts_of_its_new_box(
     lamp_harness: LampHarness, ari: AriStub
 ) -> None:
     async with lamp_harness.database.connection() as connection:
@@ -74,7 +74,9 @@ async def test_a_number_that_another_box_takes_over_shows_that_box(
             await _shows(ari, n300=(1, 0), n100=(2, 0))
 
 
-async def test_a_deleted_box_leaves_no_lamp(lamp_harness: LampHarness, ari: AriStub) -> None:
+async def test_the_lamp_of_a_deleted_box_is_switched_off(
+    lamp_harness: LampHarness, ari: AriStub
+) -> None:
     async with lamp_harness.database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
         await stored(connection, box)

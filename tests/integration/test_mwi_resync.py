@@ -13,7 +13,7 @@ from tests.support.log_scan import heard
 from tests.support.waiting import wait_until
 
 
-async def test_a_resync_makes_every_lamp_right(
+async def test_a_resync_corrects_every_lamp(
     lamp_harness: LampHarness, servers: EmbeddedServers, test_database: TestDatabase
 ) -> None:
     async with lamp_harness.database.connection() as connection:

@@ -53,7 +53,9 @@ async def test_an_event_without_targets_leaves_one_ignored_row(
     assert channel.delivered == []
 
 
-async def test_an_event_that_is_not_wanted_leaves_no_trace(harness: NotifierHarness) -> None:
+async def test_an_event_that_the_channel_does_not_handle_leaves_no_row(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel()
     await harness.events.publish(some_event(data=b'{"unwanted": 1}'), some_event())
     async with harness.running(channel):
@@ -61,7 +63,7 @@ async def test_an_event_that_is_not_wanted_leaves_no_trace(harness: NotifierHarn
     assert await harness.inspector.fetchval("SELECT count(*) FROM deliveries") == 2
 
 
-async def test_a_replay_adds_nothing_not_even_targets_that_came_later(
+async def test_a_repeated_event_adds_no_rows_not_even_for_later_targets(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel("a")
@@ -77,7 +79,7 @@ async def test_a_replay_adds_nothing_not_even_targets_that_came_later(
     assert len(channel.delivered) == 12
 
 
-async def test_a_failed_delivery_is_tried_again_with_the_same_key_until_it_is_dead(
+async def test_a_failed_delivery_is_retried_with_the_same_key_until_it_is_dead(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(outcome=Failed(error="no\0 luck"))
@@ -90,7 +92,7 @@ async def test_a_failed_delivery_is_tried_again_with_the_same_key_until_it_is_de
     assert [type(outcome) for _, outcome in channel.settled] == [Failed] * 3
 
 
-async def test_a_failure_that_is_permanent_is_dead_at_once(harness: NotifierHarness) -> None:
+async def test_a_permanent_failure_is_dead_at_once(harness: NotifierHarness) -> None:
     channel = FakeChannel(outcome=Failed(error="never", permanent=True))
     await harness.events.publish(some_event())
     async with harness.running(channel):
@@ -201,7 +203,7 @@ async def test_deliveries_of_a_channel_that_cannot_settle_become_dead(
     assert row["last_error"] == "settling failed: RuntimeError"
 
 
-async def test_an_operator_sees_retries_and_drops(
+async def test_an_operator_can_list_retry_and_drop_deliveries(
     harness: NotifierHarness, database: Database
 ) -> None:
     channel = FakeChannel("a", "b", outcome=Failed(error="no", permanent=True))

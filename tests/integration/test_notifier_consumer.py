@@ -52,7 +52,7 @@ async def got(consumer: Consumer) -> list[StreamMessage]:
     return messages
 
 
-async def test_a_message_that_is_not_acked_is_delivered_again(bus: Bus, events: Publisher) -> None:
+async def test_an_unacknowledged_message_is_redelivered(bus: Bus, events: Publisher) -> None:
     await events.publish(some_event(), some_event())
     consumer = a_consumer(bus, ack_wait_s=1)
     first, second = await got(consumer)

@@ -46,7 +46,7 @@ async def test_an_outcome_is_written_after_a_database_outage(
     assert len(channel.delivered) == 1
 
 
-async def test_a_slow_target_delays_no_other_and_gets_no_more_than_its_share(
+async def test_a_slow_target_uses_at_most_its_share_and_delays_no_other(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(concurrency=6, per_target=2, timeout_s=30)
@@ -123,7 +123,7 @@ async def test_a_clean_stop_finishes_the_deliveries_in_progress(harness: Notifie
     assert (row["status"], row["lease_until"]) == ("done", None)
 
 
-async def test_a_delivery_that_outlasts_the_grace_is_given_back(
+async def test_a_delivery_that_exceeds_the_grace_period_is_released(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel(timeout_s=60)
@@ -174,7 +174,9 @@ async def test_copies_share_the_work(harness: NotifierHarness) -> None:
     assert all(channel.delivered for channel in channels)
 
 
-async def test_the_stream_may_be_made_again_and_nats_may_restart(harness: NotifierHarness) -> None:
+async def test_a_recreated_stream_and_a_restart_of_nats_lose_no_delivery(
+    harness: NotifierHarness,
+) -> None:
     channel = FakeChannel()
     before, after = some_event(), some_event()
     await harness.events.publish(before)

@@ -37,7 +37,7 @@ async def test_a_hundred_invalid_messages_become_dead_rows_and_delay_no_other(
     assert len(channel.delivered) == 50
 
 
-async def test_poison_that_names_no_account_lies_under_the_zero_account(
+async def test_a_malformed_message_without_an_account_is_stored_under_the_zero_account(
     harness: NotifierHarness,
 ) -> None:
     await harness.events.poison("nonsense")
@@ -46,14 +46,14 @@ async def test_poison_that_names_no_account_lies_under_the_zero_account(
     assert (row["status"], row["account_id"]) == ("dead", NO_ACCOUNT)
 
 
-async def test_a_backslash_before_u0000_is_no_nul(harness: NotifierHarness) -> None:
+async def test_an_escaped_backslash_before_u0000_is_not_nul(harness: NotifierHarness) -> None:
     await harness.events.publish(some_event(data=rb'{"name": "\\u0000"}'))
     async with harness.running(FakeChannel()):
         [row] = await settled(harness.inspector, 1)
     assert row["status"] == "done"
 
 
-def test_an_event_comes_out_of_its_envelope_as_it_went_in() -> None:
+def test_an_encoded_event_decodes_to_the_same_event() -> None:
     for event in (
         an_event(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         an_event(type="vmbox.full", media_id=None),
@@ -79,7 +79,7 @@ def test_an_event_comes_out_of_its_envelope_as_it_went_in() -> None:
         (f"voicemail.v1.{'a' * 32}.box.message.new", {}, "no valid account"),
     ],
 )
-def test_an_envelope_that_is_none_is_unreadable(
+def test_an_invalid_message_is_a_malformed_event(
     subject: str, change: dict[str, str | None], reason: str
 ) -> None:
     event = an_event()

@@ -54,7 +54,7 @@ async def test_events_of_a_box_arrive_in_order_and_gapless_under_concurrent_writ
     assert await numbers(inspector) == list(range(1, 321))
 
 
-async def test_two_relays_send_each_event_once_and_the_standby_follows_a_cut_connection(
+async def test_two_relays_publish_each_event_once_and_the_standby_takes_over_a_lost_connection(
     servers: EmbeddedServers,
     database_url: str,
     database: Database,

@@ -18,7 +18,7 @@ def size_of(rows: list[OutboxRow]) -> int:
     return sum(len(row.event.data) for row in rows)
 
 
-async def test_a_batch_of_large_events_is_the_beginning_of_what_waits(
+async def test_a_batch_of_large_events_contains_the_first_unsent_rows(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     for _ in range(3):
@@ -29,7 +29,7 @@ async def test_a_batch_of_large_events_is_the_beginning_of_what_waits(
     assert [row.seq for row in rows] == [row["seq"] for row in seqs]
 
 
-async def test_the_reads_of_a_batch_share_its_bytes(
+async def test_the_reads_of_a_batch_share_its_byte_limit(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     hot, others = await a_box(inspector), await a_box(inspector)
@@ -41,7 +41,7 @@ async def test_the_reads_of_a_batch_share_its_bytes(
     assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
 
 
-async def test_an_event_above_the_bound_of_a_batch_is_read(
+async def test_an_event_above_the_byte_limit_of_a_batch_is_read(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     box = await a_box(inspector)
@@ -51,7 +51,7 @@ async def test_an_event_above_the_bound_of_a_batch_is_read(
     ] == [1]
 
 
-async def test_a_backlog_of_large_events_is_sent_to_its_end(
+async def test_a_backlog_of_large_events_is_published_completely(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,

@@ -24,7 +24,7 @@ async def sent_of(inspector: asyncpg.Connection, box: Box) -> int:
     return count
 
 
-async def test_an_event_that_the_stream_refuses_stops_its_box_alone(
+async def test_a_rejected_event_stops_only_its_box(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,

@@ -101,7 +101,7 @@ async def test_a_relay_that_lost_its_lock_marks_no_event(
     assert len(await everything_in(url, stream)) == 6
 
 
-async def test_a_deleted_stream_is_made_again_with_all_events_and_their_old_numbers(
+async def test_a_deleted_stream_is_created_again_with_all_events_and_their_numbers(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
@@ -126,7 +126,7 @@ async def test_a_deleted_stream_is_made_again_with_all_events_and_their_old_numb
     assert (await published(inspector))[:30] == before
 
 
-async def test_a_stream_that_somebody_made_anew_gets_all_events_again(
+async def test_a_stream_created_by_another_process_gets_all_events_again(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
@@ -189,7 +189,7 @@ async def test_a_stream_restored_from_an_old_copy_gets_the_lost_events(
     assert (await published(inspector))[:45] == numbers
 
 
-async def test_an_idle_relay_notices_that_the_stream_is_gone(
+async def test_an_idle_relay_detects_a_lost_stream(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
@@ -204,7 +204,7 @@ async def test_an_idle_relay_notices_that_the_stream_is_gone(
         await in_stream(servers, stream, 6)
 
 
-async def test_postgres_killed_and_back_loses_and_repeats_nothing(
+async def test_a_restart_of_postgres_loses_and_repeats_no_event(
     servers: EmbeddedServers, database_url: str, stream: StreamSettings
 ) -> None:
     url = servers.nats.url()

@@ -141,7 +141,7 @@ async def test_a_relay_that_stops_releases_its_lock(
             await wait_until(lambda: other.relay.active)
 
 
-async def test_a_relay_that_stops_finishes_its_batch(
+async def test_a_relay_that_stops_completes_its_batch(
     servers: EmbeddedServers,
     database_url: str,
     database: Database,

@@ -173,7 +173,7 @@ async def test_audio_that_the_server_refuses_is_a_failure_until_it_is_retried(
         (b'"' + bytes(4_200_000), "the response of the engine is too long"),
     ],
 )
-async def test_an_answer_that_is_none_is_no_text_and_is_not_quoted(
+async def test_an_invalid_response_is_not_stored_or_quoted(
     transcription_harness: TranscriptionHarness, body: bytes, why: str
 ) -> None:
     box = await transcription_harness.a_box()
@@ -204,7 +204,7 @@ async def test_an_unreachable_server_and_a_wrong_key_are_temporary_failures(
         assert not outcome.permanent
 
 
-async def test_a_message_that_goes_meanwhile_is_left_alone(
+async def test_a_message_deleted_during_transcription_is_not_changed(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box()
@@ -240,6 +240,6 @@ async def test_a_replay_sends_no_audio_again(transcription_harness: Transcriptio
     )
 
 
-def test_a_text_is_cut_between_letters_and_holds_no_nul() -> None:
+def test_a_text_is_cut_between_characters_and_contains_no_nul() -> None:
     kept = successful_transcription(" \0" + "ä" * MAX_TEXT_BYTES)["text"]
     assert kept == "ä" * (MAX_TEXT_BYTES // 2)

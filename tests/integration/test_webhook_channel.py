@@ -72,7 +72,7 @@ async def test_an_event_is_sent_once_to_each_matching_webhook(
     assert len({one.headers["webhook-id"] for one in receiver.received}) == 2
 
 
-async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
+async def test_the_request_is_a_cloudevent_with_the_custom_data_of_the_webhook(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -106,7 +106,7 @@ async def test_what_is_sent_is_a_cloudevent_with_the_custom_data_of_the_webhook(
     }
 
 
-async def test_a_failed_attempt_is_made_again_under_the_same_id_until_it_succeeds(
+async def test_a_failed_attempt_is_retried_with_the_same_id_until_it_succeeds(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -183,7 +183,7 @@ async def test_deliveries_of_a_killed_process_are_repeated_under_the_same_id(
     assert first.body == second.body
 
 
-async def test_a_target_that_does_not_answer_delays_no_other_and_no_other_account(
+async def test_a_target_that_does_not_respond_delays_no_other_target_or_account(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,
@@ -242,7 +242,7 @@ async def test_a_deleted_account_gets_a_last_event_and_leaves_nothing(
         await now_of(database, webhook)
 
 
-async def test_an_account_has_neither_webhooks_nor_attempts_of_another(
+async def test_an_account_cannot_see_webhooks_or_attempts_of_another(
     database: Database, posts: WebhookSender, receiver: WebhookReceiver
 ) -> None:
     webhook, _ = await a_webhook(database, posts, receiver.url())

@@ -53,7 +53,7 @@ async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_its_deliveries
     assert (await now_of(database, well)).enabled
 
 
-async def test_a_webhook_that_is_enabled_again_begins_anew(
+async def test_an_enabled_webhook_counts_failures_from_zero(
     harness: NotifierHarness,
     database: Database,
     posts: WebhookSender,

@@ -53,7 +53,7 @@ def to_here(**limits: Any) -> OutboundHttp:
     "address",
     [PUBLIC, "8.8.8.8", "2606:2800:21f:cb07::1", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )
-def test_an_address_that_the_internet_routes_is_public(address: str) -> None:
+def test_a_globally_routable_address_is_public(address: str) -> None:
     assert is_public(address)
 
 
@@ -89,7 +89,7 @@ def test_an_address_that_the_internet_routes_is_public(address: str) -> None:
         "no address",
     ],
 )
-def test_an_address_that_is_ones_own_or_nobodys_is_not_public(address: str) -> None:
+def test_a_private_or_reserved_address_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
@@ -122,14 +122,14 @@ def test_an_invalid_url_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["http://example.com", "https://a.example:8443/x?y=%20z", "http://[2001:db8::1]/"]
 )
-def test_a_web_address_is_taken(text: str) -> None:
+def test_a_valid_web_address_is_accepted(text: str) -> None:
     assert is_web_address(text)
 
 
 @pytest.mark.parametrize(
     "found", [["10.0.0.1"], [PUBLIC, "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%eth0"]]
 )
-async def test_a_host_with_one_address_that_is_not_public_is_refused(
+async def test_a_host_with_one_private_address_is_rejected(
     found: list[str], receiver: WebhookReceiver
 ) -> None:
     names = Names(found)
@@ -157,7 +157,7 @@ async def test_a_host_with_one_address_that_is_not_public_is_refused(
         "http://169.254.169.254/latest/meta-data/",
     ],
 )
-async def test_addresses_written_out_are_looked_at_too(uri: str) -> None:
+async def test_literal_addresses_are_checked_too(uri: str) -> None:
     async with OutboundHttp.open(OutboundLimits(timeout_s=2)) as real:
         with pytest.raises(TargetForbidden):
             await real.check(uri)
@@ -166,7 +166,9 @@ async def test_addresses_written_out_are_looked_at_too(uri: str) -> None:
     assert answer.error is not None
 
 
-async def test_a_name_that_leads_elsewhere_later_is_refused_then(receiver: WebhookReceiver) -> None:
+async def test_a_host_that_later_resolves_to_a_private_address_is_rejected(
+    receiver: WebhookReceiver,
+) -> None:
     names = Names([PUBLIC], ["127.0.0.1"])
     rebound = outward(names)
     await rebound.check(receiver.url(host="rebound.example"))
@@ -175,7 +177,7 @@ async def test_a_name_that_leads_elsewhere_later_is_refused_then(receiver: Webho
     assert receiver.received == []
 
 
-async def test_the_connection_goes_to_the_address_that_was_looked_at(
+async def test_the_connection_uses_the_checked_address(
     receiver: WebhookReceiver,
 ) -> None:
     names = Names(["127.0.0.1"], ["192.0.2.1"])
@@ -238,7 +240,7 @@ async def test_a_refused_connection_is_a_failed_attempt() -> None:
     assert (answer.response_code, answer.error) == (None, "connection failed")
 
 
-async def test_a_server_without_tls_is_no_target_for_https(receiver: WebhookReceiver) -> None:
+async def test_a_server_without_tls_fails_for_https(receiver: WebhookReceiver) -> None:
     uri = receiver.url().replace("http:", "https:")
     answer = await to_here(timeout_s=3).post(uri, {}, b"{}")
     assert answer.response_code is None
@@ -262,7 +264,7 @@ async def test_a_reply_that_never_ends_is_a_success(receiver: WebhookReceiver) -
 @pytest.mark.parametrize(
     ("given", "pause_s"), [("30", 30), ("999999", 3600), ("-1", 0), ("tomorrow", 0)]
 )
-async def test_a_target_may_ask_for_a_pause_within_bounds(
+async def test_retry_after_is_bounded(
     given: str, pause_s: float, receiver: WebhookReceiver
 ) -> None:
     receiver.acts["/hook"] = receiver.status(429, **{"Retry-After": given})

@@ -60,15 +60,15 @@ async def test_a_mu_law_wav_is_measured() -> None:
     assert await measured(a_mu_law_wav(2.5)) == 2500
 
 
-async def test_a_recording_beyond_memory_is_measured_too() -> None:
+async def test_a_recording_in_a_file_is_measured() -> None:
     assert await measured(riff(PCM, 16, 8000, bytes(16_000 * 100))) == 100_000
 
 
-async def test_a_wav_that_was_written_into_a_pipe_is_measured_by_its_bytes() -> None:
+async def test_a_wav_without_sizes_is_measured_by_its_bytes() -> None:
     assert await measured(riff(PCM, 16, 8000, bytes(16_000), claimed=0xFFFFFFFF)) == 1000
 
 
-async def test_the_shortest_recording_takes_a_millisecond() -> None:
+async def test_the_minimum_length_is_one_millisecond() -> None:
     assert await measured(riff(MU_LAW, 8, 192_000, b"\xff")) == 1
 
 
@@ -85,7 +85,7 @@ async def test_the_shortest_recording_takes_a_millisecond() -> None:
         riff(PCM, 8, 1, bytes(100_000)),
     ],
 )
-async def test_what_cannot_be_measured_has_no_length(audio: bytes) -> None:
+async def test_a_recording_that_cannot_be_measured_has_no_length(audio: bytes) -> None:
     assert await measured(audio) is None
 
 
@@ -100,7 +100,7 @@ async def test_what_cannot_be_measured_has_no_length(audio: bytes) -> None:
         b"ID3\x03\x00\x00\x7f\x7f\x7f\x7f" + b"TIT2\x00\x00\x00\x01\x00\x00a" * 700_000,
     ],
 )
-async def test_a_file_made_to_keep_the_parser_busy_is_given_up_soon(audio: bytes) -> None:
+async def test_a_file_that_keeps_the_parser_busy_is_abandoned_soon(audio: bytes) -> None:
     started = time.process_time()
     await measured(audio)
     assert time.process_time() - started < 2.0
@@ -113,6 +113,6 @@ async def test_a_file_made_to_keep_the_parser_busy_is_given_up_soon(audio: bytes
     ),
     rest=st.binary(max_size=400),
 )
-async def test_no_upload_makes_the_measuring_fail(start: bytes, rest: bytes) -> None:
+async def test_measuring_never_raises(start: bytes, rest: bytes) -> None:
     length = await measured(start + rest)
     assert length is None or 1 <= length <= MAX_LENGTH_MS

@@ -14,7 +14,7 @@ from service.audio.s3_session import BucketSettings, connect, resolve_base_url
         ("https://example.com/s3", "path", "https://example.com/s3/box/"),
     ],
 )
-async def test_a_bucket_is_found_where_the_library_would_look_for_it(
+async def test_the_url_of_a_bucket_is_that_of_botocore(
     monkeypatch: pytest.MonkeyPatch, endpoint: str | None, style: str, base_url: str
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")

@@ -42,7 +42,7 @@ def _as_the_library_signs(
         ("DELETE", "https://example.com/s3/box/%C3%BC%20b~c.mp3", {}),
     ],
 )
-def test_the_signature_is_the_one_that_the_library_makes(
+def test_the_signature_equals_that_of_botocore(
     method: str, url: str, headers: Mapping[str, str], token: str | None
 ) -> None:
     credentials = ReadOnlyCredentials("AKID", "secret", token)
@@ -53,7 +53,7 @@ def test_the_signature_is_the_one_that_the_library_makes(
     assert {name.lower() for name in signed} == {*map(str.lower, expected), "host"}
 
 
-def test_another_day_or_secret_takes_another_key() -> None:
+def test_each_day_and_secret_has_its_own_key() -> None:
     signer = Signer("us-east-1")
     days = [datetime(2026, 11, day, tzinfo=UTC) for day in (21, 22)]
     signatures = {

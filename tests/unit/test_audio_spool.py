@@ -40,7 +40,7 @@ async def fill(spool: Spool, audio: bytes, step: int = 65_536) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, MEMORY_BYTES, MEMORY_BYTES + 1, 3_000_001])
-async def test_a_spool_gives_back_what_was_written_as_often_as_it_is_asked(size: int) -> None:
+async def test_a_spool_can_be_read_more_than_once(size: int) -> None:
     audio = os.urandom(size)
     with Spool(MEGABYTES) as spool:
         await fill(spool, audio)
@@ -49,7 +49,7 @@ async def test_a_spool_gives_back_what_was_written_as_often_as_it_is_asked(size:
         assert (spool.size, spool.sha256()) == (size, hashlib.sha256(audio).digest())
 
 
-async def test_up_to_a_mebibyte_stays_in_memory_and_more_goes_to_a_file() -> None:
+async def test_a_spool_above_one_mebibyte_moves_to_a_file() -> None:
     with Spool(MEGABYTES) as small, Spool(MEGABYTES) as large:
         await fill(small, bytes(MEMORY_BYTES))
         await fill(large, bytes(MEMORY_BYTES + 1))
@@ -84,7 +84,7 @@ async def test_a_spool_may_be_closed_twice_and_is_unreadable_afterwards() -> Non
 
 
 @pytest.mark.skipif(not FILES.is_dir(), reason="counts open files in /proc")
-async def test_a_write_that_is_cut_off_leaves_no_open_file() -> None:
+async def test_a_cancelled_write_leaves_no_open_file() -> None:
     before = open_files()
     for _ in range(20):
         with Spool(MEGABYTES) as spool:

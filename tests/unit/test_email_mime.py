@@ -61,7 +61,7 @@ def test_recipients_depend_on_the_box_and_its_owner(
     assert full_box_recipients(mail_context) == of_full
 
 
-def test_saving_wins_over_deleting() -> None:
+def test_saving_takes_precedence_over_deleting() -> None:
     assert folder_after({}) is None
     assert folder_after({"save_after_notify": False, "delete_after_notify": False}) is None
     assert folder_after({"delete_after_notify": True}) is Folder.DELETED
@@ -70,7 +70,7 @@ def test_saving_wins_over_deleting() -> None:
 
 
 @pytest.mark.parametrize("kind", list(MailKind))
-def test_the_preview_is_a_whole_mail(kind: MailKind) -> None:
+def test_the_preview_is_a_complete_mail(kind: MailKind) -> None:
     rendered, mail = preview(Templates(), kind, US)
     parsed = message_from_bytes(mail.content, policy=default)
     assert isinstance(parsed, EmailMessage)
@@ -79,7 +79,7 @@ def test_the_preview_is_a_whole_mail(kind: MailKind) -> None:
     assert preview(Templates(), kind, US) == (rendered, mail)
 
 
-def test_an_operators_template_replaces_ours_and_only_that_one(tmp_path: Path) -> None:
+def test_a_custom_template_replaces_only_the_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "message.html").write_text("<p>{{ caller_name }}</p>")
     rendered, _ = preview(Templates(tmp_path), MailKind.MESSAGE, US)
     assert rendered.html == "<p>José &lt;Ñ&gt;</p>"
@@ -87,13 +87,13 @@ def test_an_operators_template_replaces_ours_and_only_that_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["{{ callr }}", "{% if %}", "{{ length + 1 }}"])
-def test_a_template_that_fails_is_named(tmp_path: Path, text: str) -> None:
+def test_an_invalid_template_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "message.txt").write_text(text)
     with pytest.raises(TemplatesError, match=r"The template message\.txt is invalid: .+"):
         preview(Templates(tmp_path), MailKind.MESSAGE, US)
 
 
-def test_a_folder_of_templates_must_be_there(tmp_path: Path) -> None:
+def test_the_folder_of_templates_must_exist(tmp_path: Path) -> None:
     with pytest.raises(TemplatesError, match="does not exist"):
         Templates(tmp_path / "none")
 
@@ -110,7 +110,7 @@ def test_a_folder_of_templates_must_be_there(tmp_path: Path) -> None:
         ("x" * 100, "x" * 40),
     ],
 )
-def test_a_file_name_is_one_that_every_system_takes(caller: str, expected: str) -> None:
+def test_a_file_name_is_valid_on_every_system(caller: str, expected: str) -> None:
     assert file_name(caller, WHEN, "mp3") == f"{expected}_2026-03-03_14-05-09.mp3"
 
 
@@ -128,14 +128,14 @@ def a_mail(**changes: Any) -> Mail:
     return build_mail(**{**given, **changes})
 
 
-def test_the_same_mail_is_the_same_to_the_byte() -> None:
+def test_the_same_input_gives_the_same_bytes() -> None:
     assert a_mail() == a_mail()
 
 
 @pytest.mark.parametrize(
     "shown", ["nobody", "a@b.c\r\nBcc: x@y.z", "Ann <a,b@c.d>", "", "jösé@example.com"]
 )
-def test_a_sender_that_is_none_is_ours(shown: str) -> None:
+def test_an_invalid_sender_is_replaced_by_the_default(shown: str) -> None:
     lines = a_mail(from_header=shown).content.split(b"\r\n")
     assert b"From: Voicemail <us@example.com>" in lines
     assert not any(line.startswith(b"Bcc") for line in lines)
@@ -144,16 +144,16 @@ def test_a_sender_that_is_none_is_ours(shown: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "a", "a@", "@b", "a b@c.d", "a,b@c.d", "<a>@b.c", "a@b\r\nc", "a@b@c", "a\x07@b.c"]
 )
-def test_what_is_no_address_is_unusable(text: str) -> None:
+def test_an_invalid_address_is_rejected(text: str) -> None:
     with pytest.raises(InvalidAddress):
         address_of(text)
 
 
-def test_a_domain_of_other_letters_is_spelled_in_ascii() -> None:
+def test_a_non_ascii_domain_is_encoded_in_ascii() -> None:
     assert address_of("ann@bücher.example").addr_spec == "ann@xn--bcher-kva.example"
     assert not a_mail(recipient="ann@bücher.example").utf8
     assert a_mail(recipient="jösé@example.com").utf8
 
 
-def test_a_strangers_text_is_one_harmless_line() -> None:
+def test_untrusted_text_becomes_one_line_without_control_characters() -> None:
     assert clean("a\r\nb\tc\u202ed\x00\u2028e ") == "a b cd e"

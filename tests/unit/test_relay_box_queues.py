@@ -32,7 +32,7 @@ def a_survey(
     )
 
 
-def test_a_stopped_lane_waits_longer_each_time_and_then_sends_its_head_alone() -> None:
+def test_a_stopped_queue_backs_off_and_then_sends_only_its_first_row() -> None:
     clock = Clock()
     queues = BoxQueues(clock)
     queue = (uuid4(), uuid4())
@@ -48,7 +48,7 @@ def test_a_stopped_lane_waits_longer_each_time_and_then_sends_its_head_alone() -
     assert queues.back_off(queue) == 0.1
 
 
-def test_lanes_are_tried_at_once_when_their_trouble_may_be_over() -> None:
+def test_stopped_queues_can_be_retried_at_once() -> None:
     queues = BoxQueues(Clock())
     queue = (uuid4(), uuid4())
     queues.back_off(queue)
@@ -65,25 +65,25 @@ def after(*heads: tuple[OutboxHead, int]) -> ScanBounds:
     return bounds
 
 
-def test_reading_begins_behind_what_was_seen_once_all_writers_of_that_time_are_done() -> None:
+def test_reading_starts_after_the_highest_seq_when_all_earlier_transactions_have_ended() -> None:
     assert after((a_survey(10), 500)).after == 0
     assert after((a_survey(10), 500), (a_survey(20, oldest=10), 900)).after == 500
 
 
-def test_a_writer_that_is_still_running_holds_the_horizon() -> None:
+def test_a_running_transaction_keeps_the_lower_bound() -> None:
     heads = (a_survey(10), 500), (a_survey(20, oldest=9), 900), (a_survey(30, oldest=9), 950)
     assert after(*heads).after == 0
     assert after(*heads, (a_survey(40, oldest=12), 990)).after == 500
 
 
-def test_a_row_that_waits_is_never_behind_the_horizon() -> None:
+def test_the_lower_bound_is_never_above_an_unsent_row() -> None:
     first = a_survey(20, first=123)
     assert after((a_survey(10), 500), (first, 900)).after == 122
     # Sent again by hand: it lies far below what was settled long ago.
     assert after((a_survey(10), 500), (a_survey(20), 900), (a_survey(30, first=7), 950)).after == 6
 
 
-def test_the_days_reach_from_before_the_oldest_row_to_tomorrow() -> None:
+def test_the_days_range_from_before_the_oldest_row_to_tomorrow() -> None:
     assert after((a_survey(10), 0)).days == (date(2026, 3, 1), date(2026, 3, 3))
     old = a_survey(10, first=1, first_day=date(2026, 2, 20))
     assert after((old, 0)).days == (date(2026, 2, 19), date(2026, 3, 3))
