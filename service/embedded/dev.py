@@ -10,8 +10,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from service.embedded import ports, reaper
 from service.embedded.disk import report_folder_errors
 from service.embedded.errors import EmbeddedError, PortTaken
@@ -28,13 +26,8 @@ _NOT_FOR_CLIENTS = ("AFTERTONE_HOST", "AFTERTONE_PORT", "AFTERTONE_ADMIN_PORT")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of preparing the servers: more variables for the processes and for `dev.env`."""
-
-    environment: dict[str, str]
-
-
-Prepare = Callable[[Mapping[str, str]], Awaitable[Prepared]]
+Prepare = Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
+"""Prepares the servers; returns more variables for the processes and for `dev.env`."""
 OnReady = Callable[[Path, Mapping[str, str]], None]
 
 
@@ -155,7 +148,7 @@ class _DevRun:
             "AFTERTONE_PORT": str(self.port),
             **servers,
         }
-        return {**settings, **(await self.prepare(settings)).environment}
+        return {**settings, **await self.prepare(settings)}
 
     async def _start_processes(self, settings: Mapping[str, str], lock: int) -> None:
         environment = {**os.environ, **settings}

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from service.domain.clock import utc_now
-from service.embedded.dev import Prepared
 from service.postgres import outbox
 from service.postgres.migrate import migrate
 from service.security import generate_key_ring, rotate_key_ring
@@ -95,7 +94,7 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
         yield Keeper(database, settings.owner_database_url, utc_now, steps)
 
 
-async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
+async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Creates what is missing: key ring, tables, bucket and root account; issues a token."""
     key_ring = folder / "keys.json"
     if not key_ring.exists():
@@ -123,7 +122,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> Prepared:
         "AFTERTONE_API_KEY": key,
         "AFTERTONE_AUTH_TOKEN": token,
     }
-    return Prepared(environment=variables)
+    return variables
 
 
 def write_key_ring(path: Path) -> None:

@@ -32,7 +32,7 @@ _DEV = """
 import asyncio, sys
 from pathlib import Path
 from service.cli.dev_text import ready_text
-from service.embedded.dev import Prepared, run_dev
+from service.embedded.dev import run_dev
 from service.embedded.errors import EmbeddedError
 
 def on_ready(file, environment):
@@ -40,7 +40,7 @@ def on_ready(file, environment):
 
 async def prepare(environment):
     assert environment["AFTERTONE_OWNER_DATABASE_URL"]
-    return Prepared(environment={"AFTERTONE_ACCOUNT_ID": "a" * 32, "AFTERTONE_AUTH_TOKEN": "t"})
+    return {"AFTERTONE_ACCOUNT_ID": "a" * 32, "AFTERTONE_AUTH_TOKEN": "t"}
 
 folder, port, api, *arguments = sys.argv[1:]
 processes = {

@@ -43,7 +43,7 @@ class RunningService:
         self.environment = {
             "PATH": "/usr/bin:/bin",
             **environment,
-            **prepared.environment,
+            **prepared,
             "AFTERTONE_HOST": "127.0.0.1",
             "AFTERTONE_PORT": str(port),
             "AFTERTONE_ADMIN_PORT": "0",
