@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -32,7 +33,6 @@ class CredentialProofs:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="credentials")
         self._limit = threads + waiting
         self._in_progress = 0
-        self._dummy: str | None = None
 
     async def make(self, credential: str) -> str:
         """Returns a proof of `credential`. Raises TooManySignIns."""
@@ -41,7 +41,7 @@ class CredentialProofs:
     async def check(self, proof: str | None, credential: str) -> bool:
         """Returns True when `proof` matches; None never matches. Raises TooManySignIns."""
         if proof is None:
-            await self._run(lambda: self._check(self._dummy_proof(), credential))
+            await self._run(lambda: self._check(self._dummy_proof, credential))
             return False
         return await self._run(lambda: self._check(proof, credential))
 
@@ -60,7 +60,6 @@ class CredentialProofs:
         except (Argon2Error, InvalidHashError):
             return False
 
+    @cached_property
     def _dummy_proof(self) -> str:
-        if self._dummy is None:
-            self._dummy = self._hasher.hash("")
-        return self._dummy
+        return self._hasher.hash("")
