@@ -12,7 +12,7 @@ from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.postgres.pool import Connection
-from service.postgres.sql import load, page_start
+from service.postgres.sql import Statement, load, page_start
 from service.traces import traceparent
 
 _SQL = load("accounts")
@@ -41,12 +41,10 @@ async def insert_root(
     connection: Connection, account_id: UUID, document: Document, key: StoredKey
 ) -> bool:
     """Creates the root account. Returns False when it exists."""
-    status = await connection.execute(
-        *_SQL["insert_root"].bind(
-            account_id=account_id, **_document_values(document), **_key_values(key)
-        )
+    inserted = await _SQL["insert_root"].execute(
+        connection, account_id=account_id, **_document_values(document), **_key_values(key)
     )
-    return status.endswith("1")
+    return inserted == 1
 
 
 async def insert_child(
@@ -55,12 +53,11 @@ async def insert_child(
     """Creates an account. Raises AccountNotFound without the parent, Invalid for a taken name."""
     created_id = await _write(
         connection,
-        _SQL["insert_child"].bind(
-            account_id=account_id,
-            parent_id=parent_id,
-            **_document_values(document),
-            **_key_values(key),
-        ),
+        _SQL["insert_child"],
+        account_id=account_id,
+        parent_id=parent_id,
+        **_document_values(document),
+        **_key_values(key),
     )
     if created_id is None:
         raise AccountNotFound(parent_id.hex)
@@ -75,9 +72,10 @@ async def update_account(
     """
     row = await _write(
         connection,
-        _SQL["update_account"].bind(
-            account_id=before.account_id, revision=before.revision, **_document_values(document)
-        ),
+        _SQL["update_account"],
+        account_id=before.account_id,
+        revision=before.revision,
+        **_document_values(document),
     )
     return None if row is None else _to_account(row)
 
@@ -86,10 +84,11 @@ async def find_name_and_realm_conflicts(
     connection: Connection, name: Any, realm: Any, except_id: UUID | None = None
 ) -> list[Problem]:
     """Returns a problem for a name or realm that another account than `except_id` has."""
-    (row,) = await connection.fetch(
-        *_SQL["find_name_and_realm_conflicts"].bind(
-            name=_text_or_none(name), realm=_text_or_none(realm), except_account_id=except_id
-        )
+    (row,) = await _SQL["find_name_and_realm_conflicts"].fetch(
+        connection,
+        name=_text_or_none(name),
+        realm=_text_or_none(realm),
+        except_account_id=except_id,
     )
     return [
         Problem(field=field, rule=Rule.UNIQUE, value=value)
@@ -100,7 +99,7 @@ async def find_name_and_realm_conflicts(
 
 async def read_account(connection: Connection, account_id: UUID) -> Account | None:
     """Returns an account, or None."""
-    row = await connection.fetchrow(*_SQL["read_account"].bind(account_id=account_id))
+    row = await _SQL["read_account"].fetchrow(connection, account_id=account_id)
     return None if row is None else _to_account(row)
 
 
@@ -115,8 +114,8 @@ async def list_descendants(
 ) -> list[Account]:
     """Returns accounts by (name, id) from `start` on: the children, or `deep` all descendants."""
     name = ("list_descendants" if deep else "list_children") + ("_descending" if descending else "")
-    rows = await connection.fetch(
-        *_SQL[name].bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    rows = await _SQL[name].fetch(
+        connection, account_id=account_id, **page_start(start, descending), limit=limit
     )
     return [_to_account(row) for row in rows]
 
@@ -126,73 +125,68 @@ async def lock_account_for_share(connection: Connection, account_id: UUID) -> No
 
     Every transaction that adds something to an account calls it, because the cache may be old.
     """
-    locked_id = await connection.fetchval(
-        *_SQL["lock_account_for_share"].bind(account_id=account_id)
-    )
+    locked_id = await _SQL["lock_account_for_share"].fetchval(connection, account_id=account_id)
     if locked_id is None:
         raise AccountNotFound(account_id.hex)
 
 
 async def lock_account_for_update(connection: Connection, account_id: UUID) -> Account | None:
     """Locks an account before its deletion, until the transaction ends."""
-    row = await connection.fetchrow(*_SQL["lock_account_for_update"].bind(account_id=account_id))
+    row = await _SQL["lock_account_for_update"].fetchrow(connection, account_id=account_id)
     return None if row is None else _to_account(row)
 
 
 async def has_children(connection: Connection, account_id: UUID) -> bool:
     """Returns True when an account has children."""
-    has_any: bool = await connection.fetchval(*_SQL["has_children"].bind(account_id=account_id))
+    has_any: bool = await _SQL["has_children"].fetchval(connection, account_id=account_id)
     return has_any
 
 
 async def delete_account(connection: Connection, account_id: UUID, timeout_s: float) -> None:
     """Deletes a locked account with its boxes and greetings, and appends the event."""
-    await connection.execute(*_SQL["set_statement_timeout"].bind(timeout=f"{timeout_s:.0f}s"))
-    account = {"account_id": account_id}
-    for arguments in (
-        _SQL["mark_account_deleted"].bind(**account),
-        _SQL["append_account_deleted"].bind(**account, traceparent=traceparent()),
-        _SQL["lock_boxes_of_account"].bind(**account),
-        _SQL["delete_boxes_of_account"].bind(**account),
-        _SQL["delete_greetings_of_account"].bind(**account),
-    ):
-        await connection.execute(*arguments, timeout=timeout_s + 1)
+    await _SQL["set_statement_timeout"].execute(connection, duration=f"{timeout_s:.0f}s")
+    options: dict[str, Any] = {"account_id": account_id, "timeout_s": timeout_s + 1}
+    await _SQL["mark_account_deleted"].execute(connection, **options)
+    await _SQL["append_account_deleted"].execute(connection, **options, traceparent=traceparent())
+    await _SQL["lock_boxes_of_account"].execute(connection, **options)
+    await _SQL["delete_boxes_of_account"].execute(connection, **options)
+    await _SQL["delete_greetings_of_account"].execute(connection, **options)
 
 
 async def get_root_id(connection: Connection) -> UUID | None:
     """Returns the id of the root account, or None before it is created."""
-    root_id: UUID | None = await connection.fetchval(*_SQL["get_root_id"].bind())
+    root_id: UUID | None = await _SQL["get_root_id"].fetchval(connection)
     return root_id
 
 
 async def get_account_facts(connection: Connection, account_id: UUID) -> AccountFacts | None:
     """Returns the facts of an account, or None."""
-    row = await connection.fetchrow(*_SQL["get_account_facts"].bind(account_id=account_id))
+    row = await _SQL["get_account_facts"].fetchrow(connection, account_id=account_id)
     return _facts_or_none(row)
 
 
 async def find_facts_by_api_key(connection: Connection, lookup: bytes) -> AccountFacts | None:
     """Returns the account of an API key, given its keyed hash, or None."""
-    row = await connection.fetchrow(*_SQL["find_facts_by_api_key"].bind(api_key_lookup=lookup))
+    row = await _SQL["find_facts_by_api_key"].fetchrow(connection, api_key_lookup=lookup)
     return _facts_or_none(row)
 
 
 async def find_facts_by_name(connection: Connection, name: str) -> AccountFacts | None:
     """Returns the account of a name, or None."""
-    row = await connection.fetchrow(*_SQL["find_facts_by_name"].bind(name=_text_or_none(name)))
+    row = await _SQL["find_facts_by_name"].fetchrow(connection, name=_text_or_none(name))
     return _facts_or_none(row)
 
 
 async def find_facts_by_realm(connection: Connection, realm: str) -> AccountFacts | None:
     """Returns the account of a realm, or None."""
-    row = await connection.fetchrow(*_SQL["find_facts_by_realm"].bind(realm=_text_or_none(realm)))
+    row = await _SQL["find_facts_by_realm"].fetchrow(connection, realm=_text_or_none(realm))
     return _facts_or_none(row)
 
 
 async def get_sealed_api_key(connection: Connection, account_id: UUID) -> bytes | None:
     """Returns the encrypted API key of an account, or None."""
-    sealed: bytes | None = await connection.fetchval(
-        *_SQL["get_sealed_api_key"].bind(account_id=account_id)
+    sealed: bytes | None = await _SQL["get_sealed_api_key"].fetchval(
+        connection, account_id=account_id
     )
     return sealed
 
@@ -201,15 +195,15 @@ async def replace_api_key(
     connection: Connection, account_id: UUID, key: StoredKey
 ) -> AccountFacts | None:
     """Replaces the API key and raises the epoch of an account. Returns None without the account."""
-    row = await connection.fetchrow(
-        *_SQL["replace_api_key"].bind(account_id=account_id, **_key_values(key))
+    row = await _SQL["replace_api_key"].fetchrow(
+        connection, account_id=account_id, **_key_values(key)
     )
     return _facts_or_none(row)
 
 
 async def get_directory_time(connection: Connection) -> datetime:
     """Returns the time of the database, the clock for all changes of the directory."""
-    moment: datetime = await connection.fetchval(*_SQL["get_directory_time"].bind())
+    moment: datetime = await _SQL["get_directory_time"].fetchval(connection)
     return moment
 
 
@@ -223,9 +217,9 @@ async def list_directory_changes(
     """
     moment = await get_directory_time(connection)
     bounds = {"since": since, "limit": limit, "overlap": overlap}
-    changed = await connection.fetch(*_SQL["list_changed_accounts"].bind(**bounds))
-    revoked = await connection.fetch(*_SQL["list_revoked_tokens"].bind(**bounds))
-    users = await connection.fetch(*_SQL["list_changed_user_epochs"].bind(**bounds))
+    changed = await _SQL["list_changed_accounts"].fetch(connection, **bounds)
+    revoked = await _SQL["list_revoked_tokens"].fetch(connection, **bounds)
+    users = await _SQL["list_changed_user_epochs"].fetch(connection, **bounds)
     return DirectoryChanges(
         moment=moment,
         accounts=[_to_facts(row) for row in changed if not row["deleted"]],
@@ -238,14 +232,14 @@ async def list_directory_changes(
 
 async def revoke_token(connection: Connection, claims: Claims) -> None:
     """Revokes a token until it expires."""
-    await connection.execute(
-        *_SQL["revoke_token"].bind(token_id=claims.token_id, expires_at=claims.expires_at)
+    await _SQL["revoke_token"].execute(
+        connection, token_id=claims.token_id, expires_at=claims.expires_at
     )
 
 
 async def is_revoked(connection: Connection, token_id: UUID) -> bool:
     """Returns True when a token was revoked."""
-    revoked: bool = await connection.fetchval(*_SQL["is_revoked"].bind(token_id=token_id))
+    revoked: bool = await _SQL["is_revoked"].fetchval(connection, token_id=token_id)
     return revoked
 
 
@@ -257,9 +251,11 @@ def _key_values(key: StoredKey) -> dict[str, Any]:
     return {"api_key_lookup": key.lookup, "api_key_sealed": key.sealed}
 
 
-async def _write(connection: Connection, arguments: tuple[Any, ...]) -> asyncpg.Record | None:
+async def _write(
+    connection: Connection, statement: Statement, **values: Any
+) -> asyncpg.Record | None:
     try:
-        return await connection.fetchrow(*arguments)
+        return await statement.fetchrow(connection, **values)
     except asyncpg.UniqueViolationError as error:
         field = _UNIQUE_FIELDS.get(error.constraint_name or "")
         if field is None:

@@ -47,16 +47,15 @@ async def change_folders(
 
     Raises VmboxNotFound.
     """
-    rows = await connection.fetch(
-        *_SQL["change_folders"].bind(
-            account_id=account_id,
-            vmbox_id=vmbox_id,
-            **_id_values(ids),
-            folder=folder,
-            retained_since=retained_since,
-            reason=reason,
-            traceparent=traceparent(),
-        )
+    rows = await _SQL["change_folders"].fetch(
+        connection,
+        account_id=account_id,
+        vmbox_id=vmbox_id,
+        **_id_values(ids),
+        folder=folder,
+        retained_since=retained_since,
+        reason=reason,
+        traceparent=traceparent(),
     )
     return _outcomes(rows, vmbox_id)
 
@@ -74,15 +73,14 @@ async def remove_messages(
 
     `folder` excludes messages of other folders. Raises VmboxNotFound.
     """
-    rows = await connection.fetch(
-        *_SQL["remove_messages"].bind(
-            account_id=account_id,
-            vmbox_id=vmbox_id,
-            **_id_values(ids),
-            folder=folder,
-            reason=reason,
-            traceparent=traceparent(),
-        )
+    rows = await _SQL["remove_messages"].fetch(
+        connection,
+        account_id=account_id,
+        vmbox_id=vmbox_id,
+        **_id_values(ids),
+        folder=folder,
+        reason=reason,
+        traceparent=traceparent(),
     )
     return _outcomes(rows, vmbox_id)
 
@@ -91,10 +89,8 @@ async def list_message_ids(
     connection: Connection, account_id: UUID, vmbox_id: UUID, folder: Folder | None, limit: int
 ) -> list[MessageId]:
     """Returns the newest ids of a box."""
-    rows = await connection.fetch(
-        *_SQL["list_message_ids"].bind(
-            account_id=account_id, vmbox_id=vmbox_id, folder=folder, limit=limit
-        )
+    rows = await _SQL["list_message_ids"].fetch(
+        connection, account_id=account_id, vmbox_id=vmbox_id, folder=folder, limit=limit
     )
     return [MessageId(row["month"], row["id"]) for row in rows]
 
@@ -103,8 +99,8 @@ async def get_messages(
     connection: Connection, account_id: UUID, vmbox_id: UUID, ids: Sequence[MessageId]
 ) -> dict[MessageId, Message]:
     """Returns the existing messages by id."""
-    rows = await connection.fetch(
-        *_SQL["get_messages"].bind(account_id=account_id, vmbox_id=vmbox_id, **_id_values(ids))
+    rows = await _SQL["get_messages"].fetch(
+        connection, account_id=account_id, vmbox_id=vmbox_id, **_id_values(ids)
     )
     messages = [to_message(row) for row in rows]
     return {message.id: message for message in messages}
@@ -114,8 +110,8 @@ async def filter_existing_vmboxes(
     connection: Connection, account_id: UUID, vmbox_ids: Sequence[UUID]
 ) -> set[UUID]:
     """Returns the boxes that exist."""
-    rows = await connection.fetch(
-        *_SQL["filter_existing_vmboxes"].bind(account_id=account_id, vmbox_ids=list(vmbox_ids))
+    rows = await _SQL["filter_existing_vmboxes"].fetch(
+        connection, account_id=account_id, vmbox_ids=list(vmbox_ids)
     )
     return {row["vmbox_id"] for row in rows}
 
@@ -137,22 +133,21 @@ async def transfer_messages(
     Returns for each the reason of its failure, or None. All new ids must be of one month. Raises
     VmboxNotFound when one of the boxes does not exist.
     """
-    rows = await connection.fetch(
-        *_SQL["transfer_messages"].bind(
-            account_id=account_id,
-            source_id=source,
-            target_id=target,
-            **_id_values([transfer.copied.id for transfer in transfers]),
-            copied_keys=[row.copied.audio.key for row in transfers if row.copied.audio],
-            new_ids=[transfer.new_id.id for transfer in transfers],
-            new_keys=[transfer.new_key for transfer in transfers],
-            new_month=transfers[0].new_id.month,
-            now=now,
-            retained_since=retained_since,
-            moved=moved,
-            realm=realm,
-            traceparent=traceparent(),
-        )
+    rows = await _SQL["transfer_messages"].fetch(
+        connection,
+        account_id=account_id,
+        source_id=source,
+        target_id=target,
+        **_id_values([transfer.copied.id for transfer in transfers]),
+        copied_keys=[row.copied.audio.key for row in transfers if row.copied.audio],
+        new_ids=[transfer.new_id.id for transfer in transfers],
+        new_keys=[transfer.new_key for transfer in transfers],
+        new_month=transfers[0].new_id.month,
+        now=now,
+        retained_since=retained_since,
+        moved=moved,
+        realm=realm,
+        traceparent=traceparent(),
     )
     return _outcomes(rows, target)
 
@@ -164,12 +159,11 @@ async def filter_stored_ids(
     if not ids:
         return set()
     month = ids[0].month
-    rows = await connection.fetch(
-        *_SQL["filter_stored_ids"].bind(
-            account_id=account_id,
-            month=month,
-            message_ids=[message_id.id for message_id in ids],
-        )
+    rows = await _SQL["filter_stored_ids"].fetch(
+        connection,
+        account_id=account_id,
+        month=month,
+        message_ids=[message_id.id for message_id in ids],
     )
     return {MessageId(month, row["id"]) for row in rows}
 

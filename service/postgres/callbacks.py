@@ -14,8 +14,8 @@ _SQL = load("callbacks")
 
 async def is_callback_pending(connection: Connection, account_id: UUID, target: str) -> bool:
     """Returns True when a callback task runs for the target. The caller must lock the box."""
-    pending: bool = await connection.fetchval(
-        *_SQL["is_callback_pending"].bind(account_id=account_id, target=target)
+    pending: bool = await _SQL["is_callback_pending"].fetchval(
+        connection, account_id=account_id, target=target
     )
     return pending
 
@@ -31,15 +31,14 @@ async def request_callback(
     message: EventMessage,
 ) -> bool:
     """Appends the event. Returns False when the box has no new message or was deleted."""
-    sequence = await connection.fetchval(
-        *_SQL["request_callback"].bind(
-            account_id=account_id,
-            vmbox_id=vmbox_id,
-            number=number,
-            attempt=attempt,
-            timeout_s=timeout_s,
-            message=msgspec.to_builtins(message),
-            traceparent=traceparent(),
-        )
+    sequence = await _SQL["request_callback"].fetchval(
+        connection,
+        account_id=account_id,
+        vmbox_id=vmbox_id,
+        number=number,
+        attempt=attempt,
+        timeout_s=timeout_s,
+        message=msgspec.to_builtins(message),
+        traceparent=traceparent(),
     )
     return sequence is not None

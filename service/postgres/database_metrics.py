@@ -40,14 +40,14 @@ class KeeperRun(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_outbox_backlog(connection: Connection) -> Backlog:
     """Returns the backlog of unsent events."""
-    record = await connection.fetchrow(*_SQL["read_outbox_backlog"].bind(limit=MAX_COUNT))
+    record = await _SQL["read_outbox_backlog"].fetchrow(connection, limit=MAX_COUNT)
     assert record is not None
     return Backlog(number=record["backlog"], oldest_s=record["oldest_s"])
 
 
 async def read_delivery_backlogs(connection: Connection) -> Mapping[str, Backlog]:
     """Returns the backlog of due deliveries for each channel that was ever started."""
-    records = await connection.fetch(*_SQL["read_delivery_backlogs"].bind(limit=MAX_COUNT))
+    records = await _SQL["read_delivery_backlogs"].fetch(connection, limit=MAX_COUNT)
     return {
         record["channel"]: Backlog(number=record["due"], oldest_s=record["oldest_s"])
         for record in records
@@ -56,20 +56,20 @@ async def read_delivery_backlogs(connection: Connection) -> Mapping[str, Backlog
 
 async def count_dead_deliveries(connection: Connection) -> Mapping[str, int]:
     """Returns the number of dead deliveries by channel, without channels that have none."""
-    records = await connection.fetch(*_SQL["count_dead_deliveries"].bind(limit=MAX_COUNT))
+    records = await _SQL["count_dead_deliveries"].fetch(connection, limit=MAX_COUNT)
     return {record["channel"]: record["dead"] for record in records}
 
 
 async def count_partitions_ahead(connection: Connection) -> PartitionsAhead:
     """Returns the number of partitions after the current ones."""
-    record = await connection.fetchrow(*_SQL["count_partitions_ahead"].bind())
+    record = await _SQL["count_partitions_ahead"].fetchrow(connection)
     assert record is not None
     return PartitionsAhead(**dict(record))
 
 
 async def list_keeper_runs(connection: Connection) -> Mapping[str, KeeperRun]:
     """Returns the last run by step, without steps that never completed."""
-    records = await connection.fetch(*_SQL["list_keeper_runs"].bind())
+    records = await _SQL["list_keeper_runs"].fetch(connection)
     return {
         record["step"]: KeeperRun(finished_at=record["finished_at"], done=record["done"])
         for record in records

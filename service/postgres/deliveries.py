@@ -11,7 +11,7 @@ import msgspec
 from service.domain.delivery import Delivery, Status, Target
 from service.domain.events import Event
 from service.postgres.pool import Connection
-from service.postgres.sql import affected_rows, load
+from service.postgres.sql import load
 
 _SQL = load("deliveries")
 _MAX_ERROR_LENGTH = 500
@@ -65,8 +65,8 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 async def register_channel(connection: Connection, channel: str, lookback_s: float) -> datetime:
     """Returns the time at which a channel was first started: for a new one `lookback_s` ago."""
-    started_at: datetime = await connection.fetchval(
-        *_SQL["register_channel"].bind(channel=channel, lookback_s=lookback_s)
+    started_at: datetime = await _SQL["register_channel"].fetchval(
+        connection, channel=channel, lookback_s=lookback_s
     )
     return started_at
 
@@ -75,8 +75,8 @@ async def insert_marker(
     connection: Connection, account_id: UUID, event_id: UUID, channel: str
 ) -> bool:
     """Marks an event as fanned out. Returns False when it was fanned out or given up before."""
-    inserted_id = await connection.fetchval(
-        *_SQL["insert_marker"].bind(account_id=account_id, event_id=event_id, channel=channel)
+    inserted_id = await _SQL["insert_marker"].fetchval(
+        connection, account_id=account_id, event_id=event_id, channel=channel
     )
     return inserted_id is not None
 
@@ -85,16 +85,15 @@ async def insert_targets(
     connection: Connection, event: Event, channel: str, targets: Sequence[Target]
 ) -> None:
     """Adds at least one target of an event. Existing targets do not change."""
-    await connection.execute(
-        *_SQL["insert_targets"].bind(
-            account_id=event.account_id,
-            event_id=event.event_id,
-            channel=channel,
-            event=_encoded_event(event),
-            targets=[target.name for target in targets],
-            states=[dict(target.state) for target in targets],
-            delays_s=[target.delay_s for target in targets],
-        )
+    await _SQL["insert_targets"].execute(
+        connection,
+        account_id=event.account_id,
+        event_id=event.event_id,
+        channel=channel,
+        event=_encoded_event(event),
+        targets=[target.name for target in targets],
+        states=[dict(target.state) for target in targets],
+        delays_s=[target.delay_s for target in targets],
     )
 
 
@@ -109,15 +108,14 @@ async def insert_dead_marker(
     state: Mapping[str, Any] | None = None,
 ) -> None:
     """Records an event that cannot be fanned out."""
-    await connection.execute(
-        *_SQL["insert_dead_marker"].bind(
-            account_id=account_id,
-            event_id=event_id,
-            channel=channel,
-            event=None if event is None else _encoded_event(event),
-            state=dict(state or {}),
-            error=_error_text(error),
-        )
+    await _SQL["insert_dead_marker"].execute(
+        connection,
+        account_id=account_id,
+        event_id=event_id,
+        channel=channel,
+        event=None if event is None else _encoded_event(event),
+        state=dict(state or {}),
+        error=_error_text(error),
     )
 
 
@@ -132,17 +130,16 @@ async def lease_due(
     leases: Sequence[DeliveryLease],
 ) -> list[Delivery | DeliveryRow]:
     """Leases due deliveries under `token`. Returns a DeliveryRow for a row without an event."""
-    records = await connection.fetch(
-        *_SQL["lease_due"].bind(
-            channel=channel,
-            limit=limit,
-            max_per_target=per_target,
-            lease_s=lease_s,
-            token=token,
-            leased_account_ids=[lease.account_id for lease in leases],
-            leased_targets=[lease.target for lease in leases],
-            leased_numbers=[lease.number for lease in leases],
-        )
+    records = await _SQL["lease_due"].fetch(
+        connection,
+        channel=channel,
+        limit=limit,
+        max_per_target=per_target,
+        lease_s=lease_s,
+        token=token,
+        leased_account_ids=[lease.account_id for lease in leases],
+        leased_targets=[lease.target for lease in leases],
+        leased_numbers=[lease.number for lease in leases],
     )
     return [_delivery(record) for record in records]
 
@@ -151,23 +148,22 @@ async def record_attempt(
     connection: Connection, row: Delivery | DeliveryRow, token: UUID, outcome: AttemptOutcome
 ) -> bool:
     """Records an attempt. Returns False when the lease was lost or the row is not pending."""
-    attempt = await connection.fetchval(
-        *_SQL["record_attempt"].bind(
-            **_key_values(row),
-            token=token,
-            status=outcome.status,
-            attempts=outcome.attempts,
-            delay_s=outcome.delay_s,
-            error=None if outcome.error is None else _error_text(outcome.error),
-            state=None if outcome.state is None else dict(outcome.state),
-        )
+    attempt = await _SQL["record_attempt"].fetchval(
+        connection,
+        **_key_values(row),
+        token=token,
+        status=outcome.status,
+        attempts=outcome.attempts,
+        delay_s=outcome.delay_s,
+        error=None if outcome.error is None else _error_text(outcome.error),
+        state=None if outcome.state is None else dict(outcome.state),
     )
     return attempt is not None
 
 
 async def release_lease(connection: Connection, row: Delivery | DeliveryRow, token: UUID) -> None:
     """Releases a lease without an attempt."""
-    await connection.execute(*_SQL["release_lease"].bind(**_key_values(row), token=token))
+    await _SQL["release_lease"].execute(connection, **_key_values(row), token=token)
 
 
 async def is_last_done(connection: Connection, delivery: Delivery) -> bool:
@@ -180,9 +176,9 @@ async def is_last_done(connection: Connection, delivery: Delivery) -> bool:
         "event_id": delivery.event_id,
         "channel": delivery.channel,
     }
-    await connection.fetchrow(*_SQL["lock_marker"].bind(**event))
+    await _SQL["lock_marker"].fetchrow(connection, **event)
     # A second statement, because its snapshot is taken after the lock.
-    unfinished: int = await connection.fetchval(*_SQL["count_unfinished"].bind(**event))
+    unfinished: int = await _SQL["count_unfinished"].fetchval(connection, **event)
     return unfinished == 0
 
 
@@ -190,13 +186,12 @@ async def list_deliveries(
     connection: Connection, filters: DeliveryFilter, limit: int
 ) -> list[DeliveryRow]:
     """Returns deliveries, newest first."""
-    records = await connection.fetch(
-        *_SQL["list_deliveries"].bind(
-            account_id=filters.account_id,
-            channel=filters.channel,
-            status=filters.status,
-            limit=limit,
-        )
+    records = await _SQL["list_deliveries"].fetch(
+        connection,
+        account_id=filters.account_id,
+        channel=filters.channel,
+        status=filters.status,
+        limit=limit,
     )
     return [_row(record) for record in records]
 
@@ -205,30 +200,25 @@ async def list_deliveries_of_event(
     connection: Connection, filters: DeliveryFilter
 ) -> list[DeliveryRow]:
     """Returns the rows of one event. The filter must contain the account and the event."""
-    records = await connection.fetch(*_SQL["list_deliveries_of_event"].bind(**_key_values(filters)))
+    records = await _SQL["list_deliveries_of_event"].fetch(connection, **_key_values(filters))
     return [_row(record) for record in records]
 
 
 async def retry_deliveries(connection: Connection, filters: DeliveryFilter) -> int:
     """Makes dead deliveries due again. Returns their number."""
-    return affected_rows(
-        await connection.execute(*_SQL["retry_deliveries"].bind(**_key_values(filters)))
-    )
+    return await _SQL["retry_deliveries"].execute(connection, **_key_values(filters))
 
 
 async def drop_deliveries(connection: Connection, filters: DeliveryFilter) -> int:
     """Drops pending and dead deliveries. Returns their number."""
-    status = await connection.execute(
-        *_SQL["drop_deliveries"].bind(**_key_values(filters), status=filters.status)
+    return await _SQL["drop_deliveries"].execute(
+        connection, **_key_values(filters), status=filters.status
     )
-    return affected_rows(status)
 
 
 async def delete_old_deliveries(connection: Connection, before: datetime, limit: int) -> int:
     """Deletes finished rows older than `before`. Returns their number."""
-    return affected_rows(
-        await connection.execute(*_SQL["delete_old_deliveries"].bind(before=before, limit=limit))
-    )
+    return await _SQL["delete_old_deliveries"].execute(connection, before=before, limit=limit)
 
 
 def _key_values(row: Delivery | DeliveryRow | DeliveryFilter) -> dict[str, Any]:

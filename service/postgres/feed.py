@@ -40,7 +40,7 @@ class FeedSlice(msgspec.Struct, frozen=True, kw_only=True):
 
 async def feed_state(connection: Connection) -> FeedState:
     """Returns the bounds of the feed."""
-    row = await connection.fetchrow(*_SQL["feed_state"].bind())
+    row = await _SQL["feed_state"].fetchrow(connection)
     assert row is not None, "both tables always have one row"
     latest = row["latest"]
     oldest = latest + 1 if row["oldest"] is None else row["oldest"]
@@ -56,22 +56,21 @@ async def read_feed(
     limit_bytes: int,
 ) -> FeedSlice:
     """Returns events of an account, or of one box, after a `published_seq`, in order."""
-    rows = await connection.fetch(
-        *_SQL["read_feed"].bind(
-            account_id=account_id,
-            vmbox_id=vmbox_id,
-            after=after,
-            limit=limit,
-            limit_bytes=limit_bytes,
-        )
+    rows = await _SQL["read_feed"].fetch(
+        connection,
+        account_id=account_id,
+        vmbox_id=vmbox_id,
+        after=after,
+        limit=limit,
+        limit_bytes=limit_bytes,
     )
     return _slice(rows, limit)
 
 
 async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes: int) -> FeedSlice:
     """Returns events of all accounts after a `published_seq`, in order."""
-    rows = await connection.fetch(
-        *_SQL["tail_feed"].bind(after=after, limit=limit, limit_bytes=limit_bytes)
+    rows = await _SQL["tail_feed"].fetch(
+        connection, after=after, limit=limit, limit_bytes=limit_bytes
     )
     return _slice(rows, limit)
 

@@ -25,14 +25,13 @@ async def insert_greeting(
     audio: Audio | None,
 ) -> Greeting:
     """Creates a greeting, with or without audio."""
-    row = await connection.fetchrow(
-        *_SQL["insert_greeting"].bind(
-            account_id=account_id,
-            media_id=media_id,
-            name=document["name"],
-            document=document,
-            **audio_values(audio),
-        )
+    row = await _SQL["insert_greeting"].fetchrow(
+        connection,
+        account_id=account_id,
+        media_id=media_id,
+        name=document["name"],
+        document=document,
+        **audio_values(audio),
     )
     assert row is not None, "an INSERT that does not fail returns its row"
     return _to_greeting(row)
@@ -40,9 +39,7 @@ async def insert_greeting(
 
 async def get_greeting(connection: Connection, account_id: UUID, media_id: UUID) -> Greeting:
     """Returns a greeting. Raises GreetingNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["get_greeting"].bind(account_id=account_id, media_id=media_id)
-    )
+    row = await _SQL["get_greeting"].fetchrow(connection, account_id=account_id, media_id=media_id)
     return _greeting_or_raise(row, media_id)
 
 
@@ -56,8 +53,8 @@ async def list_greetings(
 ) -> list[Greeting]:
     """Returns the greetings of an account by (name, id) from `start` on."""
     statement = _SQL["list_greetings_descending" if descending else "list_greetings"]
-    rows = await connection.fetch(
-        *statement.bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    rows = await statement.fetch(
+        connection, account_id=account_id, **page_start(start, descending), limit=limit
     )
     return [_to_greeting(row) for row in rows]
 
@@ -66,14 +63,13 @@ async def update_greeting(
     connection: Connection, before: Greeting, document: Document
 ) -> Greeting | None:
     """Replaces the document of a greeting. Returns None when `before` is no longer its revision."""
-    row = await connection.fetchrow(
-        *_SQL["update_greeting"].bind(
-            account_id=before.account_id,
-            media_id=before.media_id,
-            revision=before.revision,
-            name=document["name"],
-            document=document,
-        )
+    row = await _SQL["update_greeting"].fetchrow(
+        connection,
+        account_id=before.account_id,
+        media_id=before.media_id,
+        revision=before.revision,
+        name=document["name"],
+        document=document,
     )
     return None if row is None else _to_greeting(row)
 
@@ -85,10 +81,8 @@ async def attach_greeting_audio(
 
     Raises GreetingNotFound.
     """
-    row = await connection.fetchrow(
-        *_SQL["attach_greeting_audio"].bind(
-            account_id=account_id, media_id=media_id, **audio_values(audio)
-        )
+    row = await _SQL["attach_greeting_audio"].fetchrow(
+        connection, account_id=account_id, media_id=media_id, **audio_values(audio)
     )
     return _greeting_or_raise(row, media_id), None if row is None else row["replaced_key"]
 
@@ -96,8 +90,8 @@ async def attach_greeting_audio(
 async def delete_greeting(connection: Connection, account_id: UUID, media_id: UUID) -> Greeting:
     """Deletes a greeting and returns it. Raises GreetingNotFound, GreetingInUse."""
     try:
-        row = await connection.fetchrow(
-            *_SQL["delete_greeting"].bind(account_id=account_id, media_id=media_id)
+        row = await _SQL["delete_greeting"].fetchrow(
+            connection, account_id=account_id, media_id=media_id
         )
     except asyncpg.ForeignKeyViolationError as error:
         if error.constraint_name == "vmbox_media_exists":
@@ -110,8 +104,8 @@ async def filter_existing_greetings(
     connection: Connection, account_id: UUID, media_ids: Sequence[UUID]
 ) -> set[UUID]:
     """Returns the greetings that exist."""
-    rows = await connection.fetch(
-        *_SQL["filter_existing_greetings"].bind(account_id=account_id, media_ids=media_ids)
+    rows = await _SQL["filter_existing_greetings"].fetch(
+        connection, account_id=account_id, media_ids=media_ids
     )
     return {row["media_id"] for row in rows}
 

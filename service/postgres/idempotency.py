@@ -48,10 +48,8 @@ async def claim(
     row = None
     while row is None:
         # No row: another request claimed or released the key while this statement ran.
-        row = await connection.fetchrow(
-            *_SQL["claim"].bind(
-                **request.values(), fingerprint=fingerprint, lease=lease, plan=request.plan
-            )
+        row = await _SQL["claim"].fetchrow(
+            connection, **request.values(), fingerprint=fingerprint, lease=lease, plan=request.plan
         )
     match row["state"]:
         case "claimed":
@@ -66,25 +64,23 @@ async def claim(
 
 async def renew_claim(connection: Connection, claim: Claim, lease: timedelta) -> None:
     """Extends the lease. Raises IdempotencyKeyInUse when another request took over."""
-    renewed = await connection.fetchval(*_SQL["renew_claim"].bind(**claim.values(), lease=lease))
+    renewed = await _SQL["renew_claim"].fetchval(connection, **claim.values(), lease=lease)
     if not renewed:
         raise IdempotencyKeyInUse
 
 
 async def complete_claim(connection: Connection, claim: Claim, answer: Any) -> None:
     """Stores the answer. Raises IdempotencyKeyInUse when another request took over."""
-    completed = await connection.fetchval(
-        *_SQL["complete_claim"].bind(**claim.values(), answer=answer)
-    )
+    completed = await _SQL["complete_claim"].fetchval(connection, **claim.values(), answer=answer)
     if not completed:
         raise IdempotencyKeyInUse
 
 
 async def expire_claim(connection: Connection, claim: Claim) -> None:
     """Ends the lease, so that the next request with this key continues at once."""
-    await connection.execute(*_SQL["expire_claim"].bind(**claim.values()))
+    await _SQL["expire_claim"].execute(connection, **claim.values())
 
 
 async def release_claim(connection: Connection, claim: Claim) -> None:
     """Deletes a claim."""
-    await connection.execute(*_SQL["release_claim"].bind(**claim.values()))
+    await _SQL["release_claim"].execute(connection, **claim.values())

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from service.postgres.pool import Connection, connect, translated_errors
-from service.postgres.sql import affected_rows, load
+from service.postgres.sql import Statement, load
 from service.traces import traceparent
 
 _SQL = load("keeper")
@@ -77,7 +77,7 @@ async def step_lock(url: str, step: str, timeout_s: float) -> AsyncIterator[bool
     connection = await connect(url, name=f"aftertone keeper {step}", timeout_s=timeout_s)
     try:
         with translated_errors():
-            locked: bool = await connection.fetchval(*_SQL["try_lock_step"].bind(step=step))
+            locked: bool = await _SQL["try_lock_step"].fetchval(connection, step=step)
         yield locked
     finally:
         connection.terminate()
@@ -85,7 +85,7 @@ async def step_lock(url: str, step: str, timeout_s: float) -> AsyncIterator[bool
 
 async def get_last_run(connection: Connection, step: str) -> datetime | None:
     """Returns the time at which a step last completed."""
-    finished_at: datetime | None = await connection.fetchval(*_SQL["get_last_run"].bind(step=step))
+    finished_at: datetime | None = await _SQL["get_last_run"].fetchval(connection, step=step)
     return finished_at
 
 
@@ -93,12 +93,12 @@ async def record_run(
     connection: Connection, step: str, at: datetime, done: Mapping[str, int]
 ) -> None:
     """Records that a step has completed, and its counters."""
-    await connection.execute(*_SQL["record_run"].bind(step=step, finished_at=at, done=dict(done)))
+    await _SQL["record_run"].execute(connection, step=step, finished_at=at, done=dict(done))
 
 
 async def list_months(connection: Connection) -> list[int]:
     """Returns the months that have a partition, oldest first."""
-    return [row["month"] for row in await connection.fetch(*_SQL["list_months"].bind())]
+    return [row["month"] for row in await _SQL["list_months"].fetch(connection)]
 
 
 async def list_expired(
@@ -106,7 +106,7 @@ async def list_expired(
 ) -> list[BoxKey]:
     """Returns the boxes of the oldest `limit` messages of a month from before `before`."""
     return _boxes(
-        await connection.fetch(*_SQL["list_expired"].bind(month=month, before=before, limit=limit))
+        await _SQL["list_expired"].fetch(connection, month=month, before=before, limit=limit)
     )
 
 
@@ -116,9 +116,12 @@ async def expire_messages(
     """Removes messages of a box from before `before`. Returns their number. Raises CountsTooLow."""
     return await _remove_counted(
         connection,
-        _SQL["expire_messages"].bind(
-            **box.values(), month=month, before=before, limit=limit, traceparent=traceparent()
-        ),
+        _SQL["expire_messages"],
+        **box.values(),
+        month=month,
+        before=before,
+        limit=limit,
+        traceparent=traceparent(),
     )
 
 
@@ -127,9 +130,7 @@ async def list_abandoned(
 ) -> list[BoxKey]:
     """Returns the boxes of the oldest `limit` messages of a month pending since before `before`."""
     return _boxes(
-        await connection.fetch(
-            *_SQL["list_abandoned"].bind(month=month, before=before, limit=limit)
-        )
+        await _SQL["list_abandoned"].fetch(connection, month=month, before=before, limit=limit)
     )
 
 
@@ -141,19 +142,18 @@ async def remove_abandoned(
     Raises CountsTooLow.
     """
     return await _remove_counted(
-        connection,
-        _SQL["remove_abandoned"].bind(**box.values(), month=month, before=before),
+        connection, _SQL["remove_abandoned"], **box.values(), month=month, before=before
     )
 
 
 async def list_boxes_to_empty(connection: Connection, limit: int) -> list[BoxKey]:
     """Returns deleted boxes that may still have messages."""
-    return _boxes(await connection.fetch(*_SQL["list_boxes_to_empty"].bind(limit=limit)))
+    return _boxes(await _SQL["list_boxes_to_empty"].fetch(connection, limit=limit))
 
 
 async def empty_box(connection: Connection, box: BoxKey, limit: int) -> int:
     """Removes messages of a deleted box. A result below `limit` means that none are left."""
-    removed: int = await connection.fetchval(*_SQL["empty_box"].bind(**box.values(), limit=limit))
+    removed: int = await _SQL["empty_box"].fetchval(connection, **box.values(), limit=limit)
     return removed
 
 
@@ -161,9 +161,7 @@ async def purge_messages(
     connection: Connection, month: int, before: datetime, limit: int
 ) -> list[str | None]:
     """Deletes messages that were removed before `before`. Returns the audio key of each."""
-    rows = await connection.fetch(
-        *_SQL["purge_messages"].bind(month=month, before=before, limit=limit)
-    )
+    rows = await _SQL["purge_messages"].fetch(connection, month=month, before=before, limit=limit)
     return [row["audio_key"] for row in rows]
 
 
@@ -172,28 +170,26 @@ async def purge_boxes(connection: Connection, before: datetime, limit: int) -> i
 
     Deletes none while messages that were removed before `before` are left.
     """
-    return len(await connection.fetch(*_SQL["purge_boxes"].bind(before=before, limit=limit)))
+    return len(await _SQL["purge_boxes"].fetch(connection, before=before, limit=limit))
 
 
 async def find_orphans(
     connection: Connection, month: int, objects: Sequence[StoredObject]
 ) -> list[str]:
     """Returns the keys that no message of the month refers to."""
-    rows = await connection.fetch(
-        *_SQL["find_orphans"].bind(month=month, **_object_values(objects))
-    )
+    rows = await _SQL["find_orphans"].fetch(connection, month=month, **_object_values(objects))
     return [row["key"] for row in rows]
 
 
 async def find_media_orphans(connection: Connection, objects: Sequence[StoredObject]) -> list[str]:
     """Returns the keys that no greeting refers to."""
-    rows = await connection.fetch(*_SQL["find_media_orphans"].bind(**_object_values(objects)))
+    rows = await _SQL["find_media_orphans"].fetch(connection, **_object_values(objects))
     return [row["key"] for row in rows]
 
 
 async def count_boxes(connection: Connection) -> int:
     """Returns the number of boxes that are not deleted."""
-    number: int = await connection.fetchval(*_SQL["count_boxes"].bind())
+    number: int = await _SQL["count_boxes"].fetchval(connection)
     return number
 
 
@@ -204,26 +200,25 @@ async def recount_boxes(
 
     Stops after `boxes` boxes, or when they hold `messages` messages.
     """
-    rows = await connection.fetch(
-        *_SQL["recount_boxes"].bind(
-            after_account_id=after.account_id,
-            after_vmbox_id=after.vmbox_id,
-            max_boxes=boxes,
-            max_messages=messages,
-        )
+    rows = await _SQL["recount_boxes"].fetch(
+        connection,
+        after_account_id=after.account_id,
+        after_vmbox_id=after.vmbox_id,
+        max_boxes=boxes,
+        max_messages=messages,
     )
     return [(BoxKey(row["account_id"], row["vmbox_id"]), row["drifted"]) for row in rows]
 
 
 async def lock_box(connection: Connection, box: BoxKey) -> bool:
     """Locks a box until the transaction ends. Returns False when it was deleted."""
-    return bool(await connection.fetchval(*_SQL["lock_box"].bind(**box.values())))
+    return bool(await _SQL["lock_box"].fetchval(connection, **box.values()))
 
 
 async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
     """Corrects the counts of a locked box and appends the event. Returns None without drift."""
-    row = await connection.fetchrow(
-        *_SQL["repair_counts"].bind(**box.values(), traceparent=traceparent())
+    row = await _SQL["repair_counts"].fetchrow(
+        connection, **box.values(), traceparent=traceparent()
     )
     if row is None:
         return None
@@ -238,14 +233,14 @@ async def list_outbox_days(connection: Connection, before: date) -> list[OutboxD
 
     Includes days whose drop was interrupted.
     """
-    rows = await connection.fetch(*_SQL["list_outbox_days"].bind(before=before))
+    rows = await _SQL["list_outbox_days"].fetch(connection, before=before)
     return [OutboxDay(**{**row, "state": DayState(row["state"])}) for row in rows]
 
 
 async def is_day_published(connection: Connection, day: date, published_before: datetime) -> bool:
     """Returns True when all events of a day were sent, and published before a time."""
-    published: bool = await connection.fetchval(
-        *_SQL["is_day_published"].bind(day=day, published_before=published_before)
+    published: bool = await _SQL["is_day_published"].fetchval(
+        connection, day=day, published_before=published_before
     )
     return published
 
@@ -272,16 +267,12 @@ async def drop_outbox_day(connection: Connection, day: OutboxDay) -> bool:
 
 async def delete_expired_tokens(connection: Connection, before: datetime, limit: int) -> int:
     """Deletes revoked tokens that expired before `before`. Returns their number."""
-    return affected_rows(
-        await connection.execute(*_SQL["delete_expired_tokens"].bind(before=before, limit=limit))
-    )
+    return await _SQL["delete_expired_tokens"].execute(connection, before=before, limit=limit)
 
 
 async def delete_old_claims(connection: Connection, before: datetime, limit: int) -> int:
     """Deletes idempotency keys older than `before`. Returns their number."""
-    return affected_rows(
-        await connection.execute(*_SQL["delete_old_claims"].bind(before=before, limit=limit))
-    )
+    return await _SQL["delete_old_claims"].execute(connection, before=before, limit=limit)
 
 
 def _boxes(rows: Sequence[asyncpg.Record]) -> list[BoxKey]:
@@ -296,9 +287,9 @@ def _object_values(objects: Sequence[StoredObject]) -> dict[str, Any]:
     }
 
 
-async def _remove_counted(connection: Connection, arguments: tuple[Any, ...]) -> int:
+async def _remove_counted(connection: Connection, statement: Statement, **values: Any) -> int:
     try:
-        removed: int = await connection.fetchval(*arguments)
+        removed: int = await statement.fetchval(connection, **values)
     except asyncpg.CheckViolationError as error:
         if (error.constraint_name or "").endswith("_count_is_not_negative"):
             raise CountsTooLow from error

@@ -14,8 +14,8 @@ _SQL = load("lamps")
 
 async def read_lamp(connection: Connection, key: LampKey) -> Lamp | None:
     """Returns the state of the lamp of a box, or None when the box does not exist."""
-    row = await connection.fetchrow(
-        *_SQL["read_lamp"].bind(account_id=key.account_id, vmbox_id=key.vmbox_id)
+    row = await _SQL["read_lamp"].fetchrow(
+        connection, account_id=key.account_id, vmbox_id=key.vmbox_id
     )
     return None if row is None else _lamp(row)
 
@@ -24,20 +24,16 @@ async def read_lamp_of_mailbox(
     connection: Connection, account_id: UUID, mailbox: str
 ) -> Lamp | None:
     """Returns the state of the lamp of the box with a number, or None when no box has it."""
-    row = await connection.fetchrow(
-        *_SQL["read_lamp_of_mailbox"].bind(
-            account_id=account_id, number=comparable_number(mailbox), mailbox=mailbox
-        )
+    row = await _SQL["read_lamp_of_mailbox"].fetchrow(
+        connection, account_id=account_id, number=comparable_number(mailbox), mailbox=mailbox
     )
     return None if row is None else _lamp(row)
 
 
 async def list_lamp_keys(connection: Connection, after: LampKey, limit: int) -> list[LampKey]:
     """Returns the boxes after `after`, of all accounts."""
-    rows = await connection.fetch(
-        *_SQL["list_lamp_keys"].bind(
-            after_account_id=after.account_id, after_vmbox_id=after.vmbox_id, limit=limit
-        )
+    rows = await _SQL["list_lamp_keys"].fetch(
+        connection, after_account_id=after.account_id, after_vmbox_id=after.vmbox_id, limit=limit
     )
     return [LampKey(row["account_id"], row["vmbox_id"]) for row in rows]
 

@@ -34,8 +34,8 @@ async def list_messages(
 ) -> list[Message]:
     """Returns the messages of a box from `window.start` on. Raises VmboxNotFound."""
     statement = _SQL["list_messages_oldest_first" if window.oldest_first else "list_messages"]
-    rows = await connection.fetch(
-        *statement.bind(account_id=account_id, vmbox_id=vmbox_id, **_window_values(window))
+    rows = await statement.fetch(
+        connection, account_id=account_id, vmbox_id=vmbox_id, **_window_values(window)
     )
     if not rows:
         raise VmboxNotFound(vmbox_id.hex)
@@ -47,7 +47,7 @@ async def list_account_messages(
 ) -> list[Message]:
     """Returns the messages of all boxes of an account from `window.start` on."""
     name = "list_account_messages_oldest_first" if window.oldest_first else "list_account_messages"
-    rows = await connection.fetch(*_SQL[name].bind(account_id=account_id, **_window_values(window)))
+    rows = await _SQL[name].fetch(connection, account_id=account_id, **_window_values(window))
     return _messages(rows)
 
 

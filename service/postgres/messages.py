@@ -98,27 +98,26 @@ async def insert_message(
     """
     audio = draft.audio
     key = MessageKey(account_id, vmbox_id, draft.id)
-    row = await connection.fetchrow(
-        *_SQL["insert_message"].bind(
-            **key.values(),
-            **audio_values(audio),
-            folder=draft.folder,
-            counted=audio is not None and draft.retained,
-            received_at=draft.received_at,
-            length_ms=draft.length_ms,
-            caller_id_number=draft.caller_id.number,
-            caller_id_name=draft.caller_id.name,
-            call_id=draft.call_id,
-            from_uri=draft.from_uri,
-            to_uri=draft.to_uri,
-            realm=draft.realm,
-            account_max_message_count=max_message_count,
-            max_pending=MAX_PENDING_PER_VMBOX,
-            traceparent=traceparent(),
-            claim_key=claim and claim.key,
-            claim_token=claim and claim.token,
-            answer=claim and msgspec.to_builtins(_answer(vmbox_id, draft)),
-        )
+    row = await _SQL["insert_message"].fetchrow(
+        connection,
+        **key.values(),
+        **audio_values(audio),
+        folder=draft.folder,
+        counted=audio is not None and draft.retained,
+        received_at=draft.received_at,
+        length_ms=draft.length_ms,
+        caller_id_number=draft.caller_id.number,
+        caller_id_name=draft.caller_id.name,
+        call_id=draft.call_id,
+        from_uri=draft.from_uri,
+        to_uri=draft.to_uri,
+        realm=draft.realm,
+        account_max_message_count=max_message_count,
+        max_pending=MAX_PENDING_PER_VMBOX,
+        traceparent=traceparent(),
+        claim_key=claim and claim.key,
+        claim_token=claim and claim.token,
+        answer=claim and msgspec.to_builtins(_answer(vmbox_id, draft)),
     )
     return _message_or_raise(row, key)
 
@@ -137,15 +136,14 @@ async def attach_audio(
     `length_ms` applies only to a message that was stored without a length. Raises VmboxNotFound,
     MessageNotFound, MessageExpired, VmboxFull.
     """
-    row = await connection.fetchrow(
-        *_SQL["attach_audio"].bind(
-            **key.values(),
-            **audio_values(audio),
-            length_ms=length_ms,
-            retained_since=retained_since,
-            account_max_message_count=max_message_count,
-            traceparent=traceparent(),
-        )
+    row = await _SQL["attach_audio"].fetchrow(
+        connection,
+        **key.values(),
+        **audio_values(audio),
+        length_ms=length_ms,
+        retained_since=retained_since,
+        account_max_message_count=max_message_count,
+        traceparent=traceparent(),
     )
     return _message_or_raise(row, key, retained_since), None if row is None else row["replaced_key"]
 
@@ -159,29 +157,28 @@ async def change_folder(
     reason: str,
 ) -> Message:
     """Changes the folder of a message. Raises VmboxNotFound, MessageNotFound, MessageExpired."""
-    row = await connection.fetchrow(
-        *_SQL["change_folder"].bind(
-            **key.values(),
-            folder=folder,
-            retained_since=retained_since,
-            reason=reason,
-            traceparent=traceparent(),
-        )
+    row = await _SQL["change_folder"].fetchrow(
+        connection,
+        **key.values(),
+        folder=folder,
+        retained_since=retained_since,
+        reason=reason,
+        traceparent=traceparent(),
     )
     return _message_or_raise(row, key, retained_since)
 
 
 async def remove_message(connection: Connection, key: MessageKey, *, reason: str) -> Message:
     """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["remove_message"].bind(**key.values(), reason=reason, traceparent=traceparent())
+    row = await _SQL["remove_message"].fetchrow(
+        connection, **key.values(), reason=reason, traceparent=traceparent()
     )
     return _message_or_raise(row, key)
 
 
 async def get_message(connection: Connection, key: MessageKey) -> Message:
     """Returns a message. Raises VmboxNotFound, MessageNotFound."""
-    row = await connection.fetchrow(*_SQL["get_message"].bind(**key.values()))
+    row = await _SQL["get_message"].fetchrow(connection, **key.values())
     if row is None:
         raise VmboxNotFound(key.vmbox_id.hex)
     if row["id"] is None:
@@ -191,7 +188,7 @@ async def get_message(connection: Connection, key: MessageKey) -> Message:
 
 async def get_received_at(connection: Connection, key: MessageKey) -> datetime:
     """Returns the time of a message, removed or not. Raises VmboxNotFound, MessageNotFound."""
-    row = await connection.fetchrow(*_SQL["get_received_at"].bind(**key.values()))
+    row = await _SQL["get_received_at"].fetchrow(connection, **key.values())
     if row is None:
         raise VmboxNotFound(key.vmbox_id.hex)
     received_at: datetime | None = row["received_at"]

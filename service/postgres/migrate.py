@@ -75,7 +75,7 @@ async def newest_migration(connection: Connection) -> int:
     Returns 0 when none was applied, or when the role may not read the table.
     """
     try:
-        number: int = await connection.fetchval(*_SQL["newest_migration"].bind())
+        number: int = await _SQL["newest_migration"].fetchval(connection)
     except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError):
         return 0
     return number
@@ -91,8 +91,8 @@ async def _locked(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(owner_url, name="aftertone migrate", timeout_s=600)
     try:
         with translated_errors():
-            await connection.execute(*_SQL["lock_migrations"].bind())
-            await connection.execute(*_SQL["create_migrations"].bind())
+            await _SQL["lock_migrations"].execute(connection)
+            await _SQL["create_migrations"].execute(connection)
             yield connection
     finally:
         await connection.close()
@@ -100,7 +100,7 @@ async def _locked(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def list_applied_migrations(connection: asyncpg.Connection) -> dict[int, bytes]:
     """Returns the SHA-256 of each applied migration by its number."""
-    rows = await connection.fetch(*_SQL["list_applied_migrations"].bind())
+    rows = await _SQL["list_applied_migrations"].fetch(connection)
     return {row["number"]: row["sha256"] for row in rows}
 
 
@@ -118,10 +118,8 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
             await connection.execute("SET LOCAL lock_timeout = '4s'")
             await connection.execute("SET LOCAL statement_timeout = '5s'")
             await connection.execute(migration.sql)
-            await connection.execute(
-                *_SQL["record_migration"].bind(
-                    number=migration.number, name=migration.name, sha256=migration.sha256
-                )
+            await _SQL["record_migration"].execute(
+                connection, number=migration.number, name=migration.name, sha256=migration.sha256
             )
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{migration.name}: {error}") from error
@@ -129,5 +127,5 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
 
 async def _grant(connection: asyncpg.Connection, role: str) -> None:
     if role:
-        grants = await connection.fetchval(*_SQL["grant_to_service"].bind(role=role))
+        grants = await _SQL["grant_to_service"].fetchval(connection, role=role)
         await connection.execute(grants)

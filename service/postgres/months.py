@@ -14,25 +14,25 @@ OUTBOX_DAYS_AHEAD = 35
 
 async def ensure_month(connection: Connection, month: int) -> bool:
     """Creates the partition of `month` (YYYYMM). Returns False when it exists."""
-    made: bool = await connection.fetchval(*_SQL["ensure_month"].bind(month=month))
-    return made
+    created: bool = await _SQL["ensure_month"].fetchval(connection, month=month)
+    return created
 
 
 async def ensure_outbox_day(connection: Connection, day: date) -> bool:
     """Creates the outbox partition of `day`. Returns False when it exists."""
-    made: bool = await connection.fetchval(*_SQL["ensure_outbox_day"].bind(day=day))
-    return made
+    created: bool = await _SQL["ensure_outbox_day"].fetchval(connection, day=day)
+    return created
 
 
 async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
     """Creates all partitions for the near future. Returns the names of the new ones."""
-    made = []
+    created = []
     for ahead in range(-1, MONTHS_AHEAD + 1):
         month = month_after(month_of(now), ahead)
         if await ensure_month(connection, month):
-            made.append(f"messages of {month}")
+            created.append(f"messages of {month}")
     for days in range(-1, OUTBOX_DAYS_AHEAD + 1):
         day = now.date() + timedelta(days=days)
         if await ensure_outbox_day(connection, day):
-            made.append(f"outbox of {day}")
-    return made
+            created.append(f"outbox of {day}")
+    return created

@@ -9,7 +9,7 @@ import msgspec
 
 from service.domain.events import Event
 from service.postgres.pool import Connection
-from service.postgres.sql import affected_rows, load
+from service.postgres.sql import load
 
 _SQL = load("outbox")
 
@@ -81,17 +81,16 @@ async def read_unsent(
     `excluded` lists boxes (account, box) to skip. The row that reaches `limit_bytes` is the last
     and is included, so an event of any size is read.
     """
-    records = await connection.fetch(
-        *_SQL["read_unsent"].bind(
-            after=after,
-            first_day=days[0],
-            last_day=days[1],
-            excluded_account_ids=[account_id for account_id, _ in excluded],
-            excluded_vmbox_ids=[vmbox_id for _, vmbox_id in excluded],
-            limit=limit,
-            max_per_vmbox=per_vmbox,
-            limit_bytes=limit_bytes,
-        )
+    records = await _SQL["read_unsent"].fetch(
+        connection,
+        after=after,
+        first_day=days[0],
+        last_day=days[1],
+        excluded_account_ids=[account_id for account_id, _ in excluded],
+        excluded_vmbox_ids=[vmbox_id for _, vmbox_id in excluded],
+        limit=limit,
+        max_per_vmbox=per_vmbox,
+        limit_bytes=limit_bytes,
     )
     rows = [_row(record) for record in records]
     if not records:
@@ -121,14 +120,14 @@ def _row(record: asyncpg.Record) -> OutboxRow:
 
 async def read_outbox_head(connection: Connection) -> OutboxHead:
     """Returns the first unsent row. Reads only the start of the index."""
-    record = await connection.fetchrow(*_SQL["read_outbox_head"].bind())
+    record = await _SQL["read_outbox_head"].fetchrow(connection)
     assert record is not None
     return OutboxHead(**dict(record))
 
 
 async def lock_position(connection: Connection, term: int) -> RelayPosition | None:
     """Locks the position of the relay until the transaction ends. Returns None after `term`."""
-    record = await connection.fetchrow(*_SQL["lock_position"].bind(term=term))
+    record = await _SQL["lock_position"].fetchrow(connection, term=term)
     if record is None:
         return None
     return RelayPosition(published_seq=record["published_seq"], stream_seq=record["stream_seq"])
@@ -147,16 +146,15 @@ async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_s
         numbers.append(published_seq)
         stream_seqs.append(item.stream_seq)
     days = [item.row.day for item in sent]
-    await connection.execute(
-        *_SQL["mark_sent"].bind(
-            seqs=seqs,
-            published_seqs=numbers,
-            stream_seqs=stream_seqs,
-            first_seq=seqs[0],
-            last_seq=seqs[-1],
-            first_day=min(days),
-            last_day=max(days),
-        )
+    await _SQL["mark_sent"].execute(
+        connection,
+        seqs=seqs,
+        published_seqs=numbers,
+        stream_seqs=stream_seqs,
+        first_seq=seqs[0],
+        last_seq=seqs[-1],
+        first_day=min(days),
+        last_day=max(days),
     )
     return published_seq
 
@@ -165,12 +163,11 @@ async def update_position(
     connection: Connection, position: RelayPosition, *, republished: bool
 ) -> None:
     """Records the position of the relay, which must be locked."""
-    await connection.execute(
-        *_SQL["update_position"].bind(
-            published_seq=position.published_seq,
-            stream_seq=position.stream_seq,
-            republished=republished,
-        )
+    await _SQL["update_position"].execute(
+        connection,
+        published_seq=position.published_seq,
+        stream_seq=position.stream_seq,
+        republished=republished,
     )
 
 
@@ -180,22 +177,19 @@ async def mark_unsent_from(connection: Connection, from_stream_seq: int) -> int:
     Returns their number.
     """
     await _set_long_timeout(connection)
-    status = await connection.execute(
-        *_SQL["mark_unsent_from"].bind(stream_seq=from_stream_seq), timeout=_LONG_TIMEOUT_S
+    return await _SQL["mark_unsent_from"].execute(
+        connection, stream_seq=from_stream_seq, timeout_s=_LONG_TIMEOUT_S
     )
-    return affected_rows(status)
 
 
 async def record_stream(connection: Connection, created_at: datetime, stream_seq: int) -> None:
     """Records the identity and the highest sequence of the stream. The position must be locked."""
-    await connection.execute(
-        *_SQL["record_stream"].bind(created_at=created_at, stream_seq=stream_seq)
-    )
+    await _SQL["record_stream"].execute(connection, created_at=created_at, stream_seq=stream_seq)
 
 
 async def get_republication(connection: Connection) -> tuple[datetime, datetime | None, bool]:
     """Returns the time now, the last republication, and True while rows wait for one."""
-    record = await connection.fetchrow(*_SQL["get_republication"].bind())
+    record = await _SQL["get_republication"].fetchrow(connection)
     assert record is not None
     return record["now"], record["republished_at"], record["waiting"]
 
@@ -203,19 +197,16 @@ async def get_republication(connection: Connection) -> tuple[datetime, datetime 
 async def mark_unsent_between(connection: Connection, since: datetime, until: datetime) -> int:
     """Marks the rows that were published in a span of time as unsent. Returns their number."""
     await _set_long_timeout(connection)
-    status = await connection.execute(
-        *_SQL["mark_unsent_between"].bind(since=since, until=until), timeout=_LONG_TIMEOUT_S
+    return await _SQL["mark_unsent_between"].execute(
+        connection, since=since, until=until, timeout_s=_LONG_TIMEOUT_S
     )
-    return affected_rows(status)
 
 
 async def _set_long_timeout(connection: Connection) -> None:
-    await connection.fetchrow(
-        *_SQL["set_statement_timeout"].bind(timeout=f"{int(_LONG_TIMEOUT_S)}s")
-    )
+    await _SQL["set_statement_timeout"].execute(connection, duration=f"{int(_LONG_TIMEOUT_S)}s")
 
 
 async def raise_epoch(connection: Connection) -> int:
     """Raises the epoch of the deployment. Returns the new one."""
-    epoch: int = await connection.fetchval(*_SQL["raise_epoch"].bind())
+    epoch: int = await _SQL["raise_epoch"].fetchval(connection)
     return epoch

@@ -68,7 +68,7 @@ async def _probe_connection(
     except DatabaseUnavailable as error:
         raise DatabaseUnavailable(_failure_text(error)) from None
     try:
-        facts = await connection.fetchrow(*_SQL["get_server_facts"].bind())
+        facts = await _SQL["get_server_facts"].fetchrow(connection)
         assert facts is not None
         yield connection, facts
     finally:

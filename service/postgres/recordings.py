@@ -21,7 +21,7 @@ async def get_recording(
     connection: Connection, key: MessageKey, account_timezone: str | None
 ) -> Recording:
     """Returns a message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
-    row = await connection.fetchrow(*_SQL["get_recording"].bind(**key.values()))
+    row = await _SQL["get_recording"].fetchrow(connection, **key.values())
     if row is None:
         raise VmboxNotFound(key.vmbox_id.hex)
     if row["id"] is None:
@@ -40,9 +40,7 @@ async def get_recordings(
     account_timezone: str | None,
 ) -> list[Recording]:
     """Returns the messages that exist and have audio, in order of `ids`. Raises VmboxNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["get_timezones"].bind(account_id=account_id, vmbox_id=vmbox_id)
-    )
+    row = await _SQL["get_timezones"].fetchrow(connection, account_id=account_id, vmbox_id=vmbox_id)
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
     zone = _zone(row, account_timezone)

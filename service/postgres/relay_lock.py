@@ -47,8 +47,8 @@ class RelayLock:
         connection = await connect(url, name="aftertone relay lock", timeout_s=lease_s)
         try:
             with translated_errors():
-                await connection.fetchrow(
-                    *_SQL["guard_lock_session"].bind(timeout_ms=f"{int(lease_s * 1000)}")
+                await _SQL["guard_lock_session"].fetchrow(
+                    connection, timeout_ms=f"{int(lease_s * 1000)}"
                 )
             yield cls(connection, lease_s)
         finally:
@@ -62,9 +62,9 @@ class RelayLock:
         """Acquires the lock and raises the term. Returns None when another relay has the lock."""
         started = time.monotonic()
         with translated_errors():
-            if not await self._connection.fetchval(*_SQL["try_lock"].bind()):
+            if not await _SQL["try_lock"].fetchval(self._connection):
                 return None
-            record = await self._connection.fetchrow(*_SQL["raise_term"].bind())
+            record = await _SQL["raise_term"].fetchrow(self._connection)
         assert record is not None
         self._held_until = started + self._lease_s
         return RelayTerm(**dict(record))
@@ -76,9 +76,7 @@ class RelayLock:
             started = time.monotonic()
             try:
                 with translated_errors():
-                    await self._connection.fetchval(
-                        *_SQL["renew_lock"].bind(), timeout=self._lease_s / 2
-                    )
+                    await _SQL["renew_lock"].execute(self._connection, timeout_s=self._lease_s / 2)
             except DatabaseUnavailable:
                 self._held_until = 0.0
                 return

@@ -17,12 +17,11 @@ async def transcribe_message(
 
     Returns False when the message was removed or no longer has this audio.
     """
-    sequence = await connection.fetchval(
-        *_SQL["transcribe_message"].bind(
-            **key.values(),
-            audio_key=audio_key,
-            transcription=transcription,
-            traceparent=traceparent(),
-        )
+    sequence = await _SQL["transcribe_message"].fetchval(
+        connection,
+        **key.values(),
+        audio_key=audio_key,
+        transcription=transcription,
+        traceparent=traceparent(),
     )
     return sequence is not None

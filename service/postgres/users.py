@@ -12,7 +12,7 @@ from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.domain.user import User
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import Statement, load
 
 _SQL = load("users")
 _UNIQUE_FIELDS = {"username_is_unique": "username", "user_credentials_are_unique": "password"}
@@ -39,15 +39,14 @@ async def insert_user(
     """Creates a user and its token epoch. Raises Invalid when the name is taken."""
     row = await _write(
         connection,
-        _SQL["insert_user"].bind(
-            account_id=account_id,
-            user_id=user_id,
-            username=document["username"],
-            document=document,
-        ),
+        _SQL["insert_user"],
+        account_id=account_id,
+        user_id=user_id,
+        username=document["username"],
+        document=document,
     )
     assert row is not None, "an INSERT that does not fail returns its row"
-    await connection.execute(*_SQL["insert_epoch"].bind(account_id=account_id, user_id=user_id))
+    await _SQL["insert_epoch"].execute(connection, account_id=account_id, user_id=user_id)
     return _to_user(row)
 
 
@@ -58,28 +57,25 @@ async def update_user(connection: Connection, before: User, document: Document) 
     """
     row = await _write(
         connection,
-        _SQL["update_user"].bind(
-            account_id=before.account_id,
-            user_id=before.user_id,
-            revision=before.revision,
-            username=document["username"],
-            document=document,
-        ),
+        _SQL["update_user"],
+        account_id=before.account_id,
+        user_id=before.user_id,
+        revision=before.revision,
+        username=document["username"],
+        document=document,
     )
     return None if row is None else _to_user(row)
 
 
 async def delete_user(connection: Connection, account_id: UUID, user_id: UUID) -> User:
     """Deletes a user and returns it. Raises UserNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["delete_user"].bind(account_id=account_id, user_id=user_id)
-    )
+    row = await _SQL["delete_user"].fetchrow(connection, account_id=account_id, user_id=user_id)
     return _user_or_raise(row, user_id)
 
 
 async def get_user(connection: Connection, account_id: UUID, user_id: UUID) -> User:
     """Returns a user. Raises UserNotFound."""
-    row = await connection.fetchrow(*_SQL["get_user"].bind(account_id=account_id, user_id=user_id))
+    row = await _SQL["get_user"].fetchrow(connection, account_id=account_id, user_id=user_id)
     return _user_or_raise(row, user_id)
 
 
@@ -94,8 +90,8 @@ async def list_users(
     """Returns the users of an account by name from `start` on. `has_password` is always False."""
     statement = _SQL["list_users_descending" if descending else "list_users"]
     start_name = start.name if start else None if descending else ""
-    rows = await connection.fetch(
-        *statement.bind(account_id=account_id, start_name=start_name, limit=limit)
+    rows = await statement.fetch(
+        connection, account_id=account_id, start_name=start_name, limit=limit
     )
     return [_to_user(row) for row in rows]
 
@@ -104,10 +100,8 @@ async def is_username_taken(
     connection: Connection, account_id: UUID, username: str, except_id: UUID | None = None
 ) -> bool:
     """Returns True when another user than `except_id` has the name."""
-    taken: bool = await connection.fetchval(
-        *_SQL["is_username_taken"].bind(
-            account_id=account_id, username=username, except_user_id=except_id
-        )
+    taken: bool = await _SQL["is_username_taken"].fetchval(
+        connection, account_id=account_id, username=username, except_user_id=except_id
     )
     return taken
 
@@ -119,17 +113,14 @@ async def replace_credentials(
 
     Raises Invalid when another user has one of them, which only a forged hash can cause.
     """
-    await connection.execute(
-        *_SQL["delete_credentials"].bind(account_id=account_id, user_id=user_id)
-    )
+    await _SQL["delete_credentials"].execute(connection, account_id=account_id, user_id=user_id)
     await _write(
         connection,
-        _SQL["insert_credentials"].bind(
-            account_id=account_id,
-            user_id=user_id,
-            lookups=[credential.lookup for credential in credentials],
-            proofs=[credential.proof for credential in credentials],
-        ),
+        _SQL["insert_credentials"],
+        account_id=account_id,
+        user_id=user_id,
+        lookups=[credential.lookup for credential in credentials],
+        proofs=[credential.proof for credential in credentials],
     )
 
 
@@ -137,16 +128,14 @@ async def find_credentials(
     connection: Connection, account_id: UUID, lookup: bytes
 ) -> FoundCredential | None:
     """Returns the credential with a keyed hash, or None."""
-    row = await connection.fetchrow(
-        *_SQL["find_credentials"].bind(account_id=account_id, lookup=lookup)
-    )
+    row = await _SQL["find_credentials"].fetchrow(connection, account_id=account_id, lookup=lookup)
     return None if row is None else FoundCredential(**row)
 
 
 async def raise_epoch(connection: Connection, account_id: UUID, user_id: UUID) -> int:
     """Invalidates all tokens of a user and returns the new epoch. Raises UserNotFound."""
-    epoch: int | None = await connection.fetchval(
-        *_SQL["raise_epoch"].bind(account_id=account_id, user_id=user_id)
+    epoch: int | None = await _SQL["raise_epoch"].fetchval(
+        connection, account_id=account_id, user_id=user_id
     )
     if epoch is None:
         raise UserNotFound(user_id.hex)
@@ -155,8 +144,8 @@ async def raise_epoch(connection: Connection, account_id: UUID, user_id: UUID) -
 
 async def get_user_epoch(connection: Connection, account_id: UUID, user_id: UUID) -> int | None:
     """Returns the token epoch, or None when the user never existed or its account was deleted."""
-    epoch: int | None = await connection.fetchval(
-        *_SQL["get_user_epoch"].bind(account_id=account_id, user_id=user_id)
+    epoch: int | None = await _SQL["get_user_epoch"].fetchval(
+        connection, account_id=account_id, user_id=user_id
     )
     return epoch
 
@@ -165,14 +154,16 @@ async def delete_users_of_account(
     connection: Connection, account_id: UUID, timeout_s: float
 ) -> None:
     """Deletes all users of an account with their credentials."""
-    await connection.execute(
-        *_SQL["delete_users_of_account"].bind(account_id=account_id), timeout=timeout_s
+    await _SQL["delete_users_of_account"].execute(
+        connection, account_id=account_id, timeout_s=timeout_s
     )
 
 
-async def _write(connection: Connection, arguments: tuple[Any, ...]) -> asyncpg.Record | None:
+async def _write(
+    connection: Connection, statement: Statement, **values: Any
+) -> asyncpg.Record | None:
     try:
-        return await connection.fetchrow(*arguments)
+        return await statement.fetchrow(connection, **values)
     except asyncpg.UniqueViolationError as error:
         field = _UNIQUE_FIELDS.get(error.constraint_name or "")
         if field is None:

@@ -36,18 +36,18 @@ async def insert_vmbox(
 ) -> StoredVmbox:
     """Creates a box.
 
-    Raises NumberTaken when another box of the account has one of its numbers; GreetingNotFound.
+    Raises NumberTaken when another box of the account has one of the numbers, and
+    GreetingNotFound.
     """
     try:
-        row = await connection.fetchrow(
-            *_SQL["insert_vmbox"].bind(
-                account_id=account_id,
-                vmbox_id=vmbox_id,
-                **_document_values(document, pin_sealed),
-                numbers=sorted(numbers_of(document)),
-                greeting_ids=sorted(_valid_greeting_ids(document)),
-                traceparent=traceparent(),
-            )
+        row = await _SQL["insert_vmbox"].fetchrow(
+            connection,
+            account_id=account_id,
+            vmbox_id=vmbox_id,
+            **_document_values(document, pin_sealed),
+            numbers=sorted(numbers_of(document)),
+            greeting_ids=sorted(_valid_greeting_ids(document)),
+            traceparent=traceparent(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _translated(error) from error
@@ -64,24 +64,24 @@ async def update_vmbox(
 ) -> StoredVmbox | None:
     """Replaces the document of a box. Returns None when `before` is no longer its revision.
 
-    Raises NumberTaken when another box of the account has one of its numbers; GreetingNotFound.
+    Raises NumberTaken when another box of the account has one of the numbers, and
+    GreetingNotFound.
     """
     old_numbers, new_numbers = numbers_of(before.document), numbers_of(document)
     old_greetings, new_greetings = _greeting_ids(before.document), _valid_greeting_ids(document)
     try:
-        row = await connection.fetchrow(
-            *_SQL["update_vmbox"].bind(
-                account_id=before.account_id,
-                vmbox_id=before.vmbox_id,
-                revision=before.revision,
-                **_document_values(document, pin_sealed),
-                removed_numbers=sorted(old_numbers - new_numbers),
-                added_numbers=sorted(new_numbers - old_numbers),
-                removed_greeting_ids=sorted(old_greetings - new_greetings),
-                added_greeting_ids=sorted(new_greetings - old_greetings),
-                recipients=recipients,
-                traceparent=traceparent(),
-            )
+        row = await _SQL["update_vmbox"].fetchrow(
+            connection,
+            account_id=before.account_id,
+            vmbox_id=before.vmbox_id,
+            revision=before.revision,
+            **_document_values(document, pin_sealed),
+            removed_numbers=sorted(old_numbers - new_numbers),
+            added_numbers=sorted(new_numbers - old_numbers),
+            removed_greeting_ids=sorted(old_greetings - new_greetings),
+            added_greeting_ids=sorted(new_greetings - old_greetings),
+            recipients=recipients,
+            traceparent=traceparent(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _translated(error) from error
@@ -90,15 +90,13 @@ async def update_vmbox(
 
 async def lock_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
     """Locks a box, if it exists, until the transaction ends."""
-    await connection.execute(*_SQL["lock_vmbox"].bind(account_id=account_id, vmbox_id=vmbox_id))
+    await _SQL["lock_vmbox"].execute(connection, account_id=account_id, vmbox_id=vmbox_id)
 
 
 async def delete_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
     """Deletes a locked box. Raises VmboxNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["delete_vmbox"].bind(
-            account_id=account_id, vmbox_id=vmbox_id, traceparent=traceparent()
-        )
+    row = await _SQL["delete_vmbox"].fetchrow(
+        connection, account_id=account_id, vmbox_id=vmbox_id, traceparent=traceparent()
     )
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
@@ -107,9 +105,7 @@ async def delete_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID)
 
 async def get_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
     """Returns a box with its counts. Raises VmboxNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["get_vmbox"].bind(account_id=account_id, vmbox_id=vmbox_id)
-    )
+    row = await _SQL["get_vmbox"].fetchrow(connection, account_id=account_id, vmbox_id=vmbox_id)
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)
     return _to_vmbox(row)
@@ -125,8 +121,8 @@ async def list_vmboxes(
 ) -> list[StoredVmbox]:
     """Returns the boxes of an account by (name, id) from `start` on."""
     statement = _SQL["list_vmboxes_descending" if descending else "list_vmboxes"]
-    rows = await connection.fetch(
-        *statement.bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    rows = await statement.fetch(
+        connection, account_id=account_id, **page_start(start, descending), limit=limit
     )
     return [_to_vmbox(row) for row in rows]
 
@@ -135,10 +131,8 @@ async def are_numbers_taken(
     connection: Connection, account_id: UUID, vmbox_id: UUID, numbers: Collection[str]
 ) -> bool:
     """Returns True when another box of the account has one of the numbers."""
-    taken: bool = await connection.fetchval(
-        *_SQL["are_numbers_taken"].bind(
-            account_id=account_id, vmbox_id=vmbox_id, numbers=list(numbers)
-        )
+    taken: bool = await _SQL["are_numbers_taken"].fetchval(
+        connection, account_id=account_id, vmbox_id=vmbox_id, numbers=list(numbers)
     )
     return taken
 
@@ -149,9 +143,9 @@ async def lowest_free_number(connection: Connection, account_id: UUID) -> str | 
     Until the transaction ends, no other call returns the number. A request that names it may still
     take it.
     """
-    await connection.execute(*_SQL["lock_numbers"].bind(account_id=account_id))
-    number: str | None = await connection.fetchval(
-        *_SQL["lowest_free_number"].bind(account_id=account_id)
+    await _SQL["lock_numbers"].execute(connection, account_id=account_id)
+    number: str | None = await _SQL["lowest_free_number"].fetchval(
+        connection, account_id=account_id
     )
     return number
 

@@ -19,7 +19,7 @@ from service.domain.webhook import (
     WebhookResponse,
 )
 from service.postgres.pool import Connection
-from service.postgres.sql import affected_rows, load, page_start
+from service.postgres.sql import load, page_start
 
 _SQL = load("webhooks")
 
@@ -28,14 +28,13 @@ async def insert_webhook(
     connection: Connection, account_id: UUID, webhook_id: UUID, document: Document, secret: bytes
 ) -> Webhook:
     """Creates a webhook with its encrypted secret. Raises TooManyWebhooks."""
-    row = await connection.fetchrow(
-        *_SQL["insert_webhook"].bind(
-            account_id=account_id,
-            webhook_id=webhook_id,
-            **_document_values(document),
-            secret=secret,
-            max_webhooks=MAX_WEBHOOKS,
-        )
+    row = await _SQL["insert_webhook"].fetchrow(
+        connection,
+        account_id=account_id,
+        webhook_id=webhook_id,
+        **_document_values(document),
+        secret=secret,
+        max_webhooks=MAX_WEBHOOKS,
     )
     if row is None:
         raise TooManyWebhooks(MAX_WEBHOOKS)
@@ -44,8 +43,8 @@ async def insert_webhook(
 
 async def get_webhook(connection: Connection, account_id: UUID, webhook_id: UUID) -> SealedWebhook:
     """Returns a webhook with its secret. Raises WebhookNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["get_webhook"].bind(account_id=account_id, webhook_id=webhook_id)
+    row = await _SQL["get_webhook"].fetchrow(
+        connection, account_id=account_id, webhook_id=webhook_id
     )
     if row is None:
         raise WebhookNotFound(webhook_id.hex)
@@ -62,8 +61,8 @@ async def list_webhooks(
 ) -> list[Webhook]:
     """Returns the webhooks of an account by (name, id) from `start` on."""
     statement = _SQL["list_webhooks_descending" if descending else "list_webhooks"]
-    rows = await connection.fetch(
-        *statement.bind(account_id=account_id, **page_start(start, descending), limit=limit)
+    rows = await statement.fetch(
+        connection, account_id=account_id, **page_start(start, descending), limit=limit
     )
     return [_to_webhook(row) for row in rows]
 
@@ -75,21 +74,20 @@ async def update_webhook(
 
     Enabling it resets its failures and its disable reason.
     """
-    row = await connection.fetchrow(
-        *_SQL["update_webhook"].bind(
-            account_id=before.account_id,
-            webhook_id=before.webhook_id,
-            revision=before.revision,
-            **_document_values(document),
-        )
+    row = await _SQL["update_webhook"].fetchrow(
+        connection,
+        account_id=before.account_id,
+        webhook_id=before.webhook_id,
+        revision=before.revision,
+        **_document_values(document),
     )
     return None if row is None else _to_webhook(row)
 
 
 async def delete_webhook(connection: Connection, account_id: UUID, webhook_id: UUID) -> Webhook:
     """Deletes a webhook and returns it. Raises WebhookNotFound."""
-    row = await connection.fetchrow(
-        *_SQL["delete_webhook"].bind(account_id=account_id, webhook_id=webhook_id)
+    row = await _SQL["delete_webhook"].fetchrow(
+        connection, account_id=account_id, webhook_id=webhook_id
     )
     if row is None:
         raise WebhookNotFound(webhook_id.hex)
@@ -98,15 +96,15 @@ async def delete_webhook(connection: Connection, account_id: UUID, webhook_id: U
 
 async def end_webhooks_of_account(connection: Connection, account_id: UUID) -> None:
     """Ends the webhooks of a deleted account. They still deliver its events until the deletion."""
-    await connection.execute(*_SQL["end_webhooks_of_account"].bind(account_id=account_id))
+    await _SQL["end_webhooks_of_account"].execute(connection, account_id=account_id)
 
 
 async def list_subscribed_webhooks(
     connection: Connection, account_id: UUID, event_type: str
 ) -> list[UUID]:
     """Returns the enabled webhooks of an account that subscribe to an event type."""
-    rows = await connection.fetch(
-        *_SQL["list_subscribed_webhooks"].bind(account_id=account_id, event_type=event_type)
+    rows = await _SQL["list_subscribed_webhooks"].fetch(
+        connection, account_id=account_id, event_type=event_type
     )
     return [row["webhook_id"] for row in rows]
 
@@ -115,19 +113,18 @@ async def insert_attempt(
     connection: Connection, account_id: UUID, webhook_id: UUID, attempt: Attempt
 ) -> None:
     """Records an attempt, unless the webhook was deleted."""
-    await connection.execute(
-        *_SQL["insert_attempt"].bind(
-            account_id=account_id,
-            webhook_id=webhook_id,
-            attempt_id=attempt.attempt_id,
-            event_id=attempt.event_id,
-            event_type=attempt.event_type,
-            attempt=attempt.number,
-            attempted_at=attempt.attempted_at,
-            response_code=attempt.response.response_code,
-            error=attempt.response.error,
-            duration_ms=attempt.response.duration_ms,
-        )
+    await _SQL["insert_attempt"].execute(
+        connection,
+        account_id=account_id,
+        webhook_id=webhook_id,
+        attempt_id=attempt.attempt_id,
+        event_id=attempt.event_id,
+        event_type=attempt.event_type,
+        attempt=attempt.number,
+        attempted_at=attempt.attempted_at,
+        response_code=attempt.response.response_code,
+        error=attempt.response.error,
+        duration_ms=attempt.response.duration_ms,
     )
 
 
@@ -142,17 +139,15 @@ async def list_attempts(
 ) -> list[Attempt]:
     """Returns the attempts of a webhook from `start` on, newest first unless `ascending`."""
     statement = _SQL["list_attempts_ascending" if ascending else "list_attempts"]
-    rows = await connection.fetch(
-        *statement.bind(account_id=account_id, webhook_id=webhook_id, start_id=start, limit=limit)
+    rows = await statement.fetch(
+        connection, account_id=account_id, webhook_id=webhook_id, start_id=start, limit=limit
     )
     return [_to_attempt(row) for row in rows]
 
 
 async def reset_failures(connection: Connection, account_id: UUID, webhook_id: UUID) -> None:
     """Resets the failures in a row after a success."""
-    await connection.execute(
-        *_SQL["reset_failures"].bind(account_id=account_id, webhook_id=webhook_id)
-    )
+    await _SQL["reset_failures"].execute(connection, account_id=account_id, webhook_id=webhook_id)
 
 
 async def record_failure(
@@ -165,10 +160,12 @@ async def record_failure(
 
     With `reason`, this failure disables the webhook.
     """
-    row = await connection.fetchrow(
-        *_SQL["record_failure"].bind(
-            account_id=account_id, webhook_id=webhook_id, max_failures=MAX_FAILURES, reason=reason
-        )
+    row = await _SQL["record_failure"].fetchrow(
+        connection,
+        account_id=account_id,
+        webhook_id=webhook_id,
+        max_failures=MAX_FAILURES,
+        reason=reason,
     )
     if row is None:
         return False, None
@@ -177,25 +174,19 @@ async def record_failure(
 
 async def drop_pending(connection: Connection, account_id: UUID, webhook_id: UUID) -> int:
     """Drops the pending deliveries of a webhook. Returns their number."""
-    return affected_rows(
-        await connection.execute(
-            *_SQL["drop_pending"].bind(account_id=account_id, target=webhook_id.hex)
-        )
+    return await _SQL["drop_pending"].execute(
+        connection, account_id=account_id, target=webhook_id.hex
     )
 
 
 async def delete_old_attempts(connection: Connection, before: datetime, limit: int) -> int:
     """Deletes attempts older than `before`. Returns their number."""
-    return affected_rows(
-        await connection.execute(*_SQL["delete_old_attempts"].bind(before=before, limit=limit))
-    )
+    return await _SQL["delete_old_attempts"].execute(connection, before=before, limit=limit)
 
 
 async def delete_ended_webhooks(connection: Connection, before: datetime, limit: int) -> int:
     """Deletes webhooks of accounts that were deleted before `before`. Returns their number."""
-    return affected_rows(
-        await connection.execute(*_SQL["delete_ended_webhooks"].bind(before=before, limit=limit))
-    )
+    return await _SQL["delete_ended_webhooks"].execute(connection, before=before, limit=limit)
 
 
 def _document_values(document: Document) -> dict[str, Any]:

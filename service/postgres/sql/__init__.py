@@ -6,10 +6,16 @@ string literals, quoted identifiers and comments. An array slice needs a space a
 """
 
 import re
+from collections.abc import Awaitable
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from asyncpg import Record
 
 from service.domain.page import NameCursor
+
+if TYPE_CHECKING:
+    from service.postgres.pool import Connection
 
 NAMES: dict[str, str] = {}
 """Names of all loaded statements, by the text that is sent to Postgres."""
@@ -47,6 +53,26 @@ class Statement:
             raise TypeError(f"unknown parameters: {values.keys() - set(self.parameters)}")
         return arguments
 
+    def fetch(self, connection: "Connection", **values: Any) -> Awaitable[list[Record]]:
+        """Runs the statement and returns all rows."""
+        return connection.fetch(*self.bind(**values))
+
+    def fetchrow(self, connection: "Connection", **values: Any) -> Awaitable[Record | None]:
+        """Runs the statement and returns the first row."""
+        return connection.fetchrow(*self.bind(**values))
+
+    def fetchval(self, connection: "Connection", **values: Any) -> Awaitable[Any]:
+        """Runs the statement and returns the first column of the first row."""
+        return connection.fetchval(*self.bind(**values))
+
+    async def execute(
+        self, connection: "Connection", *, timeout_s: float | None = None, **values: Any
+    ) -> int:
+        """Runs the statement and returns the number of affected rows."""
+        status = await connection.execute(*self.bind(**values), timeout=timeout_s)
+        _, _, number = status.rpartition(" ")
+        return int(number) if number.isdigit() else 0
+
 
 def load(noun: str) -> dict[str, Statement]:
     """Returns the statements of `<noun>.sql` by name."""
@@ -78,8 +104,3 @@ def page_start(start: NameCursor | None, descending: bool) -> dict[str, Any]:
         return {"start_name": None, "start_id": None}
     first = start or NameCursor("")
     return {"start_name": first.name, "start_id": first.id}
-
-
-def affected_rows(status: str) -> int:
-    """Returns the number of rows in a command status such as `DELETE 3`."""
-    return int(status.rpartition(" ")[2])

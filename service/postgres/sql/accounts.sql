@@ -106,7 +106,7 @@ SELECT EXISTS (SELECT FROM accounts WHERE parent_id = :account_id AND deleted_at
 
 -- name: set_statement_timeout
 -- Sets the statement timeout for the rest of this transaction.
-SELECT set_config('statement_timeout', :timeout, true);
+SELECT set_config('statement_timeout', :duration, true);
 
 -- name: mark_account_deleted
 -- Marks an account as deleted. Sign-in and requests fail from then on; its name and realm are free.

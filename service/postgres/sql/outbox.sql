@@ -86,7 +86,7 @@ UPDATE outbox SET stream_seq = NULL WHERE stream_seq >= :stream_seq;
 
 -- name: set_statement_timeout
 -- Sets the statement timeout for the rest of this transaction.
-SELECT set_config('statement_timeout', :timeout, true);
+SELECT set_config('statement_timeout', :duration, true);
 
 -- name: record_stream
 -- Records the creation time of the stream, and its highest sequence.
