@@ -82,9 +82,9 @@ def _failure_text(error: DatabaseUnavailable) -> str:
         case asyncpg.PostgresError() as cause:
             return f"Postgres reports: {cause}"
         case OSError() as cause if not isinstance(cause, TimeoutError):
-            return f"nothing answers at this address ({cause.strerror or cause})"
+            return f"no server responds ({cause.strerror or cause})"
         case _:
-            return "nothing answers at this address in time"
+            return "no server responds in time"
 
 
 def _server_problems(facts: asyncpg.Record) -> list[str]:

@@ -181,8 +181,8 @@ async def test_unreachable_servers_are_reported_without_secrets(
 
     assert {one.state for one in found.by_name.values()} == {CheckState.FAILED}, found.text
     assert SECRET not in found.text
-    assert "nothing answers" in found.text_of("database_url")
-    assert "percent-encoded" in found.text_of("owner_database_url")
+    assert "no server responds" in found.text_of("database_url")
+    assert "percent-encode user and password" in found.text_of("owner_database_url")
     assert "no server responds" in found.text_of("nats_url")
     assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in found.text_of("backup_retention_days")
 
@@ -238,7 +238,7 @@ async def test_an_invalid_value_is_reported_as_such(environment: dict[str, str])
     smtp = {"AFTERTONE_SMTP_URL": "smtp://127.0.0.1:1", "AFTERTONE_EMAIL_SENDER": "nobody"}
     found = await checked({**environment, **smtp, "AFTERTONE_DATABASE_URL": "db.example"})
 
-    assert "no postgresql:// URL" in found.text_of("database_url")
+    assert "not a postgresql:// URL" in found.text_of("database_url")
     assert "AFTERTONE_EMAIL_SENDER is not valid" in found.text_of("smtp_url")
 
 
