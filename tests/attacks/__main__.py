@@ -1,7 +1,6 @@
 """`python -m tests.attacks`: runs the attacks one after the other and prints a Markdown table."""
 
 import asyncio
-import resource
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -42,8 +41,6 @@ def main(tree: Path | None, settings: Sequence[str], quick: bool, only: Sequence
     The servers and their tables are of this checkout; `--tree` changes the API process only. An
     empty value of `--set` leaves a setting out that the other checkout does not have.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     chosen = [attack for attack in ATTACKS if not only or attack.name in only]
     pairs = dict(setting.split("=", 1) for setting in settings)
     asyncio.run(_run(chosen, tree, pairs, quick))

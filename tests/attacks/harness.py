@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import resource
 import sys
 import time
 from collections import Counter
@@ -227,6 +228,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Report:
         """Runs the attack on a new process."""
         is_long = size == self.long
+        _raise_file_limit()
         settings = {**self.settings, **({} if is_long else self.quick_settings), **settings}
         async with (
             self.wrapper() as wrapper,
@@ -234,6 +236,12 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
         ):
             api.is_long = is_long
             return await self.run(api, size)
+
+
+def _raise_file_limit() -> None:
+    """Allows thousands of connections in this process and in the API."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def sizes(attack: Attack) -> pytest.MarkDecorator:

@@ -5,6 +5,7 @@ line of stdin is a `Job`; the process ends when stdin does. Each request has its
 """
 
 import asyncio
+import re
 import sys
 import time
 from itertools import cycle
@@ -14,6 +15,7 @@ import msgspec
 
 _CLIENTS = 4
 _PAUSE_S = 0.1
+_MESSAGE = re.compile(r'"message":"(\w+)"')
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +54,16 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Sample:
         ) as response:
             text = (await response.read()).decode(errors="replace")
             is_expected = response.status == request.status and request.text in text
-            problem = "" if is_expected else f"{response.status} {text[:300]}"
+            problem = "" if is_expected else f"{response.status} {message_of(text)}"
     except (aiohttp.ClientError, TimeoutError) as error:
         problem = type(error).__name__
     return Sample(name=request.name, seconds=time.monotonic() - began, problem=problem)
+
+
+def message_of(text: str) -> str:
+    """The machine-readable word of an error; the rest of a response may hold a token."""
+    match = _MESSAGE.search(text)
+    return match[1] if match else ""
 
 
 async def repeat(job: Job, stop: asyncio.Event) -> None:
