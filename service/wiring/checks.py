@@ -63,19 +63,17 @@ async def _run(
     fields = _S3_SETTINGS if name == "s3_bucket" else {name}
     if not any(field in present and getattr(settings, field) for field in fields):
         return CheckResult(variable, CheckState.NOT_SET, if_not_set)
+    state = CheckState.FAILED
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            return CheckResult(variable, CheckState.OK, f"{await check(settings)}.")
+            text, state = await check(settings), CheckState.OK
     except TimeoutError:
-        return CheckResult(variable, CheckState.FAILED, f"No answer within {_TIMEOUT_S:.0f} s.")
+        text = f"No answer within {_TIMEOUT_S:.0f} s"
     except Unavailable as error:
-        return CheckResult(
-            variable,
-            CheckState.FAILED,
-            f"{_without_secrets(settings, name)}: {error.reason or error}.",
-        )
+        text = f"{_without_secrets(settings, name)}: {error.reason or error}"
     except (CheckFailed, SettingsError, KeyRingError) as error:
-        return CheckResult(variable, CheckState.FAILED, f"{str(error).rstrip('.')}.")
+        text = str(error)
+    return CheckResult(variable, state, f"{text.rstrip('.')}.")
 
 
 def _without_secrets(settings: Settings, name: str) -> str:
