@@ -1,4 +1,4 @@
-"""Responses with documents of accounts, users, boxes, greetings and webhooks: lists and single."""
+"""Responses with documents of accounts, users, boxes, greetings and webhooks."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -40,9 +40,10 @@ async def list_documents(
     *,
     has_metadata: bool = True,
 ) -> Response[bytes]:
-    """Returns a page of documents. Filters apply to `document_of`, the page has `row_of`.
+    """Returns a page of documents, or 304. Raises Invalid.
 
-    `read` takes a cursor, a limit, `descending` and `predicate`. Raises Invalid.
+    `read` takes a cursor, a limit, `descending` and `predicate`. Filters apply to the document of a
+    record; the page contains its row.
     """
     query = page_query(request)
     start = decode_cursor(query.start_key, NameCursor)

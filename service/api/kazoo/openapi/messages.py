@@ -1,4 +1,4 @@
-"""Operations of messages, one and many."""
+"""Operations of messages."""
 
 from datetime import UTC, datetime
 

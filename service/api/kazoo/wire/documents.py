@@ -215,7 +215,7 @@ def mwi_response(counts: MessageCounts) -> MwiResponse:
 
 
 def greeting_document(greeting: Greeting) -> Document:
-    """The public document of a greeting. The server adds what it knows of the audio."""
+    """The public document of a greeting, with type and size of its audio."""
     extras = GreetingExtras(id=greeting.media_id.hex)
     if greeting.audio is not None:
         extras.content_type = greeting.audio.content_type

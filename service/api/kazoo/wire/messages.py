@@ -217,7 +217,7 @@ def _fill(
 
 
 def _detail_fields(message: Message) -> dict[str, Any]:
-    """The fields that a message has on its own but not in a list."""
+    """The fields of a message that its row in a list does not have."""
     from_user, _, from_realm = message.from_uri.partition("@")
     to_user, _, to_realm = message.to_uri.partition("@")
     transcription = message.transcription

@@ -1,4 +1,4 @@
-"""Types of fields in responses, with what their schemas add."""
+"""Types of fields in responses, with their schemas."""
 
 from typing import Annotated
 
