@@ -4,7 +4,7 @@ import asyncio
 import sys
 from uuid import uuid4
 
-from tests.support.log_scan import heard
+from tests.support.log_scan import scanned_stderr
 from tests.support.running import RunningService, data_of
 
 
@@ -20,7 +20,7 @@ async def aftertone(
         stderr=asyncio.subprocess.PIPE,
     )
     printed, complaint = await process.communicate(stdin.encode())
-    said = heard(arguments[0], complaint)
+    said = scanned_stderr(arguments[0], complaint)
     assert process.returncode == status, said
     return said if status else printed.decode()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded import reaper
-from tests.support.log_scan import folder_with_logs, heard
+from tests.support.log_scan import folder_with_logs, scanned_stderr
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ class Dev:
         """The exit code and what it said on stderr."""
         _, complaint = await asyncio.wait_for(self.process.communicate(), 60)
         assert self.process.returncode is not None
-        return self.process.returncode, heard("dev", complaint)
+        return self.process.returncode, scanned_stderr("dev", complaint)
 
     def below(self) -> set[int]:
         return set(reaper.descendants(self.process.pid))

@@ -169,7 +169,7 @@ async def test_a_replay_of_the_stream_requests_no_further_call(
             await stored(connection, box)
             await settled(inspector, 1, channel="callback")
             await calls.harness.events.replay("notifier-callback")
-            await wait_until(lambda: calls.harness.naked(0, "notifier-callback"))
+            await wait_until(lambda: calls.harness.has_unacked(0, "notifier-callback"))
             assert len(await rows_of(inspector, "callback")) == 1
     assert len(await calls.requested(box)) == 1
 

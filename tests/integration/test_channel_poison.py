@@ -96,7 +96,7 @@ async def test_poison_before_the_transcription_channel(
     box = await transcription_harness.a_box()
 
     async def is_told() -> bool:
-        return bool(await transcription_harness.told(box))
+        return bool(await transcription_harness.transcribed_events(box))
 
     async with (
         transcription_harness.relay(),
@@ -131,8 +131,8 @@ async def test_poison_before_the_lamps(lamp_harness: LampHarness) -> None:
         box = await a_vmbox(connection)
         await stored(connection, box)
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await wait_until(lambda: lamp_harness.right(box))
-        await lamp_harness.until_all_dealt_with()
+        await wait_until(lambda: lamp_harness.is_correct(box))
+        await lamp_harness.until_all_acked()
         # The boxes that it names are none.
         bucket = lamp_harness.bucket
         lit = [key for key in await bucket.keys() if (await bucket.read(key)).lamp]

@@ -17,7 +17,7 @@ from service.embedded.smtp import MailSink
 from service.settings import read_settings
 from service.workers.channels import Done
 from service.workers.channels.email import SmtpSender, SmtpServer
-from tests.support.log_scan import heard
+from tests.support.log_scan import scanned_stderr
 from tests.support.running import RunningService
 
 
@@ -50,7 +50,7 @@ async def aftertone(service: RunningService, *arguments: str, **more: str) -> tu
     )
     printed, said = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, printed.decode(), heard(arguments[0], said)
+    return process.returncode, printed.decode(), scanned_stderr(arguments[0], said)
 
 
 async def test_the_preview_uses_the_configured_templates(

@@ -17,7 +17,7 @@ from service.domain.errors import StorageUnavailable
 from service.postgres.pool import Database
 from service.workers.keeper import Keeper, Step, StepProgress
 from tests.support.database import TestDatabase
-from tests.support.log_scan import heard
+from tests.support.log_scan import scanned_stderr
 from tests.support.running import RunningService
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -193,7 +193,7 @@ async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> t
     )
     printed, logged = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, printed.decode(), heard("keeper", logged or b"")
+    return process.returncode, printed.decode(), scanned_stderr("keeper", logged or b"")
 
 
 async def test_all_steps_on_the_command_line_print_one_line_each(

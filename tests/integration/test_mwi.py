@@ -31,19 +31,19 @@ async def test_a_lamp_shows_the_counts_of_its_box(
     async with database.connection() as connection:
         box = await a_vmbox(connection, mailbox="100")
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await lamp_harness.until_right(box)
+        await lamp_harness.until_correct(box)
         async with database.connection() as connection:
             place = await stored(connection, box)
-        await lamp_harness.until_right(box)
-        assert await lamp_harness.shown(box) == Lamp(
+        await lamp_harness.until_correct(box)
+        assert await lamp_harness.stored_lamp(box) == Lamp(
             mailbox="100", new=1, saved=0, waiting=True, epoch=1, sequence=2
         )
         async with database.connection() as connection:
             await change_folder(
                 connection, place, Folder.SAVED, retained_since=RETAINED_SINCE, reason="api"
             )
-        await lamp_harness.until_right(box)
-        assert await lamp_harness.shown(box) == Lamp(
+        await lamp_harness.until_correct(box)
+        assert await lamp_harness.stored_lamp(box) == Lamp(
             mailbox="100", new=0, saved=1, waiting=False, epoch=1, sequence=3
         )
         await all_sent(inspector)
@@ -62,13 +62,13 @@ async def test_a_replay_from_the_first_event_writes_nothing(
     async with lamp_harness.relay():
         await all_sent(inspector)
     async with lamp_harness.lamps():
-        await lamp_harness.until_right(*boxes, gone)
-        await lamp_harness.until_all_dealt_with()
+        await lamp_harness.until_correct(*boxes, gone)
+        await lamp_harness.until_all_acked()
         before = await lamp_harness.revisions()
         await lamp_harness.replay()
-        await lamp_harness.until_all_dealt_with()
-        assert await lamp_harness.right(*boxes, gone)
-        assert await lamp_harness.shown(gone) is None
+        await lamp_harness.until_all_acked()
+        assert await lamp_harness.is_correct(*boxes, gone)
+        assert await lamp_harness.stored_lamp(gone) is None
     assert await lamp_harness.revisions() == before
 
 
@@ -80,15 +80,15 @@ async def test_a_lamp_is_deleted_with_its_box_and_no_late_event_restores_it(
         box = await a_vmbox(connection)
         await stored(connection, box)
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await lamp_harness.until_right(box)
-        assert await lamp_harness.shown(box) is not None
+        await lamp_harness.until_correct(box)
+        assert await lamp_harness.stored_lamp(box) is not None
         await delete(database, box)
         await all_sent(inspector)
         await wait_until(lambda: _dark(lamp_harness, box))
         lamps = KvLamps(database, lamp_harness.bucket)
         late = Lamp.of(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
         await lamps.set(LampKey(box.account_id, box.vmbox_id), late)
-        assert await lamp_harness.shown(box) is None
+        assert await lamp_harness.stored_lamp(box) is None
 
 
 async def test_the_lamps_of_a_deleted_account_are_deleted(
@@ -99,14 +99,14 @@ async def test_the_lamps_of_a_deleted_account_are_deleted(
         boxes += [await a_vmbox(connection, boxes[0].account_id) for _ in range(3)]
         other = await a_vmbox(connection)
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await lamp_harness.until_right(*boxes, other)
-        assert all([await lamp_harness.shown(box) for box in boxes])
+        await lamp_harness.until_correct(*boxes, other)
+        assert all([await lamp_harness.stored_lamp(box) for box in boxes])
         async with lamp_harness.database.transaction() as transaction:
             await delete_account(transaction, boxes[0].account_id, 60)
         await all_sent(inspector)
         for box in boxes:
             await wait_until(lambda box=box: _dark(lamp_harness, box))  # type: ignore[misc]
-        assert await lamp_harness.shown(other) is not None
+        assert await lamp_harness.stored_lamp(other) is not None
 
 
 async def test_a_lost_bucket_is_filled_again(
@@ -117,14 +117,14 @@ async def test_a_lost_bucket_is_filled_again(
         for box in boxes[:10]:
             await stored(connection, box)
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await lamp_harness.until_right(*boxes)
+        await lamp_harness.until_correct(*boxes)
         await all_sent(inspector)
-        await lamp_harness.until_all_dealt_with()
+        await lamp_harness.until_all_acked()
         await lamp_harness.lose_bucket()
-        await lamp_harness.until_right(*boxes)
+        await lamp_harness.until_correct(*boxes)
         async with lamp_harness.database.connection() as connection:
             await stored(connection, boxes[0])
-        await lamp_harness.until_right(*boxes)
+        await lamp_harness.until_correct(*boxes)
 
 
 async def test_an_interrupted_resync_is_completed_by_the_next_process(
@@ -134,7 +134,7 @@ async def test_an_interrupted_resync_is_completed_by_the_next_process(
         boxes = [await a_vmbox(connection) for _ in range(20)]
     await wait_until(lambda: _made(lamp_harness))
     async with lamp_harness.lamps():
-        await lamp_harness.until_right(*boxes)
+        await lamp_harness.until_correct(*boxes)
         await wait_until(lamp_harness.bucket.ensure)
 
 
@@ -148,8 +148,8 @@ async def test_a_resync_repairs_wrong_lamps_and_removes_lamps_without_a_box(
     for one in (box, stranger):
         assert await lamp_harness.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
     await resync(KvLamps(lamp_harness.database, lamp_harness.bucket), lamp_harness.database)
-    assert await lamp_harness.right(box, stranger)
-    assert await lamp_harness.shown(stranger) is None
+    assert await lamp_harness.is_correct(box, stranger)
+    assert await lamp_harness.stored_lamp(stranger) is None
 
 
 async def test_lamps_equal_counts_after_concurrent_changes_and_kills(
@@ -180,7 +180,7 @@ async def test_lamps_equal_counts_after_concurrent_changes_and_kills(
         await storm
         await all_sent(inspector)
     async with lamp_harness.lamps(), lamp_harness.lamps():
-        await lamp_harness.until_right(*boxes)
+        await lamp_harness.until_correct(*boxes)
 
 
 async def test_an_unreadable_event_makes_the_lamp_reread_its_box(
@@ -189,7 +189,7 @@ async def test_an_unreadable_event_makes_the_lamp_reread_its_box(
     async with database.connection() as connection:
         box = await a_vmbox(connection)
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await lamp_harness.until_right(box)
+        await lamp_harness.until_correct(box)
         key = LampKey(box.account_id, box.vmbox_id)
         held = await lamp_harness.bucket.read(key)
         assert await lamp_harness.bucket.write(key, None, held.revision)
@@ -198,8 +198,8 @@ async def test_an_unreadable_event_makes_the_lamp_reread_its_box(
             f"{lamp_harness.stream.subject_prefix}.{box.account_id.hex}.{box.vmbox_id.hex}.x.y"
         )
         await client.jetstream().publish(subject, b"?")
-        await lamp_harness.until_right(box)
-        await lamp_harness.until_all_dealt_with()
+        await lamp_harness.until_correct(box)
+        await lamp_harness.until_all_acked()
 
 
 async def test_a_renumbered_box_has_a_lamp_with_its_new_number(lamp_harness: LampHarness) -> None:
@@ -207,8 +207,8 @@ async def test_a_renumbered_box_has_a_lamp_with_its_new_number(lamp_harness: Lam
         box = await a_vmbox(connection, mailbox="100")
         await renumber(connection, box, "200")
     async with lamp_harness.relay(), lamp_harness.lamps():
-        await lamp_harness.until_right(box)
-        lamp = await lamp_harness.shown(box)
+        await lamp_harness.until_correct(box)
+        lamp = await lamp_harness.stored_lamp(box)
         assert lamp is not None
         assert lamp.mailbox == "200"
 
@@ -222,7 +222,7 @@ async def _written_or(harness: LampHarness, before: int, storm: asyncio.Task[Non
 
 
 async def _dark(harness: LampHarness, box: Box) -> bool:
-    return await harness.shown(box) is None
+    return await harness.stored_lamp(box) is None
 
 
 async def _made(harness: LampHarness) -> bool:

@@ -97,11 +97,11 @@ async def test_asterisk_gets_the_latest_counts_after_an_outage(
             for _ in range(3):
                 await stored(connection, box)
         await all_sent(inspector)
-        await lamp_harness.until_right(box)
+        await lamp_harness.until_correct(box)
         assert ari.lit == {}
         ari.down = False
         await _shows(ari, n100=(3, 0))
-        await lamp_harness.until_all_dealt_with("notifier-mwi-switch")
+        await lamp_harness.until_all_acked("notifier-mwi-switch")
     assert {call[2:] for call in ari.calls} == {(3, 0)}
 
 
@@ -116,10 +116,10 @@ async def test_a_replay_sends_asterisk_only_the_latest_counts(
     async with lamp_harness.relay(), lamp_harness.switch(ari):
         await all_sent(inspector)
         await _shows(ari, n100=(3, 0))
-        await lamp_harness.until_all_dealt_with("notifier-mwi-switch")
+        await lamp_harness.until_all_acked("notifier-mwi-switch")
         ari.calls.clear()
         await lamp_harness.replay("notifier-mwi-switch")
-        await lamp_harness.until_all_dealt_with("notifier-mwi-switch")
+        await lamp_harness.until_all_acked("notifier-mwi-switch")
     assert ari.lit == {"100": (3, 0)}
     assert set(ari.calls) <= {("PUT", "100", 3, 0)}
 

@@ -27,11 +27,11 @@ async def test_no_lamp_is_written_while_the_database_is_unavailable(
             await proxy.refuse()
             async with lamp_harness.relay(), lamp_harness.following("mwi", levels):
                 await wait_until(lambda: _is_redelivered(lamp_harness))
-                assert await lamp_harness.shown(box) is None
+                assert await lamp_harness.stored_lamp(box) is None
                 await proxy.admit()
-                await lamp_harness.until_right(box)
-                assert await lamp_harness.shown(box) is not None
-                await lamp_harness.until_all_dealt_with()
+                await lamp_harness.until_correct(box)
+                assert await lamp_harness.stored_lamp(box) is not None
+                await lamp_harness.until_all_acked()
     held = await lamp_harness.bucket.read(LampKey(box.account_id, box.vmbox_id))
     assert held.lamp is not None
     assert held.lamp.new == 1

@@ -9,7 +9,7 @@ from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.builders import a_vmbox, stored
 from tests.support.database import TestDatabase
 from tests.support.lamp_harness import LampHarness
-from tests.support.log_scan import heard
+from tests.support.log_scan import scanned_stderr
 from tests.support.waiting import wait_until
 
 
@@ -42,7 +42,7 @@ async def test_a_resync_corrects_every_lamp(
         )
         assert ari.lit == {"100": (1, 0), "101": (0, 0), "102": (0, 0)}
     assert told == "3 lamps are as their boxes say"
-    assert await lamp_harness.right(*boxes)
+    assert await lamp_harness.is_correct(*boxes)
 
 
 async def _resync(environment: dict[str, str]) -> str:
@@ -57,5 +57,5 @@ async def _resync(environment: dict[str, str]) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
-    assert process.returncode == 0, heard("mwi resync", err)
+    assert process.returncode == 0, scanned_stderr("mwi resync", err)
     return out.decode().strip().splitlines()[-1]

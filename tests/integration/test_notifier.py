@@ -45,7 +45,7 @@ async def test_an_event_without_targets_leaves_one_ignored_row(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
-    channel.whom = []
+    channel.fixed_targets = []
     await harness.events.publish(some_event())
     async with harness.running(channel):
         [row] = await settled(harness.inspector, 1)
@@ -70,7 +70,7 @@ async def test_a_repeated_event_adds_no_rows_not_even_for_later_targets(
     await harness.events.publish(*(some_event() for _ in range(10)))
     async with harness.running(channel):
         await settled(harness.inspector, 10)
-        channel.whom.append(Target(name="b"))
+        channel.fixed_targets.append(Target(name="b"))
         await harness.events.replay()
         await harness.events.publish(some_event())
         rows = await settled(harness.inspector, 12)
@@ -112,7 +112,7 @@ async def test_a_delivery_may_be_postponed_without_a_failure(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
-    channel.whom = [Target(name="a", state={"step": 0})]
+    channel.fixed_targets = [Target(name="a", state={"step": 0})]
 
     async def in_five_steps(delivery: Delivery) -> Outcome:
         step = delivery.state["step"] + 1
@@ -130,11 +130,11 @@ async def test_a_target_may_delay_its_first_attempt(
     harness: NotifierHarness,
 ) -> None:
     channel = FakeChannel()
-    channel.whom = [Target(name="later", delay_s=60), Target(name="now")]
+    channel.fixed_targets = [Target(name="later", delay_s=60), Target(name="now")]
     await harness.events.publish(some_event())
     async with harness.running(channel):
         await wait_until(lambda: harness.count("done", 1))
-        channel.whom = [Target(name="now")]
+        channel.fixed_targets = [Target(name="now")]
         await harness.events.publish(some_event())
         await wait_until(lambda: harness.count("done", 2))
     assert [done.target for done in channel.delivered] == ["now", "now"]
@@ -233,16 +233,16 @@ async def test_an_event_whose_fan_out_failed_is_fanned_out_when_retried(
 ) -> None:
     class Lost(FakeChannel):
         async def targets(self, _connection: Connection, _event: Event) -> list[Target]:
-            if not self.whom:
+            if not self.fixed_targets:
                 raise LookupError
-            return self.whom
+            return self.fixed_targets
 
     channel = Lost()
-    channel.whom = []
+    channel.fixed_targets = []
     await harness.events.publish(event := some_event())
     # What comes for the fifth time is buried; waiting for that would take long.
     async with harness.running(channel, SLOW_RETRIES):
-        await wait_until(lambda: harness.naked(1))
+        await wait_until(lambda: harness.has_unacked(1))
         for_now = DeliveryFilter(account_id=event.account_id, event_id=event.event_id)
         assert await Deliveries(database).show(for_now) == []
     await harness.inspector.execute(
@@ -254,7 +254,7 @@ async def test_an_event_whose_fan_out_failed_is_fanned_out_when_retried(
             {**msgspec.structs.asdict(event), "data": msgspec.Raw(event.data)}
         ).decode(),
     )
-    channel.whom = [Target(name="a")]
+    channel.fixed_targets = [Target(name="a")]
     async with harness.running(channel):
         assert await Deliveries(database).retry(DeliveryFilter()) == 1
         [row] = await settled(harness.inspector, 1)

@@ -64,11 +64,11 @@ async def test_a_slow_target_uses_at_most_its_share_and_delays_no_other(
 
     channel.act = deliver
     account_id = uuid4()
-    channel.whom = [Target(name="slow")]
+    channel.fixed_targets = [Target(name="slow")]
     async with harness.running(channel):
         await harness.events.publish(*(some_event(account_id) for _ in range(40)))
         await wait_until(lambda: harness.count("pending", 40))
-        channel.whom = [Target(name=f"quick {number}") for number in range(10)]
+        channel.fixed_targets = [Target(name=f"quick {number}") for number in range(10)]
         await harness.events.publish(some_event(account_id))
         await wait_until(lambda: harness.count("done", 10))
         release.set()
@@ -96,7 +96,7 @@ async def test_many_failing_targets_do_not_delay_a_working_one(
     async with harness.running(channel, pace):
         await harness.events.publish(some_event(account_id))
         await wait_until(lambda: attempts > 20)
-        channel.whom = [Target(name="well")]
+        channel.fixed_targets = [Target(name="well")]
         for _ in range(20):
             await harness.events.publish(some_event(account_id))
         await wait_until(lambda: harness.count("done", 20))

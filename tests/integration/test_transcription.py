@@ -27,7 +27,7 @@ async def test_a_message_is_transcribed_with_an_event(
     assert (row["status"], row["target"]) == ("done", "engine")
     wanted = {"result": "success", "text": "Call me back."}
     assert (await transcription_harness.message(place)).transcription == wanted
-    [event] = await transcription_harness.told(box)
+    [event] = await transcription_harness.transcribed_events(box)
     assert event.data["message"]["transcription"] == wanted
     assert event.data["message"]["media_id"] == str(place.message_id)
     [request] = transcription_harness.stub.requests
@@ -79,7 +79,7 @@ async def test_replaced_audio_is_transcribed_again_and_the_old_text_is_removed(
     }
     texts = [
         event.data["message"]["transcription"]["text"]
-        for event in await transcription_harness.told(box)
+        for event in await transcription_harness.transcribed_events(box)
     ]
     assert texts == ["First.", "Second."]
 
@@ -113,7 +113,7 @@ async def test_a_transcript_of_replaced_audio_is_discarded(
     assert {row["status"] for row in rows} == {"done"}
     texts = [
         event.data["message"]["transcription"]["text"]
-        for event in await transcription_harness.told(box)
+        for event in await transcription_harness.transcribed_events(box)
     ]
     assert texts == ["Second."]
 
@@ -152,7 +152,7 @@ async def test_audio_that_the_server_refuses_is_a_failure_until_it_is_retried(
         [row] = await transcription_harness.done()
     assert (row["status"], row["last_error"]) == ("dead", "the engine returned 400")
     assert (await transcription_harness.message(place)).transcription == {"result": "failure"}
-    [event] = await transcription_harness.told(box)
+    [event] = await transcription_harness.transcribed_events(box)
     assert event.data["message"]["transcription"] == {"result": "failure"}
     async with transcription_harness.database.connection() as connection:
         assert await retry_deliveries(connection, DeliveryFilter(account_id=box.account_id)) == 1
@@ -222,7 +222,7 @@ async def test_a_message_deleted_during_transcription_is_not_changed(
     ):
         [row] = await transcription_harness.done()
     assert row["status"] == "done"
-    assert await transcription_harness.told(box) == []
+    assert await transcription_harness.transcribed_events(box) == []
 
 
 async def test_a_replay_sends_no_audio_again(transcription_harness: TranscriptionHarness) -> None:
@@ -234,9 +234,13 @@ async def test_a_replay_sends_no_audio_again(transcription_harness: Transcriptio
         await transcription_harness.leave(box, "Once.")
         await transcription_harness.done()
         await transcription_harness.harness.events.replay("notifier-transcription")
-        await wait_until(lambda: transcription_harness.harness.naked(0, "notifier-transcription"))
+        await wait_until(
+            lambda: transcription_harness.harness.has_unacked(0, "notifier-transcription")
+        )
     assert (
-        len(transcription_harness.stub.requests) == len(await transcription_harness.told(box)) == 1
+        len(transcription_harness.stub.requests)
+        == len(await transcription_harness.transcribed_events(box))
+        == 1
     )
 
 

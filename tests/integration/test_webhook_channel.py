@@ -152,7 +152,7 @@ async def test_a_replayed_event_is_not_sent_again(
     await a_webhook(database, posts, receiver.url("/late"), account_id=webhook.account_id)
     await harness.events.replay("notifier-webhook")
     async with harness.running(channel):
-        await wait_until(lambda: harness.naked(0, "notifier-webhook"))
+        await wait_until(lambda: harness.has_unacked(0, "notifier-webhook"))
     assert len(receiver.received) == 5
     assert len(await attempts_of(database, posts, webhook)) == 5
 

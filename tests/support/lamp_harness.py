@@ -98,20 +98,20 @@ class LampHarness:
         finally:
             await running.kill()
 
-    async def shown(self, box: Box) -> Lamp | None:
+    async def stored_lamp(self, box: Box) -> Lamp | None:
         return (await self.bucket.read(LampKey(box.account_id, box.vmbox_id))).lamp
 
-    async def right(self, *boxes: Box) -> bool:
+    async def is_correct(self, *boxes: Box) -> bool:
         """Returns whether each lamp equals the counts of its box."""
         for box in boxes:
             async with self.database.connection() as connection:
                 wanted = await read_lamp(connection, LampKey(box.account_id, box.vmbox_id))
-            if await self.shown(box) != wanted:
+            if await self.stored_lamp(box) != wanted:
                 return False
         return True
 
-    async def until_right(self, *boxes: Box) -> None:
-        await wait_until(lambda: self.right(*boxes))
+    async def until_correct(self, *boxes: Box) -> None:
+        await wait_until(lambda: self.is_correct(*boxes))
 
     async def consumer(self, durable: str) -> ConsumerInfo | None:
         async with jetstream(self.servers.nats.url()) as js:
@@ -121,12 +121,12 @@ class LampHarness:
                 return None
         return info
 
-    async def all_dealt_with(self, durable: str = "notifier-mwi") -> bool:
+    async def all_acked(self, durable: str = "notifier-mwi") -> bool:
         info = await self.consumer(durable)
         return info is not None and not info.num_ack_pending and not info.num_pending
 
-    async def until_all_dealt_with(self, durable: str = "notifier-mwi") -> None:
-        await wait_until(lambda: self.all_dealt_with(durable))
+    async def until_all_acked(self, durable: str = "notifier-mwi") -> None:
+        await wait_until(lambda: self.all_acked(durable))
 
     async def replay(self, durable: str = "notifier-mwi") -> None:
         async with jetstream(self.servers.nats.url()) as js:

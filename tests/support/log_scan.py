@@ -87,7 +87,7 @@ def folder_with_logs(prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def heard(command: str, said: bytes) -> str:
+def scanned_stderr(command: str, said: bytes) -> str:
     """Returns the stderr of a command, and scans it as a log."""
     text = said.decode(errors="replace")
     SCAN.read(f"stderr of {command}", text.splitlines())

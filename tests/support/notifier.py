@@ -38,24 +38,24 @@ class FakeChannel:
         self.timeout_s: float = options.get("timeout_s", 5.0)
         self.concurrency: int = options.get("concurrency", 8)
         self.per_target: int = options.get("per_target", 2)
-        self.whom: list[Target] = [Target(name=target) for target in targets or ("a",)]
+        self.fixed_targets: list[Target] = [Target(name=target) for target in targets or ("a",)]
         self.delivered: list[Delivery] = []
         self.settled: list[tuple[str, Outcome]] = []
         self._outcome: Outcome = options.get("outcome", Done())
-        self.act: Callable[[Delivery], Awaitable[Outcome]] = self._end_as_told
+        self.act: Callable[[Delivery], Awaitable[Outcome]] = self._fixed_outcome
 
     def handles(self, event: Event) -> bool:
         return not event.data.startswith(b'{"unwanted"')
 
     async def targets(self, _connection: Connection, _event: Event) -> Sequence[Target]:
-        return self.whom
+        return self.fixed_targets
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         outcome = await self.act(delivery)
         self.delivered.append(delivery)
         return outcome
 
-    async def _end_as_told(self, _delivery: Delivery) -> Outcome:
+    async def _fixed_outcome(self, _delivery: Delivery) -> Outcome:
         return self._outcome
 
     async def settle(self, _connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
@@ -188,17 +188,17 @@ class NotifierHarness:
         rows = await rows_of(self.inspector)
         return [row["status"] for row in rows].count(status) == wanted
 
-    async def naked(self, wanted: int, durable: str = "notifier-fake") -> bool:
-        """Returns whether `count` messages wait for redelivery."""
+    async def has_unacked(self, count: int, durable: str = "notifier-fake") -> bool:
+        """Returns whether all messages are delivered and `count` of them are not acked."""
         async with jetstream(self.servers.nats.url()) as js:
             try:
                 info = await js.consumer_info(self.stream.name, durable)
             except nats.js.errors.NotFoundError:
                 return False
-        return bool(info.num_ack_pending == wanted and not info.num_pending)
+        return bool(info.num_ack_pending == count and not info.num_pending)
 
     async def until_all_acked(self) -> None:
-        await wait_until(lambda: self.naked(0))
+        await wait_until(lambda: self.has_unacked(0))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -79,7 +79,7 @@ class TranscriptionHarness:
         async with self.database.connection() as connection:
             return await get_message(connection, place)
 
-    async def told(self, box: Box) -> list[Recorded]:
+    async def transcribed_events(self, box: Box) -> list[Recorded]:
         async with self.database.connection() as connection:
             return [
                 event
