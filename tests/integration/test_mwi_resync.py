@@ -30,7 +30,7 @@ async def test_a_resync_corrects_every_lamp(
         LampKey(boxes[0].account_id, boxes[0].vmbox_id), wrong, 0
     )
     async with running_ari() as ari:
-        told = await _resync(
+        output = await _resync(
             {
                 "AFTERTONE_DATABASE_URL": test_database.url,
                 "AFTERTONE_NATS_URL": servers.nats.url(),
@@ -41,7 +41,7 @@ async def test_a_resync_corrects_every_lamp(
             }
         )
         assert ari.lit == {"100": (1, 0), "101": (0, 0), "102": (0, 0)}
-    assert told == "3 lamps are as their boxes say"
+    assert output == "3 lamps set"
     assert await lamp_harness.is_correct(*boxes)
 
 
