@@ -38,10 +38,7 @@ from service.domain.message import Folder, MessageId
 
 @post(MESSAGES, status_code=200)
 async def change_messages(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    app: App,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Changes the folder of messages, or moves or copies them. Each message succeeds or fails on
     its own: the status is 200 even if all of them fail."""

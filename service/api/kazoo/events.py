@@ -43,10 +43,7 @@ _POLL_INTERVAL_S = 5.0
 
 @route(ACCOUNT_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: JSON_OR_STREAM})
 async def account_events(
-    request: AnyRequest,
-    account: TheAccount,
-    caller: TheCaller,
-    app: App,
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes] | Stream:
     """Returns the events of an account. With `Accept: text/event-stream` it is a live stream. With
     JSON it is the page of events after `since`; without `since` the page is empty and has the
@@ -56,11 +53,7 @@ async def account_events(
 
 @route(VMBOX_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: JSON_OR_STREAM})
 async def vmbox_events(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    caller: TheCaller,
-    app: App,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, caller: TheCaller, app: App
 ) -> Response[bytes] | Stream:
     """Returns the events of a box and its messages. The formats are those of the events of an
     account."""
@@ -71,11 +64,7 @@ ROUTES = (account_events, vmbox_events)
 
 
 async def _answer(
-    request: AnyRequest,
-    account: AccountFacts,
-    vmbox_id: UUID | None,
-    caller: Caller,
-    app: UseCases,
+    request: AnyRequest, account: AccountFacts, vmbox_id: UUID | None, caller: Caller, app: UseCases
 ) -> Response[bytes] | Stream:
     since = _read_since(request)
     # `paginate=false` does not apply: the next request continues at the cursor.

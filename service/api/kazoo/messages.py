@@ -35,10 +35,7 @@ MESSAGE = MESSAGES + "/{message_id:str}"
 
 @route(ACCOUNT_MESSAGES, http_method=["GET", "HEAD"])
 async def list_account_messages(
-    request: AnyRequest,
-    account: TheAccount,
-    app: App,
-    context: TheContext,
+    request: AnyRequest, account: TheAccount, app: App, context: TheContext
 ) -> Response[bytes]:
     """Lists the messages of all boxes of an account, the newest first. Each row is an object
     whose only key is the id of the box."""
@@ -52,11 +49,7 @@ async def list_account_messages(
 
 @route(MESSAGES, http_method=["GET", "HEAD"])
 async def list_messages(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    app: App,
-    context: TheContext,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
 ) -> Response[bytes]:
     """Lists the messages of a box, the newest first. Without `created_from` and `created_to` the
     list contains the messages within the retention."""
@@ -70,11 +63,7 @@ async def list_messages(
 
 @put(MESSAGES, status_code=201, opt={MEDIA: UPLOAD})
 async def store_message(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    app: App,
-    context: TheContext,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
 ) -> Response[bytes]:
     """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
     metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
@@ -130,13 +119,7 @@ async def remove_message(
     return succeed(request, metadata)
 
 
-ROUTES = (
-    list_account_messages,
-    list_messages,
-    store_message,
-    get_message,
-    remove_message,
-)
+ROUTES = (list_account_messages, list_messages, store_message, get_message, remove_message)
 
 
 def _start_of(page: MessagePage, query: ListQuery) -> MessageCursor:

@@ -42,12 +42,7 @@ def page_query(request: AnyRequest) -> PageQuery:
     if not (
         size.isascii() and size.isdecimal() and len(size) <= 9 and 1 <= int(size) <= LARGEST_PAGE
     ):
-        raise Invalid.of(
-            "page_size",
-            Rule.WRONG_FORMAT,
-            value=size[:32],
-            message=BAD_PAGE_SIZE,
-        )
+        raise Invalid.of("page_size", Rule.WRONG_FORMAT, value=size[:32], message=BAD_PAGE_SIZE)
     return PageQuery(True, int(size), start_key)
 
 

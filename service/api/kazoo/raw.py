@@ -25,11 +25,7 @@ MESSAGE_AUDIO = MESSAGE + "/raw"
 
 @route(MESSAGE_AUDIO, http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
 async def get_audio(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    message_id: str,
-    app: App,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, app: App
 ) -> Response[bytes] | Stream:
     """Returns the audio of a message. `Range` selects a part of it."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)

@@ -29,10 +29,7 @@ from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
 
 
-@route(
-    ["/v1", "/v1/{rest:path}"],
-    http_method=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
-)
+@route(["/v1", "/v1/{rest:path}"], http_method=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"])
 async def old_version() -> None:
     """Answers 410 for every path of version 1."""
     raise HTTPException(status_code=410)

@@ -79,11 +79,7 @@ async def get_vmbox(
 
 @post(VMBOX, status_code=200)
 async def replace_vmbox(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    app: App,
-    profile: TheProfile,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, profile: TheProfile
 ) -> Response[bytes]:
     """Replaces all settings of a box. Absent settings get their default or are removed. In the
     `audian` profile the settings are merged, as by PATCH."""
@@ -97,11 +93,7 @@ async def replace_vmbox(
 
 @patch(VMBOX)
 async def patch_vmbox(
-    request: AnyRequest,
-    account: TheAccount,
-    vmbox_id: str,
-    app: App,
-    profile: TheProfile,
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, profile: TheProfile
 ) -> Response[bytes]:
     """Changes some settings of a box. Objects are merged, and a null deletes a setting."""
     identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
@@ -130,15 +122,7 @@ async def get_mwi(
     return succeed(request, mwi_response(vmbox.counts))
 
 
-ROUTES = (
-    list_vmboxes,
-    create_vmbox,
-    get_vmbox,
-    replace_vmbox,
-    patch_vmbox,
-    delete_vmbox,
-    get_mwi,
-)
+ROUTES = (list_vmboxes, create_vmbox, get_vmbox, replace_vmbox, patch_vmbox, delete_vmbox, get_mwi)
 
 
 def _answer(

@@ -66,11 +66,7 @@ def paths(prefix: str, operations: Iterable[Operation], common: Common) -> Json:
 
 def _described(operation: Operation, common: Common) -> Json:
     summary, description = _texts(operation)
-    names = (
-        *re.findall(r"\{(\w+)\}", operation.path),
-        *operation.parameters,
-        *common.parameters,
-    )
+    names = (*re.findall(r"\{(\w+)\}", operation.path), *operation.parameters, *common.parameters)
     answers = {**operation.answers, **common.responses(operation)}
     described: Json = {
         "operationId": operation.handler.handler_name,

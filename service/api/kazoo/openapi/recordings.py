@@ -7,14 +7,7 @@ from service.api.description.openapi.structs import ref
 from service.api.kazoo import raw, zip
 from service.api.kazoo.accept import ZIP
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import (
-    archive,
-    audio,
-    envelope,
-    not_modified,
-    success,
-    upload,
-)
+from service.api.kazoo.openapi.bodies import archive, audio, envelope, not_modified, success, upload
 from service.api.kazoo.openapi.messages import NO_MESSAGES, UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END, UPLOADS
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
@@ -54,10 +47,7 @@ OPERATIONS = (
         body=upload(ref("NewMessage"), {}, json_alone=False),
         answers={
             201: success(
-                ref(MessageMetadata),
-                samples.MESSAGE,
-                text="The message",
-                headers=("Location",),
+                ref(MessageMetadata), samples.MESSAGE, text="The message", headers=("Location",)
             )
         },
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE, VmboxFull(100, 100), EditConflict(), *UPLOADS),

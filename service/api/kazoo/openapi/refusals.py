@@ -123,10 +123,7 @@ def _examples(refusals: list[Refusal]) -> Json:
         while name in examples:
             name += "_"
         failure = Failure(
-            error=str(refusal.status),
-            message=refusal.code,
-            data=refusal.data,
-            **samples.FRAME,
+            error=str(refusal.status), message=refusal.code, data=refusal.data, **samples.FRAME
         )
         examples[name] = {"value": to_builtins(failure)}
     return examples

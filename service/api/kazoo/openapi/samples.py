@@ -130,10 +130,7 @@ _USER = User(
     **_STORED,
 )
 _GREETING = Greeting(
-    media_id=UUID(MEDIA_ID),
-    document=validate_greeting(NEW_GREETING),
-    audio=_AUDIO,
-    **_STORED,
+    media_id=UUID(MEDIA_ID), document=validate_greeting(NEW_GREETING), audio=_AUDIO, **_STORED
 )
 _MESSAGE = Message(
     id=MessageId(month_of(_RECEIVED_AT), UUID(MESSAGE_ID[7:])),

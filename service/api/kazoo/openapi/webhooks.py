@@ -6,13 +6,7 @@ from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import webhooks
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import (
-    DocumentResponse,
-    envelope,
-    links_by_id,
-    pages,
-    success,
-)
+from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages, success
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.webhooks import AttemptRow, WebhookRow
 from service.domain.errors import (
