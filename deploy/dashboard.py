@@ -115,6 +115,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "Saturation": [
         graph("Requests in flight", "none", "HTTP requests by process.", ("aftertone_http_requests_in_flight{+process=\"api\"}", "{{instance}}")),
+        graph("Connections", "none", "Connections, event streams among them, and connections closed per minute above the limit of a peer.", ("sum by (instance) (aftertone_http_connections{+process=\"api\"})", "{{instance}}"), ("sum by (instance) (aftertone_event_streams{+process=\"api\"})", "{{instance}} streams"), ("60 * sum(rate(aftertone_http_connections_closed_total{}[$__rate_interval]))", "closed per minute")),
         graph("Uploads", "none", "In progress, and refused per minute.", ("sum by (instance) (aftertone_uploads_in_flight{+process=\"api\"})", "{{instance}}"), ("60 * sum(rate(aftertone_uploads_refused_total{}[$__rate_interval]))", "refused per minute")),
         graph("Database connections", "percentunit", "Share of each pool in use. At 100 %, requests wait.", ("max by (process, pool) (aftertone_database_connections{+state=\"in_use\"} / ignoring (state) aftertone_database_connections_max{})", "{{process}} {{pool}}")),
         graph("CPU", "none", "CPU cores in use. An API process uses at most one.", ("sum by (process, instance) (rate(process_cpu_seconds_total{+job=\"aftertone\"}[$__rate_interval]))", "{{process}} {{instance}}")),

@@ -80,6 +80,18 @@ HTTP_DURATION = _histogram(
 HTTP_IN_FLIGHT = _gauge(
     "aftertone_http_requests_in_flight", "HTTP requests in progress, including event streams."
 )
+HTTP_CONNECTIONS = _gauge(
+    "aftertone_http_connections",
+    "Connections of clients, at most AFTERTONE_MAX_CONNECTIONS in each process.",
+)
+HTTP_CONNECTIONS_CLOSED = _counter(
+    "aftertone_http_connections_closed_total",
+    "Connections closed because their peer had more than AFTERTONE_MAX_CONNECTIONS_PER_PEER.",
+)
+EVENT_STREAMS = _gauge(
+    "aftertone_event_streams",
+    "Event streams in progress, at most AFTERTONE_MAX_STREAMS in each process.",
+)
 HTTP_REQUEST_BYTES = _counter("aftertone_http_request_bytes_total", "Bytes of request bodies read.")
 HTTP_RESPONSE_BYTES = _counter(
     "aftertone_http_response_bytes_total", "Bytes of response bodies sent."

@@ -9,6 +9,7 @@ from service.settings.types import (
     Days,
     Hours,
     HttpUrl,
+    Limit,
     Month,
     Port,
     Positive,
@@ -99,10 +100,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     client_grace_s: Annotated[
         Seconds, http("Time that a client may pause while it sends headers or a body.")
     ] = 10.0
+    max_connections: Annotated[
+        Positive,
+        http(
+            "Maximum connections of one process. While all are in use, it is not ready. The limit "
+            "of open files must be higher."
+        ),
+    ] = 4096
+    max_connections_per_peer: Annotated[
+        Limit,
+        http(
+            "Maximum connections of one IPv4 address, or of one IPv6 network of 64 bits; above it, "
+            "idle ones are closed. Behind a proxy, all clients have its address. 0: no limit."
+        ),
+    ] = 1024
     request_deadline_s: Annotated[
         Seconds,
         http("Maximum duration of a request, without the time spent waiting for the client."),
     ] = 30.0
+    max_streams: Annotated[
+        Limit, http("Maximum event streams of one process; above it, the answer is 429.")
+    ] = 1000
+    max_streams_per_account: Annotated[
+        Limit, http("Maximum event streams of one account, in each process.")
+    ] = 100
+    max_streams_per_token: Annotated[
+        Limit, http("Maximum event streams of one token or password, in each process.")
+    ] = 20
     rate_limit_per_s: Annotated[
         float,
         Meta(ge=0, le=1_000_000),
@@ -121,8 +145,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_uploads_in_flight: Annotated[
         Positive, uploads("Maximum concurrent uploads in one process; above it, the answer is 503.")
     ] = 64
+    max_uploads_per_account: Annotated[
+        Positive, uploads("Maximum concurrent uploads of one account in one process.")
+    ] = 16
     min_upload_bytes_per_s: Annotated[
-        Positive, uploads("Minimum rate of a request body, after `AFTERTONE_CLIENT_GRACE_S`.")
+        Positive,
+        uploads(
+            "Minimum rate of a request body, after `AFTERTONE_CLIENT_GRACE_S`. Four times as high "
+            "while more than three quarters of the uploads are in use."
+        ),
     ] = 8_000
 
     key_ring_file: Annotated[

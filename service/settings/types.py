@@ -7,6 +7,7 @@ from msgspec import Meta
 
 # Upper bounds that no deployment reaches. They keep date arithmetic within the calendar.
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Limit = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 Hours = Annotated[int, Meta(ge=1, le=24 * 36_500)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]

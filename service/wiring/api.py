@@ -16,6 +16,7 @@ from service.api.http.auth import AuthOptions
 from service.api.http.rate_limit import RateLimit
 from service.api.middleware.body_rate import BodyRateLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
+from service.api.middleware.connection_limits import ConnectionLimits
 from service.domain.clock import utc_now
 from service.logs import get_logger
 from service.settings import Settings
@@ -40,12 +41,11 @@ from service.wiring.factories import (
     users_of,
 )
 from service.wiring.process import Process, open_process
-from service.wiring.runtime_tuning import freeze_gc
+from service.wiring.runtime_tuning import freeze_gc, raise_file_limit
 
 log = get_logger(__name__)
 
 _NAME = "aftertone api"
-_REQUESTS_AT_ONCE = 4096
 _HEADER_BYTES = 64 * 1024
 
 
@@ -56,12 +56,16 @@ async def run_api(settings: Settings) -> None:
         _open_use_cases(settings) as use_cases,
     ):
         drainer = ConnectionDrainer()
-        server = _create_server(use_cases, drainer, settings)
+        raise_file_limit(settings.max_connections)
+        limits = ConnectionLimits(settings.max_connections, settings.max_connections_per_peer)
+        process.add_readiness_check(limits.not_ready)
+        server = _create_server(use_cases, drainer, limits, settings)
         process.on_stop(use_cases.feed.close)
         process.on_stop(lambda: drainer.begin(server.stop))
         freeze_gc()
         server.on_startup(lambda: _report_listening(settings, process))
-        await _serve(server, settings)
+        async with limits.enforced():
+            await _serve(server, settings)
     log.info("process stopped")
 
 
@@ -108,21 +112,25 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         )
 
 
-def _create_server(use_cases: UseCases, drainer: ConnectionDrainer, settings: Settings) -> Server:
+def _create_server(
+    use_cases: UseCases, drainer: ConnectionDrainer, limits: ConnectionLimits, settings: Settings
+) -> Server:
     body_rate = BodyRateLimits(
         grace_s=settings.client_grace_s, bytes_per_s=settings.min_upload_bytes_per_s
     )
+    app = create_app(use_cases, drainer, body_rate, settings.request_deadline_s)
     return Server(
-        create_app(use_cases, drainer, body_rate, settings.request_deadline_s),
+        limits.wrap(app),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGINL,
-        http=HTTPModes.auto,
+        # The detection of HTTP/2 has no timeout, so silent connections would stay open.
+        http=HTTPModes.http1,
         websockets=False,
         log_enabled=False,
-        # Idle connections cost little; expensive work is bounded where it is done.
         backlog=1024,
-        backpressure=_REQUESTS_AT_ONCE,
+        # A number of connections, idle ones included.
+        backpressure=settings.max_connections,
         http1_settings=HTTP1Settings(
             header_read_timeout=int(settings.client_grace_s * 1000),
             max_buffer_size=_HEADER_BYTES,

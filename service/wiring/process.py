@@ -36,10 +36,18 @@ class Process:
         self._admin = admin
         self._stop_timeout_s = stop_timeout_s
         self._callbacks: list[Callable[[], object]] = []
+        self._checks: list[Callable[[], str | None]] = []
 
     def mark_started(self) -> None:
         """Reports the process as started and ready."""
         self._admin.started = True
+
+    def add_readiness_check(self, check: Callable[[], str | None]) -> None:
+        """Adds a check that returns a sentence while the process is not ready."""
+        self._checks.append(check)
+
+    def failed_check(self) -> str | None:
+        return next(filter(None, (check() for check in self._checks)), None)
 
     def on_stop(self, callback: Callable[[], object]) -> None:
         """Calls `callback` when the process begins to stop, or now if it has already begun."""
@@ -80,7 +88,11 @@ async def open_process(settings: Settings, database_url: str, name: str) -> Asyn
             pool_name="health",
         ) as database,
     ):
-        admin = AdminServer(lambda: _not_ready(database, required))
+
+        async def not_ready() -> str | None:
+            return process.failed_check() or await _not_ready(database, required)
+
+        admin = AdminServer(not_ready)
         process = Process(admin, settings.stop_timeout_s)
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:

@@ -1,9 +1,12 @@
-"""Tuning of the memory allocators and of the garbage collector."""
+"""Tuning of the memory allocators, the garbage collector and the limit of open files."""
 
 import ctypes
 import gc
 import os
+import resource
 from contextlib import suppress
+
+from service.logs import get_logger
 
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 128 * 1024
@@ -12,6 +15,10 @@ _JEMALLOC_OPTIONS = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
 # Requests create no reference cycles, so frequent collections find nothing. With the default
 # threshold, a collection runs with every request.
 _GC_THRESHOLD = 20_000
+# Files that are not connections of clients: database, store, uploads.
+_OTHER_FILES = 512
+
+log = get_logger(__name__)
 
 
 def tune_allocator() -> None:
@@ -35,3 +42,14 @@ def freeze_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, *gc.get_threshold()[1:])
+
+
+def raise_file_limit(connections: int) -> None:
+    """Raises the limit of open files as far as these connections need and the system allows."""
+    needed = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        log.warning("limit of open files too low", needed=needed, limit=hard)

@@ -15,8 +15,17 @@ s3:
   - s3_pool_size
   - s3_connect_timeout_s
   - s3_timeout_s
-http: [client_grace_s, request_deadline_s, rate_limit_per_s, rate_limit_burst]
-uploads: [max_upload_bytes, max_uploads_in_flight, min_upload_bytes_per_s]
+http:
+  - client_grace_s
+  - max_connections
+  - max_connections_per_peer
+  - request_deadline_s
+  - max_streams
+  - max_streams_per_account
+  - max_streams_per_token
+  - rate_limit_per_s
+  - rate_limit_burst
+uploads: [max_upload_bytes, max_uploads_in_flight, max_uploads_per_account, min_upload_bytes_per_s]
 sign_in:
   - token_lifetime_s
   - sign_in_threads
