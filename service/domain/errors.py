@@ -154,12 +154,17 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
+MAX_PROBLEMS = 100
+"""Problems of one request that are reported."""
+
+
 class Invalid(Refused):
     """Some fields are not valid; correct them and retry."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(*problems)
-        self.problems = tuple(problems)
+        self.count = len(problems)
+        self.problems = tuple(problems[:MAX_PROBLEMS])
+        super().__init__(*self.problems)
 
     @classmethod
     def of(cls, field: str, rule: Rule, **details: Any) -> "Invalid":
@@ -179,6 +184,10 @@ class AudioTooLarge(_LimitExceeded, Refused):
 
 class DocumentTooLarge(_LimitExceeded, Refused):
     """The document exceeds the size limit; send a smaller document."""
+
+
+class DocumentTooComplex(_LimitExceeded, Refused):
+    """The document has too many values; send a document with fewer values."""
 
 
 class AudioEmpty(Refused):

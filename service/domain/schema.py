@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.domain.errors import DocumentTooLarge, Invalid, Problem, Rule
+from service.domain.errors import DocumentTooComplex, DocumentTooLarge, Invalid, Problem, Rule
 from service.domain.formats import Format
 
 Document = dict[str, Any]
@@ -25,6 +25,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     maximum: int | None = None
     min_length: int | None = None
     max_length: int | None = None
+    max_items: int | None = None
     enum: tuple[str, ...] = ()
     items: "Field | None" = None
     fields: Mapping[str, "Field"] = {}
@@ -33,15 +34,19 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 MAX_INTEGER = 2**53 - 1
 MAX_DOCUMENT_BYTES = 65_536
+MAX_DOCUMENT_NODES = 10_000
+"""Values of a document at all levels; each takes up to 250 bytes of memory."""
 Fields = Mapping[str, Field]
 
 
 def validate_document(document: Document, fields: Fields, server_keys: Collection[str]) -> Document:
     """Returns the document with defaults and without reserved keys.
 
-    Raises Invalid with all problems, DocumentTooLarge.
+    Raises Invalid with all problems, DocumentTooLarge, DocumentTooComplex.
     """
-    checked, problems = apply_schema(strip_reserved_keys(document, server_keys), fields)
+    submitted = strip_reserved_keys(document, server_keys)
+    check_size(submitted)
+    checked, problems = apply_schema(submitted, fields)
     if problems:
         raise Invalid(problems)
     check_size(checked)
@@ -49,9 +54,26 @@ def validate_document(document: Document, fields: Fields, server_keys: Collectio
 
 
 def check_size(document: Document) -> None:
-    """Raises DocumentTooLarge above 64 KiB of JSON."""
-    if len(msgspec.json.encode(document)) > MAX_DOCUMENT_BYTES:
+    """Raises DocumentTooLarge above 64 KiB of JSON, DocumentTooComplex above 10 000 values."""
+    encoded = msgspec.json.encode(document)
+    if len(encoded) > MAX_DOCUMENT_BYTES:
         raise DocumentTooLarge(MAX_DOCUMENT_BYTES)
+    # The estimate is never too low, and it is fast. Most documents need no exact count.
+    estimate = 1 + encoded.count(b",") + encoded.count(b"[") + encoded.count(b"{")
+    if estimate > MAX_DOCUMENT_NODES and _count_nodes(document) > MAX_DOCUMENT_NODES:
+        raise DocumentTooComplex(MAX_DOCUMENT_NODES)
+
+
+def _count_nodes(document: Document) -> int:
+    count, nodes = 0, [document]
+    while nodes:
+        node: Any = nodes.pop()
+        count += 1
+        if isinstance(node, dict):
+            nodes += node.values()
+        elif isinstance(node, list):
+            nodes += node
+    return count
 
 
 def apply_schema(
@@ -86,6 +108,9 @@ def _apply_field(value: Any, field: Field, path: str) -> tuple[Any, list[Problem
             return value, _check_string(value, field, path)
         case int():
             return value, _check_number(value, field, path)
+        case list() if field.max_items is not None and len(value) > field.max_items:
+            # Without the value, which may be large. The items are not checked.
+            return value, [Problem(field=path, rule=Rule.MAX_ITEMS, target=field.max_items)]
         case list() if field.items is not None:
             return _apply_items(value, field.items, path)
         case dict():

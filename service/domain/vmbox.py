@@ -19,6 +19,10 @@ def _flag(default: bool) -> Field:
     return Field(types=("boolean",), default=default)
 
 
+def _list_of(items: Field, default: list[Any] | None = None) -> Field:
+    return Field(types=("array",), items=items, max_items=100, default=default)
+
+
 _INTEGER = Field(types=("integer",))
 _COUNT = Field(types=("integer",), minimum=1)
 _MEDIA_ID = Field(min_length=MEDIA_ID_LENGTH, max_length=MEDIA_ID_LENGTH)
@@ -29,12 +33,12 @@ FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "mailbox": Field(required=True, min_length=1, max_length=30),
     "after_forward_action": Field(enum=("prompt", "save"), default="save"),
-    "aliases": Field(types=("array",), items=Field(min_length=1, max_length=36), default=[]),
+    "aliases": _list_of(Field(min_length=1, max_length=36), default=[]),
     "announcement_only": _flag(False),
     "check_if_owner": _flag(True),
     "delete_after_notify": _flag(False),
     "envelope_type": Field(enum=("default", "caller_and_time"), default="default"),
-    "flags": Field(types=("array",), items=Field()),
+    "flags": _list_of(Field(max_length=256)),
     "include_message_on_notify": _flag(True),
     "include_transcription_on_notify": _flag(True),
     "is_setup": _flag(False),
@@ -57,13 +61,13 @@ FIELDS: dict[str, Field] = {
                     "disabled": Field(types=("boolean",)),
                     "interval_s": _INTEGER,
                     "number": Field(),
-                    "schedule": Field(types=("array",), items=_INTEGER),
+                    "schedule": _list_of(_INTEGER),
                     "timeout_s": _INTEGER,
                 },
             )
         },
     ),
-    "notify_email_addresses": Field(types=("array",), items=Field(format=ADDRESS), default=[]),
+    "notify_email_addresses": _list_of(Field(format=ADDRESS), default=[]),
     "oldest_message_first": _flag(False),
     "operator_number": Field(types=("integer", "string")),
     "owner_id": Field(min_length=32, max_length=32),

@@ -1,10 +1,14 @@
 """Pages that are filled after filtering: reads chunks until a page is full."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from service.domain.page import Item, Key, Page
 
 CHUNK = 500
+# Time for which a filter may use the event loop before other requests get a turn.
+_TURN_S = 0.005
 
 
 async def read_page(
@@ -24,7 +28,7 @@ async def read_page(
     accepted: list[Item] = []
     while len(accepted) <= limit:
         chunk = await read(start, CHUNK + 1)
-        accepted += filter(predicate, chunk[:CHUNK])
+        accepted += await _filtered(chunk[:CHUNK], predicate)
         if len(chunk) <= CHUNK:
             break
         start = key_of(chunk[CHUNK])
@@ -43,6 +47,18 @@ async def iterate_pages(
         if page.next is None:
             return
         start = page.next
+
+
+async def _filtered(items: list[Item], predicate: Callable[[Item], bool]) -> list[Item]:
+    accepted: list[Item] = []
+    turn_ends = time.monotonic() + _TURN_S
+    for item in items:
+        if predicate(item):
+            accepted.append(item)
+        if time.monotonic() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.monotonic() + _TURN_S
+    return accepted
 
 
 def _page_of(items: list[Item], key_of: Callable[[Item], Key], limit: int) -> Page[Item, Key]:

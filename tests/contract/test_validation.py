@@ -306,3 +306,40 @@ async def test_version_one_is_gone(account: AccountClient) -> None:
     for path in ("/v1", "/v1/accounts/x/vmboxes"):
         gone = await account.http.get(f"{account.service.url}{path}")
         assert (gone.status_code, gone.json()["message"]) == (410, "gone")
+
+
+async def test_a_response_has_at_most_100_problems_and_their_number(account: AccountClient) -> None:
+    document = {
+        "name": "Hook",
+        "uri": "https://example.com/",
+        "hook": "all",
+        "custom_data": dict.fromkeys(map(str, range(3_000)), 0),
+    }
+    answer = await account.http.put(account.path("webhooks"), json={"data": document})
+    found = problems(answer)
+    total = found.pop("_problems")["maxItems"]
+    assert (len(found), total["target"], total["value"]) == (100, 100, 3_000)
+    assert len(answer.content) < 65_536
+
+
+async def test_a_document_is_refused_for_its_size_before_its_fields(account: AccountClient) -> None:
+    document = {"name": "n", "mailbox": "1", "aliases": [0] * 300_000}
+    answer = await account.http.put(account.path("vmboxes"), json={"data": document})
+    assert problems(answer, 413)["data"]["maxSize"]["target"] == 65_536
+
+
+async def test_a_document_with_too_many_values_is_refused(account: AccountClient) -> None:
+    document = {"name": "n", "mailbox": "1", "unknown": [[] for _ in range(10_000)]}
+    answer = await account.http.put(account.path("vmboxes"), json={"data": document})
+    assert problems(answer)["data"]["maxItems"]["target"] == 10_000
+
+
+async def test_more_than_20_filters_are_refused(account: AccountClient) -> None:
+    for path in ("vmboxes", "users", "webhooks", "vmboxes/messages"):
+        filters: dict[str, Any] = {"filter_not_name": list(range(20))}
+        allowed = await account.http.get(account.path(path), params=filters)
+        assert allowed.status_code == 200
+        filters["has_key"] = "name"
+        answer = await account.http.get(account.path(path), params=filters)
+        rule = problems(answer)["filter"]["maxItems"]
+        assert (rule["target"], rule["value"]) == (20, 21)

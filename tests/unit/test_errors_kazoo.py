@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "TooManyRequests": (1,),
     "AudioTooLarge": (8_000_000,),
     "DocumentTooLarge": (65_536,),
+    "DocumentTooComplex": (10_000,),
     "MetadataTooLarge": (1_048_576,),
     "Invalid": ([Problem(field="x", rule=Rule.REQUIRED)],),
     "MessageExpired": ("202601-" + "0" * 32, NOW),

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.errors import DocumentTooLarge, Invalid, Problem, Rule
+from service.domain.errors import DocumentTooComplex, DocumentTooLarge, Invalid, Problem, Rule
 from service.domain.formats import DIGITS
 from service.domain.schema import Field, apply_schema, merge, strip_reserved_keys, type_of
 from service.domain.vmbox import (
@@ -231,3 +232,44 @@ def test_a_mailbox_has_its_number_and_its_aliases_without_duplicates() -> None:
 def test_the_pin_is_split_from_the_document() -> None:
     assert split_pin({"name": "n", "pin": "0012"}) == ({"name": "n"}, "0012")
     assert split_pin({"name": "n"}) == ({"name": "n"}, None)
+
+
+def test_every_list_of_a_box_has_a_bound() -> None:
+    def lists(fields: Mapping[str, Field]) -> Iterator[Field]:
+        for field in fields.values():
+            if "array" in field.types:
+                yield field
+            yield from lists(field.fields)
+
+    assert [field.max_items for field in lists(FIELDS)] == [100] * 4
+
+
+def test_a_list_that_is_too_long_is_one_problem_without_its_value() -> None:
+    with pytest.raises(Invalid) as raised:
+        validate_settings({"name": "n", "mailbox": "1", "aliases": [0] * 101})
+
+    assert raised.value.problems == (Problem(field="aliases", rule=Rule.MAX_ITEMS, target=100),)
+
+
+def test_the_size_of_a_document_is_checked_before_its_fields() -> None:
+    with pytest.raises(DocumentTooLarge):
+        validate_settings({"aliases": [0] * 500_000})
+
+
+def test_a_document_has_at_most_ten_thousand_values() -> None:
+    box = {"name": "n", "mailbox": "1"}
+    # The document itself, its name, its number, the list, and the defaults.
+    most = 10_000 - 4
+
+    with pytest.raises(DocumentTooComplex):
+        validate_settings({**box, "x": [[] for _ in range(most + 1)]})
+    with pytest.raises(DocumentTooComplex):
+        validate_settings({**box, "x": [{"": 0} for _ in range(most // 2 + 1)]})
+    # Commas in a text are not values.
+    assert validate_settings({**box, "x": "," * 60_000})["x"] == "," * 60_000
+
+
+def test_an_error_has_at_most_100_problems_and_the_number_of_all() -> None:
+    error = Invalid([Problem(field=str(number), rule=Rule.TYPE) for number in range(5_000)])
+
+    assert (len(error.problems), error.count) == (100, 5_000)

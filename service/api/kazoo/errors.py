@@ -25,6 +25,7 @@ from service.domain.errors import (
     AudioTooLarge,
     Conflict,
     DnsUnavailable,
+    DocumentTooComplex,
     DocumentTooLarge,
     Forbidden,
     GreetingHasNoAudio,
@@ -75,6 +76,9 @@ _FIELD_TEXTS = {
     ("source_id", Rule.REQUIRED): "empty source_id is specified. "
     "please set a single or a list of source_ids.",
 }
+# Key of the number of problems in a response that does not contain all of them. No field of a
+# document has this name, because keys that begin with `_` are dropped.
+ALL_PROBLEMS = "_problems"
 _RULES_WITH_CAUSE = frozenset({Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.DATE_RANGE})
 
 Row = Callable[[Any], Refusal]
@@ -89,6 +93,12 @@ def _invalid(error: Invalid) -> Refusal:
     details: dict[str, dict[str, Any]] = {}
     for problem in error.problems:
         details.setdefault(problem.field, {})[problem.rule] = _rule_details(problem)
+    shown = len(error.problems)
+    if error.count > shown:
+        text = f"The request has {error.count} problems; these are the first {shown}"
+        details[ALL_PROBLEMS] = {
+            "maxItems": {"message": text, "target": shown, "value": error.count}
+        }
     return validation(details)
 
 
@@ -208,6 +218,9 @@ TABLE: dict[type[Exception], Row] = {
     AudioTooLarge: _too_large("file"),
     AudioEmpty: _file("required", "Please provide a media file"),
     DocumentTooLarge: _too_large("data"),
+    DocumentTooComplex: lambda error: validation(
+        {"data": {"maxItems": {"message": str(error), "target": error.limit}}}
+    ),
     MessageExpired: _expired,
     Unauthorized: _refusal(HTTPStatus.UNAUTHORIZED, "invalid_credentials"),
     TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),

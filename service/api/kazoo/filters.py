@@ -4,12 +4,16 @@ KAZOO API docs, "Query string filters": `filter_<path>`, `filter_not_<path>`, `h
 `key_missing`, `has_value`, `value_missing`; a path is dotted. Unknown parameters are ignored.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
 
+from service.domain.errors import Invalid, Rule
 from service.domain.schema import Document
+
+MAX_FILTERS = 20
+TOO_MANY_FILTERS = f"A request must not have more than {MAX_FILTERS} filters; send fewer"
 
 Predicate = Callable[[Document], bool]
 
@@ -17,7 +21,7 @@ _ABSENT = object()
 
 
 def read_filter(parameters: Iterable[tuple[str, str]], *, prefix: str = "") -> Predicate | None:
-    """Reads the filters among query parameters; None without any.
+    """Reads the filters among query parameters; None without any. Raises Invalid for too many.
 
     `prefix` may precede a path and is ignored.
     """
@@ -25,6 +29,14 @@ def read_filter(parameters: Iterable[tuple[str, str]], *, prefix: str = "") -> P
     predicates = [predicate for predicate in optional if predicate is not None]
     if not predicates:
         return None
+    if len(predicates) > MAX_FILTERS:
+        raise Invalid.of(
+            "filter",
+            Rule.MAX_ITEMS,
+            target=MAX_FILTERS,
+            value=len(predicates),
+            message=TOO_MANY_FILTERS,
+        )
     return lambda document: all(predicate(document) for predicate in predicates)
 
 
@@ -63,20 +75,34 @@ def _not(predicate: Predicate) -> Predicate:
 def _equals(path: tuple[str, ...], expected: str) -> Predicate:
     """Equal as text, equal as JSON, or an item of a JSON list. An absent key equals empty text."""
     decoded = decode_json(expected)
+    is_member = _membership(decoded if isinstance(decoded, list) else [decoded])
+    is_structured = isinstance(decoded, list | dict)
 
     def equals(document: Document) -> bool:
         value = _value_at(document, path)
         if value is _ABSENT:
             return expected == ""
-        if _as_text(value) == expected or (decoded is not _ABSENT and _is_same(value, decoded)):
+        if is_member(value):
             return True
-        return isinstance(decoded, list) and any(_is_same(value, item) for item in decoded)
+        if isinstance(value, list | dict):
+            # Encoding a large value is slow, and only the text of a list or an object can equal it.
+            return is_structured and (value == decoded or _as_text(value) == expected)
+        return _as_text(value) == expected
 
     return equals
 
 
-def _is_same(value: Any, other: Any) -> bool:
-    return type(value) is type(other) and bool(value == other)
+def _membership(items: Collection[Any]) -> Callable[[Any], bool]:
+    """Returns a predicate that is true for an equal item of the same type."""
+    scalars = {(type(item), item) for item in items if not isinstance(item, list | dict)}
+    structures = [item for item in items if isinstance(item, list | dict)]
+
+    def is_member(value: Any) -> bool:
+        if isinstance(value, list | dict):
+            return any(type(value) is type(item) and value == item for item in structures)
+        return (type(value), value) in scalars
+
+    return is_member
 
 
 def decode_json(text: str) -> Any:

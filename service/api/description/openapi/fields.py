@@ -105,7 +105,11 @@ def _nested(field: Field, texts: Texts, path: str, describe_field: Any) -> Json:
 
 def _bounded(field: Field) -> Json:
     schema: Json = {"type": _types(field)}
-    bounds = {"minLength": field.min_length, "maxLength": field.max_length}
+    bounds = {
+        "minLength": field.min_length,
+        "maxLength": field.max_length,
+        "maxItems": field.max_items,
+    }
     if {"integer", "number"} & set(field.types):
         bounds["minimum"] = -MAX_INTEGER if field.minimum is None else field.minimum
         bounds["maximum"] = MAX_INTEGER if field.maximum is None else field.maximum
