@@ -36,7 +36,7 @@ async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClie
     assert envelope["metadata"]["deleted"] is True
     gone = refusal(await account.http.get(one), 404, "bad_identifier", account.token)
     assert gone == {
-        "message": "The mailbox does not exist in this account; check its id.",
+        "message": "bad identifier",
         "cause": vmbox_id,
     }
 

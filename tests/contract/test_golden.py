@@ -111,7 +111,7 @@ async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
 
 
 def test_every_difference_has_its_row_in_the_reference() -> None:
-    text = _README.read_text().partition("\n## Where answers differ from what is printed")[2]
+    text = _README.read_text().partition("\n## Differences from printed responses")[2]
     rows = {line.split(" | ")[0].removeprefix("| ") for line in text.splitlines()}
     named = {
         difference["row"]

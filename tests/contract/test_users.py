@@ -140,7 +140,7 @@ async def test_a_user_of_another_account_answers_as_one_that_does_not_exist(
             answer = await account.http.request(method, account.path("users", user_id), **body)
             data = refusal(answer, 404, "bad_identifier")
             assert data == {
-                "message": "The user does not exist in this account; check its id.",
+                "message": "bad identifier",
                 "cause": user_id,
             }
     assert data_of(await other.http.get(other.path("users", foreign)))["id"] == foreign

@@ -7,7 +7,7 @@ import pytest
 from tests.contract.wire import problems
 from tests.support.running import AccountClient, data_of
 
-NUMBER_TAKEN = "Invalid mailbox number or already exists; send another number"
+NUMBER_TAKEN = "Invalid mailbox number or already exists"
 
 
 async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
@@ -67,8 +67,7 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             "media_extension",
             {
                 "enum": {
-                    "message": "Value not found in enumerated list of values; "
-                    "send one of mp3, mp4, wav",
+                    "message": "Value not found in enumerated list of values",
                     "target": ["mp3", "mp4", "wav"],
                     "value": "flac",
                 }
@@ -102,7 +101,7 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             "notify_email_addresses.1",
             {
                 "wrong_format": {
-                    "message": "Field is not in the correct format; correct its value",
+                    "message": "Field is not in the correct format",
                     "format": "email",
                     "value": "nobody",
                 }
@@ -124,7 +123,7 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
             "timezone",
             {
                 "wrong_format": {
-                    "message": "Field is not in the correct format; correct its value",
+                    "message": "Field is not in the correct format",
                     "format": "iana-time-zone",
                     "value": "Nowhere/Else",
                 }
@@ -144,7 +143,7 @@ async def test_what_is_required_and_missing_is_told(account: AccountClient) -> N
         found = problems(await account.http.put(account.path("vmboxes"), json=body))
         assert found.keys() == {"name", "mailbox"}
         for rules in found.values():
-            assert rules["required"]["message"] == "Field is required but missing; send it"
+            assert rules["required"]["message"] == "Field is required but missing"
             assert "value" in rules["required"]
 
 

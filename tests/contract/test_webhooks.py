@@ -255,7 +255,7 @@ async def test_a_webhook_of_another_account_answers_as_one_that_does_not_exist(
         for answer in answers:
             data = refusal(answer, 404, "bad_identifier")
             assert data == {
-                "message": "The webhook does not exist in this account; check its id.",
+                "message": "bad identifier",
                 "cause": webhook_id,
             }
         direct = await account.http.get(other.path("webhooks", webhook_id))

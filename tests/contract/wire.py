@@ -21,8 +21,8 @@ from tests.support.waiting import DEADLINE_S
 GOLDEN = Path(__file__).with_name("golden")
 # When the tests were collected: up to minutes before one of them runs.
 NOW = datetime.now(UTC).replace(microsecond=0)
-WRONG_CREDENTIALS = "The credentials are missing or wrong; correct them and retry."
-FORBIDDEN = "Access to this account is denied; use your own account or one below it."
+WRONG_CREDENTIALS = "invalid credentials"
+FORBIDDEN = "forbidden"
 NO_ID = "0123456789abcdef" * 2
 
 _FRAME = {"data", "status", "auth_token", "request_id", "timestamp", "version", "node"}

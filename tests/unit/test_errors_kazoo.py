@@ -147,14 +147,12 @@ def test_rules_of_one_field_stand_beside_each_other() -> None:
                 "value": "x",
             },
             "enum": {
-                "message": "Value not found in enumerated list of values; send one of y",
+                "message": "Value not found in enumerated list of values",
                 "target": ["y"],
                 "value": "x",
             },
         },
-        "mailbox": {
-            "unique": {"message": "Invalid mailbox number or already exists; send another number"}
-        },
+        "mailbox": {"unique": {"message": "Invalid mailbox number or already exists"}},
         "when": {"date_range": {"message": "too late", "cause": 63_962_438_400}},
     }
 

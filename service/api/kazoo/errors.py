@@ -55,24 +55,26 @@ from service.domain.errors import (
 
 RETRY_AFTER_S = 2
 
+# Texts of the API contract stay as KAZOO writes them: clients compare them. The reference says what
+# to do about each code.
 _RULE_TEXTS: dict[Rule, str] = {
-    Rule.REQUIRED: "Field is required but missing; send it",
+    Rule.REQUIRED: "Field is required but missing",
     Rule.TYPE: "Value did not match type(s): {target}",
     Rule.MIN_LENGTH: "String must be at least {target} characters",
     Rule.MAX_LENGTH: "String must not be more than {target} characters",
     Rule.MINIMUM: "Value must be at least {target}",
     Rule.MAXIMUM: "Value must be at most {target}",
     Rule.MAX_ITEMS: "The list must not have more than {target} items",
-    Rule.ENUM: "Value not found in enumerated list of values; send one of {target}",
-    Rule.WRONG_FORMAT: "Field is not in the correct format; correct its value",
+    Rule.ENUM: "Value not found in enumerated list of values",
+    Rule.WRONG_FORMAT: "Field is not in the correct format",
     Rule.UNIQUE: "{field} already exists; send another value",
     Rule.DATE_RANGE: "The time is out of range; send an earlier or a later time",
     Rule.NOT_FOUND: "No resource has this id; send the id of an existing one",
     Rule.FORBIDDEN_TARGET: "The address is not globally routable; send a public address",
 }
 _FIELD_TEXTS = {
-    ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists; send another number",
-    ("messages", Rule.REQUIRED): "No array of message ids is specified; send one in messages",
+    ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists",
+    ("messages", Rule.REQUIRED): "No array of message ids are specified",
     ("source_id", Rule.REQUIRED): "empty source_id is specified. "
     "please set a single or a list of source_ids.",
 }
@@ -130,14 +132,14 @@ def _rule_text(problem: Problem) -> str:
 
 
 def _not_found(error: NotFound, cause: str | None = None) -> Refusal:
-    data = {"message": str(error), "cause": error.cause if cause is None else cause}
+    data = {"message": "bad identifier", "cause": error.cause if cause is None else cause}
     return Refusal(status=404, code="bad_identifier", data=data)
 
 
 def _account_not_found(error: AccountNotFound) -> Refusal:
     if len(error.cause) == 32:
         return _not_found(error)
-    text = f"invalid account_id '{error.cause[:64]}'; send 32 lower-case hex digits"
+    text = f"invalid account_id '{error.cause[:64]}'"
     return Refusal(status=404, code="bad identifier", data={"message": text})
 
 
@@ -153,7 +155,7 @@ def _over_limit(code: str) -> Row:
 
 
 def _expired(error: MessageExpired) -> Refusal:
-    text = f"cannot make changes to messages prior to retention duration. {error}"
+    text = "cannot make changes to messages prior to retention duration"
     rule = {"date_range": {"message": text, "cause": gregorian(error.retained_since)}}
     return validation({error.message_id: rule})
 
@@ -185,9 +187,9 @@ def malformed(error: MalformedBody | PartLimitExceeded) -> Refusal:
     return validation({"json": {"invalid": {"message": error.reason, "target": "body"}}})
 
 
-def _refusal(status: HTTPStatus, code: str) -> Row:
-    """Returns the row of an error whose docstring is the whole message."""
-    return lambda error: Refusal(status=status, code=code, data={"message": str(error)})
+def _refusal(status: HTTPStatus, code: str, text: str | None = None) -> Row:
+    """Returns the row of an error; `text` is KAZOO's, otherwise the error has its own."""
+    return lambda error: Refusal(status=status, code=code, data={"message": text or str(error)})
 
 
 _BUSY = _unavailable("service_unavailable")
@@ -197,7 +199,7 @@ TABLE: dict[type[Exception], Row] = {
     AccountNotFound: _account_not_found,
     AudioMissing: lambda error: _not_found(error, "voicemail message does not have any audio file"),
     GreetingHasNoAudio: lambda error: _not_found(error, "media does not have any audio file"),
-    Conflict: _refusal(HTTPStatus.CONFLICT, "datastore_conflict"),
+    Conflict: _refusal(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
     AccountHasChildren: _refusal(HTTPStatus.CONFLICT, "account_has_descendants"),
     AccountIsRoot: _refusal(HTTPStatus.CONFLICT, "account_is_root"),
     GreetingInUse: _refusal(HTTPStatus.CONFLICT, "media_in_use"),
@@ -222,9 +224,9 @@ TABLE: dict[type[Exception], Row] = {
         {"data": {"maxItems": {"message": str(error), "target": error.limit}}}
     ),
     MessageExpired: _expired,
-    Unauthorized: _refusal(HTTPStatus.UNAUTHORIZED, "invalid_credentials"),
+    Unauthorized: _refusal(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
     TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),
-    Forbidden: _refusal(HTTPStatus.FORBIDDEN, "forbidden"),
+    Forbidden: _refusal(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
     TooManyRequests: lambda error: http_refusal(429, {"Retry-After": str(error.wait_s)}),
     Unavailable: _unavailable("datastore_unreachable"),
     TooManySignIns: _BUSY,
@@ -240,7 +242,7 @@ TABLE: dict[type[Exception], Row] = {
     ),
     VoicemailError: _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault"),
     MalformedBody: malformed,
-    MalformedBase64: _file("encoding", "failed to decode base64 data; send valid base64"),
+    MalformedBase64: _file("encoding", "failed to decode base64 data"),
     TooManyFiles: _file("maxItems", "Please provide a single media file"),
     PartLimitExceeded: malformed,
     MetadataTooLarge: _too_large("file"),
@@ -253,14 +255,14 @@ _UNKNOWN_FAULT = (
 # Errors of the HTTP layer by status: the machine-readable code, and the text.
 _HTTP_ERRORS: dict[int, tuple[str, str]] = {
     400: ("validation error", "The request is malformed; correct it"),
-    404: ("not_found", "Nothing was found; check the path and the ids in the request"),
-    405: ("invalid_method", "The path does not support this method; see /docs for its methods"),
+    404: ("not_found", "not found"),
+    405: ("invalid_method", "method not allowed"),
     406: ("not_acceptable", "The path returns no type of the Accept header; allow another type"),
     410: ("gone", "Version 1 of the API was removed; use the paths under /v2"),
     413: ("payload_too_large", "The body is too large; send a smaller body"),
     415: ("unsupported_media_type", "The path does not accept this content type; see /docs"),
     416: ("range not satisfiable", ""),
-    429: ("too_many_requests", "The rate limit was exceeded; retry after Retry-After seconds"),
+    429: ("too_many_requests", "too many requests"),
     503: ("datastore_unreachable", "The service is not available; retry in a moment"),
 }
 
