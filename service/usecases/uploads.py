@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from uuid import UUID
 
 import msgspec
 
@@ -20,6 +20,7 @@ from service.domain.errors import (
 from service.domain.message import Audio
 from service.logs import get_logger
 from service.metrics import UPLOADS_IN_FLIGHT, UPLOADS_REFUSED
+from service.usecases.slots import SharedSlots
 
 __all__ = [
     "ACCEPTED_TYPES",
@@ -36,6 +37,7 @@ log = get_logger(__name__)
 
 # Bytes that an upload may send before it needs a slot, so that slow clients hold none.
 FREE_BYTES = 16 * 1024
+_SCARCE_SHARE = 0.75
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -53,39 +55,48 @@ class Upload(msgspec.Struct, frozen=True):
         return extension_of(self.content_type, self.filename)
 
 
-@dataclass
 class Uploads:
-    """Slots for uploads in progress. Without a free slot a spool raises TooManyUploads."""
+    """Slots for uploads in progress, of which one account may hold `per_account`.
 
-    limit: int
-    max_bytes: int
-    in_flight: int = 0
+    Without a free slot a spool raises TooManyUploads.
+    """
 
-    def spool(self) -> Spool:
-        """Returns a spool for the audio of a request, up to `max_bytes`."""
-        return _SlotSpool(self)
+    def __init__(self, limit: int, per_account: int, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._slots = SharedSlots(limit, per_account, TooManyUploads)
 
-    def acquire_slot(self) -> None:
-        if self.in_flight >= self.limit:
+    @property
+    def is_scarce(self) -> bool:
+        """True while more than three quarters of the slots are in use."""
+        return self._slots.used > self._slots.size * _SCARCE_SHARE
+
+    def spool(self, account_id: UUID) -> Spool:
+        """Returns a spool for the audio of a request of the account, up to `max_bytes`."""
+        return _SlotSpool(self, account_id)
+
+    def acquire_slot(self, account_id: UUID) -> None:
+        try:
+            self._slots.acquire(account_id)
+        except TooManyUploads:
             UPLOADS_REFUSED.inc()
-            raise TooManyUploads
-        self.in_flight += 1
+            raise
         UPLOADS_IN_FLIGHT.inc()
 
-    def release_slot(self) -> None:
-        self.in_flight -= 1
+    def release_slot(self, account_id: UUID) -> None:
+        self._slots.release(account_id)
         UPLOADS_IN_FLIGHT.dec()
 
 
 class _SlotSpool(Spool):
-    def __init__(self, uploads: Uploads) -> None:
+    def __init__(self, uploads: Uploads, account_id: UUID) -> None:
         super().__init__(uploads.max_bytes)
         self._uploads = uploads
+        self._account_id = account_id
         self._has_slot = False
 
     async def write(self, chunk: bytes) -> None:
         if not self._has_slot and self.size + len(chunk) > FREE_BYTES:
-            self._uploads.acquire_slot()
+            self._uploads.acquire_slot(self._account_id)
             self._has_slot = True
         await super().write(chunk)
 
@@ -93,7 +104,7 @@ class _SlotSpool(Spool):
         super().close()
         if self._has_slot:
             self._has_slot = False
-            self._uploads.release_slot()
+            self._uploads.release_slot(self._account_id)
 
 
 async def store_upload(store: AudioStore, key: str, upload: Upload) -> Audio:

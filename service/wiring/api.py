@@ -80,7 +80,11 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         feed = await enter(Feed(database).tailing())
         posts = await enter(open_webhook_sender(settings, accounts.secrets))
         idempotency = Idempotency(database)
-        uploads = Uploads(settings.max_uploads_in_flight, settings.max_upload_bytes)
+        uploads = Uploads(
+            settings.max_uploads_in_flight,
+            settings.max_uploads_per_account,
+            settings.max_upload_bytes,
+        )
         vmboxes = Vmboxes(database, accounts.secrets, utc_now)
         yield UseCases(
             accounts=accounts,
@@ -116,7 +120,9 @@ def _create_server(
     use_cases: UseCases, drainer: ConnectionDrainer, limits: ConnectionLimits, settings: Settings
 ) -> Server:
     body_rate = BodyRateLimits(
-        grace_s=settings.client_grace_s, bytes_per_s=settings.min_upload_bytes_per_s
+        grace_s=settings.client_grace_s,
+        bytes_per_s=settings.min_upload_bytes_per_s,
+        is_scarce=lambda: use_cases.messages.uploads.is_scarce,
     )
     app = create_app(use_cases, drainer, body_rate, settings.request_deadline_s)
     return Server(

@@ -29,11 +29,15 @@ async def strict(service: RunningService) -> AsyncIterator[AccountClient]:
 
 
 @asynccontextmanager
-async def _api_with_two_upload_slots(
-    service: RunningService,
+async def _api_with_upload_slots(
+    service: RunningService, count: int, per_account: int
 ) -> AsyncIterator[tuple[AccountClient, AdminPort]]:
     admin = AdminPort(free_port())
-    api = await service.another_api(AFTERTONE_MAX_UPLOADS_IN_FLIGHT="2", **admin.environment)
+    api = await service.another_api(
+        AFTERTONE_MAX_UPLOADS_IN_FLIGHT=str(count),
+        AFTERTONE_MAX_UPLOADS_PER_ACCOUNT=str(per_account),
+        **admin.environment,
+    )
     account = await api.an_account()
     try:
         yield account, admin
@@ -89,7 +93,7 @@ async def test_slow_uploads_hold_no_upload_slot(strict: AccountClient) -> None:
 async def test_an_upload_without_a_free_slot_is_refused_until_a_slot_is_free(
     service: RunningService,
 ) -> None:
-    async with _api_with_two_upload_slots(service) as (account, admin):
+    async with _api_with_upload_slots(service, 2, 2) as (account, admin):
         vmbox_id = await account.a_vmbox()
 
         async def upload() -> httpx.Response:
@@ -109,6 +113,31 @@ async def test_an_upload_without_a_free_slot_is_refused_until_a_slot_is_free(
             await _close(writer)
         await wait_until(lambda: admin.shows(0, "aftertone_uploads_in_flight"))
         assert data_of(await upload(), 201)["folder"] == "new"
+
+
+async def test_an_account_gets_only_its_share_of_the_upload_slots(service: RunningService) -> None:
+    async with _api_with_upload_slots(service, 4, 2) as (account, admin):
+        other = await account.service.an_account()
+        vmbox_id, others_vmbox_id = await account.a_vmbox(), await other.a_vmbox()
+
+        async def store(token: str, path: str) -> int:
+            answer = await account.http.put(
+                path,
+                content=b"z" * 40_000,
+                headers={"Content-Type": "audio/mpeg", "X-Auth-Token": token},
+            )
+            return answer.status_code
+
+        path = account.path("vmboxes", vmbox_id, "messages")
+        held = [await _begin_upload(account, vmbox_id, b"x" * 40_000) for _ in range(2)]
+        await wait_until(lambda: admin.shows(2, "aftertone_uploads_in_flight"))
+        assert await store(account.token, path) == 503
+        assert await store(other.token, other.path("vmboxes", others_vmbox_id, "messages")) == 201
+        # The root account acts for the account in the path.
+        assert await store(service.root_token, path) == 503
+        for _, writer in held:
+            await _close(writer)
+        await other.http.aclose()
 
 
 async def test_a_slow_download_is_not_cut(strict: AccountClient) -> None:

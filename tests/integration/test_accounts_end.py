@@ -35,7 +35,7 @@ def accounts(database: Database) -> Accounts:
 def contents_of(database: Database) -> tuple[Vmboxes, Greetings]:
     """Fills an account. No greeting here has audio, so there is no store."""
     boxes = Vmboxes(database, SecretBox(a_key_ring()), lambda: NOW)
-    return boxes, Greetings(database, cast(AudioStore, None), lambda: NOW, Uploads(1, 1))
+    return boxes, Greetings(database, cast(AudioStore, None), lambda: NOW, Uploads(1, 1, 1))
 
 
 async def test_an_account_is_deleted_with_its_mailboxes_and_one_event(

@@ -35,7 +35,7 @@ async def vmboxes(database: Database) -> Vmboxes:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def greetings(database: Database, bucket: AudioStore) -> Greetings:
-    return Greetings(database, bucket, lambda: NOW, Uploads(8, 1_000))
+    return Greetings(database, bucket, lambda: NOW, Uploads(8, 8, 1_000))
 
 
 async def an_upload(stack: Spool, content: bytes = b"audio") -> Upload:
@@ -163,7 +163,7 @@ async def test_without_the_audio_store_no_greeting_is_created(
 ) -> None:
     account = await an_account_row(database)
     async with opened_bucket(servers, endpoint="http://127.0.0.1:1", timeout_s=1) as nowhere:
-        lame = Greetings(database, nowhere, lambda: NOW, Uploads(8, 1_000))
+        lame = Greetings(database, nowhere, lambda: NOW, Uploads(8, 8, 1_000))
         with pytest.raises(StorageUnavailable):
             await a_greeting(lame, account)
         assert (await lame.list(account, None, 10)).items == []

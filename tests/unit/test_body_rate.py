@@ -1,6 +1,7 @@
 """End of a body: the last byte of its declared length, or the last message without one."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -9,6 +10,7 @@ from service.api.middleware.body_rate import (
     ClientTooSlow,
     MinimumBodyRateMiddleware,
 )
+from service.usecases.uploads import Uploads
 
 LIMITS = BodyRateLimits(grace_s=0.05, bytes_per_s=1_000_000)
 Header = tuple[bytes, bytes]
@@ -57,3 +59,22 @@ async def test_a_body_without_a_usable_length_is_complete_with_the_last_message(
 ) -> None:
     with pytest.raises(ClientTooSlow):
         await _read(headers, b"ab", b"cde")
+
+
+def test_the_minimum_rate_is_four_times_as_high_while_upload_slots_are_scarce() -> None:
+    scarce = BodyRateLimits(grace_s=1, bytes_per_s=1000, is_scarce=lambda: True)
+    plenty = BodyRateLimits(grace_s=1, bytes_per_s=1000)
+
+    assert plenty.allowed_s(8000) == 9
+    assert scarce.allowed_s(8000) == 3
+
+
+def test_upload_slots_are_scarce_above_three_quarters() -> None:
+    uploads = Uploads(4, 4, 1_000_000)
+    for _ in range(3):
+        uploads.acquire_slot(uuid4())
+    assert not uploads.is_scarce
+
+    uploads.acquire_slot(uuid4())
+
+    assert uploads.is_scarce

@@ -4,12 +4,13 @@ The places of a token and their order follow the authentication documents of the
 """
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from litestar.connection import ASGIConnection
 
 from service.api.middleware.access_log import request_record_of
-from service.domain.account import Caller
+from service.domain.account import AccountFacts, Caller
 from service.domain.errors import TokenInvalid
 from service.usecases.sessions import Sessions
 
@@ -39,6 +40,17 @@ def record_caller(connection: AnyConnection, caller: Caller) -> Caller:
     if expected and expected.lower() != caller.account.account_id.hex:
         raise TokenInvalid
     return caller
+
+
+def slot_owner(connection: AnyConnection, account: AccountFacts) -> UUID:
+    """Returns the account whose share of slots a request for `account` uses.
+
+    That is the account of the caller, also for its descendants. The root account acts for all
+    others, so its requests use their shares.
+    """
+    caller_id = request_record_of(connection.scope).account_id
+    root_id = account.ancestors[0] if account.ancestors else account.account_id
+    return account.account_id if caller_id in (None, root_id) else caller_id
 
 
 def token_of(connection: AnyConnection, *, tokens_in_query: bool) -> str | None:

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from service.api.dependencies import App
 from service.api.http.audio_response import create_audio_response
+from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, greeting_of_path, location
@@ -34,7 +35,7 @@ async def list_greetings(request: AnyRequest, account: TheAccount, app: App) -> 
 async def create_greeting(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Creates a greeting. A multipart body can contain its audio; otherwise send the audio to
     `raw`."""
-    with app.greetings.uploads.spool() as spool:
+    with app.greetings.uploads.spool(slot_owner(request, account)) as spool:
         data, upload = await read_upload(request, spool)
         greeting = await app.greetings.create(account, data, upload)
     headers = location(request, account, greeting.media_id.hex)
@@ -129,7 +130,7 @@ async def _attach_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Greeting:
     identity = greeting_of_path(media_id)
-    with app.greetings.uploads.spool() as spool:
+    with app.greetings.uploads.spool(slot_owner(request, account)) as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty

@@ -3,6 +3,7 @@
 from litestar import Response, delete, put, route
 
 from service.api.dependencies import App
+from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
 from service.api.kazoo.dependencies import (
@@ -69,7 +70,7 @@ async def store_message(
     metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
     message is listed but not counted."""
     identity = vmbox_of_path(vmbox_id)
-    with app.messages.uploads.spool() as spool:
+    with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         data, upload = await read_upload(request, spool)
         message = await app.messages.store(
             account,

@@ -5,6 +5,7 @@ from litestar.response import Stream
 
 from service.api.dependencies import App
 from service.api.http.audio_response import create_audio_response, file_name_of
+from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
 from service.api.kazoo.dependencies import (
@@ -47,7 +48,7 @@ async def put_audio(
     """Stores the audio of a message. It completes a message that was stored without audio, and
     replaces the current audio of any other message."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    with app.messages.uploads.spool() as spool:
+    with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty

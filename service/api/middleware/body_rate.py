@@ -1,17 +1,30 @@
 """Minimum rate at which a request body must arrive."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
+# Factor of the minimum rate while upload slots are scarce.
+_SCARCE_FACTOR = 4
+
 
 class BodyRateLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one body: a grace period in seconds, then a minimum rate in bytes per second."""
+    """Limits of one body: a grace period in seconds, then a minimum rate in bytes per second.
+
+    The minimum rate is four times as high while `is_scarce` returns True.
+    """
 
     grace_s: float
     bytes_per_s: int
+    is_scarce: Callable[[], bool] = lambda: False
+
+    def allowed_s(self, received: int) -> float:
+        """Returns the time from the start of a body in which the next part must arrive."""
+        factor = _SCARCE_FACTOR if self.is_scarce() else 1
+        return self.grace_s + received / (self.bytes_per_s * factor)
 
 
 class ClientTooSlow(Exception):
@@ -46,9 +59,8 @@ class _RateLimitedBody:
         if self._is_complete:
             # The next message is the disconnect, which may take as long as the response.
             return await self._receive()
-        allowed_s = self._limits.grace_s + self._bytes / self._limits.bytes_per_s
         try:
-            async with asyncio.timeout_at(self._started_at + allowed_s):
+            async with asyncio.timeout_at(self._started_at + self._limits.allowed_s(self._bytes)):
                 message = await self._receive()
         except TimeoutError as error:
             raise ClientTooSlow from error
