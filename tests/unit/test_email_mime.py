@@ -19,6 +19,7 @@ from service.workers.channels.email import (
     preview,
 )
 from service.workers.channels.email.after_notify import folder_after
+from service.workers.channels.email.headers import one_line
 from service.workers.channels.email.mime import address_of, build_mail, file_name
 from service.workers.channels.email.recipients import (
     MailContext,
@@ -26,7 +27,7 @@ from service.workers.channels.email.recipients import (
     full_box_recipients,
     message_recipients,
 )
-from service.workers.channels.email.templates import RenderedMail, clean
+from service.workers.channels.email.templates import RenderedMail
 
 WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)
 US = "Voicemail <us@example.com>"
@@ -142,7 +143,22 @@ def test_an_invalid_sender_is_replaced_by_the_default(shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a@", "@b", "a b@c.d", "a,b@c.d", "<a>@b.c", "a@b\r\nc", "a@b@c", "a\x07@b.c"]
+    "text",
+    [
+        "",
+        "a",
+        "a@",
+        "@b",
+        "a b@c.d",
+        "a,b@c.d",
+        "<a>@b.c",
+        "a@b\r\nc",
+        "a@b@c",
+        "a\x07@b.c",
+        "=?utf-8?q?a=40b.c=0D=0A?=@d.e",
+        "a" * 65 + "@b.c",
+        "a@" + "b" * 256,
+    ],
 )
 def test_an_invalid_address_is_rejected(text: str) -> None:
     with pytest.raises(InvalidAddress):
@@ -156,4 +172,4 @@ def test_a_non_ascii_domain_is_encoded_in_ascii() -> None:
 
 
 def test_untrusted_text_becomes_one_line_without_control_characters() -> None:
-    assert clean("a\r\nb\tc\u202ed\x00\u2028e ") == "a b cd e"
+    assert one_line("a\r\nb\tc\u202ed\x00\u2028e ") == "a b cd e"

@@ -20,6 +20,7 @@ from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
 from service.workers.channels.email.after_notify import change_folder_after_notify
+from service.workers.channels.email.headers import one_line
 from service.workers.channels.email.mime import (
     Attachment,
     InvalidAddress,
@@ -44,7 +45,6 @@ from service.workers.channels.email.templates import (
     MailVariables,
     Templates,
     TemplatesError,
-    clean,
 )
 from service.workers.channels.message_new import decode_message_new, is_new_voicemail
 from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
@@ -155,7 +155,7 @@ class EmailChannel:
         if (audio := message.audio) is None:
             raise AudioMissing
         content = await read_whole_audio(self._audio, audio)
-        caller = clean(message.caller_id.name) or clean(message.caller_id.number)
+        caller = one_line(message.caller_id.name) or one_line(message.caller_id.number)
         local = message.received_at.astimezone(context.zone)
         return Attachment(
             content=content,
@@ -174,7 +174,7 @@ class EmailChannel:
         settings = context.mail_settings
         subject = settings.get("subject") if kind is MailKind.MESSAGE else None
         rendered = self._templates.render(
-            kind, variables, subject if isinstance(subject, str) and clean(subject) else None
+            kind, variables, subject if isinstance(subject, str) and one_line(subject) else None
         )
         from_header = settings.get("from")
         # Encoding megabytes as base64 would block the event loop.

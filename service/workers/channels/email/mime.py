@@ -6,20 +6,28 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 
 import msgspec
 
 from service.domain.text import strip_control_characters
+from service.workers.channels.email.headers import EncodedHeader, one_line
 from service.workers.channels.email.templates import RenderedMail
 
 # 7bit works with servers without 8BITMIME and is never re-encoded on the way.
 _POLICY = SMTP.clone(cte_type="7bit")
 _MAX_STEM_CHARS = 40
+_MAX_ATTACHMENT_NAME_CHARS = 100
+# RFC 5321, section 4.5.3.1.
+_MAX_LOCAL_BYTES = 64
+_MAX_DOMAIN_BYTES = 255
 # RFC 5322 dot-atom with the letters of RFC 6531. Quoted local parts are not supported.
 _ATOM = r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\"\s]+"
 _LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_CONTENT_TYPE = re.compile(r"(audio|video)/([A-Za-z0-9][A-Za-z0-9.+-]{0,63})(?=\s*(?:;|$))")
 
 
 class InvalidAddress(Exception):
@@ -62,13 +70,15 @@ def build_mail(
     utf8 = not to.addr_spec.isascii()
     message = EmailMessage(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
     envelope = _parse_sender(sender)
-    message["From"] = _parse_from_header(from_header) or envelope
-    message["To"] = to
-    message["Subject"] = rendered.subject
+    shown = _parse_from_header(from_header) or envelope
+    message["From"] = EncodedHeader.address("From", shown.display_name, shown.addr_spec)
+    message["To"] = EncodedHeader.address("To", "", to.addr_spec)
+    message["Subject"] = EncodedHeader.text("Subject", rendered.subject)
     message["Date"] = format_datetime(date.astimezone(UTC))
     message["Message-ID"] = f"<{message_id}@{envelope.domain}>"
-    # RFC 3834: suppresses out-of-office replies.
+    # RFC 3834 and, for Exchange, MS-OXCMAIL: both suppress out-of-office replies.
     message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
     message.set_content(rendered.text)
     message.add_alternative(rendered.html, subtype="html")
     if attachment is not None:
@@ -93,8 +103,12 @@ def address_of(text: str) -> Address:
         raise InvalidAddress("invalid e-mail address") from error
     usable = (
         _LOCAL.fullmatch(local)
-        and strip_control_characters(local) == local
         and _DOMAIN.fullmatch(ascii_domain)
+        # A mail client could decode an encoded word (RFC 2047) in the address.
+        and "=?" not in local
+        and strip_control_characters(local) == local
+        and len(local.encode()) <= _MAX_LOCAL_BYTES
+        and len(ascii_domain) <= _MAX_DOMAIN_BYTES
     )
     if not usable:
         raise InvalidAddress("invalid e-mail address")
@@ -109,20 +123,28 @@ def file_name(caller: str, received_at: datetime, extension: str) -> str:
 
 
 def _attach(message: EmailMessage, attachment: Attachment) -> None:
-    maintype, _, subtype = attachment.content_type.partition(";")[0].strip().partition("/")
-    message.add_attachment(
-        attachment.content,
-        maintype=maintype or "application",
-        subtype=subtype or "octet-stream",
-        filename=attachment.name,
+    """Attaches a file under a name of safe ASCII characters only."""
+    content_type = _CONTENT_TYPE.match(attachment.content_type)
+    maintype, subtype = content_type.groups() if content_type else ("application", "octet-stream")
+    name = re.sub(r"[^A-Za-z0-9+._-]+", "_", attachment.name).lstrip(".") or "attachment"
+    message.add_attachment(attachment.content, maintype=maintype, subtype=subtype)
+    *_, part = message.iter_attachments()
+    del part["Content-Disposition"]
+    part["Content-Disposition"] = EncodedHeader.text(
+        "Content-Disposition", f'attachment; filename="{name[:_MAX_ATTACHMENT_NAME_CHARS]}"'
     )
 
 
 def _parse_sender(text: str) -> Address:
-    name, address = parseaddr(text)
-    parsed = address_of(address)
+    """Parses `address`, `Name <address>` or `"Name" <address>`. Raises InvalidAddress."""
+    name, bracket, address = text.strip().rpartition("<")
+    if bracket and not address.endswith(">"):
+        raise InvalidAddress("invalid e-mail address")
+    parsed = address_of(address[:-1] if bracket else address)
+    quoted = _QUOTED.fullmatch(name.strip())
+    display_name = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else name
     return Address(
-        display_name=strip_control_characters(name), username=parsed.username, domain=parsed.domain
+        display_name=one_line(display_name), username=parsed.username, domain=parsed.domain
     )
 
 

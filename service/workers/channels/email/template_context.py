@@ -6,8 +6,9 @@ from typing import Any
 from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
 from service.domain.transcription import transcript_of
+from service.workers.channels.email.headers import one_line
 from service.workers.channels.email.recipients import MailContext
-from service.workers.channels.email.templates import MailVariables, clean
+from service.workers.channels.email.templates import MailVariables
 
 
 def message_variables(context: MailContext, message: Message, *, has_audio: bool) -> MailVariables:
@@ -44,16 +45,16 @@ def includes_transcription(context: MailContext) -> bool:
 
 def _box_variables(context: MailContext, local: datetime) -> dict[str, Any]:
     return {
-        "box_name": clean(str(context.settings.get("name", ""))),
-        "mailbox": clean(str(context.settings.get("mailbox", ""))),
-        "account_name": clean(str(context.account.get("name", ""))),
+        "box_name": one_line(str(context.settings.get("name", ""))),
+        "mailbox": one_line(str(context.settings.get("mailbox", ""))),
+        "account_name": one_line(str(context.account.get("name", ""))),
         "received": f"{local:%A} {local.day} {local:%B %Y, %H:%M %Z}",
         "received_at": local,
     }
 
 
 def _caller_text(text: str) -> str:
-    cleaned = clean(text)
+    cleaned = one_line(text)
     return "" if cleaned == ANONYMOUS else cleaned
 
 
@@ -74,4 +75,4 @@ def _format_length(length_ms: int) -> str:
 def _transcription_text(context: MailContext, message: Message) -> str | None:
     if not includes_transcription(context):
         return None
-    return clean(transcript_of(message.transcription) or "") or None
+    return one_line(transcript_of(message.transcription) or "") or None

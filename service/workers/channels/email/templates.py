@@ -9,10 +9,9 @@ from typing import Any
 import jinja2
 import msgspec
 
-from service.domain.text import strip_control_characters
+from service.workers.channels.email.headers import one_line
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_MAX_SUBJECT_CHARS = 250
 
 
 class TemplatesError(Exception):
@@ -86,7 +85,7 @@ class Templates:
         else:
             subject_line = _fill_placeholders(subject, values)
         return RenderedMail(
-            subject=clean(subject_line)[:_MAX_SUBJECT_CHARS],
+            subject=one_line(subject_line),
             text=self._render_template(f"{kind}.txt", values),
             html=self._render_template(f"{kind}.html", values),
         )
@@ -96,11 +95,6 @@ class Templates:
             return self._environment.get_template(name).render(values)
         except (jinja2.TemplateError, TypeError, ValueError, OSError) as error:
             raise TemplatesError(f"The template {name} is invalid: {error}") from error
-
-
-def clean(text: str) -> str:
-    """Returns untrusted text as one line without control characters."""
-    return strip_control_characters(" ".join(text.split()))
 
 
 def _fill_placeholders(subject: str, values: dict[str, Any]) -> str:
