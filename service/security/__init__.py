@@ -11,14 +11,17 @@ from service.security.keys import (
     rotate_key_ring,
 )
 from service.security.outbound_http import (
+    LOOPBACK,
     OutboundHttp,
     OutboundLimits,
     TargetForbidden,
+    is_within,
     retry_after_of,
 )
 from service.security.tokens import Tokens
 
 __all__ = [
+    "LOOPBACK",
     "CredentialProofs",
     "Issuer",
     "IssuerSettings",
@@ -31,6 +34,7 @@ __all__ = [
     "TargetForbidden",
     "Tokens",
     "generate_key_ring",
+    "is_within",
     "load_key_ring",
     "new_api_key",
     "retry_after_of",

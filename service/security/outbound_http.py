@@ -1,7 +1,7 @@
 """HTTP requests to untrusted hosts, guarded against server-side request forgery (SSRF).
 
-All addresses of a host must be globally routable. The connection goes to the checked addresses,
-because a second lookup of the name could return an internal address.
+All addresses of a host must be globally routable or in a network that is allowed. The connection
+goes to the checked addresses, because a second lookup of the name could return an internal address.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Self
 
 import aiohttp
@@ -21,9 +21,11 @@ from yarl import URL
 from service.domain.errors import DnsUnavailable
 from service.domain.webhook import WebhookResponse
 
+Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host and port. Raises OSError when it has none."""
 
+LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 _UNICAST = IPv6Network("2000::/3")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -44,13 +46,27 @@ class TargetUnknown(TargetForbidden):
     """The host name has no address; check its spelling."""
 
 
-class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of requests. `timeout_s` is for a whole request, `max_lookups` for concurrent ones."""
+class TargetUnencrypted(TargetForbidden):
+    """The URL uses http, which is not encrypted; use https."""
 
-    allow_private: bool = False
+
+class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of requests. `timeout_s` is for a whole request, `max_lookups` for concurrent ones.
+
+    `private_networks` may be reached although they are not public. Without `allow_http`, a request
+    over http may be sent to loopback addresses only.
+    """
+
+    private_networks: tuple[Network, ...] = ()
+    allow_http: bool = False
     connect_timeout_s: float = 5.0
     timeout_s: float = 15.0
     max_lookups: int = 64
+
+    def allows_all(self, url: URL) -> bool:
+        """Returns True when a target is allowed with any address."""
+        all_of = {network.version for network in self.private_networks if not network.prefixlen}
+        return all_of == {4, 6} and (self.allow_http or url.scheme == "https")
 
 
 class OutboundHttp:
@@ -81,12 +97,12 @@ class OutboundHttp:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def check(self, uri: str) -> None:
-        """Raises TargetForbidden for a host that is not public, ValueError for an unusable URL.
+        """Raises TargetForbidden for a target that is not allowed, ValueError for an unusable URL.
 
         Raises DnsUnavailable when the host cannot be resolved now.
         """
         url = URL(uri)
-        if self.limits.allow_private:
+        if self.limits.allows_all(url):
             return
         try:
             await self._addresses(url)
@@ -163,9 +179,17 @@ class OutboundHttp:
             raise TargetUnknown from None
         if not addresses:
             raise TargetUnknown
-        if not self.limits.allow_private and not all(map(is_public, addresses)):
-            raise TargetForbidden
+        self._check_addresses(url, addresses)
         return addresses
+
+    def _check_addresses(self, url: URL, addresses: Sequence[str]) -> None:
+        networks = self.limits.private_networks
+        if not all(is_public(text) or is_within(text, networks) for text in addresses):
+            raise TargetForbidden
+        if url.scheme == "https" or self.limits.allow_http:
+            return
+        if not all(is_within(text, LOOPBACK) for text in addresses):
+            raise TargetUnencrypted
 
 
 class _PinnedResolver(AbstractResolver):
@@ -199,21 +223,33 @@ def is_public(text: str) -> bool:
 
     IPv4-mapped and NAT64 addresses are checked as IPv4; 6to4 addresses are not public.
     """
+    match _parse_address(text):
+        case IPv4Address() as address:
+            return address.is_global and not address.is_multicast
+        case IPv6Address() as address:
+            return address in _UNICAST and address not in _SIX_TO_FOUR and address.is_global
+        case None:
+            return False
+
+
+def is_within(text: str, networks: Sequence[Network]) -> bool:
+    """Returns True for an address in one of the networks, mapped addresses checked as IPv4."""
+    address = _parse_address(text)
+    return address is not None and any(address in network for network in networks)
+
+
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Returns the address, an IPv4-mapped or NAT64 one as IPv4; None for other text."""
     try:
         address = ip_address(text)
     except ValueError:
-        return False
+        return None
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
-            return _is_public_v4(address.ipv4_mapped)
+            return address.ipv4_mapped
         if address in _NAT64:
-            return _is_public_v4(IPv4Address(int(address) & 0xFFFF_FFFF))
-        return address in _UNICAST and address not in _SIX_TO_FOUR and address.is_global
-    return _is_public_v4(address)
-
-
-def _is_public_v4(address: IPv4Address) -> bool:
-    return address.is_global and not address.is_multicast
+            return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address
 
 
 async def _read_body(content: aiohttp.StreamReader) -> None:

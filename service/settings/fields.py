@@ -11,6 +11,7 @@ from service.settings.types import (
     HttpUrl,
     Limit,
     Month,
+    Networks,
     Port,
     Positive,
     Seconds,
@@ -21,6 +22,7 @@ from service.settings.types import (
     nats,
     notifiers,
     operations,
+    parse_networks,
     postgres,
     retention,
     s3,
@@ -170,6 +172,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, sign_in("The `iss` of an external issuer whose tokens are accepted too. Empty: none.")
     ] = ""
     issuer_jwks_url: Annotated[HttpUrl, sign_in("URL of the public keys of that issuer.")] = ""
+    issuer_allow_http: Annotated[
+        bool,
+        sign_in(
+            "Allow an `http` URL for these keys, although an attacker in the network could replace "
+            "them. A loopback address needs no permission."
+        ),
+    ] = False
     issuer_audience: Annotated[str, sign_in("The `aud` that its tokens must have.")] = ""
     issuer_account_claim: Annotated[
         str, sign_in("Claim of its tokens that holds the account id.")
@@ -241,7 +250,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 8
 
     webhook_allow_private: Annotated[
-        bool, webhooks("Allow targets with addresses that are not globally routable.")
+        Networks,
+        webhooks(
+            "Networks that webhooks may reach although they are not globally routable. `true` "
+            "allows all, also metadata services: do not use it outside of tests."
+        ),
+    ] = ""
+    webhook_allow_http: Annotated[
+        bool,
+        webhooks(
+            "Allow `http` URLs, which are not encrypted. Without it, `http` is allowed only to "
+            "loopback addresses."
+        ),
     ] = False
     webhook_timeout_s: Annotated[float, Meta(gt=0, le=25), webhooks("Timeout of an attempt.")] = (
         15.0
@@ -332,3 +352,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.oldest_month is not None and not 1 <= self.oldest_month % 100 <= 12:
             raise ValueError(f"{PREFIX}OLDEST_MONTH is not valid: expected a month YYYYMM")
+        try:
+            parse_networks(self.webhook_allow_private)
+        except ValueError:
+            raise ValueError(
+                f"{PREFIX}WEBHOOK_ALLOW_PRIVATE is not valid: expected networks (CIDR) separated "
+                "by commas, such as `10.1.0.0/16`"
+            ) from None

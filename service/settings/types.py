@@ -1,6 +1,7 @@
 """Types of settings with their bounds, and the groups of the reference."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from msgspec import Meta
@@ -23,7 +24,26 @@ Waits = Annotated[
 HttpUrl = Annotated[
     str, Meta(pattern=r"\A(?:https?://.+)?\Z", extra={"spelling": "`http://` or `https://` URL"})
 ]
+# `10.1.0.0/16,fd00::/8`. `true` and `false` stand for all addresses and none.
+Networks = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[0-9A-Fa-f.:/, truelsTRUELS]*\Z",
+        extra={"spelling": "networks (CIDR) separated by commas"},
+    ),
+]
 Month = Annotated[int, Meta(ge=197001, le=999912)]
+
+
+def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Returns the networks of a setting. Raises ValueError."""
+    match text.strip().lower():
+        case "" | "false" | "0":
+            return ()
+        case "true" | "1":
+            return (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+        case _:
+            return tuple(ip_network(network.strip()) for network in text.split(","))
 
 
 def group(title: str) -> Callable[[str], Meta]:

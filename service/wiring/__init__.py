@@ -10,7 +10,7 @@ from pathlib import Path
 from service.domain.clock import utc_now
 from service.postgres import outbox
 from service.postgres.migrate import migrate
-from service.security import generate_key_ring, rotate_key_ring
+from service.security import LOOPBACK, generate_key_ring, rotate_key_ring
 from service.settings import Settings, SettingsError, read_settings
 from service.wiring.accounts import open_cli_accounts
 from service.wiring.factories import (
@@ -27,6 +27,7 @@ from service.workers.relay import DatabaseMetrics, Relay, Republication, republi
 
 _DEV_TOKEN_LIFETIME_S = 24 * 3600
 _DEV_OLDEST_MONTH = 201001
+DEV_WEBHOOK_NETWORKS = ",".join(map(str, LOOPBACK))
 _AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -104,7 +105,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> dict[str,
         "AFTERTONE_OLDEST_MONTH": str(_DEV_OLDEST_MONTH),
         # A free port, for processes that are started by hand with `dev.env`.
         "AFTERTONE_ADMIN_PORT": "0",
-        "AFTERTONE_WEBHOOK_ALLOW_PRIVATE": "true",
+        "AFTERTONE_WEBHOOK_ALLOW_PRIVATE": DEV_WEBHOOK_NETWORKS,
     }
     settings = read_settings({**environment, **variables})
     await run_migrate(settings)

@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
 from service.domain.clock import utc_now
+from service.logs import get_logger
 from service.postgres.pool import Database
 from service.security import (
+    LOOPBACK,
     CredentialProofs,
     Issuer,
     IssuerSettings,
@@ -18,14 +22,17 @@ from service.security import (
     OutboundLimits,
     SecretBox,
     Tokens,
+    is_within,
     load_key_ring,
 )
-from service.settings import Settings, SettingsError
+from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
 from service.usecases.sessions import Sessions
 from service.usecases.users import Users
 from service.usecases.webhook_sender import WebhookSender
+
+log = get_logger(__name__)
 
 
 def open_database(
@@ -125,13 +132,21 @@ async def open_webhook_sender(
     settings: Settings, secrets: SecretBox
 ) -> AsyncIterator[WebhookSender]:
     limits = OutboundLimits(
-        allow_private=settings.webhook_allow_private,
+        private_networks=_private_networks(settings),
+        allow_http=settings.webhook_allow_http,
         connect_timeout_s=settings.webhook_connect_timeout_s,
         timeout_s=settings.webhook_timeout_s,
         max_lookups=2 * settings.webhook_concurrency,
     )
     async with OutboundHttp.open(limits) as outward:
         yield WebhookSender(secrets=secrets, outbound_http=outward, clock=utc_now)
+
+
+def _private_networks(settings: Settings) -> tuple[IPv4Network | IPv6Network, ...]:
+    networks = parse_networks(settings.webhook_allow_private)
+    if any(network.prefixlen == 0 for network in networks):
+        log.warning("webhooks may reach all private addresses", setting="WEBHOOK_ALLOW_PRIVATE")
+    return networks
 
 
 def issuer_of(settings: Settings) -> Issuer | None:
@@ -141,6 +156,7 @@ def issuer_of(settings: Settings) -> Issuer | None:
         raise SettingsError(
             "AFTERTONE_ISSUER_URL needs AFTERTONE_ISSUER_JWKS_URL and AFTERTONE_ISSUER_AUDIENCE."
         )
+    _check_encrypted(settings)
     return Issuer(
         IssuerSettings(
             url=settings.issuer_url,
@@ -149,6 +165,17 @@ def issuer_of(settings: Settings) -> Issuer | None:
             account_claim=settings.issuer_account_claim,
         )
     )
+
+
+def _check_encrypted(settings: Settings) -> None:
+    """Raises SettingsError if the keys of the issuer could be replaced in the network."""
+    parts = urlsplit(settings.issuer_jwks_url)
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+    if not (parts.scheme == "https" or settings.issuer_allow_http or is_within(host, LOOPBACK)):
+        raise SettingsError(
+            "AFTERTONE_ISSUER_JWKS_URL must begin with https://. To use http in a network that you "
+            "trust, set AFTERTONE_ISSUER_ALLOW_HTTP=true."
+        )
 
 
 def key_ring_of(settings: Settings) -> KeyRing:

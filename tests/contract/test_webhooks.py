@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
+from service import wiring
 from service.api.kazoo.openapi import samples
 from service.domain.webhook import MAX_WEBHOOKS
 from tests.contract.described import Described
@@ -106,7 +107,9 @@ async def test_addresses_that_are_not_public_are_refused_unless_settings_allow_t
     account: AccountClient, service: RunningService
 ) -> None:
     webhook = await a_webhook(account, uri="http://127.0.0.1:9/")
-    strict = await service.another_api(AFTERTONE_WEBHOOK_ALLOW_PRIVATE="false")
+    strict = await service.another_api(
+        AFTERTONE_WEBHOOK_ALLOW_PRIVATE="false", AFTERTONE_WEBHOOK_ALLOW_HTTP="false"
+    )
     try:
         async with strict.client(account.token) as http:
             path = account.path("webhooks")
@@ -130,6 +133,27 @@ async def test_addresses_that_are_not_public_are_refused_unless_settings_allow_t
             assert ping["error"] == "The host has an address that is not public; use a public host"
     finally:
         await strict.stop()
+
+
+async def test_a_development_service_allows_loopback_addresses_only(
+    account: AccountClient, service: RunningService
+) -> None:
+    dev = await service.another_api(
+        AFTERTONE_WEBHOOK_ALLOW_PRIVATE=wiring.DEV_WEBHOOK_NETWORKS,
+        AFTERTONE_WEBHOOK_ALLOW_HTTP="false",
+    )
+    try:
+        async with dev.client(account.token) as http:
+            path = account.path("webhooks")
+            document = {"name": "x", "hook": "all"}
+            for host in ("127.0.0.1:9", "[::1]:9"):
+                made = await http.put(path, json={"data": {**document, "uri": f"http://{host}/"}})
+                assert data_of(made, 201)
+            for uri in ("http://169.254.169.254/", "https://10.0.0.1/", "http://8.8.8.8/"):
+                made = await http.put(path, json={"data": {**document, "uri": uri}})
+                assert rules(made) == {"uri": ["forbidden_target"]}
+    finally:
+        await dev.stop()
 
 
 async def test_webhooks_are_replaced_merged_disabled_and_deleted(account: AccountClient) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 
 from service.domain.lamp import LampKey
 from service.postgres.pool import Database
-from service.security import OutboundHttp, OutboundLimits, SecretBox
+from service.security import LOOPBACK, OutboundHttp, OutboundLimits, SecretBox
 from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.webhook import WebhookChannel
@@ -46,7 +46,7 @@ async def test_poison_before_the_webhook_channel(
     poisoned = uuid4()
     await poison(harness.events, poisoned)
     async with (
-        OutboundHttp.open(OutboundLimits(allow_private=True, timeout_s=5)) as outward,
+        OutboundHttp.open(OutboundLimits(private_networks=LOOPBACK, timeout_s=5)) as outward,
         WebhookReceiver().running() as receiver,
     ):
         posts = WebhookSender(

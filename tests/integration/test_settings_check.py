@@ -332,7 +332,12 @@ async def test_an_issuer_must_publish_a_usable_key(environment: dict[str, str]) 
         fine, unfinished = await checked(asked), await checked(named)
         issuer.keys = []
         empty = await checked(asked)
+        open_url = {**asked, "AFTERTONE_ISSUER_JWKS_URL": "http://issuer.example/keys"}
+        unencrypted = await checked(open_url)
+        allowed = await checked({**open_url, "AFTERTONE_ISSUER_ALLOW_HTTP": "true"})
 
+    assert "must begin with https://" in unencrypted.text_of("issuer_url")
+    assert "returns no keys" in allowed.text_of("issuer_url")
     assert "usable keys: 1" in fine.text_of("issuer_url")
     assert "AFTERTONE_ISSUER_AUDIENCE" in unfinished.text_of("issuer_url")
     assert "no key" in empty.text_of("issuer_url")

@@ -15,7 +15,7 @@ from aiohttp import web
 from service.domain.webhook import DisableReason, Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.security import OutboundHttp, OutboundLimits
+from service.security import LOOPBACK, OutboundHttp, OutboundLimits
 from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier.timings import RETRIES_S
 from tests.support.notifier import QUICK, NotifierHarness, rows_of, some_event
@@ -71,7 +71,7 @@ async def an_outage(
     scale = HOUR_S / 3600
     pace = msgspec.structs.replace(QUICK, retries_s=[wait * scale for wait in RETRIES_S])
     async with (
-        OutboundHttp.open(OutboundLimits(allow_private=True, timeout_s=0.3)) as outward,
+        OutboundHttp.open(OutboundLimits(private_networks=LOOPBACK, timeout_s=0.3)) as outward,
         WebhookReceiver().running() as receiver,
         Proxy.before(receiver.port) as line,
     ):

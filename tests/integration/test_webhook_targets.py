@@ -10,8 +10,9 @@ import pytest_asyncio
 
 from service.domain.errors import DnsUnavailable
 from service.domain.webhook import is_web_address, sign_request
-from service.security import OutboundHttp, OutboundLimits, TargetForbidden
+from service.security import LOOPBACK, OutboundHttp, OutboundLimits, TargetForbidden
 from service.security.outbound_http import is_public
+from service.settings import parse_networks
 from tests.support.ports import free_port
 from tests.support.webhook_receiver import MEGABYTE, WebhookReceiver
 
@@ -46,7 +47,7 @@ def outward(names: Names, **limits: Any) -> OutboundHttp:
 
 
 def to_here(**limits: Any) -> OutboundHttp:
-    return outward(Names(["127.0.0.1"]), allow_private=True, **limits)
+    return outward(Names(["127.0.0.1"]), private_networks=LOOPBACK, **limits)
 
 
 @pytest.mark.parametrize(
@@ -166,11 +167,57 @@ async def test_literal_addresses_are_checked_too(uri: str) -> None:
     assert answer.error is not None
 
 
+@pytest.mark.parametrize(
+    ("networks", "address", "is_allowed"),
+    [
+        ("127.0.0.0/8,::1/128", "127.0.0.1", True),
+        ("127.0.0.0/8,::1/128", "::ffff:127.0.0.1", True),
+        ("127.0.0.0/8,::1/128", "::1", True),
+        ("127.0.0.0/8,::1/128", "169.254.169.254", False),
+        ("127.0.0.0/8,::1/128", "10.0.0.1", False),
+        ("10.1.0.0/16, fd00::/8", "10.1.2.3", True),
+        ("10.1.0.0/16, fd00::/8", "64:ff9b::a01:203", True),
+        ("10.1.0.0/16, fd00::/8", "fd00::5", True),
+        ("10.1.0.0/16, fd00::/8", "10.2.0.1", False),
+        ("false", "127.0.0.1", False),
+        ("", PUBLIC, True),
+        ("true", "169.254.169.254", True),
+    ],
+)
+async def test_only_the_networks_of_the_setting_are_allowed(
+    networks: str, address: str, is_allowed: bool
+) -> None:
+    limited = outward(Names([address]), private_networks=parse_networks(networks))
+    if is_allowed:
+        await limited.check("https://example.com/")
+        return
+    with pytest.raises(TargetForbidden, match="not public"):
+        await limited.check("https://example.com/")
+
+
+async def test_http_is_refused_unless_the_target_is_loopback_or_a_setting_allows_it(
+    receiver: WebhookReceiver,
+) -> None:
+    with pytest.raises(TargetForbidden, match="use https"):
+        await outward(Names([PUBLIC])).check("http://example.com/")
+    mixed = outward(Names(["127.0.0.1", PUBLIC]), private_networks=LOOPBACK)
+    with pytest.raises(TargetForbidden, match="use https"):
+        await mixed.check("http://example.com/")
+    answer = await outward(Names([PUBLIC])).post("http://example.com/", {}, b"{}")
+    assert (answer.response_code, answer.error) == (
+        None,
+        "The URL uses http, which is not encrypted; use https",
+    )
+    await outward(Names([PUBLIC])).check("https://example.com/")
+    await outward(Names([PUBLIC]), allow_http=True).check("http://example.com/")
+    assert (await to_here().post(receiver.url(), {}, b"{}")).response_code == 200
+
+
 async def test_a_host_that_later_resolves_to_a_private_address_is_rejected(
     receiver: WebhookReceiver,
 ) -> None:
     names = Names([PUBLIC], ["127.0.0.1"])
-    rebound = outward(names)
+    rebound = outward(names, allow_http=True)
     await rebound.check(receiver.url(host="rebound.example"))
     answer = await rebound.post(receiver.url(host="rebound.example"), {}, b"{}")
     assert answer.error == "The host has an address that is not public; use a public host"
@@ -181,7 +228,7 @@ async def test_the_connection_uses_the_checked_address(
     receiver: WebhookReceiver,
 ) -> None:
     names = Names(["127.0.0.1"], ["192.0.2.1"])
-    answer = await outward(names, allow_private=True).post(
+    answer = await outward(names, private_networks=LOOPBACK).post(
         receiver.url(host="name.example"), {"X-Word": "a"}, b"{}"
     )
     assert (answer.response_code, answer.error) == (200, None)

@@ -44,6 +44,9 @@ class RunningService:
             "PATH": "/usr/bin:/bin",
             **environment,
             **prepared,
+            # Tests name hosts that do not exist.
+            "AFTERTONE_WEBHOOK_ALLOW_PRIVATE": "true",
+            "AFTERTONE_WEBHOOK_ALLOW_HTTP": "true",
             "AFTERTONE_HOST": "127.0.0.1",
             "AFTERTONE_PORT": str(port),
             "AFTERTONE_ADMIN_PORT": "0",

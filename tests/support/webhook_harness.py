@@ -14,7 +14,7 @@ from service.domain.events import Event
 from service.domain.webhook import Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
-from service.security import OutboundHttp, OutboundLimits, SecretBox
+from service.security import LOOPBACK, OutboundHttp, OutboundLimits, SecretBox
 from service.usecases.webhook_sender import WebhookSender
 from service.usecases.webhooks import Webhooks
 from service.workers.channels import Delivery
@@ -35,7 +35,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def posts() -> AsyncIterator[WebhookSender]:
-    limits = OutboundLimits(allow_private=True, timeout_s=30)
+    limits = OutboundLimits(private_networks=LOOPBACK, timeout_s=30)
     async with OutboundHttp.open(limits) as outward:
         yield posts_over(outward)
 

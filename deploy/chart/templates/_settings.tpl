@@ -32,6 +32,7 @@ sign_in:
   - tokens_in_query
   - issuer_url
   - issuer_jwks_url
+  - issuer_allow_http
   - issuer_audience
   - issuer_account_claim
 retention:
@@ -51,6 +52,7 @@ email:
   - email_concurrency
 webhooks:
   - webhook_allow_private
+  - webhook_allow_http
   - webhook_timeout_s
   - webhook_connect_timeout_s
   - webhook_concurrency
