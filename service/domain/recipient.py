@@ -6,6 +6,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+MAX_RECIPIENTS = 20
+
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     """Address of a mailbox. An address that is removed and added again keeps its id."""

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from service.domain.formats import ADDRESS, ZONE
-from service.domain.recipient import Recipient
+from service.domain.recipient import MAX_RECIPIENTS, Recipient
 from service.domain.schema import Document, Field, Fields, validate_document
 
 MAX_NAME = 128
@@ -19,8 +19,8 @@ def _flag(default: bool) -> Field:
     return Field(types=("boolean",), default=default)
 
 
-def _list_of(items: Field, default: list[Any] | None = None) -> Field:
-    return Field(types=("array",), items=items, max_items=100, default=default)
+def _list_of(items: Field, default: list[Any] | None = None, max_items: int = 100) -> Field:
+    return Field(types=("array",), items=items, max_items=max_items, default=default)
 
 
 _INTEGER = Field(types=("integer",))
@@ -67,7 +67,7 @@ FIELDS: dict[str, Field] = {
             )
         },
     ),
-    "notify_email_addresses": _list_of(Field(format=ADDRESS), default=[]),
+    "notify_email_addresses": _list_of(Field(format=ADDRESS), default=[], max_items=MAX_RECIPIENTS),
     "oldest_message_first": _flag(False),
     "operator_number": Field(types=("integer", "string")),
     "owner_id": Field(min_length=32, max_length=32),
@@ -152,6 +152,17 @@ def addresses_of(settings: Document) -> list[str]:
     """Returns the e-mail addresses that are notified of new messages."""
     addresses: list[str] = settings.get("notify_email_addresses", [])
     return addresses
+
+
+def fields_for_change(before: Document, fields: Fields) -> Fields:
+    """Returns the rules for a change of a box, whose list of addresses may be too long already.
+
+    Boxes of earlier releases may have such a list. It can be kept or shortened.
+    """
+    count, name = len(addresses_of(before)), "notify_email_addresses"
+    if count <= MAX_RECIPIENTS:
+        return fields
+    return {**fields, name: msgspec.structs.replace(fields[name], max_items=count)}
 
 
 def split_pin(settings: Document) -> tuple[Document, str | None]:

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from service.settings.types import (
     Days,
+    Domains,
     Hours,
     HttpUrl,
     Limit,
@@ -232,6 +233,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     email_sender: Annotated[
         str,
         email("`Name <address>` of From and the envelope sender. Message-IDs use its domain."),
+    ] = ""
+    email_from_domains: Annotated[
+        Domains,
+        email(
+            "Domains that accounts may use in From (`notify_email.from`), separated by commas. "
+            "Addresses in other domains become Reply-To, and From is `AFTERTONE_EMAIL_SENDER`."
+        ),
     ] = ""
     email_templates_folder: Annotated[
         str, email("Folder of Jinja2 templates that replace built-in templates of the same name.")

@@ -21,6 +21,13 @@ Waits = Annotated[
         extra={"spelling": "numbers separated by commas"},
     ),
 ]
+Domains = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+(?:,(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+)*)?\Z",
+        extra={"spelling": "domain names separated by commas"},
+    ),
+]
 HttpUrl = Annotated[
     str, Meta(pattern=r"\A(?:https?://.+)?\Z", extra={"spelling": "`http://` or `https://` URL"})
 ]

@@ -26,6 +26,7 @@ from service.domain.vmbox import (
     FIELDS,
     Vmbox,
     addresses_of,
+    fields_for_change,
     greetings_of,
     numbers_of,
     split_pin,
@@ -178,8 +179,9 @@ class Vmboxes:
             changed = change(current)
             if changed is current:
                 return before
+            allowed = fields_for_change(current, fields)
             async with self._collecting_problems(account.account_id, vmbox_id, changed):
-                stored = await self._update(before, validate_settings(changed, fields))
+                stored = await self._update(before, validate_settings(changed, allowed))
             return None if stored is None else self._decrypt(stored)
 
         return await retry_on_conflict(attempt)

@@ -112,3 +112,19 @@ async def test_concurrent_requests_add_each_address_once(
     assert sorted(answer.status_code for answer in answers).count(201) == 3
     document = data_of(await account.http.get(account.path("vmboxes", bare(mailbox_id))))
     assert sorted(document["notify_email_addresses"]) == sorted(set(addresses))
+
+
+async def test_a_mailbox_has_at_most_20_recipients(
+    account: AccountClient, voip: httpx.AsyncClient
+) -> None:
+    mailbox_id = await a_mailbox(voip)
+    addresses = [f"{number}@example.com" for number in range(20)]
+    path = account.path("vmboxes", bare(mailbox_id))
+    data = {"notify_email_addresses": addresses}
+    assert (await account.http.patch(path, json={"data": data})).status_code == 200
+    more = {"email": "more@example.com"}
+    refused = await voip.post(f"/voip/mailbox/{mailbox_id}/recipients", json=more)
+    assert refused.status_code == 400
+    assert refused.json()["result"]["errors"] == {"notify_email_addresses": "format"}
+    data = {"notify_email_addresses": [*addresses, "more@example.com"]}
+    assert (await account.http.patch(path, json={"data": data})).status_code == 400

@@ -33,7 +33,7 @@ HOSTILE = {
     "long text": "\u00e9 \U0001f600, ;" * 2_500,
     "blank": " \t ",
 }
-SLOTS = ["subject", "from", "sender", "attachment name", "attachment type", "all"]
+SLOTS = ["subject", "from", "reply-to", "sender", "attachment name", "attachment type", "all"]
 TOP = [
     "from",
     "to",
@@ -60,7 +60,9 @@ async def test_hostile_text_stays_in_its_header(slot: str) -> None:
         received = [split_mail(mail.content) for mail in server.mails]
     assert len(received) == len(HOSTILE)
     for name, parsed in zip(HOSTILE, received, strict=True):
-        assert sorted(parsed.names) == sorted(TOP), name
+        replies = [name for name in parsed.names if name == "reply-to" and slot == "reply-to"]
+        assert len(replies) <= 1
+        assert sorted(parsed.names) == sorted(TOP + replies), name
         assert parsed["To"] == "ann@example.com"
         assert parsed["From"].rpartition(" ")[2].strip("<>") == "us@example.com", name
         check_decoded(parsed)
@@ -71,11 +73,12 @@ def hostile_mail(slot: str, text: str) -> Mail:
     def value(name: str, usual: str) -> str:
         return text if slot in (name, "all") else usual
 
-    display = value("from", "Us").replace("\\", "\\\\").replace('"', '\\"')
-    operator = value("sender", "Us").replace("\\", "\\\\").replace('"', '\\"')
+    display = quoted(text if slot == "reply-to" else value("from", "Us"))
+    operator = quoted(value("sender", "Us"))
     return build_mail(
-        sender=f'"{operator}" <us@example.com>',
-        from_header=f'"{display}" <us@example.com>',
+        sender=f"{operator} <us@example.com>",
+        from_domains=set() if slot == "reply-to" else {"example.com"},
+        from_header=f"{display} <us@example.com>",
         recipient="ann@example.com",
         message_id=uuid4().hex,
         date=datetime(2026, 3, 3, tzinfo=UTC),
@@ -88,9 +91,14 @@ def hostile_mail(slot: str, text: str) -> Mail:
     )
 
 
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def check_decoded(mail: RawPart) -> None:
     """The encoded words of the service hold the text, in which no encoded word is decoded."""
-    for name in ("Subject", "From"):
+    for name in {"Subject", "From", "Reply-To"}.intersection(dict(mail.fields)):
         assert decoded(mail[name]).isprintable()
         assert len(decoded(mail[name])) < 300
 
@@ -130,6 +138,7 @@ async def test_an_account_cannot_add_headers(email_harness: EmailHarness) -> Non
     box = await email_harness.a_box(account_id, notify_email_addresses=[who])
     await email_harness.leave(box, caller=CallerId("1", EVE))
     mail = split_mail((await email_harness.only_mail(box, who)).content)
-    assert sorted(mail.names) == sorted(TOP)
+    assert sorted(mail.names) == sorted([*TOP, "reply-to"])
     assert decoded(mail["Subject"]) == f"{EVE} {EVE}"
-    assert "e@x.y" not in mail["From"]
+    assert mail["From"] == "Voicemail <voicemail@service.example>"
+    assert decoded(mail["Reply-To"]) == f"{EVE} <eve@example.com>"

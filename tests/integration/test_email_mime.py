@@ -141,6 +141,39 @@ async def test_an_account_can_set_sender_and_subject(
     assert mail.message["Subject"] == "Bob {mailbox} called Desk: 0:09 {nothing} {{ 7 * 7 }}"
 
 
+async def test_a_sender_in_another_domain_becomes_reply_to(email_harness: EmailHarness) -> None:
+    who = somebody()
+    account_id = await email_harness.an_account(
+        notify_email={"from": "Bank <service@sub.ann.example>"}
+    )
+    box = await email_harness.a_box(account_id, notify_email_addresses=[who])
+    await email_harness.leave(box)
+    mail = await email_harness.only_mail(box, who)
+    assert mail.sender == "voicemail@service.example"
+    assert mail.message["From"] == "Voicemail <voicemail@service.example>"
+    assert mail.message["Reply-To"] == "Bank <service@sub.ann.example>"
+
+
+async def test_of_a_longer_list_the_first_20_addresses_get_mails(
+    email_harness: EmailHarness,
+) -> None:
+    addresses = [somebody() for _ in range(25)]
+    with structlog.testing.capture_logs() as logs:
+        box = await email_harness.a_box()
+        await email_harness.inspector.execute(
+            "UPDATE vmboxes SET document = document || jsonb_build_object($2::text, $3::text[])"
+            " WHERE account_id = $1",
+            box.account_id,
+            "notify_email_addresses",
+            addresses,
+        )
+        await email_harness.leave(box)
+        rows = await email_harness.finished(box)
+    assert sorted(row["target"] for row in rows) == sorted(addresses[:20])
+    [warning] = [line for line in logs if line["event"] == "recipients above limit ignored"]
+    assert (warning["vmbox_id"], warning["ignored"]) == (box.vmbox_id.hex, 5)
+
+
 async def test_invalid_account_settings_do_not_stop_mails(email_harness: EmailHarness) -> None:
     who = somebody()
     account_id = await email_harness.an_account(

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from service.domain.account import AccountFacts
-from service.domain.errors import RecipientNotFound, VmboxNotFound
+from service.domain.errors import Invalid, Problem, RecipientNotFound, Rule, VmboxNotFound
 from service.domain.recipient import recipients_of
 from service.domain.vmbox import Vmbox
 from service.postgres.pool import Database
@@ -110,6 +110,34 @@ async def test_removing_a_missing_recipient_is_not_found(
     with pytest.raises(VmboxNotFound):
         await recipients.remove(an_account(), made.vmbox_id, made.recipients[0].recipient_id)
     assert await recipients.list(account, made.vmbox_id) == made.recipients
+
+
+async def test_a_box_has_at_most_20_addresses(vmboxes: Vmboxes, account: AccountFacts) -> None:
+    addresses = [f"{number}@example.com" for number in range(20)]
+    box = await a_box(vmboxes, account, *addresses)
+    with pytest.raises(Invalid) as raised:
+        await Recipients(vmboxes).add(account, box.vmbox_id, "more@example.com")
+    assert raised.value.problems == (Problem(field=KEY, rule=Rule.MAX_ITEMS, target=20),)
+
+
+async def test_a_longer_list_of_an_earlier_release_can_be_kept_or_shortened(
+    vmboxes: Vmboxes, account: AccountFacts, inspector: asyncpg.Connection
+) -> None:
+    recipients = Recipients(vmboxes)
+    box = await a_box(vmboxes, account)
+    await inspector.execute(
+        "UPDATE vmboxes SET document = document || jsonb_build_object($2::text, $3::text[])"
+        " WHERE account_id = $1",
+        account.account_id,
+        KEY,
+        [f"{number}@example.com" for number in range(30)],
+    )
+    renamed = await vmboxes.patch(account, box.vmbox_id, {"name": "Other"})
+    assert len(renamed.settings[KEY]) == 30
+    with pytest.raises(Invalid):
+        await recipients.add(account, box.vmbox_id, "more@example.com")
+    await recipients.remove(account, box.vmbox_id, renamed.recipients[0].recipient_id)
+    assert len(await recipients.list(account, box.vmbox_id)) == 29
 
 
 def test_ids_depend_on_mailbox_and_address_only() -> None:

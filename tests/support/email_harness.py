@@ -74,7 +74,13 @@ class EmailHarness:
             self._smtp,
             templates or Templates(),
             EmailSettings(
-                **{"sender": SENDER, "retention_days": 30, "timeout_s": 30.0, **settings}
+                **{
+                    "sender": SENDER,
+                    "from_domains": frozenset({"ann.example"}),
+                    "retention_days": 30,
+                    "timeout_s": 30.0,
+                    **settings,
+                }
             ),
             clock,
         )

@@ -120,6 +120,7 @@ def a_mail(**changes: Any) -> Mail:
     given = {
         "sender": US,
         "from_header": None,
+        "from_domains": {"ann.example"},
         "recipient": "ann@example.com",
         "message_id": "1",
         "date": WHEN,

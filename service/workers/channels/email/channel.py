@@ -16,6 +16,9 @@ from service.domain.events import (
     decode_data,
 )
 from service.domain.message import Message, MessageId, retained_since
+from service.domain.recipient import MAX_RECIPIENTS
+from service.domain.vmbox import addresses_of
+from service.logs import get_logger
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
@@ -49,13 +52,19 @@ from service.workers.channels.email.templates import (
 from service.workers.channels.message_new import decode_message_new, is_new_voicemail
 from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 
+log = get_logger(__name__)
+
 _TRANSCRIPTION_POLL_S = 5.0
 
 
 class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`sender` is `Name <address>`. 0 for `transcription_wait_s` means no wait."""
+    """`sender` is `Name <address>`. 0 for `transcription_wait_s` means no wait.
+
+    `from_domains` are the domains, in lower case, that every account may use in From.
+    """
 
     sender: str
+    from_domains: frozenset[str] = frozenset()
     retention_days: int
     transcription_wait_s: float = 0.0
     timeout_s: float = 120.0
@@ -95,6 +104,13 @@ class EmailChannel:
             context = await read_mail_context(connection, event.account_id, event.vmbox_id)
         except VmboxNotFound:
             return []
+        if (number := len(addresses_of(context.settings))) > MAX_RECIPIENTS:
+            log.warning(
+                "recipients above limit ignored",
+                account_id=event.account_id.hex,
+                vmbox_id=event.vmbox_id.hex,
+                ignored=number - MAX_RECIPIENTS,
+            )
         full = event.type == EventType.VMBOX_FULL
         addresses = full_box_recipients(context) if full else message_recipients(context)
         return [Target(name=address) for address in addresses]
@@ -182,6 +198,7 @@ class EmailChannel:
             build_mail,
             sender=self._settings.sender,
             from_header=from_header if isinstance(from_header, str) else None,
+            from_domains=self._settings.from_domains,
             recipient=delivery.target,
             message_id=delivery.key.hex,
             date=delivery.event.created_at,

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -55,6 +56,7 @@ def build_mail(
     *,
     sender: str,
     from_header: str | None,
+    from_domains: Collection[str],
     recipient: str,
     message_id: str,
     date: datetime,
@@ -63,16 +65,20 @@ def build_mail(
 ) -> Mail:
     """Builds a mail. The same input gives the same bytes.
 
-    `sender` (`Name <address>`) is the envelope sender and the default for the header From. Raises
+    `sender` (`Name <address>`) is the envelope sender and the default for the header From. The
+    address of `from_header` is used as From in `from_domains` only, otherwise as Reply-To. Raises
     InvalidAddress for an invalid recipient.
     """
     to = address_of(recipient)
     utf8 = not to.addr_spec.isascii()
     message = EmailMessage(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
     envelope = _parse_sender(sender)
-    shown = _parse_from_header(from_header) or envelope
-    message["From"] = EncodedHeader.address("From", shown.display_name, shown.addr_spec)
-    message["To"] = EncodedHeader.address("To", "", to.addr_spec)
+    author = _parse_from_header(from_header) or envelope
+    is_permitted = author.domain.lower() in from_domains
+    _add_address(message, "From", author if is_permitted else envelope)
+    if not is_permitted and author is not envelope:
+        _add_address(message, "Reply-To", author)
+    _add_address(message, "To", to)
     message["Subject"] = EncodedHeader.text("Subject", rendered.subject)
     message["Date"] = format_datetime(date.astimezone(UTC))
     message["Message-ID"] = f"<{message_id}@{envelope.domain}>"
@@ -133,6 +139,10 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
     part["Content-Disposition"] = EncodedHeader.text(
         "Content-Disposition", f'attachment; filename="{name[:_MAX_ATTACHMENT_NAME_CHARS]}"'
     )
+
+
+def _add_address(message: EmailMessage, name: str, address: Address) -> None:
+    message[name] = EncodedHeader.address(name, address.display_name, address.addr_spec)
 
 
 def _parse_sender(text: str) -> Address:

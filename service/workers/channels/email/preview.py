@@ -49,6 +49,7 @@ def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered
     mail = build_mail(
         sender=sender,
         from_header=None,
+        from_domains=(),
         recipient="someone@example.com",
         message_id="preview",
         date=_TIME,

@@ -9,6 +9,7 @@ import msgspec
 
 from service.domain.errors import UserNotFound
 from service.domain.message import parse_hex_id
+from service.domain.recipient import MAX_RECIPIENTS
 from service.domain.recording import zone_of
 from service.domain.schema import Document
 from service.postgres.accounts import read_account
@@ -94,8 +95,9 @@ def full_box_recipients(context: MailContext) -> list[str]:
 
 
 def _listed_addresses(context: MailContext) -> Sequence[str]:
-    addresses = context.settings.get("notify_email_addresses")
-    return [address for address in addresses if isinstance(address, str)] if addresses else []
+    """Returns the first addresses of the box, up to the maximum."""
+    listed = context.settings.get("notify_email_addresses") or []
+    return [address for address in listed if isinstance(address, str)][:MAX_RECIPIENTS]
 
 
 def _remove_duplicates(addresses: Iterable[str]) -> list[str]:
