@@ -131,7 +131,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         graph("S3 errors", "ops", "Failed operations and timeouts.", (rate("aftertone_s3_errors_total", "operation"), "{{operation}}")),
     ],
     "Events": [
-        graph("Outbox backlog", "none", "Unpublished events.", ("max(aftertone_outbox_backlog{})", "waiting"), ("sum(aftertone_relay_stopped_lanes{})", "blocked boxes")),
+        graph("Outbox backlog", "none", "Unpublished events.", ("max(aftertone_outbox_backlog{})", "waiting"), ("sum(aftertone_relay_stopped_lanes{})", "stopped queues")),
         graph("Oldest event", "s", "Age of the oldest unpublished event.", ("max(aftertone_outbox_oldest_seconds{})", "age")),
         graph("Event latency", "s", "Time from a change to the acknowledgement by NATS.", (quantile(0.5, "aftertone_event_latency_seconds", ""), "p50"), (quantile(0.99, "aftertone_event_latency_seconds", ""), "p99")),
         graph("Published", "ops", "By event type.", (rate("aftertone_events_published_total", "event"), "{{event}}")),

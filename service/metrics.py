@@ -137,7 +137,8 @@ RELAY_ACTIVE = _gauge(
 )
 RELAY_STOPPED_QUEUES = _gauge(
     "aftertone_relay_stopped_lanes",
-    "Boxes whose next event could not be published. Their later events wait for it.",
+    "Stopped queues: boxes whose next event could not be published. Their later events wait for "
+    "it.",
 )
 EVENTS_PUBLISHED = _counter(
     "aftertone_events_published_total",
@@ -163,7 +164,7 @@ FANNED_OUT = _counter(
 DELIVERIES = _counter(
     "aftertone_deliveries_total",
     "Delivery attempts by result: done, ignored (nothing left to do), retry (failed, will be "
-    "retried), later (postponed, not a failure), dead (gave up, an operator decides).",
+    "retried), later (postponed, not a failure), dead (no further attempts).",
     "channel",
     "result",
 )
@@ -216,7 +217,8 @@ DELIVERIES_OLDEST_DUE = _reading(
 )
 DELIVERIES_DEAD = _reading(
     "aftertone_deliveries_dead",
-    "Deliveries that gave up and wait for an operator, counted up to 50 000. Exported by relays.",
+    "Deliveries without further attempts, until an operator retries them, counted up to 50 000. "
+    "Exported by relays.",
     "channel",
 )
 COUNT_DRIFT = _reading(

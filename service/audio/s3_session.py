@@ -39,7 +39,7 @@ class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def connect(settings: BucketSettings) -> AsyncIterator[tuple[SignedS3Client, "S3Client"]]:
-    """Opens the client for hot requests and botocore's client, with the same credentials.
+    """Opens the client for PUT and GET and botocore's client, with the same credentials.
 
     Raises botocore's exceptions if there are no credentials or the settings are invalid.
     """

@@ -166,7 +166,7 @@ class Bus:
         self._reported_drift = drift
 
     async def _keep_connected(self, options: dict[str, Any]) -> None:
-        """Connects again after the client gave up, as it does after some errors of the server."""
+        """Connects again after the client closed itself, which some errors of the server cause."""
         while True:
             closed = asyncio.Event()
             client = Client()
@@ -181,7 +181,7 @@ class Bus:
                 await closed.wait()
                 log.warning("nats connection closed", reason=str(client.last_error))
             except Exception as error:
-                # Any error: the next attempt may succeed, and no other code would make one.
+                # Catches every error: the next attempt may succeed, and only this loop makes one.
                 await self._on_error(error)
             finally:
                 await _close(client)

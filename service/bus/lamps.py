@@ -51,7 +51,7 @@ class LampBucket:
         self._prefix = f"$KV.{name}."
 
     async def ensure(self) -> bool:
-        """Creates the bucket if it does not exist. Returns True if it was filled since."""
+        """Creates the bucket. Returns True if it already existed and contains all lamps."""
         js = self._jetstream()
         with translated_errors():
             try:
@@ -85,8 +85,8 @@ class LampBucket:
     async def write(self, key: LampKey, lamp: Lamp | None, revision: int) -> bool:
         """Sets a lamp, or deletes it if None. Returns False if the revision has changed.
 
-        Deletion also works for a key that never existed and gives it a revision, so that a writer
-        that read the key before fails.
+        Deletion also gives a revision to a key that never existed. Then the write of another
+        process that had read the key earlier fails.
         """
         headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
         if lamp is None:

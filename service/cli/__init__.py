@@ -1,1 +1,1 @@
-"""Commands of `aftertone`. Each imports what it runs when it runs, so that help is fast."""
+"""Commands of `aftertone`. Each imports its modules when it is executed, so that help is fast."""

@@ -1,4 +1,6 @@
-"""Account, user and token commands as the root account; each returns the text to print.
+"""Commands for accounts, users and tokens, with the rights of the root account.
+
+Each returns the text to print.
 
 The `account` argument of a command is an id, a realm or a name.
 """

@@ -12,7 +12,7 @@ _MAX_TIMEOUT_S = 3600
 
 
 class CallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests to call `number`, one after each of the waits."""
+    """Plan of call requests to `number`: one request after each wait in `waits_s`."""
 
     number: str
     waits_s: tuple[int, ...]
@@ -34,7 +34,7 @@ class CallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _waits_s(callback: dict[str, Any]) -> tuple[int, ...]:
-    """Returns the schedule, or without one `attempts` equal intervals."""
+    """Returns `schedule`. Without it, returns `interval_s` repeated `attempts` times."""
     if schedule := callback.get("schedule"):
         return tuple(_clamp(wait_s, 0, _MAX_WAIT_S) for wait_s in schedule[:_MAX_ATTEMPTS])
     attempts = _clamp(callback.get("attempts", 5), 0, _MAX_ATTEMPTS)

@@ -127,7 +127,7 @@ class IdempotencyKeyReused(Refused):
 
 
 class Rule(StrEnum):
-    """Rules that a field can break; the names are those of JSON Schema where it has one."""
+    """Rules that a field can break, named after keywords of JSON Schema where they exist."""
 
     REQUIRED = "required"
     TYPE = "type"

@@ -155,7 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Positive,
         uploads(
             "Minimum rate of a request body, after `AFTERTONE_CLIENT_GRACE_S`. Four times as high "
-            "while more than three quarters of the uploads are in use."
+            "while more than three quarters of the upload slots are in use."
         ),
     ] = 8_000
 

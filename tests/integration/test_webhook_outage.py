@@ -16,13 +16,15 @@ from service.domain.webhook import DisableReason, Webhook
 from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import LOOPBACK, OutboundHttp, OutboundLimits
+from service.settings.fields import Settings
 from service.workers.channels.webhook import WebhookChannel
-from service.workers.notifier.timings import RETRIES_S
 from tests.support.notifier import QUICK, NotifierHarness, rows_of, some_event
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 from tests.support.webhook_harness import a_vmbox_event, posts_over
 from tests.support.webhook_receiver import WebhookReceiver, a_webhook
+
+RETRIES_S = [float(delay) for delay in Settings().notifier_retries_s.split(",")]
 
 # An hour takes 20 s here.
 HOUR_S = 20.0

@@ -13,14 +13,14 @@ from service.domain.schema import Document
 AnyRequest = Request[Any, Any, Any]
 
 MAX_JSON_BYTES = 1_048_576
-# No document needs as many levels, and both Python and Postgres can process more.
+# Documents have fewer levels, and both Python and Postgres can process more.
 MAX_JSON_LEVELS = 100
 
 
 async def read_chunks(
     request: AnyRequest, max_bytes: int, too_large: AudioTooLarge | DocumentTooLarge
 ) -> AsyncIterator[bytes]:
-    """Yields the body as it arrives; raises `too_large` beyond `max_bytes`, MalformedBody.
+    """Yields the body as it arrives. Raises `too_large` if it exceeds `max_bytes`, MalformedBody.
 
     A body with a larger `Content-Length` is refused before it is read, which saves the transfer.
     """

@@ -69,7 +69,7 @@ class RequestParameters(msgspec.Struct, frozen=True):
 async def read_parameters(request: AnyRequest) -> RequestParameters:
     """Reads the parameters of a request about messages. Raises the errors of `read_data`.
 
-    An empty list as `data` means an empty object: some languages encode it so.
+    An empty list as `data` means an empty object: some languages encode an empty object as `[]`.
     """
     body = await _read_json(request)
     envelope = _decode_envelope(body)

@@ -93,7 +93,7 @@ def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
 
 
 def provide_context(request: AnyRequest, account: TheAccount, app: App) -> MessageContext:
-    """Returns the profile and the retention that messages in this response depend on."""
+    """Returns the profile and the retention, which determine the format of messages."""
     return MessageContext(
         provide_profile(request, account), retained_since(utc_now(), app.messages.retention_days)
     )

@@ -1,4 +1,7 @@
-"""The table of errors and their responses in this dialect; the nearest ancestor applies."""
+"""Table of errors and their responses in this dialect.
+
+An error whose class is not in the table gets the response of its nearest base class.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -188,7 +191,7 @@ def malformed(error: MalformedBody | PartLimitExceeded) -> Refusal:
 
 
 def _refusal(status: HTTPStatus, code: str, text: str | None = None) -> Row:
-    """Returns the row of an error; `text` is KAZOO's, otherwise the error has its own."""
+    """Returns a row with the text of KAZOO, or without it with the text of the error."""
     return lambda error: Refusal(status=status, code=code, data={"message": text or str(error)})
 
 
@@ -268,7 +271,7 @@ _HTTP_ERRORS: dict[int, tuple[str, str]] = {
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """Returns the refusal of an error, by its class or the nearest ancestor in the table."""
+    """Returns the refusal of an error, or None if the table has none."""
     row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
     return None if row is None else row(error)
 

@@ -37,7 +37,7 @@ BAD_CURSOR = "Unknown cursor; send the next_cursor of a page or the id of an eve
 
 # Below the idle timeout of common proxies.
 _COMMENT_INTERVAL_S = 15.0
-# Also the longest time that a stream outlives its token.
+# Also the longest time that a stream stays open after its token became invalid.
 _POLL_INTERVAL_S = 5.0
 
 

@@ -124,7 +124,7 @@ ROUTES = (list_account_messages, list_messages, store_message, get_message, remo
 
 
 def _start_of(page: MessagePage, query: ListQuery) -> MessageCursor:
-    """Returns the cursor of a page: the one in the request, or its first message, or its end."""
+    """Returns the cursor of the request, else of the first message, else of the window's end."""
     if query.start is not None:
         return query.start
     if not page.items:

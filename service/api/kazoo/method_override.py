@@ -84,7 +84,7 @@ class _ReplayedBody:
             return {}
 
     async def replay(self) -> ReceiveMessage:
-        """Receives the body again. Raises an earlier error of the client where it is read."""
+        """Receives the body again. Raises the error with which the first reading ended, if any."""
         if self._events:
             return self._events.pop(0)
         if self._failure is not None:

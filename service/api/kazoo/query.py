@@ -48,8 +48,8 @@ def time_bounds(request: AnyRequest) -> TimeBounds:
 def list_query(request: AnyRequest, page: PageQuery, context: MessageContext) -> ListQuery:
     """Reads the window and the filters of a message list. Raises Invalid.
 
-    Without bounds the window is the retention. The store finds one folder within the retention;
-    every other filter is applied to each message of the window.
+    The default window is the retention time. Postgres filters by a single folder within the
+    retention time; all other filters are applied in Python to each message.
     """
     query = request.query_params
     since, until = _window(query, context.retained_since)

@@ -48,7 +48,7 @@ async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]
 @put("/user_auth", status_code=201)
 async def sign_in_as_user(request: AnyRequest, app: App) -> Response[bytes]:
     """Creates a token for the credentials of a user. `credentials` is the hash of
-    `username:password`; name the account by its name or its realm."""
+    `username:password`; identify the account by its name or its realm."""
     negotiate(request)
     credentials = _credentials(await read_data(request))
     token, caller = await app.accounts.sessions.sign_in_as_user(credentials)

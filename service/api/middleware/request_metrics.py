@@ -11,7 +11,7 @@ from service.metrics import (
     HTTP_RESPONSE_BYTES,
 )
 
-# Long polls, which would distort the histogram of durations.
+# Event streams stay open and would distort the histogram of durations.
 _EVENT_FEED = "/events"
 
 

@@ -16,7 +16,7 @@ it, and `service.wiring.notifiers` builds it by name. For each event:
      Done()                        delivered; final
      Ignored(reason)               nothing to do, for example the message was deleted; final
      Failed(error=..., permanent=False, retry_after_s=0)
-                                   retried by schedule (2 m, 5 m, 15 m, 30 m, 1 h), then `dead`
+                                   retried after the delays of `notifier_retries_s`, then `dead`
      Postponed(delay_s=..., state={})
                                    not a failure; called again after the delay with that state
    An exception counts as Failed. Operators see `error`; it must not contain message content.
@@ -26,8 +26,8 @@ it, and `service.wiring.notifiers` builds it by name. For each event:
 
 If a process dies between `deliver` and the write, the lease expires and `deliver` is called again
 with the same `delivery.key` (UUIDv5 of event ID, channel, target), which serves as idempotency key.
-The message-waiting channel has no rows, because lamps are states. It is a class of its own with
-the same `run(stop)`, built on `bus.consumer(...)`.
+The channel `mwi` has no rows: only the latest event of a box is important for its lamp. It is a
+class of its own with the same `run(stop)`, built on `bus.consumer(...)`.
 """
 
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ class Orphans:
             deleted += len(orphans)
             progress.advance(len(batch))
         if unrecognized:
-            log.warning("objects with unrecognized keys kept", objects=unrecognized)
+            log.warning("objects not deleted: unrecognized keys", objects=unrecognized)
         return {"objects_listed": listed, "orphans_deleted": deleted}
 
     async def _list(self) -> AsyncIterator[ListedObject]:

@@ -53,9 +53,11 @@ class Partitions:
             if day.state is rows.DayState.ATTACHED and not await rows.is_day_published(
                 connection, day.day, kept_since
             ):
-                log.warning("outbox day kept, events unpublished or recent", day=str(day.day))
+                log.warning(
+                    "outbox partition not dropped: events unpublished or recent", day=str(day.day)
+                )
                 return False
             if not await rows.drop_outbox_day(connection, day):
-                log.warning("outbox day in use, drop postponed", day=str(day.day))
+                log.warning("outbox partition not dropped: in use", day=str(day.day))
                 return False
         return True

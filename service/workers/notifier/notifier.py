@@ -17,11 +17,10 @@ class Notifier:
     """Runs a channel. Copies in other processes share the work."""
 
     def __init__(
-        self, database: Database, bus: Bus, channel: Channel, timings: NotifierTimings | None = None
+        self, database: Database, bus: Bus, channel: Channel, timings: NotifierTimings
     ) -> None:
         self._channel = channel
         self._rows_added = asyncio.Event()
-        timings = timings or NotifierTimings()
         consumer = bus.consumer(
             ConsumerSettings(
                 durable=f"notifier-{channel.name}",

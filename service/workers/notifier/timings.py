@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-RETRIES_S = (120.0, 300.0, 900.0, 1800.0, 3600.0)
-
 
 class NotifierTimings(msgspec.Struct, frozen=True, kw_only=True):
     """Delays before retries, polling intervals, and the grace period of a clean stop.
@@ -14,7 +12,7 @@ class NotifierTimings(msgspec.Struct, frozen=True, kw_only=True):
     for events. Events that a killed process did not acknowledge are redelivered after `ack_wait_s`.
     """
 
-    retries_s: Sequence[float] = RETRIES_S
+    retries_s: Sequence[float]
     poll_s: float = 1.0
     grace_s: float = 25.0
     lease_margin_s: float = 30.0

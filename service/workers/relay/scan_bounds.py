@@ -13,8 +13,8 @@ class ScanBounds(msgspec.Struct, frozen=True, kw_only=True):
     """All unsent rows have a seq above `after` and a day within `days` (inclusive).
 
     The index entries of sent rows remain until vacuum removes them, which a long transaction can
-    delay for hours. No new row can appear with a seq at or below `settled`, or at or below
-    `highest_read` after every transaction older than `transaction` has ended.
+    delay for hours. No new row has a seq <= `settled`. When all transactions that
+    started before `transaction` have ended, no new row has a seq <= `highest_read` either.
     """
 
     after: int
@@ -29,8 +29,9 @@ def next_scan_bounds(
 ) -> ScanBounds:
     """Returns the bounds after `head`. `highest_read` is the highest seq read before it.
 
-    A transaction gets its ID before it draws a seq, because it first locks the box. A transaction
-    that can still commit a seq at or below `highest_read` thus has a lower ID than this read.
+    A transaction gets its ID before it gets a seq from the sequence, because it first locks the
+    box. A transaction that can still commit a seq <= `highest_read` thus has a lower ID than this
+    read.
     """
     settled, transaction = 0, head.own_transaction
     if previous is not None and head.oldest_running >= previous.transaction:

@@ -87,7 +87,7 @@ class MessageRow(MessageFields, kw_only=True):
 
 
 class MessageMetadata(MessageFields, kw_only=True):
-    """A message, its addresses split, and its transcription."""
+    """A message with its transcription, and with its addresses split into user and realm."""
 
     from_user: str
     from_realm: str

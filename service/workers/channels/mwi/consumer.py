@@ -75,14 +75,14 @@ class LampConsumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set, and processes what was fetched before."""
-        log.info("lamps started", channel=self._name)
+        log.info("channel started", channel=self._name)
         resync_task = asyncio.create_task(self._resync_new_buckets())
         try:
             await self._consume(stop)
         finally:
             await _cancel(resync_task)
             await self._consumer.close()
-        log.info("lamps stopped", channel=self._name)
+        log.info("channel stopped", channel=self._name)
 
     async def _consume(self, stop: asyncio.Event) -> None:
         async for messages in self._consumer.batches(stop, self._timings.fetch_s):
