@@ -155,9 +155,16 @@ def user() -> None:
 @click.argument("username")
 @click.option("--email", help="Address for notifications about their boxes.")
 @click.password_option(help="Password. Prompted for if the option is missing.")
-def create_user(account: str, username: str, email: str | None, password: str) -> None:
-    """Create a user of ACCOUNT. Prints the user id."""
+@click.option("--admin", is_flag=True, help="Give access to the whole account.")
+def create_user(
+    account: str, username: str, email: str | None, password: str, *, admin: bool
+) -> None:
+    """Create a user of ACCOUNT. Prints the user id.
+
+    Without --admin the user has access to the boxes that it owns (`owner_id`) only.
+    """
     document = {"username": username, "email": email, "password": password}
+    document["priv_level"] = "admin" if admin else "user"
     run_account_command(lambda commands: commands.create_user(account, document))
 
 

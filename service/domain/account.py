@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from service.domain.access import Access
 from service.domain.errors import Problem
 from service.domain.formats import NO_NUL, REALM, SENDER, ZONE
 from service.domain.schema import (
@@ -77,13 +78,16 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """Content of a verified token.
 
     The token is valid while `auth_epoch` equals that of the account and `user_epoch`, for a token
-    of a user, equals that of the user. A token of an external issuer has no epoch.
+    of a user, equals that of the user. A token of an external issuer has no epoch; `is_admin` is
+    its claim. `key_id` is the named API key, which limits the access.
     """
 
     token_id: UUID
     account_id: UUID
     owner_id: UUID | None = None
     user_epoch: int | None = None
+    key_id: UUID | None = None
+    is_admin: bool = False
     method: Method
     auth_epoch: int | None
     issued_at: datetime
@@ -94,6 +98,7 @@ class Caller(msgspec.Struct, frozen=True):
     """Authenticated caller. `claims` is None for an operator, who needs no token."""
 
     account: AccountFacts
+    access: Access
     claims: Claims | None = None
 
 

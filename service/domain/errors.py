@@ -61,6 +61,10 @@ class WebhookNotFound(NotFound):
     """The webhook does not exist in this account; check its id."""
 
 
+class ApiKeyNotFound(NotFound):
+    """The API key does not exist in this account or was revoked; check its id."""
+
+
 class GreetingHasNoAudio(NotFound):
     """The greeting has no audio; upload its audio first."""
 
@@ -216,7 +220,7 @@ class TokenInvalid(Unauthorized):
 
 
 class Forbidden(VoicemailError):
-    """Access to this account is denied; use your own account or one below it."""
+    """Access is denied; use your own account or one below it, and a token with the permission."""
 
 
 class TooManyRequests(VoicemailError):

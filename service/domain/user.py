@@ -8,12 +8,15 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from service.domain.errors import Problem
+from service.domain.access import PrivLevel
+from service.domain.errors import Forbidden, Problem
 from service.domain.formats import ADDRESS, USERNAME, ZONE
 from service.domain.schema import Document, Field, apply_schema, check_size, strip_reserved_keys
 
 MAX_USERNAME = 256
-_SERVER_KEYS = frozenset({"id", "metadata"})
+_SERVER_KEYS = frozenset({"id", "metadata", "old_password"})
+# Keys that a user without administrator rights may change in its own document.
+SELF_SERVICE_KEYS = frozenset({"email", "first_name", "last_name", "timezone"})
 _NAME = Field(min_length=1, max_length=128)
 
 # Unknown keys are kept.
@@ -23,6 +26,7 @@ FIELDS: dict[str, Field] = {
     "email": Field(min_length=3, max_length=254, format=ADDRESS),
     "first_name": _NAME,
     "last_name": _NAME,
+    "priv_level": Field(enum=tuple(PrivLevel), default=PrivLevel.USER.value),
     "timezone": Field(format=ZONE),
     "vm_to_email_enabled": Field(types=("boolean",), default=True),
 }
@@ -82,6 +86,21 @@ def validate_user(document: Document) -> tuple[Document, Password, list[Problem]
     checked.pop("password", None)
     problems = [hide_value(each) if each.field == "password" else each for each in problems]
     return checked, document.get("password", UNSET), problems
+
+
+def restrict_to_own_keys(document: Document, submitted: Document) -> Document:
+    """Returns the document of a user with the changes that the user itself may make to it.
+
+    Self-service keys that are absent from `submitted` are removed; other absent keys stay. Raises
+    Forbidden for a new value of another key, and for the removal of the password.
+    """
+    for key, value in strip_reserved_keys(submitted, _SERVER_KEYS).items():
+        if key not in SELF_SERVICE_KEYS | {"password"} and value != document.get(key):
+            raise Forbidden
+    if submitted.get("password", UNSET) is None:
+        raise Forbidden
+    own = {key: submitted[key] for key in SELF_SERVICE_KEYS | {"password"} if key in submitted}
+    return {key: document[key] for key in document.keys() - SELF_SERVICE_KEYS} | own
 
 
 def hide_value(problem: Problem) -> Problem:

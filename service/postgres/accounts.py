@@ -1,5 +1,6 @@
 """Directory: accounts, API keys and revoked tokens. One function per statement of accounts.sql."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from service.domain.account import Account, AccountFacts, Claims
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.page import NameCursor
 from service.domain.schema import Document
+from service.postgres.api_keys import list_revoked_api_keys
 from service.postgres.pool import Connection
 from service.postgres.sql import Statement, load, page_start
 from service.traces import traceparent
@@ -34,6 +36,7 @@ class DirectoryChanges(msgspec.Struct, frozen=True, kw_only=True):
     deleted: list[UUID]
     revoked: list[UUID]
     users: list[tuple[UUID, int]]
+    revoked_keys: Sequence[UUID]
     complete: bool
 
 
@@ -216,17 +219,19 @@ async def list_directory_changes(
     therefore exceed the longest such transaction. Changes within it are returned every time.
     """
     moment = await get_directory_time(connection)
-    bounds = {"since": since, "limit": limit, "overlap": overlap}
+    bounds: dict[str, Any] = {"since": since, "limit": limit, "overlap": overlap}
     changed = await _SQL["list_changed_accounts"].fetch(connection, **bounds)
     revoked = await _SQL["list_revoked_tokens"].fetch(connection, **bounds)
     users = await _SQL["list_changed_user_epochs"].fetch(connection, **bounds)
+    keys = await list_revoked_api_keys(connection, **bounds)
     return DirectoryChanges(
         moment=moment,
         accounts=[_to_facts(row) for row in changed if not row["deleted"]],
         deleted=[row["account_id"] for row in changed if row["deleted"]],
         revoked=[row["token_id"] for row in revoked],
         users=[(row["user_id"], row["auth_epoch"]) for row in users],
-        complete=max(len(changed), len(revoked), len(users)) < limit,
+        revoked_keys=keys,
+        complete=max(map(len, (changed, revoked, users, keys))) < limit,
     )
 
 

@@ -1,6 +1,6 @@
 """Published events by `published_seq`: one function per statement of feed.sql."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -50,16 +50,16 @@ async def feed_state(connection: Connection) -> FeedState:
 async def read_feed(
     connection: Connection,
     account_id: UUID,
-    vmbox_id: UUID | None,
+    vmbox_ids: Collection[UUID] | None,
     after: int,
     limit: int,
     limit_bytes: int,
 ) -> FeedSlice:
-    """Returns events of an account, or of one box, after a `published_seq`, in order."""
+    """Returns events of an account, or of some of its boxes, after a `published_seq`, in order."""
     rows = await _SQL["read_feed"].fetch(
         connection,
         account_id=account_id,
-        vmbox_id=vmbox_id,
+        vmbox_ids=vmbox_ids,
         after=after,
         limit=limit,
         limit_bytes=limit_bytes,

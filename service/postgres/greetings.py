@@ -1,6 +1,6 @@
 """Greetings: one function per statement of greetings.sql."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +23,7 @@ async def insert_greeting(
     media_id: UUID,
     document: Document,
     audio: Audio | None,
+    owner_id: UUID | None = None,
 ) -> Greeting:
     """Creates a greeting, with or without audio."""
     row = await _SQL["insert_greeting"].fetchrow(
@@ -31,6 +32,7 @@ async def insert_greeting(
         media_id=media_id,
         name=document["name"],
         document=document,
+        owner_id=owner_id,
         **audio_values(audio),
     )
     assert row is not None, "an INSERT that does not fail returns its row"
@@ -50,11 +52,21 @@ async def list_greetings(
     limit: int,
     *,
     descending: bool = False,
+    vmbox_ids: Collection[UUID] | None = None,
+    owner_id: UUID | None = None,
 ) -> list[Greeting]:
-    """Returns the greetings of an account by (name, id) from `start` on."""
+    """Returns the greetings of an account by (name, id) from `start` on.
+
+    With `vmbox_ids` only those of these boxes, and those that `owner_id` has created.
+    """
     statement = _SQL["list_greetings_descending" if descending else "list_greetings"]
     rows = await statement.fetch(
-        connection, account_id=account_id, **page_start(start, descending), limit=limit
+        connection,
+        account_id=account_id,
+        vmbox_ids=vmbox_ids,
+        owner_id=owner_id,
+        **page_start(start, descending),
+        limit=limit,
     )
     return [_to_greeting(row) for row in rows]
 
@@ -106,6 +118,27 @@ async def filter_existing_greetings(
     """Returns the greetings that exist."""
     rows = await _SQL["filter_existing_greetings"].fetch(
         connection, account_id=account_id, media_ids=media_ids
+    )
+    return {row["media_id"] for row in rows}
+
+
+async def filter_greetings_of_boxes(
+    connection: Connection,
+    account_id: UUID,
+    media_ids: Collection[UUID],
+    *,
+    vmbox_ids: Collection[UUID],
+    owner_id: UUID | None,
+    for_change: bool,
+) -> set[UUID]:
+    """Returns the greetings that an owner of boxes may read, or `for_change` may change."""
+    rows = await _SQL["filter_greetings_of_boxes"].fetch(
+        connection,
+        account_id=account_id,
+        media_ids=media_ids,
+        vmbox_ids=vmbox_ids,
+        owner_id=owner_id,
+        for_change=for_change,
     )
     return {row["media_id"] for row in rows}
 

@@ -1,6 +1,6 @@
 """Lists of messages: one function for the statements of both directions of time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -43,11 +43,16 @@ async def list_messages(
 
 
 async def list_account_messages(
-    connection: Connection, account_id: UUID, window: Window
+    connection: Connection,
+    account_id: UUID,
+    window: Window,
+    vmbox_ids: Collection[UUID] | None = None,
 ) -> list[Message]:
-    """Returns the messages of all boxes of an account from `window.start` on."""
+    """Returns the messages of an account, or of some of its boxes, from `window.start` on."""
     name = "list_account_messages_oldest_first" if window.oldest_first else "list_account_messages"
-    rows = await _SQL[name].fetch(connection, account_id=account_id, **_window_values(window))
+    rows = await _SQL[name].fetch(
+        connection, account_id=account_id, vmbox_ids=vmbox_ids, **_window_values(window)
+    )
     return _messages(rows)
 
 

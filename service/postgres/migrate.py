@@ -37,15 +37,16 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
-    """Returns the files in order. Raises MigrationError for a wrong name or a missing number."""
-    migrations = []
-    for expected, path in enumerate(sorted(folder.glob("*.sql")), start=1):
+    """Returns the files in order. Raises MigrationError for a wrong name or a used number."""
+    migrations: list[Migration] = []
+    for path in sorted(folder.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
-        if match is None or int(match[1]) != expected:
-            raise MigrationError(
-                f"{path.name}: expected {expected:04d}_expand_... or _contract_..."
-            )
-        migrations.append(Migration(expected, path.stem, path.read_text(encoding="utf-8")))
+        if match is None:
+            raise MigrationError(f"{path.name}: expected NNNN_expand_... or NNNN_contract_...")
+        number = int(match[1])
+        if migrations and number == migrations[-1].number:
+            raise MigrationError(f"{path.name}: number {number} is already used")
+        migrations.append(Migration(number, path.stem, path.read_text(encoding="utf-8")))
     return migrations
 
 

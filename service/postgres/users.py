@@ -15,6 +15,8 @@ from service.postgres.pool import Connection
 from service.postgres.sql import Statement, load
 
 _SQL = load("users")
+# Bounds the memory of a process; an administrator has access to all boxes without owning them.
+_MAX_OWNED_BOXES = 1_000
 _UNIQUE_FIELDS = {"username_is_unique": "username", "user_credentials_are_unique": "password"}
 
 
@@ -31,6 +33,13 @@ class FoundCredential(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID
     proof: str
     auth_epoch: int
+
+
+class UserRights(msgspec.Struct, frozen=True, kw_only=True):
+    """`priv_level` of a user as stored, and the boxes that it owns."""
+
+    priv_level: str | None
+    vmbox_ids: frozenset[UUID]
 
 
 async def insert_user(
@@ -86,12 +95,20 @@ async def list_users(
     limit: int,
     *,
     descending: bool = False,
+    user_id: UUID | None = None,
 ) -> list[User]:
-    """Returns the users of an account by name from `start` on. `has_password` is always False."""
+    """Returns the users of an account, or only `user_id`, by name from `start` on.
+
+    `has_password` is always False.
+    """
     statement = _SQL["list_users_descending" if descending else "list_users"]
     start_name = start.name if start else None if descending else ""
     rows = await statement.fetch(
-        connection, account_id=account_id, start_name=start_name, limit=limit
+        connection,
+        account_id=account_id,
+        user_id=user_id,
+        start_name=start_name,
+        limit=limit,
     )
     return [_to_user(row) for row in rows]
 
@@ -148,6 +165,15 @@ async def get_user_epoch(connection: Connection, account_id: UUID, user_id: UUID
         connection, account_id=account_id, user_id=user_id
     )
     return epoch
+
+
+async def get_user_rights(connection: Connection, account_id: UUID, user_id: UUID) -> UserRights:
+    """Returns the rights of a user; an unknown user has no `priv_level`."""
+    row = await _SQL["get_user_rights"].fetchrow(
+        connection, account_id=account_id, user_id=user_id, limit=_MAX_OWNED_BOXES
+    )
+    assert row is not None, "a SELECT without FROM returns one row"
+    return UserRights(priv_level=row["priv_level"], vmbox_ids=frozenset(row["vmbox_ids"]))
 
 
 async def delete_users_of_account(

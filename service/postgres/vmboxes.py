@@ -118,11 +118,16 @@ async def list_vmboxes(
     limit: int,
     *,
     descending: bool = False,
+    vmbox_ids: Collection[UUID] | None = None,
 ) -> list[StoredVmbox]:
-    """Returns the boxes of an account by (name, id) from `start` on."""
+    """Returns the boxes (of `vmbox_ids`, if given) by (name, id) from `start` on."""
     statement = _SQL["list_vmboxes_descending" if descending else "list_vmboxes"]
     rows = await statement.fetch(
-        connection, account_id=account_id, **page_start(start, descending), limit=limit
+        connection,
+        account_id=account_id,
+        vmbox_ids=vmbox_ids,
+        **page_start(start, descending),
+        limit=limit,
     )
     return [_to_vmbox(row) for row in rows]
 

@@ -19,6 +19,7 @@ import msgspec
 from cachetools import LRUCache, TTLCache
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from service.domain.access import PrivLevel
 from service.domain.account import Claims, Method
 from service.domain.errors import IssuerUnavailable, TokenInvalid
 from service.logs import get_logger
@@ -224,6 +225,8 @@ def _claims_of(token: str, payload: Mapping[str, Any], account_claim: str, now: 
         # `jti` may be any text, and another issuer may use the same one.
         token_id=UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16]),
         account_id=UUID(str(payload[account_claim])),
+        owner_id=UUID(str(payload["owner_id"])) if payload.get("owner_id") else None,
+        is_admin=payload.get("access") == PrivLevel.ADMIN,
         method=Method.ISSUER,
         auth_epoch=None,
         issued_at=datetime.fromtimestamp(payload.get("iat", now.timestamp()), UTC),

@@ -9,6 +9,7 @@ import msgspec
 from cachetools import LRUCache
 
 from service.domain.account import Claims, Method
+from service.domain.api_key import ApiKey
 from service.domain.errors import TokenInvalid
 from service.security.keys import KeyRing, SigningKey
 
@@ -30,6 +31,7 @@ class _Payload(msgspec.Struct, kw_only=True):
     account_id: UUID
     owner_id: UUID | None = None
     user_epoch: int | None = None
+    key_id: UUID | None = None
     method: Method
     auth_epoch: int
     iat: int
@@ -58,19 +60,27 @@ class Tokens:
         now: datetime,
         owner_id: UUID | None = None,
         user_epoch: int | None = None,
+        key: ApiKey | None = None,
         lifetime_s: int | None = None,
     ) -> tuple[str, Claims]:
-        """Returns a new token and its claims; `lifetime_s` defaults to the configured lifetime."""
+        """Returns a new token and its claims; `lifetime_s` defaults to the configured lifetime.
+
+        The token expires no later than `key`.
+        """
         issued_at = now.replace(microsecond=0)
+        expires_at = issued_at + timedelta(seconds=lifetime_s or self._lifetime_s)
+        if key is not None and key.expires_at is not None:
+            expires_at = min(expires_at, key.expires_at.replace(microsecond=0))
         claims = Claims(
             token_id=uuid4(),
             account_id=account_id,
             owner_id=owner_id,
             user_epoch=user_epoch,
+            key_id=None if key is None else key.key_id,
             method=method,
             auth_epoch=auth_epoch,
             issued_at=issued_at,
-            expires_at=issued_at + timedelta(seconds=lifetime_s or self._lifetime_s),
+            expires_at=expires_at,
         )
         return _sign(claims, self._active), claims
 
@@ -117,6 +127,8 @@ def _sign(claims: Claims, key: SigningKey) -> str:
     }
     if claims.owner_id is not None:
         fields |= {"owner_id": claims.owner_id.hex, "user_epoch": claims.user_epoch}
+    if claims.key_id is not None:
+        fields["key_id"] = claims.key_id.hex
     return jwt.encode(fields, key.private, algorithm=key.algorithm, headers={"kid": key.key_id})
 
 
@@ -126,6 +138,7 @@ def _claims(payload: _Payload) -> Claims:
         account_id=payload.account_id,
         owner_id=payload.owner_id,
         user_epoch=payload.user_epoch,
+        key_id=payload.key_id,
         method=payload.method,
         auth_epoch=payload.auth_epoch,
         issued_at=datetime.fromtimestamp(payload.iat, UTC),

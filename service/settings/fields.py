@@ -169,6 +169,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tokens_in_query: Annotated[
         bool, sign_in("Accept `?auth_token=` on GET requests, as `<audio>` elements require.")
     ] = True
+    user_access: Annotated[
+        Literal["own", "account"],
+        sign_in(
+            "Access of a user whose `priv_level` is not `admin`: `own` for its own boxes, "
+            "`account` for the whole account and those below it, as in KAZOO."
+        ),
+    ] = "own"
     issuer_url: Annotated[
         str, sign_in("The `iss` of an external issuer whose tokens are accepted too. Empty: none.")
     ] = ""

@@ -1,4 +1,4 @@
-"""Cache of accounts, token revocations and user epochs, refreshed by polling."""
+"""Cache of accounts, users, API keys and token revocations, refreshed by polling."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,19 +6,24 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from service.domain.account import AccountFacts, Claims
+from service.domain.api_key import ApiKey
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
-from service.postgres import accounts, users
+from service.postgres import accounts, api_keys, users
 from service.postgres.accounts import DirectoryChanges
 from service.postgres.pool import Database
+from service.postgres.users import UserRights
 
 log = get_logger(__name__)
 
-# A change takes effect in every process within 5 s: the poll interval and the time of one poll.
-POLL_S = 4.0
+# A change takes effect in every process within 5 s: the poll interval, the time of one poll, and
+# the interval in which event streams authenticate again.
+POLL_S = 2.5
+_RIGHTS_S = 2.5
+_KEY_USE_INTERVAL_S = 60.0
 # Longer than a transaction that changes accounts can last, commit included.
 _OVERLAP = timedelta(seconds=60)
 
@@ -39,6 +44,8 @@ class AccountCache:
         max_accounts: int = 20_000,
         max_tokens: int = 100_000,
         max_users: int = 100_000,
+        max_keys: int = 10_000,
+        max_rights: int = 10_000,
         max_changes: int = 10_000,
     ) -> None:
         self._database = database
@@ -47,6 +54,9 @@ class AccountCache:
         self._accounts: LRUCache[UUID, AccountFacts] = LRUCache(max_accounts)
         self._revoked: LRUCache[UUID, bool] = LRUCache(max_tokens)
         self._user_epochs: LRUCache[UUID, int] = LRUCache(max_users)
+        self._rights: TTLCache[UUID, UserRights] = TTLCache(max_rights, _RIGHTS_S)
+        self._keys: LRUCache[UUID, ApiKey | None] = LRUCache(max_keys)
+        self._used_keys: TTLCache[UUID, bool] = TTLCache(max_keys, _KEY_USE_INTERVAL_S)
         self._applied_until: datetime | None = None
         self._is_stale = False
 
@@ -96,6 +106,36 @@ class AccountCache:
             stored = await users.get_user_epoch(connection, claims.account_id, user_id)
         return None if stored is None else self.remember_user(user_id, stored)
 
+    async def get_user_rights(self, account_id: UUID, user_id: UUID) -> UserRights:
+        """Returns the rights of a user, at most 2.5 s old."""
+        cached = self._rights.get(user_id)
+        if cached is None:
+            async with self._database.connection() as connection:
+                cached = await users.get_user_rights(connection, account_id, user_id)
+            self._rights[user_id] = cached
+        return cached
+
+    def forget_user_rights(self, user_id: UUID) -> None:
+        self._rights.pop(user_id, None)
+
+    async def get_api_key(self, account_id: UUID, key_id: UUID) -> ApiKey | None:
+        """Returns a named API key and records its use; None when it is revoked."""
+        if key_id not in self._keys:
+            async with self._database.connection() as connection:
+                stored = await api_keys.get_api_key(connection, account_id, key_id)
+            # The key may have been revoked while the query ran.
+            self._keys.setdefault(key_id, stored)
+        key = self._keys[key_id]
+        if key is not None and key_id not in self._used_keys:
+            self._used_keys[key_id] = True
+            with suppress(DatabaseUnavailable):
+                async with self._database.connection() as connection:
+                    await api_keys.record_api_key_use(connection, account_id, key_id)
+        return key
+
+    def remember_revoked_key(self, key_id: UUID) -> None:
+        self._keys[key_id] = None
+
     def remember_user(self, user_id: UUID, epoch: int) -> int:
         """Caches the token epoch of a user unless a later one is cached; returns the later one."""
         epoch = max(epoch, self._user_epochs.get(user_id) or 0)
@@ -128,6 +168,7 @@ class AccountCache:
             self._accounts.clear()
             self._revoked.clear()
             self._user_epochs.clear()
+            self._keys.clear()
         self._apply(changes)
 
     def _apply(self, changes: DirectoryChanges) -> None:
@@ -142,6 +183,9 @@ class AccountCache:
         for user_id, epoch in changes.users:
             if user_id in self._user_epochs:
                 self.remember_user(user_id, epoch)
+        for key_id in changes.revoked_keys:
+            if key_id in self._keys:
+                self.remember_revoked_key(key_id)
         self._applied_until = changes.moment
 
     async def _poll(self) -> None:

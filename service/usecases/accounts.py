@@ -20,6 +20,7 @@ from service.postgres import accounts as rows
 from service.postgres import users as user_rows
 from service.postgres import webhooks as webhook_rows
 from service.postgres.accounts import StoredKey
+from service.postgres.api_keys import revoke_api_keys_of_account
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
@@ -147,6 +148,7 @@ class Accounts:
             await rows.delete_account(connection, account_id, _DELETION_S)
             await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
             await webhook_rows.end_webhooks_of_account(connection, account_id)
+            await revoke_api_keys_of_account(connection, account_id)
         self.account_cache.forget(account_id)
         return account
 

@@ -52,7 +52,12 @@ class CredentialCache:
         """Returns the account of that name. Raises Forbidden unless it is below the caller's."""
         account = await self._account_by_name(name)
         own = caller.account
-        if account is None or account.account_id == own.account_id or not own.contains(account):
+        if (
+            account is None
+            or account.account_id == own.account_id
+            or not own.contains(account)
+            or not caller.access.is_admin
+        ):
             raise Forbidden
         return account
 

@@ -5,7 +5,7 @@ has read all lower ones. One tail per process reads new events for all connectio
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from uuid import UUID
 
@@ -101,11 +101,11 @@ class Feed:
     async def get_page(
         self,
         account: AccountFacts,
-        vmbox_id: UUID | None,
+        vmbox_ids: Collection[UUID] | None,
         since: FeedCursor | None,
         limit: int,
     ) -> FeedPage:
-        """Returns the events after `since`, up to `limit` or 2 MiB.
+        """Returns the events after `since` (of `vmbox_ids`, if given), up to `limit` or 2 MiB.
 
         Without `since` the page is empty and has the current cursor. A cursor of another epoch or
         of events that are no longer stored is a reset: the page starts with the oldest event.
@@ -117,7 +117,7 @@ class Feed:
                 return FeedPage(events=[], next=now, reset=False, more=False)
             after, reset = _start_after(since, state)
             read = await rows.read_feed(
-                connection, account.account_id, vmbox_id, after, limit, _PAGE_BYTES
+                connection, account.account_id, vmbox_ids, after, limit, _PAGE_BYTES
             )
         # A page that is not full contains all events, also those published after `state` was read.
         last = read.events[-1].number if read.events else after
@@ -127,25 +127,29 @@ class Feed:
     async def stream(
         self,
         account: AccountFacts,
-        vmbox_id: UUID | None,
+        vmbox_ids: Collection[UUID] | None,
         since: FeedCursor | None,
         idle_s: float,
     ) -> AsyncIterator[FeedPage]:
         """Yields pages as events are published; an empty page after `idle_s` without events."""
-        page = await self.get_page(account, vmbox_id, since, _PAGE_EVENTS)
+        page = await self.get_page(account, vmbox_ids, since, _PAGE_EVENTS)
         yield page
         while page.more:
-            page = await self.get_page(account, vmbox_id, page.next, _PAGE_EVENTS)
+            page = await self.get_page(account, vmbox_ids, page.next, _PAGE_EVENTS)
             yield page
         cursor = page.next
         with self._listening(cursor.number):
             while not self._closed:
-                page = await self._next(account, vmbox_id, cursor, idle_s)
+                page = await self._next(account, vmbox_ids, cursor, idle_s)
                 cursor = page.next
                 yield page
 
     async def _next(
-        self, account: AccountFacts, vmbox_id: UUID | None, cursor: FeedCursor, idle_s: float
+        self,
+        account: AccountFacts,
+        vmbox_ids: Collection[UUID] | None,
+        cursor: FeedCursor,
+        idle_s: float,
     ) -> FeedPage:
         """Returns the next page from the tail, or for a slow client from the outbox."""
         with suppress(TimeoutError):
@@ -154,11 +158,11 @@ class Feed:
                     lambda: self._event_tail.until > cursor.number or self._closed
                 )
         if cursor.number < self._event_tail.base:
-            return await self.get_page(account, vmbox_id, cursor, _PAGE_EVENTS)
-        return self._page_of_tail(account, vmbox_id, cursor)
+            return await self.get_page(account, vmbox_ids, cursor, _PAGE_EVENTS)
+        return self._page_of_tail(account, vmbox_ids, cursor)
 
     def _page_of_tail(
-        self, account: AccountFacts, vmbox_id: UUID | None, cursor: FeedCursor
+        self, account: AccountFacts, vmbox_ids: Collection[UUID] | None, cursor: FeedCursor
     ) -> FeedPage:
         """Returns a page of the events that the tail has after `cursor`."""
         last = max(cursor.number, self._event_tail.until)
@@ -166,7 +170,9 @@ class Feed:
         size = 0
         for published in self._event_tail.after(cursor.number):
             event = published.event
-            if event.account_id != account.account_id or vmbox_id not in (None, event.vmbox_id):
+            if event.account_id != account.account_id:
+                continue
+            if vmbox_ids is not None and event.vmbox_id not in vmbox_ids:
                 continue
             events.append(published)
             size += len(event.data)

@@ -1,13 +1,15 @@
 """Use cases of greetings: create, read, list, change, attach audio, delete."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from service.audio.store import AudioStore, greeting_key
+from service.domain.access import ADMIN_ACCESS, Access
 from service.domain.account import AccountFacts
+from service.domain.errors import Forbidden
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, uuid7
 from service.domain.page import NameCursor, Page
@@ -30,7 +32,11 @@ class Greetings:
     uploads: Uploads
 
     async def create(
-        self, account: AccountFacts, document: Document, upload: Upload | None
+        self,
+        account: AccountFacts,
+        document: Document,
+        upload: Upload | None,
+        owner_id: UUID | None = None,
     ) -> Greeting:
         """Creates a greeting; `attach_audio` can add the audio later.
 
@@ -45,8 +51,31 @@ class Greetings:
         ):
             await lock_account_for_share(connection, account.account_id)
             return await rows.insert_greeting(
-                connection, account.account_id, media_id, checked, audio
+                connection, account.account_id, media_id, checked, audio, owner_id
             )
+
+    async def check_access(
+        self,
+        account: AccountFacts,
+        access: Access,
+        media_ids: Collection[UUID],
+        *,
+        for_change: bool = False,
+    ) -> None:
+        """Raises Forbidden unless the caller may read (`for_change`: change) all greetings."""
+        if access.vmbox_ids is None or not media_ids:
+            return
+        async with self.database.connection() as connection:
+            allowed = await rows.filter_greetings_of_boxes(
+                connection,
+                account.account_id,
+                media_ids,
+                vmbox_ids=access.vmbox_ids,
+                owner_id=access.user_id,
+                for_change=for_change,
+            )
+        if not allowed.issuperset(media_ids):
+            raise Forbidden
 
     async def get(self, account: AccountFacts, media_id: UUID) -> Greeting:
         """Returns a greeting. Raises GreetingNotFound."""
@@ -59,15 +88,22 @@ class Greetings:
         start: NameCursor | None,
         limit: int,
         *,
+        access: Access = ADMIN_ACCESS,
         descending: bool = False,
         predicate: Callable[[Greeting], bool] | None = None,
     ) -> Page[Greeting, NameCursor]:
-        """Returns a page of greetings by name."""
+        """Returns a page of the greetings that `access` allows, by name."""
 
         async def read(start: NameCursor | None, limit: int) -> list[Greeting]:
             async with self.database.connection() as connection:
                 return await rows.list_greetings(
-                    connection, account.account_id, start, limit, descending=descending
+                    connection,
+                    account.account_id,
+                    start,
+                    limit,
+                    descending=descending,
+                    vmbox_ids=access.vmbox_ids,
+                    owner_id=access.user_id,
                 )
 
         return await read_page(read, _cursor_of, start, limit, predicate)

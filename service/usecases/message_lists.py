@@ -1,6 +1,6 @@
 """Use cases of message lists: pages of a mailbox or an account, ids that match a predicate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -94,13 +94,20 @@ class MessageLists:
         )
         return [str(message.id) async for message in messages]
 
-    async def list_account_messages(self, account: AccountFacts, query: ListQuery) -> MessagePage:
-        """Returns a page over all mailboxes of an account, newest first."""
+    async def list_account_messages(
+        self,
+        account: AccountFacts,
+        query: ListQuery,
+        vmbox_ids: Collection[UUID] | None = None,
+    ) -> MessagePage:
+        """Returns a page over all mailboxes of an account, or over `vmbox_ids`, newest first."""
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
             window = self._window(query, start, limit)
             async with self.database.connection() as connection:
-                return await rows.list_account_messages(connection, account.account_id, window)
+                return await rows.list_account_messages(
+                    connection, account.account_id, window, vmbox_ids
+                )
 
         return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 

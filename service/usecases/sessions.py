@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
+from service.domain.access import ADMIN_ACCESS, Access, PrivLevel, owner_access
 from service.domain.account import AccountFacts, Caller, Claims, Method
+from service.domain.api_key import ApiKey
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
@@ -16,6 +19,7 @@ from service.domain.errors import (
 from service.domain.user import Credentials
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
+from service.postgres.api_keys import find_api_key
 from service.postgres.pool import Connection, Database
 from service.postgres.users import FoundCredential
 from service.security import CredentialProofs, Issuer, SecretBox, Tokens
@@ -32,6 +36,7 @@ class Sessions:
     secrets: SecretBox
     proofs: CredentialProofs
     issuer: Issuer | None = None
+    users_are_admins: bool = False
     clock: Callable[[], datetime] = utc_now
 
     async def operator(self) -> Caller:
@@ -41,19 +46,25 @@ class Sessions:
         account = None if root is None else await self.account_cache.get_account(root)
         if account is None:
             raise AccountNotFound
-        return Caller(account)
+        return Caller(account, ADMIN_ACCESS)
 
-    async def sign_in_with_api_key(self, api_key: str) -> tuple[str, AccountFacts]:
-        """Returns a token and the account of an API key. Raises CredentialsInvalid."""
+    async def sign_in_with_api_key(self, api_key: str) -> tuple[str, Caller]:
+        """Returns a token and the caller of an API key. Raises CredentialsInvalid."""
         lookup = self.secrets.fingerprint("api_key", api_key)
+        key = None
         async with self.database.connection() as connection:
             account = await rows.find_facts_by_api_key(connection, lookup)
+            if account is None:
+                key = await find_api_key(connection, lookup)
+            if key is not None:
+                account = await rows.get_account_facts(connection, key.account_id)
         if account is None:
             raise CredentialsInvalid
         self.account_cache.remember(account)
         # With the epoch that was read together with the key: if the key was renewed in the
         # meantime, the token is invalid.
-        return self._issue(account, Method.API_KEY)[0], account
+        token, claims = self._issue(account, Method.API_KEY, key=key)
+        return token, Caller(account, await self._access_of(claims), claims)
 
     async def sign_in_as_user(self, credentials: Credentials) -> tuple[str, Caller]:
         """Returns a token and the caller for the user with these credentials.
@@ -71,7 +82,7 @@ class Sessions:
             raise CredentialsInvalid
         self.account_cache.remember_user(user.user_id, user.auth_epoch)
         token, claims = self._issue(self.account_cache.remember(account), Method.USER, user=user)
-        return token, Caller(account, claims)
+        return token, Caller(account, await self._access_of(claims), claims)
 
     async def issue_token(self, caller: Caller, account_id: UUID, lifetime_s: int) -> str:
         """Returns a token for the account of the caller or one below it."""
@@ -86,19 +97,20 @@ class Sessions:
         account = await self.account_cache.get_account(claims.account_id, auth_epoch=epoch)
         if account is None or claims.auth_epoch not in (None, account.auth_epoch):
             raise TokenInvalid
-        if await self.account_cache.get_user_epoch(claims) != claims.user_epoch:
+        if not await self._has_current_user(claims) or await self.account_cache.is_revoked(claims):
             raise TokenInvalid
-        if await self.account_cache.is_revoked(claims):
-            raise TokenInvalid
-        return Caller(account, claims)
+        return Caller(account, await self._access_of(claims), claims)
 
     async def authorise(self, caller: Caller, account_id: UUID) -> AccountFacts:
-        """Returns the account of the caller or one below it. Raises Forbidden.
+        """Returns the account of the caller, or for an administrator one below it.
 
-        For a missing account only the root account gets AccountNotFound; others get Forbidden.
+        Raises Forbidden. For a missing account only the root account gets AccountNotFound; others
+        get Forbidden.
         """
         if account_id == caller.account.account_id:
             return caller.account
+        if not caller.access.is_admin:
+            raise Forbidden
         account = await self.account_cache.get_account(account_id)
         if account is None:
             raise AccountNotFound(account_id.hex) if caller.account.is_root else Forbidden()
@@ -120,12 +132,46 @@ class Sessions:
                 raise
         return await self.issuer.verify(token, self.clock())
 
+    async def _has_current_user(self, claims: Claims) -> bool:
+        # Users of an external issuer need not exist here.
+        if claims.method is Method.ISSUER:
+            return True
+        return await self.account_cache.get_user_epoch(claims) == claims.user_epoch
+
+    async def _access_of(self, claims: Claims) -> Access:
+        """Returns the access of a token, at most 5 s old. Raises TokenInvalid for a revoked key."""
+        match claims.method:
+            case Method.USER:
+                return await self._user_access(claims)
+            case Method.ISSUER:
+                return ADMIN_ACCESS if claims.is_admin else await self._user_access(claims)
+            case Method.API_KEY if claims.key_id is not None:
+                key = await self.account_cache.get_api_key(claims.account_id, claims.key_id)
+                if key is None:
+                    raise TokenInvalid
+                return key.access
+            case Method.API_KEY | Method.OPERATOR:
+                return ADMIN_ACCESS
+        assert_never(claims.method)
+
+    async def _user_access(self, claims: Claims) -> Access:
+        if self.users_are_admins:
+            return ADMIN_ACCESS
+        user_id = claims.owner_id
+        if user_id is None:
+            return owner_access(None, ())
+        rights = await self.account_cache.get_user_rights(claims.account_id, user_id)
+        if rights.priv_level == PrivLevel.ADMIN and claims.method is Method.USER:
+            return ADMIN_ACCESS
+        return owner_access(user_id, rights.vmbox_ids)
+
     def _issue(
         self,
         account: AccountFacts,
         method: Method,
         lifetime_s: int | None = None,
         user: FoundCredential | None = None,
+        key: ApiKey | None = None,
     ) -> tuple[str, Claims]:
         return self.tokens.issue(
             account.account_id,
@@ -134,6 +180,7 @@ class Sessions:
             now=self.clock(),
             owner_id=user.user_id if user else None,
             user_epoch=user.auth_epoch if user else None,
+            key=key,
             lifetime_s=lifetime_s,
         )
 

@@ -12,7 +12,15 @@ from service.domain.errors import Invalid, Problem, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
-from service.domain.user import Credentials, Password, User, digests_of, validate_user
+from service.domain.user import (
+    CredentialMethod,
+    Credentials,
+    Password,
+    User,
+    digests_of,
+    restrict_to_own_keys,
+    validate_user,
+)
 from service.postgres import accounts as account_rows
 from service.postgres import users as rows
 from service.postgres.pool import Connection, Database
@@ -22,6 +30,8 @@ from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import CHUNK, iterate_pages, read_page
 from service.usecases.sessions import fingerprint_of
+
+_BAD_OLD_VALUE = "The current password is wrong; send it as old_password"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +67,20 @@ class Users:
         limit: int,
         *,
         descending: bool = False,
+        user_id: UUID | None = None,
         predicate: Callable[[User], bool] | None = None,
     ) -> Page[User, NameCursor]:
-        """Returns a page of users by name."""
+        """Returns a page of users by name, or only `user_id`."""
 
         async def read(start: NameCursor | None, limit: int) -> list[User]:
             async with self.database.connection() as connection:
                 return await rows.list_users(
-                    connection, account.account_id, start, limit, descending=descending
+                    connection,
+                    account.account_id,
+                    start,
+                    limit,
+                    descending=descending,
+                    user_id=user_id,
                 )
 
         return await read_page(read, _cursor_of, start, limit, predicate)
@@ -84,12 +100,36 @@ class Users:
         Clients sign in with a hash of name and password, so a new name requires the password.
         Raises UserNotFound, EditConflict, Invalid.
         """
+        return await self._change(account, user_id, _patch_of(changes))
 
-        def change(document: Document) -> Document:
-            merged = merge(document, changes)
-            return merged | {key: changes[key] for key in ("password",) if key in changes}
+    async def change_own(
+        self, account: AccountFacts, user_id: UUID, document: Document, *, is_patch: bool
+    ) -> User:
+        """Changes a user as the user itself may. A new password requires `old_password`.
 
-        return await self._change(account, user_id, change)
+        Raises Forbidden (see `restrict_to_own_keys`) and as `patch`.
+        """
+        change = _patch_of(document) if is_patch else lambda _: document
+        if "password" in document:
+            await self._check_password(await self.get(account, user_id), document)
+        return await self._change(
+            account, user_id, lambda before: restrict_to_own_keys(before, change(before))
+        )
+
+    async def _check_password(self, user: User, request: Document) -> None:
+        """Raises Invalid unless `old_password` is the current password."""
+        old = request.get("old_password")
+        if not isinstance(old, str):
+            raise Invalid.of("old_password", Rule.REQUIRED)
+        digest = digests_of(user.username, old)[CredentialMethod.SHA]
+        lookup = fingerprint_of(
+            self.secrets, Credentials(method=CredentialMethod.SHA, digest=digest)
+        )
+        async with self.database.connection() as connection:
+            found = await rows.find_credentials(connection, user.account_id, lookup)
+        proof = found.proof if found is not None and found.user_id == user.user_id else None
+        if not await self.proofs.check(proof, digest):
+            raise Invalid.of("old_password", Rule.WRONG_FORMAT, message=_BAD_OLD_VALUE)
 
     async def delete(self, account: AccountFacts, user_id: UUID) -> User:
         """Deletes a user and ends its tokens; returns its last state. Raises UserNotFound."""
@@ -115,6 +155,7 @@ class Users:
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, before.account_id)
             changed = await rows.update_user(connection, before, settings)
+            self.account_cache.forget_user_rights(before.user_id)
             if changed is None or password is UNSET:
                 return changed
             epoch = await self._revoke_credentials(connection, before)
@@ -155,6 +196,12 @@ class Users:
             )
             for method, digest in digests_of(username, password).items()
         ]
+
+
+def _patch_of(changes: Document) -> Callable[[Document], Document]:
+    """Returns the function that merges `changes`; null stays for the password."""
+    password = {key: changes[key] for key in ("password",) if key in changes}
+    return lambda document: merge(document, changes) | password
 
 
 def _cursor_of(user: User) -> NameCursor:

@@ -1,6 +1,6 @@
 """Use cases of mailboxes: create, read, list, change, delete."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ import msgspec
 
 from service.domain.account import AccountFacts
 from service.domain.errors import (
+    Forbidden,
     GreetingNotFound,
     Invalid,
     MailboxNumbersExhausted,
@@ -103,14 +104,23 @@ class Vmboxes:
         *,
         descending: bool = False,
         with_pins: bool = False,
+        vmbox_ids: Collection[UUID] | None = None,
         predicate: Callable[[Vmbox], bool] | None = None,
     ) -> Page[Vmbox, NameCursor]:
-        """Returns a page of mailboxes by name; without `with_pins` their `pin` is None."""
+        """Returns a page of mailboxes, or of those among `vmbox_ids`, by name.
+
+        Without `with_pins` their `pin` is None.
+        """
 
         async def read(start: NameCursor | None, limit: int) -> list[Vmbox]:
             async with self.database.connection() as connection:
                 stored = await rows.list_vmboxes(
-                    connection, account.account_id, start, limit, descending=descending
+                    connection,
+                    account.account_id,
+                    start,
+                    limit,
+                    descending=descending,
+                    vmbox_ids=vmbox_ids,
                 )
             return [self._decrypt(row) if with_pins else row.vmbox for row in stored]
 
@@ -123,9 +133,12 @@ class Vmboxes:
         document: Document,
         precondition: Precondition | None = None,
         fields: Fields = FIELDS,
+        fixed_keys: Collection[str] = (),
     ) -> Vmbox:
         """Replaces the document of a mailbox. Raises as `patch`."""
-        return await self.change(account, vmbox_id, lambda _: document, precondition, fields)
+        return await self.change(
+            account, vmbox_id, lambda _: document, precondition, fields, fixed_keys
+        )
 
     async def patch(
         self,
@@ -134,13 +147,20 @@ class Vmboxes:
         changes: Document,
         precondition: Precondition | None = None,
         fields: Fields = FIELDS,
+        fixed_keys: Collection[str] = (),
     ) -> Vmbox:
         """Merges changes into a mailbox; null deletes a key.
 
-        Raises VmboxNotFound, Invalid, EditConflict, PreconditionFailed.
+        Raises VmboxNotFound, Invalid, EditConflict, PreconditionFailed; Forbidden for another
+        value of one of `fixed_keys`, which also stay when they are absent.
         """
         return await self.change(
-            account, vmbox_id, lambda settings: merge(settings, changes), precondition, fields
+            account,
+            vmbox_id,
+            lambda settings: merge(settings, changes),
+            precondition,
+            fields,
+            fixed_keys,
         )
 
     async def delete(
@@ -165,6 +185,7 @@ class Vmboxes:
         change: Callable[[Document], Document],
         precondition: Precondition | None = None,
         fields: Fields = FIELDS,
+        fixed_keys: Collection[str] = (),
     ) -> Vmbox:
         """Applies `change` to the settings of a mailbox and stores the result. Raises as `patch`.
 
@@ -180,6 +201,7 @@ class Vmboxes:
             if changed is current:
                 return before
             allowed = fields_for_change(current, fields)
+            changed = _keep_keys(current, changed, fixed_keys)
             async with self._collecting_problems(account.account_id, vmbox_id, changed):
                 stored = await self._update(before, validate_settings(changed, allowed))
             return None if stored is None else self._decrypt(stored)
@@ -253,6 +275,12 @@ async def _detect_problems(
         for field, text in greetings.items()
         if media_ids[field] not in existing
     ]
+
+
+def _keep_keys(current: Document, changed: Document, keys: Collection[str]) -> Document:
+    if any(key in changed and changed[key] != current.get(key) for key in keys):
+        raise Forbidden
+    return changed | {key: current[key] for key in keys if key in current}
 
 
 def _pin_context(account_id: UUID, vmbox_id: UUID) -> bytes:

@@ -110,6 +110,7 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
             secrets=secrets,
             proofs=CredentialProofs(threads=settings.sign_in_threads),
             issuer=issuer,
+            users_are_admins=settings.user_access == "account",
         )
         yield Accounts(
             database=database, account_cache=account_cache, sessions=sessions, secrets=secrets

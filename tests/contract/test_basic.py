@@ -29,7 +29,7 @@ async def other(service: RunningService) -> AsyncIterator[AccountClient]:
 
 async def an_ann(account: AccountClient) -> str:
     """A user; the address of its document."""
-    document = {"username": "ann", "password": PASSWORD}
+    document = {"username": "ann", "password": PASSWORD, "priv_level": "admin"}
     made = await account.http.put(account.path("users"), json={"data": document})
     return account.path("users", data_of(made, 201)["id"])
 

@@ -42,7 +42,7 @@ async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[st
     python = pythons[name]
     if isinstance(python, NoIndex):
         pytest.skip(f"{name} is not installed, no package index answers: {python}")
-    user = {"username": "ann", "password": uuid4().hex}
+    user = {"username": "ann", "password": uuid4().hex, "priv_level": "admin"}
     data_of(await account.http.put(account.path("users"), json={"data": user}), 201)
     key = data_of(await account.http.get(account.path("api_key")))["api_key"]
     given = {

@@ -67,7 +67,7 @@ class Monster:
 
 
 async def a_user(account: AccountClient) -> dict[str, str]:
-    user = {"username": "ann", "password": uuid4().hex}
+    user = {"username": "ann", "password": uuid4().hex, "priv_level": "admin"}
     data_of(await account.http.put(account.path("users"), json={"data": user}), 201)
     return user
 

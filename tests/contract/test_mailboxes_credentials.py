@@ -44,7 +44,7 @@ class Reseller:
 
 async def a_reseller(account: AccountClient, **user: Any) -> Reseller:
     document = data_of(await account.http.get(account.path()))
-    given = {"username": "pete", "password": PASSWORD, **user}
+    given = {"username": "pete", "password": PASSWORD, "priv_level": "admin", **user}
     made = await account.http.put(account.path("users"), json={"data": given})
     return Reseller(account, document["name"], data_of(made, 201)["id"])
 

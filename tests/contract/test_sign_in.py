@@ -28,7 +28,7 @@ async def nobody(service: RunningService) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def an_ann(account: AccountClient) -> str:
-    document = {"username": "Ann", "password": PASSWORD}
+    document = {"username": "Ann", "password": PASSWORD, "priv_level": "admin"}
     made = await account.http.put(account.path("users"), json={"data": document})
     user_id: str = data_of(made, 201)["id"]
     return user_id

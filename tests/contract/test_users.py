@@ -32,7 +32,7 @@ async def test_a_user_is_made_with_defaults_and_shown_without_its_password(
     made = await account.http.put(account.path("users"), json={"data": document})
     envelope = success(made, account.token, 201, "revision", "metadata")
     user_id = envelope["data"]["id"]
-    expected = {**document, "id": user_id, "vm_to_email_enabled": True}
+    expected = {**document, "id": user_id, "priv_level": "user", "vm_to_email_enabled": True}
     del expected["password"], expected["pvt_md5_auth"]
     assert envelope["data"] == expected
     assert made.headers["location"] == f"/v2/{account.path('users', user_id)}"
@@ -83,6 +83,7 @@ async def test_users_are_replaced_merged_and_deleted(account: AccountClient) -> 
     assert replaced == {
         "id": user["id"],
         "username": user["username"],
+        "priv_level": "user",
         "vm_to_email_enabled": True,
     }
     gone = success(await account.http.delete(path), account.token, 200, "revision", "metadata")

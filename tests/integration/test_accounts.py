@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from service.domain.access import ADMIN_ACCESS
 from service.domain.account import Caller, Method
 from service.domain.errors import (
     AccountNotFound,
@@ -62,7 +63,7 @@ async def test_processes_that_start_at_the_same_time_create_one_root(
 async def test_the_ancestors_of_a_child_begin_with_the_root(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
-    grandchild = await a_child(accounts, Caller(child), "grandchild")
+    grandchild = await a_child(accounts, Caller(child, ADMIN_ACCESS), "grandchild")
     assert child.parent_id == root.account.account_id
     assert grandchild.ancestors == (root.account.account_id, child.account_id)
 
@@ -163,10 +164,10 @@ async def test_an_api_key_can_be_read_and_signs_in(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
     key = await accounts.get_api_key(root, child.account_id)
-    assert await accounts.get_api_key(Caller(child), child.account_id) == key
-    token, account = await accounts.sessions.sign_in_with_api_key(key)
+    assert await accounts.get_api_key(Caller(child, ADMIN_ACCESS), child.account_id) == key
+    token, signed_in = await accounts.sessions.sign_in_with_api_key(key)
     caller = await accounts.sessions.authenticate(token)
-    assert account.account_id == caller.account.account_id == child.account_id
+    assert signed_in.account.account_id == caller.account.account_id == child.account_id
     assert caller.claims is not None
     assert caller.claims.method is Method.API_KEY
 
@@ -248,14 +249,14 @@ async def test_own_account_and_descendants_are_reachable_and_nothing_else(
 ) -> None:
     root = await a_root(accounts)
     child = await a_child(accounts, root, "child")
-    grandchild = await a_child(accounts, Caller(child), "grandchild")
+    grandchild = await a_child(accounts, Caller(child, ADMIN_ACCESS), "grandchild")
     sibling = await a_child(accounts, root, "sibling")
     for reachable in (child, grandchild):
-        found = await accounts.sessions.authorise(Caller(child), reachable.account_id)
+        found = await accounts.sessions.authorise(Caller(child, ADMIN_ACCESS), reachable.account_id)
         assert found.account_id == reachable.account_id
     for foreign in (root.account, sibling):
         with pytest.raises(Forbidden):
-            await accounts.sessions.authorise(Caller(child), foreign.account_id)
+            await accounts.sessions.authorise(Caller(child, ADMIN_ACCESS), foreign.account_id)
     assert (await accounts.sessions.authorise(root, grandchild.account_id)).name == "grandchild"
 
 
@@ -267,13 +268,13 @@ async def test_an_unknown_account_is_forbidden_for_all_except_the_root(accounts:
         await accounts.sessions.authorise(root, unknown)
     assert refusal.value.cause == unknown.hex
     with pytest.raises(Forbidden):
-        await accounts.sessions.authorise(Caller(child), unknown)
+        await accounts.sessions.authorise(Caller(child, ADMIN_ACCESS), unknown)
 
 
 async def test_every_use_case_checks_access(accounts: Accounts) -> None:
     root = await a_root(accounts)
     child, sibling = [await a_child(accounts, root, name) for name in ("child", "sibling")]
-    caller, foreign = Caller(child), sibling.account_id
+    caller, foreign = Caller(child, ADMIN_ACCESS), sibling.account_id
     document = {"name": "x", "realm": "x.example.com"}
     for attempt in (
         accounts.get(caller, foreign),

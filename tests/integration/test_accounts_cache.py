@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from service.domain.access import ADMIN_ACCESS
 from service.domain.account import Caller
 from service.domain.errors import AccountNotFound, DatabaseUnavailable, TokenInvalid
 from service.embedded.servers import EmbeddedServers
@@ -273,7 +274,7 @@ async def test_during_an_outage_cached_callers_continue_and_others_get_an_error(
             for refused in (
                 here.sessions.authenticate(unseen_token),
                 here.sessions.authorise(root, unseen.account_id),
-                here.sessions.authorise(Caller(child), uuid4()),
+                here.sessions.authorise(Caller(child, ADMIN_ACCESS), uuid4()),
                 here.sessions.sign_in_with_api_key("0" * 64),
                 here.get(root, child.account_id),
             ):

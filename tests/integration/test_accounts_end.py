@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from service.audio.store import AudioStore
+from service.domain.access import ADMIN_ACCESS
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     AccountHasChildren,
@@ -75,7 +76,7 @@ async def test_a_deletion_and_a_new_child_are_serialized(accounts: Accounts) -> 
     for number in range(6):
         parent = await a_child(accounts, root, f"parent{number}")
         made, deleted = await asyncio.gather(
-            a_child(accounts, Caller(parent), f"below{number}"),
+            a_child(accounts, Caller(parent, ADMIN_ACCESS), f"below{number}"),
             accounts.delete(root, parent.account_id),
             return_exceptions=True,
         )

@@ -136,7 +136,7 @@ async def test_an_account_has_access_to_its_descendants_only(accounts: Accounts)
     caller = await accounts.sessions.operator()
     for _ in range(2):
         assert (await credentials.find_descendant(caller, "CHILD")).account_id == child.account_id
-    below = type(caller)(child.facts)
+    below = type(caller)(child.facts, caller.access)
     for name in ("child", "other", "root", "nobody", ""):
         with pytest.raises(Forbidden):
             await credentials.find_descendant(below, name)

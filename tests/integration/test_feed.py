@@ -79,7 +79,7 @@ async def test_the_page_after_a_full_page_continues_where_it_ended(
     record: list[int] = []
     more = True
     while more:
-        page = await feed.get_page(account, box.vmbox_id if one_box else None, cursor, 1_000)
+        page = await feed.get_page(account, [box.vmbox_id] if one_box else None, cursor, 1_000)
         assert_small(page)
         assert len(page.events) > 1
         record += sequences(page)
@@ -160,7 +160,7 @@ async def test_a_page_reads_that_page_of_many_events(
     after = 50_000
     reads: list[Callable[[Connection], Awaitable[FeedSlice]]] = [
         lambda c: read_feed(c, box.account_id, None, after, 1_000, MOST_BYTES),
-        lambda c: read_feed(c, box.account_id, box.vmbox_id, after, 1_000, MOST_BYTES),
+        lambda c: read_feed(c, box.account_id, [box.vmbox_id], after, 1_000, MOST_BYTES),
         lambda c: tail_feed(c, after, 1_000, MOST_BYTES),
     ]
     for read in reads:

@@ -17,6 +17,7 @@ from tests.support.builders import NOW
 # Tables of the deployment as a whole. Every other table belongs to accounts.
 SYSTEM = {
     "accounts",
+    "api_keys",
     "channels",
     "deployment",
     "keeper_steps",

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from service.domain.access import ADMIN_ACCESS
 from service.domain.account import Caller
 from service.domain.errors import (
     AccountNotFound,
@@ -42,7 +43,7 @@ def credentials_of(caller: Caller, password: str = PASSWORD, name: str = "Ann") 
 
 
 async def a_caller(accounts: Accounts, name: str = "child") -> Caller:
-    return Caller(await a_child(accounts, await a_root(accounts), name))
+    return Caller(await a_child(accounts, await a_root(accounts), name), ADMIN_ACCESS)
 
 
 def an_ann(**more: Any) -> dict[str, Any]:

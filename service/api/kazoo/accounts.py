@@ -6,26 +6,31 @@ from typing import Any
 from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.wire.documents import ApiKeyResponse, account_document, account_row
+from service.domain.access import Permission
 from service.domain.account import Account
+from service.domain.schema import Document
 
 ACCOUNT = "/accounts/{account_id:str}"
 
 
-@route(ACCOUNT, http_method=["GET", "HEAD"])
+@route(ACCOUNT, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_READ})
 async def get_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
-    """Returns an account. The document contains all settings, also those of unknown keys."""
-    return _answer(request, await app.accounts.get(caller, account.account_id))
+    """Returns an account. The document contains all settings, also those of unknown keys. A caller
+    without `account:admin` gets the name only."""
+    stored = await app.accounts.get(caller, account.account_id)
+    return _answer(request, stored, document=account_document(stored, caller.access))
 
 
-@put(ACCOUNT, status_code=201)
+@put(ACCOUNT, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def create_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -38,7 +43,7 @@ async def create_account(
     return _answer(request, child, status=201, headers={"Location": location})
 
 
-@post(ACCOUNT, status_code=200)
+@post(ACCOUNT, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def replace_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -49,7 +54,7 @@ async def replace_account(
     return _answer(request, changed)
 
 
-@patch(ACCOUNT)
+@patch(ACCOUNT, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def patch_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -59,7 +64,7 @@ async def patch_account(
     return _answer(request, changed)
 
 
-@delete(ACCOUNT, status_code=200)
+@delete(ACCOUNT, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def delete_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -69,7 +74,9 @@ async def delete_account(
     return _answer(request, deleted, is_deleted=True)
 
 
-@route(ACCOUNT + "/children", http_method=["GET", "HEAD"])
+@route(
+    ACCOUNT + "/children", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN}
+)
 async def list_children(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -77,7 +84,11 @@ async def list_children(
     return await _list(request, account, caller, app, deep=False)
 
 
-@route(ACCOUNT + "/descendants", http_method=["GET", "HEAD"])
+@route(
+    ACCOUNT + "/descendants",
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.ACCOUNT_ADMIN},
+)
 async def list_descendants(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -85,7 +96,9 @@ async def list_descendants(
     return await _list(request, account, caller, app, deep=True)
 
 
-@route(ACCOUNT + "/api_key", http_method=["GET", "HEAD"])
+@route(
+    ACCOUNT + "/api_key", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN}
+)
 async def get_api_key(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -94,7 +107,7 @@ async def get_api_key(
     return succeed(request, ApiKeyResponse(api_key=key))
 
 
-@put(ACCOUNT + "/api_key", status_code=201)
+@put(ACCOUNT + "/api_key", status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def renew_api_key(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
@@ -124,10 +137,12 @@ async def _list(
     return await list_documents(request, read, account_row, account_document)
 
 
-def _answer(request: AnyRequest, account: Account, **envelope: Any) -> Response[bytes]:
+def _answer(
+    request: AnyRequest, account: Account, document: Document | None = None, **envelope: Any
+) -> Response[bytes]:
     return answer_document(
         request,
-        account_document(account),
+        document or account_document(account),
         account,
         account.account_id,
         revision=str(account.revision),

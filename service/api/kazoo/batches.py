@@ -9,10 +9,12 @@ from litestar import Response, delete, post
 from msgspec import UNSET
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.kazoo.body import RequestParameters, read_parameters
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
+    TheCaller,
     TheContext,
     idempotency_key,
     message_of_path,
@@ -22,6 +24,8 @@ from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE, MESSAGES
 from service.api.kazoo.query import message_filter
 from service.api.kazoo.wire.messages import batch_response, message_metadata, to_folder
+from service.domain.access import Permission
+from service.domain.account import Caller
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, Reason
 from service.domain.errors import (
     EditConflict,
@@ -36,9 +40,13 @@ from service.domain.errors import (
 from service.domain.message import Folder, MessageId
 
 
-@post(MESSAGES, status_code=200)
+@post(MESSAGES, status_code=200, opt={PERMISSION: Permission.MESSAGES_WRITE})
 async def change_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
+    request: AnyRequest,
+    account: TheAccount,
+    caller: TheCaller,
+    vmbox_id: str,
+    app: App,
 ) -> Response[bytes]:
     """Changes the folder of messages, or moves or copies them. Each message succeeds or fails on
     its own: the status is 200 even if all of them fail."""
@@ -49,13 +57,13 @@ async def change_messages(
         folder = _read_folder(parameters) or Folder.SAVED
         result = await app.batches.change_folder(account, source, ids, folder)
     else:
-        targets, is_move = _read_targets(source_id)
+        targets, is_move = _read_targets(source_id, caller)
         key = idempotency_key(request)
         result = await app.transfers.transfer(account, source, ids, targets, moved=is_move, key=key)
     return succeed(request, batch_response(result))
 
 
-@delete(MESSAGES, status_code=200)
+@delete(MESSAGES, status_code=200, opt={PERMISSION: Permission.MESSAGES_WRITE})
 async def remove_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
 ) -> Response[bytes]:
@@ -80,10 +88,11 @@ async def remove_messages(
     return succeed(request, batch_response(result))
 
 
-@post(MESSAGE, status_code=200)
+@post(MESSAGE, status_code=200, opt={PERMISSION: Permission.MESSAGES_WRITE})
 async def change_message(
     request: AnyRequest,
     account: TheAccount,
+    caller: TheCaller,
     vmbox_id: str,
     message_id: str,
     app: App,
@@ -98,7 +107,7 @@ async def change_message(
         folder = _read_folder(parameters) or Folder.SAVED
         message = await app.messages.change_folder(account, vmbox, identity, folder)
         return succeed(request, message_metadata(message, context))
-    targets, is_move = _read_targets(source_id)
+    targets, is_move = _read_targets(source_id, caller)
     result = await app.transfers.transfer(account, vmbox, [str(identity)], targets, moved=is_move)
     if not result.succeeded:
         raise _error_of(result.failed[0][1], identity, context.retained_since)
@@ -148,10 +157,10 @@ def _validated_ids(ids: Any) -> list[str]:
     return ids
 
 
-def _read_targets(source_id: Any) -> tuple[list[UUID], bool]:
+def _read_targets(source_id: Any, caller: Caller) -> tuple[list[UUID], bool]:
     """Reads `source_id`: one box id is a move, a list of box ids is a copy.
 
-    Raises Invalid if it is empty, VmboxNotFound for a malformed id.
+    Raises Invalid if it is empty, VmboxNotFound for a malformed id, Forbidden.
     """
     is_move = not isinstance(source_id, list)
     ids: Sequence[Any] = [source_id] if is_move else source_id
@@ -159,4 +168,7 @@ def _read_targets(source_id: Any) -> tuple[list[UUID], bool]:
         raise Invalid.of("source_id", Rule.REQUIRED)
     if len(ids) > MAX_TARGETS:
         raise Invalid.of("source_id", Rule.MAX_ITEMS, target=MAX_TARGETS, value=len(ids))
-    return [vmbox_of_path(text) for text in ids], is_move
+    targets = [vmbox_of_path(text) for text in ids]
+    for target in targets:
+        caller.access.check_vmbox(target)
+    return targets, is_move

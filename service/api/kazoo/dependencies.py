@@ -10,16 +10,19 @@ from litestar.params import SkipValidation
 from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
+from service.api.http.access import PERMISSION, check_route
 from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.http.path_ids import id_of_path
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
 from service.api.kazoo.wire.messages import MessageContext
+from service.domain.access import Permission
 from service.domain.account import AccountFacts, Caller
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
+    ApiKeyNotFound,
     CredentialsInvalid,
     Forbidden,
     GreetingNotFound,
@@ -76,8 +79,17 @@ async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
 async def provide_account(
     request: AnyRequest, account_id: str, caller: TheCaller, app: App
 ) -> AccountFacts:
-    """Authorises the caller for the account in the path, and negotiates the content types."""
+    """Authorises the caller for the account and the other ids in the path.
+
+    Negotiates the content types. Raises Forbidden.
+    """
     account = await app.accounts.sessions.authorise(caller, account_of_path(account_id, caller))
+    check_route(request, caller.access, parse_hex_id, vmbox_key="vmbox_id", user_key="user_id")
+    if (media_id := request.path_params.get("media_id")) is not None:
+        for_change = request.route_handler.opt[PERMISSION] is Permission.VMBOXES_WRITE
+        await app.greetings.check_access(
+            account, caller.access, [greeting_of_path(media_id)], for_change=for_change
+        )
     negotiate(request)
     return account
 
@@ -117,7 +129,8 @@ def account_of_path(text: str, caller: Caller) -> UUID:
         return caller.account.account_id
     account_id = parse_hex_id(text)
     if account_id is None:
-        raise AccountNotFound(text) if caller.account.is_root else Forbidden()
+        is_root = caller.account.is_root and caller.access.is_admin
+        raise AccountNotFound(text) if is_root else Forbidden()
     return account_id
 
 
@@ -125,6 +138,7 @@ user_of_path = partial(id_of_path, parse_hex_id, UserNotFound)
 vmbox_of_path = partial(id_of_path, parse_hex_id, VmboxNotFound)
 message_of_path = partial(id_of_path, MessageId.parse, MessageNotFound)
 greeting_of_path = partial(id_of_path, parse_hex_id, GreetingNotFound)
+api_key_of_path = partial(id_of_path, parse_hex_id, ApiKeyNotFound)
 webhook_of_path = partial(id_of_path, parse_hex_id, WebhookNotFound)
 
 

@@ -13,6 +13,7 @@ from litestar.response import Stream
 from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
+from service.api.http.access import PERMISSION
 from service.api.kazoo.accept import MEDIA, Media, is_acceptable
 from service.api.kazoo.dependencies import (
     AnyRequest,
@@ -24,6 +25,7 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.envelope import EventPage, envelope_fields, respond
 from service.api.kazoo.pages import LARGEST_PAGE, page_query
 from service.api.kazoo.vmboxes import VMBOX
+from service.domain.access import Permission
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
 from service.domain.events import encode_cloudevent
@@ -37,11 +39,15 @@ BAD_CURSOR = "Unknown cursor; send the next_cursor of a page or the id of an eve
 
 # Below the idle timeout of common proxies.
 _COMMENT_INTERVAL_S = 15.0
-# Also the longest time that a stream stays open after its token became invalid.
-_POLL_INTERVAL_S = 5.0
+# Interval in which a stream authenticates again. With the age of cached accesses at most 5 s.
+_POLL_INTERVAL_S = 2.0
 
 
-@route(ACCOUNT_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: JSON_OR_STREAM})
+@route(
+    ACCOUNT_EVENTS,
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.EVENTS_READ, MEDIA: JSON_OR_STREAM},
+)
 async def account_events(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes] | Stream:
@@ -51,7 +57,11 @@ async def account_events(
     return await _answer(request, account, None, caller, app)
 
 
-@route(VMBOX_EVENTS, http_method=["GET", "HEAD"], opt={MEDIA: JSON_OR_STREAM})
+@route(
+    VMBOX_EVENTS,
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.EVENTS_READ, MEDIA: JSON_OR_STREAM},
+)
 async def vmbox_events(
     request: AnyRequest, account: TheAccount, vmbox_id: str, caller: TheCaller, app: App
 ) -> Response[bytes] | Stream:
@@ -70,9 +80,10 @@ async def _answer(
     # `paginate=false` does not apply: the next request continues at the cursor.
     limit = min(page_query(request).limit, LARGEST_PAGE)
     await app.feed.check_vmbox(account, vmbox_id)
+    vmbox_ids = caller.access.vmbox_ids if vmbox_id is None else [vmbox_id]
     accepted: str = request.query_params.get("accept") or request.headers.get("accept") or ""
     if STREAM_TYPE not in accepted and is_acceptable(accepted, ("application/json",)):
-        page = await app.feed.get_page(account, vmbox_id, since, limit)
+        page = await app.feed.get_page(account, vmbox_ids, since, limit)
         events = [msgspec.Raw(encode_cloudevent(numbered.event)) for numbered in page.events]
         envelope = EventPage(
             data=events,
@@ -81,7 +92,7 @@ async def _answer(
             **envelope_fields(request),
         )
         return respond(envelope)
-    pages = app.feed.stream(account, vmbox_id, since, _POLL_INTERVAL_S)
+    pages = app.feed.stream(account, vmbox_ids, since, _POLL_INTERVAL_S)
     return Stream(
         _event_stream(pages, request, account, caller, app),
         media_type=STREAM_TYPE,
@@ -96,7 +107,7 @@ async def _event_stream(
     caller: Caller,
     app: UseCases,
 ) -> AsyncIterator[bytes]:
-    """Yields server-sent events until the token of the request becomes invalid."""
+    """Yields server-sent events until the token becomes invalid or the access changes."""
     if request.method == "HEAD":
         return
     idle_s = 0.0
@@ -126,7 +137,10 @@ async def _is_still_authorised(
         await app.accounts.sessions.authorise(current, account.account_id)
     except (Unauthorized, Forbidden, TooManySignIns):
         return False
-    return current.account.account_id == caller.account.account_id
+    # A client that reconnects gets a stream with its current access.
+    return (
+        current.account.account_id == caller.account.account_id and current.access == caller.access
+    )
 
 
 def _read_since(request: AnyRequest) -> FeedCursor | None:

@@ -8,13 +8,21 @@ from litestar.response import Stream
 from msgspec import UNSET
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.http.audio_response import create_audio_response
 from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
-from service.api.kazoo.dependencies import AnyRequest, TheAccount, greeting_of_path, location
+from service.api.kazoo.dependencies import (
+    AnyRequest,
+    TheAccount,
+    TheCaller,
+    greeting_of_path,
+    location,
+)
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.wire.documents import greeting_document, greeting_row
+from service.domain.access import Permission
 from service.domain.errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.greeting import Greeting
 from service.domain.message import Audio
@@ -24,25 +32,30 @@ GREETING = GREETINGS + "/{media_id:str}"
 GREETING_AUDIO = GREETING + "/raw"
 
 
-@route(GREETINGS, http_method=["GET", "HEAD"])
-async def list_greetings(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
+@route(GREETINGS, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
+async def list_greetings(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
+) -> Response[bytes]:
     """Lists the greetings of an account. The list is sorted by name."""
-    read = partial(app.greetings.list, account)
+    read = partial(app.greetings.list, account, access=caller.access)
     return await list_documents(request, read, greeting_row, greeting_document, has_metadata=False)
 
 
-@put(GREETINGS, status_code=201, opt={MEDIA: UPLOAD})
-async def create_greeting(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
+@put(GREETINGS, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})
+async def create_greeting(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
+) -> Response[bytes]:
     """Creates a greeting. A multipart body can contain its audio; otherwise send the audio to
     `raw`."""
+    owner_id = caller.access.greeting_owner_id
     with app.greetings.uploads.spool(slot_owner(request, account)) as spool:
         data, upload = await read_upload(request, spool)
-        greeting = await app.greetings.create(account, data, upload)
+        greeting = await app.greetings.create(account, data, upload, owner_id)
     headers = location(request, account, greeting.media_id.hex)
     return _answer(request, greeting, status=201, headers=headers)
 
 
-@route(GREETING, http_method=["GET", "HEAD"])
+@route(GREETING, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def get_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
@@ -51,7 +64,7 @@ async def get_greeting(
     return _answer(request, await app.greetings.get(account, greeting_of_path(media_id)))
 
 
-@post(GREETING, status_code=200)
+@post(GREETING, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def replace_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
@@ -60,7 +73,7 @@ async def replace_greeting(
     return _answer(request, await app.greetings.replace(account, identity, document))
 
 
-@patch(GREETING)
+@patch(GREETING, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def patch_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
@@ -69,7 +82,7 @@ async def patch_greeting(
     return _answer(request, await app.greetings.patch(account, identity, changes))
 
 
-@delete(GREETING, status_code=200)
+@delete(GREETING, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def delete_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
@@ -78,7 +91,11 @@ async def delete_greeting(
     return _answer(request, deleted, is_deleted=True)
 
 
-@route(GREETING_AUDIO, http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
+@route(
+    GREETING_AUDIO,
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.VMBOXES_READ, MEDIA: AUDIO},
+)
 async def get_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes] | Stream:
@@ -90,7 +107,7 @@ async def get_greeting_audio(
     return await create_audio_response(request, greeting.audio, name, app.greetings.read)
 
 
-@put(GREETING_AUDIO, status_code=201, opt={MEDIA: UPLOAD})
+@put(GREETING_AUDIO, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})
 async def put_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
@@ -99,7 +116,7 @@ async def put_greeting_audio(
     return _answer(request, greeting, status=201, headers=location(request, account))
 
 
-@post(GREETING_AUDIO, status_code=200, opt={MEDIA: UPLOAD})
+@post(GREETING_AUDIO, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})
 async def post_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:

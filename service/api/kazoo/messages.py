@@ -3,12 +3,14 @@
 from litestar import Response, delete, put, route
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import MEDIA, UPLOAD
 from service.api.kazoo.body import read_upload
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
+    TheCaller,
     TheContext,
     idempotency_key,
     location,
@@ -25,6 +27,7 @@ from service.api.kazoo.wire.messages import (
     stored_message,
     to_new_message,
 )
+from service.domain.access import Permission
 from service.domain.clock import utc_now
 from service.domain.message import LAST_ID, Folder, MessageCursor, MessagePage, month_of
 from service.usecases.message_lists import ListQuery
@@ -34,21 +37,25 @@ MESSAGES = VMBOX + "/messages"
 MESSAGE = MESSAGES + "/{message_id:str}"
 
 
-@route(ACCOUNT_MESSAGES, http_method=["GET", "HEAD"])
+@route(ACCOUNT_MESSAGES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def list_account_messages(
-    request: AnyRequest, account: TheAccount, app: App, context: TheContext
+    request: AnyRequest,
+    account: TheAccount,
+    caller: TheCaller,
+    app: App,
+    context: TheContext,
 ) -> Response[bytes]:
     """Lists the messages of all boxes of an account, the newest first. Each row is an object
     whose only key is the id of the box."""
     page_request = page_query(request)
     query = list_query(request, page_request, context)
-    page = await app.message_lists.list_account_messages(account, query)
+    page = await app.message_lists.list_account_messages(account, query, caller.access.vmbox_ids)
     rows = [{message.vmbox_id.hex: message_row(message, context)} for message in page.items]
     start = _start_of(page, query)
     return answer_page(request, page_request, rows, start=start, following=page.next)
 
 
-@route(MESSAGES, http_method=["GET", "HEAD"])
+@route(MESSAGES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def list_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
 ) -> Response[bytes]:
@@ -62,7 +69,7 @@ async def list_messages(
     return answer_page(request, page_request, rows, start=start, following=page.next)
 
 
-@put(MESSAGES, status_code=201, opt={MEDIA: UPLOAD})
+@put(MESSAGES, status_code=201, opt={PERMISSION: Permission.MESSAGES_WRITE, MEDIA: UPLOAD})
 async def store_message(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
 ) -> Response[bytes]:
@@ -87,7 +94,7 @@ async def store_message(
     )
 
 
-@route(MESSAGE, http_method=["GET", "HEAD"])
+@route(MESSAGE, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def get_message(
     request: AnyRequest,
     account: TheAccount,
@@ -101,7 +108,7 @@ async def get_message(
     return succeed(request, message_metadata(message, context))
 
 
-@delete(MESSAGE, status_code=200)
+@delete(MESSAGE, status_code=200, opt={PERMISSION: Permission.MESSAGES_WRITE})
 async def remove_message(
     request: AnyRequest,
     account: TheAccount,

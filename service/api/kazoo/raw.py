@@ -4,6 +4,7 @@ from litestar import Response, put, route
 from litestar.response import Stream
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.http.audio_response import create_audio_response, file_name_of
 from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
@@ -19,12 +20,17 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.wire.messages import message_metadata
+from service.domain.access import Permission
 from service.domain.errors import AudioEmpty
 
 MESSAGE_AUDIO = MESSAGE + "/raw"
 
 
-@route(MESSAGE_AUDIO, http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
+@route(
+    MESSAGE_AUDIO,
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.MESSAGES_READ, MEDIA: AUDIO},
+)
 async def get_audio(
     request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, app: App
 ) -> Response[bytes] | Stream:
@@ -36,7 +42,7 @@ async def get_audio(
     )
 
 
-@put(MESSAGE_AUDIO, status_code=201, opt={MEDIA: UPLOAD})
+@put(MESSAGE_AUDIO, status_code=201, opt={PERMISSION: Permission.MESSAGES_WRITE, MEDIA: UPLOAD})
 async def put_audio(
     request: AnyRequest,
     account: TheAccount,

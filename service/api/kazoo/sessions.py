@@ -41,8 +41,8 @@ async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]
     ]
     if problems:
         raise Invalid(problems)
-    token, account = await app.accounts.sessions.sign_in_with_api_key(data["api_key"])
-    return _signed_in(request, token, Caller(account), status=201)
+    token, caller = await app.accounts.sessions.sign_in_with_api_key(data["api_key"])
+    return _signed_in(request, token, caller, status=201)
 
 
 @put("/user_auth", status_code=201)

@@ -6,24 +6,30 @@ from typing import Any
 from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.kazoo.body import read_data
-from service.api.kazoo.dependencies import AnyRequest, TheAccount, location, user_of_path
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller, location, user_of_path
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.wire.documents import user_document, user_row
+from service.domain.access import Permission
 from service.domain.user import User
 
 USERS = "/accounts/{account_id:str}/users"
 USER = USERS + "/{user_id:str}"
 
 
-@route(USERS, http_method=["GET", "HEAD"])
-async def list_users(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
-    """Lists the users of an account. The list is sorted by name."""
-    read = partial(app.users.list, account)
+@route(USERS, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.USER_SELF})
+async def list_users(
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
+) -> Response[bytes]:
+    """Lists the users of an account. The list is sorted by name. A user without administrator
+    rights gets only itself."""
+    only = None if caller.access.is_admin else caller.access.user_id
+    read = partial(app.users.list, account, user_id=only)
     return await list_documents(request, read, user_row, user_document)
 
 
-@put(USERS, status_code=201)
+@put(USERS, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def create_user(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Creates a user. A user without a password cannot sign in but can own boxes."""
     user = await app.users.create(account, await read_data(request))
@@ -31,7 +37,7 @@ async def create_user(request: AnyRequest, account: TheAccount, app: App) -> Res
     return _answer(request, user, status=201, headers=headers)
 
 
-@route(USER, http_method=["GET", "HEAD"])
+@route(USER, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.USER_SELF})
 async def get_user(
     request: AnyRequest, account: TheAccount, user_id: str, app: App
 ) -> Response[bytes]:
@@ -39,27 +45,37 @@ async def get_user(
     return _answer(request, await app.users.get(account, user_of_path(user_id)))
 
 
-@post(USER, status_code=200)
+@post(USER, status_code=200, opt={PERMISSION: Permission.USER_SELF})
 async def replace_user(
-    request: AnyRequest, account: TheAccount, user_id: str, app: App
+    request: AnyRequest, account: TheAccount, caller: TheCaller, user_id: str, app: App
 ) -> Response[bytes]:
     """Replaces all settings of a user. Absent settings are removed; an absent password stays.
-    A new username needs the password in the same request."""
-    document = await read_data(request)
-    return _answer(request, await app.users.replace(account, user_of_path(user_id), document))
+    A new username needs the password in the same request. A user without administrator rights can
+    change `email`, `first_name`, `last_name`, `timezone`, and, with `old_password`, `password`."""
+    identity, document = user_of_path(user_id), await read_data(request)
+    if not caller.access.is_admin:
+        user = await app.users.change_own(account, identity, document, is_patch=False)
+    else:
+        user = await app.users.replace(account, identity, document)
+    return _answer(request, user)
 
 
-@patch(USER)
+@patch(USER, opt={PERMISSION: Permission.USER_SELF})
 async def patch_user(
-    request: AnyRequest, account: TheAccount, user_id: str, app: App
+    request: AnyRequest, account: TheAccount, caller: TheCaller, user_id: str, app: App
 ) -> Response[bytes]:
     """Changes some settings of a user. A null deletes a setting. A new username needs the
-    password in the same request."""
-    changes = await read_data(request)
-    return _answer(request, await app.users.patch(account, user_of_path(user_id), changes))
+    password in the same request. A user without administrator rights can change the settings that
+    POST names."""
+    identity, changes = user_of_path(user_id), await read_data(request)
+    if not caller.access.is_admin:
+        user = await app.users.change_own(account, identity, changes, is_patch=True)
+    else:
+        user = await app.users.patch(account, identity, changes)
+    return _answer(request, user)
 
 
-@delete(USER, status_code=200)
+@delete(USER, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def delete_user(
     request: AnyRequest, account: TheAccount, user_id: str, app: App
 ) -> Response[bytes]:

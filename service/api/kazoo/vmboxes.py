@@ -1,16 +1,19 @@
 """Routes of boxes: `/v2/accounts/{account}/vmboxes`."""
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
 from litestar import Response, delete, patch, post, put, route
 
-from service.api.dependencies import App
+from service.api.dependencies import App, UseCases
+from service.api.http.access import ALL_VMBOXES, PERMISSION
 from service.api.http.conditional import if_match_matches, if_none_match_matches
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
+    TheCaller,
     TheProfile,
     location,
     vmbox_of_path,
@@ -25,9 +28,12 @@ from service.api.kazoo.wire.documents import (
     vmbox_row,
 )
 from service.domain import vmbox as vmbox_fields
+from service.domain.access import Access, Permission
+from service.domain.account import AccountFacts
 from service.domain.errors import PreconditionFailed
-from service.domain.schema import Field
-from service.domain.vmbox import Vmbox
+from service.domain.message import parse_hex_id
+from service.domain.schema import Document, Field
+from service.domain.vmbox import Vmbox, greetings_of
 from service.usecases.vmboxes import Precondition
 
 VMBOXES = "/accounts/{account_id:str}/vmboxes"
@@ -42,19 +48,21 @@ FIELDS = {
 }
 
 
-@route(VMBOXES, http_method=["GET", "HEAD"])
+@route(VMBOXES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def list_vmboxes(
-    request: AnyRequest, account: TheAccount, app: App, profile: TheProfile
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App, profile: TheProfile
 ) -> Response[bytes]:
     """Lists the boxes of an account with their message counts. The list is sorted by name.
     Filters apply to the complete documents."""
     with_pins = profile is WireProfile.AUDIAN
-    read = partial(app.vmboxes.list, account, with_pins=with_pins)
+    read = partial(
+        app.vmboxes.list, account, with_pins=with_pins, vmbox_ids=caller.access.vmbox_ids
+    )
     row_of = partial(vmbox_row, profile=profile)
     return await list_documents(request, read, row_of, vmbox_filterable)
 
 
-@put(VMBOXES, status_code=201)
+@put(VMBOXES, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, ALL_VMBOXES: True})
 async def create_vmbox(
     request: AnyRequest, account: TheAccount, app: App, profile: TheProfile
 ) -> Response[bytes]:
@@ -64,7 +72,7 @@ async def create_vmbox(
     return _answer(request, vmbox, status=201, headers=headers)
 
 
-@route(VMBOX, http_method=["GET", "HEAD"])
+@route(VMBOX, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def get_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
@@ -77,32 +85,45 @@ async def get_vmbox(
     return _answer(request, vmbox)
 
 
-@post(VMBOX, status_code=200)
+@post(VMBOX, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def replace_vmbox(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, profile: TheProfile
+    request: AnyRequest,
+    account: TheAccount,
+    caller: TheCaller,
+    vmbox_id: str,
+    app: App,
+    profile: TheProfile,
 ) -> Response[bytes]:
     """Replaces all settings of a box. Absent settings get their default or are removed. In the
     `audian` profile the settings are merged, as by PATCH."""
     identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     document = await read_data(request)
+    fixed_keys = await _fixed_keys(account, caller.access, app, document)
     change = app.vmboxes.patch if profile is WireProfile.AUDIAN else app.vmboxes.replace
-    return _answer(
-        request, await change(account, identity, document, precondition, FIELDS[profile])
-    )
+    vmbox = await change(account, identity, document, precondition, FIELDS[profile], fixed_keys)
+    return _answer(request, vmbox)
 
 
-@patch(VMBOX)
+@patch(VMBOX, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def patch_vmbox(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, profile: TheProfile
+    request: AnyRequest,
+    account: TheAccount,
+    caller: TheCaller,
+    vmbox_id: str,
+    app: App,
+    profile: TheProfile,
 ) -> Response[bytes]:
     """Changes some settings of a box. Objects are merged, and a null deletes a setting."""
     identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     changes = await read_data(request)
-    vmbox = await app.vmboxes.patch(account, identity, changes, precondition, FIELDS[profile])
+    fixed_keys = await _fixed_keys(account, caller.access, app, changes)
+    vmbox = await app.vmboxes.patch(
+        account, identity, changes, precondition, FIELDS[profile], fixed_keys
+    )
     return _answer(request, vmbox)
 
 
-@delete(VMBOX, status_code=200)
+@delete(VMBOX, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def delete_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
@@ -112,7 +133,7 @@ async def delete_vmbox(
     return answer_document(request, vmbox_document(vmbox), vmbox, vmbox.vmbox_id, is_deleted=True)
 
 
-@route(VMBOX + "/mwi", http_method=["GET", "HEAD"])
+@route(VMBOX + "/mwi", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def get_mwi(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
@@ -123,6 +144,20 @@ async def get_mwi(
 
 
 ROUTES = (list_vmboxes, create_vmbox, get_vmbox, replace_vmbox, patch_vmbox, delete_vmbox, get_mwi)
+
+
+async def _fixed_keys(
+    account: AccountFacts, access: Access, app: UseCases, document: Document
+) -> Collection[str]:
+    """Returns the settings that the caller may not change.
+
+    Raises Forbidden when the document names a greeting that the caller may not read.
+    """
+    if access.vmbox_ids is None:
+        return ()
+    ids = {parse_hex_id(text) for text in greetings_of(document).values()} - {None}
+    await app.greetings.check_access(account, access, [each for each in ids if each])
+    return ("owner_id",)
 
 
 def _answer(

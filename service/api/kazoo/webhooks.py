@@ -7,6 +7,7 @@ from uuid import UUID
 from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, location, webhook_of_path
 from service.api.kazoo.documents import answer_document, list_documents
@@ -20,6 +21,7 @@ from service.api.kazoo.wire.webhooks import (
     webhook_document,
     webhook_row,
 )
+from service.domain.access import Permission
 from service.domain.schema import Document
 from service.domain.webhook import Attempt, Webhook
 
@@ -27,14 +29,14 @@ WEBHOOKS = "/accounts/{account_id:str}/webhooks"
 WEBHOOK = WEBHOOKS + "/{webhook_id:str}"
 
 
-@route(WEBHOOKS, http_method=["GET", "HEAD"])
+@route(WEBHOOKS, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def list_webhooks(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Lists the webhooks of an account. The list is sorted by name."""
     read = partial(app.webhooks.list, account)
     return await list_documents(request, read, webhook_row, webhook_document)
 
 
-@put(WEBHOOKS, status_code=201)
+@put(WEBHOOKS, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def create_webhook(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Creates a webhook. Only this response contains its `secret`, which signs the events."""
     webhook, secret = await app.webhooks.create(account, await read_data(request))
@@ -43,7 +45,7 @@ async def create_webhook(request: AnyRequest, account: TheAccount, app: App) -> 
     return _answer(request, webhook, document, status=201, headers=headers)
 
 
-@route(WEBHOOK, http_method=["GET", "HEAD"])
+@route(WEBHOOK, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def get_webhook(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
@@ -51,7 +53,7 @@ async def get_webhook(
     return _answer(request, await app.webhooks.get(account, webhook_of_path(webhook_id)))
 
 
-@post(WEBHOOK, status_code=200)
+@post(WEBHOOK, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def replace_webhook(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
@@ -60,7 +62,7 @@ async def replace_webhook(
     return _answer(request, await app.webhooks.replace(account, identity, document))
 
 
-@patch(WEBHOOK)
+@patch(WEBHOOK, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def patch_webhook(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
@@ -70,7 +72,7 @@ async def patch_webhook(
     return _answer(request, await app.webhooks.patch(account, identity, changes))
 
 
-@delete(WEBHOOK, status_code=200)
+@delete(WEBHOOK, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def delete_webhook(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
@@ -79,7 +81,9 @@ async def delete_webhook(
     return _answer(request, deleted, is_deleted=True)
 
 
-@route(WEBHOOK + "/attempts", http_method=["GET", "HEAD"])
+@route(
+    WEBHOOK + "/attempts", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN}
+)
 async def list_attempts(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
@@ -104,7 +108,7 @@ async def list_attempts(
     return answer_page(request, query, rows, start=start, following=page.next, metadata={})
 
 
-@post(WEBHOOK + "/ping", status_code=200)
+@post(WEBHOOK + "/ping", status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def ping_webhook(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:

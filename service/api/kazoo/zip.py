@@ -13,12 +13,14 @@ from litestar.exceptions import NotFoundException
 from litestar.response import Stream
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.http.audio_response import content_disposition, file_name_of
 from service.api.kazoo.accept import MEDIA, ZIP, ZIP_TYPE
 from service.api.kazoo.batches import read_ids
 from service.api.kazoo.body import read_parameters
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
+from service.domain.access import Permission
 from service.domain.errors import AudioMissing
 from service.domain.message import MessageId
 from service.domain.recording import Recording
@@ -32,7 +34,7 @@ _NO_COMPRESSION = 0
 _LEVEL = "compress_level" if hasattr(ZipInfo, "compress_level") else "_compresslevel"
 
 
-@post(MESSAGES + "/raw", status_code=200, opt={MEDIA: ZIP})
+@post(MESSAGES + "/raw", status_code=200, opt={PERMISSION: Permission.MESSAGES_READ, MEDIA: ZIP})
 async def download_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Stream:

@@ -5,17 +5,19 @@ account that the request acts for.
 """
 
 from service.api.dependencies import App
+from service.api.http.access import check_route
 from service.api.http.auth import caller_of, token_of
-from service.api.mailboxes.dependencies import AnyRequest
+from service.api.mailboxes.dependencies import AnyRequest, TheCaller
+from service.api.mailboxes.wire import parse_uuid
 from service.api.middleware.access_log import request_record_of
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import CredentialsInvalid
 
 
-async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
-    """Returns the account of a request, which counts against the caller's rate limit.
+async def provide_caller(request: AnyRequest, app: App) -> Caller:
+    """Authenticates the caller. The request counts against the caller's rate limit.
 
-    Raises Unauthorized, Forbidden, TooManySignIns, TooManyRequests.
+    Raises Unauthorized, TooManySignIns, TooManyRequests.
     """
     token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is None:
@@ -23,6 +25,12 @@ async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
     else:
         caller = await caller_of(request, app.accounts.sessions, token)
     app.rate_limit.take(caller.account.account_id)
+    return caller
+
+
+async def provide_account(request: AnyRequest, caller: TheCaller, app: App) -> AccountFacts:
+    """Returns the account of a request after the access check. Raises Forbidden."""
+    check_route(request, caller.access, parse_uuid, vmbox_key="uuid")
     name = _header(request, "x-auth-for")
     return caller.account if not name else await app.credentials.find_descendant(caller, name)
 

@@ -11,7 +11,7 @@ from litestar.params import SkipValidation
 from service.api.body.json_body import MAX_JSON_BYTES, check_storable, decode_object, read_chunks
 from service.api.http.path_ids import id_of_path
 from service.api.mailboxes.wire import parse_message_id, parse_uuid
-from service.domain.account import AccountFacts
+from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
     DocumentTooLarge,
     MessageNotFound,
@@ -22,8 +22,9 @@ from service.domain.schema import Document
 
 AnyRequest = Request[Any, Any, Any]
 
-# Litestar does not validate it, because this package creates it.
+# Litestar does not validate them, because this package creates them.
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
+TheCaller = NamedDependency[SkipValidation[Caller]]
 
 # `curl -d` declares a form by default, and some clients declare nothing.
 _JSON_TYPES = frozenset(

@@ -6,6 +6,7 @@ from litestar import Response, delete, route
 from litestar.response import Stream
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.http.audio_response import create_audio_response, file_name_of
 from service.api.mailboxes import wire
 from service.api.mailboxes.dependencies import (
@@ -16,6 +17,7 @@ from service.api.mailboxes.dependencies import (
 )
 from service.api.mailboxes.envelope import respond
 from service.api.mailboxes.mailboxes import ITEM as MAILBOX
+from service.domain.access import Permission
 from service.domain.account import AccountFacts
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
@@ -27,7 +29,7 @@ ITEM = COLLECTION + "/{message_uuid:str}"
 MAX_PAGE_SIZE = 1_000
 
 
-@route(COLLECTION, http_method=["GET", "HEAD"])
+@route(COLLECTION, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def list_mailbox_messages(
     request: AnyRequest, uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
@@ -46,7 +48,7 @@ async def list_mailbox_messages(
     return respond([wire.to_message(message, retention) for message in messages])
 
 
-@route(ITEM, http_method=["GET", "HEAD"])
+@route(ITEM, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def get_mailbox_message(
     uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
@@ -56,7 +58,7 @@ async def get_mailbox_message(
     return respond(wire.to_message(message, retained_since(utc_now(), app.messages.retention_days)))
 
 
-@route(ITEM + "/audio", http_method=["GET", "HEAD"])
+@route(ITEM + "/audio", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def get_mailbox_audio(
     request: AnyRequest, uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> Response[bytes] | Stream:
@@ -67,7 +69,7 @@ async def get_mailbox_audio(
     return await create_audio_response(request, recording.audio, name, app.recordings.read)
 
 
-@delete(ITEM, status_code=204)
+@delete(ITEM, status_code=204, opt={PERMISSION: Permission.MESSAGES_WRITE})
 async def remove_mailbox_message(
     uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> None:

@@ -3,6 +3,7 @@
 from litestar import Response, delete, post, route
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.mailboxes import wire
 from service.api.mailboxes.dependencies import (
     AnyRequest,
@@ -13,19 +14,20 @@ from service.api.mailboxes.dependencies import (
 )
 from service.api.mailboxes.envelope import respond
 from service.api.mailboxes.mailboxes import ITEM as MAILBOX
+from service.domain.access import Permission
 
 COLLECTION = MAILBOX + "/recipients"
 ITEM = COLLECTION + "/{recipient_uuid:str}"
 
 
-@route(COLLECTION, http_method=["GET", "HEAD"])
+@route(COLLECTION, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def list_recipients(uuid: str, account: TheAccount, app: App) -> Response[bytes]:
     """Lists the e-mail recipients of a mailbox. They are in the order of the address list."""
     recipients = await app.recipients.list(account, mailbox_of_path(uuid))
     return respond([wire.to_recipient(recipient) for recipient in recipients])
 
 
-@post(COLLECTION, status_code=201)
+@post(COLLECTION, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def add_recipient(
     request: AnyRequest, uuid: str, account: TheAccount, app: App
 ) -> Response[bytes]:
@@ -40,7 +42,7 @@ async def add_recipient(
     return respond(wire.to_recipient(recipient), 201, headers)
 
 
-@delete(ITEM, status_code=204)
+@delete(ITEM, status_code=204, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def remove_recipient(uuid: str, recipient_uuid: str, account: TheAccount, app: App) -> None:
     """Removes an e-mail recipient. The mailbox sends no further e-mail to the address."""
     vmbox_id, recipient_id = mailbox_of_path(uuid), recipient_of_path(recipient_uuid)

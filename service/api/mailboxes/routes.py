@@ -3,16 +3,18 @@
 from litestar import Response, Router, route
 from litestar.di import Provide
 
+from service.api.http.access import PERMISSION
 from service.api.mailboxes import mailboxes, messages, recipients
-from service.api.mailboxes.credentials import provide_account
+from service.api.mailboxes.credentials import provide_account, provide_caller
 from service.api.mailboxes.dependencies import AnyRequest, TheAccount
 from service.api.mailboxes.envelope import refuse, respond
 from service.api.mailboxes.errors import refusal_of
+from service.domain.access import Permission
 
 AUTHENTICATED = "/authenticated"
 
 
-@route(AUTHENTICATED, http_method=["GET", "HEAD"])
+@route(AUTHENTICATED, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_READ})
 async def check_credentials(account: TheAccount) -> Response[bytes]:  # noqa: ARG001 - the dependency is the check
     """Checks the credentials. The response is 200 for valid and 401 for invalid credentials."""
     return respond({})
@@ -23,7 +25,7 @@ def create_router() -> Router:
     return Router(
         path="/",
         route_handlers=[check_credentials, *mailboxes.ROUTES, *messages.ROUTES, *recipients.ROUTES],
-        dependencies={"account": Provide(provide_account)},
+        dependencies={"caller": Provide(provide_caller), "account": Provide(provide_account)},
     )
 
 

@@ -6,7 +6,7 @@ SELECT d.epoch, r.published_seq AS latest,
 FROM deployment AS d CROSS JOIN relay_state AS r;
 
 -- name: read_feed
--- The events of an account, or of one of its boxes, after a published_seq. The event whose data reaches
+-- The events of an account, with :vmbox_ids those of these boxes, after a published_seq. The event whose data reaches
 -- :limit_bytes is the last. `rows_before_cut` counts the events before this cut.
 -- Plan: outbox_by_account in order, over the days that are kept, stopped at the limit. The limit is hidden
 -- from the planner, as in read_unsent.
@@ -15,7 +15,7 @@ WITH page AS MATERIALIZED (
         published_seq
     FROM outbox
     WHERE account_id = :account_id AND published_seq > :after
-        AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
+        AND (:vmbox_ids::uuid[] IS NULL OR vmbox_id = ANY(:vmbox_ids))
     ORDER BY published_seq
     LIMIT (SELECT :limit::bigint)
 ), sized AS (

@@ -45,3 +45,11 @@ account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document, c
 account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
     document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
     document ->> 'timezone' AS timezone
+
+-- fragment: greeting_of_boxes
+(
+    g.owner_id = :owner_id::uuid OR EXISTS (
+        SELECT FROM vmbox_media AS b
+        WHERE b.account_id = :account_id AND b.media_id = g.media_id AND b.vmbox_id = ANY(:vmbox_ids::uuid[])
+    )
+)

@@ -1,9 +1,11 @@
 -- name: insert_greeting
 -- A new greeting, with or without its audio.
 INSERT INTO media (
-    account_id, media_id, name, document, audio_key, audio_type, audio_size, audio_sha256
+    account_id, media_id, name, document, owner_id, audio_key, audio_type, audio_size, audio_sha256
 )
-VALUES (:account_id, :media_id, :name, :document, :audio_key, :audio_type, :audio_size, :audio_sha256)
+VALUES (
+    :account_id, :media_id, :name, :document, :owner_id, :audio_key, :audio_type, :audio_size, :audio_sha256
+)
 RETURNING *;
 
 -- name: get_greeting
@@ -11,11 +13,12 @@ RETURNING *;
 SELECT g.* FROM media AS g WHERE g.account_id = :account_id AND g.media_id = :media_id;
 
 -- name: list_greetings
--- A page of the greetings of an account, by name.
+-- A page of the greetings of an account, by name; with :vmbox_ids only those of these boxes or of :owner_id.
 -- Plan: media_by_name in order, stops when the page is full.
 SELECT g.*
 FROM media AS g
 WHERE g.account_id = :account_id AND (g.name, g.media_id) >= (:start_name, :start_id::uuid)
+    AND (:vmbox_ids::uuid[] IS NULL OR {greeting_of_boxes})
 ORDER BY g.name, g.media_id
 LIMIT :limit;
 
@@ -25,6 +28,7 @@ SELECT g.*
 FROM media AS g
 WHERE g.account_id = :account_id
     AND (:start_name::text IS NULL OR (g.name, g.media_id) <= (:start_name, :start_id::uuid))
+    AND (:vmbox_ids::uuid[] IS NULL OR {greeting_of_boxes})
 ORDER BY g.name DESC, g.media_id DESC
 LIMIT :limit;
 
@@ -53,3 +57,16 @@ DELETE FROM media AS g WHERE g.account_id = :account_id AND g.media_id = :media_
 SELECT g.media_id
 FROM media AS g
 WHERE g.account_id = :account_id AND g.media_id = ANY(:media_ids::uuid[]);
+
+-- name: filter_greetings_of_boxes
+-- The greetings among :media_ids that the owner of :vmbox_ids may read: those of :owner_id and of these boxes;
+-- with :for_change only those that no other box uses.
+-- Plan: each greeting by primary key, vmbox_media_by_media.
+SELECT g.media_id
+FROM media AS g
+WHERE g.account_id = :account_id AND g.media_id = ANY(:media_ids::uuid[]) AND {greeting_of_boxes}
+    AND NOT (:for_change::boolean AND EXISTS (
+        SELECT FROM vmbox_media AS u
+        WHERE u.account_id = :account_id AND u.media_id = g.media_id
+            AND u.vmbox_id <> ALL(:vmbox_ids::uuid[])
+    ));

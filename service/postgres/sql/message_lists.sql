@@ -20,7 +20,7 @@ LEFT JOIN LATERAL (
 WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS NULL;
 
 -- name: list_account_messages
--- A page over all boxes of an account that are not deleted, newest first.
+-- A page over all boxes of an account that are not deleted, with :vmbox_ids over those boxes, newest first.
 -- Plan: an ordered Append over messages_by_account as in list_messages; the box of each row by primary key.
 -- OFFSET 0 prevents a join that reads all boxes of the account.
 SELECT m.*
@@ -31,6 +31,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS box
 WHERE m.account_id = :account_id AND m.removed_at IS NULL
+    AND (:vmbox_ids::uuid[] IS NULL OR m.vmbox_id = ANY(:vmbox_ids))
     AND (m.month, m.received_at, m.id)
         <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
     AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
@@ -68,6 +69,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS box
 WHERE m.account_id = :account_id AND m.removed_at IS NULL
+    AND (:vmbox_ids::uuid[] IS NULL OR m.vmbox_id = ANY(:vmbox_ids))
     AND (m.month, m.received_at, m.id)
         >= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
     AND (m.month, m.received_at) <= (:last_month::integer, :until::timestamptz)

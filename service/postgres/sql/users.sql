@@ -30,11 +30,12 @@ FROM users AS u
 WHERE u.account_id = :account_id AND u.user_id = :user_id;
 
 -- name: list_users
--- A page of the users of an account, by name.
+-- A page of the users of an account, by name; with :user_id only of that user.
 -- Plan: username_is_unique in order, stops when the page is full.
 SELECT u.*, lower(u.username) AS sort_key, false AS has_password
 FROM users AS u
 WHERE u.account_id = :account_id AND lower(u.username) >= :start_name
+    AND (:user_id::uuid IS NULL OR u.user_id = :user_id)
 ORDER BY lower(u.username)
 LIMIT :limit;
 
@@ -43,6 +44,7 @@ LIMIT :limit;
 SELECT u.*, lower(u.username) AS sort_key, false AS has_password
 FROM users AS u
 WHERE u.account_id = :account_id AND (:start_name::text IS NULL OR lower(u.username) <= :start_name)
+    AND (:user_id::uuid IS NULL OR u.user_id = :user_id)
 ORDER BY lower(u.username) DESC
 LIMIT :limit;
 
@@ -84,6 +86,21 @@ RETURNING auth_epoch;
 -- name: get_user_epoch
 -- The token epoch of a user.
 SELECT auth_epoch FROM user_epochs WHERE account_id = :account_id AND user_id = :user_id;
+
+-- name: get_user_rights
+-- The `priv_level` of a user, null when it has none, and up to :limit boxes that it owns.
+-- Plan: the user by primary key, vmboxes_by_owner.
+SELECT
+    (
+        SELECT u.document ->> 'priv_level' FROM users AS u
+        WHERE u.account_id = :account_id AND u.user_id = :user_id
+    ) AS priv_level,
+    ARRAY(
+        SELECT v.vmbox_id FROM vmboxes AS v
+        WHERE v.account_id = :account_id AND v.document ->> 'owner_id' = hex(:user_id)
+            AND v.deleted_at IS NULL
+        LIMIT :limit
+    ) AS vmbox_ids;
 
 -- name: delete_users_of_account
 -- Deletes all users of an account with their credentials and epochs.

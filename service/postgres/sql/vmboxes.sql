@@ -118,7 +118,7 @@ JOIN vmbox_counts AS c ON c.account_id = :account_id AND c.vmbox_id = :vmbox_id
 WHERE v.account_id = :account_id AND v.vmbox_id = :vmbox_id AND v.deleted_at IS NULL;
 
 -- name: list_vmboxes
--- A page of the boxes of an account with their counts, by name.
+-- A page of the boxes of an account with their counts, by name; with :vmbox_ids only of those boxes.
 -- Plan: vmboxes_by_name in order, the counts of each box by primary key, stops when the page is full.
 -- OFFSET 0 prevents a join that reads all counts of the account for each box.
 SELECT v.*, counts.new_count, counts.saved_count
@@ -130,6 +130,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS counts
 WHERE v.account_id = :account_id AND v.deleted_at IS NULL
+    AND (:vmbox_ids::uuid[] IS NULL OR v.vmbox_id = ANY(:vmbox_ids))
     AND (v.name, v.vmbox_id) >= (:start_name, :start_id::uuid)
 ORDER BY v.name, v.vmbox_id
 LIMIT :limit;
@@ -145,6 +146,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS counts
 WHERE v.account_id = :account_id AND v.deleted_at IS NULL
+    AND (:vmbox_ids::uuid[] IS NULL OR v.vmbox_id = ANY(:vmbox_ids))
     AND (:start_name::text IS NULL OR (v.name, v.vmbox_id) <= (:start_name, :start_id::uuid))
 ORDER BY v.name DESC, v.vmbox_id DESC
 LIMIT :limit;

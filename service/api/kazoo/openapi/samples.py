@@ -24,6 +24,7 @@ from service.api.kazoo.wire.webhooks import (
     webhook_document,
     webhook_row,
 )
+from service.domain.access import ADMIN_ACCESS
 from service.domain.account import Account, Caller
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId, month_of
@@ -182,7 +183,7 @@ SAVED = msgspec.structs.replace(MESSAGE, folder=Folder.SAVED)
 REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)
 DELETED: Json = {"_read_only": {"deleted": True}}
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
-SESSION = documents.session_response(Caller(_ACCOUNT))
+SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)
 FRAME: dict[str, Any] = {
     "auth_token": "{AUTH_TOKEN}",

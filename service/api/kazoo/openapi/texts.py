@@ -14,6 +14,7 @@ USER = {
     "email": "The address for voicemail notifications",
     "first_name": "The first name",
     "last_name": "The last name",
+    "priv_level": "`admin` has access to the whole account, `user` to the boxes that it owns",
     "timezone": "The time zone of the boxes that the user owns",
     "vm_to_email_enabled": "Whether voicemail is sent by e-mail",
 }

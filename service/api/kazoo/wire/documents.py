@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType, to_builtins
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire.types import Count, GregorianSeconds, HexId
+from service.domain.access import ADMIN_ACCESS, Access
 from service.domain.account import Account, Caller
 from service.domain.greeting import Greeting
 from service.domain.schema import Document
@@ -147,9 +148,10 @@ def with_extras(document: Document, extras: DocumentExtras) -> Document:
     return {**document, **to_builtins(extras)}
 
 
-def account_document(account: Account) -> Document:
-    """The public document of an account."""
-    return with_extras(account.document, DocumentExtras(id=account.account_id.hex))
+def account_document(account: Account, access: Access = ADMIN_ACCESS) -> Document:
+    """The public document of an account; its name only without administrator rights."""
+    document = account.document if access.is_admin else {"name": account.name}
+    return with_extras(document, DocumentExtras(id=account.account_id.hex))
 
 
 def account_row(account: Account) -> AccountRow:

@@ -1,0 +1,40 @@
+"""Access check of all routes of an account, in both dialects.
+
+A route declares its permission by `opt={PERMISSION: ...}`; without one every request is refused.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from litestar import Request
+
+from service.domain.access import Access
+from service.domain.errors import Forbidden
+
+PERMISSION = "permission"
+# True for a route that needs all mailboxes of the account, because it creates one.
+ALL_VMBOXES = "all_vmboxes"
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def check_route(
+    request: AnyRequest,
+    access: Access,
+    parse: Callable[[str], UUID | None],
+    *,
+    vmbox_key: str,
+    user_key: str = "",
+) -> None:
+    """Raises Forbidden without the permission of the route, or for a mailbox or user in the path
+    that the caller has no access to. `parse` reads an id of the path; its keys are the names."""
+    options, ids = request.route_handler.opt, request.path_params
+    if options.get(PERMISSION) not in access.permissions:
+        raise Forbidden
+    if options.get(ALL_VMBOXES) and access.vmbox_ids is not None:
+        raise Forbidden
+    if vmbox_key in ids:
+        access.check_vmbox(parse(ids[vmbox_key]))
+    if user_key in ids:
+        access.check_user(parse(ids[user_key]))
