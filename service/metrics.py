@@ -103,6 +103,13 @@ UPLOADS_IN_FLIGHT = _gauge(
 UPLOADS_REFUSED = _counter(
     "aftertone_uploads_refused_total", "Uploads refused because too many were in progress."
 )
+SIGN_INS = _counter(
+    "aftertone_sign_ins_total",
+    "Sign-ins with the credentials of a user by result: success, wrong (wrong credentials), locked "
+    "(refused after too many wrong credentials), busy (refused because too many were in progress). "
+    "Credentials that were verified in the last minute are not counted.",
+    "result",
+)
 
 SQL_DURATION = _histogram(
     "aftertone_sql_duration_seconds",

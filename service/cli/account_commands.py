@@ -96,4 +96,4 @@ async def open_account_commands(settings: Settings) -> AsyncIterator[AccountComm
             raise NotSetUp(
                 "There is no root account: run `aftertone account create-root` first."
             ) from None
-        yield AccountCommands(accounts, users_of(accounts), root)
+        yield AccountCommands(accounts, users_of(accounts, settings), root)

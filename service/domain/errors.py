@@ -231,6 +231,10 @@ class TooManyRequests(VoicemailError):
         self.wait_s = wait_s
 
 
+class SignInLocked(TooManyRequests):
+    """Too many wrong credentials; retry after the time in Retry-After."""
+
+
 class Unavailable(VoicemailError):
     """A required service does not respond; retry in a moment."""
 

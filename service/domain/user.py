@@ -14,6 +14,8 @@ from service.domain.formats import ADDRESS, USERNAME, ZONE
 from service.domain.schema import Document, Field, apply_schema, check_size, strip_reserved_keys
 
 MAX_USERNAME = 256
+MIN_PASSWORD = 8
+MAX_PASSWORD = 256
 _SERVER_KEYS = frozenset({"id", "metadata", "old_password"})
 # Keys that a user without administrator rights may change in its own document.
 SELF_SERVICE_KEYS = frozenset({"email", "first_name", "last_name", "timezone"})
@@ -22,7 +24,7 @@ _NAME = Field(min_length=1, max_length=128)
 # Unknown keys are kept.
 FIELDS: dict[str, Field] = {
     "username": Field(required=True, min_length=1, max_length=MAX_USERNAME, format=USERNAME),
-    "password": Field(min_length=1, max_length=256),
+    "password": Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD),
     "email": Field(min_length=3, max_length=254, format=ADDRESS),
     "first_name": _NAME,
     "last_name": _NAME,
@@ -61,19 +63,25 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials of a user: a hash, and the account by id, realm or name (in this order)."""
+    """Credentials of a user: a hash, and the account by id, realm or name (in this order).
+
+    `username` is None when the client did not send it.
+    """
 
     method: CredentialMethod
     digest: str
     account_id: UUID | None = None
     realm: str | None = None
     account_name: str | None = None
+    username: str | None = None
 
     def __repr__(self) -> str:
         return f"Credentials({self.method!r})"
 
 
-def validate_user(document: Document) -> tuple[Document, Password, list[Problem]]:
+def validate_user(
+    document: Document, min_password: int = MIN_PASSWORD
+) -> tuple[Document, Password, list[Problem]]:
     """Returns the public keys without the password, the password, and the broken rules.
 
     Does not check that the name is unique. A key with null counts as missing, except for the
@@ -82,7 +90,8 @@ def validate_user(document: Document) -> tuple[Document, Password, list[Problem]
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     submitted = {key: value for key, value in submitted.items() if value is not None}
     check_size(submitted)
-    checked, problems = apply_schema(submitted, FIELDS)
+    password = Field(min_length=min_password, max_length=MAX_PASSWORD)
+    checked, problems = apply_schema(submitted, {**FIELDS, "password": password})
     checked.pop("password", None)
     problems = [hide_value(each) if each.field == "password" else each for each in problems]
     return checked, document.get("password", UNSET), problems

@@ -31,7 +31,7 @@ class CredentialProofs:
             time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=1, type=Type.ID
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="credentials")
-        self._limit = threads + waiting
+        self.limit = threads + waiting
         self._in_progress = 0
 
     async def make(self, credential: str) -> str:
@@ -46,7 +46,7 @@ class CredentialProofs:
         return await self._run(lambda: self._check(proof, credential))
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._in_progress >= self._limit:
+        if self._in_progress >= self.limit:
             raise TooManySignIns
         self._in_progress += 1
         try:

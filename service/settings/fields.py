@@ -117,6 +117,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "idle ones are closed. Behind a proxy, all clients have its address. 0: no limit."
         ),
     ] = 1024
+    trusted_proxies: Annotated[
+        Networks,
+        http(
+            "Networks of proxies in front of the API. The address of a client is the last one in "
+            "`X-Forwarded-For` that is not in these networks. Set it behind a proxy: otherwise all "
+            "clients have the address of the proxy, and share the limits of sign-in."
+        ),
+    ] = ""
     request_deadline_s: Annotated[
         Seconds,
         http("Maximum duration of a request, without the time spent waiting for the client."),
@@ -166,6 +174,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sign_in_threads: Annotated[
         Positive, sign_in("Threads that hash passwords. Each uses one core while it works.")
     ] = 2
+    password_min_length: Annotated[
+        int,
+        Meta(ge=1, le=256),
+        sign_in("Minimum length of a new password. Existing passwords stay valid."),
+    ] = 8
+    sign_in_max_failures: Annotated[
+        Limit,
+        sign_in(
+            "Different wrong credentials for one user, account or mailbox user, from one address; "
+            "then the answer is 429 until `AFTERTONE_SIGN_IN_LOCK_S` has passed. Each API process "
+            "counts separately, in memory. 0: no limit."
+        ),
+    ] = 10
+    sign_in_max_failures_per_account: Annotated[
+        Limit,
+        sign_in(
+            "The same for one account from all addresses. Addresses from which a user of the "
+            "account signed in during the last 24 hours are exempt."
+        ),
+    ] = 100
+    sign_in_max_failures_per_peer: Annotated[
+        Limit, sign_in("The same for one address and all accounts, with the same exemption.")
+    ] = 100
+    sign_in_lock_s: Annotated[
+        Positive, sign_in("Time in which wrong credentials are counted, and duration of a lock.")
+    ] = 900
     tokens_in_query: Annotated[
         bool, sign_in("Accept `?auth_token=` on GET requests, as `<audio>` elements require.")
     ] = True

@@ -5,10 +5,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from cachetools import LRUCache, TTLCache
 
 from service.domain.account import AccountFacts, Caller
-from service.domain.errors import CredentialsInvalid, Forbidden, TokenInvalid
+from service.domain.errors import Forbidden, TokenInvalid
 from service.domain.user import CredentialMethod, Credentials, digests_of
 from service.postgres import accounts as rows
 from service.usecases.sessions import Sessions
@@ -32,21 +33,24 @@ class CredentialCache:
         self._tokens: TTLCache[bytes, asyncio.Task[str]] = TTLCache(max_entries, lifetime_s)
         self._account_ids: LRUCache[str, UUID] = LRUCache(max_entries)
 
-    async def authenticate(self, account: str, username: str, password: str) -> Caller:
+    async def authenticate(
+        self, account: str, username: str, password: str, *, peer: str
+    ) -> Caller:
         """Returns the user of an account; `account` is its name or its realm.
 
-        Raises CredentialsInvalid, TooManySignIns.
+        `peer` is the address of the client. Raises CredentialsInvalid, SignInLocked,
+        TooManySignIns.
         """
         key = self._key("pass", account, username, password)
-        return await self._verify(key, lambda: self._sign_in_by(account, username, password))
+        return await self._verify(key, lambda: self._sign_in_by(account, username, password, peer))
 
     async def authenticate_by_hash(
-        self, account_id: UUID, method: CredentialMethod, digest: str
+        self, account_id: UUID, method: CredentialMethod, digest: str, *, peer: str
     ) -> Caller:
         """Returns the user of an account with these credentials. Raises as `authenticate`."""
         credentials = Credentials(method=method, digest=digest, account_id=account_id)
         key = self._key("pass_by_hash", account_id.hex, method, digest)
-        return await self._verify(key, lambda: self._sign_in(credentials))
+        return await self._verify(key, lambda: self._sign_in(credentials, peer=peer))
 
     async def find_descendant(self, caller: Caller, name: str) -> AccountFacts:
         """Returns the account of that name. Raises Forbidden unless it is below the caller's."""
@@ -90,19 +94,16 @@ class CredentialCache:
         if failed and self._tokens.get(key) is task:
             del self._tokens[key]
 
-    async def _sign_in_by(self, account: str, username: str, password: str) -> str:
+    async def _sign_in_by(self, account: str, username: str, password: str, peer: str) -> str:
         method = CredentialMethod.SHA
         digest = digests_of(username, password)[method]
+        named = Credentials(method=method, digest=digest, username=username, account_name=account)
         # The name of one account may be the realm of another; both users must be able to sign in.
-        try:
-            return await self._sign_in(
-                Credentials(method=method, digest=digest, account_name=account)
-            )
-        except CredentialsInvalid:
-            return await self._sign_in(Credentials(method=method, digest=digest, realm=account))
+        by_realm = msgspec.structs.replace(named, account_name=None, realm=account)
+        return await self._sign_in(named, by_realm, peer=peer)
 
-    async def _sign_in(self, credentials: Credentials) -> str:
-        token, _ = await self._sessions.sign_in_as_user(credentials)
+    async def _sign_in(self, *candidates: Credentials, peer: str) -> str:
+        token, _ = await self._sessions.sign_in_as_user(*candidates, peer=peer)
         return token
 
     async def _account_by_name(self, name: str) -> AccountFacts | None:

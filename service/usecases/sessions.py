@@ -1,6 +1,7 @@
 """Use cases of sessions: sign in, verify and revoke tokens, check access."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -24,6 +25,7 @@ from service.postgres.pool import Connection, Database
 from service.postgres.users import FoundCredential
 from service.security import CredentialProofs, Issuer, SecretBox, Tokens
 from service.usecases.account_cache import AccountCache
+from service.usecases.sign_in_limits import SignInGuard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class Sessions:
     tokens: Tokens
     secrets: SecretBox
     proofs: CredentialProofs
+    guard: SignInGuard
     issuer: Issuer | None = None
     users_are_admins: bool = False
     clock: Callable[[], datetime] = utc_now
@@ -66,11 +69,20 @@ class Sessions:
         token, claims = self._issue(account, Method.API_KEY, key=key)
         return token, Caller(account, await self._access_of(claims), claims)
 
-    async def sign_in_as_user(self, credentials: Credentials) -> tuple[str, Caller]:
-        """Returns a token and the caller for the user with these credentials.
+    async def sign_in_as_user(self, *candidates: Credentials, peer: str) -> tuple[str, Caller]:
+        """Returns a token and the caller for the first valid credentials.
 
-        Raises CredentialsInvalid, TooManySignIns. All causes take the same time.
+        The candidates differ only in the name of the account; `peer` is the address of the client.
+        Raises CredentialsInvalid, SignInLocked, TooManySignIns. All causes of CredentialsInvalid
+        take the same time.
         """
+        with self.guard.attempt(candidates, peer):
+            for credentials in candidates:
+                with suppress(CredentialsInvalid):
+                    return await self._sign_in(credentials)
+            raise CredentialsInvalid
+
+    async def _sign_in(self, credentials: Credentials) -> tuple[str, Caller]:
         async with self.database.connection() as connection:
             account = await _account_of(connection, credentials)
             user = None

@@ -13,6 +13,7 @@ from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.domain.user import (
+    MIN_PASSWORD,
     CredentialMethod,
     Credentials,
     Password,
@@ -30,6 +31,7 @@ from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import CHUNK, iterate_pages, read_page
 from service.usecases.sessions import fingerprint_of
+from service.usecases.slots import SharedSlots
 
 _BAD_OLD_VALUE = "The current password is wrong; send it as old_password"
 
@@ -42,12 +44,14 @@ class Users:
     account_cache: AccountCache
     secrets: SecretBox
     proofs: CredentialProofs
+    hashing_slots: SharedSlots
     clock: Callable[[], datetime]
+    min_password: int = MIN_PASSWORD
 
     async def create(self, account: AccountFacts, document: Document) -> User:
         """Creates a user. Raises Invalid with all problems, also a used name."""
         settings, password = await self._validate(account.account_id, document)
-        credentials = await self._prove(settings["username"], password)
+        credentials = await self._prove(account.account_id, settings["username"], password)
         user_id = uuid7(self.clock())
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, account.account_id)
@@ -128,7 +132,9 @@ class Users:
         async with self.database.connection() as connection:
             found = await rows.find_credentials(connection, user.account_id, lookup)
         proof = found.proof if found is not None and found.user_id == user.user_id else None
-        if not await self.proofs.check(proof, digest):
+        with self.hashing_slots.hold(account.account_id):
+            is_valid = await self.proofs.check(proof, digest)
+        if not is_valid:
             raise Invalid.of("old_password", Rule.WRONG_FORMAT, message=_BAD_OLD_VALUE)
 
     async def delete(self, account: AccountFacts, user_id: UUID) -> User:
@@ -151,7 +157,7 @@ class Users:
         return await retry_on_conflict(attempt)
 
     async def _write(self, before: User, settings: Document, password: Password) -> User | None:
-        credentials = await self._prove(settings["username"], password)
+        credentials = await self._prove(before.account_id, settings["username"], password)
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, before.account_id)
             changed = await rows.update_user(connection, before, settings)
@@ -173,7 +179,7 @@ class Users:
     async def _validate(
         self, account_id: UUID, document: Document, before: User | None = None
     ) -> tuple[Document, Password]:
-        settings, password, problems = validate_user(document)
+        settings, password, problems = validate_user(document, self.min_password)
         name = settings.get("username")
         if not any(problem.field == "username" for problem in problems):
             async with self.database.connection() as connection:
@@ -186,16 +192,19 @@ class Users:
             raise Invalid(problems)
         return settings, password
 
-    async def _prove(self, username: str, password: Password) -> Sequence[StoredCredential]:
+    async def _prove(
+        self, account_id: UUID, username: str, password: Password
+    ) -> Sequence[StoredCredential]:
         if not isinstance(password, str):
             return []
-        return [
-            StoredCredential(
-                fingerprint_of(self.secrets, Credentials(method=method, digest=digest)),
-                await self.proofs.make(digest),
-            )
-            for method, digest in digests_of(username, password).items()
-        ]
+        with self.hashing_slots.hold(account_id):
+            return [
+                StoredCredential(
+                    fingerprint_of(self.secrets, Credentials(method=method, digest=digest)),
+                    await self.proofs.make(digest),
+                )
+                for method, digest in digests_of(username, password).items()
+            ]
 
 
 def _patch_of(changes: Document) -> Callable[[Document], Document]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -13,13 +14,14 @@ from service.admin import CannotListen
 from service.api.app import create_app
 from service.api.dependencies import UseCases
 from service.api.http.auth import AuthOptions
+from service.api.http.peer import IPNetwork
 from service.api.http.rate_limit import RateLimit
 from service.api.middleware.body_rate import BodyRateLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.connection_limits import ConnectionLimits
 from service.domain.clock import utc_now
 from service.logs import get_logger
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
@@ -88,7 +90,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         vmboxes = Vmboxes(database, accounts.secrets, utc_now)
         yield UseCases(
             accounts=accounts,
-            users=users_of(accounts),
+            users=users_of(accounts, settings),
             credentials=CredentialCache(accounts.sessions),
             vmboxes=vmboxes,
             recipients=Recipients(vmboxes),
@@ -109,11 +111,22 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             batches=Batches(database, utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,
-            auth_options=AuthOptions(tokens_in_query=settings.tokens_in_query),
+            auth_options=AuthOptions(
+                tokens_in_query=settings.tokens_in_query,
+                trusted_proxies=_trusted_proxies(settings),
+            ),
             rate_limit=RateLimit(
                 settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
             ),
         )
+
+
+def _trusted_proxies(settings: Settings) -> tuple[IPNetwork, ...]:
+    networks = settings.trusted_proxies.split(",")
+    try:
+        return tuple(ip_network(network, strict=False) for network in networks if network)
+    except ValueError as error:
+        raise SettingsError(f"AFTERTONE_TRUSTED_PROXIES is not valid: {error}.") from None
 
 
 def _create_server(

@@ -1,5 +1,6 @@
 """Opens the components of processes from settings."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Network, IPv6Network
@@ -29,6 +30,7 @@ from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
 from service.usecases.sessions import Sessions
+from service.usecases.sign_in_limits import SignInGuard, SignInLimits
 from service.usecases.users import Users
 from service.usecases.webhook_sender import WebhookSender
 
@@ -103,12 +105,14 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
         issuer = issuer_of(settings)
         if issuer is not None:
             await stack.enter_async_context(issuer.polling())
+        proofs = CredentialProofs(threads=settings.sign_in_threads)
         sessions = Sessions(
             database=database,
             account_cache=account_cache,
             tokens=Tokens(ring, settings.token_lifetime_s),
             secrets=secrets,
-            proofs=CredentialProofs(threads=settings.sign_in_threads),
+            proofs=proofs,
+            guard=SignInGuard(sign_in_limits_of(settings), proofs.limit, time.monotonic),
             issuer=issuer,
             users_are_admins=settings.user_access == "account",
         )
@@ -117,14 +121,25 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
         )
 
 
-def users_of(accounts: Accounts) -> Users:
+def sign_in_limits_of(settings: Settings) -> SignInLimits:
+    return SignInLimits(
+        per_user=settings.sign_in_max_failures,
+        per_account=settings.sign_in_max_failures_per_account,
+        per_peer=settings.sign_in_max_failures_per_peer,
+        window_s=settings.sign_in_lock_s,
+    )
+
+
+def users_of(accounts: Accounts, settings: Settings) -> Users:
     """Returns the user use cases that share the components of `accounts`."""
     return Users(
         database=accounts.database,
         account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
+        hashing_slots=accounts.sessions.guard.accounts,
         clock=utc_now,
+        min_password=settings.password_min_length,
     )
 
 

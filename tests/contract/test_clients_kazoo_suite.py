@@ -128,9 +128,9 @@ async def test_basic_authentication_works_from_a_browser_and_reaches_no_parent(
     account: AccountClient, suite: httpx.AsyncClient
 ) -> None:
     users = account.path("users")
-    user = {"username": "ab12cd", "password": "ef34ab"}
+    user = {"username": "ab12cd", "password": "ef34ab56"}
     data_of(await suite.put(users, json={"data": user}), 201)
-    digest = hashlib.md5(b"ab12cd:ef34ab", usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(b"ab12cd:ef34ab56", usedforsecurity=False).hexdigest()
     coded = b64encode(f"{account.account_id}:{digest}".encode()).decode()
     cors = {
         "Origin": "http://localhost:2600",

@@ -45,7 +45,7 @@ async def test_summer_time_counts(account: AccountClient) -> None:
 async def test_a_box_without_a_time_has_its_owners_or_the_accounts(
     account: AccountClient,
 ) -> None:
-    user = {"username": "ann", "password": "secret", "timezone": "Asia/Tokyo"}
+    user = {"username": "ann", "password": "secret words", "timezone": "Asia/Tokyo"}
     made = await account.http.put(account.path("users"), json={"data": user})
     owner = data_of(made, 201)["id"]
     owned = await account.a_vmbox(owner_id=owner, timezone="inherit")

@@ -14,7 +14,7 @@ from tests.contract.wire import WRONG_CREDENTIALS, problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.waiting import wait_until
 
-PASSWORD = "geheim"
+PASSWORD = "geheimnis"
 CLEAR = f"Ann:{PASSWORD}".encode()
 MD5 = hashlib.md5(CLEAR, usedforsecurity=False).hexdigest()
 SHA = hashlib.sha1(CLEAR, usedforsecurity=False).hexdigest()

@@ -58,7 +58,7 @@ async def a_tenant(service: RunningService) -> Tenant:
     ids = {
         "account_id": account.account_id,
         "token": account.token,
-        "user_id": await made("users", username="ann", password="secret"),
+        "user_id": await made("users", username="ann", password="secret words"),
         "media_id": await made("media", name="Closed"),
         "webhook_id": await made(
             "webhooks", name="All", uri="https://93.184.215.14/", hook="message.new"

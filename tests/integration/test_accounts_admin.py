@@ -60,7 +60,9 @@ async def test_users_are_created_listed_and_deleted_with_their_account(
     commands: AccountCommands,
 ) -> None:
     await commands.create_account("child", "child.example.com", None)
-    ann = await commands.create_user("child", {"username": "ann", "password": "x", "email": None})
+    ann = await commands.create_user(
+        "child", {"username": "ann", "password": "long enough", "email": None}
+    )
     bob = await commands.create_user("child", {"username": "bob", "email": "bob@example.com"})
     assert (await commands.list_users("child")).splitlines() == [
         f"{ann.split()[1]}  ann  -",

@@ -15,7 +15,8 @@ from service.usecases.credential_cache import CredentialCache
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over, users_beside
 from tests.support.waiting import wait_until
 
-GIVEN = ("reseller", "pete", "secret")
+GIVEN = ("reseller", "pete", "secret words")
+PEER = "192.0.2.1"
 
 
 @pytest.fixture
@@ -40,15 +41,15 @@ async def test_verified_credentials_are_cached_until_they_expire(
     account = await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
     brief = CredentialCache(accounts.sessions, lifetime_s=0.001)
-    first = await credentials.authenticate(*GIVEN)
+    first = await credentials.authenticate(*GIVEN, peer=PEER)
     assert (first.account.account_id, first.claims is not None) == (account.account_id, True)
-    assert (await brief.authenticate(*GIVEN)).account == first.account
+    assert (await brief.authenticate(*GIVEN, peer=PEER)).account == first.account
     await forget_credentials(inspector)
-    assert await credentials.authenticate(*GIVEN) == first
+    assert await credentials.authenticate(*GIVEN, peer=PEER) == first
 
     async def is_refused() -> bool:
         try:
-            await brief.authenticate(*GIVEN)
+            await brief.authenticate(*GIVEN, peer=PEER)
         except CredentialsInvalid:
             return True
         return False
@@ -62,9 +63,10 @@ async def test_verified_hashes_are_cached(
     account_id = (await a_reseller(accounts)).account_id
     credentials = CredentialCache(accounts.sessions)
     md5, sha = (digests_of(*GIVEN[1:])[method] for method in CredentialMethod)
-    first = await credentials.authenticate_by_hash(account_id, CredentialMethod.MD5, md5)
+    first = await credentials.authenticate_by_hash(account_id, CredentialMethod.MD5, md5, peer=PEER)
     await forget_credentials(inspector)
-    assert await credentials.authenticate_by_hash(account_id, CredentialMethod.MD5, md5) == first
+    again = await credentials.authenticate_by_hash(account_id, CredentialMethod.MD5, md5, peer=PEER)
+    assert again == first
     for other in (
         (uuid4(), CredentialMethod.MD5, md5),
         (account_id, CredentialMethod.SHA, sha),
@@ -72,15 +74,15 @@ async def test_verified_hashes_are_cached(
         (account_id, CredentialMethod.MD5, md5[::-1]),
     ):
         with pytest.raises(CredentialsInvalid):
-            await credentials.authenticate_by_hash(*other)
+            await credentials.authenticate_by_hash(*other, peer=PEER)
 
 
 async def test_refused_credentials_are_not_cached(accounts: Accounts) -> None:
     credentials = CredentialCache(accounts.sessions)
     with pytest.raises(CredentialsInvalid):
-        await credentials.authenticate(*GIVEN)
+        await credentials.authenticate(*GIVEN, peer=PEER)
     await a_reseller(accounts)
-    assert (await credentials.authenticate(*GIVEN)).claims
+    assert (await credentials.authenticate(*GIVEN, peer=PEER)).claims
 
 
 async def test_each_part_of_the_credentials_is_part_of_the_key(
@@ -88,7 +90,7 @@ async def test_each_part_of_the_credentials_is_part_of_the_key(
 ) -> None:
     await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
-    assert (await credentials.authenticate(*GIVEN)).claims
+    assert (await credentials.authenticate(*GIVEN, peer=PEER)).claims
     await forget_credentials(inspector)
     account, username, password = GIVEN
     for other in (
@@ -98,29 +100,31 @@ async def test_each_part_of_the_credentials_is_part_of_the_key(
         (account, f"{username}\0{password}", ""),
     ):
         with pytest.raises(CredentialsInvalid):
-            await credentials.authenticate(*other)
-    assert (await credentials.authenticate(*GIVEN)).claims
+            await credentials.authenticate(*other, peer=PEER)
+    assert (await credentials.authenticate(*GIVEN, peer=PEER)).claims
 
 
 async def test_the_number_of_cached_credentials_is_limited(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     account = await a_reseller(accounts)
-    second = {"username": "paul", "password": "secret"}
+    second = {"username": "paul", "password": "secret words"}
     await users_beside(accounts).create(account, second)
     credentials = CredentialCache(accounts.sessions, max_entries=1)
-    await credentials.authenticate(*GIVEN)
-    await credentials.authenticate("reseller", "paul", "secret")
+    await credentials.authenticate(*GIVEN, peer=PEER)
+    await credentials.authenticate("reseller", "paul", "secret words", peer=PEER)
     await forget_credentials(inspector)
-    assert (await credentials.authenticate("reseller", "paul", "secret")).claims
+    assert (await credentials.authenticate("reseller", "paul", "secret words", peer=PEER)).claims
     with pytest.raises(CredentialsInvalid):
-        await credentials.authenticate(*GIVEN)
+        await credentials.authenticate(*GIVEN, peer=PEER)
 
 
 async def test_a_cancelled_request_does_not_cancel_the_check_of_another(accounts: Accounts) -> None:
     await a_reseller(accounts)
     credentials = CredentialCache(accounts.sessions)
-    first, second = (asyncio.create_task(credentials.authenticate(*GIVEN)) for _ in range(2))
+    first, second = (
+        asyncio.create_task(credentials.authenticate(*GIVEN, peer=PEER)) for _ in range(2)
+    )
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).claims is not None

@@ -30,6 +30,7 @@ from tests.support.accounts import (
 from tests.support.waiting import wait_until
 
 PASSWORD = "a very secret word"
+PEER = "192.0.2.1"
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_the_same_name_and_password_in_two_accounts_are_two_users(
     two = await a_caller(accounts, "two")
     made = [await users.create(caller.account, an_ann()) for caller in (one, two)]
     for caller, user in zip((one, two), made, strict=True):
-        _, signed_in = await accounts.sessions.sign_in_as_user(credentials_of(caller))
+        _, signed_in = await accounts.sessions.sign_in_as_user(credentials_of(caller), peer=PEER)
         assert signed_in.claims is not None
         assert signed_in.claims.owner_id == user.user_id
         assert signed_in.account.account_id == caller.account.account_id
@@ -101,14 +102,16 @@ async def test_one_of_many_concurrent_users_gets_a_name(
 async def test_one_of_many_concurrent_passwords_signs_in(accounts: Accounts) -> None:
     users, caller = users_beside(accounts), await a_caller(accounts)
     user = await users.create(caller.account, an_ann())
-    passwords = [f"word {number}" for number in range(5)]
+    passwords = [f"password {number}" for number in range(5)]
     await asyncio.gather(
         *(users.patch(caller.account, user.user_id, {"password": word}) for word in passwords)
     )
     works = 0
     for word in (PASSWORD, *passwords):
         try:
-            token, _ = await accounts.sessions.sign_in_as_user(credentials_of(caller, word))
+            token, _ = await accounts.sessions.sign_in_as_user(
+                credentials_of(caller, word), peer=PEER
+            )
         except CredentialsInvalid:
             continue
         works += 1
@@ -119,7 +122,7 @@ async def test_one_of_many_concurrent_passwords_signs_in(accounts: Accounts) -> 
 async def test_removing_a_password_ends_tokens_and_sign_in(accounts: Accounts) -> None:
     users, caller = users_beside(accounts), await a_caller(accounts)
     user = await users.create(caller.account, an_ann())
-    token, _ = await accounts.sessions.sign_in_as_user(credentials_of(caller))
+    token, _ = await accounts.sessions.sign_in_as_user(credentials_of(caller), peer=PEER)
     kept = await users.patch(caller.account, user.user_id, {"first_name": "Ann"})
     await accounts.sessions.authenticate(token)
     assert kept.has_password
@@ -127,7 +130,7 @@ async def test_removing_a_password_ends_tokens_and_sign_in(accounts: Accounts) -
     with pytest.raises(TokenInvalid):
         await accounts.sessions.authenticate(token)
     with pytest.raises(CredentialsInvalid):
-        await accounts.sessions.sign_in_as_user(credentials_of(caller))
+        await accounts.sessions.sign_in_as_user(credentials_of(caller), peer=PEER)
 
 
 async def test_another_process_sees_a_changed_password_and_a_deleted_user(
@@ -142,7 +145,7 @@ async def test_another_process_sees_a_changed_password_and_a_deleted_user(
             lambda: users.delete(caller.account, user.user_id),
         ]
         for end in ends:
-            token, _ = await here.sessions.sign_in_as_user(credentials_of(caller))
+            token, _ = await here.sessions.sign_in_as_user(credentials_of(caller), peer=PEER)
             # Newer than what the other process knows, so it looks.
             await there.sessions.authenticate(token)
             await end()
@@ -172,6 +175,6 @@ async def test_no_user_is_created_in_an_account_that_another_process_has_deleted
     with pytest.raises(AccountNotFound):
         await elsewhere.create(caller.account, an_ann())
     with pytest.raises(UserNotFound):
-        await elsewhere.patch(caller.account, user.user_id, {"password": "x"})
+        await elsewhere.patch(caller.account, user.user_id, {"password": "long enough"})
     for table in ("users", "user_credentials", "user_epochs"):
         assert await inspector.fetchval(f"SELECT count(*) FROM {table}") == 0  # noqa: S608

@@ -1,6 +1,7 @@
 """Accounts for tests: a key ring, use cases over a test's database, a tree of accounts."""
 
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from service.security import (
 from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
 from service.usecases.sessions import Sessions
+from service.usecases.sign_in_limits import SignInGuard, SignInLimits
 from service.usecases.users import Users
 
 POLL_S = 0.1
@@ -32,15 +34,25 @@ def a_key_ring() -> KeyRing:
         return load_key_ring(path)
 
 
-def accounts_over(database: Database, ring: KeyRing, **directory: Any) -> Accounts:
+NO_LIMITS = SignInLimits(per_user=0, per_account=0, per_peer=0)
+
+
+def accounts_over(
+    database: Database, ring: KeyRing, *, limits: SignInLimits = NO_LIMITS, **directory: Any
+) -> Accounts:
     """Use cases of a process that does not poll for changes; see `a_process`."""
-    known, secrets = AccountCache(database, **directory), SecretBox(ring)
+    known, secrets, proofs = (
+        AccountCache(database, **directory),
+        SecretBox(ring),
+        CredentialProofs(),
+    )
     sessions = Sessions(
         database=database,
         account_cache=known,
         tokens=Tokens(ring, 3600),
         secrets=secrets,
-        proofs=CredentialProofs(),
+        proofs=proofs,
+        guard=SignInGuard(limits, proofs.limit, time.monotonic),
     )
     return Accounts(database=database, account_cache=known, sessions=sessions, secrets=secrets)
 
@@ -52,6 +64,7 @@ def users_beside(accounts: Accounts) -> Users:
         account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
+        hashing_slots=accounts.sessions.guard.accounts,
         clock=accounts.clock,
     )
 

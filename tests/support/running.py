@@ -50,6 +50,8 @@ class RunningService:
             "AFTERTONE_HOST": "127.0.0.1",
             "AFTERTONE_PORT": str(port),
             "AFTERTONE_ADMIN_PORT": "0",
+            # All clients of the tests have one address.
+            "AFTERTONE_SIGN_IN_MAX_FAILURES_PER_PEER": "0",
             **(more or {}),
         }
 

@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "VmboxFull": (100, 100),
     "TooManyPending": (100,),
     "TooManyRequests": (1,),
+    "SignInLocked": (1,),
     "AudioTooLarge": (8_000_000,),
     "DocumentTooLarge": (65_536,),
     "DocumentTooComplex": (10_000,),

@@ -19,6 +19,7 @@ http:
   - client_grace_s
   - max_connections
   - max_connections_per_peer
+  - trusted_proxies
   - request_deadline_s
   - max_streams
   - max_streams_per_account
@@ -29,6 +30,11 @@ uploads: [max_upload_bytes, max_uploads_in_flight, max_uploads_per_account, min_
 sign_in:
   - token_lifetime_s
   - sign_in_threads
+  - password_min_length
+  - sign_in_max_failures
+  - sign_in_max_failures_per_account
+  - sign_in_max_failures_per_peer
+  - sign_in_lock_s
   - tokens_in_query
   - issuer_url
   - issuer_jwks_url

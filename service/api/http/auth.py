@@ -3,12 +3,14 @@
 The places of a token and their order follow the authentication documents of the KAZOO API.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar.connection import ASGIConnection
 
+from service.api.http.peer import IPNetwork
 from service.api.middleware.access_log import request_record_of
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import TokenInvalid
@@ -23,6 +25,7 @@ class AuthOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of authentication. `tokens_in_query` allows `?auth_token=` for GET and HEAD."""
 
     tokens_in_query: bool = True
+    trusted_proxies: Sequence[IPNetwork] = ()
 
 
 async def caller_of(connection: AnyConnection, sessions: Sessions, token: str) -> Caller:

@@ -13,6 +13,7 @@ from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION, check_route
 from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.http.path_ids import id_of_path
+from service.api.http.peer import peer_of
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
@@ -62,7 +63,7 @@ async def provide_caller(request: AnyRequest, app: App) -> Caller:
 async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
     """Returns the caller of a token, or without a token of `Authorization: Basic`.
 
-    The envelope echoes the token. Raises Unauthorized, TooManySignIns.
+    The envelope echoes the token. Raises Unauthorized, SignInLocked, TooManySignIns.
     """
     token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is not None:
@@ -71,7 +72,9 @@ async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
         basic = basic_of(request.headers.get("authorization", ""))
         if basic is None:
             raise CredentialsInvalid
-        caller = record_caller(request, await app.credentials.authenticate_by_hash(*basic))
+        peer = peer_of(request, app.auth_options.trusted_proxies)
+        verified = await app.credentials.authenticate_by_hash(*basic, peer=peer)
+        caller = record_caller(request, verified)
     request.scope["state"]["auth_token"] = token or UNSET
     return caller
 

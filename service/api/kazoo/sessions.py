@@ -6,6 +6,7 @@ KAZOO API docs, "API Auth", "User Auth", "Token Auth". The token is `auth_token`
 from litestar import Response, delete, put, route
 
 from service.api.dependencies import App
+from service.api.http.peer import peer_of
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheCaller
@@ -51,7 +52,8 @@ async def sign_in_as_user(request: AnyRequest, app: App) -> Response[bytes]:
     `username:password`; identify the account by its name or its realm."""
     negotiate(request)
     credentials = _credentials(await read_data(request))
-    token, caller = await app.accounts.sessions.sign_in_as_user(credentials)
+    peer = peer_of(request, app.auth_options.trusted_proxies)
+    token, caller = await app.accounts.sessions.sign_in_as_user(credentials, peer=peer)
     return _signed_in(request, token, caller, status=201)
 
 

@@ -7,6 +7,7 @@ account that the request acts for.
 from service.api.dependencies import App
 from service.api.http.access import check_route
 from service.api.http.auth import caller_of, token_of
+from service.api.http.peer import peer_of
 from service.api.mailboxes.dependencies import AnyRequest, TheCaller
 from service.api.mailboxes.wire import parse_uuid
 from service.api.middleware.access_log import request_record_of
@@ -17,7 +18,7 @@ from service.domain.errors import CredentialsInvalid
 async def provide_caller(request: AnyRequest, app: App) -> Caller:
     """Authenticates the caller. The request counts against the caller's rate limit.
 
-    Raises Unauthorized, TooManySignIns, TooManyRequests.
+    Raises Unauthorized, SignInLocked, TooManySignIns, TooManyRequests.
     """
     token = token_of(request, tokens_in_query=app.auth_options.tokens_in_query)
     if token is None:
@@ -40,7 +41,8 @@ async def _check_password(request: AnyRequest, app: App) -> Caller:
     user, password = _header(request, "x-auth-user"), _header(request, "x-auth-password")
     if not (reseller and user and password):
         raise CredentialsInvalid
-    caller = await app.credentials.authenticate(reseller, user, password)
+    peer = peer_of(request, app.auth_options.trusted_proxies)
+    caller = await app.credentials.authenticate(reseller, user, password, peer=peer)
     request_record_of(request.scope).account_id = caller.account.account_id
     return caller
 

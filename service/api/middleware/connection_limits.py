@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from ipaddress import IPv6Address, ip_network
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from service.api.http.peer import site_of
 from service.logs import get_logger
 from service.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_CLOSED
 
@@ -27,7 +27,6 @@ _SCAN_S = 1.0
 _FAST_SCAN_S = 0.1
 # Share of the connections above which the scans are fast.
 _BUSY_SHARE = 0.25
-_IPV6_SITE_BITS = 64
 
 Client = tuple[str, int]
 # A file descriptor and the inode of its socket: a number is used again for other sockets.
@@ -109,7 +108,7 @@ class ConnectionLimits:
         peers: defaultdict[str, list[_Key]] = defaultdict(list)
         for key, client in self._sockets.items():
             if client is not None:
-                peers[_peer_of(client[0])].append(key)
+                peers[site_of(client[0])].append(key)
         for peer, keys in peers.items():
             if len(keys) > self._per_peer:
                 excess = self._in_closing_order(keys)[: len(keys) - self._per_peer]
@@ -165,12 +164,3 @@ def _shut_down(number: int, client: Client | None) -> None:
 def _duplicate(number: int) -> socket.socket:
     """Returns a second descriptor of a socket: the server may close its own at any time."""
     return socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)
-
-
-def _peer_of(host: str) -> str:
-    if ":" not in host:
-        return host
-    address = IPv6Address(host.partition("%")[0])
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((address, _IPV6_SITE_BITS), strict=False))

@@ -26,6 +26,7 @@ from service.domain.errors import (
     Forbidden,
     Invalid,
     Rule,
+    SignInLocked,
     StorageUnavailable,
     TokenInvalid,
     TooManyRequests,
@@ -43,6 +44,7 @@ _SIGNED_IN: tuple[Exception, ...] = (
     CredentialsInvalid(),
     TokenInvalid(),
     TooManyRequests(wait_s=1),
+    SignInLocked(wait_s=900),
 )
 _WITH_ACCOUNT: tuple[Exception, ...] = (
     Forbidden(),

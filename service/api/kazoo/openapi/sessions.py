@@ -7,7 +7,14 @@ from service.api.kazoo import sessions
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.bodies import envelope, link, success
 from service.api.kazoo.wire.documents import SessionResponse
-from service.domain.errors import CredentialsInvalid, Forbidden, Invalid, Rule, TooManySignIns
+from service.domain.errors import (
+    CredentialsInvalid,
+    Forbidden,
+    Invalid,
+    Rule,
+    SignInLocked,
+    TooManySignIns,
+)
 
 TAG = {"name": "Signing in", "description": "Tokens for API keys and for users"}
 
@@ -38,6 +45,7 @@ OPERATIONS = (
         answers={201: _session("The session; the token is in `auth_token`", samples.USER_SESSION)},
         refusals=(
             CredentialsInvalid(),
+            SignInLocked(wait_s=900),
             TooManySignIns(),
             Invalid.of("account_name", Rule.REQUIRED),
         ),

@@ -1,0 +1,52 @@
+"""Address of the client of a request, also behind proxies."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+IPNetwork = IPv4Network | IPv6Network
+
+_IPV6_SITE_BITS = 64
+
+
+def peer_of(
+    connection: ASGIConnection[Any, Any, Any, Any], trusted_proxies: Sequence[IPNetwork]
+) -> str:
+    """Returns the address of the client, or its IPv6 network of 64 bits.
+
+    It is the last address in `X-Forwarded-For` that is not a trusted proxy, if the connection comes
+    from one. Earlier addresses in the header may be forged.
+    """
+    client = connection.scope["client"]
+    host = client[0] if client else ""
+    forwarded = ",".join(connection.headers.getall("x-forwarded-for", []))
+    for part in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+        if not _is_trusted(host, trusted_proxies):
+            break
+        host = part
+    return site_of(host)
+
+
+def site_of(host: str) -> str:
+    """Returns an IPv4 address unchanged, and an IPv6 address as its network of 64 bits."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host[:64]
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, _IPV6_SITE_BITS), strict=False))
+
+
+def _is_trusted(host: str, trusted_proxies: Sequence[IPNetwork]) -> bool:
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in trusted_proxies)

@@ -1,0 +1,128 @@
+"""Limits of failed sign-ins, counted in this process alone: locks per user, account and peer.
+
+Different wrong credentials are counted, so a client that repeats an old password is not locked. A
+client of the KAZOO dialect sends a hash of its name and password, which does not reveal its user:
+all users of its account count as one.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from cachetools import TTLCache
+
+from service.domain.errors import CredentialsInvalid, SignInLocked, TooManySignIns
+from service.domain.user import Credentials
+from service.logs import get_logger
+from service.metrics import SIGN_INS
+from service.usecases.slots import SharedSlots
+
+log = get_logger(__name__)
+
+# The number of failures in the window is bounded by the time of hashing, so that these hold a few
+# megabytes.
+_MAX_ENTRIES = 20_000
+_TRUST_S = 86_400.0
+_USERS_OF_A_PEER = 3
+
+Limits = Mapping[Hashable, int]
+
+
+class SignInLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Different wrong credentials in `window_s` that cause a lock of the same time; 0: no limit.
+
+    `per_user` is for a user from one peer, `per_account` for an account from all peers, `per_peer`
+    for a peer and all accounts.
+    """
+
+    per_user: int = 10
+    per_account: int = 100
+    per_peer: int = 100
+    window_s: int = 900
+
+
+class SignInGuard:
+    """Locks sign-ins after wrong credentials, and shares the slots for hashing.
+
+    An account and a peer with a success in the last 24 hours are exempt from the limits of the
+    account and of the peer: guesses from other peers do not lock the users of this one.
+    """
+
+    def __init__(self, limits: SignInLimits, slots: int, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._failures: TTLCache[Hashable, set[int]] = self._cache(limits.window_s)
+        self._locked_until: TTLCache[Hashable, float] = self._cache(limits.window_s)
+        self._trusted: TTLCache[Hashable, bool] = self._cache(_TRUST_S)
+        # A quarter for an account and a half for a peer leave slots for others.
+        self.accounts = SharedSlots(slots, max(1, slots // 4), TooManySignIns)
+        self._peers = SharedSlots(slots, max(1, slots // 2), TooManySignIns)
+
+    @contextmanager
+    def attempt(self, candidates: Sequence[Credentials], peer: str) -> Iterator[None]:
+        """Counts the result of the block, which raises CredentialsInvalid when it fails.
+
+        Raises SignInLocked, TooManySignIns.
+        """
+        identities, first = _identities(candidates), candidates[0]
+        limits = self._limits_of(identities, first.username, peer)
+        try:
+            self._check(limits)
+            with self.accounts.hold(identities[0]), self._peers.hold(peer):
+                yield
+        except CredentialsInvalid:
+            SIGN_INS.labels("wrong").inc()
+            self._record_failure(limits, hash(first.digest))
+            raise
+        except SignInLocked:
+            SIGN_INS.labels("locked").inc()
+            raise
+        except TooManySignIns:
+            SIGN_INS.labels("busy").inc()
+            raise
+        SIGN_INS.labels("success").inc()
+        self._trusted.update(((identity, peer), True) for identity in identities)
+
+    def _limits_of(self, identities: Sequence[Hashable], username: str | None, peer: str) -> Limits:
+        """Returns the keys that an attempt is counted under, with the limit of each."""
+        per_user = self._limits.per_user
+        limits: dict[Hashable, int] = {}
+        for identity in identities:
+            limits[identity, peer, username] = per_user
+            limits[identity, peer] = per_user * (_USERS_OF_A_PEER if username else 1)
+        if not all((identity, peer) in self._trusted for identity in identities):
+            limits |= dict.fromkeys(identities, self._limits.per_account)
+            limits[peer] = self._limits.per_peer
+        return {key: limit for key, limit in limits.items() if limit}
+
+    def _check(self, limits: Limits) -> None:
+        until = max((self._locked_until.get(key, 0.0) for key in limits), default=0.0)
+        wait_s = until - self._clock()
+        if wait_s > 0:
+            raise SignInLocked(int(wait_s) + 1)
+
+    def _record_failure(self, limits: Limits, digest: int) -> None:
+        for key, limit in limits.items():
+            failures = self._failures.get(key)
+            if failures is None:
+                failures = self._failures[key] = set()
+            failures.add(digest)
+            if len(failures) >= limit:
+                del self._failures[key]
+                self._locked_until[key] = self._clock() + self._limits.window_s
+                log.warning("sign-in locked", failures=limit)
+
+    def _cache(self, lifetime_s: float) -> "TTLCache[Hashable, Any]":
+        return TTLCache(_MAX_ENTRIES, lifetime_s, timer=self._clock)
+
+
+def _identities(candidates: Sequence[Credentials]) -> list[Hashable]:
+    """Returns the account by each of the names that the client sent."""
+    names = [
+        name
+        for credentials in candidates
+        for name in (credentials.account_id, credentials.realm, credentials.account_name)
+    ]
+    named = dict.fromkeys(("account", str(name).lower()) for name in names if name is not None)
+    return list(named) or [("account", "")]
