@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import ip_network
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -21,7 +20,7 @@ from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.connection_limits import ConnectionLimits
 from service.domain.clock import utc_now
 from service.logs import get_logger
-from service.settings import Settings, SettingsError
+from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
@@ -122,9 +121,8 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
 
 
 def _trusted_proxies(settings: Settings) -> tuple[IPNetwork, ...]:
-    networks = settings.trusted_proxies.split(",")
     try:
-        return tuple(ip_network(network, strict=False) for network in networks if network)
+        return parse_networks(settings.trusted_proxies)
     except ValueError as error:
         raise SettingsError(f"AFTERTONE_TRUSTED_PROXIES is not valid: {error}.") from None
 
