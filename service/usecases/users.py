@@ -132,7 +132,7 @@ class Users:
         async with self.database.connection() as connection:
             found = await rows.find_credentials(connection, user.account_id, lookup)
         proof = found.proof if found is not None and found.user_id == user.user_id else None
-        with self.hashing_slots.hold(account.account_id):
+        with self.hashing_slots.hold(user.account_id):
             is_valid = await self.proofs.check(proof, digest)
         if not is_valid:
             raise Invalid.of("old_password", Rule.WRONG_FORMAT, message=_BAD_OLD_VALUE)
