@@ -282,6 +282,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Addresses in other domains become Reply-To, and From is `AFTERTONE_EMAIL_SENDER`."
         ),
     ] = ""
+    email_rate_per_hour: Annotated[
+        Limit,
+        email(
+            "Maximum mails of one account in an hour; an account may send the mails of one hour at "
+            "once. Mails above it wait. 0: no maximum."
+        ),
+    ] = 1000
     email_templates_folder: Annotated[
         str, email("Folder of Jinja2 templates that replace built-in templates of the same name.")
     ] = ""

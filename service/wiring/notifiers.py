@@ -119,6 +119,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
             EmailSettings(
                 sender=settings.email_sender,
                 from_domains=frozenset(settings.email_from_domains.lower().split(",")) - {""},
+                rate_per_hour=settings.email_rate_per_hour,
                 retention_days=settings.retention_days,
                 transcription_wait_s=settings.email_transcription_wait_s,
                 # A mail takes a few replies of the server; each has its own timeout.

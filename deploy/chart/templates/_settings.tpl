@@ -53,6 +53,8 @@ email:
   - smtp_ca_file
   - smtp_hostname
   - email_sender
+  - email_from_domains
+  - email_rate_per_hour
   - email_templates_folder
   - email_transcription_wait_s
   - email_concurrency

@@ -19,6 +19,7 @@ from service.domain.message import Message, MessageId, retained_since
 from service.domain.recipient import MAX_RECIPIENTS
 from service.domain.vmbox import addresses_of
 from service.logs import get_logger
+from service.postgres.mail import reserve_mail
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
@@ -55,17 +56,21 @@ from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 log = get_logger(__name__)
 
 _TRANSCRIPTION_POLL_S = 5.0
+# Key in the state of a delivery that is counted in the mail rate.
+_RESERVED = "reserved"
 
 
 class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`sender` is `Name <address>`. 0 for `transcription_wait_s` means no wait.
 
+    `rate_per_hour` is the maximum for one account, 0 for none.
     `from_domains` are the domains, in lower case, that every account may use in From.
     """
 
     sender: str
     from_domains: frozenset[str] = frozenset()
     retention_days: int
+    rate_per_hour: int = 0
     transcription_wait_s: float = 0.0
     timeout_s: float = 120.0
     concurrency: int = 8
@@ -124,8 +129,8 @@ class EmailChannel:
             return Failed(error=str(error), permanent=True)
         except (TemplatesError, AudioDamaged) as error:
             return Failed(error=str(error))
-        if mail is None:
-            return Postponed(delay_s=_TRANSCRIPTION_POLL_S)
+        if isinstance(mail, Postponed):
+            return mail
         return await self._smtp.send(mail.sender, mail.recipient, mail.content, utf8=mail.utf8)
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
@@ -138,22 +143,35 @@ class EmailChannel:
             connection, delivery, delivery.event.vmbox_id, message_id, since
         )
 
-    async def _build_mail(self, delivery: Delivery) -> Mail | None:
-        """Returns None if the mail must wait for the transcription."""
+    async def _build_mail(self, delivery: Delivery) -> Mail | Postponed:
+        """Returns Postponed if the mail must wait for the transcription or for its turn."""
         event, message = delivery.event, None
         async with self._database.connection() as connection:
             context = await read_mail_context(connection, event.account_id, event.vmbox_id)
             if event.type == EventType.MESSAGE_NEW:
                 key = MessageKey(event.account_id, event.vmbox_id, _message_id(event))
                 message = await get_message(connection, key)
+        if message is not None and self._must_wait(delivery, context, message):
+            return Postponed(delay_s=_TRANSCRIPTION_POLL_S, state=delivery.state)
+        if delay_s := await self._reserve(delivery):
+            return Postponed(delay_s=delay_s, state={**delivery.state, _RESERVED: True})
         if message is None:
             variables = full_box_variables(context, _decode_full(event), event.created_at)
             return await self._render(delivery, context, MailKind.FULL, variables)
-        if self._must_wait(delivery, context, message):
-            return None
         attachment = await self._read_attachment(context, message)
         variables = message_variables(context, message, has_audio=attachment is not None)
         return await self._render(delivery, context, MailKind.MESSAGE, variables, attachment)
+
+    async def _reserve(self, delivery: Delivery) -> float:
+        """Returns the seconds that the mail must wait because of the rate of its account.
+
+        A mail counts once, at its first attempt.
+        """
+        rate = self._settings.rate_per_hour
+        if not rate or delivery.attempt > 1 or delivery.state.get(_RESERVED):
+            return 0.0
+        async with self._database.connection() as connection:
+            return await reserve_mail(connection, delivery.account_id, 3600 / rate)
 
     def _must_wait(self, delivery: Delivery, context: MailContext, message: Message) -> bool:
         wait = timedelta(seconds=self._settings.transcription_wait_s)
