@@ -4,7 +4,7 @@ import signal
 
 import click
 
-from service.cli import admin, configuration, notifications, processes
+from service.cli import admin, configuration, keys, notifications, processes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,6 +21,7 @@ for command in (
     *processes.COMMANDS,
     *configuration.COMMANDS,
     *notifications.COMMANDS,
+    *keys.COMMANDS,
     *admin.COMMANDS,
 ):
     cli.add_command(command)

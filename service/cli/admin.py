@@ -1,9 +1,8 @@
-"""Commands about keys, accounts, users and tokens."""
+"""Commands about accounts, users and tokens."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -12,56 +11,6 @@ from service.settings import Settings
 
 # 100 years: the expiry of a token must be a valid date.
 _MAX_TOKEN_HOURS = 876_000
-
-
-@click.group()
-def keys() -> None:
-    """Create and rotate the key ring.
-
-    The key ring signs tokens and encrypts PINs and API keys.
-    """
-
-
-@keys.command("generate")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def generate_keys(file: Path) -> None:
-    """Write a new key ring to FILE (mode 0600). An existing file is never overwritten."""
-    from service import wiring
-
-    try:
-        wiring.write_key_ring(file)
-    except FileExistsError:
-        raise click.ClickException(f"{file} already exists; choose another file.") from None
-    except OSError as error:
-        raise click.ClickException(f"{file} cannot be written: {error.strerror}.") from None
-    click.echo(f"wrote {file}")
-
-
-@keys.command("rotate")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--prepare", "stage", flag_value="prepare", help="Add new keys, but keep using the old ones."
-)
-@click.option("--activate", "stage", flag_value="activate", help="Use the newest keys of FILE.")
-def rotate_keys(file: Path, stage: str | None) -> None:
-    """Add a new signing key and a new encryption key to FILE and use them. Old keys are kept.
-
-    Processes read FILE when they start. If they restart one after the other, do this in two steps,
-    so that every process has a key before another one uses it: run with --prepare, restart all
-    processes, run with --activate, restart all processes again.
-    """
-    from service import wiring
-    from service.security import KeyRingError
-
-    try:
-        wiring.rotate_keys(file, add=stage != "activate", activate=stage != "prepare")
-    except KeyRingError as error:
-        raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(
-            f"{file} cannot be written: {error.strerror}. It is unchanged."
-        ) from None
-    click.echo(f"wrote {file}; restart the processes to use it")
 
 
 @click.group()
@@ -205,4 +154,4 @@ def revoke_token(argument: str) -> None:
     run_account_command(lambda commands: commands.revoke_token(token))
 
 
-COMMANDS = (keys, account, api_key, user, token)
+COMMANDS = (account, api_key, user, token)

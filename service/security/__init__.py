@@ -6,8 +6,10 @@ from service.security.issuer import Issuer, IssuerSettings
 from service.security.keys import (
     KeyRing,
     KeyRingError,
+    export_key_ring,
     generate_key_ring,
     load_key_ring,
+    retire_key,
     rotate_key_ring,
 )
 from service.security.outbound_http import (
@@ -33,10 +35,12 @@ __all__ = [
     "SecretUnreadable",
     "TargetForbidden",
     "Tokens",
+    "export_key_ring",
     "generate_key_ring",
     "is_within",
     "load_key_ring",
     "new_api_key",
+    "retire_key",
     "retry_after_of",
     "rotate_key_ring",
 ]

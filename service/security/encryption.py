@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.domain.errors import Unavailable
-from service.security.keys import KeyRing
+from service.security.keys import KeyRing, KeyRingError
 
 API_KEY_LENGTH = 64
 _NONCE = 12
@@ -37,10 +37,19 @@ class SecretBox:
         self._active = ring.active_encryption
         self._pepper = ring.pepper
 
+    @staticmethod
+    def prefix_of(key_id: str) -> bytes:
+        """Returns the first bytes of all secrets that a key has encrypted."""
+        return bytes([len(key_id)]) + key_id.encode()
+
+    @property
+    def active_prefix(self) -> bytes:
+        return self.prefix_of(self._active)
+
     def seal(self, plaintext: str, context: bytes) -> bytes:
-        key_id, nonce = self._active.encode(), os.urandom(_NONCE)
+        nonce = os.urandom(_NONCE)
         sealed = self._ciphers[self._active].encrypt(nonce, plaintext.encode(), context)
-        return bytes([len(key_id)]) + key_id + nonce + sealed
+        return self.active_prefix + nonce + sealed
 
     def open(self, sealed: bytes, context: bytes) -> str:
         """Decrypts a secret. Raises SecretUnreadable without its key or for another context."""
@@ -55,6 +64,11 @@ class SecretBox:
             raise SecretUnreadable("wrong context or changed ciphertext") from None
 
     def fingerprint(self, purpose: str, text: str) -> bytes:
-        """Returns a 32-byte lookup key for `text`, useless without the pepper."""
+        """Returns a 32-byte lookup key for `text`, useless without the pepper.
+
+        Raises KeyRingError for an exported ring, which has no pepper.
+        """
+        if not self._pepper:
+            raise KeyRingError("The key ring has no pepper; this process needs the complete ring.")
         message = purpose.encode() + b"\0" + text.encode()
         return hmac.digest(self._pepper, message, hashlib.sha256)

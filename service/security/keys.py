@@ -5,10 +5,13 @@
     {"signing": {"active": "ID", "keys": {"ID": {"algorithm": "EdDSA", "private_key": "PEM"}}},
      "encryption": {"active": "ID", "keys": {"ID": "32 bytes in base64"}},
      "pepper": "32 bytes in base64"}
+
+An exported ring has only `encryption`: notifiers decrypt secrets, but must not sign tokens.
 """
 
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +60,10 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
-    """All keys by id, and the active ones. Its text form contains no key."""
+    """All keys by id, and the active ones. Its text form contains no key.
+
+    In an exported ring, `signing`, `active_signing` and `pepper` are empty.
+    """
 
     signing: dict[str, SigningKey]
     active_signing: str
@@ -84,6 +90,10 @@ class _EncryptionFile(msgspec.Struct, forbid_unknown_fields=True):
     keys: dict[KeyId, Key32]
 
 
+class _ExportedFile(msgspec.Struct, forbid_unknown_fields=True):
+    encryption: _EncryptionFile
+
+
 class _KeyRingFile(msgspec.Struct, forbid_unknown_fields=True):
     signing: _SigningFile
     encryption: _EncryptionFile
@@ -103,7 +113,7 @@ def rotate_key_ring(path: Path, *, add: bool = True, activate: bool = True) -> b
 
     Old keys stay for old tokens and secrets. The pepper stays because lookup keys depend on it.
     """
-    _, ring = _read_ring(path)
+    ring = _read_complete(path)
     if add:
         _add_keys(ring)
     if activate:
@@ -111,12 +121,40 @@ def rotate_key_ring(path: Path, *, add: bool = True, activate: bool = True) -> b
     return _encode(ring)
 
 
+def retire_key(path: Path, key_id: str) -> bytes:
+    """Returns the ring of `path` without a key. Raises KeyRingError for an active or unknown one.
+
+    The caller checks that no stored secret needs the key.
+    """
+    ring = _read_complete(path)
+    if key_id in (ring.signing.active, ring.encryption.active):
+        raise KeyRingError(f"Key {key_id} is active; run `aftertone keys rotate` first.")
+    if key_id not in (*ring.signing.keys, *ring.encryption.keys):
+        raise KeyRingError(f"The key ring {path} has no key {key_id}; see `aftertone keys list`.")
+    ring.signing.keys.pop(key_id, None)
+    ring.encryption.keys.pop(key_id, None)
+    return _encode(ring)
+
+
+def export_key_ring(path: Path) -> bytes:
+    """Returns the ring of `path` with its encryption keys only. Raises KeyRingError."""
+    return _encode(_ExportedFile(_read_complete(path).encryption))
+
+
 def load_key_ring(path: Path) -> KeyRing:
     """Returns the ring of the file `path`. Raises KeyRingError."""
     return _read_ring(path)[0]
 
 
-def _read_ring(path: Path) -> tuple[KeyRing, _KeyRingFile]:
+def _read_complete(path: Path) -> _KeyRingFile:
+    file = _read_ring(path)[1]
+    if isinstance(file, _ExportedFile):
+        raise KeyRingError(f"The key ring {path} was exported; use the complete key ring.")
+    return file
+
+
+def _read_ring(path: Path) -> tuple[KeyRing, _KeyRingFile | _ExportedFile]:
+    """Returns the ring of a file, and the content of the file."""
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
@@ -125,7 +163,7 @@ def _read_ring(path: Path) -> tuple[KeyRing, _KeyRingFile]:
     if mode & _FORBIDDEN_MODE:
         raise KeyRingError(f"The key ring {path} has permissions for other users; run `chmod 600`.")
     try:
-        file = msgspec.json.decode(content, type=_KeyRingFile)
+        file = _decode(content)
         return _ring_of(file), file
     except msgspec.MsgspecError as error:
         raise KeyRingError(f"The key ring {path} is malformed: {error}.") from None
@@ -147,17 +185,29 @@ def _activate_newest(ring: _KeyRingFile) -> None:
     *_, ring.encryption.active = ring.encryption.keys
 
 
-def _encode(ring: _KeyRingFile) -> bytes:
+def _decode(content: bytes) -> _KeyRingFile | _ExportedFile:
+    fields = msgspec.json.decode(content)
+    is_exported = isinstance(fields, dict) and fields.keys() == {"encryption"}
+    if is_exported:
+        return msgspec.convert(fields, _ExportedFile)
+    return msgspec.convert(fields, _KeyRingFile)
+
+
+def _encode(ring: _KeyRingFile | _ExportedFile) -> bytes:
     return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
 
 
-def _ring_of(file: _KeyRingFile) -> KeyRing:
-    for use, active, keys in (
-        ("signing", file.signing.active, file.signing.keys),
-        ("encryption", file.encryption.active, file.encryption.keys),
-    ):
-        if active not in keys:
-            raise KeyRingError(f"its active {use} key {active!r} is not among its keys.")
+def _ring_of(file: _KeyRingFile | _ExportedFile) -> KeyRing:
+    _check_active("encryption", file.encryption.active, file.encryption.keys)
+    if isinstance(file, _ExportedFile):
+        return KeyRing(
+            signing={},
+            active_signing="",
+            encryption=dict(file.encryption.keys),
+            active_encryption=file.encryption.active,
+            pepper=b"",
+        )
+    _check_active("signing", file.signing.active, file.signing.keys)
     return KeyRing(
         signing={key_id: _signing_key(key_id, key) for key_id, key in file.signing.keys.items()},
         active_signing=file.signing.active,
@@ -165,6 +215,11 @@ def _ring_of(file: _KeyRingFile) -> KeyRing:
         active_encryption=file.encryption.active,
         pepper=file.pepper,
     )
+
+
+def _check_active(use: str, active: str, keys: Mapping[str, object]) -> None:
+    if active not in keys:
+        raise KeyRingError(f"its active {use} key {active!r} is not among its keys.")
 
 
 def _signing_key(key_id: str, key: _SigningKeyFile) -> SigningKey:

@@ -16,6 +16,7 @@ from service.domain.errors import (
 from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, Fields, merge
+from service.domain.sealed_secret import SecretPurpose
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
 from service.postgres import webhooks as webhook_rows
@@ -225,4 +226,4 @@ def _cursor_of(account: Account) -> NameCursor:
 
 
 def _key_context(account_id: UUID) -> bytes:
-    return b"api_key:" + account_id.bytes
+    return SecretPurpose.API_KEY.context(account_id)

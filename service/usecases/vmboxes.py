@@ -23,6 +23,7 @@ from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document, Fields, merge
+from service.domain.sealed_secret import SecretPurpose
 from service.domain.vmbox import (
     FIELDS,
     Vmbox,
@@ -285,7 +286,7 @@ def _keep_keys(current: Document, changed: Document, keys: Collection[str]) -> D
 
 def _pin_context(account_id: UUID, vmbox_id: UUID) -> bytes:
     """Returns the encryption context that binds a PIN to its mailbox."""
-    return b"pin" + account_id.bytes + vmbox_id.bytes
+    return SecretPurpose.PIN.context(account_id, vmbox_id)
 
 
 def _cursor_of(vmbox: Vmbox) -> NameCursor:

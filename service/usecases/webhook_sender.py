@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service.domain.events import Event
+from service.domain.sealed_secret import SecretPurpose
 from service.domain.webhook import (
     SealedWebhook,
     WebhookResponse,
@@ -39,4 +40,4 @@ class WebhookSender:
 
 
 def _context(account_id: UUID, webhook_id: UUID) -> bytes:
-    return b"webhook:" + account_id.bytes + webhook_id.bytes
+    return SecretPurpose.WEBHOOK.context(account_id, webhook_id)

@@ -10,7 +10,7 @@ from pathlib import Path
 from service.domain.clock import utc_now
 from service.postgres import outbox
 from service.postgres.migrate import migrate
-from service.security import LOOPBACK, generate_key_ring, rotate_key_ring
+from service.security import LOOPBACK
 from service.settings import Settings, SettingsError, read_settings
 from service.wiring.accounts import open_cli_accounts
 from service.wiring.factories import (
@@ -20,6 +20,7 @@ from service.wiring.factories import (
     open_owner_database,
     stream_settings,
 )
+from service.wiring.keys import write_key_ring
 from service.wiring.process import open_process
 from service.wiring.runtime_tuning import freeze_gc
 from service.workers.keeper import Keeper, all_steps
@@ -124,22 +125,3 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> dict[str,
         "AFTERTONE_AUTH_TOKEN": token,
     }
     return variables
-
-
-def write_key_ring(path: Path) -> None:
-    """Writes a new key ring with mode 0600. Raises FileExistsError."""
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(generate_key_ring())
-
-
-def rotate_keys(path: Path, *, add: bool, activate: bool) -> None:
-    """Replaces the key ring atomically: a truncated file would lose the encryption keys."""
-    content = rotate_key_ring(path, add=add, activate=activate)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600, exist_ok=False)
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

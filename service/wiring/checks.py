@@ -119,6 +119,8 @@ async def _bucket(settings: Settings) -> str:
 
 async def _key_ring(settings: Settings) -> str:
     ring = key_ring_of(settings)
+    if not ring.signing:
+        return f"the active key is {ring.active_encryption}; there is no signing key"
     return f"the active keys are {ring.active_signing} and {ring.active_encryption}"
 
 
@@ -183,7 +185,7 @@ _CHECKS: Sequence[tuple[str, Check, str]] = (
     (
         "key_ring_file",
         _key_ring,
-        "The API needs it; `aftertone keys generate FILE` creates a key ring.",
+        "API and the channel webhook need it; `aftertone keys generate FILE` creates a key ring.",
     ),
     ("issuer_url", _issuer, "Only tokens of this service are accepted."),
     ("backup_retention_days", _backups, "Not compared with AFTERTONE_PURGE_GRACE_DAYS."),

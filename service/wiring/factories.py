@@ -19,6 +19,7 @@ from service.security import (
     Issuer,
     IssuerSettings,
     KeyRing,
+    KeyRingError,
     OutboundHttp,
     OutboundLimits,
     SecretBox,
@@ -99,6 +100,8 @@ def stream_settings(settings: Settings) -> StreamSettings:
 @asynccontextmanager
 async def open_accounts(settings: Settings, database: Database) -> AsyncIterator[Accounts]:
     ring = key_ring_of(settings)
+    if not ring.signing:
+        raise KeyRingError("The key ring has no signing key; this process needs the complete ring.")
     secrets = SecretBox(ring)
     async with AsyncExitStack() as stack:
         account_cache = await stack.enter_async_context(AccountCache(database).polling())

@@ -143,6 +143,16 @@ def test_a_process_receives_only_the_secrets_that_it_needs(case: str) -> None:
     }
 
 
+def test_only_the_api_mounts_the_keys_that_sign_tokens() -> None:
+    mounted = {
+        name: volume["secret"]["secretName"]
+        for name, pod in pods("everything on").items()
+        for volume in pod["spec"]["volumes"]
+        if volume["name"] == "key-ring"
+    }
+    assert mounted == {"api": "aftertone-key-ring", "webhook": "aftertone-notifier-key-ring"}
+
+
 def test_a_workload_identity_replaces_the_access_key() -> None:
     annotated = [each for each in of_kind("IRSA", "ServiceAccount") if _role(each)]
     assert [each["metadata"]["name"] for each in annotated] == ["prod-aftertone-storage"]

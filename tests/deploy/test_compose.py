@@ -44,6 +44,15 @@ def test_a_process_receives_only_the_variables_that_it_needs() -> None:
     assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "webhook"}
 
 
+def test_only_the_api_reads_the_keys_that_sign_tokens() -> None:
+    mounted = {
+        name: volume.split(":")[0]
+        for name, each in PROCESSES.items()
+        for volume in each.get("volumes", [])
+    }
+    assert mounted == {"api": "keys", "webhook": "notifier-keys"}
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_containers_write_only_to_tmp_and_have_no_capabilities(name: str) -> None:
     each = OURS[name]

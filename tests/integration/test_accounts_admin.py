@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service import wiring
 from service.cli.account_commands import AccountCommands, open_account_commands
 from service.domain.errors import AccountNotFound, CredentialsInvalid, TokenInvalid
 from service.embedded.servers import EmbeddedServers
@@ -13,6 +12,7 @@ from service.postgres.pool import Database
 from service.security import generate_key_ring, load_key_ring
 from service.settings import Settings
 from service.wiring.accounts import NotSetUp
+from service.wiring.keys import rotate_keys, write_key_ring
 from tests.support.accounts import a_key_ring, a_root, accounts_over, users_beside
 from tests.support.database import TestDatabase
 
@@ -78,7 +78,7 @@ def test_a_rotated_key_ring_replaces_the_file_and_keeps_its_mode(tmp_path: Path)
     path.touch(0o600)
     path.write_bytes(generate_key_ring())
     before = load_key_ring(path)
-    wiring.rotate_keys(path, add=True, activate=True)
+    rotate_keys(path, add=True, activate=True)
     after = load_key_ring(path)
     assert before.signing.keys() < after.signing.keys()
     assert after.active_signing not in before.signing
@@ -90,7 +90,7 @@ async def test_without_tables_or_root_account_the_command_names_the_next_step(
     servers: EmbeddedServers, test_database: TestDatabase, tmp_path: Path
 ) -> None:
     ring = tmp_path / "keys.json"
-    wiring.write_key_ring(ring)
+    write_key_ring(ring)
     bare = servers.postgres.url("postgres", "aftertone")
     for url, command in ((bare, "migrate"), (test_database.url, "account create-root")):
         settings = Settings(database_url=url, key_ring_file=str(ring))

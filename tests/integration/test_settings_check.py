@@ -13,12 +13,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from service import wiring
 from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
 from service.settings import read_settings, select_settings
 from service.wiring.checks import CheckResult, CheckState, run_checks
 from service.wiring.factories import open_audio, open_bus
+from service.wiring.keys import write_key_ring
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
 from tests.support.ports import free_port
@@ -92,7 +92,7 @@ def environment(
 ) -> dict[str, str]:
     """Environment of a deployment in which every check succeeds."""
     ring = tmp_path / "keys.json"
-    wiring.write_key_ring(ring)
+    write_key_ring(ring)
     return {
         **servers.environment(),
         "AFTERTONE_DATABASE_URL": test_database.url,

@@ -30,7 +30,7 @@ SYSTEM = {
 PAGE = Path(__file__).parents[2] / "migrations" / "README.md"
 
 # Statements that go through all accounts, on purpose: the relay reads the outbox in order, the
-# keeper looks for what is due, metrics count what waits.
+# keeper looks for what is due, metrics count what waits, and an operator replaces encryption keys.
 OVER_ALL_ACCOUNTS = {
     "deliveries.delete_old_deliveries",
     "feed.feed_state",
@@ -54,6 +54,10 @@ OVER_ALL_ACCOUNTS = {
     "database_metrics.count_dead_deliveries",
     "database_metrics.read_delivery_backlogs",
     "database_metrics.read_outbox_backlog",
+    "sealed_secrets.count_sealed_pins",
+    "sealed_secrets.count_sealed_webhook_secrets",
+    "sealed_secrets.list_pins_to_reseal",
+    "sealed_secrets.list_webhook_secrets_to_reseal",
     "webhooks.delete_ended_webhooks",
     "webhooks.delete_old_attempts",
 }

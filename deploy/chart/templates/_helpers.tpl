@@ -65,6 +65,7 @@ process; `container` adds ports, probes and the preStop pause of a long-running 
 {{- $secrets := .root.Values.secrets }}
 {{- $facts := get (include "aftertone.processes" .root | fromYaml) .process }}
 {{- $needs := $facts.needs }}
+{{- $ring := include "aftertone.keyRing" . | fromYaml }}
 serviceAccountName: {{ .serviceAccount }}
 # No process uses the Kubernetes API. A workload identity mounts its own token.
 automountServiceAccountToken: false
@@ -111,7 +112,7 @@ containers:
     volumeMounts:
       # Spool of uploads above 1 MB.
       - {name: tmp, mountPath: /tmp}
-      {{- if has "key_ring" $needs }}
+      {{- if $ring }}
       - {name: key-ring, mountPath: /etc/aftertone/key-ring, readOnly: true}
       {{- end }}
       {{- if and (has "nats" $needs) $secrets.natsCredentials.name }}
@@ -123,9 +124,9 @@ containers:
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: {{ $pod.tmpSizeLimit }}}
-  {{- if has "key_ring" $needs }}
+  {{- if $ring }}
   - name: key-ring
-    secret: {secretName: {{ $secrets.keyRing.name | quote }}, defaultMode: 0440}
+    secret: {secretName: {{ $ring.name | quote }}, defaultMode: 0440}
   {{- end }}
   {{- if and (has "nats" $needs) $secrets.natsCredentials.name }}
   - name: nats

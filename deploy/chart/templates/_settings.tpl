@@ -76,7 +76,7 @@ operations: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, lo
 
 {{/*
 Processes, with the groups of settings and the Secrets that each needs (`database`, `owner`,
-`key_ring`; the Secrets of nats, s3, email, lamps and transcription belong to their groups). A process
+`key_ring`, `notifier_key_ring`; the Secrets of nats, s3, email, lamps and transcription belong to their groups). A process
 receives nothing else: the API no NATS URL, and only keeper and migration the URL of the owner.
 */}}
 {{- define "aftertone.processes" -}}
@@ -91,7 +91,7 @@ email:
   needs: [database, postgres, nats, s3, retention, notifiers, email, operations]
 webhook:
   args: [notifier, webhook]
-  needs: [database, key_ring, postgres, nats, notifiers, webhooks, operations]
+  needs: [database, notifier_key_ring, postgres, nats, notifiers, webhooks, operations]
 mwi:
   args: [notifier, mwi]
   needs: [database, postgres, nats, notifiers, lamps, operations]
@@ -107,6 +107,14 @@ keeper:
 migrate:
   args: [migrate]
   needs: [owner, database, postgres, operations]
+{{- end }}
+
+{{/* Secret with the key ring of a process, or nothing: {root, process}. */}}
+{{- define "aftertone.keyRing" -}}
+{{- $needs := (get (include "aftertone.processes" . | fromYaml) .process).needs }}
+{{- if has "key_ring" $needs }}{{ toYaml .root.Values.secrets.keyRing }}
+{{- else if has "notifier_key_ring" $needs }}{{ toYaml .root.Values.secrets.notifierKeyRing }}
+{{- end }}
 {{- end }}
 
 {{/* Value of an environment variable: large numbers have no exponent. */}}
@@ -131,9 +139,9 @@ migrate:
 {{- if has "owner" $needs }}
 {{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_OWNER_DATABASE_URL" "secret" $secrets.ownerDatabase.name "key" $secrets.ownerDatabase.key) }}
 {{- end }}
-{{- if has "key_ring" $needs }}
+{{- with include "aftertone.keyRing" . | fromYaml }}
 - name: AFTERTONE_KEY_RING_FILE
-  value: {{ printf "/etc/aftertone/key-ring/%s" $secrets.keyRing.key }}
+  value: {{ printf "/etc/aftertone/key-ring/%s" .key }}
 {{- end }}
 {{- if and (has "nats" $needs) $secrets.nats.name }}
 {{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_NATS_URL" "secret" $secrets.nats.name "key" $secrets.nats.key) }}
