@@ -27,7 +27,7 @@ class Spool:
     statement.
     """
 
-    _open: ClassVar[int] = 0
+    _open_count: ClassVar[int] = 0
 
     def __init__(self, limit: int) -> None:
         self.size = 0
@@ -41,11 +41,11 @@ class Spool:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        Spool._open += 1
+        Spool._open_count += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        Spool._open -= 1
+        Spool._open_count -= 1
         self.close()
 
     async def write(self, chunk: bytes) -> None:
@@ -94,7 +94,7 @@ class Spool:
             yield block
 
     def _memory_limit(self) -> int:
-        share = min(_TOTAL_MEMORY_BYTES // max(Spool._open, 1), MEMORY_BYTES)
+        share = min(_TOTAL_MEMORY_BYTES // max(Spool._open_count, 1), MEMORY_BYTES)
         return max(share, BLOCK_BYTES)
 
     def _write_to_file(self) -> None:

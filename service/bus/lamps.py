@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 _TIMEOUT_S = 2.0
 _STREAM_EXISTS = 10058
-_FILLED = "aftertone-filled"
+_COMPLETE_KEY = "aftertone-filled"
 
 
 class LampEntry(msgspec.Struct, frozen=True):
@@ -59,20 +59,20 @@ class LampBucket:
             except nats.js.errors.NotFoundError:
                 await self._create(js)
                 return False
-        return _FILLED in (info.config.metadata or {})
+        return _COMPLETE_KEY in (info.config.metadata or {})
 
     async def mark_filled(self) -> None:
         """Records in the bucket that it contains all lamps."""
         js = self._jetstream()
         with translated_errors():
             config = (await js.stream_info(self._stream)).config
-            await js.update_stream(config.evolve(metadata={_FILLED: "yes"}))
+            await js.update_stream(config.evolve(metadata={_COMPLETE_KEY: "yes"}))
 
     async def read(self, key: LampKey) -> LampEntry:
         """Returns the entry of a key. An invalid value counts as no lamp."""
         with translated_errors():
             try:
-                entry = await self._bucket().get(_key_text(key))
+                entry = await self._bucket().get(_encode_key(key))
             except nats.js.errors.KeyNotFoundError as error:
                 deleted = error.entry
                 return LampEntry(None, deleted.revision if deleted is not None else 0)
@@ -94,7 +94,7 @@ class LampBucket:
         with translated_errors():
             try:
                 await self._jetstream().publish(
-                    self._prefix + _key_text(key),
+                    self._prefix + _encode_key(key),
                     b"" if lamp is None else msgspec.json.encode(lamp),
                     timeout=_TIMEOUT_S,
                     headers=headers,
@@ -166,5 +166,5 @@ class LampBucket:
 _REVISION_CHANGED = (10071, 10164)
 
 
-def _key_text(key: LampKey) -> str:
+def _encode_key(key: LampKey) -> str:
     return f"{key.account_id.hex}.{key.vmbox_id.hex}"

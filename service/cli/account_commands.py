@@ -91,7 +91,7 @@ async def open_account_commands(settings: Settings) -> AsyncIterator[AccountComm
     """Opens the commands. Raises NotSetUp if there are no tables or there is no root account."""
     async with open_cli_accounts(settings) as accounts:
         try:
-            root = await accounts.sessions.operator()
+            root = await accounts.sessions.get_operator()
         except AccountNotFound:
             raise NotSetUp(
                 "There is no root account: run `aftertone account create-root` first."

@@ -31,7 +31,9 @@ def create_root(name: str, realm: str) -> None:
     async def work(settings: Settings) -> tuple[str, str]:
         async with open_cli_accounts(settings) as accounts:
             root = await accounts.create_root(name, realm)
-            key = await accounts.get_api_key(await accounts.sessions.operator(), root.account_id)
+            key = await accounts.get_api_key(
+                await accounts.sessions.get_operator(), root.account_id
+            )
             return root.account_id.hex, key
 
     account_id, key = run(work(settings_of("account")))

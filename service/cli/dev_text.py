@@ -34,7 +34,7 @@ List the messages:
 """
 
 
-def ready_text(file: Path, environment: Mapping[str, str]) -> str:
+def format_instructions(file: Path, environment: Mapping[str, str]) -> str:
     """Returns the text with commands to copy. They read all secrets from `dev.env`."""
     return _TEXT.format(
         url=environment["AFTERTONE_URL"],

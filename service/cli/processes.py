@@ -34,7 +34,7 @@ def dev(port: int, folder: Path) -> None:
     Starts Postgres, NATS, S3 and all processes of the service. Ctrl-C stops them.
     """
     from service import wiring
-    from service.cli.dev_text import ready_text
+    from service.cli.dev_text import format_instructions
     from service.embedded.dev import run_dev
     from service.wiring.notifiers import CHANNELS
 
@@ -49,7 +49,7 @@ def dev(port: int, folder: Path) -> None:
             host="127.0.0.1",
             port=port,
             prepare=lambda environment: wiring.prepare_dev(folder.absolute(), environment),
-            on_ready=lambda file, environment: click.echo(ready_text(file, environment)),
+            on_ready=lambda file, environment: click.echo(format_instructions(file, environment)),
             processes={
                 **{name: [*command, name] for name in ("api", "relay", "keeper")},
                 "notifier": [*command, "notifier", *channels],

@@ -95,7 +95,7 @@ def apply_schema(
 
 
 def _apply_field(value: Any, field: Field, path: str) -> tuple[Any, list[Problem]]:
-    value = _coerced(value, field.types)
+    value = _coerce(value, field.types)
     if type_of(value) not in field.types and not (
         isinstance(value, int) and type_of(value) == "integer" and "number" in field.types
     ):
@@ -172,7 +172,7 @@ def type_of(value: Any) -> str:
             return "object"
 
 
-def _coerced(value: Any, types: tuple[str, ...]) -> Any:
+def _coerce(value: Any, types: tuple[str, ...]) -> Any:
     """Converts a string to a boolean or an integer when the field does not accept strings."""
     if isinstance(value, float) and value.is_integer() and "integer" in types:
         return int(value)

@@ -126,8 +126,8 @@ def validate_settings(document: Document, fields: Fields = FIELDS) -> Document:
 def numbers_of(document: Document) -> set[str]:
     """Returns the numbers of a mailbox in comparable form; skips values that are not valid."""
     aliases = document.get("aliases")
-    texts = [document.get("mailbox"), *(aliases if isinstance(aliases, list) else [])]
-    return {comparable_number(text) for text in texts if isinstance(text, str) and text}
+    values = [document.get("mailbox"), *(aliases if isinstance(aliases, list) else [])]
+    return {comparable_number(text) for text in values if isinstance(text, str) and text}
 
 
 def comparable_number(number: str) -> str:
@@ -140,10 +140,10 @@ def comparable_number(number: str) -> str:
 def greetings_of(settings: Document) -> dict[str, str]:
     """Returns the ids of greetings by dotted field; skips values that are not ids."""
     media = settings.get("media")
-    texts = {name: media.get(name) for name in _GREETINGS} if isinstance(media, dict) else {}
+    values = {name: media.get(name) for name in _GREETINGS} if isinstance(media, dict) else {}
     return {
         f"media.{name}": text
-        for name, text in texts.items()
+        for name, text in values.items()
         if isinstance(text, str) and len(text) == MEDIA_ID_LENGTH
     }
 

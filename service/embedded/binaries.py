@@ -65,16 +65,16 @@ def _script(name: str) -> Path:
     return script if script.is_file() else Path(shutil.which(name) or name)
 
 
-def unprivileged(data: Path, postgres: Path) -> Unprivileged:
+def find_unprivileged(data: Path, postgres: Path) -> Unprivileged:
     """Returns a way to run Postgres on the existing folder `data`. As root, changes its owner."""
     if os.geteuid() != 0:
-        return Unprivileged() if _has_user_name(os.geteuid()) else _as_nobody(data, postgres)
+        return Unprivileged() if _has_user_name(os.geteuid()) else _map_to_nobody(data, postgres)
     owner = data.stat()
     user = (owner.st_uid, owner.st_gid) if owner.st_uid else (NOBODY, NOBODY)
     if _can_run(Unprivileged(user=user), data, postgres, owned=bool(owner.st_uid)):
         _change_owner(data, user)
         return Unprivileged(user=user)
-    return _as_nobody(data, postgres)
+    return _map_to_nobody(data, postgres)
 
 
 def _has_user_name(uid: int) -> bool:
@@ -85,7 +85,7 @@ def _has_user_name(uid: int) -> bool:
         return False
 
 
-def _as_nobody(data: Path, postgres: Path) -> Unprivileged:
+def _map_to_nobody(data: Path, postgres: Path) -> Unprivileged:
     """Maps the current user to `nobody` in a user namespace; works below folders of mode 0700."""
     mapped = Unprivileged(prefix=_unshare())
     is_owner = data.stat().st_uid == os.geteuid()

@@ -17,7 +17,7 @@ DISK_FULL = re.compile(
 )
 
 
-def disk_full(folder: Path) -> EmbeddedError:
+def disk_full_error(folder: Path) -> EmbeddedError:
     return EmbeddedError(f"The disk of {folder} is full: free at least {_NEEDED_MB} MB.")
 
 
@@ -32,7 +32,7 @@ def report_folder_errors(folder: Path) -> Iterator[None]:
 
 def folder_error(folder: Path, error: OSError) -> EmbeddedError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return disk_full(folder)
+        return disk_full_error(folder)
     return EmbeddedError(f"The folder {folder} cannot be used: {error.strerror or error}.")
 
 
@@ -40,4 +40,4 @@ def check_space(folder: Path) -> None:
     """Raises EmbeddedError if the disk is almost full: the servers would fail later."""
     state = os.statvfs(folder)
     if state.f_bavail * state.f_frsize < _NEEDED_MB * 1024 * 1024:
-        raise disk_full(folder)
+        raise disk_full_error(folder)

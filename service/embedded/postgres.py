@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 from service.embedded import reaper
-from service.embedded.binaries import Programs, Unprivileged, unprivileged
+from service.embedded.binaries import Programs, Unprivileged, find_unprivileged
 from service.embedded.child import Child, Command
 from service.embedded.errors import EmbeddedError
 from service.embedded.keys import Secrets, write_private
@@ -77,7 +77,7 @@ class EmbeddedPostgres(Server):
                 await super().start(timeout_s)
                 break
             except EmbeddedError:
-                if attempt == 49 or not _PREVIOUS_RUN.search(self.log_text()):
+                if attempt == 49 or not _PREVIOUS_RUN.search(self.read_log()):
                     raise
                 await asyncio.sleep(0.2)
         if not (self.data / "roles").exists():
@@ -85,7 +85,7 @@ class EmbeddedPostgres(Server):
 
     async def command(self, lock: int) -> Command:
         launch = await asyncio.to_thread(
-            unprivileged, self.data, self._programs.postgres("postgres")
+            find_unprivileged, self.data, self._programs.postgres("postgres")
         )
         if not self._cluster.exists():
             await self._initdb(launch, lock)

@@ -86,7 +86,7 @@ class EmbeddedS3(Server):
         """Checks that a volume server has joined, without which S3 answers but cannot store."""
         topology = await exchange(self.ports.master, b"GET /dir/status HTTP/1.0\r\n\r\n")
         if b'"DataNodes":[{' not in topology.replace(b" ", b""):
-            if _NO_LEADER in self.log_text():
+            if _NO_LEADER in self.read_log():
                 raise _SlowStart(_NO_LEADER)
             return False
         return (await exchange(self.ports.s3, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/")

@@ -127,7 +127,7 @@ class Server(ABC):
             await asyncio.sleep(0.01)
         raise EmbeddedError(f"{self.name} did not answer within {timeout_s:.0f} s: see {self.log}.")
 
-    def log_text(self) -> str:
+    def read_log(self) -> str:
         """Returns the log of the current run, at most the last 64 KiB."""
         if not self.log.exists():
             return ""
@@ -136,9 +136,9 @@ class Server(ABC):
             return file.read().decode(errors="replace")
 
     def exit_error(self, code: int) -> EmbeddedError:
-        text = self.log_text()
+        text = self.read_log()
         if disk.DISK_FULL.search(text):
-            return disk.disk_full(self.data)
+            return disk.disk_full_error(self.data)
         if "ddress already in use" in text:
             return self._port_taken(self.listens_on()[0])
         last = text.strip().splitlines()[-1:] or ["its log is empty"]

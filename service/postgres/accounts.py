@@ -89,8 +89,8 @@ async def find_name_and_realm_conflicts(
     """Returns a problem for a name or realm that another account than `except_id` has."""
     (row,) = await _SQL["find_name_and_realm_conflicts"].fetch(
         connection,
-        name=_text_or_none(name),
-        realm=_text_or_none(realm),
+        name=_valid_string_or_none(name),
+        realm=_valid_string_or_none(realm),
         except_account_id=except_id,
     )
     return [
@@ -176,13 +176,13 @@ async def find_facts_by_api_key(connection: Connection, lookup: bytes) -> Accoun
 
 async def find_facts_by_name(connection: Connection, name: str) -> AccountFacts | None:
     """Returns the account of a name, or None."""
-    row = await _SQL["find_facts_by_name"].fetchrow(connection, name=_text_or_none(name))
+    row = await _SQL["find_facts_by_name"].fetchrow(connection, name=_valid_string_or_none(name))
     return _facts_or_none(row)
 
 
 async def find_facts_by_realm(connection: Connection, realm: str) -> AccountFacts | None:
     """Returns the account of a realm, or None."""
-    row = await _SQL["find_facts_by_realm"].fetchrow(connection, realm=_text_or_none(realm))
+    row = await _SQL["find_facts_by_realm"].fetchrow(connection, realm=_valid_string_or_none(realm))
     return _facts_or_none(row)
 
 
@@ -268,7 +268,7 @@ async def _write(
         raise Invalid.of(field, Rule.UNIQUE) from None
 
 
-def _text_or_none(value: Any) -> str | None:
+def _valid_string_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
 
 

@@ -115,7 +115,7 @@ async def insert_dead_marker(
         channel=channel,
         event=None if event is None else _encoded_event(event),
         state=dict(state or {}),
-        error=_error_text(error),
+        error=_truncate_error(error),
     )
 
 
@@ -155,7 +155,7 @@ async def record_attempt(
         status=outcome.status,
         attempts=outcome.attempts,
         delay_s=outcome.delay_s,
-        error=None if outcome.error is None else _error_text(outcome.error),
+        error=None if outcome.error is None else _truncate_error(outcome.error),
         state=None if outcome.state is None else dict(outcome.state),
     )
     return attempt is not None
@@ -230,7 +230,7 @@ def _key_values(row: Delivery | DeliveryRow | DeliveryFilter) -> dict[str, Any]:
     }
 
 
-def _error_text(error: str) -> str:
+def _truncate_error(error: str) -> str:
     return error.replace("\0", "")[:_MAX_ERROR_LENGTH]
 
 

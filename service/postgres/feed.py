@@ -64,7 +64,7 @@ async def read_feed(
         limit=limit,
         limit_bytes=limit_bytes,
     )
-    return _slice(rows, limit)
+    return _slice_of(rows, limit)
 
 
 async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes: int) -> FeedSlice:
@@ -72,17 +72,17 @@ async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes:
     rows = await _SQL["tail_feed"].fetch(
         connection, after=after, limit=limit, limit_bytes=limit_bytes
     )
-    return _slice(rows, limit)
+    return _slice_of(rows, limit)
 
 
-def _slice(rows: Sequence[asyncpg.Record], limit: int) -> FeedSlice:
+def _slice_of(rows: Sequence[asyncpg.Record], limit: int) -> FeedSlice:
     rows_before_cut = rows[0]["rows_before_cut"] if rows else 0
-    events = [_published(row) for row in rows]
+    events = [_event_of(row) for row in rows]
     more = rows_before_cut == limit or len(rows) < rows_before_cut
     return FeedSlice(events=events, more=more)
 
 
-def _published(row: asyncpg.Record) -> PublishedEvent:
+def _event_of(row: asyncpg.Record) -> PublishedEvent:
     event = Event(
         account_id=row["account_id"],
         vmbox_id=row["vmbox_id"],

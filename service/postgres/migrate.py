@@ -62,7 +62,7 @@ async def migrate(
         migrations = read_migrations()
     async with _locked(owner_url) as connection:
         done = []
-        for migration in await _missing(connection, migrations):
+        for migration in await _list_missing(connection, migrations):
             await _apply(connection, migration)
             done.append(migration.name)
         await _grant(connection, role_of(service_url))
@@ -105,7 +105,9 @@ async def list_applied_migrations(connection: asyncpg.Connection) -> dict[int, b
     return {row["number"]: row["sha256"] for row in rows}
 
 
-async def _missing(connection: asyncpg.Connection, migrations: list[Migration]) -> list[Migration]:
+async def _list_missing(
+    connection: asyncpg.Connection, migrations: list[Migration]
+) -> list[Migration]:
     applied = await list_applied_migrations(connection)
     for migration in migrations:
         if applied.get(migration.number, migration.sha256) != migration.sha256:

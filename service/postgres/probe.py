@@ -66,7 +66,7 @@ async def _probe_connection(
     except asyncpg.PostgresError as error:
         raise DatabaseUnavailable(f"Postgres reports: {error}") from None
     except DatabaseUnavailable as error:
-        raise DatabaseUnavailable(_failure_text(error)) from None
+        raise DatabaseUnavailable(_describe_failure(error)) from None
     try:
         facts = await _SQL["get_server_facts"].fetchrow(connection)
         assert facts is not None
@@ -75,7 +75,7 @@ async def _probe_connection(
         await connection.close()
 
 
-def _failure_text(error: DatabaseUnavailable) -> str:
+def _describe_failure(error: DatabaseUnavailable) -> str:
     match error.__cause__:
         case ValueError():
             return _INVALID_URL
@@ -100,19 +100,19 @@ async def _missing_for_service(connection: asyncpg.Connection) -> list[str]:
     newest = await newest_migration(connection)
     if not newest:
         return [f"this role has no rights on the tables: set both URLs and {_MIGRATE_FIRST}"]
-    return _unapplied([file for file in read_migrations() if file.number > newest])
+    return _list_unapplied([file for file in read_migrations() if file.number > newest])
 
 
 async def _missing_for_owner(connection: asyncpg.Connection) -> list[str]:
     applied = await list_applied_migrations(connection)
     files = read_migrations()
-    problems = _unapplied([file for file in files if file.number not in applied])
+    problems = _list_unapplied([file for file in files if file.number not in applied])
     changed = [file.name for file in files if applied.get(file.number, file.sha256) != file.sha256]
     if changed:
         problems.append(f"applied with other content than in this release: {', '.join(changed)}")
     return problems
 
 
-def _unapplied(files: list[Migration]) -> list[str]:
+def _list_unapplied(files: list[Migration]) -> list[str]:
     names = ", ".join(file.name for file in files)
     return [f"not applied: {names}; {_MIGRATE_FIRST}"] if files else []

@@ -27,7 +27,7 @@ class StoredCredential(msgspec.Struct, frozen=True):
     proof: str
 
 
-class FoundCredential(msgspec.Struct, frozen=True, kw_only=True):
+class CredentialRow(msgspec.Struct, frozen=True, kw_only=True):
     """Stored credential: its user, the argon2id hash, and the token epoch of the user."""
 
     user_id: UUID
@@ -143,10 +143,10 @@ async def replace_credentials(
 
 async def find_credentials(
     connection: Connection, account_id: UUID, lookup: bytes
-) -> FoundCredential | None:
+) -> CredentialRow | None:
     """Returns the credential with a keyed hash, or None."""
     row = await _SQL["find_credentials"].fetchrow(connection, account_id=account_id, lookup=lookup)
-    return None if row is None else FoundCredential(**row)
+    return None if row is None else CredentialRow(**row)
 
 
 async def raise_epoch(connection: Connection, account_id: UUID, user_id: UUID) -> int:

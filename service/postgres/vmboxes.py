@@ -50,7 +50,7 @@ async def insert_vmbox(
             traceparent=traceparent(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _translated(error) from error
+        raise _translate_error(error) from error
     assert row is not None, "an INSERT that does not fail returns its row"
     return _to_vmbox(row)
 
@@ -84,7 +84,7 @@ async def update_vmbox(
             traceparent=traceparent(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _translated(error) from error
+        raise _translate_error(error) from error
     return None if row is None else _to_vmbox(row)
 
 
@@ -155,7 +155,7 @@ async def lowest_free_number(connection: Connection, account_id: UUID) -> str | 
     return number
 
 
-def _translated(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
+def _translate_error(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
     match error.constraint_name:
         case "vmbox_number_is_unique":
             return NumberTaken()

@@ -24,6 +24,7 @@ from service.domain.account import Claims, Method
 from service.domain.errors import IssuerUnavailable, TokenInvalid
 from service.logs import get_logger
 from service.security.tokens import MAX_TOKEN
+from service.tasks import background_task
 
 log = get_logger(__name__)
 
@@ -72,7 +73,7 @@ class Issuer:
         self._refresh_s = refresh_s
         self._pause_s = pause_s
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._published: dict[str, Any] = {}
+        self._event_of: dict[str, Any] = {}
         self._keys: dict[str, jwt.PyJWK] = {}
         self._unknown_keys: TTLCache[str, bool] = TTLCache(_MAX_UNKNOWN_KEYS, forget_s)
         self._verified: LRUCache[str, Claims] = LRUCache(_MAX_VERIFIED)
@@ -81,15 +82,10 @@ class Issuer:
         self._failing = False
 
     @asynccontextmanager
-    async def polling(self) -> AsyncIterator["Issuer"]:
+    async def poll_in_background(self) -> AsyncIterator["Issuer"]:
         """Fetches the keys in the background. Does not wait for the first fetch."""
-        task = asyncio.create_task(self._poll(), name="issuer keys")
-        try:
+        async with background_task(self._poll(), "issuer keys"):
             yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def verify(self, token: str, now: datetime) -> Claims:
         """Returns the claims of `token`. Raises TokenInvalid when it is foreign or expired.
@@ -116,9 +112,9 @@ class Issuer:
             self._note_failure(error)
             raise IssuerUnavailable(type(error).__name__) from error
         self._failing = False
-        if published != self._published:
+        if published != self._event_of:
             self._keys = _usable_keys(published)
-            self._published = published
+            self._event_of = published
             # Tokens that a withdrawn key has signed are no longer valid.
             self._verified.clear()
             self._unknown_keys.clear()

@@ -51,13 +51,13 @@ def _annotations(field: inspect.Field) -> dict[str, str]:
 
 
 def _table_row(field: inspect.Field) -> str:
-    default = "" if field.default in ("", None) else f"`{_default_text(field.default)}`"
+    default = "" if field.default in ("", None) else f"`{_format_default(field.default)}`"
     name = f"{PREFIX}{field.name.upper()}"
     description = _annotations(field)["description"]
     return f"| `{name}` | {accepted_values(field.name)} | {default} | {description} |"
 
 
-def _default_text(value: object) -> str:
+def _format_default(value: object) -> str:
     return msgspec.json.encode(value).decode().strip('"').removesuffix(".0")
 
 

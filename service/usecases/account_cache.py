@@ -16,6 +16,7 @@ from service.postgres import accounts, api_keys, users
 from service.postgres.accounts import DirectoryChanges
 from service.postgres.pool import Database
 from service.postgres.users import UserRights
+from service.tasks import background_task
 
 log = get_logger(__name__)
 
@@ -61,15 +62,10 @@ class AccountCache:
         self._is_stale = False
 
     @asynccontextmanager
-    async def polling(self) -> AsyncIterator["AccountCache"]:
+    async def poll_in_background(self) -> AsyncIterator["AccountCache"]:
         """Refreshes the cache in the background. Does not wait for the database at the start."""
-        task = asyncio.create_task(self._poll(), name="account cache")
-        try:
+        async with background_task(self._poll(), "account cache"):
             yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def get_account(self, account_id: UUID, *, auth_epoch: int = 0) -> AccountFacts | None:
         """Returns the account at `auth_epoch` or later; None when it does not exist."""

@@ -35,6 +35,6 @@ class EventTail:
             self._bytes -= len(oldest.event.data)
             self.base = oldest.number
 
-    def after(self, number: int) -> Iterator[PublishedEvent]:
+    def events_after(self, number: int) -> Iterator[PublishedEvent]:
         """Yields the events after `number`, which must not be below `base`."""
         return (published for published in self._events if published.number > number)

@@ -17,6 +17,7 @@ from service.postgres import feed as rows
 from service.postgres.batches import filter_existing_vmboxes
 from service.postgres.feed import FeedState, PublishedEvent
 from service.postgres.pool import Database
+from service.tasks import background_task
 from service.usecases.event_tail import EventTail
 
 POLL_S = 0.1
@@ -71,15 +72,10 @@ class Feed:
         self._closed = False
 
     @asynccontextmanager
-    async def tailing(self) -> AsyncIterator["Feed"]:
+    async def tail_in_background(self) -> AsyncIterator["Feed"]:
         """Reads new events in the background while a stream is open."""
-        task = asyncio.create_task(self._tail(), name="feed tail")
-        try:
+        async with background_task(self._tail(), "feed tail"):
             yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     def close(self) -> None:
         """Ends all streams; clients reconnect to another process."""
@@ -140,11 +136,11 @@ class Feed:
         cursor = page.next
         with self._listening(cursor.number):
             while not self._closed:
-                page = await self._next(account, vmbox_ids, cursor, idle_s)
+                page = await self._read_next(account, vmbox_ids, cursor, idle_s)
                 cursor = page.next
                 yield page
 
-    async def _next(
+    async def _read_next(
         self,
         account: AccountFacts,
         vmbox_ids: Collection[UUID] | None,
@@ -168,7 +164,7 @@ class Feed:
         last = max(cursor.number, self._event_tail.until)
         events: list[PublishedEvent] = []
         size = 0
-        for published in self._event_tail.after(cursor.number):
+        for published in self._event_tail.events_after(cursor.number):
             event = published.event
             if event.account_id != account.account_id:
                 continue

@@ -22,7 +22,7 @@ from service.postgres import accounts as rows
 from service.postgres import users as user_rows
 from service.postgres.api_keys import find_api_key
 from service.postgres.pool import Connection, Database
-from service.postgres.users import FoundCredential
+from service.postgres.users import CredentialRow
 from service.security import CredentialProofs, Issuer, SecretBox, Tokens
 from service.usecases.account_cache import AccountCache
 from service.usecases.sign_in_limits import SignInGuard
@@ -42,7 +42,7 @@ class Sessions:
     users_are_admins: bool = False
     clock: Callable[[], datetime] = utc_now
 
-    async def operator(self) -> Caller:
+    async def get_operator(self) -> Caller:
         """Returns a caller for the root account without a token, for the command line."""
         async with self.database.connection() as connection:
             root = await rows.get_root_id(connection)
@@ -182,7 +182,7 @@ class Sessions:
         account: AccountFacts,
         method: Method,
         lifetime_s: int | None = None,
-        user: FoundCredential | None = None,
+        user: CredentialRow | None = None,
         key: ApiKey | None = None,
     ) -> tuple[str, Claims]:
         return self.tokens.issue(

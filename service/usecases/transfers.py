@@ -30,9 +30,9 @@ MAX_CONCURRENT_COPIES = 16
 
 
 class TransferItem(msgspec.Struct, frozen=True):
-    """Message to transfer to one mailbox, and its new id there; `text` is the requested id."""
+    """Message to transfer to one mailbox, and its new id there."""
 
-    text: str
+    requested_id: str
     target: UUID
     new_id: MessageId
 
@@ -88,8 +88,8 @@ class Transfers:
     def _plan(self, ids: Sequence[str], targets: Sequence[UUID]) -> _Plan:
         now = self.clock().replace(microsecond=0)
         items = [
-            TransferItem(text, target, MessageId.generate(now, now))
-            for text in dict.fromkeys(ids)
+            TransferItem(requested_id, target, MessageId.generate(now, now))
+            for requested_id in dict.fromkeys(ids)
             for target in dict.fromkeys(targets)
         ]
         return _Plan(now, items)
@@ -97,7 +97,7 @@ class Transfers:
     async def _run(
         self, account: AccountFacts, source: UUID, plan: _Plan, moved: bool, claim: Claim | None
     ) -> BatchResult:
-        sources = await self._sources(account, source, plan)
+        sources = await self._read_sources(account, source, plan)
         reasons: dict[MessageId, Reason | None] = {}
         outage: Unavailable | None = None
         for target in dict.fromkeys(item.target for item in plan.items):
@@ -121,19 +121,21 @@ class Transfers:
         return BatchResult(
             succeeded=[item.new_id for item in plan.items if reasons[item.new_id] is None],
             failed=[
-                (item.text, reason)
+                (item.requested_id, reason)
                 for item in plan.items
                 if (reason := reasons[item.new_id]) is not None
             ],
         )
 
-    async def _sources(
+    async def _read_sources(
         self, account: AccountFacts, source: UUID, plan: _Plan
     ) -> dict[str, Message | Reason]:
         """Returns the current messages, or the reasons why they cannot be transferred."""
         vmbox_ids = [source, *dict.fromkeys(item.target for item in plan.items)]
-        texts = dict.fromkeys(item.text for item in plan.items)
-        ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
+        requested_ids = dict.fromkeys(item.requested_id for item in plan.items)
+        ids = [
+            parsed for requested_id in requested_ids if (parsed := MessageId.parse(requested_id))
+        ]
         oldest = retained_since(self.clock(), self.retention_days)
         async with self.database.connection() as connection:
             living = await rows.filter_existing_vmboxes(connection, account.account_id, vmbox_ids)
@@ -141,7 +143,7 @@ class Transfers:
                 if vmbox_id not in living:
                     raise VmboxNotFound(vmbox_id.hex)
             messages = await rows.get_messages(connection, account.account_id, source, ids)
-        return {str(key): _transferable(message, oldest) for key, message in messages.items()}
+        return {str(key): _check_transferable(message, oldest) for key, message in messages.items()}
 
     async def _transfer_batch(
         self,
@@ -154,15 +156,15 @@ class Transfers:
         claim: Claim | None,
     ) -> list[Reason | None]:
         """Copies the audio of a batch, then writes all rows in one statement."""
-        already_done = set() if claim is None else await self._already_done(account, batch, claim)
-        remaining = [item for item in batch if item.new_id not in already_done]
+        stored_ids = set() if claim is None else await self._read_stored_ids(account, batch, claim)
+        remaining = [item for item in batch if item.new_id not in stored_ids]
         copies = await self._copy_all(account, remaining, sources)
         transfers = [copy for copy in copies.values() if isinstance(copy, Transfer)]
         refused = await self._write_rows(account, source, remaining, transfers, plan, moved)
         reasons = {new_id: copy for new_id, copy in copies.items() if isinstance(copy, Reason)}
         return [(reasons | refused).get(item.new_id) for item in batch]
 
-    async def _already_done(
+    async def _read_stored_ids(
         self, account: AccountFacts, batch: Sequence[TransferItem], claim: Claim
     ) -> set[MessageId]:
         """Returns the new ids that an earlier request with this claim has written."""
@@ -182,11 +184,11 @@ class Transfers:
         slots = asyncio.Semaphore(MAX_CONCURRENT_COPIES)
 
         async def copy(item: TransferItem) -> Transfer | Reason:
-            source = sources.get(item.text, Reason.NOT_FOUND)
+            source = sources.get(item.requested_id, Reason.NOT_FOUND)
             if isinstance(source, Reason):
                 return source
             async with slots:
-                return await self._copy_one(account, source, item.new_id)
+                return await self._copy_message(account, source, item.new_id)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -195,7 +197,7 @@ class Transfers:
             raise failures.exceptions[0] from None
         return {new_id: task.result() for new_id, task in tasks.items()}
 
-    async def _copy_one(
+    async def _copy_message(
         self, account: AccountFacts, source: Message, new_id: MessageId
     ) -> Transfer | Reason:
         assert source.audio is not None
@@ -255,7 +257,7 @@ class Transfers:
             log.warning("orphaned copies not deleted", count=len(transfers))
 
 
-def _transferable(message: Message, oldest: datetime) -> Message | Reason:
+def _check_transferable(message: Message, oldest: datetime) -> Message | Reason:
     if message.audio is None:
         return Reason.NO_AUDIO
     return Reason.EXPIRED if message.received_at < oldest else message

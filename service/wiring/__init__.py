@@ -116,7 +116,7 @@ async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> dict[str,
         await audio.ensure_bucket()
     async with open_cli_accounts(settings) as accounts:
         root = await accounts.create_root("aftertone", "aftertone.localhost")
-        caller = await accounts.sessions.operator()
+        caller = await accounts.sessions.get_operator()
         key = await accounts.get_api_key(caller, root.account_id)
         token = await accounts.sessions.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
     variables |= {

@@ -78,7 +78,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         inserts = await enter(open_database(settings, _NAME, generic_plans=True))
         audio = await enter(open_audio(settings))
         accounts = await enter(open_accounts(settings, database))
-        feed = await enter(Feed(database).tailing())
+        feed = await enter(Feed(database).tail_in_background())
         posts = await enter(open_webhook_sender(settings, accounts.secrets))
         idempotency = Idempotency(database)
         uploads = Uploads(

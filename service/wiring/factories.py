@@ -104,10 +104,10 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
         raise KeyRingError("The key ring has no signing key; this process needs the complete ring.")
     secrets = SecretBox(ring)
     async with AsyncExitStack() as stack:
-        account_cache = await stack.enter_async_context(AccountCache(database).polling())
+        account_cache = await stack.enter_async_context(AccountCache(database).poll_in_background())
         issuer = issuer_of(settings)
         if issuer is not None:
-            await stack.enter_async_context(issuer.polling())
+            await stack.enter_async_context(issuer.poll_in_background())
         proofs = CredentialProofs(threads=settings.sign_in_threads)
         sessions = Sessions(
             database=database,

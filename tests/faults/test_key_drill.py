@@ -53,7 +53,7 @@ async def test_after_the_drill_a_leaked_ring_opens_nothing_and_signs_no_valid_to
     async with open_database(settings, "test", 1) as db, open_accounts(settings, db) as accounts:
         with pytest.raises(TokenInvalid):
             await accounts.sessions.authenticate(forged)
-        root = await accounts.sessions.operator()
+        root = await accounts.sessions.get_operator()
         assert await accounts.get_api_key(root, root.account.account_id) == key
     ring, notifiers = load_key_ring(complete), load_key_ring(exported)
     assert shared_keys(leaked, ring) == set()

@@ -38,7 +38,7 @@ async def problems(accounts: Accounts, caller: Caller, document: dict[str, Any])
 
 async def test_an_operator_needs_a_root_account(accounts: Accounts) -> None:
     with pytest.raises(AccountNotFound):
-        await accounts.sessions.operator()
+        await accounts.sessions.get_operator()
 
 
 async def test_the_root_account_is_created_once(accounts: Accounts) -> None:

@@ -137,7 +137,7 @@ async def test_an_account_has_access_to_its_descendants_only(accounts: Accounts)
     child = await a_child(accounts, root, "child")
     other = await a_child(accounts, root, "other")
     credentials = CredentialCache(accounts.sessions)
-    caller = await accounts.sessions.operator()
+    caller = await accounts.sessions.get_operator()
     for _ in range(2):
         assert (await credentials.find_descendant(caller, "CHILD")).account_id == child.account_id
     below = type(caller)(child.facts, caller.access)

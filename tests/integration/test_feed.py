@@ -106,7 +106,7 @@ async def test_a_slow_reader_gets_all_events_in_small_pages(
 ) -> None:
     account = an_account()
     box = await a_box(inspector, account.account_id)
-    async with Feed(database, poll_s=0.01).tailing() as feed:
+    async with Feed(database, poll_s=0.01).tail_in_background() as feed:
         begin = await beginning(feed, account)
         await publish(inspector, box, 1, 80)
         async with (
@@ -127,7 +127,7 @@ async def test_a_new_stream_after_a_closed_one_has_no_gap(
 ) -> None:
     account = an_account()
     box = await a_box(inspector, account.account_id)
-    async with Feed(database, poll_s=0.01).tailing() as feed:
+    async with Feed(database, poll_s=0.01).tail_in_background() as feed:
         begin = await beginning(feed, account)
         async with following(feed, account, begin) as second:
             assert sequences(await anext(second)) == []

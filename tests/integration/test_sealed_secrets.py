@@ -93,7 +93,7 @@ async def test_secrets_of_all_kinds_are_readable_with_the_active_key_alone(
         open_database(settings, "test", size=2) as database,
         open_accounts(settings, database) as accounts,
     ):
-        root = await accounts.sessions.operator()
+        root = await accounts.sessions.get_operator()
         assert await accounts.get_api_key(root, child.account_id) == key
         await accounts.sessions.sign_in_with_api_key(key)
         assert await accounts.get(root, child.account_id) == before

@@ -75,13 +75,13 @@ async def a_process(
 ) -> AsyncIterator[Accounts]:
     """Use cases of a process that polls for changes in short intervals."""
     accounts = accounts_over(database, ring, poll_s=poll_s, **directory)
-    async with accounts.account_cache.polling():
+    async with accounts.account_cache.poll_in_background():
         yield accounts
 
 
 async def a_root(accounts: Accounts) -> Caller:
     await accounts.create_root("root", "root.example.com")
-    return await accounts.sessions.operator()
+    return await accounts.sessions.get_operator()
 
 
 async def a_child(accounts: Accounts, caller: Caller, name: str, **document: Any) -> Account:

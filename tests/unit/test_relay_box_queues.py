@@ -39,9 +39,9 @@ def test_a_stopped_queue_backs_off_and_then_sends_only_its_first_row() -> None:
     delays = [queues.back_off(queue) for _ in range(12)]
     assert delays == sorted(delays)
     assert (delays[0], delays[-1]) == (0.1, 30.0)
-    assert queues.backing_off() == [queue]
+    assert queues.list_backing_off() == [queue]
     clock.now += 30.0
-    assert queues.backing_off() == []
+    assert queues.list_backing_off() == []
     assert queues.row_limit(queue) == 1
     queues.acknowledge(queue)
     assert queues.row_limit(queue) == ROWS_PER_QUEUE
@@ -53,7 +53,7 @@ def test_stopped_queues_can_be_retried_at_once() -> None:
     queue = (uuid4(), uuid4())
     queues.back_off(queue)
     queues.retry_now()
-    assert queues.backing_off() == []
+    assert queues.list_backing_off() == []
     assert queues.row_limit(queue) == 1
 
 

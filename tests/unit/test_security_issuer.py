@@ -191,5 +191,5 @@ async def test_fetched_keys_stay_in_use_while_the_issuer_fails(publisher: Publis
 
 
 async def test_keys_are_fetched_in_the_background(publisher: Publisher) -> None:
-    async with an_issuer(publisher, refresh_s=0.02).polling():
+    async with an_issuer(publisher, refresh_s=0.02).poll_in_background():
         await wait_until(lambda: publisher.asked >= 3)

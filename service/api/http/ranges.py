@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-_ONE_RANGE = re.compile(r"bytes=(\d{0,99})-(\d{0,99})", re.IGNORECASE | re.ASCII)
+_SINGLE_RANGE = re.compile(r"bytes=(\d{0,99})-(\d{0,99})", re.IGNORECASE | re.ASCII)
 
 
 class ByteRange(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 
     Raises RangeNotSatisfiable.
     """
-    match = None if header is None else _ONE_RANGE.fullmatch(header.strip())
+    match = None if header is None else _SINGLE_RANGE.fullmatch(header.strip())
     if match is None or match.group(1) == match.group(2) == "":
         return None
     first, last = match.groups()

@@ -101,16 +101,16 @@ async def change_message(
     """Changes the folder of a message, or moves or copies it. `source_id` is the target box of a
     move or the list of the target boxes of copies. Without `source_id` and `folder` the message
     is moved to the folder `saved`."""
-    vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
+    vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     parameters = await read_parameters(request)
     if (source_id := parameters.get("source_id")) is UNSET:
         folder = _read_folder(parameters) or Folder.SAVED
-        message = await app.messages.change_folder(account, vmbox, identity, folder)
+        message = await app.messages.change_folder(account, vmbox, parsed_id, folder)
         return succeed(request, message_metadata(message, context))
     targets, is_move = _read_targets(source_id, caller)
-    result = await app.transfers.transfer(account, vmbox, [str(identity)], targets, moved=is_move)
+    result = await app.transfers.transfer(account, vmbox, [str(parsed_id)], targets, moved=is_move)
     if not result.succeeded:
-        raise _error_of(result.failed[0][1], identity, context.retained_since)
+        raise _error_of(result.failed[0][1], parsed_id, context.retained_since)
     if not is_move:
         return succeed(request, batch_response(result))
     message = await app.messages.get(account, targets[0], result.succeeded[0])
@@ -120,13 +120,13 @@ async def change_message(
 ROUTES = (change_messages, remove_messages, change_message)
 
 
-def _error_of(reason: Reason, identity: MessageId, retained_since: datetime) -> VoicemailError:
+def _error_of(reason: Reason, parsed_id: MessageId, retained_since: datetime) -> VoicemailError:
     """Returns the error of a request about one message that failed for this reason."""
     match reason:
         case Reason.NOT_FOUND:
-            return MessageNotFound(str(identity))
+            return MessageNotFound(str(parsed_id))
         case Reason.EXPIRED:
-            return MessageExpired(str(identity), retained_since)
+            return MessageExpired(str(parsed_id), retained_since)
         case Reason.NO_AUDIO:
             return NoAudio()
         case Reason.CONFLICT:

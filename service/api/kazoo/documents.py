@@ -62,7 +62,7 @@ def answer_document(
     request: AnyRequest,
     document: Document,
     record: Record,
-    identity: UUID,
+    document_id: UUID,
     *,
     is_deleted: bool = False,
     **envelope: Any,
@@ -73,16 +73,16 @@ def answer_document(
     """
     times = (record.created_at, record.modified_at)
     defaults: dict[str, Any] = {
-        "revision": revision_of(record, identity),
-        "metadata": document_metadata(identity, *times, is_deleted=is_deleted),
+        "revision": revision_of(record, document_id),
+        "metadata": document_metadata(document_id, *times, is_deleted=is_deleted),
     }
     data = {**document, "_read_only": ReadOnlyFlags()} if is_deleted else document
     return succeed(request, data, **(defaults | envelope))
 
 
-def revision_of(record: Record, identity: UUID) -> str:
+def revision_of(record: Record, document_id: UUID) -> str:
     """The revision of a document, as KAZOO writes it."""
-    return f"{record.revision}-{identity.hex}"
+    return f"{record.revision}-{document_id.hex}"
 
 
 def _matcher(

@@ -14,7 +14,7 @@ from litestar.connection import ASGIConnection
 from msgspec import UNSET, Meta, UnsetType
 
 from service.api.http.times import format_iso
-from service.api.kazoo.wire.types import DateTimeText
+from service.api.kazoo.wire.types import DateTimeString
 from service.domain.clock import utc_now
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -27,7 +27,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     """Fields of every response."""
 
     request_id: Annotated[str, Meta(description="Equal to `X-Request-ID`")]
-    timestamp: DateTimeText
+    timestamp: DateTimeString
     node: Annotated[str, Meta(description="The id of the process that answered")]
     auth_token: (
         Annotated[str, Meta(description="The token of the request, or the new token")] | UnsetType

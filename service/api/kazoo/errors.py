@@ -61,7 +61,7 @@ RETRY_AFTER_S = 2
 
 # Texts of the API contract stay as KAZOO writes them: clients compare them. The reference says what
 # to do about each code.
-_RULE_TEXTS: dict[Rule, str] = {
+_RULE_MESSAGES: dict[Rule, str] = {
     Rule.REQUIRED: "Field is required but missing",
     Rule.TYPE: "Value did not match type(s): {target}",
     Rule.MIN_LENGTH: "String must be at least {target} characters",
@@ -76,7 +76,7 @@ _RULE_TEXTS: dict[Rule, str] = {
     Rule.NOT_FOUND: "No resource has this id; send the id of an existing one",
     Rule.FORBIDDEN_TARGET: "The address is not globally routable; send a public address",
 }
-_FIELD_TEXTS = {
+_FIELD_MESSAGES = {
     ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists",
     ("messages", Rule.REQUIRED): "No array of message ids are specified",
     ("source_id", Rule.REQUIRED): "empty source_id is specified. "
@@ -95,15 +95,15 @@ def validation(details: dict[str, dict[str, Any]], status: int = 400) -> Refusal
     return Refusal(status=status, code="validation error", data=details)
 
 
-def _invalid(error: Invalid) -> Refusal:
+def _refuse_invalid(error: Invalid) -> Refusal:
     details: dict[str, dict[str, Any]] = {}
     for problem in error.problems:
         details.setdefault(problem.field, {})[problem.rule] = _rule_details(problem)
-    shown = len(error.problems)
-    if error.count > shown:
-        text = f"The request has {error.count} problems; these are the first {shown}"
+    reported_count = len(error.problems)
+    if error.count > reported_count:
+        text = f"The request has {error.count} problems; these are the first {reported_count}"
         details[ALL_PROBLEMS] = {
-            "maxItems": {"message": text, "target": shown, "value": error.count}
+            "maxItems": {"message": text, "target": reported_count, "value": error.count}
         }
     return validation(details)
 
@@ -112,9 +112,9 @@ def _rule_details(problem: Problem) -> dict[str, Any]:
     value = problem.value
     if isinstance(value, datetime):
         value = gregorian(value)
-    text = problem.message or _FIELD_TEXTS.get((problem.field, problem.rule))
+    text = problem.message or _FIELD_MESSAGES.get((problem.field, problem.rule))
     details: dict[str, Any] = {
-        "message": text or _rule_text(problem),
+        "message": text or _rule_message(problem),
     }
     if problem.target is not None:
         # KAZOO's refusals have a separate key for a format.
@@ -128,43 +128,43 @@ def _rule_details(problem: Problem) -> dict[str, Any]:
     return details
 
 
-def _rule_text(problem: Problem) -> str:
+def _rule_message(problem: Problem) -> str:
     target = problem.target
     if isinstance(target, list | tuple):
         target = ", ".join(map(str, target))
-    return _RULE_TEXTS[problem.rule].format(target=target, field=problem.field)
+    return _RULE_MESSAGES[problem.rule].format(target=target, field=problem.field)
 
 
-def _not_found(error: NotFound, cause: str | None = None) -> Refusal:
+def _refuse_not_found(error: NotFound, cause: str | None = None) -> Refusal:
     data = {"message": "bad identifier", "cause": error.cause if cause is None else cause}
     return Refusal(status=404, code="bad_identifier", data=data)
 
 
-def _account_not_found(error: AccountNotFound) -> Refusal:
+def _refuse_account_not_found(error: AccountNotFound) -> Refusal:
     if len(error.cause) == 32:
-        return _not_found(error)
+        return _refuse_not_found(error)
     text = f"invalid account_id '{error.cause[:64]}'"
     return Refusal(status=404, code="bad identifier", data={"message": text})
 
 
-def _full(error: VmboxFull) -> Refusal:
+def _refuse_full(error: VmboxFull) -> Refusal:
     data = {"max_message_count": error.max_message_count, "message_count": error.message_count}
     return Refusal(status=409, code="mailbox_full", data=data)
 
 
-def _over_limit(code: str) -> Row:
+def _refuse_over_limit(code: str) -> Row:
     return lambda error: Refusal(
         status=409, code=code, data={"message": str(error), "limit": error.limit}
     )
 
 
-def _expired(error: MessageExpired) -> Refusal:
+def _refuse_expired(error: MessageExpired) -> Refusal:
     text = "cannot make changes to messages prior to retention duration"
     rule = {"date_range": {"message": text, "cause": gregorian(error.retained_since)}}
     return validation({error.message_id: rule})
 
 
-def _too_large(field: str) -> Row:
+def _refuse_too_large(field: str) -> Row:
     def refusal(error: AudioTooLarge | DocumentTooLarge | MetadataTooLarge) -> Refusal:
         text = f"Payload or Files must not be more than {error.limit} bytes"
         rule = {"maxSize": {"message": text, "target": error.limit}}
@@ -173,7 +173,7 @@ def _too_large(field: str) -> Row:
     return refusal
 
 
-def _unavailable(code: str) -> Row:
+def _refuse_unavailable(code: str) -> Row:
     return lambda error: Refusal(
         status=503,
         code=code,
@@ -182,7 +182,7 @@ def _unavailable(code: str) -> Row:
     )
 
 
-def _file(rule: str, text: str) -> Row:
+def _refuse_file(rule: str, text: str) -> Row:
     return lambda _error: validation({"file": {rule: {"message": text}}})
 
 
@@ -191,46 +191,50 @@ def malformed(error: MalformedBody | PartLimitExceeded) -> Refusal:
     return validation({"json": {"invalid": {"message": error.reason, "target": "body"}}})
 
 
-def _refusal(status: HTTPStatus, code: str, text: str | None = None) -> Row:
+def _refuse(status: HTTPStatus, code: str, text: str | None = None) -> Row:
     """Returns a row with the text of KAZOO, or without it with the text of the error."""
     return lambda error: Refusal(status=status, code=code, data={"message": text or str(error)})
 
 
-_BUSY = _unavailable("service_unavailable")
+_BUSY = _refuse_unavailable("service_unavailable")
 
 TABLE: dict[type[Exception], Row] = {
-    NotFound: _not_found,
-    AccountNotFound: _account_not_found,
-    AudioMissing: lambda error: _not_found(error, "voicemail message does not have any audio file"),
-    GreetingHasNoAudio: lambda error: _not_found(error, "media does not have any audio file"),
-    Conflict: _refusal(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
-    AccountHasChildren: _refusal(HTTPStatus.CONFLICT, "account_has_descendants"),
-    AccountIsRoot: _refusal(HTTPStatus.CONFLICT, "account_is_root"),
-    GreetingInUse: _refusal(HTTPStatus.CONFLICT, "media_in_use"),
-    PreconditionFailed: _refusal(HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
-    VmboxFull: _full,
-    NoAudio: _refusal(HTTPStatus.CONFLICT, "no_audio"),
-    TooManyPending: _over_limit("too_many_pending"),
-    TooManyWebhooks: _over_limit("too_many_webhooks"),
+    NotFound: _refuse_not_found,
+    AccountNotFound: _refuse_account_not_found,
+    AudioMissing: lambda error: _refuse_not_found(
+        error, "voicemail message does not have any audio file"
+    ),
+    GreetingHasNoAudio: lambda error: _refuse_not_found(
+        error, "media does not have any audio file"
+    ),
+    Conflict: _refuse(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
+    AccountHasChildren: _refuse(HTTPStatus.CONFLICT, "account_has_descendants"),
+    AccountIsRoot: _refuse(HTTPStatus.CONFLICT, "account_is_root"),
+    GreetingInUse: _refuse(HTTPStatus.CONFLICT, "media_in_use"),
+    PreconditionFailed: _refuse(HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
+    VmboxFull: _refuse_full,
+    NoAudio: _refuse(HTTPStatus.CONFLICT, "no_audio"),
+    TooManyPending: _refuse_over_limit("too_many_pending"),
+    TooManyWebhooks: _refuse_over_limit("too_many_webhooks"),
     IdempotencyKeyInUse: lambda error: Refusal(
         status=409,
         code="idempotency_key_in_use",
         data={"message": str(error)},
         headers={"Retry-After": str(RETRY_AFTER_S)},
     ),
-    IdempotencyKeyReused: _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+    IdempotencyKeyReused: _refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
     Refused: lambda error: validation({"data": {"invalid": {"message": str(error)}}}),
-    Invalid: _invalid,
-    AudioTooLarge: _too_large("file"),
-    AudioEmpty: _file("required", "Please provide a media file"),
-    DocumentTooLarge: _too_large("data"),
+    Invalid: _refuse_invalid,
+    AudioTooLarge: _refuse_too_large("file"),
+    AudioEmpty: _refuse_file("required", "Please provide a media file"),
+    DocumentTooLarge: _refuse_too_large("data"),
     DocumentTooComplex: lambda error: validation(
         {"data": {"maxItems": {"message": str(error), "target": error.limit}}}
     ),
-    MessageExpired: _expired,
-    Unauthorized: _refusal(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
+    MessageExpired: _refuse_expired,
+    Unauthorized: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
     TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),
-    Forbidden: _refusal(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
+    Forbidden: _refuse(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
     TooManyRequests: lambda error: http_refusal(429, {"Retry-After": str(error.wait_s)}),
     SignInLocked: lambda error: Refusal(
         status=429,
@@ -238,7 +242,7 @@ TABLE: dict[type[Exception], Row] = {
         data={"message": str(error)},
         headers={"Retry-After": str(error.wait_s)},
     ),
-    Unavailable: _unavailable("datastore_unreachable"),
+    Unavailable: _refuse_unavailable("datastore_unreachable"),
     TooManySignIns: _BUSY,
     TooManyUploads: _BUSY,
     TooManyPings: _BUSY,
@@ -250,12 +254,12 @@ TABLE: dict[type[Exception], Row] = {
         data={"message": (type(error).__doc__ or "").strip()},
         headers={"Connection": "close"},
     ),
-    VoicemailError: _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault"),
+    VoicemailError: _refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "unspecified_fault"),
     MalformedBody: malformed,
-    MalformedBase64: _file("encoding", "failed to decode base64 data"),
-    TooManyFiles: _file("maxItems", "Please provide a single media file"),
+    MalformedBase64: _refuse_file("encoding", "failed to decode base64 data"),
+    TooManyFiles: _refuse_file("maxItems", "Please provide a single media file"),
     PartLimitExceeded: malformed,
-    MetadataTooLarge: _too_large("file"),
+    MetadataTooLarge: _refuse_too_large("file"),
 }
 
 _UNKNOWN_FAULT = (

@@ -86,8 +86,8 @@ def _equals(path: tuple[str, ...], expected: str) -> Predicate:
             return True
         if isinstance(value, list | dict):
             # Encoding a large value is slow, and only the text of a list or an object can equal it.
-            return is_structured and (value == decoded or _as_text(value) == expected)
-        return _as_text(value) == expected
+            return is_structured and (value == decoded or _to_string(value) == expected)
+        return _to_string(value) == expected
 
     return equals
 
@@ -113,7 +113,7 @@ def decode_json(text: str) -> Any:
         return _ABSENT
 
 
-def _as_text(value: Any) -> str:
+def _to_string(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -69,8 +69,8 @@ async def replace_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """Replaces all settings of a greeting. Absent settings are removed; the audio stays."""
-    identity, document = greeting_of_path(media_id), await read_data(request)
-    return _answer(request, await app.greetings.replace(account, identity, document))
+    parsed_id, document = greeting_of_path(media_id), await read_data(request)
+    return _answer(request, await app.greetings.replace(account, parsed_id, document))
 
 
 @patch(GREETING, opt={PERMISSION: Permission.VMBOXES_WRITE})
@@ -78,8 +78,8 @@ async def patch_greeting(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes]:
     """Changes some settings of a greeting. A null deletes a setting; the audio stays."""
-    identity, changes = greeting_of_path(media_id), await read_data(request)
-    return _answer(request, await app.greetings.patch(account, identity, changes))
+    parsed_id, changes = greeting_of_path(media_id), await read_data(request)
+    return _answer(request, await app.greetings.patch(account, parsed_id, changes))
 
 
 @delete(GREETING, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE})
@@ -146,12 +146,12 @@ def file_name(greeting: Greeting, audio: Audio) -> str:
 async def _attach_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Greeting:
-    identity = greeting_of_path(media_id)
+    parsed_id = greeting_of_path(media_id)
     with app.greetings.uploads.spool(slot_owner(request, account)) as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty
-        return await app.greetings.attach_audio(account, identity, upload)
+        return await app.greetings.attach_audio(account, parsed_id, upload)
 
 
 def _answer(request: AnyRequest, greeting: Greeting, **envelope: Any) -> Response[bytes]:

@@ -76,12 +76,12 @@ async def store_message(
     """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
     metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
     message is listed but not counted."""
-    identity = vmbox_of_path(vmbox_id)
+    parsed_id = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         data, upload = await read_upload(request, spool)
         message = await app.messages.store(
             account,
-            identity,
+            parsed_id,
             to_new_message(data, context.profile),
             upload,
             idempotency_key(request),

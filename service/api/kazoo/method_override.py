@@ -22,7 +22,7 @@ from service.domain.schema import Document
 _ALIAS = "/v2/account/"
 _UNKNOWN_VERB = "NONE"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
-_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+_METHODS_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 _OVERRIDES = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
 
 
@@ -96,7 +96,7 @@ def _may_override(method: str, headers: dict[bytes, bytes]) -> bool:
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
     length = headers.get(b"content-length", b"")
     small = not length.isdigit() or int(length[:18]) <= MAX_JSON_BYTES
-    return method in _WITH_BODY and content_type.strip().lower() in JSON_TYPES and small
+    return method in _METHODS_WITH_BODY and content_type.strip().lower() in JSON_TYPES and small
 
 
 def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:

@@ -35,8 +35,8 @@ async def get_audio(
     request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, app: App
 ) -> Response[bytes] | Stream:
     """Returns the audio of a message. `Range` selects a part of it."""
-    vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    recording = await app.recordings.get(account, vmbox, identity)
+    vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
+    recording = await app.recordings.get(account, vmbox, parsed_id)
     return await create_audio_response(
         request, recording.audio, file_name_of(recording), app.recordings.read
     )
@@ -53,12 +53,12 @@ async def put_audio(
 ) -> Response[bytes]:
     """Stores the audio of a message. It completes a message that was stored without audio, and
     replaces the current audio of any other message."""
-    vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
+    vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         _, upload = await read_upload(request, spool)
         if upload is None:
             raise AudioEmpty
-        message = await app.messages.attach_audio(account, vmbox, identity, upload)
+        message = await app.messages.attach_audio(account, vmbox, parsed_id, upload)
     metadata = message_metadata(message, context)
     return succeed(request, metadata, status=201, headers=location(request, account))
 

@@ -96,11 +96,11 @@ async def replace_vmbox(
 ) -> Response[bytes]:
     """Replaces all settings of a box. Absent settings get their default or are removed. In the
     `audian` profile the settings are merged, as by PATCH."""
-    identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
+    parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     document = await read_data(request)
     fixed_keys = await _fixed_keys(account, caller.access, app, document)
     change = app.vmboxes.patch if profile is WireProfile.AUDIAN else app.vmboxes.replace
-    vmbox = await change(account, identity, document, precondition, FIELDS[profile], fixed_keys)
+    vmbox = await change(account, parsed_id, document, precondition, FIELDS[profile], fixed_keys)
     return _answer(request, vmbox)
 
 
@@ -114,11 +114,11 @@ async def patch_vmbox(
     profile: TheProfile,
 ) -> Response[bytes]:
     """Changes some settings of a box. Objects are merged, and a null deletes a setting."""
-    identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
+    parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     changes = await read_data(request)
     fixed_keys = await _fixed_keys(account, caller.access, app, changes)
     vmbox = await app.vmboxes.patch(
-        account, identity, changes, precondition, FIELDS[profile], fixed_keys
+        account, parsed_id, changes, precondition, FIELDS[profile], fixed_keys
     )
     return _answer(request, vmbox)
 
@@ -128,8 +128,8 @@ async def delete_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Deletes a box with all its messages. The deletion cannot be undone."""
-    identity, precondition = vmbox_of_path(vmbox_id), _precondition(request)
-    vmbox = await app.vmboxes.delete(account, identity, precondition)
+    parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
+    vmbox = await app.vmboxes.delete(account, parsed_id, precondition)
     return answer_document(request, vmbox_document(vmbox), vmbox, vmbox.vmbox_id, is_deleted=True)
 
 

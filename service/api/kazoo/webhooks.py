@@ -58,8 +58,8 @@ async def replace_webhook(
     request: AnyRequest, account: TheAccount, webhook_id: str, app: App
 ) -> Response[bytes]:
     """Replaces all settings of a webhook. Absent settings are removed; the secret stays."""
-    identity, document = webhook_of_path(webhook_id), await read_data(request)
-    return _answer(request, await app.webhooks.replace(account, identity, document))
+    parsed_id, document = webhook_of_path(webhook_id), await read_data(request)
+    return _answer(request, await app.webhooks.replace(account, parsed_id, document))
 
 
 @patch(WEBHOOK, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
@@ -68,8 +68,8 @@ async def patch_webhook(
 ) -> Response[bytes]:
     """Changes some settings of a webhook. A null deletes a setting. Set `enabled` to true to
     enable a webhook that the service has disabled."""
-    identity, changes = webhook_of_path(webhook_id), await read_data(request)
-    return _answer(request, await app.webhooks.patch(account, identity, changes))
+    parsed_id, changes = webhook_of_path(webhook_id), await read_data(request)
+    return _answer(request, await app.webhooks.patch(account, parsed_id, changes))
 
 
 @delete(WEBHOOK, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})

@@ -41,8 +41,8 @@ async def download_messages(
     """Returns a ZIP archive with the audio of messages. Unknown messages and messages without
     audio are skipped; 404 means that nothing is left."""
     vmbox = vmbox_of_path(vmbox_id)
-    texts = read_ids(await read_parameters(request))
-    ids = [parsed for text in texts if (parsed := MessageId.parse(text))]
+    requested_ids = read_ids(await read_parameters(request))
+    ids = [parsed for requested_id in requested_ids if (parsed := MessageId.parse(requested_id))]
     recordings = await app.recordings.list(account, vmbox, ids)
     archive = await _prefetched(_archive(recordings, app.recordings))
     request_id = request.scope["state"]["request_id"]

@@ -44,11 +44,11 @@ _FIELDS = {"media.unavailable": "greeting"}
 Row = Callable[[Any], MailboxRefusal]
 
 
-def _plain(status: int, **headers: str) -> Row:
+def _refuse(status: int, **headers: str) -> Row:
     return lambda _error: MailboxRefusal(status=status, headers=headers)
 
 
-def _invalid(error: Invalid) -> MailboxRefusal:
+def _refuse_invalid(error: Invalid) -> MailboxRefusal:
     """Names the first broken rule of each field."""
     errors: dict[str, str] = {}
     for problem in error.problems:
@@ -57,30 +57,30 @@ def _invalid(error: Invalid) -> MailboxRefusal:
     return MailboxRefusal(status=400, errors=errors)
 
 
-def _too_many_requests(error: TooManyRequests) -> MailboxRefusal:
+def _refuse_too_many_requests(error: TooManyRequests) -> MailboxRefusal:
     return MailboxRefusal(status=429, headers={"Retry-After": str(error.wait_s)})
 
 
-def _range_not_satisfiable(error: RangeNotSatisfiable) -> MailboxRefusal:
+def _refuse_range(error: RangeNotSatisfiable) -> MailboxRefusal:
     return MailboxRefusal(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
 
 TABLE: dict[type[Exception], Row] = {
-    VoicemailError: _plain(500),
-    NotFound: _plain(404),
-    Conflict: _plain(409),
-    PreconditionFailed: _plain(412),
-    Refused: _plain(400),
-    Invalid: _invalid,
-    AudioTooLarge: _plain(413),
-    DocumentTooLarge: _plain(413),
-    MetadataTooLarge: _plain(413),
-    Unauthorized: _plain(401),
-    Forbidden: _plain(403),
-    TooManyRequests: _too_many_requests,
-    Unavailable: _plain(503, **{"Retry-After": str(RETRY_AFTER_S)}),
-    ClientTooSlow: _plain(408, Connection="close"),
-    RangeNotSatisfiable: _range_not_satisfiable,
+    VoicemailError: _refuse(500),
+    NotFound: _refuse(404),
+    Conflict: _refuse(409),
+    PreconditionFailed: _refuse(412),
+    Refused: _refuse(400),
+    Invalid: _refuse_invalid,
+    AudioTooLarge: _refuse(413),
+    DocumentTooLarge: _refuse(413),
+    MetadataTooLarge: _refuse(413),
+    Unauthorized: _refuse(401),
+    Forbidden: _refuse(403),
+    TooManyRequests: _refuse_too_many_requests,
+    Unavailable: _refuse(503, **{"Retry-After": str(RETRY_AFTER_S)}),
+    ClientTooSlow: _refuse(408, Connection="close"),
+    RangeNotSatisfiable: _refuse_range,
 }
 
 

@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from service.api.http.peer import site_of
 from service.logs import get_logger
 from service.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_CLOSED
+from service.tasks import background_task
 
 log = get_logger(__name__)
 
@@ -64,13 +65,8 @@ class ConnectionLimits:
     @asynccontextmanager
     async def enforced(self) -> AsyncIterator[None]:
         """Counts connections and closes those above the limit while the block runs."""
-        task = asyncio.create_task(self._run(), name="connection limits")
-        try:
+        async with background_task(self._run(), "connection limits"):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _handle(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:

@@ -76,12 +76,12 @@ class PendingExpiry:
 
     database: Database
     clock: Callable[[], datetime]
-    kept: timedelta = PENDING_KEPT
+    max_age: timedelta = PENDING_KEPT
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
         """Appends no events, because pending messages have caused none."""
-        before = self.clock() - self.kept
+        before = self.clock() - self.max_age
         removed = await _remove_due(
             self.database,
             await _list_months(self.database),

@@ -12,16 +12,16 @@ BATCH = 1_000
 
 @dataclass(frozen=True)
 class OldRows:
-    """Deletes rows older than `kept`. `delete` deletes rows before a time, up to a limit."""
+    """Deletes rows older than `max_age`. `delete` deletes rows before a time, up to a limit."""
 
     database: Database
     clock: Callable[[], datetime]
     delete: Callable[[Connection, datetime, int], Awaitable[int]]
-    kept: timedelta
+    max_age: timedelta
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
-        before = self.clock() - self.kept
+        before = self.clock() - self.max_age
         deleted = await repeat_batches(
             self.database,
             lambda connection: self.delete(connection, before, self.batch),

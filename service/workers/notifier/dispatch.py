@@ -95,7 +95,7 @@ class Dispatcher:
                 per_target=self._channel.per_target,
                 lease_s=self._lease_s,
                 token=token,
-                leases=self._slots.leases(suspects=suspects),
+                leases=self._slots.list_leases(suspects=suspects),
             )
         for row in due:
             self._slots.acquire(row)

@@ -41,7 +41,7 @@ class DeliverySlots:
         elif len(self._suspects) < _MAX_SUSPECTS:
             self._suspects.add(_key(row))
 
-    def leases(self, *, suspects: bool) -> list[DeliveryLease]:
+    def list_leases(self, *, suspects: bool) -> list[DeliveryLease]:
         """Returns the deliveries in progress. Without `suspects`, suspects count as full."""
         counts = dict(self._counts)
         if not suspects:

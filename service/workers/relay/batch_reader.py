@@ -37,32 +37,34 @@ class BatchReader:
         only within one snapshot.
         """
         bounds = await self._current_bounds()
-        full: dict[QueueKey, list[OutboxRow]] = {}
+        full_queues: dict[QueueKey, list[OutboxRow]] = {}
         for _ in range(_READS_PER_BATCH):
-            limit = self._batch_rows - sum(map(len, full.values()))
-            page = await self._read_page(bounds, limit, full)
+            limit = self._batch_rows - sum(map(len, full_queues.values()))
+            page = await self._read_page(bounds, limit, full_queues)
             queues = group_by_queue(page.rows)
             if page.cut or page.scanned < limit or page.scanned == len(page.rows):
                 break
-            full |= {queue: rows for queue, rows in queues.items() if len(rows) == ROWS_PER_QUEUE}
-        queues |= full
+            full_queues |= {
+                queue: rows for queue, rows in queues.items() if len(rows) == ROWS_PER_QUEUE
+            }
+        queues |= full_queues
         batch = [
             row for queue, rows in queues.items() for row in rows[: self._queues.row_limit(queue)]
         ]
         return sorted(batch, key=lambda row: row.seq)
 
     async def _read_page(
-        self, bounds: ScanBounds, limit: int, full: dict[QueueKey, list[OutboxRow]]
+        self, bounds: ScanBounds, limit: int, full_queues: dict[QueueKey, list[OutboxRow]]
     ) -> OutboxPage:
         async with self._database.connection() as connection:
             page = await outbox.read_unsent(
                 connection,
                 after=bounds.after,
                 days=bounds.days,
-                excluded=[*self._queues.backing_off(), *full],
+                excluded=[*self._queues.list_backing_off(), *full_queues],
                 limit=limit,
                 per_vmbox=ROWS_PER_QUEUE,
-                limit_bytes=_BYTES_PER_BATCH - sum(map(_size, full.values())),
+                limit_bytes=_BYTES_PER_BATCH - sum(map(_size, full_queues.values())),
             )
         self._highest_read = max(self._highest_read, page.end)
         return page

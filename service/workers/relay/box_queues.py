@@ -34,7 +34,7 @@ class BoxQueues:
     def stopped_count(self) -> int:
         return len(self._stopped)
 
-    def backing_off(self) -> list[QueueKey]:
+    def list_backing_off(self) -> list[QueueKey]:
         """Returns the queues whose next attempt is not due yet."""
         now = self._clock()
         return [queue for queue, stopped in self._stopped.items() if stopped.retry_at > now]

@@ -13,13 +13,13 @@ class ScanBounds(msgspec.Struct, frozen=True, kw_only=True):
     """All unsent rows have a seq above `after` and a day within `days` (inclusive).
 
     The index entries of sent rows remain until vacuum removes them, which a long transaction can
-    delay for hours. No new row has a seq <= `settled`. When all transactions that
+    delay for hours. No new row has a seq <= `settled_seq`. When all transactions that
     started before `transaction` have ended, no new row has a seq <= `highest_read` either.
     """
 
     after: int
     days: tuple[date, date]
-    settled: int
+    settled_seq: int
     highest_read: int
     transaction: int
 
@@ -33,18 +33,18 @@ def next_scan_bounds(
     box. A transaction that can still commit a seq <= `highest_read` thus has a lower ID than this
     read.
     """
-    settled, transaction = 0, head.own_transaction
+    settled_seq, transaction = 0, head.own_transaction
     if previous is not None and head.oldest_running >= previous.transaction:
-        settled = previous.highest_read
+        settled_seq = previous.highest_read
     elif previous is not None:
-        settled, transaction = previous.settled, previous.transaction
+        settled_seq, transaction = previous.settled_seq, previous.transaction
         highest_read = previous.highest_read
     # Around midnight, a row of the previous day can get a higher seq than one of the new day.
     first_day = min(head.first_day or head.today, head.today) - _DAY
     return ScanBounds(
-        after=settled if head.first_seq is None else min(settled, head.first_seq - 1),
+        after=settled_seq if head.first_seq is None else min(settled_seq, head.first_seq - 1),
         days=(first_day, head.today + _DAY),
-        settled=settled,
+        settled_seq=settled_seq,
         highest_read=highest_read,
         transaction=transaction,
     )

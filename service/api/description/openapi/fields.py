@@ -7,30 +7,30 @@ from service.domain.formats import Format
 from service.domain.schema import MAX_INTEGER, Field, Fields
 
 Json = dict[str, Any]
-Texts = Mapping[str, str]
+Descriptions = Mapping[str, str]
 
 
-def request_schema(fields: Fields, texts: Texts) -> Json:
+def request_schema(fields: Fields, descriptions: Descriptions) -> Json:
     """The schema of a document that a client sends. Unknown keys are allowed."""
-    return _object(fields, texts, "", _request_field) | _required(fields)
+    return _object(fields, descriptions, "", _request_field) | _required(fields)
 
 
-def nullable_request_schema(fields: Fields, texts: Texts) -> Json:
+def nullable_request_schema(fields: Fields, descriptions: Descriptions) -> Json:
     """The schema of a request in which a null at the top level means an absent key."""
-    return _object(fields, texts, "", _nullable_request_field) | _required(fields)
+    return _object(fields, descriptions, "", _nullable_request_field) | _required(fields)
 
 
-def patch_schema(fields: Fields, texts: Texts) -> Json:
+def patch_schema(fields: Fields, descriptions: Descriptions) -> Json:
     """The schema of a partial update: every key is optional, and null deletes."""
-    return _object(fields, texts, "", _patch_field)
+    return _object(fields, descriptions, "", _patch_field)
 
 
-def response_schema(fields: Fields, texts: Texts) -> Json:
+def response_schema(fields: Fields, descriptions: Descriptions) -> Json:
     """The schema of a stored document: types without bounds, since older rules may have applied.
 
     Fields that are required or have a default are always present.
     """
-    schema = _object(fields, texts, "", _response_field)
+    schema = _object(fields, descriptions, "", _response_field)
     required = [
         name for name, field in fields.items() if field.required or field.default is not None
     ]
@@ -49,37 +49,38 @@ def _required(fields: Fields) -> Json:
     return {"required": required} if required else {}
 
 
-def _object(fields: Fields, texts: Texts, path: str, describe_field: Any) -> Json:
+def _object(fields: Fields, descriptions: Descriptions, path: str, describe_field: Any) -> Json:
     properties = {
-        name: describe_field(field, texts, f"{path}{name}") | _description(texts, f"{path}{name}")
+        name: describe_field(field, descriptions, f"{path}{name}")
+        | _description(descriptions, f"{path}{name}")
         for name, field in fields.items()
     }
     return {"type": "object", "properties": properties}
 
 
-def _description(texts: Texts, path: str) -> Json:
-    return {"description": texts[path]} if path in texts else {}
+def _description(descriptions: Descriptions, path: str) -> Json:
+    return {"description": descriptions[path]} if path in descriptions else {}
 
 
-def _request_field(field: Field, texts: Texts, path: str) -> Json:
-    schema = _bounded(field) | _nested(field, texts, path, _request_field)
+def _request_field(field: Field, descriptions: Descriptions, path: str) -> Json:
+    schema = _bounds_of(field) | _nested_schemas(field, descriptions, path, _request_field)
     if field.default is not None:
         schema["default"] = field.default
     return schema
 
 
-def _nullable_request_field(field: Field, texts: Texts, path: str) -> Json:
-    schema = _request_field(field, texts, path)
-    return schema if field.required else _nullable(schema)
+def _nullable_request_field(field: Field, descriptions: Descriptions, path: str) -> Json:
+    schema = _request_field(field, descriptions, path)
+    return schema if field.required else _make_nullable(schema)
 
 
-def _patch_field(field: Field, texts: Texts, path: str) -> Json:
-    schema = _bounded(field) | _nested(field, texts, path, _patch_field)
+def _patch_field(field: Field, descriptions: Descriptions, path: str) -> Json:
+    schema = _bounds_of(field) | _nested_schemas(field, descriptions, path, _patch_field)
     # A required field cannot be deleted. An array is replaced, so its items cannot be either.
-    return schema if field.required or path.endswith(".*") else _nullable(schema)
+    return schema if field.required or path.endswith(".*") else _make_nullable(schema)
 
 
-def _nullable(schema: Json) -> Json:
+def _make_nullable(schema: Json) -> Json:
     types = schema["type"]
     schema["type"] = [*([types] if isinstance(types, str) else types), "null"]
     if "enum" in schema:
@@ -87,23 +88,25 @@ def _nullable(schema: Json) -> Json:
     return schema
 
 
-def _response_field(field: Field, texts: Texts, path: str) -> Json:
-    schema = {"type": _types(field)} | _nested(field, texts, path, _response_field)
+def _response_field(field: Field, descriptions: Descriptions, path: str) -> Json:
+    schema = {"type": _types(field)} | _nested_schemas(field, descriptions, path, _response_field)
     return {**schema, "enum": list(field.enum)} if field.enum else schema
 
 
-def _nested(field: Field, texts: Texts, path: str, describe_field: Any) -> Json:
+def _nested_schemas(
+    field: Field, descriptions: Descriptions, path: str, describe_field: Any
+) -> Json:
     nested: Json = {}
     if field.items is not None:
-        nested["items"] = describe_field(field.items, texts, f"{path}.*")
+        nested["items"] = describe_field(field.items, descriptions, f"{path}.*")
     if field.fields:
-        nested |= _object(field.fields, texts, f"{path}.", describe_field)
+        nested |= _object(field.fields, descriptions, f"{path}.", describe_field)
         nested["type"] = _types(field)
         nested |= _required(field.fields) if describe_field is not _patch_field else {}
     return nested
 
 
-def _bounded(field: Field) -> Json:
+def _bounds_of(field: Field) -> Json:
     schema: Json = {"type": _types(field)}
     bounds = {
         "minLength": field.min_length,

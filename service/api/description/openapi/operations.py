@@ -65,7 +65,7 @@ def paths(prefix: str, operations: Iterable[Operation], common: Common) -> Json:
 
 
 def _described(operation: Operation, common: Common) -> Json:
-    summary, description = _texts(operation)
+    summary, description = _split_docstring(operation)
     names = (*re.findall(r"\{(\w+)\}", operation.path), *operation.parameters, *common.parameters)
     answers = {**operation.answers, **common.responses(operation)}
     described: Json = {
@@ -81,7 +81,7 @@ def _described(operation: Operation, common: Common) -> Json:
     return {name: value for name, value in described.items() if value not in (None, "")}
 
 
-def _texts(operation: Operation) -> tuple[str, str]:
+def _split_docstring(operation: Operation) -> tuple[str, str]:
     """The summary and the description of an operation."""
     docstring = " ".join((operation.handler.fn.__doc__ or "").split())
     first, _, rest = docstring.partition(". ")

@@ -4,7 +4,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from service.api.description.openapi.fields import Json, Texts, response_schema, with_properties
+from service.api.description.openapi.fields import (
+    Descriptions,
+    Json,
+    response_schema,
+    with_properties,
+)
 from service.domain.schema import Fields
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -16,22 +21,24 @@ def ref(schema: type | str) -> Json:
     return {"$ref": _REFERENCE.format(name=name)}
 
 
-def struct_schemas(kinds: Iterable[type], texts: Texts) -> Json:
+def struct_schemas(kinds: Iterable[type], descriptions: Descriptions) -> Json:
     """Returns component schemas by class name, including nested Structs and enums.
 
-    `texts` describes the properties that have no description of their own.
+    `descriptions` describes the properties that have no description of their own.
     """
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
-    return {name: _response_schema(schema, texts) for name, schema in schemas.items()}
+    return {name: _response_schema(schema, descriptions) for name, schema in schemas.items()}
 
 
-def document_schema(fields: Fields, texts: Texts, extras: type) -> Json:
+def document_schema(fields: Fields, descriptions: Descriptions, extras: type) -> Json:
     """Returns the schema of a document: its field table, and the Struct that the server adds."""
     added = struct_schemas([extras], {})[extras.__name__]
-    return with_properties(response_schema(fields, texts), added["properties"], added["required"])
+    return with_properties(
+        response_schema(fields, descriptions), added["properties"], added["required"]
+    )
 
 
-def _response_schema(schema: Json, texts: Texts) -> Json:
+def _response_schema(schema: Json, descriptions: Descriptions) -> Json:
     """A field is required unless its default is UNSET: only such a field is left out of JSON."""
     del schema["title"]
     if "description" in schema:
@@ -41,6 +48,6 @@ def _response_schema(schema: Json, texts: Texts) -> Json:
         if "default" in described:
             del described["default"]
             schema["required"].append(name)
-        if name in texts:
-            described.setdefault("description", texts[name])
+        if name in descriptions:
+            described.setdefault("description", descriptions[name])
     return schema

@@ -18,10 +18,10 @@ _KEY = ApiKeyResponse(api_key=samples.API_KEY)
 _TAKEN = (Invalid.of("name", Rule.UNIQUE), Invalid.of("realm", Rule.UNIQUE))
 _ACCOUNT = DocumentResponse(schema="Account", example=samples.ACCOUNT, revision="1")
 _NEW_ACCOUNT = envelope(ref("NewAccount"), {"account": samples.NEW_ACCOUNT})
-_ROWS = pages(ref(AccountRow), samples.ACCOUNT_ROW, text="A page of accounts", metadata=True)
+_ROWS = pages(ref(AccountRow), samples.ACCOUNT_ROW, description="A page of accounts", metadata=True)
 _LINKS = {
-    name: link(operation, text, account_id="$response.body#/data/id")
-    for name, operation, text in (
+    name: link(operation, description, account_id="$response.body#/data/id")
+    for name, operation, description in (
         ("get", "get_account", "Get the account"),
         ("patch", "patch_account", "Change some settings"),
         ("delete", "delete_account", "Delete the account"),
@@ -75,10 +75,10 @@ OPERATIONS = (
     ),
     Operation(
         handler=accounts.get_api_key,
-        answers={200: success(ref(ApiKeyResponse), _KEY, text="The API key")},
+        answers={200: success(ref(ApiKeyResponse), _KEY, description="The API key")},
     ),
     Operation(
         handler=accounts.renew_api_key,
-        answers={201: success(ref(ApiKeyResponse), _KEY, text="The new API key")},
+        answers={201: success(ref(ApiKeyResponse), _KEY, description="The new API key")},
     ),
 )

@@ -81,7 +81,7 @@ def success(
     data: Json,
     example: object,
     *,
-    text: str,
+    description: str,
     revision: str | None = None,
     metadata: object = None,
     headers: tuple[str, ...] = (),
@@ -100,7 +100,7 @@ def success(
         metadata=UNSET if metadata is None else metadata,
         **samples.FRAME,
     )
-    return _response(text, _content(example, properties, required), headers, links)
+    return _response(description, _content(example, properties, required), headers, links)
 
 
 class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(
         self,
-        text: str,
+        description: str,
         *headers: str,
         schema: str | None = None,
         extras: Json = {},  # noqa: B006
@@ -128,7 +128,7 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
         return success(
             ref(schema or self.schema),
             example,
-            text=text,
+            description=description,
             revision=self.revision,
             metadata=metadata if self.has_metadata else None,
             headers=(*self.headers, *headers),
@@ -136,7 +136,9 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def pages(rows: Json, example: object, *, text: str, metadata: bool = False) -> dict[int, Json]:
+def pages(
+    rows: Json, example: object, *, description: str, metadata: bool = False
+) -> dict[int, Json]:
     """The responses of a list: a page, or 304 if the client has it."""
     properties: Json = {"data": {"type": "array", "items": rows}}
     required = ["data", "revision"]
@@ -150,7 +152,7 @@ def pages(rows: Json, example: object, *, text: str, metadata: bool = False) -> 
         page_size=1,
         **samples.FRAME,
     )
-    response = _response(text, _content(page, properties, required), ("ETag",))
+    response = _response(description, _content(page, properties, required), ("ETag",))
     return {200: response, 304: not_modified()}
 
 
@@ -165,15 +167,15 @@ def events(example: Json) -> Json:
     return _response("A page of events, or a stream of events", content)
 
 
-def audio(text: str, *headers: str) -> Json:
+def audio(description: str, *headers: str) -> Json:
     """A response with audio of the stored type."""
     content = {kind: {"schema": _BYTES} for kind in AUDIO.returns}
-    return _response(text, content, headers)
+    return _response(description, content, headers)
 
 
-def archive(text: str) -> Json:
+def archive(description: str) -> Json:
     """A response with a ZIP archive."""
-    return _response(text, {ZIP_TYPE: {"schema": _BYTES}}, ("Content-Disposition",))
+    return _response(description, {ZIP_TYPE: {"schema": _BYTES}}, ("Content-Disposition",))
 
 
 def not_modified() -> Json:
@@ -181,17 +183,21 @@ def not_modified() -> Json:
     return {"description": "The client has the current version", "headers": header_refs("ETag")}
 
 
-def link(operation: str, text: str, **parameters: str) -> Json:
+def link(operation: str, description: str, **parameters: str) -> Json:
     """A link to an operation; the default account is that of the request."""
     account = {"account_id": "$request.path.account_id"}
-    return {"operationId": operation, "parameters": account | parameters, "description": text}
+    return {
+        "operationId": operation,
+        "parameters": account | parameters,
+        "description": description,
+    }
 
 
 def links_by_id(parameter: str, targets: Mapping[str, tuple[str, str]]) -> Json:
     """Links from a new document to operations that take its id in `parameter`."""
     return {
-        name: link(operation, text, **{parameter: "$response.body#/data/id"})
-        for name, (operation, text) in targets.items()
+        name: link(operation, description, **{parameter: "$response.body#/data/id"})
+        for name, (operation, description) in targets.items()
     }
 
 
@@ -201,7 +207,7 @@ def _json(data: Json, examples: Examples, media: Media, *, required: bool) -> Js
     values = {name: {"value": {"data": example}} for name, example in examples.items()}
     plain = {"schema": schema, "examples": values}
     # An object schema would make tools encode a form; the body is JSON text.
-    text = {
+    json_text = {
         "schema": {
             "type": "string",
             "contentMediaType": _JSON,
@@ -210,7 +216,7 @@ def _json(data: Json, examples: Examples, media: Media, *, required: bool) -> Js
         }
     }
     names = sorted(media.accepts & (JSON_TYPES | {ZIP_TYPE}) - {""})
-    return {name: plain if name in _PLAIN_JSON else text for name in names}
+    return {name: plain if name in _PLAIN_JSON else json_text for name in names}
 
 
 def _enveloped(data: Json, required: bool) -> Json:
@@ -227,10 +233,10 @@ def _content(example: Success, properties: Json, required: list[str]) -> Json:
 
 
 def _response(
-    text: str, content: Json, headers: tuple[str, ...] = (), links: Json | None = None
+    description: str, content: Json, headers: tuple[str, ...] = (), links: Json | None = None
 ) -> Json:
     response = {
-        "description": text,
+        "description": description,
         "headers": header_refs("X-Request-ID", *headers),
         "content": content,
     }

@@ -32,8 +32,8 @@ TAG = {
     "description": "Recordings that callers hear before they leave a message",
 }
 
-_UNKNOWN = GreetingNotFound(samples.MEDIA_ID)
-_NO_NAME = Invalid.of("name", Rule.REQUIRED)
+_NOT_FOUND = GreetingNotFound(samples.MEDIA_ID)
+_NAME_MISSING = Invalid.of("name", Rule.REQUIRED)
 _AUDIO = upload(ref("NewGreeting"), {}, json_alone=False)
 
 
@@ -59,7 +59,7 @@ OPERATIONS = (
     Operation(
         handler=greetings.list_greetings,
         parameters=parameters.LIST,
-        answers=pages(ref(GreetingRow), samples.GREETING_ROW, text="A page of greetings"),
+        answers=pages(ref(GreetingRow), samples.GREETING_ROW, description="A page of greetings"),
         refusals=BAD_LIST,
     ),
     Operation(
@@ -72,29 +72,29 @@ OPERATIONS = (
             audio_alone=False,
         ),
         answers={201: _GREETING.describe("The new greeting", "Location", links=_LINKS)},
-        refusals=(_NO_NAME, *UPLOADS),
+        refusals=(_NAME_MISSING, *UPLOADS),
     ),
     Operation(
         handler=greetings.get_greeting,
         answers={200: _GREETING.describe("The greeting")},
-        refusals=(_UNKNOWN,),
+        refusals=(_NOT_FOUND,),
     ),
     Operation(
         handler=greetings.replace_greeting,
         body=envelope(ref("NewGreeting"), {"greeting": samples.NEW_GREETING}),
         answers={200: _GREETING.describe("The changed greeting")},
-        refusals=(_UNKNOWN, _NO_NAME, EditConflict()),
+        refusals=(_NOT_FOUND, _NAME_MISSING, EditConflict()),
     ),
     Operation(
         handler=greetings.patch_greeting,
         body=envelope(ref("GreetingChanges"), {"language": {"language": "de"}}, required=False),
         answers={200: _GREETING.describe("The changed greeting")},
-        refusals=(_UNKNOWN, EditConflict()),
+        refusals=(_NOT_FOUND, EditConflict()),
     ),
     Operation(
         handler=greetings.delete_greeting,
         answers={200: _GREETING.describe("The deleted greeting", extras=samples.DELETED)},
-        refusals=(_UNKNOWN, GreetingInUse()),
+        refusals=(_NOT_FOUND, GreetingInUse()),
     ),
     Operation(
         handler=greetings.get_greeting_audio,
@@ -105,7 +105,7 @@ OPERATIONS = (
             304: not_modified(),
         },
         refusals=(
-            _UNKNOWN,
+            _NOT_FOUND,
             GreetingHasNoAudio(),
             PreconditionFailed(),
             RANGE_PAST_END,
@@ -117,13 +117,13 @@ OPERATIONS = (
         parameters=("filename",),
         body=_AUDIO,
         answers={201: _GREETING.describe("The greeting", "Location")},
-        refusals=(_UNKNOWN, *UPLOADS),
+        refusals=(_NOT_FOUND, *UPLOADS),
     ),
     Operation(
         handler=greetings.post_greeting_audio,
         parameters=("filename",),
         body=_AUDIO,
         answers={200: _GREETING.describe("The greeting")},
-        refusals=(_UNKNOWN, *UPLOADS),
+        refusals=(_NOT_FOUND, *UPLOADS),
     ),
 )

@@ -72,15 +72,15 @@ def _links() -> Json:
     return {
         name: link(
             operation,
-            text,
+            description,
             vmbox_id="$request.path.vmbox_id",
             message_id="$response.body#/data/media_id",
         )
-        for name, (operation, text) in targets.items()
+        for name, (operation, description) in targets.items()
     }
 
 
-_BATCH = success(ref(BatchResponse), samples.BATCH, text="The result of each message")
+_BATCH = success(ref(BatchResponse), samples.BATCH, description="The result of each message")
 _CHANGES: dict[str, Json] = {
     "folder": {"folder": "saved", "messages": [samples.MESSAGE_ID]},
     "move": {"source_id": samples.OTHER_VMBOX_ID, "messages": [samples.MESSAGE_ID]},
@@ -99,14 +99,14 @@ OPERATIONS = (
                 "maxProperties": 1,
             },
             {samples.VMBOX_ID: samples.MESSAGE_ROW},
-            text="A page of messages, each under the id of its box",
+            description="A page of messages, each under the id of its box",
         ),
         refusals=_LIST_REFUSALS,
     ),
     Operation(
         handler=messages.list_messages,
         parameters=_LIST,
-        answers=pages(ref(MessageRow), samples.MESSAGE_ROW, text="A page of messages"),
+        answers=pages(ref(MessageRow), samples.MESSAGE_ROW, description="A page of messages"),
         refusals=(*_LIST_REFUSALS, UNKNOWN_VMBOX),
     ),
     Operation(
@@ -117,7 +117,7 @@ OPERATIONS = (
             201: success(
                 ref(StoredMessage),
                 samples.PENDING,
-                text="The stored message",
+                description="The stored message",
                 headers=("Location",),
                 links=_links(),
             )
@@ -152,7 +152,7 @@ OPERATIONS = (
     Operation(
         handler=messages.get_message,
         parameters=("profile",),
-        answers={200: success(ref(MessageMetadata), samples.MESSAGE, text="The message")},
+        answers={200: success(ref(MessageMetadata), samples.MESSAGE, description="The message")},
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE),
     ),
     Operation(
@@ -171,7 +171,7 @@ OPERATIONS = (
             200: success(
                 {"anyOf": [ref(MessageMetadata), ref(BatchResponse)]},
                 samples.SAVED,
-                text="The message, or after a move the new message, or the result of copies",
+                description="The message, or after a move the new message, or the result of copies",
             )
         },
         refusals=(
@@ -187,7 +187,9 @@ OPERATIONS = (
     Operation(
         handler=messages.remove_message,
         parameters=("profile",),
-        answers={200: success(ref(MessageMetadata), samples.REMOVED, text="The removed message")},
+        answers={
+            200: success(ref(MessageMetadata), samples.REMOVED, description="The removed message")
+        },
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE),
     ),
 )

@@ -26,7 +26,7 @@ def parameters() -> Json:
 
 def response_headers() -> Json:
     """Response headers by name."""
-    texts = {
+    descriptions = {
         "X-Request-ID": "The id of the request, from the request or generated",
         "Location": "The path of the new resource",
         "ETag": "The version of the box, the list or the audio",
@@ -36,8 +36,8 @@ def response_headers() -> Json:
         "Retry-After": "Seconds to wait before a retry",
     }
     headers: Json = {
-        name: {"description": text, "schema": _TEXT, "required": True}
-        for name, text in texts.items()
+        name: {"description": description, "schema": _TEXT, "required": True}
+        for name, description in descriptions.items()
     }
     # Of the conflicts only a key in use has it.
     headers["Retry-After"]["required"] = False
@@ -49,9 +49,9 @@ def header_refs(*names: str) -> Json:
 
 
 def _in(
-    place: str, name: str, schema: Json, text: str, example: object = None, **extras: object
+    place: str, name: str, schema: Json, description: str, example: object = None, **extras: object
 ) -> Json:
-    parameter = {"name": name, "in": place, "schema": schema, "description": text, **extras}
+    parameter = {"name": name, "in": place, "schema": schema, "description": description, **extras}
     return parameter if example is None else {**parameter, "example": example}
 
 
@@ -66,8 +66,8 @@ def _path() -> Json:
         "token": ("The token of the request", _TEXT, None),
     }
     return {
-        name: _in("path", name, schema, text, example, required=True)
-        for name, (text, schema, example) in ids.items()
+        name: _in("path", name, schema, description, example, required=True)
+        for name, (description, schema, example) in ids.items()
     }
 
 

@@ -47,7 +47,10 @@ OPERATIONS = (
         body=upload(ref("NewMessage"), {}, json_alone=False),
         answers={
             201: success(
-                ref(MessageMetadata), samples.MESSAGE, text="The message", headers=("Location",)
+                ref(MessageMetadata),
+                samples.MESSAGE,
+                description="The message",
+                headers=("Location",),
             )
         },
         refusals=(UNKNOWN_VMBOX, UNKNOWN_MESSAGE, VmboxFull(100, 100), EditConflict(), *UPLOADS),

@@ -34,24 +34,24 @@ from service.domain.errors import (
 )
 from service.domain.schema import MAX_DOCUMENT_BYTES
 
-_ALWAYS: tuple[Exception, ...] = (
+_COMMON_ERRORS: tuple[Exception, ...] = (
     HTTPException(status_code=406),
     HTTPException(status_code=500),
     DatabaseUnavailable(),
     DeadlineExceeded(),
 )
-_SIGNED_IN: tuple[Exception, ...] = (
+_TOKEN_ERRORS: tuple[Exception, ...] = (
     CredentialsInvalid(),
     TokenInvalid(),
     TooManyRequests(wait_s=1),
     SignInLocked(wait_s=900),
 )
-_WITH_ACCOUNT: tuple[Exception, ...] = (
+_ACCOUNT_ERRORS: tuple[Exception, ...] = (
     Forbidden(),
     AccountNotFound(samples.ACCOUNT_ID),
     AccountNotFound("xyz"),
 )
-_WITH_BODY: tuple[Exception, ...] = (
+_BODY_ERRORS: tuple[Exception, ...] = (
     MalformedBody("JSON is malformed: invalid character (byte 9)"),
     ClientTooSlow(),
     DocumentTooLarge(MAX_DOCUMENT_BYTES),
@@ -79,15 +79,15 @@ def responses(operation: Operation) -> dict[int, Json]:
 
 
 def _errors(operation: Operation) -> tuple[Exception, ...]:
-    errors = [*operation.refusals, *_ALWAYS]
+    errors = [*operation.refusals, *_COMMON_ERRORS]
     if "{account_id}" in operation.path:
-        errors += _WITH_ACCOUNT
+        errors += _ACCOUNT_ERRORS
     if "profile" in operation.parameters:
         errors.append(PROFILE_UNKNOWN)
     if operation.signed_in:
-        errors += _SIGNED_IN
+        errors += _TOKEN_ERRORS
     if operation.body is not None:
-        errors += _WITH_BODY
+        errors += _BODY_ERRORS
     return tuple(errors)
 
 

@@ -9,7 +9,7 @@ from service.api.description.openapi.fields import (
 )
 from service.api.description.openapi.structs import document_schema, struct_schemas
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
-from service.api.kazoo.openapi import texts
+from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.sessions import ACCOUNT_NAMES, API_KEY_FIELDS, CREDENTIAL_FIELDS
 from service.api.kazoo.wire import documents, messages, webhooks
@@ -33,18 +33,18 @@ def schemas() -> Json:
 
 
 def _responses() -> Json:
-    """The schemas of responses; the texts of requests describe fields of the same name."""
+    """The schemas of responses; the descriptions of requests apply to fields of the same name."""
     return {
         **struct_schemas((Success, SuccessPage, EventPage, Failure), {}),
         **struct_schemas((documents.SessionResponse, documents.ApiKeyResponse), {}),
         **struct_schemas((documents.DocumentMetadata, documents.ReadOnlyFlags), {}),
-        **struct_schemas((documents.AccountRow,), texts.ACCOUNT),
-        **struct_schemas((documents.UserRow,), texts.USER),
-        **struct_schemas((documents.GreetingRow,), texts.GREETING),
-        **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), texts.VMBOX),
+        **struct_schemas((documents.AccountRow,), descriptions.ACCOUNT),
+        **struct_schemas((documents.UserRow,), descriptions.USER),
+        **struct_schemas((documents.GreetingRow,), descriptions.GREETING),
+        **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, messages.BatchResponse), {}),
-        **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), texts.WEBHOOK),
-        **struct_schemas((messages.MessageRow, messages.StoredMessage), texts.MESSAGE),
+        **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
+        **struct_schemas((messages.MessageRow, messages.StoredMessage), descriptions.MESSAGE),
         "BrokenRules": {
             "type": "object",
             "description": "Dotted field -> rule -> details",
@@ -69,15 +69,15 @@ _BROKEN_RULE: Json = {
 def _accounts() -> Json:
     stored = {name: field for name, field in USER_FIELDS.items() if name != "password"}
     return {
-        "NewAccount": nullable_request_schema(ACCOUNT_FIELDS, texts.ACCOUNT),
-        "AccountChanges": patch_schema(ACCOUNT_FIELDS, texts.ACCOUNT),
-        "Account": document_schema(ACCOUNT_FIELDS, texts.ACCOUNT, documents.DocumentExtras),
-        "NewUser": _with_secret_password(nullable_request_schema(USER_FIELDS, texts.USER)),
-        "UserChanges": _with_secret_password(patch_schema(USER_FIELDS, texts.USER)),
-        "User": document_schema(stored, texts.USER, documents.DocumentExtras),
+        "NewAccount": nullable_request_schema(ACCOUNT_FIELDS, descriptions.ACCOUNT),
+        "AccountChanges": patch_schema(ACCOUNT_FIELDS, descriptions.ACCOUNT),
+        "Account": document_schema(ACCOUNT_FIELDS, descriptions.ACCOUNT, documents.DocumentExtras),
+        "NewUser": _with_secret_password(nullable_request_schema(USER_FIELDS, descriptions.USER)),
+        "UserChanges": _with_secret_password(patch_schema(USER_FIELDS, descriptions.USER)),
+        "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
         "ApiKey": {**request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
         "Credentials": {
-            **request_schema(CREDENTIAL_FIELDS, texts.CREDENTIALS),
+            **request_schema(CREDENTIAL_FIELDS, descriptions.CREDENTIALS),
             "anyOf": [{"required": [name]} for name in ACCOUNT_NAMES],
         },
     }
@@ -91,29 +91,33 @@ def _with_secret_password(schema: Json) -> Json:
 def _vmboxes() -> Json:
     return {
         "NewVmbox": {
-            **request_schema(VMBOX_FIELDS, texts.VMBOX),
+            **request_schema(VMBOX_FIELDS, descriptions.VMBOX),
             "description": "The settings of a box. Unknown keys are kept.",
         },
         "VmboxChanges": {
-            **patch_schema(VMBOX_FIELDS, texts.VMBOX),
+            **patch_schema(VMBOX_FIELDS, descriptions.VMBOX),
             "description": "Some settings of a box: objects merge, null deletes at any depth.",
         },
-        "Vmbox": document_schema(VMBOX_FIELDS, texts.VMBOX, documents.DocumentExtras),
-        "NewGreeting": request_schema(GREETING_FIELDS, texts.GREETING),
-        "GreetingChanges": patch_schema(GREETING_FIELDS, texts.GREETING),
-        "Greeting": document_schema(GREETING_FIELDS, texts.GREETING, documents.GreetingExtras),
+        "Vmbox": document_schema(VMBOX_FIELDS, descriptions.VMBOX, documents.DocumentExtras),
+        "NewGreeting": request_schema(GREETING_FIELDS, descriptions.GREETING),
+        "GreetingChanges": patch_schema(GREETING_FIELDS, descriptions.GREETING),
+        "Greeting": document_schema(
+            GREETING_FIELDS, descriptions.GREETING, documents.GreetingExtras
+        ),
     }
 
 
 def _webhooks() -> Json:
     def described(extras: type) -> Json:
-        return document_schema(WEBHOOK_FIELDS, texts.WEBHOOK, extras)
+        return document_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK, extras)
 
     nullable_text: Json = {"type": ["string", "null"]}
     return {
-        "NewWebhook": _with_custom_data(request_schema(WEBHOOK_FIELDS, texts.WEBHOOK), _TEXT),
+        "NewWebhook": _with_custom_data(
+            request_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK), _TEXT
+        ),
         "WebhookChanges": _with_custom_data(
-            patch_schema(WEBHOOK_FIELDS, texts.WEBHOOK), nullable_text
+            patch_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK), nullable_text
         ),
         "Webhook": _with_custom_data(described(webhooks.WebhookExtras), _TEXT),
         "CreatedWebhook": _with_custom_data(described(webhooks.NewWebhookExtras), _TEXT),
@@ -145,9 +149,9 @@ def _messages() -> Json:
     }
     timestamp = {
         "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
-        "description": texts.MESSAGE["timestamp"],
+        "description": descriptions.MESSAGE["timestamp"],
     }
-    new = request_schema(messages.MESSAGE_FIELDS, texts.MESSAGE)
+    new = request_schema(messages.MESSAGE_FIELDS, descriptions.MESSAGE)
     return {
         "NewMessage": with_properties(new, {"timestamp": timestamp}),
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),

@@ -23,8 +23,10 @@ _ACCOUNT = link(
 )
 
 
-def _session(text: str, example: SessionResponse = samples.SESSION) -> Json:
-    return success(ref(SessionResponse), example, text=text, links={"account": _ACCOUNT})
+def _session(description: str, example: SessionResponse = samples.SESSION) -> Json:
+    return success(
+        ref(SessionResponse), example, description=description, links={"account": _ACCOUNT}
+    )
 
 
 OPERATIONS = (
@@ -61,6 +63,6 @@ OPERATIONS = (
     ),
     Operation(
         handler=sessions.end_token,
-        answers={200: success({"type": "object"}, {}, text="The token is revoked")},
+        answers={200: success({"type": "object"}, {}, description="The token is revoked")},
     ),
 )

@@ -11,7 +11,7 @@ from service.domain.errors import EditConflict, Invalid, Rule, UserNotFound
 
 TAG = {"name": "Users", "description": "Users own boxes and can sign in"}
 
-_UNKNOWN = UserNotFound(samples.OWNER_ID)
+_NOT_FOUND = UserNotFound(samples.OWNER_ID)
 _TAKEN = Invalid.of("username", Rule.UNIQUE)
 _NO_PASSWORD = Invalid.of("password", Rule.REQUIRED)
 _USER = DocumentResponse(schema="User", example=samples.USER, revision=f"1-{samples.OWNER_ID}")
@@ -30,7 +30,7 @@ OPERATIONS = (
     Operation(
         handler=users.list_users,
         parameters=parameters.LIST,
-        answers=pages(ref(UserRow), samples.USER_ROW, text="A page of users", metadata=True),
+        answers=pages(ref(UserRow), samples.USER_ROW, description="A page of users", metadata=True),
         refusals=BAD_LIST,
     ),
     Operation(
@@ -42,23 +42,23 @@ OPERATIONS = (
     Operation(
         handler=users.get_user,
         answers={200: _USER.describe("The user")},
-        refusals=(_UNKNOWN,),
+        refusals=(_NOT_FOUND,),
     ),
     Operation(
         handler=users.replace_user,
         body=_NEW_USER,
         answers={200: _USER.describe("The changed user")},
-        refusals=(_UNKNOWN, _TAKEN, _NO_PASSWORD, EditConflict()),
+        refusals=(_NOT_FOUND, _TAKEN, _NO_PASSWORD, EditConflict()),
     ),
     Operation(
         handler=users.patch_user,
         body=envelope(ref("UserChanges"), {"email": {"email": None}}, required=False),
         answers={200: _USER.describe("The changed user")},
-        refusals=(_UNKNOWN, _TAKEN, _NO_PASSWORD, EditConflict()),
+        refusals=(_NOT_FOUND, _TAKEN, _NO_PASSWORD, EditConflict()),
     ),
     Operation(
         handler=users.delete_user,
         answers={200: _USER.describe("The deleted user", extras=samples.DELETED)},
-        refusals=(_UNKNOWN,),
+        refusals=(_NOT_FOUND,),
     ),
 )

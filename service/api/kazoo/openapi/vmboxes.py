@@ -62,7 +62,7 @@ OPERATIONS = (
         answers=pages(
             {"anyOf": [ref(VmboxRow), ref(AudianVmboxRow)]},
             samples.VMBOX_ROW,
-            text="A page of boxes",
+            description="A page of boxes",
             metadata=True,
         ),
         refusals=BAD_LIST,
@@ -102,7 +102,9 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmboxes.get_mwi,
-        answers={200: success(ref(MwiResponse), samples.MWI, text="The message-waiting state")},
+        answers={
+            200: success(ref(MwiResponse), samples.MWI, description="The message-waiting state")
+        },
         refusals=(UNKNOWN_VMBOX,),
     ),
 )

@@ -26,7 +26,7 @@ TAG = {
     "signed according to Standard Webhooks 1.0.0",
 }
 
-_UNKNOWN = WebhookNotFound(samples.WEBHOOK_ID)
+_NOT_FOUND = WebhookNotFound(samples.WEBHOOK_ID)
 _FORBIDDEN_TARGET = Invalid.of("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
 _UNKNOWN_HOOK = Invalid.of("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
 _CHECKS = (_FORBIDDEN_TARGET, _UNKNOWN_HOOK, DnsUnavailable())
@@ -56,7 +56,7 @@ OPERATIONS = (
         handler=webhooks.list_webhooks,
         parameters=parameters.LIST,
         answers=pages(
-            ref(WebhookRow), samples.WEBHOOK_ROW, text="A page of webhooks", metadata=True
+            ref(WebhookRow), samples.WEBHOOK_ROW, description="A page of webhooks", metadata=True
         ),
         refusals=BAD_LIST,
     ),
@@ -69,24 +69,24 @@ OPERATIONS = (
     Operation(
         handler=webhooks.get_webhook,
         answers={200: _WEBHOOK.describe("The webhook")},
-        refusals=(_UNKNOWN,),
+        refusals=(_NOT_FOUND,),
     ),
     Operation(
         handler=webhooks.replace_webhook,
         body=_NEW_WEBHOOK,
         answers={200: _WEBHOOK.describe("The changed webhook")},
-        refusals=(_UNKNOWN, *_CHECKS, EditConflict()),
+        refusals=(_NOT_FOUND, *_CHECKS, EditConflict()),
     ),
     Operation(
         handler=webhooks.patch_webhook,
         body=envelope(ref("WebhookChanges"), {"enabled": {"enabled": True}}, required=False),
         answers={200: _WEBHOOK.describe("The changed webhook")},
-        refusals=(_UNKNOWN, *_CHECKS, EditConflict()),
+        refusals=(_NOT_FOUND, *_CHECKS, EditConflict()),
     ),
     Operation(
         handler=webhooks.delete_webhook,
         answers={200: _WEBHOOK.describe("The deleted webhook", extras=samples.DELETED)},
-        refusals=(_UNKNOWN,),
+        refusals=(_NOT_FOUND,),
     ),
     Operation(
         handler=webhooks.list_attempts,
@@ -94,14 +94,14 @@ OPERATIONS = (
         answers=pages(
             ref(AttemptRow),
             samples.WEBHOOK_ATTEMPT,
-            text="A page of attempts",
+            description="A page of attempts",
             metadata=True,
         ),
-        refusals=(_UNKNOWN, *BAD_LIST),
+        refusals=(_NOT_FOUND, *BAD_LIST),
     ),
     Operation(
         handler=webhooks.ping_webhook,
-        answers={200: success(ref(AttemptRow), samples.WEBHOOK_ATTEMPT, text="The attempt")},
-        refusals=(_UNKNOWN, TooManyPings()),
+        answers={200: success(ref(AttemptRow), samples.WEBHOOK_ATTEMPT, description="The attempt")},
+        refusals=(_NOT_FOUND, TooManyPings()),
     ),
 )

@@ -237,11 +237,11 @@ def to_row(kind: type[Row], document: Document) -> Row:
 
 
 def document_metadata(
-    identity: UUID, created_at: datetime, modified_at: datetime, *, is_deleted: bool = False
+    document_id: UUID, created_at: datetime, modified_at: datetime, *, is_deleted: bool = False
 ) -> DocumentMetadata:
     """The `metadata` of a document in its envelope."""
     return DocumentMetadata(
-        id=identity.hex,
+        id=document_id.hex,
         created=gregorian(created_at),
         modified=gregorian(modified_at),
         deleted=True if is_deleted else UNSET,

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, to_builtins
 from service.api.http.times import format_iso
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
-from service.api.kazoo.wire.types import DateTimeText, MessageIdText
+from service.api.kazoo.wire.types import DateTimeString, MessageIdString
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.message import (
@@ -61,7 +61,8 @@ class MessageFields(msgspec.Struct, kw_only=True):
     """Fields of a message in every response."""
 
     timestamp: Annotated[
-        int | DateTimeText, Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile")
+        int | DateTimeString,
+        Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
     ]
     from_: str = msgspec.field(name="from")
     to: str
@@ -70,7 +71,7 @@ class MessageFields(msgspec.Struct, kw_only=True):
     call_id: str
     folder: Folder
     length: Annotated[int, Meta(description="Milliseconds; seconds in the `audian` profile")]
-    media_id: MessageIdText
+    media_id: MessageIdString
     retention: (
         Annotated[Literal["enforced"], Meta(description="The message is past its retention")]
         | UnsetType
@@ -100,14 +101,14 @@ class StoredMessage(MessageMetadata, kw_only=True):
     """A stored message. `id` and `metadata` repeat the other fields. They are present when the
     message was stored without audio."""
 
-    id: MessageIdText | UnsetType = UNSET
+    id: MessageIdString | UnsetType = UNSET
     metadata: MessageMetadata | UnsetType = UNSET
 
 
 class BatchResponse(msgspec.Struct, kw_only=True):
     """Outcome of a request about several messages."""
 
-    succeeded: list[MessageIdText]
+    succeeded: list[MessageIdString]
     failed: Annotated[
         list[Annotated[dict[str, str], Meta(min_length=1, max_length=1)]],
         Meta(description="One object per message: its id and the reason"),

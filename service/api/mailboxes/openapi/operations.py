@@ -36,7 +36,7 @@ OPERATIONS = (
         handler=mailboxes.create_mailbox,
         tag=_MAILBOXES,
         body=_SETTINGS,
-        answers={201: success(samples.CREATED, "The new mailbox", "Location", status=201)},
+        answers={201: success(samples.CREATED_MAILBOX, "The new mailbox", "Location", status=201)},
         refusals=(*_INVALID, MailboxNumbersExhausted()),
     ),
     Operation(

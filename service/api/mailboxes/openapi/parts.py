@@ -45,18 +45,18 @@ _CREDENTIALS = {
     "reseller_password": ("X-Auth-Password", "Password of the user"),
 }
 SECURITY_SCHEMES: Json = {
-    name: {"type": "apiKey", "in": "header", "name": header, "description": text}
-    for name, (header, text) in _CREDENTIALS.items()
+    name: {"type": "apiKey", "in": "header", "name": header, "description": description}
+    for name, (header, description) in _CREDENTIALS.items()
 }
 
-_ALWAYS: tuple[Exception, ...] = (
+_COMMON_ERRORS: tuple[Exception, ...] = (
     CredentialsInvalid(),
     Forbidden(),
     TooManyRequests(wait_s=1),
     HTTPException(status_code=500),
     DatabaseUnavailable(),
 )
-_WITH_BODY: tuple[Exception, ...] = (
+_BODY_ERRORS: tuple[Exception, ...] = (
     MalformedBody(""),
     ClientTooSlow(),
     DocumentTooLarge(MAX_DOCUMENT_BYTES),
@@ -100,7 +100,7 @@ def no_content(description: str, *headers: str) -> Json:
 def refusals(operation: Operation) -> dict[int, Json]:
     """Returns the error responses of an operation by status: its own and the common ones."""
     by_status: dict[int, list[MailboxRefusal]] = defaultdict(list)
-    errors = (*operation.refusals, *_ALWAYS, *(_WITH_BODY if operation.body else ()))
+    errors = (*operation.refusals, *_COMMON_ERRORS, *(_BODY_ERRORS if operation.body else ()))
     for refusal in map(refusal_of, errors):
         if refusal not in by_status[refusal.status]:
             by_status[refusal.status].append(refusal)
@@ -144,9 +144,9 @@ def parameters() -> Json:
     }
 
 
-def _path(name: str, schema: Json, text: str, example: str) -> Json:
-    return {**_optional("path", name, schema, text), "required": True, "example": example}
+def _path(name: str, schema: Json, description: str, example: str) -> Json:
+    return {**_optional("path", name, schema, description), "required": True, "example": example}
 
 
-def _optional(place: str, name: str, schema: Json, text: str) -> Json:
-    return {"name": name, "in": place, "schema": schema, "description": text}
+def _optional(place: str, name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": place, "schema": schema, "description": description}

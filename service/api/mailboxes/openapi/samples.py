@@ -57,7 +57,7 @@ def _message() -> Message:
 
 
 _VMBOX = _vmbox(NEW_RECIPIENT["email"])
-CREATED = wire.to_mailbox(_vmbox(), is_new=True)
+CREATED_MAILBOX = wire.to_mailbox(_vmbox(), is_new=True)
 MAILBOX = wire.to_mailbox(_VMBOX)
 RECIPIENT = wire.to_recipient(_VMBOX.recipients[0])
 MESSAGE = wire.to_message(_message(), _TIME)

@@ -116,8 +116,8 @@ class EmailChannel:
                 vmbox_id=event.vmbox_id.hex,
                 ignored=number - MAX_RECIPIENTS,
             )
-        full = event.type == EventType.VMBOX_FULL
-        addresses = full_box_recipients(context) if full else message_recipients(context)
+        is_full_event = event.type == EventType.VMBOX_FULL
+        addresses = full_box_recipients(context) if is_full_event else message_recipients(context)
         return [Target(name=address) for address in addresses]
 
     async def deliver(self, delivery: Delivery) -> Outcome:

@@ -14,8 +14,8 @@ from service.workers.channels.email.templates import MailVariables
 def message_variables(context: MailContext, message: Message, *, has_audio: bool) -> MailVariables:
     """Returns the variables of a mail about a message."""
     zone = context.zone
-    number = _caller_text(message.caller_id.number)
-    name = _caller_text(message.caller_id.name)
+    number = _clean_caller(message.caller_id.number)
+    name = _clean_caller(message.caller_id.name)
     name = "" if name == number else name
     return MailVariables(
         **_box_variables(context, message.received_at.astimezone(zone)),
@@ -53,7 +53,7 @@ def _box_variables(context: MailContext, local: datetime) -> dict[str, Any]:
     }
 
 
-def _caller_text(text: str) -> str:
+def _clean_caller(text: str) -> str:
     cleaned = one_line(text)
     return "" if cleaned == ANONYMOUS else cleaned
 

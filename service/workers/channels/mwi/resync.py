@@ -37,11 +37,11 @@ async def _read_page(database: Database, after: LampKey) -> list[LampKey]:
 async def _set(sink: LampSink, keys: list[LampKey]) -> None:
     slots = asyncio.Semaphore(_CONCURRENCY)
 
-    async def set_one(key: LampKey) -> None:
+    async def set_lamp(key: LampKey) -> None:
         async with slots:
             await sink.set(key, None)
 
-    results = await asyncio.gather(*map(set_one, keys), return_exceptions=True)
+    results = await asyncio.gather(*map(set_lamp, keys), return_exceptions=True)
     for failure in results:
         if failure is not None:
             raise failure
