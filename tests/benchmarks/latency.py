@@ -36,10 +36,10 @@ async def event_latency(stack: Stack, seconds: float) -> Result:
 
     The thread that stores and the loop that listens share a clock and next to nothing else.
     """
-    heard: dict[str, float] = {}
+    received: dict[str, float] = {}
 
     async def hear(message: Msg) -> None:
-        heard[(message.headers or {}).get("ce-subject", "")] = time.perf_counter()
+        received[(message.headers or {}).get("ce-subject", "")] = time.perf_counter()
 
     client = await nats.connect(stack.servers.nats.url())
     try:
@@ -48,10 +48,10 @@ async def event_latency(stack: Stack, seconds: float) -> Result:
             subject, cb=hear, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
         )
         answered = await asyncio.to_thread(_store_at_a_pace, stack, seconds)
-        await _until_heard(answered.keys(), heard)
+        await _until_heard(answered.keys(), received)
     finally:
         await client.close()
-    latencies = sorted((heard[name] - moment) * 1000 for name, moment in answered.items())
+    latencies = sorted((received[name] - moment) * 1000 for name, moment in answered.items())
     return Result.of("events", 1, latencies, seconds, None)
 
 
@@ -96,11 +96,11 @@ def _media_id(answer: bytes) -> str:
     return msgspec.json.decode(body, type=_Stored).data.media_id
 
 
-async def _until_heard(names: Collection[str], heard: dict[str, float]) -> None:
+async def _until_heard(names: Collection[str], received: dict[str, float]) -> None:
     try:
-        await wait_until(lambda: heard.keys() >= set(names), _PATIENCE_S)
+        await wait_until(lambda: received.keys() >= set(names), _PATIENCE_S)
     except AssertionError as error:
-        missing = set(names) - heard.keys()
+        missing = set(names) - received.keys()
         raise BenchFailed(
             f"events: {len(missing)} are missing after {_PATIENCE_S:.0f} s"
         ) from error

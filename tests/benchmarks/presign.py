@@ -30,8 +30,8 @@ class Presigner:
     def target(self, method: str, key: str) -> str:
         """Returns the request target of a presigned request; the key needs no escaping."""
         path = f"/{self._bucket}/{key}"
-        asked = f"{method}\n{path}\n{self._query}\nhost:{self.host}\n\nhost\nUNSIGNED-PAYLOAD"
-        digest = hashlib.sha256(asked.encode()).hexdigest()
+        requested = f"{method}\n{path}\n{self._query}\nhost:{self.host}\n\nhost\nUNSIGNED-PAYLOAD"
+        digest = hashlib.sha256(requested.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{self._moment}\n{self._scope}\n{digest}"
         return f"{path}?{self._query}&X-Amz-Signature={_hmac(self._key, text).hex()}"
 

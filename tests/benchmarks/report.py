@@ -100,18 +100,20 @@ def _row(result: Result) -> tuple[str, ...]:
 def _mean(measured: Sequence[Result]) -> Result:
     return msgspec.structs.replace(
         measured[0],
-        rate=fmean(one.rate for one in measured),
-        p50_ms=fmean(one.p50_ms for one in measured),
-        p99_ms=fmean(one.p99_ms for one in measured),
-        cpu_ms=_mean_cpu([one.cpu_ms for one in measured if one.cpu_ms is not None]),
+        rate=fmean(measurement.rate for measurement in measured),
+        p50_ms=fmean(measurement.p50_ms for measurement in measured),
+        p99_ms=fmean(measurement.p99_ms for measurement in measured),
+        cpu_ms=_mean_cpu(
+            [measurement.cpu_ms for measurement in measured if measurement.cpu_ms is not None]
+        ),
     )
 
 
 def _mean_cpu(measured: Sequence[Seconds]) -> Seconds | None:
     if not measured:
         return None
-    names = {name for one in measured for name in one}
-    return {name: fmean(one.get(name, 0.0) for one in measured) for name in names}
+    names = {name for measurement in measured for name in measurement}
+    return {name: fmean(measurement.get(name, 0.0) for measurement in measured) for name in names}
 
 
 def _ceilings(comparisons: Sequence[Comparison]) -> Iterator[str]:

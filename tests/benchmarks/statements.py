@@ -145,11 +145,11 @@ async def _script_of(
         for number, value in enumerate(connection.parameters, start=1)
     }
 
-    def expression(found: re.Match[str]) -> str:
-        value = connection.parameters[int(found[1]) - 1]
+    def expression(result: re.Match[str]) -> str:
+        value = connection.parameters[int(result[1]) - 1]
         if value is None:
             return "NULL"
-        return _DRAWN.get(value, f":{prefix}{found[1]}")
+        return _DRAWN.get(value, f":{prefix}{result[1]}")
 
     bare = _COMMENT.sub("", connection.statement).strip().rstrip(";")
     return _PARAMETER.sub(expression, bare) + ";\n", variables

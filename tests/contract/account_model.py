@@ -90,7 +90,7 @@ class Message:
         month, _, identity = self.media_id.partition("-")
         return month, self.row["timestamp"], identity
 
-    def shown(self) -> Row:
+    def to_row(self) -> Row:
         return {**self.row, **(EXPIRED if self.expired else {})}
 
 
@@ -131,7 +131,7 @@ class Account:
         return 0 < limit <= sum(self.counts(vmbox_id).values())
 
     def of(self, vmbox_id: str) -> list[Message]:
-        return [one for one in self.messages.values() if one.vmbox_id == vmbox_id]
+        return [value for value in self.messages.values() if value.vmbox_id == vmbox_id]
 
     def listed(
         self,
@@ -143,11 +143,15 @@ class Account:
         """A box's messages, or all, newest first, within a window that ends now by itself."""
         last = now() if until is None else until
         first = last - RETENTION_S if since is None else since
-        found: Iterable[Message] = self.messages.values() if vmbox_id is None else self.of(vmbox_id)
-        wanted = (
-            one for one in found if first <= one.row["timestamp"] <= last and keep(one.shown())
+        result: Iterable[Message] = (
+            self.messages.values() if vmbox_id is None else self.of(vmbox_id)
         )
-        return sorted(wanted, key=lambda one: one.key, reverse=True)
+        expected = (
+            item
+            for item in result
+            if first <= item.row["timestamp"] <= last and keep(item.to_row())
+        )
+        return sorted(expected, key=lambda item: item.key, reverse=True)
 
     def remove(self, media_id: str) -> None:
         gone = self.messages.pop(media_id)
@@ -197,12 +201,12 @@ class Modelled(RuleBasedStateMachine):
             answer = self.ask("GET", *path, params=query)
             assert answer.status_code == 200, answer.text
             envelope = answer.json()
-            found = envelope["data"]
-            assert envelope["page_size"] == len(found)
-            rows += found if vmbox_id else [row for one in found for row in one.values()]
+            result = envelope["data"]
+            assert envelope["page_size"] == len(result)
+            rows += result if vmbox_id else [row for item in result for row in item.values()]
             if "next_start_key" not in envelope:
                 return rows
-            assert len(found) == query["page_size"]
+            assert len(result) == query["page_size"]
             query = {**query, "start_key": envelope["next_start_key"]}
 
     def a_box(self, data: st.DataObject) -> Box:
@@ -213,7 +217,7 @@ class Modelled(RuleBasedStateMachine):
 
     def a_choice(self, data: st.DataObject) -> tuple[str, list[str]]:
         """A box, and ids of which some are in it, some elsewhere, some nowhere."""
-        known = [*self.model.messages, UNKNOWN, *(one for _, one in self.model.removed[-2:])]
+        known = [*self.model.messages, UNKNOWN, *(item for _, item in self.model.removed[-2:])]
         ids = st.lists(st.sampled_from(known), min_size=1, max_size=6, unique=True)
         return self.a_box(data).vmbox_id, data.draw(ids)
 
@@ -221,18 +225,18 @@ class Modelled(RuleBasedStateMachine):
         self, vmbox_id: str, ids: list[str], *, expired: bool = True, pending: bool = False
     ) -> dict[str, str]:
         """Why some of the ids must fail."""
-        found = {}
+        result = {}
         for media_id in ids:
             message = self.model.messages.get(media_id)
             if message is None or message.vmbox_id != vmbox_id:
-                found[media_id] = "not_found"
+                result[media_id] = "not_found"
             elif pending and not message.complete:
-                found[media_id] = "no_audio"
+                result[media_id] = "no_audio"
             elif expired and message.expired:
-                found[media_id] = "prior_to_retention_duration"
-        return found
+                result[media_id] = "prior_to_retention_duration"
+        return result
 
-    def told(self, done: Any, ids: list[str], refused: dict[str, str]) -> list[str]:
+    def check_results(self, done: Any, ids: list[str], refused: dict[str, str]) -> list[str]:
         """The ids that were done; every other one failed for its reason, in order."""
         succeeded = [media_id for media_id in ids if media_id not in refused]
         failed = [{media_id: refused[media_id]} for media_id in ids if media_id in refused]
@@ -248,20 +252,20 @@ class Modelled(RuleBasedStateMachine):
             "to": f"{box.mailbox}@{self.realm}",
             "folder": "new",
         }
-        shown = data_of(self.ask("GET", target, "messages", media_id))
-        assert now() - 30 <= shown["timestamp"] <= now()
-        self.stored(target, shown, said, complete=True)
+        document = data_of(self.ask("GET", target, "messages", media_id))
+        assert now() - 30 <= document["timestamp"] <= now()
+        self.stored(target, document, said, complete=True)
         if moved:
             self.model.remove(old.media_id)
 
-    def stored(self, vmbox_id: str, shown: Row, said: Row, *, complete: bool) -> str:
+    def stored(self, vmbox_id: str, output: Row, said: Row, *, complete: bool) -> str:
         """Takes a message into the model; what was said of it is what is shown. Its id."""
-        assert {name: shown[name] for name in said} == {
+        assert {name: output[name] for name in said} == {
             **said,
-            **({"folder": "deleted"} if "retention" in shown else {}),
+            **({"folder": "deleted"} if "retention" in output else {}),
         }
         names = ("timestamp", "from", "to", "caller_id_number", "caller_id_name", "call_id")
-        row = {name: shown[name] for name in (*names, "length", "media_id")}
+        row = {name: output[name] for name in (*names, "length", "media_id")}
         row["folder"] = said["folder"]
         message = Message(vmbox_id, row, complete)
         self.model.messages[message.media_id] = message

@@ -26,10 +26,10 @@ class Described:
     def resolve(self, value: Json) -> Json:
         """Resolves a reference; returns anything else unchanged."""
         while "$ref" in value:
-            found: Any = self.document
+            result: Any = self.document
             for step in value["$ref"].removeprefix("#/").split("/"):
-                found = found[step]
-            value = found
+                result = result[step]
+            value = result
         return value
 
     def operation(self, method: str, path: str) -> Json:
@@ -67,7 +67,7 @@ class Described:
         if not isinstance(value["data"], dict):
             return
         data = dict(self._properties(known["data"]))
-        free = any("additionalProperties" in one for one in self._branches(known["data"]))
+        free = any("additionalProperties" in branche for branche in self._branches(known["data"]))
         assert free or not data or value["data"].keys() <= data.keys(), where
 
     def _branches(self, schema: Json) -> Iterator[Json]:

@@ -60,10 +60,10 @@ class ExampleVmbox:
         self.vmbox_id = ""
         self.ids: list[str] = []
 
-    async def set(self, one: Mapping[str, Any]) -> None:
+    async def set(self, first: Mapping[str, Any]) -> None:
         """Makes what the example says is there."""
-        for word in one["given"]:
-            await self._give(word, one)
+        for word in first["given"]:
+            await self._give(word, first)
 
     async def clear(self) -> None:
         """Deletes every box: the documents' examples are all about number 3000."""
@@ -71,7 +71,7 @@ class ExampleVmbox:
         for row in data_of(await self.account.http.get(path)):
             data_of(await self.account.http.delete(f"{path}/{row['id']}"))
 
-    async def _give(self, word: str, one: Mapping[str, Any]) -> None:
+    async def _give(self, word: str, first: Mapping[str, Any]) -> None:
         match word:
             case "box":
                 await self._box(_body(example("kazoo_5/02_create_box")))
@@ -87,9 +87,9 @@ class ExampleVmbox:
                 for folder in ("new", "new", "new", "saved"):
                     await self.account.leave(self.vmbox_id, folder=folder)
             case _:
-                await self._give_messages(word, one)
+                await self._give_messages(word, first)
 
-    async def _give_messages(self, word: str, one: Mapping[str, Any]) -> None:
+    async def _give_messages(self, word: str, first: Mapping[str, Any]) -> None:
         match word:
             case "messages":
                 for row in example("kazoo_5/08_list_messages")["documented"]["data"]:
@@ -103,11 +103,11 @@ class ExampleVmbox:
                 await self._transcribe()
             case "files":
                 (self.folder / "voice.mp3").write_bytes(an_mp3())
-                said = _said(one) if "documented" in one else {}
+                said = _said(first) if "documented" in first else {}
                 (self.folder / "message.json").write_bytes(_envelope(said))
             case "pending message":
                 path = self.account.path("vmboxes", self.vmbox_id, "messages")
-                made = await self.account.http.put(path, content=_envelope(_said(one)))
+                made = await self.account.http.put(path, content=_envelope(_said(first)))
                 self._known(data_of(made, 201)["media_id"], "NEW_MSG_ID of 201605")
             case _:
                 raise AssertionError(word)
@@ -181,10 +181,10 @@ class ExampleVmbox:
         return envelope
 
 
-def expected(one: Mapping[str, Any]) -> dict[str, Any]:
+def expected(first: Mapping[str, Any]) -> dict[str, Any]:
     """The answer that is documented, changed where ours differs; or the one that is expected."""
-    answer: dict[str, Any] = one.get("documented") or one["expected"]
-    for difference in one.get("differences", ()):
+    answer: dict[str, Any] = first.get("documented") or first["expected"]
+    for difference in first.get("differences", ()):
         for name in difference.get("absent", ()):
             del answer[name]
         for path, value in difference.get("here", {}).items():
@@ -203,15 +203,15 @@ def _envelope(data: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode({"data": data})
 
 
-def _said(one: Mapping[str, Any]) -> dict[str, Any]:
+def _said(first: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the data of a message from the documented answer."""
-    data: dict[str, Any] = one["documented"]["data"]
+    data: dict[str, Any] = first["documented"]["data"]
     return {name: data[name] for name in data if name != "media_id"}
 
 
-def _body(one: Mapping[str, Any]) -> dict[str, Any]:
+def _body(first: Mapping[str, Any]) -> dict[str, Any]:
     """The `data` of an example's own command line."""
-    words = shlex.split(" ".join(one["command"]))
+    words = shlex.split(" ".join(first["command"]))
     data: dict[str, Any] = msgspec.json.decode(words[words.index("-d") + 1])["data"]
     return data
 
@@ -238,8 +238,8 @@ def _labelled(value: Any, key: str, labels: Mapping[str, str]) -> Any:
 def _text(value: str, key: str, labels: Mapping[str, str]) -> str:
     for real, label in labels.items():
         value = value.replace(real, f"<{label}>")
-    if found := _MESSAGE_ID.fullmatch(value):
-        month = "this month" if found[1] == f"{datetime.now(UTC):%Y%m}" else found[1]
+    if match := _MESSAGE_ID.fullmatch(value):
+        month = "this month" if match[1] == f"{datetime.now(UTC):%Y%m}" else match[1]
         return f"<NEW_MSG_ID of {month}>"
     if key == "revision" and value:
         return "<REVISION>"

@@ -88,9 +88,9 @@ def _shorten(raw_schema: Json) -> None:
     }
     for turn, operation in enumerate(_operations(raw_schema)):
         named = operation["parameters"]
-        optional = [one for one in named if one["$ref"] not in required]
+        optional = [item for item in named if item["$ref"] not in required]
         few = optional[turn % 9 :: 9]
-        operation["parameters"] = [one for one in named if one not in optional or one in few]
+        operation["parameters"] = [item for item in named if item not in optional or item in few]
 
 
 def _operations(raw_schema: Json) -> Iterator[Json]:

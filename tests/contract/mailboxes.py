@@ -52,8 +52,8 @@ def errors(answer: httpx.Response) -> dict[str, str]:
     body = result(answer, 400)
     assert answer.json()["status_message"] == "Bad Request"
     assert body.keys() == {"errors"}
-    found: dict[str, str] = body["errors"]
-    return found
+    results: dict[str, str] = body["errors"]
+    return results
 
 
 async def a_mailbox(client: httpx.AsyncClient, **settings: Any) -> str:

@@ -182,8 +182,8 @@ async def test_what_is_accepted_may_stand_in_the_query_or_the_envelope(
 ) -> None:
     account, path, media_id = box
     raw, json = f"{path}/messages/{media_id}/raw", {"Accept": "application/json"}
-    found = await account.http.get(raw, params={"accept": "audio/mpeg"}, headers=json)
-    assert found.status_code == 200
+    response = await account.http.get(raw, params={"accept": "audio/mpeg"}, headers=json)
+    assert response.status_code == 200
     refusal(await account.http.get(raw, params={"accept": "application/json"}), 406, UNWELCOME)
     for word in ("csv", "pdf", "text/csv", "é/\r\n"):
         answer = await account.http.get(path, params={"accept": word})

@@ -58,8 +58,8 @@ async def other(service: RunningService) -> AsyncIterator[AccountClient]:
 def a_token(account: AccountClient, ring: KeyRing | None = None, **claims: Any) -> str:
     """A token as the service would sign it, but for `claims`, or with other keys."""
     ring = ring or load_key_ring(account.service.folder / "keys.json")
-    given = {"auth_epoch": 1, "method": Method.API_KEY, "now": datetime.now(UTC), **claims}
-    token, _ = Tokens(ring, 3600).issue(UUID(account.account_id), **given)
+    parameters = {"auth_epoch": 1, "method": Method.API_KEY, "now": datetime.now(UTC), **claims}
+    token, _ = Tokens(ring, 3600).issue(UUID(account.account_id), **parameters)
     return token
 
 

@@ -98,11 +98,11 @@ class OneAccount(Modelled):
         if full:
             assert answer.status_code == 409
             return None
-        shown = data_of(answer, 201)
-        wanted = {**said, "timestamp": self.begun - said["age"]}
-        complete = wanted.pop("audio")
-        del wanted["age"]
-        return self.stored(vmbox_id, shown, wanted, complete=complete)
+        document = data_of(answer, 201)
+        expected = {**said, "timestamp": self.begun - said["age"]}
+        complete = expected.pop("audio")
+        del expected["age"]
+        return self.stored(vmbox_id, document, expected, complete=complete)
 
     def _sent(self, vmbox_id: str, said: Row, key: str | None) -> httpx.Response:
         data = {name: said[name] for name in ("folder", "caller_id_number")}
@@ -149,7 +149,7 @@ class OneAccount(Modelled):
         vmbox_id, ids = self.a_choice(data)
         done = data_of(self.post(vmbox_id, "messages", messages=ids, folder=folder))
         refused = self.refused(vmbox_id, ids)
-        for media_id in self.told(done, ids, refused):
+        for media_id in self.check_results(done, ids, refused):
             self.model.messages[media_id].row["folder"] = folder
 
     # Messages that go
@@ -168,7 +168,7 @@ class OneAccount(Modelled):
         body = {"data": {"messages": ids}}
         done = data_of(self.ask("DELETE", vmbox_id, "messages", json=body))
         refused = self.refused(vmbox_id, ids, expired=False)
-        for media_id in self.told(done, ids, refused):
+        for media_id in self.check_results(done, ids, refused):
             self.model.remove(media_id)
 
     @rule(data=st.data(), folder=FOLDER | st.none())
@@ -177,7 +177,9 @@ class OneAccount(Modelled):
         query = {} if folder is None else {"folder": folder}
         done = data_of(self.ask("DELETE", vmbox_id, "messages", params=query))
         gone = {
-            one.media_id for one in self.model.of(vmbox_id) if folder in (None, one.row["folder"])
+            item.media_id
+            for item in self.model.of(vmbox_id)
+            if folder in (None, item.row["folder"])
         }
         assert (set(done["succeeded"]), done["failed"]) == (gone, [])
         for media_id in gone:
@@ -222,8 +224,8 @@ class OneAccount(Modelled):
         wish = targets[0] if moved else targets
         done = data_of(self.post(vmbox_id, "messages", messages=ids, source_id=wish))
         refused = self.refused(vmbox_id, ids, pending=True)
-        pairs = [(one, target) for one in ids if one not in refused for target in targets]
-        failed = [{one: refused[one]} for one in ids if one in refused for _ in targets]
+        pairs = [(item, target) for item in ids if item not in refused for target in targets]
+        failed = [{item: refused[item]} for item in ids if item in refused for _ in targets]
         assert done["failed"] == failed
         assert len(done["succeeded"]) == len(pairs)
         for (old, target), media_id in zip(pairs, done["succeeded"], strict=True):
@@ -238,10 +240,10 @@ class OneAccount(Modelled):
     @invariant()
     def lists_are_those_of_the_model(self) -> None:
         for vmbox_id in self.model.boxes:
-            shown = data_of(self.ask("GET", vmbox_id, "messages", params={"paginate": "false"}))
-            assert shown == [one.shown() for one in self.model.listed(vmbox_id)]
+            document = data_of(self.ask("GET", vmbox_id, "messages", params={"paginate": "false"}))
+            assert document == [row.to_row() for row in self.model.listed(vmbox_id)]
         everywhere = data_of(self.ask("GET", "messages", params={"paginate": "false"}))
-        assert everywhere == [{one.vmbox_id: one.shown()} for one in self.model.listed(None)]
+        assert everywhere == [{row.vmbox_id: row.to_row()} for row in self.model.listed(None)]
 
     @invariant()
     def pages_of_what_is_filtered_are_those_of_the_model(self) -> None:
@@ -255,13 +257,13 @@ class OneAccount(Modelled):
         named = {name: value for name, value in window.items() if value is not None}
         boxes = [*self.model.boxes, None]
         vmbox_id = boxes[self.step % len(boxes)]
-        wanted = self.model.listed(vmbox_id, keep, since, until)
-        asked: dict[str, Any] = {**query, **named, "page_size": 1 + self.step % 4}
+        expected = self.model.listed(vmbox_id, keep, since, until)
+        parameters: dict[str, Any] = {**query, **named, "page_size": 1 + self.step % 4}
         if self.step % 3 == 0:
-            wanted.reverse()
-            asked["ascending"] = "true"
-        note(f"{asked} {vmbox_id}")
-        assert self.walked(vmbox_id, asked) == [one.shown() for one in wanted]
+            expected.reverse()
+            parameters["ascending"] = "true"
+        note(f"{parameters} {vmbox_id}")
+        assert self.walked(vmbox_id, parameters) == [item.to_row() for item in expected]
 
 
 def _run(service: RunningService, **how: Any) -> None:

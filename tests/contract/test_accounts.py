@@ -68,13 +68,13 @@ async def test_post_replaces_all_that_is_public_and_patch_merges(account: Accoun
 
 
 async def test_what_is_wrong_with_a_change_is_told_at_once(account: AccountClient) -> None:
-    one, other = await a_child(account), await a_child(account)
-    path = f"accounts/{one['id']}"
+    first, other = await a_child(account), await a_child(account)
+    path = f"accounts/{first['id']}"
     taken = {"name": other["name"].upper(), "realm": other["realm"].upper(), "wire_profile": "x"}
     for method in ("POST", "PATCH"):
         answer = await account.http.request(method, path, json={"data": taken})
-        found = {field: list(rules) for field, rules in problems(answer).items()}
-        assert found == {"name": ["unique"], "realm": ["unique"], "wire_profile": ["enum"]}
+        details = {field: list(rules) for field, rules in problems(answer).items()}
+        assert details == {"name": ["unique"], "realm": ["unique"], "wire_profile": ["enum"]}
     missing = problems(await account.http.post(path, json={"data": {"timezone": "Nowhere"}}))
     assert {field: list(rules) for field, rules in missing.items()} == {
         "name": ["required"],
@@ -83,8 +83,8 @@ async def test_what_is_wrong_with_a_change_is_told_at_once(account: AccountClien
     }
     removed = problems(await account.http.patch(path, json={"data": {"name": None}}))
     assert list(removed["name"]) == ["required"]
-    own = await account.http.patch(path, json={"data": {"name": one["name"].upper()}})
-    assert data_of(own)["name"] == one["name"].upper()
+    own = await account.http.patch(path, json={"data": {"name": first["name"].upper()}})
+    assert data_of(own)["name"] == first["name"].upper()
 
 
 async def test_limit_and_profile_of_an_account_take_effect_at_once(account: AccountClient) -> None:
@@ -96,8 +96,8 @@ async def test_limit_and_profile_of_an_account_take_effect_at_once(account: Acco
     path = account.path("vmboxes", vmbox_id, "messages")
     full = await account.http.put(path, json={"data": {}})
     refusal(full, 409, "mailbox_full")
-    shown = data_of(await account.http.get(f"{path}/{media_id}"))
-    assert isinstance(shown["timestamp"], str)
+    response = data_of(await account.http.get(f"{path}/{media_id}"))
+    assert isinstance(response["timestamp"], str)
 
 
 async def test_accounts_below_are_listed_by_name_in_pages(account: AccountClient) -> None:
@@ -174,15 +174,15 @@ async def test_subscribers_hear_of_the_end_of_an_account(account: AccountClient)
 
 
 async def last_message(client: Client, subject: str) -> RawStreamMsg:
-    found: list[RawStreamMsg] = []
+    results: list[RawStreamMsg] = []
 
     async def is_published() -> bool:
         with suppress(NotFoundError):
-            found.append(await client.jetstream().get_last_msg("VOICEMAIL", subject))
-        return bool(found)
+            results.append(await client.jetstream().get_last_msg("VOICEMAIL", subject))
+        return bool(results)
 
     await wait_until(is_published)
-    return found[0]
+    return results[0]
 
 
 async def test_an_account_with_others_below_it_stays_and_so_does_the_root(
@@ -203,7 +203,7 @@ async def test_a_foreign_account_answers_as_one_that_does_not_exist(
     for method, route in ROUTES:
         body: dict[str, Any] = {"json": {"data": {}}} if method in ("PUT", "POST", "PATCH") else {}
         ids = (other.account_id, service.root_id, NO_ID)
-        paths = ("/".join(("accounts", one, route)).rstrip("/") for one in ids)
+        paths = ("/".join(("accounts", item, route)).rstrip("/") for item in ids)
         record = await asyncio.gather(*(account.http.request(method, at, **body) for at in paths))
         for answer in record:
             assert refusal(answer, 403, "forbidden", account.token) == {"message": FORBIDDEN}

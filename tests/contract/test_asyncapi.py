@@ -31,10 +31,10 @@ CHANNELS: Json = DOCUMENT["channels"]
 
 def _resolve(value: Json) -> Json:
     while "$ref" in value:
-        found: Any = DOCUMENT
+        result: Any = DOCUMENT
         for step in value["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        value = found
+            result = result[step]
+        value = result
     return value
 
 
@@ -87,12 +87,12 @@ def _references(value: Any) -> Iterator[str]:
 
 def _message_of(subject: str) -> Json:
     """Returns the message description of a subject, which exactly one channel must match."""
-    found = []
+    results = []
     for channel in CHANNELS.values():
         pattern = re.sub(r"\\{\w+\\}", "[0-9a-f]{32}", re.escape(channel["address"]))
         if re.fullmatch(pattern, subject):
-            found.append(channel)
-    [channel] = found
+            results.append(channel)
+    [channel] = results
     [message] = channel["messages"].values()
     return _resolve(message)
 
@@ -120,7 +120,7 @@ def test_the_document_has_all_required_parts() -> None:
         for message in operation["messages"]:
             # A message of an operation is one of its channel's, not of the components.
             assert message["$ref"].startswith(operation["channel"]["$ref"] + "/messages/")
-            assert _resolve(message) in [_resolve(one) for one in channel["messages"].values()]
+            assert _resolve(message) in [_resolve(value) for value in channel["messages"].values()]
 
 
 def test_every_event_has_one_channel() -> None:

@@ -32,7 +32,7 @@ async def sound(service: RunningService) -> AsyncIterator[tuple[AccountClient, s
 
 
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("requested", "first", "last"),
     [
         ("bytes=0-", 0, SIZE - 1),
         ("bytes=0-1", 0, 1),
@@ -51,22 +51,22 @@ async def sound(service: RunningService) -> AsyncIterator[tuple[AccountClient, s
     ],
 )
 async def test_one_range_is_a_206(
-    sound: tuple[AccountClient, str], asked: str, first: int, last: int
+    sound: tuple[AccountClient, str], requested: str, first: int, last: int
 ) -> None:
     account, path = sound
-    answer = await account.http.get(path, headers={"Range": asked})
+    answer = await account.http.get(path, headers={"Range": requested})
     assert answer.status_code == 206
     assert answer.headers["content-range"] == f"bytes {first}-{last}/{SIZE}"
     assert answer.headers["content-length"] == str(last - first + 1)
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.content == SOUND[first : last + 1]
-    head = await account.http.head(path, headers={"Range": asked})
+    head = await account.http.head(path, headers={"Range": requested})
     assert (head.status_code, head.content) == (206, b"")
     assert head.headers["content-range"] == answer.headers["content-range"]
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         f"bytes={SIZE}-",
         f"bytes={SIZE}-{SIZE + 5}",
@@ -75,23 +75,23 @@ async def test_one_range_is_a_206(
     ],
 )
 async def test_a_range_behind_the_end_is_a_416(
-    sound: tuple[AccountClient, str], asked: str
+    sound: tuple[AccountClient, str], requested: str
 ) -> None:
     account, path = sound
-    answer = await account.http.get(path, headers={"Range": asked})
+    answer = await account.http.get(path, headers={"Range": requested})
     assert refusal(answer, 416, "range not satisfiable", account.token) == {}
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     ["bytes=5-2", "bytes=0-1,4-5", "items=0-1", "bytes=a-b", "bytes=", "bytes=-", "0-1", "bytes"],
 )
 async def test_what_is_not_one_range_of_bytes_gets_everything(
-    sound: tuple[AccountClient, str], asked: str
+    sound: tuple[AccountClient, str], requested: str
 ) -> None:
     account, path = sound
-    answer = await account.http.get(path, headers={"Range": asked})
+    answer = await account.http.get(path, headers={"Range": requested})
     assert (answer.status_code, answer.content) == (200, SOUND)
     assert "content-range" not in answer.headers
     assert answer.headers["accept-ranges"] == "bytes"
@@ -161,12 +161,12 @@ async def test_a_hostile_number_cannot_leave_its_quotes(
 ) -> None:
     path = await raw_of(account, b"x", caller_id_number=number)
     answer = await account.http.get(path)
-    shown = answer.headers["content-disposition"]
+    output = answer.headers["content-disposition"]
     assert "set-cookie" not in answer.headers
     name = re.fullmatch(
-        r'attachment; filename="([ !#-\[\]-~]*)"(; filename\*=UTF-8\'\'(\S+))?', shown
+        r'attachment; filename="([ !#-\[\]-~]*)"(; filename\*=UTF-8\'\'(\S+))?', output
     )
-    assert name, shown
+    assert name, output
     assert name[1].rpartition("_")[0].rpartition("_")[0] == plain
     if name[3]:
         kept = data_of(await account.http.get(path.removesuffix("/raw")))["caller_id_number"]

@@ -153,9 +153,9 @@ async def test_a_multipart_body_that_cannot_be_read_is_refused(
     victim: tuple[AccountClient, str], body: bytes, field: str, rule: str
 ) -> None:
     answer = await put(victim, content=body, headers=MIXED)
-    found = problems(answer)
-    assert list(found) == [field]
-    assert list(found[field]) == [rule]
+    details = problems(answer)
+    assert list(details) == [field]
+    assert list(details[field]) == [rule]
 
 
 @pytest.mark.parametrize(

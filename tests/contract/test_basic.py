@@ -89,13 +89,13 @@ async def test_what_names_nobody_is_refused(account: AccountClient, other: Accou
         ):
             answer = await client.get(account.path("vmboxes"), headers=headers)
             refusal(answer, 401, "invalid_credentials")
-        given = basic(account.account_id, MD5)
-        foreign = await client.get(other.path("vmboxes"), headers=given)
+        value = basic(account.account_id, MD5)
+        foreign = await client.get(other.path("vmboxes"), headers=value)
         assert (foreign.status_code, foreign.json()["message"]) == (403, "forbidden")
-        named = {**given, "X-Auth-Account-ID": other.account_id}
+        named = {**value, "X-Auth-Account-ID": other.account_id}
         refused = await client.get(account.path("vmboxes"), headers=named)
         refusal(refused, 401, "invalid credentials")
-        beside = {**given, "X-Auth-Token": "garbage"}
+        beside = {**value, "X-Auth-Token": "garbage"}
         refused = await client.get(account.path("vmboxes"), headers=beside)
         refusal(refused, 401, "invalid credentials")
 

@@ -22,8 +22,8 @@ async def test_bulk_results_are_in_request_order_and_name_what_failed(
 ) -> None:
     vmbox_id = await account.a_vmbox()
     ids = [await account.leave(vmbox_id) for _ in range(5)]
-    asked = [ids[3], UNKNOWN, ids[0], "nonsense", ids[4]]
-    result = data_of(await _post(account, vmbox_id, messages=asked, folder="saved"))
+    requested = [ids[3], UNKNOWN, ids[0], "nonsense", ids[4]]
+    result = data_of(await _post(account, vmbox_id, messages=requested, folder="saved"))
     assert result["succeeded"] == [ids[3], ids[0], ids[4]]
     assert result["failed"] == [{UNKNOWN: "not_found"}, {"nonsense": "not_found"}]
     assert await account.counts(vmbox_id) == {"new": 2, "saved": 3}
@@ -72,7 +72,7 @@ async def test_bulk_moves_and_copies_report_new_ids_and_failures(account: Accoun
     assert await account.counts(source) == {"new": 0, "saved": 0}
     assert await account.counts(target) == {"new": 6, "saved": 0}
     again = data_of(await _post(account, source, messages=ids, source_id=target))
-    assert again == {"succeeded": [], "failed": [{one: "not_found"} for one in ids]}
+    assert again == {"succeeded": [], "failed": [{item: "not_found"} for item in ids]}
 
 
 async def test_moving_into_the_same_box_keeps_the_counts(account: AccountClient) -> None:

@@ -153,10 +153,10 @@ async def test_a_slow_download_is_not_cut(strict: AccountClient) -> None:
         f"X-Auth-Token: {strict.token}\r\n\r\n"
     )
     writer.write(head.encode())
-    heard = b""
+    received = b""
     for _ in range(12):
-        heard += await reader.read(16_384)
+        received += await reader.read(16_384)
         await asyncio.sleep(0.1)  # a slow client
-    heard += await reader.read()
+    received += await reader.read()
     await _close(writer)
-    assert heard.partition(b"\r\n\r\n")[2] == audio
+    assert received.partition(b"\r\n\r\n")[2] == audio

@@ -55,9 +55,13 @@ async def test_a_mailbox_can_be_read_changed_and_deleted_as_a_vmbox(
     box = account.path("vmboxes", bare(mailbox_id))
     changes = {"name": "Changed", "pin": None, "play_timestamp": False, "media": None}
     data_of(await account.http.patch(box, json={"data": changes}))
-    shown = result(await voip.get(f"/voip/mailbox/{mailbox_id}"))
-    assert (shown["name"], shown["password"], shown["greeting"]) == ("Changed", None, None)
-    assert (shown["beep"], shown["play_timestamp"]) == (False, False)
+    displayed = result(await voip.get(f"/voip/mailbox/{mailbox_id}"))
+    assert (displayed["name"], displayed["password"], displayed["greeting"]) == (
+        "Changed",
+        None,
+        None,
+    )
+    assert (displayed["beep"], displayed["play_timestamp"]) == (False, False)
 
     data_of(await account.http.delete(box))
     refused(await voip.get(f"/voip/mailbox/{mailbox_id}"), 404, "Not Found")
@@ -68,8 +72,8 @@ async def test_a_vmbox_can_be_read_changed_and_deleted_as_a_mailbox(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     vmbox_id = await account.a_vmbox(name="Desk", mailbox="5", pin="98765", color="green")
-    (shown,) = result(await voip.get("/voip/mailbox"))
-    assert {key: shown[key] for key in shown if not key.endswith("_on")} == {
+    (displayed,) = result(await voip.get("/voip/mailbox"))
+    assert {key: displayed[key] for key in displayed if not key.endswith("_on")} == {
         "uuid": dashed(vmbox_id),
         "name": "Desk",
         "password": "98765",
@@ -97,8 +101,8 @@ async def test_a_flag_of_another_type_is_returned_as_its_default(
     account: AccountClient, voip: httpx.AsyncClient, odd: object
 ) -> None:
     vmbox_id = await account.a_vmbox(beep=odd, play_caller_id=odd)
-    shown = result(await voip.get(f"/voip/mailbox/{vmbox_id}"))
-    assert (shown["beep"], shown["play_caller_id"]) == (True, True)
+    document = result(await voip.get(f"/voip/mailbox/{vmbox_id}"))
+    assert (document["beep"], document["play_caller_id"]) == (True, True)
     assert (await in_kazoo(account, vmbox_id))["beep"] == odd
 
 
@@ -124,7 +128,7 @@ async def test_both_dialects_sort_names_in_the_same_way(
         await account.a_vmbox(name=name)
     boxes = data_of(await account.http.get(account.path("vmboxes")))
     listed = result(await voip.get("/voip/mailbox"))
-    assert [bare(one["uuid"]) for one in listed] == [box["id"] for box in boxes]
+    assert [bare(row["uuid"]) for row in listed] == [box["id"] for box in boxes]
 
 
 async def test_events_do_not_depend_on_the_dialect(
@@ -142,19 +146,19 @@ async def test_events_do_not_depend_on_the_dialect(
         201,
     )["id"]
 
-    one, recipients = f"/voip/mailbox/{here}", f"/voip/mailbox/{here}/recipients"
+    first, recipients = f"/voip/mailbox/{here}", f"/voip/mailbox/{here}/recipients"
     box = account.path("vmboxes", there)
     messages = [await account.leave(vmbox_id, an_mp3()) for vmbox_id in (bare(here), there)]
     added = result(await voip.post(recipients, json={"email": "a@example.com"}), 201)
     data_of(await account.http.patch(box, json={"data": addresses}))
-    result(await voip.put(one, json={"name": "New"}))
+    result(await voip.put(first, json={"name": "New"}))
     new = {"name": "New", "pin": None, "transcribe": False, "media": {"unavailable": None}}
     data_of(await account.http.patch(box, json={"data": new}))
     assert (await voip.delete(f"{recipients}/{added['uuid']}")).status_code == 204
     data_of(await account.http.patch(box, json={"data": {"notify_email_addresses": []}}))
-    assert (await voip.delete(f"{one}/messages/{messages[0]}")).status_code == 204
+    assert (await voip.delete(f"{first}/messages/{messages[0]}")).status_code == 204
     data_of(await account.http.delete(f"{box}/messages/{messages[1]}"))
-    assert (await voip.delete(one)).status_code == 204
+    assert (await voip.delete(first)).status_code == 204
     data_of(await account.http.delete(box))
 
     ours = await events_of(account, bare(here), {messages[0]: "MESSAGE", '"1000': '"NUMBER'})
@@ -212,15 +216,15 @@ async def test_resources_of_other_accounts_are_a_404(
         for box in (vmbox_id, own):
             foreign = await _attempts(voip, box, media_id, recipient)
             unknown = await _attempts(voip, box.replace(vmbox_id, NO_ID), _no_message(), NO_ID)
-            assert [(one.status_code, one.text) for one in foreign] == [
-                (one.status_code, one.text) for one in unknown
+            assert [(response.status_code, response.text) for response in foreign] == [
+                (response.status_code, response.text) for response in unknown
             ]
             assert {answer.status_code for answer in foreign} == {404}
         greeting = {"name": "X", "greeting": await a_greeting(account)}
         assert (await voip.put(f"/voip/mailbox/{own}", json=greeting)).status_code == 400
-        assert [one["uuid"] for one in result(await voip.get("/voip/mailbox"))] == [own]
+        assert [item["uuid"] for item in result(await voip.get("/voip/mailbox"))] == [own]
         after = [await owner.get(f"/voip/mailbox/{vmbox_id}"), await owner.get(path)]
-        assert [one.json() for one in after] == [one.json() for one in before]
+        assert [entry.json() for entry in after] == [entry.json() for entry in before]
     assert [row["media_id"] for row in await account.listed(vmbox_id)] == [media_id]
     await stranger.http.aclose()
 
@@ -233,22 +237,22 @@ async def _attempts(
     voip: httpx.AsyncClient, box: str, media_id: str, recipient: str
 ) -> list[httpx.Response]:
     """Sends all requests with ids of another account."""
-    one = f"/voip/mailbox/{box}"
+    first = f"/voip/mailbox/{box}"
     tried = [
-        await voip.get(f"{one}/messages/{media_id}"),
-        await voip.get(f"{one}/messages/{media_id}/audio"),
-        await voip.delete(f"{one}/messages/{media_id}"),
-        await voip.delete(f"{one}/recipients/{recipient}"),
+        await voip.get(f"{first}/messages/{media_id}"),
+        await voip.get(f"{first}/messages/{media_id}/audio"),
+        await voip.delete(f"{first}/messages/{media_id}"),
+        await voip.delete(f"{first}/recipients/{recipient}"),
     ]
     if "-" in box:
         return tried
     return [
         *tried,
-        await voip.get(one),
-        await voip.put(one, json={"name": "Mine"}),
-        await voip.delete(one),
-        await voip.get(f"{one}/messages"),
-        await voip.get(f"{one}/messages", params={"before": media_id}),
-        await voip.get(f"{one}/recipients"),
-        await voip.post(f"{one}/recipients", json={"email": "b@example.com"}),
+        await voip.get(first),
+        await voip.put(first, json={"name": "Mine"}),
+        await voip.delete(first),
+        await voip.get(f"{first}/messages"),
+        await voip.get(f"{first}/messages", params={"before": media_id}),
+        await voip.get(f"{first}/recipients"),
+        await voip.post(f"{first}/recipients", json={"email": "b@example.com"}),
     ]

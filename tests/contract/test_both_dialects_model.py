@@ -89,10 +89,10 @@ class Box:
 
     def recipients(self) -> dict[str, str]:
         """Id -> address; the first spelling in the list counts."""
-        found: dict[str, str] = {}
+        result: dict[str, str] = {}
         for address in self.document["notify_email_addresses"]:
-            found.setdefault(str(uuid5(UUID(self.vmbox_id), address.lower())), address)
-        return found
+            result.setdefault(str(uuid5(UUID(self.vmbox_id), address.lower())), address)
+        return result
 
     def mailbox(self) -> dict[str, Any]:
         """As the mailbox dialect shows it, without its dates."""
@@ -208,7 +208,7 @@ class Dialects(RuleBasedStateMachine):
         answer = self._voip("DELETE", box.vmbox_id, "recipients", recipient_id)
         assert answer.status_code == (204 if there else 404)
         addresses = box.document["notify_email_addresses"]
-        kept = [one for one in addresses if one.lower() != address.lower()]
+        kept = [item for item in addresses if item.lower() != address.lower()]
         box.document["notify_email_addresses"] = kept
 
     @rule(box=boxes)
@@ -233,12 +233,12 @@ class Dialects(RuleBasedStateMachine):
 
     @invariant()
     def mailboxes_are_what_they_must_be(self) -> None:
-        shown = self._voip("GET").json()["result"]
-        for mailbox in shown:
+        output = self._voip("GET").json()["result"]
+        for mailbox in output:
             assert mailbox.pop("created_on") <= mailbox.pop("updated_on")
-            mailbox["email_recipients"] = [one["uuid"] for one in mailbox["email_recipients"]]
+            mailbox["email_recipients"] = [item["uuid"] for item in mailbox["email_recipients"]]
         expected = sorted(self.known, key=lambda box: (box.document["name"], box.vmbox_id))
-        assert shown == [box.mailbox() for box in expected]
+        assert output == [box.mailbox() for box in expected]
 
     @invariant()
     def vmboxes_are_what_they_must_be(self) -> None:
@@ -252,7 +252,7 @@ class Dialects(RuleBasedStateMachine):
             known = {key: document[key] for key in KNOWN if key in document}
             assert known == box.document
             messages = self._voip("GET", box.vmbox_id, "messages").json()["result"]
-            assert {one["uuid"] for one in messages} == set(box.messages)
+            assert {message["uuid"] for message in messages} == set(box.messages)
 
 
 def _counted() -> Iterator[int]:

@@ -45,7 +45,7 @@ async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[st
     user = {"username": "ann", "password": uuid4().hex, "priv_level": "admin"}
     data_of(await account.http.put(account.path("users"), json={"data": user}), 201)
     key = data_of(await account.http.get(account.path("api_key")))["api_key"]
-    given = {
+    parameters = {
         **user,
         "url": account.service.url,
         "account_id": account.account_id,
@@ -54,7 +54,12 @@ async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[st
         "timestamp": ago(days=40),
     }
     process = await asyncio.create_subprocess_exec(
-        *(str(python), "-I", str(_HERE / f"drive_{name}.py"), msgspec.json.encode(given).decode()),
+        *(
+            str(python),
+            "-I",
+            str(_HERE / f"drive_{name}.py"),
+            msgspec.json.encode(parameters).decode(),
+        ),
         env={"NO_PROXY": "*"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -62,37 +67,37 @@ async def driven(name: str, pythons: Pythons, account: AccountClient) -> dict[st
     async with asyncio.timeout(60):
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
-    found: dict[str, Any] = msgspec.json.decode(output)
-    return found
+    result: dict[str, Any] = msgspec.json.decode(output)
+    return result
 
 
-def _assert_boxes(found: dict[str, Any], account: AccountClient) -> None:
+def _assert_boxes(result: dict[str, Any], account: AccountClient) -> None:
     """Checks the use of boxes by both libraries."""
-    made = found["made"]
+    made = result["made"]
     assert made["status"] == "success"
     assert (made["data"]["name"], made["data"]["mailbox"]) == ("Desk", "3000")
     assert made["metadata"]["id"] == made["data"]["id"]
-    assert found["updated"] == {**made["data"], "name": "Front desk"} == found["read"]
-    assert [row["name"] for row in found["listed"]["data"]] == ["Door", "Front desk"]
-    assert [row["mailbox"] for row in found["filtered"]] == ["3001"]
-    assert found["listed"]["auth_token"] != account.token
+    assert result["updated"] == {**made["data"], "name": "Front desk"} == result["read"]
+    assert [row["name"] for row in result["listed"]["data"]] == ["Door", "Front desk"]
+    assert [row["mailbox"] for row in result["filtered"]] == ["3001"]
+    assert result["listed"]["auth_token"] != account.token
 
 
 async def test_kazoo_sdk_signs_in_and_works_with_boxes_and_messages(
     pythons: Pythons, account: AccountClient
 ) -> None:
-    found = await driven("kazoo_sdk", pythons, account)
-    assert found["sign_in"]["user"]["account_id"] == account.account_id
-    assert len(found["sign_in"]["user"]["owner_id"]) == 32
-    assert found["sign_in"]["wrong"] == "KazooApiAuthenticationError"
-    assert found["sign_in"]["unknown"] == "KazooApiAuthenticationError"
+    result = await driven("kazoo_sdk", pythons, account)
+    assert result["sign_in"]["user"]["account_id"] == account.account_id
+    assert len(result["sign_in"]["user"]["owner_id"]) == 32
+    assert result["sign_in"]["wrong"] == "KazooApiAuthenticationError"
+    assert result["sign_in"]["unknown"] == "KazooApiAuthenticationError"
 
-    boxes = found["boxes"]
+    boxes = result["boxes"]
     _assert_boxes(boxes, account)
     assert list(boxes["bad"]["mailbox"]) == ["unique"]
     assert boxes["unknown"] == "KazooApiError"
 
-    messages = found["messages"]
+    messages = result["messages"]
     pending, whole = (messages[name][1]["media_id"] for name in ("raw", "whole"))
     assert messages["filed"] == [True, {"succeeded": [pending, whole], "failed": []}]
     assert {row["media_id"] for row in messages["saved"]} == {pending, whole}
@@ -100,27 +105,27 @@ async def test_kazoo_sdk_signs_in_and_works_with_boxes_and_messages(
     assert messages["removed"][1]["folder"] == "deleted"
     assert [row["media_id"] for row in messages["rest"]] == [whole]
     assert messages["gone"] == [False, "bad_identifier"]
-    assert found["end"]["renewed"] is True
-    assert found["end"]["deleted"]["_read_only"] == {"deleted": True}
+    assert result["end"]["renewed"] is True
+    assert result["end"]["deleted"]["_read_only"] == {"deleted": True}
 
 
 async def test_pykazoo_signs_in_and_works_with_boxes_and_messages(
     pythons: Pythons, account: AccountClient
 ) -> None:
-    found = await driven("pykazoo", pythons, account)
-    assert found["sign_in"]["account_id"] == account.account_id
-    assert found["sign_in"]["user"]["account_id"] == account.account_id
-    assert found["sign_in"]["wrong"] == ["PermissionError", "401"]
-    assert found["sign_in"]["unknown"] == ["PermissionError", "401"]
+    result = await driven("pykazoo", pythons, account)
+    assert result["sign_in"]["account_id"] == account.account_id
+    assert result["sign_in"]["user"]["account_id"] == account.account_id
+    assert result["sign_in"]["wrong"] == ["PermissionError", "401"]
+    assert result["sign_in"]["unknown"] == ["PermissionError", "401"]
 
-    boxes = found["boxes"]
+    boxes = result["boxes"]
     _assert_boxes(boxes, account)
     assert (boxes["page"]["page_size"], len(boxes["page"]["data"])) == (1, 1)
     assert boxes["page"]["next_start_key"]
     assert boxes["bad"] == ["ValueError", "400"]
     assert boxes["unknown"] == ["ValueError", "404"]
 
-    messages = found["messages"]
+    messages = result["messages"]
     made = messages["made"]
     assert messages["raw"]["media_id"] == made["media_id"] == made["id"]
     assert messages["changed"] == {"succeeded": [made["media_id"]], "failed": []}
@@ -129,6 +134,6 @@ async def test_pykazoo_signs_in_and_works_with_boxes_and_messages(
     assert messages["one"]["caller_id_number"] == "6001"
     assert messages["removed"]["succeeded"] == [made["media_id"]]
     assert messages["none"] == messages["rest"] == []
-    assert found["greeting"]["sent"]["content_type"] == "audio/mp3"
-    assert found["greeting"]["sent"]["content_length"] == len("ID3 closed")
-    assert found["end"]["_read_only"] == {"deleted": True}
+    assert result["greeting"]["sent"]["content_type"] == "audio/mp3"
+    assert result["greeting"]["sent"]["content_length"] == len("ID3 closed")
+    assert result["end"]["_read_only"] == {"deleted": True}

@@ -138,13 +138,13 @@ async def test_basic_authentication_works_from_a_browser_and_reaches_no_parent(
         "Access-Control-Request-Headers": "Content-Type, Accept, Authorization",
     }
     async with httpx.AsyncClient(base_url=suite.base_url, timeout=30) as browser:
-        asked = await browser.options(users, headers=cors)
-        assert (asked.status_code, asked.content) == (200, b"")
-        assert "authorization" in asked.headers["access-control-allow-headers"].split(", ")
-        given = {**_JSON, **cors, "Authorization": f"Basic {coded}"}
-        rows = data_of(await browser.get(users, headers=given))
+        preflight = await browser.options(users, headers=cors)
+        assert (preflight.status_code, preflight.content) == (200, b"")
+        assert "authorization" in preflight.headers["access-control-allow-headers"].split(", ")
+        parameters = {**_JSON, **cors, "Authorization": f"Basic {coded}"}
+        rows = data_of(await browser.get(users, headers=parameters))
         assert [row["username"] for row in rows] == ["ab12cd"]
-        root = await browser.get(f"accounts/{'0' * 32}/vmboxes", headers=given)
+        root = await browser.get(f"accounts/{'0' * 32}/vmboxes", headers=parameters)
         assert (root.status_code, root.json()["message"]) == (403, "forbidden")
-        wrong = {**given, "Authorization": f"Basic {coded[::-1]}"}
+        wrong = {**parameters, "Authorization": f"Basic {coded[::-1]}"}
         refusal(await browser.get(users, headers=wrong), 401, "invalid_credentials")

@@ -51,8 +51,8 @@ class Monster:
             "PUT", "user_auth", credentials=digest.hexdigest(), account_name=account_name
         )
         self.client.headers["X-Auth-Token"] = answer.json()["auth_token"]
-        found: dict[str, Any] = data_of(answer, 201)
-        return found
+        result: dict[str, Any] = data_of(answer, 201)
+        return result
 
     async def read(self, path: str, **filters: Any) -> Any:
         """GET, with the number that keeps browsers from answering out of their cache."""
@@ -90,11 +90,11 @@ async def test_monster_ui_shows_files_moves_and_removes_voicemails(account: Acco
             ("Door", 0),
         ]
 
-        shown = await ui.read(messages)
-        assert [row["media_id"] for row in shown] == ids
-        assert all("@" in row["to"] and "@" in row["from"] for row in shown)
+        response = await ui.read(messages)
+        assert [row["media_id"] for row in response] == ids
+        assert all("@" in row["to"] and "@" in row["from"] for row in response)
         days = {"created_from": ago(days=30), "created_to": ago(days=-1)}
-        assert await ui.read(messages, **days) == shown
+        assert await ui.read(messages, **days) == response
 
         filed = await ui.write("POST", messages, messages=ids[:2], folder="saved")
         assert data_of(filed) == {"succeeded": ids[:2], "failed": []}
@@ -103,8 +103,8 @@ async def test_monster_ui_shows_files_moves_and_removes_voicemails(account: Acco
         removed = await ui.write("DELETE", messages, messages=ids[:1])
         assert data_of(removed) == {"succeeded": ids[:1], "failed": []}
         assert [row["media_id"] for row in await ui.read(messages)] == ids[2:]
-        one = await ui.write("DELETE", f"{messages}/{ids[2]}")
-        assert data_of(one)["folder"] == "deleted"
+        first = await ui.write("DELETE", f"{messages}/{ids[2]}")
+        assert data_of(first)["folder"] == "deleted"
     assert await account.counts(target) == {"new": 1, "saved": 0}
 
 
@@ -138,19 +138,19 @@ async def test_a_removal_by_monster_ui_without_a_choice_removes_nothing(
 
 async def test_a_browser_lets_monster_ui_send_its_headers(account: AccountClient) -> None:
     """Sends the preflight request of a browser for another origin."""
-    asked = "content-type,x-auth-token,x-kazoo-cluster-id"
+    requested = "content-type,x-auth-token,x-kazoo-cluster-id"
     async with httpx.AsyncClient() as client:
         answer = await client.options(
             f"{account.service.url}/v2/{account.path('vmboxes')}",
             headers={
                 "Origin": "https://ui.example.com",
                 "Access-Control-Request-Method": "PUT",
-                "Access-Control-Request-Headers": asked,
+                "Access-Control-Request-Headers": requested,
             },
         )
     assert answer.headers["access-control-allow-origin"] == "*"
     allowed = answer.headers["access-control-allow-headers"].split(", ")
-    assert set(asked.split(",")) <= set(allowed)
+    assert set(requested.split(",")) <= set(allowed)
     assert "PUT" in answer.headers["access-control-allow-methods"]
 
 
@@ -179,10 +179,10 @@ async def test_an_audio_element_plays_and_seeks(
         "Sec-Fetch-Dest": "audio",
     }
     async with httpx.AsyncClient() as client:
-        for asked, first, last in steps:
+        for requested, first, last in steps:
             end = len(sound) - 1 if last is None else last
-            wanted = {"Range": asked.format(last=len(sound) - 1)}
-            answer = await client.get(url, headers=headers | wanted)
+            expected = {"Range": requested.format(last=len(sound) - 1)}
+            answer = await client.get(url, headers=headers | expected)
             assert answer.status_code == 206
             assert answer.headers["content-range"] == f"bytes {first}-{end}/{len(sound)}"
             assert answer.headers["content-type"] == "audio/mpeg"
@@ -215,8 +215,8 @@ async def test_the_php_sdk_signs_in_by_realm_and_saves_boxes(account: AccountCli
         path = account.path("vmboxes", made["id"])
         saved = await sent("POST", path, {**made, "name": "Front desk"})
         assert saved == {**made, "name": "Front desk"} == data_of(await php.get(path))
-        found = await php.get(account.path("vmboxes/"), params={"filter_mailbox": "3000"})
-        assert [row["id"] for row in data_of(found)] == [made["id"]]
+        response = await php.get(account.path("vmboxes/"), params={"filter_mailbox": "3000"})
+        assert [row["id"] for row in data_of(response)] == [made["id"]]
         assert data_of(await php.delete(path))["id"] == made["id"]
 
 
@@ -260,6 +260,6 @@ async def test_the_ruby_sdk_takes_a_zip(account: AccountClient) -> None:
         with ZipFile(io.BytesIO(archive.content)) as entries:
             assert [entries.read(name) for name in entries.namelist()] == [an_mp3(), an_mp3()]
         # For one message it asks where there is GET and PUT alone.
-        one = await ruby.post(f"{messages}/{ids[0]}/raw", json=body, headers=headers)
-        refusal(one, 405, "invalid_method")
+        first = await ruby.post(f"{messages}/{ids[0]}/raw", json=body, headers=headers)
+        refusal(first, 405, "invalid_method")
         assert set(data_of(await ruby.delete(messages))["succeeded"]) == set(ids)

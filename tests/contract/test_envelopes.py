@@ -18,23 +18,23 @@ async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClie
     names = {account.token: "AUTH_TOKEN", vmbox_id: "VM_BOX_ID", created: "CREATED"}
     golden("vmbox_created", made, names)
 
-    one = account.path("vmboxes", vmbox_id)
-    read = await account.http.get(one)
+    path = account.path("vmboxes", vmbox_id)
+    read = await account.http.get(path)
     assert success(read, account.token, 200, "revision", "metadata")["data"] == envelope["data"]
     assert read.json()["revision"] == envelope["revision"]
     assert read.headers["etag"] == f'"{envelope["revision"]}"'
 
-    changed = await account.http.patch(one, json={"data": {"some_key": None, "name": "Desk"}})
+    changed = await account.http.patch(path, json={"data": {"some_key": None, "name": "Desk"}})
     document = success(changed, account.token, 200, "revision", "metadata")["data"]
     assert (document["name"], document["pin"]) == ("Desk", "0012")
     assert "some_key" not in document
     assert changed.json()["revision"] != envelope["revision"]
 
-    deleted = await account.http.delete(one)
+    deleted = await account.http.delete(path)
     envelope = success(deleted, account.token, 200, "revision", "metadata")
     assert envelope["data"] == {**document, "_read_only": {"deleted": True}}
     assert envelope["metadata"]["deleted"] is True
-    gone = refusal(await account.http.get(one), 404, "bad_identifier", account.token)
+    gone = refusal(await account.http.get(path), 404, "bad_identifier", account.token)
     assert gone == {
         "message": "bad identifier",
         "cause": vmbox_id,

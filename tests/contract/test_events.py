@@ -25,13 +25,13 @@ async def _page(account: AccountClient, *parts: str, **query: Any) -> dict[str, 
     return page
 
 
-async def _published(account: AccountClient, since: str, wanted: int) -> dict[str, Any]:
+async def _published(account: AccountClient, since: str, expected: int) -> dict[str, Any]:
     """The page after `since` once the relay has published as many events."""
     pages: list[dict[str, Any]] = []
 
     async def is_published() -> bool:
         pages.append(await _page(account, since=since))
-        return len(pages[-1]["data"]) >= wanted
+        return len(pages[-1]["data"]) >= expected
 
     await wait_until(is_published)
     return pages[-1]

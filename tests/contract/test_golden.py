@@ -36,12 +36,12 @@ async def patient(service: RunningService) -> AsyncIterator[RunningService]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def accounts(patient: RunningService) -> AsyncIterator[dict[str, AccountClient]]:
     """An account of each document, in its profile."""
-    found = {document: await patient.an_account() for document in ("kazoo_4", "kazoo_5", "audian")}
-    audian = found["audian"]
+    result = {document: await patient.an_account() for document in ("kazoo_4", "kazoo_5", "audian")}
+    audian = result["audian"]
     change = {"data": {"wire_profile": "audian"}}
     data_of(await audian.http.patch(audian.path(), json=change))
-    yield found
-    for account in found.values():
+    yield result
+    for account in result.values():
         await account.http.aclose()
 
 
@@ -49,33 +49,33 @@ async def accounts(patient: RunningService) -> AsyncIterator[dict[str, AccountCl
 async def test_the_example_is_answered_as_documented(
     name: str, accounts: dict[str, AccountClient], tmp_path: Path
 ) -> None:
-    one = example(name)
+    case = example(name)
     example_vmbox = ExampleVmbox(accounts[name.partition("/")[0]], tmp_path)
     try:
-        await example_vmbox.set(one)
-        answer = await example_vmbox.curl(one["command"])
-        assert answer.status_code == one["status"], answer.text
-        _assert_as_expected(one, example_vmbox, answer)
+        await example_vmbox.set(case)
+        answer = await example_vmbox.curl(case["command"])
+        assert answer.status_code == case["status"], answer.text
+        _assert_as_expected(case, example_vmbox, answer)
     finally:
         await example_vmbox.clear()
 
 
 def _assert_as_expected(
-    one: dict[str, Any], example_vmbox: ExampleVmbox, answer: httpx.Response
+    first: dict[str, Any], example_vmbox: ExampleVmbox, answer: httpx.Response
 ) -> None:
-    for header, value in one.get("headers", {}).items():
+    for header, value in first.get("headers", {}).items():
         assert answer.headers[header] == value
-    if "body" in one:
+    if "body" in first:
         assert answer.content == an_mp3()
-    elif "zip" in one:
+    elif "zip" in first:
         with ZipFile(io.BytesIO(answer.content)) as archive:
-            assert archive.namelist() == one["zip"]
-            assert all(archive.read(entry) == an_mp3() for entry in one["zip"])
+            assert archive.namelist() == first["zip"]
+            assert all(archive.read(entry) == an_mp3() for entry in first["zip"])
     else:
-        record, wanted = example_vmbox.labelled(answer), expected(one)
-        assert record == wanted
+        record, required = example_vmbox.labelled(answer), expected(first)
+        assert record == required
         # True and 1 are equal in Python, not in JSON.
-        assert _canonical(record) == _canonical(wanted)
+        assert _canonical(record) == _canonical(required)
     if answer.status_code == 201:
         data = answer.json()["data"]
         made = data.get("media_id", data.get("id"))
@@ -89,12 +89,12 @@ def _canonical(value: Any) -> bytes:
 async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
     account: AccountClient, tmp_path: Path
 ) -> None:
-    one = example("kazoo_5/08_list_messages")
+    case = example("kazoo_5/08_list_messages")
     example_vmbox = ExampleVmbox(account, tmp_path)
-    await example_vmbox.set(one)
-    assert data_of(await example_vmbox.curl(one["command"])) == []
+    await example_vmbox.set(case)
+    assert data_of(await example_vmbox.curl(case["command"])) == []
     window = "?created_from=63630058000&created_to=63630059000"
-    *flags, url = one["command"]
+    *flags, url = case["command"]
     record = example_vmbox.labelled(await example_vmbox.curl([*flags, f"'{url}{window}'"]))
     kept = {
         "folder": "deleted",
@@ -102,11 +102,11 @@ async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
         "retention_message": "this message is prior to retention policy, "
         "no update operation is permitted",
     }
-    assert record["data"] == [{**row, **kept} for row in expected(one)["data"]]
-    for folder, shown in (("deleted", 2), ("new", 0)):
+    assert record["data"] == [{**row, **kept} for row in expected(case)["data"]]
+    for folder, output in (("deleted", 2), ("new", 0)):
         for name in ("folder", "filter_folder"):
-            found = await example_vmbox.curl([*flags, f"'{url}{window}&{name}={folder}'"])
-            assert len(data_of(found)) == shown, (name, folder)
+            result = await example_vmbox.curl([*flags, f"'{url}{window}&{name}={folder}'"])
+            assert len(data_of(result)) == output, (name, folder)
     assert await account.counts(example_vmbox.vmbox_id) == {"new": 0, "saved": 0}
 
 

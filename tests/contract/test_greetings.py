@@ -34,8 +34,8 @@ async def other(service: RunningService) -> AsyncIterator[AccountClient]:
 
 async def a_greeting(account: AccountClient, audio: bytes | None = None, **document: Any) -> str:
     """A new greeting; its id."""
-    given = json_part(**{"name": "Away", **document})
-    parts = [given] if audio is None else [given, audio_part(audio)]
+    value = json_part(**{"name": "Away", **document})
+    parts = [value] if audio is None else [value, audio_part(audio)]
     made = await account.http.put(account.path("media"), **mixed(*parts))
     media_id: str = data_of(made, 201)["id"]
     return media_id
@@ -91,8 +91,8 @@ async def test_a_greeting_that_breaks_a_rule_is_refused(
     status = 413 if rule == "maxSize" else 400
     for form in ({"json": {"data": document}}, mixed(json_part(**document), audio_part(b"x"))):
         answer = await account.http.put(account.path("media"), **form)
-        found = problems(answer, status)
-        assert rule in found[field]
+        details = problems(answer, status)
+        assert rule in details[field]
     assert data_of(await account.http.get(account.path("media"))) == []
     assert await stored_greetings(account) == []
 
@@ -116,8 +116,8 @@ async def test_greetings_are_listed_by_name_in_pages(account: AccountClient) -> 
     assert record == everything
     backwards = data_of(await account.http.get(route, params={"descending": "true"}))
     assert backwards == everything[::-1]
-    found = await account.http.get(route, params={"filter_name": "Bob"})
-    assert [row["name"] for row in data_of(found)] == ["Bob", "Bob"]
+    response = await account.http.get(route, params={"filter_name": "Bob"})
+    assert [row["name"] for row in data_of(response)] == ["Bob", "Bob"]
     assert "page_size" not in (await account.http.get(route, params={"paginate": "false"})).json()
     for bad in ({"page_size": "0"}, {"start_key": "x"}):
         assert list(problems(await account.http.get(route, params=bad))) == list(bad)
@@ -152,8 +152,8 @@ async def test_audio_is_served_as_that_of_messages_is(account: AccountClient) ->
     assert (whole.status_code, whole.content) == (200, SOUND)
     assert whole.headers["content-type"] == "audio/mp3"
     assert whole.headers["accept-ranges"] == "bytes"
-    shown = whole.headers["content-disposition"]
-    assert shown.startswith('attachment; filename="Zo_ ____...mp3"; filename*=UTF-8')
+    output = whole.headers["content-disposition"]
+    assert output.startswith('attachment; filename="Zo_ ____...mp3"; filename*=UTF-8')
     part = await account.http.get(path, headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, SOUND[10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(SOUND)}"
@@ -218,11 +218,11 @@ async def test_an_unknown_greeting_is_told_with_all_else_that_is_wrong(
     media = {"unavailable": NO_ID, "temporary_unavailable": "short"}
     taken = {"data": {"name": "N", "mailbox": "01", "media": {"unavailable": NO_ID}}}
     answer = await account.http.put(account.path("vmboxes"), json=taken)
-    rules = {field: set(found) for field, found in problems(answer).items()}
+    rules = {field: set(details) for field, details in problems(answer).items()}
     assert rules == {"mailbox": {"unique"}, "media.unavailable": {"not_found"}}
     wrong = {"data": {"mailbox": "1", "pin": "1", "media": media}}
     answer = await account.http.put(account.path("vmboxes"), json=wrong)
-    rules = {field: set(found) for field, found in problems(answer).items()}
+    rules = {field: set(details) for field, details in problems(answer).items()}
     assert rules == {
         "name": {"required"},
         "mailbox": {"unique"},

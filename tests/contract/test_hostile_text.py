@@ -23,9 +23,9 @@ async def test_names_cannot_carry_line_ends_into_headers(account: AccountClient)
     names = ("caller_id_name", "caller_id_number", "call_id", "from")
     media_id = await left(account, vmbox_id, dict.fromkeys(names, evil))
     message = account.path("vmboxes", vmbox_id, "messages", media_id)
-    shown = data_of(await account.http.get(message))
+    response = data_of(await account.http.get(message))
     for name in ("caller_id_name", "caller_id_number", "call_id", "from_user"):
-        assert shown[name] == "AnnX-Evil: 1"
+        assert response[name] == "AnnX-Evil: 1"
     for path in (message, f"{message}/raw"):
         assert "x-evil" not in (await account.http.get(path)).headers
 
@@ -42,8 +42,10 @@ async def test_the_largest_values_that_the_rules_allow_are_kept(account: Account
         "timestamp": gregorian(NOW + timedelta(hours=23)),
     }
     media_id = await left(account, vmbox_id, said)
-    shown = data_of(await account.http.get(account.path("vmboxes", vmbox_id, "messages", media_id)))
-    assert shown.items() >= {**said, "from": f"{said['from']}@{account.realm}"}.items()
+    response = data_of(
+        await account.http.get(account.path("vmboxes", vmbox_id, "messages", media_id))
+    )
+    assert response.items() >= {**said, "from": f"{said['from']}@{account.realm}"}.items()
     kept = {"x": {"a": [10**40, -(10**40), 0.1, 5e-324, "\u2028", "😀", {"": None}]}}
     with_more = await account.a_vmbox(mailbox=str(uuid4().int)[:30], **kept)
     assert data_of(await account.http.get(account.path("vmboxes", with_more)))["x"] == kept["x"]

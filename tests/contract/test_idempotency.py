@@ -56,9 +56,9 @@ async def test_other_content_under_a_used_key_is_refused(account: AccountClient)
 
 async def test_a_key_belongs_to_its_box(account: AccountClient) -> None:
     first, second = await account.a_vmbox(), await account.a_vmbox()
-    one = data_of(await _store(account, first, "k"), 201)
+    item = data_of(await _store(account, first, "k"), 201)
     other = data_of(await _store(account, second, "k"), 201)
-    assert one["media_id"] != other["media_id"]
+    assert item["media_id"] != other["media_id"]
 
 
 async def test_a_refused_request_frees_its_key(account: AccountClient) -> None:
@@ -74,9 +74,9 @@ async def test_many_at_once_under_one_key_make_one_message(account: AccountClien
     vmbox_id = await account.a_vmbox()
     answers = await asyncio.gather(*(_store(account, vmbox_id, "k") for _ in range(8)))
     assert {answer.status_code for answer in answers} <= {201, 409}
-    stored = {data_of(one, 201)["media_id"] for one in answers if one.status_code == 201}
+    stored = {data_of(item, 201)["media_id"] for item in answers if item.status_code == 201}
     assert len(stored) == 1
-    for running in (one for one in answers if one.status_code == 409):
+    for running in (item for item in answers if item.status_code == 409):
         assert running.json()["message"] == "idempotency_key_in_use"
         assert "retry-after" in running.headers
     assert len(await account.listed(vmbox_id)) == 1

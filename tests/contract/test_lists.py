@@ -58,16 +58,16 @@ async def test_pages_visit_every_message_once_newest_first(account: AccountClien
 async def test_a_page_is_filled_after_filtering(account: AccountClient) -> None:
     vmbox_id, ids = await filled(account)
     path = account.path("vmboxes", vmbox_id, "messages")
-    wanted = ids[1::4]
-    for media_id in wanted:
+    expected = ids[1::4]
+    for media_id in expected:
         data_of(await account.http.post(f"{path}/{media_id}", json={"data": {}}))
     for query in ({"filter_folder": "saved"}, {"folder": "saved"}):
         rows = await walked(account, path, page_size=2, **query)
-        assert sorted(row["media_id"] for row in rows) == sorted(wanted)
+        assert sorted(row["media_id"] for row in rows) == sorted(expected)
         everywhere = await walked(account, account.path("vmboxes/messages"), page_size=3, **query)
         assert [each[vmbox_id] for each in everywhere] == rows
     new = await walked(account, path, page_size=3, filter_folder="new")
-    assert {row["media_id"] for row in new} == set(ids) - set(wanted)
+    assert {row["media_id"] for row in new} == set(ids) - set(expected)
     assert await account.listed(vmbox_id, filter_folder="deleted") == []
     unknown = await account.http.get(path, params={"filter_folder": "inbox"})
     assert problems(unknown)["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
@@ -180,8 +180,8 @@ async def test_an_impossible_window_is_refused_with_both_bounds(
     assert f"more than {NAMED_S} seconds" in old["created_from"]["date_range"]["message"]
     for since, until in ((1, now), (now - 1, 10**12 - 1)):
         beyond = {"created_from": since, "created_to": until}
-        told = problems(await account.http.get(path, params=beyond))
-        assert f"more than {NAMED_S} seconds" in told["created_from"]["date_range"]["message"]
+        details = problems(await account.http.get(path, params=beyond))
+        assert f"more than {NAMED_S} seconds" in details["created_from"]["date_range"]["message"]
 
 
 async def test_a_window_that_is_no_positive_integer_is_ignored(account: AccountClient) -> None:
@@ -205,9 +205,9 @@ async def test_what_is_past_retention_shows_as_deleted_and_cannot_change(
     vmbox_id = await account.a_vmbox()
     media_id = await account.leave(vmbox_id, b"old", timestamp=ago(seconds=RETENTION_S + 60))
     path = account.path("vmboxes", vmbox_id, "messages", media_id)
-    shown = data_of(await account.http.get(path))
-    assert (shown["folder"], shown["retention"]) == ("deleted", "enforced")
-    assert shown["retention_message"] == (
+    response = data_of(await account.http.get(path))
+    assert (response["folder"], response["retention"]) == ("deleted", "enforced")
+    assert response["retention_message"] == (
         "this message is prior to retention policy, no update operation is permitted"
     )
     assert await account.listed(vmbox_id) == []
@@ -287,7 +287,7 @@ async def test_filters_see_the_whole_metadata(account: AccountClient) -> None:
         {"from": "ann@here.example", "to": "2000@there.example"},
         {"from": "bob@here.example"},
     ]
-    ann, _ = [await account.leave(vmbox_id, **given) for given in addresses]
+    ann, _ = [await account.leave(vmbox_id, **value) for value in addresses]
     for query in (
         {"filter_from_user": "ann"},
         {"filter_metadata.from_user": "ann"},

@@ -31,20 +31,20 @@ async def test_the_documented_calls_return_the_documented_responses(
     golden("mailboxes/created", made, names)
     assert made.headers["location"] == f"/voip/mailbox/{mailbox_id}"
 
-    one = f"/voip/mailbox/{mailbox_id}"
-    added = await voip.post(f"{one}/recipients", json={"email": "pete@example.com"})
+    first = f"/voip/mailbox/{mailbox_id}"
+    added = await voip.post(f"{first}/recipients", json={"email": "pete@example.com"})
     names[result(added, 201)["uuid"]] = "RECIPIENT"
-    golden("mailboxes/read", await voip.get(one), names)
+    golden("mailboxes/read", await voip.get(first), names)
     golden("mailboxes/listed", await voip.get("/voip/mailbox"), names)
-    golden("mailboxes/replaced", await voip.put(one, json=body), names)
+    golden("mailboxes/replaced", await voip.put(first, json=body), names)
     golden("mailboxes/refused", await voip.post("/voip/mailbox", **as_json(b"{")), names)
-    golden("mailboxes/refused", await voip.put(one, **as_json(b"[]")), names)
+    golden("mailboxes/refused", await voip.put(first, **as_json(b"[]")), names)
 
-    deleted = await voip.delete(one)
+    deleted = await voip.delete(first)
     assert (deleted.status_code, deleted.content) == (204, b"")
     assert not {"content-type", "transfer-encoding"} & deleted.headers.keys()
     assert deleted.headers.get("content-length", "0") == "0"
-    for gone in (voip.get(one), voip.put(one, json=body), voip.delete(one)):
+    for gone in (voip.get(first), voip.put(first, json=body), voip.delete(first)):
         golden("mailboxes/unknown", await gone, names)
 
 
@@ -80,11 +80,11 @@ async def test_a_put_restores_defaults_and_keeps_other_settings(
         "pin": "123456",
     }
     vmbox_id = await account.a_vmbox(**settings)
-    one = f"/voip/mailbox/{vmbox_id}"
-    before = result(await voip.get(one))
+    first = f"/voip/mailbox/{vmbox_id}"
+    before = result(await voip.get(first))
     assert (before["password"], before["beep"]) == ("123456", False)
     assert before["greeting"] == dashed(greeting)
-    after = result(await voip.put(one, json={"name": "New", "color": "red", "mailbox": "1"}))
+    after = result(await voip.put(first, json={"name": "New", "color": "red", "mailbox": "1"}))
     assert (after["name"], after["password"], after["greeting"]) == ("New", None, None)
     assert after["beep"] is True
     assert after["email_recipients"] == before["email_recipients"]
@@ -96,7 +96,7 @@ async def test_a_put_restores_defaults_and_keeps_other_settings(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "actual"),
     [
         ({"name": None}, {"name": "type"}),
         ({"name": ""}, {"name": "minLength"}),
@@ -122,26 +122,26 @@ async def test_a_put_restores_defaults_and_keeps_other_settings(
     ],
 )
 async def test_an_invalid_field_is_reported_with_its_rule(
-    voip: httpx.AsyncClient, changes: dict[str, Any], told: dict[str, str]
+    voip: httpx.AsyncClient, changes: dict[str, Any], actual: dict[str, str]
 ) -> None:
     mailbox_id = await a_mailbox(voip, password="4321")
     before = await voip.get(f"/voip/mailbox/{mailbox_id}")
     body = {"name": "Box", **changes}
-    assert errors(await voip.post("/voip/mailbox", json=body)) == told
-    assert errors(await voip.put(f"/voip/mailbox/{mailbox_id}", json=body)) == told
+    assert errors(await voip.post("/voip/mailbox", json=body)) == actual
+    assert errors(await voip.put(f"/voip/mailbox/{mailbox_id}", json=body)) == actual
     assert (await voip.get("/voip/mailbox")).json()["result"] == [result(before)]
 
 
 async def test_a_name_is_required(voip: httpx.AsyncClient) -> None:
-    one = f"/voip/mailbox/{await a_mailbox(voip)}"
-    for answer in (await voip.post("/voip/mailbox", json={}), await voip.put(one, json={})):
+    first = f"/voip/mailbox/{await a_mailbox(voip)}"
+    for answer in (await voip.post("/voip/mailbox", json={}), await voip.put(first, json={})):
         assert errors(answer) == {"name": "required"}
 
 
 async def test_null_removes_password_and_greeting(voip: httpx.AsyncClient) -> None:
-    one = f"/voip/mailbox/{await a_mailbox(voip, password='0012')}"
-    assert result(await voip.get(one))["password"] == "0012"
-    changed = await voip.put(one, json={"name": "B", "password": None, "greeting": None})
+    path = f"/voip/mailbox/{await a_mailbox(voip, password='0012')}"
+    assert result(await voip.get(path))["password"] == "0012"
+    changed = await voip.put(path, json={"name": "B", "password": None, "greeting": None})
     assert result(changed)["password"] is None
 
 
@@ -162,13 +162,13 @@ async def test_the_list_is_complete_and_ordered_by_name(voip: httpx.AsyncClient)
     for name in ("b", "a", "C"):
         await a_mailbox(voip, name=name, password="1234")
     listed = result(await voip.get("/voip/mailbox"))
-    assert [(one["name"], one["password"]) for one in listed] == [
+    assert [(row["name"], row["password"]) for row in listed] == [
         ("C", "1234"),
         ("a", "1234"),
         ("b", "1234"),
     ]
-    for one in listed:
-        assert result(await voip.get(f"/voip/mailbox/{one['uuid']}")) == one
+    for row in listed:
+        assert result(await voip.get(f"/voip/mailbox/{row['uuid']}")) == row
 
 
 async def test_unknown_keys_are_ignored(account: AccountClient, voip: httpx.AsyncClient) -> None:
@@ -195,6 +195,6 @@ async def test_head_is_a_get_without_its_body(voip: httpx.AsyncClient) -> None:
 
 
 async def test_bodies_of_get_and_delete_are_ignored(voip: httpx.AsyncClient) -> None:
-    one = f"/voip/mailbox/{await a_mailbox(voip)}"
-    assert (await voip.request("GET", one, content=b"\xff{")).status_code == 200
-    assert (await voip.request("DELETE", one, content=b"\xff{")).status_code == 204
+    first = f"/voip/mailbox/{await a_mailbox(voip)}"
+    assert (await voip.request("GET", first, content=b"\xff{")).status_code == 200
+    assert (await voip.request("DELETE", first, content=b"\xff{")).status_code == 204

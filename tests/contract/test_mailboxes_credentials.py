@@ -30,8 +30,8 @@ class Reseller:
             "x_auth_password": PASSWORD,
             **changes,
         }
-        given = {name: value for name, value in headers.items() if value}
-        return mailbox_client(self.account.service, **given)
+        parameters = {name: value for name, value in headers.items() if value}
+        return mailbox_client(self.account.service, **parameters)
 
     async def answers(self, **changes: str) -> httpx.Response:
         async with self.client(**changes) as client:
@@ -44,8 +44,8 @@ class Reseller:
 
 async def a_reseller(account: AccountClient, **user: Any) -> Reseller:
     document = data_of(await account.http.get(account.path()))
-    given = {"username": "pete", "password": PASSWORD, "priv_level": "admin", **user}
-    made = await account.http.put(account.path("users"), json={"data": given})
+    parameters = {"username": "pete", "password": PASSWORD, "priv_level": "admin", **user}
+    made = await account.http.put(account.path("users"), json={"data": parameters})
     return Reseller(account, document["name"], data_of(made, 201)["id"])
 
 
@@ -128,7 +128,7 @@ async def test_a_request_may_act_for_a_descendant_account(account: AccountClient
     async with mailbox_client(
         account.service, x_auth_token=account.token, x_auth_for=name
     ) as client:
-        assert [one["name"] for one in result(await client.get("/voip/mailbox"))] == ["Theirs"]
+        assert [item["name"] for item in result(await client.get("/voip/mailbox"))] == ["Theirs"]
     async with reseller.client() as client:
         assert result(await client.get("/voip/mailbox")) == []
     boxes = data_of(await account.http.get(f"accounts/{child_id}/vmboxes"))

@@ -187,7 +187,7 @@ async def test_hostile_input_is_refused_and_logs_no_error(
 
 
 async def test_a_preflight_allows_this_dialects_headers(voip: httpx.AsyncClient) -> None:
-    asked = {"Origin": "https://example.com", "Access-Control-Request-Method": "PUT"}
-    answer = await voip.options("/voip/mailbox", headers=asked)
+    parameters = {"Origin": "https://example.com", "Access-Control-Request-Method": "PUT"}
+    answer = await voip.options("/voip/mailbox", headers=parameters)
     allowed = set(answer.headers["access-control-allow-headers"].split(", "))
     assert {"x-auth-reseller", "x-auth-user", "x-auth-password", "x-auth-for"} <= allowed

@@ -38,8 +38,8 @@ async def test_a_message_contains_its_caller(
     names = {media_id: "MESSAGE", format_iso(NOW - timedelta(hours=1)): "MOMENT"}
     path = f"/voip/mailbox/{vmbox_id}/messages"
     golden("mailboxes/messages_listed", await voip.get(path), names)
-    for one in id_forms(media_id):
-        golden("mailboxes/message", await voip.get(f"{path}/{one}"), names)
+    for id_form in id_forms(media_id):
+        golden("mailboxes/message", await voip.get(f"{path}/{id_form}"), names)
 
 
 async def test_reading_does_not_change_a_message(

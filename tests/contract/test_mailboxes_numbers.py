@@ -20,7 +20,7 @@ async def test_each_mailbox_gets_the_lowest_free_number(
 ) -> None:
     await account.a_vmbox(mailbox="1001", aliases=["1003", "01004"])
     made = [await a_mailbox(voip) for _ in range(4)]
-    numbers = [await number_of(account, one) for one in made]
+    numbers = [await number_of(account, result) for result in made]
     assert numbers == ["1000", "1002", "1005", "1006"]
     assert (await voip.delete(f"/voip/mailbox/{made[1]}")).status_code == 204
     assert await number_of(account, await a_mailbox(voip)) == "1002"
@@ -33,7 +33,7 @@ async def test_sixteen_concurrent_mailboxes_get_sixteen_numbers(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:
     made = await asyncio.gather(*(a_mailbox(voip, name=f"Box {n}") for n in range(16)))
-    numbers = {await number_of(account, one) for one in made}
+    numbers = {await number_of(account, result) for result in made}
     assert numbers == {str(number) for number in range(1000, 1016)}
 
 
@@ -43,7 +43,7 @@ async def test_numbers_in_concurrent_use_are_skipped(
     named = (account.a_vmbox(mailbox=str(number)) for number in range(1000, 1008))
     made = [a_mailbox(voip) for _ in range(8)]
     answers = await asyncio.gather(*made, *named, return_exceptions=True)
-    numbers = [await number_of(account, one) for one in answers[:8] if isinstance(one, str)]
+    numbers = [await number_of(account, item) for item in answers[:8] if isinstance(item, str)]
     assert len(set(numbers)) == 8
     listed = data_of(await account.http.get(account.path("vmboxes")))
     assert len({row["mailbox"] for row in listed}) == len(listed)

@@ -69,26 +69,26 @@ async def test_responses_match_the_document(
 ) -> None:
     body = {**FULL, "greeting": dashed(await a_greeting(account))}
     made = await checked_client.post("/voip/mailbox", json=body)
-    one = f"/voip/mailbox/{made.json()['result']['uuid']}"
-    await checked_client.put(one, json={"name": "Bare"})
-    await checked_client.put(one, json={"name": ""})
-    await checked_client.put(one, content=b"{")
-    await checked_client.put(one, content=b"{}", headers={"Content-Type": "text/plain"})
+    path = f"/voip/mailbox/{made.json()['result']['uuid']}"
+    await checked_client.put(path, json={"name": "Bare"})
+    await checked_client.put(path, json={"name": ""})
+    await checked_client.put(path, content=b"{")
+    await checked_client.put(path, content=b"{}", headers={"Content-Type": "text/plain"})
     await checked_client.post("/voip/mailbox", content=b" " * 1_048_577)
-    await checked_client.get(one)
-    await checked_client.head(one)
+    await checked_client.get(path)
+    await checked_client.head(path)
     email = {"email": "a@example.com"}
-    added = await checked_client.post(f"{one}/recipients", json=email)
-    await checked_client.post(f"{one}/recipients", json=email)
-    await checked_client.post(f"{one}/recipients", json={})
-    await checked_client.get(f"{one}/recipients")
+    added = await checked_client.post(f"{path}/recipients", json=email)
+    await checked_client.post(f"{path}/recipients", json=email)
+    await checked_client.post(f"{path}/recipients", json={})
+    await checked_client.get(f"{path}/recipients")
     await checked_client.get("/voip/mailbox")
     await checked_client.delete(added.headers["location"])
     await checked_client.delete(added.headers["location"])
     vmbox_id = made.json()["result"]["uuid"].replace("-", "")
-    left = f"{one}/messages/{await account.leave(vmbox_id, an_mp3())}"
-    await checked_client.get(f"{one}/messages")
-    await checked_client.get(f"{one}/messages", params={"limit": 0})
+    left = f"{path}/messages/{await account.leave(vmbox_id, an_mp3())}"
+    await checked_client.get(f"{path}/messages")
+    await checked_client.get(f"{path}/messages", params={"limit": 0})
     await checked_client.get(left)
     etag = (await checked_client.get(f"{left}/audio")).headers["etag"]
     await checked_client.get(f"{left}/audio", headers={"Range": "bytes=0-1"})
@@ -96,8 +96,8 @@ async def test_responses_match_the_document(
     await checked_client.get(f"{left}/audio", headers={"If-None-Match": etag})
     await checked_client.delete(left)
     await checked_client.get(left)
-    await checked_client.delete(one)
-    await checked_client.delete(one)
+    await checked_client.delete(path)
+    await checked_client.delete(path)
     await checked_client.get("/authenticated")
     await checked_client.get("/authenticated", headers={"X-Auth-Token": "x"})
     await checked_client.get("/authenticated", headers={"X-Auth-For": "nobody"})
@@ -116,7 +116,7 @@ def test_examples_match_their_schemas() -> None:
         bodies = operation.get("requestBody", {}).get("content", {})
         answers = [DESCRIBED.resolve(answer) for answer in operation["responses"].values()]
         contents = [*bodies.values()]
-        contents += [one for answer in answers for one in answer.get("content", {}).values()]
+        contents += [item for answer in answers for item in answer.get("content", {}).values()]
         for content in contents:
             for value in _examples(content):
                 DESCRIBED.holds(content["schema"], value)

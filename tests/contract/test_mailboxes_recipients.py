@@ -25,11 +25,11 @@ async def test_a_recipient_is_added_listed_and_removed(voip: httpx.AsyncClient) 
     assert "location" not in again.headers
     assert result(await voip.get(path)) == [recipient]
 
-    for one in (recipient["uuid"], bare(recipient["uuid"])):
-        removed = await voip.delete(f"{path}/{one}")
+    for item in (recipient["uuid"], bare(recipient["uuid"])):
+        removed = await voip.delete(f"{path}/{item}")
         assert (removed.status_code, removed.content) == (204, b"")
         assert result(await voip.get(path)) == []
-        refused(await voip.delete(f"{path}/{one}"), 404, "Not Found")
+        refused(await voip.delete(f"{path}/{item}"), 404, "Not Found")
         back = result(await voip.post(path, json={"email": "pete@example.com"}), 201)
         assert back["uuid"] == recipient["uuid"]
 
@@ -39,22 +39,22 @@ async def test_addresses_from_the_kazoo_dialect_are_recipients(
 ) -> None:
     addresses = ["b@example.com", "a@example.com", "B@example.com"]
     vmbox_id = await account.a_vmbox(notify_email_addresses=addresses)
-    one = f"/voip/mailbox/{vmbox_id}"
-    before = result(await voip.get(f"{one}/recipients"))
+    first = f"/voip/mailbox/{vmbox_id}"
+    before = result(await voip.get(f"{first}/recipients"))
     assert [recipient["email"] for recipient in before] == addresses[:2]
-    shown = result(await voip.get(one))["email_recipients"]
-    assert shown == [{key: one[key] for key in one if key != "email"} for one in before]
+    document = result(await voip.get(first))["email_recipients"]
+    assert document == [{key: entry[key] for key in entry if key != "email"} for entry in before]
 
     box = account.path("vmboxes", vmbox_id)
     changes = {"notify_email_addresses": ["c@example.com", "A@example.com", "b@example.com"]}
     data_of(await account.http.patch(box, json={"data": changes}))
-    after = {one["email"]: one for one in result(await voip.get(f"{one}/recipients"))}
+    after = {item["email"]: item for item in result(await voip.get(f"{first}/recipients"))}
     assert list(after) == changes["notify_email_addresses"]
     assert after["b@example.com"] == before[0]
     assert after["A@example.com"]["uuid"] == before[1]["uuid"]
-    assert after["c@example.com"]["uuid"] not in {one["uuid"] for one in before}
+    assert after["c@example.com"]["uuid"] not in {entry["uuid"] for entry in before}
 
-    assert (await voip.delete(f"{one}/recipients/{before[0]['uuid']}")).status_code == 204
+    assert (await voip.delete(f"{first}/recipients/{before[0]['uuid']}")).status_code == 204
     left = data_of(await account.http.get(box))["notify_email_addresses"]
     assert left == ["c@example.com", "A@example.com"]
 

@@ -16,7 +16,7 @@ from tests.contract.described import Described, Json
 
 DESCRIBED = Described(describe())
 OPERATIONS = list(DESCRIBED.operations())
-UNDER_V2 = [one for one in OPERATIONS if one[0].startswith("/v2/")]
+UNDER_V2 = [item for item in OPERATIONS if item[0].startswith("/v2/")]
 # Read, and refused: JSON where audio must come, audio where a name must.
 NEVER_ENOUGH = {
     "put_audio": JSON_TYPES,
@@ -45,8 +45,10 @@ def _routed() -> Iterator[tuple[str, str, HTTPRouteHandler]]:
         assert isinstance(handler, Router)
         for route in handler.routes:
             assert isinstance(route, HTTPRoute)
-            for one in route.route_handlers:
-                yield from ((route.path, method, one) for method in one.http_methods)
+            for route_handler in route.route_handlers:
+                yield from (
+                    (route.path, method, route_handler) for method in route_handler.http_methods
+                )
 
 
 ROUTED = {
@@ -130,7 +132,7 @@ def test_examples_hold_for_their_schemas() -> None:
         bodies = operation.get("requestBody", {}).get("content", {})
         answers = [DESCRIBED.resolve(answer) for answer in operation["responses"].values()]
         contents = [*bodies.values()]
-        contents += [one for answer in answers for one in answer.get("content", {}).values()]
+        contents += [item for answer in answers for item in answer.get("content", {}).values()]
         for content in contents:
             for value in _examples(content):
                 DESCRIBED.holds(content["schema"], value)
@@ -139,8 +141,8 @@ def test_examples_hold_for_their_schemas() -> None:
 def test_content_types_are_those_that_the_routes_negotiate() -> None:
     for path, method, operation in UNDER_V2:
         media = ROUTED[path, method].opt.get(MEDIA, JSON)
-        given = {kind for answer in _successes(operation) for kind in answer["content"]}
-        assert given == set(media.returns)
+        parameters = {kind for answer in _successes(operation) for kind in answer["content"]}
+        assert parameters == set(media.returns)
         if "requestBody" in operation:
             useless = NEVER_ENOUGH.get(operation["operationId"], frozenset())
             body = operation["requestBody"]["content"]

@@ -37,10 +37,10 @@ async def test_one_request_may_ask_for_the_other_profile(account: AccountClient)
 
 async def test_both_spellings_of_a_time_are_taken(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
-    for given in ("2026-11-21T21:34:15Z", "2026-11-21T22:34:15+01:00", "63962516055"):
-        media_id = await account.leave(vmbox_id, timestamp=given)
+    for value in ("2026-11-21T21:34:15Z", "2026-11-21T22:34:15+01:00", "63962516055"):
+        media_id = await account.leave(vmbox_id, timestamp=value)
         metadata = data_of(await account.http.get(_paths(account, vmbox_id, media_id)))
-        assert metadata["timestamp"] == 63962516055, given
+        assert metadata["timestamp"] == 63962516055, value
 
 
 async def test_box_rows_of_the_profile_carry_its_fields_alone(account: AccountClient) -> None:

@@ -63,7 +63,7 @@ async def test_all_requests_of_a_caller_share_one_limit(
         mailbox_client(limited, x_auth_for=acted_for, **proof) as by_password,
     ):
         await _first_refused(client)
-        for answer in [await one.get("/authenticated") for one in (by_token, by_password)]:
+        for answer in [await item.get("/authenticated") for item in (by_token, by_password)]:
             refused(answer, 429, "Too Many Requests")
             assert 1 <= int(answer.headers["retry-after"]) <= 4
 
@@ -90,6 +90,6 @@ async def test_a_request_about_an_account_counts_once(
 async def test_without_the_settings_requests_are_unlimited(
     account: AccountClient,
 ) -> None:
-    asked = Settings().rate_limit_burst + 20
-    answers = [await account.http.get("token_auth") for _ in range(asked)]
+    request_count = Settings().rate_limit_burst + 20
+    answers = [await account.http.get("token_auth") for _ in range(request_count)]
     assert {answer.status_code for answer in answers} == {200}

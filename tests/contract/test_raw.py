@@ -12,8 +12,8 @@ SUMMER = 63_918_504_000  # 2025-06-30T12:00:00Z
 
 async def offered(account: AccountClient, vmbox_id: str, **data: Any) -> str:
     """The name of a new message's audio."""
-    given = {"caller_id_number": "1001", **data}
-    media_id = await account.leave(vmbox_id, **given)
+    parameters = {"caller_id_number": "1001", **data}
+    media_id = await account.leave(vmbox_id, **parameters)
     path = account.path("vmboxes", vmbox_id, "messages", media_id, "raw")
     return str((await account.http.get(path)).headers["content-disposition"])
 
@@ -89,9 +89,9 @@ async def test_a_name_given_to_an_upload_decides_on_its_extension(
     media_id = data_of(await account.http.put(messages, **sent), 201)["media_id"]
     raw = f"{messages}/{media_id}/raw"
     for _ in range(2):
-        shown = await account.http.get(raw)
-        assert shown.headers["content-disposition"].endswith(f'.{extension}"')
-        assert shown.headers["content-type"] == content_type
+        response = await account.http.get(raw)
+        assert response.headers["content-disposition"].endswith(f'.{extension}"')
+        assert response.headers["content-type"] == content_type
         data_of(await account.http.put(raw, **sent), 201)
 
 

@@ -25,15 +25,15 @@ FIELDS = {
 async def logged(account: AccountClient, request_id: str) -> dict[str, Any]:
     """Returns the log line of a request, which is written shortly after the response."""
     log = account.service.folder / "api.log"
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     async def is_written() -> bool:
         lines = [line for line in log.read_bytes().splitlines() if request_id.encode() in line]
-        found[:] = map(msgspec.json.decode, lines)
-        return bool(found)
+        results[:] = map(msgspec.json.decode, lines)
+        return bool(results)
 
     await wait_until(is_written)
-    [line] = found
+    [line] = results
     assert line.keys() == FIELDS
     return line
 

@@ -21,8 +21,8 @@ async def test_an_unknown_verb_is_refused(account: AccountClient) -> None:
 
 async def test_a_request_id_is_returned_or_generated(account: AccountClient) -> None:
     path = account.path("vmboxes")
-    given = await account.http.get(path, headers={"X-Request-ID": "call-4711 /x"})
-    assert given.headers["x-request-id"] == given.json()["request_id"] == "call-4711 /x"
+    response = await account.http.get(path, headers={"X-Request-ID": "call-4711 /x"})
+    assert response.headers["x-request-id"] == response.json()["request_id"] == "call-4711 /x"
     refused = await account.http.get("nothing", headers={"X-Request-ID": "call-4712"})
     assert refused.headers["x-request-id"] == refused.json()["request_id"] == "call-4712"
     for bad in (b"x" * 129, b"caf\xc3\xa9"):

@@ -47,7 +47,7 @@ async def test_both_hashes_and_every_way_to_name_the_account_sign_in(
 ) -> None:
     user_id = await an_ann(account)
     name = account.realm.partition(".")[0]
-    for given in (
+    for value in (
         {"credentials": MD5, "account_name": name},
         {"credentials": MD5.upper(), "account_name": name.upper(), "method": "md5"},
         {"credentials": SHA, "method": "sha", "account_realm": account.realm.upper()},
@@ -55,7 +55,7 @@ async def test_both_hashes_and_every_way_to_name_the_account_sign_in(
         {"credentials": MD5, "realm": "nowhere.example", "account_name": name},
         {"credentials": MD5, "phone_number": "+1555", "account_name": name},
     ):
-        answer = await nobody.put("user_auth", json={"data": given})
+        answer = await nobody.put("user_auth", json={"data": value})
         data = data_of(answer, 201)
         assert (data["account_id"], data["owner_id"]) == (account.account_id, user_id)
         assert data["account_name"] == name
@@ -63,9 +63,9 @@ async def test_both_hashes_and_every_way_to_name_the_account_sign_in(
     async with account.service.client(token) as user:
         assert data_of(await user.get(account.path("vmboxes"))) == []
         for own in (f"user_auth/{token}", "token_auth"):
-            shown = await user.get(own)
-            assert data_of(shown) == data
-            assert shown.json()["auth_token"] == token
+            response = await user.get(own)
+            assert data_of(response) == data
+            assert response.json()["auth_token"] == token
 
 
 async def test_whatever_is_wrong_gets_the_same_answer_in_the_same_time(
@@ -81,9 +81,9 @@ async def test_whatever_is_wrong_gets_the_same_answer_in_the_same_time(
         {"credentials": MD5, "phone_number": "+15551234567"},
     )
     seconds = []
-    for given in wrong:
+    for value in wrong:
         began = time.monotonic()
-        answer = await nobody.put("user_auth", json={"data": given})
+        answer = await nobody.put("user_auth", json={"data": value})
         seconds.append(time.monotonic() - began)
         assert refusal(answer, 401, "invalid_credentials") == {"message": WRONG_CREDENTIALS}
     # The proof takes 20 ms of CPU: without it an answer comes in two.
@@ -105,8 +105,10 @@ async def test_a_sign_in_that_makes_no_sense_is_refused_without_showing_it(
     nobody: httpx.AsyncClient, data: dict[str, Any], expected: dict[str, str]
 ) -> None:
     answer = await nobody.put("user_auth", json={"data": data})
-    found = problems(answer)
-    assert expected.items() <= {field: next(iter(rules)) for field, rules in found.items()}.items()
+    details = problems(answer)
+    assert (
+        expected.items() <= {field: next(iter(rules)) for field, rules in details.items()}.items()
+    )
     assert "x" * 65 not in answer.text
 
 

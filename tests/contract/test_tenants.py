@@ -117,7 +117,7 @@ def _bodies(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if content is None:
         return
     json = content.get("application/json", {})
-    examples = [one["value"] for one in json.get("examples", {}).values()]
+    examples = [item["value"] for item in json.get("examples", {}).values()]
     examples += [json["example"]] if "example" in json else []
     yield from ({"json": value} for value in examples)
     if "audio/mpeg" in content:
@@ -155,7 +155,7 @@ async def test_every_route_answers_for_foreign_ids_as_for_unknown_ones(
     mine, other = tenants
     before = [await mine.everything(), await other.everything()]
     unknown = nobody(other.ids)
-    asked = 0
+    request_count = 0
     async with no_fault_logged(service):
         for method, path, bodies in _operations(described):
             for chosen, body in itertools.product(_choices(path), bodies):
@@ -168,8 +168,8 @@ async def test_every_route_answers_for_foreign_ids_as_for_unknown_ones(
                 where = method, path, chosen, body
                 assert record[0] == record[1], where
                 assert record[0][0] in (403, 404), where
-                asked += 1
-    assert asked > 150
+                request_count += 1
+    assert request_count > 150
     assert [await mine.everything(), await other.everything()] == before
 
 

@@ -36,9 +36,9 @@ async def test_a_user_is_made_with_defaults_and_shown_without_its_password(
     del expected["password"], expected["pvt_md5_auth"]
     assert envelope["data"] == expected
     assert made.headers["location"] == f"/v2/{account.path('users', user_id)}"
-    shown = await account.http.get(account.path("users", user_id))
-    assert data_of(shown) == expected
-    for answer in (made, shown):
+    response = await account.http.get(account.path("users", user_id))
+    assert data_of(response) == expected
+    for answer in (made, response):
         assert PASSWORD not in answer.text
 
 
@@ -123,8 +123,8 @@ async def test_users_are_listed_by_name_in_pages_and_by_filters(account: Account
     assert rows[0].keys() == {"id", "username", "email"}
     down = await account.http.get(path, params={"ascending": "false", "page_size": 1})
     assert [row["username"] for row in data_of(down)] == ["dora"]
-    found = await account.http.get(path, params={"filter_email": "Bob@example.com"})
-    assert [row["username"] for row in data_of(found)] == ["Bob"]
+    response = await account.http.get(path, params={"filter_email": "Bob@example.com"})
+    assert [row["username"] for row in data_of(response)] == ["Bob"]
     assert (await account.http.get(path, params={"filter_password": PASSWORD})).json()["data"] == []
 
 

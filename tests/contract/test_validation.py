@@ -14,9 +14,9 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
     """The problems of a box with these settings beside a good name and number; it is not made."""
     document = {"name": "n", "mailbox": "3000", **settings}
     answer = await account.http.put(account.path("vmboxes"), json={"data": document})
-    found = problems(answer)
+    details = problems(answer)
     assert data_of(await account.http.get(account.path("vmboxes"))) == []
-    return found
+    return details
 
 
 @pytest.mark.parametrize(
@@ -140,15 +140,15 @@ async def test_a_broken_rule_is_told_with_its_details(
 async def test_what_is_required_and_missing_is_told(account: AccountClient) -> None:
     bodies: list[dict[str, Any]] = [{"data": {}}, {}, {"data": None}]
     for body in bodies:
-        found = problems(await account.http.put(account.path("vmboxes"), json=body))
-        assert found.keys() == {"name", "mailbox"}
-        for rules in found.values():
+        details = problems(await account.http.put(account.path("vmboxes"), json=body))
+        assert details.keys() == {"name", "mailbox"}
+        for rules in details.values():
             assert rules["required"]["message"] == "Field is required but missing"
             assert "value" in rules["required"]
 
 
 async def test_all_problems_of_a_document_come_at_once(account: AccountClient) -> None:
-    found = await refused(
+    result = await refused(
         account,
         name=None,
         pin="12",
@@ -157,7 +157,7 @@ async def test_all_problems_of_a_document_come_at_once(account: AccountClient) -
         media=[],
         notify={"callback": {"attempts": "many", "disabled": "yes"}},
     )
-    assert {field: list(rules) for field, rules in found.items()} == {
+    assert {field: list(rules) for field, rules in result.items()} == {
         "name": ["type"],
         "pin": ["minLength"],
         "owner_id": ["minLength"],
@@ -231,8 +231,8 @@ async def test_a_message_is_refused_with_all_its_problems(account: AccountClient
     answer = await account.http.put(
         account.path("vmboxes", vmbox_id, "messages"), json={"data": wrong}
     )
-    found = problems(answer)
-    assert {field: list(rules) for field, rules in found.items()} == {
+    details = problems(answer)
+    assert {field: list(rules) for field, rules in details.items()} == {
         "caller_id_number": ["type"],
         "caller_id_name": ["maxLength"],
         "folder": ["enum"],
@@ -242,7 +242,7 @@ async def test_a_message_is_refused_with_all_its_problems(account: AccountClient
         "from": ["maxLength"],
         "to": ["type"],
     }
-    assert found["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
+    assert details["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
     assert await account.listed(vmbox_id) == []
 
 
@@ -315,9 +315,9 @@ async def test_a_response_has_at_most_100_problems_and_their_number(account: Acc
         "custom_data": dict.fromkeys(map(str, range(3_000)), 0),
     }
     answer = await account.http.put(account.path("webhooks"), json={"data": document})
-    found = problems(answer)
-    total = found.pop("_problems")["maxItems"]
-    assert (len(found), total["target"], total["value"]) == (100, 100, 3_000)
+    details = problems(answer)
+    total = details.pop("_problems")["maxItems"]
+    assert (len(details), total["target"], total["value"]) == (100, 100, 3_000)
     assert len(answer.content) < 65_536
 
 

@@ -125,11 +125,11 @@ async def test_addresses_that_are_not_public_are_refused_unless_settings_allow_t
                 document = {"name": "x", "uri": f"http://{host}/", "hook": "none"}
                 made = await http.put(path, json={"data": document})
                 assert rules(made) == {"uri": ["forbidden_target"], "hook": ["enum"]}
-            one = account.path("webhooks", webhook["id"])
-            changed = await http.patch(one, json={"data": {"uri": "http://[::1]/"}})
+            first = account.path("webhooks", webhook["id"])
+            changed = await http.patch(first, json={"data": {"uri": "http://[::1]/"}})
             assert rules(changed) == {"uri": ["forbidden_target"]}
-            assert data_of(await http.patch(one, json={"data": {"name": "as it was"}}))
-            ping = data_of(await http.post(f"{one}/ping"))
+            assert data_of(await http.patch(first, json={"data": {"name": "as it was"}}))
+            ping = data_of(await http.post(f"{first}/ping"))
             assert ping["error"] == "The host has an address that is not public; use a public host"
     finally:
         await strict.stop()
@@ -184,8 +184,8 @@ async def test_webhooks_are_listed_by_name_in_pages_and_by_filters(account: Acco
     assert listed[0].keys() == {"id", "name", "uri", "hook", "enabled"}
     down = await account.http.get(path, params={"ascending": "false", "page_size": 1})
     assert [row["name"] for row in data_of(down)] == ["d"]
-    found = await account.http.get(path, params={"filter_enabled": "false"})
-    assert [row["name"] for row in data_of(found)] == ["d"]
+    response = await account.http.get(path, params={"filter_enabled": "false"})
+    assert [row["name"] for row in data_of(response)] == ["d"]
 
 
 async def test_an_account_has_at_most_a_hundred_webhooks(account: AccountClient) -> None:
@@ -203,15 +203,15 @@ async def test_a_ping_is_sent_at_once_and_answers_how_that_went(
     path = account.path("webhooks", webhook["id"])
     answer = await account.http.post(f"{path}/ping")
     ping = success(answer, account.token)["data"]
-    [one] = receiver.received
-    one.verify(webhook["secret"])
-    assert one.event["type"] == "voicemail.webhook.ping"
-    assert one.event["data"] == {"account_id": account.account_id, "webhook_id": webhook["id"]}
-    assert one.event["customdata"] == '{"a":"b"}'
-    assert one.event["id"] == ping["event_id"]
-    told = {"hook": "webhook.ping", "attempt": 1, "status": "success", "response_code": 200}
+    [request] = receiver.received
+    request.verify(webhook["secret"])
+    assert request.event["type"] == "voicemail.webhook.ping"
+    assert request.event["data"] == {"account_id": account.account_id, "webhook_id": webhook["id"]}
+    assert request.event["customdata"] == '{"a":"b"}'
+    assert request.event["id"] == ping["event_id"]
+    expected = {"hook": "webhook.ping", "attempt": 1, "status": "success", "response_code": 200}
     assert ping == {
-        **told,
+        **expected,
         **{name: ping[name] for name in ("id", "event_id", "timestamp", "duration_ms")},
     }
     assert data_of(await account.http.get(path))["enabled"] is False
@@ -224,7 +224,7 @@ async def test_attempts_are_listed_the_latest_first(
     path = account.path("webhooks", webhook["id"])
     receiver.acts["/hook"] = receiver.status(200, 500, 200)
     sent = [data_of(await account.http.post(f"{path}/ping")) for _ in range(3)]
-    assert [one["status"] for one in sent] == ["success", "failure", "success"]
+    assert [attempt["status"] for attempt in sent] == ["success", "failure", "success"]
     assert sent[1]["error"] == "response status 500"
     path = f"{path}/attempts"
     listed = success(

@@ -205,7 +205,7 @@ async def test_a_missing_object_leaves_no_trace_and_a_vanishing_one_breaks_the_l
     vmbox_id, (first, second, third) = await large(account, copies=2)
     async with the_store(account) as store:
         prefix = f"audio/{NOW:%Y%m}/{account.account_id}/"
-        keys = [found.key async for found in store.list(prefix)]
+        keys = [item.key async for item in store.list(prefix)]
         (lost,) = (key for key in keys if second.partition("-")[2] in key)
         await store.delete(lost)
         archive = await zipped(account, vmbox_id, [second, first, third])

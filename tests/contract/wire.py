@@ -67,9 +67,9 @@ def refusal(answer: httpx.Response, status: int, word: str, token: str | None = 
 
 def problems(answer: httpx.Response, status: int = 400) -> dict[str, Any]:
     """Returns the content of a validation error: dotted field -> rule -> details."""
-    found: dict[str, Any] = refusal(answer, status, "validation error")
-    assert all(details["message"] for rules in found.values() for details in rules.values())
-    return found
+    result: dict[str, Any] = refusal(answer, status, "validation error")
+    assert all(details["message"] for rules in result.values() for details in rules.values())
+    return result
 
 
 def golden(name: str, answer: httpx.Response, names: Mapping[Any, str]) -> None:
@@ -170,7 +170,7 @@ async def stored_greetings(account: AccountClient) -> list[str]:
 
 async def _keys(account: AccountClient, prefix: str) -> list[str]:
     async with the_store(account) as store:
-        return [found.key async for found in store.list(prefix)]
+        return [item.key async for item in store.list(prefix)]
 
 
 async def assert_nothing_stored(account: AccountClient, vmbox_id: str) -> None:

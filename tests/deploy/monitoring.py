@@ -87,8 +87,12 @@ def grouped(query: str) -> set[str]:
 def defined() -> list[Metric]:
     """Returns all metrics of the service in the order of their definition."""
     return [
-        Metric(one.name, one.text, *_series(one.name, one.kind, one.labels))
-        for one in metrics.DEFINITIONS
+        Metric(
+            definition.name,
+            definition.text,
+            *_series(definition.name, definition.kind, definition.labels),
+        )
+        for definition in metrics.DEFINITIONS
     ]
 
 
@@ -102,5 +106,5 @@ def _series(
 
 def known_series() -> dict[str, frozenset[str]]:
     """Returns all series that a scrape can return, with their labels."""
-    own = {name: SCRAPE_LABELS.union(one.labels) for one in defined() for name in one.names}
+    own = {name: SCRAPE_LABELS.union(item.labels) for item in defined() for name in item.names}
     return {**EXTERNAL_SERIES, **own}

@@ -121,12 +121,12 @@ def of_kind(case: str, *kinds: str) -> list[Object]:
 
 def pods(case: str) -> dict[str, Object]:
     """Returns the pod template of each process by component."""
-    found = {}
+    result = {}
     for each in of_kind(case, "Deployment", "Job", "CronJob"):
         spec = each["spec"]["jobTemplate"]["spec"] if each["kind"] == "CronJob" else each["spec"]
         template = spec["template"]
-        found[template["metadata"]["labels"]["app.kubernetes.io/component"]] = template
-    return found
+        result[template["metadata"]["labels"]["app.kubernetes.io/component"]] = template
+    return result
 
 
 def environment(pod: Object) -> dict[str, str]:

@@ -125,12 +125,12 @@ def test_every_selector_matches_pods(case: str) -> None:
 @CASES
 def test_the_service_selects_only_the_api(case: str) -> None:
     (service,) = (each for each in of_kind(case, "Service") if "clusterIP" not in each["spec"])
-    found = [
+    results = [
         name
         for name, pod in pods(case).items()
         if _fits(service["spec"]["selector"], pod["metadata"]["labels"])
     ]
-    assert found == ["api"]
+    assert results == ["api"]
     ports = pods(case)["api"]["spec"]["containers"][0]["ports"]
     assert {"name": service["spec"]["ports"][0]["targetPort"], "containerPort": 8000} in ports
     for ingress in of_kind(case, "Ingress"):
@@ -172,11 +172,11 @@ def test_the_service_monitor_scrapes_every_process_through_the_metrics_service()
 def test_every_long_running_process_has_health_probes(case: str) -> None:
     for each in of_kind(case, "Deployment"):
         (container,) = each["spec"]["template"]["spec"]["containers"]
-        asked = {
+        parameters = {
             probe: container[f"{probe}Probe"]["httpGet"]
             for probe in ("startup", "liveness", "readiness")
         }
-        assert asked == {
+        assert parameters == {
             "startup": {"path": "/health/startup", "port": "admin"},
             "liveness": {"path": "/health/live", "port": "admin"},
             "readiness": {"path": "/health/ready", "port": "admin"},

@@ -85,8 +85,8 @@ def test_no_object_of_the_schema_accepts_unknown_properties() -> None:
 
 
 def test_chart_settings_have_the_descriptions_of_the_service() -> None:
-    told = json.loads(SCHEMA.read_text())["properties"]["settings"]
-    assert told == settings_schema(), "python -m tests.deploy.settings_schema"
+    actual = json.loads(SCHEMA.read_text())["properties"]["settings"]
+    assert actual == settings_schema(), "python -m tests.deploy.settings_schema"
 
 
 def test_every_setting_is_in_the_group_of_the_reference() -> None:

@@ -89,7 +89,7 @@ def test_ports_are_published_on_loopback_only() -> None:
 def test_volumes_and_configs_are_declared() -> None:
     mounted = {name.split(":")[0] for each in SERVICES.values() for name in each.get("volumes", [])}
     assert mounted == COMPOSE["volumes"].keys()
-    named = {one["source"] for each in SERVICES.values() for one in each.get("configs", [])}
+    named = {item["source"] for each in SERVICES.values() for item in each.get("configs", [])}
     assert named == COMPOSE["configs"].keys()
 
 

@@ -136,9 +136,9 @@ class PrometheusClient:
                 return False
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # still starting
             return False
-        found: dict[str, Any] = answer.json()
-        assert found["status"] == "success", found
-        return bool(found["data"]["result"])
+        result: dict[str, Any] = answer.json()
+        assert result["status"] == "success", result
+        return bool(result["data"]["result"])
 
     async def has_scraped(self, ports: dict[str, AdminPort]) -> None:
         await wait_until(lambda: self.finds(f'count(up{{job="aftertone"}} == 1) == {len(ports)}'))

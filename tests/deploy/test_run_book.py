@@ -14,9 +14,9 @@ TEXT = monitoring.RUN_BOOK.read_text()
 
 def matches(pattern: str, flags: int = 0) -> list[Any]:
     """Returns all matches in the run book. Fails if there are none: then the pattern is wrong."""
-    found = re.findall(pattern, TEXT, flags)
-    assert found, pattern
-    return found
+    result = re.findall(pattern, TEXT, flags)
+    assert result, pattern
+    return result
 
 
 def test_every_alert_has_a_section_and_every_section_an_alert() -> None:

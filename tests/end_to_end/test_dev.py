@@ -96,8 +96,8 @@ class Dev:
     def one(self, word: str) -> int:
         """The process, not its reaper, whose command line holds `word`."""
         commands = {pid: reaper.command_of(pid) for pid in self.below()}
-        [found] = [p for p, text in commands.items() if word in text and "reaper.py" not in text]
-        return found
+        [results] = [p for p, text in commands.items() if word in text and "reaper.py" not in text]
+        return results
 
     async def http(self) -> bytes:
         host, port = self.env["AFTERTONE_URL"].removeprefix("http://").split(":")

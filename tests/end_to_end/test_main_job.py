@@ -11,9 +11,9 @@ async def test_a_message_is_stored_read_moved_and_removed(account: AccountClient
     )
     message = account.path("vmboxes", vmbox_id, "messages", media_id)
 
-    heard = await account.http.get(f"{message}/raw")
-    assert heard.content == an_mp3()
-    assert heard.headers["content-type"] == "audio/mpeg"
+    response = await account.http.get(f"{message}/raw")
+    assert response.content == an_mp3()
+    assert response.headers["content-type"] == "audio/mpeg"
     assert [row["media_id"] for row in await account.listed(vmbox_id)] == [media_id]
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
 

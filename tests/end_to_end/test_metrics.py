@@ -108,19 +108,19 @@ async def test_every_metric_is_exposed_by_a_running_process(
     there = AccountClient(other, account.account_id, account.realm, account.token)
     vmbox_id = await there.a_vmbox()
     media_id = await there.leave(vmbox_id, _AUDIO)
-    heard = await there.http.get(there.path("vmboxes", vmbox_id, "messages", media_id, "raw"))
+    response = await there.http.get(there.path("vmboxes", vmbox_id, "messages", media_id, "raw"))
     await there.http.aclose()
-    assert heard.content == _AUDIO
+    assert response.content == _AUDIO
     await run_once(other, "recount")
     await wait_until(lambda: above(0, relay, "aftertone_event_latency_seconds_count"))
     await wait_until(lambda: above(-1, relay, "aftertone_count_drift"))
     await wait_until(
         lambda: above(0, notifier, "aftertone_deliveries_total", channel="mwi", result="done")
     )
-    found = [await port.samples() for port in (api, relay, keeper, notifier)]
-    told = {re.sub("_(bucket|sum|count)$", "", name) for one in found for name, _ in one}
-    assert {one.name for one in DEFINITIONS} - told <= _ONLY_IN_TROUBLE
-    assert [value for one in found for value in one.values() if value < 0] == []
+    results = [await port.samples() for port in (api, relay, keeper, notifier)]
+    expected = {re.sub("_(bucket|sum|count)$", "", name) for item in results for name, _ in item}
+    assert {definition.name for definition in DEFINITIONS} - expected <= _ONLY_IN_TROUBLE
+    assert [value for item in results for value in item.values() if value < 0] == []
     assert not any([_AN_ID.search(await port.text()) for port in (api, *workers)])
 
     async def value(name: str, port: AdminPort = relay, **labels: str) -> float:

@@ -179,9 +179,9 @@ async def rolled(service: RunningService, cycles: int) -> None:
             for _ in range(2 * cycles - 1):
                 await asyncio.gather(fleet.shrink(), fleet.grow())
             await fleet.shrink()
-        told = ", ".join(f"{count} {what}" for what, count in sorted(load.answers.items()))
+        actual = ", ".join(f"{count} {what}" for what, count in sorted(load.answers.items()))
         print(
-            f"{cycles} cycles: {told}; {len(load.failures)} failed;"
+            f"{cycles} cycles: {actual}; {len(load.failures)} failed;"
             f" the slowest end took {fleet.slowest_end_s:.1f} s"
         )
         counts = await owner.counts(vmbox_id)

@@ -21,9 +21,9 @@ async def _copy(source: str, target: str) -> None:
         if source.startswith("s3://"):
             bucket, folder = source.removeprefix("s3://"), Path(target)
             async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-                for found in page.get("Contents", ()):
-                    answer = await client.get_object(Bucket=bucket, Key=found["Key"])
-                    path = folder / found["Key"]
+                for item in page.get("Contents", ()):
+                    answer = await client.get_object(Bucket=bucket, Key=item["Key"])
+                    path = folder / item["Key"]
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(await answer["Body"].read())
         else:

@@ -134,24 +134,24 @@ async def test_a_frozen_api_resumes_after_another_has_taken_over_its_request(
 ) -> None:
     other = await deployment.another_api()
     entry = ledger.begin(ledger.vmboxes[0])
-    asked = clients.storing(entry)
+    requested = clients.storing(entry)
     there = AccountClient(other, account.account_id, account.realm, account.token)
     elsewhere = Clients(there, ledger)
     with deployment.proxies.s3.hold_at(PUT, DONE) as stop:
-        first = asyncio.create_task(clients.send(asked))
+        first = asyncio.create_task(clients.send(requested))
         await stop.reached()
         deployment.api.suspend()
-    answer = await elsewhere.send(asked)
+    answer = await elsewhere.send(requested)
     assert answer is not None
     assert (answer.status_code, answer.json()["message"]) == (409, "idempotency_key_in_use")
     await deployment.let_leases_end()
-    await elsewhere.ask(asked)
+    await elsewhere.ask(requested)
     assert entry.media_id
     deployment.api.resume()
     late = await first
     assert late is not None
     assert late.status_code in {409, 503}
-    again = await clients.send(asked)
+    again = await clients.send(requested)
     assert again is not None
     assert again.json()["data"]["media_id"] == entry.media_id
     await there.http.aclose()

@@ -45,7 +45,7 @@ async def test_a_batch_waits_for_the_audio_store_once(
     source, target, _ = ledger.vmboxes
     entries = [await clients.stored(source) for _ in range(4)]
     path = account.path("vmboxes", source, "messages")
-    ids = [one for entry in entries for one in padded([entry.media_id], 100)]
+    ids = [item for entry in entries for item in padded([entry.media_id], 100)]
     with deployment.proxies.s3.hold_at(COPY, DONE, nth=2):
         body = {"data": {"source_id": target, "messages": ids}}
         answer = await account.http.post(path, json=body)

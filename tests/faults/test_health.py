@@ -75,8 +75,8 @@ async def test_a_database_that_lacks_a_migration_makes_it_unready(
         "UPDATE migrations SET number = -number WHERE number = (SELECT max(number) FROM migrations)"
     )
     try:
-        told = await admin.health("ready")
+        response = await admin.health("ready")
     finally:
         await psql("UPDATE migrations SET number = -number WHERE number < 0")
-    assert told.status == httpx.codes.SERVICE_UNAVAILABLE
-    assert f"at migration {last.number - 1} and {last.number} is needed" in told.reason
+    assert response.status == httpx.codes.SERVICE_UNAVAILABLE
+    assert f"at migration {last.number - 1} and {last.number} is needed" in response.reason

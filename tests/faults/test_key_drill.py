@@ -62,5 +62,5 @@ async def test_after_the_drill_a_leaked_ring_opens_nothing_and_signs_no_valid_to
     assert SecretBox(notifiers).open(sealed, b"pin") == "1234"
 
 
-def shared_keys(one: KeyRing, other: KeyRing) -> set[str]:
-    return ({*one.signing} & {*other.signing}) | ({*one.encryption} & {*other.encryption})
+def shared_keys(first: KeyRing, other: KeyRing) -> set[str]:
+    return ({*first.signing} & {*other.signing}) | ({*first.encryption} & {*other.encryption})

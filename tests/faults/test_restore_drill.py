@@ -171,14 +171,14 @@ class Drill:
 
     async def events(self, number: int = 1) -> list[Received]:
         """Returns the messages of the stream, once there are `count`."""
-        found: list[Received] = []
+        results: list[Received] = []
 
         async def are_there() -> bool:
-            found[:] = await everything_in(self.deployment.servers.nats.url(), StreamSettings())
-            return len(found) >= number
+            results[:] = await everything_in(self.deployment.servers.nats.url(), StreamSettings())
+            return len(results) >= number
 
         await wait_until(are_there, every_s=0.5)
-        return found
+        return results
 
 
 def by_box(events: Sequence[Received]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -192,6 +192,6 @@ def by_box(events: Sequence[Received]) -> dict[str, list[tuple[str, dict[str, An
 def commands(block: str) -> str:
     """The lines of a block of the run book, which may stand in a list."""
     text = (ROOT / "deploy" / "README.md").read_text()
-    found = re.search(rf"^( *)<!-- drill: {block} -->\n\1```sh\n(.+?)^\1```$", text, re.M | re.S)
-    assert found is not None, block
-    return "\n".join(line.removeprefix(found[1]) for line in found[2].splitlines())
+    match = re.search(rf"^( *)<!-- drill: {block} -->\n\1```sh\n(.+?)^\1```$", text, re.M | re.S)
+    assert match is not None, block
+    return "\n".join(line.removeprefix(match[1]) for line in match[2].splitlines())

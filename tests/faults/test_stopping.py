@@ -77,8 +77,8 @@ async def test_an_upload_in_progress_at_shutdown_is_answered_with_201_and_stored
         api = other.processes["api"]
         terminate(api)
         await wait_until(lambda: _not(admin.is_ready()), every_s=0.01)
-        told = await admin.health("ready")
-        assert (told.status, "The process is stopping" in told.reason) == (503, True)
+        response = await admin.health("ready")
+        assert (response.status, "The process is stopping" in response.reason) == (503, True)
         assert await admin.health("live") == HealthAnswer(200, "")
         # It listens for a moment still, so that clients hear that their connections end.
         await wait_until(lambda: _not(_takes_connections(other.url)))
@@ -170,10 +170,10 @@ async def test_a_process_that_cannot_listen_is_never_ready(
 
 async def test_sigterm_ends_a_command_that_waits(deployment: Deployment) -> None:
     """As PID 1 of a container the command has no default handler."""
-    asked = asyncio.Event()
+    request_started = asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.set()
+        request_started.set()
         await reader.read()
         writer.close()
 
@@ -187,7 +187,7 @@ async def test_sigterm_ends_a_command_that_waits(deployment: Deployment) -> None
             },
             stderr=asyncio.subprocess.PIPE,
         )
-        await asked.wait()
+        await request_started.wait()
         process.terminate()
         _, log = await process.communicate()
     assert (process.returncode, log) == (143, b"")

@@ -252,8 +252,10 @@ async def test_own_account_and_descendants_are_reachable_and_nothing_else(
     grandchild = await a_child(accounts, Caller(child, ADMIN_ACCESS), "grandchild")
     sibling = await a_child(accounts, root, "sibling")
     for reachable in (child, grandchild):
-        found = await accounts.sessions.authorise(Caller(child, ADMIN_ACCESS), reachable.account_id)
-        assert found.account_id == reachable.account_id
+        result = await accounts.sessions.authorise(
+            Caller(child, ADMIN_ACCESS), reachable.account_id
+        )
+        assert result.account_id == reachable.account_id
     for foreign in (root.account, sibling):
         with pytest.raises(Forbidden):
             await accounts.sessions.authorise(Caller(child, ADMIN_ACCESS), foreign.account_id)

@@ -27,8 +27,8 @@ async def test_an_account_is_found_by_id_realm_or_name(commands: AccountCommands
     made = await commands.create_account("Child", "child.example.com", None)
     (_, account_id), (_, key) = (line.split() for line in made.splitlines())
     for named in (account_id, account_id.upper(), "CHILD.example.com", "child"):
-        shown = msgspec.json.decode(await commands.show_account(named))
-        assert shown == {"id": account_id, "name": "Child", "realm": "child.example.com"}
+        output = msgspec.json.decode(await commands.show_account(named))
+        assert output == {"id": account_id, "name": "Child", "realm": "child.example.com"}
         assert await commands.api_key(named) == key
     for unknown in ("0" * 32, "nobody"):
         with pytest.raises(AccountNotFound):
@@ -83,7 +83,7 @@ def test_a_rotated_key_ring_replaces_the_file_and_keeps_its_mode(tmp_path: Path)
     assert before.signing.keys() < after.signing.keys()
     assert after.active_signing not in before.signing
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
+    assert [item.name for item in tmp_path.iterdir()] == ["keys.json"]
 
 
 async def test_without_tables_or_root_account_the_command_names_the_next_step(

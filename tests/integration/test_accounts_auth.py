@@ -100,10 +100,10 @@ async def test_a_key_that_is_renewed_during_a_sign_in_gives_no_token_that_lasts(
     root = await a_root(accounts)
     account = await a_child(accounts, root, "child")
     key = await accounts.get_api_key(root, account.account_id)
-    found = account_rows.find_facts_by_api_key
+    result = account_rows.find_facts_by_api_key
 
-    async def found_and_renewed(*asked: Any) -> AccountFacts | None:
-        facts = await found(*asked)
+    async def found_and_renewed(*requested: Any) -> AccountFacts | None:
+        facts = await result(*requested)
         await accounts.renew_api_key(root, account.account_id)
         return facts
 

@@ -65,8 +65,8 @@ async def test_an_account_is_deleted_with_its_mailboxes_and_one_event(
         "SELECT vmbox_id, sequence, data::text FROM outbox WHERE type = 'account.deleted'"
     )
     assert [(row["vmbox_id"], row["sequence"]) for row in events] == [(NO_VMBOX, 1)]
-    told = decode_data(EventType.ACCOUNT_DELETED, events[0]["data"].encode())
-    assert told == AccountDeleted(account_id=child.account_id.hex, epoch=1, sequence=1)
+    actual = decode_data(EventType.ACCOUNT_DELETED, events[0]["data"].encode())
+    assert actual == AccountDeleted(account_id=child.account_id.hex, epoch=1, sequence=1)
     with pytest.raises(AccountNotFound):
         await accounts.delete(root, child.account_id)
 
@@ -117,8 +117,8 @@ async def test_nothing_created_during_a_deletion_remains(
             *(greetings.create(child, {"name": "Away"}, None) for _ in range(4)),
             return_exceptions=True,
         )
-        failures = [one for one in outcomes if isinstance(one, Exception)]
-        assert {type(one) for one in failures} <= {AccountNotFound}
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        assert {type(failure) for failure in failures} <= {AccountNotFound}
     assert await inspector.fetchval("SELECT count(*) FROM media") == 0
     assert await inspector.fetchval("SELECT count(*) FROM vmboxes WHERE deleted_at IS NULL") == 0
 

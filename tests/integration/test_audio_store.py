@@ -117,10 +117,10 @@ async def test_a_listing_continues_over_its_pages(store: AudioStore) -> None:
     keys = [f"{prefix}{number:04}" for number in range(1010)]
     for start in range(0, len(keys), 16):
         await asyncio.gather(*(put(store, key, b"audio") for key in keys[start : start + 16]))
-    found = [item async for item in store.list(prefix)]
-    assert [item.key for item in found] == keys
-    assert {item.size for item in found} == {5}
-    assert abs(found[0].modified.timestamp() - time.time()) < 60
+    results = [item async for item in store.list(prefix)]
+    assert [item.key for item in results] == keys
+    assert {item.size for item in results} == {5}
+    assert abs(results[0].modified.timestamp() - time.time()) < 60
     await store.delete_many(keys)
     assert await listed(store, prefix) == []
 

@@ -81,12 +81,12 @@ async def test_a_schedule_of_two_waits_is_two_requests(
             await all_sent(inspector)
         assert (row["status"], row["target"]) == ("done", f"{box.vmbox_id.hex} +491")
         first, second = await calls.requested(box)
-        told = [_told(one) for one in (first, second)]
-        assert [(one.number, one.attempt, one.timeout_s) for one in told] == [
+        actual = [_told(item) for item in (first, second)]
+        assert [(item.number, item.attempt, item.timeout_s) for item in actual] == [
             ("+491", 1, 7),
             ("+491", 2, 7),
         ]
-        assert {one.message.media_id for one in told} == {str(place.message_id)}
+        assert {item.message.media_id for item in actual} == {str(place.message_id)}
         assert first.counts == (1, 0)
         assert [event.sequence for event in await audit(connection, box)] == [1, 2, 3, 4]
     sent = await everything_in(calls.harness.servers.nats.url(), calls.harness.stream)
@@ -140,7 +140,7 @@ async def test_messages_that_arrive_during_a_task_start_no_other_task(
     ):
         rows = await settled(inspector, 8, channel="callback")
     assert sorted(row["status"] for row in rows) == ["done", *["ignored"] * 7]
-    assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2]
+    assert [item.data["attempt"] for item in await calls.requested(box)] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ async def test_a_box_without_a_plan_requests_no_call(
     calls: Calls, inspector: asyncpg.Connection, callback: dict[str, Any]
 ) -> None:
     async with calls.database.connection() as connection:
-        given = {key: value for key, value in callback.items() if value is not None}
+        parameters = {key: value for key, value in callback.items() if value is not None}
         number = {} if "number" in callback else {"number": "+491"}
-        box = await a_vmbox(connection, notify={"callback": {**number, **given}})
+        box = await a_vmbox(connection, notify={"callback": {**number, **parameters}})
         async with calls.relay(), calls.harness.running(calls.channel):
             await stored(connection, box)
             [row] = await settled(inspector, 1, channel="callback")
@@ -205,7 +205,7 @@ async def test_each_request_is_made_once_though_processes_are_killed(
     async with calls.harness.running(calls.channel, KILLED):
         await wait_until(lambda: _finished(inspector, len(boxes)))
     for box in boxes:
-        assert [one.data["attempt"] for one in await calls.requested(box)] == [1, 2, 3]
+        assert [item.data["attempt"] for item in await calls.requested(box)] == [1, 2, 3]
 
 
 def test_defaults_are_five_requests_five_minutes_apart() -> None:
@@ -214,15 +214,15 @@ def test_defaults_are_five_requests_five_minutes_apart() -> None:
 
 
 def test_a_schedule_takes_precedence_and_its_values_are_bounded() -> None:
-    asked = {"number": "1", "schedule": [-5, 10**9], "attempts": 9, "timeout_s": 0}
-    assert CallbackPlan.of({"notify": {"callback": asked}}) == CallbackPlan(
+    parameters = {"number": "1", "schedule": [-5, 10**9], "attempts": 9, "timeout_s": 0}
+    assert CallbackPlan.of({"notify": {"callback": parameters}}) == CallbackPlan(
         number="1", waits_s=(0, 7 * 86_400), timeout_s=1
     )
 
 
-async def _pending(inspector: asyncpg.Connection, wanted: int) -> bool:
+async def _pending(inspector: asyncpg.Connection, expected: int) -> bool:
     rows = await rows_of(inspector, "callback")
-    return [row["status"] for row in rows].count("pending") == wanted
+    return [row["status"] for row in rows].count("pending") == expected
 
 
 async def _requests(inspector: asyncpg.Connection, least: int) -> bool:
@@ -232,9 +232,9 @@ async def _requests(inspector: asyncpg.Connection, least: int) -> bool:
     return bool(count >= least)
 
 
-async def _finished(inspector: asyncpg.Connection, wanted: int) -> bool:
+async def _finished(inspector: asyncpg.Connection, expected: int) -> bool:
     rows = await rows_of(inspector, "callback")
-    return [row["status"] for row in rows].count("done") == wanted
+    return [row["status"] for row in rows].count("done") == expected
 
 
 def _told(event: Recorded) -> CallbackRequested:

@@ -40,7 +40,7 @@ async def killed(
             options |= case.environment
 
         async def start() -> Child:
-            return await service.start("notifier", *(one.channel for one in kinds), **options)
+            return await service.start("notifier", *(item.channel for item in kinds), **options)
 
         over = asyncio.Event()
         acting = asyncio.gather(*(act(case, over, pause_s) for case in cases))

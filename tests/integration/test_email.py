@@ -39,9 +39,9 @@ async def test_a_message_is_mailed_with_its_stored_audio(
     assert audio.get_filename() == f"ann_{received_at:%Y-%m-%d_%H-%M-%S}.mp3"
     assert audio.get_content() == SOUND
     for kind in ("plain", "html"):
-        shown = text_of(message, kind)
+        output = text_of(message, kind)
         for fact in ("Ann", "+3491555", "Front desk", "100", "1:05", f"{received_at:%H:%M} UTC"):
-            assert fact in shown
+            assert fact in output
     assert message.defects == []
 
 

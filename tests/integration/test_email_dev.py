@@ -107,12 +107,12 @@ async def test_the_commands_list_show_retry_and_drop_deliveries(
         for fact in (account_id.hex, str(event_id), "test", target, "dead", "no luck"):
             assert fact in line
     as_json = await commands.list_deliveries(settings, filters, 10, as_json=True)
-    told = [row["target"] for row in msgspec.json.decode(as_json)]
-    assert told == ["b@example.com", "a@example.com"]
+    actual = [row["target"] for row in msgspec.json.decode(as_json)]
+    assert actual == ["b@example.com", "a@example.com"]
     event = {"account_id": account_id, "event_id": event_id}
     assert (await commands.show_deliveries(settings, event, as_json=False)).count("no luck") == 2
-    one = {**filters, "target": "a@example.com"}
-    assert await commands.drop_deliveries(settings, one) == "1 deliveries dropped"
+    first = {**filters, "target": "a@example.com"}
+    assert await commands.drop_deliveries(settings, first) == "1 deliveries dropped"
     assert await commands.retry_deliveries(settings, filters) == "1 deliveries will be retried"
     statuses = await connection.fetch(
         "SELECT status FROM deliveries WHERE account_id = $1 ORDER BY target", account_id

@@ -125,8 +125,8 @@ async def test_the_subject_shows_the_name_of_a_hostile_caller_literally(
     await email_harness.leave(box, caller=CallerId("1", HOSTILE[name]))
     mail = split_mail((await email_harness.only_mail(box, who)).content)
     assert sorted(mail.names) == sorted(TOP)
-    shown = HOSTILE[name].replace("\u202e", "").replace("\u2066", "")
-    assert decoded(mail["Subject"]) == f"New voicemail from {shown} (1)"
+    output = HOSTILE[name].replace("\u202e", "").replace("\u2066", "")
+    assert decoded(mail["Subject"]) == f"New voicemail from {output} (1)"
 
 
 async def test_an_account_cannot_add_headers(email_harness: EmailHarness) -> None:

@@ -20,8 +20,8 @@ async def test_a_caller_name_cannot_inject_headers_or_markup(email_harness: Emai
         await email_harness.leave(box, caller=CallerId("<i>1</i>", HOSTILE))
         mail = await email_harness.only_mail(box, who)
     message = mail.message
-    shown = 'José "Ñ" <b> Bcc: victim@example.com gpj.exe'
-    assert message["Subject"] == f"New voicemail from {shown} (<i>1</i>)"
+    output = 'José "Ñ" <b> Bcc: victim@example.com gpj.exe'
+    assert message["Subject"] == f"New voicemail from {output} (<i>1</i>)"
     assert message["Bcc"] is None
     assert message.get_all("To") == [who]
     assert "<b>" not in text_of(message, "html")
@@ -87,7 +87,7 @@ async def test_a_mail_waits_for_its_transcription_but_not_forever(
 
 
 @pytest.mark.parametrize(
-    ("box_zone", "owner_zone", "account_zone", "told"),
+    ("box_zone", "owner_zone", "account_zone", "actual"),
     [
         ("Asia/Tokyo", "Europe/Madrid", "America/New_York", "21:00 JST"),
         ("inherit", "Europe/Madrid", "America/New_York", "13:00 CET"),
@@ -102,7 +102,7 @@ async def test_times_use_the_zone_of_the_box_its_owner_or_its_account(
     box_zone: str | None,
     owner_zone: str | None,
     account_zone: str | None,
-    told: str,
+    actual: str,
 ) -> None:
     who = somebody()
     account_id = await email_harness.an_account(**given(timezone=account_zone))
@@ -114,9 +114,9 @@ async def test_times_use_the_zone_of_the_box_its_owner_or_its_account(
     )
     await email_harness.leave(box, received_at=datetime(2026, 1, 15, 12, tzinfo=UTC))
     mail = (await email_harness.only_mail(box, who)).message
-    assert f"Thursday 15 January 2026, {told}" in text_of(mail)
+    assert f"Thursday 15 January 2026, {actual}" in text_of(mail)
     [audio] = mail.iter_attachments()
-    assert f"2026-01-15_{told[:2]}-00-00" in str(audio.get_filename())
+    assert f"2026-01-15_{actual[:2]}-00-00" in str(audio.get_filename())
 
 
 def given(**settings: str | None) -> dict[str, str]:

@@ -182,7 +182,10 @@ async def test_two_sets_of_servers_do_not_interfere(
 ) -> None:
     async with EmbeddedServers(used_folder) as others:
         ports = [
-            port for each in (servers, others) for one in each.all for port in one.listens_on()
+            port
+            for each in (servers, others)
+            for server in each.all
+            for port in server.listens_on()
         ]
         assert len(set(ports)) == len(ports)
         await others.postgres.psql("CREATE TABLE here_only (id int)")
@@ -231,9 +234,9 @@ async def test_a_parent_killed_with_sigkill_leaves_no_child(used_folder: Path) -
 def test_a_missing_program_is_reported_in_one_sentence(
     folder: Path, change: dict[str, Path], sentence: str
 ) -> None:
-    with pytest.raises(EmbeddedError, match=sentence) as told:
+    with pytest.raises(EmbeddedError, match=sentence) as failure:
         EmbeddedServers(folder, replace(installed_programs(), **change))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(failure.value)
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
@@ -244,9 +247,9 @@ async def test_a_taken_port_is_reported_in_one_sentence(
     port = server.listens_on()[0]
     await server.kill()
     refused = pytest.raises(EmbeddedError, match=f"{server.name} needs port {port}")
-    with socket.create_server(("127.0.0.1", port)), refused as told:
+    with socket.create_server(("127.0.0.1", port)), refused as failure:
         await server.start()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(failure.value)
     await server.start()
 
 
@@ -291,7 +294,7 @@ async def test_a_disk_that_fills_up_during_a_start_is_reported_in_one_sentence(
 ) -> None:
     with a_small_disk(folder / "postgres", "20m"):
         servers = EmbeddedServers(folder)
-        with pytest.raises(EmbeddedError, match=r"disk .* is full") as told:
+        with pytest.raises(EmbeddedError, match=r"disk .* is full") as failure:
             await servers.start()
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(failure.value)
         assert not any(server.alive for server in servers.all)

@@ -37,11 +37,11 @@ async def publish(connection: asyncpg.Connection, box: Box, first: int, last: in
 
 
 def sequences(page: FeedPage) -> list[int]:
-    return [one.event.sequence for one in page.events]
+    return [event.event.sequence for event in page.events]
 
 
 def assert_small(page: FeedPage) -> None:
-    assert sum(len(one.event.data) for one in page.events) < MOST_BYTES + 2 * LARGE
+    assert sum(len(event.event.data) for event in page.events) < MOST_BYTES + 2 * LARGE
 
 
 @asynccontextmanager

@@ -235,9 +235,9 @@ async def test_a_terminal_shows_the_progress_of_a_step(service: RunningService) 
     terminal, end = pty.openpty()
     code, printed, _ = await by_hand(service, "--once", "recount", stderr=end)
     os.close(end)
-    shown = os.read(terminal, 100_000).decode()
+    output = os.read(terminal, 100_000).decode()
     os.close(terminal)
     assert code == 0
     assert printed.startswith("recount: ")
-    assert "recount  [" in shown
-    assert "100%" in shown
+    assert "recount  [" in output
+    assert "100%" in output

@@ -38,11 +38,11 @@ async def test_expired_messages_are_removed_from_the_counts_with_one_event_each(
     done = await expiry(owner, batch).run(StepProgress())
     assert done == {"messages_expired": 6, "messages_of_deleted_boxes_removed": 0}
     events = await audit(inspector, box)
-    told = retained(events)
-    assert {event.type for event in told} == {"message.removed"}
+    actual = retained(events)
+    assert {event.type for event in actual} == {"message.removed"}
     # Oldest first: the last one stored above came first.
-    assert [event.data["message"]["folder"] for event in told] == list(reversed(FOLDERS))
-    assert [event.counts for event in told] == [(4, 1), (3, 1), (3, 1), (2, 1), (2, 0), (1, 0)]
+    assert [event.data["message"]["folder"] for event in actual] == list(reversed(FOLDERS))
+    assert [event.counts for event in actual] == [(4, 1), (3, 1), (3, 1), (2, 1), (2, 0), (1, 0)]
     assert await remaining(inspector, box) == 1
     again = await expiry(owner).run(StepProgress())
     assert not any(again.values())

@@ -93,8 +93,8 @@ async def test_expiry_uses_the_state_after_it_has_locked_the_box(
             max_message_count=None,
         )
     assert (await running)["messages_expired"] == 2
-    told = retained(await audit(inspector, box))
-    assert {event.data["message"]["media_id"] for event in told} == {
+    events = retained(await audit(inspector, box))
+    assert {event.data["message"]["media_id"] for event in events} == {
         str(filed.message_id),
         str(completed.message_id),
     }
@@ -106,13 +106,13 @@ async def test_two_keepers_and_eight_clients_in_parallel_leave_correct_counts(
     folders = FOLDERS * 10
     async with owner.connection() as connection:
         boxes = [await an_old_box(connection, folders) for _ in range(3)]
-        found = await connection.fetch(
+        result = await connection.fetch(
             "SELECT account_id, vmbox_id, month, id FROM messages WHERE received_at < $1",
             NOW - timedelta(days=10),
         )
     places = [
         MessageKey(row["account_id"], row["vmbox_id"], MessageId(row["month"], row["id"]))
-        for row in found
+        for row in result
     ]
 
     async def work(connection: Connection, dice: random.Random) -> None:
@@ -136,7 +136,7 @@ async def test_two_keepers_and_eight_clients_in_parallel_leave_correct_counts(
     for box in boxes:
         expired += len(retained(await audit(inspector, box)))
         assert await remaining(inspector, box) == 1
-    assert expired == sum(one["messages_expired"] for one in done) > 0
+    assert expired == sum(counts["messages_expired"] for counts in done) > 0
 
 
 async def test_audio_that_arrives_before_the_pending_step_locks_the_box_keeps_the_message(
@@ -173,13 +173,13 @@ async def waiting_sessions(inspector: asyncpg.Connection) -> list[int]:
     pids: list[int] = []
 
     async def any_waits() -> bool:
-        found = await inspector.fetch(
+        result = await inspector.fetch(
             """
             SELECT pid FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'
             """
         )
-        pids.extend(row["pid"] for row in found)
+        pids.extend(row["pid"] for row in result)
         return bool(pids)
 
     await wait_until(any_waits)

@@ -65,8 +65,8 @@ async def an_old_day(
 
 
 async def tables(connection: asyncpg.Connection) -> set[str]:
-    found = await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'r'")
-    return {row["relname"] for row in found}
+    rows = await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'r'")
+    return {row["relname"] for row in rows}
 
 
 def partitions(owner: Database) -> Partitions:

@@ -53,8 +53,8 @@ class ExplainingConnection:
         return await self._connection.fetch(statement, *values)
 
     async def fetchval(self, statement: str, *values: object) -> Any:
-        found = await self.fetch(statement, *values)
-        return found[0][0] if found else None
+        result = await self.fetch(statement, *values)
+        return result[0][0] if result else None
 
     async def execute(self, statement: str, *values: object) -> str:
         return f"DONE {len(await self.fetch(statement, *values))}"
@@ -121,8 +121,8 @@ async def explained(
 async def test_a_month_without_due_messages_reads_few_buffers(
     large_database: LargeDatabase, what: Any, month: int
 ) -> None:
-    read, found = await explained(large_database, what, month, NOW - timedelta(days=31), 500)
-    assert found == []
+    read, result = await explained(large_database, what, month, NOW - timedelta(days=31), 500)
+    assert result == []
     assert read.buffers <= 8
     # An empty month may be read as it is; the other has rows, all of them younger.
     assert month != MONTH or not read.scanned
@@ -131,8 +131,8 @@ async def test_a_month_without_due_messages_reads_few_buffers(
 async def test_deleted_boxes_that_are_not_due_read_few_buffers(
     large_database: LargeDatabase,
 ) -> None:
-    read, found = await explained(large_database, rows.list_boxes_to_empty, 500)
-    assert (found, read.buffers <= 4) == ([], True)
+    read, result = await explained(large_database, rows.list_boxes_to_empty, 500)
+    assert (result, read.buffers <= 4) == ([], True)
     read, purged = await explained(large_database, rows.purge_boxes, NOW, 500)
     # An entry of each month's index, at most.
     assert purged == 0
@@ -147,8 +147,8 @@ async def test_due_messages_are_found_through_an_index(large_database: LargeData
         old = NOW.replace(day=1) - timedelta(days=90)
         await large_database.connection.execute(_FILL, box.account_id, MONTH, box.vmbox_id, old, 3)
         before = old + timedelta(days=1)
-        read, found = await explained(large_database, rows.list_expired, MONTH, before, 500)
-        assert found == [BoxKey(box.account_id, box.vmbox_id)]
+        read, result = await explained(large_database, rows.list_expired, MONTH, before, 500)
+        assert result == [BoxKey(box.account_id, box.vmbox_id)]
         assert read.buffers <= 16
         await large_database.connection.execute(
             "UPDATE vmbox_counts SET saved_count = 6 WHERE vmbox_id = $1", box.vmbox_id
@@ -165,10 +165,10 @@ async def test_due_messages_are_found_through_an_index(large_database: LargeData
 async def test_an_object_is_looked_up_by_the_key_of_its_message(
     large_database: LargeDatabase,
 ) -> None:
-    found = await large_database.connection.fetch("SELECT id FROM messages LIMIT 500")
+    result = await large_database.connection.fetch("SELECT id FROM messages LIMIT 500")
     objects = [
         StoredObject(key="key", account_id=large_database.box.account_id, owner_id=row["id"])
-        for row in found
+        for row in result
     ]
     objects += [
         StoredObject(key=f"key {n}", account_id=UUID(int=n), owner_id=uuid4()) for n in range(500)

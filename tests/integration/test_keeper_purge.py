@@ -184,7 +184,7 @@ async def test_two_purges_at_once_delete_each_row_once(
     done = await asyncio.gather(
         *(purge(owner, bucket, batch=7).run(StepProgress()) for _ in range(2))
     )
-    assert sum(one["messages_purged"] for one in done) == 60
+    assert sum(counts["messages_purged"] for counts in done) == 60
     # One that met rows in the other's hands leaves them, and the box, to it.
     await purge(owner, bucket).run(StepProgress())
     assert await count(inspector, "messages") == await count(inspector, "vmbox_counts") == 0
@@ -279,5 +279,5 @@ async def test_two_orphan_steps_in_parallel_delete_only_orphans(
         pairs = [await kept(connection, bucket, box) for _ in range(5)]
     await put(bucket, *(a_key() for _ in range(40)))
     sweeps = [Orphans(owner, bucket, in_days(2), DAY, batch=batch) for batch in (3, 7)]
-    await asyncio.gather(*(one.run(StepProgress()) for one in sweeps))
+    await asyncio.gather(*(item.run(StepProgress()) for item in sweeps))
     assert await keys_in(bucket) == sorted(key for _, key in pairs)

@@ -71,9 +71,9 @@ async def test_wrong_counts_are_repaired_with_an_event(
         after = await audit(inspector, box)
         assert len(after) == len(events) + (box in boxes[1:3])
     for box in boxes[1:3]:
-        told = await last_event(inspector, box)
-        assert (told.type, told.counts) == ("vmbox.updated", (2, 1))
-        assert told.data["vmbox"]["id"] == box.vmbox_id.hex
+        event = await last_event(inspector, box)
+        assert (event.type, event.counts) == ("vmbox.updated", (2, 1))
+        assert event.data["vmbox"]["id"] == box.vmbox_id.hex
     assert (await Recount(owner).run(StepProgress()))["boxes_repaired"] == 0
 
 
@@ -150,7 +150,7 @@ async def test_two_recounts_at_once_repair_with_one_event(
         for box in boxes:
             await drift(connection, box, "new_count = 9")
     done = await asyncio.gather(*(Recount(owner).run(StepProgress()) for _ in range(2)))
-    assert sum(one["boxes_repaired"] for one in done) == 6
+    assert sum(counts["boxes_repaired"] for counts in done) == 6
     for box in boxes:
         assert [event.type for event in await audit(inspector, box)][-1:] == ["vmbox.updated"]
         assert len(await events_of(inspector, box)) == 6

@@ -47,14 +47,14 @@ async def test_a_message_is_counted_and_published_once_it_has_audio(database: Da
         place = await stored(connection, box, audio=None, length_ms=1)
         message, replaced = await attached(connection, place, audio)
         assert message == await get_message(connection, place)
-        told, counts = await last_event(connection, box), await counts_of(connection, box)
+        event, counts = await last_event(connection, box), await counts_of(connection, box)
         await audit(connection, box)
     assert (message.audio, message.length_ms, replaced) == (audio, 2_000, None)
     assert (counts.new_count, counts.pending_count, counts.sequence) == (1, 0, 2)
-    assert (told.type, told.counts) == ("message.new", (1, 0))
-    assert told.data["message"]["media_id"] == str(place.message_id)
-    assert told.data["message"]["length"] == 2_000
-    assert told.data["origin"] == {"reason": "stored"}
+    assert (event.type, event.counts) == ("message.new", (1, 0))
+    assert event.data["message"]["media_id"] == str(place.message_id)
+    assert event.data["message"]["length"] == 2_000
+    assert event.data["origin"] == {"reason": "stored"}
 
 
 async def test_a_length_that_was_given_outlives_the_audio(database: Database) -> None:
@@ -68,8 +68,8 @@ async def test_a_message_is_counted_in_the_folder_it_waited_in(database: Databas
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         await attached(connection, await stored(connection, box, audio=None, folder=Folder.SAVED))
-        told = await last_event(connection, box)
-        assert (told.type, told.counts) == ("message.new", (0, 1))
+        event = await last_event(connection, box)
+        assert (event.type, event.counts) == ("message.new", (0, 1))
         await audit(connection, box)
 
 
@@ -79,13 +79,13 @@ async def test_other_audio_replaces_the_first_and_leaves_the_counts(database: Da
         box = await a_vmbox(connection)
         place = await stored(connection, box, audio=first)
         message, replaced = await attached(connection, place, second)
-        told = await last_event(connection, box)
+        event = await last_event(connection, box)
         await audit(connection, box)
     assert (message.audio, replaced) == (second, first.key)
     assert message.length_ms == 4_200
-    assert (told.type, told.counts, told.sequence) == ("message.audio_replaced", (1, 0), 3)
-    assert told.data["message"]["media_id"] == str(place.message_id)
-    assert "origin" not in told.data
+    assert (event.type, event.counts, event.sequence) == ("message.audio_replaced", (1, 0), 3)
+    assert event.data["message"]["media_id"] == str(place.message_id)
+    assert "origin" not in event.data
 
 
 async def test_a_box_that_filled_up_meanwhile_refuses_the_audio_until_there_is_room(
@@ -124,8 +124,8 @@ async def test_audio_for_a_message_dated_past_retention_completes_it_uncounted(
         await ensure_month(connection, month_of(EXPIRED))
         box = await a_vmbox(connection)
         await attached(connection, await stored(connection, box, audio=None, received_at=EXPIRED))
-        told, counts = await last_event(connection, box), await counts_of(connection, box)
-    assert (told.type, told.counts) == ("message.new", (0, 0))
+        event, counts = await last_event(connection, box), await counts_of(connection, box)
+    assert (event.type, event.counts) == ("message.new", (0, 0))
     assert (counts.new_count, counts.pending_count) == (0, 0)
 
 

@@ -168,11 +168,11 @@ async def test_audio_attached_by_many_at_once_completes_a_message_once(
     async with database.connection() as connection:
         place = await stored(connection, box, audio=None)
     replaced: list[str | None] = []
-    given: list[str] = []
+    value: list[str] = []
 
     async def work(connection: Connection, _: random.Random) -> None:
         audio = some_audio()
-        given.append(audio.key)
+        value.append(audio.key)
         _message, key = await rows.attach_audio(
             connection,
             place,
@@ -189,7 +189,7 @@ async def test_audio_attached_by_many_at_once_completes_a_message_once(
     kept = await rows.get_message(inspector, place)
     assert kept.audio is not None
     # Every other object was handed back once, so that it can be deleted.
-    assert sorted(key or "" for key in replaced) == sorted({*given, ""} - {kept.audio.key})
+    assert sorted(key or "" for key in replaced) == sorted({*value, ""} - {kept.audio.key})
 
 
 async def test_a_box_deleted_while_16_clients_store_into_it_keeps_nothing_in_its_counts(

@@ -44,15 +44,15 @@ async def test_a_folder_change_updates_the_counts_and_names_both_folders(
         place = await stored(connection, box)
         message = await filed(connection, place, Folder.SAVED, "notified")
         assert message == await get_message(connection, place)
-        told = await last_event(connection, box)
+        event = await last_event(connection, box)
         await audit(connection, box)
     assert message.folder is Folder.SAVED
-    assert told.type == "message.folder_changed"
-    assert told.counts == (0, 1)
-    assert (told.data["from"], told.data["to"]) == ("new", "saved")
-    assert told.data["reason"] == "notified"
-    assert told.data["message"]["media_id"] == str(place.message_id)
-    assert told.data["message"]["folder"] == "saved"
+    assert event.type == "message.folder_changed"
+    assert event.counts == (0, 1)
+    assert (event.data["from"], event.data["to"]) == ("new", "saved")
+    assert event.data["reason"] == "notified"
+    assert event.data["message"]["media_id"] == str(place.message_id)
+    assert event.data["message"]["folder"] == "saved"
 
 
 async def test_every_way_between_the_folders_is_counted(database: Database) -> None:
@@ -98,7 +98,7 @@ async def test_a_removed_message_is_gone_from_every_route(database: Database) ->
         box = await a_vmbox(connection)
         place = await stored(connection, box, folder=Folder.SAVED)
         message = await removed(connection, place, "retention")
-        told = await last_event(connection, box)
+        event = await last_event(connection, box)
         with pytest.raises(MessageNotFound):
             await get_message(connection, place)
         with pytest.raises(MessageNotFound):
@@ -107,10 +107,10 @@ async def test_a_removed_message_is_gone_from_every_route(database: Database) ->
             await removed(connection, place)
         assert len(await audit(connection, box)) == 3
     assert message.folder is Folder.SAVED
-    assert (told.type, told.counts) == ("message.removed", (0, 0))
-    assert told.data["reason"] == "retention"
-    assert told.data["message"]["media_id"] == str(place.message_id)
-    assert told.data["message"]["folder"] == "saved"
+    assert (event.type, event.counts) == ("message.removed", (0, 0))
+    assert event.data["reason"] == "retention"
+    assert event.data["message"]["media_id"] == str(place.message_id)
+    assert event.data["message"]["folder"] == "saved"
 
 
 async def test_removing_from_the_folder_deleted_leaves_the_counts(database: Database) -> None:
@@ -118,8 +118,8 @@ async def test_removing_from_the_folder_deleted_leaves_the_counts(database: Data
         box = await a_vmbox(connection)
         await stored(connection, box)
         await removed(connection, await stored(connection, box, folder=Folder.DELETED))
-        told = await last_event(connection, box)
-        assert (told.type, told.counts) == ("message.removed", (1, 0))
+        event = await last_event(connection, box)
+        assert (event.type, event.counts) == ("message.removed", (1, 0))
         await audit(connection, box)
 
 
@@ -134,8 +134,8 @@ async def test_a_message_past_retention_can_only_be_removed(database: Database) 
         assert refusal.value.retained_since == RETAINED_SINCE
         assert (await get_message(connection, place)).folder is Folder.NEW
         await removed(connection, place)
-        told, counts = await last_event(connection, box), await counts_of(connection, box)
-    assert (told.type, told.counts, told.sequence) == ("message.removed", (0, 0), 3)
+        event, counts = await last_event(connection, box), await counts_of(connection, box)
+    assert (event.type, event.counts, event.sequence) == ("message.removed", (0, 0), 3)
     assert (counts.new_count, counts.saved_count) == (0, 0)
 
 
@@ -168,8 +168,8 @@ async def test_unknown_messages_are_not_found(database: Database) -> None:
                 await filed(connection, wrong, Folder.SAVED)
             with pytest.raises(MessageNotFound):
                 await removed(connection, wrong)
-        for one in (box, other, sibling):
-            await audit(connection, one)
+        for item in (box, other, sibling):
+            await audit(connection, item)
         assert (await get_message(connection, place)).folder is Folder.NEW
 
 

@@ -30,8 +30,8 @@ GREGORIAN = 62_167_219_200
 
 
 async def number_of_rows(inspector: asyncpg.Connection) -> int:
-    found: int = await inspector.fetchval("SELECT count(*) FROM messages")
-    return found
+    count: int = await inspector.fetchval("SELECT count(*) FROM messages")
+    return count
 
 
 async def test_a_stored_message_is_read_back_as_it_was_given(database: Database) -> None:
@@ -62,12 +62,12 @@ async def test_storing_counts_the_message_and_appends_an_event(database: Databas
     async with database.connection() as connection:
         box = await a_vmbox(connection, mailbox="321")
         place = await stored(connection, box)
-        told = await last_event(connection, box)
+        event = await last_event(connection, box)
         assert await counts_of(connection, box) == CountsRow(
             new_count=1, saved_count=0, pending_count=0, sequence=2, deleted=False
         )
-    assert (told.type, told.sequence) == ("message.new", 2)
-    assert told.data == {
+    assert (event.type, event.sequence) == ("message.new", 2)
+    assert event.data == {
         "account_id": box.account_id.hex,
         "vmbox_id": box.vmbox_id.hex,
         "mailbox": "321",
@@ -99,9 +99,9 @@ async def test_a_message_is_counted_in_the_folder_it_is_stored_in(
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box, folder=folder)
-        told = await last_event(connection, box)
-        assert told.data["message"]["folder"] == folder
-        assert told.counts == counts
+        event = await last_event(connection, box)
+        assert event.data["message"]["folder"] == folder
+        assert event.counts == counts
         await audit(connection, box)
 
 
@@ -119,9 +119,9 @@ async def test_a_message_past_retention_has_an_event_but_is_not_counted(database
         await ensure_month(connection, month_of(EXPIRED))
         box = await a_vmbox(connection)
         await stored(connection, box, received_at=EXPIRED)
-        told = await last_event(connection, box)
+        event = await last_event(connection, box)
         counts = await counts_of(connection, box)
-    assert (told.type, told.counts) == ("message.new", (0, 0))
+    assert (event.type, event.counts) == ("message.new", (0, 0))
     assert (counts.new_count, counts.sequence) == (0, 2)
 
 
@@ -169,9 +169,9 @@ async def test_a_full_box_refuses_messages_with_one_event_in_ten_minutes(
             with pytest.raises(VmboxFull) as refusal:
                 await stored(connection, box)
         assert (refusal.value.max_message_count, refusal.value.message_count) == (2, 2)
-        told = (await audit(connection, box))[3:]
-        assert [event.type for event in told] == ["vmbox.full"]
-        assert (told[0].data["max_message_count"], told[0].data["message_count"]) == (2, 2)
+        events = (await audit(connection, box))[3:]
+        assert [event.type for event in events] == ["vmbox.full"]
+        assert (events[0].data["max_message_count"], events[0].data["message_count"]) == (2, 2)
 
         for minutes, expected in ((9, 1), (11, 2)):
             await inspector.execute(

@@ -68,11 +68,11 @@ async def test_the_first_run_makes_the_months_and_days_ahead(empty: TestDatabase
     now = datetime.now(UTC)
     months = [month_after(month_of(now), ahead) for ahead in range(-1, 4)]
     days = [now.date() + timedelta(days=ahead) for ahead in range(36)]
-    wanted = [
+    expected = [
         *(f"messages_{month}" for month in months),
         *(f"outbox_{day:%Y%m%d}" for day in days),
     ]
-    for name in wanted:
+    for name in expected:
         assert await asked(empty, f"SELECT to_regclass('{name}') IS NOT NULL"), name
 
 

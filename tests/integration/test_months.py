@@ -79,8 +79,8 @@ async def test_messages_of_a_new_month_stored_at_once_all_land(
     await asyncio.gather(
         *(store(database, boxes[number % 4], draft) for number, draft in enumerate(drafts))
     )
-    found = await inspector.fetch("SELECT id FROM messages WHERE month = $1", MONTH)
-    assert {row["id"] for row in found} == {draft.id.id for draft in drafts}
+    rows = await inspector.fetch("SELECT id FROM messages WHERE month = $1", MONTH)
+    assert {row["id"] for row in rows} == {draft.id.id for draft in drafts}
 
 
 async def test_a_missing_day_of_the_outbox_is_made_on_demand(

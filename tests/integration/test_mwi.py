@@ -145,8 +145,8 @@ async def test_a_resync_repairs_wrong_lamps_and_removes_lamps_without_a_box(
         box, stranger = await a_vmbox(connection), Box((await a_vmbox(connection)).account_id, _ID)
     await wait_until(lambda: _made(lamp_harness))
     wrong = Lamp.of(mailbox="9", new=9, saved=9, epoch=1, sequence=1)
-    for one in (box, stranger):
-        assert await lamp_harness.bucket.write(LampKey(one.account_id, one.vmbox_id), wrong, 0)
+    for item in (box, stranger):
+        assert await lamp_harness.bucket.write(LampKey(item.account_id, item.vmbox_id), wrong, 0)
     await resync(KvLamps(lamp_harness.database, lamp_harness.bucket), lamp_harness.database)
     assert await lamp_harness.is_correct(box, stranger)
     assert await lamp_harness.stored_lamp(stranger) is None

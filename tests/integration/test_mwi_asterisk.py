@@ -22,10 +22,10 @@ async def ari() -> AsyncIterator[AriStub]:
 
 async def _shows(ari: AriStub, **lit: tuple[int, int]) -> None:
     """Waits until the switch has exactly these lamps (`n100` is mailbox 100)."""
-    wanted = {name[1:]: counts for name, counts in lit.items()}
+    expected = {name[1:]: counts for name, counts in lit.items()}
 
     async def it_does() -> bool:
-        return ari.lit == wanted
+        return ari.lit == expected
 
     await wait_until(it_does)
 

@@ -216,10 +216,10 @@ async def test_an_operator_can_list_retry_and_drop_deliveries(
         assert [row.status for row in dead] == ["dead"] * 4
         assert await desk.find(DeliveryFilter(account_id=uuid4()), limit=100) == []
         mine = DeliveryFilter(account_id=event.account_id, event_id=event.event_id)
-        shown = await desk.show(mine)
-        assert [row.target for row in shown] == ["", "a", "b"]
-        assert shown[1].event is not None
-        assert shown[1].event["data"] == {}
+        output = await desk.show(mine)
+        assert [row.target for row in output] == ["", "a", "b"]
+        assert output[1].event is not None
+        assert output[1].event["data"] == {}
         assert await desk.drop(msgspec.structs.replace(mine, target="a")) == 1
         channel.act = FakeChannel().act
         assert await desk.retry(DeliveryFilter(channel="fake")) == 3

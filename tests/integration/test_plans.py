@@ -81,8 +81,8 @@ async def page_plan(
             await message_lists.list_messages(connection, box.account_id, box.vmbox_id, page)
         )
 
-    plan, found = await explained(large_database.database, read)
-    return plan, cast(int, found)
+    plan, result = await explained(large_database.database, read)
+    return plan, cast(int, result)
 
 
 WHOSE = pytest.mark.parametrize("whose", ["few", "many", "late"])
@@ -95,10 +95,10 @@ WHOLE_ACCOUNT = pytest.mark.parametrize("whole_account", [False, True], ids=["bo
 async def test_a_first_page_costs_the_same_few_buffers_however_many_messages_there_are(
     large_database: LargeDatabase, whose: str, whole_account: bool, folder: Folder | None, hits: int
 ) -> None:
-    plan, found = await page_plan(
+    plan, result = await page_plan(
         large_database, getattr(large_database, whose), window(folder), whole_account=whole_account
     )
-    assert found == hits
+    assert result == hits
     assert plan.buffers <= FEW_BUFFERS
 
 
@@ -109,10 +109,10 @@ async def test_a_deep_page_costs_no_more_than_the_first(
     large_database: LargeDatabase, whose: str, whole_account: bool, days_back: int
 ) -> None:
     page = window(days_back=days_back)
-    plan, found = await page_plan(
+    plan, result = await page_plan(
         large_database, getattr(large_database, whose), page, whole_account=whole_account
     )
-    assert found >= 10
+    assert result >= 10
     assert plan.buffers <= FEW_BUFFERS
 
 
@@ -142,10 +142,10 @@ async def test_a_page_that_stays_short_stops_where_its_window_ends(
         months=(month_of(since), month_of(until)),
         start=MessageCursor(month_of(until), until, LAST_ID),
     )
-    plan, found = await page_plan(
+    plan, result = await page_plan(
         large_database, large_database.many, page, whole_account=whole_account
     )
-    assert 10 < found < PAGE
+    assert 10 < result < PAGE
     assert plan.buffers <= FEW_BUFFERS
 
 
@@ -156,11 +156,11 @@ async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
 ) -> None:
     box: Box = getattr(large_database, whose)
     start = NameCursor(after, UUID(int=0))
-    plan, found = await explained(
+    plan, result = await explained(
         large_database.database,
         lambda connection: list_vmboxes(connection, box.account_id, start, 11),
     )
-    assert len(cast(list[object], found)) == 11
+    assert len(cast(list[object], result)) == 11
     assert plan.buffers <= 60
 
 

@@ -142,5 +142,5 @@ async def test_a_longer_list_of_an_earlier_release_can_be_kept_or_shortened(
 
 def test_ids_depend_on_mailbox_and_address_only() -> None:
     box = UUID("31347d42-00bd-44a5-9b5c-20dc4197a2f6")
-    (one,) = recipients_of(box, ["Pete@Example.com"], (), NOW)
-    assert str(one.recipient_id) == "afc09c66-ca6a-5f6d-b606-d9285c62bc86"
+    (first,) = recipients_of(box, ["Pete@Example.com"], (), NOW)
+    assert str(first.recipient_id) == "afc09c66-ca6a-5f6d-b606-d9285c62bc86"

@@ -64,13 +64,13 @@ async def test_two_relays_publish_each_event_once_and_the_standby_takes_over_a_l
     box = await a_box(inspector)
     url = servers.nats.url()
     async with (
-        running_relay(database_url, url, stream) as one,
+        running_relay(database_url, url, stream) as first,
         running_relay(database_url, url, stream) as other,
     ):
         await append(inspector, box, times=30)
         await all_sent(inspector)
-        assert one.relay.active != other.relay.active
-        standby = other.relay if one.relay.active else one.relay
+        assert first.relay.active != other.relay.active
+        standby = other.relay if first.relay.active else first.relay
         async with database.connection() as connection:
             await connection.execute(CUT_THE_LOCK)
         await append(inspector, box, times=30)

@@ -64,5 +64,5 @@ async def test_a_backlog_of_large_events_is_published_completely(
         await all_sent(inspector)
     received = await everything_in(servers.nats.url(), stream)
     for box in boxes:
-        of_box = [one.sequence for one in received if one.vmbox_id == box.vmbox_id.hex]
+        of_box = [request.sequence for request in received if request.vmbox_id == box.vmbox_id.hex]
         assert of_box == list(range(1, 101))

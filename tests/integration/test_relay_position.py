@@ -134,10 +134,10 @@ async def test_a_relay_that_stops_releases_its_lock(
 ) -> None:
     url = servers.nats.url()
     # The lease outlasts the test: the other relay becomes active only when the lock is released.
-    async with running_relay(database_url, url, stream, lease_s=600) as one:
-        await wait_until(lambda: one.relay.active)
+    async with running_relay(database_url, url, stream, lease_s=600) as first:
+        await wait_until(lambda: first.relay.active)
         async with running_relay(database_url, url, stream, lease_s=600) as other:
-            one.stop.set()
+            first.stop.set()
             await wait_until(lambda: other.relay.active)
 
 

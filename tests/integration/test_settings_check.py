@@ -62,8 +62,8 @@ def credentials_of(environment: Mapping[str, str]) -> Iterator[None]:
 async def checked(environment: Mapping[str, str]) -> Results:
     """Runs the checks in this process."""
     with credentials_of(environment):
-        found = await run_checks(read_settings(environment), select_settings(environment))
-    return Results({one.variable.removeprefix("AFTERTONE_").lower(): one for one in found})
+        results = await run_checks(read_settings(environment), select_settings(environment))
+    return Results({item.variable.removeprefix("AFTERTONE_").lower(): item for item in results})
 
 
 async def run_command(environment: Mapping[str, str]) -> tuple[int, str]:
@@ -105,9 +105,9 @@ def environment(
 async def test_working_settings_are_ok_and_the_others_are_not_set(
     environment: dict[str, str],
 ) -> None:
-    found = await checked(environment)
+    results = await checked(environment)
 
-    states = {name: str(one.state) for name, one in found.by_name.items()}
+    states = {name: str(item.state) for name, item in results.by_name.items()}
     assert states == {
         **dict.fromkeys(("database_url", "owner_database_url", "nats_url"), "ok"),
         **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
@@ -157,7 +157,7 @@ async def test_unreachable_servers_are_reported_without_secrets(
     environment: dict[str, str],
 ) -> None:
     port = free_port()
-    found = await checked(
+    results = await checked(
         {
             **environment,
             "AFTERTONE_DATABASE_URL": f"postgresql://aftertone:{SECRET}@127.0.0.1:{port}/x",
@@ -179,20 +179,22 @@ async def test_unreachable_servers_are_reported_without_secrets(
         }
     )
 
-    assert {one.state for one in found.by_name.values()} == {CheckState.FAILED}, found.text
-    assert SECRET not in found.text
-    assert "no server responds" in found.text_of("database_url")
-    assert "percent-encode user and password" in found.text_of("owner_database_url")
-    assert "no server responds" in found.text_of("nats_url")
-    assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in found.text_of("backup_retention_days")
+    assert {result.state for result in results.by_name.values()} == {CheckState.FAILED}, (
+        results.text
+    )
+    assert SECRET not in results.text
+    assert "no server responds" in results.text_of("database_url")
+    assert "percent-encode user and password" in results.text_of("owner_database_url")
+    assert "no server responds" in results.text_of("nats_url")
+    assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in results.text_of("backup_retention_days")
 
 
 async def test_a_service_url_of_the_owner_role_is_reported(environment: dict[str, str]) -> None:
     owner = environment["AFTERTONE_OWNER_DATABASE_URL"]
-    found = await checked({**environment, "AFTERTONE_DATABASE_URL": owner})
+    results = await checked({**environment, "AFTERTONE_DATABASE_URL": owner})
 
-    assert "must own none" in found.text_of("database_url")
-    assert found.state("owner_database_url") == "ok"
+    assert "must own none" in results.text_of("database_url")
+    assert results.state("owner_database_url") == "ok"
 
 
 async def test_a_database_without_tables_requires_migrate(
@@ -200,7 +202,7 @@ async def test_a_database_without_tables_requires_migrate(
 ) -> None:
     await execute(servers, "DROP DATABASE IF EXISTS bare")
     await execute(servers, "CREATE DATABASE bare")
-    found = await checked(
+    results = await checked(
         {
             **environment,
             "AFTERTONE_DATABASE_URL": servers.postgres.url("bare", "aftertone"),
@@ -210,8 +212,8 @@ async def test_a_database_without_tables_requires_migrate(
     await execute(servers, "DROP DATABASE bare")
 
     for name in ("database_url", "owner_database_url"):
-        assert found.state(name) == "failed"
-        assert "aftertone migrate" in found.text_of(name)
+        assert results.state(name) == "failed"
+        assert "aftertone migrate" in results.text_of(name)
 
 
 async def test_a_missing_migration_is_reported(
@@ -220,10 +222,10 @@ async def test_a_missing_migration_is_reported(
     name = await inspector.fetchval(
         "DELETE FROM migrations WHERE number = (SELECT max(number) FROM migrations) RETURNING name"
     )
-    found = await checked(environment)
+    results = await checked(environment)
 
     for setting in ("database_url", "owner_database_url"):
-        assert name in found.text_of(setting)
+        assert name in results.text_of(setting)
 
 
 async def test_a_missing_or_forbidden_bucket_is_reported(environment: dict[str, str]) -> None:
@@ -236,10 +238,10 @@ async def test_a_missing_or_forbidden_bucket_is_reported(environment: dict[str, 
 
 async def test_an_invalid_value_is_reported_as_such(environment: dict[str, str]) -> None:
     smtp = {"AFTERTONE_SMTP_URL": "smtp://127.0.0.1:1", "AFTERTONE_EMAIL_SENDER": "nobody"}
-    found = await checked({**environment, **smtp, "AFTERTONE_DATABASE_URL": "db.example"})
+    results = await checked({**environment, **smtp, "AFTERTONE_DATABASE_URL": "db.example"})
 
-    assert "not a postgresql:// URL" in found.text_of("database_url")
-    assert "AFTERTONE_EMAIL_SENDER is not valid" in found.text_of("smtp_url")
+    assert "not a postgresql:// URL" in results.text_of("database_url")
+    assert "AFTERTONE_EMAIL_SENDER is not valid" in results.text_of("smtp_url")
 
 
 async def test_a_stream_that_cannot_be_created_or_differs_is_reported(
@@ -265,7 +267,7 @@ async def _is_up(bus: Bus) -> bool:
 async def test_a_server_that_never_answers_is_reported(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        found = await checked(
+        results = await checked(
             {
                 **environment,
                 "AFTERTONE_DATABASE_URL": f"postgresql://a@127.0.0.1:{port}/x",
@@ -275,8 +277,8 @@ async def test_a_server_that_never_answers_is_reported(environment: dict[str, st
             }
         )
 
-    assert found.state("database_url") == "failed"
-    assert found.state("s3_bucket") == "failed"
+    assert results.state("database_url") == "failed"
+    assert results.state("s3_bucket") == "failed"
 
 
 async def test_mail_asterisk_and_transcription_are_checked_with_their_credentials(
@@ -328,11 +330,11 @@ async def test_an_issuer_must_publish_a_usable_key(environment: dict[str, str]) 
             "AFTERTONE_ISSUER_URL": "https://issuer.example",
             "AFTERTONE_ISSUER_JWKS_URL": issuer.url,
         }
-        asked = {**named, "AFTERTONE_ISSUER_AUDIENCE": "voicemail"}
-        fine, unfinished = await checked(asked), await checked(named)
+        parameters = {**named, "AFTERTONE_ISSUER_AUDIENCE": "voicemail"}
+        fine, unfinished = await checked(parameters), await checked(named)
         issuer.keys = []
-        empty = await checked(asked)
-        open_url = {**asked, "AFTERTONE_ISSUER_JWKS_URL": "http://issuer.example/keys"}
+        empty = await checked(parameters)
+        open_url = {**parameters, "AFTERTONE_ISSUER_JWKS_URL": "http://issuer.example/keys"}
         unencrypted = await checked(open_url)
         allowed = await checked({**open_url, "AFTERTONE_ISSUER_ALLOW_HTTP": "true"})
 
@@ -341,7 +343,7 @@ async def test_an_issuer_must_publish_a_usable_key(environment: dict[str, str]) 
     assert "usable keys: 1" in fine.text_of("issuer_url")
     assert "AFTERTONE_ISSUER_AUDIENCE" in unfinished.text_of("issuer_url")
     assert "no key" in empty.text_of("issuer_url")
-    assert [found.state("issuer_url") for found in (fine, unfinished, empty)] == [
+    assert [result.state("issuer_url") for result in (fine, unfinished, empty)] == [
         "ok",
         "failed",
         "failed",

@@ -80,11 +80,11 @@ GROUP BY t.relname, i.indexrelid
 
 
 async def tenant_tables(inspector: asyncpg.Connection) -> set[str]:
-    found = await inspector.fetch(
+    rows = await inspector.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
         " AND relkind IN ('r', 'p') AND NOT relispartition"
     )
-    return {row["relname"] for row in found} - SYSTEM
+    return {row["relname"] for row in rows} - SYSTEM
 
 
 def unguarded(statement: Statement, tables: set[str]) -> list[str]:

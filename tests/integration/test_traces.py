@@ -54,7 +54,7 @@ async def test_an_event_is_published_below_the_request_that_caused_it(
     request, publish = spans["HTTP"], spans["publish vmbox.created"]
     assert (request.trace_id, request.parent_id) == (TRACE, CALLER_SPAN)
     assert {spans["insert_vmbox"].parent_id, publish.parent_id} == {request.span_id}
-    created, new = [one.headers["traceparent"] for one in await everything_in(url, stream)]
+    created, new = [item.headers["traceparent"] for item in await everything_in(url, stream)]
     assert created == f"00-{TRACE}-{publish.span_id}-01"
     assert (new[:36], new[-3:]) == (UNSAMPLED[:36], "-00")
 
@@ -72,12 +72,12 @@ async def test_spans_are_dropped_while_the_collector_is_away() -> None:
 @asynccontextmanager
 async def traced_processes(service: RunningService, url: str) -> AsyncIterator[RunningService]:
     """A further API, the only relay and a notifier that tell the collector; stopped at the end."""
-    told = {"AFTERTONE_TRACES_ENDPOINT": url}
+    expected = {"AFTERTONE_TRACES_ENDPOINT": url}
     await service.processes["relay"].stop()
     api, relay, notifier = await asyncio.gather(
-        service.another_api(**told),
-        service.start("relay", **told),
-        service.start("notifier", "webhook", **told),
+        service.another_api(**expected),
+        service.start("relay", **expected),
+        service.start("notifier", "webhook", **expected),
     )
     try:
         yield api
@@ -114,7 +114,7 @@ async def leave(api: RunningService, account: AccountClient, vmbox_id: str) -> N
     data_of(left, 201)
 
 
-def assert_a_chain(collector: Collector, told: str) -> None:
+def assert_a_chain(collector: Collector, actual: str) -> None:
     request = collector.one(f"PUT {ROUTE}")
     assert (request.kind, request.process) == ("server", "aftertone-api")
     assert (request.trace_id, request.parent_id) == (TRACE, CALLER_SPAN)
@@ -131,7 +131,7 @@ def assert_a_chain(collector: Collector, told: str) -> None:
     publish = collector.one("publish message.new")
     assert (publish.kind, publish.process) == ("producer", "aftertone-relay")
     assert (publish.trace_id, publish.parent_id) == (TRACE, request.span_id)
-    assert told == f"00-{TRACE}-{publish.span_id}-01"
+    assert actual == f"00-{TRACE}-{publish.span_id}-01"
 
     fan_out, delivery = collector.one("fan out webhook"), collector.one("deliver webhook")
     for consumer in (fan_out, delivery):

@@ -25,10 +25,10 @@ async def test_a_message_is_transcribed_with_an_event(
         place = await transcription_harness.leave(box, "Call me back.")
         [row] = await transcription_harness.done()
     assert (row["status"], row["target"]) == ("done", "engine")
-    wanted = {"result": "success", "text": "Call me back."}
-    assert (await transcription_harness.message(place)).transcription == wanted
+    expected = {"result": "success", "text": "Call me back."}
+    assert (await transcription_harness.message(place)).transcription == expected
     [event] = await transcription_harness.transcribed_events(box)
-    assert event.data["message"]["transcription"] == wanted
+    assert event.data["message"]["transcription"] == expected
     assert event.data["message"]["media_id"] == str(place.message_id)
     [request] = transcription_harness.stub.requests
     assert request.fields == {"model": "whisper-9", "response_format": "json", "language": "en"}

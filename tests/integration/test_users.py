@@ -71,10 +71,10 @@ async def test_the_same_name_and_password_in_two_accounts_are_two_users(
     accounts: Accounts, inspector: asyncpg.Connection
 ) -> None:
     users = users_beside(accounts)
-    one = await a_caller(accounts, "one")
+    first = await a_caller(accounts, "one")
     two = await a_caller(accounts, "two")
-    made = [await users.create(caller.account, an_ann()) for caller in (one, two)]
-    for caller, user in zip((one, two), made, strict=True):
+    made = [await users.create(caller.account, an_ann()) for caller in (first, two)]
+    for caller, user in zip((first, two), made, strict=True):
         _, signed_in = await accounts.sessions.sign_in_as_user(credentials_of(caller), peer=PEER)
         assert signed_in.claims is not None
         assert signed_in.claims.owner_id == user.user_id
@@ -93,7 +93,7 @@ async def test_one_of_many_concurrent_users_gets_a_name(
     )
     refused = [outcome for outcome in made if isinstance(outcome, Invalid)]
     assert len(refused) == len(names) - 1
-    assert {(one.problems[0].field, one.problems[0].rule.value) for one in refused} == {
+    assert {(refusal.problems[0].field, refusal.problems[0].rule.value) for refusal in refused} == {
         ("username", "unique")
     }
     assert await inspector.fetchval("SELECT count(*) FROM user_credentials") == 2

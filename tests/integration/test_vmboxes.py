@@ -45,22 +45,24 @@ def box_of(vmbox: Vmbox) -> Box:
     return Box(vmbox.account_id, vmbox.vmbox_id)
 
 
-def settings(**given: Any) -> dict[str, Any]:
-    return {"name": "Box", "mailbox": "100", **given}
+def settings(**value: Any) -> dict[str, Any]:
+    return {"name": "Box", "mailbox": "100", **value}
 
 
 async def refused_as_taken(making: Any) -> None:
     with pytest.raises(Invalid) as refusal:
         await making
-    assert [(one.field, one.rule) for one in refusal.value.problems] == [("mailbox", Rule.UNIQUE)]
+    assert [(problem.field, problem.rule) for problem in refusal.value.problems] == [
+        ("mailbox", Rule.UNIQUE)
+    ]
 
 
 async def numbers_of(inspector: asyncpg.Connection, account: AccountFacts) -> list[str]:
-    found = await inspector.fetch(
+    rows = await inspector.fetch(
         "SELECT number FROM vmbox_numbers WHERE account_id = $1 ORDER BY number",
         account.account_id,
     )
-    return [row["number"] for row in found]
+    return [row["number"] for row in rows]
 
 
 async def test_a_mailbox_is_read_as_it_was_created(vmboxes: Vmboxes, account: AccountFacts) -> None:
@@ -159,8 +161,8 @@ async def test_one_of_many_concurrent_mailboxes_gets_a_number(
         *(vmboxes.create(account, settings(mailbox="0" * n + "100")) for n in range(8)),
         return_exceptions=True,
     )
-    assert len([one for one in made if isinstance(one, Vmbox)]) == 1
-    assert len([one for one in made if isinstance(one, Invalid)]) == 7
+    assert len([result for result in made if isinstance(result, Vmbox)]) == 1
+    assert len([result for result in made if isinstance(result, Invalid)]) == 7
     assert await inspector.fetchval("SELECT count(*) FROM vmbox_counts") == 1
     assert await inspector.fetchval("SELECT count(*) FROM outbox") == 1
 

@@ -59,17 +59,17 @@ async def test_an_event_is_sent_once_to_each_matching_webhook(
     event = a_vmbox_event(account_id)
     await harness.events.publish(event)
     async with harness.running(channel):
-        found = await settled(harness.inspector, 2, channel="webhook")
-    assert {row["status"] for row in found} == {"done"}
-    assert sorted(one.path for one in receiver.received) == ["/all", "/same"]
+        result = await settled(harness.inspector, 2, channel="webhook")
+    assert {row["status"] for row in result} == {"done"}
+    assert sorted(request.path for request in receiver.received) == ["/all", "/same"]
     for path, (webhook, secret) in wanting.items():
-        [one] = receiver.to(path)
-        one.verify(secret)
-        assert one.headers["content-type"] == "application/cloudevents+json"
-        assert one.headers["webhook-id"] == message_id_of(event, webhook)
-        assert one.event["id"] == str(event.event_id)
+        [request] = receiver.to(path)
+        request.verify(secret)
+        assert request.headers["content-type"] == "application/cloudevents+json"
+        assert request.headers["webhook-id"] == message_id_of(event, webhook)
+        assert request.event["id"] == str(event.event_id)
         assert await attempts_of(database, posts, webhook) == [(event.event_id, 1, 200, None)]
-    assert len({one.headers["webhook-id"] for one in receiver.received}) == 2
+    assert len({request.headers["webhook-id"] for request in receiver.received}) == 2
 
 
 async def test_the_request_is_a_cloudevent_with_the_custom_data_of_the_webhook(
@@ -86,10 +86,10 @@ async def test_the_request_is_a_cloudevent_with_the_custom_data_of_the_webhook(
     await harness.events.publish(event)
     async with harness.running(channel):
         await settled(harness.inspector, 1, channel="webhook")
-    [one] = receiver.received
-    one.verify(secret)
-    assert "x-evil" not in one.headers
-    attributes = one.event
+    [request] = receiver.received
+    request.verify(secret)
+    assert "x-evil" not in request.headers
+    attributes = request.event
     data = attributes.pop("data")
     assert data == msgspec.json.decode(event.data)
     assert data["vmbox"]["name"] == name
@@ -122,12 +122,12 @@ async def test_a_failed_attempt_is_retried_with_the_same_id_until_it_succeeds(
         [row] = await settled(harness.inspector, 1, channel="webhook")
     assert (row["status"], row["attempt"]) == ("done", 3)
     assert len(receiver.received) == 3
-    assert {one.headers["webhook-id"] for one in receiver.received} == {
+    assert {request.headers["webhook-id"] for request in receiver.received} == {
         message_id_of(event, webhook)
     }
-    assert len({one.body for one in receiver.received}) == 1
-    for one in receiver.received:
-        one.verify(secret)
+    assert len({request.body for request in receiver.received}) == 1
+    for request in receiver.received:
+        request.verify(secret)
     assert await attempts_of(database, posts, webhook) == [
         (event.event_id, 1, 500, "response status 500"),
         (event.event_id, 2, 302, "response status 302; redirects are not followed"),
@@ -230,7 +230,7 @@ async def test_a_deleted_account_gets_a_last_event_and_leaves_nothing(
     await harness.events.publish(event)
     async with harness.running(channel):
         await settled(harness.inspector, 1, channel="webhook")
-    assert [one.event["type"] for one in receiver.received] == ["voicemail.account.deleted"]
+    assert [request.event["type"] for request in receiver.received] == ["voicemail.account.deleted"]
     async with database.connection() as connection:
         now = datetime.now(UTC)
         assert await rows.delete_ended_webhooks(connection, now - timedelta(days=1), 10) == 0
@@ -246,14 +246,14 @@ async def test_an_account_cannot_see_webhooks_or_attempts_of_another(
     database: Database, posts: WebhookSender, receiver: WebhookReceiver
 ) -> None:
     webhook, _ = await a_webhook(database, posts, receiver.url())
-    asked, other = use_cases(database, posts), an_account()
-    assert (await asked.list(other, None, 10)).items == []
+    webhooks, other = use_cases(database, posts), an_account()
+    assert (await webhooks.list(other, None, 10)).items == []
     for question in (
-        asked.get(other, webhook.webhook_id),
-        asked.patch(other, webhook.webhook_id, {"enabled": False}),
-        asked.delete(other, webhook.webhook_id),
-        asked.attempts(other, webhook.webhook_id, None, 10),
-        asked.ping(other, webhook.webhook_id),
+        webhooks.get(other, webhook.webhook_id),
+        webhooks.patch(other, webhook.webhook_id, {"enabled": False}),
+        webhooks.delete(other, webhook.webhook_id),
+        webhooks.attempts(other, webhook.webhook_id, None, 10),
+        webhooks.ping(other, webhook.webhook_id),
     ):
         with pytest.raises(WebhookNotFound):
             await question
@@ -264,27 +264,27 @@ async def test_an_account_cannot_see_webhooks_or_attempts_of_another(
 async def test_a_url_is_resolved_only_when_it_is_set_or_changed(
     database: Database, receiver: WebhookReceiver
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def look_up(host: str, _port: int) -> list[str]:
-        asked.append(host)
+        requested.append(host)
         return ["10.0.0.1"] if host.startswith("inner") else ["93.184.215.14"]
 
     posts = posts_over(OutboundHttp(OutboundLimits(), look_up))
     webhook, _ = await a_webhook(database, posts, "https://outer.example/")
     webhooks, account = use_cases(database, posts), facts_of(webhook)
     await webhooks.patch(account, webhook.webhook_id, {"name": "Other"})
-    assert asked == []
+    assert requested == []
     await webhooks.patch(account, webhook.webhook_id, {"uri": "https://outer.example/2"})
     with pytest.raises(Invalid) as refused:
         await webhooks.patch(
             account, webhook.webhook_id, {"uri": "https://inner.example/", "hook": "none"}
         )
-    assert {(one.field, one.rule.value) for one in refused.value.problems} == {
+    assert {(problem.field, problem.rule.value) for problem in refused.value.problems} == {
         ("uri", "forbidden_target"),
         ("hook", "enum"),
     }
-    assert asked == ["outer.example", "inner.example"]
+    assert requested == ["outer.example", "inner.example"]
     assert (await now_of(database, webhook)).uri == "https://outer.example/2"
     assert receiver.received == []
 

@@ -39,13 +39,13 @@ async def test_fifty_failures_in_a_row_disable_a_webhook_and_drop_its_deliveries
     receiver.acts["/hook"] = receiver.status(500)
     await harness.events.publish(*(some_event(webhook.account_id) for _ in range(20)))
     async with harness.running(channel, PATIENT):
-        found = await settled(harness.inspector, 40, channel="webhook")
+        rows = await settled(harness.inspector, 40, channel="webhook")
         disabled = await now_of(database, webhook)
         await harness.events.publish(some_event(webhook.account_id))
         await settled(harness.inspector, 41, channel="webhook")
     assert (disabled.enabled, disabled.disable_reason) == (False, DisableReason.FAILURES)
     assert disabled.revision == webhook.revision + 1
-    of_it = [row for row in found if row["target"] == webhook.webhook_id.hex]
+    of_it = [row for row in rows if row["target"] == webhook.webhook_id.hex]
     assert {row["status"] for row in of_it} <= {"dropped", "ignored"}
     # Some were on their way when the last failure was noted.
     assert 8 <= len(receiver.to("/hook")) < 8 + channel.per_target
@@ -101,8 +101,8 @@ async def test_a_changed_url_applies_to_pending_deliveries(
         assert await failures_of(harness.inspector, webhook) == 0
         await harness.inspector.execute("UPDATE deliveries SET next_at = now()")
         await settled(harness.inspector, 1, channel="webhook")
-    [one] = receiver.to("/new")
-    one.verify(secret)
+    [request] = receiver.to("/new")
+    request.verify(secret)
 
 
 async def test_an_answer_410_disables_the_webhook_at_once(
@@ -141,20 +141,20 @@ async def test_pending_deliveries_are_deleted_with_their_webhook(
     )
     receiver.acts["/hook"] = receiver.acts["/stays"] = receiver.status(500)
     await harness.events.publish(some_event(webhook.account_id))
-    asked, account = use_cases(database, posts), facts_of(webhook)
+    webhooks, account = use_cases(database, posts), facts_of(webhook)
     async with harness.running(channel, PATIENT):
 
         async def both_wait() -> bool:
-            found = await rows_of(harness.inspector, "webhook")
-            return [row["attempt"] for row in found] == [1, 1]
+            rows = await rows_of(harness.inspector, "webhook")
+            return [row["attempt"] for row in rows] == [1, 1]
 
         await wait_until(both_wait)
         if end == "deleted":
-            await asked.delete(account, webhook.webhook_id)
+            await webhooks.delete(account, webhook.webhook_id)
         else:
-            await asked.patch(account, webhook.webhook_id, {"enabled": False})
-    found = await rows_of(harness.inspector, "webhook")
-    assert {row["target"]: row["status"] for row in found} == {
+            await webhooks.patch(account, webhook.webhook_id, {"enabled": False})
+    rows = await rows_of(harness.inspector, "webhook")
+    assert {row["target"]: row["status"] for row in rows} == {
         webhook.webhook_id.hex: "dropped",
         stays.webhook_id.hex: "pending",
     }

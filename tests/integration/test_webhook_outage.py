@@ -98,8 +98,8 @@ async def an_outage(
             await neighbours.live(HOUR_S)
             yield receiver, down, secret
             await wait_until(neighbours.nobody_waits)
-    told = len(neighbours.waited_s)
-    print(f"{told} told to others, the slowest after {max(neighbours.waited_s):.2f} s")
+    actual = len(neighbours.waited_s)
+    print(f"{actual} told to others, the slowest after {max(neighbours.waited_s):.2f} s")
 
 
 @pytest.mark.long
@@ -112,11 +112,11 @@ async def test_a_target_that_was_down_for_an_hour_delays_no_other_and_gets_its_e
         receiver, down, secret = outage
         await wait_until(lambda: all_are(harness, down, done=8))
     # Who was silent may still have heard what was said to it.
-    told = receiver.to("/down")
-    assert len({one.headers["webhook-id"] for one in told}) == 8
-    assert len(told) == 8 or silent
-    for one in told:
-        one.verify(secret)
+    requests = receiver.to("/down")
+    assert len({event.headers["webhook-id"] for event in requests}) == 8
+    assert len(requests) == 8 or silent
+    for event in requests:
+        event.verify(secret)
     assert {row["attempt"] for row in await waiting_for(harness, down)} <= {5, 6}
     async with database.connection() as connection:
         now = (await rows.get_webhook(connection, down.account_id, down.webhook_id)).webhook
@@ -124,12 +124,12 @@ async def test_a_target_that_was_down_for_an_hour_delays_no_other_and_gets_its_e
 
 
 async def waiting_for(harness: NotifierHarness, webhook: Webhook) -> list[asyncpg.Record]:
-    found = await rows_of(harness.inspector, "webhook")
-    return [row for row in found if row["target"] == webhook.webhook_id.hex]
+    result = await rows_of(harness.inspector, "webhook")
+    return [row for row in result if row["target"] == webhook.webhook_id.hex]
 
 
-async def all_are(harness: NotifierHarness, webhook: Webhook, **wanted: int) -> bool:
-    return Counter(row["status"] for row in await waiting_for(harness, webhook)) == wanted
+async def all_are(harness: NotifierHarness, webhook: Webhook, **expected: int) -> bool:
+    return Counter(row["status"] for row in await waiting_for(harness, webhook)) == expected
 
 
 @pytest.mark.long

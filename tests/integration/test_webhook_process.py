@@ -25,16 +25,16 @@ async def test_a_stored_message_is_sent_to_the_webhook_of_its_account(
             return len(data_of(await account.http.get(attempts))) == 1
 
         await wait_until(is_noted)
-        [one] = receiver.received
+        [request] = receiver.received
     await process.stop()
-    one.verify(webhook["secret"])
-    assert "x-evil" not in one.headers
-    assert one.event["type"] == "voicemail.message.new"
-    assert one.event["subject"] == one.event["data"]["message"]["media_id"] == media_id
-    assert one.event["data"]["message"]["caller_id_name"] == strip_control_characters(CALLER)
+    request.verify(webhook["secret"])
+    assert "x-evil" not in request.headers
+    assert request.event["type"] == "voicemail.message.new"
+    assert request.event["subject"] == request.event["data"]["message"]["media_id"] == media_id
+    assert request.event["data"]["message"]["caller_id_name"] == strip_control_characters(CALLER)
     [attempt] = data_of(await account.http.get(attempts))
     assert (attempt["status"], attempt["response_code"]) == ("success", 200)
-    assert attempt["event_id"] == one.event["id"]
+    assert attempt["event_id"] == request.event["id"]
     log = (service.folder / "notifier.log").read_text()
     for hidden in (webhook["secret"], receiver.url(), "José"):
         assert hidden not in log

@@ -29,11 +29,11 @@ class Names:
     """Resolver with given answers that counts queries. The last answer repeats."""
 
     def __init__(self, *answers: Sequence[str] | OSError) -> None:
-        self.asked: list[tuple[str, int]] = []
+        self.queries: list[tuple[str, int]] = []
         self._answers = list(answers)
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append((host, port))
+        self.queries.append((host, port))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, OSError):
             raise answer
@@ -128,15 +128,15 @@ def test_a_valid_web_address_is_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "found", [["10.0.0.1"], [PUBLIC, "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%eth0"]]
+    "result", [["10.0.0.1"], [PUBLIC, "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%eth0"]]
 )
 async def test_a_host_with_one_private_address_is_rejected(
-    found: list[str], receiver: WebhookReceiver
+    result: list[str], receiver: WebhookReceiver
 ) -> None:
-    names = Names(found)
+    names = Names(result)
     with pytest.raises(TargetForbidden):
         await outward(names).check("https://example.com/hook")
-    assert names.asked == [("example.com", 443)]
+    assert names.queries == [("example.com", 443)]
     answer = await outward(names).post(receiver.url(host="example.com"), {}, b"{}")
     assert answer.response_code is None
     assert answer.error == "The host has an address that is not public; use a public host"
@@ -232,7 +232,7 @@ async def test_the_connection_uses_the_checked_address(
         receiver.url(host="name.example"), {"X-Word": "a"}, b"{}"
     )
     assert (answer.response_code, answer.error) == (200, None)
-    assert names.asked == [("name.example", receiver.port)]
+    assert names.queries == [("name.example", receiver.port)]
     [received] = receiver.received
     assert received.headers["host"] == f"name.example:{receiver.port}"
     assert received.headers["x-word"] == "a"
@@ -245,8 +245,8 @@ async def test_a_host_without_an_address_differs_from_a_failed_lookup() -> None:
     failing = outward(Names(socket.gaierror(socket.EAI_AGAIN, "again")))
     with pytest.raises(DnsUnavailable):
         await failing.check("http://unknown.example/")
-    for one in (unknown, failing):
-        answer = await one.post("http://unknown.example/", {}, b"{}")
+    for item in (unknown, failing):
+        answer = await item.post("http://unknown.example/", {}, b"{}")
         assert answer.response_code is None
         assert answer.error
 
@@ -309,12 +309,12 @@ async def test_a_reply_that_never_ends_is_a_success(receiver: WebhookReceiver) -
 
 
 @pytest.mark.parametrize(
-    ("given", "pause_s"), [("30", 30), ("999999", 3600), ("-1", 0), ("tomorrow", 0)]
+    ("value", "pause_s"), [("30", 30), ("999999", 3600), ("-1", 0), ("tomorrow", 0)]
 )
 async def test_retry_after_is_bounded(
-    given: str, pause_s: float, receiver: WebhookReceiver
+    value: str, pause_s: float, receiver: WebhookReceiver
 ) -> None:
-    receiver.acts["/hook"] = receiver.status(429, **{"Retry-After": given})
+    receiver.acts["/hook"] = receiver.status(429, **{"Retry-After": value})
     answer = await to_here().post(receiver.url(), {}, b"{}")
     assert answer.retry_after_s == pause_s
 

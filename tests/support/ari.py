@@ -28,8 +28,8 @@ class AriStub:
         return web.json_response([]) if refusal is None else refusal
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        wanted = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if request.headers.get("Authorization") != f"Basic {wanted}":
+        expected = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if request.headers.get("Authorization") != f"Basic {expected}":
             return web.Response(status=401)
         return web.Response(status=503) if self.down else None
 

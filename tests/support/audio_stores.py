@@ -126,4 +126,4 @@ async def got(store: AudioStore, key: str, start: int, length: int) -> bytes:
 
 
 async def listed(store: AudioStore, prefix: str) -> list[str]:
-    return [found.key async for found in store.list(prefix)]
+    return [item.key async for item in store.list(prefix)]

@@ -140,12 +140,12 @@ class Auditor:
 
     async def _check_objects(self, connection: asyncpg.Connection) -> int:
         rows = await connection.fetch(_OBJECTS)
-        wanted = {row["audio_key"]: row["audio_size"] for row in rows}
+        expected = {row["audio_key"]: row["audio_size"] for row in rows}
         stored = {item.key: item.size async for item in self._store.list("audio/")}
-        assert len(wanted) == len(rows), "two rows share an object"
-        missing = {key: size for key, size in wanted.items() if stored.get(key) != size}
+        assert len(expected) == len(rows), "two rows share an object"
+        missing = {key: size for key, size in expected.items() if stored.get(key) != size}
         assert missing == {}, "rows without their object"
-        assert stored.keys() - wanted.keys() == set(), "objects without a row"
+        assert stored.keys() - expected.keys() == set(), "objects without a row"
         return len(stored)
 
 
@@ -154,10 +154,10 @@ async def check_messages(account: AccountClient, ledger: Ledger) -> int:
     rows = [(vmbox, row) for vmbox in ledger.vmboxes for row in await _listed(account, vmbox)]
     ids = [row["media_id"] for _, row in rows]
     assert len(set(ids)) == len(ids), "an id is listed twice"
-    found = Counter(row["caller_id_name"] for _, row in rows)
-    assert found.keys() <= ledger.entries.keys(), "messages that no client stored"
+    result = Counter(row["caller_id_name"] for _, row in rows)
+    assert result.keys() <= ledger.entries.keys(), "messages that no client stored"
     for marker, entry in ledger.entries.items():
-        assert entry.least <= found[marker] <= entry.most, entry
+        assert entry.least <= result[marker] <= entry.most, entry
     places = {(vmbox, row["media_id"]): row["caller_id_name"] for vmbox, row in rows}
     for entry in ledger.entries.values():
         if entry.media_id:
@@ -178,9 +178,9 @@ async def _check_audio(
     async def check(vmbox_id: str, media_id: str, marker: str) -> None:
         async with free:
             path = account.path("vmboxes", vmbox_id, "messages", media_id, "raw")
-            heard = await account.http.get(path)
-            assert heard.status_code == 200, heard.text
-            assert heard.content == ledger.entries[marker].audio, f"other bytes: {media_id}"
+            response = await account.http.get(path)
+            assert response.status_code == 200, response.text
+            assert response.content == ledger.entries[marker].audio, f"other bytes: {media_id}"
 
     await asyncio.gather(*(check(*place, marker) for place, marker in places.items()))
 
@@ -192,17 +192,20 @@ async def _check_counts(connection: asyncpg.Connection) -> None:
 
 def _check_stream(events: Sequence[str], received: Sequence[Received]) -> None:
     """Checks that every event is in the stream, in the order of its box's sequence."""
-    ids = {one.id for one in received}
+    ids = {request.id for request in received}
     assert set(events) - ids == set(), "events that are not in the stream"
     assert ids - set(events) == set(), "events without an outbox row"
     expected: Counter[str] = Counter()
     record: set[str] = set()
-    for one in received:
-        assert one.headers["ce-id"] == one.id
-        if one.id not in record:
-            record.add(one.id)
-            expected[one.vmbox_id] += 1
-            assert one.sequence == expected[one.vmbox_id], (one.vmbox_id, one.sequence)
+    for request in received:
+        assert request.headers["ce-id"] == request.id
+        if request.id not in record:
+            record.add(request.id)
+            expected[request.vmbox_id] += 1
+            assert request.sequence == expected[request.vmbox_id], (
+                request.vmbox_id,
+                request.sequence,
+            )
 
 
 def _tomorrow() -> datetime:

@@ -112,8 +112,8 @@ async def an_account_row(database: Database) -> AccountFacts:
 async def a_vmbox(connection: Connection, account_id: UUID | None = None, **settings: Any) -> Box:
     """Creates a box as the service does; its `vmbox.created` is event 1."""
     box = Box(account_id or uuid4(), uuid4())
-    given = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
-    document, _ = split_pin(validate_settings(given))
+    parameters = {"name": "Box", "mailbox": str(uuid4().int)[:12], **settings}
+    document, _ = split_pin(validate_settings(parameters))
     await insert_vmbox(connection, box.account_id, box.vmbox_id, document, None)
     return box
 
@@ -191,7 +191,7 @@ async def counts_of(connection: Connection, box: Box) -> CountsRow:
 
 async def events_of(connection: Connection, box: Box) -> list[Recorded]:
     """Returns the events of a box in the order in which the relay reads them."""
-    found = await connection.fetch(
+    result = await connection.fetch(
         """
         SELECT sequence, seq, type, data::text AS data
         FROM outbox WHERE account_id = $1 AND vmbox_id = $2 ORDER BY seq
@@ -199,7 +199,7 @@ async def events_of(connection: Connection, box: Box) -> list[Recorded]:
         box.account_id,
         box.vmbox_id,
     )
-    return [Recorded(**{**row, "data": msgspec.json.decode(row["data"])}) for row in found]
+    return [Recorded(**{**row, "data": msgspec.json.decode(row["data"])}) for row in result]
 
 
 async def last_event(connection: Connection, box: Box) -> Recorded:

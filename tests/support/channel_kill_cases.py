@@ -128,11 +128,11 @@ class WebhookKillCase(ChannelKillCase):
         return await self.statuses() == {"done": 2 * self.acts}
 
     async def check(self) -> str:
-        for one in self.receiver.received:
-            one.verify(self.secrets[one.path])
-        told = {(one.path, one.event["id"]) for one in self.receiver.received}
-        ids = {one.headers["webhook-id"] for one in self.receiver.received}
-        assert len(told) == len(ids) == len(set(self.taken)) == 2 * self.acts
+        for request in self.receiver.received:
+            request.verify(self.secrets[request.path])
+        requests = {(request.path, request.event["id"]) for request in self.receiver.received}
+        ids = {request.headers["webhook-id"] for request in self.receiver.received}
+        assert len(requests) == len(ids) == len(set(self.taken)) == 2 * self.acts
         # Whatever an attempt came to is noted once, unless its process died first.
         noted = await self.inspector.fetchval(
             "SELECT count(*) FROM webhook_attempts WHERE hex(account_id) = $1",
@@ -260,11 +260,11 @@ class CallbackKillCase(ChannelKillCase):
         return await self.statuses() == {"done": self.acts}
 
     async def check(self) -> str:
-        asked = await self.events("callback.requested")
-        tasks = Counter((one["vmbox_id"], one["number"], one["attempt"]) for one in asked)
+        events = await self.events("callback.requested")
+        tasks = Counter((item["vmbox_id"], item["number"], item["attempt"]) for item in events)
         assert tasks.total() == len(tasks) == self.acts * len(self.waits)
         assert {attempt for _, _, attempt in tasks} == {1, 2}
-        return f"{self.acts} tasks, {len(asked)} requests"
+        return f"{self.acts} tasks, {len(events)} requests"
 
 
 class TranscriptionKillCase(ChannelKillCase):
@@ -303,10 +303,12 @@ class TranscriptionKillCase(ChannelKillCase):
         return await self.statuses() == {"done": self.acts}
 
     async def check(self) -> str:
-        told = await self.events("message.transcribed")
-        heard = {one["message"]["media_id"]: one["message"]["transcription"] for one in told}
-        assert len(told) == len(heard) == self.acts
-        assert [heard[media_id]["text"] for media_id in self.ids] == [
+        events = await self.events("message.transcribed")
+        received = {
+            event["message"]["media_id"]: event["message"]["transcription"] for event in events
+        }
+        assert len(events) == len(received) == self.acts
+        assert [received[media_id]["text"] for media_id in self.ids] == [
             f"{self.account.account_id} {number}" for number in range(self.acts)
         ]
         return f"{self.acts} texts, {self.repeated()} asked for twice"

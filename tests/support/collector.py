@@ -46,7 +46,7 @@ class Collector:
 
     def one(self, name: str) -> SpanSeen:
         """Returns the only span of this name."""
-        [span] = [one for one in self.spans if one.name == name]
+        [span] = [item for item in self.spans if item.name == name]
         return span
 
 

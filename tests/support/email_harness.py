@@ -184,10 +184,10 @@ class EmailHarness:
         return [row for row in await self._rows(box) if row["target"]]
 
     async def _rows(self, box: Box) -> list[asyncpg.Record]:
-        found: list[asyncpg.Record] = await self.inspector.fetch(
+        rows: list[asyncpg.Record] = await self.inspector.fetch(
             "SELECT * FROM deliveries WHERE account_id = $1 ORDER BY target", box.account_id
         )
-        return found
+        return rows
 
     async def quiet(self, box: Box) -> None:
         """Waits until the channel has read every event of a box."""

@@ -105,8 +105,8 @@ class LampHarness:
         """Returns whether each lamp equals the counts of its box."""
         for box in boxes:
             async with self.database.connection() as connection:
-                wanted = await read_lamp(connection, LampKey(box.account_id, box.vmbox_id))
-            if await self.stored_lamp(box) != wanted:
+                expected = await read_lamp(connection, LampKey(box.account_id, box.vmbox_id))
+            if await self.stored_lamp(box) != expected:
                 return False
         return True
 

@@ -95,8 +95,8 @@ class ExplainingConnection:
         return await self._connection.fetch(statement, *values)
 
     async def fetchrow(self, statement: str, *values: object) -> asyncpg.Record | None:
-        found = await self.fetch(statement, *values)
-        return found[0] if found else None
+        rows = await self.fetch(statement, *values)
+        return rows[0] if rows else None
 
 
 def _flat(node: dict[str, Any]) -> list[dict[str, Any]]:

@@ -184,9 +184,9 @@ class NotifierHarness:
         await self.inspector.close()
         self.inspector = await asyncpg.connect(self._database.owner_url)
 
-    async def count(self, status: str, wanted: int) -> bool:
+    async def count(self, status: str, expected: int) -> bool:
         rows = await rows_of(self.inspector)
-        return [row["status"] for row in rows].count(status) == wanted
+        return [row["status"] for row in rows].count(status) == expected
 
     async def has_unacked(self, count: int, durable: str = "notifier-fake") -> bool:
         """Returns whether all messages are delivered and `count` of them are not acked."""
@@ -226,12 +226,12 @@ def some_event(account_id: UUID | None = None, **changes: Any) -> Event:
 
 async def rows_of(inspector: asyncpg.Connection, channel: str = "fake") -> list[asyncpg.Record]:
     """Returns the rows of a channel without the markers that are fanned out."""
-    found: list[asyncpg.Record] = await inspector.fetch(
+    rows: list[asyncpg.Record] = await inspector.fetch(
         "SELECT * FROM deliveries WHERE channel = $1 AND status <> 'fanned_out'"
         " ORDER BY created_at, event_id, target",
         channel,
     )
-    return found
+    return rows
 
 
 async def settled(

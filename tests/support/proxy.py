@@ -38,19 +38,19 @@ class HoldPoint:
 
     async def pass_client(self, link: "Link", chunk: bytes) -> None:
         """Returns when bytes of the client may pass."""
-        times = link.heard.count(self, self._asks, chunk)
+        times = link.from_client.count(self, self._asks, chunk)
         if times and self._answers is not None:
-            link.asked.add(self)
-            link.told.forget(self)
+            link.held_points.add(self)
+            link.from_server.forget(self)
         elif times:
             await self._come(times)
 
     async def pass_server(self, link: "Link", chunk: bytes) -> None:
         """Returns when bytes of the server may pass."""
-        if self in link.asked and self._answers is not None:
-            times = link.told.count(self, self._answers, chunk)
+        if self in link.held_points and self._answers is not None:
+            times = link.from_server.count(self, self._answers, chunk)
             if times:
-                link.asked.discard(self)
+                link.held_points.discard(self)
                 await self._come(1)
 
     async def _come(self, times: int) -> None:
@@ -66,10 +66,10 @@ class _Tails:
     def __init__(self) -> None:
         self._tails: dict[HoldPoint, bytes] = {}
 
-    def count(self, stop: HoldPoint, wanted: bytes, chunk: bytes) -> int:
+    def count(self, stop: HoldPoint, expected: bytes, chunk: bytes) -> int:
         text = self._tails.get(stop, b"") + chunk
-        self._tails[stop] = text[max(0, len(text) - len(wanted) + 1) :]
-        return text.count(wanted)
+        self._tails[stop] = text[max(0, len(text) - len(expected) + 1) :]
+        return text.count(expected)
 
     def forget(self, stop: HoldPoint) -> None:
         self._tails.pop(stop, None)
@@ -79,8 +79,8 @@ class Link:
     """Connection of a client, and the proxy's connection to the server for it."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
-        self.heard, self.told = _Tails(), _Tails()
-        self.asked: set[HoldPoint] = set()
+        self.from_client, self.from_server = _Tails(), _Tails()
+        self.held_points: set[HoldPoint] = set()
         self.lost = False
         self.client_closed = False
         self.ends = [client]

@@ -162,11 +162,11 @@ def only(user: str, password: str) -> Any:
     """Returns an authenticator that accepts one user."""
 
     def check(
-        _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any
+        _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, value: Any
     ) -> AuthResult:
-        assert isinstance(given, LoginPassword)
-        known = given == LoginPassword(user.encode(), password.encode())
-        return AuthResult(success=known, handled=known, auth_data=given if known else None)
+        assert isinstance(value, LoginPassword)
+        known = value == LoginPassword(user.encode(), password.encode())
+        return AuthResult(success=known, handled=known, auth_data=value if known else None)
 
     return check
 

@@ -82,8 +82,8 @@ async def attempts_of(
         facts_of(webhook), webhook.webhook_id, None, 100, ascending=True
     )
     return [
-        (one.event_id, one.number, one.response.response_code, one.response.error)
-        for one in page.items
+        (item.event_id, item.number, item.response.response_code, item.response.error)
+        for item in page.items
     ]
 
 
@@ -99,10 +99,10 @@ async def has_failed(inspector: asyncpg.Connection, webhook: Webhook, times: int
 
 
 async def failures_of(inspector: asyncpg.Connection, webhook: Webhook) -> int:
-    found: int = await inspector.fetchval(
+    count: int = await inspector.fetchval(
         "SELECT failures FROM webhooks WHERE webhook_id = $1", webhook.webhook_id
     )
-    return found
+    return count
 
 
 def a_vmbox_event(account_id: UUID, name: str = "Box", **changes: Any) -> Event:

@@ -32,8 +32,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def event(self) -> dict[str, Any]:
-        found: dict[str, Any] = msgspec.json.decode(self.body)
-        return found
+        result: dict[str, Any] = msgspec.json.decode(self.body)
+        return result
 
     def verify(self, secret: str) -> None:
         """Verifies the signature by the Standard Webhooks specification; raises if it is wrong."""
@@ -73,7 +73,7 @@ class WebhookReceiver:
         return f"http://{host}:{self.port}{path}"
 
     def to(self, path: str) -> list[Received]:
-        return [one for one in self.received if one.path == path]
+        return [request for request in self.received if request.path == path]
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -37,13 +37,13 @@ def files_below() -> Iterator[Path]:
 def test_layers_below_http_use_no_term_of_a_dialect() -> None:
     sources = [path for path in files_below() if path.suffix in {".py", ".sql", ".md"}]
     assert len(sources) > 50
-    found = [
+    results = [
         f"{path.relative_to(SERVICE.parent)}:{number}: {line.strip()}"
         for path in sources
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if WORDS.search(line)
     ]
-    assert found == []
+    assert results == []
 
 
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)

@@ -117,7 +117,7 @@ def test_a_file_name_is_valid_on_every_system(caller: str, expected: str) -> Non
 
 def a_mail(**changes: Any) -> Mail:
     rendered = RenderedMail(subject="Hello", text="Hello\n", html="<p>Hello</p>")
-    given = {
+    parameters = {
         "sender": US,
         "from_header": None,
         "from_domains": {"ann.example"},
@@ -127,7 +127,7 @@ def a_mail(**changes: Any) -> Mail:
         "rendered": rendered,
         "attachment": None,
     }
-    return build_mail(**{**given, **changes})
+    return build_mail(**{**parameters, **changes})
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
@@ -135,10 +135,10 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    "shown", ["nobody", "a@b.c\r\nBcc: x@y.z", "Ann <a,b@c.d>", "", "jösé@example.com"]
+    "output", ["nobody", "a@b.c\r\nBcc: x@y.z", "Ann <a,b@c.d>", "", "jösé@example.com"]
 )
-def test_an_invalid_sender_is_replaced_by_the_default(shown: str) -> None:
-    lines = a_mail(from_header=shown).content.split(b"\r\n")
+def test_an_invalid_sender_is_replaced_by_the_default(output: str) -> None:
+    lines = a_mail(from_header=output).content.split(b"\r\n")
     assert b"From: Voicemail <us@example.com>" in lines
     assert not any(line.startswith(b"Bcc") for line in lines)
 

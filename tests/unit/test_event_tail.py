@@ -31,7 +31,7 @@ def test_the_oldest_events_are_dropped_beyond_the_limits(size: int, most: int) -
     assert (recent.base, recent.until) == (100, 100 + most)
     recent.extend(published(101 + most, 103 + most, size))
     assert (recent.base, recent.until) == (103, 103 + most)
-    remembered = [one.number for one in recent.events_after(recent.base)]
+    remembered = [item.number for item in recent.events_after(recent.base)]
     assert remembered == list(range(104, 104 + most))
 
 
@@ -41,4 +41,4 @@ def test_events_before_a_reset_are_dropped() -> None:
     recent.reset(100)
     recent.extend(published(101, 116, 1024**2))
     assert recent.base == 100
-    assert [one.number for one in recent.events_after(110)] == [111, 112, 113, 114, 115, 116]
+    assert [item.number for item in recent.events_after(110)] == [111, 112, 113, 114, 115, 116]

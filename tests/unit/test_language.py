@@ -36,7 +36,7 @@ def test_no_two_classes_share_a_name() -> None:
     for place, node in _nodes():
         if isinstance(node, ast.ClassDef):
             places[node.name].append(place)
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert {name: result for name, result in places.items() if len(result) > 1} == {}
 
 
 def test_a_docstring_starts_with_a_noun_or_a_verb() -> None:

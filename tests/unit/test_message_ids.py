@@ -45,8 +45,8 @@ def test_text_of_another_format_is_not_an_id(text: str) -> None:
 
 @given(st.text())
 def test_any_text_can_be_parsed(text: str) -> None:
-    found = MessageId.parse(text)
-    assert found is None or str(found) == text
+    parsed = MessageId.parse(text)
+    assert parsed is None or str(parsed) == text
     identity = parse_hex_id(text)
     assert identity is None or identity.hex == text
 

@@ -26,14 +26,14 @@ def clock() -> Clock:
     return Clock()
 
 
-def served(limit: RateLimit, account_id: UUID, asked: int = 100) -> int:
+def served(limit: RateLimit, account_id: UUID, requested: int = 100) -> int:
     """Returns how many of `count` requests are allowed at this moment."""
-    for number in range(asked):
+    for number in range(requested):
         try:
             limit.take(account_id)
         except TooManyRequests:
             return number
-    return asked
+    return requested
 
 
 def wait_s(limit: RateLimit, account_id: UUID) -> int:

@@ -31,10 +31,10 @@ DOCUMENTS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
 def broken(document: dict[str, Any], **fields: Field) -> dict[str, list[Rule]]:
     """Field -> the rules that it breaks."""
     _, problems = apply_schema(document, fields)
-    found: dict[str, list[Rule]] = {}
+    result: dict[str, list[Rule]] = {}
     for problem in problems:
-        found.setdefault(problem.field, []).append(problem.rule)
-    return found
+        result.setdefault(problem.field, []).append(problem.rule)
+    return result
 
 
 def test_defaults_are_copied_into_each_document() -> None:
@@ -209,7 +209,7 @@ def test_iana_time_zones_are_accepted(timezone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "other", "same"),
     [
         ("100", "0100", True),
         ("0", "000", True),
@@ -221,8 +221,10 @@ def test_iana_time_zones_are_accepted(timezone: str) -> None:
         ("+1", "1", False),
     ],
 )
-def test_numbers_compare_by_value_and_other_text_exactly(one: str, other: str, same: bool) -> None:
-    assert (comparable_number(one) == comparable_number(other)) is same
+def test_numbers_compare_by_value_and_other_text_exactly(
+    first: str, other: str, same: bool
+) -> None:
+    assert (comparable_number(first) == comparable_number(other)) is same
 
 
 def test_a_mailbox_has_its_number_and_its_aliases_without_duplicates() -> None:

@@ -34,7 +34,7 @@ class Publisher:
 
     def __init__(self, *keys: Mapping[str, Any]) -> None:
         self.keys = list(keys)
-        self.asked = 0
+        self.request_count = 0
         self.status = 200
         self.url = ""
 
@@ -51,7 +51,7 @@ class Publisher:
         await runner.cleanup()
 
     async def _answer(self, _request: web.Request) -> web.Response:
-        self.asked += 1
+        self.request_count += 1
         return web.Response(body=msgspec.json.encode({"keys": self.keys}), status=self.status)
 
 
@@ -77,8 +77,8 @@ def a_token(key: Any = EC, algorithm: str = "ES256", kid: str = "ec", **changes:
         "jti": "1",
         **changes,
     }
-    given = {name: value for name, value in payload.items() if value is not None}
-    return jwt.encode(given, key, algorithm, headers={"kid": kid})
+    parameters = {name: value for name, value in payload.items() if value is not None}
+    return jwt.encode(parameters, key, algorithm, headers={"kid": kid})
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ async def test_an_unknown_key_causes_one_fetch(publisher: Publisher) -> None:
     for _ in range(3):
         with pytest.raises(TokenInvalid):
             await issuer.verify(a_token(kid="new"), NOW)
-    assert publisher.asked == 1
+    assert publisher.request_count == 1
     for other in (a_token(iss="https://other.example", kid="x"), "garbage", "x" * 9000):
         with pytest.raises(TokenInvalid):
             await issuer.verify(other, NOW)
-    assert publisher.asked == 1
+    assert publisher.request_count == 1
     await issuer.verify(a_token(), NOW)
-    assert publisher.asked == 1
+    assert publisher.request_count == 1
 
 
 async def test_many_unknown_keys_do_not_cause_more_fetches_than_allowed(
@@ -162,7 +162,7 @@ async def test_many_unknown_keys_do_not_cause_more_fetches_than_allowed(
     for number in range(20):
         with pytest.raises(TokenInvalid):
             await issuer.verify(a_token(kid=f"new {number}"), NOW)
-    assert publisher.asked == 1
+    assert publisher.request_count == 1
 
 
 async def test_a_new_key_is_accepted_and_a_withdrawn_one_is_refused(publisher: Publisher) -> None:
@@ -192,4 +192,4 @@ async def test_fetched_keys_stay_in_use_while_the_issuer_fails(publisher: Publis
 
 async def test_keys_are_fetched_in_the_background(publisher: Publisher) -> None:
     async with an_issuer(publisher, refresh_s=0.02).poll_in_background():
-        await wait_until(lambda: publisher.asked >= 3)
+        await wait_until(lambda: publisher.request_count >= 3)

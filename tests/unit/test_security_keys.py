@@ -34,8 +34,8 @@ def pem_of(private: Any) -> str:
 
 def only_signing_key(ring: dict[str, Any]) -> dict[str, Any]:
     (key,) = ring["signing"]["keys"].values()
-    found: dict[str, Any] = key
-    return found
+    result: dict[str, Any] = key
+    return result
 
 
 def written(folder: Path, content: bytes, mode: int = 0o600) -> Path:
@@ -52,11 +52,11 @@ def changed(folder: Path, change: Change) -> Path:
 
 
 def test_a_generated_ring_loads_and_two_share_no_key(tmp_path: Path) -> None:
-    one = load_key_ring(written(tmp_path, generate_key_ring()))
+    first = load_key_ring(written(tmp_path, generate_key_ring()))
     other = load_key_ring(written(tmp_path, generate_key_ring()))
-    assert one.signing[one.active_signing].algorithm == "EdDSA"
-    assert one.encryption[one.active_encryption] != other.encryption[other.active_encryption]
-    assert one.pepper != other.pepper
+    assert first.signing[first.active_signing].algorithm == "EdDSA"
+    assert first.encryption[first.active_encryption] != other.encryption[other.active_encryption]
+    assert first.pepper != other.pepper
 
 
 def test_an_rsa_key_is_accepted(tmp_path: Path) -> None:
@@ -72,11 +72,11 @@ def test_an_rsa_key_is_accepted(tmp_path: Path) -> None:
 
 def test_the_text_of_a_ring_contains_no_key(tmp_path: Path) -> None:
     content = generate_key_ring()
-    shown = repr(load_key_ring(written(tmp_path, content)))
+    output = repr(load_key_ring(written(tmp_path, content)))
     ring = json.loads(content)
-    assert "PRIVATE" not in shown
-    assert ring["pepper"] not in shown
-    assert "pepper" not in shown
+    assert "PRIVATE" not in output
+    assert ring["pepper"] not in output
+    assert "pepper" not in output
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o602])

@@ -35,8 +35,8 @@ def tokens(ring: KeyRing) -> Tokens:
 
 
 def issue(tokens: Tokens, **changes: Any) -> tuple[str, Claims]:
-    given: dict[str, Any] = {"auth_epoch": 1, "method": Method.API_KEY, "now": NOW}
-    return tokens.issue(ACCOUNT, **(given | changes))
+    parameters: dict[str, Any] = {"auth_epoch": 1, "method": Method.API_KEY, "now": NOW}
+    return tokens.issue(ACCOUNT, **(parameters | changes))
 
 
 def part(fields: dict[str, Any]) -> str:

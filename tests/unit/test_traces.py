@@ -19,7 +19,7 @@ GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.mark.parametrize(
-    ("given", "understood"),
+    ("value", "understood"),
     [
         (GIVEN, GIVEN),
         (GIVEN.replace("-01", "-00"), GIVEN.replace("-01", "-00")),
@@ -37,9 +37,9 @@ GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     ],
 )
 def test_a_valid_traceparent_of_a_caller_is_accepted(
-    given: str | None, understood: str | None
+    value: str | None, understood: str | None
 ) -> None:
-    assert parse_traceparent(given) == understood
+    assert parse_traceparent(value) == understood
 
 
 def test_trace_ids_travel_without_tracing() -> None:
@@ -56,11 +56,11 @@ def test_trace_ids_travel_without_tracing() -> None:
 
 async def test_concurrent_spans_are_separate() -> None:
     async def request(number: int) -> None:
-        given = f"00-{number:032x}-{number:016x}-01"
-        with server_span(given):
+        value = f"00-{number:032x}-{number:016x}-01"
+        with server_span(value):
             for _ in range(3):
                 await asyncio.sleep(0)
-                assert traceparent() == given
+                assert traceparent() == value
 
     await asyncio.gather(*(request(number) for number in range(1, 9)))
     assert traceparent() is None

@@ -98,8 +98,12 @@ def test_what_is_past_retention_shows_as_deleted() -> None:
 
 
 def test_a_message_that_waits_is_shown_in_both_shapes() -> None:
-    shown = to_builtins(wire.stored_message(a_message(), KAZOO, has_audio=False))
-    assert shown == {**shown["metadata"], "id": shown["media_id"], "metadata": shown["metadata"]}
+    output = to_builtins(wire.stored_message(a_message(), KAZOO, has_audio=False))
+    assert output == {
+        **output["metadata"],
+        "id": output["media_id"],
+        "metadata": output["metadata"],
+    }
 
 
 def test_nothing_said_gives_a_message_of_defaults() -> None:

@@ -78,7 +78,7 @@ def messages(client: Any, box_id: str) -> dict[str, Any]:
     ids = [pending, whole[1]["media_id"]]
     change = {"data": {"messages": ids, "folder": "saved"}}
     filed = client.manual_request(path, "post", data=change)
-    found = {
+    result = {
         "raw": raw,
         "whole": whole,
         "filed": filed,
@@ -88,7 +88,7 @@ def messages(client: Any, box_id: str) -> dict[str, Any]:
         "rest": client.manual_request(path)[1],
     }
     failed, answer = client.manual_request(f"{path}/{pending}")
-    return {**found, "gone": [failed, answer.json()["message"]]}
+    return {**result, "gone": [failed, answer.json()["message"]]}
 
 
 def after_revocation(client: Any, box_id: str) -> Any:
@@ -100,14 +100,14 @@ def after_revocation(client: Any, box_id: str) -> Any:
 
 
 def main() -> None:
-    found: dict[str, Any] = {"sign_in": sign_in()}
+    result: dict[str, Any] = {"sign_in": sign_in()}
     client = kazoo.Client(base_url=BASE, api_key=GIVEN["api_key"])
     client.authenticate()
-    found["boxes"] = boxes(client)
-    box_id = found["boxes"]["made"]["data"]["id"]
-    found["messages"] = messages(client, box_id)
-    found["end"] = after_revocation(client, box_id)
-    print(json.dumps(found))
+    result["boxes"] = boxes(client)
+    box_id = result["boxes"]["made"]["data"]["id"]
+    result["messages"] = messages(client, box_id)
+    result["end"] = after_revocation(client, box_id)
+    print(json.dumps(result))
 
 
 main()

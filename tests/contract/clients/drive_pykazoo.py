@@ -24,13 +24,13 @@ def refused(call: Callable[[], Any]) -> Any:
 def sign_in(client: Any) -> dict[str, Any]:
     person = (GIVEN["username"], GIVEN["account_name"])
     auth = PyKazooClient(BASE).authentication
-    found = {
+    result = {
         "user": auth.user_auth(person[0], GIVEN["password"], person[1])["data"],
         "wrong": refused(lambda: auth.user_auth(person[0], "other", person[1])),
         "unknown": refused(lambda: auth.api_auth("0" * 64)),
     }
     client.authentication.api_auth(GIVEN["api_key"])
-    return {**found, "account_id": client.authentication.account_id}
+    return {**result, "account_id": client.authentication.account_id}
 
 
 def boxes(client: Any) -> dict[str, Any]:
@@ -84,12 +84,12 @@ def greeting(client: Any) -> dict[str, Any]:
 
 def main() -> None:
     client = PyKazooClient(BASE)
-    found: dict[str, Any] = {"sign_in": sign_in(client), "boxes": boxes(client)}
-    box_id = found["boxes"]["made"]["data"]["id"]
-    found["messages"] = messages(client, box_id)
-    found["greeting"] = greeting(client)
-    found["end"] = client.voicemailboxes.delete_voicemail_box(ACCOUNT, box_id)["data"]
-    print(json.dumps(found))
+    result: dict[str, Any] = {"sign_in": sign_in(client), "boxes": boxes(client)}
+    box_id = result["boxes"]["made"]["data"]["id"]
+    result["messages"] = messages(client, box_id)
+    result["greeting"] = greeting(client)
+    result["end"] = client.voicemailboxes.delete_voicemail_box(ACCOUNT, box_id)["data"]
+    print(json.dumps(result))
 
 
 main()

@@ -27,8 +27,8 @@ async def interpreter(name: str, cache: Path) -> Path:
 
     The libraries come as source: what builds them is pinned like everything else.
     """
-    wanted = _HERE / f"{name}.txt"
-    content = wanted.read_bytes() + _BUILD.read_bytes() + sys.version.encode()
+    expected = _HERE / f"{name}.txt"
+    content = expected.read_bytes() + _BUILD.read_bytes() + sys.version.encode()
     folder = cache / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
     python = folder / "bin" / "python"
     if (folder / "complete").exists():
@@ -36,7 +36,7 @@ async def interpreter(name: str, cache: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     await asyncio.to_thread(venv.create, folder, symlinks=True)
     await _pip(python, "-r", str(_BUILD))
-    await _pip(python, "--no-build-isolation", "-r", str(wanted))
+    await _pip(python, "--no-build-isolation", "-r", str(expected))
     (folder / "complete").touch()
     return python
 
