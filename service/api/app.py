@@ -8,6 +8,7 @@ from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
+from service.api import mail_consents
 from service.api.dependencies import UseCases
 from service.api.description import docs
 from service.api.description.asyncapi import describe_events
@@ -80,7 +81,12 @@ def _create_router(use_cases: UseCases, deadline_s: float) -> Litestar:
 def create_handlers() -> list[ControllerRouterHandler]:
     """Returns all routes, including those that serve the API description."""
     routers = [kazoo_routes.create_router(), mailbox_routes.create_router()]
-    return [*routers, kazoo_routes.old_version, *docs.create_routes(describe(), describe_events())]
+    return [
+        *routers,
+        *mail_consents.ROUTES,
+        kazoo_routes.old_version,
+        *docs.create_routes(describe(), describe_events()),
+    ]
 
 
 def describe() -> Json:

@@ -11,6 +11,7 @@ from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
+from service.usecases.mail_consents import MailConsents
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
 from service.usecases.recipients import Recipients
@@ -29,6 +30,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     credentials: CredentialCache
     vmboxes: Vmboxes
     recipients: Recipients
+    mail_consents: MailConsents
     messages: Messages
     message_lists: MessageLists
     recordings: Recordings

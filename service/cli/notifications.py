@@ -127,7 +127,7 @@ def email() -> None:
 
 
 @email.command("preview")
-@click.argument("kind", type=click.Choice(["message", "full"]), default="message")
+@click.argument("kind", type=click.Choice(["message", "full", "confirm"]), default="message")
 @click.option(
     "--format",
     "form",

@@ -45,6 +45,10 @@ class RecipientNotFound(NotFound):
     """The recipient does not exist in this mailbox; check its id."""
 
 
+class RecipientLinkInvalid(NotFound):
+    """The link is not valid; open the link of the mail again."""
+
+
 class MessageNotFound(NotFound):
     """The message does not exist in this mailbox; check its id."""
 

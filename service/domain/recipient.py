@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID, uuid5
 
 import msgspec
@@ -16,6 +17,33 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     created_at: datetime
     updated_at: datetime
+
+
+class Consent(StrEnum):
+    """Answer of a recipient to the mails of an account, or the request for an answer."""
+
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+class MailRecipient(msgspec.Struct, frozen=True, kw_only=True):
+    """Address that an account sends mails to. `consent` is None for one that was never asked."""
+
+    account_id: UUID
+    address: str
+    consent: Consent | None
+    is_user: bool
+
+    def may_receive(self, *, needs_confirmation: bool) -> bool:
+        """Returns True if mails may be sent to the address.
+
+        Users need no confirmation. An unsubscribed address gets no mails, even of a user, because
+        an account could create a user for any address.
+        """
+        if self.consent is Consent.UNSUBSCRIBED:
+            return False
+        return self.is_user or self.consent is Consent.CONFIRMED or not needs_confirmation
 
 
 def recipients_of(

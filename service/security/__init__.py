@@ -20,6 +20,7 @@ from service.security.outbound_http import (
     is_within,
     retry_after_of,
 )
+from service.security.recipient_tokens import RecipientTokens
 from service.security.tokens import Tokens
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "KeyRingError",
     "OutboundHttp",
     "OutboundLimits",
+    "RecipientTokens",
     "SecretBox",
     "SecretUnreadable",
     "TargetForbidden",

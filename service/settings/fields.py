@@ -100,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: Annotated[str, http("Address to listen on.")] = "127.0.0.1"
     port: Annotated[Port, http("Port to listen on. 0: any free port.")] = 8000
+    public_url: Annotated[
+        HttpUrl,
+        http("URL of the API as clients reach it, for links. Empty: the host of the request."),
+    ] = ""
     client_grace_s: Annotated[
         Seconds, http("Time that a client may pause while it sends headers or a body.")
     ] = 10.0
@@ -282,6 +286,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Addresses in other domains become Reply-To, and From is `AFTERTONE_EMAIL_SENDER`."
         ),
     ] = ""
+    email_confirm_recipients: Annotated[
+        bool,
+        email(
+            "Recipients who are not users of the account get mails only after they have confirmed. "
+            "Needs `AFTERTONE_PUBLIC_URL` and the key ring."
+        ),
+    ] = False
     email_rate_per_hour: Annotated[
         Limit,
         email(

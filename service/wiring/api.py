@@ -20,12 +20,14 @@ from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.connection_limits import ConnectionLimits
 from service.domain.clock import utc_now
 from service.logs import get_logger
+from service.security import RecipientTokens
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.idempotency import Idempotency
+from service.usecases.mail_consents import MailConsents
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
 from service.usecases.recipients import Recipients
@@ -93,6 +95,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             credentials=CredentialCache(accounts.sessions),
             vmboxes=vmboxes,
             recipients=Recipients(vmboxes),
+            mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
             messages=Messages(
                 database=database,
                 inserts=inserts,

@@ -14,7 +14,7 @@ import msgspec
 from service.bus import Bus
 from service.domain.clock import utc_now
 from service.postgres.pool import Database
-from service.security import SecretBox
+from service.security import RecipientTokens, SecretBox
 from service.settings import Settings, SettingsError
 from service.wiring.factories import (
     key_ring_of,
@@ -32,6 +32,7 @@ from service.workers.channels.email import (
     InvalidAddress,
     Mail,
     MailKind,
+    RecipientLinks,
     RenderedMail,
     SmtpSender,
     SmtpServer,
@@ -119,6 +120,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
             EmailSettings(
                 sender=settings.email_sender,
                 from_domains=frozenset(settings.email_from_domains.lower().split(",")) - {""},
+                needs_confirmation=settings.email_confirm_recipients,
                 rate_per_hour=settings.email_rate_per_hour,
                 retention_days=settings.retention_days,
                 transcription_wait_s=settings.email_transcription_wait_s,
@@ -127,8 +129,22 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
                 concurrency=settings.email_concurrency,
             ),
             utc_now,
+            _recipient_links(settings),
         )
         yield Notifier(resources.database, resources.bus, channel, resources.timings)
+
+
+def _recipient_links(settings: Settings) -> RecipientLinks | None:
+    """Returns None without a public URL. Raises SettingsError if confirmation needs one."""
+    if settings.public_url and settings.key_ring_file:
+        tokens = RecipientTokens(SecretBox(key_ring_of(settings)))
+        return RecipientLinks(tokens, settings.public_url.rstrip("/"))
+    if settings.email_confirm_recipients:
+        raise SettingsError(
+            "AFTERTONE_EMAIL_CONFIRM_RECIPIENTS needs AFTERTONE_PUBLIC_URL and "
+            "AFTERTONE_KEY_RING_FILE."
+        )
+    return None
 
 
 def open_smtp(settings: Settings) -> AbstractAsyncContextManager[SmtpSender]:

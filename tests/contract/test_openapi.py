@@ -32,6 +32,8 @@ NOT_FOR_CLIENTS = {
     "/asyncapi.json",
     "/v1",
     "/v1/{rest}",
+    "/v2/mail/confirm/{recipient_token}",
+    "/v2/mail/unsubscribe/{recipient_token}",
 }
 
 

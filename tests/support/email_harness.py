@@ -24,6 +24,7 @@ from service.postgres.pool import Database
 from service.workers.channels.email import (
     EmailChannel,
     EmailSettings,
+    RecipientLinks,
     SmtpSender,
     SmtpServer,
     Templates,
@@ -65,6 +66,7 @@ class EmailHarness:
     def channel(
         self,
         templates: Templates | None = None,
+        links: RecipientLinks | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         **settings: Any,
     ) -> EmailChannel:
@@ -83,6 +85,7 @@ class EmailHarness:
                 }
             ),
             clock,
+            links,
         )
 
     async def an_account(self, **document: Any) -> UUID:

@@ -16,6 +16,7 @@ s3:
   - s3_connect_timeout_s
   - s3_timeout_s
 http:
+  - public_url
   - client_grace_s
   - max_connections
   - max_connections_per_peer
@@ -36,6 +37,7 @@ sign_in:
   - sign_in_max_failures_per_peer
   - sign_in_lock_s
   - tokens_in_query
+  - user_access
   - issuer_url
   - issuer_jwks_url
   - issuer_allow_http
@@ -54,6 +56,7 @@ email:
   - smtp_hostname
   - email_sender
   - email_from_domains
+  - email_confirm_recipients
   - email_rate_per_hour
   - email_templates_folder
   - email_transcription_wait_s
@@ -88,7 +91,7 @@ relay:
   needs: [database, postgres, nats, operations]
 email:
   args: [notifier, email]
-  needs: [database, postgres, nats, s3, retention, notifiers, email, operations]
+  needs: [database, key_ring, postgres, nats, s3, http, retention, notifiers, email, operations]
 webhook:
   args: [notifier, webhook]
   needs: [database, notifier_key_ring, postgres, nats, notifiers, webhooks, operations]

@@ -1,6 +1,7 @@
 """E-mail channel: mails each new message, with its audio, to the recipients of the box."""
 
 from service.workers.channels.email.channel import EmailChannel, EmailSettings
+from service.workers.channels.email.consent import RecipientLinks
 from service.workers.channels.email.mime import InvalidAddress, Mail
 from service.workers.channels.email.preview import preview
 from service.workers.channels.email.smtp import SmtpSender, SmtpServer
@@ -17,6 +18,7 @@ __all__ = [
     "InvalidAddress",
     "Mail",
     "MailKind",
+    "RecipientLinks",
     "RenderedMail",
     "SmtpSender",
     "SmtpServer",

@@ -16,7 +16,7 @@ from service.domain.events import (
     decode_data,
 )
 from service.domain.message import Message, MessageId, retained_since
-from service.domain.recipient import MAX_RECIPIENTS
+from service.domain.recipient import MAX_RECIPIENTS, MailRecipient
 from service.domain.vmbox import addresses_of
 from service.logs import get_logger
 from service.postgres.mail import reserve_mail
@@ -24,6 +24,13 @@ from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
 from service.workers.channels.email.after_notify import change_folder_after_notify
+from service.workers.channels.email.consent import (
+    RecipientLinks,
+    is_consent_request,
+    permitted_targets,
+    recipient_of,
+    refusal_of,
+)
 from service.workers.channels.email.headers import one_line
 from service.workers.channels.email.mime import (
     Attachment,
@@ -40,6 +47,7 @@ from service.workers.channels.email.recipients import (
 )
 from service.workers.channels.email.smtp import SmtpSender
 from service.workers.channels.email.template_context import (
+    consent_variables,
     full_box_variables,
     includes_transcription,
     message_variables,
@@ -63,6 +71,7 @@ _RESERVED = "reserved"
 class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`sender` is `Name <address>`. 0 for `transcription_wait_s` means no wait.
 
+    `needs_confirmation`: addresses that are not of users must confirm before they get mails.
     `rate_per_hour` is the maximum for one account, 0 for none.
     `from_domains` are the domains, in lower case, that every account may use in From.
     """
@@ -71,6 +80,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     from_domains: frozenset[str] = frozenset()
     retention_days: int
     rate_per_hour: int = 0
+    needs_confirmation: bool = False
     transcription_wait_s: float = 0.0
     timeout_s: float = 120.0
     concurrency: int = 8
@@ -91,7 +101,10 @@ class EmailChannel:
         templates: Templates,
         settings: EmailSettings,
         clock: Callable[[], datetime],
+        links: RecipientLinks | None = None,
     ) -> None:
+        """`links` None: mails have no links. Confirmation needs links."""
+        assert links is not None or not settings.needs_confirmation
         self.timeout_s = settings.timeout_s
         self.concurrency = settings.concurrency
         self._database = database
@@ -100,6 +113,7 @@ class EmailChannel:
         self._templates = templates
         self._settings = settings
         self._clock = clock
+        self._links = links
 
     def handles(self, event: Event) -> bool:
         return event.type == EventType.VMBOX_FULL or is_new_voicemail(event)
@@ -118,7 +132,13 @@ class EmailChannel:
             )
         is_full_event = event.type == EventType.VMBOX_FULL
         addresses = full_box_recipients(context) if is_full_event else message_recipients(context)
-        return [Target(name=address) for address in addresses]
+        return await permitted_targets(
+            connection,
+            event.account_id,
+            addresses,
+            self._clock(),
+            needs_confirmation=self._settings.needs_confirmation,
+        )
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         try:
@@ -129,9 +149,13 @@ class EmailChannel:
             return Failed(error=str(error), permanent=True)
         except (TemplatesError, AudioDamaged) as error:
             return Failed(error=str(error))
-        if isinstance(mail, Postponed):
+        if not isinstance(mail, Mail):
             return mail
-        return await self._smtp.send(mail.sender, mail.recipient, mail.content, utf8=mail.utf8)
+        outcome = await self._smtp.send(mail.sender, mail.recipient, mail.content, utf8=mail.utf8)
+        if isinstance(outcome, Done) and is_consent_request(delivery):
+            # The recipient did not get the message, so its folder must not change.
+            return Ignored("the recipient was asked to confirm")
+        return outcome
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
         """Changes the folder of the message after the mail to the last recipient."""
@@ -143,44 +167,69 @@ class EmailChannel:
             connection, delivery, delivery.event.vmbox_id, message_id, since
         )
 
-    async def _build_mail(self, delivery: Delivery) -> Mail | Postponed:
-        """Returns Postponed if the mail must wait for the transcription or for its turn."""
+    async def _build_mail(self, delivery: Delivery) -> Mail | Postponed | Ignored:
+        """Returns another outcome if no mail may be sent now, or at all."""
+        context, message, recipient = await self._read(delivery)
+        outcome = (
+            self._refuse(delivery, recipient)
+            or self._wait_for_transcription(delivery, context, message)
+            or await self._wait_for_turn(delivery)
+        )
+        if outcome is not None:
+            return outcome
+        if is_consent_request(delivery):
+            assert self._links is not None
+            variables = consent_variables(context, self._links.confirm(recipient), self._clock())
+            return await self._render(delivery, context, recipient, MailKind.CONFIRM, variables)
+        if message is None:
+            event = delivery.event
+            variables = full_box_variables(context, _decode_full(event), event.created_at)
+            return await self._render(delivery, context, recipient, MailKind.FULL, variables)
+        attachment = await self._read_attachment(context, message)
+        variables = message_variables(context, message, has_audio=attachment is not None)
+        kind = MailKind.MESSAGE
+        return await self._render(delivery, context, recipient, kind, variables, attachment)
+
+    async def _read(self, delivery: Delivery) -> tuple[MailContext, Message | None, MailRecipient]:
+        """Returns the current data of a mail. The message is None for a full box."""
         event, message = delivery.event, None
         async with self._database.connection() as connection:
             context = await read_mail_context(connection, event.account_id, event.vmbox_id)
             if event.type == EventType.MESSAGE_NEW:
                 key = MessageKey(event.account_id, event.vmbox_id, _message_id(event))
                 message = await get_message(connection, key)
-        if message is not None and self._must_wait(delivery, context, message):
-            return Postponed(delay_s=_TRANSCRIPTION_POLL_S, state=delivery.state)
-        if delay_s := await self._reserve(delivery):
-            return Postponed(delay_s=delay_s, state={**delivery.state, _RESERVED: True})
-        if message is None:
-            variables = full_box_variables(context, _decode_full(event), event.created_at)
-            return await self._render(delivery, context, MailKind.FULL, variables)
-        attachment = await self._read_attachment(context, message)
-        variables = message_variables(context, message, has_audio=attachment is not None)
-        return await self._render(delivery, context, MailKind.MESSAGE, variables, attachment)
+            return context, message, await recipient_of(connection, delivery)
 
-    async def _reserve(self, delivery: Delivery) -> float:
-        """Returns the seconds that the mail must wait because of the rate of its account.
+    def _refuse(self, delivery: Delivery, recipient: MailRecipient) -> Ignored | None:
+        needs_confirmation = self._settings.needs_confirmation
+        reason = refusal_of(delivery, recipient, needs_confirmation=needs_confirmation)
+        return None if reason is None else Ignored(reason)
 
-        A mail counts once, at its first attempt.
-        """
-        rate = self._settings.rate_per_hour
-        if not rate or delivery.attempt > 1 or delivery.state.get(_RESERVED):
-            return 0.0
-        async with self._database.connection() as connection:
-            return await reserve_mail(connection, delivery.account_id, 3600 / rate)
-
-    def _must_wait(self, delivery: Delivery, context: MailContext, message: Message) -> bool:
+    def _wait_for_transcription(
+        self, delivery: Delivery, context: MailContext, message: Message | None
+    ) -> Postponed | None:
         wait = timedelta(seconds=self._settings.transcription_wait_s)
-        return (
-            context.settings.get("transcribe") is True
+        must_wait = (
+            message is not None
+            and context.settings.get("transcribe") is True
             and includes_transcription(context)
             and message.transcription is None
             and self._clock() < delivery.created_at + wait
         )
+        if not must_wait:
+            return None
+        return Postponed(delay_s=_TRANSCRIPTION_POLL_S, state=delivery.state)
+
+    async def _wait_for_turn(self, delivery: Delivery) -> Postponed | None:
+        """Counts the mail in the rate of its account, once, at its first attempt."""
+        rate = self._settings.rate_per_hour
+        if not rate or delivery.attempt > 1 or delivery.state.get(_RESERVED):
+            return None
+        async with self._database.connection() as connection:
+            delay_s = await reserve_mail(connection, delivery.account_id, 3600 / rate)
+        if delay_s == 0:
+            return None
+        return Postponed(delay_s=delay_s, state={**delivery.state, _RESERVED: True})
 
     async def _read_attachment(self, context: MailContext, message: Message) -> Attachment | None:
         """Returns the stored audio. Raises AudioMissing, AudioDamaged, Unavailable."""
@@ -201,11 +250,13 @@ class EmailChannel:
         self,
         delivery: Delivery,
         context: MailContext,
+        recipient: MailRecipient,
         kind: MailKind,
         variables: MailVariables,
         attachment: Attachment | None = None,
     ) -> Mail:
-        settings = context.mail_settings
+        # A request for consent has no text of the account.
+        settings = {} if kind is MailKind.CONFIRM else context.mail_settings
         subject = settings.get("subject") if kind is MailKind.MESSAGE else None
         rendered = self._templates.render(
             kind, variables, subject if isinstance(subject, str) and one_line(subject) else None
@@ -222,6 +273,7 @@ class EmailChannel:
             date=delivery.event.created_at,
             rendered=rendered,
             attachment=attachment,
+            unsubscribe_url=self._links.unsubscribe(recipient) if self._links else None,
         )
 
 

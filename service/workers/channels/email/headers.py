@@ -25,25 +25,26 @@ class EncodedHeader(str):
     name: str
 
     @classmethod
+    def trusted(cls, name: str, value: str) -> Self:
+        """Builds a header from a complete value of visible ASCII characters and spaces."""
+        header = cls(value)
+        header.name = name
+        return header
+
+    @classmethod
     def text(cls, name: str, text: str) -> Self:
         """Builds a header that holds untrusted text, such as a subject."""
-        return cls._named(name, _encode(name, one_line(text)))
+        return cls.trusted(name, _encode(name, one_line(text)))
 
     @classmethod
     def address(cls, name: str, display_name: str, address: str) -> Self:
         """Builds a header that holds one valid address with an untrusted display name."""
         if not (display_name := one_line(display_name)):
-            return cls._named(name, address)
+            return cls.trusted(name, address)
         phrase = _encode_phrase(name, display_name)
         length = len(f"{name}: {phrase} <{address}>".rpartition(_END_OF_LINE)[2])
         space = " " if length <= _LINE_CHARS else f"{_END_OF_LINE} "
-        return cls._named(name, f"{phrase}{space}<{address}>")
-
-    @classmethod
-    def _named(cls, name: str, value: str) -> Self:
-        header = cls(value)
-        header.name = name
-        return header
+        return cls.trusted(name, f"{phrase}{space}<{address}>")
 
     def fold(self, *, policy: Policy) -> str:
         """Returns the lines of the header, as policies of the email package require it."""

@@ -62,6 +62,7 @@ def build_mail(
     date: datetime,
     rendered: RenderedMail,
     attachment: Attachment | None,
+    unsubscribe_url: str | None = None,
 ) -> Mail:
     """Builds a mail. The same input gives the same bytes.
 
@@ -85,6 +86,13 @@ def build_mail(
     # RFC 3834 and, for Exchange, MS-OXCMAIL: both suppress out-of-office replies.
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
+    if unsubscribe_url is not None:
+        # RFC 8058: one click in the mail client, without opening the page.
+        for name, value in (
+            ("List-Unsubscribe", f"<{unsubscribe_url}>"),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        ):
+            message[name] = EncodedHeader.trusted(name, value)
     message.set_content(rendered.text)
     message.add_alternative(rendered.html, subtype="html")
     if attachment is not None:

@@ -35,6 +35,9 @@ _EXAMPLES = {
     MailKind.FULL: MailVariables(
         **_BOX, received_at=_TIME, message_count=100, max_message_count=100
     ),
+    MailKind.CONFIRM: MailVariables(
+        **_BOX, received_at=_TIME, confirm_url="https://voicemail.example.com/v2/mail/confirm/TOKEN"
+    ),
 }
 
 

@@ -39,6 +39,13 @@ def full_box_variables(
     )
 
 
+def consent_variables(context: MailContext, confirm_url: str, now: datetime) -> MailVariables:
+    """Returns the variables of a mail that asks for consent."""
+    return MailVariables(
+        **_box_variables(context, now.astimezone(context.zone)), confirm_url=confirm_url
+    )
+
+
 def includes_transcription(context: MailContext) -> bool:
     return context.settings.get("include_transcription_on_notify") is not False
 

@@ -23,13 +23,15 @@ class MailKind(StrEnum):
 
     MESSAGE = "message"
     FULL = "full"
+    CONFIRM = "confirm"
 
 
 class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
     """Template variables, without control characters. Times are in the time zone of the box.
 
     `caller` is name and number, or one of them, or "an anonymous caller"; an unknown `caller_name`
-    or `caller_number` is empty. `length` is like `1:05`. The kind `full` has the counts only.
+    or `caller_number` is empty. `length` is like `1:05`. The kind `full` has the counts only,
+    the kind `confirm` has `confirm_url` only.
     """
 
     box_name: str
@@ -45,6 +47,7 @@ class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
     has_audio: bool = False
     message_count: int = 0
     max_message_count: int = 0
+    confirm_url: str = ""
 
 
 class RenderedMail(msgspec.Struct, frozen=True, kw_only=True):
