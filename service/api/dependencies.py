@@ -14,7 +14,9 @@ from service.usecases.greetings import Greetings
 from service.usecases.mail_consents import MailConsents
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
+from service.usecases.pin_check import PinChecks
 from service.usecases.recipients import Recipients
+from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
@@ -23,7 +25,10 @@ from service.usecases.webhooks import Webhooks
 
 
 class UseCases(msgspec.Struct, frozen=True, kw_only=True):
-    """One dependency with all use cases. Litestar would start a task for each of several."""
+    """One dependency with all use cases. Litestar would start a task for each of several.
+
+    `public_url` is the URL of the API for links; empty for the host of the request.
+    """
 
     accounts: Accounts
     users: Users
@@ -33,7 +38,9 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     mail_consents: MailConsents
     messages: Messages
     message_lists: MessageLists
+    pin_checks: PinChecks
     recordings: Recordings
+    recording_links: RecordingLinks
     greetings: Greetings
     webhooks: Webhooks
     batches: Batches
@@ -41,6 +48,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed
     auth_options: AuthOptions
     rate_limit: RateLimit
+    public_url: str
 
 
 App = NamedDependency[SkipValidation[UseCases]]

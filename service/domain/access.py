@@ -50,6 +50,11 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     def is_admin(self) -> bool:
         return Permission.ACCOUNT_ADMIN in self.permissions
 
+    def check_permission(self, permission: Permission | None) -> None:
+        """Raises Forbidden without the permission; None is a route that declares none."""
+        if permission not in self.permissions:
+            raise Forbidden
+
     def check_vmbox(self, vmbox_id: UUID | None) -> None:
         """Raises Forbidden for a mailbox outside `vmbox_ids`; None is a malformed id."""
         if self.vmbox_ids is not None and vmbox_id not in self.vmbox_ids:

@@ -223,6 +223,10 @@ class TokenInvalid(Unauthorized):
     """The token is malformed, expired or revoked; sign in again."""
 
 
+class LinkInvalid(Unauthorized):
+    """The link is malformed or has expired, or its signer has lost access; create a new link."""
+
+
 class Forbidden(VoicemailError):
     """Access is denied; use your own account or one below it, and a token with the permission."""
 
@@ -237,6 +241,10 @@ class TooManyRequests(VoicemailError):
 
 class SignInLocked(TooManyRequests):
     """Too many wrong credentials; retry after the time in Retry-After."""
+
+
+class PinLocked(TooManyRequests):
+    """Too many wrong PINs for this mailbox; retry after the time in Retry-After."""
 
 
 class Unavailable(VoicemailError):

@@ -27,6 +27,7 @@ class EventType(StrEnum):
     VMBOX_UPDATED = "vmbox.updated"
     VMBOX_DELETED = "vmbox.deleted"
     VMBOX_FULL = "vmbox.full"
+    VMBOX_PIN_LOCKED = "vmbox.pin_locked"
     CALLBACK_REQUESTED = "callback.requested"
     ACCOUNT_DELETED = "account.deleted"
 
@@ -221,6 +222,13 @@ class VmboxWasFull(VmboxEvent, frozen=True, kw_only=True):
     message_count: int
 
 
+class VmboxPinLocked(VmboxEvent, frozen=True, kw_only=True):
+    """Too many wrong PINs were checked; the mailbox accepts no PIN for `locked_for_s`."""
+
+    wrong_pins: int
+    locked_for_s: int
+
+
 class CallbackRequested(VmboxEvent, frozen=True, kw_only=True):
     """A call about new messages of a mailbox is due; another service makes the call.
 
@@ -247,6 +255,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.VMBOX_UPDATED: VmboxUpdated,
     EventType.VMBOX_DELETED: VmboxDeleted,
     EventType.VMBOX_FULL: VmboxWasFull,
+    EventType.VMBOX_PIN_LOCKED: VmboxPinLocked,
     EventType.CALLBACK_REQUESTED: CallbackRequested,
     EventType.ACCOUNT_DELETED: AccountDeleted,
 }

@@ -1,13 +1,16 @@
-"""Recordings: messages with audio and local time."""
+"""Recordings: messages with audio and local time, and links that play them."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from service.domain.account import Claims
 from service.domain.formats import is_zone
-from service.domain.message import Audio, Message
+from service.domain.message import Audio, Message, MessageId
 
+MAX_LINK_LIFETIME = timedelta(days=1)
 _INHERITED = "inherit"
 
 
@@ -17,6 +20,19 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     audio: Audio
     local_time: datetime
+
+
+class RecordingLink(msgspec.Struct, frozen=True, kw_only=True):
+    """Permission to play one recording until `expires_at`.
+
+    The link is valid only while the claims of its signer are, apart from their expiry.
+    """
+
+    account_id: UUID
+    vmbox_id: UUID
+    message_id: MessageId
+    signer: Claims
+    expires_at: datetime
 
 
 def zone_of(*names: str | None) -> tzinfo:

@@ -1,6 +1,6 @@
 """Mailboxes (vmboxes): settings with defaults, numbers, greetings, message counts."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,9 @@ from service.domain.schema import Document, Field, Fields, validate_document
 
 MAX_NAME = 128
 MEDIA_ID_LENGTH = 32
+MAX_WRONG_PINS = 5
+PIN_LOCK = timedelta(minutes=15)
+"""Time within which wrong PINs are counted, and for which too many of them lock the PIN check."""
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
 
 

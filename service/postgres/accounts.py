@@ -11,6 +11,7 @@ import msgspec
 from service.domain.account import Account, AccountFacts, Claims
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.page import NameCursor
+from service.domain.recording import MAX_LINK_LIFETIME
 from service.domain.schema import Document
 from service.postgres.api_keys import list_revoked_api_keys
 from service.postgres.pool import Connection
@@ -236,9 +237,12 @@ async def list_directory_changes(
 
 
 async def revoke_token(connection: Connection, claims: Claims) -> None:
-    """Revokes a token until it expires."""
+    """Revokes a token until it and all links that it has signed have expired."""
     await _SQL["revoke_token"].execute(
-        connection, token_id=claims.token_id, expires_at=claims.expires_at
+        connection,
+        token_id=claims.token_id,
+        expires_at=claims.expires_at,
+        link_lifetime=MAX_LINK_LIFETIME,
     )
 
 

@@ -61,6 +61,8 @@ async def update_vmbox(
     document: Document,
     pin_sealed: bytes | None,
     recipients: tuple[Recipient, ...],
+    *,
+    is_pin_changed: bool = False,
 ) -> StoredVmbox | None:
     """Replaces the document of a box. Returns None when `before` is no longer its revision.
 
@@ -81,6 +83,7 @@ async def update_vmbox(
             removed_greeting_ids=sorted(old_greetings - new_greetings),
             added_greeting_ids=sorted(new_greetings - old_greetings),
             recipients=recipients,
+            is_pin_changed=is_pin_changed,
             traceparent=traceparent(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:

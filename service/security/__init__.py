@@ -12,6 +12,7 @@ from service.security.keys import (
     retire_key,
     rotate_key_ring,
 )
+from service.security.link_tokens import LinkTokens
 from service.security.outbound_http import (
     LOOPBACK,
     OutboundHttp,
@@ -30,6 +31,7 @@ __all__ = [
     "IssuerSettings",
     "KeyRing",
     "KeyRingError",
+    "LinkTokens",
     "OutboundHttp",
     "OutboundLimits",
     "RecipientTokens",

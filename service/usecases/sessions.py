@@ -103,7 +103,14 @@ class Sessions:
 
     async def authenticate(self, token: str) -> Caller:
         """Returns the caller of `token`. Raises TokenInvalid, also for a revoked token."""
-        claims = await self._claims_of(token)
+        return await self.check_claims(await self._claims_of(token))
+
+    async def check_claims(self, claims: Claims) -> Caller:
+        """Returns the caller of verified claims.
+
+        Raises TokenInvalid when the token was revoked, or when its account or user no longer
+        accepts it.
+        """
         # A token with a later epoch than the cached account makes the cache read the account again.
         epoch = claims.auth_epoch or 0
         account = await self.account_cache.get_account(claims.account_id, auth_epoch=epoch)

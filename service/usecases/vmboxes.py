@@ -227,6 +227,7 @@ class Vmboxes:
                 document,
                 self._encrypt(pin, before.account_id, before.vmbox_id),
                 self._recipients(before, document),
+                is_pin_changed=pin != before.pin,
             )
 
     @asynccontextmanager

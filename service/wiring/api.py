@@ -20,7 +20,7 @@ from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.connection_limits import ConnectionLimits
 from service.domain.clock import utc_now
 from service.logs import get_logger
-from service.security import RecipientTokens
+from service.security import LinkTokens, RecipientTokens
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
@@ -30,13 +30,16 @@ from service.usecases.idempotency import Idempotency
 from service.usecases.mail_consents import MailConsents
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
+from service.usecases.pin_check import PinChecks
 from service.usecases.recipients import Recipients
+from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
 from service.wiring.factories import (
+    key_ring_of,
     open_accounts,
     open_audio,
     open_database,
@@ -89,6 +92,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             settings.max_upload_bytes,
         )
         vmboxes = Vmboxes(database, accounts.secrets, utc_now)
+        recordings = Recordings(database, audio)
         yield UseCases(
             accounts=accounts,
             users=users_of(accounts, settings),
@@ -107,7 +111,13 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 uploads=uploads,
             ),
             message_lists=MessageLists(database, utc_now, settings.retention_days),
-            recordings=Recordings(database, audio),
+            pin_checks=PinChecks(vmboxes),
+            recordings=recordings,
+            recording_links=RecordingLinks(
+                sessions=accounts.sessions,
+                recordings=recordings,
+                tokens=LinkTokens(key_ring_of(settings)),
+            ),
             greetings=Greetings(database, audio, utc_now, uploads),
             webhooks=Webhooks(database=database, sender=posts),
             batches=Batches(database, utc_now, settings.retention_days),
@@ -120,6 +130,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             rate_limit=RateLimit(
                 settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
             ),
+            public_url=settings.public_url.rstrip("/"),
         )
 
 

@@ -16,6 +16,7 @@ from service.api.description.asyncapi import describe_events
 from service.domain.events import EventMessage, EventType
 from service.domain.message import Folder, MessageId
 from service.domain.transcription import successful_transcription
+from service.domain.vmbox import MAX_WRONG_PINS
 from service.postgres.callbacks import request_callback
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
@@ -214,6 +215,8 @@ async def _do_everything(account: AccountClient) -> None:
     full = await http.put(f"{box}/messages", json={"data": {}})
     assert full.status_code >= 400
     data_of(await http.patch(box, json={"data": {"name": "Other"}}))
+    for _ in range(MAX_WRONG_PINS):
+        data_of(await http.post(f"{box}/pin", json={"data": {"pin": "0000"}}))
     changed = await http.put(
         f"{box}/messages/{media_id}/raw",
         content=b"other",

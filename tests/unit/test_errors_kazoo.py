@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "TooManyPending": (100,),
     "TooManyRequests": (1,),
     "SignInLocked": (1,),
+    "PinLocked": (900,),
     "AudioTooLarge": (8_000_000,),
     "DocumentTooLarge": (65_536,),
     "DocumentTooComplex": (10_000,),

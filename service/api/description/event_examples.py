@@ -28,6 +28,7 @@ from service.domain.events import (
     Transcription,
     VmboxCreated,
     VmboxDeleted,
+    VmboxPinLocked,
     VmboxUpdated,
     VmboxWasFull,
 )
@@ -94,6 +95,7 @@ _DATA: dict[EventType, AccountEvent] = {
         max_message_count=100,
         message_count=100,
     ),
+    EventType.VMBOX_PIN_LOCKED: VmboxPinLocked(**_BOX_FIELDS, wrong_pins=5, locked_for_s=900),
     EventType.CALLBACK_REQUESTED: CallbackRequested(
         **_BOX_FIELDS, number="+14155550123", attempt=1, timeout_s=20, message=_MESSAGE
     ),

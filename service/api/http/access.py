@@ -30,8 +30,7 @@ def check_route(
     """Raises Forbidden without the permission of the route, or for a mailbox or user in the path
     that the caller has no access to. `parse` reads an id of the path; its keys are the names."""
     options, ids = request.route_handler.opt, request.path_params
-    if options.get(PERMISSION) not in access.permissions:
-        raise Forbidden
+    access.check_permission(options.get(PERMISSION))
     if options.get(ALL_VMBOXES) and access.vmbox_ids is not None:
         raise Forbidden
     if vmbox_key in ids:

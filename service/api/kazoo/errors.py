@@ -36,9 +36,11 @@ from service.domain.errors import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     Invalid,
+    LinkInvalid,
     MessageExpired,
     NoAudio,
     NotFound,
+    PinLocked,
     PreconditionFailed,
     Problem,
     Refused,
@@ -182,6 +184,15 @@ def _refuse_unavailable(code: str) -> Row:
     )
 
 
+def _refuse_locked(code: str) -> Row:
+    return lambda error: Refusal(
+        status=429,
+        code=code,
+        data={"message": str(error)},
+        headers={"Retry-After": str(error.wait_s)},
+    )
+
+
 def _refuse_file(rule: str, text: str) -> Row:
     return lambda _error: validation({"file": {rule: {"message": text}}})
 
@@ -234,14 +245,11 @@ TABLE: dict[type[Exception], Row] = {
     MessageExpired: _refuse_expired,
     Unauthorized: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
     TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),
+    LinkInvalid: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_link"),
     Forbidden: _refuse(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
     TooManyRequests: lambda error: http_refusal(429, {"Retry-After": str(error.wait_s)}),
-    SignInLocked: lambda error: Refusal(
-        status=429,
-        code="sign_in_locked",
-        data={"message": str(error)},
-        headers={"Retry-After": str(error.wait_s)},
-    ),
+    SignInLocked: _refuse_locked("sign_in_locked"),
+    PinLocked: _refuse_locked("pin_locked"),
     Unavailable: _refuse_unavailable("datastore_unreachable"),
     TooManySignIns: _BUSY,
     TooManyUploads: _BUSY,

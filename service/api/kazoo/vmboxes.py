@@ -22,6 +22,7 @@ from service.api.kazoo.documents import answer_document, list_documents, revisio
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.wire.documents import (
+    PinResponse,
     mwi_response,
     vmbox_document,
     vmbox_filterable,
@@ -30,9 +31,10 @@ from service.api.kazoo.wire.documents import (
 from service.domain import vmbox as vmbox_fields
 from service.domain.access import Access, Permission
 from service.domain.account import AccountFacts
-from service.domain.errors import PreconditionFailed
+from service.domain.errors import Invalid, PreconditionFailed
 from service.domain.message import parse_hex_id
-from service.domain.schema import Document, Field
+from service.domain.schema import Document, Field, apply_schema
+from service.domain.user import hide_value
 from service.domain.vmbox import Vmbox, greetings_of
 from service.usecases.vmboxes import Precondition
 
@@ -46,6 +48,9 @@ FIELDS = {
         "owner_id": Field(min_length=1, max_length=64),
     },
 }
+
+# Any length: a wrong number of digits is a wrong PIN.
+PIN_FIELDS = {"pin": Field(required=True, min_length=1, max_length=64)}
 
 
 @route(VMBOXES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
@@ -143,7 +148,31 @@ async def get_mwi(
     return succeed(request, mwi_response(vmbox.counts))
 
 
-ROUTES = (list_vmboxes, create_vmbox, get_vmbox, replace_vmbox, patch_vmbox, delete_vmbox, get_mwi)
+@post(VMBOX + "/pin", status_code=200, opt={PERMISSION: Permission.VMBOXES_READ})
+async def check_pin(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
+) -> Response[bytes]:
+    """Checks a PIN. After 5 wrong PINs in 15 minutes the check of this box is locked for 15
+    minutes: it answers 429, also for the right PIN. A new PIN ends the lock. A box without a PIN
+    has no valid PIN."""
+    identity = vmbox_of_path(vmbox_id)
+    data, problems = apply_schema(await read_data(request), PIN_FIELDS)
+    if problems:
+        raise Invalid([hide_value(problem) for problem in problems])
+    is_valid = await app.pin_checks.check(account, identity, data["pin"])
+    return succeed(request, PinResponse(valid=is_valid))
+
+
+ROUTES = (
+    list_vmboxes,
+    create_vmbox,
+    get_vmbox,
+    replace_vmbox,
+    patch_vmbox,
+    delete_vmbox,
+    get_mwi,
+    check_pin,
+)
 
 
 async def _fixed_keys(

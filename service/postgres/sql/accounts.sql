@@ -218,9 +218,9 @@ ORDER BY changed_at
 LIMIT :limit;
 
 -- name: revoke_token
--- Records a token as revoked. The row is needed until the token expires.
+-- Records a token as revoked. The row is needed until the token and its links expire.
 INSERT INTO revoked_tokens (token_id, expires_at)
-VALUES (:token_id, :expires_at)
+VALUES (:token_id, :expires_at::timestamptz + :link_lifetime::interval)
 ON CONFLICT DO NOTHING;
 
 -- name: is_revoked

@@ -23,7 +23,7 @@ SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
 
 -- name: update_vmbox
 -- Replaces the document of a box if its revision is still :revision, and changes its numbers and greetings
--- by what was removed and added. No row when the box was deleted or changed.
+-- by what was removed and added. A new PIN unlocks the PIN check. No row when the box was deleted or changed.
 WITH locked AS MATERIALIZED (
     SELECT sequence
     FROM vmbox_counts
@@ -55,7 +55,8 @@ WITH locked AS MATERIALIZED (
     SELECT :account_id, :vmbox_id, id FROM vmbox CROSS JOIN unnest(:added_greeting_ids::uuid[]) AS id
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET mailbox = :mailbox, max_message_count = :max_message_count, sequence = locked.sequence + 1
+    SET mailbox = :mailbox, max_message_count = :max_message_count, sequence = locked.sequence + 1,
+        pin_failed_at = CASE WHEN NOT :is_pin_changed::boolean THEN c.pin_failed_at END
     FROM locked, vmbox
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
     RETURNING c.*

@@ -10,6 +10,7 @@ from service.api.kazoo.openapi import (
     accounts,
     events,
     greetings,
+    links,
     messages,
     recordings,
     sessions,
@@ -35,7 +36,18 @@ _ABOUT = """\
   contain `accept` and `auth_token`. `/v2/account/...` is the account of the token.
 * Unknown parameters are ignored.
 """
-_RESOURCES = (sessions, accounts, users, vmboxes, messages, recordings, greetings, webhooks, events)
+_RESOURCES = (
+    sessions,
+    accounts,
+    users,
+    vmboxes,
+    messages,
+    recordings,
+    links,
+    greetings,
+    webhooks,
+    events,
+)
 _SCHEMES: Json = {
     "token": {
         "type": "apiKey",

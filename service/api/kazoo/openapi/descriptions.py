@@ -95,6 +95,8 @@ WEBHOOK = {
     "custom_data": "Strings that are sent with each event",
 }
 
+LINK = {"expires_in_s": "The lifetime of the link in seconds"}
+
 MESSAGE = {
     "timestamp": "The time of the message: Gregorian seconds (Unix seconds + 62 167 219 200) or "
     "ISO-8601; the default is now",

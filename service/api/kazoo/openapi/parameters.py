@@ -64,6 +64,7 @@ def _path() -> Json:
         "webhook_id": ("The webhook", HEX_ID, samples.WEBHOOK_ID),
         "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
         "token": ("The token of the request", _TEXT, None),
+        "link_token": ("The token of a recording link", _TEXT, None),
     }
     return {
         name: _in("path", name, schema, description, example, required=True)

@@ -13,6 +13,7 @@ from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.messages import (
     BatchResponse,
+    LinkResponse,
     MessageContext,
     message_metadata,
     message_row,
@@ -182,6 +183,10 @@ PENDING = stored_message(_PENDING, _CONTEXT, has_audio=False)
 SAVED = msgspec.structs.replace(MESSAGE, folder=Folder.SAVED)
 REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)
 DELETED: Json = {"_read_only": {"deleted": True}}
+LINK = LinkResponse(
+    url="https://voicemail.example.com/v2/recordings/eyJhbGciOiJFZERTQSJ9.eyJhdWQiOiJyZWNvcmRpbmcifQ.c2ln",
+    expires=gregorian(CREATED),
+)
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)

@@ -9,9 +9,11 @@ from service.api.description.openapi.fields import (
 )
 from service.api.description.openapi.structs import document_schema, struct_schemas
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
+from service.api.kazoo.links import LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.sessions import ACCOUNT_NAMES, API_KEY_FIELDS, CREDENTIAL_FIELDS
+from service.api.kazoo.vmboxes import PIN_FIELDS
 from service.api.kazoo.wire import documents, messages, webhooks
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
@@ -42,7 +44,8 @@ def _responses() -> Json:
         **struct_schemas((documents.UserRow,), descriptions.USER),
         **struct_schemas((documents.GreetingRow,), descriptions.GREETING),
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
-        **struct_schemas((documents.MwiResponse, messages.BatchResponse), {}),
+        **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
+        **struct_schemas((messages.BatchResponse, messages.LinkResponse), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((messages.MessageRow, messages.StoredMessage), descriptions.MESSAGE),
         "BrokenRules": {
@@ -99,6 +102,7 @@ def _vmboxes() -> Json:
             "description": "Some settings of a box: objects merge, null deletes at any depth.",
         },
         "Vmbox": document_schema(VMBOX_FIELDS, descriptions.VMBOX, documents.DocumentExtras),
+        "PinCheck": request_schema(PIN_FIELDS, {"pin": "The PIN to check"}),
         "NewGreeting": request_schema(GREETING_FIELDS, descriptions.GREETING),
         "GreetingChanges": patch_schema(GREETING_FIELDS, descriptions.GREETING),
         "Greeting": document_schema(
@@ -156,6 +160,7 @@ def _messages() -> Json:
         "NewMessage": with_properties(new, {"timestamp": timestamp}),
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),
         "MessageChange": change,
+        "NewLink": request_schema(LINK_FIELDS, descriptions.LINK),
         "MessageChanges": with_properties(change, required_ids, ["messages"]),
         "MessageSelection": {"type": "object", "properties": {"messages": ids, "folder": folder}},
     }

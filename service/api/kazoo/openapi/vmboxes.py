@@ -16,8 +16,15 @@ from service.api.kazoo.openapi.bodies import (
 )
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.pages import BAD_PAGE_SIZE, BAD_START_KEY
-from service.api.kazoo.wire.documents import AudianVmboxRow, MwiResponse, VmboxRow
-from service.domain.errors import EditConflict, Invalid, PreconditionFailed, Rule, VmboxNotFound
+from service.api.kazoo.wire.documents import AudianVmboxRow, MwiResponse, PinResponse, VmboxRow
+from service.domain.errors import (
+    EditConflict,
+    Invalid,
+    PinLocked,
+    PreconditionFailed,
+    Rule,
+    VmboxNotFound,
+)
 
 TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
 UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
@@ -106,5 +113,11 @@ OPERATIONS = (
             200: success(ref(MwiResponse), samples.MWI, description="The message-waiting state")
         },
         refusals=(UNKNOWN_VMBOX,),
+    ),
+    Operation(
+        handler=vmboxes.check_pin,
+        body=envelope(ref("PinCheck"), {"pin": {"pin": "1234"}}),
+        answers={200: success(ref(PinResponse), PinResponse(valid=True), description="The result")},
+        refusals=(UNKNOWN_VMBOX, Invalid.of("pin", Rule.REQUIRED), PinLocked(wait_s=900)),
     ),
 )

@@ -211,6 +211,12 @@ def vmbox_row(vmbox: Vmbox, profile: WireProfile) -> VmboxRow | AudianVmboxRow:
     )
 
 
+class PinResponse(msgspec.Struct, kw_only=True):
+    """Result of a PIN check."""
+
+    valid: bool
+
+
 def mwi_response(counts: MessageCounts) -> MwiResponse:
     """The message-waiting state that follows from the counts of a box."""
     return MwiResponse(new=counts.new, saved=counts.saved, waiting=counts.new > 0)

@@ -105,6 +105,16 @@ class StoredMessage(MessageMetadata, kw_only=True):
     metadata: MessageMetadata | UnsetType = UNSET
 
 
+class LinkResponse(msgspec.Struct, kw_only=True):
+    """A link that plays one recording."""
+
+    url: Annotated[str, Meta(description="Plays the recording without other credentials")]
+    expires: Annotated[
+        int | DateTimeString,
+        Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
+    ]
+
+
 class BatchResponse(msgspec.Struct, kw_only=True):
     """Outcome of a request about several messages."""
 

@@ -1,0 +1,84 @@
+"""Routes of recording links: `.../messages/{message}/link` and `/v2/recordings/{token}`."""
+
+from datetime import timedelta
+
+from litestar import Response, post, route
+from litestar.response import Stream
+
+from service.api.dependencies import App
+from service.api.http.access import PERMISSION
+from service.api.http.audio_response import create_audio_response, file_name_of
+from service.api.http.auth import record_caller
+from service.api.http.times import format_iso
+from service.api.kazoo.accept import AUDIO, MEDIA, negotiate
+from service.api.kazoo.body import read_data
+from service.api.kazoo.dependencies import (
+    AnyRequest,
+    TheAccount,
+    TheCaller,
+    TheProfile,
+    message_of_path,
+    vmbox_of_path,
+)
+from service.api.kazoo.envelope import succeed
+from service.api.kazoo.messages import MESSAGE
+from service.api.kazoo.profiles import WireProfile
+from service.api.kazoo.times import gregorian
+from service.api.kazoo.wire.messages import LinkResponse
+from service.domain.access import Permission
+from service.domain.errors import Invalid
+from service.domain.recording import MAX_LINK_LIFETIME
+from service.domain.schema import Field, apply_schema
+
+LINK_FIELDS = {
+    "expires_in_s": Field(
+        types=("integer",),
+        minimum=1,
+        maximum=int(MAX_LINK_LIFETIME.total_seconds()),
+        default=300,
+    ),
+}
+
+
+@post(MESSAGE + "/link", status_code=200, opt={PERMISSION: Permission.MESSAGES_READ})
+async def create_link(
+    request: AnyRequest,
+    caller: TheCaller,
+    account: TheAccount,
+    vmbox_id: str,
+    message_id: str,
+    app: App,
+    profile: TheProfile,
+) -> Response[bytes]:
+    """Creates a link that plays one recording without other credentials. The link ends with its
+    time, with the message, and when the token of this request would be refused for another reason
+    than its age: the token is revoked, or its user, API key or account has changed."""
+    vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
+    data, problems = apply_schema(await read_data(request), LINK_FIELDS)
+    if problems:
+        raise Invalid(problems)
+    lifetime = timedelta(seconds=data["expires_in_s"])
+    token, link = await app.recording_links.create(caller, account, vmbox, identity, lifetime)
+    is_audian = profile is WireProfile.AUDIAN
+    expires = format_iso(link.expires_at) if is_audian else gregorian(link.expires_at)
+    base = app.public_url or f"{request.url.scheme}://{request.url.netloc}"
+    return succeed(request, LinkResponse(url=f"{base}/v2/recordings/{token}", expires=expires))
+
+
+@route("/recordings/{link_token:str}", http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
+async def play_recording(
+    request: AnyRequest, link_token: str, app: App
+) -> Response[bytes] | Stream:
+    """Returns the audio of a recording link. The link is the only credential. `Range` selects a
+    part of the audio."""
+    link, signer = await app.recording_links.verify(link_token)
+    record_caller(request, signer)
+    app.rate_limit.take(signer.account.account_id)
+    negotiate(request)
+    recording = await app.recording_links.get(link, signer)
+    return await create_audio_response(
+        request, recording.audio, file_name_of(recording), app.recordings.read
+    )
+
+
+ROUTES = (create_link, play_recording)

@@ -1,0 +1,53 @@
+"""Operations of recording links."""
+
+from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import ref
+from service.api.kazoo import links
+from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi.bodies import audio, envelope, not_modified, success
+from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
+from service.api.kazoo.openapi.refusals import RANGE_PAST_END
+from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
+from service.api.kazoo.wire.messages import LinkResponse
+from service.domain.errors import (
+    AudioMissing,
+    Invalid,
+    LinkInvalid,
+    PreconditionFailed,
+    Rule,
+    StorageUnavailable,
+    TooManyRequests,
+)
+
+TAG = {"name": "Links", "description": "URLs that play one recording without other credentials"}
+
+_TOO_LONG = Invalid.of("expires_in_s", Rule.MAXIMUM, target=86_400, value=100_000)
+_MISSING = (UNKNOWN_VMBOX, UNKNOWN_MESSAGE, AudioMissing(samples.MESSAGE_ID))
+
+OPERATIONS = (
+    Operation(
+        handler=links.create_link,
+        parameters=("profile",),
+        body=envelope(ref("NewLink"), {"link": {"expires_in_s": 300}}, required=False),
+        answers={200: success(ref(LinkResponse), samples.LINK, description="The link")},
+        refusals=(*_MISSING, _TOO_LONG),
+    ),
+    Operation(
+        handler=links.play_recording,
+        signed_in=False,
+        parameters=parameters.RANGES,
+        answers={
+            200: audio("The complete audio", *parameters.AUDIO_HEADERS),
+            206: audio("A range of the audio", *parameters.AUDIO_HEADERS, "Content-Range"),
+            304: not_modified(),
+        },
+        refusals=(
+            LinkInvalid(),
+            *_MISSING,
+            PreconditionFailed(),
+            RANGE_PAST_END,
+            TooManyRequests(wait_s=1),
+            StorageUnavailable(),
+        ),
+    ),
+)

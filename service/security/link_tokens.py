@@ -1,0 +1,56 @@
+"""Tokens in the URLs of recording links. They are not valid as tokens of the API."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import msgspec
+
+from service.domain.errors import TokenInvalid
+from service.domain.message import MessageId
+from service.domain.recording import RecordingLink
+from service.security.keys import KeyRing
+from service.security.tokens import ClaimsPayload, TokenSigner, claims_of, payload_of
+
+_AUDIENCE = "recording"
+
+
+class _LinkPayload(msgspec.Struct, kw_only=True):
+    account_id: UUID
+    vmbox_id: UUID
+    media_id: str
+    signer: ClaimsPayload
+    exp: int
+
+
+class LinkTokens:
+    """Issues and verifies tokens of recording links."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._signer = TokenSigner(ring, _AUDIENCE)
+
+    def issue(self, link: RecordingLink, now: datetime) -> str:
+        return self._signer.sign(
+            {
+                "jti": uuid4().hex,
+                "account_id": link.account_id.hex,
+                "vmbox_id": link.vmbox_id.hex,
+                "media_id": str(link.message_id),
+                "signer": payload_of(link.signer),
+                "iat": int(now.timestamp()),
+                "exp": int(link.expires_at.timestamp()),
+            }
+        )
+
+    def verify(self, token: str, now: datetime) -> RecordingLink:
+        """Returns the link of `token`. Raises TokenInvalid when it is not valid or has expired."""
+        payload = self._signer.verify(token, _LinkPayload)
+        message_id = MessageId.parse(payload.media_id)
+        if message_id is None or now.timestamp() >= payload.exp:
+            raise TokenInvalid
+        return RecordingLink(
+            account_id=payload.account_id,
+            vmbox_id=payload.vmbox_id,
+            message_id=message_id,
+            signer=claims_of(payload.signer),
+            expires_at=datetime.fromtimestamp(payload.exp, UTC),
+        )
