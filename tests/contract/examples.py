@@ -60,10 +60,10 @@ class ExampleVmbox:
         self.vmbox_id = ""
         self.ids: list[str] = []
 
-    async def set(self, first: Mapping[str, Any]) -> None:
+    async def set(self, case: Mapping[str, Any]) -> None:
         """Makes what the example says is there."""
-        for word in first["given"]:
-            await self._give(word, first)
+        for word in case["given"]:
+            await self._give(word, case)
 
     async def clear(self) -> None:
         """Deletes every box: the documents' examples are all about number 3000."""
@@ -71,7 +71,7 @@ class ExampleVmbox:
         for row in data_of(await self.account.http.get(path)):
             data_of(await self.account.http.delete(f"{path}/{row['id']}"))
 
-    async def _give(self, word: str, first: Mapping[str, Any]) -> None:
+    async def _give(self, word: str, case: Mapping[str, Any]) -> None:
         match word:
             case "box":
                 await self._box(_body(example("kazoo_5/02_create_box")))
@@ -87,9 +87,9 @@ class ExampleVmbox:
                 for folder in ("new", "new", "new", "saved"):
                     await self.account.leave(self.vmbox_id, folder=folder)
             case _:
-                await self._give_messages(word, first)
+                await self._give_messages(word, case)
 
-    async def _give_messages(self, word: str, first: Mapping[str, Any]) -> None:
+    async def _give_messages(self, word: str, case: Mapping[str, Any]) -> None:
         match word:
             case "messages":
                 for row in example("kazoo_5/08_list_messages")["documented"]["data"]:
@@ -103,11 +103,11 @@ class ExampleVmbox:
                 await self._transcribe()
             case "files":
                 (self.folder / "voice.mp3").write_bytes(an_mp3())
-                said = _said(first) if "documented" in first else {}
+                said = _said(case) if "documented" in case else {}
                 (self.folder / "message.json").write_bytes(_envelope(said))
             case "pending message":
                 path = self.account.path("vmboxes", self.vmbox_id, "messages")
-                made = await self.account.http.put(path, content=_envelope(_said(first)))
+                made = await self.account.http.put(path, content=_envelope(_said(case)))
                 self._known(data_of(made, 201)["media_id"], "NEW_MSG_ID of 201605")
             case _:
                 raise AssertionError(word)
@@ -181,10 +181,10 @@ class ExampleVmbox:
         return envelope
 
 
-def expected(first: Mapping[str, Any]) -> dict[str, Any]:
+def expected(case: Mapping[str, Any]) -> dict[str, Any]:
     """The answer that is documented, changed where ours differs; or the one that is expected."""
-    answer: dict[str, Any] = first.get("documented") or first["expected"]
-    for difference in first.get("differences", ()):
+    answer: dict[str, Any] = case.get("documented") or case["expected"]
+    for difference in case.get("differences", ()):
         for name in difference.get("absent", ()):
             del answer[name]
         for path, value in difference.get("here", {}).items():
@@ -203,15 +203,15 @@ def _envelope(data: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode({"data": data})
 
 
-def _said(first: Mapping[str, Any]) -> dict[str, Any]:
+def _said(case: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the data of a message from the documented answer."""
-    data: dict[str, Any] = first["documented"]["data"]
+    data: dict[str, Any] = case["documented"]["data"]
     return {name: data[name] for name in data if name != "media_id"}
 
 
-def _body(first: Mapping[str, Any]) -> dict[str, Any]:
+def _body(case: Mapping[str, Any]) -> dict[str, Any]:
     """The `data` of an example's own command line."""
-    words = shlex.split(" ".join(first["command"]))
+    words = shlex.split(" ".join(case["command"]))
     data: dict[str, Any] = msgspec.json.decode(words[words.index("-d") + 1])["data"]
     return data
 

@@ -237,22 +237,22 @@ async def _attempts(
     voip: httpx.AsyncClient, box: str, media_id: str, recipient: str
 ) -> list[httpx.Response]:
     """Sends all requests with ids of another account."""
-    first = f"/voip/mailbox/{box}"
+    path = f"/voip/mailbox/{box}"
     tried = [
-        await voip.get(f"{first}/messages/{media_id}"),
-        await voip.get(f"{first}/messages/{media_id}/audio"),
-        await voip.delete(f"{first}/messages/{media_id}"),
-        await voip.delete(f"{first}/recipients/{recipient}"),
+        await voip.get(f"{path}/messages/{media_id}"),
+        await voip.get(f"{path}/messages/{media_id}/audio"),
+        await voip.delete(f"{path}/messages/{media_id}"),
+        await voip.delete(f"{path}/recipients/{recipient}"),
     ]
     if "-" in box:
         return tried
     return [
         *tried,
-        await voip.get(first),
-        await voip.put(first, json={"name": "Mine"}),
-        await voip.delete(first),
-        await voip.get(f"{first}/messages"),
-        await voip.get(f"{first}/messages", params={"before": media_id}),
-        await voip.get(f"{first}/recipients"),
-        await voip.post(f"{first}/recipients", json={"email": "b@example.com"}),
+        await voip.get(path),
+        await voip.put(path, json={"name": "Mine"}),
+        await voip.delete(path),
+        await voip.get(f"{path}/messages"),
+        await voip.get(f"{path}/messages", params={"before": media_id}),
+        await voip.get(f"{path}/recipients"),
+        await voip.post(f"{path}/recipients", json={"email": "b@example.com"}),
     ]

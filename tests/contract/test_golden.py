@@ -61,18 +61,18 @@ async def test_the_example_is_answered_as_documented(
 
 
 def _assert_as_expected(
-    first: dict[str, Any], example_vmbox: ExampleVmbox, answer: httpx.Response
+    case: dict[str, Any], example_vmbox: ExampleVmbox, answer: httpx.Response
 ) -> None:
-    for header, value in first.get("headers", {}).items():
+    for header, value in case.get("headers", {}).items():
         assert answer.headers[header] == value
-    if "body" in first:
+    if "body" in case:
         assert answer.content == an_mp3()
-    elif "zip" in first:
+    elif "zip" in case:
         with ZipFile(io.BytesIO(answer.content)) as archive:
-            assert archive.namelist() == first["zip"]
-            assert all(archive.read(entry) == an_mp3() for entry in first["zip"])
+            assert archive.namelist() == case["zip"]
+            assert all(archive.read(entry) == an_mp3() for entry in case["zip"])
     else:
-        record, required = example_vmbox.labelled(answer), expected(first)
+        record, required = example_vmbox.labelled(answer), expected(case)
         assert record == required
         # True and 1 are equal in Python, not in JSON.
         assert _canonical(record) == _canonical(required)

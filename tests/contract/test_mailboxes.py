@@ -31,20 +31,20 @@ async def test_the_documented_calls_return_the_documented_responses(
     golden("mailboxes/created", made, names)
     assert made.headers["location"] == f"/voip/mailbox/{mailbox_id}"
 
-    first = f"/voip/mailbox/{mailbox_id}"
-    added = await voip.post(f"{first}/recipients", json={"email": "pete@example.com"})
+    path = f"/voip/mailbox/{mailbox_id}"
+    added = await voip.post(f"{path}/recipients", json={"email": "pete@example.com"})
     names[result(added, 201)["uuid"]] = "RECIPIENT"
-    golden("mailboxes/read", await voip.get(first), names)
+    golden("mailboxes/read", await voip.get(path), names)
     golden("mailboxes/listed", await voip.get("/voip/mailbox"), names)
-    golden("mailboxes/replaced", await voip.put(first, json=body), names)
+    golden("mailboxes/replaced", await voip.put(path, json=body), names)
     golden("mailboxes/refused", await voip.post("/voip/mailbox", **as_json(b"{")), names)
-    golden("mailboxes/refused", await voip.put(first, **as_json(b"[]")), names)
+    golden("mailboxes/refused", await voip.put(path, **as_json(b"[]")), names)
 
-    deleted = await voip.delete(first)
+    deleted = await voip.delete(path)
     assert (deleted.status_code, deleted.content) == (204, b"")
     assert not {"content-type", "transfer-encoding"} & deleted.headers.keys()
     assert deleted.headers.get("content-length", "0") == "0"
-    for gone in (voip.get(first), voip.put(first, json=body), voip.delete(first)):
+    for gone in (voip.get(path), voip.put(path, json=body), voip.delete(path)):
         golden("mailboxes/unknown", await gone, names)
 
 
@@ -80,11 +80,11 @@ async def test_a_put_restores_defaults_and_keeps_other_settings(
         "pin": "123456",
     }
     vmbox_id = await account.a_vmbox(**settings)
-    first = f"/voip/mailbox/{vmbox_id}"
-    before = result(await voip.get(first))
+    path = f"/voip/mailbox/{vmbox_id}"
+    before = result(await voip.get(path))
     assert (before["password"], before["beep"]) == ("123456", False)
     assert before["greeting"] == dashed(greeting)
-    after = result(await voip.put(first, json={"name": "New", "color": "red", "mailbox": "1"}))
+    after = result(await voip.put(path, json={"name": "New", "color": "red", "mailbox": "1"}))
     assert (after["name"], after["password"], after["greeting"]) == ("New", None, None)
     assert after["beep"] is True
     assert after["email_recipients"] == before["email_recipients"]
@@ -133,8 +133,8 @@ async def test_an_invalid_field_is_reported_with_its_rule(
 
 
 async def test_a_name_is_required(voip: httpx.AsyncClient) -> None:
-    first = f"/voip/mailbox/{await a_mailbox(voip)}"
-    for answer in (await voip.post("/voip/mailbox", json={}), await voip.put(first, json={})):
+    path = f"/voip/mailbox/{await a_mailbox(voip)}"
+    for answer in (await voip.post("/voip/mailbox", json={}), await voip.put(path, json={})):
         assert errors(answer) == {"name": "required"}
 
 
@@ -195,6 +195,6 @@ async def test_head_is_a_get_without_its_body(voip: httpx.AsyncClient) -> None:
 
 
 async def test_bodies_of_get_and_delete_are_ignored(voip: httpx.AsyncClient) -> None:
-    first = f"/voip/mailbox/{await a_mailbox(voip)}"
-    assert (await voip.request("GET", first, content=b"\xff{")).status_code == 200
-    assert (await voip.request("DELETE", first, content=b"\xff{")).status_code == 204
+    path = f"/voip/mailbox/{await a_mailbox(voip)}"
+    assert (await voip.request("GET", path, content=b"\xff{")).status_code == 200
+    assert (await voip.request("DELETE", path, content=b"\xff{")).status_code == 204

@@ -39,22 +39,22 @@ async def test_addresses_from_the_kazoo_dialect_are_recipients(
 ) -> None:
     addresses = ["b@example.com", "a@example.com", "B@example.com"]
     vmbox_id = await account.a_vmbox(notify_email_addresses=addresses)
-    first = f"/voip/mailbox/{vmbox_id}"
-    before = result(await voip.get(f"{first}/recipients"))
+    path = f"/voip/mailbox/{vmbox_id}"
+    before = result(await voip.get(f"{path}/recipients"))
     assert [recipient["email"] for recipient in before] == addresses[:2]
-    document = result(await voip.get(first))["email_recipients"]
+    document = result(await voip.get(path))["email_recipients"]
     assert document == [{key: entry[key] for key in entry if key != "email"} for entry in before]
 
     box = account.path("vmboxes", vmbox_id)
     changes = {"notify_email_addresses": ["c@example.com", "A@example.com", "b@example.com"]}
     data_of(await account.http.patch(box, json={"data": changes}))
-    after = {item["email"]: item for item in result(await voip.get(f"{first}/recipients"))}
+    after = {item["email"]: item for item in result(await voip.get(f"{path}/recipients"))}
     assert list(after) == changes["notify_email_addresses"]
     assert after["b@example.com"] == before[0]
     assert after["A@example.com"]["uuid"] == before[1]["uuid"]
     assert after["c@example.com"]["uuid"] not in {entry["uuid"] for entry in before}
 
-    assert (await voip.delete(f"{first}/recipients/{before[0]['uuid']}")).status_code == 204
+    assert (await voip.delete(f"{path}/recipients/{before[0]['uuid']}")).status_code == 204
     left = data_of(await account.http.get(box))["notify_email_addresses"]
     assert left == ["c@example.com", "A@example.com"]
 
