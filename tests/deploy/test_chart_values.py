@@ -150,7 +150,8 @@ def test_only_the_api_mounts_the_keys_that_sign_tokens() -> None:
         for volume in pod["spec"]["volumes"]
         if volume["name"] == "key-ring"
     }
-    assert mounted == {"api": "aftertone-key-ring", "webhook": "aftertone-notifier-key-ring"}
+    notifiers = dict.fromkeys(["email", "webhook"], "aftertone-notifier-key-ring")
+    assert mounted == {"api": "aftertone-key-ring", **notifiers}
 
 
 def test_a_workload_identity_replaces_the_access_key() -> None:

@@ -91,7 +91,7 @@ relay:
   needs: [database, postgres, nats, operations]
 email:
   args: [notifier, email]
-  needs: [database, key_ring, postgres, nats, s3, http, retention, notifiers, email, operations]
+  needs: [database, notifier_key_ring, postgres, nats, s3, http, retention, notifiers, email, operations]
 webhook:
   args: [notifier, webhook]
   needs: [database, notifier_key_ring, postgres, nats, notifiers, webhooks, operations]
