@@ -133,7 +133,7 @@ def parameters() -> Json:
         "message_uuid": _path("message_uuid", _MESSAGE_ID, "Id of the message", message),
         "recipient_uuid": _path("recipient_uuid", _UUID, "Id of the recipient", recipient),
         "limit": _optional("query", "limit", _LIMIT, "Maximum number of messages"),
-        "before": _optional("query", "before", _MESSAGE_ID, "Returns messages after this one"),
+        "before": _optional("query", "before", _MESSAGE_ID, "Returns messages older than this one"),
         "mailbox_range": _optional(
             "header", "Range", _TEXT, "Range: `bytes=a-b`, `bytes=a-` or `bytes=-n`"
         ),
