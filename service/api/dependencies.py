@@ -7,6 +7,7 @@ from litestar.params import SkipValidation
 from service.api.http.auth import AuthOptions
 from service.api.http.rate_limit import RateLimit
 from service.usecases.accounts import Accounts
+from service.usecases.api_keys import ApiKeys
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
@@ -31,6 +32,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     accounts: Accounts
+    api_keys: ApiKeys
     users: Users
     credentials: CredentialCache
     vmboxes: Vmboxes

@@ -30,6 +30,7 @@ class Method(StrEnum):
     """Authentication method of a caller."""
 
     API_KEY = "api_key"
+    NAMED_KEY = "named_key"
     USER = "user"
     OPERATOR = "operator"
     ISSUER = "issuer"

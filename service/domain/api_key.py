@@ -9,12 +9,15 @@ from service.domain.access import SCOPES, Access, Permission, scoped_access
 from service.domain.formats import NO_NUL
 from service.domain.schema import Field
 
+MAX_API_KEYS = 100
 MAX_VMBOXES = 100
 
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=128, format=NO_NUL),
-    "scopes": Field(required=True, types=("array",), items=Field(enum=SCOPES)),
-    "vmbox_ids": Field(types=("array",), items=Field(min_length=32, max_length=32)),
+    "scopes": Field(required=True, types=("array",), items=Field(enum=SCOPES), max_items=16),
+    "vmbox_ids": Field(
+        types=("array",), items=Field(min_length=32, max_length=32), max_items=MAX_VMBOXES
+    ),
     "expires": Field(types=("integer", "string")),
 }
 

@@ -126,6 +126,10 @@ class TooManyWebhooks(_LimitExceeded, Conflict):
     """The account has the maximum number of webhooks; delete one and retry."""
 
 
+class TooManyApiKeys(_LimitExceeded, Conflict):
+    """The account has the maximum number of API keys; delete one and retry."""
+
+
 class Refused(VoicemailError):
     """The request is not valid; correct it and retry."""
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 
 from service.domain.access import Permission
-from service.domain.api_key import ApiKey
-from service.domain.errors import ApiKeyNotFound
+from service.domain.api_key import MAX_API_KEYS, ApiKey
+from service.domain.errors import ApiKeyNotFound, TooManyApiKeys
 from service.domain.page import NameCursor
 from service.postgres.pool import Connection
 from service.postgres.sql import load, page_start
@@ -17,7 +17,7 @@ _SQL = load("api_keys")
 
 
 async def insert_api_key(connection: Connection, key: ApiKey, lookup: bytes) -> ApiKey:
-    """Stores a key; returns it with its creation time."""
+    """Stores a key; returns it with its creation time. Raises TooManyApiKeys."""
     row = await _SQL["insert_api_key"].fetchrow(
         connection,
         account_id=key.account_id,
@@ -27,8 +27,10 @@ async def insert_api_key(connection: Connection, key: ApiKey, lookup: bytes) -> 
         scopes=key.scopes,
         vmbox_ids=key.vmbox_ids,
         expires_at=key.expires_at,
+        max_keys=MAX_API_KEYS,
     )
-    assert row is not None, "an INSERT that does not fail returns its row"
+    if row is None:
+        raise TooManyApiKeys(MAX_API_KEYS)
     return _to_api_key(row)
 
 

@@ -66,7 +66,9 @@ class Sessions:
         self.account_cache.remember(account)
         # With the epoch that was read together with the key: if the key was renewed in the
         # meantime, the token is invalid.
-        token, claims = self._issue(account, Method.API_KEY, key=key)
+        # An own method, so that a process of an older release refuses the token.
+        method = Method.API_KEY if key is None else Method.NAMED_KEY
+        token, claims = self._issue(account, method, key=key)
         return token, Caller(account, await self._access_of(claims), claims)
 
     async def sign_in_as_user(self, *candidates: Credentials, peer: str) -> tuple[str, Caller]:
@@ -164,14 +166,19 @@ class Sessions:
                 return await self._user_access(claims)
             case Method.ISSUER:
                 return ADMIN_ACCESS if claims.is_admin else await self._user_access(claims)
-            case Method.API_KEY if claims.key_id is not None:
-                key = await self.account_cache.get_api_key(claims.account_id, claims.key_id)
-                if key is None:
-                    raise TokenInvalid
-                return key.access
+            case Method.NAMED_KEY:
+                return await self._key_access(claims)
             case Method.API_KEY | Method.OPERATOR:
                 return ADMIN_ACCESS
         assert_never(claims.method)
+
+    async def _key_access(self, claims: Claims) -> Access:
+        key = None
+        if claims.key_id is not None:
+            key = await self.account_cache.get_api_key(claims.account_id, claims.key_id)
+        if key is None:
+            raise TokenInvalid
+        return key.access
 
     async def _user_access(self, claims: Claims) -> Access:
         if self.users_are_admins:

@@ -154,14 +154,15 @@ class Users:
             settings, password = await self._validate(account.account_id, document, before)
             return await self._write(before, settings, password)
 
-        return await retry_on_conflict(attempt)
+        changed = await retry_on_conflict(attempt)
+        self.account_cache.forget_user_rights(user_id)
+        return changed
 
     async def _write(self, before: User, settings: Document, password: Password) -> User | None:
         credentials = await self._prove(before.account_id, settings["username"], password)
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, before.account_id)
             changed = await rows.update_user(connection, before, settings)
-            self.account_cache.forget_user_rights(before.user_id)
             if changed is None or password is UNSET:
                 return changed
             epoch = await self._revoke_credentials(connection, before)

@@ -22,6 +22,7 @@ from service.domain.clock import utc_now
 from service.logs import get_logger
 from service.security import LinkTokens, RecipientTokens
 from service.settings import Settings, SettingsError, parse_networks
+from service.usecases.api_keys import ApiKeys
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
@@ -95,6 +96,12 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         recordings = Recordings(database, audio)
         yield UseCases(
             accounts=accounts,
+            api_keys=ApiKeys(
+                database=database,
+                account_cache=accounts.account_cache,
+                secrets=accounts.secrets,
+                clock=utc_now,
+            ),
             users=users_of(accounts, settings),
             credentials=CredentialCache(accounts.sessions),
             vmboxes=vmboxes,

@@ -21,11 +21,11 @@ from service.wiring.factories import open_audio, open_bus
 from service.wiring.keys import write_key_ring
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
+from tests.support.issuer import EC_JWK, Publisher
 from tests.support.ports import free_port
 from tests.support.smtp import certificate, only, running_mail_server
 from tests.support.transcription_server import KEY, running_transcription_server
 from tests.support.waiting import wait_until
-from tests.unit.test_security_issuer import EC_JWK, Publisher
 
 SECRET = "hunter2"
 

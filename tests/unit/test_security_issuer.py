@@ -1,58 +1,27 @@
 """Tokens of an external issuer: accepted keys, key changes, outages."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import jwt
-import msgspec
 import pytest
-from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
 from service.domain.account import Method
 from service.domain.errors import IssuerUnavailable, TokenInvalid
 from service.security import Issuer, IssuerSettings
+from tests.support.issuer import EC, EC_JWK, URL, Publisher
 from tests.support.waiting import wait_until
 
 NOW = datetime.now(UTC)
 ACCOUNT = UUID("0191f3a0-0000-7000-8000-000000000001")
-URL = "https://issuer.example"
-EC = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
 RSA = rsa.generate_private_key(65537, 2048)
-EC_JWK = {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "ec"}
 ED_JWK = {**OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), "kid": "ed"}
 RSA_JWK = {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa", "alg": "RS256"}
-
-
-class Publisher:
-    """A server that shows a key set, counts who asks, and can be told to fail."""
-
-    def __init__(self, *keys: Mapping[str, Any]) -> None:
-        self.keys = list(keys)
-        self.request_count = 0
-        self.status = 200
-        self.url = ""
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Publisher"]:
-        application = web.Application()
-        application.router.add_get("/jwks", self._answer)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
-        yield self
-        await runner.cleanup()
-
-    async def _answer(self, _request: web.Request) -> web.Response:
-        self.request_count += 1
-        return web.Response(body=msgspec.json.encode({"keys": self.keys}), status=self.status)
 
 
 @pytest.fixture

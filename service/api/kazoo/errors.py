@@ -47,6 +47,7 @@ from service.domain.errors import (
     Rule,
     SignInLocked,
     TokenInvalid,
+    TooManyApiKeys,
     TooManyPending,
     TooManyPings,
     TooManyRequests,
@@ -227,6 +228,7 @@ TABLE: dict[type[Exception], Row] = {
     NoAudio: _refuse(HTTPStatus.CONFLICT, "no_audio"),
     TooManyPending: _refuse_over_limit("too_many_pending"),
     TooManyWebhooks: _refuse_over_limit("too_many_webhooks"),
+    TooManyApiKeys: _refuse_over_limit("too_many_api_keys"),
     IdempotencyKeyInUse: lambda error: Refusal(
         status=409,
         code="idempotency_key_in_use",

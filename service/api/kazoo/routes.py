@@ -7,6 +7,7 @@ from litestar.exceptions import HTTPException
 from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import (
     accounts,
+    api_keys,
     batches,
     events,
     greetings,
@@ -42,6 +43,7 @@ def create_router() -> Router:
         path="/v2",
         route_handlers=[
             *accounts.ROUTES,
+            *api_keys.ROUTES,
             *sessions.ROUTES,
             *users.ROUTES,
             *vmboxes.ROUTES,

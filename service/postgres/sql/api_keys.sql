@@ -1,7 +1,10 @@
 -- name: insert_api_key
--- Creates an API key.
+-- Creates an API key unless the account has :max_keys. Concurrent requests may exceed that by a few.
 INSERT INTO api_keys AS k (account_id, key_id, lookup, name, scopes, vmbox_ids, expires_at)
-VALUES (:account_id, :key_id, :lookup, :name, :scopes, :vmbox_ids, :expires_at)
+SELECT :account_id, :key_id, :lookup, :name, :scopes, :vmbox_ids, :expires_at
+WHERE (
+    SELECT count(*) FROM api_keys AS o WHERE o.account_id = :account_id AND o.revoked_at IS NULL
+) < :max_keys::bigint
 RETURNING k.*;
 
 -- name: get_api_key

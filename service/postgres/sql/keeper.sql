@@ -330,8 +330,8 @@ SELECT NOT EXISTS (SELECT FROM outbox WHERE day = :day AND stream_seq IS NULL)
     ) < :published_before, true);
 
 -- name: delete_expired_tokens
--- Deletes up to :limit revoked tokens that expired before :before.
--- Plan: revoked_tokens_by_expiry from its start.
+-- Deletes up to :limit revoked tokens that expired before :before, and as many API keys revoked before it.
+-- Plan: revoked_tokens_by_expiry and api_keys_by_revocation from their start.
 WITH due AS MATERIALIZED (
     SELECT token_id
     FROM revoked_tokens
@@ -339,6 +339,16 @@ WITH due AS MATERIALIZED (
     ORDER BY expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
+), due_keys AS MATERIALIZED (
+    SELECT account_id, key_id
+    FROM api_keys
+    WHERE revoked_at < :before
+    ORDER BY revoked_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), keys AS (
+    DELETE FROM api_keys AS k USING due_keys AS d
+    WHERE k.account_id = d.account_id AND k.key_id = d.key_id
 )
 DELETE FROM revoked_tokens AS t USING due WHERE t.token_id = due.token_id;
 

@@ -8,6 +8,7 @@ from service.api.description.openapi.operations import Common, Operation, paths
 from service.api.description.openapi.sharing import share_refusals
 from service.api.kazoo.openapi import (
     accounts,
+    api_keys,
     events,
     greetings,
     links,
@@ -39,6 +40,7 @@ _ABOUT = """\
 _RESOURCES = (
     sessions,
     accounts,
+    api_keys,
     users,
     vmboxes,
     messages,

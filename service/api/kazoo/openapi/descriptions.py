@@ -84,6 +84,13 @@ VMBOX = {
     "vm_message_forward_type": "Whether a caller may add a recording to a forwarded message",
 }
 
+API_KEYS = {
+    "name": "A friendly name for the key",
+    "scopes": "The permissions; `account:admin` includes all others",
+    "vmbox_ids": "The only boxes that the key gives access to",
+    "expires": "The end of its validity: Gregorian seconds or ISO-8601",
+    "last_used": "The last use, written at most once a minute",
+}
 WEBHOOK = {
     "name": "A friendly name for the webhook",
     "uri": "The target of events: an http or https address without credentials. All addresses of "

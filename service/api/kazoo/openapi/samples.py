@@ -11,6 +11,7 @@ from service.api.http.times import format_iso
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
+from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
 from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
@@ -25,8 +26,9 @@ from service.api.kazoo.wire.webhooks import (
     webhook_document,
     webhook_row,
 )
-from service.domain.access import ADMIN_ACCESS
+from service.domain.access import ADMIN_ACCESS, Permission
 from service.domain.account import Account, Caller
+from service.domain.api_key import ApiKey
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId, month_of
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
@@ -61,6 +63,13 @@ NEW_USER: dict[str, Any] = {
 CREDENTIALS = {
     "credentials": digests_of(NEW_USER["username"], NEW_USER["password"])[CredentialMethod.MD5],
     "account_name": NEW_ACCOUNT["name"],
+}
+
+NEW_API_KEY: dict[str, Any] = {
+    "name": "Call control",
+    "scopes": ["messages:read", "vmboxes:read"],
+    "vmbox_ids": [VMBOX_ID],
+    "expires": "2027-01-01T00:00:00Z",
 }
 
 NEW_GREETING: dict[str, Any] = {
@@ -154,6 +163,16 @@ _PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None)
 _WEBHOOK = Webhook(
     webhook_id=UUID(WEBHOOK_ID), document=NEW_WEBHOOK, disable_reason=None, **_STORED
 )
+_KEY = ApiKey(
+    account_id=UUID(ACCOUNT_ID),
+    key_id=UUID(WEBHOOK_ID),
+    name=NEW_API_KEY["name"],
+    scopes=(Permission.MESSAGES_READ, Permission.VMBOXES_READ),
+    vmbox_ids=(UUID(VMBOX_ID),),
+    created_at=CREATED,
+    expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+    last_used_at=None,
+)
 _ATTEMPT = Attempt(
     attempt_id=UUID(WEBHOOK_ID),
     event_id=UUID(EVENT_ID),
@@ -167,6 +186,8 @@ ACCOUNT = documents.account_document(_ACCOUNT)
 ACCOUNT_ROW = documents.account_row(_ACCOUNT)
 USER = documents.user_document(_USER)
 USER_ROW = documents.user_row(_USER)
+NAMED_API_KEY = api_key_row(_KEY)
+CREATED_API_KEY = created_api_key(_KEY, API_KEY)
 WEBHOOK = webhook_document(_WEBHOOK)
 NEWLY_CREATED_WEBHOOK = new_webhook_document(_WEBHOOK, format_secret(bytes(range(SECRET_BYTES))))
 WEBHOOK_ROW = webhook_row(_WEBHOOK)

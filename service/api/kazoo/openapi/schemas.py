@@ -14,7 +14,8 @@ from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.sessions import ACCOUNT_NAMES, API_KEY_FIELDS, CREDENTIAL_FIELDS
 from service.api.kazoo.vmboxes import PIN_FIELDS
-from service.api.kazoo.wire import documents, messages, webhooks
+from service.api.kazoo.wire import api_keys, documents, messages, webhooks
+from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.message import Folder
@@ -41,6 +42,7 @@ def _responses() -> Json:
         **struct_schemas((documents.SessionResponse, documents.ApiKeyResponse), {}),
         **struct_schemas((documents.DocumentMetadata, documents.ReadOnlyFlags), {}),
         **struct_schemas((documents.AccountRow,), descriptions.ACCOUNT),
+        **struct_schemas((api_keys.ApiKeyRow, api_keys.CreatedApiKey), descriptions.API_KEYS),
         **struct_schemas((documents.UserRow,), descriptions.USER),
         **struct_schemas((documents.GreetingRow,), descriptions.GREETING),
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
@@ -79,6 +81,7 @@ def _accounts() -> Json:
         "UserChanges": _with_secret_password(patch_schema(USER_FIELDS, descriptions.USER)),
         "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
         "ApiKey": {**request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
+        "NewApiKey": request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
         "Credentials": {
             **request_schema(CREDENTIAL_FIELDS, descriptions.CREDENTIALS),
             "anyOf": [{"required": [name]} for name in ACCOUNT_NAMES],
