@@ -7,11 +7,11 @@ goes to the checked addresses, because a second lookup of the name could return 
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 import msgspec
@@ -22,8 +22,11 @@ from service.domain.errors import DnsUnavailable
 from service.domain.webhook import WebhookResponse
 
 Network = IPv4Network | IPv6Network
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Returns the addresses of a host and port. Raises OSError when it has none."""
+Resolve = Callable[[str, int, Hashable], Awaitable[Sequence[str]]]
+"""Returns the addresses of a host and port for an account.
+
+Raises OSError when it has none, DnsUnavailable.
+"""
 
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 _UNICAST = IPv6Network("2000::/3")
@@ -69,6 +72,13 @@ class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True):
         return all_of == {4, 6} and (self.allow_http or url.scheme == "https")
 
 
+class LookupSlots(Protocol):
+    """Slots of DNS lookups. `acquire` raises DnsUnavailable without a free slot of the owner."""
+
+    def acquire(self, owner: Hashable) -> None: ...
+    def release(self, owner: Hashable) -> None: ...
+
+
 class OutboundHttp:
     """Sends POST requests. A connection is used once, since a stale one would cost an attempt."""
 
@@ -78,17 +88,26 @@ class OutboundHttp:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, limits: OutboundLimits) -> AsyncIterator[Self]:
+    async def open(
+        cls,
+        limits: OutboundLimits,
+        slots: LookupSlots,
+        getaddrinfo: Callable[..., Sequence[Any]] = socket.getaddrinfo,
+    ) -> AsyncIterator[Self]:
         """Opens a client with the system resolver, in a thread pool of its own.
 
-        A lookup without a response blocks its thread for 30 s.
+        A lookup without a response blocks its thread for 30 s, also when its request has ended. It
+        keeps its slot for that time.
         """
         threads = ThreadPoolExecutor(limits.max_lookups, thread_name_prefix="resolver")
 
-        async def resolve(host: str, port: int) -> Sequence[str]:
-            entries = await asyncio.get_running_loop().run_in_executor(
-                threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
+        loop = asyncio.get_running_loop()
+
+        async def resolve(host: str, port: int, owner: Hashable) -> Sequence[str]:
+            slots.acquire(owner)
+            lookup = threads.submit(getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            lookup.add_done_callback(lambda _: _call_in(loop, lambda: slots.release(owner)))
+            entries = await asyncio.wrap_future(lookup)
             return [str(entry[4][0]) for entry in entries]
 
         try:
@@ -96,27 +115,30 @@ class OutboundHttp:
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def check(self, uri: str) -> None:
+    async def check(self, uri: str, owner: Hashable = None) -> None:
         """Raises TargetForbidden for a target that is not allowed, ValueError for an unusable URL.
 
-        Raises DnsUnavailable when the host cannot be resolved now.
+        `owner` is the account. Raises DnsUnavailable when the host cannot be resolved now.
         """
         url = URL(uri)
         if self.limits.allows_all(url):
             return
         try:
-            await self._addresses(url)
+            await self._addresses(url, owner)
         except TimeoutError:
             raise DnsUnavailable("lookup timed out") from None
 
-    async def post(self, uri: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
+    async def post(
+        self, uri: str, headers: Mapping[str, str], body: bytes, owner: Hashable = None
+    ) -> WebhookResponse:
         """Sends one POST without following redirects; failures of the receiver are returned.
 
-        Only the status of the response is used; at most 64 KiB of its body are read.
+        `owner` is the account. Only the status of the response is used; at most 64 KiB of its body
+        are read.
         """
         began = time.monotonic()
         try:
-            return await self._send(URL(uri), headers, body, began)
+            return await self._send(URL(uri), headers, body, owner, began)
         except TimeoutError:
             error = f"no response within {self.limits.timeout_s:g} s"
         except (TargetForbidden, DnsUnavailable) as problem:
@@ -127,11 +149,11 @@ class OutboundHttp:
         return WebhookResponse(response_code=None, error=error, duration_ms=_ms_since(began))
 
     async def _send(
-        self, url: URL, headers: Mapping[str, str], body: bytes, began: float
+        self, url: URL, headers: Mapping[str, str], body: bytes, owner: Hashable, began: float
     ) -> WebhookResponse:
         async with (
             asyncio.timeout(self.limits.timeout_s) as deadline,
-            self._session(await self._addresses(url)) as session,
+            self._session(await self._addresses(url, owner)) as session,
             session.post(
                 url,
                 data=body,
@@ -162,13 +184,13 @@ class OutboundHttp:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect_timeout_s),
         )
 
-    async def _addresses(self, url: URL) -> list[str]:
+    async def _addresses(self, url: URL, owner: Hashable) -> list[str]:
         host, port = url.host, url.port
         if not host or port is None:
             raise ValueError("no host")
         try:
             async with asyncio.timeout(self.limits.connect_timeout_s):
-                addresses = list(dict.fromkeys(await self._resolve(host, port)))
+                addresses = list(dict.fromkeys(await self._resolve(host, port, owner)))
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
                 raise DnsUnavailable("no response") from None
@@ -250,6 +272,12 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
         if address in _NAT64:
             return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Calls a function in the event loop, unless it was closed in the meantime."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
 
 
 async def _read_body(content: aiohttp.StreamReader) -> None:

@@ -36,7 +36,7 @@ class WebhookSender:
         secret = self.secrets.open(sealed.secret, _context(webhook.account_id, webhook.webhook_id))
         body = encode_body(event, webhook.document.get("custom_data", {}))
         headers = sign_request(secret, message_id, self.clock(), body)
-        return await self.outbound_http.post(webhook.uri, headers, body)
+        return await self.outbound_http.post(webhook.uri, headers, body, webhook.account_id)
 
 
 def _context(account_id: UUID, webhook_id: UUID) -> bytes:

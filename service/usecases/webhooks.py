@@ -1,8 +1,7 @@
 """Use cases of webhooks: create, read, list, change, delete, test, list attempts."""
 
-import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -27,10 +26,12 @@ from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import TargetForbidden
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import read_page
+from service.usecases.pages import read_documents, read_page
+from service.usecases.slots import SharedSlots
 from service.usecases.webhook_sender import WebhookSender
 
 _MAX_PINGS = 32
+_MAX_PINGS_OF_ACCOUNT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,16 @@ class Webhooks:
 
     database: Database
     sender: WebhookSender
-    pings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_PINGS))
+    pings: SharedSlots = field(
+        default_factory=lambda: SharedSlots(_MAX_PINGS, _MAX_PINGS_OF_ACCOUNT, TooManyPings)
+    )
 
     async def create(self, account: AccountFacts, document: Document) -> tuple[Webhook, str]:
         """Creates a webhook; returns it with its secret.
 
         Raises Invalid with all problems, TooManyWebhooks, DnsUnavailable.
         """
-        checked = await self._validate(document)
+        checked = await self._validate(account.account_id, document)
         webhook_id = uuid7(self.sender.clock())
         secret, sealed = self.sender.new_secret(
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
@@ -71,6 +74,7 @@ class Webhooks:
         *,
         descending: bool = False,
         predicate: Callable[[Webhook], bool] | None = None,
+        keys: Collection[str] | None = None,
     ) -> Page[Webhook, NameCursor]:
         """Returns a page of webhooks by name."""
 
@@ -80,7 +84,7 @@ class Webhooks:
                     connection, account.account_id, start, limit, descending=descending
                 )
 
-        return await read_page(read, _cursor_of, start, limit, predicate)
+        return await read_documents(read, _cursor_of, start, limit, predicate, keys)
 
     async def replace(self, account: AccountFacts, webhook_id: UUID, document: Document) -> Webhook:
         """Replaces the document of a webhook and keeps its secret. Raises as `patch`."""
@@ -129,9 +133,7 @@ class Webhooks:
 
         Raises WebhookNotFound, TooManyPings.
         """
-        if self.pings.locked():
-            raise TooManyPings
-        async with self.pings:
+        with self.pings.hold(account.account_id):
             async with self.database.connection() as connection:
                 sealed = await rows.get_webhook(connection, account.account_id, webhook_id)
             event = self._ping_event(sealed.webhook)
@@ -165,7 +167,7 @@ class Webhooks:
     ) -> Webhook:
         async def attempt() -> Webhook | None:
             before = await self.get(account, webhook_id)
-            checked = await self._validate(change(before.document), before)
+            checked = await self._validate(before.account_id, change(before.document), before)
             async with self.database.transaction() as connection:
                 webhook = await rows.update_webhook(connection, before, checked)
                 if webhook is not None and not webhook.enabled:
@@ -174,19 +176,21 @@ class Webhooks:
 
         return await retry_on_conflict(attempt)
 
-    async def _validate(self, document: Document, before: Webhook | None = None) -> Document:
+    async def _validate(
+        self, account_id: UUID, document: Document, before: Webhook | None = None
+    ) -> Document:
         checked, problems = validate_webhook(document)
         uri = checked.get("uri")
         is_valid = all(problem.field != "uri" for problem in problems)
         if is_valid and isinstance(uri, str) and (before is None or before.uri != uri):
-            problems += await self._check_target(uri)
+            problems += await self._check_target(account_id, uri)
         if problems:
             raise Invalid(problems)
         return checked
 
-    async def _check_target(self, uri: str) -> Sequence[Problem]:
+    async def _check_target(self, account_id: UUID, uri: str) -> Sequence[Problem]:
         try:
-            await self.sender.outbound_http.check(uri)
+            await self.sender.outbound_http.check(uri, account_id)
         except TargetForbidden as error:
             rule = Rule.FORBIDDEN_TARGET
             return [Problem(field="uri", rule=rule, value=uri, message=f"{error}.")]

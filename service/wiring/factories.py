@@ -11,6 +11,7 @@ from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
 from service.domain.clock import utc_now
+from service.domain.errors import DnsUnavailable
 from service.logs import get_logger
 from service.postgres.pool import Database
 from service.security import (
@@ -32,6 +33,7 @@ from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
 from service.usecases.sessions import Sessions
 from service.usecases.sign_in_limits import SignInGuard, SignInLimits
+from service.usecases.slots import SharedSlots
 from service.usecases.users import Users
 from service.usecases.webhook_sender import WebhookSender
 
@@ -157,7 +159,7 @@ async def open_webhook_sender(
         timeout_s=settings.webhook_timeout_s,
         max_lookups=2 * settings.webhook_concurrency,
     )
-    async with OutboundHttp.open(limits) as outward:
+    async with OutboundHttp.open(limits, lookup_slots(limits.max_lookups)) as outward:
         yield WebhookSender(secrets=secrets, outbound_http=outward, clock=utc_now)
 
 
@@ -166,6 +168,11 @@ def _private_networks(settings: Settings) -> tuple[IPv4Network | IPv6Network, ..
     if any(network.prefixlen == 0 for network in networks):
         log.warning("webhooks may reach all private addresses", setting="WEBHOOK_ALLOW_PRIVATE")
     return networks
+
+
+def lookup_slots(size: int) -> SharedSlots:
+    """Returns the slots of DNS lookups, of which one account may hold an eighth."""
+    return SharedSlots(size, max(1, size // 8), lambda: DnsUnavailable("too many lookups"))
 
 
 def issuer_of(settings: Settings) -> Issuer | None:

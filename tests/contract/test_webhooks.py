@@ -1,5 +1,6 @@
 """Webhooks over HTTP: what is kept, what is refused, tests and attempts, and what never shows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -215,6 +216,26 @@ async def test_a_ping_is_sent_at_once_and_answers_how_that_went(
         **{name: ping[name] for name in ("id", "event_id", "timestamp", "duration_ms")},
     }
     assert data_of(await account.http.get(path))["enabled"] is False
+
+
+async def test_slow_pings_of_one_account_leave_slots_for_others(
+    account: AccountClient, service: RunningService, receiver: WebhookReceiver
+) -> None:
+    receiver.acts["/slow"] = receiver.stall
+    slow = await a_webhook(account, uri=receiver.url("/slow"))
+    path = f"{account.path('webhooks', slow['id'])}/ping"
+    pings = [asyncio.create_task(account.http.post(path)) for _ in range(36)]
+    completed = asyncio.as_completed(pings)
+    for _ in range(28):
+        refusal(await next(completed), 503, "service_unavailable")
+
+    other = await service.an_account()
+    quick = await a_webhook(other, uri=receiver.url())
+    answer = await other.http.post(f"{other.path('webhooks', quick['id'])}/ping")
+    assert data_of(answer)["status"] == "success"
+    receiver.stop_stalling()
+    assert {data_of(await ping)["status"] for ping in completed} == {"success"}
+    await other.http.aclose()
 
 
 async def test_attempts_are_listed_the_latest_first(

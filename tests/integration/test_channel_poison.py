@@ -10,6 +10,7 @@ from service.domain.lamp import LampKey
 from service.postgres.pool import Database
 from service.security import LOOPBACK, OutboundHttp, OutboundLimits, SecretBox
 from service.usecases.webhook_sender import WebhookSender
+from service.wiring.factories import lookup_slots
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_key_ring
@@ -45,8 +46,9 @@ async def test_poison_before_the_webhook_channel(
 ) -> None:
     poisoned = uuid4()
     await poison(harness.events, poisoned)
+    limits = OutboundLimits(private_networks=LOOPBACK, timeout_s=5)
     async with (
-        OutboundHttp.open(OutboundLimits(private_networks=LOOPBACK, timeout_s=5)) as outward,
+        OutboundHttp.open(limits, lookup_slots(64)) as outward,
         WebhookReceiver().running() as receiver,
     ):
         posts = WebhookSender(

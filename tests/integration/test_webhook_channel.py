@@ -266,7 +266,7 @@ async def test_a_url_is_resolved_only_when_it_is_set_or_changed(
 ) -> None:
     requested: list[str] = []
 
-    async def look_up(host: str, _port: int) -> list[str]:
+    async def look_up(host: str, _port: int, _owner: object) -> list[str]:
         requested.append(host)
         return ["10.0.0.1"] if host.startswith("inner") else ["93.184.215.14"]
 

@@ -17,6 +17,7 @@ from service.postgres import webhooks as rows
 from service.postgres.pool import Database
 from service.security import LOOPBACK, OutboundHttp, OutboundLimits
 from service.settings.fields import Settings
+from service.wiring.factories import lookup_slots
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.notifier import QUICK, NotifierHarness, rows_of, some_event
 from tests.support.proxy import Proxy
@@ -72,8 +73,9 @@ async def an_outage(
     account_id, other_id = uuid4(), uuid4()
     scale = HOUR_S / 3600
     pace = msgspec.structs.replace(QUICK, retries_s=[wait * scale for wait in RETRIES_S])
+    limits = OutboundLimits(private_networks=LOOPBACK, timeout_s=0.3)
     async with (
-        OutboundHttp.open(OutboundLimits(private_networks=LOOPBACK, timeout_s=0.3)) as outward,
+        OutboundHttp.open(limits, lookup_slots(64)) as outward,
         WebhookReceiver().running() as receiver,
         Proxy.before(receiver.port) as line,
     ):

@@ -1,7 +1,9 @@
 """Requests to untrusted addresses: allowed targets and hostile responses."""
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,10 @@ from service.domain.webhook import is_web_address, sign_request
 from service.security import LOOPBACK, OutboundHttp, OutboundLimits, TargetForbidden
 from service.security.outbound_http import is_public
 from service.settings import parse_networks
+from service.usecases.slots import SharedSlots
+from service.wiring.factories import lookup_slots
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import MEGABYTE, WebhookReceiver
 
 PUBLIC = "93.184.215.14"
@@ -32,7 +37,7 @@ class Names:
         self.queries: list[tuple[str, int]] = []
         self._answers = list(answers)
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    async def __call__(self, host: str, port: int, _owner: Hashable) -> Sequence[str]:
         self.queries.append((host, port))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, OSError):
@@ -159,7 +164,7 @@ async def test_a_host_with_one_private_address_is_rejected(
     ],
 )
 async def test_literal_addresses_are_checked_too(uri: str) -> None:
-    async with OutboundHttp.open(OutboundLimits(timeout_s=2)) as real:
+    async with OutboundHttp.open(OutboundLimits(timeout_s=2), lookup_slots(64)) as real:
         with pytest.raises(TargetForbidden):
             await real.check(uri)
         answer = await real.post(uri, {}, b"{}")
@@ -330,3 +335,42 @@ def test_the_signature_is_that_of_the_published_example() -> None:
     assert headers["webhook-id"] == "msg_p5jXN8AQM9LWM0D4loKWxJek"
     assert headers["webhook-timestamp"] == "1614265330"
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_dead_names_of_one_account_leave_lookups_for_others(
+    receiver: WebhookReceiver,
+) -> None:
+    answer_now = threading.Event()
+
+    def getaddrinfo(host: str, *more: Any, **options: Any) -> Any:
+        """A resolver that gets no answer for names in `dead.test`."""
+        if host.endswith("dead.test"):
+            answer_now.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return socket.getaddrinfo(host, *more, **options)
+
+    limits = OutboundLimits(
+        private_networks=LOOPBACK, timeout_s=10, connect_timeout_s=0.2, max_lookups=8
+    )
+    async with OutboundHttp.open(
+        limits, SharedSlots(8, 4, DnsUnavailable), getaddrinfo
+    ) as outbound:
+        lookups = (outbound.check(f"https://{n}.dead.test/", "attacker") for n in range(16))
+        for outcome in await asyncio.gather(*lookups, return_exceptions=True):
+            assert isinstance(outcome, DnsUnavailable)
+        # The requests have ended. The lookups have not, and keep their threads.
+        with pytest.raises(DnsUnavailable):
+            await outbound.check("https://127.0.0.1/", "attacker")
+        response = await outbound.post(receiver.url(), {}, b"{}", "tenant")
+        assert response.error is None
+
+        answer_now.set()
+        await wait_until(lambda: _can_resolve(outbound))
+
+
+async def _can_resolve(outbound: OutboundHttp) -> bool:
+    try:
+        await outbound.check("https://127.0.0.1/", "attacker")
+    except DnsUnavailable:
+        return False
+    return True

@@ -17,6 +17,7 @@ from service.postgres.pool import Database
 from service.security import LOOPBACK, OutboundHttp, OutboundLimits, SecretBox
 from service.usecases.webhook_sender import WebhookSender
 from service.usecases.webhooks import Webhooks
+from service.wiring.factories import lookup_slots
 from service.workers.channels import Delivery
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.accounts import a_key_ring
@@ -36,7 +37,7 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def posts() -> AsyncIterator[WebhookSender]:
     limits = OutboundLimits(private_networks=LOOPBACK, timeout_s=30)
-    async with OutboundHttp.open(limits) as outward:
+    async with OutboundHttp.open(limits, lookup_slots(64)) as outward:
         yield posts_over(outward)
 
 

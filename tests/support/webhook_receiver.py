@@ -97,6 +97,10 @@ class WebhookReceiver:
         await self._stalled.wait()
         return web.Response()
 
+    def stop_stalling(self) -> None:
+        """Responds to all requests that stall."""
+        self._stalled.set()
+
     async def hang_up(self, request: web.Request) -> web.StreamResponse:
         """Closes the connection without an answer."""
         assert request.transport is not None
