@@ -122,13 +122,18 @@ async def list_vmboxes(
     *,
     descending: bool = False,
     vmbox_ids: Collection[UUID] | None = None,
+    keys: Collection[str] | None = None,
 ) -> list[StoredVmbox]:
-    """Returns the boxes (of `vmbox_ids`, if given) by (name, id) from `start` on."""
+    """Returns the boxes (of `vmbox_ids`, if given) by (name, id) from `start` on.
+
+    With `keys`, documents have only these keys, and recipients are not read.
+    """
     statement = _SQL["list_vmboxes_descending" if descending else "list_vmboxes"]
     rows = await statement.fetch(
         connection,
         account_id=account_id,
         vmbox_ids=vmbox_ids,
+        keys=keys,
         **page_start(start, descending),
         limit=limit,
     )

@@ -1,6 +1,6 @@
 """Use cases of accounts: create, read, list, change, delete, and their API keys."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -26,7 +26,7 @@ from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import CHUNK, iterate_pages, read_page
+from service.usecases.pages import CHUNK, iterate_pages, read_documents
 from service.usecases.sessions import Sessions
 
 # Timeout of a deletion, which removes all mailboxes in one transaction. It is longer than that of
@@ -100,6 +100,7 @@ class Accounts:
         deep: bool,
         descending: bool = False,
         predicate: Callable[[Account], bool] | None = None,
+        keys: Collection[str] | None = None,
     ) -> Page[Account, NameCursor]:
         """Returns a page of child accounts, with `deep` of all descendants, by name."""
         await self.sessions.authorise(caller, account_id)
@@ -110,7 +111,7 @@ class Accounts:
                     connection, account_id, start, limit, deep=deep, descending=descending
                 )
 
-        return await read_page(read, _cursor_of, start, limit, predicate)
+        return await read_documents(read, _cursor_of, start, limit, predicate, keys)
 
     async def replace(
         self, caller: Caller, account_id: UUID, document: Document, fields: Fields = FIELDS

@@ -18,7 +18,7 @@ from service.postgres import greetings as rows
 from service.postgres.accounts import lock_account_for_share
 from service.postgres.pool import Database
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import read_page
+from service.usecases.pages import read_documents
 from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
 
 
@@ -91,6 +91,7 @@ class Greetings:
         access: Access = ADMIN_ACCESS,
         descending: bool = False,
         predicate: Callable[[Greeting], bool] | None = None,
+        keys: Collection[str] | None = None,
     ) -> Page[Greeting, NameCursor]:
         """Returns a page of the greetings that `access` allows, by name."""
 
@@ -106,7 +107,7 @@ class Greetings:
                     owner_id=access.user_id,
                 )
 
-        return await read_page(read, _cursor_of, start, limit, predicate)
+        return await read_documents(read, _cursor_of, start, limit, predicate, keys)
 
     async def replace(self, account: AccountFacts, media_id: UUID, document: Document) -> Greeting:
         """Replaces the document of a greeting and keeps its audio. Raises as `patch`."""

@@ -2,13 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any, Protocol, TypeVar, cast
+
+import msgspec
 
 from service.domain.page import Item, Key, Page
+from service.domain.schema import Document
 
 CHUNK = 500
-# Time for which a filter may use the event loop before other requests get a turn.
+DOCUMENTS = 64
+"""Complete documents, of up to 64 KiB each, that are read at once."""
+MAX_PAGE_BYTES = 4 * 1024**2
 _TURN_S = 0.005
+
+
+class _Record(Protocol):
+    @property
+    def document(self) -> Document: ...
+
+
+Documented = TypeVar("Documented", bound=_Record)
 
 
 async def read_page(
@@ -17,22 +31,63 @@ async def read_page(
     start: Key | None,
     limit: int,
     predicate: Callable[[Item], bool] | None = None,
+    *,
+    chunk: int | None = None,
+    reduce: Callable[[Item], Item] | None = None,
+    size_of: Callable[[Item], int] | None = None,
 ) -> Page[Item, Key]:
     """Returns up to `limit` items from `start` on for which `predicate` is true.
 
     `read` returns at most the given number of items, in order, from a key on (None: from the
-    beginning); the item with that key comes first.
+    beginning); the item with that key comes first. It is called for at most `chunk` items, which
+    `reduce` makes smaller. The page also ends after 4 MiB by `size_of`.
     """
-    if predicate is None:
-        return _page_of(await read(start, limit + 1), key_of, limit)
     accepted: list[Item] = []
-    while len(accepted) <= limit:
-        chunk = await read(start, CHUNK + 1)
-        accepted += await _filtered(chunk[:CHUNK], predicate)
-        if len(chunk) <= CHUNK:
-            break
-        start = key_of(chunk[CHUNK])
-    return _page_of(accepted, key_of, limit)
+    size, turn = 0, Turn()
+    while True:
+        most = limit - len(accepted) if predicate is None else CHUNK
+        count = min(most, chunk or most)
+        if not count:
+            return Page(items=accepted, next=start)
+        items = await read(start, count + 1)
+        for item in items[:count]:
+            await turn.yield_if_over()
+            if predicate is not None and not predicate(item):
+                continue
+            if len(accepted) == limit or size >= MAX_PAGE_BYTES:
+                return Page(items=accepted, next=key_of(item))
+            accepted.append(reduce(item) if reduce else item)
+            size += size_of(accepted[-1]) if size_of else 0
+        if len(items) <= count:
+            return Page(items=accepted, next=None)
+        start = key_of(items[count])
+
+
+async def read_documents(
+    read: Callable[[Key | None, int], Awaitable[list[Documented]]],
+    key_of: Callable[[Documented], Key],
+    start: Key | None,
+    limit: int,
+    predicate: Callable[[Documented], bool] | None,
+    keys: Collection[str] | None,
+    *,
+    chunk: int | None = DOCUMENTS,
+) -> Page[Documented, Key]:
+    """Returns a page of records, as `read_page`. Their documents keep only `keys` (None: all)."""
+
+    def reduce(record: Documented) -> Documented:
+        if keys is None:
+            return record
+        document = {key: value for key, value in record.document.items() if key in keys}
+        reduced: Documented = msgspec.structs.replace(cast(Any, record), document=document)
+        return reduced
+
+    def size_of(record: Documented) -> int:
+        return len(msgspec.json.encode(record.document))
+
+    return await read_page(
+        read, key_of, start, limit, predicate, chunk=chunk, reduce=reduce, size_of=size_of
+    )
 
 
 async def iterate_pages(
@@ -49,18 +104,13 @@ async def iterate_pages(
         start = page.next
 
 
-async def _filtered(items: list[Item], predicate: Callable[[Item], bool]) -> list[Item]:
-    accepted: list[Item] = []
-    turn_ends = time.monotonic() + _TURN_S
-    for item in items:
-        if predicate(item):
-            accepted.append(item)
-        if time.monotonic() >= turn_ends:
+class Turn:
+    """Time for which a loop may use the event loop before other tasks run."""
+
+    def __init__(self) -> None:
+        self._ends = time.monotonic() + _TURN_S
+
+    async def yield_if_over(self) -> None:
+        if time.monotonic() >= self._ends:
             await asyncio.sleep(0)
-            turn_ends = time.monotonic() + _TURN_S
-    return accepted
-
-
-def _page_of(items: list[Item], key_of: Callable[[Item], Key], limit: int) -> Page[Item, Key]:
-    following = key_of(items[limit]) if len(items) > limit else None
-    return Page(items=items[:limit], next=following)
+            self._ends = time.monotonic() + _TURN_S

@@ -1,6 +1,6 @@
 """Use cases of users: create, read, list, change, delete."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -29,7 +29,7 @@ from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
 from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import CHUNK, iterate_pages, read_page
+from service.usecases.pages import CHUNK, iterate_pages, read_documents
 from service.usecases.sessions import fingerprint_of
 from service.usecases.slots import SharedSlots
 
@@ -73,6 +73,7 @@ class Users:
         descending: bool = False,
         user_id: UUID | None = None,
         predicate: Callable[[User], bool] | None = None,
+        keys: Collection[str] | None = None,
     ) -> Page[User, NameCursor]:
         """Returns a page of users by name, or only `user_id`."""
 
@@ -87,7 +88,7 @@ class Users:
                     user_id=user_id,
                 )
 
-        return await read_page(read, _cursor_of, start, limit, predicate)
+        return await read_documents(read, _cursor_of, start, limit, predicate, keys)
 
     def iterate(self, account: AccountFacts) -> AsyncIterator[User]:
         """Yields all users of an account, by name."""

@@ -41,7 +41,7 @@ from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
 from service.usecases.optimistic_update import retry_on_conflict
-from service.usecases.pages import read_page
+from service.usecases.pages import CHUNK, DOCUMENTS, read_documents
 
 Precondition = Callable[[Vmbox], bool]
 """Condition on the current state of a mailbox, under which it may be changed."""
@@ -107,11 +107,14 @@ class Vmboxes:
         with_pins: bool = False,
         vmbox_ids: Collection[UUID] | None = None,
         predicate: Callable[[Vmbox], bool] | None = None,
+        keys: Collection[str] | None = None,
     ) -> Page[Vmbox, NameCursor]:
         """Returns a page of mailboxes, or of those among `vmbox_ids`, by name.
 
-        Without `with_pins` their `pin` is None.
+        Without `with_pins` their `pin` is None. Documents keep only `keys` (None: all).
         """
+        # Only a predicate needs the complete documents.
+        read_keys = None if keys is None or predicate else sorted(keys)
 
         async def read(start: NameCursor | None, limit: int) -> list[Vmbox]:
             async with self.database.connection() as connection:
@@ -122,10 +125,12 @@ class Vmboxes:
                     limit,
                     descending=descending,
                     vmbox_ids=vmbox_ids,
+                    keys=read_keys,
                 )
             return [self._decrypt(row) if with_pins else row.vmbox for row in stored]
 
-        return await read_page(read, _cursor_of, start, limit, predicate)
+        chunk = CHUNK if read_keys else DOCUMENTS
+        return await read_documents(read, _cursor_of, start, limit, predicate, keys, chunk=chunk)
 
     async def replace(
         self,

@@ -12,7 +12,12 @@ from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
-from service.api.kazoo.wire.documents import ApiKeyResponse, account_document, account_row
+from service.api.kazoo.wire.documents import (
+    AccountRow,
+    ApiKeyResponse,
+    account_document,
+    account_row,
+)
 from service.domain.access import Permission
 from service.domain.account import Account
 from service.domain.schema import Document
@@ -134,7 +139,7 @@ async def _list(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App, *, deep: bool
 ) -> Response[bytes]:
     read = partial(app.accounts.list_descendants, caller, account.account_id, deep=deep)
-    return await list_documents(request, read, account_row, account_document)
+    return await list_documents(request, read, account_row, account_document, AccountRow)
 
 
 def _answer(

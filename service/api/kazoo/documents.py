@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+import msgspec
 from litestar import Response
 from msgspec import UNSET
 
@@ -37,13 +38,14 @@ async def list_documents(
     read: Callable[..., Awaitable[Page[Listed, NameCursor]]],
     row_of: Callable[[Listed], object],
     document_of: Callable[[Listed], Document],
+    row_type: type[msgspec.Struct],
     *,
     has_metadata: bool = True,
 ) -> Response[bytes]:
     """Returns a page of documents, or 304. Raises Invalid.
 
-    `read` takes a cursor, a limit, `descending` and `predicate`. Filters apply to the document of a
-    record; the page contains its row.
+    `read` takes a cursor, a limit, `descending`, `predicate` and `keys`. Filters apply to the
+    document of a record; the page contains its row, for which the keys of `row_type` are read.
     """
     query = page_query(request)
     start = decode_cursor(query.start_key, NameCursor)
@@ -52,6 +54,7 @@ async def list_documents(
         query.limit,
         descending=not is_ascending(request, default=True),
         predicate=_matcher(request, document_of),
+        keys=row_type.__struct_fields__,
     )
     rows = [row_of(record) for record in page.items]
     metadata: Any = {} if has_metadata else UNSET

@@ -21,7 +21,7 @@ from service.api.kazoo.dependencies import (
     location,
 )
 from service.api.kazoo.documents import answer_document, list_documents
-from service.api.kazoo.wire.documents import greeting_document, greeting_row
+from service.api.kazoo.wire.documents import GreetingRow, greeting_document, greeting_row
 from service.domain.access import Permission
 from service.domain.errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.greeting import Greeting
@@ -38,7 +38,9 @@ async def list_greetings(
 ) -> Response[bytes]:
     """Lists the greetings of an account. The list is sorted by name."""
     read = partial(app.greetings.list, account, access=caller.access)
-    return await list_documents(request, read, greeting_row, greeting_document, has_metadata=False)
+    return await list_documents(
+        request, read, greeting_row, greeting_document, GreetingRow, has_metadata=False
+    )
 
 
 @put(GREETINGS, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})

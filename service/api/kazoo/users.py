@@ -10,7 +10,7 @@ from service.api.http.access import PERMISSION
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller, location, user_of_path
 from service.api.kazoo.documents import answer_document, list_documents
-from service.api.kazoo.wire.documents import user_document, user_row
+from service.api.kazoo.wire.documents import UserRow, user_document, user_row
 from service.domain.access import Permission
 from service.domain.user import User
 
@@ -26,7 +26,7 @@ async def list_users(
     rights gets only itself."""
     only = None if caller.access.is_admin else caller.access.user_id
     read = partial(app.users.list, account, user_id=only)
-    return await list_documents(request, read, user_row, user_document)
+    return await list_documents(request, read, user_row, user_document, UserRow)
 
 
 @put(USERS, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})

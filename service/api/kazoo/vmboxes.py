@@ -4,6 +4,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
+import msgspec
 from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App, UseCases
@@ -23,6 +24,8 @@ from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.wire.documents import (
     PinResponse,
+    AudianVmboxRow,
+    VmboxRow,
     mwi_response,
     vmbox_document,
     vmbox_filterable,
@@ -53,6 +56,12 @@ FIELDS = {
 PIN_FIELDS = {"pin": Field(required=True, min_length=1, max_length=64)}
 
 
+ROW_TYPES: dict[WireProfile, type[msgspec.Struct]] = {
+    WireProfile.KAZOO: VmboxRow,
+    WireProfile.AUDIAN: AudianVmboxRow,
+}
+
+
 @route(VMBOXES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def list_vmboxes(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App, profile: TheProfile
@@ -64,7 +73,7 @@ async def list_vmboxes(
         app.vmboxes.list, account, with_pins=with_pins, vmbox_ids=caller.access.vmbox_ids
     )
     row_of = partial(vmbox_row, profile=profile)
-    return await list_documents(request, read, row_of, vmbox_filterable)
+    return await list_documents(request, read, row_of, vmbox_filterable, ROW_TYPES[profile])
 
 
 @put(VMBOXES, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, ALL_VMBOXES: True})

@@ -15,6 +15,7 @@ from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.pages import answer_page, decode_cursor, is_ascending, page_query
 from service.api.kazoo.wire.webhooks import (
+    WebhookRow,
     attempt_filterable,
     attempt_row,
     new_webhook_document,
@@ -33,7 +34,7 @@ WEBHOOK = WEBHOOKS + "/{webhook_id:str}"
 async def list_webhooks(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Lists the webhooks of an account. The list is sorted by name."""
     read = partial(app.webhooks.list, account)
-    return await list_documents(request, read, webhook_row, webhook_document)
+    return await list_documents(request, read, webhook_row, webhook_document, WebhookRow)
 
 
 @put(WEBHOOKS, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})

@@ -38,6 +38,16 @@ jsonb_build_object(
 -- The public document of the box `v`, as events carry it.
 v.document || jsonb_build_object('id', hex(v.vmbox_id))
 
+-- fragment: vmbox_of_list
+-- The columns of the box `v` in a list. With :keys, only these keys of its document, which is read once.
+v.account_id, v.vmbox_id, v.pin_sealed, v.revision, v.created_at, v.modified_at,
+    CASE WHEN :keys::text[] IS NULL THEN v.document ELSE (
+        SELECT coalesce(jsonb_object_agg(d.key, d.value), '{}')
+        FROM jsonb_each(v.document) AS d
+        WHERE d.key = ANY(:keys)
+    ) END AS document,
+    CASE WHEN :keys IS NULL THEN v.recipients ELSE '[]' END AS recipients
+
 -- fragment: account_columns
 account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document, created_at, modified_at
 

@@ -122,7 +122,7 @@ WHERE v.account_id = :account_id AND v.vmbox_id = :vmbox_id AND v.deleted_at IS 
 -- A page of the boxes of an account with their counts, by name; with :vmbox_ids only of those boxes.
 -- Plan: vmboxes_by_name in order, the counts of each box by primary key, stops when the page is full.
 -- OFFSET 0 prevents a join that reads all counts of the account for each box.
-SELECT v.*, counts.new_count, counts.saved_count
+SELECT {vmbox_of_list}, counts.new_count, counts.saved_count
 FROM vmboxes AS v
 CROSS JOIN LATERAL (
     SELECT c.new_count, c.saved_count
@@ -138,7 +138,7 @@ LIMIT :limit;
 
 -- name: list_vmboxes_descending
 -- As list_vmboxes in reverse order. A null :start_name starts at the last name.
-SELECT v.*, counts.new_count, counts.saved_count
+SELECT {vmbox_of_list}, counts.new_count, counts.saved_count
 FROM vmboxes AS v
 CROSS JOIN LATERAL (
     SELECT c.new_count, c.saved_count
