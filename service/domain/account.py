@@ -1,5 +1,6 @@
 """Accounts: their tree, their document rules, and the callers that act for them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -23,6 +24,7 @@ MAX_NAME = 128
 MAX_REALM = 253
 MAX_SENDER = 320
 MAX_SUBJECT = 200
+MAX_QUOTA = 1_000_000
 _SERVER_KEYS = frozenset({"id", "metadata"})
 
 
@@ -34,6 +36,15 @@ class Method(StrEnum):
     USER = "user"
     OPERATOR = "operator"
     ISSUER = "issuer"
+
+
+class Quota(StrEnum):
+    """Quotas of an account, keys of `limits` in its document. Webhooks are also limited to 100."""
+
+    BOXES = "boxes"
+    USERS = "users"
+    WEBHOOKS = "webhooks"
+    REQUESTS_PER_S = "requests_per_s"
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +63,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     auth_epoch: int
     revision: int
     timezone: str | None = None
+    limits: Mapping[str, int] = {}
 
     @property
     def is_root(self) -> bool:
@@ -95,6 +107,22 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class Quotas(msgspec.Struct, frozen=True, kw_only=True):
+    """Quotas of accounts whose `limits` lack them; 0 is no quota."""
+
+    boxes: int = 0
+    users: int = 0
+    webhooks: int = 0
+
+    def limit_of(self, account: AccountFacts, quota: Quota) -> int | None:
+        """Returns the quota of an account; None is no quota."""
+        limit: int = account.limits.get(quota, getattr(self, quota))
+        return limit or None
+
+
+NO_QUOTAS = Quotas()
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Authenticated caller. `claims` is None for an operator, who needs no token."""
 
@@ -107,6 +135,12 @@ class Caller(msgspec.Struct, frozen=True):
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=NO_NUL),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, format=REALM),
+    "limits": Field(
+        types=("object",),
+        fields={
+            name.value: Field(types=("integer",), minimum=0, maximum=MAX_QUOTA) for name in Quota
+        },
+    ),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),
     "notify_email": Field(
         types=("object",),

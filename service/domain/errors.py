@@ -122,6 +122,14 @@ class TooManyPending(_LimitExceeded, Conflict):
     """Too many messages of this mailbox have no audio; upload audio or delete messages."""
 
 
+class QuotaExceeded(_LimitExceeded, Conflict):
+    """The account has reached this quota; delete something, or request a higher limit."""
+
+    def __init__(self, quota: str, limit: int) -> None:
+        super().__init__(limit)
+        self.quota = quota
+
+
 class TooManyWebhooks(_LimitExceeded, Conflict):
     """The account has the maximum number of webhooks; delete one and retry."""
 
@@ -233,6 +241,10 @@ class LinkInvalid(Unauthorized):
 
 class Forbidden(VoicemailError):
     """Access is denied; use your own account or one below it, and a token with the permission."""
+
+
+class LimitsForbidden(Forbidden):
+    """Only an account above this one may change its limits; leave `limits` unchanged."""
 
 
 class TooManyRequests(VoicemailError):

@@ -281,6 +281,7 @@ def _to_account(row: asyncpg.Record) -> Account:
     return Account(
         **_fact_fields(row, document.get("max_message_count"), document.get("wire_profile")),
         timezone=document.get("timezone"),
+        limits=document.get("limits", {}),
         document=document,
         created_at=row["created_at"],
         modified_at=row["modified_at"],
@@ -293,7 +294,9 @@ def _facts_or_none(row: asyncpg.Record | None) -> AccountFacts | None:
 
 def _to_facts(row: asyncpg.Record) -> AccountFacts:
     return AccountFacts(
-        **_fact_fields(row, row["max_message_count"], row["wire_profile"]), timezone=row["timezone"]
+        **_fact_fields(row, row["max_message_count"], row["wire_profile"]),
+        timezone=row["timezone"],
+        limits=row["limits"] or {},
     )
 
 

@@ -113,6 +113,12 @@ async def list_users(
     return [_to_user(row) for row in rows]
 
 
+async def count_users(connection: Connection, account_id: UUID, limit: int) -> int:
+    """Returns the number of users of an account, counted up to `limit`."""
+    count: int = await _SQL["count_users"].fetchval(connection, account_id=account_id, limit=limit)
+    return count
+
+
 async def is_username_taken(
     connection: Connection, account_id: UUID, username: str, except_id: UUID | None = None
 ) -> bool:

@@ -140,6 +140,14 @@ async def list_vmboxes(
     return [_to_vmbox(row) for row in rows]
 
 
+async def count_vmboxes(connection: Connection, account_id: UUID, limit: int) -> int:
+    """Returns the number of boxes of an account, counted up to `limit`."""
+    count: int = await _SQL["count_vmboxes"].fetchval(
+        connection, account_id=account_id, limit=limit
+    )
+    return count
+
+
 async def are_numbers_taken(
     connection: Connection, account_id: UUID, vmbox_id: UUID, numbers: Collection[str]
 ) -> bool:

@@ -25,7 +25,12 @@ _SQL = load("webhooks")
 
 
 async def insert_webhook(
-    connection: Connection, account_id: UUID, webhook_id: UUID, document: Document, secret: bytes
+    connection: Connection,
+    account_id: UUID,
+    webhook_id: UUID,
+    document: Document,
+    secret: bytes,
+    max_webhooks: int = MAX_WEBHOOKS,
 ) -> Webhook:
     """Creates a webhook with its encrypted secret. Raises TooManyWebhooks."""
     row = await _SQL["insert_webhook"].fetchrow(
@@ -34,10 +39,10 @@ async def insert_webhook(
         webhook_id=webhook_id,
         **_document_values(document),
         secret=secret,
-        max_webhooks=MAX_WEBHOOKS,
+        max_webhooks=max_webhooks,
     )
     if row is None:
-        raise TooManyWebhooks(MAX_WEBHOOKS)
+        raise TooManyWebhooks(max_webhooks)
     return _to_webhook(row)
 
 

@@ -25,6 +25,7 @@ from service.settings.types import (
     operations,
     parse_networks,
     postgres,
+    quotas,
     retention,
     s3,
     sign_in,
@@ -170,6 +171,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "while more than three quarters of the upload slots are in use."
         ),
     ] = 8_000
+
+    quota_boxes: Annotated[
+        Limit, quotas("Maximum boxes of an account whose `limits` lack `boxes`. 0: no quota.")
+    ] = 0
+    quota_users: Annotated[Limit, quotas("The same for users.")] = 0
+    quota_webhooks: Annotated[
+        Limit, quotas("The same for webhooks. An account never has more than 100.")
+    ] = 0
 
     key_ring_file: Annotated[
         str, sign_in("File of the keys that sign tokens and encrypt PINs; see `aftertone keys`.")

@@ -12,6 +12,7 @@ from service.domain.errors import (
     AccountIsRoot,
     AccountNotFound,
     Invalid,
+    LimitsForbidden,
 )
 from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
@@ -187,7 +188,10 @@ class Accounts:
         async def attempt() -> Account | None:
             async with self.database.connection() as connection:
                 before = await _read(connection, account_id)
-                checked = await _validate(connection, change(before.document), fields, account_id)
+                document = change(before.document)
+                if caller.account.account_id == account_id and not before.is_root:
+                    document = _keep_limits(before, document)
+                checked = await _validate(connection, document, fields, account_id)
                 return await rows.update_account(connection, before, checked)
 
         changed = await retry_on_conflict(attempt)
@@ -200,6 +204,14 @@ class Accounts:
             lookup=self.secrets.fingerprint("api_key", key),
             sealed=self.secrets.seal(key, _key_context(account_id)),
         )
+
+
+def _keep_limits(before: Account, document: Document) -> Document:
+    """Returns the document with the limits of the account. Raises LimitsForbidden for others."""
+    limits = {"limits": before.document["limits"]} if "limits" in before.document else {}
+    if document.get("limits", before.document.get("limits")) != limits.get("limits"):
+        raise LimitsForbidden
+    return {**document, **limits}
 
 
 async def _read(connection: Connection, account_id: UUID) -> Account:

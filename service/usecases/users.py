@@ -7,8 +7,8 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from service.domain.account import AccountFacts
-from service.domain.errors import Invalid, Problem, Rule
+from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
+from service.domain.errors import Invalid, Problem, QuotaExceeded, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
@@ -47,6 +47,7 @@ class Users:
     hashing_slots: SharedSlots
     clock: Callable[[], datetime]
     min_password: int = MIN_PASSWORD
+    quotas: Quotas = NO_QUOTAS
 
     async def create(self, account: AccountFacts, document: Document) -> User:
         """Creates a user. Raises Invalid with all problems, also a used name."""
@@ -55,6 +56,9 @@ class Users:
         user_id = uuid7(self.clock())
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, account.account_id)
+            limit = self.quotas.limit_of(account, Quota.USERS)
+            if limit and await rows.count_users(connection, account.account_id, limit) >= limit:
+                raise QuotaExceeded(Quota.USERS, limit)
             user = await rows.insert_user(connection, account.account_id, user_id, settings)
             await rows.replace_credentials(connection, account.account_id, user_id, credentials)
         return user

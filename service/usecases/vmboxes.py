@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.account import AccountFacts
+from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
 from service.domain.errors import (
     Forbidden,
     GreetingNotFound,
@@ -17,6 +17,7 @@ from service.domain.errors import (
     NumberTaken,
     PreconditionFailed,
     Problem,
+    QuotaExceeded,
     Rule,
 )
 from service.domain.message import parse_hex_id, uuid7
@@ -54,18 +55,22 @@ class Vmboxes:
     database: Database
     secrets: SecretBox
     clock: Callable[[], datetime]
+    quotas: Quotas = NO_QUOTAS
 
     async def create(
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
     ) -> Vmbox:
-        """Creates a mailbox. Raises Invalid (also for a used number), AccountNotFound."""
+        """Creates a mailbox.
+
+        Raises Invalid (also for a used number), AccountNotFound, QuotaExceeded.
+        """
         vmbox_id = uuid7(self.clock())
         async with (
             self._collecting_problems(account.account_id, vmbox_id, document),
             self.database.transaction() as connection,
         ):
             settings = validate_settings(document, fields)
-            return await self._insert(connection, account.account_id, vmbox_id, settings)
+            return await self._insert(connection, account, vmbox_id, settings)
 
     async def create_numbered(
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
@@ -86,7 +91,7 @@ class Vmboxes:
                     if number is None:
                         raise MailboxNumbersExhausted
                     settings = validate_settings({**document, "mailbox": number}, fields)
-                    return await self._insert(connection, account.account_id, vmbox_id, settings)
+                    return await self._insert(connection, account, vmbox_id, settings)
             except NumberTaken:
                 return None
 
@@ -215,11 +220,15 @@ class Vmboxes:
         return await retry_on_conflict(attempt)
 
     async def _insert(
-        self, connection: Connection, account_id: UUID, vmbox_id: UUID, settings: Document
+        self, connection: Connection, account: AccountFacts, vmbox_id: UUID, settings: Document
     ) -> Vmbox:
+        account_id = account.account_id
         document, pin = split_pin(settings)
         encrypted_pin = self._encrypt(pin, account_id, vmbox_id)
         await lock_account_for_share(connection, account_id)
+        limit = self.quotas.limit_of(account, Quota.BOXES)
+        if limit and await rows.count_vmboxes(connection, account_id, limit) >= limit:
+            raise QuotaExceeded(Quota.BOXES, limit)
         stored = await rows.insert_vmbox(connection, account_id, vmbox_id, document, encrypted_pin)
         return self._decrypt(stored)
 

@@ -7,13 +7,14 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from service.domain.account import AccountFacts
+from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
 from service.domain.errors import Invalid, Problem, Rule, TooManyPings
 from service.domain.events import NO_VMBOX, Event
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.domain.webhook import (
+    MAX_WEBHOOKS,
     PING,
     SECRET_BYTES,
     WEB_ADDRESS,
@@ -40,6 +41,7 @@ class Webhooks:
 
     database: Database
     sender: WebhookSender
+    quotas: Quotas = NO_QUOTAS
     pings: SharedSlots = field(
         default_factory=lambda: SharedSlots(_MAX_PINGS, _MAX_PINGS_OF_ACCOUNT, TooManyPings)
     )
@@ -57,9 +59,13 @@ class Webhooks:
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, account.account_id)
             webhook = await rows.insert_webhook(
-                connection, account.account_id, webhook_id, checked, sealed
+                connection, account.account_id, webhook_id, checked, sealed, self._most(account)
             )
         return webhook, secret
+
+    def _most(self, account: AccountFacts) -> int:
+        limit = self.quotas.limit_of(account, Quota.WEBHOOKS)
+        return min(MAX_WEBHOOKS, limit or MAX_WEBHOOKS)
 
     async def get(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
         """Returns a webhook. Raises WebhookNotFound."""

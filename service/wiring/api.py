@@ -45,6 +45,7 @@ from service.wiring.factories import (
     open_audio,
     open_database,
     open_webhook_sender,
+    quotas_of,
     users_of,
 )
 from service.wiring.process import Process, open_process
@@ -92,7 +93,8 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             settings.max_uploads_per_account,
             settings.max_upload_bytes,
         )
-        vmboxes = Vmboxes(database, accounts.secrets, utc_now)
+        quotas = quotas_of(settings)
+        vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas)
         recordings = Recordings(database, audio)
         yield UseCases(
             accounts=accounts,
@@ -126,7 +128,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 tokens=LinkTokens(key_ring_of(settings)),
             ),
             greetings=Greetings(database, audio, utc_now, uploads),
-            webhooks=Webhooks(database=database, sender=posts),
+            webhooks=Webhooks(database=database, sender=posts, quotas=quotas),
             batches=Batches(database, utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
+from service.domain.account import Quotas
 from service.domain.clock import utc_now
 from service.domain.errors import DnsUnavailable
 from service.logs import get_logger
@@ -126,6 +127,12 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
         )
 
 
+def quotas_of(settings: Settings) -> Quotas:
+    return Quotas(
+        boxes=settings.quota_boxes, users=settings.quota_users, webhooks=settings.quota_webhooks
+    )
+
+
 def sign_in_limits_of(settings: Settings) -> SignInLimits:
     return SignInLimits(
         per_user=settings.sign_in_max_failures,
@@ -145,6 +152,7 @@ def users_of(accounts: Accounts, settings: Settings) -> Users:
         hashing_slots=accounts.sessions.guard.accounts,
         clock=utc_now,
         min_password=settings.password_min_length,
+        quotas=quotas_of(settings),
     )
 
 

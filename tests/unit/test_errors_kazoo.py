@@ -28,6 +28,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "VmboxFull": (100, 100),
     "TooManyPending": (100,),
+    "QuotaExceeded": ("boxes", 100),
     "TooManyRequests": (1,),
     "SignInLocked": (1,),
     "PinLocked": (900,),

@@ -73,6 +73,21 @@ def test_another_account_is_not_affected(clock: Clock) -> None:
     assert served(limit, OTHER) == 3
 
 
+def test_an_account_may_have_its_own_rate(clock: Clock) -> None:
+    limit = RateLimit(0, 3, clock)
+    for _ in range(3):
+        limit.take(ONE, 2)
+    with pytest.raises(TooManyRequests):
+        limit.take(ONE, 2)
+    clock.now += 1
+    limit.take(ONE, 2)
+    limit.take(ONE, 2)
+    assert served(limit, OTHER) == 100
+    unlimited = RateLimit(1, 3, clock)
+    for _ in range(100):
+        unlimited.take(ONE, 0)
+
+
 def test_full_buckets_are_dropped(clock: Clock) -> None:
     limit = RateLimit(1, 10, clock)
     served(limit, ONE)

@@ -27,6 +27,7 @@ http:
   - max_streams_per_token
   - rate_limit_per_s
   - rate_limit_burst
+quotas: [quota_boxes, quota_users, quota_webhooks]
 uploads: [max_upload_bytes, max_uploads_in_flight, max_uploads_per_account, min_upload_bytes_per_s]
 sign_in:
   - token_lifetime_s
@@ -85,7 +86,7 @@ receives nothing else: the API no NATS URL, and only keeper and migration the UR
 {{- define "aftertone.processes" -}}
 api:
   args: [api]
-  needs: [database, key_ring, postgres, s3, http, uploads, sign_in, retention, webhooks, operations]
+  needs: [database, key_ring, postgres, s3, http, uploads, quotas, sign_in, retention, webhooks, operations]
 relay:
   args: [relay]
   needs: [database, postgres, nats, operations]

@@ -22,30 +22,33 @@ class _Bucket(msgspec.Struct, frozen=True):
 class RateLimit:
     """Allows `burst` requests at once, then `per_s` a second for each account; 0 is no limit.
 
-    `clock` returns seconds and never goes back. A bucket is dropped after the time in which an
-    empty one fills, so memory is bounded by the accounts that were active in that time.
+    The rate of an account may replace `per_s`. `clock` returns seconds and never
+    goes back. A bucket is dropped after the time in which an empty one fills, so memory is bounded
+    by the accounts that were active in that time.
     """
 
     def __init__(self, per_s: float, burst: int, clock: Callable[[], float]) -> None:
         self._per_s = per_s
         self._burst = burst
         self._clock = clock
-        fill_s = burst / per_s if per_s else 0.0
+        # A rate of an account is at least 1 per second.
+        fill_s = max(burst, burst / per_s if per_s else 0.0)
         self._buckets: TTLCache[UUID, _Bucket] = TTLCache(math.inf, fill_s, timer=clock)
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, account_id: UUID) -> None:
+    def take(self, account_id: UUID, own_per_s: int | None = None) -> None:
         """Takes a token for one request. Raises TooManyRequests, which takes none."""
-        if not self._per_s:
+        per_s = self._per_s if own_per_s is None else own_per_s
+        if not per_s:
             return
         now = self._clock()
         bucket = self._buckets.get(account_id)
-        tokens = self._burst if bucket is None else self._tokens(bucket, now)
+        tokens = self._burst if bucket is None else self._tokens(bucket, now, per_s)
         if tokens < 1:
-            raise TooManyRequests(wait_s=math.ceil(min((1 - tokens) / self._per_s, _MAX_WAIT_S)))
+            raise TooManyRequests(wait_s=math.ceil(min((1 - tokens) / per_s, _MAX_WAIT_S)))
         self._buckets[account_id] = _Bucket(tokens - 1, now)
 
-    def _tokens(self, bucket: _Bucket, now: float) -> float:
-        return min(self._burst, bucket.tokens + (now - bucket.at) * self._per_s)
+    def _tokens(self, bucket: _Bucket, now: float, per_s: float) -> float:
+        return min(self._burst, bucket.tokens + (now - bucket.at) * per_s)

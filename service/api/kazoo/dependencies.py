@@ -19,7 +19,7 @@ from service.api.kazoo.basic import basic_of
 from service.api.kazoo.profiles import PROFILES, WireProfile, profile_of
 from service.api.kazoo.wire.messages import MessageContext
 from service.domain.access import Permission
-from service.domain.account import AccountFacts, Caller
+from service.domain.account import AccountFacts, Caller, Quota
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
@@ -54,7 +54,7 @@ async def provide_caller(request: AnyRequest, app: App) -> Caller:
     Negotiates the content types here only if no account has to be authorised first.
     """
     caller = await authenticate_caller(request, app)
-    app.rate_limit.take(caller.account.account_id)
+    app.rate_limit.take(caller.account.account_id, caller.account.limits.get(Quota.REQUESTS_PER_S))
     if "account_id" not in request.path_params:
         negotiate(request)
     return caller

@@ -43,6 +43,7 @@ from service.domain.errors import (
     PinLocked,
     PreconditionFailed,
     Problem,
+    QuotaExceeded,
     Refused,
     Rule,
     SignInLocked,
@@ -229,6 +230,11 @@ TABLE: dict[type[Exception], Row] = {
     TooManyPending: _refuse_over_limit("too_many_pending"),
     TooManyWebhooks: _refuse_over_limit("too_many_webhooks"),
     TooManyApiKeys: _refuse_over_limit("too_many_api_keys"),
+    QuotaExceeded: lambda error: Refusal(
+        status=409,
+        code="quota_exceeded",
+        data={"message": str(error), "quota": error.quota, "limit": error.limit},
+    ),
     IdempotencyKeyInUse: lambda error: Refusal(
         status=409,
         code="idempotency_key_in_use",

@@ -11,7 +11,7 @@ from service.api.http.peer import peer_of
 from service.api.mailboxes.dependencies import AnyRequest, TheCaller
 from service.api.mailboxes.wire import parse_uuid
 from service.api.middleware.access_log import request_record_of
-from service.domain.account import AccountFacts, Caller
+from service.domain.account import AccountFacts, Caller, Quota
 from service.domain.errors import CredentialsInvalid
 
 
@@ -25,7 +25,7 @@ async def provide_caller(request: AnyRequest, app: App) -> Caller:
         caller = await _check_password(request, app)
     else:
         caller = await caller_of(request, app.accounts.sessions, token)
-    app.rate_limit.take(caller.account.account_id)
+    app.rate_limit.take(caller.account.account_id, caller.account.limits.get(Quota.REQUESTS_PER_S))
     return caller
 
 

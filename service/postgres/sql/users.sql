@@ -48,6 +48,13 @@ WHERE u.account_id = :account_id AND (:start_name::text IS NULL OR lower(u.usern
 ORDER BY lower(u.username) DESC
 LIMIT :limit;
 
+-- name: count_users
+-- The number of users of an account, counted up to :limit. Concurrent requests may exceed a quota by a few.
+-- Plan: an index of the users of the account, stops at the limit.
+SELECT count(*) FROM (
+    SELECT FROM users AS u WHERE u.account_id = :account_id LIMIT :limit
+) AS counted;
+
 -- name: is_username_taken
 -- True when another user than :except_user_id has the name, compared without case.
 SELECT EXISTS (

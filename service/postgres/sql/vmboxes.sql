@@ -152,6 +152,13 @@ WHERE v.account_id = :account_id AND v.deleted_at IS NULL
 ORDER BY v.name DESC, v.vmbox_id DESC
 LIMIT :limit;
 
+-- name: count_vmboxes
+-- The number of boxes of an account, counted up to :limit. Concurrent requests may exceed a quota by a few.
+-- Plan: vmboxes_by_name, stops at the limit.
+SELECT count(*) FROM (
+    SELECT FROM vmboxes AS v WHERE v.account_id = :account_id AND v.deleted_at IS NULL LIMIT :limit
+) AS counted;
+
 -- name: are_numbers_taken
 -- True when another box of the account has one of :numbers.
 -- Plan: each number by primary key.

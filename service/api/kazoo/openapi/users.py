@@ -7,7 +7,8 @@ from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.documents import UserRow
-from service.domain.errors import EditConflict, Invalid, Rule, UserNotFound
+from service.domain.account import Quota
+from service.domain.errors import EditConflict, Invalid, QuotaExceeded, Rule, UserNotFound
 
 TAG = {"name": "Users", "description": "Users own boxes and can sign in"}
 
@@ -37,7 +38,7 @@ OPERATIONS = (
         handler=users.create_user,
         body=_NEW_USER,
         answers={201: _USER.describe("The new user", "Location", links=_LINKS)},
-        refusals=(_TAKEN,),
+        refusals=(_TAKEN, QuotaExceeded(Quota.USERS, 100)),
     ),
     Operation(
         handler=users.get_user,

@@ -17,11 +17,13 @@ from service.api.kazoo.openapi.bodies import (
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.pages import BAD_PAGE_SIZE, BAD_START_KEY
 from service.api.kazoo.wire.documents import AudianVmboxRow, MwiResponse, PinResponse, VmboxRow
+from service.domain.account import Quota
 from service.domain.errors import (
     EditConflict,
     Invalid,
     PinLocked,
     PreconditionFailed,
+    QuotaExceeded,
     Rule,
     VmboxNotFound,
 )
@@ -79,7 +81,7 @@ OPERATIONS = (
         parameters=("profile",),
         body=_NEW_VMBOX,
         answers={201: _VMBOX.describe("The new box", "Location", links=_LINKS)},
-        refusals=(_NUMBER_TAKEN, _SHORT_PIN),
+        refusals=(_NUMBER_TAKEN, _SHORT_PIN, QuotaExceeded(Quota.BOXES, 100)),
     ),
     Operation(
         handler=vmboxes.get_vmbox,
