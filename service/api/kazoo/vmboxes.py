@@ -23,8 +23,8 @@ from service.api.kazoo.documents import answer_document, list_documents, revisio
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.wire.documents import (
-    PinResponse,
     AudianVmboxRow,
+    PinResponse,
     VmboxRow,
     mwi_response,
     vmbox_document,
