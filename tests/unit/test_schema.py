@@ -243,7 +243,7 @@ def test_every_list_of_a_box_has_a_bound() -> None:
                 yield field
             yield from lists(field.fields)
 
-    assert [field.max_items for field in lists(FIELDS)] == [100] * 4
+    assert {field.max_items for field in lists(FIELDS)} == {20, 100}
 
 
 def test_a_list_that_is_too_long_is_one_problem_without_its_value() -> None:
