@@ -38,15 +38,17 @@ async def list_documents(
     read: Callable[..., Awaitable[Page[Listed, NameCursor]]],
     row_of: Callable[[Listed], object],
     document_of: Callable[[Listed], Document],
-    row_type: type[msgspec.Struct],
+    row_type: type[msgspec.Struct] | None = None,
     *,
     has_metadata: bool = True,
 ) -> Response[bytes]:
     """Returns a page of documents, or 304. Raises Invalid.
 
     `read` takes a cursor, a limit, `descending`, `predicate` and `keys`. Filters apply to the
-    document of a record; the page contains its row, for which the keys of `row_type` are read.
+    document of a record; the page contains its row, for which only the keys of
+    `row_type` are read.
     """
+    keys = {} if row_type is None else {"keys": row_type.__struct_fields__}
     query = page_query(request)
     start = decode_cursor(query.start_key, NameCursor)
     page = await read(
@@ -54,7 +56,7 @@ async def list_documents(
         query.limit,
         descending=not is_ascending(request, default=True),
         predicate=_matcher(request, document_of),
-        keys=row_type.__struct_fields__,
+        **keys,
     )
     rows = [row_of(record) for record in page.items]
     metadata: Any = {} if has_metadata else UNSET
