@@ -1,5 +1,6 @@
 """Accounts: their tree, their document rules, and the callers that act for them."""
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +11,7 @@ import msgspec
 
 from service.domain.access import Access
 from service.domain.errors import Problem
-from service.domain.formats import NO_NUL, REALM, SENDER, ZONE
+from service.domain.formats import ACCOUNT_NAME, NO_NUL, REALM, SENDER, ZONE
 from service.domain.schema import (
     Document,
     Field,
@@ -133,7 +134,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 # Unknown keys are kept. The values of `wire_profile` belong to the HTTP dialect.
 FIELDS: dict[str, Field] = {
-    "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=NO_NUL),
+    "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=ACCOUNT_NAME),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, format=REALM),
     "limits": Field(
         types=("object",),
@@ -157,9 +158,11 @@ FIELDS: dict[str, Field] = {
 def validate_account(document: Document, fields: Fields = FIELDS) -> tuple[Document, list[Problem]]:
     """Returns the public keys of an account and the broken rules, except those of uniqueness.
 
-    A key with null counts as missing. Raises DocumentTooLarge.
+    A key with null counts as missing. The name is normalized (NFKC). Raises DocumentTooLarge.
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     submitted = {key: value for key, value in submitted.items() if value is not None}
+    if isinstance(name := submitted.get("name"), str):
+        submitted["name"] = unicodedata.normalize("NFKC", name)
     check_size(submitted)
     return apply_schema(submitted, fields)

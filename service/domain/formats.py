@@ -1,6 +1,7 @@
 """Formats of text: time zone, e-mail address, SIP realm, id, user name."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 from email.utils import parseaddr
 from zoneinfo import available_timezones
@@ -14,6 +15,12 @@ _UUID = re.compile(
 )
 _ZONES = frozenset(available_timezones())
 _MAX_ADDRESS = 254
+# Control, format, surrogate, private and unassigned characters, and separators of lines.
+_NOT_VISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks that have no width: joiners, fillers, and variation selectors.
+_INVISIBLE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+) | {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 
 
 def is_zone(text: str) -> bool:
@@ -58,6 +65,13 @@ def has_no_nul(text: str) -> bool:
     return "\0" not in text
 
 
+def is_account_name(text: str) -> bool:
+    """Returns True for visible text: two names that look the same must be the same."""
+    return not any(
+        letter in _INVISIBLE or unicodedata.category(letter) in _NOT_VISIBLE for letter in text
+    )
+
+
 def _has_space(text: str) -> bool:
     return bool(set(text) & set(" \t\r\n"))
 
@@ -84,4 +98,5 @@ UUID_TEXT = Format(
     is_valid=is_uuid,
     pattern="^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$",
 )
+ACCOUNT_NAME = Format(name="visible-text", is_valid=is_account_name)
 NO_NUL = Format(name="text-without-nul", is_valid=has_no_nul)

@@ -51,9 +51,15 @@ def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 
 
 async def migrate(
-    owner_url: str, *, service_url: str, migrations: list[Migration] | None = None
+    owner_url: str,
+    *,
+    service_url: str,
+    oldest_month: int | None = None,
+    migrations: list[Migration] | None = None,
 ) -> list[str]:
     """Applies missing migrations and creates partitions ahead. Returns the names of both.
+
+    The service's role may have partitions created from `oldest_month` on (None: 24 months ago).
 
     Raises MigrationError when an applied file was changed, or when a statement fails. Files before
     the failed one stay applied.
@@ -66,6 +72,7 @@ async def migrate(
             await _apply(connection, migration)
             done.append(migration.name)
         await _grant(connection, role_of(service_url))
+        await _SQL["set_partition_window"].execute(connection, oldest_month=oldest_month)
         done += await ensure_ahead(connection, utc_now())
     return done
 

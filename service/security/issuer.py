@@ -45,12 +45,16 @@ _CHECKS: Any = {
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Accepted issuer: `iss`, the address of its keys, `aud`, and the claim with the account id."""
+    """Accepted issuer: `iss`, the address of its keys, `aud`, and the claim with the account id.
+
+    Tokens that are valid for longer than `max_lifetime_s` are refused.
+    """
 
     url: str
     jwks_url: str
     audience: str
     account_claim: str = "account_id"
+    max_lifetime_s: int = 86_400
 
 
 class Issuer:
@@ -135,9 +139,18 @@ class Issuer:
             )
             if datetime.fromtimestamp(payload.get("nbf", 0), UTC) > now + _CLOCK_SKEW:
                 raise TokenInvalid
-            return _claims_of(token, payload, settings.account_claim, now)
+            claims = _claims_of(token, payload, settings.account_claim, now)
+            self._check_lifetime(claims, now)
+            return claims
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError):
             raise TokenInvalid from None
+
+    def _check_lifetime(self, claims: Claims, now: datetime) -> None:
+        """Raises TokenInvalid for a long lifetime, or one that begins in the future."""
+        lifetime = claims.expires_at - claims.issued_at
+        too_long = lifetime > timedelta(seconds=self._settings.max_lifetime_s)
+        if too_long or claims.issued_at > now + _CLOCK_SKEW:
+            raise TokenInvalid
 
     def _key_id(self, token: str) -> str:
         """Returns the `kid` of a token. A token of another issuer causes no fetch."""

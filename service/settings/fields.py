@@ -1,5 +1,6 @@
 """Definitions of all settings in reference order: type, bounds, default and description."""
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from service.settings.types import (
     Positive,
     Seconds,
     Waits,
+    callbacks,
     email,
     http,
     lamps,
@@ -235,6 +237,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = False
     issuer_audience: Annotated[str, sign_in("The `aud` that its tokens must have.")] = ""
+    issuer_max_lifetime_s: Annotated[
+        Limit,
+        sign_in(
+            "Maximum lifetime of its tokens (`exp` - `iat`); tokens with a longer one are refused. "
+            "0: `AFTERTONE_TOKEN_LIFETIME_S`."
+        ),
+    ] = 0
     issuer_account_claim: Annotated[
         str, sign_in("Claim of its tokens that holds the account id.")
     ] = "account_id"
@@ -255,7 +264,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Hours, retention("Minimum age of audio without a message before it is deleted.")
     ] = 24
     oldest_month: Annotated[
-        Month | None, retention("`YYYYMM`; older messages are refused. Empty: 24 months ago.")
+        Month | None,
+        retention(
+            "`YYYYMM`; older messages are refused. Empty: 24 months ago. `migrate` needs the same "
+            "value, since the database checks it too."
+        ),
     ] = None
 
     notifier_retries_s: Annotated[
@@ -353,6 +366,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         webhooks("Maximum concurrent attempts in one process; at most 4 to one webhook."),
     ] = 32
 
+    callback_number_pattern: Annotated[
+        str,
+        callbacks(
+            "Regular expression for the numbers that callbacks may call: others are refused in "
+            "mailboxes (400) and are not called."
+        ),
+    ] = r"\+?[0-9]{1,15}"
+
     lamp_bucket: Annotated[
         str,
         lamps("Key-value bucket of the lamps. The bucket for Asterisk has the suffix `_SWITCH`."),
@@ -426,6 +447,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1.0
 
     def __post_init__(self) -> None:
+        try:
+            re.compile(self.callback_number_pattern)
+        except re.error:
+            raise ValueError(
+                f"{PREFIX}CALLBACK_NUMBER_PATTERN is not valid: expected a regular expression"
+            ) from None
         if self.oldest_month is not None and not 1 <= self.oldest_month % 100 <= 12:
             raise ValueError(f"{PREFIX}OLDEST_MONTH is not valid: expected a month YYYYMM")
         try:

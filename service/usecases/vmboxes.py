@@ -1,5 +1,6 @@
 """Use cases of mailboxes: create, read, list, change, delete."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
+from service.domain.callback import DEFAULT_NUMBERS, find_number_problems
 from service.domain.errors import (
     Forbidden,
     GreetingNotFound,
@@ -56,6 +58,7 @@ class Vmboxes:
     secrets: SecretBox
     clock: Callable[[], datetime]
     quotas: Quotas = NO_QUOTAS
+    callback_numbers: re.Pattern[str] = DEFAULT_NUMBERS
 
     async def create(
         self, account: AccountFacts, document: Document, fields: Fields = FIELDS
@@ -69,7 +72,7 @@ class Vmboxes:
             self._collecting_problems(account.account_id, vmbox_id, document),
             self.database.transaction() as connection,
         ):
-            settings = validate_settings(document, fields)
+            settings = self._validate(document, fields)
             return await self._insert(connection, account, vmbox_id, settings)
 
     async def create_numbered(
@@ -90,7 +93,7 @@ class Vmboxes:
                     number = await rows.lowest_free_number(connection, account.account_id)
                     if number is None:
                         raise MailboxNumbersExhausted
-                    settings = validate_settings({**document, "mailbox": number}, fields)
+                    settings = self._validate({**document, "mailbox": number}, fields)
                     return await self._insert(connection, account, vmbox_id, settings)
             except NumberTaken:
                 return None
@@ -214,10 +217,23 @@ class Vmboxes:
             allowed = fields_for_change(current, fields)
             changed = _keep_keys(current, changed, fixed_keys)
             async with self._collecting_problems(account.account_id, vmbox_id, changed):
-                stored = await self._update(before, validate_settings(changed, allowed))
+                stored = await self._update(before, self._validate(changed, allowed, current))
             return None if stored is None else self._decrypt(stored)
 
         return await retry_on_conflict(attempt)
+
+    def _validate(
+        self, document: Document, fields: Fields, before: Document | None = None
+    ) -> Document:
+        """Returns the document with defaults. Raises Invalid with all problems."""
+        problems = find_number_problems(document, before or {}, self.callback_numbers)
+        try:
+            settings = validate_settings(document, fields)
+        except Invalid as error:
+            raise Invalid([*error.problems, *problems]) from None
+        if problems:
+            raise Invalid(problems)
+        return settings
 
     async def _insert(
         self, connection: Connection, account: AccountFacts, vmbox_id: UUID, settings: Document

@@ -78,7 +78,11 @@ async def run_migrate(settings: Settings) -> list[str]:
     """Applies missing migrations and returns their names."""
     if not settings.owner_database_url:
         raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set. Migrations need it.")
-    return await migrate(settings.owner_database_url, service_url=settings.database_url)
+    return await migrate(
+        settings.owner_database_url,
+        service_url=settings.database_url,
+        oldest_month=settings.oldest_month,
+    )
 
 
 @asynccontextmanager

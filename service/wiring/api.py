@@ -1,6 +1,7 @@
 """The API process: use cases, their dependencies, and the HTTP server."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -94,7 +95,8 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             settings.max_upload_bytes,
         )
         quotas = quotas_of(settings)
-        vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas)
+        numbers = re.compile(settings.callback_number_pattern)
+        vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers)
         recordings = Recordings(database, audio)
         yield UseCases(
             accounts=accounts,

@@ -197,6 +197,7 @@ def issuer_of(settings: Settings) -> Issuer | None:
             jwks_url=settings.issuer_jwks_url,
             audience=settings.issuer_audience,
             account_claim=settings.issuer_account_claim,
+            max_lifetime_s=settings.issuer_max_lifetime_s or settings.token_lifetime_s,
         )
     )
 

@@ -4,6 +4,7 @@ The docstring of a function that opens a channel is its description in `afterton
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -209,9 +210,9 @@ async def _mwi(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
 @asynccontextmanager
 async def _callback(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
     """Requests a call to the owner of a box about new messages."""
-    yield Notifier(
-        resources.database, resources.bus, CallbackChannel(resources.database), resources.timings
-    )
+    numbers = re.compile(resources.settings.callback_number_pattern)
+    channel = CallbackChannel(resources.database, numbers)
+    yield Notifier(resources.database, resources.bus, channel, resources.timings)
 
 
 @asynccontextmanager

@@ -265,6 +265,22 @@ async def test_private_and_computed_keys_are_not_taken(account: AccountClient) -
     assert not {"_x", "pvt_y", "messages", "folders", "metadata"} & document.keys()
 
 
+async def test_a_callback_number_must_match_the_pattern(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox(notify={"callback": {"number": "+4420123456"}})
+    path = account.path("vmboxes", vmbox_id)
+    for number in ("sip:x@example.com", "+44 20", "1" * 16, "0900;1"):
+        changes = {"notify": {"callback": {"number": number}}, "name": ""}
+        broken = problems(await account.http.patch(path, json={"data": changes}))
+        assert broken.keys() == {"notify.callback.number", "name"}
+        assert list(broken["notify.callback.number"]) == ["wrong_format"]
+    document = {"name": "New", "mailbox": "877", "notify": {"callback": {"number": "*97"}}}
+    refused = await account.http.put(account.path("vmboxes"), json={"data": document})
+    assert list(problems(refused)["notify.callback.number"]) == ["wrong_format"]
+    for number in ("", "1001"):
+        changes = {"notify": {"callback": {"number": number}}}
+        assert data_of(await account.http.patch(path, json={"data": changes}))
+
+
 async def test_a_patch_merges_deeply_and_null_deletes_at_any_depth(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox(
         pin="1234", notify={"callback": {"number": "1", "attempts": 2}}, x={"y": {"z": 1, "w": [1]}}

@@ -1,6 +1,7 @@
 """Accounts: tree, validation, sign-in, access."""
 
 import asyncio
+import unicodedata
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -105,6 +106,12 @@ async def test_facts_carry_limit_and_profile(accounts: Accounts) -> None:
         ({"name": "a\0b", "realm": "a b.com"}, {"name": "wrong_format", "realm": "wrong_format"}),
         ({"name": "a", "realm": "a@b.com"}, {"realm": "wrong_format"}),
         ({"name": "a", "realm": "a\0b.com"}, {"realm": "wrong_format"}),
+        ({"name": "a\u200bb", "realm": "b.com"}, {"name": "wrong_format"}),
+        ({"name": "a\u2060", "realm": "b.com"}, {"name": "wrong_format"}),
+        ({"name": "a\ufe0f", "realm": "b.com"}, {"name": "wrong_format"}),
+        ({"name": "a\tb", "realm": "b.com"}, {"name": "wrong_format"}),
+        ({"name": "a\u202eb", "realm": "b.com"}, {"name": "wrong_format"}),
+        ({"name": "\uff52\uff4f\uff4f\uff54", "realm": "b.com"}, {"name": "unique"}),
         ({"name": "ROOT", "realm": "Root.Example.com"}, {"name": "unique", "realm": "unique"}),
         ({"name": "root"}, {"name": "unique", "realm": "required"}),
     ],
@@ -139,6 +146,30 @@ _COPY_OF_ROOT = """
         (account_id, parent_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed)
     SELECT uuidv7(), account_id, '{}', $1, $2, '{}', 'key', 'key' FROM accounts
 """
+
+
+@pytest.mark.parametrize(
+    ("name", "lookalike"),
+    [
+        ("Straße", "STRASSE"),
+        ("Café", "Cafe\u0301"),
+        ("\uff21cme", "acme"),
+        ("Ofﬁce", "office"),
+        ("Ｋｅｙ\u00a0Ｃｏ", "key co"),
+    ],
+)
+async def test_names_that_look_the_same_are_the_same(
+    accounts: Accounts, name: str, lookalike: str
+) -> None:
+    root = await a_root(accounts)
+    parent_id = root.account.account_id
+    made = await accounts.create_child(root, parent_id, {"name": name, "realm": "one.example"})
+    assert made.name == unicodedata.normalize("NFKC", name)
+    with pytest.raises(Invalid) as refused:
+        await accounts.create_child(root, parent_id, {"name": lookalike, "realm": "two.example"})
+    assert [(problem.field, problem.rule) for problem in refused.value.problems] == [
+        ("name", Rule.UNIQUE)
+    ]
 
 
 @pytest.mark.parametrize(

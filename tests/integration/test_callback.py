@@ -1,12 +1,13 @@
 """Callback channel: requests by the plan of the box, while it has new messages."""
 
+import re
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 
-from service.domain.callback import CallbackPlan
+from service.domain.callback import DEFAULT_NUMBERS, CallbackPlan
 from service.domain.events import CallbackRequested, EventType, decode_data
 from service.domain.message import Folder
 from service.postgres.messages import MessageKey, change_folder
@@ -144,7 +145,14 @@ async def test_messages_that_arrive_during_a_task_start_no_other_task(
 
 
 @pytest.mark.parametrize(
-    "callback", [{"disabled": True}, {"number": None}, {"number": ""}, {"attempts": 0}]
+    "callback",
+    [
+        {"disabled": True},
+        {"number": None},
+        {"number": ""},
+        {"number": "sip:x@example.com"},
+        {"attempts": 0},
+    ],
 )
 async def test_a_box_without_a_plan_requests_no_call(
     calls: Calls, inspector: asyncpg.Connection, callback: dict[str, Any]
@@ -211,6 +219,28 @@ async def test_each_request_is_made_once_though_processes_are_killed(
 def test_defaults_are_five_requests_five_minutes_apart() -> None:
     plan = CallbackPlan.of({"notify": {"callback": {"number": "1"}}})
     assert plan == CallbackPlan(number="1", waits_s=(300,) * 5, timeout_s=20)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "number", "is_called"),
+    [
+        (None, "+4420123456", True),
+        (None, " 1001 ", True),
+        (None, "+44 20", False),
+        (None, "1001;phone-context=x", False),
+        (None, "1001\n", True),
+        (None, "1" * 16, False),
+        (None, "\u0661\u0662", False),
+        (r"[0-9]{4}", "1001", True),
+        (r"[0-9]{4}", "+4420123456", False),
+    ],
+)
+def test_only_numbers_that_match_the_pattern_are_called(
+    pattern: str | None, number: str, is_called: bool
+) -> None:
+    numbers = DEFAULT_NUMBERS if pattern is None else re.compile(pattern)
+    plan = CallbackPlan.of({"notify": {"callback": {"number": number}}}, numbers)
+    assert (plan is not None) == is_called
 
 
 def test_a_schedule_takes_precedence_and_its_values_are_bounded() -> None:

@@ -83,6 +83,13 @@ async def test_two_runs_at_once_apply_each_migration_once(empty: TestDatabase) -
     assert [] in (first, second)
 
 
+async def test_each_run_stores_the_oldest_month_of_the_deployment(empty: TestDatabase) -> None:
+    for oldest_month in (202001, None, 201912):
+        await migrate(empty.owner_url, service_url=empty.url, oldest_month=oldest_month)
+        stored = await asked(empty, "SELECT oldest_month FROM partition_window")
+        assert stored == oldest_month
+
+
 async def test_a_changed_file_is_refused_with_a_sentence(empty: TestDatabase) -> None:
     await run(empty)
     changed = msgspec.structs.replace(SHIPPED[0], sql=SHIPPED[0].sql + "\n")

@@ -1,6 +1,7 @@
 """Accounts stay apart: what statements name, what keys contain, what the service's role may do."""
 
 import re
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service.domain.message import month_of
-from service.postgres.months import ensure_month
+from service.domain.message import month_after, month_of
+from service.postgres.months import ensure_month, ensure_outbox_day
 from service.postgres.pool import Database
 from service.postgres.sql import Statement, load
 from tests.support.builders import NOW
@@ -22,6 +23,7 @@ SYSTEM = {
     "deployment",
     "keeper_steps",
     "migrations",
+    "partition_window",
     "relay_state",
     "revoked_tokens",
     "user_epochs",
@@ -172,6 +174,10 @@ async def test_the_role_of_the_service_owns_nothing(inspector: asyncpg.Connectio
         "CREATE OR REPLACE FUNCTION ensure_month(wanted integer) RETURNS boolean"
         " LANGUAGE sql RETURN true",
         "SELECT * FROM migrations",
+        "UPDATE partition_window SET oldest_month = 197001",
+        "INSERT INTO partition_window DEFAULT VALUES",
+        "DELETE FROM partition_window",
+        "SELECT check_partition_window(now()::date, now()::date)",
         "INSERT INTO migrations (number, name, sha256) VALUES (9, 'mine', '')",
         f"TABLE messages_{month_of(NOW)}",
         f"DROP TABLE messages_{month_of(NOW)}",
@@ -197,6 +203,28 @@ async def test_only_the_role_of_the_service_may_have_partitions_made(
         assert not await inspector.fetchval(
             "SELECT has_function_privilege('public', $1::text, 'EXECUTE')", function
         )
+
+
+async def test_the_role_of_the_service_has_no_partitions_made_outside_of_the_window(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    now = datetime.now(UTC)
+    too_late = month_after(month_of(now), 6)
+    async with database.connection() as connection:
+        for month in (too_late, 200912, 999912):
+            with pytest.raises(asyncpg.InvalidParameterValueError, match="partition outside of"):
+                await ensure_month(connection, month)
+        for day in (date(2009, 12, 31), now.date() + timedelta(days=60)):
+            with pytest.raises(asyncpg.InvalidParameterValueError, match="partition outside of"):
+                await ensure_outbox_day(connection, day)
+        assert await ensure_month(connection, 201001)
+        await ensure_month(connection, month_after(month_of(now), 4))
+
+        await inspector.execute("UPDATE partition_window SET oldest_month = NULL")
+        assert await ensure_month(connection, month_after(month_of(now), -24))
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="partition outside of"):
+            await ensure_month(connection, month_after(month_of(now), -27))
+    assert await ensure_month(inspector, too_late)
 
 
 def test_the_schema_page_names_every_table() -> None:

@@ -57,6 +57,7 @@ async def migrated_template(servers: EmbeddedServers, superuser: asyncpg.Pool) -
     await migrate(
         servers.postgres.url(_TEMPLATE, "aftertone_owner"),
         service_url=servers.postgres.url(_TEMPLATE, "aftertone"),
+        oldest_month=201001,
     )
     return _TEMPLATE
 

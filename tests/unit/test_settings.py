@@ -64,6 +64,7 @@ def test_the_client_variables_of_dev_are_not_settings() -> None:
         ("OLDEST_MONTH", "202613"),
         ("OLDEST_MONTH", "202600"),
         ("LOG_LEVEL", "loud"),
+        ("CALLBACK_NUMBER_PATTERN", "[0-9"),
         ("WEBHOOK_ALLOW_PRIVATE", "yes"),
         ("WEBHOOK_ALLOW_PRIVATE", "10.0.0.1/8"),
         ("WEBHOOK_ALLOW_PRIVATE", "10.0.0.0/8;fd00::/8"),

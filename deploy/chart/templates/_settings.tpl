@@ -44,6 +44,7 @@ sign_in:
   - issuer_allow_http
   - issuer_audience
   - issuer_account_claim
+  - issuer_max_lifetime_s
 retention:
   - retention_days
   - backup_retention_days
@@ -74,6 +75,7 @@ transcription:
   - transcription_language
   - transcription_timeout_s
   - transcription_concurrency
+callbacks: [callback_number_pattern]
 lamps: [lamp_bucket, ari_url, ari_user, ari_context, ari_timeout_s]
 operations: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, log_format]
 {{- end }}
@@ -86,7 +88,7 @@ receives nothing else: the API no NATS URL, and only keeper and migration the UR
 {{- define "aftertone.processes" -}}
 api:
   args: [api]
-  needs: [database, key_ring, postgres, s3, http, uploads, quotas, sign_in, retention, webhooks, operations]
+  needs: [database, key_ring, postgres, s3, http, uploads, quotas, sign_in, retention, webhooks, callbacks, operations]
 relay:
   args: [relay]
   needs: [database, postgres, nats, operations]
@@ -101,7 +103,7 @@ mwi:
   needs: [database, postgres, nats, notifiers, lamps, operations]
 callback:
   args: [notifier, callback]
-  needs: [database, postgres, nats, notifiers, operations]
+  needs: [database, postgres, nats, notifiers, callbacks, operations]
 transcription:
   args: [notifier, transcription]
   needs: [database, postgres, nats, s3, notifiers, transcription, operations]
@@ -110,7 +112,7 @@ keeper:
   needs: [owner, postgres, s3, retention, operations]
 migrate:
   args: [migrate]
-  needs: [owner, database, postgres, operations]
+  needs: [owner, database, postgres, retention, operations]
 {{- end }}
 
 {{/* Secret with the key ring of a process, or nothing: {root, process}. */}}

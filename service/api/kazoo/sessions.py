@@ -34,7 +34,9 @@ ACCOUNT_NAMES = ("account_name", "account_realm", "realm", "phone_number")
 async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]:
     """Creates a token for an API key. The token is in `auth_token` and in no other field."""
     negotiate(request)
-    data, problems = apply_schema(await read_data(request), API_KEY_FIELDS)
+    data, broken = apply_schema(await read_data(request), API_KEY_FIELDS)
+    # The rejected text may be a key of another system, or one with a typing error.
+    problems = [hide_value(problem) for problem in broken]
     problems += [
         Problem(field=name, rule=Rule.ENUM, target=["api_key"], value=name)
         for name in data

@@ -21,12 +21,13 @@ RETURNING account_id;
 -- name: find_name_and_realm_conflicts
 -- Two flags: the name, and the realm, belong to another account than :except_account_id. A null name or
 -- realm gives false.
--- Plan: two look-ups by unique index.
+-- Plan: look-ups by accounts_by_folded_name and account_realm_is_unique.
 SELECT
     EXISTS (
         SELECT FROM accounts
-        WHERE lower(name) = lower(:name::text) AND deleted_at IS NULL
-            AND account_id IS DISTINCT FROM :except_account_id::uuid
+        WHERE casefold(normalize(name, NFKC) COLLATE pg_unicode_fast)
+                = casefold(normalize(:name::text, NFKC) COLLATE pg_unicode_fast)
+            AND deleted_at IS NULL AND account_id IS DISTINCT FROM :except_account_id::uuid
     ) AS name,
     EXISTS (
         SELECT FROM accounts

@@ -30,7 +30,12 @@ SELECT format(
     || format('; GRANT SELECT (number) ON migrations TO %I', :role::text)
 FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-    AND relname <> 'migrations';
+    AND relname NOT IN ('migrations', 'partition_window');
+
+-- name: set_partition_window
+-- Stores the oldest month of which the service's role may have a partition created. Null: 24 months ago.
+UPDATE partition_window SET oldest_month = :oldest_month::integer
+WHERE oldest_month IS DISTINCT FROM :oldest_month;
 
 -- name: newest_migration
 -- The number of the last applied migration, or 0.

@@ -3,9 +3,10 @@
 A task is one row. Its target is the box and the number. Each request postpones it to the next one.
 """
 
+import re
 from collections.abc import Sequence
 
-from service.domain.callback import CallbackPlan
+from service.domain.callback import DEFAULT_NUMBERS, CallbackPlan
 from service.domain.errors import VmboxNotFound
 from service.domain.events import Event, EventType
 from service.domain.vmbox import Vmbox
@@ -25,8 +26,9 @@ class CallbackChannel:
     concurrency = 8
     per_target = 1
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, numbers: re.Pattern[str] = DEFAULT_NUMBERS) -> None:
         self._database = database
+        self._numbers = numbers
 
     def handles(self, event: Event) -> bool:
         return is_new_voicemail(event)
@@ -39,7 +41,7 @@ class CallbackChannel:
             box = (await get_vmbox(connection, event.account_id, event.vmbox_id)).vmbox
         except VmboxNotFound:
             return []
-        plan = CallbackPlan.of(box.document)
+        plan = CallbackPlan.of(box.document, self._numbers)
         if plan is None or not box.counts.new:
             return []
         name = _target(box, plan)
@@ -51,7 +53,7 @@ class CallbackChannel:
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Schedules the next request. `settle` makes the current one."""
         async with self._database.connection() as connection:
-            plan = await _read_plan(connection, delivery)
+            plan = await _read_plan(connection, delivery, self._numbers)
         if isinstance(plan, str):
             return Ignored(plan)
         attempt, waits_s = delivery.state["attempt"], delivery.state["waits_s"]
@@ -65,7 +67,7 @@ class CallbackChannel:
         if not isinstance(outcome, Done | Postponed):
             return
         await lock_vmbox(connection, delivery.account_id, delivery.event.vmbox_id)
-        plan = await _read_plan(connection, delivery)
+        plan = await _read_plan(connection, delivery, self._numbers)
         if isinstance(plan, str):
             return
         await request_callback(
@@ -79,13 +81,15 @@ class CallbackChannel:
         )
 
 
-async def _read_plan(connection: Connection, delivery: Delivery) -> CallbackPlan | str:
+async def _read_plan(
+    connection: Connection, delivery: Delivery, numbers: re.Pattern[str]
+) -> CallbackPlan | str:
     """Returns the current plan, or the reason why the task ends."""
     try:
         stored = await get_vmbox(connection, delivery.account_id, delivery.event.vmbox_id)
     except VmboxNotFound:
         return "the box was deleted"
-    plan = CallbackPlan.of(stored.vmbox.document)
+    plan = CallbackPlan.of(stored.vmbox.document, numbers)
     if plan is None or _target(stored.vmbox, plan) != delivery.target:
         return "the box has no callback to this number any more"
     return plan if stored.vmbox.counts.new else "the box has no new message any more"
