@@ -35,6 +35,7 @@ lint: install
 	$(call check,$(BIN)/mypy)
 	$(call check,$(BIN)/lint-imports)
 	$(call check,$(BIN)/squawk migrations/*.sql)
+	$(call check,$(BIN)/python -m tests.deploy.dependency_audit)
 
 format: install
 	$(BIN)/ruff format .
@@ -44,13 +45,13 @@ bench: install
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # Updates the lock files, with hashes and without the URL of an index. The last one contains the build
-# backend of the image.
+# backend of the image and the program that writes its SBOM.
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url
 lock:
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
-	echo hatchling | $(COMPILE) --constraint requirements-dev.txt - --output-file deploy/requirements-build.txt
+	printf 'hatchling\ncyclonedx-bom\n' | $(COMPILE) --constraint requirements-dev.txt - --output-file deploy/requirements-build.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import asyncpg
@@ -141,6 +142,23 @@ def test_a_process_receives_only_the_secrets_that_it_needs(case: str) -> None:
         "keeper",
         "transcription",
     }
+
+
+def test_by_default_policies_do_not_open_database_ports_to_the_internet() -> None:
+    policies = {
+        each["metadata"]["name"]: each["spec"] for each in of_kind("defaults", "NetworkPolicy")
+    }
+    for need in ("postgres", "nats", "lamps"):
+        (name,) = (name for name in policies if name.endswith(f"-to-{need}"))
+        (rule,) = policies[name]["egress"]
+        blocks = [peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer]
+        assert blocks
+        assert all(ip_network(block).is_private for block in blocks)
+
+
+def test_the_rate_limit_is_on_by_default() -> None:
+    api = environment(pods("defaults")["api"])
+    assert float(api["AFTERTONE_RATE_LIMIT_PER_S"]) > 0
 
 
 def test_only_the_api_mounts_the_keys_that_sign_tokens() -> None:

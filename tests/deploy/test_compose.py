@@ -1,14 +1,21 @@
 """`deploy/compose.yaml` uses existing settings, commands, channels and services."""
 
+import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import nats
+import nats.errors
 import pytest
 
 from service.__main__ import cli
+from service.embedded.binaries import installed_programs
 from service.settings import read_settings
 from service.wiring.notifiers import CHANNELS
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 COMPOSE: dict[str, Any] = msgspec.yaml.decode(
     (Path(__file__).parents[2] / "deploy" / "compose.yaml").read_bytes()
@@ -51,6 +58,64 @@ def test_only_the_api_reads_the_keys_that_sign_tokens() -> None:
         for volume in each.get("volumes", [])
     }
     assert mounted == {"api": "keys", "webhook": "notifier-keys"}
+
+
+def test_webhooks_reach_no_private_network_and_need_https() -> None:
+    for each in PROCESSES.values():
+        assert not [name for name in each["environment"] if "WEBHOOK_ALLOW" in name]
+
+
+def test_images_of_others_are_pinned_by_version() -> None:
+    images = {each["image"] for name, each in SERVICES.items() if name not in OURS}
+    assert images
+    assert [image for image in images if not re.fullmatch(r"\S+:v?\d+\.\d+\S*", image)] == []
+
+
+async def test_nats_refuses_clients_without_credentials(tmp_path: Path) -> None:
+    content = COMPOSE["configs"]["nats"]["content"].replace("$$", "$")
+    config = tmp_path / "nats.conf"
+    config.write_text(content.replace("/data", str(tmp_path)).replace("http_port: 8222", ""))
+    server = installed_programs().nats_server
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        server, "--config", config, "--addr", "127.0.0.1", "--port", str(port)
+    )
+    try:
+        await _listens(port)
+        service = await nats.connect(f"nats://aftertone:aftertone@127.0.0.1:{port}")
+        await service.jetstream().add_stream(name="VOICEMAIL", subjects=["voicemail.v1.>"])
+        await service.jetstream().publish("voicemail.v1.event", b"event")
+        with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+            await nats.connect(f"nats://127.0.0.1:{port}", allow_reconnect=False)
+
+        refused: list[str] = []
+
+        async def note(error: Exception) -> None:
+            refused.append(str(error))
+
+        subscriber = await nats.connect(
+            f"nats://subscriber:subscriber@127.0.0.1:{port}", error_cb=note
+        )
+        await subscriber.publish("voicemail.v1.event", b"forged")
+        await subscriber.flush()
+        assert "permissions violation for publish" in refused[0].lower()
+        await subscriber.close()
+        await service.close()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> None:
+    async def accepts() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await wait_until(accepts)
 
 
 @pytest.mark.parametrize("name", OURS)
