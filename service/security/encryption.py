@@ -36,6 +36,7 @@ class SecretBox:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in ring.encryption.items()}
         self._active = ring.active_encryption
         self._pepper = ring.pepper
+        self._mail_key = ring.mail_key
 
     @staticmethod
     def prefix_of(key_id: str) -> bytes:
@@ -72,3 +73,7 @@ class SecretBox:
             raise KeyRingError("The key ring has no pepper; this process needs the complete ring.")
         message = purpose.encode() + b"\0" + text.encode()
         return hmac.digest(self._pepper, message, hashlib.sha256)
+
+    def mail_fingerprint(self, text: str) -> bytes:
+        """Returns a 32-byte keyed hash for links in mails. An exported ring is sufficient."""
+        return hmac.digest(self._mail_key, text.encode(), hashlib.sha256)

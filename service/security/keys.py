@@ -6,9 +6,11 @@
      "encryption": {"active": "ID", "keys": {"ID": "32 bytes in base64"}},
      "pepper": "32 bytes in base64"}
 
-An exported ring has only `encryption`: notifiers decrypt secrets, but must not sign tokens.
+An exported ring has `encryption` and `mail_key`, which is derived from the pepper: notifiers
+decrypt secrets and make the links of mails, but must not sign tokens.
 """
 
+import hmac
 import secrets
 import stat
 from collections.abc import Mapping
@@ -70,6 +72,7 @@ class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
     encryption: dict[str, bytes]
     active_encryption: str
     pepper: bytes
+    mail_key: bytes
 
     def __repr__(self) -> str:
         return f"KeyRing(signing={list(self.signing)}, encryption={list(self.encryption)})"
@@ -92,6 +95,7 @@ class _EncryptionFile(msgspec.Struct, forbid_unknown_fields=True):
 
 class _ExportedFile(msgspec.Struct, forbid_unknown_fields=True):
     encryption: _EncryptionFile
+    mail_key: Key32
 
 
 class _KeyRingFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -137,8 +141,9 @@ def retire_key(path: Path, key_id: str) -> bytes:
 
 
 def export_key_ring(path: Path) -> bytes:
-    """Returns the ring of `path` with its encryption keys only. Raises KeyRingError."""
-    return _encode(_ExportedFile(_read_complete(path).encryption))
+    """Returns the part of the ring of `path` that notifiers need. Raises KeyRingError."""
+    ring = _read_complete(path)
+    return _encode(_ExportedFile(ring.encryption, _mail_key_of(ring.pepper)))
 
 
 def load_key_ring(path: Path) -> KeyRing:
@@ -187,8 +192,7 @@ def _activate_newest(ring: _KeyRingFile) -> None:
 
 def _decode(content: bytes) -> _KeyRingFile | _ExportedFile:
     fields = msgspec.json.decode(content)
-    is_exported = isinstance(fields, dict) and fields.keys() == {"encryption"}
-    if is_exported:
+    if isinstance(fields, dict) and fields.keys() == {"encryption", "mail_key"}:
         return msgspec.convert(fields, _ExportedFile)
     return msgspec.convert(fields, _KeyRingFile)
 
@@ -206,6 +210,7 @@ def _ring_of(file: _KeyRingFile | _ExportedFile) -> KeyRing:
             encryption=dict(file.encryption.keys),
             active_encryption=file.encryption.active,
             pepper=b"",
+            mail_key=file.mail_key,
         )
     _check_active("signing", file.signing.active, file.signing.keys)
     return KeyRing(
@@ -214,7 +219,13 @@ def _ring_of(file: _KeyRingFile | _ExportedFile) -> KeyRing:
         encryption=dict(file.encryption.keys),
         active_encryption=file.encryption.active,
         pepper=file.pepper,
+        mail_key=_mail_key_of(file.pepper),
     )
+
+
+def _mail_key_of(pepper: bytes) -> bytes:
+    """Returns the key of links in mails, from which the pepper cannot be computed."""
+    return hmac.digest(pepper, b"mail-key", "sha256")
 
 
 def _check_active(use: str, active: str, keys: Mapping[str, object]) -> None:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from service.security.encryption import SecretBox
 
-_PURPOSE = "mail-recipient"
 _MAC_BYTES = 16
 _UUID_BYTES = 16
 
@@ -39,4 +38,4 @@ class RecipientTokens:
 
     def _mac(self, account_id: UUID, address: str) -> bytes:
         text = f"{account_id.hex} {address}"
-        return self._secrets.fingerprint(_PURPOSE, text)[:_MAC_BYTES]
+        return self._secrets.mail_fingerprint(text)[:_MAC_BYTES]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -13,7 +13,13 @@ from click.testing import CliRunner, Result
 from service.__main__ import cli
 from service.domain.sealed_secret import SecretPurpose
 from service.embedded.child import Child, Command
-from service.security import KeyRing, KeyRingError, SecretBox, load_key_ring
+from service.security import (
+    KeyRing,
+    KeyRingError,
+    RecipientTokens,
+    SecretBox,
+    load_key_ring,
+)
 from service.settings import Settings
 from service.usecases.vmboxes import Vmboxes
 from service.wiring.factories import open_accounts, open_database
@@ -205,6 +211,9 @@ async def test_an_exported_ring_decrypts_but_cannot_sign(
 
     assert SecretBox(exported).open(sealed, b"context") == "1234"
     assert (exported.signing, exported.pepper) == ({}, b"")
+    link = RecipientTokens(SecretBox(exported)).create(UUID(int=1), "a@example.com")
+    read = RecipientTokens(SecretBox(complete)).read(link)
+    assert read == (UUID(int=1), "a@example.com")
     assert "PRIVATE" not in output.read_text()
     with pytest.raises(KeyRingError, match="no pepper"):
         SecretBox(exported).fingerprint("api_key", "x")

@@ -143,6 +143,7 @@ def test_a_key_verifies_its_own_algorithm_only(ring: KeyRing) -> None:
             encryption=ring.encryption,
             active_encryption=ring.active_encryption,
             pepper=ring.pepper,
+            mail_key=bytes(32),
         ),
         3600,
     )
@@ -216,6 +217,7 @@ def test_after_rotation_the_old_key_verifies_and_the_new_one_signs(
         encryption=ring.encryption,
         active_encryption=ring.active_encryption,
         pepper=ring.pepper,
+        mail_key=bytes(32),
     )
     rotated = Tokens(both, 3600)
     assert rotated.verify(old_token, NOW) == old_claims
