@@ -1,12 +1,14 @@
 """The HTTP application: routes, middleware stack, and the choice of the dialect for errors."""
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial, reduce
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Scope
 
 from service.api import mail_consents
 from service.api.dependencies import UseCases
@@ -16,10 +18,12 @@ from service.api.description.openapi.document import document
 from service.api.description.openapi.fields import Json
 from service.api.kazoo import openapi as kazoo
 from service.api.kazoo import routes as kazoo_routes
+from service.api.kazoo.dependencies import authenticate_caller
 from service.api.kazoo.method_override import MethodOverrideMiddleware
 from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
 from service.api.middleware.access_log import AccessLogMiddleware, log_request, record_route
+from service.api.middleware.body_memory import BodyMemoryMiddleware
 from service.api.middleware.body_rate import BodyRateLimits, MinimumBodyRateMiddleware
 from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.cors import CorsMiddleware
@@ -29,6 +33,7 @@ from service.api.middleware.error_log import log_failure
 from service.api.middleware.request_id import RequestIdMiddleware
 from service.api.middleware.request_metrics import count_request
 from service.api.middleware.tracing import TracingMiddleware
+from service.domain.errors import VoicemailError
 
 Middleware = Callable[[ASGIApp], ASGIApp]
 
@@ -37,6 +42,7 @@ def create_app(
     use_cases: UseCases, drainer: ConnectionDrainer, body_rate: BodyRateLimits, deadline_s: float
 ) -> ASGIApp:
     """Returns the application over the given use cases, which it neither opens nor closes."""
+    router = _create_router(use_cases, deadline_s)
     stack: list[Middleware] = [
         # Closes connections while the process stops.
         drainer.wrap,
@@ -52,10 +58,32 @@ def create_app(
         DrainBodyMiddleware,
         # Stops reading a body that arrives too slowly.
         partial(MinimumBodyRateMiddleware, limits=body_rate),
+        # Bounds the memory of bodies, and the size of a body before sign-in.
+        BodyMemoryMiddleware,
         # Applies the verb, token and Accept value that KAZOO clients put into query or body.
-        MethodOverrideMiddleware,
+        partial(
+            MethodOverrideMiddleware,
+            has_route=_path_pattern(router).fullmatch,
+            authenticate=partial(_authenticate, use_cases),
+        ),
     ]
-    return _wrap(_create_router(use_cases, deadline_s), stack)
+    return _wrap(router, stack)
+
+
+def _path_pattern(router: Litestar) -> re.Pattern[str]:
+    """Returns a pattern that matches the paths of all routes."""
+    paths = [
+        "/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in path.split("/"))
+        for path in (route.path for route in router.routes)
+    ]
+    return re.compile("|".join(paths))
+
+
+async def _authenticate(use_cases: UseCases, scope: Scope) -> None:
+    """Authenticates a request before its body is read. The route reports missing credentials."""
+    copy: Any = {**scope, "state": {**scope["state"]}}
+    with suppress(VoicemailError):
+        await authenticate_caller(Request(copy), use_cases)
 
 
 def _wrap(app: ASGIApp, stack: Sequence[Middleware]) -> ASGIApp:

@@ -295,6 +295,10 @@ class TooManyUploads(Unavailable):
     """Too many uploads in progress; retry in a moment."""
 
 
+class TooManyBodies(Unavailable):
+    """Too many large requests in progress; retry in a moment."""
+
+
 class TooManyPings(Unavailable):
     """Too many webhook tests in progress; retry in a moment."""
 

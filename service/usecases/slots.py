@@ -21,16 +21,17 @@ class SharedSlots:
         self._refusal = refusal
         self._held: Counter[Hashable] = Counter()
 
-    def acquire(self, owner: Hashable, share: int | None = None) -> None:
-        """Takes a slot, up to `share` if it is given. Raises the refusal, which takes none."""
-        if self.used >= self.size or self._held[owner] >= (self._share if share is None else share):
+    def acquire(self, owner: Hashable, share: int | None = None, count: int = 1) -> None:
+        """Takes slots, up to `share` if it is given. Raises the refusal, which takes none."""
+        share = self._share if share is None else share
+        if self.used + count > self.size or self._held[owner] + count > share:
             raise self._refusal()
-        self.used += 1
-        self._held[owner] += 1
+        self.used += count
+        self._held[owner] += count
 
-    def release(self, owner: Hashable) -> None:
-        self.used -= 1
-        self._held[owner] -= 1
+    def release(self, owner: Hashable, count: int = 1) -> None:
+        self.used -= count
+        self._held[owner] -= count
         if not self._held[owner]:
             del self._held[owner]
 

@@ -44,7 +44,7 @@ async def read(
 ) -> tuple[MultipartContent, bytes]:
     sink = Sink()
     received = await read_multipart(
-        content_type, pieces_of(body, cuts), sink, UploadLimits(**limits)
+        content_type, pieces_of(body, cuts), sink, UploadLimits(**limits), lambda _size: None
     )
     return received, sink.audio
 

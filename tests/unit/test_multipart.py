@@ -222,7 +222,7 @@ async def test_too_large_audio_is_reported_before_later_errors(step: int) -> Non
     body = a_body(AUDIO_PART, AUDIO_PART) + b"and more"
     pieces = pieces_of(body, range(0, len(body), step))
     with Spool(limit=5) as spool, pytest.raises(AudioTooLarge):
-        await read_multipart(MIXED, pieces, spool, UploadLimits())
+        await read_multipart(MIXED, pieces, spool, UploadLimits(), lambda _size: None)
 
 
 def encoded(text: bytes, content_type: str = "audio/mp3") -> bytes:

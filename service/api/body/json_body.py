@@ -7,6 +7,7 @@ import msgspec
 from litestar import Request
 
 from service.api.body.multipart import MalformedBody
+from service.api.middleware.body_memory import body_memory_of
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
 
@@ -32,6 +33,19 @@ async def read_chunks(
         if max_bytes < 0:
             raise too_large
         yield chunk
+
+
+async def read_json_body(request: AnyRequest) -> bytes:
+    """Reads a body of at most 1 MiB. Raises DocumentTooLarge, TooManyBodies, MalformedBody."""
+    memory = body_memory_of(request.scope)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES)):
+        size += len(chunk)
+        memory.hold(size)
+        chunks.append(chunk)
+    # A body of one chunk is returned without a copy.
+    return b"".join(chunks)
 
 
 def decode_object(body: bytes) -> Document:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -91,16 +91,18 @@ async def read_multipart(
     body: AsyncIterator[bytes],
     sink: AudioSink,
     limits: UploadLimits,
+    hold: Callable[[int], None],
 ) -> MultipartContent:
     """Reads the complete body and writes the file's bytes to the sink as they arrive.
 
     A part of a JSON type is the metadata, any other part is the file; names and order are ignored
     (KAZOO API docs, voicemail messages). Lines end with CRLF. Text before the first boundary and
-    after the last one is skipped, each up to the size of a part's headers. Raises MalformedBody,
-    MalformedBase64, TooManyFiles, PartLimitExceeded, MetadataTooLarge, and errors of the sink.
+    after the last one is skipped, each up to the size of a part's headers. `hold` is called with
+    the size of the metadata as it grows. Raises MalformedBody, MalformedBase64, TooManyFiles,
+    PartLimitExceeded, MetadataTooLarge, and errors of the sink and of `hold`.
     """
     boundary = _boundary_of(content_type_header)
-    parts = _PartCollector(limits)
+    parts = _PartCollector(limits, hold)
     parser = MultipartParser(
         boundary,
         parts.callbacks(),
@@ -169,8 +171,9 @@ class _PreambleSkipper:
 class _PartCollector:
     """Collects the parser's output. Audio is kept only until its chunk is parsed."""
 
-    def __init__(self, limits: UploadLimits) -> None:
+    def __init__(self, limits: UploadLimits, hold: Callable[[int], None]) -> None:
         self._limits = limits
+        self._hold = hold
         self._part_count = 0
         self._is_complete = False
         self._epilogue_bytes = 0
@@ -280,6 +283,7 @@ class _PartCollector:
         self._metadata += piece
         if len(self._metadata) > self._limits.max_metadata_bytes:
             raise MetadataTooLarge(self._limits.max_metadata_bytes)
+        self._hold(len(self._metadata))
 
 
 def _media_type_of(content_type: str) -> str:

@@ -9,7 +9,13 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
 from service.api.body.base64_body import Base64Decoder
-from service.api.body.json_body import MAX_JSON_BYTES, check_storable, decode_object, read_chunks
+from service.api.body.json_body import (
+    MAX_JSON_BYTES,
+    check_storable,
+    decode_object,
+    read_chunks,
+    read_json_body,
+)
 from service.api.body.multipart import MalformedBody, UploadLimits, create_decoder, read_multipart
 from service.api.kazoo.accept import (
     BASE64_TYPES,
@@ -18,6 +24,7 @@ from service.api.kazoo.accept import (
     content_type_of,
     media_type_of,
 )
+from service.api.middleware.body_memory import body_memory_of
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
 from service.usecases.uploads import Spool, Upload, is_accepted
@@ -40,11 +47,12 @@ async def read_data(request: AnyRequest) -> Document:
 
 
 async def _read_json(request: AnyRequest) -> bytes:
-    body = read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     if content_type_of(request) not in MULTIPART_TYPES:
-        return b"".join([chunk async for chunk in body])
+        return await read_json_body(request)
+    body = read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
     header = request.headers.get("content-type", "")
-    received = await read_multipart(header, body, DiscardingSink(), _LIMITS)
+    hold = body_memory_of(request.scope).hold
+    received = await read_multipart(header, body, DiscardingSink(), _LIMITS, hold)
     return received.metadata or b""
 
 
@@ -101,7 +109,8 @@ async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, 
     header = request.headers.get("content-type", "")
     limit = _base64_size(spool.limit) + _MULTIPART_OVERHEAD
     body = read_chunks(request, limit, AudioTooLarge(spool.limit))
-    received = await read_multipart(header, body, spool, _LIMITS)
+    hold = body_memory_of(request.scope).hold
+    received = await read_multipart(header, body, spool, _LIMITS, hold)
     data = {} if received.metadata is None else data_of(received.metadata)
     if not received.has_file:
         return data, None

@@ -2,9 +2,11 @@
 
 KAZOO API docs, "Basics of the REST API": a POST may contain another verb in `?verb=` or in its
 envelope; `?accept=` or `accept` in the envelope replaces the Accept header; the token may be in the
-envelope or in its `data`; `/v2/account/...` is the account of the token.
+envelope or in its `data`, up to 64 KiB; `/v2/account/...` is the account of the token.
 """
 
+import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,21 +18,35 @@ from service.api.body.json_body import MAX_JSON_BYTES
 from service.api.kazoo.accept import JSON_TYPES
 from service.api.kazoo.body import envelope_of
 from service.api.kazoo.dependencies import OWN_ACCOUNT
-from service.api.middleware.body_rate import ClientTooSlow
+from service.api.middleware.access_log import request_record_of
+from service.api.middleware.body_memory import ANONYMOUS_BYTES, FREE_BYTES, body_memory_of
+from service.api.middleware.body_rate import ClientTooSlow, content_length_of
+from service.domain.errors import VoicemailError
 from service.domain.schema import Document
 
 _ALIAS = "/v2/account/"
 _UNKNOWN_VERB = "NONE"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
-_METHODS_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
-_OVERRIDES = (b'"verb"', b'"auth_token"', b'"auth-token"', b'"accept"')
+_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+_OVERRIDES = re.compile(rb'"(?:verb|auth[_-]token|accept)"', re.IGNORECASE)
 
 
 class MethodOverrideMiddleware:
-    """Middleware that rewrites requests under `/v2` before routing. It replays the body."""
+    """Middleware that rewrites requests under `/v2` before routing. It replays the body.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A body is read only if `has_route` accepts the path. Above 8 KiB, `authenticate` checks the head
+    of the request; without valid credentials at most 64 KiB are read.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        has_route: Callable[[str], object],
+        authenticate: Callable[[Scope], Awaitable[None]],
+    ) -> None:
         self._app = app
+        self._has_route = has_route
+        self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or not scope["path"].startswith("/v2/"):
@@ -41,8 +57,8 @@ class MethodOverrideMiddleware:
             request["path"] = f"/v2/accounts/{OWN_ACCOUNT}" + request["path"][len(_ALIAS) - 1 :]
             request["raw_path"] = request["path"].encode()
         headers = dict(request["headers"])
-        if _may_override(request["method"], headers):
-            body = _ReplayedBody(receive)
+        if _may_override(request["method"], headers) and self._has_route(request["path"]):
+            body = _ReplayedBody(receive, request, self._authenticate)
             await body.read()
             _apply(request, headers, body.envelope())
             receive = body.replay
@@ -51,52 +67,74 @@ class MethodOverrideMiddleware:
 
 
 class _ReplayedBody:
-    """A body that is read up to the size limit of JSON. The rest is passed on unread."""
+    """A body that is read up to its size limit. The rest is passed on unread."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(
+        self, receive: Receive, scope: Scope, authenticate: Callable[[Scope], Awaitable[None]]
+    ) -> None:
         self._receive = receive
-        self._events: list[ReceiveMessage] = []
-        self._bytes = bytearray()
+        self._scope = scope
+        self._authenticate = authenticate
+        self._chunks: list[bytes] = []
+        self._size = 0
         self._is_complete = False
-        self._failure: ClientTooSlow | None = None
+        # The message or the error that follows the chunks.
+        self._last: ReceiveMessage | ClientTooSlow | VoicemailError | None = None
 
     async def read(self) -> None:
-        while not self._is_complete and len(self._bytes) <= MAX_JSON_BYTES:
-            try:
-                event = await self._receive()
-            except ClientTooSlow as error:
-                self._failure = error
+        limit = FREE_BYTES
+        declared = content_length_of(self._scope) or 0
+        while not self._is_complete and self._last is None:
+            if max(self._size, declared) > limit == FREE_BYTES:
+                limit = await self._extended_limit()
+            if max(self._size, declared) > limit:
                 return
-            self._events.append(event)
-            if event["type"] != "http.request":
+            await self._read_chunk()
+
+    async def _extended_limit(self) -> int:
+        await self._authenticate(self._scope)
+        is_anonymous = request_record_of(self._scope).account_id is None
+        return ANONYMOUS_BYTES if is_anonymous else MAX_JSON_BYTES
+
+    async def _read_chunk(self) -> None:
+        try:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._last = message
                 return
-            self._bytes += event["body"]
-            self._is_complete = not event["more_body"]
+            self._size += len(message["body"])
+            body_memory_of(self._scope).hold(self._size)
+            self._chunks.append(message["body"])
+            self._is_complete = not message["more_body"]
+        except (ClientTooSlow, VoicemailError) as error:
+            self._last = error
 
     def envelope(self) -> Document:
         """Decodes the envelope if it overrides anything; empty for a malformed body, which is
         reported when the route reads it."""
-        if not self._is_complete or not any(name in self._bytes.lower() for name in _OVERRIDES):
+        self._chunks = [b"".join(self._chunks)]
+        if not self._is_complete or not _OVERRIDES.search(self._chunks[0]):
             return {}
         try:
-            return envelope_of(msgspec.json.decode(self._bytes, type=dict[str, msgspec.Raw]))
+            return envelope_of(msgspec.json.decode(self._chunks[0], type=dict[str, msgspec.Raw]))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return {}
 
     async def replay(self) -> ReceiveMessage:
         """Receives the body again. Raises the error with which the first reading ended, if any."""
-        if self._events:
-            return self._events.pop(0)
-        if self._failure is not None:
-            raise self._failure
+        if self._chunks:
+            body, more = self._chunks.pop(), not self._is_complete
+            return {"type": "http.request", "body": body, "more_body": more}
+        if isinstance(self._last, Exception):
+            raise self._last
+        if self._last is not None:
+            return self._last
         return await self._receive()
 
 
 def _may_override(method: str, headers: dict[bytes, bytes]) -> bool:
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
-    length = headers.get(b"content-length", b"")
-    small = not length.isdigit() or int(length[:18]) <= MAX_JSON_BYTES
-    return method in _METHODS_WITH_BODY and content_type.strip().lower() in JSON_TYPES and small
+    return method in _WITH_BODY and content_type.strip().lower() in JSON_TYPES
 
 
 def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:

@@ -8,12 +8,11 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.params import SkipValidation
 
-from service.api.body.json_body import MAX_JSON_BYTES, check_storable, decode_object, read_chunks
+from service.api.body.json_body import check_storable, decode_object, read_json_body
 from service.api.http.path_ids import id_of_path
 from service.api.mailboxes.wire import parse_message_id, parse_uuid
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
-    DocumentTooLarge,
     MessageNotFound,
     RecipientNotFound,
     VmboxNotFound,
@@ -35,13 +34,12 @@ _JSON_TYPES = frozenset(
 async def read_object(request: AnyRequest) -> Document:
     """Reads a JSON object.
 
-    Raises MalformedBody, DocumentTooLarge; HTTPException 415 for another content type.
+    Raises MalformedBody, DocumentTooLarge, TooManyBodies; HTTPException 415 for another type.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0]
     if content_type.strip().lower() not in _JSON_TYPES:
         raise HTTPException(status_code=415)
-    chunks = read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES))
-    body = b"".join([chunk async for chunk in chunks])
+    body = await read_json_body(request)
     return check_storable(decode_object(body), body)
 
 

@@ -40,7 +40,7 @@ class MinimumBodyRateMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            receive = _RateLimitedBody(self._limits, receive, _content_length_of(scope)).receive
+            receive = _RateLimitedBody(self._limits, receive, content_length_of(scope)).receive
         await self._app(scope, receive, send)
 
 
@@ -73,7 +73,7 @@ class _RateLimitedBody:
         return message
 
 
-def _content_length_of(scope: Scope) -> int | None:
+def content_length_of(scope: Scope) -> int | None:
     """Returns the declared length of a body; None for a chunked one (RFC 9112, section 6.3)."""
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")

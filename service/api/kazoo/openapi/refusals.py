@@ -29,6 +29,7 @@ from service.domain.errors import (
     SignInLocked,
     StorageUnavailable,
     TokenInvalid,
+    TooManyBodies,
     TooManyRequests,
     TooManyUploads,
 )
@@ -55,6 +56,7 @@ _BODY_ERRORS: tuple[Exception, ...] = (
     MalformedBody("JSON is malformed: invalid character (byte 9)"),
     ClientTooSlow(),
     DocumentTooLarge(MAX_DOCUMENT_BYTES),
+    TooManyBodies(),
     HTTPException(status_code=415),
 )
 UPLOADS: tuple[Exception, ...] = (
