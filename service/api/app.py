@@ -32,6 +32,7 @@ from service.api.middleware.drain_body import DrainBodyMiddleware
 from service.api.middleware.error_log import log_failure
 from service.api.middleware.request_id import RequestIdMiddleware
 from service.api.middleware.request_metrics import count_request
+from service.api.middleware.response_headers import ResponseHeadersMiddleware
 from service.api.middleware.tracing import TracingMiddleware
 from service.domain.errors import VoicemailError
 
@@ -52,6 +53,8 @@ def create_app(
         RequestIdMiddleware,
         # Adds CORS headers and answers preflight requests.
         CorsMiddleware,
+        # Keeps responses out of caches and browsers from guessing content types.
+        ResponseHeadersMiddleware,
         # Runs the request in a trace span.
         TracingMiddleware,
         # Reads the rest of the body before an error response, so that the client receives it.
@@ -59,7 +62,7 @@ def create_app(
         # Stops reading a body that arrives too slowly.
         partial(MinimumBodyRateMiddleware, limits=body_rate),
         # Bounds the memory of bodies, and the size of a body before sign-in.
-        BodyMemoryMiddleware,
+        partial(BodyMemoryMiddleware, trusted_proxies=use_cases.auth_options.trusted_proxies),
         # Applies the verb, token and Accept value that KAZOO clients put into query or body.
         partial(
             MethodOverrideMiddleware,

@@ -19,6 +19,7 @@ from service.usecases.pin_check import PinChecks
 from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
+from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
@@ -51,6 +52,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     auth_options: AuthOptions
     rate_limit: RateLimit
     public_url: str
+    stream_slots: StreamSlots
 
 
 App = NamedDependency[SkipValidation[UseCases]]

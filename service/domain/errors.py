@@ -255,6 +255,13 @@ class TooManyRequests(VoicemailError):
         self.wait_s = wait_s
 
 
+class TooManyStreams(TooManyRequests):
+    """Too many event streams are open; close one and retry after the time in Retry-After."""
+
+    def __init__(self, wait_s: int = 10) -> None:
+        super().__init__(wait_s)
+
+
 class SignInLocked(TooManyRequests):
     """Too many wrong credentials; retry after the time in Retry-After."""
 

@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Limit,
         http(
             "Maximum connections of one IPv4 address, or of one IPv6 network of 64 bits; above it, "
-            "idle ones are closed. Behind a proxy, all clients have its address. 0: no limit."
+            "idle ones are closed. `AFTERTONE_TRUSTED_PROXIES` have no limit. 0: no limit."
         ),
     ] = 1024
     trusted_proxies: Annotated[
@@ -137,13 +137,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         http("Maximum duration of a request, without the time spent waiting for the client."),
     ] = 30.0
     max_streams: Annotated[
-        Limit, http("Maximum event streams of one process; above it, the answer is 429.")
+        Limit,
+        http(
+            "Maximum event streams of one process, and at most three quarters of "
+            "`AFTERTONE_MAX_CONNECTIONS`; above it, the answer is 429. 0: no other limit."
+        ),
     ] = 1000
     max_streams_per_account: Annotated[
-        Limit, http("Maximum event streams of one account, in each process.")
+        Limit, http("Maximum event streams of one account, in each process. 0: no limit.")
     ] = 100
     max_streams_per_token: Annotated[
-        Limit, http("Maximum event streams of one token or password, in each process.")
+        Limit, http("Maximum event streams of one token or password, in each process. 0: no limit.")
     ] = 20
     rate_limit_per_s: Annotated[
         float,

@@ -25,6 +25,7 @@ _RETRY_AFTER_OUTAGE_S = 1.0
 _PAGE_EVENTS = 500
 # Limit of a page; each slow client keeps one page in memory.
 _PAGE_BYTES = 2 * 1024**2
+_STREAM_PAGE_BYTES = 256 * 1024
 
 
 class FeedCursor(msgspec.Struct, frozen=True):
@@ -100,8 +101,9 @@ class Feed:
         vmbox_ids: Collection[UUID] | None,
         since: FeedCursor | None,
         limit: int,
+        max_bytes: int = _PAGE_BYTES,
     ) -> FeedPage:
-        """Returns the events after `since` (of `vmbox_ids`, if given), up to `limit` or 2 MiB.
+        """Returns the events after `since` (of `vmbox_ids`, if given), bounded in count and size.
 
         Without `since` the page is empty and has the current cursor. A cursor of another epoch or
         of events that are no longer stored is a reset: the page starts with the oldest event.
@@ -113,7 +115,7 @@ class Feed:
                 return FeedPage(events=[], next=now, reset=False, more=False)
             after, reset = _start_after(since, state)
             read = await rows.read_feed(
-                connection, account.account_id, vmbox_ids, after, limit, _PAGE_BYTES
+                connection, account.account_id, vmbox_ids, after, limit, max_bytes
             )
         # A page that is not full contains all events, also those published after `state` was read.
         last = read.events[-1].number if read.events else after
@@ -128,10 +130,12 @@ class Feed:
         idle_s: float,
     ) -> AsyncIterator[FeedPage]:
         """Yields pages as events are published; an empty page after `idle_s` without events."""
-        page = await self.get_page(account, vmbox_ids, since, _PAGE_EVENTS)
+        page = await self.get_page(account, vmbox_ids, since, _PAGE_EVENTS, _STREAM_PAGE_BYTES)
         yield page
         while page.more:
-            page = await self.get_page(account, vmbox_ids, page.next, _PAGE_EVENTS)
+            page = await self.get_page(
+                account, vmbox_ids, page.next, _PAGE_EVENTS, _STREAM_PAGE_BYTES
+            )
             yield page
         cursor = page.next
         with self._listening(cursor.number):
@@ -154,7 +158,7 @@ class Feed:
                     lambda: self._event_tail.until > cursor.number or self._closed
                 )
         if cursor.number < self._event_tail.base:
-            return await self.get_page(account, vmbox_ids, cursor, _PAGE_EVENTS)
+            return await self.get_page(account, vmbox_ids, cursor, _PAGE_EVENTS, _STREAM_PAGE_BYTES)
         return self._page_of_tail(account, vmbox_ids, cursor)
 
     def _page_of_tail(
@@ -172,7 +176,7 @@ class Feed:
                 continue
             events.append(published)
             size += len(event.data)
-            if size >= _PAGE_BYTES:
+            if size >= _STREAM_PAGE_BYTES:
                 last = published.number
                 break
         following = FeedCursor(cursor.epoch, last)

@@ -1,10 +1,13 @@
 """Slots for expensive work in one process, of which one account may hold only a share."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from uuid import UUID
 
-from service.domain.errors import VoicemailError
+from service.domain.errors import TooManyStreams, VoicemailError
+from service.metrics import EVENT_STREAMS
 
 
 class SharedSlots:
@@ -43,3 +46,21 @@ class SharedSlots:
             yield
         finally:
             self.release(owner)
+
+
+class StreamSlots:
+    """Slots for event streams: in total, for each account, and for each token. 0 is no limit."""
+
+    def __init__(self, total: int, per_account: int, per_token: int) -> None:
+        size = total or sys.maxsize
+        self._accounts = SharedSlots(size, per_account or size, TooManyStreams)
+        self._tokens = SharedSlots(size, per_token or size, TooManyStreams)
+
+    def acquire(self, account_id: UUID, token: str) -> Callable[[], None]:
+        """Takes a slot and returns the function that releases it. Raises TooManyStreams."""
+        with ExitStack() as stack:
+            stack.enter_context(self._accounts.hold(account_id))
+            stack.enter_context(self._tokens.hold(token))
+            EVENT_STREAMS.inc()
+            stack.callback(EVENT_STREAMS.dec)
+            return stack.pop_all().close

@@ -36,6 +36,7 @@ from service.usecases.pin_check import PinChecks
 from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
+from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
@@ -66,7 +67,11 @@ async def run_api(settings: Settings) -> None:
     ):
         drainer = ConnectionDrainer()
         raise_file_limit(settings.max_connections)
-        limits = ConnectionLimits(settings.max_connections, settings.max_connections_per_peer)
+        limits = ConnectionLimits(
+            settings.max_connections,
+            settings.max_connections_per_peer,
+            use_cases.auth_options.trusted_proxies,
+        )
         process.add_readiness_check(limits.not_ready)
         server = _create_server(use_cases, drainer, limits, settings)
         process.on_stop(use_cases.feed.close)
@@ -138,11 +143,22 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 tokens_in_query=settings.tokens_in_query,
                 trusted_proxies=_trusted_proxies(settings),
             ),
+            stream_slots=_stream_slots(settings),
             rate_limit=RateLimit(
                 settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
             ),
             public_url=settings.public_url.rstrip("/"),
         )
+
+
+def _stream_slots(settings: Settings) -> StreamSlots:
+    """Returns the slots of event streams; at least a quarter of the connections are for others."""
+    total = settings.max_connections * 3 // 4
+    return StreamSlots(
+        min(settings.max_streams or total, total),
+        settings.max_streams_per_account,
+        settings.max_streams_per_token,
+    )
 
 
 def _trusted_proxies(settings: Settings) -> tuple[IPNetwork, ...]:

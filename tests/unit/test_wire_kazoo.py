@@ -250,5 +250,9 @@ def test_any_name_of_a_file_stays_in_its_header(name: str) -> None:
     plain = re.match(r'attachment; filename="([^"\\]*)"', header)
     assert plain
     assert len(plain[1]) == len(name)
-    if plain[1] != name:
-        assert unquote(header.rpartition("UTF-8''")[2]) == name
+    shown = unquote(header.rpartition("UTF-8''")[2]) if "UTF-8''" in header else plain[1]
+    assert len(shown) == len(name)
+    assert all(after in (before, "_") for before, after in zip(name, shown, strict=True))
+    for file_name in (shown, plain[1]):
+        assert not file_name.lstrip().startswith(".")
+        assert not re.search(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"\\/]', file_name)

@@ -1,6 +1,7 @@
 """Audio responses: preconditions, ranges, file names (RFC 9110, RFC 8187)."""
 
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
@@ -23,6 +24,7 @@ AnyRequest = Request[Any, Any, Any]
 _MAX_BUFFERED_BYTES = 64 * 1024
 # The HTTP server buffers a few chunks of each response for a slow client.
 _CHUNK_BYTES = 16 * 1024
+_CREDENTIAL_HEADERS = "Authorization, X-Auth-Token, X-Auth-User, X-Auth-Password, X-Auth-For"
 
 Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
@@ -41,6 +43,8 @@ async def create_audio_response(
         "ETag": f'"{tag}"',
         "Accept-Ranges": "bytes",
         "Content-Disposition": content_disposition(name),
+        "Cache-Control": "private",
+        "Vary": _CREDENTIAL_HEADERS,
     }
     if if_none_match_matches(request.headers, tag):
         return Response(b"", status_code=304, headers=headers)
@@ -98,10 +102,22 @@ def file_name_of(recording: Recording) -> str:
 
 
 def content_disposition(name: str) -> str:
-    """Returns a Content-Disposition: quoted ASCII, and RFC 8187 for a name that is not ASCII."""
-    plain = re.sub(r'[^\x20-\x7e]|["\\/]', "_", name)
+    """Returns a Content-Disposition: quoted ASCII, and RFC 8187 for a name that is not ASCII.
+
+    Control characters, separators of paths and quotation marks become `_`, and so does a dot at the
+    start, which would hide the file.
+    """
+    name = "".join("_" if _is_unsafe(character) else character for character in name)
+    name = re.sub(r"^(\s*)\.", r"\1_", name)
+    plain = re.sub(r"[^\x20-\x7e]", "_", name)
     header = f'attachment; filename="{plain}"'
     return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _is_unsafe(character: str) -> bool:
+    # Control and format characters, among them those that change the direction, and line breaks.
+    category = unicodedata.category(character)
+    return character in '"\\/' or category.startswith("C") or category in ("Zl", "Zp")
 
 
 def _requested_range(request: AnyRequest, audio: Audio, etag: str) -> ByteRange | None:

@@ -23,7 +23,7 @@ def peer_of(
     host = client[0] if client else ""
     forwarded = ",".join(connection.headers.getall("x-forwarded-for", []))
     for part in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-        if not _is_trusted(host, trusted_proxies):
+        if not is_trusted(host, trusted_proxies):
             break
         host = part
     return site_of(host)
@@ -42,7 +42,8 @@ def site_of(host: str) -> str:
     return str(ip_network((address, _IPV6_SITE_BITS), strict=False))
 
 
-def _is_trusted(host: str, trusted_proxies: Sequence[IPNetwork]) -> bool:
+def is_trusted(host: str, trusted_proxies: Sequence[IPNetwork]) -> bool:
+    """Returns True for the address of a trusted proxy."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

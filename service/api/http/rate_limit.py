@@ -10,6 +10,8 @@ from cachetools import TTLCache
 from service.domain.errors import TooManyRequests
 
 _MAX_WAIT_S = 3600
+# Beyond it, the bucket that was not used for the longest time is dropped, which makes it full.
+_MAX_ACCOUNTS = 50_000
 
 
 class _Bucket(msgspec.Struct, frozen=True):
@@ -22,9 +24,8 @@ class _Bucket(msgspec.Struct, frozen=True):
 class RateLimit:
     """Allows `burst` requests at once, then `per_s` a second for each account; 0 is no limit.
 
-    The rate of an account may replace `per_s`. `clock` returns seconds and never
-    goes back. A bucket is dropped after the time in which an empty one fills, so memory is bounded
-    by the accounts that were active in that time.
+    The rate of an account may replace `per_s`. `clock` returns seconds and never goes back. A
+    bucket is dropped after the time in which an empty one fills, and at most 50 000 are kept.
     """
 
     def __init__(self, per_s: float, burst: int, clock: Callable[[], float]) -> None:
@@ -33,7 +34,7 @@ class RateLimit:
         self._clock = clock
         # A rate of an account is at least 1 per second.
         fill_s = max(burst, burst / per_s if per_s else 0.0)
-        self._buckets: TTLCache[UUID, _Bucket] = TTLCache(math.inf, fill_s, timer=clock)
+        self._buckets: TTLCache[UUID, _Bucket] = TTLCache(_MAX_ACCOUNTS, fill_s, timer=clock)
 
     def __len__(self) -> int:
         return len(self._buckets)

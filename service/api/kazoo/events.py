@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
+from service.api.http.auth import slot_owner
 from service.api.kazoo.accept import MEDIA, Media, is_acceptable
 from service.api.kazoo.dependencies import (
     AnyRequest,
@@ -25,6 +26,7 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.envelope import EventPage, envelope_fields, respond
 from service.api.kazoo.pages import LARGEST_PAGE, page_query
 from service.api.kazoo.vmboxes import VMBOX
+from service.api.middleware.access_log import request_record_of
 from service.domain.access import Permission
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
@@ -92,12 +94,21 @@ async def _answer(
             **envelope_fields(request),
         )
         return respond(envelope)
+    if request.method != "HEAD":
+        _hold_stream(request, account, app)
     pages = app.feed.stream(account, vmbox_ids, since, _POLL_INTERVAL_S)
     return Stream(
         _event_stream(pages, request, account, caller, app),
         media_type=STREAM_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+def _hold_stream(request: AnyRequest, account: AccountFacts, app: UseCases) -> None:
+    """Takes a slot for a stream until the request ends. Raises TooManyStreams."""
+    token = request.scope["state"]["auth_token"] or request.headers.get("authorization", "")
+    release = app.stream_slots.acquire(slot_owner(request, account), token)
+    request_record_of(request.scope).on_end.append(release)
 
 
 async def _event_stream(

@@ -27,7 +27,7 @@ from service.domain.schema import Document
 _ALIAS = "/v2/account/"
 _UNKNOWN_VERB = "NONE"
 _VERBS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
-_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+_METHODS_WITH_BODY = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 _OVERRIDES = re.compile(rb'"(?:verb|auth[_-]token|accept)"', re.IGNORECASE)
 
 
@@ -134,7 +134,7 @@ class _ReplayedBody:
 
 def _may_override(method: str, headers: dict[bytes, bytes]) -> bool:
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
-    return method in _WITH_BODY and content_type.strip().lower() in JSON_TYPES
+    return method in _METHODS_WITH_BODY and content_type.strip().lower() in JSON_TYPES
 
 
 def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:

@@ -32,6 +32,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     """One request. `route` is the path template, `method` the one after a method override.
 
     `account_id` is the caller's account. Inner layers set the fields that only they can compute.
+    The functions in `on_end` are called when the request ends.
     """
 
     method: str
@@ -43,6 +44,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     request_bytes: int = 0
     response_bytes: int = 0
     duration_s: float = 0.0
+    on_end: list[Callable[[], None]] = []
 
 
 RequestObserver = Callable[[RequestRecord], None]
@@ -89,6 +91,8 @@ class AccessLogMiddleware:
 
     def _notify(self, record: RequestRecord) -> None:
         record.status = record.status or _CLIENT_CLOSED_REQUEST
+        for end in record.on_end:
+            end()
         record.duration_s = time.perf_counter() - record.started_at
         for observer in self._observers:
             observer(record)

@@ -1,11 +1,15 @@
 """Bounds on the bodies that a process keeps in memory, for one request and for all."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
+from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
+from service.api.http.peer import IPNetwork, peer_of
 from service.api.middleware.access_log import RequestRecord, request_record_of
 from service.api.middleware.body_rate import content_length_of
 from service.domain.errors import DocumentTooLarge, TooManyBodies
@@ -23,10 +27,12 @@ _BYTES_PER_OWNER = 16 * 1024**2
 class BodyMemory:
     """Memory of one body. It counts for the caller's account, or for the peer before sign-in."""
 
-    def __init__(self, slots: SharedSlots, record: RequestRecord, peer: str) -> None:
+    def __init__(
+        self, slots: SharedSlots, record: RequestRecord, find_peer: Callable[[], str]
+    ) -> None:
         self._slots = slots
         self._record = record
-        self._peer = peer
+        self._find_peer = find_peer
         self._size = FREE_BYTES
         self._held: Counter[UUID | str] = Counter()
 
@@ -34,7 +40,7 @@ class BodyMemory:
         """Records that `size` bytes of the body are in memory. Raises TooManyBodies."""
         more = size - self._size
         if more > 0:
-            owner = self._record.account_id or self._peer
+            owner = self._record.account_id or self._find_peer()
             try:
                 self._slots.acquire(owner, count=more)
             except TooManyBodies:
@@ -56,8 +62,9 @@ class BodyMemoryMiddleware:
     `receive` raises DocumentTooLarge for a body above ANONYMOUS_BYTES until the caller is known.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[IPNetwork]) -> None:
         self._app = app
+        self._trusted_proxies = trusted_proxies
         self._slots = SharedSlots(_TOTAL_BYTES, _BYTES_PER_OWNER, TooManyBodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,8 +72,7 @@ class BodyMemoryMiddleware:
             await self._app(scope, receive, send)
             return
         record = request_record_of(scope)
-        client = scope["client"]
-        memory = BodyMemory(self._slots, record, client[0] if client else "")
+        memory = BodyMemory(self._slots, record, lambda: self._peer_of(scope))
         scope["state"]["body_memory"] = memory
         received, declared = 0, content_length_of(scope) or 0
 
@@ -87,6 +93,10 @@ class BodyMemoryMiddleware:
             await self._app(scope, receive_bounded, send)
         finally:
             memory.release()
+
+    def _peer_of(self, scope: Scope) -> str:
+        copy: Any = {**scope, "state": {}}
+        return peer_of(ASGIConnection(copy), self._trusted_proxies)
 
 
 def body_memory_of(scope: Scope) -> BodyMemory:

@@ -16,7 +16,7 @@ from functools import partial
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from service.api.http.peer import site_of
+from service.api.http.peer import IPNetwork, is_trusted, site_of
 from service.logs import get_logger
 from service.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_CLOSED
 from service.tasks import background_task
@@ -38,13 +38,14 @@ class ConnectionLimits:
     """Closes connections of a peer above `per_peer` (0: no limit).
 
     Idle connections are closed first, the oldest one first: a new one is about to send a request.
-    A peer is an IPv4 address or an IPv6 network of 64 bits. Create it before the HTTP server
-    listens, so that the ports of other servers of the process are known.
+    A peer is an IPv4 address or an IPv6 network of 64 bits; trusted proxies have no limit. Create
+    it before the HTTP server listens, so that the ports of other servers are known.
     """
 
-    def __init__(self, total: int, per_peer: int) -> None:
+    def __init__(self, total: int, per_peer: int, trusted_proxies: Sequence[IPNetwork]) -> None:
         self._total = total
         self._per_peer = per_peer
+        self._trusted_proxies = trusted_proxies
         self._active: set[Client | None] = set()
         # None for sockets that are not connections of the HTTP server. The oldest comes first.
         self._sockets: dict[_Key, Client | None] = {}
@@ -103,7 +104,7 @@ class ConnectionLimits:
     def _close_excess(self) -> None:
         peers: defaultdict[str, list[_Key]] = defaultdict(list)
         for key, client in self._sockets.items():
-            if client is not None:
+            if client is not None and not is_trusted(client[0], self._trusted_proxies):
                 peers[site_of(client[0])].append(key)
         for peer, keys in peers.items():
             if len(keys) > self._per_peer:

@@ -10,7 +10,7 @@ _CORS_HEADERS = [
     (
         b"access-control-expose-headers",
         b"content-type, x-auth-token, x-kazoo-cluster-id, x-request-id, location, etag, "
-        b"content-range, accept-ranges",
+        b"content-range, accept-ranges, content-disposition, retry-after",
     ),
 ]
 _PREFLIGHT_HEADERS = [

@@ -5,7 +5,7 @@ from service.api.kazoo import events
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.bodies import events as events_response
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
-from service.domain.errors import Invalid, Rule
+from service.domain.errors import Invalid, Rule, TooManyStreams
 
 TAG = {"name": "Events", "description": "Events for clients without a connection to NATS"}
 
@@ -17,12 +17,12 @@ OPERATIONS = (
         handler=events.account_events,
         parameters=("since", "last_event_id", "page_size"),
         answers=_ANSWERS,
-        refusals=(_BAD_CURSOR,),
+        refusals=(_BAD_CURSOR, TooManyStreams()),
     ),
     Operation(
         handler=events.vmbox_events,
         parameters=("since", "last_event_id", "page_size"),
         answers=_ANSWERS,
-        refusals=(_BAD_CURSOR, UNKNOWN_VMBOX),
+        refusals=(_BAD_CURSOR, TooManyStreams(), UNKNOWN_VMBOX),
     ),
 )
