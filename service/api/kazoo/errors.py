@@ -189,7 +189,7 @@ def _refuse_unavailable(code: str) -> Row:
     )
 
 
-def _refuse_locked(code: str) -> Row:
+def _refuse_until_later(code: str) -> Row:
     return lambda error: Refusal(
         status=429,
         code=code,
@@ -260,9 +260,9 @@ TABLE: dict[type[Exception], Row] = {
     LimitsForbidden: _refuse(HTTPStatus.FORBIDDEN, "forbidden"),
     Forbidden: _refuse(HTTPStatus.FORBIDDEN, "forbidden", "forbidden"),
     TooManyRequests: lambda error: http_refusal(429, {"Retry-After": str(error.wait_s)}),
-    TooManyStreams: _refuse_locked("too_many_streams"),
-    SignInLocked: _refuse_locked("sign_in_locked"),
-    PinLocked: _refuse_locked("pin_locked"),
+    TooManyStreams: _refuse_until_later("too_many_streams"),
+    SignInLocked: _refuse_until_later("sign_in_locked"),
+    PinLocked: _refuse_until_later("pin_locked"),
     Unavailable: _refuse_unavailable("datastore_unreachable"),
     TooManySignIns: _BUSY,
     TooManyUploads: _BUSY,
