@@ -87,8 +87,13 @@ def find_drift(pins: Mapping[str, Pin]) -> Iterator[str]:
 def find_licence_problems(pins: Mapping[str, Pin]) -> Iterator[str]:
     """Yields a problem for each installed package without an accepted licence."""
     for name in pins:
-        if (installed := _installed(name)) and not _ACCEPTED_LICENCES.search(licence_of(installed)):
+        if (installed := _installed(name)) and not is_accepted(licence_of(installed)):
             yield f"the licence of {name} is not accepted: {licence_of(installed) or 'unknown'}"
+
+
+def is_accepted(licence: str) -> bool:
+    """Returns True for a licence that names an accepted one."""
+    return _ACCEPTED_LICENCES.search(licence) is not None
 
 
 def licence_of(package: Distribution) -> str:

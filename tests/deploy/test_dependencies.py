@@ -22,6 +22,7 @@ from tests.deploy.dependency_audit import (
     find_licence_problems,
     find_unmet,
     find_unpinned,
+    is_accepted,
     read_lock,
 )
 
@@ -59,6 +60,10 @@ def test_versions_that_differ_are_problems() -> None:
 
 
 def test_a_package_with_another_licence_is_a_problem() -> None:
+    assert is_accepted("Apache-2.0 OR BSD-3-Clause")
+    assert is_accepted("License :: OSI Approved :: MIT License")
+    for licence in ("GPL-3.0-only", "License :: Other/Proprietary License", "AGPL-3.0", ""):
+        assert not is_accepted(licence)
     assert list(find_licence_problems({"msgspec": GOOD, "not-installed": GOOD})) == []
 
 
