@@ -40,11 +40,12 @@ class Method(StrEnum):
 
 
 class Quota(StrEnum):
-    """Quotas of an account, keys of `limits` in its document. Webhooks are also limited to 100."""
+    """Quotas of an account, keys of `limits` in its document."""
 
     BOXES = "boxes"
     USERS = "users"
     WEBHOOKS = "webhooks"
+    API_KEYS = "api_keys"
     REQUESTS_PER_S = "requests_per_s"
 
 
@@ -114,11 +115,16 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     boxes: int = 0
     users: int = 0
     webhooks: int = 0
+    api_keys: int = 0
 
     def limit_of(self, account: AccountFacts, quota: Quota) -> int | None:
         """Returns the quota of an account; None is no quota."""
         limit: int = account.limits.get(quota, getattr(self, quota))
         return limit or None
+
+    def most_of(self, account: AccountFacts, quota: Quota, maximum: int) -> int:
+        """Returns the quota of an account, at most `maximum`, which also applies without one."""
+        return min(maximum, self.limit_of(account, quota) or maximum)
 
 
 NO_QUOTAS = Quotas()

@@ -16,7 +16,9 @@ from service.postgres.sql import load, page_start
 _SQL = load("api_keys")
 
 
-async def insert_api_key(connection: Connection, key: ApiKey, lookup: bytes) -> ApiKey:
+async def insert_api_key(
+    connection: Connection, key: ApiKey, lookup: bytes, max_keys: int = MAX_API_KEYS
+) -> ApiKey:
     """Stores a key; returns it with its creation time. Raises TooManyApiKeys."""
     row = await _SQL["insert_api_key"].fetchrow(
         connection,
@@ -27,10 +29,10 @@ async def insert_api_key(connection: Connection, key: ApiKey, lookup: bytes) -> 
         scopes=key.scopes,
         vmbox_ids=key.vmbox_ids,
         expires_at=key.expires_at,
-        max_keys=MAX_API_KEYS,
+        max_keys=max_keys,
     )
     if row is None:
-        raise TooManyApiKeys(MAX_API_KEYS)
+        raise TooManyApiKeys(max_keys)
     return _to_api_key(row)
 
 

@@ -185,6 +185,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quota_webhooks: Annotated[
         Limit, quotas("The same for webhooks. An account never has more than 100.")
     ] = 0
+    quota_api_keys: Annotated[
+        Limit, quotas("The same for named API keys. An account never has more than 100.")
+    ] = 0
 
     key_ring_file: Annotated[
         str, sign_in("File of the keys that sign tokens and encrypt PINs; see `aftertone keys`.")

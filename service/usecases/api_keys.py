@@ -6,8 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from service.domain.access import Permission
-from service.domain.account import AccountFacts
-from service.domain.api_key import ApiKey
+from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
+from service.domain.api_key import MAX_API_KEYS, ApiKey
 from service.domain.errors import ApiKeyNotFound, Invalid, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
@@ -28,6 +28,7 @@ class ApiKeys:
     account_cache: AccountCache
     secrets: SecretBox
     clock: Callable[[], datetime]
+    quotas: Quotas = NO_QUOTAS
 
     async def create(
         self,
@@ -61,7 +62,8 @@ class ApiKeys:
             if not set(ids) <= set(existing):
                 raise Invalid.of("vmbox_ids", Rule.NOT_FOUND)
             lookup = self.secrets.fingerprint("api_key", secret)
-            return await rows.insert_api_key(connection, key, lookup), secret
+            most = self.quotas.most_of(account, Quota.API_KEYS, MAX_API_KEYS)
+            return await rows.insert_api_key(connection, key, lookup, most), secret
 
     async def get(self, account: AccountFacts, key_id: UUID) -> ApiKey:
         """Returns a key. Raises ApiKeyNotFound."""

@@ -56,16 +56,13 @@ class Webhooks:
         secret, sealed = self.sender.new_secret(
             account.account_id, webhook_id, os.urandom(SECRET_BYTES)
         )
+        most = self.quotas.most_of(account, Quota.WEBHOOKS, MAX_WEBHOOKS)
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, account.account_id)
             webhook = await rows.insert_webhook(
-                connection, account.account_id, webhook_id, checked, sealed, self._most(account)
+                connection, account.account_id, webhook_id, checked, sealed, most
             )
         return webhook, secret
-
-    def _most(self, account: AccountFacts) -> int:
-        limit = self.quotas.limit_of(account, Quota.WEBHOOKS)
-        return min(MAX_WEBHOOKS, limit or MAX_WEBHOOKS)
 
     async def get(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
         """Returns a webhook. Raises WebhookNotFound."""

@@ -110,6 +110,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 account_cache=accounts.account_cache,
                 secrets=accounts.secrets,
                 clock=utc_now,
+                quotas=quotas,
             ),
             users=users_of(accounts, settings),
             credentials=CredentialCache(accounts.sessions),

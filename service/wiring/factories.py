@@ -129,7 +129,10 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
 
 def quotas_of(settings: Settings) -> Quotas:
     return Quotas(
-        boxes=settings.quota_boxes, users=settings.quota_users, webhooks=settings.quota_webhooks
+        boxes=settings.quota_boxes,
+        users=settings.quota_users,
+        webhooks=settings.quota_webhooks,
+        api_keys=settings.quota_api_keys,
     )
 
 

@@ -50,6 +50,12 @@ async def test_a_request_beyond_a_quota_is_refused(account: AccountClient) -> No
     answer = await account.http.put(account.path("webhooks"), json=webhook)
     assert refusal(answer, 409, "too_many_webhooks")["limit"] == 1
 
+    key = {"data": {"name": "Key", "scopes": ["messages:read"]}}
+    await limit_account(account, api_keys=1)
+    data_of(await account.http.put(account.path("api_keys"), json=key), 201)
+    answer = await account.http.put(account.path("api_keys"), json=key)
+    assert refusal(answer, 409, "too_many_api_keys")["limit"] == 1
+
     # A deleted box does not count, and 0 is no quota.
     data_of(await account.http.delete(account.path("vmboxes", first["id"])))
     data_of(await account.http.put(account.path("vmboxes"), json=new_vmbox()), 201)
@@ -71,9 +77,9 @@ async def test_only_an_account_above_changes_limits(account: AccountClient) -> N
     await limit_account(account, boxes=5)
     path = account.path()
     own = data_of(await account.http.get(path))
-    for limits in ({"boxes": 6}, None):
-        answer = await account.http.patch(path, json={"data": {"limits": limits}})
-        assert "limits" in refusal(answer, 403, "forbidden")["message"]
+    answer = await account.http.patch(path, json={"data": {"limits": {"boxes": 6}}})
+    assert "limits" in refusal(answer, 403, "forbidden")["message"]
+    data_of(await account.http.patch(path, json={"data": {"limits": None}}))
     replaced = {"name": own["name"], "realm": own["realm"], "unknown": 1}
     data_of(await account.http.post(path, json={"data": replaced}))
     data_of(await account.http.patch(path, json={"data": {"limits": {"boxes": 5}}}))
