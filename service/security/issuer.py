@@ -234,10 +234,17 @@ def _claims_of(token: str, payload: Mapping[str, Any], account_claim: str, now: 
         # `jti` may be any text, and another issuer may use the same one.
         token_id=UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16]),
         account_id=UUID(str(payload[account_claim])),
-        owner_id=UUID(str(payload["owner_id"])) if payload.get("owner_id") else None,
+        owner_id=_uuid_or_none(payload.get("owner_id")),
         is_admin=payload.get("access") == PrivLevel.ADMIN,
         method=Method.ISSUER,
         auth_epoch=None,
         issued_at=datetime.fromtimestamp(payload.get("iat", now.timestamp()), UTC),
         expires_at=datetime.fromtimestamp(payload["exp"], UTC),
     )
+
+
+def _uuid_or_none(value: Any) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None

@@ -60,6 +60,7 @@ async def a_tenant(service: RunningService) -> Tenant:
         "token": account.token,
         "user_id": await made("users", username="ann", password="secret words"),
         "media_id": await made("media", name="Closed"),
+        "key_id": await made("api_keys", name="Program", scopes=["messages:read"]),
         "webhook_id": await made(
             "webhooks", name="All", uri="https://93.184.215.14/", hook="message.new"
         ),

@@ -175,6 +175,25 @@ async def test_revoked_tokens_are_deleted_after_they_expire(
     assert sorted(row["expired"] for row in left) == [False, True]
 
 
+async def test_api_keys_are_deleted_after_their_revocation(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    for name, minutes in (("old", -61), ("recent", -30), ("valid", None)):
+        await inspector.execute(
+            """
+            INSERT INTO api_keys (account_id, key_id, lookup, name, scopes, revoked_at)
+            VALUES ($1, $1, uuid_send($1), $2, '{}', now() + $3 * interval '1 minute')
+            """,
+            uuid4(),
+            name,
+            minutes,
+        )
+    step = OldRows(owner, in_days(0), delete_expired_tokens, timedelta(hours=1))
+    await step.run(StepProgress())
+    left = await inspector.fetch("SELECT name FROM api_keys ORDER BY name")
+    assert [row["name"] for row in left] == ["recent", "valid"]
+
+
 @pytest.mark.parametrize("batch", [1, 1_000])
 async def test_idempotency_keys_are_deleted_after_a_day_unless_in_use(
     owner: Database, inspector: asyncpg.Connection, batch: int

@@ -66,6 +66,18 @@ async def test_a_token_of_each_key_type_is_accepted(
 
 
 @pytest.mark.parametrize(
+    ("access", "is_admin"), [("admin", True), ("user", False), ("Admin", False), (True, False)]
+)
+async def test_only_a_claim_makes_an_administrator(
+    publisher: Publisher, access: Any, is_admin: bool
+) -> None:
+    issuer = an_issuer(publisher)
+    claims = await issuer.verify(a_token(access=access, owner_id=ACCOUNT.hex), NOW)
+    assert (claims.is_admin, claims.owner_id) == (is_admin, ACCOUNT)
+    assert (await issuer.verify(a_token(owner_id="no id"), NOW)).owner_id is None
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"iss": "https://other.example"},
