@@ -111,6 +111,12 @@ SIGN_INS = _counter(
     "result",
 )
 
+AUDIT_RECORDS_DROPPED = _counter(
+    "aftertone_audit_records_dropped_total",
+    "Audit records of refused requests, sign-ins and readings that were dropped, because too many "
+    "waited for the database. Records of changes are never dropped.",
+)
+
 SQL_DURATION = _histogram(
     "aftertone_sql_duration_seconds",
     "Time from sending a statement to its last row, including failed statements, by its name in "

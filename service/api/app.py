@@ -23,6 +23,7 @@ from service.api.kazoo.method_override import MethodOverrideMiddleware
 from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
 from service.api.middleware.access_log import AccessLogMiddleware, log_request, record_route
+from service.api.middleware.audit import AuditMiddleware
 from service.api.middleware.body_memory import BodyMemoryMiddleware
 from service.api.middleware.body_rate import BodyRateLimits, MinimumBodyRateMiddleware
 from service.api.middleware.connection_draining import ConnectionDrainer
@@ -51,6 +52,12 @@ def create_app(
         partial(AccessLogMiddleware, observers=(count_request, log_request)),
         # Sets the request id and removes trailing slashes of the path.
         RequestIdMiddleware,
+        # Sets the actor for the audit and records refusals of access.
+        partial(
+            AuditMiddleware,
+            queue=use_cases.audit.queue,
+            trusted_proxies=use_cases.auth_options.trusted_proxies,
+        ),
         # Adds CORS headers and answers preflight requests.
         CorsMiddleware,
         # Keeps responses out of caches and browsers from guessing content types.

@@ -8,6 +8,7 @@ from service.api.http.auth import AuthOptions
 from service.api.http.rate_limit import RateLimit
 from service.usecases.accounts import Accounts
 from service.usecases.api_keys import ApiKeys
+from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
@@ -49,6 +50,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     batches: Batches
     transfers: Transfers
     feed: Feed
+    audit: Audit
     auth_options: AuthOptions
     rate_limit: RateLimit
     public_url: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import click
 
@@ -156,4 +157,29 @@ def revoke_token(argument: str) -> None:
     run_account_command(lambda commands: commands.revoke_token(token))
 
 
-COMMANDS = (account, api_key, user, token)
+@click.group()
+def audit() -> None:
+    """Export the audit: who changed, read or tried what."""
+
+
+_MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"])
+
+
+@audit.command("export")
+@click.argument("account")
+@click.option("--since", metavar="TIME", type=_MOMENT, help="Earliest time (UTC), inclusive.")
+@click.option("--until", metavar="TIME", type=_MOMENT, help="Latest time (UTC), inclusive.")
+def export_audit(account: str, since: datetime | None, until: datetime | None) -> None:
+    """Print the audit of ACCOUNT as lines of JSON, the oldest record first.
+
+    Requests without a valid token are in the audit of the root account.
+    """
+    from service.domain.audit import AuditFilter
+
+    selection = AuditFilter(
+        since=since and since.replace(tzinfo=UTC), until=until and until.replace(tzinfo=UTC)
+    )
+    run_account_command(lambda commands: commands.export_audit(account, selection))
+
+
+COMMANDS = (account, api_key, user, token, audit)

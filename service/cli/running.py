@@ -46,7 +46,8 @@ def run_account_command(command: Callable[[AccountCommands], Awaitable[str]]) ->
         async with open_account_commands(settings) as commands:
             return await command(commands)
 
-    click.echo(run(work(settings_of("cli"))))
+    if text := run(work(settings_of("cli"))):
+        click.echo(text)
 
 
 def settings_of(process: str) -> Settings:

@@ -9,11 +9,13 @@ import asyncpg
 import msgspec
 
 from service.domain.account import Account, AccountFacts, Claims
+from service.domain.audit import Action
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.page import NameCursor
 from service.domain.recording import MAX_LINK_LIFETIME
 from service.domain.schema import Document
 from service.postgres.api_keys import list_revoked_api_keys
+from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
 from service.postgres.sql import Statement, load, page_start
 from service.traces import traceparent
@@ -48,6 +50,8 @@ async def insert_root(
     inserted = await _SQL["insert_root"].execute(
         connection, account_id=account_id, **_document_values(document), **_key_values(key)
     )
+    if inserted == 1:
+        await insert_change(connection, account_id, Action.ACCOUNT_CREATED, account_id)
     return inserted == 1
 
 
@@ -65,6 +69,7 @@ async def insert_child(
     )
     if created_id is None:
         raise AccountNotFound(parent_id.hex)
+    await insert_change(connection, parent_id, Action.ACCOUNT_CREATED, account_id)
 
 
 async def update_account(
@@ -81,7 +86,10 @@ async def update_account(
         revision=before.revision,
         **_document_values(document),
     )
-    return None if row is None else _to_account(row)
+    if row is None:
+        return None
+    await insert_change(connection, before.account_id, Action.ACCOUNT_UPDATED)
+    return _to_account(row)
 
 
 async def find_name_and_realm_conflicts(
@@ -202,6 +210,8 @@ async def replace_api_key(
     row = await _SQL["replace_api_key"].fetchrow(
         connection, account_id=account_id, **_key_values(key)
     )
+    if row is not None:
+        await insert_change(connection, account_id, Action.API_KEY_RENEWED)
     return _facts_or_none(row)
 
 
@@ -244,6 +254,7 @@ async def revoke_token(connection: Connection, claims: Claims) -> None:
         expires_at=claims.expires_at,
         link_lifetime=MAX_LINK_LIFETIME,
     )
+    await insert_change(connection, claims.account_id, Action.TOKEN_REVOKED, claims.token_id)
 
 
 async def is_revoked(connection: Connection, token_id: UUID) -> bool:

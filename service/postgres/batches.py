@@ -11,10 +11,10 @@ import msgspec
 from service.domain.batch import Reason
 from service.domain.errors import VmboxNotFound
 from service.domain.message import Folder, Message, MessageId
+from service.postgres.audit import event_values
 from service.postgres.messages import to_message
 from service.postgres.pool import Connection
 from service.postgres.sql import load
-from service.traces import traceparent
 
 _SQL = load("batches")
 
@@ -55,7 +55,7 @@ async def change_folders(
         folder=folder,
         retained_since=retained_since,
         reason=reason,
-        traceparent=traceparent(),
+        **event_values(),
     )
     return _outcomes(rows, vmbox_id)
 
@@ -80,7 +80,7 @@ async def remove_messages(
         **_id_values(ids),
         folder=folder,
         reason=reason,
-        traceparent=traceparent(),
+        **event_values(),
     )
     return _outcomes(rows, vmbox_id)
 
@@ -147,7 +147,7 @@ async def transfer_messages(
         retained_since=retained_since,
         moved=moved,
         realm=realm,
-        traceparent=traceparent(),
+        **event_values(),
     )
     return _outcomes(rows, target)
 

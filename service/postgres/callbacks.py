@@ -5,9 +5,9 @@ from uuid import UUID
 import msgspec
 
 from service.domain.events import EventMessage
+from service.postgres.audit import event_values
 from service.postgres.pool import Connection
 from service.postgres.sql import load
-from service.traces import traceparent
 
 _SQL = load("callbacks")
 
@@ -39,6 +39,6 @@ async def request_callback(
         attempt=attempt,
         timeout_s=timeout_s,
         message=msgspec.to_builtins(message),
-        traceparent=traceparent(),
+        **event_values(),
     )
     return sequence is not None

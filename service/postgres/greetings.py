@@ -5,12 +5,14 @@ from uuid import UUID
 
 import asyncpg
 
+from service.domain.audit import Action
 from service.domain.errors import GreetingInUse, GreetingNotFound
 from service.domain.greeting import Greeting
 from service.domain.message import Audio
 from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.postgres.audio import audio_values, to_audio
+from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
 from service.postgres.sql import load, page_start
 
@@ -36,6 +38,7 @@ async def insert_greeting(
         **audio_values(audio),
     )
     assert row is not None, "an INSERT that does not fail returns its row"
+    await insert_change(connection, account_id, Action.GREETING_CREATED, media_id)
     return _to_greeting(row)
 
 
@@ -83,7 +86,10 @@ async def update_greeting(
         name=document["name"],
         document=document,
     )
-    return None if row is None else _to_greeting(row)
+    if row is None:
+        return None
+    await insert_change(connection, before.account_id, Action.GREETING_UPDATED, before.media_id)
+    return _to_greeting(row)
 
 
 async def attach_greeting_audio(
@@ -96,7 +102,9 @@ async def attach_greeting_audio(
     row = await _SQL["attach_greeting_audio"].fetchrow(
         connection, account_id=account_id, media_id=media_id, **audio_values(audio)
     )
-    return _greeting_or_raise(row, media_id), None if row is None else row["replaced_key"]
+    greeting = _greeting_or_raise(row, media_id)
+    await insert_change(connection, account_id, Action.GREETING_AUDIO_REPLACED, media_id)
+    return greeting, None if row is None else row["replaced_key"]
 
 
 async def delete_greeting(connection: Connection, account_id: UUID, media_id: UUID) -> Greeting:
@@ -109,7 +117,9 @@ async def delete_greeting(connection: Connection, account_id: UUID, media_id: UU
         if error.constraint_name == "vmbox_media_exists":
             raise GreetingInUse from error
         raise
-    return _greeting_or_raise(row, media_id)
+    greeting = _greeting_or_raise(row, media_id)
+    await insert_change(connection, account_id, Action.GREETING_DELETED, media_id)
+    return greeting
 
 
 async def filter_existing_greetings(

@@ -10,9 +10,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from service.postgres.audit import event_values
 from service.postgres.pool import Connection, connect, translated_errors
 from service.postgres.sql import Statement, load
-from service.traces import traceparent
 
 _SQL = load("keeper")
 
@@ -35,19 +35,19 @@ class CountsTooLow(Exception):
     """The counts of a box are lower than the number of messages to be removed."""
 
 
-class DayState(StrEnum):
-    """Last completed step of the drop of a day."""
+class DropState(StrEnum):
+    """Last completed step of the drop of a partition."""
 
     ATTACHED = "attached"
     DETACHING = "detaching"
     DETACHED = "detached"
 
 
-class OutboxDay(msgspec.Struct, frozen=True, kw_only=True):
-    """Partition of a day, and the statements that drop it."""
+class OldPartition(msgspec.Struct, frozen=True, kw_only=True):
+    """Partition that begins on a day, and the statements that drop it."""
 
-    day: date
-    state: DayState
+    begins_on: date
+    state: DropState
     detach: str
     finalize: str
     drop: str
@@ -121,7 +121,7 @@ async def expire_messages(
         month=month,
         before=before,
         limit=limit,
-        traceparent=traceparent(),
+        **event_values(),
     )
 
 
@@ -142,7 +142,12 @@ async def remove_abandoned(
     Raises CountsTooLow.
     """
     return await _remove_counted(
-        connection, _SQL["remove_abandoned"], **box.values(), month=month, before=before
+        connection,
+        _SQL["remove_abandoned"],
+        **box.values(),
+        month=month,
+        before=before,
+        **event_values(),
     )
 
 
@@ -217,9 +222,7 @@ async def lock_box(connection: Connection, box: BoxKey) -> bool:
 
 async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
     """Corrects the counts of a locked box and appends the event. Returns None without drift."""
-    row = await _SQL["repair_counts"].fetchrow(
-        connection, **box.values(), traceparent=traceparent()
-    )
+    row = await _SQL["repair_counts"].fetchrow(connection, **box.values(), **event_values())
     if row is None:
         return None
     return Drift(
@@ -228,13 +231,26 @@ async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
     )
 
 
-async def list_outbox_days(connection: Connection, before: date) -> list[OutboxDay]:
+async def list_outbox_days(connection: Connection, before: date) -> list[OldPartition]:
     """Returns the days of the outbox before `before`, oldest first.
 
     Includes days whose drop was interrupted.
     """
-    rows = await _SQL["list_outbox_days"].fetch(connection, before=before)
-    return [OutboxDay(**{**row, "state": DayState(row["state"])}) for row in rows]
+    return await _list_old_partitions(connection, "outbox", "YYYYMMDD", before)
+
+
+async def list_audit_months(connection: Connection, before: date) -> list[OldPartition]:
+    """Returns the months of the audit that precede the month of `before`, oldest first."""
+    return await _list_old_partitions(connection, "audit", "YYYYMM", before)
+
+
+async def _list_old_partitions(
+    connection: Connection, parent: str, name_format: str, before: date
+) -> list[OldPartition]:
+    rows = await _SQL["list_old_partitions"].fetch(
+        connection, parent=parent, format=name_format, before=before
+    )
+    return [OldPartition(**{**row, "state": DropState(row["state"])}) for row in rows]
 
 
 async def is_day_published(connection: Connection, day: date, published_before: datetime) -> bool:
@@ -245,21 +261,21 @@ async def is_day_published(connection: Connection, day: date, published_before: 
     return published
 
 
-async def drop_outbox_day(connection: Connection, day: OutboxDay) -> bool:
-    """Drops the partition of a day without blocking writers. Returns False when it must wait.
+async def drop_partition(connection: Connection, partition: OldPartition) -> bool:
+    """Drops a partition without blocking writers. Returns False when it must wait.
 
     Runs outside a transaction: DETACH CONCURRENTLY uses two of its own and waits for running
     statements between them, at most for the statement timeout. A later call continues.
     """
     try:
-        match day.state:
-            case DayState.ATTACHED:
-                await connection.execute(day.detach)
-            case DayState.DETACHING:
-                await connection.execute(day.finalize)
-            case DayState.DETACHED:
+        match partition.state:
+            case DropState.ATTACHED:
+                await connection.execute(partition.detach)
+            case DropState.DETACHING:
+                await connection.execute(partition.finalize)
+            case DropState.DETACHED:
                 pass
-        await connection.execute(day.drop)
+        await connection.execute(partition.drop)
     except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, *_CONCURRENT_DROP):
         return False
     return True

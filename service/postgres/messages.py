@@ -26,10 +26,10 @@ from service.domain.message import (
     MessageId,
 )
 from service.postgres.audio import audio_values, to_audio
+from service.postgres.audit import event_values
 from service.postgres.idempotency import Claim
 from service.postgres.pool import Connection
 from service.postgres.sql import load
-from service.traces import traceparent
 
 _SQL = load("messages")
 
@@ -114,7 +114,7 @@ async def insert_message(
         realm=draft.realm,
         account_max_message_count=max_message_count,
         max_pending=MAX_PENDING_PER_VMBOX,
-        traceparent=traceparent(),
+        **event_values(),
         claim_key=claim and claim.key,
         claim_token=claim and claim.token,
         answer=claim and msgspec.to_builtins(_answer(vmbox_id, draft)),
@@ -143,7 +143,7 @@ async def attach_audio(
         length_ms=length_ms,
         retained_since=retained_since,
         account_max_message_count=max_message_count,
-        traceparent=traceparent(),
+        **event_values(),
     )
     return _message_or_raise(row, key, retained_since), None if row is None else row["replaced_key"]
 
@@ -163,7 +163,7 @@ async def change_folder(
         folder=folder,
         retained_since=retained_since,
         reason=reason,
-        traceparent=traceparent(),
+        **event_values(),
     )
     return _message_or_raise(row, key, retained_since)
 
@@ -171,7 +171,7 @@ async def change_folder(
 async def remove_message(connection: Connection, key: MessageKey, *, reason: str) -> Message:
     """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
     row = await _SQL["remove_message"].fetchrow(
-        connection, **key.values(), reason=reason, traceparent=traceparent()
+        connection, **key.values(), reason=reason, **event_values()
     )
     return _message_or_raise(row, key)
 

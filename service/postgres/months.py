@@ -1,4 +1,4 @@
-"""Partitions for months of messages and days of the outbox, created ahead or on demand."""
+"""Partitions for months of messages and audit and days of the outbox, ahead or on demand."""
 
 from datetime import date, datetime, timedelta
 
@@ -24,6 +24,12 @@ async def ensure_outbox_day(connection: Connection, day: date) -> bool:
     return created
 
 
+async def ensure_audit_month(connection: Connection, month: int) -> bool:
+    """Creates the audit partition of `month` (YYYYMM). Returns False when it exists."""
+    created: bool = await _SQL["ensure_audit_month"].fetchval(connection, month=month)
+    return created
+
+
 async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
     """Creates all partitions for the near future. Returns the names of the new ones."""
     created = []
@@ -31,6 +37,8 @@ async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
         month = month_after(month_of(now), ahead)
         if await ensure_month(connection, month):
             created.append(f"messages of {month}")
+        if await ensure_audit_month(connection, month):
+            created.append(f"audit of {month}")
     for days in range(-1, OUTBOX_DAYS_AHEAD + 1):
         day = now.date() + timedelta(days=days)
         if await ensure_outbox_day(connection, day):

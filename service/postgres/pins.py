@@ -4,9 +4,9 @@ from uuid import UUID
 
 from service.domain.errors import PinLocked, VmboxNotFound
 from service.domain.vmbox import MAX_WRONG_PINS, PIN_LOCK
+from service.postgres.audit import event_values
 from service.postgres.pool import Connection
 from service.postgres.sql import load
-from service.traces import traceparent
 
 _SQL = load("pins")
 
@@ -25,7 +25,7 @@ async def record_pin_check(
         is_valid=is_valid,
         max_wrong_pins=MAX_WRONG_PINS,
         lock=PIN_LOCK,
-        traceparent=traceparent(),
+        **event_values(),
     )
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from service.postgres.audit import event_values
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection
 from service.postgres.sql import load
-from service.traces import traceparent
 
 _SQL = load("transcriptions")
 
@@ -22,6 +22,6 @@ async def transcribe_message(
         **key.values(),
         audio_key=audio_key,
         transcription=transcription,
-        traceparent=traceparent(),
+        **event_values(),
     )
     return sequence is not None

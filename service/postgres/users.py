@@ -7,10 +7,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from service.domain.audit import Action
 from service.domain.errors import Invalid, Rule, UserNotFound
 from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.domain.user import User
+from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
 from service.postgres.sql import Statement, load
 
@@ -56,6 +58,7 @@ async def insert_user(
     )
     assert row is not None, "an INSERT that does not fail returns its row"
     await _SQL["insert_epoch"].execute(connection, account_id=account_id, user_id=user_id)
+    await insert_change(connection, account_id, Action.USER_CREATED, user_id)
     return _to_user(row)
 
 
@@ -73,13 +76,18 @@ async def update_user(connection: Connection, before: User, document: Document) 
         username=document["username"],
         document=document,
     )
-    return None if row is None else _to_user(row)
+    if row is None:
+        return None
+    await insert_change(connection, before.account_id, Action.USER_UPDATED, before.user_id)
+    return _to_user(row)
 
 
 async def delete_user(connection: Connection, account_id: UUID, user_id: UUID) -> User:
     """Deletes a user and returns it. Raises UserNotFound."""
     row = await _SQL["delete_user"].fetchrow(connection, account_id=account_id, user_id=user_id)
-    return _user_or_raise(row, user_id)
+    user = _user_or_raise(row, user_id)
+    await insert_change(connection, account_id, Action.USER_DELETED, user_id)
+    return user
 
 
 async def get_user(connection: Connection, account_id: UUID, user_id: UUID) -> User:

@@ -13,9 +13,9 @@ from service.domain.page import NameCursor
 from service.domain.recipient import Recipient, recipients_of
 from service.domain.schema import Document
 from service.domain.vmbox import MessageCounts, Vmbox, addresses_of, greetings_of, numbers_of
+from service.postgres.audit import event_values
 from service.postgres.pool import Connection
 from service.postgres.sql import load, page_start
-from service.traces import traceparent
 
 _SQL = load("vmboxes")
 
@@ -47,7 +47,7 @@ async def insert_vmbox(
             **_document_values(document, pin_sealed),
             numbers=sorted(numbers_of(document)),
             greeting_ids=sorted(_valid_greeting_ids(document)),
-            traceparent=traceparent(),
+            **event_values(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _translate_error(error) from error
@@ -84,7 +84,7 @@ async def update_vmbox(
             added_greeting_ids=sorted(new_greetings - old_greetings),
             recipients=recipients,
             is_pin_changed=is_pin_changed,
-            traceparent=traceparent(),
+            **event_values(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _translate_error(error) from error
@@ -99,7 +99,7 @@ async def lock_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -
 async def delete_vmbox(connection: Connection, account_id: UUID, vmbox_id: UUID) -> StoredVmbox:
     """Deletes a locked box. Raises VmboxNotFound."""
     row = await _SQL["delete_vmbox"].fetchrow(
-        connection, account_id=account_id, vmbox_id=vmbox_id, traceparent=traceparent()
+        connection, account_id=account_id, vmbox_id=vmbox_id, **event_values()
     )
     if row is None:
         raise VmboxNotFound(vmbox_id.hex)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from service.domain.audit import Action
 from service.domain.errors import TooManyWebhooks, WebhookNotFound
 from service.domain.page import NameCursor
 from service.domain.schema import Document
@@ -18,6 +19,7 @@ from service.domain.webhook import (
     Webhook,
     WebhookResponse,
 )
+from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
 from service.postgres.sql import load, page_start
 
@@ -43,6 +45,7 @@ async def insert_webhook(
     )
     if row is None:
         raise TooManyWebhooks(max_webhooks)
+    await insert_change(connection, account_id, Action.WEBHOOK_CREATED, webhook_id)
     return _to_webhook(row)
 
 
@@ -86,7 +89,10 @@ async def update_webhook(
         revision=before.revision,
         **_document_values(document),
     )
-    return None if row is None else _to_webhook(row)
+    if row is None:
+        return None
+    await insert_change(connection, before.account_id, Action.WEBHOOK_UPDATED, before.webhook_id)
+    return _to_webhook(row)
 
 
 async def delete_webhook(connection: Connection, account_id: UUID, webhook_id: UUID) -> Webhook:
@@ -96,6 +102,7 @@ async def delete_webhook(connection: Connection, account_id: UUID, webhook_id: U
     )
     if row is None:
         raise WebhookNotFound(webhook_id.hex)
+    await insert_change(connection, account_id, Action.WEBHOOK_DELETED, webhook_id)
     return _to_webhook(row)
 
 
@@ -174,6 +181,8 @@ async def record_failure(
     )
     if row is None:
         return False, None
+    if not row["enabled"]:
+        await insert_change(connection, account_id, Action.WEBHOOK_DISABLED, webhook_id)
     return row["enabled"], _disable_reason(row)
 
 

@@ -270,6 +270,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     orphan_grace_hours: Annotated[
         Hours, retention("Minimum age of audio without a message before it is deleted.")
     ] = 24
+    audit_days: Annotated[
+        Days, retention("Minimum retention of audit records. They are deleted by calendar month.")
+    ] = 400
     oldest_month: Annotated[
         Month | None,
         retention(

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service.domain.account import FIELDS, Account, Caller, validate_account
+from service.domain.audit import Action
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountHasChildren,
@@ -23,6 +24,7 @@ from service.postgres import users as user_rows
 from service.postgres import webhooks as webhook_rows
 from service.postgres.accounts import StoredKey
 from service.postgres.api_keys import revoke_api_keys_of_account
+from service.postgres.audit import insert_change
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
@@ -152,6 +154,9 @@ class Accounts:
             await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
             await webhook_rows.end_webhooks_of_account(connection, account_id)
             await revoke_api_keys_of_account(connection, account_id)
+            # In the audit of the parent: that of a deleted account cannot be read.
+            parent_id = account.ancestors[-1]
+            await insert_change(connection, parent_id, Action.ACCOUNT_DELETED, account_id)
         self.account_cache.forget(account_id)
         return account
 
@@ -161,13 +166,14 @@ class Accounts:
             sealed = await rows.get_sealed_api_key(connection, account_id)
         if sealed is None:
             raise AccountNotFound(account_id.hex)
+        self.sessions.audit.record(Action.API_KEY_READ, account_id)
         return self.secrets.open(sealed, _key_context(account_id))
 
     async def renew_api_key(self, caller: Caller, account_id: UUID) -> str:
         """Returns a new API key. The old key and all tokens of the account become invalid."""
         await self.sessions.authorise(caller, account_id)
         key = new_api_key()
-        async with self.database.connection() as connection:
+        async with self.database.transaction() as connection:
             changed = await rows.replace_api_key(
                 connection, account_id, self._key_columns(account_id, key)
             )
@@ -186,7 +192,7 @@ class Accounts:
         await self.sessions.authorise(caller, account_id)
 
         async def attempt() -> Account | None:
-            async with self.database.connection() as connection:
+            async with self.database.transaction() as connection:
                 before = await _read(connection, account_id)
                 document = change(before.document)
                 if caller.account.account_id == account_id and not before.is_root:

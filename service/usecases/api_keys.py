@@ -8,11 +8,13 @@ from uuid import UUID
 from service.domain.access import Permission
 from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
 from service.domain.api_key import MAX_API_KEYS, ApiKey
+from service.domain.audit import Action
 from service.domain.errors import ApiKeyNotFound, Invalid, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.postgres import api_keys as rows
 from service.postgres.accounts import lock_account_for_share
+from service.postgres.audit import insert_change
 from service.postgres.batches import filter_existing_vmboxes
 from service.postgres.pool import Database
 from service.security import SecretBox, new_api_key
@@ -63,7 +65,11 @@ class ApiKeys:
                 raise Invalid.of("vmbox_ids", Rule.NOT_FOUND)
             lookup = self.secrets.fingerprint("api_key", secret)
             most = self.quotas.most_of(account, Quota.API_KEYS, MAX_API_KEYS)
-            return await rows.insert_api_key(connection, key, lookup, most), secret
+            stored = await rows.insert_api_key(connection, key, lookup, most)
+            await insert_change(
+                connection, account.account_id, Action.API_KEY_CREATED, stored.key_id
+            )
+        return stored, secret
 
     async def get(self, account: AccountFacts, key_id: UUID) -> ApiKey:
         """Returns a key. Raises ApiKeyNotFound."""
@@ -97,8 +103,9 @@ class ApiKeys:
 
         Raises ApiKeyNotFound.
         """
-        async with self.database.connection() as connection:
+        async with self.database.transaction() as connection:
             key = await rows.revoke_api_key(connection, account.account_id, key_id)
+            await insert_change(connection, account.account_id, Action.API_KEY_REVOKED, key_id)
         self.account_cache.remember_revoked_key(key_id)
         return key
 

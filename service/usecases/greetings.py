@@ -129,7 +129,7 @@ class Greetings:
         audio = await self._store_audio(account, media_id, upload)
         async with (
             delete_on_error(self.audio, audio),
-            self.database.connection() as connection,
+            self.database.transaction() as connection,
         ):
             greeting, replaced_key = await rows.attach_greeting_audio(
                 connection, account.account_id, media_id, audio
@@ -143,7 +143,7 @@ class Greetings:
 
         Raises GreetingNotFound, GreetingInUse.
         """
-        async with self.database.connection() as connection:
+        async with self.database.transaction() as connection:
             greeting = await rows.delete_greeting(connection, account.account_id, media_id)
         if greeting.audio is not None:
             await delete_orphan(self.audio, greeting.audio.key)
@@ -159,7 +159,7 @@ class Greetings:
         self, account: AccountFacts, media_id: UUID, change: Callable[[Document], Document]
     ) -> Greeting:
         async def attempt() -> Greeting | None:
-            async with self.database.connection() as connection:
+            async with self.database.transaction() as connection:
                 before = await rows.get_greeting(connection, account.account_id, media_id)
                 checked = validate_greeting(change(before.document))
                 return await rows.update_greeting(connection, before, checked)

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
+import msgspec
+
 from service.domain.access import ADMIN_ACCESS, Access, PrivLevel, owner_access
 from service.domain.account import AccountFacts, Caller, Claims, Method
 from service.domain.api_key import ApiKey
+from service.domain.audit import Action, Result, current_actor
 from service.domain.clock import utc_now
 from service.domain.errors import (
     AccountNotFound,
@@ -25,6 +28,7 @@ from service.postgres.pool import Connection, Database
 from service.postgres.users import CredentialRow
 from service.security import CredentialProofs, Issuer, SecretBox, Tokens
 from service.usecases.account_cache import AccountCache
+from service.usecases.audit import AuditQueue
 from service.usecases.sign_in_limits import SignInGuard
 
 
@@ -40,6 +44,7 @@ class Sessions:
     guard: SignInGuard
     issuer: Issuer | None = None
     users_are_admins: bool = False
+    audit: AuditQueue = field(default_factory=AuditQueue)
     clock: Callable[[], datetime] = utc_now
 
     async def get_operator(self) -> Caller:
@@ -62,6 +67,7 @@ class Sessions:
             if key is not None:
                 account = await rows.get_account_facts(connection, key.account_id)
         if account is None:
+            self.audit.record(Action.SIGN_IN, None, Result.UNAUTHORIZED)
             raise CredentialsInvalid
         self.account_cache.remember(account)
         # With the epoch that was read together with the key: if the key was renewed in the
@@ -69,7 +75,9 @@ class Sessions:
         # An own method, so that a process of an older release refuses the token.
         method = Method.API_KEY if key is None else Method.NAMED_KEY
         token, claims = self._issue(account, method, key=key)
-        return token, Caller(account, await self._access_of(claims), claims)
+        caller = Caller(account, await self._access_of(claims), claims)
+        self._record_sign_in(caller)
+        return token, caller
 
     async def sign_in_as_user(self, *candidates: Credentials, peer: str) -> tuple[str, Caller]:
         """Returns a token and the caller for the first valid credentials.
@@ -78,13 +86,23 @@ class Sessions:
         Raises CredentialsInvalid, SignInLocked, TooManySignIns. All causes of CredentialsInvalid
         take the same time.
         """
-        with self.guard.attempt(candidates, peer):
+        account_ids: set[UUID] = set()
+
+        def record(action: Action) -> None:
+            for account_id in account_ids or (None,):
+                self.audit.record(action, account_id, Result.UNAUTHORIZED)
+
+        with self.guard.attempt(candidates, peer, lambda: record(Action.SIGN_IN_LOCKED)):
             for credentials in candidates:
                 with suppress(CredentialsInvalid):
-                    return await self._sign_in(credentials)
+                    return await self._sign_in(credentials, account_ids)
+            record(Action.SIGN_IN)
             raise CredentialsInvalid
 
-    async def _sign_in(self, credentials: Credentials) -> tuple[str, Caller]:
+    async def _sign_in(
+        self, credentials: Credentials, account_ids: set[UUID]
+    ) -> tuple[str, Caller]:
+        """Returns as `sign_in_as_user`. Adds the account of wrong credentials to `account_ids`."""
         async with self.database.connection() as connection:
             account = await _account_of(connection, credentials)
             user = None
@@ -93,15 +111,20 @@ class Sessions:
                 user = await user_rows.find_credentials(connection, account.account_id, lookup)
         is_valid = await self.proofs.check(user.proof if user else None, credentials.digest)
         if account is None or user is None or not is_valid:
+            account_ids.update(() if account is None else (account.account_id,))
             raise CredentialsInvalid
         self.account_cache.remember_user(user.user_id, user.auth_epoch)
         token, claims = self._issue(self.account_cache.remember(account), Method.USER, user=user)
-        return token, Caller(account, await self._access_of(claims), claims)
+        caller = Caller(account, await self._access_of(claims), claims)
+        self._record_sign_in(caller)
+        return token, caller
 
     async def issue_token(self, caller: Caller, account_id: UUID, lifetime_s: int) -> str:
         """Returns a token for the account of the caller or one below it."""
         account = await self.authorise(caller, account_id)
-        return self._issue(account, Method.OPERATOR, lifetime_s)[0]
+        token, claims = self._issue(account, Method.OPERATOR, lifetime_s)
+        self.audit.record(Action.TOKEN_ISSUED, account_id, target=claims.token_id.hex)
+        return token
 
     async def authenticate(self, token: str) -> Caller:
         """Returns the caller of `token`. Raises TokenInvalid, also for a revoked token."""
@@ -141,9 +164,14 @@ class Sessions:
 
     async def revoke(self, claims: Claims) -> None:
         """Revokes a token: here at once, in other processes within 5 s."""
-        async with self.database.connection() as connection:
+        async with self.database.transaction() as connection:
             await rows.revoke_token(connection, claims)
         self.account_cache.remember_revoked(claims.token_id)
+
+    def _record_sign_in(self, caller: Caller) -> None:
+        actor = msgspec.structs.replace(current_actor())
+        actor.identify(caller)
+        self.audit.record(Action.SIGN_IN, caller.account.account_id, actor=actor)
 
     async def _claims_of(self, token: str) -> Claims:
         try:

@@ -60,10 +60,15 @@ class SignInGuard:
         self._peers = SharedSlots(slots, max(1, slots // 2), TooManySignIns)
 
     @contextmanager
-    def attempt(self, candidates: Sequence[Credentials], peer: str) -> Iterator[None]:
+    def attempt(
+        self,
+        candidates: Sequence[Credentials],
+        peer: str,
+        on_lock: Callable[[], object] = lambda: None,
+    ) -> Iterator[None]:
         """Counts the result of the block, which raises CredentialsInvalid when it fails.
 
-        Raises SignInLocked, TooManySignIns.
+        Calls `on_lock` when this failure causes a lock. Raises SignInLocked, TooManySignIns.
         """
         identities, first = _identities(candidates), candidates[0]
         limits = self._limits_of(identities, first.username, peer)
@@ -73,7 +78,8 @@ class SignInGuard:
                 yield
         except CredentialsInvalid:
             SIGN_INS.labels("wrong").inc()
-            self._record_failure(limits, hash(first.digest))
+            if self._record_failure(limits, hash(first.digest)):
+                on_lock()
             raise
         except SignInLocked:
             SIGN_INS.labels("locked").inc()
@@ -102,7 +108,9 @@ class SignInGuard:
         if wait_s > 0:
             raise SignInLocked(int(wait_s) + 1)
 
-    def _record_failure(self, limits: Limits, digest: int) -> None:
+    def _record_failure(self, limits: Limits, digest: int) -> bool:
+        """Returns True when the failure causes a lock."""
+        has_locked = False
         for key, limit in limits.items():
             failures = self._failures.get(key)
             if failures is None:
@@ -111,7 +119,9 @@ class SignInGuard:
             if len(failures) >= limit:
                 del self._failures[key]
                 self._locked_until[key] = self._clock() + self._limits.window_s
+                has_locked = True
                 log.warning("sign-in locked", failures=limit)
+        return has_locked
 
     def _cache(self, lifetime_s: float) -> "TTLCache[Hashable, Any]":
         return TTLCache(_MAX_ENTRIES, lifetime_s, timer=self._clock)

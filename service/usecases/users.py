@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
+from service.domain.audit import Action
 from service.domain.errors import Invalid, Problem, QuotaExceeded, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
@@ -24,6 +25,7 @@ from service.domain.user import (
 )
 from service.postgres import accounts as account_rows
 from service.postgres import users as rows
+from service.postgres.audit import insert_change
 from service.postgres.pool import Connection, Database
 from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
@@ -171,6 +173,9 @@ class Users:
             if changed is None or password is UNSET:
                 return changed
             epoch = await self._revoke_credentials(connection, before)
+            await insert_change(
+                connection, before.account_id, Action.USER_PASSWORD_CHANGED, before.user_id
+            )
             await rows.replace_credentials(
                 connection, before.account_id, before.user_id, credentials
             )

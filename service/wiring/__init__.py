@@ -96,6 +96,7 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
             retention_days=settings.retention_days,
             purge_grace=timedelta(days=settings.purge_grace_days),
             orphan_grace=timedelta(hours=settings.orphan_grace_hours),
+            audit_max_age=timedelta(days=settings.audit_days),
         )
         yield Keeper(database, settings.owner_database_url, utc_now, steps)
 

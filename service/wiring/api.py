@@ -24,6 +24,7 @@ from service.logs import get_logger
 from service.security import LinkTokens, RecipientTokens
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.api_keys import ApiKeys
+from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
@@ -140,6 +141,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             batches=Batches(database, utc_now, settings.retention_days),
             transfers=Transfers(database, audio, idempotency, utc_now, settings.retention_days),
             feed=feed,
+            audit=Audit(database, accounts.sessions.audit),
             auth_options=AuthOptions(
                 tokens_in_query=settings.tokens_in_query,
                 trusted_proxies=_trusted_proxies(settings),

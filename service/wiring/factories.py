@@ -32,6 +32,7 @@ from service.security import (
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
+from service.usecases.audit import AuditQueue
 from service.usecases.sessions import Sessions
 from service.usecases.sign_in_limits import SignInGuard, SignInLimits
 from service.usecases.slots import SharedSlots
@@ -108,6 +109,7 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
     secrets = SecretBox(ring)
     async with AsyncExitStack() as stack:
         account_cache = await stack.enter_async_context(AccountCache(database).poll_in_background())
+        audit = await stack.enter_async_context(AuditQueue().write_in_background(database))
         issuer = issuer_of(settings)
         if issuer is not None:
             await stack.enter_async_context(issuer.poll_in_background())
@@ -121,6 +123,7 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
             guard=SignInGuard(sign_in_limits_of(settings), proofs.limit, time.monotonic),
             issuer=issuer,
             users_are_admins=settings.user_access == "account",
+            audit=audit,
         )
         yield Accounts(
             database=database, account_cache=account_cache, sessions=sessions, secrets=secrets

@@ -213,6 +213,7 @@ async def test_all_steps_on_the_command_line_print_one_line_each(
         "deliveries",
         "attempts",
         "webhooks",
+        "audit",
         "purge",
         "orphans",
         "recount",

@@ -35,7 +35,7 @@ async def empty(servers: EmbeddedServers) -> AsyncIterator[TestDatabase]:
 
 def following(*texts: str) -> list[Migration]:
     """The shipped migrations and further ones."""
-    first = len(SHIPPED) + 1
+    first = SHIPPED[-1].number + 1
     more = [
         Migration(number, f"{number:04d}_expand_more", text)
         for number, text in enumerate(texts, start=first)
@@ -70,6 +70,7 @@ async def test_the_first_run_makes_the_months_and_days_ahead(empty: TestDatabase
     days = [now.date() + timedelta(days=ahead) for ahead in range(36)]
     expected = [
         *(f"messages_{month}" for month in months),
+        *(f"audit_{month}" for month in months),
         *(f"outbox_{day:%Y%m%d}" for day in days),
     ]
     for name in expected:
@@ -149,6 +150,12 @@ def test_a_misnamed_file_or_a_used_number_is_refused(tmp_path: Path, names: list
         (tmp_path / name).write_text("SELECT 1")
     with pytest.raises(MigrationError, match=names[-1]):
         read_migrations(tmp_path)
+
+
+def test_files_are_read_in_the_order_of_their_numbers_with_gaps(tmp_path: Path) -> None:
+    for name in ("0003_contract_b.sql", "0001_expand_a.sql"):
+        (tmp_path / name).write_text("SELECT 1")
+    assert [migration.number for migration in read_migrations(tmp_path)] == [1, 3]
 
 
 async def test_a_process_that_starts_before_the_migrations_reports_an_outage(

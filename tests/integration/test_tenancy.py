@@ -178,6 +178,9 @@ async def test_the_role_of_the_service_owns_nothing(inspector: asyncpg.Connectio
         "INSERT INTO partition_window DEFAULT VALUES",
         "DELETE FROM partition_window",
         "SELECT check_partition_window(now()::date, now()::date)",
+        "UPDATE audit SET action = 'mine'",
+        "DELETE FROM audit",
+        "TRUNCATE audit",
         "INSERT INTO migrations (number, name, sha256) VALUES (9, 'mine', '')",
         f"TABLE messages_{month_of(NOW)}",
         f"DROP TABLE messages_{month_of(NOW)}",
@@ -199,7 +202,11 @@ async def test_only_the_role_of_the_service_may_have_partitions_made(
         "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'messages_201205'"
     )
     assert owner == "aftertone_owner"
-    for function in ("ensure_month(integer)", "ensure_outbox_day(date)"):
+    for function in (
+        "ensure_month(integer)",
+        "ensure_outbox_day(date)",
+        "ensure_audit_month(integer)",
+    ):
         assert not await inspector.fetchval(
             "SELECT has_function_privilege('public', $1::text, 'EXECUTE')", function
         )

@@ -13,6 +13,7 @@ from litestar.connection import ASGIConnection
 from service.api.http.peer import IPNetwork
 from service.api.middleware.access_log import request_record_of
 from service.domain.account import AccountFacts, Caller
+from service.domain.audit import current_actor
 from service.domain.errors import TokenInvalid
 from service.usecases.sessions import Sessions
 
@@ -34,11 +35,12 @@ async def caller_of(connection: AnyConnection, sessions: Sessions, token: str) -
 
 
 def record_caller(connection: AnyConnection, caller: Caller) -> Caller:
-    """Adds the caller's account to the access log and returns the caller.
+    """Adds the caller to the access log and to the audit, and returns the caller.
 
     Raises TokenInvalid when `X-Auth-Account-ID` contains another account.
     """
     request_record_of(connection.scope).account_id = caller.account.account_id
+    current_actor().identify(caller)
     expected = connection.headers.get("x-auth-account-id")
     if expected and expected.lower() != caller.account.account_id.hex:
         raise TokenInvalid

@@ -20,8 +20,15 @@ def peer_of(
     from one. Earlier addresses in the header may be forged.
     """
     client = connection.scope["client"]
-    host = client[0] if client else ""
-    forwarded = ",".join(connection.headers.getall("x-forwarded-for", []))
+    forwarded = connection.headers.getall("x-forwarded-for", [])
+    return resolve_peer(client[0] if client else "", forwarded, trusted_proxies)
+
+
+def resolve_peer(
+    host: str, forwarded_for: Sequence[str], trusted_proxies: Sequence[IPNetwork]
+) -> str:
+    """Returns the peer of a connection from `host` with these `X-Forwarded-For` headers."""
+    forwarded = ",".join(forwarded_for)
     for part in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         if not is_trusted(host, trusted_proxies):
             break

@@ -1,4 +1,4 @@
-"""Time format of all dialects: ISO-8601 in UTC, in whole seconds."""
+"""Time formats of all dialects: ISO-8601 in UTC."""
 
 from datetime import UTC, datetime
 
@@ -6,3 +6,8 @@ from datetime import UTC, datetime
 def format_iso(moment: datetime) -> str:
     """Returns a text such as `2026-02-04T10:30:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_iso_ms(moment: datetime) -> str:
+    """Returns a text with milliseconds, such as `2026-02-04T10:30:00.123Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

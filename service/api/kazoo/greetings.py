@@ -23,6 +23,7 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.wire.documents import GreetingRow, greeting_document, greeting_row
 from service.domain.access import Permission
+from service.domain.audit import Action
 from service.domain.errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.greeting import Greeting
 from service.domain.message import Audio
@@ -106,7 +107,13 @@ async def get_greeting_audio(
     if greeting.audio is None:
         raise GreetingHasNoAudio
     name = file_name(greeting, greeting.audio)
-    return await create_audio_response(request, greeting.audio, name, app.greetings.read)
+    read = app.audit.reading(
+        app.greetings.read,
+        Action.GREETING_AUDIO_READ,
+        account.account_id,
+        target=greeting.media_id.hex,
+    )
+    return await create_audio_response(request, greeting.audio, name, read)
 
 
 @put(GREETING_AUDIO, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})

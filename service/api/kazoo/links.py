@@ -26,6 +26,7 @@ from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire.messages import LinkResponse
 from service.domain.access import Permission
+from service.domain.audit import Action
 from service.domain.errors import Invalid
 from service.domain.recording import MAX_LINK_LIFETIME
 from service.domain.schema import Field, apply_schema
@@ -59,6 +60,9 @@ async def create_link(
         raise Invalid(problems)
     lifetime = timedelta(seconds=data["expires_in_s"])
     token, link = await app.recording_links.create(caller, account, vmbox, identity, lifetime)
+    app.audit.queue.record(
+        Action.LINK_CREATED, account.account_id, vmbox_id=vmbox, message_id=identity
+    )
     is_audian = profile is WireProfile.AUDIAN
     expires = format_iso(link.expires_at) if is_audian else gregorian(link.expires_at)
     base = app.public_url or f"{request.url.scheme}://{request.url.netloc}"
@@ -76,9 +80,14 @@ async def play_recording(
     app.rate_limit.take(signer.account.account_id)
     negotiate(request)
     recording = await app.recording_links.get(link, signer)
-    return await create_audio_response(
-        request, recording.audio, file_name_of(recording), app.recordings.read
+    read = app.audit.reading(
+        app.recordings.read,
+        Action.AUDIO_READ,
+        link.account_id,
+        vmbox_id=link.vmbox_id,
+        message_id=link.message_id,
     )
+    return await create_audio_response(request, recording.audio, file_name_of(recording), read)
 
 
 ROUTES = (create_link, play_recording)

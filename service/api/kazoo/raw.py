@@ -21,6 +21,7 @@ from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.wire.messages import message_metadata
 from service.domain.access import Permission
+from service.domain.audit import Action
 from service.domain.errors import AudioEmpty
 
 MESSAGE_AUDIO = MESSAGE + "/raw"
@@ -37,9 +38,14 @@ async def get_audio(
     """Returns the audio of a message. `Range` selects a part of it."""
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     recording = await app.recordings.get(account, vmbox, parsed_id)
-    return await create_audio_response(
-        request, recording.audio, file_name_of(recording), app.recordings.read
+    read = app.audit.reading(
+        app.recordings.read,
+        Action.AUDIO_READ,
+        account.account_id,
+        vmbox_id=vmbox,
+        message_id=parsed_id,
     )
+    return await create_audio_response(request, recording.audio, file_name_of(recording), read)
 
 
 @put(MESSAGE_AUDIO, status_code=201, opt={PERMISSION: Permission.MESSAGES_WRITE, MEDIA: UPLOAD})

@@ -8,6 +8,7 @@ from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import (
     accounts,
     api_keys,
+    audit,
     batches,
     events,
     greetings,
@@ -55,6 +56,7 @@ def create_router() -> Router:
             *events.ROUTES,
             *greetings.ROUTES,
             *webhooks.ROUTES,
+            *audit.ROUTES,
         ],
         dependencies={
             "caller": Provide(provide_caller),

@@ -34,6 +34,7 @@ from service.api.kazoo.wire.documents import (
 from service.domain import vmbox as vmbox_fields
 from service.domain.access import Access, Permission
 from service.domain.account import AccountFacts
+from service.domain.audit import Action
 from service.domain.errors import Invalid, PreconditionFailed
 from service.domain.message import parse_hex_id
 from service.domain.schema import Document, Field, apply_schema
@@ -69,6 +70,8 @@ async def list_vmboxes(
     """Lists the boxes of an account with their message counts. The list is sorted by name.
     Filters apply to the complete documents."""
     with_pins = profile is WireProfile.AUDIAN
+    if with_pins:
+        app.audit.queue.record(Action.PIN_READ, account.account_id)
     read = partial(
         app.vmboxes.list, account, with_pins=with_pins, vmbox_ids=caller.access.vmbox_ids
     )
@@ -96,6 +99,8 @@ async def get_vmbox(
         raise PreconditionFailed
     if if_none_match_matches(request.headers, _revision(vmbox)):
         return Response(b"", status_code=304, headers=_etag(vmbox))
+    if vmbox.pin is not None:
+        app.audit.queue.record(Action.PIN_READ, account.account_id, vmbox_id=vmbox.vmbox_id)
     return _answer(request, vmbox)
 
 

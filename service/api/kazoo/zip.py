@@ -12,7 +12,7 @@ from litestar import post
 from litestar.exceptions import NotFoundException
 from litestar.response import Stream
 
-from service.api.dependencies import App
+from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.http.audio_response import content_disposition, file_name_of
 from service.api.kazoo.accept import MEDIA, ZIP, ZIP_TYPE
@@ -21,10 +21,11 @@ from service.api.kazoo.body import read_parameters
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
 from service.domain.access import Permission
+from service.domain.account import AccountFacts
+from service.domain.audit import Action
 from service.domain.errors import AudioMissing
 from service.domain.message import MessageId
 from service.domain.recording import Recording
-from service.usecases.recordings import Recordings
 
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 # Audio is already compressed. The method is not "stored", since a client that unpacks while it
@@ -44,7 +45,7 @@ async def download_messages(
     requested_ids = read_ids(await read_parameters(request))
     ids = [parsed for requested_id in requested_ids if (parsed := MessageId.parse(requested_id))]
     recordings = await app.recordings.list(account, vmbox, ids)
-    archive = await _prefetched(_archive(recordings, app.recordings))
+    archive = await _prefetched(_archive(account, recordings, app))
     request_id = request.scope["state"]["request_id"]
     headers = {"Content-Disposition": content_disposition(f"{request_id}.zip")}
     return Stream(archive, status_code=200, media_type=ZIP_TYPE, headers=headers)
@@ -67,7 +68,7 @@ async def _prefetched(archive: AsyncGenerator[bytes, None]) -> AsyncIterator[byt
 
 
 async def _archive(
-    recordings: Sequence[Recording], reader: Recordings
+    account: AccountFacts, recordings: Sequence[Recording], app: UseCases
 ) -> AsyncGenerator[bytes, None]:
     """Yields a ZIP archive block by block. Raises NotFoundException if it would be empty.
 
@@ -78,9 +79,16 @@ async def _archive(
     with ZipFile(sink, "w") as archive:
         for name, recording in zip(entry_names(recordings), recordings, strict=True):
             async with AsyncExitStack() as stack:
-                audio = recording.audio
+                audio, message = recording.audio, recording.message
+                read = app.audit.reading(
+                    app.recordings.read,
+                    Action.AUDIO_READ,
+                    account.account_id,
+                    vmbox_id=message.vmbox_id,
+                    message_id=message.id,
+                )
                 try:
-                    blocks = await stack.enter_async_context(reader.read(audio, 0, audio.size))
+                    blocks = await stack.enter_async_context(read(audio, 0, audio.size))
                 except AudioMissing:
                     continue
                 with archive.open(_entry(name, recording), "w") as entry:

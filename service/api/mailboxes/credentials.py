@@ -6,11 +6,10 @@ account that the request acts for.
 
 from service.api.dependencies import App
 from service.api.http.access import check_route
-from service.api.http.auth import caller_of, token_of
+from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.http.peer import peer_of
 from service.api.mailboxes.dependencies import AnyRequest, TheCaller
 from service.api.mailboxes.wire import parse_uuid
-from service.api.middleware.access_log import request_record_of
 from service.domain.account import AccountFacts, Caller, Quota
 from service.domain.errors import CredentialsInvalid
 
@@ -43,8 +42,7 @@ async def _check_password(request: AnyRequest, app: App) -> Caller:
         raise CredentialsInvalid
     peer = peer_of(request, app.auth_options.trusted_proxies)
     caller = await app.credentials.authenticate(reseller, user, password, peer=peer)
-    request_record_of(request.scope).account_id = caller.account.account_id
-    return caller
+    return record_caller(request, caller)
 
 
 def _header(request: AnyRequest, name: str) -> str:

@@ -16,6 +16,7 @@ from service.api.mailboxes.dependencies import (
 )
 from service.api.mailboxes.envelope import respond
 from service.domain.access import Permission
+from service.domain.audit import Action
 
 COLLECTION = "/voip/mailbox"
 ITEM = COLLECTION + "/{uuid:str}"
@@ -25,6 +26,7 @@ _PAGE_SIZE = 1_000
 @route(COLLECTION, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def list_mailboxes(account: TheAccount, caller: TheCaller, app: App) -> Response[bytes]:
     """Lists the mailboxes of the account. They are ordered by name."""
+    app.audit.queue.record(Action.PIN_READ, account.account_id)
     read = partial(
         app.vmboxes.list,
         account,
@@ -52,7 +54,10 @@ async def create_mailbox(request: AnyRequest, account: TheAccount, app: App) -> 
 @route(ITEM, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def get_mailbox(uuid: str, account: TheAccount, app: App) -> Response[bytes]:
     """Returns a mailbox. The recipients' addresses are available under `/recipients`."""
-    return respond(wire.to_mailbox(await app.vmboxes.get(account, mailbox_of_path(uuid))))
+    vmbox = await app.vmboxes.get(account, mailbox_of_path(uuid))
+    if vmbox.pin is not None:
+        app.audit.queue.record(Action.PIN_READ, account.account_id, vmbox_id=vmbox.vmbox_id)
+    return respond(wire.to_mailbox(vmbox))
 
 
 @put(ITEM, opt={PERMISSION: Permission.VMBOXES_WRITE})

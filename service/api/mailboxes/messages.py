@@ -19,6 +19,7 @@ from service.api.mailboxes.envelope import respond
 from service.api.mailboxes.mailboxes import ITEM as MAILBOX
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
+from service.domain.audit import Action
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import Message, MessageId, retained_since
@@ -66,7 +67,14 @@ async def get_mailbox_audio(
     vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
     recording = await app.recordings.get(account, vmbox_id, message_id)
     name = file_name_of(recording)
-    return await create_audio_response(request, recording.audio, name, app.recordings.read)
+    read = app.audit.reading(
+        app.recordings.read,
+        Action.AUDIO_READ,
+        account.account_id,
+        vmbox_id=vmbox_id,
+        message_id=message_id,
+    )
+    return await create_audio_response(request, recording.audio, name, read)
 
 
 @delete(ITEM, status_code=204, opt={PERMISSION: Permission.MESSAGES_WRITE})

@@ -4,7 +4,7 @@ This is nearly the outermost middleware, so that it also records requests that o
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     started_at: float
     request_id: str = ""
     route: str = NO_ROUTE
+    path_params: Mapping[str, str] = {}
     status: int = 0
     account_id: UUID | None = None
     request_bytes: int = 0
@@ -102,6 +103,7 @@ async def record_route(request: Request[Any, Any, Any]) -> None:
     """Litestar `before_request` hook: records the route, which outer layers cannot see."""
     record = request_record_of(request.scope)
     record.method, record.route = request.scope["method"], request.scope["path_template"]
+    record.path_params = request.scope["path_params"]
 
 
 def request_record_of(scope: Scope) -> RequestRecord:

@@ -25,7 +25,7 @@ WITH locked AS MATERIALIZED (
     RETURNING old.folder AS folder_before, r.position, m.*
 ), step AS (
     SELECT m.*,
-        row_number() OVER up_to_here AS step,
+        count(m.audio_key) OVER up_to_here AS step,
         sum(change.in_new) OVER up_to_here AS in_new,
         sum(change.in_saved) OVER up_to_here AS in_saved
     FROM message AS m
@@ -36,7 +36,7 @@ WITH locked AS MATERIALIZED (
             CASE WHEN m.counted
                 THEN (m.folder = 'saved')::integer - (m.folder_before = 'saved')::integer ELSE 0 END
     ) AS change (in_new, in_saved)
-    WHERE m.folder <> m.folder_before AND m.audio_key IS NOT NULL
+    WHERE m.folder <> m.folder_before
     WINDOW up_to_here AS (ORDER BY m.position ROWS UNBOUNDED PRECEDING)
 ), total AS (
     SELECT step AS steps, in_new, in_saved FROM step ORDER BY step DESC LIMIT 1
@@ -46,17 +46,18 @@ WITH locked AS MATERIALIZED (
         saved_count = locked.saved_count + t.in_saved,
         sequence = locked.sequence + t.steps
     FROM locked, total AS t
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND t.steps > 0
 ), event AS (
     SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
         (locked.new_count + m.in_new)::integer AS new_count,
         (locked.saved_count + m.in_saved)::integer AS saved_count,
-        'message.folder_changed' AS type,
-        jsonb_build_object(
+        m.month, m.id AS message_id, 'message.folder_changed' AS type,
+        CASE WHEN m.audio_key IS NOT NULL THEN jsonb_build_object(
             'message', {event_message},
             'from', m.folder_before,
             'to', m.folder,
-            'reason', :reason::text) AS data
+            'reason', :reason::text)
+        END AS data
     FROM step AS m CROSS JOIN locked
     ORDER BY m.step
 ), {append_event}
@@ -98,11 +99,10 @@ WITH locked AS MATERIALIZED (
     RETURNING old.counted AS counted_before, r.position, m.*
 ), step AS (
     SELECT m.*,
-        row_number() OVER up_to_here AS step,
+        count(m.audio_key) OVER up_to_here AS step,
         count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
         count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
     FROM message AS m
-    WHERE m.audio_key IS NOT NULL
     WINDOW up_to_here AS (ORDER BY m.position ROWS UNBOUNDED PRECEDING)
 ), counts AS (
     UPDATE vmbox_counts AS c
@@ -123,8 +123,10 @@ WITH locked AS MATERIALIZED (
     SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
         (locked.new_count - m.from_new)::integer AS new_count,
         (locked.saved_count - m.from_saved)::integer AS saved_count,
-        'message.removed' AS type,
-        jsonb_build_object('message', {event_message}, 'reason', :reason::text) AS data
+        m.month, m.id AS message_id, 'message.removed' AS type,
+        CASE WHEN m.audio_key IS NOT NULL
+            THEN jsonb_build_object('message', {event_message}, 'reason', :reason::text)
+        END AS data
     FROM step AS m CROSS JOIN locked
     ORDER BY m.step
 ), {append_event}
@@ -219,14 +221,15 @@ WITH locked AS MATERIALIZED (
         AND m.month = ANY(:distinct_months::integer[]) AND m.id = ANY(:message_ids::uuid[])
         AND m.month = s.month AND m.id = s.id
 ), change AS (
-    SELECT m.position, 0 AS part, :source_id AS vmbox_id, 'message.removed' AS type,
+    SELECT m.position, 0 AS part, :source_id AS vmbox_id, m.month, m.id AS message_id,
+        'message.removed' AS type,
         -(m.counted AND m.folder = 'new')::integer AS in_new,
         -(m.counted AND m.folder = 'saved')::integer AS in_saved,
         jsonb_build_object('message', {event_message}, 'reason', 'moved') AS data
     FROM transferred AS m
     WHERE :moved::boolean
     UNION ALL
-    SELECT s.position, 1, :target_id, 'message.new', 1, 0,
+    SELECT s.position, 1, :target_id, m.month, m.id, 'message.new', 1, 0,
         jsonb_build_object(
             'message', {event_message},
             'origin', jsonb_build_object(
@@ -235,7 +238,7 @@ WITH locked AS MATERIALIZED (
                 'media_id', s.month::text || '-' || hex(s.id)))
     FROM transferred AS s JOIN added AS m ON m.id = s.new_id
 ), step AS (
-    SELECT position, part, vmbox_id, type, data,
+    SELECT position, part, vmbox_id, month, message_id, type, data,
         row_number() OVER up_to_here AS step,
         sum(in_new) OVER up_to_here AS in_new,
         sum(in_saved) OVER up_to_here AS in_saved
@@ -256,7 +259,7 @@ WITH locked AS MATERIALIZED (
     SELECT s.vmbox_id, locked.mailbox, locked.sequence + s.step AS sequence,
         (locked.new_count + s.in_new)::integer AS new_count,
         (locked.saved_count + s.in_saved)::integer AS saved_count,
-        s.type, s.data
+        s.month, s.message_id, s.type, s.data
     FROM step AS s JOIN locked USING (vmbox_id)
     ORDER BY s.position, s.part
 ), {append_event}

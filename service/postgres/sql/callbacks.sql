@@ -22,7 +22,7 @@ WITH locked AS MATERIALIZED (
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
 ), event AS (
-    SELECT c.*, 'callback.requested' AS type,
+    SELECT c.*, NULL::integer AS month, NULL::uuid AS message_id, 'callback.requested' AS type,
         jsonb_build_object(
             'number', :number::text,
             'attempt', :attempt::integer,

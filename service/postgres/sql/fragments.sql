@@ -1,10 +1,12 @@
 -- Text that several statements share. `{event_message}` in a statement stands for the fragment of that name.
 
 -- fragment: append_event
--- The only way to append events of a box: a CTE that inserts the rows of the CTE `event` into the outbox.
--- `event` has the columns vmbox_id, mailbox, sequence, new_count, saved_count, type and data. It reads the
--- CTE that locked the counts row, so that seq is drawn while the lock is held and rises with the sequence.
--- Several events of one box must come in the order of their sequence.
+-- The only way to append events of a box: CTEs that insert the rows of the CTE `event` into the outbox and,
+-- as changes by the current actor, into the audit. `event` has the columns vmbox_id, mailbox, sequence,
+-- new_count, saved_count, type, data, and month and message_id, which are null for an event of a box. Without
+-- data it is a change that causes no event, of a message without audio: it goes into the audit only. `event`
+-- reads the CTE that locked the counts row, so that seq is drawn while the lock is held and rises with the
+-- sequence. Several events of one box must come in the order of their sequence.
 appended AS (
     INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
     SELECT :account_id, e.vmbox_id, e.sequence, d.epoch, e.type,
@@ -18,6 +20,15 @@ appended AS (
         ) || e.data,
         :traceparent
     FROM event AS e CROSS JOIN deployment AS d
+    WHERE e.data IS NOT NULL
+), audited AS (
+    INSERT INTO audit (
+        account_id, action, vmbox_id, month, message_id, principal, principal_id, credential_id, peer,
+        request_id
+    )
+    SELECT :account_id, e.type, e.vmbox_id, e.month, e.message_id, :principal, :principal_id,
+        :credential_id, :peer, :request_id
+    FROM event AS e
 )
 
 -- fragment: event_message

@@ -58,11 +58,11 @@ WITH locked AS MATERIALIZED (
     RETURNING old.counted AS counted_before, m.*
 ), step AS (
     SELECT m.*,
-        row_number() OVER up_to_here AS step,
+        count(m.audio_key) OVER up_to_here AS step,
         count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
         count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
     FROM message AS m CROSS JOIN locked
-    WHERE m.audio_key IS NOT NULL AND locked.deleted_at IS NULL
+    WHERE locked.deleted_at IS NULL
     WINDOW up_to_here AS (ORDER BY m.received_at, m.id ROWS UNBOUNDED PRECEDING)
 ), counts AS (
     UPDATE vmbox_counts AS c
@@ -84,8 +84,10 @@ WITH locked AS MATERIALIZED (
     SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
         (locked.new_count - m.from_new)::integer AS new_count,
         (locked.saved_count - m.from_saved)::integer AS saved_count,
-        'message.removed' AS type,
-        jsonb_build_object('message', {event_message}, 'reason', 'retention') AS data
+        m.month, m.id AS message_id, 'message.removed' AS type,
+        CASE WHEN m.audio_key IS NOT NULL
+            THEN jsonb_build_object('message', {event_message}, 'reason', 'retention')
+        END AS data
     FROM step AS m CROSS JOIN locked
     ORDER BY m.step
 ), {append_event}
@@ -119,14 +121,19 @@ WITH locked AS MATERIALIZED (
     FROM locked
     WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.month = :month
         AND m.removed_at IS NULL AND m.audio_key IS NULL AND m.created_at < :before
-    RETURNING m.id
+    RETURNING m.vmbox_id, m.month, m.id
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET pending_count = locked.pending_count - t.pending
     FROM locked, (SELECT count(*) AS pending FROM message) AS t
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND locked.deleted_at IS NULL
         AND t.pending > 0
-)
+), event AS (
+    SELECT m.vmbox_id, NULL AS mailbox, NULL::bigint AS sequence, NULL::integer AS new_count,
+        NULL::integer AS saved_count, m.month, m.id AS message_id, 'message.removed' AS type,
+        NULL::jsonb AS data
+    FROM message AS m
+), {append_event}
 SELECT count(*) FROM message;
 
 -- name: list_boxes_to_empty
@@ -290,7 +297,8 @@ WITH recounted AS MATERIALIZED (
     RETURNING c.*, old.sequence AS sequence_before, old.new_count AS new_before,
         old.saved_count AS saved_before, old.pending_count AS pending_before
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, 'vmbox.updated' AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, NULL::integer AS month,
+        NULL::uuid AS message_id, 'vmbox.updated' AS type,
         jsonb_build_object('vmbox', {event_vmbox}) AS data
     FROM counts AS c
     JOIN vmboxes AS v ON v.account_id = :account_id AND v.vmbox_id = :vmbox_id
@@ -298,23 +306,24 @@ WITH recounted AS MATERIALIZED (
 ), {append_event}
 SELECT new_before, saved_before, pending_before, new_count, saved_count, pending_count FROM counts;
 
--- name: list_outbox_days
--- The days of the outbox before :before, oldest first, with those whose drop was interrupted: `state` is
--- the last step that was done.
-SELECT to_date(substr(t.relname, 8), 'YYYYMMDD') AS day,
+-- name: list_old_partitions
+-- The partitions of a table before :before, oldest first, with those whose drop was interrupted: `state` is
+-- the last step that was done. :format is the date in their names: YYYYMMDD for a day, YYYYMM for a month.
+SELECT to_date(substr(t.relname, length(:parent::text) + 2), :format::text) AS begins_on,
     CASE
         WHEN i.inhrelid IS NULL THEN 'detached'
         WHEN i.inhdetachpending THEN 'detaching'
         ELSE 'attached'
     END AS state,
-    format('ALTER TABLE outbox DETACH PARTITION %I CONCURRENTLY', t.relname) AS detach,
-    format('ALTER TABLE outbox DETACH PARTITION %I FINALIZE', t.relname) AS finalize,
+    format('ALTER TABLE %I DETACH PARTITION %I CONCURRENTLY', :parent, t.relname) AS detach,
+    format('ALTER TABLE %I DETACH PARTITION %I FINALIZE', :parent, t.relname) AS finalize,
     format('DROP TABLE %I', t.relname) AS drop
 FROM pg_class AS t
-LEFT JOIN pg_inherits AS i ON i.inhrelid = t.oid AND i.inhparent = 'outbox'::regclass
+LEFT JOIN pg_inherits AS i ON i.inhrelid = t.oid AND i.inhparent = to_regclass(:parent)
 WHERE t.relnamespace = 'public'::regnamespace AND t.relkind = 'r'
-    AND t.relname ~ '^outbox_\d{8}$' AND t.relname < 'outbox_' || to_char(:before::date, 'YYYYMMDD')
-ORDER BY day;
+    AND t.relname ~ ('^' || :parent || '_\d+$')
+    AND t.relname < :parent || '_' || to_char(:before::date, :format)
+ORDER BY begins_on;
 
 -- name: is_day_published
 -- True when all events of a day were sent, the last of them published before :published_before. (Numbers

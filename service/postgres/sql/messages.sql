@@ -65,17 +65,17 @@ WITH locked AS MATERIALIZED (
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, d.event,
         d.max_message_count
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, c.event AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, m.month, m.id AS message_id,
+        coalesce(c.event, 'message.new') AS type,
         CASE c.event
             WHEN 'message.new' THEN jsonb_build_object(
                 'message', {event_message},
                 'origin', jsonb_build_object('reason', 'stored'))
-            ELSE jsonb_build_object(
+            WHEN 'vmbox.full' THEN jsonb_build_object(
                 'max_message_count', c.max_message_count,
                 'message_count', c.new_count + c.saved_count)
         END AS data
     FROM counts AS c LEFT JOIN message AS m ON true
-    WHERE c.event IS NOT NULL
 ), {append_event}
 SELECT
     CASE WHEN d.outcome = 'done' AND m.id IS NULL THEN 'claim_lost' ELSE d.outcome END AS outcome,
@@ -146,7 +146,8 @@ WITH locked AS MATERIALIZED (
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, d.event,
         d.max_message_count
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, c.event AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, m.month, m.id AS message_id,
+        c.event AS type,
         CASE c.event
             WHEN 'vmbox.full' THEN jsonb_build_object(
                 'max_message_count', c.max_message_count,
@@ -194,13 +195,16 @@ WITH locked AS MATERIALIZED (
         AND m.folder <> m.folder_before AND m.audio_key IS NOT NULL
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
 ), event AS (
-    SELECT c.*, 'message.folder_changed' AS type,
-        jsonb_build_object(
+    SELECT m.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, m.month, m.id AS message_id,
+        'message.folder_changed' AS type,
+        CASE WHEN m.audio_key IS NOT NULL THEN jsonb_build_object(
             'message', {event_message},
             'from', m.folder_before,
             'to', m.folder,
-            'reason', :reason::text) AS data
-    FROM counts AS c CROSS JOIN message AS m
+            'reason', :reason::text)
+        END AS data
+    FROM message AS m LEFT JOIN counts AS c ON true
+    WHERE m.folder <> m.folder_before
 ), {append_event}
 SELECT
     CASE
@@ -243,10 +247,11 @@ WITH locked AS MATERIALIZED (
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
 ), event AS (
-    SELECT c.*, 'message.removed' AS type,
-        jsonb_build_object('message', {event_message}, 'reason', :reason::text) AS data
+    SELECT c.*, m.month, m.id AS message_id, 'message.removed' AS type,
+        CASE WHEN m.audio_key IS NOT NULL
+            THEN jsonb_build_object('message', {event_message}, 'reason', :reason::text)
+        END AS data
     FROM counts AS c CROSS JOIN message AS m
-    WHERE m.audio_key IS NOT NULL
 ), {append_event}
 SELECT
     CASE

@@ -20,17 +20,19 @@ SELECT number, name, sha256 FROM migrations ORDER BY number;
 INSERT INTO migrations (number, name, sha256) VALUES (:number, :name, :sha256);
 
 -- name: grant_to_service
--- The statements that grant the service's role its rights: it reads and writes rows, owns nothing, and reads
--- the numbers of the applied migrations.
+-- The statements that grant the service's role its rights: it reads and writes rows, owns nothing, reads the
+-- numbers of the applied migrations, and cannot change the audit.
 SELECT format(
         'GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I',
         string_agg(oid::regclass::text, ', '), :role::text)
+    || format('; GRANT SELECT, INSERT ON audit TO %I', :role::text)
     || format(
-        '; GRANT EXECUTE ON FUNCTION ensure_month(integer), ensure_outbox_day(date) TO %I', :role::text)
+        '; GRANT EXECUTE ON FUNCTION ensure_month(integer), ensure_outbox_day(date),'
+        ' ensure_audit_month(integer) TO %I', :role::text)
     || format('; GRANT SELECT (number) ON migrations TO %I', :role::text)
 FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-    AND relname NOT IN ('migrations', 'partition_window');
+    AND relname NOT IN ('migrations', 'partition_window', 'audit');
 
 -- name: set_partition_window
 -- Stores the oldest month of which the service's role may have a partition created. Null: 24 months ago.

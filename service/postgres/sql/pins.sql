@@ -30,7 +30,8 @@ WITH locked AS MATERIALIZED (
         AND (NOT :is_valid::boolean OR d.pin_failed_at IS NOT NULL)
     RETURNING c.*
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, 'vmbox.pin_locked' AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, NULL::integer AS month,
+        NULL::uuid AS message_id, 'vmbox.pin_locked' AS type,
         jsonb_build_object(
             'wrong_pins', cardinality(c.pin_failed_at),
             'locked_for_s', extract(epoch FROM :lock::interval)::integer) AS data

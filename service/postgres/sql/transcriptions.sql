@@ -21,7 +21,7 @@ WITH locked AS MATERIALIZED (
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
 ), event AS (
-    SELECT c.*, 'message.transcribed' AS type,
+    SELECT c.*, m.month, m.id AS message_id, 'message.transcribed' AS type,
         jsonb_build_object(
             'message',
             {event_message} || jsonb_build_object('transcription', m.transcription)) AS data

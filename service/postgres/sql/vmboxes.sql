@@ -15,7 +15,8 @@ WITH vmbox AS (
     VALUES (:account_id, :vmbox_id, :mailbox, :max_message_count, 1)
     RETURNING *
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, 'vmbox.created' AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, NULL::integer AS month,
+        NULL::uuid AS message_id, 'vmbox.created' AS type,
         jsonb_build_object('vmbox', {event_vmbox}) AS data
     FROM counts AS c CROSS JOIN vmbox AS v
 ), {append_event}
@@ -61,7 +62,8 @@ WITH locked AS MATERIALIZED (
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
     RETURNING c.*
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, 'vmbox.updated' AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, NULL::integer AS month,
+        NULL::uuid AS message_id, 'vmbox.updated' AS type,
         jsonb_build_object('vmbox', {event_vmbox}) AS data
     FROM counts AS c CROSS JOIN vmbox AS v
 ), {append_event}
@@ -104,7 +106,8 @@ WITH locked AS MATERIALIZED (
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
     RETURNING c.*, locked.new_count + locked.saved_count AS messages_removed
 ), event AS (
-    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, 'vmbox.deleted' AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, NULL::integer AS month,
+        NULL::uuid AS message_id, 'vmbox.deleted' AS type,
         jsonb_build_object(
             'vmbox', {event_vmbox}, 'messages_removed', c.messages_removed) AS data
     FROM counts AS c CROSS JOIN vmbox AS v

@@ -1,4 +1,4 @@
-"""Partitions: creates months and outbox days ahead, drops old outbox days."""
+"""Partitions: creates months and outbox days ahead, drops old outbox days and audit months."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,17 +47,39 @@ class Partitions:
             progress.advance(1)
         return dropped, len(days) - dropped
 
-    async def _drop_day(self, day: rows.OutboxDay, kept_since: datetime) -> bool:
+    async def _drop_day(self, day: rows.OldPartition, kept_since: datetime) -> bool:
         async with self.database.connection() as connection:
             # After a drop has begun, the rows cannot be read. They were checked before it.
-            if day.state is rows.DayState.ATTACHED and not await rows.is_day_published(
-                connection, day.day, kept_since
+            if day.state is rows.DropState.ATTACHED and not await rows.is_day_published(
+                connection, day.begins_on, kept_since
             ):
                 log.warning(
-                    "outbox partition not dropped: events unpublished or recent", day=str(day.day)
+                    "outbox partition not dropped: events unpublished or recent",
+                    day=str(day.begins_on),
                 )
                 return False
-            if not await rows.drop_outbox_day(connection, day):
-                log.warning("outbox partition not dropped: in use", day=str(day.day))
+            if not await rows.drop_partition(connection, day):
+                log.warning("outbox partition not dropped: in use", day=str(day.begins_on))
                 return False
         return True
+
+
+@dataclass(frozen=True)
+class AuditPurge:
+    """Drops the months of the audit that ended more than `max_age` ago."""
+
+    database: Database
+    clock: Callable[[], datetime]
+    max_age: timedelta
+
+    async def run(self, progress: StepProgress) -> StepCounts:
+        dropped = 0
+        async with self.database.connection() as connection:
+            months = await rows.list_audit_months(connection, (self.clock() - self.max_age).date())
+            for month in months:
+                if await rows.drop_partition(connection, month):
+                    dropped += 1
+                    progress.advance(1)
+                else:
+                    log.warning("audit partition not dropped: in use", month=str(month.begins_on))
+        return {"months_dropped": dropped, "old_months_kept": len(months) - dropped}

@@ -14,7 +14,7 @@ from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
 from service.workers.keeper.expiry import Expiry, PendingExpiry
 from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.orphans import Orphans
-from service.workers.keeper.partitions import Partitions
+from service.workers.keeper.partitions import AuditPurge, Partitions
 from service.workers.keeper.purge import Purge
 from service.workers.keeper.recount import Recount
 from service.workers.progress import StepCounts, StepProgress
@@ -36,6 +36,7 @@ SCHEDULE = {
     "deliveries": (HOUR, 150),
     "attempts": (HOUR, 180),
     "webhooks": (DAY, 210),
+    "audit": (DAY, 240),
     "purge": (DAY, 300),
     "orphans": (DAY, 900),
     "recount": (DAY, 1800),
@@ -66,6 +67,7 @@ def all_steps(
     retention_days: int,
     purge_grace: timedelta,
     orphan_grace: timedelta,
+    audit_max_age: timedelta,
 ) -> tuple[Step, ...]:
     """Returns all steps in the order of SCHEDULE."""
     old_rows = partial(OldRows, database, clock)
@@ -78,6 +80,7 @@ def all_steps(
         "deliveries": old_rows(delete_old_deliveries, max_age=_DELIVERIES_KEPT).run,
         "attempts": old_rows(delete_old_attempts, max_age=_DELIVERIES_KEPT).run,
         "webhooks": old_rows(delete_ended_webhooks, max_age=_DELIVERIES_KEPT).run,
+        "audit": AuditPurge(database, clock, audit_max_age).run,
         "purge": Purge(database, audio, clock, purge_grace).run,
         "orphans": Orphans(database, audio, clock, orphan_grace).run,
         "recount": Recount(database).run,

@@ -9,6 +9,7 @@ from service.api.description.openapi.sharing import share_refusals
 from service.api.kazoo.openapi import (
     accounts,
     api_keys,
+    audit,
     events,
     greetings,
     links,
@@ -49,6 +50,7 @@ _RESOURCES = (
     greetings,
     webhooks,
     events,
+    audit,
 )
 _SCHEMES: Json = {
     "token": {

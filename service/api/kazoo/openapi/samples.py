@@ -12,6 +12,7 @@ from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
+from service.api.kazoo.wire.audit import audit_row
 from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
@@ -29,6 +30,8 @@ from service.api.kazoo.wire.webhooks import (
 from service.domain.access import ADMIN_ACCESS, Permission
 from service.domain.account import Account, Caller
 from service.domain.api_key import ApiKey
+from service.domain.audit import AuditRecord, Principal, Result
+from service.domain.events import EventType
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, CallerId, Folder, Message, MessageId, month_of
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
@@ -182,6 +185,22 @@ _ATTEMPT = Attempt(
     response=WebhookResponse(response_code=503, error="response status 503", duration_ms=112),
 )
 
+_AUDIT_RECORD = AuditRecord(
+    account_id=UUID(ACCOUNT_ID),
+    at=CREATED,
+    id=UUID(EVENT_ID),
+    action=EventType.MESSAGE_REMOVED,
+    result=Result.SUCCESS,
+    principal=Principal.USER,
+    principal_id=UUID(OWNER_ID),
+    credential_id=UUID(WEBHOOK_ID),
+    peer="192.0.2.7",
+    request_id="7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11",
+    vmbox_id=UUID(VMBOX_ID),
+    message_id=_MESSAGE.id,
+    target=None,
+)
+
 ACCOUNT = documents.account_document(_ACCOUNT)
 ACCOUNT_ROW = documents.account_row(_ACCOUNT)
 USER = documents.user_document(_USER)
@@ -196,6 +215,7 @@ GREETING = documents.greeting_document(_GREETING)
 GREETING_ROW = documents.greeting_row(_GREETING)
 VMBOX = documents.vmbox_document(_VMBOX)
 VMBOX_ROW = documents.vmbox_row(_VMBOX, WireProfile.KAZOO)
+AUDIT_ROW = audit_row(_AUDIT_RECORD)
 MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
 MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
