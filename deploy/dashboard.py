@@ -123,6 +123,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         graph("Processes", "none", "Running processes by version.", ("count by (version, process) (aftertone_build_info{})", "{{process}} {{version}}")),
     ],
     "Postgres and S3": [
+        graph("Audit records dropped", "ops", "Records of refused requests, sign-ins and readings that were dropped.", ("sum(rate(aftertone_audit_records_dropped_total{}[$__rate_interval]))", "dropped")),
         graph("Statements, p99", "s", "The ten slowest statements.", (f"topk(10, {quantile(0.99, 'aftertone_sql_duration_seconds', 'query')})", "{{query}}")),
         graph("Statements", "ops", "The ten most frequent statements.", (f"topk(10, {rate('aftertone_sql_duration_seconds_count', 'query')})", "{{query}}")),
         graph("Database errors", "ops", "By type. TimeoutError includes timeouts while waiting for a connection.", (rate("aftertone_sql_errors_total", "reason"), "{{reason}}")),

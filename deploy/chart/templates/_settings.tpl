@@ -50,6 +50,7 @@ retention:
   - backup_retention_days
   - purge_grace_days
   - orphan_grace_hours
+  - audit_days
   - oldest_month
 notifiers: [notifier_retries_s, notifier_ack_wait_s, notifier_lease_margin_s]
 email:

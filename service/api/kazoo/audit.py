@@ -6,10 +6,12 @@ from typing import TypeVar
 from litestar import Response, route
 
 from service.api.dependencies import App
+from service.api.http.access import PERMISSION
 from service.api.kazoo.dependencies import AnyRequest, TheAccount
 from service.api.kazoo.pages import answer_page, decode_cursor, is_ascending, page_query
 from service.api.kazoo.query import time_bounds
 from service.api.kazoo.wire.audit import audit_row
+from service.domain.access import Permission
 from service.domain.audit import AuditCursor, AuditFilter
 from service.domain.errors import Invalid, Rule
 from service.domain.message import MessageId, parse_hex_id
@@ -21,7 +23,7 @@ BAD_ID = "The id is malformed; send an id as the API writes it"
 Identity = TypeVar("Identity")
 
 
-@route(AUDIT, http_method=["GET", "HEAD"])
+@route(AUDIT, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def list_audit(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Lists the audit of an account, the newest record first. With a filter, a page may have fewer
     records than `page_size`, and none at all: read on while there is a `next_start_key`."""
