@@ -118,7 +118,8 @@ class AuditQueue:
 
     async def flush(self, database: Database) -> None:
         """Writes all records that wait. When the database is unavailable they continue to wait."""
-        batch = self._waiting
+        # A copy: records may be added during the write.
+        batch = list(self._waiting)
         if not batch:
             return
         try:

@@ -1,5 +1,6 @@
 """The audit in the database: records commit with their change; queue, partitions, plans."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -222,6 +223,19 @@ async def test_queued_records_are_written_once_and_late_ones_at_the_end(
         "SELECT result FROM audit WHERE account_id = $1 ORDER BY at, id", account_id
     )
     assert [row["result"] for row in rows] == ["success", "unauthorized"]
+
+
+async def test_records_that_are_added_during_a_write_are_written_next(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    account_id, queue = uuid4(), AuditQueue()
+    queue.record(Action.SIGN_IN, account_id)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.flush(database))
+        await asyncio.sleep(0)
+        queue.record(Action.SIGN_IN, account_id)
+    await queue.flush(database)
+    assert await actions(inspector, account_id) == ["sign_in"] * 2
 
 
 async def test_a_flood_of_one_account_leaves_room_for_the_records_of_others(
