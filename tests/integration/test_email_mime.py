@@ -154,6 +154,37 @@ async def test_a_sender_in_another_domain_becomes_reply_to(email_harness: EmailH
     assert mail.message["Reply-To"] == "Bank <service@sub.ann.example>"
 
 
+@pytest.mark.parametrize(
+    ("own", "above", "is_permitted"),
+    [
+        (["Bank.example"], None, True),
+        (["Bank.example"], ["other.example", "bank.example"], True),
+        (["bank.example"], [], False),
+        ([], ["bank.example"], False),
+    ],
+)
+async def test_a_domain_is_permitted_by_all_accounts_above(
+    email_harness: EmailHarness, own: list[str], above: list[str] | None, is_permitted: bool
+) -> None:
+    who = somebody()
+    account_id = await email_harness.an_account(
+        limits={"email_from_domains": own}, notify_email={"from": "Bank <service@bank.example>"}
+    )
+    if above is not None:
+        reseller_id = await email_harness.an_account(limits={"email_from_domains": above})
+        await email_harness.inspector.execute(
+            "UPDATE accounts SET ancestors = ARRAY[gen_random_uuid(), $2] WHERE account_id = $1",
+            account_id,
+            reseller_id,
+        )
+    box = await email_harness.a_box(account_id, notify_email_addresses=[who])
+    await email_harness.leave(box)
+    mail = (await email_harness.only_mail(box, who)).message
+    bank, service = "Bank <service@bank.example>", "Voicemail <voicemail@service.example>"
+    assert mail["From"] == (bank if is_permitted else service)
+    assert mail["Reply-To"] == (None if is_permitted else bank)
+
+
 async def test_of_a_longer_list_the_first_20_addresses_get_mails(
     email_harness: EmailHarness,
 ) -> None:

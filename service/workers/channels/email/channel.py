@@ -267,7 +267,7 @@ class EmailChannel:
             build_mail,
             sender=self._settings.sender,
             from_header=from_header if isinstance(from_header, str) else None,
-            from_domains=self._settings.from_domains,
+            from_domains=self._settings.from_domains | context.from_domains,
             recipient=delivery.target,
             message_id=delivery.key.hex,
             date=delivery.event.created_at,

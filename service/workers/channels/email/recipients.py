@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from service.domain.account import Account
 from service.domain.errors import UserNotFound
 from service.domain.message import parse_hex_id
 from service.domain.recipient import MAX_RECIPIENTS
@@ -27,11 +28,12 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MailContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Current settings of a box, its owner and its account."""
+    """Current settings of a box, its owner and its account, and the domains permitted in From."""
 
     settings: Document
     owner: Owner | None
     account: Document
+    from_domains: frozenset[str] = frozenset()
 
     @property
     def zone(self) -> tzinfo:
@@ -56,7 +58,27 @@ async def read_mail_context(
         settings=settings,
         owner=await _read_owner(connection, account_id, settings.get("owner_id")),
         account=account.document if account else {},
+        from_domains=await _read_from_domains(connection, account) if account else frozenset(),
     )
+
+
+async def _read_from_domains(connection: Connection, account: Account) -> frozenset[str]:
+    """Returns the domains that are permitted for the account and for each account above it.
+
+    An account can permit no more to its descendants than its own ancestors permit. The root account
+    has no limits.
+    """
+    domains = _from_domains(account.document)
+    for ancestor_id in account.ancestors[1:] if domains else ():
+        ancestor = await read_account(connection, ancestor_id)
+        domains &= _from_domains(ancestor.document if ancestor else {})
+    return domains
+
+
+def _from_domains(account: Document) -> frozenset[str]:
+    limits = account.get("limits")
+    domains = limits.get("email_from_domains") if isinstance(limits, dict) else None
+    return frozenset(domain.lower() for domain in domains or [])
 
 
 async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -> Owner | None:
