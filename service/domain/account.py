@@ -146,6 +146,11 @@ FIELDS: dict[str, Field] = {
         types=("object",),
         fields={
             name.value: Field(types=("integer",), minimum=0, maximum=MAX_QUOTA) for name in Quota
+        }
+        | {
+            "email_from_domains": Field(
+                types=("array",), items=Field(min_length=1, max_length=MAX_REALM), max_items=20
+            )
         },
     ),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),

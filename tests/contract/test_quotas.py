@@ -111,3 +111,14 @@ async def test_an_account_has_its_own_request_rate(account: AccountClient) -> No
         return {answer.status_code for answer in answers}
 
     assert 429 in await statuses()
+
+
+async def test_an_account_cannot_permit_from_domains_to_itself(account: AccountClient) -> None:
+    limits = {"limits": {"email_from_domains": ["bank.example"]}}
+    path = account.path()
+    assert (await account.http.patch(path, json={"data": limits})).status_code == 403
+    async with account.service.client(account.service.root_token) as root:
+        changed = data_of(await root.patch(path, json={"data": limits}))
+        assert changed["limits"]["email_from_domains"] == ["bank.example"]
+        wrong = {"limits": {"email_from_domains": "bank.example"}}
+        assert (await root.patch(path, json={"data": wrong})).status_code == 400

@@ -78,7 +78,9 @@ async def _read_from_domains(connection: Connection, account: Account) -> frozen
 def _from_domains(account: Document) -> frozenset[str]:
     limits = account.get("limits")
     domains = limits.get("email_from_domains") if isinstance(limits, dict) else None
-    return frozenset(domain.lower() for domain in domains or [])
+    # The key had no rules in earlier releases.
+    listed = domains if isinstance(domains, list) else []
+    return frozenset(domain.lower() for domain in listed if isinstance(domain, str))
 
 
 async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -> Owner | None:
