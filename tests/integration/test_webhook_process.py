@@ -1,6 +1,7 @@
 """`aftertone notifier webhook`: from a stored message to a signed POST."""
 
 from service.domain.text import strip_control_characters
+from service.wiring.keys import export_keys
 from tests.support.running import RunningService, data_of
 from tests.support.waiting import wait_until
 from tests.support.webhook_receiver import WebhookReceiver
@@ -13,7 +14,10 @@ async def test_a_stored_message_is_sent_to_the_webhook_of_its_account(
 ) -> None:
     account = await service.an_account()
     vmbox_id = await account.a_vmbox()
-    process = await service.start("notifier", "webhook")
+    # A notifier needs no keys that sign tokens.
+    exported = service.folder / "notifier-keys.json"
+    export_keys(service.folder / "keys.json", exported)
+    process = await service.start("notifier", "webhook", AFTERTONE_KEY_RING_FILE=str(exported))
     async with WebhookReceiver().running() as receiver:
         document = {"name": "Hook", "uri": receiver.url(), "hook": "message.new"}
         made = await account.http.put(account.path("webhooks"), json={"data": document})
