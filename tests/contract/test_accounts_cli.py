@@ -34,7 +34,15 @@ async def test_an_account_is_made_used_and_deleted(service: RunningService) -> N
         signed_in = await client.put("api_auth", json={"data": {"api_key": key}})
         assert data_of(signed_in, 201)["account_id"] == account_id
     user, complaint, revoked = await asyncio.gather(
-        aftertone(service, "user", "create", name, "ann", stdin="secret\nsecret\n"),
+        aftertone(
+            service,
+            "user",
+            "create",
+            name,
+            "ann",
+            "--admin",
+            stdin="a long secret\na long secret\n",
+        ),
         aftertone(service, "user", "create", realm, "a:b", "--password", "x", status=1),
         aftertone(service, "token", "revoke", "-", stdin=signed_in.json()["auth_token"]),
     )
