@@ -61,6 +61,7 @@ DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messag
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own
 PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/link messages:read yes own yes own
+GET    /v2/accounts/{account_id}/audit                      account:admin  yes no  no  no
 GET    /v2/accounts/{account_id}/events                     events:read    yes own no  own
 GET    /v2/accounts/{account_id}/media                      vmboxes:read   yes own no  own
 PUT    /v2/accounts/{account_id}/media                      vmboxes:write  yes own no  own
