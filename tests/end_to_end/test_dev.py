@@ -31,12 +31,12 @@ http.server.HTTPServer(address, Silent).serve_forever()
 _DEV = """
 import asyncio, sys
 from pathlib import Path
-from service.cli.dev_text import ready_text
+from service.cli.dev_text import format_instructions
 from service.embedded.dev import run_dev
 from service.embedded.errors import EmbeddedError
 
 def on_ready(file, environment):
-    print(ready_text(file, environment), flush=True)
+    print(format_instructions(file, environment), flush=True)
 
 async def prepare(environment):
     assert environment["AFTERTONE_OWNER_DATABASE_URL"]
