@@ -142,6 +142,6 @@ async def a_webhook(
     assert problems == []
     webhook_id = UUID(int=uuid4().int)
     secret, sealed = posts.new_secret(account_id, webhook_id, bytes(SECRET_BYTES))
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         made = await rows.insert_webhook(connection, account_id, webhook_id, checked, sealed)
     return made, secret
