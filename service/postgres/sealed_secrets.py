@@ -13,21 +13,6 @@ from service.postgres.pool import Connection
 from service.postgres.sql import load
 
 _SQL = load("sealed_secrets")
-_COUNT = {
-    SecretPurpose.API_KEY: "count_sealed_api_keys",
-    SecretPurpose.PIN: "count_sealed_pins",
-    SecretPurpose.WEBHOOK: "count_sealed_webhook_secrets",
-}
-_LIST = {
-    SecretPurpose.API_KEY: "list_api_keys_to_reseal",
-    SecretPurpose.PIN: "list_pins_to_reseal",
-    SecretPurpose.WEBHOOK: "list_webhook_secrets_to_reseal",
-}
-_REPLACE = {
-    SecretPurpose.API_KEY: "replace_sealed_api_keys",
-    SecretPurpose.PIN: "replace_sealed_pins",
-    SecretPurpose.WEBHOOK: "replace_sealed_webhook_secrets",
-}
 
 
 class SealedCounts(msgspec.Struct, frozen=True):
@@ -41,7 +26,13 @@ async def count_sealed(
     connection: Connection, purpose: SecretPurpose, prefix: bytes
 ) -> SealedCounts:
     """Counts the secrets with and without a prefix, also those of deleted rows."""
-    row = await _SQL[_COUNT[purpose]].fetchrow(connection, prefix=prefix)
+    row = await _SQL[
+        {
+            SecretPurpose.API_KEY: "count_sealed_api_keys",
+            SecretPurpose.PIN: "count_sealed_pins",
+            SecretPurpose.WEBHOOK: "count_sealed_webhook_secrets",
+        }[purpose]
+    ].fetchrow(connection, prefix=prefix)
     assert row is not None
     return SealedCounts(row["by_key"], row["by_others"])
 
@@ -55,9 +46,13 @@ async def list_to_reseal(
 ) -> list[SealedSecret]:
     """Returns secrets without the prefix, from rows after `after` (account and row)."""
     account_id, row_id = after
-    rows = await _SQL[_LIST[purpose]].fetch(
-        connection, prefix=prefix, after_account=account_id, after_row=row_id, max_rows=limit
-    )
+    rows = await _SQL[
+        {
+            SecretPurpose.API_KEY: "list_api_keys_to_reseal",
+            SecretPurpose.PIN: "list_pins_to_reseal",
+            SecretPurpose.WEBHOOK: "list_webhook_secrets_to_reseal",
+        }[purpose]
+    ].fetch(connection, prefix=prefix, after_account=account_id, after_row=row_id, max_rows=limit)
     return [SealedSecret(purpose=purpose, **row) for row in rows]
 
 
@@ -65,7 +60,13 @@ async def replace_sealed(
     connection: Connection, purpose: SecretPurpose, replaced: Mapping[bytes, SealedSecret]
 ) -> int:
     """Replaces secrets (new value by old one) that are still stored. Returns their number."""
-    return await _SQL[_REPLACE[purpose]].execute(
+    return await _SQL[
+        {
+            SecretPurpose.API_KEY: "replace_sealed_api_keys",
+            SecretPurpose.PIN: "replace_sealed_pins",
+            SecretPurpose.WEBHOOK: "replace_sealed_webhook_secrets",
+        }[purpose]
+    ].execute(
         connection,
         account_ids=[secret.account_id for secret in replaced.values()],
         row_ids=[secret.row_id for secret in replaced.values()],

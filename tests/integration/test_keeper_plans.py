@@ -13,6 +13,7 @@ import pytest_asyncio
 from service.domain.message import month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres import keeper as rows
+from service.postgres.audit import event_values
 from service.postgres.keeper import BoxKey, StoredObject
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection
@@ -186,7 +187,7 @@ async def test_a_month_of_expiry_names_one_partition(large_database: LargeDataba
         month=MONTH,
         before=NOW,
         limit=500,
-        traceparent=None,
+        **event_values(),
     )
     plan = await large_database.connection.fetch(f"EXPLAIN {text}", *values)
     text = "\n".join(row[0] for row in plan)
