@@ -310,4 +310,4 @@ async def test_a_store_planned_once_locks_only_what_it_writes_to(database_url: s
     assert {name for name in locked if name.startswith("messages")} == {
         f"messages_{place.message_id.month}"
     }
-    assert len(locked) == 2, "the month, and the day of the outbox"
+    assert len(locked) == 3, "the months of messages and audit, and the day of the outbox"
