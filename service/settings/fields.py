@@ -229,7 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["own", "account"],
         sign_in(
             "Access of a user whose `priv_level` is not `admin`: `own` for its own boxes, "
-            "`account` for the whole account and those below it, as in KAZOO."
+            "`account` for the whole account and those below it."
         ),
     ] = "own"
     issuer_url: Annotated[

@@ -1,7 +1,7 @@
 """Limits of failed sign-ins, counted in this process alone: locks per user, account and peer.
 
 Different wrong credentials are counted, so a client that repeats an old password is not locked. A
-client of the KAZOO dialect sends a hash of its name and password, which does not reveal its user:
+client that sends a hash of its name and password does not reveal its user:
 all users of its account count as one.
 """
 

@@ -5,13 +5,15 @@ import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
 import msgspec
+import nats
 import pytest
 import pytest_asyncio
+from nats.js.errors import NotFoundError
 
 from service.bus import Bus
 from service.embedded.servers import EmbeddedServers
@@ -247,6 +249,10 @@ async def test_an_invalid_value_is_reported_as_such(environment: dict[str, str])
 async def test_a_stream_that_cannot_be_created_or_differs_is_reported(
     environment: dict[str, str],
 ) -> None:
+    client = await nats.connect(environment["AFTERTONE_NATS_URL"])
+    with suppress(NotFoundError):  # from an earlier test on the same server
+        await client.jetstream().delete_stream("VOICEMAIL")
+    await client.close()
     too_many = {**environment, "AFTERTONE_STREAM_REPLICAS": "3"}
     cannot = await checked({**too_many, "AFTERTONE_STREAM_NAME": "VOICEMAIL_TWICE"})
     async with open_bus(read_settings(environment), "test") as bus:
