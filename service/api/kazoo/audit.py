@@ -62,7 +62,7 @@ def _id_of(
     request: AnyRequest, name: str, parse: Callable[[str], Identity | None]
 ) -> Identity | None:
     text = request.query_params.get(name)
-    if not text:
+    if text is None:
         return None
     identity = parse(text)
     if identity is None:
