@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
+from cachetools import TTLCache
 
 from service.domain.audit import (
     Action,
@@ -34,6 +35,7 @@ from service.usecases.pages import CHUNK, iterate_pages
 log = get_logger(__name__)
 
 FLUSH_S = 0.5
+_MINUTE_S = 60
 # A page reads at most this many records, so that a rare filter costs one request little.
 SCAN_LIMIT = 5_000
 _FIRST_ID = UUID(int=0)
@@ -47,7 +49,9 @@ class AuditQueue:
     """Records of refused requests, sign-ins and readings, written in batches every half second.
 
     While the database is unavailable they wait in memory. Beyond `max_records` in all, or
-    `max_per_account` of one account, records are dropped and counted.
+    `max_per_account` of one account, records are dropped and counted. So are refusals beyond
+    `max_refusals` in a minute of one peer at one account: without a limit, a client without a
+    token could fill the database.
     """
 
     def __init__(
@@ -56,10 +60,13 @@ class AuditQueue:
         *,
         max_records: int = 5_000,
         max_per_account: int = 1_000,
+        max_refusals: int = 100,
     ) -> None:
         self._clock = clock
         self._max_records = max_records
         self._max_per_account = max_per_account
+        self._max_refusals = max_refusals
+        self._refusals: TTLCache[tuple[UUID, str | None], list[int]] = TTLCache(10_000, _MINUTE_S)
         self._waiting: list[AuditRecord] = []
         self._per_account: Counter[UUID] = Counter()
 
@@ -79,12 +86,11 @@ class AuditQueue:
         Without `account_id` the record belongs to the root account.
         """
         account_id = account_id or _UNKNOWN_ACCOUNT
-        is_full = len(self._waiting) >= self._max_records
-        if is_full or self._per_account[account_id] >= self._max_per_account:
+        now, actor = self._clock(), actor or current_actor()
+        if self._is_full(account_id) or not self._admit(account_id, actor.peer, result):
             AUDIT_RECORDS_DROPPED.inc()
             return
         self._per_account[account_id] += 1
-        now, actor = self._clock(), actor or current_actor()
         self._waiting.append(
             AuditRecord(
                 account_id=account_id,
@@ -102,6 +108,19 @@ class AuditQueue:
                 target=target,
             )
         )
+
+    def _is_full(self, account_id: UUID) -> bool:
+        is_full = len(self._waiting) >= self._max_records
+        return is_full or self._per_account[account_id] >= self._max_per_account
+
+    def _admit(self, account_id: UUID, peer: str | None, result: Result) -> bool:
+        """Counts a refusal; returns False beyond the limit of its peer."""
+        if result is Result.SUCCESS:
+            return True
+        # A list, so that counting does not extend the minute of the entry.
+        count = self._refusals.setdefault((account_id, peer), [0])
+        count[0] += 1
+        return count[0] <= self._max_refusals
 
     @asynccontextmanager
     async def write_in_background(self, database: Database) -> AsyncIterator["AuditQueue"]:

@@ -254,6 +254,20 @@ async def test_a_flood_of_one_account_leaves_room_for_the_records_of_others(
     assert len(await actions(inspector, loud)) == 5
 
 
+async def test_a_flood_of_refusals_of_one_peer_is_cut_and_hides_no_other_peer(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    account_id, queue = uuid4(), AuditQueue(max_refusals=3)
+    loud = Actor(principal=Principal.ANONYMOUS, peer="192.0.2.1")
+    other = Actor(principal=Principal.ANONYMOUS, peer="192.0.2.2")
+    for _ in range(50):
+        queue.record(Action.REQUEST, account_id, Result.UNAUTHORIZED, actor=loud)
+    queue.record(Action.REQUEST, account_id, Result.UNAUTHORIZED, actor=other)
+    queue.record(Action.SIGN_IN, account_id, actor=loud)
+    await queue.flush(database)
+    assert await actions(inspector, account_id) == ["request"] * 4 + ["sign_in"]
+
+
 async def test_records_wait_while_the_database_is_unavailable(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
