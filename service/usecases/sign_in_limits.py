@@ -1,8 +1,8 @@
 """Limits of failed sign-ins, counted in this process alone: locks per user, account and peer.
 
-Different wrong credentials are counted, so a client that repeats an old password is not locked. A
-client that sends a hash of its name and password does not reveal its user:
-all users of its account count as one.
+Only different wrong credentials are counted, so a client that repeats an old password is not
+locked. A client that sends a hash of its name and password does not reveal its user. All users of
+its account then count as one.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence

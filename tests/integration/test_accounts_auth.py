@@ -100,14 +100,14 @@ async def test_a_key_that_is_renewed_during_a_sign_in_gives_no_token_that_lasts(
     root = await a_root(accounts)
     account = await a_child(accounts, root, "child")
     key = await accounts.get_api_key(root, account.account_id)
-    result = account_rows.find_facts_by_api_key
+    find = account_rows.find_facts_by_api_key
 
-    async def found_and_renewed(*requested: Any) -> AccountFacts | None:
-        facts = await result(*requested)
+    async def find_and_renew(*requested: Any) -> AccountFacts | None:
+        facts = await find(*requested)
         await accounts.renew_api_key(root, account.account_id)
         return facts
 
-    monkeypatch.setattr(account_rows, "find_facts_by_api_key", found_and_renewed)
+    monkeypatch.setattr(account_rows, "find_facts_by_api_key", find_and_renew)
     token, _ = await accounts.sessions.sign_in_with_api_key(key)
     with pytest.raises(TokenInvalid):
         await accounts.sessions.authenticate(token)

@@ -19,7 +19,7 @@ from service.workers.channels.email import (
     preview,
 )
 from service.workers.channels.email.after_notify import folder_after
-from service.workers.channels.email.headers import one_line
+from service.workers.channels.email.headers import to_single_line
 from service.workers.channels.email.mime import address_of, build_mail, file_name
 from service.workers.channels.email.recipients import (
     MailContext,
@@ -173,4 +173,4 @@ def test_a_non_ascii_domain_is_encoded_in_ascii() -> None:
 
 
 def test_untrusted_text_becomes_one_line_without_control_characters() -> None:
-    assert one_line("a\r\nb\tc\u202ed\x00\u2028e ") == "a b cd e"
+    assert to_single_line("a\r\nb\tc\u202ed\x00\u2028e ") == "a b cd e"

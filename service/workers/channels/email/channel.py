@@ -31,7 +31,7 @@ from service.workers.channels.email.consent import (
     recipient_of,
     refusal_of,
 )
-from service.workers.channels.email.headers import one_line
+from service.workers.channels.email.headers import to_single_line
 from service.workers.channels.email.mime import (
     Attachment,
     InvalidAddress,
@@ -238,7 +238,7 @@ class EmailChannel:
         if (audio := message.audio) is None:
             raise AudioMissing
         content = await read_whole_audio(self._audio, audio)
-        caller = one_line(message.caller_id.name) or one_line(message.caller_id.number)
+        caller = to_single_line(message.caller_id.name) or to_single_line(message.caller_id.number)
         local = message.received_at.astimezone(context.zone)
         return Attachment(
             content=content,
@@ -259,7 +259,9 @@ class EmailChannel:
         settings = {} if kind is MailKind.CONFIRM else context.mail_settings
         subject = settings.get("subject") if kind is MailKind.MESSAGE else None
         rendered = self._templates.render(
-            kind, variables, subject if isinstance(subject, str) and one_line(subject) else None
+            kind,
+            variables,
+            subject if isinstance(subject, str) and to_single_line(subject) else None,
         )
         from_header = settings.get("from")
         # Encoding megabytes as base64 would block the event loop.

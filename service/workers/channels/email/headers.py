@@ -34,12 +34,12 @@ class EncodedHeader(str):
     @classmethod
     def text(cls, name: str, text: str) -> Self:
         """Builds a header that holds untrusted text, such as a subject."""
-        return cls.trusted(name, _encode(name, one_line(text)))
+        return cls.trusted(name, _encode(name, to_single_line(text)))
 
     @classmethod
     def address(cls, name: str, display_name: str, address: str) -> Self:
         """Builds a header that holds one valid address with an untrusted display name."""
-        if not (display_name := one_line(display_name)):
+        if not (display_name := to_single_line(display_name)):
             return cls.trusted(name, address)
         phrase = _encode_phrase(name, display_name)
         length = len(f"{name}: {phrase} <{address}>".rpartition(_END_OF_LINE)[2])
@@ -51,7 +51,7 @@ class EncodedHeader(str):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-def one_line(text: str) -> str:
+def to_single_line(text: str) -> str:
     """Returns untrusted text as one line without control characters."""
     return strip_control_characters(" ".join(text.split()))
 

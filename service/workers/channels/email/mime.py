@@ -12,7 +12,7 @@ from email.utils import format_datetime
 import msgspec
 
 from service.domain.text import strip_control_characters
-from service.workers.channels.email.headers import EncodedHeader, one_line
+from service.workers.channels.email.headers import EncodedHeader, to_single_line
 from service.workers.channels.email.templates import RenderedMail
 
 # 7bit works with servers without 8BITMIME and is never re-encoded on the way.
@@ -162,7 +162,7 @@ def _parse_sender(text: str) -> Address:
     quoted = _QUOTED.fullmatch(name.strip())
     display_name = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else name
     return Address(
-        display_name=one_line(display_name), username=parsed.username, domain=parsed.domain
+        display_name=to_single_line(display_name), username=parsed.username, domain=parsed.domain
     )
 
 

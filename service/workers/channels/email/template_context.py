@@ -6,7 +6,7 @@ from typing import Any
 from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
 from service.domain.transcription import transcript_of
-from service.workers.channels.email.headers import one_line
+from service.workers.channels.email.headers import to_single_line
 from service.workers.channels.email.recipients import MailContext
 from service.workers.channels.email.templates import MailVariables
 
@@ -52,16 +52,16 @@ def includes_transcription(context: MailContext) -> bool:
 
 def _box_variables(context: MailContext, local: datetime) -> dict[str, Any]:
     return {
-        "box_name": one_line(str(context.settings.get("name", ""))),
-        "mailbox": one_line(str(context.settings.get("mailbox", ""))),
-        "account_name": one_line(str(context.account.get("name", ""))),
+        "box_name": to_single_line(str(context.settings.get("name", ""))),
+        "mailbox": to_single_line(str(context.settings.get("mailbox", ""))),
+        "account_name": to_single_line(str(context.account.get("name", ""))),
         "received": f"{local:%A} {local.day} {local:%B %Y, %H:%M %Z}",
         "received_at": local,
     }
 
 
 def _clean_caller(text: str) -> str:
-    cleaned = one_line(text)
+    cleaned = to_single_line(text)
     return "" if cleaned == ANONYMOUS else cleaned
 
 
@@ -82,4 +82,4 @@ def _format_length(length_ms: int) -> str:
 def _transcription_text(context: MailContext, message: Message) -> str | None:
     if not includes_transcription(context):
         return None
-    return one_line(transcript_of(message.transcription) or "") or None
+    return to_single_line(transcript_of(message.transcription) or "") or None

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import msgspec
 
-from service.workers.channels.email.headers import one_line
+from service.workers.channels.email.headers import to_single_line
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -88,7 +88,7 @@ class Templates:
         else:
             subject_line = _fill_placeholders(subject, values)
         return RenderedMail(
-            subject=one_line(subject_line),
+            subject=to_single_line(subject_line),
             text=self._render_template(f"{kind}.txt", values),
             html=self._render_template(f"{kind}.html", values),
         )
