@@ -94,8 +94,13 @@ async def test_connections_with_a_request_are_closed_last(service: RunningServic
         "AFTERTONE_CLIENT_GRACE_S": "600",
         "AFTERTONE_MAX_CONNECTIONS_PER_PEER": str(LIMIT),
     }
-    async with attacked(service, **settings) as (api, _, connections):
+    async with attacked(service, **settings) as (api, admin, connections):
         await connections.open(api, LIMIT)
+
+        async def are_counted() -> bool:
+            return await admin.value("aftertone_http_connections") == LIMIT
+
+        await wait_until(are_counted)
         busy = Connections()
         body = b"PUT /v2/user_auth HTTP/1.1\r\nContent-Length: 9\r\nHost: x\r\n\r\n{"
         await busy.open(api, LIMIT, body)

@@ -79,4 +79,4 @@ async def test_a_database_that_lacks_a_migration_makes_it_unready(
     finally:
         await psql("UPDATE migrations SET number = -number WHERE number < 0")
     assert response.status == httpx.codes.SERVICE_UNAVAILABLE
-    assert f"at migration {previous.number} and {last.number} is needed" in response.reason
+    assert f"at migration {previous.number} of {last.number}" in response.reason
