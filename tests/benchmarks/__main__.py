@@ -82,17 +82,17 @@ async def _run(
 async def _compared(bench: Bench, subject: Subject, clients: int, rounds: int) -> Comparison:
     """In turns, so that a machine that slows down slows both."""
     own: list[Result] = []
-    ceilings = [[await _shown(bench, ceiling, clients)] for ceiling in subject.ceilings]
+    ceilings = [[await _measured(bench, ceiling, clients)] for ceiling in subject.ceilings]
     lag = 0
     for _ in range(rounds):
-        own.append(await _shown(bench, subject.measure, clients))
+        own.append(await _measured(bench, subject.measure, clients))
         lag = max(lag, await bench.stack.settle())
         for ceiling, record in zip(subject.ceilings, ceilings, strict=True):
-            record.append(await _shown(bench, ceiling, clients))
+            record.append(await _measured(bench, ceiling, clients))
     return Comparison(subject=own, ceilings=ceilings, lag=lag)
 
 
-async def _shown(bench: Bench, measure: Measure, clients: int) -> Result:
+async def _measured(bench: Bench, measure: Measure, clients: int) -> Result:
     """A measurement from a settled start, with its line of progress."""
     await bench.stack.settle()
     result = await measure(bench, clients)

@@ -48,7 +48,7 @@ async def event_latency(stack: Stack, seconds: float) -> Result:
             subject, cb=hear, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
         )
         answered = await asyncio.to_thread(_store_at_a_pace, stack, seconds)
-        await _until_heard(answered.keys(), received)
+        await _until_received(answered.keys(), received)
     finally:
         await client.close()
     latencies = sorted((received[name] - moment) * 1000 for name, moment in answered.items())
@@ -96,7 +96,7 @@ def _media_id(answer: bytes) -> str:
     return msgspec.json.decode(body, type=_Stored).data.media_id
 
 
-async def _until_heard(names: Collection[str], received: dict[str, float]) -> None:
+async def _until_received(names: Collection[str], received: dict[str, float]) -> None:
     try:
         await wait_until(lambda: received.keys() >= set(names), _PATIENCE_S)
     except AssertionError as error:

@@ -52,7 +52,7 @@ class Described:
         schema = described["content"][content_type]["schema"]
         if content_type == "application/json":
             self.holds(schema, answer.json())
-            self._knows(schema, answer.json(), operation["operationId"])
+            self._check_keys(schema, answer.json(), operation["operationId"])
 
     def holds(self, schema: Json, value: object) -> None:
         """Asserts that a value is as a schema of this document wants it."""
@@ -60,7 +60,7 @@ class Described:
         validator = jsonschema_rs.validator_for(whole, validate_formats=True)
         assert [str(error) for error in validator.iter_errors(value)] == []
 
-    def _knows(self, schema: Json, value: Any, where: str) -> None:
+    def _check_keys(self, schema: Json, value: Any, where: str) -> None:
         """Asserts that every key of an envelope and of its `data` is described."""
         known = dict(self._properties(schema))
         assert value.keys() <= known.keys(), where

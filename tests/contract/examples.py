@@ -103,11 +103,11 @@ class ExampleVmbox:
                 await self._transcribe()
             case "files":
                 (self.folder / "voice.mp3").write_bytes(an_mp3())
-                said = _said(case) if "documented" in case else {}
+                said = _documented_data(case) if "documented" in case else {}
                 (self.folder / "message.json").write_bytes(_envelope(said))
             case "pending message":
                 path = self.account.path("vmboxes", self.vmbox_id, "messages")
-                made = await self.account.http.put(path, content=_envelope(_said(case)))
+                made = await self.account.http.put(path, content=_envelope(_documented_data(case)))
                 self._known(data_of(made, 201)["media_id"], "NEW_MSG_ID of 201605")
             case _:
                 raise AssertionError(word)
@@ -203,7 +203,7 @@ def _envelope(data: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode({"data": data})
 
 
-def _said(case: Mapping[str, Any]) -> dict[str, Any]:
+def _documented_data(case: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the data of a message from the documented answer."""
     data: dict[str, Any] = case["documented"]["data"]
     return {name: data[name] for name in data if name != "media_id"}

@@ -76,7 +76,9 @@ async def test_a_body_of_another_type_is_a_415(
     assert data_of(await account.http.get(path)) == before
 
 
-async def test_json_comes_in_a_part_wherever_it_comes_alone(account: AccountClient) -> None:
+async def test_json_is_accepted_in_a_part_wherever_it_is_accepted_alone(
+    account: AccountClient,
+) -> None:
     other, target = await account.a_vmbox(), await account.a_vmbox()
     form: dict[str, Any] = {
         "files": [("x", ("data.json", b'{"data": {"name": "N"}}', "application/json"))]
@@ -177,7 +179,7 @@ async def test_audio_and_archives_have_types_of_their_own(
         assert answer.status_code == status, accept
 
 
-async def test_what_is_accepted_may_stand_in_the_query_or_the_envelope(
+async def test_accepted_keys_may_be_in_the_query_or_the_envelope(
     box: tuple[AccountClient, str, str],
 ) -> None:
     account, path, media_id = box
@@ -198,7 +200,7 @@ async def test_what_is_accepted_may_stand_in_the_query_or_the_envelope(
     assert (await account.http.patch(path, json=named)).status_code == 200
 
 
-async def test_who_may_not_ask_hears_that_first(
+async def test_a_refusal_of_access_comes_before_other_errors(
     service: RunningService, box: tuple[AccountClient, str, str]
 ) -> None:
     _, path, _ = box

@@ -63,7 +63,7 @@ def a_token(account: AccountClient, ring: KeyRing | None = None, **claims: Any) 
     return token
 
 
-async def asked(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+async def answer_to(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
     """The answer to a request that is whole, apart from the ids in its path."""
     body: dict[str, Any] = {} if method in ("GET", "HEAD", "DELETE") else {"json": {"data": {}}}
     if method == "PUT" and path.endswith("/raw"):
@@ -73,15 +73,13 @@ async def asked(client: httpx.AsyncClient, method: str, path: str) -> httpx.Resp
     return await client.request(method, path, **body)
 
 
-async def test_nobody_gets_anywhere_without_a_token(
-    service: RunningService, account: AccountClient
-) -> None:
+async def test_every_route_needs_a_token(service: RunningService, account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     media_id = await account.leave(vmbox_id)
     async with httpx.AsyncClient(base_url=f"{service.url}/v2/", timeout=30) as client:
         for method, route in ROUTES:
             path = account.path(route.format(B=vmbox_id, M=media_id))
-            data = refusal(await asked(client, method, path), 401, "invalid_credentials")
+            data = refusal(await answer_to(client, method, path), 401, "invalid_credentials")
             assert data == {"message": WRONG_CREDENTIALS}
             unread = await client.request(method, path, content=b"{no json")
             refusal(unread, 401, "invalid_credentials")
@@ -122,7 +120,7 @@ async def test_a_token_that_is_no_good_is_refused_in_one_word(
         assert (await client.get(url, headers={"X-Auth-Token": good})).status_code == 200
 
 
-async def test_a_token_is_taken_from_each_of_its_places(
+async def test_a_token_is_accepted_in_each_of_its_places(
     service: RunningService, account: AccountClient
 ) -> None:
     url = f"{service.url}/v2/{account.path('vmboxes')}"
@@ -179,7 +177,7 @@ async def test_a_foreign_account_looks_like_one_that_does_not_exist(
     for method, route in ROUTES:
         for account_id in (other.account_id, service.root_id, NO_ID, "xyz", "%00"):
             path = "/".join(("accounts", account_id, route.format_map(names)))
-            answer = await asked(account.http, method, path)
+            answer = await answer_to(account.http, method, path)
             assert refusal(answer, 403, "forbidden", account.token) == {"message": FORBIDDEN}
     assert [row["media_id"] for row in await other.listed(vmbox_id)] == [media_id]
 
@@ -203,7 +201,7 @@ async def test_foreign_boxes_and_messages_answer_exactly_as_unknown_ones(
             if foreign["B"] == own_box and "{M}" not in route:
                 continue
             record = [
-                await asked(account.http, method, account.path(route.format_map(names)))
+                await answer_to(account.http, method, account.path(route.format_map(names)))
                 for names in (foreign, unknown)
             ]
             assert _shape(record[0], foreign) == _shape(record[1], unknown), (method, route)
@@ -213,7 +211,7 @@ async def test_foreign_boxes_and_messages_answer_exactly_as_unknown_ones(
     assert await other.counts(foreign_box) == {"new": 1, "saved": 0}
 
 
-async def test_the_root_account_is_told_what_does_not_exist(service: RunningService) -> None:
+async def test_the_root_account_gets_a_404_for_a_missing_account(service: RunningService) -> None:
     async with service.client(service.root_token) as root:
         unknown = refusal(await root.get(f"accounts/{NO_ID}/vmboxes"), 404, "bad_identifier")
         assert unknown == {

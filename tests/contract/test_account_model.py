@@ -187,7 +187,7 @@ class OneAccount(Modelled):
 
     @precondition(lambda self: self.model.removed)
     @rule(data=st.data())
-    def touch_what_is_gone(self, data: st.DataObject) -> None:
+    def use_removed_objects(self, data: st.DataObject) -> None:
         vmbox_id, media_id = data.draw(st.sampled_from(self.model.removed))
         path = (vmbox_id, "messages", media_id)
         for answer in (
@@ -246,7 +246,7 @@ class OneAccount(Modelled):
         assert everywhere == [{row.vmbox_id: row.to_row()} for row in self.model.listed(None)]
 
     @invariant()
-    def pages_of_what_is_filtered_are_those_of_the_model(self) -> None:
+    def filtered_pages_equal_the_model(self) -> None:
         """A step looks at one filter, one window, one size of page and one direction."""
         self.step += 1
         query, keep = FILTERS[self.step % len(FILTERS)]

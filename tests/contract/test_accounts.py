@@ -67,7 +67,7 @@ async def test_post_replaces_all_that_is_public_and_patch_merges(account: Accoun
     assert data_of(await account.http.get(path)) == expected
 
 
-async def test_what_is_wrong_with_a_change_is_told_at_once(account: AccountClient) -> None:
+async def test_all_problems_of_a_change_are_reported_at_once(account: AccountClient) -> None:
     first, other = await a_child(account), await a_child(account)
     path = f"accounts/{first['id']}"
     taken = {"name": other["name"].upper(), "realm": other["realm"].upper(), "wire_profile": "x"}
@@ -126,7 +126,9 @@ async def test_accounts_below_are_listed_by_name_in_pages(account: AccountClient
     assert list(problems(await account.http.get(path, params={"start_key": "?"}))) == ["start_key"]
 
 
-async def test_an_account_goes_with_all_it_has_and_frees_its_name(account: AccountClient) -> None:
+async def test_deleting_an_account_deletes_its_content_and_frees_its_name(
+    account: AccountClient,
+) -> None:
     child = await a_child(account)
     path = f"accounts/{child['id']}"
     key = data_of(await account.http.get(f"{path}/api_key"))["api_key"]
@@ -153,7 +155,7 @@ async def test_an_account_goes_with_all_it_has_and_frees_its_name(account: Accou
     assert anew["id"] != child["id"]
 
 
-async def test_subscribers_hear_of_the_end_of_an_account(account: AccountClient) -> None:
+async def test_subscribers_receive_the_deletion_of_an_account(account: AccountClient) -> None:
     child = await a_child(account)
     await account.http.delete(f"accounts/{child['id']}")
     client = await nats.connect(account.service.environment["AFTERTONE_NATS_URL"])

@@ -25,7 +25,7 @@ async def aftertone(
     return said if status else printed.decode()
 
 
-async def test_an_account_is_made_used_and_deleted(service: RunningService) -> None:
+async def test_an_account_is_created_used_and_deleted(service: RunningService) -> None:
     name = f"c{uuid4().hex}"
     realm = f"{name}.example"
     made = await aftertone(service, "account", "create", "--name", name, "--realm", realm)

@@ -28,7 +28,7 @@ async def signed_in(account: AccountClient, key: dict[str, Any]) -> httpx.AsyncC
     return account.service.client(answer.json()["auth_token"])
 
 
-async def test_a_key_is_shown_once_and_listed_by_name(account: AccountClient) -> None:
+async def test_a_key_is_returned_once_and_listed_by_name(account: AccountClient) -> None:
     second = await a_key(account, "messages:read", name="Second", expires=LATER)
     first = await a_key(account, "account:admin", name="First")
     secret = second.pop("api_key")

@@ -87,7 +87,7 @@ async def test_a_range_behind_the_end_is_a_416(
     "requested",
     ["bytes=5-2", "bytes=0-1,4-5", "items=0-1", "bytes=a-b", "bytes=", "bytes=-", "0-1", "bytes"],
 )
-async def test_what_is_not_one_range_of_bytes_gets_everything(
+async def test_anything_but_one_range_of_bytes_returns_the_whole_audio(
     sound: tuple[AccountClient, str], requested: str
 ) -> None:
     account, path = sound
@@ -97,7 +97,7 @@ async def test_what_is_not_one_range_of_bytes_gets_everything(
     assert answer.headers["accept-ranges"] == "bytes"
 
 
-async def test_a_client_goes_on_only_with_the_audio_that_it_began(account: AccountClient) -> None:
+async def test_a_download_continues_only_with_the_same_audio(account: AccountClient) -> None:
     path = await raw_of(account)
     begun = await account.http.get(path, headers={"Range": "bytes=0-9"})
     rest = {"Range": "bytes=10-", "If-Range": begun.headers["etag"]}
@@ -192,7 +192,7 @@ async def test_audio_is_found_where_its_message_is_and_nowhere_else(
         assert (await account.http.request(method, path)).status_code == 404
 
 
-async def test_audio_of_a_deleted_box_is_gone(account: AccountClient) -> None:
+async def test_audio_of_a_deleted_box_is_not_found(account: AccountClient) -> None:
     path = await raw_of(account)
     vmbox_id = path.split("/")[3]
     data_of(await account.http.delete(account.path("vmboxes", vmbox_id)))
@@ -200,7 +200,7 @@ async def test_audio_of_a_deleted_box_is_gone(account: AccountClient) -> None:
     assert gone["cause"] == vmbox_id
 
 
-async def test_a_message_without_audio_says_so(account: AccountClient) -> None:
+async def test_a_message_without_audio_is_marked(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     messages = account.path("vmboxes", vmbox_id, "messages")
     media_id = data_of(await account.http.put(messages, json={"data": {}}), 201)["id"]

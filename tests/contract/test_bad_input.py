@@ -251,7 +251,7 @@ async def test_a_document_beyond_its_size_is_a_413(victim: tuple[AccountClient, 
         assert problems(answer, 413)["data"]["maxSize"]["target"] == 1_048_576
 
 
-async def test_a_type_of_body_that_nobody_reads_is_a_415(victim: tuple[AccountClient, str]) -> None:
+async def test_a_body_of_an_unsupported_type_is_a_415(victim: tuple[AccountClient, str]) -> None:
     account, vmbox_id = victim
     messages = account.path("vmboxes", vmbox_id, "messages")
     for method, path, types in (

@@ -193,7 +193,7 @@ async def test_json_in_a_part_is_bounded(victim: tuple[AccountClient, str]) -> N
     assert problems(await put(victim, **big), 413)["file"]["maxSize"]["target"] == 1_048_576
 
 
-async def test_what_a_type_says_beside_its_name_is_not_passed_on(account: AccountClient) -> None:
+async def test_parameters_of_a_media_type_are_not_passed_on(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     for extra in ("x=\0", "x=\x01\x7f", "x=\xff", "x" * 8000, 'x="\t"'):
         upload = mixed(audio_part(b"x", f"audio/mp3; {extra}"))
@@ -245,14 +245,14 @@ async def test_a_length_that_cuts_the_parts_off_is_refused(
         ["Content-Type: audio/mp3\0", "Content-Length: 1"],
     ],
 )
-async def test_what_is_no_http_is_refused_by_the_http_layer(
+async def test_bytes_that_are_not_http_are_refused_by_the_http_layer(
     victim: tuple[AccountClient, str], headers: Sequence[str]
 ) -> None:
     answer = await exchange(victim[0].service, head(victim, *headers), b"x")
     assert answer.status_code in (400, 413, 415, 431)
 
 
-async def test_a_client_that_goes_away_leaves_nothing(victim: tuple[AccountClient, str]) -> None:
+async def test_a_client_that_disconnects_leaves_nothing(victim: tuple[AccountClient, str]) -> None:
     account, _ = victim
     host, port = account.service.url.removeprefix("http://").split(":")
     for sent in (b"", b"x" * 1000, b"x" * 3_000_000):

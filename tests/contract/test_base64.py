@@ -46,7 +46,7 @@ async def stored(account: AccountClient, **request: Any) -> tuple[httpx.Response
         (b"DATA:;base64," + PLAIN, {**CODED, "Content-Type": "audio/wav"}, "audio/wav"),
     ],
 )
-async def test_a_base64_body_is_stored_as_what_it_stands_for(
+async def test_a_base64_body_is_decoded(
     account: AccountClient, content: bytes, headers: dict[str, str], content_type: str
 ) -> None:
     raw, path = await stored(account, content=content, headers=headers)
@@ -100,7 +100,7 @@ async def victim(service: RunningService) -> AsyncIterator[tuple[AccountClient, 
         "däta".encode(),
     ],
 )
-async def test_what_cannot_be_decoded_is_refused(
+async def test_undecodable_input_is_refused(
     victim: tuple[AccountClient, str], content: bytes
 ) -> None:
     account, path = victim

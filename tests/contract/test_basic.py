@@ -75,7 +75,9 @@ async def test_either_hash_names_the_user(account: AccountClient, credentials: s
         assert data_of(await client.get("token_auth"))["owner_id"] == user_id
 
 
-async def test_what_names_nobody_is_refused(account: AccountClient, other: AccountClient) -> None:
+async def test_credentials_of_no_account_are_refused(
+    account: AccountClient, other: AccountClient
+) -> None:
     await an_ann(account)
     async with httpx.AsyncClient(base_url=f"{account.service.url}/v2/", timeout=30) as client:
         for headers in (

@@ -180,7 +180,7 @@ async def test_a_filtered_list_is_removed_as_far_as_the_filters_hold(
     assert refused.status_code == 400
 
 
-async def test_parameters_count_wherever_they_stand_the_nearest_first(
+async def test_parameters_are_read_from_each_place_in_order_of_precedence(
     account: AccountClient,
 ) -> None:
     vmbox_id, target = await account.a_vmbox(), await account.a_vmbox()

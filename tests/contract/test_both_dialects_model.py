@@ -232,7 +232,7 @@ class Dialects(RuleBasedStateMachine):
         assert self._voip("GET", box.vmbox_id).status_code == 404
 
     @invariant()
-    def mailboxes_are_what_they_must_be(self) -> None:
+    def mailboxes_equal_the_model(self) -> None:
         output = self._voip("GET").json()["result"]
         for mailbox in output:
             assert mailbox.pop("created_on") <= mailbox.pop("updated_on")
@@ -241,7 +241,7 @@ class Dialects(RuleBasedStateMachine):
         assert output == [box.mailbox() for box in expected]
 
     @invariant()
-    def vmboxes_are_what_they_must_be(self) -> None:
+    def vmboxes_equal_the_model(self) -> None:
         rows = self._kazoo("GET").json()["data"]
         assert {row["id"]: row["messages"] for row in rows} == {
             box.vmbox_id: len(box.messages) for box in self.known

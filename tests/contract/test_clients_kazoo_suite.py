@@ -63,9 +63,7 @@ async def _fill(suite: httpx.AsyncClient, messages: str) -> list[tuple[str, str]
     return made[::-1]
 
 
-async def test_pages_are_full_whatever_is_filtered(
-    account: AccountClient, suite: httpx.AsyncClient
-) -> None:
+async def test_filtered_pages_are_full(account: AccountClient, suite: httpx.AsyncClient) -> None:
     path = account.path("vmboxes")
     named = {"name": "9f3c1a22", "mailbox": "9f3c1a22"}
     box = data_of(await suite.put(path, json={"data": named}), 201)

@@ -87,7 +87,7 @@ async def test_messages_answer_without_metadata_beside_their_data(account: Accou
     success(await account.http.delete(path), account.token)
 
 
-async def test_a_page_of_messages_says_where_it_begins(account: AccountClient) -> None:
+async def test_a_page_of_messages_contains_its_start_key(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     for route in (account.path("vmboxes", vmbox_id, "messages"), account.path("vmboxes/messages")):
         empty = success(

@@ -125,7 +125,7 @@ async def test_a_box_has_events_of_its_own(account: AccountClient) -> None:
     assert missing.status_code == 404
 
 
-async def test_a_stream_shows_what_happens_and_goes_on_after_a_break(
+async def test_a_stream_sends_events_and_continues_after_a_disconnect(
     account: AccountClient,
 ) -> None:
     vmbox_id = await account.a_vmbox()

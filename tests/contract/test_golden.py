@@ -86,7 +86,7 @@ def _canonical(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-async def test_where_retention_is_shorter_the_messages_of_2016_show_as_expired(
+async def test_old_messages_are_listed_as_expired_under_a_shorter_retention(
     account: AccountClient, tmp_path: Path
 ) -> None:
     case = example("kazoo_5/08_list_messages")
@@ -122,7 +122,7 @@ def test_every_difference_has_its_row_in_the_reference() -> None:
     assert "envelopes without " + ", ".join(f"`{name}`" for name in ALWAYS) in rows
 
 
-def test_every_example_says_what_it_expects() -> None:
+def test_every_example_states_its_expected_answer() -> None:
     assert len(EXAMPLES) == len(list(SEEDS.rglob("*.json"))) > 60
     for name in EXAMPLES:
         assert {"documented", "expected", "body", "zip"} & example(name).keys(), name

@@ -41,7 +41,7 @@ async def a_greeting(account: AccountClient, audio: bytes | None = None, **docum
     return media_id
 
 
-async def test_a_greeting_is_made_read_changed_and_deleted(account: AccountClient) -> None:
+async def test_a_greeting_is_created_read_changed_and_deleted(account: AccountClient) -> None:
     document = {"name": "Away", "description": "We are out", "language": "de-de", "x": {"y": [1]}}
     made = await account.http.put(account.path("media"), json={"data": document})
     envelope = success(made, account.token, 201, "revision")
@@ -123,7 +123,9 @@ async def test_greetings_are_listed_by_name_in_pages(account: AccountClient) -> 
         assert list(problems(await account.http.get(route, params=bad))) == list(bad)
 
 
-async def test_audio_comes_at_once_or_later_and_may_be_replaced(account: AccountClient) -> None:
+async def test_audio_is_stored_with_the_message_or_later_and_can_be_replaced(
+    account: AccountClient,
+) -> None:
     media_id = await a_greeting(account, SOUND)
     path = account.path("media", media_id)
     document = data_of(await account.http.get(path))
@@ -166,7 +168,7 @@ async def test_audio_is_served_as_that_of_messages_is(account: AccountClient) ->
     refusal(await account.http.get(path, headers={"Accept": "text/html"}), 406, "not_acceptable")
 
 
-async def test_without_audio_there_is_none_to_hear(account: AccountClient) -> None:
+async def test_a_message_without_audio_has_no_raw(account: AccountClient) -> None:
     path = account.path("media", await a_greeting(account), "raw")
     silent = refusal(await account.http.get(path), 404, "bad_identifier")
     assert silent["cause"] == "media does not have any audio file"
@@ -204,14 +206,14 @@ async def test_a_box_names_only_greetings_that_are_there(
     assert len(data_of(await account.http.get(account.path("vmboxes")))) == 1
 
 
-async def test_every_greeting_that_is_unknown_is_told(account: AccountClient) -> None:
+async def test_every_unknown_greeting_is_reported(account: AccountClient) -> None:
     both = {"unavailable": NO_ID, "temporary_unavailable": "x" * 32, "name": "kept"}
     box = {"data": {"name": "N", "mailbox": "1", "media": both}}
     answer = await account.http.put(account.path("vmboxes"), json=box)
     assert set(problems(answer)) == {"media.unavailable", "media.temporary_unavailable"}
 
 
-async def test_an_unknown_greeting_is_told_with_all_else_that_is_wrong(
+async def test_an_unknown_greeting_is_reported_with_the_other_problems(
     account: AccountClient,
 ) -> None:
     await account.a_vmbox(mailbox="1")

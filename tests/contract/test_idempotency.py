@@ -110,7 +110,7 @@ async def test_a_repeated_move_or_copy_gives_the_first_result(account: AccountCl
     assert await account.counts(target) == {"new": 6, "saved": 0}
 
 
-async def test_a_move_that_was_cut_off_goes_on_with_the_ids_it_had(
+async def test_a_repeated_move_after_an_abort_keeps_its_ids(
     account: AccountClient, service: RunningService
 ) -> None:
     source, target = await account.a_vmbox(), await account.a_vmbox()

@@ -199,7 +199,7 @@ async def test_a_window_at_the_ends_of_the_calendar_is_empty(
     assert await account.listed(vmbox_id, created_to=created_to) == []
 
 
-async def test_what_is_past_retention_shows_as_deleted_and_cannot_change(
+async def test_a_message_past_retention_is_listed_as_deleted_and_cannot_change(
     account: AccountClient,
 ) -> None:
     vmbox_id = await account.a_vmbox()

@@ -27,7 +27,7 @@ async def described(visitor: httpx.AsyncClient) -> Described:
     return Described((await visitor.get("/openapi.json")).json())
 
 
-async def test_the_description_is_for_everybody_and_is_asked_for_once(
+async def test_the_description_is_public_and_cacheable(
     visitor: httpx.AsyncClient,
 ) -> None:
     answer = await visitor.get("/openapi.json")
@@ -37,12 +37,12 @@ async def test_the_description_is_for_everybody_and_is_asked_for_once(
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_whoever_comes_without_a_path_is_led_to_the_page(visitor: httpx.AsyncClient) -> None:
+async def test_the_root_path_redirects_to_the_page(visitor: httpx.AsyncClient) -> None:
     answer = await visitor.get("/")
     assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
 
 
-async def test_the_page_is_made_of_this_server_alone(visitor: httpx.AsyncClient) -> None:
+async def test_the_page_loads_from_this_server_only(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/docs/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "unsafe" not in page.headers["content-security-policy"]

@@ -35,7 +35,7 @@ async def test_one_request_may_ask_for_the_other_profile(account: AccountClient)
     assert refused.json()["data"]["profile"]["enum"]["target"] == ["kazoo", "audian"]
 
 
-async def test_both_spellings_of_a_time_are_taken(account: AccountClient) -> None:
+async def test_both_spellings_of_a_time_are_accepted(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     for value in ("2026-11-21T21:34:15Z", "2026-11-21T22:34:15+01:00", "63962516055"):
         media_id = await account.leave(vmbox_id, timestamp=value)

@@ -68,7 +68,7 @@ async def test_both_hashes_and_every_way_to_name_the_account_sign_in(
             assert response.json()["auth_token"] == token
 
 
-async def test_whatever_is_wrong_gets_the_same_answer_in_the_same_time(
+async def test_all_wrong_credentials_get_the_same_answer_in_the_same_time(
     account: AccountClient, nobody: httpx.AsyncClient, service: RunningService
 ) -> None:
     await an_ann(account)
@@ -112,7 +112,7 @@ async def test_a_sign_in_that_makes_no_sense_is_refused_without_showing_it(
     assert "x" * 65 not in answer.text
 
 
-async def test_the_token_of_another_is_not_shown_whether_it_is_one_or_not(
+async def test_a_foreign_token_and_an_unknown_one_get_the_same_answer(
     account: AccountClient, service: RunningService
 ) -> None:
     for token in (service.root_token, "garbage", account.token + "x"):
@@ -159,7 +159,7 @@ async def until_refused(client: httpx.AsyncClient) -> None:
     await wait_until(is_refused)
 
 
-async def test_nothing_one_signs_in_with_is_logged(
+async def test_credentials_are_not_logged(
     account: AccountClient, nobody: httpx.AsyncClient, service: RunningService
 ) -> None:
     await an_ann(account)

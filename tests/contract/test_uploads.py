@@ -91,7 +91,7 @@ async def test_addresses_get_the_realm_unless_they_have_one(account: AccountClie
     assert message["caller_id_name"] == "anonymous"
 
 
-async def test_the_length_is_measured_when_nobody_gives_it(account: AccountClient) -> None:
+async def test_the_length_is_measured_when_it_is_not_given(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     for audio, content_type, length in (
         (a_wav(seconds=3), "audio/x-wav", 3000),
@@ -126,7 +126,7 @@ async def test_the_month_of_an_id_is_the_month_of_its_timestamp(account: Account
         ("audio/mp4", "mp4"),
     ],
 )
-async def test_each_type_of_audio_is_taken_in_both_forms(
+async def test_each_type_of_audio_is_accepted_in_both_forms(
     account: AccountClient, content_type: str, extension: str
 ) -> None:
     vmbox_id = await account.a_vmbox()
@@ -139,7 +139,7 @@ async def test_each_type_of_audio_is_taken_in_both_forms(
         assert raw.headers["content-disposition"].endswith(f'.{extension}"')
 
 
-async def test_a_file_without_a_type_is_taken_as_bytes(account: AccountClient) -> None:
+async def test_a_file_without_a_type_is_treated_as_bytes(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     message = await put(account, vmbox_id, **mixed(([], NASTY), json_part(folder="saved")))
     assert message["folder"] == "saved"
@@ -147,7 +147,7 @@ async def test_a_file_without_a_type_is_taken_as_bytes(account: AccountClient) -
     assert (raw.content, raw.headers["content-type"]) == (NASTY, "application/octet-stream")
 
 
-async def test_a_base64_part_is_stored_as_what_it_stands_for(account: AccountClient) -> None:
+async def test_a_base64_part_is_decoded(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     text = base64.encodebytes(NASTY)
     uri = b"data:audio/wav;base64," + base64.b64encode(NASTY)
@@ -192,7 +192,7 @@ async def test_other_audio_replaces_what_a_message_has(account: AccountClient) -
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
 
 
-async def test_the_largest_audio_is_taken(account: AccountClient) -> None:
+async def test_the_largest_audio_is_accepted(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     audio = NASTY * (8_000_000 // len(NASTY)) + b"x" * (8_000_000 % len(NASTY))
     assert len(audio) == 8_000_000
@@ -200,7 +200,7 @@ async def test_the_largest_audio_is_taken(account: AccountClient) -> None:
     assert (await heard(account, vmbox_id, message["media_id"])).content == audio
 
 
-async def test_json_comes_under_every_type_that_clients_send(account: AccountClient) -> None:
+async def test_json_is_accepted_under_every_type_that_clients_send(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     types: list[dict[str, str]] = [
         {},

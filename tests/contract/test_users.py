@@ -16,7 +16,7 @@ async def a_user(account: AccountClient, **more: Any) -> dict[str, Any]:
     return user
 
 
-async def test_a_user_is_made_with_defaults_and_shown_without_its_password(
+async def test_a_user_is_created_with_defaults_and_returned_without_its_password(
     account: AccountClient,
 ) -> None:
     document = {
@@ -42,7 +42,7 @@ async def test_a_user_is_made_with_defaults_and_shown_without_its_password(
         assert PASSWORD not in answer.text
 
 
-async def test_what_is_wrong_with_a_user_is_told_at_once(account: AccountClient) -> None:
+async def test_all_problems_of_a_user_are_reported_at_once(account: AccountClient) -> None:
     await a_user(account, username="Taken")
     wrong = {
         "username": "tAKEN",

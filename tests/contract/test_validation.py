@@ -131,13 +131,13 @@ async def refused(account: AccountClient, **settings: Any) -> dict[str, Any]:
         ),
     ],
 )
-async def test_a_broken_rule_is_told_with_its_details(
+async def test_a_broken_rule_is_reported_with_its_details(
     account: AccountClient, settings: dict[str, Any], field: str, problem: dict[str, Any]
 ) -> None:
     assert await refused(account, **settings) == {field: problem}
 
 
-async def test_what_is_required_and_missing_is_told(account: AccountClient) -> None:
+async def test_missing_required_fields_are_reported(account: AccountClient) -> None:
     bodies: list[dict[str, Any]] = [{"data": {}}, {}, {"data": None}]
     for body in bodies:
         details = problems(await account.http.put(account.path("vmboxes"), json=body))
@@ -255,7 +255,7 @@ async def test_a_message_takes_numbers_that_are_spelled(account: AccountClient) 
     assert "unknown" not in row
 
 
-async def test_private_and_computed_keys_are_not_taken(account: AccountClient) -> None:
+async def test_private_and_computed_keys_are_ignored(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox(
         _x=1, pvt_y=2, id="mine", messages=9, folders={}, metadata={}, ui_metadata={"v": 1}
     )
@@ -306,7 +306,7 @@ async def test_a_dot_in_a_key_of_an_account_or_box_is_kept(account: AccountClien
     assert document["a.b"] == {"c.d": 1}
 
 
-async def test_a_number_in_use_is_told_beside_other_problems(account: AccountClient) -> None:
+async def test_a_number_in_use_is_reported_with_the_other_problems(account: AccountClient) -> None:
     await account.a_vmbox(mailbox="3000")
     refused = await account.http.put(
         account.path("vmboxes"), json={"data": {"mailbox": "03000", "pin": "12"}}
@@ -317,7 +317,7 @@ async def test_a_number_in_use_is_told_beside_other_problems(account: AccountCli
     assert problems["mailbox"]["unique"] == {"message": NUMBER_TAKEN}
 
 
-async def test_version_one_is_gone(account: AccountClient) -> None:
+async def test_version_one_is_not_found(account: AccountClient) -> None:
     for path in ("/v1", "/v1/accounts/x/vmboxes"):
         gone = await account.http.get(f"{account.service.url}{path}")
         assert (gone.status_code, gone.json()["message"]) == (410, "gone")

@@ -36,7 +36,7 @@ def rules(answer: httpx.Response) -> dict[str, list[str]]:
     return {field: list(broken) for field, broken in problems(answer).items()}
 
 
-async def test_a_webhook_is_made_with_defaults_and_its_secret_shown_this_once(
+async def test_a_webhook_is_created_with_defaults_and_its_secret_is_returned_once(
     account: AccountClient,
 ) -> None:
     document = {
@@ -71,7 +71,7 @@ async def test_a_webhook_is_made_with_defaults_and_its_secret_shown_this_once(
         assert "whsec_" not in answer.text
 
 
-async def test_a_webhook_says_everything_that_is_wrong_with_it_at_once(
+async def test_all_problems_of_a_webhook_are_reported_at_once(
     account: AccountClient,
 ) -> None:
     path = account.path("webhooks")

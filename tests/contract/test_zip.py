@@ -90,7 +90,7 @@ async def test_names_never_collide_and_lead_nowhere(account: AccountClient) -> N
     ]
 
 
-async def test_what_is_not_there_is_left_out(account: AccountClient) -> None:
+async def test_absent_values_are_left_out(account: AccountClient) -> None:
     vmbox_id, other = await account.a_vmbox(), await account.a_vmbox()
     kept, removed = await account.leave(vmbox_id), await account.leave(vmbox_id)
     elsewhere = await account.leave(other)
@@ -157,7 +157,7 @@ async def test_a_box_that_is_not_there_has_no_archive(
     await other.http.aclose()
 
 
-async def test_an_archive_is_made_by_post_alone(account: AccountClient) -> None:
+async def test_an_archive_is_created_only_by_post(account: AccountClient) -> None:
     path = archive_of(account, await account.a_vmbox())
     for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
         answer = await account.http.request(method, path)
@@ -221,7 +221,7 @@ async def test_a_missing_object_leaves_no_trace_and_a_vanishing_one_breaks_the_l
                 await answer.aread()
 
 
-async def test_an_outage_breaks_the_line_or_is_told_beforehand(
+async def test_an_outage_closes_the_connection_or_is_reported_first(
     service: RunningService, account: AccountClient
 ) -> None:
     vmbox_id, ids = await large(account, copies=1)

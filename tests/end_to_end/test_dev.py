@@ -118,7 +118,7 @@ async def start_dev(folder: Path, port: int = 0, *arguments: str) -> Dev:
     return Dev(folder, process)
 
 
-async def until_gone(pids: set[int]) -> None:
+async def until_ended(pids: set[int]) -> None:
     await wait_until(lambda: reaper.parents().keys().isdisjoint(pids))
 
 
@@ -195,11 +195,11 @@ async def test_dev_killed_with_sigkill_leaves_no_process_and_starts_again(
     # On the same port: the old API may still hold it.
     following = await start_dev(folder, port)
     await following.ready()
-    await until_gone(pids)
+    await until_ended(pids)
     pids = following.below()
     following.process.terminate()
     assert await following.end() == (0, "")
-    await until_gone(pids)
+    await until_ended(pids)
 
 
 async def test_a_second_signal_kills_at_once(folder: Path) -> None:
@@ -211,7 +211,7 @@ async def test_a_second_signal_kills_at_once(folder: Path) -> None:
         dev.process.send_signal(signal.SIGINT)
         code, complaint = await dev.end()
     assert (code, complaint) == (0, "")
-    await until_gone(pids)
+    await until_ended(pids)
 
 
 async def test_a_signal_during_the_start_stops_dev_cleanly(folder: Path) -> None:
@@ -220,7 +220,7 @@ async def test_a_signal_during_the_start_stops_dev_cleanly(folder: Path) -> None
     pids = dev.below()
     dev.process.send_signal(signal.SIGTERM)
     assert await dev.end() == (0, "")
-    await until_gone(pids)
+    await until_ended(pids)
 
 
 async def test_a_taken_http_port_is_reported_in_one_sentence(folder: Path) -> None:

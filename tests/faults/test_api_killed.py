@@ -47,7 +47,7 @@ async def test_api_killed_after_the_insert_and_before_its_answer(
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 0)
 
 
-async def test_an_insert_that_comes_late_finds_its_key_taken_over(
+async def test_a_late_insert_fails_because_its_key_was_taken_over(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     with deployment.proxies.postgres.hold_at(WRITE) as stop:

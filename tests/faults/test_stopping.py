@@ -168,16 +168,16 @@ async def test_a_process_that_cannot_listen_is_never_ready(
     assert b'"listening"' not in log
 
 
-async def test_sigterm_ends_a_command_that_waits(deployment: Deployment) -> None:
+async def test_sigterm_ends_a_waiting_command(deployment: Deployment) -> None:
     """As PID 1 of a container the command has no default handler."""
     request_started = asyncio.Event()
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request_started.set()
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+    async with await asyncio.start_server(stay_silent, "127.0.0.1", 0) as silent:
         host, port = silent.sockets[0].getsockname()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service", "migrate"),

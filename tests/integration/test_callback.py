@@ -71,7 +71,7 @@ async def _listen(connection: Connection, place: MessageKey) -> None:
     )
 
 
-async def test_a_schedule_of_two_waits_is_two_requests(
+async def test_a_schedule_of_two_delays_makes_two_requests(
     calls: Calls, inspector: asyncpg.Connection
 ) -> None:
     async with calls.database.connection() as connection:
@@ -82,7 +82,7 @@ async def test_a_schedule_of_two_waits_is_two_requests(
             await all_sent(inspector)
         assert (row["status"], row["target"]) == ("done", f"{box.vmbox_id.hex} +491")
         first, second = await calls.requested(box)
-        actual = [_told(item) for item in (first, second)]
+        actual = [_decoded(item) for item in (first, second)]
         assert [(item.number, item.attempt, item.timeout_s) for item in actual] == [
             ("+491", 1, 7),
             ("+491", 2, 7),
@@ -96,7 +96,7 @@ async def test_a_schedule_of_two_waits_is_two_requests(
     assert last.headers["ce-subject"] == str(place.message_id)
 
 
-async def test_no_request_is_made_before_the_first_wait_is_over(
+async def test_no_request_is_made_before_the_first_delay_ends(
     calls: Calls, inspector: asyncpg.Connection
 ) -> None:
     async with calls.database.connection() as connection:
@@ -195,7 +195,7 @@ async def test_a_box_that_is_deleted_ends_its_task(
     assert (row["status"], row["last_error"]) == ("ignored", "the box was deleted")
 
 
-async def test_each_request_is_made_once_though_processes_are_killed(
+async def test_each_request_is_made_once_when_processes_are_killed(
     calls: Calls, inspector: asyncpg.Connection
 ) -> None:
     async with calls.database.connection() as connection:
@@ -267,7 +267,7 @@ async def _finished(inspector: asyncpg.Connection, expected: int) -> bool:
     return [row["status"] for row in rows].count("done") == expected
 
 
-def _told(event: Recorded) -> CallbackRequested:
+def _decoded(event: Recorded) -> CallbackRequested:
     data = decode_data(EventType.CALLBACK_REQUESTED, msgspec.json.encode(event.data))
     assert isinstance(data, CallbackRequested)
     return data

@@ -59,11 +59,11 @@ async def test_poison_before_the_webhook_channel(
         event = some_event(well.account_id)
         await harness.events.publish(event)
 
-        async def is_told() -> bool:
+        async def is_delivered() -> bool:
             return bool(receiver.to("/hook"))
 
         async with harness.running(WebhookChannel(database, posts, concurrency=8)):
-            await wait_until(is_told)
+            await wait_until(is_delivered)
             await wait_until(lambda: all_dead(harness.inspector, poisoned, "webhook"))
     assert receiver.to("/poisoned") == []
 
@@ -97,7 +97,7 @@ async def test_poison_before_the_transcription_channel(
     await poison(transcription_harness.harness.events, poisoned)
     box = await transcription_harness.a_box()
 
-    async def is_told() -> bool:
+    async def is_delivered() -> bool:
         return bool(await transcription_harness.transcribed_events(box))
 
     async with (
@@ -105,7 +105,7 @@ async def test_poison_before_the_transcription_channel(
         transcription_harness.harness.running(transcription_harness.channel),
     ):
         await transcription_harness.leave(box, "Hello.")
-        await wait_until(is_told)
+        await wait_until(is_delivered)
         await wait_until(
             lambda: all_dead(transcription_harness.harness.inspector, poisoned, "transcription")
         )

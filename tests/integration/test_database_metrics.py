@@ -24,7 +24,7 @@ VALUES ($1, $2, $3, 'whom', $4, now() + make_interval(secs => $5))
 """
 
 
-def told(name: str, **labels: str) -> float | None:
+def metric_value(name: str, **labels: str) -> float | None:
     """Returns the current value of a metric, or None if it is absent."""
     return REGISTRY.get_sample_value(f"aftertone_{name}", labels)
 
@@ -42,7 +42,7 @@ async def watched(database: Database) -> AsyncIterator[None]:
 
 async def shows(value: float, name: str, **labels: str) -> None:
     async def does() -> bool:
-        return told(name, **labels) == value
+        return metric_value(name, **labels) == value
 
     await wait_until(does)
 
@@ -50,10 +50,10 @@ async def shows(value: float, name: str, **labels: str) -> None:
 async def test_the_age_of_an_unsent_event_is_measured(database: Database) -> None:
     async with watched(database), database.connection() as connection:
         await shows(0, "outbox_backlog")
-        assert told("outbox_oldest_seconds") == 0
+        assert metric_value("outbox_oldest_seconds") == 0
         await append(connection, await a_box(connection), 3)
         await shows(3, "outbox_backlog")
-        assert 0 < (told("outbox_oldest_seconds") or 0) < 600
+        assert 0 < (metric_value("outbox_oldest_seconds") or 0) < 600
         await connection.execute("UPDATE outbox SET stream_seq = 1")
         await shows(0, "outbox_backlog")
 
@@ -71,9 +71,9 @@ async def test_due_deliveries_are_measured_by_channel(database: Database) -> Non
             await connection.execute(_DELIVERY, uuid4(), uuid4(), channel, status, due_s)
         await shows(2, "deliveries_due", channel="email")
         await shows(1, "deliveries_dead", channel="email")
-        assert 60 <= (told("deliveries_oldest_due_seconds", channel="email") or 0) < 660
+        assert 60 <= (metric_value("deliveries_oldest_due_seconds", channel="email") or 0) < 660
         for name in ("deliveries_due", "deliveries_dead", "deliveries_oldest_due_seconds"):
-            assert told(name, channel="idle") == 0
+            assert metric_value(name, channel="idle") == 0
 
 
 async def test_partitions_ahead_are_measured(
@@ -100,10 +100,10 @@ async def test_results_of_a_keeper_that_has_ended_are_measured(
     keeper = Keeper(owner, database_url, lambda: now, [step])
     async with watched(database):
         await shows(3, "months_ahead")
-        assert told("count_drift") is None
+        assert metric_value("count_drift") is None
         await keeper.run_once(step, StepProgress())
         await shows(2, "count_drift")
-        record = told("keeper_last_success_timestamp_seconds", step="recount")
+        record = metric_value("keeper_last_success_timestamp_seconds", step="recount")
         assert record == pytest.approx(now.timestamp(), abs=0.001)
 
 
@@ -123,8 +123,8 @@ async def test_values_that_cannot_be_read_are_absent(database: Database) -> None
         watched(away),
     ):
         await wait_until(lambda: attempts > 1)
-        assert told("outbox_backlog") is None
-        assert told("months_ahead") is None
+        assert metric_value("outbox_backlog") is None
+        assert metric_value("months_ahead") is None
     async with watched(database):
         await shows(0, "outbox_backlog")
-    assert told("outbox_backlog") is None
+    assert metric_value("outbox_backlog") is None

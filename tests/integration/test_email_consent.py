@@ -98,7 +98,7 @@ async def test_an_unsubscribed_address_gets_no_more_mails(
     assert await case.targets() == [Target(name=case.who)]
 
 
-async def test_an_address_is_asked_once_and_gets_mails_after_it_has_confirmed(
+async def test_an_address_gets_one_confirmation_request_and_mails_after_it_confirms(
     email_harness: EmailHarness,
 ) -> None:
     case = await a_case(email_harness, needs_confirmation=True)
@@ -117,7 +117,7 @@ async def test_an_address_is_asked_once_and_gets_mails_after_it_has_confirmed(
     assert await case.channel.deliver(case.delivery) == Done()
 
 
-async def test_an_address_without_an_answer_is_asked_again_after_30_days(
+async def test_an_unconfirmed_address_gets_a_second_request_after_30_days(
     email_harness: EmailHarness,
 ) -> None:
     now = datetime.now(UTC)

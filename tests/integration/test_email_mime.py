@@ -63,7 +63,7 @@ async def test_the_mail_contains_the_transcription_if_the_box_enables_it(
     assert ("Call &lt;me&gt;" in text_of(mail, "html")) is included
 
 
-async def test_a_mail_waits_for_its_transcription_but_not_forever(
+async def test_a_mail_waits_a_limited_time_for_its_transcription(
     email_harness: EmailHarness,
 ) -> None:
     who = somebody()

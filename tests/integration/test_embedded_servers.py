@@ -46,7 +46,7 @@ def left(pids: set[int]) -> set[int]:
     return pids & reaper.parents().keys()
 
 
-async def until_gone(pids: set[int]) -> None:
+async def until_ended(pids: set[int]) -> None:
     await wait_until(lambda: not left(pids))
 
 
@@ -160,7 +160,7 @@ async def test_a_server_whose_reaper_is_killed_ends_and_can_be_restarted(
     pids = processes_of(server)
     os.kill(server.reaper_pid, signal.SIGKILL)
     await server.wait()
-    await until_gone(pids)
+    await until_ended(pids)
     await server.start()
     assert await server.answers()
 
@@ -218,7 +218,7 @@ async def test_a_parent_killed_with_sigkill_leaves_no_child(used_folder: Path) -
     assert len(left(pids)) > 6
     parent.kill()
     await parent.wait()
-    await until_gone(pids)
+    await until_ended(pids)
     async with EmbeddedServers(used_folder) as again:
         assert await again.postgres.psql("SELECT 1") == "1"
 

@@ -80,7 +80,7 @@ async def test_choosing_the_same_folder_appends_no_event(database: Database) -> 
         assert len(await audit(connection, box)) == 2
 
 
-async def test_a_message_that_waits_for_audio_is_filed_and_removed_in_silence(
+async def test_a_message_without_audio_is_filed_and_removed_without_an_event(
     database: Database,
 ) -> None:
     async with database.connection() as connection:
@@ -93,7 +93,7 @@ async def test_a_message_that_waits_for_audio_is_filed_and_removed_in_silence(
         assert [event.type for event in await audit(connection, box)] == ["vmbox.created"]
 
 
-async def test_a_removed_message_is_gone_from_every_route(database: Database) -> None:
+async def test_a_removed_message_is_not_found_by_any_route(database: Database) -> None:
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         place = await stored(connection, box, folder=Folder.SAVED)

@@ -105,7 +105,7 @@ async def test_a_message_is_counted_in_the_folder_it_is_stored_in(
         await audit(connection, box)
 
 
-async def test_a_message_without_audio_waits_in_silence(database: Database) -> None:
+async def test_a_message_without_audio_has_no_event(database: Database) -> None:
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         place = await stored(connection, box, audio=None)
@@ -202,7 +202,7 @@ async def test_deleted_and_pending_messages_do_not_count_towards_the_limit(
     ("of_box", "of_account", "room"),
     [(None, 1, 1), (2, 1, 2), (1, 2, 1), (0, 1, None), (None, 0, None), (None, None, None)],
 )
-async def test_the_limit_of_the_box_goes_before_that_of_the_account_and_0_is_none(
+async def test_the_limit_of_the_box_overrides_that_of_the_account_and_0_means_no_limit(
     database: Database, of_box: int | None, of_account: int | None, room: int | None
 ) -> None:
     settings = {} if of_box is None else {"max_message_count": of_box}
@@ -228,7 +228,7 @@ async def test_at_most_a_hundred_messages_of_a_box_wait_for_audio(database: Data
         assert len(await audit(connection, box)) == 2
 
 
-async def test_a_month_without_a_partition_is_made_on_demand(database: Database) -> None:
+async def test_a_month_without_a_partition_is_created_on_demand(database: Database) -> None:
     long_ago = NOW.replace(year=2012, month=2, day=29)
     async with database.connection() as connection:
         box = await a_vmbox(connection)

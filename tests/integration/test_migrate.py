@@ -49,7 +49,7 @@ async def run(database: TestDatabase, migrations: list[Migration] | None = None)
     )
 
 
-async def asked(database: TestDatabase, question: str) -> object:
+async def query(database: TestDatabase, question: str) -> object:
     connection = await asyncpg.connect(database.owner_url)
     try:
         return await connection.fetchval(question)
@@ -74,20 +74,20 @@ async def test_the_first_run_makes_the_months_and_days_ahead(empty: TestDatabase
         *(f"outbox_{day:%Y%m%d}" for day in days),
     ]
     for name in expected:
-        assert await asked(empty, f"SELECT to_regclass('{name}') IS NOT NULL"), name
+        assert await query(empty, f"SELECT to_regclass('{name}') IS NOT NULL"), name
 
 
 async def test_two_runs_at_once_apply_each_migration_once(empty: TestDatabase) -> None:
     first, second = await asyncio.gather(run(empty), run(empty))
     assert sorted([*first, *second]) == sorted(set(first) | set(second))
-    assert await asked(empty, "SELECT count(*) FROM migrations") == len(SHIPPED)
+    assert await query(empty, "SELECT count(*) FROM migrations") == len(SHIPPED)
     assert [] in (first, second)
 
 
 async def test_each_run_stores_the_oldest_month_of_the_deployment(empty: TestDatabase) -> None:
     for oldest_month in (202001, None, 201912):
         await migrate(empty.owner_url, service_url=empty.url, oldest_month=oldest_month)
-        stored = await asked(empty, "SELECT oldest_month FROM partition_window")
+        stored = await query(empty, "SELECT oldest_month FROM partition_window")
         assert stored == oldest_month
 
 
@@ -97,7 +97,7 @@ async def test_a_changed_file_is_refused_with_a_sentence(empty: TestDatabase) ->
     with pytest.raises(MigrationError) as refusal:
         await run(empty, [changed, *following("CREATE TABLE later (id integer)")[1:]])
     assert str(refusal.value) == f"{changed.name} was changed after it had been applied"
-    assert await asked(empty, "SELECT to_regclass('later')") is None
+    assert await query(empty, "SELECT to_regclass('later')") is None
 
 
 async def test_a_failed_migration_is_rolled_back_and_keeps_the_earlier_ones(
@@ -106,9 +106,9 @@ async def test_a_failed_migration_is_rolled_back_and_keeps_the_earlier_ones(
     good, bad = "CREATE TABLE good (id integer)", "CREATE TABLE half (id integer); SELECT 1 / 0"
     with pytest.raises(MigrationError, match=r"^\d{4}_expand_more: division by zero$"):
         await run(empty, following(good, bad))
-    assert await asked(empty, "SELECT to_regclass('good') IS NOT NULL")
-    assert await asked(empty, "SELECT to_regclass('half')") is None
-    assert await asked(empty, "SELECT count(*) FROM migrations") == len(SHIPPED) + 1
+    assert await query(empty, "SELECT to_regclass('good') IS NOT NULL")
+    assert await query(empty, "SELECT to_regclass('half')") is None
+    assert await query(empty, "SELECT count(*) FROM migrations") == len(SHIPPED) + 1
 
     mended = following(good, "CREATE TABLE half (id integer)")
     assert (await run(empty, mended))[0] == mended[-1].name
@@ -135,7 +135,7 @@ async def test_a_migration_that_has_to_wait_for_a_lock_gives_up(empty: TestDatab
 async def test_an_older_release_leaves_a_newer_database_alone(empty: TestDatabase) -> None:
     await run(empty, following("CREATE TABLE later (id integer)"))
     assert await run(empty) == []
-    assert await asked(empty, "SELECT to_regclass('later') IS NOT NULL")
+    assert await query(empty, "SELECT to_regclass('later') IS NOT NULL")
 
 
 @pytest.mark.parametrize(

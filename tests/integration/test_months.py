@@ -18,7 +18,7 @@ MONTH = 201207
 THEN = NOW.replace(year=2012, month=7, day=4)
 
 
-async def test_a_month_needed_by_eight_at_once_is_made_once(database: Database) -> None:
+async def test_a_month_that_eight_need_at_once_is_created_once(database: Database) -> None:
     async def make() -> bool:
         async with database.connection() as connection:
             return await ensure_month(connection, MONTH)
@@ -27,7 +27,7 @@ async def test_a_month_needed_by_eight_at_once_is_made_once(database: Database) 
     assert sorted(made) == [False] * 7 + [True]
 
 
-async def test_a_day_needed_by_eight_at_once_is_made_once(database: Database) -> None:
+async def test_a_day_that_eight_need_at_once_is_created_once(database: Database) -> None:
     async def make() -> bool:
         async with database.connection() as connection:
             return await ensure_outbox_day(connection, THEN.date())
@@ -36,7 +36,7 @@ async def test_a_day_needed_by_eight_at_once_is_made_once(database: Database) ->
     assert sorted(made) == [False] * 7 + [True]
 
 
-async def test_a_month_is_made_while_messages_are_being_stored(
+async def test_a_month_is_created_while_messages_are_stored(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:
@@ -49,7 +49,7 @@ async def test_a_month_is_made_while_messages_are_being_stored(
         assert await connection.fetchval("SELECT count(*) FROM messages") == 1
 
 
-async def test_messages_are_stored_and_read_while_a_month_is_being_made(
+async def test_messages_are_stored_and_read_while_a_month_is_created(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with inspector.transaction(), database.connection() as connection:
@@ -83,7 +83,7 @@ async def test_messages_of_a_new_month_stored_at_once_all_land(
     assert {row["id"] for row in rows} == {draft.id.id for draft in drafts}
 
 
-async def test_a_missing_day_of_the_outbox_is_made_on_demand(
+async def test_a_missing_day_of_the_outbox_is_created_on_demand(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:

@@ -114,7 +114,7 @@ async def test_every_statement_on_a_tenant_table_names_the_account(
     assert bad == OVER_ALL_ACCOUNTS
 
 
-def test_a_statement_that_forgets_the_account_is_noticed() -> None:
+def test_a_statement_without_the_account_is_reported() -> None:
     tables = {"messages", "vmbox_counts"}
     for statement in (
         "SELECT m.* FROM messages AS m WHERE m.id = :id",
@@ -192,7 +192,7 @@ async def test_the_role_of_the_service_may_not(database: Database, statement: st
             await connection.execute(statement)
 
 
-async def test_only_the_role_of_the_service_may_have_partitions_made(
+async def test_only_the_role_of_the_service_may_create_partitions(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     async with database.connection() as connection:
@@ -212,7 +212,7 @@ async def test_only_the_role_of_the_service_may_have_partitions_made(
         )
 
 
-async def test_the_role_of_the_service_has_no_partitions_made_outside_of_the_window(
+async def test_the_role_of_the_service_cannot_create_partitions_outside_the_window(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     now = datetime.now(UTC)

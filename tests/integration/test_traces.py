@@ -97,10 +97,10 @@ async def test_a_trace_leads_from_a_stored_message_to_its_webhook(
         async with traced_processes(service, collector.url) as api:
             await leave(api, account, vmbox_id)
 
-            async def is_told() -> bool:
+            async def is_delivered() -> bool:
                 return len(receiver.received) == 1
 
-            await wait_until(is_told)
+            await wait_until(is_delivered)
         assert_a_chain(collector, receiver.received[0].event["traceparent"])
     assert_nothing_confidential(collector.spans)
 

@@ -168,11 +168,11 @@ async def test_deliveries_of_a_killed_process_are_repeated_under_the_same_id(
     receiver.acts["/hook"] = receiver.stall
     await harness.events.publish(some_event(webhook.account_id))
 
-    async def is_being_told() -> bool:
+    async def is_delivering() -> bool:
         return len(receiver.received) == 1
 
     async with harness.running(channel) as running:
-        await wait_until(is_being_told)
+        await wait_until(is_delivering)
         await running.kill()
     receiver.acts["/hook"] = receiver.status(200)
     await harness.inspector.execute("UPDATE deliveries SET next_at = now(), lease_until = now()")

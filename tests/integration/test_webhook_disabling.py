@@ -178,10 +178,10 @@ async def test_a_webhook_deleted_during_a_delivery_gets_no_retry(
     await harness.events.publish(some_event(webhook.account_id))
     async with harness.running(channel):
 
-        async def is_being_told() -> bool:
+        async def is_delivering() -> bool:
             return len(receiver.received) == 1
 
-        await wait_until(is_being_told)
+        await wait_until(is_delivering)
         await use_cases(database, posts).delete(facts_of(webhook), webhook.webhook_id)
         deleted.set()
         [row] = await settled(harness.inspector, 1, channel="webhook")
@@ -210,10 +210,10 @@ async def test_a_delivery_accepted_while_its_webhook_is_disabled_is_done(
     await harness.events.publish(event)
     async with harness.running(channel):
 
-        async def is_being_told() -> bool:
+        async def is_delivering() -> bool:
             return len(receiver.received) == 1
 
-        await wait_until(is_being_told)
+        await wait_until(is_delivering)
         await use_cases(database, posts).patch(
             facts_of(webhook), webhook.webhook_id, {"enabled": False}
         )

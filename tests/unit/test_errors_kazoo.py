@@ -88,7 +88,7 @@ def test_every_refusal_of_a_multipart_body_has_a_row_of_its_own(name: str) -> No
         assert refusal.status in (400, 413)
 
 
-def test_what_may_succeed_later_says_when() -> None:
+def test_errors_that_pass_have_a_retry_after() -> None:
     for kind in descendants(errors.Unavailable):
         refusal = refusal_of(made(kind))
         assert refusal is not None
@@ -127,12 +127,12 @@ def test_the_nearest_ancestor_wins() -> None:
     )
 
 
-def test_what_is_not_ours_has_no_row() -> None:
+def test_a_foreign_object_has_no_row() -> None:
     assert refusal_of(ValueError("x")) is None
     assert refusal_of(RuntimeError()) is None
 
 
-def test_rules_of_one_field_stand_beside_each_other() -> None:
+def test_all_broken_rules_of_one_field_are_reported() -> None:
     problems = [
         Problem(field="a.b", rule=Rule.MIN_LENGTH, target=4, value="x"),
         Problem(field="a.b", rule=Rule.ENUM, target=["y"], value="x"),
@@ -183,7 +183,7 @@ def test_an_expired_message_is_named_with_the_time_that_is_kept() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 406, 410, 413, 415, 416, 429, 500, 503, 418])
-def test_what_the_http_layer_refuses_has_a_word(status: int) -> None:
+def test_refusals_of_the_http_layer_have_an_error_word(status: int) -> None:
     refusal = http_refusal(status, {"Allow": "GET"})
     assert (refusal.status, refusal.headers) == (status, {"Allow": "GET"})
     assert refusal.code

@@ -75,7 +75,7 @@ def test_headers_are_binary_mode_with_the_id_for_deduplication() -> None:
     assert "Content-Type" not in headers
 
 
-def test_header_values_are_percent_encoded_where_the_binding_says_so() -> None:
+def test_header_values_are_percent_encoded_as_the_binding_requires() -> None:
     headers = headers_of(an_event(type='a "b" 100% \u20ac~!'))
     assert headers["ce-type"] == "voicemail.a%20%22b%22%20100%25%20%E2%82%AC~!"
 

@@ -37,7 +37,7 @@ SENT = {
     ],
 )
 @pytest.mark.parametrize("form", ["field", "inside", "bare"])
-def test_whatever_is_planted_in_a_log_is_found_and_not_repeated(
+def test_planted_secrets_in_a_log_are_found_and_not_repeated(
     tmp_path: Path, kind: str, value: str, form: str
 ) -> None:
     lines = {

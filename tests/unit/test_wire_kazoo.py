@@ -89,7 +89,7 @@ def test_a_transcription_is_whole_on_its_own_and_a_word_in_a_list() -> None:
         assert metadata.get("transcription") == transcription
 
 
-def test_what_is_past_retention_shows_as_deleted() -> None:
+def test_a_message_past_retention_is_listed_as_deleted() -> None:
     first_kept = wire.message_row(a_message(), MessageContext(WireProfile.KAZOO, NOON))
     assert (first_kept.folder, first_kept.retention) == ("new", UNSET)
     later = MessageContext(WireProfile.KAZOO, NOON + timedelta(seconds=1))
@@ -97,7 +97,7 @@ def test_what_is_past_retention_shows_as_deleted() -> None:
     assert (expired.folder, expired.retention) == ("deleted", "enforced")
 
 
-def test_a_message_that_waits_is_shown_in_both_shapes() -> None:
+def test_a_message_without_audio_is_returned_in_both_forms() -> None:
     output = to_builtins(wire.stored_message(a_message(), KAZOO, has_audio=False))
     assert output == {
         **output["metadata"],
@@ -106,13 +106,13 @@ def test_a_message_that_waits_is_shown_in_both_shapes() -> None:
     }
 
 
-def test_nothing_said_gives_a_message_of_defaults() -> None:
+def test_an_empty_document_creates_a_message_of_defaults() -> None:
     assert wire.to_new_message({}, WireProfile.KAZOO) == NewMessage()
     empty = {"caller_id_number": "", "caller_id_name": "\n", "call_id": "", "from": "", "to": ""}
     assert wire.to_new_message(empty, WireProfile.KAZOO) == NewMessage()
 
 
-def test_what_is_said_is_taken_without_what_could_do_harm() -> None:
+def test_given_values_are_stored_without_harmful_characters() -> None:
     new = wire.to_new_message(
         {
             "timestamp": "63962481600",
@@ -178,7 +178,7 @@ def test_iso_dates_are_read_back_as_they_are_written(unix: int) -> None:
         *("0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00", "T" * 100_000),
     ],
 )
-def test_what_is_no_date_with_a_time_is_none(value: Any) -> None:
+def test_text_that_is_not_a_date_with_a_time_gives_none(value: Any) -> None:
     assert parse_iso(value) is None
 
 
