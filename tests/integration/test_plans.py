@@ -5,7 +5,7 @@ for all but empty, which is where a plan that only looks good shows itself.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -21,10 +21,12 @@ from service.postgres import batches, message_lists, recordings
 from service.postgres import messages as rows
 from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey
+from service.postgres.pins import record_pin_check
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
 from tests.support.builders import Box, a_vmbox, some_audio, stored
 from tests.support.large_database import (
+    NEW_UNTIL,
     SINCE,
     UNTIL,
     LargeDatabase,
@@ -57,12 +59,12 @@ async def large_database(
         yield filled
 
 
-def window(folder: Folder | None = None, days_back: int = 0) -> Window:
-    begin = UNTIL - timedelta(days=days_back)
+def window(folder: Folder | None = None, days_back: int = 0, *, until: datetime = UNTIL) -> Window:
+    begin = until - timedelta(days=days_back)
     return Window(
         since=SINCE,
-        until=UNTIL,
-        months=(month_of(SINCE), month_of(UNTIL)),
+        until=until,
+        months=(month_of(SINCE), month_of(until)),
         folder=folder,
         start=MessageCursor(month_of(begin), begin, LAST_ID),
         limit=PAGE,
@@ -86,17 +88,32 @@ async def page_plan(
 
 
 WHOSE = pytest.mark.parametrize("whose", ["few", "many", "late"])
+FOLDERS = pytest.mark.parametrize(("folder", "hits"), [(None, PAGE), (Folder.NEW, 2)])
 WHOLE_ACCOUNT = pytest.mark.parametrize("whole_account", [False, True], ids=["box", "account"])
 
 
 @WHOSE
 @WHOLE_ACCOUNT
-@pytest.mark.parametrize(("folder", "hits"), [(None, PAGE), (Folder.NEW, 2)])
+@FOLDERS
 async def test_a_first_page_costs_the_same_few_buffers_however_many_messages_there_are(
     large_database: LargeDatabase, whose: str, whole_account: bool, folder: Folder | None, hits: int
 ) -> None:
     plan, result = await page_plan(
         large_database, getattr(large_database, whose), window(folder), whole_account=whole_account
+    )
+    assert result == hits
+    assert plan.buffers <= FEW_BUFFERS
+
+
+@WHOSE
+@WHOLE_ACCOUNT
+@FOLDERS
+async def test_a_first_page_costs_no_more_in_the_first_minutes_of_a_month(
+    large_database: LargeDatabase, whose: str, whole_account: bool, folder: Folder | None, hits: int
+) -> None:
+    page = window(folder, until=NEW_UNTIL)
+    plan, result = await page_plan(
+        large_database, getattr(large_database, whose), page, whole_account=whole_account
     )
     assert result == hits
     assert plan.buffers <= FEW_BUFFERS
@@ -279,8 +296,16 @@ async def test_batch_statements_read_few_buffers_per_message(
         assert plan.buffers <= 60 * len(ids)
 
 
+async def check_pin(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
+    await record_pin_check(connection, account_id, vmbox_id, is_valid=True)
+
+
+async def check_wrong_pin(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
+    await record_pin_check(connection, account_id, vmbox_id, is_valid=False)
+
+
 @pytest.mark.parametrize("whose", ["many", "late"])
-@pytest.mark.parametrize("act", [get_vmbox, delete_vmbox])
+@pytest.mark.parametrize("act", [get_vmbox, delete_vmbox, check_pin, check_wrong_pin])
 async def test_statements_of_one_box_read_few_buffers_in_any_account(
     large_database: LargeDatabase,
     whose: str,

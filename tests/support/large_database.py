@@ -16,9 +16,13 @@ from service.postgres.pool import Connection, Database
 from tests.support.builders import Box
 from tests.support.database import execute
 
-# Half a year over which the messages are spread evenly.
-UNTIL = datetime.now(UTC).replace(microsecond=0)
+# Half a year over which the messages are spread evenly. It ends in the middle of a month, so that
+# plans do not depend on the date.
+UNTIL = datetime.now(UTC).replace(day=15, hour=12, minute=0, second=0, microsecond=0)
 SINCE = UNTIL - timedelta(days=180)
+# The first minutes of the next month, with a few messages and without statistics.
+NEW_MONTH = (UNTIL + timedelta(days=30)).replace(day=1, hour=0)
+NEW_UNTIL = NEW_MONTH + timedelta(minutes=5)
 VMBOXES = 1_000
 
 _FILL = """
@@ -48,7 +52,8 @@ SELECT $1, id, 'Box ' || to_char(n, 'FM0000'), jsonb_build_object('mailbox', n::
 class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes of 100, 100 000 and 50 000 messages; the last are not in the statistics.
 
-    `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes.
+    `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes. Each box
+    has 10 more messages in the new month.
     """
 
     database: Database
@@ -118,6 +123,9 @@ async def open_large_database(
     await _fill(owner, many, messages=100_000, vmboxes=VMBOXES)
     await owner.execute("VACUUM ANALYZE messages, vmboxes, vmbox_counts")
     await _fill(owner, late, messages=50_000, vmboxes=VMBOXES)
+    await ensure_month(owner, month_of(NEW_MONTH))
+    for box in (few, many, late):
+        await _fill_messages(owner, box, 10, NEW_MONTH, NEW_UNTIL)
     await owner.close()
     async with Database.open(
         servers.postgres.url(name, "aftertone"), size=2, timeout_s=30, name="test"
@@ -128,7 +136,13 @@ async def open_large_database(
 
 async def _fill(owner: asyncpg.Connection, box: Box, *, messages: int, vmboxes: int) -> None:
     await owner.execute(_FILL_VMBOXES, box.account_id, box.vmbox_id, vmboxes)
-    await owner.execute(_FILL, box.account_id, box.vmbox_id, messages, SINCE, UNTIL)
+    await _fill_messages(owner, box, messages, SINCE, UNTIL)
+
+
+async def _fill_messages(
+    owner: asyncpg.Connection, box: Box, messages: int, since: datetime, until: datetime
+) -> None:
+    await owner.execute(_FILL, box.account_id, box.vmbox_id, messages, since, until)
 
 
 @asynccontextmanager
