@@ -11,6 +11,7 @@ import pytest_asyncio
 from service.api.app import describe
 from tests.contract.described import Described
 from tests.contract.mailboxes import mailbox_client, refused
+from tests.contract.test_audit import recorded
 from tests.contract.wire import problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
 
@@ -91,6 +92,33 @@ async def test_guesses_of_one_user_do_not_lock_another_in_the_mailbox_dialect(
     assert locked.status_code == 429
     assert int(locked.headers["retry-after"]) > 0
     assert (await answer_of(bob, PASSWORD)).status_code == 200
+
+
+async def test_guesses_of_the_old_password_are_locked_like_sign_ins(
+    behind_proxy: RunningService, account: AccountClient
+) -> None:
+    username, new = await create_user(account), "another long password"
+    async with behind_proxy.client("") as client:
+        signed_in = await sign_in(client, account, md5_of(username, PASSWORD), "192.0.2.4")
+        path = account.path("users", data_of(signed_in, 201)["owner_id"])
+        token = signed_in.json()["auth_token"]
+
+        async def change(old: str, peer: str = "192.0.2.5") -> httpx.Response:
+            data = {"data": {"password": new, "old_password": old}}
+            headers = {"X-Auth-Token": token, "X-Forwarded-For": peer}
+            answer = await client.patch(path, json=data, headers=headers)
+            DESCRIBED.check(answer)
+            return answer
+
+        for number in range(3):
+            wrong = problems(await change(f"guess {number}"))
+            assert wrong["old_password"].keys() == {"wrong_format"}
+        locked = await change(PASSWORD)
+        refusal(locked, 429, "sign_in_locked")
+        assert int(locked.headers["retry-after"]) > 0
+        rows = await recorded(account, action="sign_in.locked")
+        assert [row["peer"] for row in rows] == ["192.0.2.5"]
+        data_of(await change(PASSWORD, "192.0.2.6"))
 
 
 async def test_a_password_has_at_least_8_characters(
