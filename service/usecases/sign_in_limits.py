@@ -12,7 +12,12 @@ from typing import Any
 import msgspec
 from cachetools import TTLCache
 
-from service.domain.errors import CredentialsInvalid, SignInLocked, TooManySignIns
+from service.domain.errors import (
+    CredentialsInvalid,
+    SignInLocked,
+    TokenInvalid,
+    TooManySignIns,
+)
 from service.domain.user import Credentials
 from service.logs import get_logger
 from service.metrics import SIGN_INS
@@ -89,6 +94,23 @@ class SignInGuard:
             raise
         SIGN_INS.labels("success").inc()
         self._trusted.update(((identity, peer), True) for identity in identities)
+
+    @contextmanager
+    def check_token(self, token: str, peer: str, on_lock: Callable[[], object]) -> Iterator[None]:
+        """Counts the result of the block, which raises TokenInvalid for a wrong token.
+
+        A lock is for the peer and for these checks alone, so that clients with expired tokens do
+        not lock the sign-ins of their network. Calls `on_lock` and raises as `attempt`.
+        """
+        per_peer = self._limits.per_peer
+        limits: Limits = {("token", peer): per_peer} if per_peer else {}
+        self._check(limits)
+        try:
+            yield
+        except TokenInvalid:
+            if self._record_failure(limits, hash(token)):
+                on_lock()
+            raise
 
     def _limits_of(self, identities: Sequence[Hashable], username: str | None, peer: str) -> Limits:
         """Returns the keys that an attempt is counted under, with the limit of each."""

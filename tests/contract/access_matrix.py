@@ -29,6 +29,9 @@ _TABLE = """
 PUT    /v2/api_auth                                         -              yes yes yes yes yes
 PUT    /v2/user_auth                                        -              yes yes yes yes yes
 GET    /v2/user_auth/{token}                                -              yes yes yes yes no
+GET    /v2/accounts/{account_id}/user_auth/{token}          account:read   yes yes yes yes no
+GET    /v2/auth/tokeninfo                                   -              yes yes yes yes yes
+POST   /v2/auth/tokeninfo                                   -              yes yes yes yes yes
 GET    /v2/token_auth                                       -              yes yes yes yes no
 DELETE /v2/token_auth                                       -              yes yes yes yes no
 GET    /v2/recordings/{link_token}                          -              no  no  no  no  yes

@@ -24,7 +24,9 @@ HERE = "127.0.0.0/8"
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def behind_proxy(service: RunningService) -> AsyncIterator[RunningService]:
     api = await service.another_api(
-        AFTERTONE_TRUSTED_PROXIES=HERE, AFTERTONE_SIGN_IN_MAX_FAILURES="3"
+        AFTERTONE_TRUSTED_PROXIES=HERE,
+        AFTERTONE_SIGN_IN_MAX_FAILURES="3",
+        AFTERTONE_SIGN_IN_MAX_FAILURES_PER_PEER="5",
     )
     yield api
     await api.stop()
@@ -119,6 +121,29 @@ async def test_guesses_of_the_old_password_are_locked_like_sign_ins(
         rows = await recorded(account, action="sign_in.locked")
         assert [row["peer"] for row in rows] == ["192.0.2.5"]
         data_of(await change(PASSWORD, "192.0.2.6"))
+
+
+async def test_wrong_tokens_lock_the_peer_for_further_checks_of_tokens_only(
+    behind_proxy: RunningService, account: AccountClient
+) -> None:
+    async with behind_proxy.client("") as client:
+
+        async def check(token: str, peer: str) -> httpx.Response:
+            headers = {"X-Forwarded-For": peer}
+            data = {"data": {"token": token}}
+            answer = await client.post("auth/tokeninfo", json=data, headers=headers)
+            DESCRIBED.check(answer)
+            return answer
+
+        for number in range(5):
+            answer = await check(f"{account.token}{number}", "192.0.2.7")
+            refusal(answer, 401, "invalid credentials")
+        locked = await check(account.token, "192.0.2.7")
+        refusal(locked, 429, "sign_in_locked")
+        assert int(locked.headers["retry-after"]) > 0
+        data_of(await check(account.token, "192.0.2.8"))
+        good = md5_of(await create_user(account), PASSWORD)
+        data_of(await sign_in(client, account, good, "192.0.2.7"), 201)
 
 
 async def test_a_password_has_at_least_8_characters(

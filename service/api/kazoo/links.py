@@ -18,6 +18,7 @@ from service.api.kazoo.dependencies import (
     TheCaller,
     TheProfile,
     message_of_path,
+    take_request,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
@@ -82,7 +83,7 @@ async def play_recording(
     link, signer = await app.recording_links.verify(link_token)
     record_caller(request, signer)
     current_actor().identify_link(signer, link.link_id)
-    app.rate_limit.take(signer.account.account_id)
+    take_request(app, signer)
     negotiate(request)
     recording = await app.recording_links.get(link, signer)
     read = app.audit.reading(

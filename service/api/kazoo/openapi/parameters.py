@@ -122,6 +122,9 @@ def _query() -> Json:
         explode=True,
     )
     others = {name: _in("query", name, *described) for name, described in parameters.items()}
+    others["token_of_session"] = _in(
+        "query", "token", _TEXT, "The token of a session; without it, the token of the request"
+    )
     return {"filters": filters, **others}
 
 

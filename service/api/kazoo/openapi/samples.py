@@ -231,8 +231,9 @@ LINK = LinkResponse(
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)
+TOKEN = "{AUTH_TOKEN}"  # noqa: S105 - a placeholder
 FRAME: dict[str, Any] = {
-    "auth_token": "{AUTH_TOKEN}",
+    "auth_token": TOKEN,
     "request_id": "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11",
     "timestamp": format_iso(CREATED),
     "version": "0.1.0",

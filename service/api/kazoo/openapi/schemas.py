@@ -12,7 +12,12 @@ from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
 from service.api.kazoo.links import LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
-from service.api.kazoo.sessions import ACCOUNT_NAMES, API_KEY_FIELDS, CREDENTIAL_FIELDS
+from service.api.kazoo.sessions import (
+    ACCOUNT_NAMES,
+    API_KEY_FIELDS,
+    CREDENTIAL_FIELDS,
+    TOKEN_FIELDS,
+)
 from service.api.kazoo.vmboxes import PIN_FIELDS
 from service.api.kazoo.wire import api_keys, audit, documents, messages, webhooks
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
@@ -83,6 +88,7 @@ def _accounts() -> Json:
         "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
         "ApiKey": {**request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
         "NewApiKey": request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
+        "SessionToken": request_schema(TOKEN_FIELDS, {"token": "The token of a session"}),
         "Credentials": {
             **request_schema(CREDENTIAL_FIELDS, descriptions.CREDENTIALS),
             "anyOf": [{"required": [name]} for name in ACCOUNT_NAMES],
