@@ -86,8 +86,11 @@ DELETE /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes o
 GET    /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:read   yes own no  own no
 PUT    /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:write  yes own no  own no
 POST   /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:write  yes own no  own no
+GET    /v2/webhooks                                         -              yes yes yes yes yes
 GET    /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no no
 PUT    /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no no
+PATCH  /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/webhooks/attempts          account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no
 POST   /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no
 PATCH  /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no

@@ -99,6 +99,11 @@ def _query() -> Json:
         "user": (HEX_ID, "Selects records of this user; for an API key, the id of its account"),
         "vmbox": (HEX_ID, "Selects records of this box"),
         "message": (MESSAGE_ID, "Selects records of this message"),
+        "event": (
+            {"type": "string", "enum": ["message"]},
+            "The name of all events of a stream, for `onmessage` of EventSource. Without it, the "
+            "name of an event is its type",
+        ),
         "since": (_TEXT, "The cursor after which events are returned"),
         "has_key": (_TEXT, "The document has a value at this dotted path"),
         "key_missing": (_TEXT, "The document has no value at this path"),

@@ -177,6 +177,7 @@ _KEY = ApiKey(
     last_used_at=None,
 )
 _ATTEMPT = Attempt(
+    webhook_id=UUID(WEBHOOK_ID),
     attempt_id=UUID(WEBHOOK_ID),
     event_id=UUID(EVENT_ID),
     event_type="message.new",

@@ -19,7 +19,7 @@ from service.api.kazoo.sessions import (
     TOKEN_FIELDS,
 )
 from service.api.kazoo.vmboxes import PIN_FIELDS
-from service.api.kazoo.wire import api_keys, audit, documents, messages, webhooks
+from service.api.kazoo.wire import api_keys, audit, documents, hooks, messages, webhooks
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
@@ -54,6 +54,7 @@ def _responses() -> Json:
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((messages.BatchResponse, messages.LinkResponse), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
+        **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((messages.MessageRow, messages.StoredMessage), descriptions.MESSAGE),
         "BrokenRules": {
