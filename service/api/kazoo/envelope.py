@@ -70,7 +70,7 @@ class EventPage(Success, kw_only=True):
         ),
     ]
     reset: (
-        Annotated[Literal[True], Meta(description="Some events were missed: read the lists again")]
+        Annotated[bool, Meta(description="True if events were missed: read the lists again")]
         | UnsetType
     ) = UNSET
 

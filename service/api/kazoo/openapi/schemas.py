@@ -7,7 +7,7 @@ from service.api.description.openapi.fields import (
     request_schema,
     with_properties,
 )
-from service.api.description.openapi.structs import document_schema, struct_schemas
+from service.api.description.openapi.structs import document_schema, ref, struct_schemas
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
 from service.api.kazoo.links import LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
@@ -42,8 +42,10 @@ def schemas() -> Json:
 
 def _responses() -> Json:
     """The schemas of responses; the descriptions of requests apply to fields of the same name."""
+    envelopes = struct_schemas((Success, SuccessPage, EventPage, Failure), {})
     return {
-        **struct_schemas((Success, SuccessPage, EventPage, Failure), {}),
+        **envelopes,
+        "ValidationFailure": with_properties(envelopes["Failure"], {"data": ref("BrokenRules")}),
         **struct_schemas((documents.SessionResponse, documents.ApiKeyResponse), {}),
         **struct_schemas((documents.DocumentMetadata, documents.ReadOnlyFlags), {}),
         **struct_schemas((documents.AccountRow,), descriptions.ACCOUNT),

@@ -52,13 +52,13 @@ _LINKS = links_by_id(
     },
 )
 
-_ATTEMPT_PARAMETERS = (*parameters.PAGES, *parameters.FILTERS, *parameters.CREATED)
+_ATTEMPT_PARAMETERS = (*parameters.PAGES, *parameters.filters_of(AttemptRow), *parameters.CREATED)
 _ATTEMPTS = pages(
     ref(AttemptRow), samples.WEBHOOK_ATTEMPT, description="A page of attempts", metadata=True
 )
 _RE_ENABLE = {
     "type": "object",
-    "properties": {"re-enable": {"enum": [True], "type": "boolean"}},
+    "properties": {"re-enable": {"type": "boolean", "not": {"const": False}}},
     "required": ["re-enable"],
 }
 _WRONG_VALUE = Invalid.of("re-enable", Rule.ENUM, target=[True], value=False)
@@ -87,7 +87,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=webhooks.list_webhooks,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(WebhookRow),
         answers=pages(
             ref(WebhookRow), samples.WEBHOOK_ROW, description="A page of webhooks", metadata=True
         ),
