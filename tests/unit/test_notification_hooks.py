@@ -1,5 +1,7 @@
 """Hooks `notifications` and `object`: the names and the payloads of each event."""
 
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,11 +12,14 @@ from service.api.description.event_examples import example_of
 from service.domain.events import Event, EventType, decode_data
 from service.domain.notification_hooks import (
     BodyFormat,
+    ObjectAction,
+    ObjectType,
     encode_notification,
     notifications_of,
     subscriptions_to,
 )
 
+README = Path(__file__).parents[2] / "service" / "workers" / "README.md"
 MESSAGE_KEYS = {
     *("account_id", "app_name", "app_version", "event_category", "event_name", "msg_id", "node"),
     *("call_id", "caller_id_name", "caller_id_number"),
@@ -36,48 +41,66 @@ def an_event(kind: str, **changes: Any) -> Event:
     return msgspec.structs.replace(event, data=msgspec.json.encode(data))
 
 
-@pytest.mark.parametrize(
-    ("event", "names"),
-    [
-        (
-            an_event("message.new", origin={"reason": "stored"}),
-            {"voicemail_new", "voicemail_saved", "mailbox_message.doc_created"},
-        ),
-        (
-            an_event("message.new", origin={"reason": "stored"}, message__folder="saved"),
-            {"mailbox_message.doc_created"},
-        ),
-        (an_event("message.new", origin={"reason": "moved"}), {"mailbox_message.doc_created"}),
-        (
-            an_event("message.folder_changed", to="deleted"),
-            {"voicemail_deleted", "mailbox_message.doc_edited"},
-        ),
-        (an_event("message.folder_changed", to="saved"), {"mailbox_message.doc_edited"}),
-        (
-            an_event("message.removed", reason="api", message__folder="saved"),
-            {"voicemail_deleted", "mailbox_message.doc_deleted"},
-        ),
-        (
-            an_event("message.removed", reason="api", message__folder="deleted"),
-            {"mailbox_message.doc_deleted"},
-        ),
-        (an_event("message.removed", reason="moved"), {"mailbox_message.doc_deleted"}),
-        (an_event("message.removed", reason="retention"), {"mailbox_message.doc_deleted"}),
-        (an_event("message.audio_replaced"), {"mailbox_message.doc_edited"}),
-        (an_event("message.transcribed"), {"mailbox_message.doc_edited"}),
-        (an_event("vmbox.created"), {"vmbox.doc_created"}),
-        (an_event("vmbox.updated"), {"vmbox.doc_edited"}),
-        (an_event("vmbox.deleted"), {"vmbox.doc_deleted"}),
-        (an_event("vmbox.full"), {"voicemail_full"}),
-        (an_event("vmbox.pin_locked"), set()),
-        (an_event("callback.requested"), set()),
-        (an_event("account.deleted"), set()),
-    ],
-)
+CASES: list[tuple[Event, set[str]]] = [
+    (
+        an_event("message.new", origin={"reason": "stored"}),
+        {"voicemail_new", "voicemail_saved", "mailbox_message.doc_created"},
+    ),
+    (
+        an_event("message.new", origin={"reason": "stored"}, message__folder="saved"),
+        {"mailbox_message.doc_created"},
+    ),
+    (an_event("message.new", origin={"reason": "moved"}), {"mailbox_message.doc_created"}),
+    (
+        an_event("message.folder_changed", to="deleted"),
+        {"voicemail_deleted", "mailbox_message.doc_edited"},
+    ),
+    (an_event("message.folder_changed", to="saved"), {"mailbox_message.doc_edited"}),
+    (
+        an_event("message.removed", reason="api", message__folder="saved"),
+        {"voicemail_deleted", "mailbox_message.doc_deleted"},
+    ),
+    (
+        an_event("message.removed", reason="api", message__folder="deleted"),
+        {"mailbox_message.doc_deleted"},
+    ),
+    (an_event("message.removed", reason="moved"), {"mailbox_message.doc_deleted"}),
+    (an_event("message.removed", reason="retention"), {"mailbox_message.doc_deleted"}),
+    (an_event("message.audio_replaced"), {"mailbox_message.doc_edited"}),
+    (an_event("message.transcribed"), {"mailbox_message.doc_edited"}),
+    (an_event("vmbox.created"), {"vmbox.doc_created"}),
+    (an_event("vmbox.updated"), {"vmbox.doc_edited"}),
+    (an_event("vmbox.deleted"), {"vmbox.doc_deleted"}),
+    (an_event("vmbox.full"), {"voicemail_full"}),
+    (an_event("vmbox.pin_locked"), set()),
+    (an_event("callback.requested"), set()),
+    (an_event("account.deleted"), set()),
+]
+
+
+@pytest.mark.parametrize(("event", "names"), CASES)
 def test_each_event_has_the_names_of_the_telephony_vocabulary(
     event: Event, names: set[str]
 ) -> None:
     assert {name.split(".", 1)[1] for name in notifications_of(event)} == names
+
+
+def test_the_reference_has_a_table_of_both_vocabularies() -> None:
+    described: dict[str, set[str]] = {}
+    for line in README.read_text().partition("### The hooks of KAZOO")[2].splitlines():
+        cells = [set(re.findall(r"`([a-z_.]+)`", cell)) for cell in line.split("|")[1:-1]]
+        kinds = {name for name in cells[0] if name in list(EventType)} if cells else set()
+        for kind in kinds:
+            notifications = {name for name in cells[1] if name.startswith("voicemail_")}
+            objects = {
+                f"{t}.{a}" for t in cells[2] & {*ObjectType} for a in cells[2] & {*ObjectAction}
+            }
+            described.setdefault(kind, set()).update(notifications | objects)
+    expected: dict[str, set[str]] = {}
+    for event, names in CASES:
+        expected.setdefault(event.type, set()).update(names)
+    assert described == expected
+    assert expected.keys() == {*EventType}
 
 
 def test_an_event_of_a_later_release_has_no_names() -> None:
