@@ -10,8 +10,6 @@ import msgspec
 from service.domain.message import Folder
 
 SUBJECT_PREFIX = "voicemail.v1"
-TYPE_PREFIX = "voicemail."
-"""Begin of the attribute `type` of a CloudEvent, before the event type."""
 MAX_EVENT_BYTES = 262_144
 NO_VMBOX = UUID(int=0)
 """Mailbox id of an event that concerns a whole account."""
@@ -67,7 +65,7 @@ def attributes_of(event: Event) -> dict[str, str]:
         "specversion": "1.0",
         "id": str(event.event_id),
         "source": source,
-        "type": f"{TYPE_PREFIX}{event.type}",
+        "type": f"voicemail.{event.type}",
         "time": event.created_at.isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "sequence": f"{event.sequence:020d}",

@@ -28,6 +28,7 @@ from service.domain.message import (
 from service.postgres.audio import audio_values, to_audio
 from service.postgres.audit import event_values
 from service.postgres.idempotency import Claim
+from service.postgres.months import fetchrow_of_month
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -136,8 +137,9 @@ async def attach_audio(
     `length_ms` applies only to a message that was stored without a length. Raises VmboxNotFound,
     MessageNotFound, MessageExpired, VmboxFull.
     """
-    row = await _SQL["attach_audio"].fetchrow(
+    row = await fetchrow_of_month(
         connection,
+        _SQL["attach_audio"],
         **key.values(),
         **audio_values(audio),
         length_ms=length_ms,
@@ -157,8 +159,9 @@ async def change_folder(
     reason: str,
 ) -> Message:
     """Changes the folder of a message. Raises VmboxNotFound, MessageNotFound, MessageExpired."""
-    row = await _SQL["change_folder"].fetchrow(
+    row = await fetchrow_of_month(
         connection,
+        _SQL["change_folder"],
         **key.values(),
         folder=folder,
         retained_since=retained_since,
@@ -170,15 +173,15 @@ async def change_folder(
 
 async def remove_message(connection: Connection, key: MessageKey, *, reason: str) -> Message:
     """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
-    row = await _SQL["remove_message"].fetchrow(
-        connection, **key.values(), reason=reason, **event_values()
+    row = await fetchrow_of_month(
+        connection, _SQL["remove_message"], **key.values(), reason=reason, **event_values()
     )
     return _message_or_raise(row, key)
 
 
 async def get_message(connection: Connection, key: MessageKey) -> Message:
     """Returns a message. Raises VmboxNotFound, MessageNotFound."""
-    row = await _SQL["get_message"].fetchrow(connection, **key.values())
+    row = await fetchrow_of_month(connection, _SQL["get_message"], **key.values())
     if row is None:
         raise VmboxNotFound(key.vmbox_id.hex)
     if row["id"] is None:
@@ -188,7 +191,7 @@ async def get_message(connection: Connection, key: MessageKey) -> Message:
 
 async def get_received_at(connection: Connection, key: MessageKey) -> datetime:
     """Returns the time of a message, removed or not. Raises VmboxNotFound, MessageNotFound."""
-    row = await _SQL["get_received_at"].fetchrow(connection, **key.values())
+    row = await fetchrow_of_month(connection, _SQL["get_received_at"], **key.values())
     if row is None:
         raise VmboxNotFound(key.vmbox_id.hex)
     received_at: datetime | None = row["received_at"]

@@ -1,10 +1,14 @@
 """Partitions for months of messages and audit and days of the outbox, ahead or on demand."""
 
+from collections.abc import MutableMapping
 from datetime import date, datetime, timedelta
+from typing import Any
+
+import asyncpg
 
 from service.domain.message import month_after, month_of
 from service.postgres.pool import Connection
-from service.postgres.sql import load
+from service.postgres.sql import Statement, load
 
 _SQL = load("months")
 
@@ -44,3 +48,47 @@ async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
         if await ensure_outbox_day(connection, day):
             created.append(f"outbox of {day}")
     return created
+
+
+async def fetchrow_of_month(
+    connection: Connection, statement: Statement, **values: Any
+) -> asyncpg.Record | None:
+    """Runs a statement on the messages of `month` as `fetch_of_months`. Returns the first row."""
+    rows = await fetch_of_months(connection, statement, (values["month"],), **values)
+    return rows[0] if rows else None
+
+
+async def fetch_of_months(
+    connection: Connection, statement: Statement, months: tuple[int, ...], **values: Any
+) -> list[asyncpg.Record]:
+    """Runs a statement on the messages of some months and returns all rows.
+
+    In a pool with generic plans the statement names the partitions. So each connection plans it
+    once for these months and locks only them. While one of them does not exist or the role has no
+    rights on it, the statement names the whole table and is planned with its values.
+    """
+    usable: MutableMapping[int, bool] | None = getattr(connection, "usable_months", None)
+    if usable is None:
+        return await statement.fetch(connection, **values)
+    if not await _are_usable(connection, usable, months):
+        async with connection.transaction():
+            await _SQL["plan_with_values"].execute(connection)
+            return await statement.fetch(connection, **values)
+    try:
+        return await statement.of_months(months).fetch(connection, **values)
+    except asyncpg.UndefinedTableError:
+        usable.clear()
+        raise
+
+
+async def _are_usable(
+    connection: Connection, usable: MutableMapping[int, bool], months: tuple[int, ...]
+) -> bool:
+    for month in months:
+        is_usable = usable.get(month)
+        if is_usable is None:
+            is_usable = await _SQL["is_month_usable"].fetchval(connection, month=month)
+            usable[month] = is_usable
+        if not is_usable:
+            return False
+    return True

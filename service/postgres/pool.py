@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
+from cachetools import TTLCache
 
 from service.domain.errors import DatabaseUnavailable
 from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, export_readings
@@ -33,6 +34,10 @@ _OUTAGES = (
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
+
+# Bounds of the cache of months. A detached partition is still named for this time.
+_MONTHS_CACHED = 256
+_MONTHS_CACHED_S = 60
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 
@@ -63,8 +68,15 @@ class Database:
         """Opens a pool. `timeout_s` limits the wait for a connection, and each statement.
 
         `name` is the application name of the sessions, `pool_name` the label of the metrics.
-        `generic_plans` suits statements that read no partitioned table: they are planned once.
+        `generic_plans` suits statements that name partitions (`fetch_of_months`), and inserts.
         """
+        usable_months: TTLCache[int, bool] = TTLCache(_MONTHS_CACHED, _MONTHS_CACHED_S)
+
+        async def prepare(connection: Connection) -> None:
+            await _prepare_connection(connection)
+            if generic_plans and isinstance(connection, TimedConnection):
+                connection.usable_months = usable_months
+
         with translated_errors():
             pool = await asyncpg.create_pool(
                 url,
@@ -73,7 +85,7 @@ class Database:
                 timeout=timeout_s,
                 # The server times out first. This limit covers a server that does not answer.
                 command_timeout=timeout_s + 1,
-                init=_prepare_connection,
+                init=prepare,
                 reset=_skip_reset,
                 connection_class=TimedConnection,
                 server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
@@ -129,12 +141,18 @@ def session_settings(
 ) -> dict[str, str]:
     """Returns the settings of a session.
 
-    A generic plan that reads a partitioned table locks all partitions. An insert locks only the one
-    that it writes to, and its planning costs more than its execution.
+    Planning costs more than the execution of a statement on a few rows. But a generic plan that
+    reads a partitioned table locks all partitions; one that inserts locks only one. A generic plan
+    uses no sequential scan, because it is kept while its tables grow.
     """
+    plans = (
+        {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+        if generic_plans
+        else {"plan_cache_mode": "force_custom_plan"}
+    )
     return {
+        **plans,
         "application_name": name,
-        "plan_cache_mode": "force_generic_plan" if generic_plans else "force_custom_plan",
         "jit": "off",
         "timezone": "UTC",
         "statement_timeout": f"{int(statement_timeout_s * 1000)}",

@@ -11,6 +11,7 @@ from service.domain.message import Message, MessageId
 from service.domain.recording import Recording, zone_of
 from service.postgres.batches import get_messages
 from service.postgres.messages import MessageKey, to_message
+from service.postgres.months import fetchrow_of_month
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -21,7 +22,7 @@ async def get_recording(
     connection: Connection, key: MessageKey, account_timezone: str | None
 ) -> Recording:
     """Returns a message with its audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
-    row = await _SQL["get_recording"].fetchrow(connection, **key.values())
+    row = await fetchrow_of_month(connection, _SQL["get_recording"], **key.values())
     if row is None:
         raise VmboxNotFound(key.vmbox_id.hex)
     if row["id"] is None:

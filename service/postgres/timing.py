@@ -1,7 +1,7 @@
 """Duration metric and span of every statement."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,12 @@ def _timer(text: str) -> Callable[[float], None]:
 
 
 class TimedConnection(asyncpg.Connection):
-    """Connection that measures every statement, those of transactions included."""
+    """Connection that measures every statement, those of transactions included.
+
+    `usable_months` is set in a pool with generic plans: see `fetch_of_months`.
+    """
+
+    usable_months: MutableMapping[int, bool] | None = None
 
     async def execute(self, query: str, *args: Any, **more: Any) -> str:
         with _StatementTimer(query):

@@ -1,7 +1,7 @@
 """Tokens in the URLs of recording links. They are not valid as tokens of the API."""
 
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -15,7 +15,6 @@ _AUDIENCE = "recording"
 
 
 class _LinkPayload(msgspec.Struct, kw_only=True):
-    jti: UUID
     account_id: UUID
     vmbox_id: UUID
     media_id: str
@@ -32,7 +31,7 @@ class LinkTokens:
     def issue(self, link: RecordingLink, now: datetime) -> str:
         return self._signer.sign(
             {
-                "jti": link.link_id.hex,
+                "jti": uuid4().hex,
                 "account_id": link.account_id.hex,
                 "vmbox_id": link.vmbox_id.hex,
                 "media_id": str(link.message_id),
@@ -49,7 +48,6 @@ class LinkTokens:
         if message_id is None or now.timestamp() >= payload.exp:
             raise TokenInvalid
         return RecordingLink(
-            link_id=payload.jti,
             account_id=payload.account_id,
             vmbox_id=payload.vmbox_id,
             message_id=message_id,

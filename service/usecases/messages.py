@@ -38,11 +38,10 @@ _UNKNOWN_LENGTH_MS = 1
 class Messages:
     """Use cases of messages. `clock` returns aware UTC.
 
-    `inserts` is a pool to the same database with generic plans, which suit inserts.
+    `hot` is a pool with generic plans, which suit statements on one message.
     """
 
-    database: Database
-    inserts: Database
+    hot: Database
     audio: AudioStore
     idempotency: Idempotency
     clock: Callable[[], datetime]
@@ -113,7 +112,7 @@ class Messages:
             )
 
         async with delete_on_error(self.audio, audio):
-            return await with_partitions(self.inserts, message_id.month, now, insert)
+            return await with_partitions(self.hot, message_id.month, now, insert)
 
     async def attach_audio(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId, upload: Upload
@@ -129,7 +128,7 @@ class Messages:
         length_ms = await _length_ms_of(upload)
         async with (
             delete_on_error(self.audio, audio),
-            self.database.connection() as connection,
+            self.hot.connection() as connection,
         ):
             message, replaced_key = await rows.attach_audio(
                 connection,
@@ -145,7 +144,7 @@ class Messages:
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
         """Returns a message. Raises VmboxNotFound, MessageNotFound."""
-        async with self.database.connection() as connection:
+        async with self.hot.connection() as connection:
             return await rows.get_message(
                 connection, MessageKey(account.account_id, vmbox_id, message_id)
             )
@@ -162,7 +161,7 @@ class Messages:
 
         Raises VmboxNotFound, MessageNotFound, MessageExpired.
         """
-        async with self.database.connection() as connection:
+        async with self.hot.connection() as connection:
             return await rows.change_folder(
                 connection,
                 MessageKey(account.account_id, vmbox_id, message_id),
@@ -173,7 +172,7 @@ class Messages:
 
     async def remove(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
         """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
-        async with self.database.connection() as connection:
+        async with self.hot.connection() as connection:
             return await rows.remove_message(
                 connection, MessageKey(account.account_id, vmbox_id, message_id), reason="api"
             )

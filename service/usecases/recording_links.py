@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from service.domain.access import Permission
 from service.domain.account import AccountFacts, Caller, Claims
@@ -43,7 +43,6 @@ class RecordingLinks:
         await self.recordings.get(account, vmbox_id, message_id)
         now = self.clock().replace(microsecond=0)
         link = RecordingLink(
-            link_id=uuid4(),
             account_id=account.account_id,
             vmbox_id=vmbox_id,
             message_id=message_id,

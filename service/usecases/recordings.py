@@ -16,14 +16,15 @@ from service.postgres.pool import Database
 
 @dataclass(frozen=True)
 class Recordings:
-    """Use cases of stored audio."""
+    """Use cases of stored audio. `hot` is a pool with generic plans."""
 
     database: Database
+    hot: Database
     audio: AudioStore
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Recording:
         """Returns a message with audio. Raises VmboxNotFound, MessageNotFound, AudioMissing."""
-        async with self.database.connection() as connection:
+        async with self.hot.connection() as connection:
             return await rows.get_recording(
                 connection, MessageKey(account.account_id, vmbox_id, message_id), account.timezone
             )

@@ -89,7 +89,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(open_database(settings, _NAME))
-        inserts = await enter(open_database(settings, _NAME, generic_plans=True))
+        hot = await enter(open_database(settings, _NAME, generic_plans=True))
         audio = await enter(open_audio(settings))
         accounts = await enter(open_accounts(settings, database))
         feed = await enter(Feed(database).tail_in_background())
@@ -103,7 +103,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         quotas = quotas_of(settings)
         numbers = re.compile(settings.callback_number_pattern)
         vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers)
-        recordings = Recordings(database, audio)
+        recordings = Recordings(database, hot, audio)
         yield UseCases(
             accounts=accounts,
             api_keys=ApiKeys(
@@ -119,8 +119,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             recipients=Recipients(vmboxes),
             mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
             messages=Messages(
-                database=database,
-                inserts=inserts,
+                hot=hot,
                 audio=audio,
                 idempotency=idempotency,
                 clock=utc_now,

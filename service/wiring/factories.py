@@ -52,7 +52,7 @@ def open_database(
         size=size or settings.database_pool_size,
         timeout_s=settings.database_timeout_s,
         name=name,
-        pool_name="inserts" if generic_plans else "main",
+        pool_name="hot" if generic_plans else "main",
         generic_plans=generic_plans,
     )
 
@@ -155,8 +155,7 @@ def users_of(accounts: Accounts, settings: Settings) -> Users:
         account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
-        guard=accounts.sessions.guard,
-        audit=accounts.sessions.audit,
+        hashing_slots=accounts.sessions.guard.accounts,
         clock=utc_now,
         min_password=settings.password_min_length,
         quotas=quotas_of(settings),

@@ -130,7 +130,7 @@ async def test_every_metric_is_exposed_by_a_running_process(
     assert await value("http_response_bytes_total", api) >= len(_AUDIO)
     assert await value("s3_duration_seconds_count", api, operation="put") == 1
     assert await value("sql_duration_seconds_count", api, query="insert_message") == 1
-    assert await value("database_connections_max", api, pool="inserts") == 16
+    assert await value("database_connections_max", api, pool="hot") == 16
     assert await value("http_requests_in_flight", api) == 0
     assert await value("relay_active") == 1
     assert await value("outbox_backlog") == 0

@@ -91,6 +91,19 @@ async def test_each_run_stores_the_oldest_month_of_the_deployment(empty: TestDat
         assert stored == oldest_month
 
 
+async def test_each_run_grants_the_rights_on_the_partitions_of_messages(
+    empty: TestDatabase,
+) -> None:
+    await run(empty)
+    month = month_of(datetime.now(UTC))
+    rights = f"SELECT has_table_privilege('aftertone', 'messages_{month}', 'UPDATE')"
+    assert await query(empty, rights)
+    await query(empty, f"REVOKE ALL ON messages_{month} FROM aftertone")
+    assert not await query(empty, rights)
+    await run(empty)
+    assert await query(empty, rights)
+
+
 async def test_a_changed_file_is_refused_with_a_sentence(empty: TestDatabase) -> None:
     await run(empty)
     changed = msgspec.structs.replace(SHIPPED[0], sql=SHIPPED[0].sql + "\n")

@@ -6,12 +6,20 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from service.domain.message import month_after, month_of
-from service.postgres.messages import Draft, get_message, insert_message
+from service.domain.errors import DatabaseUnavailable, MessageNotFound
+from service.domain.message import Folder, month_after, month_of
+from service.postgres.messages import (
+    Draft,
+    MessageKey,
+    change_folder,
+    get_message,
+    insert_message,
+    remove_message,
+)
 from service.postgres.months import ensure_ahead, ensure_month, ensure_outbox_day
 from service.postgres.pool import Connection, Database
 from service.usecases.partitions import with_partitions
-from tests.support.builders import NOW, Box, a_draft, a_vmbox, audit, stored
+from tests.support.builders import NOW, RETAINED_SINCE, Box, a_draft, a_vmbox, audit, stored
 from tests.support.waiting import DEADLINE_S
 
 MONTH = 201207
@@ -125,3 +133,65 @@ async def test_a_month_takes_the_messages_of_that_month_alone(
 async def test_an_invalid_month_is_refused(inspector: asyncpg.Connection, month: int) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError):
         await ensure_month(inspector, month)
+
+
+async def save(connection: Connection, key: MessageKey) -> None:
+    await change_folder(
+        connection,
+        key,
+        Folder.SAVED,
+        retained_since=RETAINED_SINCE.replace(year=2000),
+        reason="api",
+    )
+
+
+async def remove(connection: Connection, key: MessageKey) -> None:
+    await remove_message(connection, key, reason="api")
+
+
+async def test_a_month_is_used_by_its_name_as_soon_as_it_exists(hot: Database) -> None:
+    draft = a_draft(received_at=THEN, retained=True)
+    async with hot.connection() as connection:
+        box = await a_vmbox(connection)
+        key = box.place(draft.id)
+        for act in (get_message, save, remove):
+            with pytest.raises(MessageNotFound):
+                await act(connection, key)
+    await store(hot, box, draft)
+    async with hot.connection() as connection:
+        for act in (get_message, save, remove):
+            await act(connection, key)
+        with pytest.raises(MessageNotFound):
+            await get_message(connection, key)
+
+
+async def test_a_partition_without_rights_is_reached_through_the_table(
+    hot: Database, inspector: asyncpg.Connection
+) -> None:
+    draft = a_draft()
+    await inspector.execute(f"REVOKE ALL ON messages_{draft.id.month} FROM aftertone")
+    async with hot.connection() as connection:
+        box = await a_vmbox(connection)
+    await store(hot, box, draft)
+    async with hot.connection() as connection:
+        await save(connection, box.place(draft.id))
+        assert (await get_message(connection, box.place(draft.id))).folder is Folder.SAVED
+
+
+async def test_a_dropped_month_has_no_messages(
+    hot: Database, inspector: asyncpg.Connection
+) -> None:
+    draft = a_draft(received_at=THEN, retained=True)
+    async with hot.connection() as connection:
+        box = await a_vmbox(connection)
+    await store(hot, box, draft)
+    key = box.place(draft.id)
+    async with hot.connection() as connection:
+        await get_message(connection, key)
+    await inspector.execute(f"DROP TABLE messages_{MONTH}")
+    with pytest.raises(DatabaseUnavailable):
+        async with hot.connection() as connection:
+            await get_message(connection, key)
+    async with hot.connection() as connection:
+        with pytest.raises(MessageNotFound):
+            await get_message(connection, key)

@@ -63,7 +63,7 @@ def links_of(accounts: Accounts, ring: KeyRing, **options: Any) -> RecordingLink
     """Use cases of links in the process of `accounts`. Audio itself is never read here."""
     return RecordingLinks(
         sessions=accounts.sessions,
-        recordings=Recordings(accounts.database, cast(AudioStore, None)),
+        recordings=Recordings(accounts.database, accounts.database, cast(AudioStore, None)),
         tokens=LinkTokens(ring),
         **options,
     )

@@ -182,7 +182,9 @@ async def test_the_role_of_the_service_owns_nothing(inspector: asyncpg.Connectio
         "DELETE FROM audit",
         "TRUNCATE audit",
         "INSERT INTO migrations (number, name, sha256) VALUES (9, 'mine', '')",
-        f"TABLE messages_{month_of(NOW)}",
+        f"TABLE audit_{month_of(NOW)}",
+        f"TABLE outbox_{NOW:%Y%m%d}",
+        f"TRUNCATE messages_{month_of(NOW)}",
         f"DROP TABLE messages_{month_of(NOW)}",
     ],
 )

@@ -64,8 +64,7 @@ def users_beside(accounts: Accounts) -> Users:
         account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
-        guard=accounts.sessions.guard,
-        audit=accounts.sessions.audit,
+        hashing_slots=accounts.sessions.guard.accounts,
         clock=accounts.clock,
     )
 

@@ -90,6 +90,15 @@ async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def hot(test_database: TestDatabase) -> AsyncIterator[Database]:
+    """A pool of one connection with generic plans."""
+    async with Database.open(
+        test_database.url, size=1, timeout_s=30, name="test", generic_plans=True
+    ) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def inspector(test_database: TestDatabase) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the owner, which reads what is stored."""
     connection = await asyncpg.connect(test_database.owner_url)

@@ -36,6 +36,7 @@ SELECT $1, extract(year FROM at)::integer * 100 + extract(month FROM at)::intege
 FROM generate_series(1, $3::integer) AS n,
     date_trunc('second', $4::timestamptz + ($5::timestamptz - $4) * n / $3) AS at
 """
+_EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
 _FILL_VMBOXES = """
 WITH box AS (
     SELECT CASE n WHEN 1 THEN $2 ELSE gen_random_uuid() END AS id, n
@@ -53,10 +54,11 @@ class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes of 100, 100 000 and 50 000 messages; the last are not in the statistics.
 
     `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes. Each box
-    has 10 more messages in the new month.
+    has 10 more messages in the new month. `hot` is a pool with generic plans.
     """
 
     database: Database
+    hot: Database
     few: Box
     many: Box
     late: Box
@@ -83,25 +85,54 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class ExplainingConnection:
-    """Connection that explains each statement with its values and executes it."""
+    """Connection that executes each statement and explains the plan that it was executed with."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.usable_months = getattr(connection, "usable_months", None)
         self.plans: list[Plan] = []
 
+    async def fetchval(self, statement: str, *values: object) -> Any:
+        return await self._connection.fetchval(statement, *values)
+
     async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
-        trial = self._connection.transaction()
-        await trial.start()
-        explained = await self._connection.fetchval(
-            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *values
-        )
-        await trial.rollback()
+        explain = self._explain if self.usable_months is None else self._explain_prepared
+        explained = await explain(statement, *values)
         self.plans.append(Plan(_flat(msgspec.json.decode(explained)[0]["Plan"])))
         return await self._connection.fetch(statement, *values)
+
+    async def _explain(self, statement: str, *values: object) -> Any:
+        trial = self._connection.transaction()
+        await trial.start()
+        explained = await self._connection.fetchval(f"{_EXPLAIN} {statement}", *values)
+        await trial.rollback()
+        return explained
+
+    async def _explain_prepared(self, statement: str, *values: object) -> Any:
+        """Explains the plan of the prepared statement. EXPLAIN of its text would plan it again."""
+        trial = self._connection.transaction()
+        await trial.start()
+        await self._connection.fetch(statement, *values)
+        await trial.rollback()
+        name = await self._connection.fetchval(
+            "SELECT name FROM pg_prepared_statements WHERE statement = $1", statement
+        )
+        literals = ", ".join(map(_literal, values))
+        return await self._explain(f'EXECUTE "{name}"({literals})')
 
     async def fetchrow(self, statement: str, *values: object) -> asyncpg.Record | None:
         rows = await self.fetch(statement, *values)
         return rows[0] if rows else None
+
+
+def _literal(value: object) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case bytes():
+            return f"'\\x{value.hex()}'"
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"
 
 
 def _flat(node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,10 +158,12 @@ async def open_large_database(
     for box in (few, many, late):
         await _fill_messages(owner, box, 10, NEW_MONTH, NEW_UNTIL)
     await owner.close()
-    async with Database.open(
-        servers.postgres.url(name, "aftertone"), size=2, timeout_s=30, name="test"
-    ) as database:
-        yield LargeDatabase(database=database, few=few, many=many, late=late)
+    url = servers.postgres.url(name, "aftertone")
+    async with (
+        Database.open(url, size=2, timeout_s=30, name="test") as database,
+        Database.open(url, size=1, timeout_s=30, name="test", generic_plans=True) as hot,
+    ):
+        yield LargeDatabase(database=database, hot=hot, few=few, many=many, late=late)
     await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
 

@@ -3,6 +3,7 @@
 A statement starts at its line `-- name: change_folder`. `:vmbox_id` is a parameter, and
 `{append_event}` is replaced by the fragment of that name in `fragments.sql`. Neither is replaced in
 string literals, quoted identifiers and comments. An array slice needs a space after its colon.
+`{messages}` is the table of messages, or with `Statement.of_months` the partitions of some months.
 """
 
 import re
@@ -22,13 +23,14 @@ NAMES: dict[str, str] = {}
 
 _LITERAL = r"'[^']*' | \"[^\"]*\" | --[^\n]* | /\*.*?\*/"
 _PARAMETER = re.compile(rf"{_LITERAL} | :: | := | :(?P<name>[a-z]\w*)", re.VERBOSE | re.DOTALL)
+_MESSAGES = "{messages}"
 _FRAGMENT = re.compile(rf"{_LITERAL} | \{{(?P<name>[a-z]\w*)\}}", re.VERBOSE | re.DOTALL)
 
 
 class Statement:
     """Text of a statement with `$1`, `$2`, ..., and the names of these parameters in order."""
 
-    __slots__ = ("parameters", "text")
+    __slots__ = ("_months", "_template", "parameters", "text")
 
     def __init__(self, source: str) -> None:
         numbers: dict[str, int] = {}
@@ -37,8 +39,22 @@ class Statement:
             name = token["name"]
             return f"${numbers.setdefault(name, len(numbers) + 1)}" if name else token[0]
 
-        self.text = _PARAMETER.sub(positional, source)
+        self._template = _PARAMETER.sub(positional, source)
+        self._months: dict[tuple[int, ...], Statement] = {}
+        self.text = self._template.replace(_MESSAGES, "messages")
         self.parameters = tuple(numbers)
+
+    def of_months(self, months: tuple[int, ...]) -> "Statement":
+        """Returns the statement on the partitions of `months` (YYYYMM), which must exist."""
+        statement = self._months.get(months)
+        if statement is None:
+            tables = [f"messages_{month:d}" for month in months]
+            union = f"(TABLE {' UNION ALL TABLE '.join(tables)})" if len(tables) > 1 else tables[0]
+            statement = Statement(self._template.replace(_MESSAGES, union))
+            statement.parameters = self.parameters
+            NAMES[statement.text] = NAMES[self.text]
+            self._months[months] = statement
+        return statement
 
     def bind(self, **values: Any) -> tuple[Any, ...]:
         """Returns the arguments of an asyncpg call: the text, then the values in order.
@@ -95,7 +111,7 @@ def _expanded(token: re.Match[str]) -> str:
     return _FRAGMENTS[token["name"]] if token["name"] else token[0]
 
 
-_FRAGMENTS = _blocks("fragments", "fragment")
+_FRAGMENTS = {"messages": _MESSAGES, **_blocks("fragments", "fragment")}
 
 
 def page_start(start: NameCursor | None, descending: bool) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 -- Look-ups by id use num_nulls(removed_at) = 1 instead of removed_at IS NULL. With IS NULL the partial
 -- indexes would qualify; without fresh statistics (a new account, a new month) the planner prefers them to
 -- the primary key and reads a whole month of the account.
+-- {messages} is the partition of the month in a pool with generic plans. insert_message names the whole table:
+-- its generic plan locks one partition too, and a missing one is reported.
 
 -- name: insert_message
 -- Stores a message: locks the box's counts row, inserts, counts, appends the event. A full box gets no
@@ -94,7 +96,7 @@ WITH locked AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), message_before AS MATERIALIZED (
     SELECT m.id, m.audio_key, m.received_at
-    FROM locked, messages AS m
+    FROM locked, {messages} AS m
     WHERE m.account_id = :account_id AND m.month = :month AND m.id = :message_id
         AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1
     FOR NO KEY UPDATE OF m
@@ -119,7 +121,7 @@ WITH locked AS MATERIALIZED (
         END AS event
     FROM checked
 ), message AS (
-    UPDATE messages AS m
+    UPDATE {messages} AS m
     SET audio_key = :audio_key, audio_type = :audio_type, audio_size = :audio_size,
         audio_sha256 = :audio_sha256,
         -- A transcription belongs to the replaced audio.
@@ -175,7 +177,7 @@ WITH locked AS MATERIALIZED (
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), message AS (
-    UPDATE messages AS m
+    UPDATE {messages} AS m
     SET folder = :folder,
         changed_at = CASE m.folder WHEN :folder THEN m.changed_at ELSE now() END
     FROM locked
@@ -212,7 +214,7 @@ SELECT
         WHEN m.folder = m.folder_before THEN 'unchanged'
         WHEN m.id IS NOT NULL THEN 'done'
         WHEN EXISTS (
-            SELECT FROM messages AS e
+            SELECT FROM {messages} AS e
             WHERE e.account_id = :account_id AND e.month = :month AND e.id = :message_id
                 AND e.vmbox_id = :vmbox_id AND num_nulls(e.removed_at) = 1
                 AND e.received_at < :retained_since
@@ -231,7 +233,7 @@ WITH locked AS MATERIALIZED (
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), message AS (
-    UPDATE messages AS m
+    UPDATE {messages} AS m
     SET removed_at = now(), changed_at = now(), counted = false
     FROM locked
     WHERE m.account_id = :account_id AND m.month = :month AND m.id = :message_id
@@ -267,7 +269,7 @@ FROM locked LEFT JOIN message AS m ON true;
 -- Plan: both by primary key, one partition.
 SELECT m.*
 FROM vmbox_counts AS c
-LEFT JOIN messages AS m
+LEFT JOIN {messages} AS m
     ON m.account_id = :account_id AND m.month = :month AND m.id = :message_id
         AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1
 WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS NULL;
@@ -277,7 +279,7 @@ WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS 
 -- Plan: both by primary key, one partition.
 SELECT m.received_at
 FROM vmbox_counts AS c
-LEFT JOIN messages AS m
+LEFT JOIN {messages} AS m
     ON m.account_id = :account_id AND m.month = :month AND m.id = :message_id
         AND m.vmbox_id = :vmbox_id
 WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS NULL;

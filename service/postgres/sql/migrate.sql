@@ -21,7 +21,8 @@ INSERT INTO migrations (number, name, sha256) VALUES (:number, :name, :sha256);
 
 -- name: grant_to_service
 -- The statements that grant the service's role its rights: it reads and writes rows, owns nothing, reads the
--- numbers of the applied migrations, and cannot change the audit.
+-- numbers of the applied migrations, and cannot change the audit. Of all partitions, statements name only those
+-- of messages.
 SELECT format(
         'GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I',
         string_agg(oid::regclass::text, ', '), :role::text)
@@ -31,7 +32,8 @@ SELECT format(
         ' ensure_audit_month(integer) TO %I', :role::text)
     || format('; GRANT SELECT (number) ON migrations TO %I', :role::text)
 FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    AND (NOT relispartition OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'messages'::regclass))
     AND relname NOT IN ('migrations', 'partition_window', 'audit');
 
 -- name: set_partition_window

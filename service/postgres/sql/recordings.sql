@@ -9,7 +9,7 @@ LEFT JOIN users AS u
     ON u.account_id = :account_id
         AND u.user_id = CASE WHEN v.document ->> 'owner_id' ~ '^[0-9a-f]{32}$'
             THEN (v.document ->> 'owner_id')::uuid END
-LEFT JOIN messages AS m
+LEFT JOIN {messages} AS m
     ON m.account_id = :account_id AND m.month = :month AND m.id = :message_id AND m.vmbox_id = :vmbox_id
         AND num_nulls(m.removed_at) = 1
 WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS NULL;

@@ -58,7 +58,7 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=greetings.list_greetings,
-        parameters=parameters.list_of(GreetingRow),
+        parameters=parameters.LIST,
         answers=pages(ref(GreetingRow), samples.GREETING_ROW, description="A page of greetings"),
         refusals=BAD_LIST,
     ),

@@ -103,14 +103,17 @@ def _refusal(error: Exception) -> Refusal:
 
 def _response(status: int, refusals: list[Refusal]) -> Json:
     codes = sorted({refusal.code for refusal in refusals})
-    schema = ref("ValidationFailure" if codes == ["validation error"] else Failure)
+    properties: Json = {"error": {"const": str(status)}, "message": {"enum": codes}}
+    if codes == ["validation error"]:
+        properties["data"] = ref("BrokenRules")
+    shape = {"type": "object", "properties": properties}
     retry = ["Retry-After"] if any("Retry-After" in refusal.headers for refusal in refusals) else []
     return {
-        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}",
+        "description": HTTPStatus(status).phrase,
         "headers": header_refs("X-Request-ID", *retry),
         "content": {
             "application/json": {
-                "schema": schema,
+                "schema": {"allOf": [ref(Failure), shape]},
                 "examples": _examples(refusals),
             }
         },

@@ -30,7 +30,7 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=users.list_users,
-        parameters=parameters.list_of(UserRow),
+        parameters=parameters.LIST,
         answers=pages(ref(UserRow), samples.USER_ROW, description="A page of users", metadata=True),
         refusals=BAD_LIST,
     ),
