@@ -1,104 +1,174 @@
-"""Audio formats: accepted content types, file extensions, length of a recording."""
+"""Audio formats: the content type and extension of an upload, from its bytes and its declaration.
 
-import asyncio
-import math
-from typing import BinaryIO, cast
+The only place that decides them. The result is stored with the audio; downloads, archives, mails
+and transcriptions use what is stored.
+"""
 
-from tinytag import TinyTag
+import re
 
-from service.audio.spool import Spool
-from service.audio.wav import wav_length_ms
+import msgspec
 
-# The types that telephony clients send, and `audio/mp4`, a possible `media_extension` of a box.
-_EXTENSIONS = {
-    "application/octet-stream": "bin",
-    "audio/x-wav": "wav",
-    "audio/wav": "wav",
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-    "audio/ogg": "ogg",
-    "audio/mp4": "mp4",
-}
-ACCEPTED_TYPES = frozenset(_EXTENSIONS)
-# Extensions in the name of an upload that take precedence over its content type.
-_FILENAME_EXTENSIONS = frozenset(
-    {"mp3", "mp4", "wav", "ogg", "oga", "opus", "m4a", "aac", "amr", "au", "flac", "gsm", "webm"}
+from service.audio.lengths.frames import ADTS, MPEG, id3_size
+from service.audio.signatures import is_foreign
+from service.domain.errors import NotAudio
+
+GENERIC_TYPE = "application/octet-stream"
+_GENERIC_EXTENSION = "bin"
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """Audio format. `types` begins with the type that is stored, `extensions` with the default.
+
+    `kept_types` are synonyms that are stored as the client declares them: existing clients expect
+    them in responses.
+    """
+
+    types: tuple[str, ...]
+    extensions: tuple[str, ...]
+    kept_types: frozenset[str] = frozenset()
+
+
+WAV = Format(
+    types=(
+        "audio/wav",
+        "audio/x-wav",
+        "audio/wave",
+        "audio/x-wave",
+        "audio/vnd.wave",
+        "audio/x-pn-wav",
+    ),
+    extensions=("wav",),
+    kept_types=frozenset({"audio/x-wav"}),
 )
+MP3 = Format(
+    types=(
+        "audio/mpeg",
+        "audio/mp3",
+        "audio/mpeg3",
+        "audio/x-mp3",
+        "audio/x-mpeg",
+        "audio/x-mpeg-3",
+        "audio/x-mpeg3",
+        "audio/mpg",
+        "audio/x-mpg",
+    ),
+    extensions=("mp3",),
+    kept_types=frozenset({"audio/mp3"}),
+)
+OGG = Format(
+    types=(
+        "audio/ogg",
+        "audio/x-ogg",
+        "application/ogg",
+        "application/x-ogg",
+        "audio/opus",
+        "audio/vorbis",
+        "audio/speex",
+    ),
+    extensions=("ogg", "oga", "opus", "spx"),
+)
+MP4 = Format(
+    types=("audio/mp4", "audio/x-m4a", "audio/m4a", "audio/x-mp4", "video/mp4"),
+    extensions=("mp4", "m4a"),
+)
+WEBM = Format(types=("audio/webm", "video/webm"), extensions=("webm",))
+AAC = Format(types=("audio/aac", "audio/aacp", "audio/x-aac"), extensions=("aac",))
+FLAC = Format(types=("audio/flac", "audio/x-flac"), extensions=("flac",))
+AMR = Format(types=("audio/amr",), extensions=("amr",))
+AU = Format(types=("audio/basic", "audio/au", "audio/x-au"), extensions=("au", "snd"))
+AIFF = Format(types=("audio/aiff", "audio/x-aiff"), extensions=("aiff", "aif"))
+GSM = Format(types=("audio/x-gsm", "audio/gsm"), extensions=("gsm",))
 
-MAX_LENGTH_MS = 24 * 60 * 60 * 1000
-_MAX_READS = 20_000
-_INLINE_READS = 200
+_FORMATS = (WAV, MP3, OGG, MP4, WEBM, AAC, FLAC, AMR, AU, AIFF, GSM)
+_BY_TYPE = {name: kind for kind in _FORMATS for name in kind.types}
+_BY_EXTENSION = {name: kind for kind in _FORMATS for name in kind.extensions}
+
+ACCEPTED_TYPES = frozenset(_BY_TYPE) | {GENERIC_TYPE}
+"""Types that a client may declare, with their synonyms."""
+STORED_TYPES = (
+    *(name for kind in _FORMATS for name in (kind.types[0], *kind.kept_types)),
+    GENERIC_TYPE,
+)
+"""Types of stored audio."""
+
+_M4A_TYPES = frozenset({"audio/x-m4a", "audio/m4a"})
+_M4A_BRANDS = (b"M4A ", b"M4B ")
+_WEBM_HEAD = re.compile(rb"\x1aE\xdf\xa3.{0,64}\x42\x82.webm", re.DOTALL)
+
+
+class AudioType(msgspec.Struct, frozen=True, kw_only=True):
+    """Decision about an upload. `format` is None if the bytes have the signature of no format."""
+
+    content_type: str
+    extension: str
+    format: Format | None
 
 
 def is_accepted(content_type: str) -> bool:
-    return _media_type(content_type) in _EXTENSIONS
+    return media_type_of(content_type) in ACCEPTED_TYPES
 
 
-def extension_of(content_type: str, filename: str | None = None) -> str:
-    """Returns the extension of `filename` if it is an audio extension, else that of the type."""
-    _, dot, extension = (filename or "").lower().rpartition(".")
-    if dot and extension in _FILENAME_EXTENSIONS:
-        return extension
-    return _EXTENSIONS.get(_media_type(content_type), "bin")
-
-
-async def length_ms(spool: Spool) -> int | None:
-    """Returns the result of `measure_ms` without blocking the event loop.
-
-    Most spools in memory need few reads and are measured inline: a thread costs several times more.
-    """
-    length = measure_ms(spool, _INLINE_READS) if spool.in_memory else None
-    return length or await asyncio.to_thread(measure_ms, spool)
-
-
-def measure_ms(spool: Spool, max_reads: int = _MAX_READS) -> int | None:
-    """Returns the length of the recording, at least 1 ms, or None if it cannot be determined.
-
-    The bytes are untrusted: every parser error counts as an unknown length, the number of reads is
-    bounded, and no buffer is larger than the upload. Blocks.
-    """
-    length = wav_length_ms(spool) or _length_from_tags(spool, max_reads)
-    return length if length is not None and length <= MAX_LENGTH_MS else None
-
-
-def _length_from_tags(spool: Spool, max_reads: int) -> int | None:
-    try:
-        tag = TinyTag.get(file_obj=cast(BinaryIO, _BoundedReader(spool, max_reads)), tags=False)
-    except Exception:
-        return None
-    seconds = tag.duration
-    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
-        return None
-    return max(1, round(seconds * 1000))
-
-
-def _media_type(content_type: str) -> str:
+def media_type_of(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-class _BoundedReader:
-    """File object with the methods that the parser uses. Allows at most `max_reads` reads."""
+def determine_type(head: bytes, content_type: str, filename: str | None = None) -> AudioType:
+    """Returns the type of an upload with the first bytes `head`, a declared type and a name.
 
-    def __init__(self, spool: Spool, max_reads: int) -> None:
-        self._spool = spool
-        self._position = 0
-        self._reads_left = max_reads
+    The bytes decide. Bytes of an unknown format have the declared type; if that is generic, the
+    type of the extension of `filename`. Raises NotAudio if the bytes are clearly not audio.
+    """
+    declared = media_type_of(content_type)
+    suffix = (filename or "").lower().rpartition(".")[2] if "." in (filename or "") else ""
+    detected = detect_format(head)
+    if detected is None and is_foreign(head):
+        raise NotAudio
+    kind = detected or _BY_TYPE.get(declared) or _BY_EXTENSION.get(suffix)
+    if kind is None:
+        return AudioType(content_type=GENERIC_TYPE, extension=_GENERIC_EXTENSION, format=None)
+    stored = declared if declared in kind.kept_types else kind.types[0]
+    # Bytes of an unknown format are named as the client named them.
+    is_named = suffix in (_BY_EXTENSION if detected is None else kind.extensions)
+    extension = suffix if is_named else _default_extension(kind, head, declared)
+    # Frames have no signature, so that they are looked for in a file that is only declared as such.
+    measured_as = kind if kind in (MP3, AAC) else detected
+    return AudioType(content_type=stored, extension=extension, format=measured_as)
 
-    def read(self, length: int = -1) -> bytes:
-        self._reads_left -= 1
-        if self._reads_left < 0:
-            raise ValueError("too many reads")
-        rest = max(0, self._spool.size - self._position)
-        block = self._spool.read_at(self._position, rest if length < 0 else min(length, rest))
-        self._position += len(block)
-        return block
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        position = offset + (0, self._position, self._spool.size)[whence]
-        if position < 0:
-            raise ValueError("negative position")
-        self._position = position
-        return position
+def _default_extension(kind: Format, head: bytes, declared: str) -> str:
+    if kind is MP4 and (declared in _M4A_TYPES or head[8:12] in _M4A_BRANDS):
+        return "m4a"
+    return kind.extensions[0]
 
-    def tell(self) -> int:
-        return self._position
+
+def detect_format(head: bytes) -> Format | None:
+    """Returns the format of a file with these first bytes, or None if it is not recognised."""
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return WAV
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return AIFF
+    if head[4:8] in (b"ftyp", b"styp") and not is_foreign(head[:16]):
+        return MP4
+    if _WEBM_HEAD.match(head):
+        return WEBM
+    for magic, kind in (
+        (b"OggS\0", OGG),
+        (b"fLaC", FLAC),
+        (b"#!AMR\n", AMR),
+        (b".snd\0", AU),
+    ):
+        if head.startswith(magic):
+            return kind
+    tag_size = id3_size(head)
+    return _detect_frames(head[tag_size:]) or (MP3 if tag_size else None)
+
+
+def _detect_frames(head: bytes) -> Format | None:
+    """Recognises the formats without a signature, by two frames in succession."""
+    for stream, kind in ((ADTS, AAC), (MPEG, MP3)):
+        frame = stream.parse(head)
+        if frame is not None:
+            following = head[frame.size :]
+            if stream.parse(following) if following else len(head) == frame.size:
+                return kind
+    return None

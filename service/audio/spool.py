@@ -12,6 +12,7 @@ from service.domain.errors import AudioTooLarge, StorageUnavailable
 
 MEMORY_BYTES = 1024 * 1024
 BLOCK_BYTES = 256 * 1024
+HEAD_BYTES = 4096
 # Shared by all open spools: many of them move to files earlier, but not below BLOCK_BYTES.
 _TOTAL_MEMORY_BYTES = 16 * 1024 * 1024
 
@@ -19,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Spool:
-    """Buffers at most `limit` bytes and computes their SHA-256.
+    """Buffers at most `limit` bytes and computes their SHA-256. `head` has the first HEAD_BYTES.
 
     Up to MEMORY_BYTES stay in memory, fewer while many spools are open. A larger upload moves to a
     temporary file without a name, so the file never outlives its process. Writes raise
@@ -31,6 +32,7 @@ class Spool:
 
     def __init__(self, limit: int) -> None:
         self.size = 0
+        self.head = b""
         self.limit = limit
         self._digest = hashlib.sha256()
         self._buffer = bytearray()
@@ -52,6 +54,8 @@ class Spool:
         if self.size + len(chunk) > self.limit:
             raise AudioTooLarge(self.limit)
         self.size += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
         self._digest.update(chunk)
         self._buffer += chunk
         if len(self._buffer) > (self._memory_limit() if self._file is None else BLOCK_BYTES):

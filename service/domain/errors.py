@@ -214,6 +214,22 @@ class AudioEmpty(Refused):
     """The audio is empty; send a file with content."""
 
 
+class NotAudio(Refused):
+    """The file is not audio; send a recording in one of the accepted types."""
+
+
+class ContentTypeRefused(Refused):
+    """The path does not accept this content type; send one of the accepted types."""
+
+    def __init__(self, accepted: Sequence[str]) -> None:
+        super().__init__(*accepted)
+        self.accepted = tuple(accepted)
+
+
+class ContentEncodingRefused(Refused):
+    """The body or a part of it has a Content-Encoding; send it without compression."""
+
+
 class MessageExpired(Refused):
     """The message is older than the retention time; it can only be deleted."""
 

@@ -1,5 +1,6 @@
 """Untrusted text: caller names and numbers."""
 
+import re
 import unicodedata
 
 # Characters that change the text direction: a name could be shown as a different one.
@@ -16,3 +17,18 @@ def strip_control_characters(text: str) -> str:
         if letter not in _BIDI and unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp")
     )
     return "".join(kept)
+
+
+def safe_file_name(name: str) -> str:
+    """Returns a file name without a path, control characters and quotation marks.
+
+    Each such character becomes `_`, and so does a dot at the start, which would hide the file.
+    """
+    name = "".join("_" if _is_unsafe(character) else character for character in name)
+    return re.sub(r"^(\s*)\.", r"\1_", name)
+
+
+def _is_unsafe(character: str) -> bool:
+    # Control and format characters, among them those that change the direction, and line breaks.
+    category = unicodedata.category(character)
+    return character in '"\\/' or category.startswith("C") or category in ("Zl", "Zp")

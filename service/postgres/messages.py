@@ -129,13 +129,14 @@ async def attach_audio(
     audio: Audio,
     *,
     length_ms: int,
+    replaced_length_ms: int = 1,
     retained_since: datetime,
     max_message_count: int | None,
 ) -> tuple[Message, str | None]:
     """Sets the audio of a message. Returns the message and the key of the replaced audio.
 
-    `length_ms` applies only to a message that was stored without a length. Raises VmboxNotFound,
-    MessageNotFound, MessageExpired, VmboxFull.
+    `length_ms` replaces only a stored length of 1 or `replaced_length_ms`, the measured length of
+    the replaced audio. Raises VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull.
     """
     row = await fetchrow_of_month(
         connection,
@@ -143,6 +144,7 @@ async def attach_audio(
         **key.values(),
         **audio_values(audio),
         length_ms=length_ms,
+        replaced_length_ms=replaced_length_ms,
         retained_since=retained_since,
         account_max_message_count=max_message_count,
         **event_values(),

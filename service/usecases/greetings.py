@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from service.audio.store import AudioStore, greeting_key
@@ -40,7 +41,8 @@ class Greetings:
     ) -> Greeting:
         """Creates a greeting; `attach_audio` can add the audio later.
 
-        The audio object is written before the row. Raises Invalid, AudioEmpty, AccountNotFound.
+        The audio object is written before the row. Raises Invalid, AudioEmpty, NotAudio,
+        AccountNotFound.
         """
         checked = validate_greeting(document)
         media_id = uuid7(self.clock())
@@ -123,7 +125,7 @@ class Greetings:
     async def attach_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Greeting:
         """Adds or replaces the audio of a greeting; the old object is deleted last.
 
-        Raises GreetingNotFound, AudioEmpty.
+        Raises GreetingNotFound, AudioEmpty, NotAudio.
         """
         await self.get(account, media_id)
         audio = await self._store_audio(account, media_id, upload)
@@ -167,8 +169,8 @@ class Greetings:
         return await retry_on_conflict(attempt)
 
     async def _store_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Audio:
-        key = greeting_key(account.account_id, media_id, uuid7(self.clock()), upload.extension)
-        return await store_upload(self.audio, key, upload)
+        key_of = partial(greeting_key, account.account_id, media_id, uuid7(self.clock()))
+        return (await store_upload(self.audio, upload, key_of)).audio
 
 
 def _cursor_of(greeting: Greeting) -> NameCursor:

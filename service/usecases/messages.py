@@ -4,17 +4,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import length_ms
+from service.audio.inspection import UNKNOWN_LENGTH_MS, inspect
+from service.audio.spool import Spool
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts
-from service.domain.errors import Invalid, Rule
+from service.domain.errors import AudioMissing, Invalid, Refused, Rule
 from service.domain.message import (
     FUTURE_ALLOWANCE,
-    Audio,
     Folder,
     Message,
     MessageId,
@@ -29,9 +30,14 @@ from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
-from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
-
-_UNKNOWN_LENGTH_MS = 1
+from service.usecases.uploads import (
+    StoredUpload,
+    Upload,
+    Uploads,
+    delete_on_error,
+    delete_orphan,
+    store_upload,
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ class Messages:
 
         The audio object is written before the row, so a row never points to missing audio. A second
         request with the same `key` gets the response of the first. Raises Invalid, AudioEmpty,
-        VmboxNotFound, VmboxFull, TooManyPending, IdempotencyKeyInUse, IdempotencyKeyReused,
-        Unavailable.
+        NotAudio, VmboxNotFound, VmboxFull, TooManyPending, IdempotencyKeyInUse,
+        IdempotencyKeyReused, Unavailable.
         """
         if key is None:
             return await self._store(account, vmbox_id, new, upload)
@@ -84,14 +90,15 @@ class Messages:
         received_at = new.received_at or now
         self._check_time(received_at, now)
         message_id = MessageId.generate(received_at, now)
-        audio = (
+        stored = (
             None if upload is None else await self._store_audio(account, message_id, upload, now)
         )
+        audio = None if stored is None else stored.audio
         draft = Draft(
             id=message_id,
             folder=new.folder,
             received_at=received_at,
-            length_ms=new.length_ms or await _length_ms_of(upload),
+            length_ms=new.length_ms or (UNKNOWN_LENGTH_MS if stored is None else stored.length_ms),
             caller_id=new.caller_id,
             call_id=new.call_id or os.urandom(12).hex(),
             from_uri=_with_realm(new.from_uri or new.caller_id.number, account.realm),
@@ -119,22 +126,24 @@ class Messages:
     ) -> Message:
         """Adds or replaces the audio of a message; the old object is deleted last.
 
-        Raises AudioEmpty, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
+        A measured length is replaced too. A length that a client has sent stays. Raises AudioEmpty,
+        NotAudio, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
         """
         now = self._now()
         key = MessageKey(account.account_id, vmbox_id, message_id)
-        await self.get(account, vmbox_id, message_id)
-        audio = await self._store_audio(account, message_id, upload, now)
-        length_ms = await _length_ms_of(upload)
+        current = await self.get(account, vmbox_id, message_id)
+        replaced_length_ms = await self._measure_stored(current)
+        stored = await self._store_audio(account, message_id, upload, now)
         async with (
-            delete_on_error(self.audio, audio),
+            delete_on_error(self.audio, stored.audio),
             self.hot.connection() as connection,
         ):
             message, replaced_key = await rows.attach_audio(
                 connection,
                 key,
-                audio,
-                length_ms=length_ms,
+                stored.audio,
+                length_ms=stored.length_ms,
+                replaced_length_ms=replaced_length_ms,
                 retained_since=retained_since(now, self.retention_days),
                 max_message_count=account.max_message_count,
             )
@@ -193,22 +202,29 @@ class Messages:
 
     async def _store_audio(
         self, account: AccountFacts, message_id: MessageId, upload: Upload, now: datetime
-    ) -> Audio:
-        key = message_key(
-            message_id.month,
-            account.account_id,
-            message_id.id,
-            uuid7(now),
-            upload.extension,
+    ) -> StoredUpload:
+        key_of = partial(
+            message_key, message_id.month, account.account_id, message_id.id, uuid7(now)
         )
-        return await store_upload(self.audio, key, upload)
+        return await store_upload(self.audio, upload, key_of)
+
+    async def _measure_stored(self, message: Message) -> int:
+        """Returns the length of the current audio, 1 if it has none that can be measured.
+
+        A stored length is measured if it equals this one.
+        """
+        audio = message.audio
+        if audio is None or message.length_ms == UNKNOWN_LENGTH_MS:
+            return UNKNOWN_LENGTH_MS
+        try:
+            with Spool(audio.size) as spool:
+                async with self.audio.read(audio.key, 0, audio.size) as blocks:
+                    async for block in blocks:
+                        await spool.write(block)
+                return (await inspect(spool, audio.content_type)).length_ms
+        except (AudioMissing, Refused):
+            return UNKNOWN_LENGTH_MS
 
 
 def _with_realm(address: str, realm: str) -> str:
     return address if "@" in address else f"{address}@{realm}"
-
-
-async def _length_ms_of(upload: Upload | None) -> int:
-    if upload is None:
-        return _UNKNOWN_LENGTH_MS
-    return await length_ms(upload.spool) or _UNKNOWN_LENGTH_MS

@@ -1,16 +1,16 @@
 """Uploads of audio: spooled first, then stored. Their number limits memory and disk space."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import ACCEPTED_TYPES, extension_of, is_accepted
+from service.audio.formats import ACCEPTED_TYPES, STORED_TYPES, is_accepted
+from service.audio.inspection import inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
 from service.domain.errors import (
-    AudioEmpty,
     Conflict,
     NotFound,
     Refused,
@@ -24,6 +24,7 @@ from service.usecases.slots import SharedSlots
 
 __all__ = [
     "ACCEPTED_TYPES",
+    "STORED_TYPES",
     "Spool",
     "Upload",
     "Uploads",
@@ -50,9 +51,12 @@ class Upload(msgspec.Struct, frozen=True):
     content_type: str
     filename: str | None = None
 
-    @property
-    def extension(self) -> str:
-        return extension_of(self.content_type, self.filename)
+
+class StoredUpload(msgspec.Struct, frozen=True):
+    """Stored audio and its measured length, 1 ms if it cannot be measured."""
+
+    audio: Audio
+    length_ms: int
 
 
 class Uploads:
@@ -107,13 +111,19 @@ class _SlotSpool(Spool):
             self._uploads.release_slot(self._account_id)
 
 
-async def store_upload(store: AudioStore, key: str, upload: Upload) -> Audio:
-    """Stores an upload under a new key, before its row is written. Raises AudioEmpty."""
+async def store_upload(
+    store: AudioStore, upload: Upload, key_of: Callable[[str], str]
+) -> StoredUpload:
+    """Stores an upload before its row is written, under the new key for its extension.
+
+    Raises AudioEmpty, NotAudio.
+    """
     spool = upload.spool
-    if spool.size == 0:
-        raise AudioEmpty
-    await store.put(key, spool, upload.content_type)
-    return Audio(key=key, content_type=upload.content_type, size=spool.size, sha256=spool.sha256())
+    properties = await inspect(spool, upload.content_type, upload.filename)
+    key, content_type = key_of(properties.extension), properties.content_type
+    await store.put(key, spool, content_type)
+    audio = Audio(key=key, content_type=content_type, size=spool.size, sha256=spool.sha256())
+    return StoredUpload(audio, properties.length_ms)
 
 
 @asynccontextmanager

@@ -71,8 +71,13 @@ async def test_a_body_of_another_type_is_a_415(
     if content_type != "audio/mpeg":
         requests += [("PUT", f"{path}/messages"), ("PUT", f"{path}/messages/{media_id}/raw")]
     for method, route in requests:
-        data = refusal(await account.http.request(method, route, **body), 415, UNSUPPORTED)
-        assert data == {"message": "The path does not accept this content type; see /docs"}
+        response = await account.http.request(method, route, **body)
+        data = refusal(response, 415, UNSUPPORTED)
+        is_upload = method == "PUT" and "/messages" in route
+        assert "application/json" in data["accepted"]
+        assert ("audio/wav" in data["accepted"]) is is_upload
+        assert all(name in data["message"] for name in data["accepted"])
+        assert response.headers["accept"] == ", ".join(data["accepted"])
     assert data_of(await account.http.get(path)) == before
 
 

@@ -1,6 +1,7 @@
 """Uploads that are empty, too large, cut short or malformed: refused, and no object is left."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -20,10 +21,12 @@ from tests.contract.wire import (
     refusal,
     stored_objects,
 )
+from tests.support.audio_samples import a_wav, an_mp4
 from tests.support.running import AccountClient, RunningService, data_of
 
 LIMIT = 8_000_000
 MP3 = {"Content-Type": "audio/mp3"}
+JSON_TYPE = {"Content-Type": "application/json"}
 MIXED = {"Content-Type": "multipart/mixed; boundary=frontier"}
 
 
@@ -53,6 +56,9 @@ def head(victim: tuple[AccountClient, str], *headers: str) -> list[str]:
     "form",
     [
         {"content": b"", "headers": MP3},
+        {"content": a_wav()[:44], "headers": {"Content-Type": "audio/wav"}},
+        {"content": a_wav()[:44], "headers": {"Content-Type": "application/octet-stream"}},
+        mixed(json_part(length=4000), audio_part(a_wav()[:44])),
         mixed(audio_part(b"")),
         mixed(json_part(folder="new"), audio_part(b"")),
         {"files": [("content", ("voice.mp3", b"", "audio/mp3"))]},
@@ -179,13 +185,74 @@ async def test_a_boundary_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize(
-    "part_type", ["text/plain", "audio/amr", "audio/mp3\nX-Evil: 1", "image/*"]
+    "part_type", ["text/plain", "audio/midi", "audio/mp3\nX-Evil: 1", "image/*"]
 )
 async def test_a_file_of_another_type_is_a_415(
     victim: tuple[AccountClient, str], part_type: str
 ) -> None:
     answer = await put(victim, **mixed(audio_part(b"x", part_type), json_part()))
-    refusal(answer, 415, "unsupported_media_type")
+    data = refusal(answer, 415, "unsupported_media_type")
+    assert {"audio/mpeg", "audio/wav", "audio/ogg", "audio/mp4"} < set(data["accepted"])
+
+
+@pytest.mark.parametrize("content_type", ["audio/wav", "application/octet-stream"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!DOCTYPE html><html><body>404</body></html>",
+        b"PK\x03\x04" + bytes(500),
+        b"%PDF-1.7\n\xe2\xe3\xcf\xd3",
+        b"\x7fELF\x02\x01\x01" + bytes(500),
+        b"a line of text\n",
+        gzip.compress(a_wav()),
+        an_mp4(1, kind=b"vide"),
+    ],
+    ids=["html", "zip", "pdf", "elf", "text", "gzip", "video"],
+)
+async def test_a_file_that_is_not_audio_is_a_415(
+    victim: tuple[AccountClient, str], content: bytes, content_type: str
+) -> None:
+    bare = {"content": content, "headers": {"Content-Type": content_type}}
+    for form in (bare, mixed(json_part(length=5), audio_part(content, content_type))):
+        data = refusal(await put(victim, **form), 415, "unsupported_media_type")
+        assert "not audio" in data["message"]
+        assert {"audio/mpeg", "audio/wav"} < set(data["accepted"])
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP, identity", "br", "x"])
+async def test_a_content_encoding_is_a_415(victim: tuple[AccountClient, str], coding: str) -> None:
+    account, vmbox_id = victim
+    wav, encoding = {"Content-Type": "audio/wav"}, {"Content-Encoding": coding}
+    part = ["Content-Type: audio/wav", f"Content-Encoding: {coding}"]
+    json = gzip.compress(b'{"data": {"name": "x"}}')
+    responses = [
+        await put(victim, content=gzip.compress(a_wav()), headers=wav | encoding),
+        await put(victim, content=a_wav(), headers=wav | encoding),
+        await put(victim, **mixed(json_part(), (part, gzip.compress(a_wav())))),
+        await put(victim, content=json, headers=encoding),
+        await account.http.patch(
+            account.path("vmboxes", vmbox_id), content=json, headers=JSON_TYPE | encoding
+        ),
+    ]
+    for response in responses:
+        data = refusal(response, 415, "unsupported_media_type")
+        assert "Content-Encoding" in data["message"]
+        assert response.headers["accept-encoding"] == "identity"
+
+
+async def test_an_identity_encoding_is_no_encoding(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    path = account.path("vmboxes", vmbox_id, "messages")
+    identity = {"Content-Encoding": "identity"}
+    sent = await account.http.put(path, content=a_wav(), headers=MP3 | identity)
+    assert data_of(sent, 201)["length"] == 1000
+    part = ["Content-Type: audio/wav", "Content-Encoding: Identity"]
+    sent = await account.http.put(path, **mixed((part, a_wav())))
+    assert data_of(sent, 201)["length"] == 1000
+    renamed = await account.http.patch(
+        account.path("vmboxes", vmbox_id), json={"data": {"name": "New"}}, headers=identity
+    )
+    assert data_of(renamed)["name"] == "New"
 
 
 async def test_json_in_a_part_is_bounded(victim: tuple[AccountClient, str]) -> None:

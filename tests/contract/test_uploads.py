@@ -9,7 +9,18 @@ import httpx
 import pytest
 
 from tests.contract.wire import NOW, ago, audio_part, json_part, mixed, stored_objects
-from tests.support.audio_samples import a_mu_law_wav, a_wav, an_mp3
+from tests.support.audio_samples import (
+    MEDIARECORDER_WEBM,
+    PCM,
+    a_mu_law_wav,
+    a_wav,
+    adts_frames,
+    an_mp3,
+    an_mp4,
+    an_opus,
+    mp3_frames,
+    riff,
+)
 from tests.support.running import AccountClient, data_of
 
 # Everything that a careless layer would translate, cut at or take for a boundary.
@@ -96,7 +107,13 @@ async def test_the_length_is_measured_when_it_is_not_given(account: AccountClien
     for audio, content_type, length in (
         (a_wav(seconds=3), "audio/x-wav", 3000),
         (a_mu_law_wav(seconds=2), "audio/wav", 2000),
-        (b"no sound at all", "audio/ogg", 1),
+        (b"\0no sound at all", "audio/ogg", 1),
+        (riff(PCM, 16, 8000, bytes(16_000), claimed=0), "audio/wav", 1000),
+        (riff(PCM, 16, 8000, bytes(16_000), byte_rate=8000), "audio/wav", 1000),
+        (adts_frames(100), "audio/aac", 6400),
+        (mp3_frames(1000, info_frames=10), "audio/mpeg", 24_000),
+        (an_mp4(60, fragments=6), "audio/mp4", 60_000),
+        (MEDIARECORDER_WEBM.read_bytes(), "audio/webm;codecs=opus", 1008),
     ):
         sent = {"content": audio, "headers": {"Content-Type": content_type}}
         assert (await put(account, vmbox_id, **sent))["length"] == length
@@ -137,6 +154,29 @@ async def test_each_type_of_audio_is_accepted_in_both_forms(
         assert raw.content == NASTY
         assert raw.headers["content-type"] == content_type.partition(";")[0].lower()
         assert raw.headers["content-disposition"].endswith(f'.{extension}"')
+
+
+@pytest.mark.parametrize(
+    ("audio", "content_type", "extension"),
+    [
+        (a_wav(), "audio/wav", "wav"),
+        (an_mp3(), "audio/mpeg", "mp3"),
+        (an_mp4(1, brand=b"M4A "), "audio/mp4", "m4a"),
+        (an_opus(1), "audio/ogg", "ogg"),
+        (MEDIARECORDER_WEBM.read_bytes(), "audio/webm", "webm"),
+    ],
+)
+async def test_the_bytes_determine_a_type_that_the_sender_does_not_know(
+    account: AccountClient, audio: bytes, content_type: str, extension: str
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    for declared in ("application/octet-stream", "video/mp4"):
+        bare = {"content": audio, "headers": {"Content-Type": declared}}
+        for upload in (bare, mixed(audio_part(audio, declared)), mixed(([], audio))):
+            message = await put(account, vmbox_id, **upload)
+            raw = await heard(account, vmbox_id, message["media_id"])
+            assert (raw.content, raw.headers["content-type"]) == (audio, content_type)
+            assert raw.headers["content-disposition"].endswith(f'.{extension}"')
 
 
 async def test_a_file_without_a_type_is_treated_as_bytes(account: AccountClient) -> None:
@@ -183,6 +223,7 @@ async def test_other_audio_replaces_what_a_message_has(account: AccountClient) -
     (old_object,) = await stored_objects(account)
     upload = {"content": a_wav(), "headers": {"Content-Type": "audio/wav"}}
     replaced = await put(account, vmbox_id, media_id, "raw", **upload)
+    # A length that the client has sent stays.
     assert (replaced["length"], replaced["caller_id_name"]) == (1234, "Ann")
     after = await heard(account, vmbox_id, media_id)
     assert (after.content, after.headers["content-type"]) == (a_wav(), "audio/wav")
@@ -190,6 +231,22 @@ async def test_other_audio_replaces_what_a_message_has(account: AccountClient) -
     (new_object,) = await stored_objects(account)
     assert new_object != old_object
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
+
+
+async def test_a_measured_length_is_replaced_with_the_audio(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id, a_wav(1), "audio/wav")
+    for audio, length in (
+        (an_opus(3), 3000),
+        (b"\0unknown", 1),
+        (a_wav(2), 2000),
+        (a_mu_law_wav(4), 4000),
+    ):
+        upload = {"content": audio, "headers": {"Content-Type": "application/octet-stream"}}
+        replaced = await put(account, vmbox_id, media_id, "raw", **upload)
+        assert replaced["length"] == length
+        (row,) = await account.listed(vmbox_id)
+        assert row["length"] == length
 
 
 async def test_the_largest_audio_is_accepted(account: AccountClient) -> None:

@@ -76,9 +76,9 @@ async def test_names_never_collide_and_lead_nowhere(account: AccountClient) -> N
         f"Ann{when}.mp3",
         f"Ann{when}_{ids[1]}.mp3",
         f"aNN{when}_{ids[2]}.mp3",
-        f".._.._Ann{when}.mp3",
+        f"_._.._Ann{when}.mp3",
         f"_etc{when}.mp3",
-        f".._x{when}.mp3",
+        f"_._x{when}.mp3",
     ]
     assert [archive.read(name) for name in archive.namelist()] == [
         b"0",

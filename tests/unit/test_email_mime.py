@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.message import Folder
+from service.domain.message import CallerId, Folder
 from service.workers.channels.email import (
     InvalidAddress,
     Mail,
@@ -100,18 +100,24 @@ def test_the_folder_of_templates_must_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("caller", "expected"),
+    ("name", "number", "expected"),
     [
-        ("Ann", "ann"),
-        ("José Ñ", "jose_n"),
-        ("+44 20 7946", "+44_20_7946"),
-        ("../../etc/passwd", "etc_passwd"),
-        ("山田", "message"),
-        ("", "message"),
-        ("x" * 100, "x" * 40),
+        ("Ann", "1001", "ann"),
+        ("José Ñ", "1001", "jose_n"),
+        ("../../etc/passwd", "1001", "etc_passwd"),
+        (".hidden", "1001", "hidden"),
+        ("山田", "+44 20 7946", "+44_20_7946"),
+        ("", "+44 20 7946", "+44_20_7946"),
+        ("anonymous", "1001", "1001"),
+        ("Anonymous ", "1001", "1001"),
+        ("unknown", "1001", "1001"),
+        ("anonymous", "anonymous", "anonymous"),
+        ("山田", "", "message"),
+        ("x" * 100, "1001", "x" * 40),
     ],
 )
-def test_a_file_name_is_valid_on_every_system(caller: str, expected: str) -> None:
+def test_a_file_name_is_valid_on_every_system(name: str, number: str, expected: str) -> None:
+    caller = CallerId(number, name)
     assert file_name(caller, WHEN, "mp3") == f"{expected}_2026-03-03_14-05-09.mp3"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Request
 
-from service.api.body.multipart import MalformedBody
+from service.api.body.multipart import MalformedBody, check_content_encoding
 from service.api.middleware.body_memory import body_memory_of
 from service.domain.errors import AudioTooLarge, DocumentTooLarge
 from service.domain.schema import Document
@@ -21,10 +21,12 @@ MAX_JSON_LEVELS = 100
 async def read_chunks(
     request: AnyRequest, max_bytes: int, too_large: AudioTooLarge | DocumentTooLarge
 ) -> AsyncIterator[bytes]:
-    """Yields the body as it arrives. Raises `too_large` if it exceeds `max_bytes`, MalformedBody.
+    """Yields the body as it arrives. Raises `too_large` if it exceeds `max_bytes`, MalformedBody,
+    ContentEncodingRefused.
 
     A body with a larger `Content-Length` is refused before it is read, which saves the transfer.
     """
+    check_content_encoding(request.headers.get("content-encoding", ""))
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > max_bytes:
         raise too_large

@@ -10,7 +10,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.api.body.base64_body import Base64Decoder, MalformedBase64
-from service.domain.errors import Refused
+from service.domain.errors import ContentEncodingRefused, Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -24,6 +24,7 @@ __all__ = [
     "PartLimitExceeded",
     "TooManyFiles",
     "UploadLimits",
+    "check_content_encoding",
     "create_decoder",
     "read_multipart",
 ]
@@ -99,7 +100,8 @@ async def read_multipart(
     (KAZOO API docs, voicemail messages). Lines end with CRLF. Text before the first boundary and
     after the last one is skipped, each up to the size of a part's headers. `hold` is called with
     the size of the metadata as it grows. Raises MalformedBody, MalformedBase64, TooManyFiles,
-    PartLimitExceeded, MetadataTooLarge, and errors of the sink and of `hold`.
+    PartLimitExceeded, MetadataTooLarge, ContentEncodingRefused, and errors of the sink and of
+    `hold`.
     """
     boundary = _boundary_of(content_type_header)
     parts = _PartCollector(limits, hold)
@@ -246,6 +248,7 @@ class _PartCollector:
         self._field, self._value = bytearray(), bytearray()
 
     def _on_headers_finished(self) -> None:
+        check_content_encoding(self._headers.get("content-encoding", ""))
         content_type = self._headers.get("content-type")
         self._is_metadata = _media_type_of(content_type or "") in _JSON_TYPES
         self._decoder = create_decoder(self._headers.get("content-transfer-encoding", ""))
@@ -301,6 +304,12 @@ def create_decoder(transfer_encoding: str) -> Base64Decoder | None:
     if coding not in _IDENTITY_CODINGS:
         raise MalformedBody("the Content-Transfer-Encoding is unknown; use base64 or binary")
     return None
+
+
+def check_content_encoding(header: str) -> None:
+    """Raises ContentEncodingRefused for a `Content-Encoding` other than `identity`."""
+    if header.strip().lower() not in ("", "identity"):
+        raise ContentEncodingRefused
 
 
 def _filename_of(disposition: str) -> str | None:

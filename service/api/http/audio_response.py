@@ -1,7 +1,6 @@
 """Audio responses: preconditions, ranges, file names (RFC 9110, RFC 8187)."""
 
 import re
-import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from service.api.http.ranges import ByteRange, parse_range
 from service.domain.errors import PreconditionFailed, Unavailable
 from service.domain.message import Audio
 from service.domain.recording import Recording
+from service.domain.text import safe_file_name
 from service.logs import get_logger
 
 log = get_logger(__name__)
@@ -102,22 +102,11 @@ def file_name_of(recording: Recording) -> str:
 
 
 def content_disposition(name: str) -> str:
-    """Returns a Content-Disposition: quoted ASCII, and RFC 8187 for a name that is not ASCII.
-
-    Control characters, separators of paths and quotation marks become `_`, and so does a dot at the
-    start, which would hide the file.
-    """
-    name = "".join("_" if _is_unsafe(character) else character for character in name)
-    name = re.sub(r"^(\s*)\.", r"\1_", name)
+    """Returns a Content-Disposition: quoted ASCII, and RFC 8187 for a name that is not ASCII."""
+    name = safe_file_name(name)
     plain = re.sub(r"[^\x20-\x7e]", "_", name)
     header = f'attachment; filename="{plain}"'
     return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _is_unsafe(character: str) -> bool:
-    # Control and format characters, among them those that change the direction, and line breaks.
-    category = unicodedata.category(character)
-    return character in '"\\/' or category.startswith("C") or category in ("Zl", "Zp")
 
 
 def _requested_range(request: AnyRequest, audio: Audio, etag: str) -> ByteRange | None:

@@ -11,7 +11,8 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
-from service.usecases.uploads import ACCEPTED_TYPES
+from service.domain.errors import ContentTypeRefused
+from service.usecases.uploads import ACCEPTED_TYPES, STORED_TYPES
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -26,6 +27,7 @@ ZIP_TYPE = "application/zip"
 
 # A DELETE may have a body of any type, and a GET has none.
 _TYPED_METHODS = frozenset({"PUT", "POST", "PATCH"})
+_DOCUMENTED = MULTIPART_TYPES | {"application/json", "application/base64", *STORED_TYPES}
 _ANYTHING = frozenset({"", "*/*"})
 _REFUSED = re.compile(r";\s*q\s*=\s*0?(\.0*)?\s*(;|\Z)", re.IGNORECASE)
 
@@ -36,21 +38,26 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
     accepts: frozenset[str] = JSON_TYPES | MULTIPART_TYPES
     returns: tuple[str, ...] = ("application/json",)
 
+    @property
+    def documented(self) -> list[str]:
+        """Accepted types without their synonyms."""
+        return sorted(self.accepts & _DOCUMENTED)
+
 
 JSON = Media()
 UPLOAD = Media(accepts=JSON_TYPES | MULTIPART_TYPES | BASE64_TYPES | ACCEPTED_TYPES)
 # The response has the stored type, whichever type of audio the client prefers.
-AUDIO = Media(returns=tuple(sorted(ACCEPTED_TYPES)))
+AUDIO = Media(returns=tuple(sorted(STORED_TYPES)))
 # KAZOO documents `application/zip` as the type of the JSON request, too.
 ZIP = Media(accepts=JSON_TYPES | {ZIP_TYPE}, returns=(ZIP_TYPE,))
 
 
 def negotiate(request: AnyRequest) -> None:
-    """Raises HTTPException 415 if the route does not accept the type of the body, and 406 if the
-    client accepts no type of the response."""
+    """Raises ContentTypeRefused if the route does not accept the type of the body, HTTPException
+    406 if the client accepts no type of the response."""
     media: Media = request.route_handler.opt.get(MEDIA, JSON)
     if request.method in _TYPED_METHODS and content_type_of(request) not in media.accepts:
-        raise HTTPException(status_code=415)
+        raise ContentTypeRefused(media.documented)
     if not is_acceptable(request.headers.get("accept", ""), media.returns):
         raise HTTPException(status_code=406)
 

@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 from litestar import Request
 from litestar.datastructures import MultiDict
-from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
 from service.api.body.base64_body import Base64Decoder
@@ -21,11 +20,12 @@ from service.api.kazoo.accept import (
     BASE64_TYPES,
     JSON_TYPES,
     MULTIPART_TYPES,
+    UPLOAD,
     content_type_of,
     media_type_of,
 )
 from service.api.middleware.body_memory import body_memory_of
-from service.domain.errors import AudioTooLarge, DocumentTooLarge
+from service.domain.errors import AudioTooLarge, ContentTypeRefused, DocumentTooLarge
 from service.domain.schema import Document
 from service.usecases.uploads import Spool, Upload, is_accepted
 
@@ -91,7 +91,8 @@ async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Uplo
 
     The body is multipart with a JSON part and a file part, JSON alone, or audio alone; audio may be
     in base64. The name of the audio is `?filename=`, else that of its part. Raises the errors of
-    `service.api.body.multipart`, AudioTooLarge, and HTTPException 415.
+    `service.api.body.multipart`, AudioTooLarge, ContentTypeRefused,
+    ContentEncodingRefused.
     """
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:
@@ -135,7 +136,7 @@ def _upload(
     # Without parameters: these are unchecked text, and would reach Postgres, S3 and subscribers.
     media_type = media_type_of(content_type or _UNTYPED)
     if not is_accepted(media_type):
-        raise HTTPException(status_code=415)
+        raise ContentTypeRefused(UPLOAD.documented)
     return Upload(spool, media_type, request.query_params.get("filename") or filename)
 
 

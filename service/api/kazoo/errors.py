@@ -3,7 +3,7 @@
 An error whose class is not in the table gets the response of its nearest base class.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +15,7 @@ from service.api.body.multipart import (
     PartLimitExceeded,
     TooManyFiles,
 )
+from service.api.kazoo.accept import AUDIO
 from service.api.kazoo.envelope import Refusal
 from service.api.kazoo.times import gregorian
 from service.api.middleware.body_rate import ClientTooSlow
@@ -27,6 +28,8 @@ from service.domain.errors import (
     AudioMissing,
     AudioTooLarge,
     Conflict,
+    ContentEncodingRefused,
+    ContentTypeRefused,
     DnsUnavailable,
     DocumentTooComplex,
     DocumentTooLarge,
@@ -40,6 +43,7 @@ from service.domain.errors import (
     LinkInvalid,
     MessageExpired,
     NoAudio,
+    NotAudio,
     NotFound,
     PinLocked,
     PreconditionFailed,
@@ -202,6 +206,25 @@ def _refuse_file(rule: str, text: str) -> Row:
     return lambda _error: validation({"file": {rule: {"message": text}}})
 
 
+def _refuse_type(error: VoicemailError, accepted: Sequence[str]) -> Refusal:
+    types = ", ".join(accepted)
+    return Refusal(
+        status=415,
+        code="unsupported_media_type",
+        data={"message": f"{error} Accepted types: {types}.", "accepted": list(accepted)},
+        headers={"Accept": types},
+    )
+
+
+def _refuse_encoding(error: ContentEncodingRefused) -> Refusal:
+    return Refusal(
+        status=415,
+        code="unsupported_media_type",
+        data={"message": str(error)},
+        headers={"Accept-Encoding": "identity"},
+    )
+
+
 def malformed(error: MalformedBody | PartLimitExceeded) -> Refusal:
     """Returns the refusal of a body that cannot be parsed."""
     return validation({"json": {"invalid": {"message": error.reason, "target": "body"}}})
@@ -249,6 +272,9 @@ TABLE: dict[type[Exception], Row] = {
     Invalid: _refuse_invalid,
     AudioTooLarge: _refuse_too_large("file"),
     AudioEmpty: _refuse_file("required", "Please provide a media file"),
+    ContentTypeRefused: lambda error: _refuse_type(error, error.accepted),
+    ContentEncodingRefused: _refuse_encoding,
+    NotAudio: lambda error: _refuse_type(error, AUDIO.returns),
     DocumentTooLarge: _refuse_too_large("data"),
     DocumentTooComplex: lambda error: validation(
         {"data": {"maxItems": {"message": str(error), "target": error.limit}}}
@@ -296,7 +322,6 @@ _HTTP_ERRORS: dict[int, tuple[str, str]] = {
     406: ("not_acceptable", "The path returns no type of the Accept header; allow another type"),
     410: ("gone", "Version 1 of the API was removed; use the paths under /v2"),
     413: ("payload_too_large", "The body is too large; send a smaller body"),
-    415: ("unsupported_media_type", "The path does not accept this content type; see /docs"),
     416: ("range not satisfiable", ""),
     429: ("too_many_requests", "too many requests"),
     503: ("datastore_unreachable", "The service is not available; retry in a moment"),

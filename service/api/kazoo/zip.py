@@ -3,7 +3,6 @@
 The archive is built while it is sent, so that only one block of audio is in memory.
 """
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -26,6 +25,7 @@ from service.domain.audit import Action
 from service.domain.errors import AudioMissing
 from service.domain.message import MessageId
 from service.domain.recording import Recording
+from service.domain.text import safe_file_name
 
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 # Audio is already compressed. The method is not "stored", since a client that unpacks while it
@@ -101,10 +101,10 @@ async def _archive(
 
 
 def entry_names(recordings: Sequence[Recording]) -> Iterator[str]:
-    """Yields file names without folders. Names that differ only in case get the message id."""
+    """Yields safe file names. Names that differ only in case get the message id."""
     used: set[str] = set()
     for recording in recordings:
-        name = re.sub(r'[\\/"]', "_", file_name_of(recording))
+        name = safe_file_name(file_name_of(recording))
         if name.casefold() in used:
             stem, _, extension = name.rpartition(".")
             name = f"{stem}_{recording.message.id}.{extension}"

@@ -5,7 +5,6 @@ from typing import Any
 
 from litestar import Request
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException
 from litestar.params import SkipValidation
 
 from service.api.body.json_body import check_storable, decode_object, read_json_body
@@ -13,6 +12,7 @@ from service.api.http.path_ids import id_of_path
 from service.api.mailboxes.wire import parse_message_id, parse_uuid
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import (
+    ContentTypeRefused,
     MessageNotFound,
     RecipientNotFound,
     VmboxNotFound,
@@ -34,11 +34,12 @@ _JSON_TYPES = frozenset(
 async def read_object(request: AnyRequest) -> Document:
     """Reads a JSON object.
 
-    Raises MalformedBody, DocumentTooLarge, TooManyBodies; HTTPException 415 for another type.
+    Raises MalformedBody, DocumentTooLarge, TooManyBodies, ContentTypeRefused,
+    ContentEncodingRefused.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0]
     if content_type.strip().lower() not in _JSON_TYPES:
-        raise HTTPException(status_code=415)
+        raise ContentTypeRefused(["application/json"])
     body = await read_json_body(request)
     return check_storable(decode_object(body), body)
 

@@ -12,6 +12,8 @@ from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
     AudioTooLarge,
     Conflict,
+    ContentEncodingRefused,
+    ContentTypeRefused,
     DocumentTooLarge,
     Forbidden,
     Invalid,
@@ -61,6 +63,10 @@ def _refuse_too_many_requests(error: TooManyRequests) -> MailboxRefusal:
     return MailboxRefusal(status=429, headers={"Retry-After": str(error.wait_s)})
 
 
+def _refuse_type(error: ContentTypeRefused) -> MailboxRefusal:
+    return MailboxRefusal(status=415, headers={"Accept": ", ".join(error.accepted)})
+
+
 def _refuse_range(error: RangeNotSatisfiable) -> MailboxRefusal:
     return MailboxRefusal(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
@@ -72,6 +78,8 @@ TABLE: dict[type[Exception], Row] = {
     PreconditionFailed: _refuse(412),
     Refused: _refuse(400),
     Invalid: _refuse_invalid,
+    ContentTypeRefused: _refuse_type,
+    ContentEncodingRefused: _refuse(415, **{"Accept-Encoding": "identity"}),
     AudioTooLarge: _refuse(413),
     DocumentTooLarge: _refuse(413),
     MetadataTooLarge: _refuse(413),

@@ -126,8 +126,11 @@ WITH locked AS MATERIALIZED (
         audio_sha256 = :audio_sha256,
         -- A transcription belongs to the replaced audio.
         transcription = NULL,
-        -- 1 ms means that the length was not given.
-        length_ms = CASE m.length_ms WHEN 1 THEN :length_ms ELSE m.length_ms END,
+        -- 1 ms means that the length was neither given nor measured.
+        length_ms = CASE
+            WHEN m.length_ms IN (1, :replaced_length_ms::integer) THEN :length_ms
+            ELSE m.length_ms
+        END,
         counted = CASE d.outcome WHEN 'done' THEN m.received_at >= :retained_since ELSE m.counted END,
         changed_at = now()
     FROM decision AS d

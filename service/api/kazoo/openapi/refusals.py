@@ -10,6 +10,7 @@ from service.api.body.multipart import MalformedBase64, MalformedBody, TooManyFi
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
+from service.api.kazoo.accept import JSON
 from service.api.kazoo.envelope import Failure, Refusal
 from service.api.kazoo.errors import http_refusal, refusal_of
 from service.api.kazoo.openapi import samples
@@ -20,11 +21,14 @@ from service.domain.errors import (
     AccountNotFound,
     AudioEmpty,
     AudioTooLarge,
+    ContentEncodingRefused,
+    ContentTypeRefused,
     CredentialsInvalid,
     DatabaseUnavailable,
     DocumentTooLarge,
     Forbidden,
     Invalid,
+    NotAudio,
     Rule,
     SignInLocked,
     StorageUnavailable,
@@ -57,10 +61,12 @@ _BODY_ERRORS: tuple[Exception, ...] = (
     ClientTooSlow(),
     DocumentTooLarge(MAX_DOCUMENT_BYTES),
     TooManyBodies(),
-    HTTPException(status_code=415),
+    ContentTypeRefused(JSON.documented),
+    ContentEncodingRefused(),
 )
 UPLOADS: tuple[Exception, ...] = (
     AudioEmpty(),
+    NotAudio(),
     TooManyFiles(),
     MalformedBase64(),
     AudioTooLarge(8_000_000),

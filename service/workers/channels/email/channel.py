@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from service.audio.formats import extension_of
 from service.audio.store import AudioStore
 from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
 from service.domain.events import (
@@ -238,12 +237,11 @@ class EmailChannel:
         if (audio := message.audio) is None:
             raise AudioMissing
         content = await read_whole_audio(self._audio, audio)
-        caller = to_single_line(message.caller_id.name) or to_single_line(message.caller_id.number)
         local = message.received_at.astimezone(context.zone)
         return Attachment(
             content=content,
             content_type=audio.content_type,
-            name=file_name(caller, local, extension_of(audio.content_type)),
+            name=file_name(message.caller_id, local, audio.extension),
         )
 
     async def _render(

@@ -11,6 +11,7 @@ from email.utils import format_datetime
 
 import msgspec
 
+from service.domain.message import ANONYMOUS, CallerId
 from service.domain.text import strip_control_characters
 from service.workers.channels.email.headers import EncodedHeader, to_single_line
 from service.workers.channels.email.templates import RenderedMail
@@ -18,6 +19,7 @@ from service.workers.channels.email.templates import RenderedMail
 # 7bit works with servers without 8BITMIME and is never re-encoded on the way.
 _POLICY = SMTP.clone(cte_type="7bit")
 _MAX_STEM_CHARS = 40
+_UNKNOWN_NAMES = frozenset({ANONYMOUS, "unknown"})
 _MAX_ATTACHMENT_NAME_CHARS = 100
 # RFC 5321, section 4.5.3.1.
 _MAX_LOCAL_BYTES = 64
@@ -129,11 +131,19 @@ def address_of(text: str) -> Address:
     return Address(username=local, domain=ascii_domain)
 
 
-def file_name(caller: str, received_at: datetime, extension: str) -> str:
-    """Returns a name like `jose_n_2026-03-03_14-05-09.mp3`, valid on every file system."""
-    ascii_only = unicodedata.normalize("NFKD", caller).encode("ascii", "ignore").decode()
-    stem = re.sub(r"[^a-z0-9+]+", "_", ascii_only.lower()).strip("_")[:_MAX_STEM_CHARS]
-    return f"{stem or 'message'}_{received_at:%Y-%m-%d_%H-%M-%S}.{extension}"
+def file_name(caller: CallerId, received_at: datetime, extension: str) -> str:
+    """Returns a name like `jose_n_2026-03-03_14-05-09.mp3`, valid on every file system.
+
+    It begins with the name of the caller, or with the number if the name is unknown.
+    """
+    name = "" if caller.name.strip().lower() in _UNKNOWN_NAMES else caller.name
+    stem = _stem(name) or _stem(caller.number) or "message"
+    return f"{stem}_{received_at:%Y-%m-%d_%H-%M-%S}.{extension}"
+
+
+def _stem(text: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9+]+", "_", ascii_only.lower()).strip("_")[:_MAX_STEM_CHARS]
 
 
 def _attach(message: EmailMessage, attachment: Attachment) -> None:

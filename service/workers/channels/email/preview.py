@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from service.domain.message import CallerId
 from service.workers.channels.email.mime import Attachment, Mail, build_mail, file_name
 from service.workers.channels.email.templates import (
     MailKind,
@@ -18,13 +19,14 @@ _BOX: dict[str, Any] = {
     "account_name": "Example Ltd",
     "received": "Tuesday 3 March 2026, 14:05 UTC",
 }
+_CALLER = CallerId("+44 20 7946 0018", "José <Ñ>")
 _EXAMPLES = {
     MailKind.MESSAGE: MailVariables(
         **_BOX,
         received_at=_TIME,
         caller="José <Ñ> (+44 20 7946 0018)",
-        caller_name="José <Ñ>",
-        caller_number="+44 20 7946 0018",
+        caller_name=_CALLER.name,
+        caller_number=_CALLER.number,
         length="1:05",
         transcription=(
             "Hello, this is José. I am calling about the delivery on Friday: could it come "
@@ -47,7 +49,7 @@ def preview(templates: Templates, kind: MailKind, sender: str) -> tuple[Rendered
     audio = Attachment(
         content=b"ID3",
         content_type="audio/mpeg",
-        name=file_name(_EXAMPLES[kind].caller_name, _TIME, "mp3"),
+        name=file_name(_CALLER, _TIME, "mp3"),
     )
     mail = build_mail(
         sender=sender,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.audio.formats import extension_of
 from service.audio.store import AudioStore
 from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.events import Event, EventType
@@ -83,7 +82,7 @@ class TranscriptionChannel:
             content = await read_whole_audio(self._audio, audio)
         except AudioDamaged as error:
             return Failed(error=str(error))
-        name = f"message.{extension_of(audio.content_type, audio.key)}"
+        name = f"message.{audio.extension}"
         result = await self._engine.transcribe(content, name, audio.content_type)
         if isinstance(result, str):
             return Transcript(audio_key=audio.key, transcription=successful_transcription(result))
