@@ -119,7 +119,7 @@ class _Walk:
         """Returns the duration of the samples of a `trun` box."""
         flags, count = struct.unpack_from(">II", box)
         if not flags & _DURATIONS:
-            return count * self._sample_duration
+            return int(count * self._sample_duration)
         fields = sum(bool(flags & field) for field in _SAMPLE_FIELDS)
         offset = 8 + 4 * bool(flags & _DATA_OFFSET) + 4 * bool(flags & _FIRST_FLAGS)
         if offset + 4 * fields * count > len(box):
