@@ -20,13 +20,14 @@ from service.domain.message import MessageId
 
 
 class Principal(StrEnum):
-    """Kind of an actor. All but the last two are authentication methods of a caller."""
+    """Kind of an actor. All but the last three are authentication methods of a caller."""
 
     API_KEY = "api_key"
     NAMED_KEY = "named_key"
     USER = "user"
     OPERATOR = "operator"
     ISSUER = "issuer"
+    LINK = "link"
     ANONYMOUS = "anonymous"
     SERVICE = "service"
 
@@ -79,6 +80,7 @@ class Actor(msgspec.Struct, kw_only=True):
 
     `account_id` is the account of the principal, `principal_id` the id of the user or, without a
     user, of the account. `credential_id` is the id of the named API key, or else of the token.
+    For a recording link the account and the user are those of its signer.
     """
 
     principal: Principal
@@ -96,12 +98,17 @@ class Actor(msgspec.Struct, kw_only=True):
         self.principal_id = (claims.owner_id if claims else None) or account_id
         self.credential_id = (claims.key_id or claims.token_id) if claims else None
 
+    def identify_link(self, signer: Caller, link_id: UUID) -> None:
+        """Sets the principal to a recording link."""
+        self.identify(signer)
+        self.principal, self.credential_id = Principal.LINK, link_id
+
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Record of the audit, without names, phone numbers and secrets.
 
-    `target` is the id of the user, webhook, greeting, account or token that was changed. For a
-    refused request it is its method and route.
+    `target` is the id of the user, webhook, greeting, account, token or link. For a refused
+    request it is its method and route.
     """
 
     account_id: UUID

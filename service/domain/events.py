@@ -10,6 +10,8 @@ import msgspec
 from service.domain.message import Folder
 
 SUBJECT_PREFIX = "voicemail.v1"
+TYPE_PREFIX = "voicemail."
+"""Begin of the attribute `type` of a CloudEvent, before the event type."""
 MAX_EVENT_BYTES = 262_144
 NO_VMBOX = UUID(int=0)
 """Mailbox id of an event that concerns a whole account."""
@@ -65,7 +67,7 @@ def attributes_of(event: Event) -> dict[str, str]:
         "specversion": "1.0",
         "id": str(event.event_id),
         "source": source,
-        "type": f"voicemail.{event.type}",
+        "type": f"{TYPE_PREFIX}{event.type}",
         "time": event.created_at.isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "sequence": f"{event.sequence:020d}",

@@ -23,11 +23,12 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordingLink(msgspec.Struct, frozen=True, kw_only=True):
-    """Permission to play one recording until `expires_at`.
+    """Permission to play one recording until `expires_at`. `link_id` identifies it in the audit.
 
     The link is valid only while the claims of its signer are, apart from their expiry.
     """
 
+    link_id: UUID
     account_id: UUID
     vmbox_id: UUID
     message_id: MessageId

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,8 +13,21 @@ from uuid import UUID
 import msgspec
 
 from service.domain.errors import Problem, Rule
-from service.domain.events import Event, EventType, attributes_of
+from service.domain.events import TYPE_PREFIX, Event, EventType, attributes_of
 from service.domain.formats import Format
+from service.domain.notification_hooks import (
+    ALL,
+    MODIFIERS,
+    NOTIFICATIONS,
+    OBJECT,
+    BodyFormat,
+    NotificationType,
+    ObjectAction,
+    ObjectType,
+    Payload,
+    encode_notification,
+    subscription_of,
+)
 from service.domain.schema import (
     Document,
     Field,
@@ -29,9 +42,9 @@ MAX_WEBHOOKS = 100
 """Limit per account."""
 MAX_FAILURES = 50
 """Number of consecutive failed attempts that disables a webhook."""
-ANY_EVENT = "all"
 PING = "webhook.ping"
 """Type of the event that a test sends."""
+ANY_EVENT = ALL
 CONTENT_TYPE = "application/cloudevents+json"
 SECRET_BYTES = 32
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
@@ -54,14 +67,37 @@ def is_web_address(text: str) -> bool:
 
 WEB_ADDRESS = Format(name="http-url", is_valid=is_web_address, pattern="^https?://")
 
+_FULL_TYPES = tuple(f"{TYPE_PREFIX}{kind}" for kind in EventType)
+
 # Unknown keys are kept.
-FIELDS = {
+_COMMON_FIELDS = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME),
     "uri": Field(required=True, min_length=1, max_length=2048, format=WEB_ADDRESS),
-    "hook": Field(required=True, enum=(ANY_EVENT, *EventType)),
+    "hook": Field(required=True, enum=(ANY_EVENT, *EventType, *_FULL_TYPES, NOTIFICATIONS, OBJECT)),
     "enabled": Field(types=("boolean",), default=True),
     "custom_data": Field(types=("object",)),
 }
+FIELDS = {
+    **_COMMON_FIELDS,
+    "type": Field(enum=(ALL, *NotificationType, *ObjectType)),
+    "action": Field(enum=(ALL, *ObjectAction)),
+    "format": Field(enum=tuple(BodyFormat)),
+}
+"""Fields of all hooks; the last three are unknown keys of a webhook that sends CloudEvents."""
+
+
+def _notification_fields(hook: str) -> Mapping[str, Field]:
+    modifiers = {name: Field(enum=(ALL, *values)) for name, values in MODIFIERS[hook].items()}
+    return {
+        **_COMMON_FIELDS,
+        **modifiers,
+        "custom_data": Field(types=("object",), fields=modifiers),
+        "format": Field(enum=tuple(BodyFormat), default=BodyFormat.FORM_DATA),
+        "http_verb": Field(enum=("post",)),
+    }
+
+
+_FIELDS_OF_HOOK = {hook: _notification_fields(hook) for hook in MODIFIERS}
 
 
 class DisableReason(StrEnum):
@@ -96,6 +132,11 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     def enabled(self) -> bool:
         return self.document["enabled"] is True
 
+    @property
+    def sends_notifications(self) -> bool:
+        """True for the hooks `notifications` and `object`, False for CloudEvents."""
+        return self.document["hook"] in MODIFIERS
+
 
 class SealedWebhook(msgspec.Struct, frozen=True):
     """Webhook with its encrypted signing secret."""
@@ -116,6 +157,7 @@ class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to send an event to a webhook; `number` counts from 1."""
 
+    webhook_id: UUID
     attempt_id: UUID
     event_id: UUID
     event_type: str
@@ -131,13 +173,31 @@ def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
     """
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     check_size(submitted)
-    checked, problems = apply_schema(submitted, FIELDS)
-    custom = checked.get("custom_data")
-    for key, value in custom.items() if isinstance(custom, dict) else ():
-        if type_of(value) != "string":
-            field = f"custom_data.{key.replace('.', '%2E')}"
-            problems.append(Problem(field=field, rule=Rule.TYPE, target="string", value=value))
+    hook = submitted.get("hook")
+    fields = _FIELDS_OF_HOOK.get(hook, _COMMON_FIELDS) if isinstance(hook, str) else _COMMON_FIELDS
+    checked, problems = apply_schema(submitted, fields)
+    if isinstance(checked.get("custom_data"), dict):
+        problems += _check_custom_data(checked)
+    if fields is not _COMMON_FIELDS and checked.get("include_subaccounts") is True:
+        field = "include_subaccounts"
+        problems.append(Problem(field=field, rule=Rule.ENUM, target=[False], value=True))
     return checked, problems
+
+
+def _check_custom_data(document: Document) -> Iterator[Problem]:
+    """Yields values that are not strings, and modifiers that differ from those outside."""
+    for key, value in document["custom_data"].items():
+        field = f"custom_data.{key.replace('.', '%2E')}"
+        if type_of(value) != "string":
+            yield Problem(field=field, rule=Rule.TYPE, target="string", value=value)
+        elif key in MODIFIERS.get(document["hook"], ()) and document.get(key, value) != value:
+            yield Problem(field=field, rule=Rule.ENUM, target=[document[key]], value=value)
+
+
+def subscription_key(document: Document) -> str:
+    """Returns the events that a valid webhook selects: `all`, an event type or a subscription."""
+    hook: str = document["hook"]
+    return subscription_of(document) if hook in MODIFIERS else hook.removeprefix(TYPE_PREFIX)
 
 
 def format_secret(random: bytes) -> str:
@@ -145,17 +205,31 @@ def format_secret(random: bytes) -> str:
     return _SECRET_PREFIX + base64.b64encode(random).decode()
 
 
-def encode_body(event: Event, custom_data: Mapping[str, str]) -> bytes:
-    """Returns the event as CloudEvents 1.0 in structured JSON.
+def encode_cloudevent_request(webhook: Webhook, event: Event) -> tuple[dict[str, str], bytes]:
+    """Returns the headers and the body of a request: CloudEvents 1.0 in structured JSON.
 
     CloudEvents attributes cannot be objects, so `customdata` is JSON text.
     """
     attributes: dict[str, Any] = {**attributes_of(event)}
     if event.traceparent is not None:
         attributes["traceparent"] = event.traceparent
-    if custom_data:
+    if custom_data := webhook.document.get("custom_data"):
         attributes["customdata"] = msgspec.json.encode(custom_data).decode()
-    return msgspec.json.encode({**attributes, "data": msgspec.Raw(event.data)})
+    body = msgspec.json.encode({**attributes, "data": msgspec.Raw(event.data)})
+    return {"Content-Type": CONTENT_TYPE}, body
+
+
+def encode_notification_request(webhook: Webhook, payload: Payload) -> tuple[dict[str, str], bytes]:
+    """Returns the headers and the body of a request with a flat payload."""
+    body_format = BodyFormat(webhook.document.get("format", BodyFormat.FORM_DATA))
+    custom_data = webhook.document.get("custom_data", {})
+    content_type, body = encode_notification(payload, custom_data, body_format)
+    headers = {
+        "Content-Type": content_type,
+        "X-Hook-ID": webhook.webhook_id.hex,
+        "X-Account-ID": webhook.account_id.hex,
+    }
+    return headers, body
 
 
 def sign_request(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
@@ -168,7 +242,6 @@ def sign_request(secret: str, message_id: str, sent_at: datetime, body: bytes) -
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
     signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     return {
-        "Content-Type": CONTENT_TYPE,
         "webhook-id": message_id,
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1,{signature}",

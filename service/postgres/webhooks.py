@@ -1,5 +1,6 @@
 """Webhooks and attempts: one function per statement of webhooks.sql."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,11 +19,14 @@ from service.domain.webhook import (
     SealedWebhook,
     Webhook,
     WebhookResponse,
+    subscription_key,
 )
 from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
 from service.postgres.sql import load, page_start
 
+SAVED_SUFFIX = ".voicemail_saved"
+"""End of the target of a delivery that is a second notification of an event to a webhook."""
 _SQL = load("webhooks")
 
 
@@ -112,23 +116,31 @@ async def end_webhooks_of_account(connection: Connection, account_id: UUID) -> N
 
 
 async def list_subscribed_webhooks(
-    connection: Connection, account_id: UUID, event_type: str
-) -> list[UUID]:
-    """Returns the enabled webhooks of an account that subscribe to an event type."""
+    connection: Connection, account_id: UUID, hooks: Sequence[str]
+) -> list[tuple[UUID, str]]:
+    """Returns the enabled webhooks of an account with one of these hooks, and their hook.
+
+    A hook is the result of `subscription_key`.
+    """
     rows = await _SQL["list_subscribed_webhooks"].fetch(
-        connection, account_id=account_id, event_type=event_type
+        connection, account_id=account_id, hooks=hooks
     )
-    return [row["webhook_id"] for row in rows]
+    return [(row["webhook_id"], row["hook"]) for row in rows]
 
 
-async def insert_attempt(
-    connection: Connection, account_id: UUID, webhook_id: UUID, attempt: Attempt
-) -> None:
+async def enable_disabled_webhooks(connection: Connection, account_id: UUID) -> None:
+    """Enables the webhooks of an account that the service disabled."""
+    rows = await _SQL["enable_disabled_webhooks"].fetch(connection, account_id=account_id)
+    for row in rows:
+        await insert_change(connection, account_id, Action.WEBHOOK_UPDATED, row["webhook_id"])
+
+
+async def insert_attempt(connection: Connection, account_id: UUID, attempt: Attempt) -> None:
     """Records an attempt, unless the webhook was deleted."""
     await _SQL["insert_attempt"].execute(
         connection,
         account_id=account_id,
-        webhook_id=webhook_id,
+        webhook_id=attempt.webhook_id,
         attempt_id=attempt.attempt_id,
         event_id=attempt.event_id,
         event_type=attempt.event_type,
@@ -154,6 +166,20 @@ async def list_attempts(
     rows = await statement.fetch(
         connection, account_id=account_id, webhook_id=webhook_id, start_id=start, limit=limit
     )
+    return [_to_attempt(row) for row in rows]
+
+
+async def list_account_attempts(
+    connection: Connection,
+    account_id: UUID,
+    start: UUID | None,
+    limit: int,
+    *,
+    ascending: bool = False,
+) -> list[Attempt]:
+    """Returns the attempts of all webhooks of an account, as `list_attempts`."""
+    statement = _SQL["list_account_attempts_ascending" if ascending else "list_account_attempts"]
+    rows = await statement.fetch(connection, account_id=account_id, start_id=start, limit=limit)
     return [_to_attempt(row) for row in rows]
 
 
@@ -189,7 +215,9 @@ async def record_failure(
 async def drop_pending(connection: Connection, account_id: UUID, webhook_id: UUID) -> int:
     """Drops the pending deliveries of a webhook. Returns their number."""
     return await _SQL["drop_pending"].execute(
-        connection, account_id=account_id, target=webhook_id.hex
+        connection,
+        account_id=account_id,
+        targets=[webhook_id.hex, webhook_id.hex + SAVED_SUFFIX],
     )
 
 
@@ -205,7 +233,8 @@ async def delete_ended_webhooks(connection: Connection, before: datetime, limit:
 
 def _document_values(document: Document) -> dict[str, Any]:
     """Returns the columns of a document. `enabled` is stored only in its own column."""
-    columns = {name: document[name] for name in ("name", "uri", "hook", "enabled")}
+    columns = {name: document[name] for name in ("name", "uri", "enabled")}
+    columns["hook"] = subscription_key(document)
     rest = {key: value for key, value in document.items() if key != "enabled"}
     return {**columns, "document": rest}
 
@@ -229,6 +258,7 @@ def _disable_reason(row: asyncpg.Record) -> DisableReason | None:
 
 def _to_attempt(row: asyncpg.Record) -> Attempt:
     return Attempt(
+        webhook_id=row["webhook_id"],
         attempt_id=row["attempt_id"],
         event_id=row["event_id"],
         event_type=row["event_type"],

@@ -1,7 +1,7 @@
 """Tokens in the URLs of recording links. They are not valid as tokens of the API."""
 
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -15,6 +15,7 @@ _AUDIENCE = "recording"
 
 
 class _LinkPayload(msgspec.Struct, kw_only=True):
+    jti: UUID
     account_id: UUID
     vmbox_id: UUID
     media_id: str
@@ -31,7 +32,7 @@ class LinkTokens:
     def issue(self, link: RecordingLink, now: datetime) -> str:
         return self._signer.sign(
             {
-                "jti": uuid4().hex,
+                "jti": link.link_id.hex,
                 "account_id": link.account_id.hex,
                 "vmbox_id": link.vmbox_id.hex,
                 "media_id": str(link.message_id),
@@ -48,6 +49,7 @@ class LinkTokens:
         if message_id is None or now.timestamp() >= payload.exp:
             raise TokenInvalid
         return RecordingLink(
+            link_id=payload.jti,
             account_id=payload.account_id,
             vmbox_id=payload.vmbox_id,
             message_id=message_id,

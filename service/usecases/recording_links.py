@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from service.domain.access import Permission
 from service.domain.account import AccountFacts, Caller, Claims
@@ -43,6 +43,7 @@ class RecordingLinks:
         await self.recordings.get(account, vmbox_id, message_id)
         now = self.clock().replace(microsecond=0)
         link = RecordingLink(
+            link_id=uuid4(),
             account_id=account.account_id,
             vmbox_id=vmbox_id,
             message_id=message_id,

@@ -130,6 +130,19 @@ class Sessions:
         """Returns the caller of `token`. Raises TokenInvalid, also for a revoked token."""
         return await self.check_claims(await self._claims_of(token))
 
+    async def check_token(self, token: str, *, peer: str) -> Caller:
+        """Returns the caller of a token that is the content of a request, not its credentials.
+
+        `peer` is the address of the client. Raises TokenInvalid, and SignInLocked after too many
+        wrong tokens.
+        """
+
+        def on_lock() -> None:
+            self.audit.record(Action.SIGN_IN_LOCKED, None, Result.UNAUTHORIZED)
+
+        with self.guard.check_token(token, peer, on_lock):
+            return await self.authenticate(token)
+
     async def check_claims(self, claims: Claims) -> Caller:
         """Returns the caller of verified claims.
 

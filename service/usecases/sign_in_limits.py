@@ -6,13 +6,18 @@ its account then count as one.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import msgspec
 from cachetools import TTLCache
 
-from service.domain.errors import CredentialsInvalid, SignInLocked, TooManySignIns
+from service.domain.errors import (
+    CredentialsInvalid,
+    SignInLocked,
+    TokenInvalid,
+    TooManySignIns,
+)
 from service.domain.user import Credentials
 from service.logs import get_logger
 from service.metrics import SIGN_INS
@@ -45,8 +50,9 @@ class SignInLimits(msgspec.Struct, frozen=True, kw_only=True):
 class SignInGuard:
     """Locks sign-ins after wrong credentials, and shares the slots for hashing.
 
-    An account and a peer with a success in the last 24 hours are exempt from the limits of the
-    account and of the peer: guesses from other peers do not lock the users of this one.
+    A peer is trusted by an account after a success in the last 24 hours. It is then exempt from the
+    limits of the account and of the peer, and has slots of its own: guesses from other peers
+    neither lock nor delay the users of this one.
     """
 
     def __init__(self, limits: SignInLimits, slots: int, clock: Callable[[], float]) -> None:
@@ -55,9 +61,11 @@ class SignInGuard:
         self._failures: TTLCache[Hashable, set[int]] = self._cache(limits.window_s)
         self._locked_until: TTLCache[Hashable, float] = self._cache(limits.window_s)
         self._trusted: TTLCache[Hashable, bool] = self._cache(_TRUST_S)
-        # A quarter for an account and a half for a peer leave slots for others.
+        # A quarter for an account and a half for a peer leave slots for others; so does an eighth
+        # for a peer in an account that does not trust it, and three quarters for all such peers.
         self.accounts = SharedSlots(slots, max(1, slots // 4), TooManySignIns)
         self._peers = SharedSlots(slots, max(1, slots // 2), TooManySignIns)
+        self._untrusted = SharedSlots(slots * 3 // 4, max(1, slots // 8), TooManySignIns)
 
     @contextmanager
     def attempt(
@@ -71,10 +79,11 @@ class SignInGuard:
         Calls `on_lock` when this failure causes a lock. Raises SignInLocked, TooManySignIns.
         """
         identities, first = _identities(candidates), candidates[0]
-        limits = self._limits_of(identities, first.username, peer)
+        is_trusted = all((identity, peer) in self._trusted for identity in identities)
+        limits = self._limits_of(identities, first.username, peer, is_trusted)
         try:
             self._check(limits)
-            with self.accounts.hold(identities[0]), self._peers.hold(peer):
+            with self._slot(identities[0], peer, is_trusted):
                 yield
         except CredentialsInvalid:
             SIGN_INS.labels("wrong").inc()
@@ -90,14 +99,43 @@ class SignInGuard:
         SIGN_INS.labels("success").inc()
         self._trusted.update(((identity, peer), True) for identity in identities)
 
-    def _limits_of(self, identities: Sequence[Hashable], username: str | None, peer: str) -> Limits:
+    @contextmanager
+    def check_token(self, token: str, peer: str, on_lock: Callable[[], object]) -> Iterator[None]:
+        """Counts the result of the block, which raises TokenInvalid for a wrong token.
+
+        A lock is for the peer and for these checks alone, so that clients with expired tokens do
+        not lock the sign-ins of their network. Calls `on_lock` and raises as `attempt`.
+        """
+        per_peer = self._limits.per_peer
+        limits: Limits = {("token", peer): per_peer} if per_peer else {}
+        self._check(limits)
+        try:
+            yield
+        except TokenInvalid:
+            if self._record_failure(limits, hash(token)):
+                on_lock()
+            raise
+
+    @contextmanager
+    def _slot(self, identity: Hashable, peer: str, is_trusted: bool) -> Iterator[None]:
+        pair = (identity, peer)
+        with (
+            nullcontext() if is_trusted else self._untrusted.hold(pair),
+            self.accounts.hold(pair if is_trusted else identity),
+            self._peers.hold(peer),
+        ):
+            yield
+
+    def _limits_of(
+        self, identities: Sequence[Hashable], username: str | None, peer: str, is_trusted: bool
+    ) -> Limits:
         """Returns the keys that an attempt is counted under, with the limit of each."""
         per_user = self._limits.per_user
         limits: dict[Hashable, int] = {}
         for identity in identities:
             limits[identity, peer, username] = per_user
             limits[identity, peer] = per_user * (_USERS_OF_A_PEER if username else 1)
-        if not all((identity, peer) in self._trusted for identity in identities):
+        if not is_trusted:
             limits |= dict.fromkeys(identities, self._limits.per_account)
             limits[peer] = self._limits.per_peer
         return {key: limit for key, limit in limits.items() if limit}

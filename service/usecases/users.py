@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
-from service.domain.audit import Action
-from service.domain.errors import Invalid, Problem, QuotaExceeded, Rule
+from service.domain.audit import Action, Result
+from service.domain.errors import CredentialsInvalid, Invalid, Problem, QuotaExceeded, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
@@ -30,10 +30,11 @@ from service.postgres.pool import Connection, Database
 from service.postgres.users import StoredCredential
 from service.security import CredentialProofs, SecretBox
 from service.usecases.account_cache import AccountCache
+from service.usecases.audit import AuditQueue
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import CHUNK, iterate_pages, read_documents
 from service.usecases.sessions import fingerprint_of
-from service.usecases.slots import SharedSlots
+from service.usecases.sign_in_limits import SignInGuard
 
 _BAD_OLD_VALUE = "The current password is wrong; send it as old_password"
 
@@ -46,7 +47,8 @@ class Users:
     account_cache: AccountCache
     secrets: SecretBox
     proofs: CredentialProofs
-    hashing_slots: SharedSlots
+    guard: SignInGuard
+    audit: AuditQueue
     clock: Callable[[], datetime]
     min_password: int = MIN_PASSWORD
     quotas: Quotas = NO_QUOTAS
@@ -114,35 +116,55 @@ class Users:
         return await self._change(account, user_id, _patch_of(changes))
 
     async def change_own(
-        self, account: AccountFacts, user_id: UUID, document: Document, *, is_patch: bool
+        self,
+        account: AccountFacts,
+        user_id: UUID,
+        document: Document,
+        *,
+        is_patch: bool,
+        peer: str,
     ) -> User:
         """Changes a user as the user itself may. A new password requires `old_password`.
 
-        Raises Forbidden (see `restrict_to_own_keys`) and as `patch`.
+        `peer` is the address of the client. Wrong old passwords are limited like wrong credentials
+        of sign-ins. Raises Forbidden (see `restrict_to_own_keys`), SignInLocked, TooManySignIns,
+        and as `patch`.
         """
         change = _patch_of(document) if is_patch else lambda _: document
         if "password" in document:
-            await self._check_password(await self.get(account, user_id), document)
+            await self._check_password(await self.get(account, user_id), document, peer)
         return await self._change(
             account, user_id, lambda before: restrict_to_own_keys(before, change(before))
         )
 
-    async def _check_password(self, user: User, request: Document) -> None:
+    async def _check_password(self, user: User, request: Document, peer: str) -> None:
         """Raises Invalid unless `old_password` is the current password."""
         old = request.get("old_password")
         if not isinstance(old, str):
             raise Invalid.of("old_password", Rule.REQUIRED)
-        digest = digests_of(user.username, old)[CredentialMethod.SHA]
-        lookup = fingerprint_of(
-            self.secrets, Credentials(method=CredentialMethod.SHA, digest=digest)
+        credentials = Credentials(
+            method=CredentialMethod.SHA,
+            digest=digests_of(user.username, old)[CredentialMethod.SHA],
+            account_id=user.account_id,
+            username=user.username,
         )
+        try:
+            with self.guard.attempt([credentials], peer, lambda: self._record_lock(user)):
+                await self._verify(user, credentials)
+        except CredentialsInvalid:
+            raise Invalid.of("old_password", Rule.WRONG_FORMAT, message=_BAD_OLD_VALUE) from None
+
+    async def _verify(self, user: User, credentials: Credentials) -> None:
+        """Raises CredentialsInvalid unless the credentials are those of the user."""
+        lookup = fingerprint_of(self.secrets, credentials)
         async with self.database.connection() as connection:
-            found = await rows.find_credentials(connection, user.account_id, lookup)
-        proof = found.proof if found is not None and found.user_id == user.user_id else None
-        with self.hashing_slots.hold(user.account_id):
-            is_valid = await self.proofs.check(proof, digest)
-        if not is_valid:
-            raise Invalid.of("old_password", Rule.WRONG_FORMAT, message=_BAD_OLD_VALUE)
+            stored = await rows.find_credentials(connection, user.account_id, lookup)
+        proof = stored.proof if stored is not None and stored.user_id == user.user_id else None
+        if not await self.proofs.check(proof, credentials.digest):
+            raise CredentialsInvalid
+
+    def _record_lock(self, user: User) -> None:
+        self.audit.record(Action.SIGN_IN_LOCKED, user.account_id, Result.UNAUTHORIZED)
 
     async def delete(self, account: AccountFacts, user_id: UUID) -> User:
         """Deletes a user and ends its tokens; returns its last state. Raises UserNotFound."""
@@ -208,7 +230,7 @@ class Users:
     ) -> Sequence[StoredCredential]:
         if not isinstance(password, str):
             return []
-        with self.hashing_slots.hold(account_id):
+        with self.guard.accounts.hold(account_id):
             return [
                 StoredCredential(
                     fingerprint_of(self.secrets, Credentials(method=method, digest=digest)),

@@ -6,11 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from service.domain.events import Event
+from service.domain.notification_hooks import Payload
 from service.domain.sealed_secret import SecretPurpose
 from service.domain.webhook import (
     SealedWebhook,
     WebhookResponse,
-    encode_body,
+    encode_cloudevent_request,
+    encode_notification_request,
     format_secret,
     sign_request,
 )
@@ -30,12 +32,24 @@ class WebhookSender:
         secret = format_secret(random)
         return secret, self.secrets.seal(secret, _context(account_id, webhook_id))
 
-    async def post(self, sealed: SealedWebhook, event: Event, message_id: str) -> WebhookResponse:
-        """Sends an event once. Raises SecretUnreadable; failures of the receiver are returned."""
+    async def post(
+        self,
+        sealed: SealedWebhook,
+        event: Event,
+        message_id: str,
+        notification: Payload | None = None,
+    ) -> WebhookResponse:
+        """Sends an event once, as a notification or as a CloudEvent.
+
+        Raises SecretUnreadable; failures of the receiver are returned.
+        """
         webhook = sealed.webhook
         secret = self.secrets.open(sealed.secret, _context(webhook.account_id, webhook.webhook_id))
-        body = encode_body(event, webhook.document.get("custom_data", {}))
-        headers = sign_request(secret, message_id, self.clock(), body)
+        if notification is None:
+            headers, body = encode_cloudevent_request(webhook, event)
+        else:
+            headers, body = encode_notification_request(webhook, notification)
+        headers |= sign_request(secret, message_id, self.clock(), body)
         return await self.outbound_http.post(webhook.uri, headers, body, webhook.account_id)
 
 

@@ -11,6 +11,7 @@ from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
 from service.domain.errors import Invalid, Problem, Rule, TooManyPings
 from service.domain.events import NO_VMBOX, Event
 from service.domain.message import uuid7
+from service.domain.notification_hooks import ping_notification
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.domain.webhook import (
@@ -100,6 +101,11 @@ class Webhooks:
         """
         return await self._change(account, webhook_id, lambda document: merge(document, changes))
 
+    async def enable_disabled(self, account: AccountFacts) -> None:
+        """Enables the webhooks of an account that the service disabled."""
+        async with self.database.transaction() as connection:
+            await rows.enable_disabled_webhooks(connection, account.account_id)
+
     async def delete(self, account: AccountFacts, webhook_id: UUID) -> Webhook:
         """Deletes a webhook and its pending deliveries; returns its last state.
 
@@ -113,18 +119,26 @@ class Webhooks:
     async def attempts(
         self,
         account: AccountFacts,
-        webhook_id: UUID,
+        webhook_id: UUID | None,
         start: UUID | None,
         limit: int,
         *,
         ascending: bool = False,
         predicate: Callable[[Attempt], bool] | None = None,
     ) -> Page[Attempt, UUID]:
-        """Returns a page of attempts, the latest first. Raises WebhookNotFound."""
-        await self.get(account, webhook_id)
+        """Returns a page of attempts of a webhook, or of all of the account, the latest first.
+
+        Raises WebhookNotFound.
+        """
+        if webhook_id is not None:
+            await self.get(account, webhook_id)
 
         async def read(start: UUID | None, limit: int) -> list[Attempt]:
             async with self.database.connection() as connection:
+                if webhook_id is None:
+                    return await rows.list_account_attempts(
+                        connection, account.account_id, start, limit, ascending=ascending
+                    )
                 return await rows.list_attempts(
                     connection, account.account_id, webhook_id, start, limit, ascending=ascending
                 )
@@ -140,8 +154,11 @@ class Webhooks:
             async with self.database.connection() as connection:
                 sealed = await rows.get_webhook(connection, account.account_id, webhook_id)
             event = self._ping_event(sealed.webhook)
-            response = await self.sender.post(sealed, event, event.event_id.hex)
+            is_flat = sealed.webhook.sends_notifications
+            notification = ping_notification(event, webhook_id) if is_flat else None
+            response = await self.sender.post(sealed, event, event.event_id.hex, notification)
         attempt = Attempt(
+            webhook_id=webhook_id,
             attempt_id=uuid7(self.sender.clock()),
             event_id=event.event_id,
             event_type=event.type,
@@ -150,7 +167,7 @@ class Webhooks:
             response=response,
         )
         async with self.database.connection() as connection:
-            await rows.insert_attempt(connection, account.account_id, webhook_id, attempt)
+            await rows.insert_attempt(connection, account.account_id, attempt)
         return attempt
 
     def _ping_event(self, webhook: Webhook) -> Event:

@@ -3,12 +3,15 @@
 `python -m tests.contract.access_matrix` writes the text into the README of the KAZOO dialect.
 
 The columns are: administrators; users without administrator rights; an API key with the scope
-`messages:read`; an API key with all scopes except `account:admin`, for one box.
+`messages:read`; an API key with all scopes except `account:admin`, for one box; a recording link,
+whose token is sent as the token of the request and in `{link_token}`.
+
+A route without a permission (`-`) belongs to no account.
 
 * `yes`: allowed.
 * `own`: allowed for the boxes of the caller, their greetings, and its own user; lists contain only
   these. 403 otherwise.
-* `no`: 403.
+* `no`: 403; 401 for a recording link, and for another token in `{link_token}`.
 """
 
 import re
@@ -18,81 +21,95 @@ import msgspec
 
 README = Path(__file__).parents[2] / "service" / "api" / "kazoo" / "README.md"
 BEGIN, END = "<!-- access: begin -->\n", "<!-- access: end -->\n"
-COLUMNS = ("administrator", "user", "`messages:read` key", "box key")
+COLUMNS = ("administrator", "user", "`messages:read` key", "box key", "recording link")
+
+NO_PERMISSION = "-"
 
 _TABLE = """
-GET    /v2/accounts/{account_id}                            account:read   yes yes yes yes
-PUT    /v2/accounts/{account_id}                            account:admin  yes no  no  no
-POST   /v2/accounts/{account_id}                            account:admin  yes no  no  no
-PATCH  /v2/accounts/{account_id}                            account:admin  yes no  no  no
-DELETE /v2/accounts/{account_id}                            account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/children                   account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/descendants                account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/api_key                    account:admin  yes no  no  no
-PUT    /v2/accounts/{account_id}/api_key                    account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/api_keys                   account:admin  yes no  no  no
-PUT    /v2/accounts/{account_id}/api_keys                   account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no
-DELETE /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/users                      user:self      yes own no  no
-PUT    /v2/accounts/{account_id}/users                      account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no
-POST   /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no
-PATCH  /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no
-DELETE /v2/accounts/{account_id}/users/{user_id}            account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/vmboxes                    vmboxes:read   yes own no  own
-PUT    /v2/accounts/{account_id}/vmboxes                    vmboxes:write  yes no  no  no
-GET    /v2/accounts/{account_id}/vmboxes/messages           messages:read  yes own yes own
-GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:read   yes own no  own
-POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own
-PATCH  /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own
-DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own
-GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/mwi     vmboxes:read   yes own no  own
-POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/pin     vmboxes:read   yes own no  own
-GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/events  events:read    yes own no  own
-GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:read  yes own yes own
-PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own
-POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own
-DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own
-POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/raw messages:read yes own yes own
-GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:read yes own yes own
-POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own
-DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own
-GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own
-PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own
-POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/link messages:read yes own yes own
-GET    /v2/accounts/{account_id}/audit                      account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/events                     events:read    yes own no  own
-GET    /v2/accounts/{account_id}/media                      vmboxes:read   yes own no  own
-PUT    /v2/accounts/{account_id}/media                      vmboxes:write  yes own no  own
-GET    /v2/accounts/{account_id}/media/{media_id}           vmboxes:read   yes own no  own
-POST   /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes own no  own
-PATCH  /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes own no  own
-DELETE /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes own no  own
-GET    /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:read   yes own no  own
-PUT    /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:write  yes own no  own
-POST   /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:write  yes own no  own
-GET    /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no
-PUT    /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no
-POST   /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no
-PATCH  /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no
-DELETE /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no
-GET    /v2/accounts/{account_id}/webhooks/{webhook_id}/attempts account:admin yes no no no
-POST   /v2/accounts/{account_id}/webhooks/{webhook_id}/ping account:admin  yes no  no  no
-GET    /authenticated                                       account:read   yes yes yes yes
-GET    /voip/mailbox                                        vmboxes:read   yes own no  own
-POST   /voip/mailbox                                        vmboxes:write  yes no  no  no
-GET    /voip/mailbox/{uuid}                                 vmboxes:read   yes own no  own
-PUT    /voip/mailbox/{uuid}                                 vmboxes:write  yes own no  own
-DELETE /voip/mailbox/{uuid}                                 vmboxes:write  yes own no  own
-GET    /voip/mailbox/{uuid}/messages                        messages:read  yes own yes own
-GET    /voip/mailbox/{uuid}/messages/{message_uuid}         messages:read  yes own yes own
-DELETE /voip/mailbox/{uuid}/messages/{message_uuid}         messages:write yes own no  own
-GET    /voip/mailbox/{uuid}/messages/{message_uuid}/audio   messages:read  yes own yes own
-GET    /voip/mailbox/{uuid}/recipients                      vmboxes:read   yes own no  own
-POST   /voip/mailbox/{uuid}/recipients                      vmboxes:write  yes own no  own
-DELETE /voip/mailbox/{uuid}/recipients/{recipient_uuid}     vmboxes:write  yes own no  own
+PUT    /v2/api_auth                                         -              yes yes yes yes yes
+PUT    /v2/user_auth                                        -              yes yes yes yes yes
+GET    /v2/user_auth/{token}                                -              yes yes yes yes no
+GET    /v2/accounts/{account_id}/user_auth/{token}          account:read   yes yes yes yes no
+GET    /v2/auth/tokeninfo                                   -              yes yes yes yes yes
+POST   /v2/auth/tokeninfo                                   -              yes yes yes yes yes
+GET    /v2/token_auth                                       -              yes yes yes yes no
+DELETE /v2/token_auth                                       -              yes yes yes yes no
+GET    /v2/recordings/{link_token}                          -              no  no  no  no  yes
+GET    /v2/accounts/{account_id}                            account:read   yes yes yes yes no
+PUT    /v2/accounts/{account_id}                            account:admin  yes no  no  no no
+POST   /v2/accounts/{account_id}                            account:admin  yes no  no  no no
+PATCH  /v2/accounts/{account_id}                            account:admin  yes no  no  no no
+DELETE /v2/accounts/{account_id}                            account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/children                   account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/descendants                account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/api_key                    account:admin  yes no  no  no no
+PUT    /v2/accounts/{account_id}/api_key                    account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/api_keys                   account:admin  yes no  no  no no
+PUT    /v2/accounts/{account_id}/api_keys                   account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no no
+DELETE /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/users                      user:self      yes own no  no no
+PUT    /v2/accounts/{account_id}/users                      account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no no
+POST   /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no no
+PATCH  /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no no
+DELETE /v2/accounts/{account_id}/users/{user_id}            account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/vmboxes                    vmboxes:read   yes own no  own no
+PUT    /v2/accounts/{account_id}/vmboxes                    vmboxes:write  yes no  no  no no
+GET    /v2/accounts/{account_id}/vmboxes/messages           messages:read  yes own yes own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:read   yes own no  own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own no
+PATCH  /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own no
+DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/mwi     vmboxes:read   yes own no  own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/pin     vmboxes:read   yes own no  own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/events  events:read    yes own no  own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:read  yes own yes own no
+PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own no
+DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/raw messages:read yes own yes own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:read yes own yes own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own no
+DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own no
+PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/link messages:read yes own yes own no
+GET    /v2/accounts/{account_id}/audit                      account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/events                     events:read    yes own no  own no
+GET    /v2/accounts/{account_id}/media                      vmboxes:read   yes own no  own no
+PUT    /v2/accounts/{account_id}/media                      vmboxes:write  yes own no  own no
+GET    /v2/accounts/{account_id}/media/{media_id}           vmboxes:read   yes own no  own no
+POST   /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes own no  own no
+PATCH  /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes own no  own no
+DELETE /v2/accounts/{account_id}/media/{media_id}           vmboxes:write  yes own no  own no
+GET    /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:read   yes own no  own no
+PUT    /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:write  yes own no  own no
+POST   /v2/accounts/{account_id}/media/{media_id}/raw       vmboxes:write  yes own no  own no
+GET    /v2/webhooks                                         -              yes yes yes yes yes
+GET    /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no no
+PUT    /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no no
+PATCH  /v2/accounts/{account_id}/webhooks                   account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/webhooks/attempts          account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no
+POST   /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no
+PATCH  /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no
+DELETE /v2/accounts/{account_id}/webhooks/{webhook_id}      account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/webhooks/{webhook_id}/attempts account:admin yes no no no no
+POST   /v2/accounts/{account_id}/webhooks/{webhook_id}/ping account:admin  yes no  no  no no
+GET    /authenticated                                       account:read   yes yes yes yes no
+GET    /voip/mailbox                                        vmboxes:read   yes own no  own no
+POST   /voip/mailbox                                        vmboxes:write  yes no  no  no no
+GET    /voip/mailbox/{uuid}                                 vmboxes:read   yes own no  own no
+PUT    /voip/mailbox/{uuid}                                 vmboxes:write  yes own no  own no
+DELETE /voip/mailbox/{uuid}                                 vmboxes:write  yes own no  own no
+GET    /voip/mailbox/{uuid}/messages                        messages:read  yes own yes own no
+GET    /voip/mailbox/{uuid}/messages/{message_uuid}         messages:read  yes own yes own no
+DELETE /voip/mailbox/{uuid}/messages/{message_uuid}         messages:write yes own no  own no
+GET    /voip/mailbox/{uuid}/messages/{message_uuid}/audio   messages:read  yes own yes own no
+GET    /voip/mailbox/{uuid}/recipients                      vmboxes:read   yes own no  own no
+POST   /voip/mailbox/{uuid}/recipients                      vmboxes:write  yes own no  own no
+DELETE /voip/mailbox/{uuid}/recipients/{recipient_uuid}     vmboxes:write  yes own no  own no
 """  # noqa: E501
 
 
@@ -116,12 +133,15 @@ ROUTES = tuple(
 )
 
 
+def permission_of(route: RouteAccess) -> str:
+    return NO_PERMISSION if route.permission == NO_PERMISSION else f"`{route.permission}`"
+
+
 def reference() -> str:
     """The table as Markdown."""
     head = ("route", "permission", *COLUMNS)
     rows = [
-        (f"`{route.method} {route.path}`", f"`{route.permission}`", *route.words)
-        for route in ROUTES
+        (f"`{route.method} {route.path}`", permission_of(route), *route.words) for route in ROUTES
     ]
     lines = ("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
     return "\n".join(lines) + "\n"

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import Any
 
 import httpx
 import jsonschema_rs
 
 Json = dict[str, Any]
+
+_JSON = "application/json"
 
 
 class Described:
@@ -49,10 +52,35 @@ class Described:
         if not answer.content:
             return
         content_type = answer.headers["content-type"].partition(";")[0]
-        schema = described["content"][content_type]["schema"]
-        if content_type == "application/json":
+        content = described["content"]
+        name = next(name for name in content if fnmatch(content_type, name))
+        schema = content[name]["schema"]
+        if answer.is_error:
+            self.shows(operation, answer.status_code, answer.json())
+        if content_type == _JSON:
             self.holds(schema, answer.json())
             self._check_keys(schema, answer.json(), operation["operationId"])
+
+    def shows(self, operation: Json, status: int, refusal: Json) -> None:
+        """Asserts that the code of a refusal is one of those that the examples show."""
+        described = self.resolve(operation["responses"][str(status)])
+        examples = [item["value"] for item in described["content"][_JSON]["examples"].values()]
+        shown = {(example["error"], example["message"]) for example in examples}
+        assert (refusal["error"], refusal["message"]) in shown
+
+    def allows_every_key(self, schema: Json, value: Any) -> None:
+        """Asserts that each key, at any depth, is named by the schema or allowed explicitly."""
+        branches = list(self._branches(schema))
+        if isinstance(value, list):
+            for item in value:
+                self.allows_every_key(next(b["items"] for b in branches if "items" in b), item)
+        if not isinstance(value, dict):
+            return
+        named = dict(self._properties(schema))
+        if named and not any("additionalProperties" in branch for branch in branches):
+            assert value.keys() <= named.keys()
+        for name in value.keys() & named.keys():
+            self.allows_every_key(named[name], value[name])
 
     def holds(self, schema: Json, value: object) -> None:
         """Asserts that a value is as a schema of this document wants it."""
@@ -67,7 +95,8 @@ class Described:
         if not isinstance(value["data"], dict):
             return
         data = dict(self._properties(known["data"]))
-        free = any("additionalProperties" in branche for branche in self._branches(known["data"]))
+        branches = self._branches(known["data"])
+        free = any(isinstance(branch.get("additionalProperties"), dict) for branch in branches)
         assert free or not data or value["data"].keys() <= data.keys(), where
 
     def _branches(self, schema: Json) -> Iterator[Json]:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -16,18 +17,16 @@ from hypothesis import strategies
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import IgnoredAuth, RejectedPositiveData, UseAfterFree
 
+from service.api.kazoo.openapi.bodies import IGNORED_BODY
 from service.api.kazoo.times import gregorian
 from service.domain.clock import utc_now
+from tests.contract.described import Described
 
 Json = dict[str, Any]
 
 _BRIEFLY = os.environ.get("FUZZ_BRIEFLY") == "yes"
 _TURNS = itertools.count()
-_FORM = "application/x-www-form-urlencoded"
-_ZIP = "application/zip"
-# Content types that are handled as another one is.
-_ALIASES = {"application/x-json", "multipart/mixed", "application/x-base64"}
-_MULTIPART = {"multipart/form-data"}
+_BYTES = "application/octet-stream"
 _FEW = 12
 
 _UNIQUE = {"name", "realm", "mailbox", "username"}
@@ -37,7 +36,7 @@ _OF_THE_SERVER = {"password"}
 _PUT_OFF = {409, 412, 413, 416}
 # What is ignored when it makes no sense, as KAZOO ignores it.
 _LENIENT = {
-    *("paginate", "ascending", "descending", "filters"),
+    *("paginate", "ascending", "descending"),
     *("created_from", "created_to", "modified_from", "modified_to"),
     *("X-Auth-Account-ID", "X-Request-ID", "filename"),
     # Not looked at where messages are only filed.
@@ -48,7 +47,6 @@ _SPELLED = re.compile(r"true|false|-?[0-9]+")
 schemathesis.openapi.format(
     "iana-time-zone", strategies.sampled_from(sorted(available_timezones()))
 )
-schemathesis.serializer.alias(_ZIP, "application/json")
 
 
 @schemathesis.hook
@@ -60,22 +58,15 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: Json) -> N
     now = gregorian(utc_now())
     recent = {"type": "integer", "minimum": now - 2_000_000, "maximum": now}
     schemas["NewMessage"]["properties"]["timestamp"] = recent
-    for content in _bodies(raw_schema):
-        # Forms would be made of it.
-        content.pop(_FORM, None)
-        if _ZIP in content:
-            content[_ZIP] = content["application/json"]
     if _BRIEFLY:
         _shorten(raw_schema)
 
 
 def _shorten(raw_schema: Json) -> None:
-    """Much less work: no types that are handled as others are, a few of many things, in turn."""
+    """Much less work: fewer types of bodies, a few of many things, in turn."""
     for content in _bodies(raw_schema):
-        aliases = _ALIASES if "audio/mpeg" in content else _ALIASES | _MULTIPART
-        for kind in list(content):
-            if kind in aliases or (kind.startswith("audio/") and kind != "audio/mpeg"):
-                del content[kind]
+        if _BYTES not in content:
+            content.pop("multipart/form-data", None)
     for schema in raw_schema["components"]["schemas"].values():
         properties = schema.get("properties", {})
         few = [*list(properties)[::4], *schema.get("required", ())]
@@ -132,6 +123,21 @@ def _is_a_good_step(case: schemathesis.Case[Any]) -> bool:
         and meta.phase.name.value == "stateful"
         and meta.generation.mode.is_positive
     )
+
+
+@schemathesis.check
+def shows_the_code_of_a_refusal(
+    context: schemathesis.CheckContext,
+    response: schemathesis.Response,
+    case: schemathesis.Case[Any],
+) -> None:
+    """A refusal in an envelope of KAZOO has a code that the description shows."""
+    del context
+    status, operation = response.status_code, case.operation
+    is_refusal = status >= HTTPStatus.BAD_REQUEST and operation.path.startswith("/v2/")
+    if is_refusal and str(status) in operation.definition.raw["responses"]:
+        described = Described(operation.schema.raw_schema)
+        described.shows(operation.definition.raw, status, response.json())
 
 
 @schemathesis.hook
@@ -195,13 +201,17 @@ def _is_ignored(case: schemathesis.Case[Any]) -> bool:
     # Parameters that nobody knows have no name here, and are ignored as KAZOO does.
     return all(
         name in ignored
-        or (parts and place == "body")
+        or (place == "body" and (parts or _ignores_body(case)))
         or not place
         or (place, name) == ("query", "")
         # Whatever was made of it, the account of the run was asked about.
         or (place, name) == ("path", "account_id")
         for place, name in _mutated(case)
     )
+
+
+def _ignores_body(case: schemathesis.Case[Any]) -> bool:
+    return bool(case.operation.definition.raw.get("requestBody") == IGNORED_BODY)
 
 
 def _names_folder(body: Any) -> bool:

@@ -16,15 +16,22 @@ import pytest_asyncio
 from service.api.http.access import ALL_VMBOXES, PERMISSION
 from service.domain.access import Permission
 from service.domain.user import CredentialMethod, digests_of
-from tests.contract.access_matrix import COLUMNS, ROUTES, RouteAccess, reference, written
-from tests.contract.test_openapi import ROUTED
+from tests.contract.access_matrix import (
+    COLUMNS,
+    NO_PERMISSION,
+    ROUTES,
+    RouteAccess,
+    reference,
+    written,
+)
+from tests.contract.test_openapi import NOT_FOR_CLIENTS, ROUTED
 from tests.support.audio_samples import an_mp3
 from tests.support.issuer import EC, EC_JWK, URL, Publisher
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of
 from tests.support.waiting import DEADLINE_S
 
 PASSWORD = "a long password"
-ADMIN, USER, READER, BOX_KEY = range(len(COLUMNS))
+ADMIN, USER, READER, BOX_KEY, LINK = range(len(COLUMNS))
 # No route returns this type, so an authorised request does nothing: the answer is 406.
 _HARMLESS = {"Accept": "image/png"}
 # Requests of the mailbox dialect that change nothing, and their status when they are authorised.
@@ -94,6 +101,11 @@ class Matrix:
         answer = await self.account.http.put("user_auth", json={"data": data})
         return {"X-Auth-Token": answer.json()["auth_token"]}
 
+    async def token_of_link(self) -> Mapping[str, str]:
+        messages = self.account.path("vmboxes", self.own["vmbox_id"], "messages")
+        answer = await self.account.http.post(f"{messages}/{self.own['message_id']}/link")
+        return {"X-Auth-Token": data_of(answer)["url"].rpartition("/")[2]}
+
     def outside_token(self, **claims: Any) -> Mapping[str, str]:
         payload = {"iss": URL, "aud": "voicemail", "exp": int(time.time()) + 600, **claims}
         payload["account_id"] = self.account.account_id
@@ -128,6 +140,7 @@ class Matrix:
                 BOX_KEY,
                 await self.token_of_key(*box_scopes, vmbox_ids=[self.own["vmbox_id"]]),
             ),
+            Principal("recording link", LINK, await self.token_of_link(), **only),
             Principal("basic", USER, {"Authorization": f"Basic {basic}"}, dialects=("/v2/",)),
             Principal("mailbox user", USER, {**reseller, "X-Auth-User": "member"}, **voip),
             Principal("mailbox admin", ADMIN, {**reseller, "X-Auth-User": "chief"}, **voip),
@@ -172,9 +185,14 @@ class Matrix:
                             principal,
                             route,
                             place,
-                            {**ids, "account_id": account_id},
+                            {**ids, "account_id": account_id, **_tokens(principal)},
                             allowed and is_reached,
                         )
+
+
+def _tokens(principal: Principal) -> Ids:
+    """Parameters of a path that contain the token of the request."""
+    return dict.fromkeys(("token", "link_token"), principal.headers.get("X-Auth-Token", "x"))
 
 
 # A key of boxes has no scopes for the account and users.
@@ -198,12 +216,11 @@ async def matrix(service: RunningService) -> AsyncIterator[Matrix]:
         yield made
 
 
-def test_each_route_of_an_account_declares_the_permission_of_the_table() -> None:
+def test_each_route_declares_the_permission_of_the_table() -> None:
     declared = {
-        (method, path): str(handler.opt.get(PERMISSION))
+        (method, path): str(handler.opt.get(PERMISSION, NO_PERMISSION))
         for (path, method), handler in ROUTED.items()
-        if method != "HEAD"
-        and ("{account_id}" in path or path.startswith(("/voip", "/authenticated")))
+        if method != "HEAD" and path not in NOT_FOR_CLIENTS
     }
     assert declared == {(route.method, route.path): route.permission for route in ROUTES}
     whole = {
@@ -230,7 +247,8 @@ async def test_each_cell_of_the_matrix_has_the_expected_status(matrix: Matrix) -
         async with slots:
             status = await _status(client, matrix.service.url, principal, route, ids)
         is_probe = route.path.startswith("/v2/")
-        expected = 403 if not allowed else 406 if is_probe else _VOIP_STATUS[route.method]
+        refused = 401 if LINK in (principal.column, _column_of(route)) else 403
+        expected = refused if not allowed else 406 if is_probe else _VOIP_STATUS[route.method]
         if status != expected:
             wrong.append(f"{principal.name}: {route.method} {route.path} {place} {status}")
 
@@ -243,6 +261,11 @@ async def test_each_cell_of_the_matrix_has_the_expected_status(matrix: Matrix) -
             )
         )
     assert not wrong, "\n".join(wrong)
+
+
+def _column_of(route: RouteAccess) -> int | None:
+    """The only column of a route that has its own credentials."""
+    return LINK if "{link_token}" in route.path else None
 
 
 async def _status(

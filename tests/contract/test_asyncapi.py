@@ -100,7 +100,8 @@ def _message_of(subject: str) -> Json:
 
 def test_the_document_has_all_required_parts() -> None:
     assert DOCUMENT["asyncapi"] == "3.0.0"
-    assert {"title", "version"} <= DOCUMENT["info"].keys()
+    assert {"title", "version", "description", "contact", "tags"} <= DOCUMENT["info"].keys()
+    assert [server["protocol"] for server in DOCUMENT["servers"].values()] == ["nats"]
     assert DOCUMENT.keys() <= {
         "asyncapi",
         "id",
@@ -122,6 +123,20 @@ def test_the_document_has_all_required_parts() -> None:
             # A message of an operation is one of its channel's, not of the components.
             assert message["$ref"].startswith(operation["channel"]["$ref"] + "/messages/")
             assert _resolve(message) in [_resolve(value) for value in channel["messages"].values()]
+
+
+def test_every_part_has_a_description() -> None:
+    operations = DOCUMENT["operations"].values()
+    parts = [*CHANNELS.values(), *operations, *DOCUMENT["components"]["tags"].values()]
+    parts += [*DOCUMENT["servers"].values(), *DOCUMENT["components"]["messages"].values()]
+    schemas = DOCUMENT["components"]["schemas"].values()
+    parts += schemas
+    for schema in schemas:
+        parts += [_resolve(value) for value in schema.get("properties", {}).values()]
+    assert all(part["description"] for part in parts)
+    used = [tag for operation in operations for tag in operation["tags"]]
+    assert all(tag in used for tag in DOCUMENT["info"]["tags"])
+    assert all(tag in DOCUMENT["info"]["tags"] for tag in used)
 
 
 def test_every_event_has_one_channel() -> None:

@@ -204,6 +204,33 @@ async def test_readings_of_audio_pins_and_api_keys_are_recorded(account: Account
     assert key not in str(rows)
 
 
+async def test_playback_of_a_link_is_recorded_for_the_link_and_its_signer(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id)
+    path = account.path("vmboxes", vmbox_id, "messages", media_id)
+    url = data_of(await account.http.post(f"{path}/link"))["url"]
+    async with account.service.client("") as nobody:
+        assert (await nobody.get(url)).status_code == 200
+    (read,) = await recorded(account, action="message.audio_read")
+    (created,) = await recorded(account, action="message.link_created")
+    assert (read["principal"], read["principal_id"]) == ("link", account.account_id)
+    assert (read["vmbox_id"], read["media_id"]) == (vmbox_id, media_id)
+    assert read["credential_id"] == created["target"]
+
+
+async def test_checks_of_a_pin_are_recorded_with_their_result(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox(pin="1234")
+    path = account.path("vmboxes", vmbox_id, "pin")
+    for pin in ("1234", "0000"):
+        data_of(await account.http.post(path, json={"data": {"pin": pin}}))
+    rows = await recorded(account, 2, action="vmbox.pin_read")
+    assert [row["result"] for row in rows] == ["unauthorized", "success"]
+    assert [row["vmbox_id"] for row in rows] == [vmbox_id] * 2
+    assert not {"1234", "0000"} & {value for row in rows for value in row.values()}
+
+
 async def test_pages_continue_at_their_cursor_in_both_orders(account: AccountClient) -> None:
     for _ in range(5):
         await account.a_vmbox()

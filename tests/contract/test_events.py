@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.contract.wire import problems
 from tests.support.relay import a_box, all_sent, append
 from tests.support.running import AccountClient
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -39,10 +40,11 @@ async def _published(account: AccountClient, since: str, expected: int) -> dict[
 
 @asynccontextmanager
 async def _following(
-    account: AccountClient, *parts: str, **headers: str
+    account: AccountClient, *parts: str, name: str | None = None, **headers: str
 ) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
-    path = account.path(*parts, "events")
-    async with account.http.stream("GET", path, headers={**STREAM, **headers}) as answer:
+    path, query = account.path(*parts, "events"), {"event": name} if name else {}
+    headers = {**STREAM, **headers}
+    async with account.http.stream("GET", path, params=query, headers=headers) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield _events(answer)
 
@@ -153,6 +155,23 @@ async def test_a_cursor_from_elsewhere_is_a_reset(account: AccountClient) -> Non
         headers = {"Last-Event-ID": since}
         async with _following(account, **headers) as events, asyncio.timeout(DEADLINE_S):
             assert (await anext(events))["event"] == "reset"
+
+
+async def test_a_stream_can_give_all_events_one_name(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    epoch, number = map(int, (await _page(account))["next_cursor"].split("."))
+    cursor = {"Last-Event-ID": f"{epoch}.{number + 1_000_000}"}
+    async with (
+        _following(account, "vmboxes", vmbox_id, name="message", **cursor) as events,
+        asyncio.timeout(DEADLINE_S),
+    ):
+        reset = await anext(events)
+        assert (reset["event"], json.loads(reset["data"])) == ("message", {"reset": True})
+        record = await anext(events)
+        assert record["event"] == "message"
+        assert json.loads(record["data"])["type"] == "voicemail.vmbox.created"
+    wrong = await account.http.get(account.path("events"), params={"event": "voicemail"})
+    assert list(problems(wrong)["event"]) == ["enum"]
 
 
 async def test_a_cursor_that_is_none_is_refused(account: AccountClient) -> None:

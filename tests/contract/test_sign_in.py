@@ -10,10 +10,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.contract.wire import WRONG_CREDENTIALS, problems, refusal
+from service.api.app import describe
+from tests.contract.described import Described
+from tests.contract.wire import WRONG_CREDENTIALS, problems, refusal, success
 from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.waiting import wait_until
 
+DESCRIBED = Described(describe())
 PASSWORD = "geheimnis"
 CLEAR = f"Ann:{PASSWORD}".encode()
 MD5 = hashlib.md5(CLEAR, usedforsecurity=False).hexdigest()
@@ -117,6 +120,58 @@ async def test_a_foreign_token_and_an_unknown_one_get_the_same_answer(
 ) -> None:
     for token in (service.root_token, "garbage", account.token + "x"):
         refusal(await account.http.get(f"user_auth/{token}"), 403, "forbidden")
+
+
+async def test_a_token_is_enough_to_read_its_session(
+    account: AccountClient, nobody: httpx.AsyncClient
+) -> None:
+    user_id = await an_ann(account)
+    token = await signed_in(nobody, account)
+    async with account.service.client(token) as user:
+        expected = data_of(await user.get("token_auth"))
+        assert (expected["account_id"], expected["owner_id"]) == (account.account_id, user_id)
+        body = {"data": {"token": token}}
+        for answer in (
+            await nobody.post("auth/tokeninfo", json=body),
+            await user.post("auth/tokeninfo", json=body),
+            await nobody.post(
+                "auth/tokeninfo", json=body, headers={"X-Auth-Token": "one that has expired"}
+            ),
+            await nobody.get("auth/tokeninfo", params={"token": token}),
+            await user.get("auth/tokeninfo"),
+            await user.get(account.path("user_auth", token)),
+        ):
+            assert success(answer, token)["data"] == expected
+            DESCRIBED.check(answer)
+
+
+async def test_a_token_of_another_account_is_not_described(
+    account: AccountClient, nobody: httpx.AsyncClient, service: RunningService
+) -> None:
+    other = await service.an_account()
+    vmbox_id = await account.a_vmbox()
+    message = account.path("vmboxes", vmbox_id, "messages", await account.leave(vmbox_id))
+    link = data_of(await account.http.post(f"{message}/link"))["url"].rpartition("/")[2]
+    for client, token, status, code in (
+        (account.http, other.token, 403, "forbidden"),
+        (account.http, service.root_token, 403, "forbidden"),
+        (account.http, "garbage", 403, "forbidden"),
+        (nobody, other.token + "x", 401, "invalid credentials"),
+        (nobody, link, 401, "invalid credentials"),
+    ):
+        posted = await client.post("auth/tokeninfo", json={"data": {"token": token}})
+        read = await client.get("auth/tokeninfo", params={"token": token})
+        for answer in (posted, read):
+            assert other.account_id not in str(refusal(answer, status, code))
+            DESCRIBED.check(answer)
+    for token in (other.token, "garbage"):
+        refusal(await account.http.get(account.path("user_auth", token)), 403, "forbidden")
+    refusal(await other.http.get(account.path("user_auth", other.token)), 403, "forbidden")
+    refusal(await nobody.get("auth/tokeninfo"), 401, "invalid_credentials")
+    for data, rule in (({}, "required"), ({"token": 5}, "type"), ({"token": ""}, "minLength")):
+        answer = await nobody.post("auth/tokeninfo", json={"data": data})
+        assert problems(answer)["token"].keys() == {rule}
+    await other.http.aclose()
 
 
 async def test_a_revoked_token_is_refused_here_at_once_and_soon_in_another_process(

@@ -11,6 +11,7 @@ import pytest_asyncio
 from service.api.app import describe
 from tests.contract.described import Described
 from tests.contract.mailboxes import mailbox_client, refused
+from tests.contract.test_audit import recorded
 from tests.contract.wire import problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
 
@@ -23,7 +24,9 @@ HERE = "127.0.0.0/8"
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def behind_proxy(service: RunningService) -> AsyncIterator[RunningService]:
     api = await service.another_api(
-        AFTERTONE_TRUSTED_PROXIES=HERE, AFTERTONE_SIGN_IN_MAX_FAILURES="3"
+        AFTERTONE_TRUSTED_PROXIES=HERE,
+        AFTERTONE_SIGN_IN_MAX_FAILURES="3",
+        AFTERTONE_SIGN_IN_MAX_FAILURES_PER_PEER="5",
     )
     yield api
     await api.stop()
@@ -91,6 +94,56 @@ async def test_guesses_of_one_user_do_not_lock_another_in_the_mailbox_dialect(
     assert locked.status_code == 429
     assert int(locked.headers["retry-after"]) > 0
     assert (await answer_of(bob, PASSWORD)).status_code == 200
+
+
+async def test_guesses_of_the_old_password_are_locked_like_sign_ins(
+    behind_proxy: RunningService, account: AccountClient
+) -> None:
+    username, new = await create_user(account), "another long password"
+    async with behind_proxy.client("") as client:
+        signed_in = await sign_in(client, account, md5_of(username, PASSWORD), "192.0.2.4")
+        path = account.path("users", data_of(signed_in, 201)["owner_id"])
+        token = signed_in.json()["auth_token"]
+
+        async def change(old: str, peer: str = "192.0.2.5") -> httpx.Response:
+            data = {"data": {"password": new, "old_password": old}}
+            headers = {"X-Auth-Token": token, "X-Forwarded-For": peer}
+            answer = await client.patch(path, json=data, headers=headers)
+            DESCRIBED.check(answer)
+            return answer
+
+        for number in range(3):
+            wrong = problems(await change(f"guess {number}"))
+            assert wrong["old_password"].keys() == {"wrong_format"}
+        locked = await change(PASSWORD)
+        refusal(locked, 429, "sign_in_locked")
+        assert int(locked.headers["retry-after"]) > 0
+        rows = await recorded(account, action="sign_in.locked")
+        assert [row["peer"] for row in rows] == ["192.0.2.5"]
+        data_of(await change(PASSWORD, "192.0.2.6"))
+
+
+async def test_wrong_tokens_lock_the_peer_for_further_checks_of_tokens_only(
+    behind_proxy: RunningService, account: AccountClient
+) -> None:
+    async with behind_proxy.client("") as client:
+
+        async def check(token: str, peer: str) -> httpx.Response:
+            headers = {"X-Forwarded-For": peer}
+            data = {"data": {"token": token}}
+            answer = await client.post("auth/tokeninfo", json=data, headers=headers)
+            DESCRIBED.check(answer)
+            return answer
+
+        for number in range(5):
+            answer = await check(f"{account.token}{number}", "192.0.2.7")
+            refusal(answer, 401, "invalid credentials")
+        locked = await check(account.token, "192.0.2.7")
+        refusal(locked, 429, "sign_in_locked")
+        assert int(locked.headers["retry-after"]) > 0
+        data_of(await check(account.token, "192.0.2.8"))
+        good = md5_of(await create_user(account), PASSWORD)
+        data_of(await sign_in(client, account, good, "192.0.2.7"), 201)
 
 
 async def test_a_password_has_at_least_8_characters(

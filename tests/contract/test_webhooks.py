@@ -3,12 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import httpx
+import pytest
 import pytest_asyncio
 
 from service import wiring
 from service.api.kazoo.openapi import samples
+from service.domain.events import EventType
+from service.domain.notification_hooks import NotificationType
 from service.domain.webhook import MAX_WEBHOOKS
 from tests.contract.described import Described
 from tests.contract.wire import NO_ID, no_fault_logged, problems, refusal, success
@@ -210,7 +215,15 @@ async def test_a_ping_is_sent_at_once_and_answers_how_that_went(
     assert request.event["data"] == {"account_id": account.account_id, "webhook_id": webhook["id"]}
     assert request.event["customdata"] == '{"a":"b"}'
     assert request.event["id"] == ping["event_id"]
-    expected = {"hook": "webhook.ping", "attempt": 1, "status": "success", "response_code": 200}
+    expected = {
+        "hook": "webhook.ping",
+        "hook_id": webhook["id"],
+        "attempt": 1,
+        "method": "post",
+        "status": "success",
+        "result": "success",
+        "response_code": 200,
+    }
     assert ping == {
         **expected,
         **{name: ping[name] for name in ("id", "event_id", "timestamp", "duration_ms")},
@@ -261,6 +274,36 @@ async def test_attempts_are_listed_the_latest_first(
     assert data_of(failed) == [sent[1]]
 
 
+async def test_the_attempts_of_an_account_are_those_of_all_its_webhooks(
+    account: AccountClient, service: RunningService, receiver: WebhookReceiver
+) -> None:
+    async def ping(owner: AccountClient, webhook: dict[str, Any]) -> Any:
+        answer = await owner.http.post(f"{owner.path('webhooks', webhook['id'])}/ping")
+        return data_of(answer)
+
+    other = await service.an_account()
+    await ping(other, await a_webhook(other, uri=receiver.url()))
+    hooks = [await a_webhook(account, uri=receiver.url()) for _ in range(2)]
+    sent = [await ping(account, hooks[number % 2]) for number in range(3)]
+    assert [attempt["hook_id"] for attempt in sent[:2]] == [hook["id"] for hook in hooks]
+    path = account.path("webhooks", "attempts")
+    listed = await account.http.get(path)
+    envelope = success(listed, account.token, 200, "revision", "metadata", "page_size")
+    assert envelope["data"] == sent[::-1]
+    first = await account.http.get(path, params={"page_size": 2})
+    second = await account.http.get(path, params={"start_key": first.json()["next_start_key"]})
+    assert data_of(first) + data_of(second) == sent[::-1]
+    selections: list[tuple[dict[str, Any], list[Any]]] = [
+        ({"ascending": "true"}, sent),
+        ({"filter_hook_id": hooks[1]["id"]}, [sent[1]]),
+        ({"created_from": sent[0]["timestamp"]}, sent[::-1]),
+        ({"created_to": sent[0]["timestamp"] - 60}, []),
+    ]
+    for query, expected in selections:
+        assert data_of(await account.http.get(path, params=query)) == expected
+    await other.http.aclose()
+
+
 async def test_a_ping_that_fails_is_an_answer_and_no_fault(
     account: AccountClient, service: RunningService, receiver: WebhookReceiver
 ) -> None:
@@ -278,6 +321,10 @@ async def test_a_ping_that_fails_is_an_answer_and_no_fault(
             await account.http.patch(path, json={"data": {"uri": uri}})
             ping = data_of(await account.http.post(f"{path}/ping"))
             assert (ping["status"], ping["error"]) == ("failure", error)
+            has_status = error.startswith("response status")
+            reason = "bad response code" if has_status else "kazoo http client error"
+            assert (ping["result"], ping["reason"]) == ("failure", reason)
+            assert ping.get("client_error") == (None if has_status else error)
     assert data_of(await account.http.get(path))["enabled"] is True
 
 
@@ -310,6 +357,141 @@ async def test_a_webhook_of_another_account_answers_as_one_that_does_not_exist(
     await other.http.aclose()
 
 
+async def test_the_hooks_are_listed_without_a_token(service: RunningService) -> None:
+    async with httpx.AsyncClient() as visitor:
+        listed = await visitor.get(f"{service.url}/v2/webhooks")
+        await assert_methods(visitor, f"{service.url}/v2/webhooks")
+    rows = {row.pop("id"): row for row in listed.json()["data"]}
+    assert rows.keys() == {"notifications", "object", *EventType}
+    assert all(row["name"] and row["description"] for row in rows.values())
+    modifiers = rows["notifications"]["modifiers"]
+    assert list(modifiers) == ["type"]
+    assert modifiers["type"]["type"] == "object"
+    assert modifiers["type"]["items"].keys() == {"all", *NotificationType}
+    assert all(item["friendly_name"] for item in modifiers["type"]["items"].values())
+    modifiers = rows["object"]["modifiers"]
+    assert modifiers["type"]["items"] == ["all", "vmbox", "mailbox_message"]
+    assert modifiers["action"]["items"] == ["all", "doc_created", "doc_edited", "doc_deleted"]
+    assert "modifiers" not in rows["message.new"]
+
+
+async def assert_methods(visitor: httpx.AsyncClient, url: str) -> None:
+    assert (await visitor.head(url)).status_code == 200
+    for method in ("PUT", "POST", "PATCH", "DELETE"):
+        assert (await visitor.request(method, url)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"hook": "voicemail.message.new"}, {}),
+        ({"hook": "all", "type": "any", "action": "x", "http_verb": "get"}, {}),
+        ({"hook": "message.new", "format": "form-data", "include_subaccounts": True}, {}),
+        ({"hook": "notifications"}, {"format": "form-data"}),
+        ({"hook": "notifications", "type": "voicemail_full", "format": "json"}, {}),
+        (
+            {"hook": "notifications", "custom_data": {"type": "voicemail_new", "team": "a"}},
+            {"format": "form-data"},
+        ),
+        (
+            {"hook": "object", "custom_data": {"type": "vmbox", "action": "all"}, "retries": 3},
+            {"format": "form-data"},
+        ),
+        (
+            {"hook": "object", "type": "vmbox", "action": "doc_edited", "http_verb": "post"},
+            {"format": "form-data"},
+        ),
+    ],
+)
+async def test_hooks_of_both_vocabularies_are_kept_as_they_were_sent(
+    settings: dict[str, Any], kept: dict[str, Any], account: AccountClient
+) -> None:
+    webhook = await a_webhook(account, **settings)
+    stored = data_of(await account.http.get(account.path("webhooks", webhook["id"])))
+    expected = {"id": webhook["id"], "name": "Tickets", "uri": URI, "enabled": True}
+    assert stored == {**expected, **settings, **kept}
+    [row] = data_of(await account.http.get(account.path("webhooks")))
+    assert row["hook"] == settings["hook"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "broken"),
+    [
+        ({"hook": "voicemail.message"}, {"hook": ["enum"]}),
+        ({"hook": "notifications", "type": "missed_call"}, {"type": ["enum"]}),
+        ({"hook": "notifications", "type": "vmbox"}, {"type": ["enum"]}),
+        (
+            {"hook": "notifications", "custom_data": {"type": "inbound_fax"}},
+            {"custom_data.type": ["enum"]},
+        ),
+        (
+            {"hook": "notifications", "custom_data": {"type": "all"}, "type": "voicemail_new"},
+            {"custom_data.type": ["enum"]},
+        ),
+        ({"hook": "object", "type": "user"}, {"type": ["enum"]}),
+        (
+            {"hook": "object", "custom_data": {"type": "device", "action": 1}},
+            {"custom_data.type": ["enum"], "custom_data.action": ["type"]},
+        ),
+        ({"hook": "object", "format": "xml"}, {"format": ["enum"]}),
+        ({"hook": "object", "http_verb": "get"}, {"http_verb": ["enum"]}),
+        ({"hook": "object", "include_subaccounts": True}, {"include_subaccounts": ["enum"]}),
+        ({"hook": "object", "custom_data": []}, {"custom_data": ["type"]}),
+        ({"hook": ["object"], "type": 5}, {"hook": ["type"]}),
+    ],
+)
+async def test_a_modifier_that_selects_nothing_is_refused(
+    settings: dict[str, Any], broken: dict[str, list[str]], account: AccountClient
+) -> None:
+    document = {"name": "x", "uri": URI, **settings}
+    refused = await account.http.put(account.path("webhooks"), json={"data": document})
+    assert rules(refused) == broken
+
+
+async def test_webhooks_that_the_service_disabled_are_enabled_together(
+    account: AccountClient,
+) -> None:
+    database = await asyncpg.connect(account.service.environment["AFTERTONE_DATABASE_URL"])
+    hooks = [await a_webhook(account, name=f"{number}") for number in range(3)]
+    off = account.path("webhooks", hooks[2]["id"])
+    data_of(await account.http.patch(off, json={"data": {"enabled": False}}))
+    await database.execute(
+        "UPDATE webhooks SET enabled = false, failures = 50, disable_reason = 'failures'"
+        " WHERE webhook_id = ANY($1)",
+        [UUID(hook["id"]) for hook in hooks[:2]],
+    )
+    path = account.path("webhooks")
+    for data, broken in (({}, ["required"]), ({"re-enable": False}, ["enum"])):
+        assert rules(await account.http.patch(path, json={"data": data})) == {"re-enable": broken}
+    assert [row["enabled"] for row in data_of(await account.http.get(path))] == [False] * 3
+    enabled = await account.http.patch(path, json={"data": {"re-enable": True}})
+    assert data_of(enabled) == "hooks updated"
+    rows = data_of(await account.http.get(path))
+    assert [row["enabled"] for row in rows] == [True, True, False]
+    assert not any("disable_reason" in row for row in rows)
+    failures = await database.fetch(
+        "SELECT failures FROM webhooks WHERE account_id = $1", UUID(account.account_id)
+    )
+    await database.close()
+    assert {row["failures"] for row in failures} == {0}
+    audit = data_of(await account.http.get(account.path("audit"), params={"page_size": 2}))
+    assert {(row["action"], row["target"]) for row in audit} == {
+        ("webhook.updated", hook["id"]) for hook in hooks[:2]
+    }
+
+
+async def test_a_ping_has_the_vocabulary_of_its_webhook(
+    account: AccountClient, receiver: WebhookReceiver
+) -> None:
+    webhook = await a_webhook(account, uri=receiver.url(), hook="object", format="json")
+    data_of(await account.http.post(f"{account.path('webhooks', webhook['id'])}/ping"))
+    [request] = receiver.received
+    request.verify(webhook["secret"])
+    assert request.headers["content-type"] == "application/json"
+    assert request.event["event_name"] == "webhook.ping"
+    assert request.event["hook_id"] == request.headers["x-hook-id"] == webhook["id"]
+
+
 async def test_answers_about_webhooks_are_as_described(
     account: AccountClient, service: RunningService, receiver: WebhookReceiver
 ) -> None:
@@ -327,6 +509,9 @@ async def test_answers_about_webhooks_are_as_described(
         await http.post(webhook, json={"data": document}),
         await http.post(f"{webhook}/ping"),
         await http.get(f"{webhook}/attempts"),
+        await http.get(path("webhooks", "attempts")),
+        await http.patch(path("webhooks"), json={"data": {"re-enable": True}}),
+        await http.get("webhooks"),
         await http.delete(webhook),
     ]
     for answer in answers:
@@ -335,6 +520,7 @@ async def test_answers_about_webhooks_are_as_described(
     refused = [
         await http.get(webhook),
         await http.put(path("webhooks"), json={"data": {"hook": "x"}}),
+        await http.patch(path("webhooks"), json={"data": {"re-enable": False}}),
     ]
     for answer in refused:
         described.check(answer)

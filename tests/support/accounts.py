@@ -64,7 +64,8 @@ def users_beside(accounts: Accounts) -> Users:
         account_cache=accounts.account_cache,
         secrets=accounts.secrets,
         proofs=accounts.sessions.proofs,
-        hashing_slots=accounts.sessions.guard.accounts,
+        guard=accounts.sessions.guard,
+        audit=accounts.sessions.audit,
         clock=accounts.clock,
     )
 

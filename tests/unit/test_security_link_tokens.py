@@ -35,6 +35,7 @@ def a_signer(**changes: object) -> Claims:
 
 def a_link(signer: Claims) -> RecordingLink:
     return RecordingLink(
+        link_id=uuid4(),
         account_id=uuid4(),
         vmbox_id=uuid4(),
         message_id=MessageId.generate(NOW, NOW),

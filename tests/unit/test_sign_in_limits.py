@@ -1,5 +1,7 @@
 """Locks after wrong credentials, and shares of the slots for hashing."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
 import pytest
@@ -47,8 +49,26 @@ def is_locked(guard: SignInGuard, account: str = "acme", *, peer: str = PEER, **
         return True
 
 
-def a_guard(clock: Clock | None = None, **limits: int) -> SignInGuard:
-    return SignInGuard(SignInLimits(**limits), 8, clock or Clock())
+@contextmanager
+def hold(
+    guard: SignInGuard, count: int, candidates: Sequence[Credentials], peer: str
+) -> Iterator[None]:
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(guard.attempt(candidates, peer))
+        yield
+
+
+def is_busy(guard: SignInGuard, candidates: Sequence[Credentials], peer: str) -> bool:
+    try:
+        with guard.attempt(candidates, peer):
+            return False
+    except TooManySignIns:
+        return True
+
+
+def a_guard(clock: Clock | None = None, slots: int = 8, **limits: int) -> SignInGuard:
+    return SignInGuard(SignInLimits(**limits), slots, clock or Clock())
 
 
 def test_wrong_credentials_lock_an_account_for_one_peer_and_for_a_time() -> None:
@@ -127,13 +147,31 @@ def test_a_limit_of_0_is_no_limit() -> None:
 
 
 def test_an_account_and_a_peer_get_a_share_of_the_hashing_slots() -> None:
-    guard = a_guard()
-    account = Credentials(method=CredentialMethod.MD5, digest="x", account_id=UUID(int=1))
-    with guard.attempt([account], PEER), guard.attempt([account], PEER):
-        with pytest.raises(TooManySignIns), guard.attempt([account], OTHER_PEER):
-            pass
-        with guard.attempt(credentials("x"), PEER), guard.attempt(credentials("x"), PEER):
-            with pytest.raises(TooManySignIns), guard.attempt(credentials("x", "b"), PEER):
-                pass
-            with guard.attempt(credentials("x", "b"), OTHER_PEER):
-                pass
+    guard = a_guard(slots=16)
+    account = [Credentials(method=CredentialMethod.MD5, digest="x", account_id=UUID(int=1))]
+    with hold(guard, 2, account, PEER):
+        assert is_busy(guard, account, PEER)
+        with hold(guard, 2, account, OTHER_PEER):
+            assert is_busy(guard, account, "198.51.100.1")
+            with (
+                hold(guard, 2, credentials("x"), PEER),
+                hold(guard, 2, credentials("x", "b"), PEER),
+                hold(guard, 2, credentials("x", "c"), PEER),
+            ):
+                assert is_busy(guard, credentials("x", "d"), PEER)
+                assert not is_busy(guard, credentials("x", "d"), OTHER_PEER)
+
+
+def test_guesses_from_other_peers_leave_hashing_slots_for_a_trusted_peer() -> None:
+    guard = a_guard(slots=16)
+    assert not is_locked(guard)
+    with ExitStack() as stack:
+        # Guesses at this account and at others, as many as there are slots for peers not trusted.
+        for account in ("acme", "b", "c"):
+            for number in range(2):
+                peer = f"{OTHER_PEER}{number}"
+                stack.enter_context(hold(guard, 2, credentials("x", account), peer))
+        assert is_busy(guard, credentials("x"), "198.51.100.1")
+        assert is_busy(guard, credentials("x", "d"), "198.51.100.1")
+        with hold(guard, 4, credentials("good"), PEER):
+            assert is_busy(guard, credentials("good"), PEER)

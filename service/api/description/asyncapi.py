@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from service.api.description.event_descriptions import FIELDS, HEADERS, TAGS
 from service.api.description.event_examples import example_of
 from service.api.description.openapi.fields import Json
 from service.domain.events import (
@@ -32,6 +33,20 @@ Events of boxes and messages on NATS JetStream. The stream `VOICEMAIL` keeps the
 * `counts` contains the counts after the event.
 * Later versions may add fields and events. Ignore those that are unknown to you.
 """
+_SERVER: Json = {
+    "host": "{host}:{port}",
+    "protocol": "nats",
+    "description": "The NATS servers of the deployment, with JetStream",
+    "variables": {
+        "host": {"description": "Name of a server", "default": "localhost"},
+        "port": {"description": "Port for clients", "default": "4222"},
+    },
+    "security": [{"$ref": "#/components/securitySchemes/nats"}],
+}
+_SECURITY: Json = {
+    "type": "userPassword",
+    "description": "As the servers require: a user and a password, a token, or a `.creds` file",
+}
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$"
 _PARAMETERS = {
     "account_id": "Account id, 32 hex digits; `*` for all accounts",
@@ -45,17 +60,22 @@ def describe_events() -> Json:
     _, schemas = msgspec.json.schema_components(
         [DATA[kind] for kind in kinds], ref_template="#/components/schemas/{name}"
     )
+    for schema in schemas.values():
+        _describe(schema.get("properties", {}))
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Aftertone events",
             "version": version("aftertone"),
             "description": _ABOUT,
+            "contact": {"name": "Aftertone"},
             "license": {
                 "name": "Apache-2.0",
                 "url": "https://www.apache.org/licenses/LICENSE-2.0",
             },
+            "tags": [_tag(name) for name in TAGS],
         },
+        "servers": {"nats": _SERVER},
         "defaultContentType": "application/json",
         "channels": {_name(kind): _channel(kind) for kind in kinds},
         "operations": {_operation_name(kind): _operation(kind) for kind in kinds},
@@ -63,12 +83,25 @@ def describe_events() -> Json:
             "messages": {_name(kind): _message(kind) for kind in kinds},
             "parameters": {name: {"description": text} for name, text in _PARAMETERS.items()},
             "schemas": schemas | {_headers_name(kind): _headers(kind) for kind in kinds},
+            "securitySchemes": {"nats": _SECURITY},
+            "tags": {name: {"name": name, "description": text} for name, text in TAGS.items()},
         },
     }
 
 
+def _describe(properties: Json) -> None:
+    """Adds its description to each property that is not a reference."""
+    for name, schema in properties.items():
+        if "$ref" not in schema:
+            schema["description"] = FIELDS[name]
+
+
 def _name(kind: EventType) -> str:
     return DATA[kind].__name__
+
+
+def _tag(name: str) -> Json:
+    return {"$ref": f"#/components/tags/{name}"}
 
 
 def _headers_name(kind: EventType) -> str:
@@ -84,16 +117,23 @@ def _summary(kind: EventType) -> str:
 
 
 def _channel(kind: EventType) -> Json:
-    has_box = issubclass(DATA[kind], VmboxEvent)
-    parameters = ("account_id", "vmbox_id") if has_box else ("account_id",)
-    box = "{vmbox_id}" if has_box else "_"
+    parameters = ("account_id", "vmbox_id") if _has_box(kind) else ("account_id",)
     return {
-        "address": f"{SUBJECT_PREFIX}.{{account_id}}.{box}.{kind}",
+        "address": _address(kind),
         "title": kind.value,
         "description": _summary(kind),
         "messages": {_name(kind): {"$ref": f"#/components/messages/{_name(kind)}"}},
         "parameters": {name: {"$ref": f"#/components/parameters/{name}"} for name in parameters},
     }
+
+
+def _has_box(kind: EventType) -> bool:
+    return issubclass(DATA[kind], VmboxEvent)
+
+
+def _address(kind: EventType) -> str:
+    box = "{vmbox_id}" if _has_box(kind) else "_"
+    return f"{SUBJECT_PREFIX}.{{account_id}}.{box}.{kind}"
 
 
 def _operation(kind: EventType) -> Json:
@@ -102,6 +142,9 @@ def _operation(kind: EventType) -> Json:
         "action": "send",
         "channel": {"$ref": channel},
         "summary": _summary(kind),
+        "description": f"Subscribers receive it at least once under the subject `{_address(kind)}`",
+        "security": [{"$ref": "#/components/securitySchemes/nats"}],
+        "tags": [_tag(kind.partition(".")[0])],
         "messages": [{"$ref": f"{channel}/messages/{_name(kind)}"}],
     }
 
@@ -119,6 +162,7 @@ def _message(kind: EventType) -> Json:
         "name": f"voicemail.{kind}",
         "title": kind.value,
         "summary": _summary(kind),
+        "description": " ".join((DATA[kind].__doc__ or "").split()),
         "contentType": "application/json",
         "headers": {"$ref": f"#/components/schemas/{_headers_name(kind)}"},
         "payload": {"$ref": f"#/components/schemas/{_name(kind)}"},
@@ -133,27 +177,22 @@ def _headers(kind: EventType) -> Json:
     source += "/vmboxes/[0-9a-f]{32}$" if example_of(kind).vmbox_id != NO_VMBOX else "$"
     required: dict[str, Any] = {
         "ce-specversion": {"type": "string", "const": "1.0"},
-        "ce-id": {"type": "string", "format": "uuid", "description": "Identical in duplicates"},
+        "ce-id": {"type": "string", "format": "uuid"},
         "ce-source": {"type": "string", "pattern": source},
         "ce-type": {"type": "string", "const": f"voicemail.{kind}"},
         "ce-time": {"type": "string", "pattern": _TIME},
         "ce-datacontenttype": {"type": "string", "const": "application/json"},
-        "ce-sequence": {
-            "type": "string",
-            "pattern": "^[0-9]{20}$",
-            "description": "`sequence` with leading zeros",
-        },
-        "Nats-Msg-Id": {"type": "string", "format": "uuid", "description": "The value of `ce-id`"},
+        "ce-sequence": {"type": "string", "pattern": "^[0-9]{20}$"},
+        "Nats-Msg-Id": {"type": "string", "format": "uuid"},
     }
     if "message" in data.__struct_fields__:
-        required["ce-subject"] = {
-            "type": "string",
-            "pattern": "^[0-9]{6}-[0-9a-f]{32}$",
-            "description": "The `media_id` of the message",
-        }
-    trace = {"type": "string", "description": "W3C trace context of the request, if it is traced"}
+        required["ce-subject"] = {"type": "string", "pattern": "^[0-9]{6}-[0-9a-f]{32}$"}
+    properties = {**required, "traceparent": {"type": "string"}}
     return {
         "type": "object",
-        "properties": {**required, "traceparent": trace},
+        "description": "CloudEvents attributes, percent-encoded, and the headers of NATS",
+        "properties": {
+            name: {**schema, "description": HEADERS[name]} for name, schema in properties.items()
+        },
         "required": list(required),
     }

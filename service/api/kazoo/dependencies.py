@@ -54,10 +54,16 @@ async def provide_caller(request: AnyRequest, app: App) -> Caller:
     Negotiates the content types here only if no account has to be authorised first.
     """
     caller = await authenticate_caller(request, app)
-    app.rate_limit.take(caller.account.account_id, caller.account.limits.get(Quota.REQUESTS_PER_S))
+    take_request(app, caller)
     if "account_id" not in request.path_params:
         negotiate(request)
     return caller
+
+
+def take_request(app: UseCases, caller: Caller) -> None:
+    """Counts a request of the account of the caller. Raises TooManyRequests."""
+    account = caller.account
+    app.rate_limit.take(account.account_id, account.limits.get(Quota.REQUESTS_PER_S))
 
 
 async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:

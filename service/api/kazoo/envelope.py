@@ -32,7 +32,10 @@ class Envelope(msgspec.Struct, kw_only=True):
     auth_token: (
         Annotated[str, Meta(description="The token of the request, or the new token")] | UnsetType
     ) = UNSET
-    version: Annotated[str, Meta(description="The version of the server")] | UnsetType = UNSET
+    version: (
+        Annotated[str, Meta(description="The version of the server; absent without a token")]
+        | UnsetType
+    ) = UNSET
 
 
 class Success(Envelope, kw_only=True):
@@ -40,7 +43,6 @@ class Success(Envelope, kw_only=True):
 
     status: Literal["success"] = "success"
     data: Any
-    version: Annotated[str, Meta(description="The version of the server")]
     revision: Annotated[str, Meta(description="Changes when `data` changes")] | UnsetType = UNSET
     metadata: Any | UnsetType = UNSET
 
@@ -68,7 +70,7 @@ class EventPage(Success, kw_only=True):
         ),
     ]
     reset: (
-        Annotated[Literal[True], Meta(description="Some events were missed: read the lists again")]
+        Annotated[bool, Meta(description="True if events were missed: read the lists again")]
         | UnsetType
     ) = UNSET
 

@@ -30,13 +30,15 @@ from service.api.middleware.access_log import request_record_of
 from service.domain.access import Permission
 from service.domain.account import AccountFacts, Caller
 from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
-from service.domain.events import encode_cloudevent
+from service.domain.events import TYPE_PREFIX, encode_cloudevent
 from service.usecases.feed import FeedCursor, FeedPage
 
 STREAM_TYPE = "text/event-stream"
 JSON_OR_STREAM = Media(returns=("application/json", STREAM_TYPE))
 ACCOUNT_EVENTS = "/accounts/{account_id:str}/events"
 VMBOX_EVENTS = VMBOX + "/events"
+MESSAGE = "message"
+"""Name of a server-sent event for `onmessage` of EventSource."""
 BAD_CURSOR = "Unknown cursor; send the next_cursor of a page or the id of an event"
 
 # Below the idle timeout of common proxies.
@@ -53,9 +55,9 @@ _POLL_INTERVAL_S = 2.0
 async def account_events(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes] | Stream:
-    """Returns the events of an account. With `Accept: text/event-stream` it is a live stream. With
-    JSON it is the page of events after `since`; without `since` the page is empty and has the
-    current cursor."""
+    """Returns the events of an account. With `Accept: text/event-stream` it is a live stream of
+    named events. With JSON it is the page of events after `since`; without `since` the page is
+    empty and has the current cursor."""
     return await _answer(request, account, None, caller, app)
 
 
@@ -78,7 +80,7 @@ ROUTES = (account_events, vmbox_events)
 async def _answer(
     request: AnyRequest, account: AccountFacts, vmbox_id: UUID | None, caller: Caller, app: UseCases
 ) -> Response[bytes] | Stream:
-    since = _read_since(request)
+    since, name = _read_since(request), _read_name(request)
     # `paginate=false` does not apply: the next request continues at the cursor.
     limit = min(page_query(request).limit, LARGEST_PAGE)
     await app.feed.check_vmbox(account, vmbox_id)
@@ -98,7 +100,7 @@ async def _answer(
         _hold_stream(request, account, app)
     pages = app.feed.stream(account, vmbox_ids, since, _POLL_INTERVAL_S)
     return Stream(
-        _event_stream(pages, request, account, caller, app),
+        _event_stream(pages, name, request, account, caller, app),
         media_type=STREAM_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -113,12 +115,16 @@ def _hold_stream(request: AnyRequest, account: AccountFacts, app: UseCases) -> N
 
 async def _event_stream(
     pages: AsyncIterator[FeedPage],
+    name: str | None,
     request: AnyRequest,
     account: AccountFacts,
     caller: Caller,
     app: UseCases,
 ) -> AsyncIterator[bytes]:
-    """Yields server-sent events until the token becomes invalid or the access changes."""
+    """Yields server-sent events until the token becomes invalid or the access changes.
+
+    Without `name`, the name of each is its type.
+    """
     if request.method == "HEAD":
         return
     idle_s = 0.0
@@ -128,10 +134,12 @@ async def _event_stream(
             if not await _is_still_authorised(account, caller, app, request):
                 return
             if page.reset:
-                yield f"event: reset\nid: {page.next}\ndata: {{}}\n\n".encode()
+                data = '{"reset":true}' if name else "{}"
+                yield f"event: {name or 'reset'}\nid: {page.next}\ndata: {data}\n\n".encode()
             for numbered in page.events:
                 cursor = FeedCursor(page.next.epoch, numbered.number)
-                head = f"id: {cursor}\nevent: voicemail.{numbered.event.type}\ndata: "
+                event_name = name or f"{TYPE_PREFIX}{numbered.event.type}"
+                head = f"id: {cursor}\nevent: {event_name}\ndata: "
                 yield head.encode() + encode_cloudevent(numbered.event) + b"\n\n"
             idle_s = 0.0 if page.events else idle_s + _POLL_INTERVAL_S
             if idle_s >= _COMMENT_INTERVAL_S:
@@ -152,6 +160,14 @@ async def _is_still_authorised(
     return (
         current.account.account_id == caller.account.account_id and current.access == caller.access
     )
+
+
+def _read_name(request: AnyRequest) -> str | None:
+    """Reads `?event=message`, which gives all events of a stream this name. Raises Invalid."""
+    name: str | None = request.query_params.get("event")
+    if name not in (None, MESSAGE):
+        raise Invalid.of("event", Rule.ENUM, target=[MESSAGE], value=name[:64])
+    return name
 
 
 def _read_since(request: AnyRequest) -> FeedCursor | None:

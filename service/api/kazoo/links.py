@@ -18,6 +18,7 @@ from service.api.kazoo.dependencies import (
     TheCaller,
     TheProfile,
     message_of_path,
+    take_request,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
@@ -26,7 +27,7 @@ from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire.messages import LinkResponse
 from service.domain.access import Permission
-from service.domain.audit import Action
+from service.domain.audit import Action, current_actor
 from service.domain.errors import Invalid
 from service.domain.recording import MAX_LINK_LIFETIME
 from service.domain.schema import Field, apply_schema
@@ -61,7 +62,11 @@ async def create_link(
     lifetime = timedelta(seconds=data["expires_in_s"])
     token, link = await app.recording_links.create(caller, account, vmbox, identity, lifetime)
     app.audit.queue.record(
-        Action.LINK_CREATED, account.account_id, vmbox_id=vmbox, message_id=identity
+        Action.LINK_CREATED,
+        account.account_id,
+        vmbox_id=vmbox,
+        message_id=identity,
+        target=link.link_id.hex,
     )
     is_audian = profile is WireProfile.AUDIAN
     expires = format_iso(link.expires_at) if is_audian else gregorian(link.expires_at)
@@ -77,7 +82,8 @@ async def play_recording(
     part of the audio."""
     link, signer = await app.recording_links.verify(link_token)
     record_caller(request, signer)
-    app.rate_limit.take(signer.account.account_id)
+    current_actor().identify_link(signer, link.link_id)
+    take_request(app, signer)
     negotiate(request)
     recording = await app.recording_links.get(link, signer)
     read = app.audit.reading(

@@ -1,19 +1,30 @@
-"""Routes of sign-in and tokens: `/v2/api_auth`, `/v2/user_auth`, `/v2/token_auth`.
+"""Routes of sign-in and tokens: `/v2/api_auth`, `/v2/user_auth`, `/v2/token_auth`, `/v2/auth`.
 
 KAZOO API docs, "API Auth", "User Auth", "Token Auth". The token is `auth_token` of the envelope.
 """
 
-from litestar import Response, delete, put, route
+from contextlib import suppress
 
-from service.api.dependencies import App
+from litestar import Response, delete, post, put, route
+
+from service.api.dependencies import App, UseCases
+from service.api.http.access import PERMISSION
+from service.api.http.auth import record_caller
 from service.api.http.peer import peer_of
 from service.api.kazoo.accept import negotiate
 from service.api.kazoo.body import read_data
-from service.api.kazoo.dependencies import AnyRequest, TheCaller
+from service.api.kazoo.dependencies import (
+    AnyRequest,
+    TheAccount,
+    TheCaller,
+    authenticate_caller,
+    take_request,
+)
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.wire.documents import session_response
+from service.domain.access import Permission
 from service.domain.account import MAX_NAME, MAX_REALM, Caller
-from service.domain.errors import Forbidden, Invalid, Problem, Rule
+from service.domain.errors import Forbidden, Invalid, Problem, Rule, Unauthorized
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.user import CredentialMethod, Credentials, hide_value
 
@@ -27,6 +38,8 @@ CREDENTIAL_FIELDS = {
     "realm": _REALM,
     "phone_number": Field(min_length=1, max_length=64),
 }
+# Tokens of an external issuer can be long.
+TOKEN_FIELDS = {"token": Field(required=True, min_length=1, max_length=16_384)}
 ACCOUNT_NAMES = ("account_name", "account_realm", "realm", "phone_number")
 
 
@@ -64,9 +77,49 @@ async def get_user_auth(request: AnyRequest, token: str, caller: TheCaller) -> R
     """Returns the account and the user of the token in the path. Only the token of the request
     itself is allowed; any other text is a 403."""
     negotiate(request)
-    if token != request.scope["state"]["auth_token"]:
-        raise Forbidden
-    return _signed_in(request, token, caller)
+    return _own_session(request, token, caller)
+
+
+@route(
+    "/accounts/{account_id:str}/user_auth/{token:str}",
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.ACCOUNT_READ},
+)
+async def get_account_user_auth(
+    request: AnyRequest,
+    account: TheAccount,  # noqa: ARG001 - this dependency authorises the caller
+    token: str,
+    caller: TheCaller,
+) -> Response[bytes]:
+    """Returns the account and the user of the token in the path. Only the token of the request
+    itself is allowed; any other text is a 403. The account in the path is that of the token, or
+    one below it."""
+    return _own_session(request, token, caller)
+
+
+@route("/auth/tokeninfo", http_method=["GET", "HEAD"])
+async def get_token_info(request: AnyRequest, app: App) -> Response[bytes]:
+    """Returns the account and the user of a token. The token is `?token=`, unless tokens in the
+    query are disabled, or else the token of the request. The rules are those of POST."""
+    negotiate(request)
+    in_query = request.query_params.get("token") if app.auth_options.tokens_in_query else None
+    if in_query:
+        return await _token_info(request, app, in_query)
+    caller = await authenticate_caller(request, app)
+    take_request(app, caller)
+    return succeed(request, session_response(caller))
+
+
+@post("/auth/tokeninfo", status_code=200)
+async def read_token_info(request: AnyRequest, app: App) -> Response[bytes]:
+    """Returns the account and the user of the token in `token`. The request needs no other
+    credentials. A request with valid credentials gets a 403 for another token than its own. Wrong
+    tokens are counted and locked like wrong credentials."""
+    negotiate(request)
+    data, problems = apply_schema(await read_data(request), TOKEN_FIELDS)
+    if problems:
+        raise Invalid([hide_value(problem) for problem in problems])
+    return await _token_info(request, app, data["token"])
 
 
 @route("/token_auth", http_method=["GET", "HEAD"])
@@ -86,7 +139,16 @@ async def end_token(request: AnyRequest, caller: TheCaller, app: App) -> Respons
     return succeed(request, {})
 
 
-ROUTES = (sign_in_with_api_key, sign_in_as_user, get_user_auth, get_token_auth, end_token)
+ROUTES = (
+    sign_in_with_api_key,
+    sign_in_as_user,
+    get_user_auth,
+    get_account_user_auth,
+    get_token_info,
+    read_token_info,
+    get_token_auth,
+    end_token,
+)
 
 
 def _credentials(document: Document) -> Credentials:
@@ -102,6 +164,28 @@ def _credentials(document: Document) -> Credentials:
         realm=data.get("account_realm", data.get("realm")),
         account_name=data.get("account_name"),
     )
+
+
+def _own_session(request: AnyRequest, token: str, caller: Caller) -> Response[bytes]:
+    """Returns the session of the token of the request. Raises Forbidden for another token."""
+    if token != request.scope["state"]["auth_token"]:
+        raise Forbidden
+    return _signed_in(request, token, caller)
+
+
+async def _token_info(request: AnyRequest, app: UseCases, token: str) -> Response[bytes]:
+    """Returns the session of a token.
+
+    Raises Forbidden for another token than that of a request with valid credentials.
+    """
+    with suppress(Unauthorized):
+        caller = await authenticate_caller(request, app)
+        take_request(app, caller)
+        return _own_session(request, token, caller)
+    peer = peer_of(request, app.auth_options.trusted_proxies)
+    caller = record_caller(request, await app.accounts.sessions.check_token(token, peer=peer))
+    take_request(app, caller)
+    return _signed_in(request, token, caller)
 
 
 def _signed_in(

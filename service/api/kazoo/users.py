@@ -7,6 +7,7 @@ from litestar import Response, delete, patch, post, put, route
 
 from service.api.dependencies import App
 from service.api.http.access import PERMISSION
+from service.api.http.peer import peer_of
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller, location, user_of_path
 from service.api.kazoo.documents import answer_document, list_documents
@@ -54,7 +55,8 @@ async def replace_user(
     change `email`, `first_name`, `last_name`, `timezone`, and, with `old_password`, `password`."""
     identity, document = user_of_path(user_id), await read_data(request)
     if not caller.access.is_admin:
-        user = await app.users.change_own(account, identity, document, is_patch=False)
+        peer = peer_of(request, app.auth_options.trusted_proxies)
+        user = await app.users.change_own(account, identity, document, is_patch=False, peer=peer)
     else:
         user = await app.users.replace(account, identity, document)
     return _answer(request, user)
@@ -69,7 +71,8 @@ async def patch_user(
     POST names."""
     identity, changes = user_of_path(user_id), await read_data(request)
     if not caller.access.is_admin:
-        user = await app.users.change_own(account, identity, changes, is_patch=True)
+        peer = peer_of(request, app.auth_options.trusted_proxies)
+        user = await app.users.change_own(account, identity, changes, is_patch=True, peer=peer)
     else:
         user = await app.users.patch(account, identity, changes)
     return _answer(request, user)

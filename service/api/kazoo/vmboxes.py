@@ -34,7 +34,7 @@ from service.api.kazoo.wire.documents import (
 from service.domain import vmbox as vmbox_fields
 from service.domain.access import Access, Permission
 from service.domain.account import AccountFacts
-from service.domain.audit import Action
+from service.domain.audit import Action, Result
 from service.domain.errors import Invalid, PreconditionFailed
 from service.domain.message import parse_hex_id
 from service.domain.schema import Document, Field, apply_schema
@@ -174,6 +174,8 @@ async def check_pin(
     if problems:
         raise Invalid([hide_value(problem) for problem in problems])
     is_valid = await app.pin_checks.check(account, identity, data["pin"])
+    result = Result.SUCCESS if is_valid else Result.UNAUTHORIZED
+    app.audit.queue.record(Action.PIN_READ, account.account_id, result, vmbox_id=identity)
     return succeed(request, PinResponse(valid=is_valid))
 
 

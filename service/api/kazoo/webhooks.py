@@ -5,15 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Response, delete, patch, post, put, route
+from msgspec import UNSET
 
-from service.api.dependencies import App
+from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
-from service.api.kazoo.body import read_data
+from service.api.kazoo.accept import negotiate
+from service.api.kazoo.body import read_data, read_parameters
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, location, webhook_of_path
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.filters import read_filter
 from service.api.kazoo.pages import answer_page, decode_cursor, is_ascending, page_query
+from service.api.kazoo.query import time_bounds
+from service.api.kazoo.wire.hooks import HOOK_ROWS
 from service.api.kazoo.wire.webhooks import (
     WebhookRow,
     attempt_filterable,
@@ -23,11 +27,23 @@ from service.api.kazoo.wire.webhooks import (
     webhook_row,
 )
 from service.domain.access import Permission
+from service.domain.account import AccountFacts
+from service.domain.errors import Invalid, Rule
 from service.domain.schema import Document
 from service.domain.webhook import Attempt, Webhook
 
+HOOKS = "/webhooks"
 WEBHOOKS = "/accounts/{account_id:str}/webhooks"
 WEBHOOK = WEBHOOKS + "/{webhook_id:str}"
+_RE_ENABLE = "re-enable"
+
+
+@route(HOOKS, http_method=["GET", "HEAD"])
+async def list_hooks(request: AnyRequest) -> Response[bytes]:
+    """Lists the hooks that webhooks can subscribe to. A hook with `modifiers` selects events by
+    these fields of the webhook. The request needs no token."""
+    negotiate(request)
+    return succeed(request, HOOK_ROWS)
 
 
 @route(WEBHOOKS, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN})
@@ -35,6 +51,20 @@ async def list_webhooks(request: AnyRequest, account: TheAccount, app: App) -> R
     """Lists the webhooks of an account. The list is sorted by name."""
     read = partial(app.webhooks.list, account)
     return await list_documents(request, read, webhook_row, webhook_document, WebhookRow)
+
+
+@patch(WEBHOOKS, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
+async def enable_webhooks(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
+    """Enables all webhooks of an account that the service has disabled. Those that a client has
+    disabled stay disabled."""
+    parameters = await read_parameters(request)
+    value = parameters.get(_RE_ENABLE)
+    if value is UNSET:
+        raise Invalid.of(_RE_ENABLE, Rule.REQUIRED)
+    if value not in (True, "true"):
+        raise Invalid.of(_RE_ENABLE, Rule.ENUM, target=[True], value=value)
+    await app.webhooks.enable_disabled(account)
+    return succeed(request, "hooks updated")
 
 
 @put(WEBHOOKS, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
@@ -90,23 +120,18 @@ async def list_attempts(
 ) -> Response[bytes]:
     """Lists the attempts to deliver events to a webhook, the newest first. Attempts are kept for
     15 days."""
-    query = page_query(request)
-    start = decode_cursor(query.start_key, UUID)
-    matches = read_filter(request.query_params.multi_items())
+    return await _list_attempts(request, account, webhook_of_path(webhook_id), app)
 
-    def predicate(attempt: Attempt) -> bool:
-        return matches is None or matches(attempt_filterable(attempt))
 
-    page = await app.webhooks.attempts(
-        account,
-        webhook_of_path(webhook_id),
-        start,
-        query.limit,
-        ascending=is_ascending(request, default=False),
-        predicate=predicate if matches else None,
-    )
-    rows = [attempt_row(attempt) for attempt in page.items]
-    return answer_page(request, query, rows, start=start, following=page.next, metadata={})
+@route(
+    WEBHOOKS + "/attempts", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN}
+)
+async def list_account_attempts(
+    request: AnyRequest, account: TheAccount, app: App
+) -> Response[bytes]:
+    """Lists the attempts to deliver events to all webhooks of an account, the newest first.
+    Attempts are kept for 15 days."""
+    return await _list_attempts(request, account, None, app)
 
 
 @post(WEBHOOK + "/ping", status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
@@ -120,13 +145,16 @@ async def ping_webhook(
 
 
 ROUTES = (
+    list_hooks,
     list_webhooks,
+    enable_webhooks,
     create_webhook,
     get_webhook,
     replace_webhook,
     patch_webhook,
     delete_webhook,
     list_attempts,
+    list_account_attempts,
     ping_webhook,
 )
 
@@ -136,3 +164,28 @@ def _answer(
 ) -> Response[bytes]:
     document = document or webhook_document(webhook)
     return answer_document(request, document, webhook, webhook.webhook_id, **envelope)
+
+
+async def _list_attempts(
+    request: AnyRequest, account: AccountFacts, webhook_id: UUID | None, app: UseCases
+) -> Response[bytes]:
+    query = page_query(request)
+    start = decode_cursor(query.start_key, UUID)
+    bounds = time_bounds(request)
+    matches = read_filter(request.query_params.multi_items())
+
+    def predicate(attempt: Attempt) -> bool:
+        return bounds.contain(attempt.attempted_at, attempt.attempted_at) and (
+            matches is None or matches(attempt_filterable(attempt))
+        )
+
+    page = await app.webhooks.attempts(
+        account,
+        webhook_id,
+        start,
+        query.limit,
+        ascending=is_ascending(request, default=False),
+        predicate=predicate if matches or bounds else None,
+    )
+    rows = [attempt_row(attempt) for attempt in page.items]
+    return answer_page(request, query, rows, start=start, following=page.next, metadata={})

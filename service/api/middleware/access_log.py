@@ -3,6 +3,7 @@
 This is nearly the outermost middleware, so that it also records requests that others refuse.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,10 +14,10 @@ from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
-from service.logs import get_logger
+from service.logs import write_line
 from service.metrics import HTTP_IN_FLIGHT
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 NO_ROUTE = "none"
 """Route of requests that match none: a client's path must not become a label value."""
@@ -113,18 +114,29 @@ def request_record_of(scope: Scope) -> RequestRecord:
 
 
 def log_request(record: RequestRecord) -> None:
-    """Logs one line, a warning for a 5xx. Path and query are left out: they may contain names."""
-    is_failure = record.status >= 500
-    if not log.isEnabledFor(30 if is_failure else 20):
-        return
-    (log.warning if is_failure else log.info)(
-        "request completed",
-        request_id=record.request_id,
-        method=record.method,
-        route=record.route,
-        status=record.status,
-        duration_ms=round(record.duration_s * 1000, 1),
-        request_bytes=record.request_bytes,
-        response_bytes=record.response_bytes,
-        account_id=record.account_id and record.account_id.hex,
-    )
+    """Logs one line for a request."""
+    if line := line_of(record):
+        write_line(line)
+
+
+def line_of(record: RequestRecord) -> dict[str, Any] | None:
+    """Returns the fields of the line, a warning for a 5xx. Returns None below the level of the log.
+
+    Path and query are left out: they may contain names.
+    """
+    level = logging.WARNING if record.status >= 500 else logging.INFO
+    if not log.isEnabledFor(level):
+        return None
+    return {
+        "request_id": record.request_id,
+        "method": record.method,
+        "route": record.route,
+        "status": record.status,
+        "duration_ms": round(record.duration_s * 1000, 1),
+        "request_bytes": record.request_bytes,
+        "response_bytes": record.response_bytes,
+        "account_id": record.account_id and record.account_id.hex,
+        "event": "request completed",
+        "level": logging.getLevelName(level).lower(),
+        "logger": log.name,
+    }

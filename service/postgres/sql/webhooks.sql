@@ -48,10 +48,17 @@ DELETE FROM webhooks AS w WHERE w.account_id = :account_id AND w.webhook_id = :w
 UPDATE webhooks AS w SET ended_at = now() WHERE w.account_id = :account_id;
 
 -- name: list_subscribed_webhooks
--- The enabled webhooks that subscribe to an event type.
-SELECT w.webhook_id FROM webhooks AS w
-WHERE w.account_id = :account_id AND w.enabled AND w.hook IN (:event_type, 'all')
+-- The enabled webhooks with one of :hooks.
+SELECT w.webhook_id, w.hook FROM webhooks AS w
+WHERE w.account_id = :account_id AND w.enabled AND w.hook = ANY(:hooks::text[])
 ORDER BY w.webhook_id;
+
+-- name: enable_disabled_webhooks
+-- Enables the webhooks that the service disabled, and resets their failures.
+UPDATE webhooks AS w
+SET enabled = true, disable_reason = NULL, failures = 0, revision = w.revision + 1, modified_at = now()
+WHERE w.account_id = :account_id AND w.disable_reason IS NOT NULL
+RETURNING w.webhook_id;
 
 -- name: insert_attempt
 -- Records an attempt if the webhook exists.
@@ -83,6 +90,23 @@ WHERE t.account_id = :account_id AND t.webhook_id = :webhook_id
 ORDER BY t.attempt_id
 LIMIT :limit;
 
+-- name: list_account_attempts
+-- A page of the attempts of all webhooks of an account, newest first. A null :start_id starts at the newest.
+-- Plan: webhook_attempts_by_account backwards, stops when the page is full.
+SELECT t.*
+FROM webhook_attempts AS t
+WHERE t.account_id = :account_id AND (:start_id::uuid IS NULL OR t.attempt_id <= :start_id)
+ORDER BY t.attempt_id DESC
+LIMIT :limit;
+
+-- name: list_account_attempts_ascending
+-- As list_account_attempts, oldest first. A null :start_id starts at the oldest.
+SELECT t.*
+FROM webhook_attempts AS t
+WHERE t.account_id = :account_id AND (:start_id::uuid IS NULL OR t.attempt_id >= :start_id)
+ORDER BY t.attempt_id
+LIMIT :limit;
+
 -- name: reset_failures
 -- Resets the failures after a success. Writes nothing when there were none.
 UPDATE webhooks AS w SET failures = 0
@@ -107,8 +131,8 @@ RETURNING w.enabled, w.disable_reason;
 -- finds out. Skips locked rows, because their session may wait for a lock of this one.
 -- Plan: deliveries_due, of this channel.
 WITH pending AS MATERIALIZED (
-    SELECT d.event_id FROM deliveries AS d
-    WHERE d.account_id = :account_id AND d.channel = 'webhook' AND d.target = :target
+    SELECT d.event_id, d.target FROM deliveries AS d
+    WHERE d.account_id = :account_id AND d.channel = 'webhook' AND d.target = ANY(:targets::text[])
         AND d.status = 'pending'
         AND (d.lease_until IS NULL OR d.lease_until < now())
     FOR NO KEY UPDATE SKIP LOCKED
@@ -117,7 +141,7 @@ UPDATE deliveries AS d
 SET status = 'dropped', finished_at = now(), lease_token = NULL, lease_until = NULL
 FROM pending
 WHERE d.account_id = :account_id AND d.event_id = pending.event_id AND d.channel = 'webhook'
-    AND d.target = :target;
+    AND d.target = pending.target;
 
 -- name: delete_old_attempts
 -- Deletes up to :limit attempts older than :before.

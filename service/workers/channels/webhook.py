@@ -3,19 +3,28 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from service.domain.errors import WebhookNotFound
+import msgspec
+
+from service.domain.errors import VmboxNotFound, WebhookNotFound
 from service.domain.events import Event
 from service.domain.message import uuid7
-from service.domain.webhook import Attempt, DisableReason
+from service.domain.notification_hooks import SAVED, notifications_of, subscriptions_to
+from service.domain.webhook import ANY_EVENT, Attempt, DisableReason
 from service.logs import get_logger
 from service.postgres import webhooks as rows
 from service.postgres.pool import Connection, Database
+from service.postgres.vmboxes import get_vmbox
+from service.postgres.webhooks import SAVED_SUFFIX
 from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
+from service.workers.channels.email.after_notify import folder_after
 
 log = get_logger(__name__)
 
 _GONE = 410
+# Key in the state of a delivery: its name as a notification. A CloudEvent has no state.
+_NOTIFICATION = "notification"
+_CLOUDEVENT = Target(name="")
 # Time for reading the webhook, in addition to the request.
 _MARGIN_S = 10.0
 
@@ -33,7 +42,7 @@ class Rejected(Failed, frozen=True, kw_only=True):
 
 
 class WebhookChannel:
-    """The target of a delivery is the ID of the webhook."""
+    """The target of a delivery is the ID of the webhook, for `voicemail_saved` with a suffix."""
 
     name = "webhook"
     events: tuple[str, ...] = ()
@@ -50,8 +59,26 @@ class WebhookChannel:
         return bool(event.type)
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
-        webhook_ids = await rows.list_subscribed_webhooks(connection, event.account_id, event.type)
-        return [Target(name=webhook_id.hex) for webhook_id in webhook_ids]
+        """Selects the webhooks of the event and of its names as a notification.
+
+        A webhook can have two targets: for `voicemail_new` and for `voicemail_saved`.
+        """
+        hooks: dict[str, list[Target]] = {event.type: [_CLOUDEVENT], ANY_EVENT: [_CLOUDEVENT]}
+        for name in notifications_of(event):
+            suffix = SAVED_SUFFIX if name == SAVED else ""
+            for subscription in subscriptions_to(name):
+                target = Target(name=suffix, state={_NOTIFICATION: name})
+                hooks.setdefault(subscription, []).append(target)
+        subscribed = await rows.list_subscribed_webhooks(connection, event.account_id, list(hooks))
+        targets = [
+            msgspec.structs.replace(target, name=webhook_id.hex + target.name)
+            for webhook_id, hook in subscribed
+            for target in hooks[hook]
+        ]
+        saved = [target for target in targets if target.name.endswith(SAVED_SUFFIX)]
+        if saved and await _leaves_new(connection, event):
+            return [target for target in targets if target not in saved]
+        return targets
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Sends to the current address of the webhook, also for events from before a change."""
@@ -62,9 +89,12 @@ class WebhookChannel:
             return Ignored("the webhook was deleted")
         if not webhook.webhook.enabled:
             return Ignored("the webhook is disabled")
+        name = delivery.state.get(_NOTIFICATION)
+        notification = None if name is None else notifications_of(delivery.event)[name]
         attempted_at = self._sender.clock()
-        response = await self._sender.post(webhook, delivery.event, delivery.key.hex)
+        response = await self._sender.post(webhook, delivery.event, delivery.key.hex, notification)
         attempt = Attempt(
+            webhook_id=webhook.webhook.webhook_id,
             attempt_id=uuid7(self._sender.clock()),
             event_id=delivery.event_id,
             event_type=delivery.event.type,
@@ -89,7 +119,7 @@ class WebhookChannel:
         if not isinstance(outcome, (Accepted, Rejected)):
             return
         webhook_id = _id_of(delivery)
-        await rows.insert_attempt(connection, delivery.account_id, webhook_id, outcome.attempt)
+        await rows.insert_attempt(connection, delivery.account_id, outcome.attempt)
         if isinstance(outcome, Accepted):
             await rows.reset_failures(connection, delivery.account_id, webhook_id)
             return
@@ -111,4 +141,13 @@ class WebhookChannel:
 
 
 def _id_of(delivery: Delivery) -> UUID:
-    return UUID(hex=delivery.target)
+    return UUID(hex=delivery.target.removesuffix(SAVED_SUFFIX))
+
+
+async def _leaves_new(connection: Connection, event: Event) -> bool:
+    """Returns True if the box moves its messages after a notification."""
+    try:
+        box = await get_vmbox(connection, event.account_id, event.vmbox_id)
+    except VmboxNotFound:
+        return True
+    return folder_after(box.vmbox.document) is not None

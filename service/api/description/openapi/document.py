@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from importlib.metadata import version
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,9 @@ Aftertone stores voicemail: boxes, messages and their audio. It publishes change
 
 Every GET path also supports HEAD. A trailing slash is ignored.
 """
+
+
+_EXAMPLES = {"example", "examples", "value"}
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +42,35 @@ def document(sections: Iterable[Section]) -> Json:
             "title": "Aftertone",
             "version": version("aftertone"),
             "description": "\n".join((_ABOUT, *(section.about for section in sections))),
+            "contact": {"name": "Aftertone"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This server"}],
         "tags": [tag for section in sections for tag in section.tags],
-        "paths": paths,
-        "components": components,
+        "paths": without_defaults(paths),
+        "components": without_defaults(components),
     }
+
+
+def without_defaults(value: Any) -> Any:
+    """Moves the default of each schema into its description.
+
+    Generators make a property with `default` required, or send the default with each request.
+    """
+    if isinstance(value, list):
+        return [without_defaults(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {
+        name: inner if name in _EXAMPLES else without_defaults(inner)
+        for name, inner in value.items()
+    }
+    if isinstance(value.get("type"), str | list) and "default" in value:
+        default = changed.pop("default")
+        text = default if isinstance(default, str) else msgspec.json.encode(default).decode()
+        texts = (value.get("description"), f"The default is `{text}`")
+        changed["description"] = ". ".join(text for text in texts if text)
+    return changed
 
 
 def _add(target: Json, definitions: Json) -> None:

@@ -55,7 +55,8 @@ def _object(fields: Fields, descriptions: Descriptions, path: str, describe_fiel
         | _description(descriptions, f"{path}{name}")
         for name, field in fields.items()
     }
-    return {"type": "object", "properties": properties}
+    # Explicit, because validators and generators differ about an object without this key.
+    return {"type": "object", "properties": properties, "additionalProperties": True}
 
 
 def _description(descriptions: Descriptions, path: str) -> Json:

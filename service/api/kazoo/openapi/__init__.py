@@ -20,6 +20,7 @@ from service.api.kazoo.openapi import (
     vmboxes,
     webhooks,
 )
+from service.api.kazoo.openapi.bodies import IGNORED_BODY
 from service.api.kazoo.openapi.parameters import parameters, response_headers
 from service.api.kazoo.openapi.refusals import responses
 from service.api.kazoo.openapi.schemas import schemas
@@ -36,6 +37,8 @@ _ABOUT = """\
   string in `error`, a machine-readable code in `message` and details in `data`.
 * A POST can replace another method: `?verb=PATCH`, or `verb` in the envelope. The envelope can also
   contain `accept` and `auth_token`. `/v2/account/...` is the account of the token.
+* Lists accept `filter_<path>=value` and `filter_not_<path>=value` for every dotted path of a
+  document, for example `filter_media.unavailable`. All filters must match.
 * Unknown parameters are ignored.
 """
 _RESOURCES = (
@@ -85,13 +88,16 @@ def section() -> Section:
         for operation in resource.OPERATIONS
     ]
     items = paths("/v2", operations, common)
+    for item in items.values():
+        if "delete" in item:
+            item["delete"].setdefault("requestBody", IGNORED_BODY)
     return Section(
         about=_ABOUT,
         tags=[resource.TAG for resource in _RESOURCES],
         paths=items,
         components={
             "schemas": schemas(),
-            "parameters": parameters(),
+            "parameters": parameters(operations),
             "responses": share_refusals(items),
             "headers": response_headers(),
             "securitySchemes": _SCHEMES,

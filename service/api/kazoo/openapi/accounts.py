@@ -63,13 +63,13 @@ OPERATIONS = (
     ),
     Operation(
         handler=accounts.list_children,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(AccountRow),
         answers=_ROWS,
         refusals=BAD_LIST,
     ),
     Operation(
         handler=accounts.list_descendants,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(AccountRow),
         answers=_ROWS,
         refusals=BAD_LIST,
     ),

@@ -19,7 +19,7 @@ _EXPIRED = Invalid.of("expires", Rule.DATE_RANGE)
 OPERATIONS = (
     Operation(
         handler=api_keys.list_api_keys,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(ApiKeyRow),
         answers=pages(
             ref(ApiKeyRow), samples.NAMED_API_KEY, description="A page of API keys", metadata=True
         ),

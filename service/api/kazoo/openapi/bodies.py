@@ -11,7 +11,6 @@ from service.api.description.openapi.fields import Json
 from service.api.description.openapi.structs import ref
 from service.api.kazoo.accept import (
     AUDIO,
-    BASE64_TYPES,
     JSON,
     JSON_TYPES,
     MULTIPART_TYPES,
@@ -26,29 +25,23 @@ from service.api.kazoo.wire.documents import DocumentMetadata, document_metadata
 
 Examples = Mapping[str, Mapping[str, Any]]
 
-_JSON = "application/json"
-_PLAIN_JSON = frozenset({_JSON, "application/x-json"})
-_BYTES: Json = {"type": "string", "format": "binary", "minLength": 1}
+# Generators read these types. The description of a body names the others that are accepted.
+_JSON, _MULTIPART, _BYTES = "application/json", "multipart/form-data", "application/octet-stream"
+_AUDIO: Json = {"type": "string", "format": "binary", "minLength": 1}
 _PARTS = "Names and order of the parts are ignored: the part whose type is JSON is the metadata"
-_BASE64: Json = {"type": "string", "description": "The audio as base64, or as a `data:` URI"}
 _EVENT = "CloudEvents 1.0, as subscribers on NATS receive it"
+
+# A DELETE accepts the envelope that KAZOO clients send with every method.
+IGNORED_BODY: Json = {
+    "description": "Ignored, except for an `auth_token`",
+    "required": False,
+    "content": {_JSON: {"schema": {"type": "object"}, "example": {"data": {}}}},
+}
 
 
 def envelope(data: Json, examples: Examples, *, required: bool = True, media: Media = JSON) -> Json:
     """A JSON body with `data` in its envelope; `examples` are examples of `data`."""
-    content = _json(data, examples, media, required=required)
-    part = {
-        "schema": {
-            "type": "object",
-            "properties": {"metadata": _enveloped(data, required)},
-            "required": ["metadata"] if required else [],
-            "additionalProperties": False,
-            "description": _PARTS,
-        },
-        "encoding": {"metadata": {"contentType": _JSON}},
-    }
-    content |= dict.fromkeys(sorted(media.accepts & MULTIPART_TYPES), part)
-    return {"required": required, "content": content}
+    return _body({_JSON: _json(data, examples, required)}, media.accepts, required)
 
 
 def upload(data: Json, examples: Examples, *, json_alone: bool, audio_alone: bool = True) -> Json:
@@ -56,7 +49,7 @@ def upload(data: Json, examples: Examples, *, json_alone: bool, audio_alone: boo
     multipart = {
         "schema": {
             "type": "object",
-            "properties": {"metadata": _enveloped(data, not audio_alone), "audio": _BYTES},
+            "properties": {"metadata": _enveloped(data, not audio_alone), "audio": _AUDIO},
             "required": [
                 *([] if audio_alone else ["metadata"]),
                 *([] if json_alone else ["audio"]),
@@ -69,12 +62,23 @@ def upload(data: Json, examples: Examples, *, json_alone: bool, audio_alone: boo
             "audio": {"contentType": ", ".join(AUDIO.returns)},
         },
     }
-    content = _json(data, examples, UPLOAD, required=not audio_alone) if json_alone else {}
-    content |= dict.fromkeys(sorted(UPLOAD.accepts & MULTIPART_TYPES), multipart)
+    content: Json = {_MULTIPART: multipart}
+    accepted = UPLOAD.accepts
+    if json_alone:
+        content[_JSON] = _json(data, examples, not audio_alone)
+    else:
+        accepted -= JSON_TYPES
     if audio_alone:
-        content |= {kind: {"schema": _BYTES} for kind in AUDIO.returns}
-        content |= {kind: {"schema": _BASE64} for kind in sorted(UPLOAD.accepts & BASE64_TYPES)}
-    return {"required": not (json_alone and audio_alone), "content": content}
+        content[_BYTES] = {"schema": _AUDIO}
+    else:
+        accepted &= JSON_TYPES | MULTIPART_TYPES
+    return _body(content, accepted, not (json_alone and audio_alone))
+
+
+def _body(content: Json, accepted: frozenset[str], required: bool) -> Json:
+    """A request body. Its description names the accepted types that it does not describe."""
+    others = ", ".join(f"`{name}`" for name in sorted(accepted - content.keys() - {""}))
+    return {"required": required, "description": f"Also accepted: {others}", "content": content}
 
 
 def success(
@@ -169,13 +173,14 @@ def events(example: Json) -> Json:
 
 def audio(description: str, *headers: str) -> Json:
     """A response with audio of the stored type."""
-    content = {kind: {"schema": _BYTES} for kind in AUDIO.returns}
+    # Generators read the bytes of the first type only.
+    content = {kind: {"schema": _AUDIO} for kind in (_BYTES, "audio/*")}
     return _response(description, content, headers)
 
 
 def archive(description: str) -> Json:
     """A response with a ZIP archive."""
-    return _response(description, {ZIP_TYPE: {"schema": _BYTES}}, ("Content-Disposition",))
+    return _response(description, {ZIP_TYPE: {"schema": _AUDIO}}, ("Content-Disposition",))
 
 
 def not_modified() -> Json:
@@ -201,22 +206,9 @@ def links_by_id(parameter: str, targets: Mapping[str, tuple[str, str]]) -> Json:
     }
 
 
-def _json(data: Json, examples: Examples, media: Media, *, required: bool) -> Json:
-    """A JSON body under each of the content types that clients send."""
-    schema = _enveloped(data, required)
+def _json(data: Json, examples: Examples, required: bool) -> Json:
     values = {name: {"value": {"data": example}} for name, example in examples.items()}
-    plain = {"schema": schema, "examples": values}
-    # An object schema would make tools encode a form; the body is JSON text.
-    json_text = {
-        "schema": {
-            "type": "string",
-            "contentMediaType": _JSON,
-            "contentSchema": schema,
-            "description": "The same JSON text, from clients that do not declare its type",
-        }
-    }
-    names = sorted(media.accepts & (JSON_TYPES | {ZIP_TYPE}) - {""})
-    return {name: plain if name in _PLAIN_JSON else json_text for name in names}
+    return {"schema": _enveloped(data, required), "examples": values}
 
 
 def _enveloped(data: Json, required: bool) -> Json:

@@ -95,7 +95,13 @@ WEBHOOK = {
     "name": "A friendly name for the webhook",
     "uri": "The target of events: an http or https address without credentials. All addresses of "
     "its host must be globally routable",
-    "hook": "The type of the events, or `all`",
+    "hook": "The type of the events, with or without `voicemail.`, or `all`: these are sent as "
+    "CloudEvents. `notifications` and `object` send flat payloads with the keys of KAZOO",
+    "type": "For `notifications` and `object`: the type of the events. The default is the value in "
+    "`custom_data`, or `all`",
+    "action": "For `object`: the change. The default is the value in `custom_data`, or `all`",
+    "format": "For `notifications` and `object`: the encoding of the body; the default is "
+    "`form-data`. CloudEvents are always JSON",
     "enabled": "Whether events are sent. The service sets it to false after 50 failures in a row, "
     "and when the target answers 410",
     "disable_reason": "The reason why the service disabled the webhook",

@@ -58,7 +58,7 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=greetings.list_greetings,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(GreetingRow),
         answers=pages(ref(GreetingRow), samples.GREETING_ROW, description="A page of greetings"),
         refusals=BAD_LIST,
     ),

@@ -14,6 +14,7 @@ from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
 from service.api.kazoo.query import CORRECT_WINDOW
 from service.api.kazoo.wire.messages import (
     BatchResponse,
+    MessageFields,
     MessageMetadata,
     MessageRow,
     StoredMessage,
@@ -54,7 +55,7 @@ _LIST = (
     *parameters.CREATED,
     "filter_folder",
     "folder",
-    *parameters.FILTERS,
+    *parameters.filters_of(MessageFields),
     "profile",
 )
 _LIST_REFUSALS = (*BAD_LIST, _BAD_WINDOW, _UNKNOWN_FOLDER)
@@ -140,7 +141,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=batches.remove_messages,
-        parameters=("folder", *parameters.FILTERS),
+        parameters=("folder", *parameters.filters_of(MessageFields)),
         body=envelope(
             ref("MessageSelection"),
             {"some": {"messages": [samples.MESSAGE_ID]}, "folder": {"folder": "saved"}},

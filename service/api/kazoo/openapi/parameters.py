@@ -1,6 +1,10 @@
 """Parameters and response headers of this dialect."""
 
+from collections.abc import Iterable
+
 from service.api.description.openapi.fields import Json
+from service.api.description.openapi.operations import Operation
+from service.api.description.openapi.structs import struct_schemas
 from service.api.kazoo.dependencies import MAX_KEY
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
@@ -8,20 +12,47 @@ from service.api.kazoo.pages import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.kazoo.profiles import PROFILES
 
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
-FILTERS = ("filters", "has_key", "key_missing", "has_value", "value_missing")
 CREATED = ("created_from", "created_to")
 RANGES = ("range", "if_range", "if_match", "if_none_match")
 AUDIO_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
-LIST = (*PAGES, *FILTERS, *CREATED, "modified_from", "modified_to")
+
+_FILTER = "filter_"
+_PATH_FILTERS = ("has_key", "key_missing", "has_value", "value_missing")
 
 _FLAG: Json = {"type": "boolean"}
 _SECONDS: Json = {"type": "integer", "minimum": 1}
 _TEXT: Json = {"type": "string"}
 
 
-def parameters() -> Json:
-    """All parameters by name."""
-    return {**_path(), **_query(), **_headers()}
+def list_of(row: type) -> tuple[str, ...]:
+    """The parameters of a list of documents."""
+    return (*PAGES, *filters_of(row), *CREATED, "modified_from", "modified_to")
+
+
+def filters_of(row: type) -> tuple[str, ...]:
+    """The filters of a list: those by path, and one for each text of a row.
+
+    Generators cannot write an object of filters, so the filters by text are described by name.
+    """
+    properties: Json = struct_schemas([row], {})[row.__name__]["properties"]
+    texts = (
+        name
+        for name, schema in properties.items()
+        if schema.get("type") == "string" and not schema.keys() & {"pattern", "format"}
+    )
+    return (*(f"{_FILTER}{name}" for name in texts), *_PATH_FILTERS)
+
+
+def parameters(operations: Iterable[Operation]) -> Json:
+    """All parameters by name; the filters by text are those of the operations."""
+    named = {name for operation in operations for name in operation.parameters}
+    filters = {name: _filter(name) for name in sorted(named) if name.startswith(_FILTER)}
+    return {**filters, **_path(), **_query(), **_headers()}
+
+
+def _filter(name: str) -> Json:
+    field = name.removeprefix(_FILTER)
+    return _in("query", name, _TEXT, f"Selects rows whose `{field}` is this value")
 
 
 def response_headers() -> Json:
@@ -99,6 +130,11 @@ def _query() -> Json:
         "user": (HEX_ID, "Selects records of this user; for an API key, the id of its account"),
         "vmbox": (HEX_ID, "Selects records of this box"),
         "message": (MESSAGE_ID, "Selects records of this message"),
+        "event": (
+            {"type": "string", "enum": ["message"]},
+            "The name of all events of a stream, for `onmessage` of EventSource. Without it, the "
+            "name of an event is its type",
+        ),
         "since": (_TEXT, "The cursor after which events are returned"),
         "has_key": (_TEXT, "The document has a value at this dotted path"),
         "key_missing": (_TEXT, "The document has no value at this path"),
@@ -112,17 +148,9 @@ def _query() -> Json:
         "filter_folder": (folder, "Selects messages in this folder; `folder` is an alias"),
         "filename": (_TEXT, "The name of the upload"),
     }
-    filters = _in(
-        "query",
-        "filters",
-        {"type": "object", "additionalProperties": _TEXT},
-        "`filter_<path>=value` and `filter_not_<path>=value` select rows whose document has, or "
-        "has not, this value at a dotted path. All filters must match",
-        style="form",
-        explode=True,
-    )
-    others = {name: _in("query", name, *described) for name, described in parameters.items()}
-    return {"filters": filters, **others}
+    described = {name: _in("query", name, *parts) for name, parts in parameters.items()}
+    session = "The token of a session; without it, the token of the request"
+    return {**described, "token_of_session": _in("query", "token", _TEXT, session)}
 
 
 def _headers() -> Json:

@@ -109,17 +109,14 @@ def _refusal(error: Exception) -> Refusal:
 
 def _response(status: int, refusals: list[Refusal]) -> Json:
     codes = sorted({refusal.code for refusal in refusals})
-    properties: Json = {"error": {"const": str(status)}, "message": {"enum": codes}}
-    if codes == ["validation error"]:
-        properties["data"] = ref("BrokenRules")
-    shape = {"type": "object", "properties": properties}
+    schema = ref("ValidationFailure" if codes == ["validation error"] else Failure)
     retry = ["Retry-After"] if any("Retry-After" in refusal.headers for refusal in refusals) else []
     return {
-        "description": HTTPStatus(status).phrase,
+        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}",
         "headers": header_refs("X-Request-ID", *retry),
         "content": {
             "application/json": {
-                "schema": {"allOf": [ref(Failure), shape]},
+                "schema": schema,
                 "examples": _examples(refusals),
             }
         },

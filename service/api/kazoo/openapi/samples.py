@@ -177,6 +177,7 @@ _KEY = ApiKey(
     last_used_at=None,
 )
 _ATTEMPT = Attempt(
+    webhook_id=UUID(WEBHOOK_ID),
     attempt_id=UUID(WEBHOOK_ID),
     event_id=UUID(EVENT_ID),
     event_type="message.new",
@@ -231,8 +232,9 @@ LINK = LinkResponse(
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)
+TOKEN = "{AUTH_TOKEN}"  # noqa: S105 - a placeholder
 FRAME: dict[str, Any] = {
-    "auth_token": "{AUTH_TOKEN}",
+    "auth_token": TOKEN,
     "request_id": "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11",
     "timestamp": format_iso(CREATED),
     "version": "0.1.0",

@@ -7,14 +7,19 @@ from service.api.description.openapi.fields import (
     request_schema,
     with_properties,
 )
-from service.api.description.openapi.structs import document_schema, struct_schemas
+from service.api.description.openapi.structs import document_schema, ref, struct_schemas
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
 from service.api.kazoo.links import LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
-from service.api.kazoo.sessions import ACCOUNT_NAMES, API_KEY_FIELDS, CREDENTIAL_FIELDS
+from service.api.kazoo.sessions import (
+    ACCOUNT_NAMES,
+    API_KEY_FIELDS,
+    CREDENTIAL_FIELDS,
+    TOKEN_FIELDS,
+)
 from service.api.kazoo.vmboxes import PIN_FIELDS
-from service.api.kazoo.wire import api_keys, audit, documents, messages, webhooks
+from service.api.kazoo.wire import api_keys, audit, documents, hooks, messages, webhooks
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
@@ -37,8 +42,10 @@ def schemas() -> Json:
 
 def _responses() -> Json:
     """The schemas of responses; the descriptions of requests apply to fields of the same name."""
+    envelopes = struct_schemas((Success, SuccessPage, EventPage, Failure), {})
     return {
-        **struct_schemas((Success, SuccessPage, EventPage, Failure), {}),
+        **envelopes,
+        "ValidationFailure": with_properties(envelopes["Failure"], {"data": ref("BrokenRules")}),
         **struct_schemas((documents.SessionResponse, documents.ApiKeyResponse), {}),
         **struct_schemas((documents.DocumentMetadata, documents.ReadOnlyFlags), {}),
         **struct_schemas((documents.AccountRow,), descriptions.ACCOUNT),
@@ -49,6 +56,7 @@ def _responses() -> Json:
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((messages.BatchResponse, messages.LinkResponse), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
+        **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((messages.MessageRow, messages.StoredMessage), descriptions.MESSAGE),
         "BrokenRules": {
@@ -83,6 +91,7 @@ def _accounts() -> Json:
         "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
         "ApiKey": {**request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
         "NewApiKey": request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
+        "SessionToken": request_schema(TOKEN_FIELDS, {"token": "The token of a session"}),
         "Credentials": {
             **request_schema(CREDENTIAL_FIELDS, descriptions.CREDENTIALS),
             "anyOf": [{"required": [name]} for name in ACCOUNT_NAMES],

@@ -13,6 +13,8 @@ from service.domain.errors import (
     Invalid,
     Rule,
     SignInLocked,
+    TokenInvalid,
+    TooManyRequests,
     TooManySignIns,
 )
 
@@ -28,6 +30,15 @@ def _session(description: str, example: SessionResponse = samples.SESSION) -> Js
         ref(SessionResponse), example, description=description, links={"account": _ACCOUNT}
     )
 
+
+_TOKEN_REFUSALS = (
+    CredentialsInvalid(),
+    TokenInvalid(),
+    Forbidden(),
+    SignInLocked(wait_s=900),
+    TooManyRequests(wait_s=1),
+    TooManySignIns(),
+)
 
 OPERATIONS = (
     Operation(
@@ -56,6 +67,24 @@ OPERATIONS = (
         handler=sessions.get_user_auth,
         answers={200: _session("The session", samples.USER_SESSION)},
         refusals=(Forbidden(),),
+    ),
+    Operation(
+        handler=sessions.get_account_user_auth,
+        answers={200: _session("The session", samples.USER_SESSION)},
+    ),
+    Operation(
+        handler=sessions.get_token_info,
+        signed_in=False,
+        parameters=("token_of_session",),
+        answers={200: _session("The session", samples.USER_SESSION)},
+        refusals=_TOKEN_REFUSALS,
+    ),
+    Operation(
+        handler=sessions.read_token_info,
+        signed_in=False,
+        body=envelope(ref("SessionToken"), {"token": {"token": samples.TOKEN}}),
+        answers={200: _session("The session", samples.USER_SESSION)},
+        refusals=(*_TOKEN_REFUSALS, Invalid.of("token", Rule.REQUIRED)),
     ),
     Operation(
         handler=sessions.get_token_auth,

@@ -30,7 +30,7 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=users.list_users,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(UserRow),
         answers=pages(ref(UserRow), samples.USER_ROW, description="A page of users", metadata=True),
         refusals=BAD_LIST,
     ),

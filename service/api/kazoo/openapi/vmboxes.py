@@ -67,7 +67,7 @@ _LINKS = links_by_id(
 OPERATIONS = (
     Operation(
         handler=vmboxes.list_vmboxes,
-        parameters=(*parameters.LIST, "profile"),
+        parameters=(*parameters.list_of(VmboxRow), "profile"),
         answers=pages(
             {"anyOf": [ref(VmboxRow), ref(AudianVmboxRow)]},
             samples.VMBOX_ROW,

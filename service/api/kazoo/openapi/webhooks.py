@@ -8,6 +8,7 @@ from service.api.kazoo import webhooks
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages, success
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
+from service.api.kazoo.wire.hooks import HOOK_ROWS, HookRow
 from service.api.kazoo.wire.webhooks import AttemptRow, WebhookRow
 from service.domain.errors import (
     DnsUnavailable,
@@ -23,7 +24,7 @@ from service.domain.webhook import MAX_WEBHOOKS
 TAG = {
     "name": "Webhooks",
     "description": "Subscriptions to events over HTTP. Events are CloudEvents in structured JSON, "
-    "signed according to Standard Webhooks 1.0.0",
+    "or flat payloads with the keys of KAZOO, signed according to Standard Webhooks 1.0.0",
 }
 
 _NOT_FOUND = WebhookNotFound(samples.WEBHOOK_ID)
@@ -51,10 +52,42 @@ _LINKS = links_by_id(
     },
 )
 
+_ATTEMPT_PARAMETERS = (*parameters.PAGES, *parameters.filters_of(AttemptRow), *parameters.CREATED)
+_ATTEMPTS = pages(
+    ref(AttemptRow), samples.WEBHOOK_ATTEMPT, description="A page of attempts", metadata=True
+)
+_RE_ENABLE = {
+    "type": "object",
+    "properties": {"re-enable": {"type": "boolean", "not": {"const": False}}},
+    "required": ["re-enable"],
+}
+_WRONG_VALUE = Invalid.of("re-enable", Rule.ENUM, target=[True], value=False)
+
 OPERATIONS = (
     Operation(
+        handler=webhooks.list_hooks,
+        signed_in=False,
+        answers={
+            200: success(
+                {"type": "array", "items": ref(HookRow)}, HOOK_ROWS[:3], description="All hooks"
+            )
+        },
+    ),
+    Operation(
+        handler=webhooks.enable_webhooks,
+        body=envelope(_RE_ENABLE, {"all": {"re-enable": True}}),
+        answers={
+            200: success(
+                {"const": "hooks updated", "type": "string"},
+                "hooks updated",
+                description="All webhooks that the service had disabled are enabled",
+            )
+        },
+        refusals=(_WRONG_VALUE,),
+    ),
+    Operation(
         handler=webhooks.list_webhooks,
-        parameters=parameters.LIST,
+        parameters=parameters.list_of(WebhookRow),
         answers=pages(
             ref(WebhookRow), samples.WEBHOOK_ROW, description="A page of webhooks", metadata=True
         ),
@@ -90,14 +123,15 @@ OPERATIONS = (
     ),
     Operation(
         handler=webhooks.list_attempts,
-        parameters=(*parameters.PAGES, *parameters.FILTERS),
-        answers=pages(
-            ref(AttemptRow),
-            samples.WEBHOOK_ATTEMPT,
-            description="A page of attempts",
-            metadata=True,
-        ),
+        parameters=_ATTEMPT_PARAMETERS,
+        answers=_ATTEMPTS,
         refusals=(_NOT_FOUND, *BAD_LIST),
+    ),
+    Operation(
+        handler=webhooks.list_account_attempts,
+        parameters=_ATTEMPT_PARAMETERS,
+        answers=_ATTEMPTS,
+        refusals=BAD_LIST,
     ),
     Operation(
         handler=webhooks.ping_webhook,

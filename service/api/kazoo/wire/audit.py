@@ -21,10 +21,14 @@ class AuditRow(msgspec.Struct, kw_only=True):
     result: Result
     principal: Annotated[Principal, Meta(description="The kind of the principal")]
     principal_id: (
-        Annotated[HexId, Meta(description="The user, or the account of an API key")] | UnsetType
+        Annotated[
+            HexId,
+            Meta(description="The user, or the account of an API key; for a link, of its signer"),
+        ]
+        | UnsetType
     ) = UNSET
     credential_id: (
-        Annotated[HexId, Meta(description="The id of the token or API key")] | UnsetType
+        Annotated[HexId, Meta(description="The id of the token, API key or link")] | UnsetType
     ) = UNSET
     peer: Annotated[str, Meta(description="The address of the client")] | UnsetType = UNSET
     request_id: str | UnsetType = UNSET
@@ -34,8 +38,8 @@ class AuditRow(msgspec.Struct, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The id of the user, webhook, greeting, account or token; for the "
-                "action `request` its method and route"
+                description="The id of the user, webhook, greeting, account, token or link; for "
+                "the action `request` its method and route"
             ),
         ]
         | UnsetType

@@ -4,7 +4,7 @@ A document keeps the keys that its client sent; the server adds the fields of a 
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -26,7 +26,7 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 class ReadOnlyFlags(msgspec.Struct):
     """State of a document that was just deleted."""
 
-    deleted: Literal[True] = True
+    deleted: Annotated[bool, Meta(description="Always true")] = True
 
 
 class DocumentExtras(msgspec.Struct, kw_only=True):
@@ -51,7 +51,7 @@ class DocumentMetadata(msgspec.Struct, kw_only=True):
     id: HexId
     created: GregorianSeconds
     modified: GregorianSeconds
-    deleted: Literal[True] | UnsetType = UNSET
+    deleted: Annotated[bool, Meta(description="True if it was deleted")] | UnsetType = UNSET
 
 
 class AccountRow(msgspec.Struct, kw_only=True):
@@ -131,7 +131,7 @@ class SessionResponse(msgspec.Struct, kw_only=True):
     reseller_id: HexId
     is_master_account: bool
     cluster_id: HexId
-    apps: list[Any] = []
+    apps: list[dict[str, Any]] = []
     capabilities: dict[str, Any] = {}
     ui_config: dict[str, Any] = {}
     owner_id: Annotated[HexId, Meta(description="The user")] | UnsetType = UNSET

@@ -45,16 +45,32 @@ class AttemptRow(msgspec.Struct, kw_only=True):
     """An attempt to deliver an event to a webhook."""
 
     id: HexId
+    hook_id: Annotated[HexId, Meta(description="The webhook")]
     event_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     hook: Annotated[str, Meta(description="The type of the event; `webhook.ping` for a test")]
     attempt: Annotated[int, Meta(ge=1, description="The number of the attempt")]
     timestamp: GregorianSeconds
     status: Literal["success", "failure"]
+    result: Annotated[
+        Literal["success", "failure"], Meta(description="The same as `status`, as in KAZOO")
+    ]
+    method: Literal["post"] = "post"
     duration_ms: Count
     response_code: (
         Annotated[int, Meta(description="Present if the target answered")] | UnsetType
     ) = UNSET
     error: Annotated[str, Meta(description="Present if the attempt failed")] | UnsetType = UNSET
+    reason: (
+        Annotated[
+            Literal["bad response code", "kazoo http client error"],
+            Meta(description="The kind of `error`, as in KAZOO"),
+        ]
+        | UnsetType
+    ) = UNSET
+    client_error: (
+        Annotated[str, Meta(description="The same as `error`, if the target did not answer")]
+        | UnsetType
+    ) = UNSET
 
 
 def webhook_document(webhook: Webhook) -> Document:
@@ -75,17 +91,25 @@ def webhook_row(webhook: Webhook) -> WebhookRow:
 def attempt_row(attempt: Attempt) -> AttemptRow:
     """An attempt as a row of a list."""
     response = attempt.response
-    return AttemptRow(
+    row = AttemptRow(
         id=attempt.attempt_id.hex,
+        hook_id=attempt.webhook_id.hex,
         event_id=str(attempt.event_id),
         hook=attempt.event_type,
         attempt=attempt.number,
         timestamp=gregorian(attempt.attempted_at),
-        status="success" if response.error is None else "failure",
+        status="success",
+        result="success",
         duration_ms=response.duration_ms,
         response_code=UNSET if response.response_code is None else response.response_code,
-        error=UNSET if response.error is None else response.error,
     )
+    if response.error is not None:
+        row.status = row.result = "failure"
+        row.error = response.error
+        row.reason = "bad response code"
+        if response.response_code is None:
+            row.reason, row.client_error = "kazoo http client error", response.error
+    return row
 
 
 def attempt_filterable(attempt: Attempt) -> Document:

@@ -11,7 +11,6 @@ from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.mailboxes.envelope import (
-    FieldErrors,
     MailboxRefusal,
     envelope,
     refusal_envelope,
@@ -20,7 +19,7 @@ from service.api.mailboxes.envelope import (
 from service.api.mailboxes.errors import refusal_of
 from service.api.mailboxes.messages import MAX_PAGE_SIZE
 from service.api.mailboxes.openapi import samples
-from service.api.mailboxes.openapi.schemas import envelope_schema
+from service.api.mailboxes.openapi.schemas import FAILURE, envelope_schema
 from service.api.mailboxes.wire import MESSAGE_ID
 from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
@@ -84,8 +83,10 @@ def success(result: Any, description: str, *headers: str, status: int = 200) -> 
 def audio(description: str, *headers: str) -> Json:
     """Returns a response with audio of any type."""
     names = ("ETag", "Accept-Ranges", "Content-Disposition", *headers)
-    content = {"schema": {**_TEXT, "format": "binary"}}
-    return {**no_content(description, *names), "content": {"audio/*": content}}
+    schema = {"schema": {**_TEXT, "format": "binary"}}
+    # Generators read the bytes of the first type only.
+    content = dict.fromkeys(("application/octet-stream", "audio/*"), schema)
+    return {**no_content(description, *names), "content": content}
 
 
 def no_content(description: str, *headers: str) -> Json:
@@ -115,7 +116,7 @@ def _refusal_response(status: int, group: list[MailboxRefusal]) -> Json:
         for refusal in group
     }
     retry_after = ["Retry-After"] if "Retry-After" in group[0].headers else []
-    content = {"schema": envelope_schema(ref(FieldErrors), status), "examples": examples}
+    content = {"schema": ref(FAILURE), "examples": examples}
     return {**no_content(status_message(status), *retry_after), "content": {_JSON: content}}
 
 

@@ -1,7 +1,7 @@
 """Component schemas: requests from their field tables, responses from their Structs."""
 
 from service.api.description.openapi.fields import Json, request_schema, with_properties
-from service.api.description.openapi.structs import struct_schemas
+from service.api.description.openapi.structs import ref, struct_schemas
 from service.api.mailboxes import wire
 from service.api.mailboxes.envelope import FieldErrors, MailboxEnvelope
 
@@ -22,6 +22,7 @@ _TEXTS = {
     "duration": "Length in seconds",
     "transcription": "Text of the message, if it was transcribed",
 }
+FAILURE = "MailboxFailure"
 _RESPONSES = (wire.Mailbox, wire.MailboxRecipient, wire.MailboxMessage, FieldErrors)
 _ENVELOPE = struct_schemas([MailboxEnvelope], {})[MailboxEnvelope.__name__]
 
@@ -32,6 +33,7 @@ def schemas() -> Json:
         "NewMailbox": request_schema(wire.FIELDS, _TEXTS),
         "NewMailboxRecipient": request_schema(wire.RECIPIENT_FIELDS, _TEXTS),
         **struct_schemas(_RESPONSES, _TEXTS),
+        FAILURE: with_properties(_ENVELOPE, {"result": ref(FieldErrors)}),
     }
 
 

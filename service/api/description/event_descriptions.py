@@ -1,0 +1,48 @@
+"""Descriptions of the fields of events, by name, for the AsyncAPI document."""
+
+FIELDS = {
+    "account_id": "Id of the account",
+    "attempt": "Number of this call, from 1",
+    "call_id": "Id of the call",
+    "caller_id_name": "Name of the caller",
+    "caller_id_number": "Number of the caller",
+    "epoch": "Changes when the database was restored; a higher one is newer",
+    "from": "Address of the caller",
+    "length": "Length of the recording in milliseconds",
+    "locked_for_s": "Seconds during which the box accepts no PIN",
+    "mailbox": "Number of the box",
+    "max_message_count": "Limit of the box",
+    "media_id": "Id of the message",
+    "message_count": "New and saved messages of the box",
+    "messages_removed": "New and saved messages that were deleted with the box",
+    "new": "New messages of the box",
+    "number": "Number to call",
+    "result": "`success`, or the reason why there is no text",
+    "saved": "Saved messages of the box",
+    "sequence": "Number of the event in its box, without gaps",
+    "text": "Text of the message",
+    "timeout_s": "Seconds to wait for an answer",
+    "timestamp": "Time of the message in Gregorian seconds (Unix seconds + 62 167 219 200)",
+    "to": "Address of the recipient",
+    "vmbox": "Document of the box, without its PIN",
+    "vmbox_id": "Id of the box",
+    "wrong_pins": "Wrong PINs that were checked",
+}
+HEADERS = {
+    "ce-specversion": "Version of CloudEvents",
+    "ce-id": "Id of the event; a duplicate has the same",
+    "ce-source": "Account, and box if the event concerns one",
+    "ce-type": "Type of the event",
+    "ce-time": "Time of the change",
+    "ce-datacontenttype": "Type of the payload",
+    "ce-sequence": "`sequence` with leading zeros",
+    "ce-subject": "The `media_id` of the message",
+    "Nats-Msg-Id": "The value of `ce-id`",
+    "traceparent": "W3C trace context of the request, if it is traced",
+}
+TAGS = {
+    "message": "Changes of messages",
+    "vmbox": "Changes of boxes",
+    "callback": "Calls that announce messages",
+    "account": "Changes of accounts",
+}
