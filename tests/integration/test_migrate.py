@@ -165,6 +165,15 @@ def test_a_misnamed_file_or_a_used_number_is_refused(tmp_path: Path, names: list
         read_migrations(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_a_folder_without_migrations_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    (tmp_path / "README.md").touch()
+    with pytest.raises(MigrationError) as raised:
+        read_migrations(folder)
+    assert str(raised.value) == f"{folder} contains no migrations; install Aftertone again."
+
+
 def test_files_are_read_in_the_order_of_their_numbers_with_gaps(tmp_path: Path) -> None:
     for name in ("0003_contract_b.sql", "0001_expand_a.sql"):
         (tmp_path / name).write_text("SELECT 1")
