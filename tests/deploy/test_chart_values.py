@@ -161,6 +161,28 @@ def test_the_rate_limit_is_on_by_default() -> None:
     assert float(api["AFTERTONE_RATE_LIMIT_PER_S"]) > 0
 
 
+@pytest.mark.parametrize(
+    ("ingress", "settings", "expected"),
+    [
+        (False, {}, None),
+        (True, {}, "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fc00::/7"),
+        (True, {"trusted_proxies": ""}, ""),
+        (True, {"trusted_proxies": "192.0.2.0/24"}, "192.0.2.0/24"),
+        (False, {"trusted_proxies": "192.0.2.0/24"}, "192.0.2.0/24"),
+    ],
+)
+def test_the_api_trusts_the_proxies_of_the_ingress(
+    ingress: bool, settings: dict[str, str], expected: str | None
+) -> None:
+    values = {"ingress": {"enabled": ingress, "hosts": ["voice.example.com"]}, "settings": settings}
+    (api,) = (
+        environment(each["spec"]["template"])
+        for each in objects(values)
+        if each["kind"] == "Deployment" and each["metadata"]["name"].endswith("-api")
+    )
+    assert api.get("AFTERTONE_TRUSTED_PROXIES") == expected
+
+
 def test_only_the_api_mounts_the_keys_that_sign_tokens() -> None:
     mounted = {
         name: volume["secret"]["secretName"]

@@ -47,7 +47,7 @@ def test_a_process_receives_only_the_variables_that_it_needs() -> None:
     }
     assert _services_with("AFTERTONE_NATS_URL", environments) == {"relay", *RUN_HERE}
     assert _services_with("AWS_SECRET_ACCESS_KEY", environments) == {"api", "email", "keeper"}
-    assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "webhook"}
+    assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "email", "webhook"}
 
 
 def test_only_the_api_reads_the_keys_that_sign_tokens() -> None:
@@ -56,7 +56,7 @@ def test_only_the_api_reads_the_keys_that_sign_tokens() -> None:
         for name, each in PROCESSES.items()
         for volume in each.get("volumes", [])
     }
-    assert mounted == {"api": "keys", "webhook": "notifier-keys"}
+    assert mounted == {"api": "keys", "email": "notifier-keys", "webhook": "notifier-keys"}
 
 
 def test_webhooks_reach_no_private_network_and_need_https() -> None:
@@ -149,7 +149,10 @@ def test_init_containers_wait_for_conditions_that_can_hold() -> None:
 def test_hosts_in_urls_are_services() -> None:
     for each in PROCESSES.values():
         for name, value in each["environment"].items():
-            if "://" in value:
+            if name == "AFTERTONE_PUBLIC_URL":  # for clients on this machine
+                (port,) = SERVICES["api"]["ports"]
+                assert value == f"http://{port.rpartition(':')[0]}"
+            elif "://" in value:
                 host = value.split("://")[1].split("@")[-1].split("/")[0].split(":")[0]
                 assert host in SERVICES, name
 

@@ -135,9 +135,18 @@ migrate:
     secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
 {{- end }}
 
-{{/* Environment of a process: {root, process}. */}}
+{{/* Networks of proxies inside the cluster: private and shared addresses. */}}
+{{- define "aftertone.privateNetworks" -}}
+10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fc00::/7
+{{- end }}
+
+{{/* Environment of a process: {root, process}. With an Ingress, the proxies have private addresses unless set otherwise. */}}
 {{- define "aftertone.env" -}}
 {{- $values := .root.Values }}
+{{- $settings := $values.settings }}
+{{- if and $values.ingress.enabled (not (hasKey $settings "trusted_proxies")) }}
+{{- $settings = merge (dict "trusted_proxies" (include "aftertone.privateNetworks" .)) $settings }}
+{{- end }}
 {{- $secrets := $values.secrets }}
 {{- $needs := (get (include "aftertone.processes" . | fromYaml) .process).needs }}
 {{- if has "database" $needs }}
@@ -173,9 +182,9 @@ migrate:
 {{- range $group, $names := include "aftertone.groups" . | fromYaml }}
 {{- if has $group $needs }}
 {{- range $name := $names }}
-{{- if and (hasKey $values.settings $name) (not (and (eq $name "nats_url") $secrets.nats.name)) }}
+{{- if and (hasKey $settings $name) (not (and (eq $name "nats_url") $secrets.nats.name)) }}
 - name: {{ printf "AFTERTONE_%s" (upper $name) }}
-  value: {{ include "aftertone.text" (get $values.settings $name) | quote }}
+  value: {{ include "aftertone.text" (get $settings $name) | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
