@@ -178,6 +178,11 @@ async def purge_boxes(connection: Connection, before: datetime, limit: int) -> i
     return len(await _SQL["purge_boxes"].fetch(connection, before=before, limit=limit))
 
 
+async def purge_mail(connection: Connection, before: datetime, limit: int) -> int:
+    """Deletes mail data of accounts deleted before `before`. Returns the number of recipients."""
+    return len(await _SQL["purge_mail"].fetch(connection, before=before, limit=limit))
+
+
 async def find_orphans(
     connection: Connection, month: int, objects: Sequence[StoredObject]
 ) -> list[str]:

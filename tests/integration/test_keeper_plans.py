@@ -140,6 +140,11 @@ async def test_deleted_boxes_that_are_not_due_read_few_buffers(
     assert read.buffers <= 40
 
 
+async def test_no_deleted_account_reads_few_buffers(large_database: LargeDatabase) -> None:
+    read, purged = await explained(large_database, rows.purge_mail, NOW, 500)
+    assert (purged, read.buffers <= 4) == (0, True)
+
+
 async def test_due_messages_are_found_through_an_index(large_database: LargeDatabase) -> None:
     transaction = large_database.connection.transaction()
     await transaction.start()

@@ -9,7 +9,9 @@ import pytest
 from service.audio.store import AudioStore
 from service.domain.errors import StorageUnavailable
 from service.domain.message import Folder, MessageId, month_of
+from service.domain.recipient import Consent
 from service.embedded.servers import EmbeddedServers
+from service.postgres import mail
 from service.postgres import messages as rows
 from service.postgres.keeper import purge_messages
 from service.postgres.messages import MessageKey
@@ -20,6 +22,7 @@ from service.workers.keeper import StepProgress
 from service.workers.keeper.expiry import Expiry
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.purge import Purge
+from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over
 from tests.support.builders import NOW, RETAINED_SINCE, Box, a_vmbox, some_audio, stored
 from tests.support.keeper import (
     Killed,
@@ -78,7 +81,7 @@ async def test_messages_removed_a_week_ago_are_purged_with_their_audio(
         await removed(connection, await stored(connection, box, audio=None))
     assert not any((await purge(owner, bucket, days=6.9).run(StepProgress())).values())
     done = await purge(owner, bucket, days=7.1, batch=2).run(StepProgress())
-    assert done == {"messages_purged": 3, "boxes_purged": 0}
+    assert done == {"messages_purged": 3, "boxes_purged": 0, "recipients_purged": 0}
     assert await keys_in(bucket) == sorted(key for _, key in pairs[2:])
     left = await inspector.fetch("SELECT id FROM messages")
     assert {row["id"] for row in left} == {place.message_id.id for place, _ in pairs[2:]}
@@ -98,7 +101,7 @@ async def test_a_deleted_box_is_purged_after_its_messages(
     await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
     assert not any((await purge(owner, bucket, days=6).run(StepProgress())).values())
     done = await purge(owner, bucket).run(StepProgress())
-    assert done == {"messages_purged": 1, "boxes_purged": 1}
+    assert done == {"messages_purged": 1, "boxes_purged": 1, "recipients_purged": 0}
     for table in ("vmboxes", "vmbox_counts"):
         left = await inspector.fetch(f"SELECT vmbox_id FROM {table}")  # noqa: S608
         assert [row["vmbox_id"] for row in left] == [neighbour.vmbox_id]
@@ -119,11 +122,33 @@ async def test_a_box_is_purged_only_after_its_last_message(
     async with inspector.transaction():
         await inspector.execute("SELECT FROM messages FOR UPDATE")
         done = await purge(owner, bucket).run(StepProgress())
-    assert done == {"messages_purged": 0, "boxes_purged": 0}
+    assert done == {"messages_purged": 0, "boxes_purged": 0, "recipients_purged": 0}
     assert await purge(owner, bucket).run(StepProgress()) == {
         "messages_purged": 1,
         "boxes_purged": 1,
+        "recipients_purged": 0,
     }
+
+
+async def test_mail_data_of_a_deleted_account_is_purged(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    accounts = accounts_over(owner, a_key_ring())
+    root = await a_root(accounts)
+    kept, deleted = [await a_child(accounts, root, name) for name in ("kept", "deleted")]
+    await accounts.delete(root, deleted.account_id)
+    # Answers to mails also arrive after the deletion.
+    for account in (kept, deleted):
+        await mail.reserve_mail(inspector, account.account_id, 36)
+        for name in ("ann", "bob", "eve"):
+            address = f"{name}@example.com"
+            await mail.set_consent(inspector, account.account_id, address, Consent.UNSUBSCRIBED)
+    assert not any((await purge(owner, bucket, days=6).run(StepProgress())).values())
+    done = await purge(owner, bucket, batch=2).run(StepProgress())
+    assert done == {"messages_purged": 0, "boxes_purged": 0, "recipients_purged": 3}
+    for table in ("mail_recipients", "mail_rates"):
+        left = await inspector.fetch(f"SELECT DISTINCT account_id FROM {table}")  # noqa: S608
+        assert [row["account_id"] for row in left] == [kept.account_id]
 
 
 async def test_a_purge_killed_between_batches_is_continued(

@@ -212,6 +212,26 @@ USING due
 WHERE c.account_id = due.account_id AND c.vmbox_id = due.vmbox_id
 RETURNING c.vmbox_id;
 
+-- name: purge_mail
+-- Deletes the mail rates and up to :limit recipients of accounts that were deleted before :before. Mails and
+-- answers that were in progress may add rows after the deletion, so each run visits all deleted accounts.
+-- Plan: accounts_by_deletion, the rows of each account by primary key.
+WITH deleted AS MATERIALIZED (
+    SELECT account_id FROM accounts WHERE deleted_at < :before
+), rates AS (
+    DELETE FROM mail_rates AS m USING deleted AS d WHERE m.account_id = d.account_id
+), due AS MATERIALIZED (
+    SELECT r.account_id, r.address
+    FROM deleted AS d
+    JOIN mail_recipients AS r ON r.account_id = d.account_id
+    LIMIT :limit
+    FOR UPDATE OF r SKIP LOCKED
+)
+DELETE FROM mail_recipients AS r
+USING due
+WHERE r.account_id = due.account_id AND r.address = due.address
+RETURNING r.address;
+
 -- name: find_orphans
 -- The keys of objects, given by account, message and key, that no message of the month refers to.
 -- Plan: each message by primary key, one partition.

@@ -1,12 +1,12 @@
 """Purge: deletes removed messages permanently, rows before objects."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.audio.store import AudioStore
 from service.postgres import keeper as rows
-from service.postgres.pool import Database
+from service.postgres.pool import Connection, Database
 from service.workers.keeper.old_rows import repeat_batches
 from service.workers.progress import StepCounts, StepProgress
 
@@ -15,7 +15,10 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Purge:
-    """Deletes removed messages with their audio, and deleted boxes, after `grace`."""
+    """Deletes removed messages with their audio, deleted boxes, and mail data of deleted accounts.
+
+    All of them after `grace`.
+    """
 
     database: Database
     audio: AudioStore
@@ -35,7 +38,8 @@ class Purge:
             messages += await self._purge_month(month, before, progress)
         return {
             "messages_purged": messages,
-            "boxes_purged": await self._purge_boxes(before, progress),
+            "boxes_purged": await self._purge_rows(rows.purge_boxes, before, progress),
+            "recipients_purged": await self._purge_rows(rows.purge_mail, before, progress),
         }
 
     async def _purge_month(self, month: int, before: datetime, progress: StepProgress) -> int:
@@ -49,10 +53,15 @@ class Purge:
             if len(keys) < self.batch:
                 return purged
 
-    async def _purge_boxes(self, before: datetime, progress: StepProgress) -> int:
+    async def _purge_rows(
+        self,
+        purge: Callable[[Connection, datetime, int], Awaitable[int]],
+        before: datetime,
+        progress: StepProgress,
+    ) -> int:
         return await repeat_batches(
             self.database,
-            lambda connection: rows.purge_boxes(connection, before, self.batch),
+            lambda connection: purge(connection, before, self.batch),
             self.batch,
             progress,
         )
