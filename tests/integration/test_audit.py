@@ -350,12 +350,12 @@ async def test_the_keeper_creates_months_ahead_and_drops_those_past_their_time(
     )
 
 
-async def crowded(database: Database, account_id: UUID, count: int) -> None:
+async def crowded(database: Database, account_id: UUID, count: int, newest: datetime = NOW) -> None:
     """Inserts many records of one account, a second apart; one of them is an account change."""
     records = [
         AuditRecord(
             account_id=account_id,
-            at=NOW - timedelta(seconds=number),
+            at=newest - timedelta(seconds=number),
             id=uuid7(NOW),
             action="account.updated" if number == count - 1 else "message.new",
             result=Result.SUCCESS,
@@ -394,12 +394,18 @@ async def test_a_rare_record_is_found_over_several_bounded_pages(database: Datab
     assert everything == sorted(everything, key=lambda record: (record.at, record.id))
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["analyzed", "late"])
 async def test_a_page_reads_few_buffers_however_many_records_there_are(
-    database: Database, inspector: asyncpg.Connection
+    database: Database, inspector: asyncpg.Connection, is_late: bool
 ) -> None:
+    """Also in the first seconds of a month, of an account that came after statistics."""
     account_id = uuid4()
-    await crowded(database, account_id, 20_000)
+    if not is_late:
+        await crowded(database, account_id, 20_000)
     await inspector.execute("ANALYZE audit")
+    if is_late:
+        beginning = NOW.replace(day=1, hour=0, minute=0, second=0)
+        await crowded(database, account_id, 20_000, newest=beginning + timedelta(seconds=10))
     late = AuditCursor(datetime.now(UTC), LAST_ID)
     early = AuditCursor(NOW - timedelta(days=365), UUID(int=0))
     for start, end, ascending in ((late, early.at, False), (early, late.at, True)):

@@ -6,6 +6,7 @@ for all but empty, which is where a plan that only looks good shows itself.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -20,6 +21,12 @@ from service.domain.page import NameCursor
 from service.embedded.servers import EmbeddedServers
 from service.postgres import batches, message_lists, recordings
 from service.postgres import messages as rows
+from service.postgres.accounts import (
+    find_facts_by_api_key,
+    find_facts_by_name,
+    find_facts_by_realm,
+    find_name_and_realm_conflicts,
+)
 from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey
 from service.postgres.pins import record_pin_check
@@ -338,6 +345,24 @@ async def test_statements_of_one_box_read_few_buffers_in_any_account(
         large_database.database, lambda connection: act(connection, box.account_id, box.vmbox_id)
     )
     assert plan.buffers <= 30
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        partial(find_facts_by_name, name="ACCOUNT 2500"),
+        partial(find_facts_by_realm, realm="2500.EXAMPLE"),
+        partial(find_facts_by_api_key, lookup=b"2500"),
+        partial(find_name_and_realm_conflicts, name="ACCOUNT 2500", realm="2500.EXAMPLE"),
+    ],
+    ids=lambda find: find.func.__name__,
+)
+async def test_an_account_is_found_by_an_index_of_what_is_compared(
+    large_database: LargeDatabase, find: Callable[[Connection], Awaitable[object]]
+) -> None:
+    plan, result = await explained(large_database.database, find)
+    assert result
+    assert plan.buffers <= 10
 
 
 async def test_no_statement_is_planned_without_its_values(large_database: LargeDatabase) -> None:

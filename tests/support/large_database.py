@@ -24,6 +24,7 @@ SINCE = UNTIL - timedelta(days=180)
 NEW_MONTH = (UNTIL + timedelta(days=30)).replace(day=1, hour=0)
 NEW_UNTIL = NEW_MONTH + timedelta(minutes=5)
 VMBOXES = 1_000
+ACCOUNTS = 5_000
 
 _FILL = """
 INSERT INTO messages (
@@ -48,13 +49,28 @@ WITH box AS (
 INSERT INTO vmboxes (account_id, vmbox_id, name, document)
 SELECT $1, id, 'Box ' || to_char(n, 'FM0000'), jsonb_build_object('mailbox', n::text) FROM box
 """
+_FILL_ACCOUNTS = """
+WITH root AS (
+    INSERT INTO accounts (
+        account_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed
+    )
+    VALUES (gen_random_uuid(), '{}', 'root', 'root.example', '{}', '', '') RETURNING account_id
+)
+INSERT INTO accounts (
+    account_id, parent_id, ancestors, name, realm, document, api_key_lookup, api_key_sealed
+)
+SELECT gen_random_uuid(), account_id, ARRAY[account_id], 'Account ' || n, n || '.example', '{}',
+    n::text::bytea, ''
+FROM root, generate_series(1, $1::integer) AS n
+"""
 
 
 class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes of 100, 100 000 and 50 000 messages; the last are not in the statistics.
 
     `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes. Each box
-    has 10 more messages in the new month. `hot` is a pool with generic plans.
+    has 10 more messages in the new month. There are 5 000 accounts, `Account 1` and so on. `hot` is
+    a pool with generic plans.
     """
 
     database: Database
@@ -152,7 +168,8 @@ async def open_large_database(
         await ensure_month(owner, month_of(UNTIL - timedelta(days=days)))
     await _fill(owner, few, messages=100, vmboxes=1)
     await _fill(owner, many, messages=100_000, vmboxes=VMBOXES)
-    await owner.execute("VACUUM ANALYZE messages, vmboxes, vmbox_counts")
+    await owner.execute(_FILL_ACCOUNTS, ACCOUNTS)
+    await owner.execute("VACUUM ANALYZE messages, vmboxes, vmbox_counts, accounts")
     await _fill(owner, late, messages=50_000, vmboxes=VMBOXES)
     await ensure_month(owner, month_of(NEW_MONTH))
     for box in (few, many, late):

@@ -24,21 +24,26 @@ ON CONFLICT DO NOTHING;
 -- name: list_records
 -- The matching records among the next :scan_limit records of an account, newest first, and the last of these
 -- whether it matches or not: the next page starts there.
--- Plan: the primary key backwards, month by month, stopped when the page is full.
+-- Plan: the primary key backwards, month by month, stopped when the page is full. The limit of the scan is hidden
+-- from the planner, as in read_unsent.
 SELECT *
 FROM (
-    SELECT a.*, row_number() OVER (ORDER BY a.at DESC, a.id DESC) AS position
-    FROM audit AS a
-    WHERE a.account_id = :account_id AND a.at <= :start_at AND a.at >= :since
-        AND (a.at, a.id) <= (:start_at, :start_id)
+    SELECT page.*, row_number() OVER (ORDER BY page.at DESC, page.id DESC) AS position
+    FROM (
+        SELECT a.*
+        FROM audit AS a
+        WHERE a.account_id = :account_id AND a.at <= :start_at AND a.at >= :since
+            AND (a.at, a.id) <= (:start_at, :start_id)
+        ORDER BY a.at DESC, a.id DESC
+        LIMIT (SELECT :scan_limit::bigint)
+    ) AS page
 ) AS scanned
-WHERE position <= :scan_limit
-    AND (position = :scan_limit OR (
-        (:action::text IS NULL OR action = :action)
-        AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
-        AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
-        AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
-    ))
+WHERE position = :scan_limit OR (
+    (:action::text IS NULL OR action = :action)
+    AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
+    AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
+    AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
+)
 ORDER BY at DESC, id DESC
 LIMIT :limit;
 
@@ -46,17 +51,21 @@ LIMIT :limit;
 -- As list_records, oldest first.
 SELECT *
 FROM (
-    SELECT a.*, row_number() OVER (ORDER BY a.at, a.id) AS position
-    FROM audit AS a
-    WHERE a.account_id = :account_id AND a.at >= :start_at AND a.at <= :until
-        AND (a.at, a.id) >= (:start_at, :start_id)
+    SELECT page.*, row_number() OVER (ORDER BY page.at, page.id) AS position
+    FROM (
+        SELECT a.*
+        FROM audit AS a
+        WHERE a.account_id = :account_id AND a.at >= :start_at AND a.at <= :until
+            AND (a.at, a.id) >= (:start_at, :start_id)
+        ORDER BY a.at, a.id
+        LIMIT (SELECT :scan_limit::bigint)
+    ) AS page
 ) AS scanned
-WHERE position <= :scan_limit
-    AND (position = :scan_limit OR (
-        (:action::text IS NULL OR action = :action)
-        AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
-        AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
-        AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
-    ))
+WHERE position = :scan_limit OR (
+    (:action::text IS NULL OR action = :action)
+    AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
+    AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
+    AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
+)
 ORDER BY at, id
 LIMIT :limit;
