@@ -90,7 +90,8 @@ def retire_key(key_id: str) -> None:
     """Remove KEY from the file in AFTERTONE_KEY_RING_FILE.
 
     Tokens that a signing key has signed become invalid when the processes restart. An active key
-    is refused, and an encryption key that is still needed: run `aftertone keys reseal` first.
+    is refused, and an encryption key that is still needed: run `aftertone keys reseal` first. The
+    audit of the root account records the change.
     """
     from service.wiring.keys import retire
 

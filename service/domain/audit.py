@@ -65,6 +65,8 @@ class Action(StrEnum):
     AUDIO_READ = "message.audio_read"
     LINK_CREATED = "message.link_created"
     PIN_READ = "vmbox.pin_read"
+    KEY_RETIRED = "key.retired"
+    SECRETS_RESEALED = "secrets.resealed"
 
 
 class Result(StrEnum):
@@ -107,7 +109,7 @@ class Actor(msgspec.Struct, kw_only=True):
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Record of the audit, without names, phone numbers and secrets.
 
-    `target` is the id of the user, webhook, greeting, account, token or link. For a refused
+    `target` is the id of the user, webhook, greeting, account, token, key or link. For a refused
     request it is its method and route.
     """
 

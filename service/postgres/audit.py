@@ -50,7 +50,7 @@ def event_values() -> dict[str, Any]:
 
 
 async def insert_change(
-    connection: Connection, account_id: UUID, action: Action, target: UUID | None = None
+    connection: Connection, account_id: UUID, action: Action, target: UUID | str | None = None
 ) -> None:
     """Records a change by the current actor, which commits with the transaction of the change."""
     assert connection.is_in_transaction(), "a change and its record must commit together"
@@ -58,7 +58,7 @@ async def insert_change(
         connection,
         account_id=account_id,
         action=action,
-        target=target and target.hex,
+        target=target.hex if isinstance(target, UUID) else target,
         **actor_values(),
     )
 

@@ -1,15 +1,19 @@
 """Use cases of encryption keys: find their use, and encrypt all stored secrets again."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
 
+from service.domain.audit import Action
 from service.domain.sealed_secret import SealedSecret, SecretPurpose
 from service.logs import get_logger
 from service.postgres import sealed_secrets as rows
-from service.postgres.pool import Database
+from service.postgres.accounts import get_root_id
+from service.postgres.audit import insert_change
+from service.postgres.pool import Connection, Database
 from service.security import SecretBox, SecretUnreadable
 
 log = get_logger(__name__)
@@ -43,7 +47,8 @@ class SealedSecrets:
     async def reseal(self, advance: Callable[[int], None]) -> ResealCounts:
         """Encrypts all secrets with the active key; `advance` receives the size of each batch.
 
-        A batch is one statement, so the operation can be stopped at any time and run again.
+        A batch is one transaction, so the operation can be stopped at any time and run again. The
+        record of the audit commits with the first batch.
         """
         resealed = unreadable = 0
         for purpose in SecretPurpose:
@@ -51,11 +56,21 @@ class SealedSecrets:
             while batch := await self._list(purpose, after):
                 after = (batch[-1].account_id, batch[-1].row_id)
                 replaced = self._reseal_all(batch)
-                async with self.database.connection() as connection:
-                    resealed += await rows.replace_sealed(connection, purpose, replaced)
+                async with self.database.transaction() as connection:
+                    count = await rows.replace_sealed(connection, purpose, replaced)
+                    if count and not resealed:
+                        await _record(connection, Action.SECRETS_RESEALED, None)
+                resealed += count
                 unreadable += len(batch) - len(replaced)
                 advance(len(batch))
         return ResealCounts(resealed, unreadable)
+
+    @asynccontextmanager
+    async def retiring(self, key_id: str) -> AsyncIterator[None]:
+        """Records that the block retires a key. An error in the block reverts the record."""
+        async with self.database.transaction() as connection:
+            await _record(connection, Action.KEY_RETIRED, key_id)
+            yield
 
     async def _count(self, prefix: bytes) -> list[rows.SealedCounts]:
         async with self.database.connection() as connection:
@@ -85,3 +100,10 @@ class SealedSecrets:
             sealed = self.secrets.seal(plaintext, secret.context)
             replaced[secret.sealed] = msgspec.structs.replace(secret, sealed=sealed)
         return replaced
+
+
+async def _record(connection: Connection, action: Action, key_id: str | None) -> None:
+    """Records a change of the keys in the audit of the root account, once it exists."""
+    root_id = await get_root_id(connection)
+    if root_id is not None:
+        await insert_change(connection, root_id, action, key_id)

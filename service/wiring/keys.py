@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from service.domain.audit import Actor, Principal, acting_as
 from service.security import (
     KeyRing,
     KeyRingError,
@@ -57,25 +58,25 @@ async def retire(settings: Settings, key_id: str) -> None:
     path = Path(settings.key_ring_file)
     ring = key_ring_of(settings)
     content = retire_key(path, key_id)
-    if key_id in ring.encryption:
-        async with open_sealed_secrets(settings, ring) as sealed:
-            in_use = await sealed.count_by_key(key_id)
-        if in_use:
+    async with open_sealed_secrets(settings, ring) as sealed:
+        if key_id in ring.encryption and (in_use := await sealed.count_by_key(key_id)):
             raise KeyRingError(
                 f"Key {key_id} still encrypts {in_use} stored secrets; run `aftertone keys reseal`."
             )
-    _replace(path, content)
+        async with sealed.retiring(key_id):
+            _replace(path, content)
 
 
 @asynccontextmanager
 async def open_sealed_secrets(
     settings: Settings, ring: KeyRing | None = None
 ) -> AsyncIterator[SealedSecrets]:
-    """Opens the use cases of encryption keys."""
+    """Opens the use cases of encryption keys. The operator is the actor of the block."""
     secrets = SecretBox(ring or key_ring_of(settings))
     long_running = msgspec.structs.replace(settings, database_timeout_s=_STATEMENT_S)
     async with open_database(long_running, "aftertone cli", size=1) as database:
-        yield SealedSecrets(database=database, secrets=secrets)
+        with acting_as(Actor(principal=Principal.OPERATOR)):
+            yield SealedSecrets(database=database, secrets=secrets)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
-import yaml
 from click.testing import CliRunner
 
 from service.__main__ import cli
@@ -89,9 +89,8 @@ def test_the_wheel_contains_all_files_of_the_service_and_the_migrations(wheel: P
 
 
 def test_the_metadata_describes_the_project(wheel: Path) -> None:
-    metadata = PathDistribution(
-        zipfile.Path(wheel, f"aftertone-{VERSION}.dist-info/")  # type: ignore[arg-type]
-    ).metadata.json
+    folder = zipfile.Path(wheel, f"aftertone-{VERSION}.dist-info/")
+    metadata = PathDistribution(folder).metadata.json
     assert metadata["name"] == "aftertone"
     assert metadata["version"] == VERSION
     assert metadata["summary"] == PROJECT["description"]
@@ -112,7 +111,7 @@ def test_the_command_the_image_and_the_chart_have_the_version_of_the_wheel() -> 
     image = re.search(r"^ARG VERSION=(.+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
     assert image is not None
     assert image[1] == VERSION
-    chart = yaml.safe_load((ROOT / "deploy/chart/Chart.yaml").read_text())
+    chart = msgspec.yaml.decode((ROOT / "deploy/chart/Chart.yaml").read_bytes())
     assert chart["version"] == chart["appVersion"] == VERSION
 
 

@@ -69,8 +69,17 @@ async def fill(inspector: asyncpg.Connection, settings: Settings, boxes: int) ->
     await inspector.execute("UPDATE vmboxes SET deleted_at = now() WHERE random() < 0.3")
 
 
+async def recorded(inspector: asyncpg.Connection) -> list[tuple[object, ...]]:
+    """The records of changed keys, oldest first."""
+    rows = await inspector.fetch("""
+        SELECT account_id, principal, action, target FROM audit
+        WHERE action IN ('key.retired', 'secrets.resealed') ORDER BY at
+    """)
+    return [tuple(row) for row in rows]
+
+
 async def test_secrets_of_all_kinds_are_readable_with_the_active_key_alone(
-    settings: Settings,
+    settings: Settings, inspector: asyncpg.Connection
 ) -> None:
     async with (
         open_database(settings, "test", size=2) as database,
@@ -93,6 +102,10 @@ async def test_secrets_of_all_kinds_are_readable_with_the_active_key_alone(
         assert await sealed.count_to_reseal() == 0
         assert (await sealed.reseal(lambda _: None)).resealed == 0
     await retire(settings, old.active_encryption)
+    assert await recorded(inspector) == [
+        (root.account.account_id, "operator", "secrets.resealed", None),
+        (root.account.account_id, "operator", "key.retired", old.active_encryption),
+    ]
 
     assert old.active_encryption not in ring_of(settings).encryption
     async with (
