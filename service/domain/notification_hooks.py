@@ -1,4 +1,4 @@
-"""Hooks `notifications` and `object`: events in the flat vocabulary of telephony systems.
+"""Hooks `notifications` and `object`: subscriptions and requests with flat payloads.
 
 An event has one name for each subscription of these hooks that it concerns, such as
 `notifications.voicemail_new` and `object.mailbox_message.doc_created`. A subscription is such a
@@ -9,27 +9,13 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib.metadata import version
 from itertools import product
+from typing import assert_never
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
 
-from service.domain.events import (
-    DATA,
-    AccountEvent,
-    Event,
-    EventMessage,
-    EventType,
-    FolderChangeReason,
-    MessageFolderChanged,
-    MessageNew,
-    MessageRemoved,
-    OriginReason,
-    RemovalReason,
-    VmboxWasFull,
-    decode_data,
-)
-from service.domain.message import Folder
+from service.domain.events import Event
 from service.domain.schema import Document
 
 Payload = dict[str, str | int]
@@ -76,23 +62,6 @@ MODIFIERS: Mapping[str, Mapping[str, type[StrEnum]]] = {
 }
 """Modifiers of each hook, in the order of the parts of a subscription."""
 
-SAVED = f"{NOTIFICATIONS}.{NotificationType.SAVED}"
-"""Name of an event whose message stays in the folder `new`."""
-
-_CHANGES = {
-    EventType.MESSAGE_NEW: (ObjectType.MESSAGE, ObjectAction.CREATED),
-    EventType.MESSAGE_FOLDER_CHANGED: (ObjectType.MESSAGE, ObjectAction.EDITED),
-    EventType.MESSAGE_AUDIO_REPLACED: (ObjectType.MESSAGE, ObjectAction.EDITED),
-    EventType.MESSAGE_TRANSCRIBED: (ObjectType.MESSAGE, ObjectAction.EDITED),
-    EventType.MESSAGE_REMOVED: (ObjectType.MESSAGE, ObjectAction.DELETED),
-    EventType.VMBOX_CREATED: (ObjectType.VMBOX, ObjectAction.CREATED),
-    EventType.VMBOX_UPDATED: (ObjectType.VMBOX, ObjectAction.EDITED),
-    EventType.VMBOX_DELETED: (ObjectType.VMBOX, ObjectAction.DELETED),
-}
-_DELETION_REASONS = {
-    FolderChangeReason.API: "crossbar_action",
-    FolderChangeReason.NOTIFIED: "delete_after_notify",
-}
 _APPLICATION = {"app_name": "aftertone", "app_version": version("aftertone"), "node": "aftertone"}
 _CONTENT_TYPES = {
     BodyFormat.FORM_DATA: "application/x-www-form-urlencoded",
@@ -119,31 +88,20 @@ def subscriptions_to(name: str) -> Iterator[str]:
         yield ".".join((hook, *selected))
 
 
-def notifications_of(event: Event) -> dict[str, Payload]:
-    """Returns the payloads of an event by its names. Raises msgspec.DecodeError."""
-    if event.type not in DATA:
-        return {}
-    kind = EventType(event.type)
-    data = decode_data(kind, event.data)
-    notifications: dict[str, Payload] = {
-        f"{NOTIFICATIONS}.{name}": {**_notification(event, name), **fields}
-        for name, fields in _notification_fields(data)
-    }
-    if kind not in _CHANGES:
-        return notifications
-    changed, action = _CHANGES[kind]
-    payload: Payload = {
-        "id": event.media_id or event.vmbox_id.hex,
+def notification_header(event: Event, name: str) -> Payload:
+    """Returns the keys that all payloads of `notifications` have."""
+    return {
+        **_APPLICATION,
+        "event_category": "notification",
+        "event_name": name,
+        "msg_id": str(event.event_id),
         "account_id": event.account_id.hex,
-        "action": action.value,
-        "type": changed.value,
     }
-    return {**notifications, f"{OBJECT}.{changed}.{action}": payload}
 
 
 def ping_notification(event: Event, webhook_id: UUID) -> Payload:
     """Returns the payload of a test event."""
-    return {**_notification(event, event.type), "hook_id": webhook_id.hex}
+    return {**notification_header(event, event.type), "hook_id": webhook_id.hex}
 
 
 def encode_notification(
@@ -163,60 +121,6 @@ def encode_notification(
             body = msgspec.json.encode(fields)
         case BodyFormat.FORM_DATA:
             body = urlencode(fields).encode()
+        case _:
+            assert_never(body_format)
     return _CONTENT_TYPES[body_format], body
-
-
-def _notification(event: Event, name: str) -> Payload:
-    return {
-        **_APPLICATION,
-        "event_category": "notification",
-        "event_name": name,
-        "msg_id": str(event.event_id),
-        "account_id": event.account_id.hex,
-    }
-
-
-def _notification_fields(data: AccountEvent) -> Iterator[tuple[NotificationType, Payload]]:
-    match data:
-        case MessageNew() if data.origin.reason is OriginReason.STORED:
-            if data.message.folder is Folder.NEW:
-                fields = _message_fields(data.vmbox_id, data.message)
-                yield NotificationType.NEW, fields
-                yield NotificationType.SAVED, fields
-        case MessageFolderChanged(to=Folder.DELETED):
-            reason = _DELETION_REASONS[data.reason]
-            fields = _message_fields(data.vmbox_id, data.message)
-            yield NotificationType.DELETED, {**fields, "reason": reason}
-        case MessageRemoved(reason=RemovalReason.API):
-            # A message in `deleted` has caused this notification before.
-            if data.message.folder is not Folder.DELETED:
-                reason = _DELETION_REASONS[FolderChangeReason.API]
-                fields = _message_fields(data.vmbox_id, data.message)
-                yield NotificationType.DELETED, {**fields, "reason": reason}
-        case VmboxWasFull():
-            yield (
-                NotificationType.FULL,
-                {
-                    "voicemail_box": data.vmbox_id,
-                    "max_message_count": data.max_message_count,
-                    "message_count": data.message_count,
-                },
-            )
-
-
-def _message_fields(vmbox_id: str, message: EventMessage) -> Payload:
-    from_user, _, from_realm = message.from_.partition("@")
-    to_user, _, to_realm = message.to.partition("@")
-    return {
-        "voicemail_box": vmbox_id,
-        "voicemail_id": message.media_id,
-        "voicemail_timestamp": message.timestamp,
-        "voicemail_length": message.length,
-        "call_id": message.call_id,
-        "caller_id_name": message.caller_id_name,
-        "caller_id_number": message.caller_id_number,
-        "from_user": from_user,
-        "from_realm": from_realm,
-        "to_user": to_user,
-        "to_realm": to_realm,
-    }

@@ -86,7 +86,7 @@ FIELDS = {
 """Fields of all hooks; the last three are unknown keys of a webhook that sends CloudEvents."""
 
 
-def _notification_fields(hook: str) -> Mapping[str, Field]:
+def _fields_with_modifiers(hook: str) -> Mapping[str, Field]:
     modifiers = {name: Field(enum=(ALL, *values)) for name, values in MODIFIERS[hook].items()}
     return {
         **_COMMON_FIELDS,
@@ -97,7 +97,7 @@ def _notification_fields(hook: str) -> Mapping[str, Field]:
     }
 
 
-_FIELDS_OF_HOOK = {hook: _notification_fields(hook) for hook in MODIFIERS}
+_FIELDS_OF_HOOK = {hook: _fields_with_modifiers(hook) for hook in MODIFIERS}
 
 
 class DisableReason(StrEnum):

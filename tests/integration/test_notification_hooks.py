@@ -9,9 +9,9 @@ import msgspec
 
 from service.api.description.event_examples import example_of
 from service.domain.events import Event, EventType
-from service.domain.notification_hooks import notifications_of
 from service.postgres.pool import Database
 from service.usecases.webhook_sender import WebhookSender
+from service.workers.channels.notifications import notifications_of
 from service.workers.channels.webhook import WebhookChannel
 from tests.support.builders import a_vmbox
 from tests.support.notifier import QUICK, NotifierHarness, settled

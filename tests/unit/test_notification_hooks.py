@@ -15,9 +15,9 @@ from service.domain.notification_hooks import (
     ObjectAction,
     ObjectType,
     encode_notification,
-    notifications_of,
     subscriptions_to,
 )
+from service.workers.channels.notifications import notifications_of
 
 README = Path(__file__).parents[2] / "service" / "workers" / "README.md"
 MESSAGE_KEYS = {

@@ -8,7 +8,7 @@ import msgspec
 from service.domain.errors import VmboxNotFound, WebhookNotFound
 from service.domain.events import Event
 from service.domain.message import uuid7
-from service.domain.notification_hooks import SAVED, notifications_of, subscriptions_to
+from service.domain.notification_hooks import subscriptions_to
 from service.domain.webhook import ANY_EVENT, Attempt, DisableReason
 from service.logs import get_logger
 from service.postgres import webhooks as rows
@@ -18,6 +18,7 @@ from service.postgres.webhooks import SAVED_SUFFIX
 from service.usecases.webhook_sender import WebhookSender
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
 from service.workers.channels.email.after_notify import folder_after
+from service.workers.channels.notifications import SAVED, notifications_of
 
 log = get_logger(__name__)
 
