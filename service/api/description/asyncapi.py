@@ -68,7 +68,7 @@ def describe_events() -> Json:
             "title": "Aftertone events",
             "version": version("aftertone"),
             "description": _ABOUT,
-            "contact": {"name": "Aftertone"},
+            "contact": {"name": "The Aftertone maintainers"},
             "license": {
                 "name": "Apache-2.0",
                 "url": "https://www.apache.org/licenses/LICENSE-2.0",

@@ -42,7 +42,7 @@ def document(sections: Iterable[Section]) -> Json:
             "title": "Aftertone",
             "version": version("aftertone"),
             "description": "\n".join((_ABOUT, *(section.about for section in sections))),
-            "contact": {"name": "Aftertone"},
+            "contact": {"name": "The Aftertone maintainers"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This server"}],
