@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -174,23 +174,24 @@ def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
     submitted = strip_reserved_keys(document, _SERVER_KEYS)
     check_size(submitted)
     hook = submitted.get("hook")
-    fields = _FIELDS_OF_HOOK.get(hook, _COMMON_FIELDS) if isinstance(hook, str) else _COMMON_FIELDS
+    modifiers = MODIFIERS.get(hook, {}) if isinstance(hook, str) else {}
+    fields = _FIELDS_OF_HOOK[str(hook)] if modifiers else _COMMON_FIELDS
     checked, problems = apply_schema(submitted, fields)
     if isinstance(checked.get("custom_data"), dict):
-        problems += _check_custom_data(checked)
-    if fields is not _COMMON_FIELDS and checked.get("include_subaccounts") is True:
+        problems += _check_custom_data(checked, modifiers)
+    if modifiers and checked.get("include_subaccounts") is True:
         field = "include_subaccounts"
         problems.append(Problem(field=field, rule=Rule.ENUM, target=[False], value=True))
     return checked, problems
 
 
-def _check_custom_data(document: Document) -> Iterator[Problem]:
+def _check_custom_data(document: Document, modifiers: Container[str]) -> Iterator[Problem]:
     """Yields values that are not strings, and modifiers that differ from those outside."""
     for key, value in document["custom_data"].items():
         field = f"custom_data.{key.replace('.', '%2E')}"
         if type_of(value) != "string":
             yield Problem(field=field, rule=Rule.TYPE, target="string", value=value)
-        elif key in MODIFIERS.get(document["hook"], ()) and document.get(key, value) != value:
+        elif key in modifiers and document.get(key, value) != value:
             yield Problem(field=field, rule=Rule.ENUM, target=[document[key]], value=value)
 
 

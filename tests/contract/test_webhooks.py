@@ -438,6 +438,8 @@ async def test_hooks_of_both_vocabularies_are_kept_as_they_were_sent(
         ({"hook": "object", "include_subaccounts": True}, {"include_subaccounts": ["enum"]}),
         ({"hook": "object", "custom_data": []}, {"custom_data": ["type"]}),
         ({"hook": ["object"], "type": 5}, {"hook": ["type"]}),
+        ({"hook": {"object": 1}, "custom_data": {"type": "x"}}, {"hook": ["type"]}),
+        ({"custom_data": {"type": "x"}}, {"hook": ["required"]}),
     ],
 )
 async def test_a_modifier_that_selects_nothing_is_refused(
