@@ -152,15 +152,14 @@ def detect_format(head: bytes) -> Format | None:
     if _WEBM_HEAD.match(head):
         return WEBM
     for magic, kind in (
-        (b"OggS\0", OGG),
+        (b"OggS", OGG),
         (b"fLaC", FLAC),
         (b"#!AMR\n", AMR),
         (b".snd\0", AU),
     ):
         if head.startswith(magic):
             return kind
-    tag_size = id3_size(head)
-    return _detect_frames(head[tag_size:]) or (MP3 if tag_size else None)
+    return _detect_frames(head[id3_size(head) :]) or (MP3 if head.startswith(b"ID3") else None)
 
 
 def _detect_frames(head: bytes) -> Format | None:

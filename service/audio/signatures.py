@@ -7,7 +7,7 @@ _SIGNATURES = (
     # Archives and compressed files.
     b"PK\x03\x04",
     b"PK\x05\x06",
-    b"\x1f\x8b",
+    b"\x1f\x8b\x08",
     b"BZh",
     b"\xfd7zXZ\0",
     b"7z\xbc\xaf\x27\x1c",

@@ -35,7 +35,7 @@ _PAUSE_S = 0.05
 # the last number of seconds.
 _HOLD, _HOLD_LONG = (3.0, 40, 30.0), (20.0, 400, 120.0)
 # More than an upload may send without a slot.
-_AUDIO = b"audio" * 8_192
+_AUDIO = b"\0audio" * 8_192
 _VALUES = msgspec.yaml.decode((REPOSITORY / "deploy/chart/values.yaml").read_bytes())
 MEMORY_LIMIT_MB = int(_VALUES["api"]["resources"]["limits"]["memory"].removesuffix("Mi"))
 

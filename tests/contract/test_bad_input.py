@@ -257,7 +257,11 @@ async def test_a_body_of_an_unsupported_type_is_a_415(victim: tuple[AccountClien
     for method, path, types in (
         ("PUT", account.path("vmboxes"), ("text/plain", "audio/mpeg", "application/xml")),
         ("PATCH", account.path("vmboxes", vmbox_id), ("text/html", "application/jsonx")),
-        ("PUT", messages, ("text/plain", "audio/amr", "audio", "video/mp4", "/", "multipart/x")),
+        (
+            "PUT",
+            messages,
+            ("text/plain", "audio/midi", "audio", "video/quicktime", "/", "multipart/x"),
+        ),
         ("PUT", f"{messages}/{MONTH}-{NO_ID}/raw", ("text/plain", "image/png")),
         ("POST", f"{messages}/{MONTH}-{NO_ID}", ("audio/mpeg",)),
     ):

@@ -106,7 +106,7 @@ async def some_traffic(service: RunningService, account: AccountClient) -> None:
     data_of(await account.http.put(account.path("webhooks"), json={"data": hook}), 201)
     vmbox_id = await account.a_vmbox()
     for _ in range(3):
-        media_id = await account.leave(vmbox_id, b"audio" * 1000)
+        media_id = await account.leave(vmbox_id, b"\0audio" * 1000)
         await account.http.get(account.path("vmboxes", vmbox_id, "messages", media_id, "raw"))
         await account.listed(vmbox_id)
     keeper = Child("keeper", command(service, "keeper-once", "keeper", "--once", "all"))

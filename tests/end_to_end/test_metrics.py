@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 # Metrics that exist only after failures.
 _ONLY_IN_TROUBLE = {"aftertone_sql_errors_total"}
-_AUDIO = b"audio" * 10_000
+_AUDIO = b"\0audio" * 10_000
 _AN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|[0-9a-f]{32}")
 
 

@@ -63,7 +63,7 @@ async def test_a_restore_from_a_backup_is_complete(
     events_before = await drill.events()
 
     await drill.run("back up")
-    await account.leave(boxes[0], b"left after the backup")
+    await account.leave(boxes[0], b"\0left after the backup")
     await drill.destroy()
     await drill.run("restore")
     await drill.deployment.start_api()
@@ -76,7 +76,7 @@ async def test_a_restore_from_a_backup_is_complete(
     republished = await drill.events(len(events_before))
     assert by_box(republished) == by_box(events_before)
 
-    media_id = await account.leave(boxes[0], b"left after the restore")
+    media_id = await account.leave(boxes[0], b"\0left after the restore")
     newest = (await drill.events(len(events_before) + 1))[-1]
     assert newest.data["message"]["media_id"] == media_id
     assert newest.data["epoch"] == events_before[-1].data["epoch"] + 1

@@ -94,6 +94,7 @@ def test_other_types_are_not_accepted(content_type: str) -> None:
         (rf64(8000, bytes(100), b"BW64"), None, "audio/wav", "wav"),
         (an_mp3(), None, "audio/mpeg", "mp3"),
         (mp3_frames(9), None, "audio/mpeg", "mp3"),
+        (b"ID3 sound", None, "audio/mpeg", "mp3"),
         (b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + adts_frames(9), None, "audio/aac", "aac"),
         (adts_frames(9), None, "audio/aac", "aac"),
         (an_opus(1), None, "audio/ogg", "ogg"),
