@@ -31,6 +31,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     """One dependency with all use cases. Litestar would start a task for each of several.
 
     `public_url` is the URL of the API for links; empty for the host of the request.
+    `kazoo_neighbours` enables the stubs of KAZOO's other resources.
     """
 
     accounts: Accounts
@@ -54,6 +55,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     auth_options: AuthOptions
     rate_limit: RateLimit
     public_url: str
+    kazoo_neighbours: bool
     stream_slots: StreamSlots
 
 

@@ -107,6 +107,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         HttpUrl,
         http("URL of the API as clients reach it, for links. Empty: the host of the request."),
     ] = ""
+    kazoo_neighbours: Annotated[
+        bool,
+        http(
+            "Answer the lists of KAZOO's `callflows`, `devices`, `cdrs` and `faxboxes`, which the "
+            "service does not have, with an empty list. Otherwise they are a 404."
+        ),
+    ] = False
     client_grace_s: Annotated[
         Seconds, http("Time that a client may pause while it sends headers or a body.")
     ] = 10.0

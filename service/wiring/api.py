@@ -150,6 +150,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
             ),
             public_url=settings.public_url.rstrip("/"),
+            kazoo_neighbours=settings.kazoo_neighbours,
         )
 
 

@@ -32,6 +32,8 @@ GET    /v2/user_auth/{token}                                -              yes y
 GET    /v2/accounts/{account_id}/user_auth/{token}          account:read   yes yes yes yes no
 GET    /v2/auth/tokeninfo                                   -              yes yes yes yes yes
 POST   /v2/auth/tokeninfo                                   -              yes yes yes yes yes
+GET    /v2/schemas                                          -              yes yes yes yes yes
+GET    /v2/schemas/{schema_name}                            -              yes yes yes yes yes
 GET    /v2/token_auth                                       -              yes yes yes yes no
 DELETE /v2/token_auth                                       -              yes yes yes yes no
 GET    /v2/recordings/{link_token}                          -              no  no  no  no  yes
@@ -75,6 +77,10 @@ DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messag
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own no
 PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own no
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/link messages:read yes own yes own no
+GET    /v2/accounts/{account_id}/callflows                  account:read   yes yes yes yes no
+GET    /v2/accounts/{account_id}/devices                    account:read   yes yes yes yes no
+GET    /v2/accounts/{account_id}/cdrs                       account:read   yes yes yes yes no
+GET    /v2/accounts/{account_id}/faxboxes                   account:read   yes yes yes yes no
 GET    /v2/accounts/{account_id}/audit                      account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/events                     events:read    yes own no  own no
 GET    /v2/accounts/{account_id}/media                      vmboxes:read   yes own no  own no

@@ -87,6 +87,7 @@ class Matrix:
             "key_id": uuid4().hex,
             "webhook_id": uuid4().hex,
             "recipient_uuid": str(uuid4()),
+            "schema_name": "vmboxes",
         }
 
     async def token_of_key(self, *scopes: str, **more: Any) -> Mapping[str, str]:

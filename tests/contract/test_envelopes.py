@@ -3,10 +3,15 @@
 import hashlib
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 
-from tests.contract.wire import NO_ID, a_message, golden, refusal, success
+from service.api.app import describe
+from tests.contract.described import Described
+from tests.contract.wire import NO_ID, a_message, golden, problems, refusal, success
 from tests.support.running import AccountClient, data_of
+
+DESCRIBED = Described(describe())
 
 
 async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClient) -> None:
@@ -210,6 +215,108 @@ async def test_a_page_that_another_one_follows_now_is_another_one(account: Accou
     after = await account.http.get(path, params={"page_size": 1}, headers=headers)
     assert data_of(after) == data_of(before)
     assert "next_start_key" in after.json()
+
+
+async def test_fields_narrow_documents_and_rows(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox(
+        name="Front desk", pin="0012", notify={"callback": {"number": "1001", "attempts": 3}}
+    )
+    media_id = await account.leave(vmbox_id)
+    box = account.path("vmboxes", vmbox_id)
+    row, message = {"id": vmbox_id, "name": "Front desk"}, {"media_id": media_id, "folder": "new"}
+    number = {"notify": {"callback": {"number": "1001"}}}
+    for path, fields, expected in (
+        (box, "id,name", row),
+        (box, "name , unknown,name.first,", {"name": "Front desk"}),
+        (box, "notify.callback.number,pin.x", number),
+        (box, "unknown", {}),
+        (account.path("vmboxes"), "name,id", [row]),
+        (f"{box}/messages", "media_id,folder", [message]),
+        (f"{box}/messages/{media_id}", "media_id,folder", message),
+        (account.path("vmboxes", "messages"), "folder,media_id", [{vmbox_id: message}]),
+    ):
+        answer = await account.http.get(path, params={"fields": fields})
+        assert data_of(answer) == expected, fields
+        assert answer.json().get("page_size", 1) == 1
+    whole = await account.http.get(box, params={"fields": ""})
+    assert data_of(whole) == data_of(await account.http.get(box))
+    changed = await account.http.patch(
+        box, params={"fields": "name"}, json={"data": {"name": "Desk"}}
+    )
+    assert data_of(changed) == {"name": "Desk"}
+
+
+async def test_fields_are_refused_where_they_have_no_effect_and_without_limit(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox(name="Desk")
+    box = account.path("vmboxes", vmbox_id)
+    message = f"{box}/messages/{await account.leave(vmbox_id)}"
+    for path in (f"{message}/raw", f"{box}/events", account.path("events")):
+        refused = problems(await account.http.get(path, params={"fields": "id"}))
+        assert list(refused["fields"]) == ["wrong_format"]
+    change = {"data": {"name": "Other"}}
+    for fields, rule in (("a," * 50 + "a", "maxItems"), ("a." * 1024 + "a", "maxLength")):
+        answer = await account.http.patch(box, params={"fields": fields}, json=change)
+        assert list(problems(answer)["fields"]) == [rule]
+    assert data_of(await account.http.get(box))["name"] == "Desk"
+
+
+async def test_schemas_are_public_and_are_the_rules_of_the_server(account: AccountClient) -> None:
+    async with account.service.client("") as nobody:
+        listed = await nobody.get("schemas")
+        names = data_of(listed)
+        assert {
+            *("accounts", "mailbox_message", "media", "users", "vmboxes", "webhooks"),
+            *("api_auth", "user_auth"),
+        } <= set(names)
+        assert names == sorted(names)
+        assert data_of(await nobody.get("schemas", params={"fields": "id"})) == names
+        schemas = {}
+        for name in names:
+            answer = await nobody.get(f"schemas/{name}")
+            DESCRIBED.check(answer)
+            schemas[name] = data_of(answer)
+            jsonschema_rs.validator_for(schemas[name])
+            assert schemas[name]["id"] == name
+        unknown = await nobody.get("schemas/devices")
+        assert refusal(unknown, 404, "bad_identifier")["cause"] == "devices"
+    for value in (listed, unknown):
+        DESCRIBED.check(value)
+    for document in (
+        {"name": "Desk", "mailbox": "77", "pin": "1234"},
+        {"name": "Desk", "mailbox": "78", "pin": "1"},
+        {"name": "x" * 129, "mailbox": "79"},
+        {"mailbox": "80"},
+        {"name": "Desk", "mailbox": "81", "notify_email_addresses": ["no address"]},
+        {"name": "Desk", "mailbox": "82", "vm_message_forward_type": "none", "timezone": "x"},
+    ):
+        validator = jsonschema_rs.validator_for(schemas["vmboxes"], validate_formats=True)
+        stored = await account.http.put(account.path("vmboxes"), json={"data": document})
+        assert (stored.status_code == 201) == validator.is_valid(document), document
+
+
+async def test_lists_of_other_resources_are_empty_stubs_only_when_enabled(
+    account: AccountClient,
+) -> None:
+    kinds = ("callflows", "devices", "cdrs", "faxboxes")
+    for kind in kinds:
+        answer = await account.http.get(account.path(kind))
+        refusal(answer, 404, "not_found")
+        DESCRIBED.check(answer)
+    enabled = await account.service.another_api(AFTERTONE_KAZOO_NEIGHBOURS="true")
+    other = await account.service.an_account()
+    try:
+        async with other.http, enabled.client(account.token) as client:
+            for kind in kinds:
+                answer = await client.get(account.path(kind))
+                assert data_of(answer) == []
+                assert answer.json()["page_size"] == 0
+                DESCRIBED.check(answer)
+                refusal(await client.get(other.path(kind)), 403, "forbidden")
+            assert data_of(await client.get(account.path("faxboxes/"))) == []
+    finally:
+        await enabled.stop()
 
 
 def _digest(rows: Any) -> str:

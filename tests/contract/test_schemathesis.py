@@ -101,7 +101,8 @@ async def _settings(account: AccountClient, folder: Path, *more: str) -> None:
     ]
     for names, account_id in spoilt.items():
         lines += _operations(names, f'parameters = {{"path.account_id" = "{account_id}"}}')
-    lines += _operations(("get_user_auth",), f'parameters = {{"path.token" = "{account.token}"}}')
+    own = ("get_user_auth", "get_account_user_auth")
+    lines += _operations(own, f'parameters = {{"path.token" = "{account.token}"}}')
     # Whoever ends a token needs another one afterwards.
     lines += _operations(("end_token",), f'headers = {{X-Auth-Token = "{await _token(account)}"}}')
     (folder / "schemathesis.toml").write_text("\n".join(lines))

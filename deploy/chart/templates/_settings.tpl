@@ -17,6 +17,7 @@ s3:
   - s3_timeout_s
 http:
   - public_url
+  - kazoo_neighbours
   - client_grace_s
   - max_connections
   - max_connections_per_peer

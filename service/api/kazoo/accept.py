@@ -11,6 +11,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
+from service.api.kazoo.field_selection import check_fields
 from service.domain.errors import ContentTypeRefused
 from service.usecases.uploads import ACCEPTED_TYPES, STORED_TYPES
 
@@ -54,12 +55,14 @@ ZIP = Media(accepts=JSON_TYPES | {ZIP_TYPE}, returns=(ZIP_TYPE,))
 
 def negotiate(request: AnyRequest) -> None:
     """Raises ContentTypeRefused if the route does not accept the type of the body, HTTPException
-    406 if the client accepts no type of the response."""
+    406 if the client accepts no type of the response, and Invalid if the route does not support
+    `fields`."""
     media: Media = request.route_handler.opt.get(MEDIA, JSON)
     if request.method in _TYPED_METHODS and content_type_of(request) not in media.accepts:
         raise ContentTypeRefused(media.documented)
     if not is_acceptable(request.headers.get("accept", ""), media.returns):
         raise HTTPException(status_code=406)
+    check_fields(request, is_supported=media.returns == JSON.returns)
 
 
 def content_type_of(request: AnyRequest) -> str:

@@ -14,6 +14,7 @@ from litestar.connection import ASGIConnection
 from msgspec import UNSET, Meta, UnsetType
 
 from service.api.http.times import format_iso
+from service.api.kazoo.field_selection import select_fields
 from service.api.kazoo.wire.types import DateTimeString
 from service.domain.clock import utc_now
 
@@ -102,7 +103,8 @@ def succeed(
     metadata: Any | UnsetType = UNSET,
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
-    """Returns a success with `data`."""
+    """Returns a success with `data`, or with the fields of it that `?fields=` names."""
+    data = select_fields(request, data)
     envelope = Success(data=data, revision=revision, metadata=metadata, **envelope_fields(request))
     return respond(envelope, status, headers)
 

@@ -50,9 +50,10 @@ async def list_account_messages(
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_account_messages(account, query, caller.access.vmbox_ids)
-    rows = [{message.vmbox_id.hex: message_row(message, context)} for message in page.items]
+    rows = [message_row(message, context) for message in page.items]
+    keys = [message.vmbox_id.hex for message in page.items]
     start = _start_of(page, query)
-    return answer_page(request, page_request, rows, start=start, following=page.next)
+    return answer_page(request, page_request, rows, start=start, following=page.next, row_keys=keys)
 
 
 @route(MESSAGES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})

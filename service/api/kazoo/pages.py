@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from service.api.http.conditional import if_none_match_matches
 from service.api.kazoo.dependencies import AnyRequest
 from service.api.kazoo.envelope import SuccessPage, envelope_fields, respond
+from service.api.kazoo.field_selection import select_fields_of_rows
 from service.domain.errors import Invalid, Rule
 from service.domain.page import Key
 
@@ -86,13 +87,18 @@ def answer_page(
     start: Any,
     following: Any,
     metadata: Any | UnsetType = UNSET,
+    row_keys: Sequence[str] | None = None,
 ) -> Response[bytes]:
     """Returns a page from the cursor `start` up to `following`, or 304 if the client has it.
 
+    With `row_keys`, each row is in an object with its key. `?fields=` applies to each row.
     Raises HTTPException 416 when the list is longer than an unpaginated response may be.
     """
     if following is not None and not query.is_paginated:
         raise HTTPException(status_code=416)
+    rows = select_fields_of_rows(request, rows)
+    if row_keys is not None:
+        rows = [{key: row} for key, row in zip(row_keys, rows, strict=True)]
     encoded = msgspec.json.encode(rows)
     next_key = UNSET if following is None else encode_cursor(following)
     # Of the rows alone: request id and time differ in each response.

@@ -12,8 +12,10 @@ from service.api.kazoo.openapi import (
     audit,
     events,
     greetings,
+    json_schemas,
     links,
     messages,
+    neighbours,
     recordings,
     sessions,
     users,
@@ -39,6 +41,8 @@ _ABOUT = """\
   contain `accept` and `auth_token`. `/v2/account/...` is the account of the token.
 * Lists accept `filter_<path>=value` and `filter_not_<path>=value` for every dotted path of a
   document, for example `filter_media.unavailable`. All filters must match.
+* `?fields=id,name` narrows the response: `data`, or each row of a list, has these fields only. A
+  dotted path selects a field of an object.
 * Unknown parameters are ignored.
 """
 _RESOURCES = (
@@ -54,6 +58,8 @@ _RESOURCES = (
     webhooks,
     events,
     audit,
+    json_schemas,
+    neighbours,
 )
 _SCHEMES: Json = {
     "token": {

@@ -143,17 +143,19 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
 def pages(
     rows: Json, example: object, *, description: str, metadata: bool = False
 ) -> dict[int, Json]:
-    """The responses of a list: a page, or 304 if the client has it."""
+    """The responses of a list: a page, or 304 if the client has it. Without an example, the list
+    is empty."""
+    examples = [] if example is None else [example]
     properties: Json = {"data": {"type": "array", "items": rows}}
     required = ["data", "revision"]
     if metadata:
         properties["metadata"] = {"type": "object"}
         required.append("metadata")
     page = SuccessPage(
-        data=[example],
+        data=examples,
         revision=samples.LIST_REVISION,
         metadata={} if metadata else UNSET,
-        page_size=1,
+        page_size=len(examples),
         **samples.FRAME,
     )
     response = _response(description, _content(page, properties, required), ("ETag",))

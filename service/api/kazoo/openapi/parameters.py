@@ -97,6 +97,7 @@ def _path() -> Json:
         "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
         "token": ("The token of the request", _TEXT, None),
         "link_token": ("The token of a recording link", _TEXT, None),
+        "schema_name": ("The name of a schema", _TEXT, "vmboxes"),
     }
     return {
         name: _in("path", name, schema, description, example, required=True)
