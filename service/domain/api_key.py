@@ -14,7 +14,9 @@ MAX_VMBOXES = 100
 
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=128, format=NO_NUL),
-    "scopes": Field(required=True, types=("array",), items=Field(enum=SCOPES), max_items=16),
+    "scopes": Field(
+        required=True, types=("array",), items=Field(enum=SCOPES), min_items=1, max_items=16
+    ),
     "vmbox_ids": Field(
         types=("array",), items=Field(min_length=32, max_length=32), max_items=MAX_VMBOXES
     ),

@@ -25,6 +25,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     maximum: int | None = None
     min_length: int | None = None
     max_length: int | None = None
+    min_items: int | None = None
     max_items: int | None = None
     enum: tuple[str, ...] = ()
     items: "Field | None" = None
@@ -108,6 +109,8 @@ def _apply_field(value: Any, field: Field, path: str) -> tuple[Any, list[Problem
             return value, _check_string(value, field, path)
         case int():
             return value, _check_number(value, field, path)
+        case list() if len(value) < (field.min_items or 0):
+            return value, [Problem(field=path, rule=Rule.REQUIRED)]
         case list() if field.max_items is not None and len(value) > field.max_items:
             # Without the value, which may be large. The items are not checked.
             return value, [Problem(field=path, rule=Rule.MAX_ITEMS, target=field.max_items)]

@@ -279,10 +279,14 @@ async def test_schemas_are_public_and_are_the_rules_of_the_server(account: Accou
             schemas[name] = data_of(answer)
             jsonschema_rs.validator_for(schemas[name])
             assert schemas[name]["id"] == name
+        assert schemas["vmboxes"]["properties"]["is_setup"]["default"] is False
         unknown = await nobody.get("schemas/devices")
         assert refusal(unknown, 404, "bad_identifier")["cause"] == "devices"
     for value in (listed, unknown):
         DESCRIBED.check(value)
+        hooks = data_of(await nobody.get("webhooks", params={"fields": "id"}))
+        assert hooks
+        assert all(hook.keys() == {"id"} for hook in hooks)
     for document in (
         {"name": "Desk", "mailbox": "77", "pin": "1234"},
         {"name": "Desk", "mailbox": "78", "pin": "1"},

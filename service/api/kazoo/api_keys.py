@@ -42,8 +42,6 @@ async def create_api_key(request: AnyRequest, account: TheAccount, app: App) -> 
     is stored as a hash."""
     data, problems = apply_schema(await read_data(request), FIELDS)
     vmbox_ids, expires_at = _vmbox_ids(data, problems), _expiry(data, problems)
-    if not problems and not data["scopes"]:
-        problems.append(Problem(field="scopes", rule=Rule.REQUIRED))
     if problems:
         raise Invalid(problems)
     scopes = [Permission(scope) for scope in data["scopes"]]

@@ -33,7 +33,10 @@ def check_fields(request: AnyConnection, *, is_supported: bool) -> None:
 
 
 def select_fields(request: AnyConnection, data: Any) -> Any:
-    """Returns the fields of an object that the request names; without `fields`, all of them."""
+    """Returns the fields of an object, or of each object of a list, that the request names;
+    without `fields`, all of them."""
+    if isinstance(data, list | tuple):
+        return select_fields_of_rows(request, data)
     (selected,) = select_fields_of_rows(request, [data])
     return selected
 

@@ -112,6 +112,7 @@ def _bounds_of(field: Field) -> Json:
     bounds = {
         "minLength": field.min_length,
         "maxLength": field.max_length,
+        "minItems": field.min_items,
         "maxItems": field.max_items,
     }
     if {"integer", "number"} & set(field.types):

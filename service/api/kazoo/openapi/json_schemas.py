@@ -25,7 +25,7 @@ OPERATIONS = (
         signed_in=False,
         answers={
             200: success(
-                {"type": "object", "additionalProperties": True},
+                {"type": "object", "additionalProperties": {}},
                 _EXAMPLE,
                 description="The schema",
             )
