@@ -9,12 +9,16 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import VmboxNotFound
-from service.domain.message import Folder, Message, MessageCursor
+from service.domain.message import Folder, Message, MessageCursor, month_after
 from service.postgres.messages import to_message
+from service.postgres.months import fetch_of_months
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
 _SQL = load("message_lists")
+
+# Bounds the locks of a statement, and the number of different statements.
+_MAX_NAMED_MONTHS = 6
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,14 +32,38 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     oldest_first: bool = False
 
+    @property
+    def named_months(self) -> tuple[int, ...]:
+        """Months that a page can contain, newest first.
+
+        Empty if `list_messages` must be planned with its values: for many months, and for the
+        folder new, which has an index of its own.
+        """
+        first, last = self.months
+        if self.oldest_first:
+            first = max(first, self.start.month)
+        else:
+            last = min(last, self.start.month)
+        named: list[int] = []
+        while last >= first and len(named) <= _MAX_NAMED_MONTHS:
+            named.append(last)
+            last = month_after(last, -1)
+        is_short = len(named) <= _MAX_NAMED_MONTHS and self.folder is not Folder.NEW
+        return tuple(named) if is_short else ()
+
 
 async def list_messages(
     connection: Connection, account_id: UUID, vmbox_id: UUID, window: Window
 ) -> list[Message]:
     """Returns the messages of a box from `window.start` on. Raises VmboxNotFound."""
     statement = _SQL["list_messages_oldest_first" if window.oldest_first else "list_messages"]
-    rows = await statement.fetch(
-        connection, account_id=account_id, vmbox_id=vmbox_id, **_window_values(window)
+    rows = await fetch_of_months(
+        connection,
+        statement,
+        window.named_months,
+        account_id=account_id,
+        vmbox_id=vmbox_id,
+        **_window_values(window),
     )
     if not rows:
         raise VmboxNotFound(vmbox_id.hex)

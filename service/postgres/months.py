@@ -12,6 +12,8 @@ from service.postgres.sql import Statement, load
 
 _SQL = load("months")
 
+# Lists of the default retention name all its months.
+MONTHS_BEFORE = 4
 MONTHS_AHEAD = 3
 OUTBOX_DAYS_AHEAD = 35
 
@@ -35,13 +37,13 @@ async def ensure_audit_month(connection: Connection, month: int) -> bool:
 
 
 async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
-    """Creates all partitions for the near future. Returns the names of the new ones."""
+    """Creates all partitions of the near past and future. Returns the names of the new ones."""
     created = []
-    for ahead in range(-1, MONTHS_AHEAD + 1):
+    for ahead in range(-MONTHS_BEFORE, MONTHS_AHEAD + 1):
         month = month_after(month_of(now), ahead)
         if await ensure_month(connection, month):
             created.append(f"messages of {month}")
-        if await ensure_audit_month(connection, month):
+        if ahead >= -1 and await ensure_audit_month(connection, month):
             created.append(f"audit of {month}")
     for days in range(-1, OUTBOX_DAYS_AHEAD + 1):
         day = now.date() + timedelta(days=days)
@@ -65,12 +67,12 @@ async def fetch_of_months(
 
     In a pool with generic plans the statement names the partitions. So each connection plans it
     once for these months and locks only them. While one of them does not exist or the role has no
-    rights on it, the statement names the whole table and is planned with its values.
+    rights on it, and without months, it names the whole table and is planned with its values.
     """
     usable: MutableMapping[int, bool] | None = getattr(connection, "usable_months", None)
     if usable is None:
         return await statement.fetch(connection, **values)
-    if not await _are_usable(connection, usable, months):
+    if not months or not await _are_usable(connection, usable, months):
         async with connection.transaction():
             await _SQL["plan_with_values"].execute(connection)
             return await statement.fetch(connection, **values)

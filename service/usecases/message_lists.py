@@ -48,9 +48,13 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class MessageLists:
-    """Use cases of message lists. `clock` returns aware UTC."""
+    """Use cases of message lists. `clock` returns aware UTC.
+
+    `hot` is a pool with generic plans, which suit statements on one message or a few months.
+    """
 
     database: Database
+    hot: Database
     clock: Callable[[], datetime]
     retention_days: int
 
@@ -62,7 +66,7 @@ class MessageLists:
         Raises VmboxNotFound, MessageNotFound.
         """
         key = MessageKey(account.account_id, vmbox_id, message_id)
-        async with self.database.connection() as connection:
+        async with self.hot.connection() as connection:
             received_at = await get_received_at(connection, key)
         return MessageCursor(message_id.month, received_at, message_id.id)
 
@@ -73,7 +77,8 @@ class MessageLists:
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
             window = self._window(query, start, limit)
-            async with self.database.connection() as connection:
+            database = self.hot if window.named_months else self.database
+            async with database.connection() as connection:
                 return await rows.list_messages(connection, account.account_id, vmbox_id, window)
 
         return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)

@@ -127,7 +127,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 oldest_month=settings.oldest_month,
                 uploads=uploads,
             ),
-            message_lists=MessageLists(database, utc_now, settings.retention_days),
+            message_lists=MessageLists(database, hot, utc_now, settings.retention_days),
             pin_checks=PinChecks(vmboxes),
             recordings=recordings,
             recording_links=RecordingLinks(

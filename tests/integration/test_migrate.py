@@ -66,11 +66,11 @@ async def test_a_second_run_does_nothing(empty: TestDatabase) -> None:
 async def test_the_first_run_makes_the_months_and_days_ahead(empty: TestDatabase) -> None:
     await run(empty)
     now = datetime.now(UTC)
-    months = [month_after(month_of(now), ahead) for ahead in range(-1, 4)]
+    months = [month_after(month_of(now), ahead) for ahead in range(-4, 4)]
     days = [now.date() + timedelta(days=ahead) for ahead in range(36)]
     expected = [
         *(f"messages_{month}" for month in months),
-        *(f"audit_{month}" for month in months),
+        *(f"audit_{month}" for month in months[3:]),
         *(f"outbox_{day:%Y%m%d}" for day in days),
     ]
     for name in expected:

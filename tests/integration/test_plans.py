@@ -5,9 +5,9 @@ for all but empty, which is where a plan that only looks good shows itself.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -178,6 +178,64 @@ async def test_a_page_that_stays_short_stops_where_its_window_ends(
     )
     assert 10 < result < PAGE
     assert plan.buffers <= FEW_BUFFERS
+
+
+@WHOSE
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_a_page_of_few_months_that_is_planned_once_reads_and_locks_little(
+    large_database: LargeDatabase, whose: str, oldest_first: bool
+) -> None:
+    box: Box = getattr(large_database, whose)
+    since = UNTIL - timedelta(days=100)
+    start = MessageCursor(month_of(since), since, UUID(int=0)) if oldest_first else window().start
+    page = msgspec.structs.replace(
+        window(),
+        since=since,
+        months=(month_of(since), month_of(UNTIL)),
+        start=start,
+        oldest_first=oldest_first,
+    )
+
+    async def read(connection: Connection) -> int:
+        return len(
+            await message_lists.list_messages(connection, box.account_id, box.vmbox_id, page)
+        )
+
+    plan, result = await explained(large_database.hot, read)
+    assert result == PAGE
+    assert plan.buffers <= FEW_BUFFERS
+    assert not plan.kinds & {"Sort", "Incremental Sort", "Seq Scan", "Bitmap Heap Scan"}
+    partitions, locks = await locked_by(large_database.hot, read)
+    assert partitions == sorted(f"messages_{month}" for month in page.named_months)
+    assert locks <= FEW_LOCKS
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, (202602, 202601, 202512, 202511)),
+        ({"oldest_first": True}, (202602,)),
+        ({"months": (202511, 202604), "oldest_first": True}, (202604, 202603, 202602)),
+        ({"months": (202508, 202603)}, ()),
+        ({"months": (197001, 202603)}, ()),
+        ({"months": (202603, 202604)}, ()),
+        ({"folder": Folder.NEW}, ()),
+        ({"folder": Folder.SAVED}, (202602, 202601, 202512, 202511)),
+    ],
+)
+def test_a_page_names_the_months_from_its_start(
+    changes: dict[str, Any], named: tuple[int, ...]
+) -> None:
+    page = Window(
+        since=SINCE,
+        until=UNTIL,
+        months=(202511, 202602),
+        folder=None,
+        start=MessageCursor(202602, datetime(2026, 2, 3, tzinfo=UTC), LAST_ID),
+        limit=PAGE,
+    )
+    changed = msgspec.structs.replace(page, **changes)
+    assert changed.named_months == named
 
 
 @pytest.mark.parametrize("whose", ["many", "late"])

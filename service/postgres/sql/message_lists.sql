@@ -4,12 +4,12 @@
 -- first, that starts at the cursor and stops when the page is full. The row comparison is written before the
 -- other bounds, because the index scan starts at the first bound. The months select the partitions. The limit
 -- is hidden from the planner, as in read_unsent: it expects few rows of an account that came after statistics
--- and, in a new month, would read and sort all of them.
+-- and, in a new month, would read and sort all of them. With named partitions: a MergeAppend of the same indexes.
 SELECT page.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
     SELECT m.*
-    FROM messages AS m
+    FROM {messages} AS m
     WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
             <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
@@ -49,7 +49,7 @@ SELECT page.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
     SELECT m.*
-    FROM messages AS m
+    FROM {messages} AS m
     WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
             >= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
