@@ -16,7 +16,7 @@ GENERIC_TYPE = "application/octet-stream"
 _GENERIC_EXTENSION = "bin"
 
 
-class Format(msgspec.Struct, frozen=True, kw_only=True):
+class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
     """Audio format. `types` begins with the type that is stored, `extensions` with the default.
 
     `kept_types` are synonyms that are stored as the client declares them: existing clients expect
@@ -28,7 +28,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     kept_types: frozenset[str] = frozenset()
 
 
-WAV = Format(
+WAV = AudioFormat(
     types=(
         "audio/wav",
         "audio/x-wav",
@@ -40,7 +40,7 @@ WAV = Format(
     extensions=("wav",),
     kept_types=frozenset({"audio/x-wav"}),
 )
-MP3 = Format(
+MP3 = AudioFormat(
     types=(
         "audio/mpeg",
         "audio/mp3",
@@ -55,7 +55,7 @@ MP3 = Format(
     extensions=("mp3",),
     kept_types=frozenset({"audio/mp3"}),
 )
-OGG = Format(
+OGG = AudioFormat(
     types=(
         "audio/ogg",
         "audio/x-ogg",
@@ -67,17 +67,17 @@ OGG = Format(
     ),
     extensions=("ogg", "oga", "opus", "spx"),
 )
-MP4 = Format(
+MP4 = AudioFormat(
     types=("audio/mp4", "audio/x-m4a", "audio/m4a", "audio/x-mp4", "video/mp4"),
     extensions=("mp4", "m4a"),
 )
-WEBM = Format(types=("audio/webm", "video/webm"), extensions=("webm",))
-AAC = Format(types=("audio/aac", "audio/aacp", "audio/x-aac"), extensions=("aac",))
-FLAC = Format(types=("audio/flac", "audio/x-flac"), extensions=("flac",))
-AMR = Format(types=("audio/amr",), extensions=("amr",))
-AU = Format(types=("audio/basic", "audio/au", "audio/x-au"), extensions=("au", "snd"))
-AIFF = Format(types=("audio/aiff", "audio/x-aiff"), extensions=("aiff", "aif"))
-GSM = Format(types=("audio/x-gsm", "audio/gsm"), extensions=("gsm",))
+WEBM = AudioFormat(types=("audio/webm", "video/webm"), extensions=("webm",))
+AAC = AudioFormat(types=("audio/aac", "audio/aacp", "audio/x-aac"), extensions=("aac",))
+FLAC = AudioFormat(types=("audio/flac", "audio/x-flac"), extensions=("flac",))
+AMR = AudioFormat(types=("audio/amr",), extensions=("amr",))
+AU = AudioFormat(types=("audio/basic", "audio/au", "audio/x-au"), extensions=("au", "snd"))
+AIFF = AudioFormat(types=("audio/aiff", "audio/x-aiff"), extensions=("aiff", "aif"))
+GSM = AudioFormat(types=("audio/x-gsm", "audio/gsm"), extensions=("gsm",))
 
 _FORMATS = (WAV, MP3, OGG, MP4, WEBM, AAC, FLAC, AMR, AU, AIFF, GSM)
 _BY_TYPE = {name: kind for kind in _FORMATS for name in kind.types}
@@ -101,7 +101,7 @@ class AudioType(msgspec.Struct, frozen=True, kw_only=True):
 
     content_type: str
     extension: str
-    format: Format | None
+    format: AudioFormat | None
 
 
 def is_accepted(content_type: str) -> bool:
@@ -135,13 +135,13 @@ def determine_type(head: bytes, content_type: str, filename: str | None = None) 
     return AudioType(content_type=stored, extension=extension, format=measured_as)
 
 
-def _default_extension(kind: Format, head: bytes, declared: str) -> str:
+def _default_extension(kind: AudioFormat, head: bytes, declared: str) -> str:
     if kind is MP4 and (declared in _M4A_TYPES or head[8:12] in _M4A_BRANDS):
         return "m4a"
     return kind.extensions[0]
 
 
-def detect_format(head: bytes) -> Format | None:
+def detect_format(head: bytes) -> AudioFormat | None:
     """Returns the format of a file with these first bytes, or None if it is not recognised."""
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return WAV
@@ -162,7 +162,7 @@ def detect_format(head: bytes) -> Format | None:
     return _detect_frames(head[id3_size(head) :]) or (MP3 if head.startswith(b"ID3") else None)
 
 
-def _detect_frames(head: bytes) -> Format | None:
+def _detect_frames(head: bytes) -> AudioFormat | None:
     """Recognises the formats without a signature, by two frames in succession."""
     for stream, kind in ((ADTS, AAC), (MPEG, MP3)):
         frame = stream.parse(head)

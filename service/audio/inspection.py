@@ -14,7 +14,7 @@ from service.audio.formats import (
     OGG,
     WAV,
     WEBM,
-    Format,
+    AudioFormat,
     determine_type,
 )
 from service.audio.lengths.frames import adts_length_ms, mpeg_length_ms
@@ -34,7 +34,7 @@ MAX_LENGTH_MS = 24 * 60 * 60 * 1000
 # Opus with discontinuous transmission needs more, with its container.
 _MIN_BYTES_PER_S = 16
 _INLINE_BYTES = 128 * 1024
-_LENGTHS: dict[Format, Callable[[ForwardReader], int | None]] = {
+_LENGTHS: dict[AudioFormat, Callable[[ForwardReader], int | None]] = {
     WAV: wav_length_ms,
     MP3: mpeg_length_ms,
     AAC: adts_length_ms,
@@ -69,14 +69,14 @@ async def inspect(spool: Spool, content_type: str, filename: str | None = None) 
     )
 
 
-async def _length_ms(spool: Spool, kind: Format) -> int | None:
+async def _length_ms(spool: Spool, kind: AudioFormat) -> int | None:
     # A thread costs more than measuring a small file, or a WAV of any size in memory.
     if spool.in_memory and (kind is WAV or spool.size <= _INLINE_BYTES):
         return measure_ms(spool, kind)
     return await asyncio.to_thread(measure_ms, spool, kind)
 
 
-def measure_ms(spool: Spool, kind: Format) -> int | None:
+def measure_ms(spool: Spool, kind: AudioFormat) -> int | None:
     """Returns the length of a recording, at least 1 ms, or None if it cannot be measured.
 
     Blocks. Raises AudioEmpty, NotAudio.

@@ -18,6 +18,7 @@ from tests.contract.wire import (
     stored_greetings,
     success,
 )
+from tests.support.audio_samples import a_wav
 from tests.support.running import AccountClient, RunningService, data_of
 
 SOUND = bytes(range(256)) * 4
@@ -146,6 +147,21 @@ async def test_audio_is_stored_with_the_message_or_later_and_can_be_replaced(
     assert (await account.http.get(f"{path}/raw")).content == SOUND
     data_of(await account.http.delete(path))
     assert await stored_greetings(account) == []
+
+
+async def test_the_type_of_a_greeting_is_determined_as_that_of_a_message(
+    account: AccountClient,
+) -> None:
+    path = account.path("media", await a_greeting(account, SOUND, name="../.Away"), "raw")
+    unknown = {"Content-Type": "application/octet-stream"}
+    put = await account.http.put(path, content=a_wav(), headers=unknown)
+    assert data_of(put, 201)["content_type"] == "audio/wav"
+    name = (await account.http.get(path)).headers["content-disposition"]
+    assert name == 'attachment; filename="_._.Away.wav"'
+    for content, status in ((b"PK\x03\x04" + SOUND, 415), (a_wav()[:44], 400)):
+        put = await account.http.put(path, content=content, headers=MP3)
+        assert put.status_code == status
+    assert (await account.http.get(path)).content == a_wav()
 
 
 async def test_audio_is_served_as_that_of_messages_is(account: AccountClient) -> None:

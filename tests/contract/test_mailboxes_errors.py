@@ -1,6 +1,7 @@
 """Error responses under `/voip` and `/authenticated`, all in the same envelope."""
 
 import asyncio
+import gzip
 
 import httpx
 import pytest
@@ -88,6 +89,13 @@ async def test_a_body_of_another_type_is_a_415(voip: httpx.AsyncClient) -> None:
             "/voip/mailbox", content=b'{"name": "X"}', headers={"Content-Type": content_type}
         )
         refused(answer, 415, "Unsupported Media Type")
+        assert answer.headers["accept"] == "application/json"
+    gzipped = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = await voip.post(
+        "/voip/mailbox", content=gzip.compress(b'{"name": "X"}'), headers=gzipped
+    )
+    refused(answer, 415, "Unsupported Media Type")
+    assert answer.headers["accept-encoding"] == "identity"
     assert result(await voip.get("/voip/mailbox")) == []
 
 

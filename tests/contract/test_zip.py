@@ -71,6 +71,10 @@ async def test_names_never_collide_and_lead_nowhere(account: AccountClient) -> N
         for place, number in enumerate(numbers)
     ]
     archive = await zipped(account, vmbox_id, [*ids, ids[0]])
+    for media_id, name in zip(ids[3:], archive.namelist()[3:], strict=True):
+        raw = account.path("vmboxes", vmbox_id, "messages", media_id, "raw")
+        disposition = (await account.http.get(raw)).headers["content-disposition"]
+        assert disposition == f'attachment; filename="{name}"'
     when = "_2025-12-19_12:00:00"
     assert archive.namelist() == [
         f"Ann{when}.mp3",

@@ -45,6 +45,32 @@ async def test_a_message_is_mailed_with_its_stored_audio(
     assert message.defects == []
 
 
+@pytest.mark.parametrize(
+    ("caller", "content_type", "extension", "name"),
+    [
+        (CallerId("+3491555", "anonymous"), "audio/wav", "wav", "+3491555"),
+        (CallerId("+3491555", "../.Ann"), "audio/mp4", "m4a", "ann"),
+        (CallerId("anonymous", "anonymous"), "audio/ogg", "opus", "anonymous"),
+    ],
+)
+async def test_an_attachment_has_the_stored_type_and_the_name_or_number_of_the_caller(
+    email_harness: EmailHarness, caller: CallerId, content_type: str, extension: str, name: str
+) -> None:
+    who = somebody()
+    box = await email_harness.a_box(notify_email_addresses=[who])
+    received_at = datetime.now(UTC).replace(microsecond=0)
+    await email_harness.leave(
+        box,
+        caller=caller,
+        content_type=content_type,
+        extension=extension,
+        received_at=received_at,
+    )
+    [audio] = (await email_harness.only_mail(box, who)).message.iter_attachments()
+    assert audio.get_content_type() == content_type
+    assert audio.get_filename() == f"{name}_{received_at:%Y-%m-%d_%H-%M-%S}.{extension}"
+
+
 @pytest.mark.parametrize("save", [False, True])
 @pytest.mark.parametrize("delete", [False, True])
 @pytest.mark.parametrize("ending", ["success", "failure", "nobody"])

@@ -127,11 +127,12 @@ class EmailHarness:
         *,
         caller: CallerId | None = None,
         content_type: str = "audio/mpeg",
+        extension: str = "mp3",
         there: bool = True,
         **draft: Any,
     ) -> MessageKey:
         """Stores a message; without its audio unless `there`."""
-        key = f"audio/202603/{box.account_id.hex}/{uuid4().hex}/{uuid4().hex}.mp3"
+        key = f"audio/202603/{box.account_id.hex}/{uuid4().hex}/{uuid4().hex}.{extension}"
         if there:
             await put_bytes(self.store, key, sound, content_type)
         audio = Audio(

@@ -214,6 +214,8 @@ GSM = b"fmt " + bytes.fromhex("14000000 3100 0100 401f0000 59060000 4100 0000 02
         (riff(PCM, 16, 8000, bytes(16_000), byte_rate=8000), 1000),
         (riff(PCM, 16, 8000, bytes(16_000), byte_rate=0), 1000),
         (riff(PCM, 16, 8000, bytes(16_000), byte_rate=0xFFFFFFFF), 1000),
+        # mu-law with the sample size of PCM.
+        (a_mu_law_wav(1).replace(b"\x01\0\x08\0data", b"\x02\0\x10\0data"), 1000),
         (b"RIFF\xff\xff\xff\xffWAVE" + GSM + b"data\0\0\0\0" + bytes(1625), 1000),
         (rf64(8000, bytes(16_000)), 1000),
         (rf64(8000, bytes(16_000), b"BW64"), 1000),

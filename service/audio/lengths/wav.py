@@ -12,8 +12,8 @@ _CHUNK_HEADER_BYTES = 8
 _FORM_HEADER_BYTES = 12
 _MAX_FORMAT_BYTES = 64
 _EXTENSIBLE = 0xFFFE
-# PCM, IEEE float, A-law, mu-law: a sample of each channel has a fixed number of bits.
-_UNCOMPRESSED = frozenset({1, 3, 6, 7})
+# PCM and IEEE float: the header gives the bits of a sample. A-law and mu-law always have 8.
+_LINEAR, _COMPANDED = frozenset({1, 3}), frozenset({6, 7})
 # MS ADPCM, IMA ADPCM, GSM 6.10: blocks have a fixed number of samples.
 _BLOCK_CODINGS = frozenset({0x02, 0x11, 0x31})
 _UNKNOWN_SIZE = 0xFFFFFFFF
@@ -109,7 +109,9 @@ def _bytes_per_s(chunk: bytes) -> float:
     coding, channels, samples_per_s, bytes_per_s, block, bits = struct.unpack_from("<HHIIHH", chunk)
     if coding == _EXTENSIBLE and len(chunk) >= 26:
         (coding,) = struct.unpack_from("<H", chunk, 24)
-    if coding in _UNCOMPRESSED and channels and bits:
+    if coding in _COMPANDED and channels:
+        return float(samples_per_s * channels)
+    if coding in _LINEAR and channels and bits:
         return float(samples_per_s * channels * -(-bits // 8))
     if coding in _BLOCK_CODINGS and block and len(chunk) >= 20:
         (samples_per_block,) = struct.unpack_from("<H", chunk, 18)
