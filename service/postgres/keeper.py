@@ -178,9 +178,24 @@ async def purge_boxes(connection: Connection, before: datetime, limit: int) -> i
     return len(await _SQL["purge_boxes"].fetch(connection, before=before, limit=limit))
 
 
-async def purge_mail(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes mail data of accounts deleted before `before`. Returns the number of recipients."""
-    return len(await _SQL["purge_mail"].fetch(connection, before=before, limit=limit))
+async def list_deleted_accounts(
+    connection: Connection, before: datetime, after: tuple[datetime, UUID], limit: int
+) -> list[tuple[datetime, UUID]]:
+    """Returns time and id of accounts deleted before `before`, in this order, after `after`."""
+    deleted_at, account_id = after
+    accounts = await _SQL["list_deleted_accounts"].fetch(
+        connection,
+        before=before,
+        after_deleted_at=deleted_at,
+        after_account_id=account_id,
+        limit=limit,
+    )
+    return [(row["deleted_at"], row["account_id"]) for row in accounts]
+
+
+async def purge_mail(connection: Connection, account_ids: Sequence[UUID], limit: int) -> int:
+    """Deletes mail rates and recipients of accounts. Returns the number of recipients."""
+    return len(await _SQL["purge_mail"].fetch(connection, account_ids=account_ids, limit=limit))
 
 
 async def find_orphans(

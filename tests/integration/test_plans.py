@@ -133,6 +133,19 @@ async def test_a_first_page_costs_no_more_in_the_first_minutes_of_a_month(
     assert plan.buffers <= FEW_BUFFERS
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_a_page_of_a_quiet_box_reads_no_message_of_a_busy_one(
+    large_database: LargeDatabase, oldest_first: bool
+) -> None:
+    page = window()
+    if oldest_first:
+        start = MessageCursor(month_of(SINCE), SINCE, UUID(int=0))
+        page = msgspec.structs.replace(page, start=start, oldest_first=True)
+    plan, result = await page_plan(large_database, large_database.quiet, page)
+    assert result == 3
+    assert plan.buffers <= FEW_BUFFERS
+
+
 @WHOSE
 @WHOLE_ACCOUNT
 @pytest.mark.parametrize("days_back", [45, 100, 150])

@@ -69,8 +69,8 @@ class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes of 100, 100 000 and 50 000 messages; the last are not in the statistics.
 
     `few` has an account of its own; that of `many` and that of `late` have 1 000 boxes. Each box
-    has 10 more messages in the new month. There are 5 000 accounts, `Account 1` and so on. `hot` is
-    a pool with generic plans.
+    has 10 more messages in the new month. `quiet` has 3 messages, in the account of `late`. There
+    are 5 000 accounts, `Account 1` and so on. `hot` is a pool with generic plans.
     """
 
     database: Database
@@ -78,6 +78,7 @@ class LargeDatabase(msgspec.Struct, frozen=True, kw_only=True):
     few: Box
     many: Box
     late: Box
+    quiet: Box
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -171,6 +172,8 @@ async def open_large_database(
     await owner.execute(_FILL_ACCOUNTS, ACCOUNTS)
     await owner.execute("VACUUM ANALYZE messages, vmboxes, vmbox_counts, accounts")
     await _fill(owner, late, messages=50_000, vmboxes=VMBOXES)
+    quiet = Box(late.account_id, uuid4())
+    await _fill(owner, quiet, messages=3, vmboxes=1)
     await ensure_month(owner, month_of(NEW_MONTH))
     for box in (few, many, late):
         await _fill_messages(owner, box, 10, NEW_MONTH, NEW_UNTIL)
@@ -180,7 +183,7 @@ async def open_large_database(
         Database.open(url, size=2, timeout_s=30, name="test") as database,
         Database.open(url, size=1, timeout_s=30, name="test", generic_plans=True) as hot,
     ):
-        yield LargeDatabase(database=database, hot=hot, few=few, many=many, late=late)
+        yield LargeDatabase(database=database, hot=hot, few=few, many=many, late=late, quiet=quiet)
     await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
 

@@ -212,20 +212,27 @@ USING due
 WHERE c.account_id = due.account_id AND c.vmbox_id = due.vmbox_id
 RETURNING c.vmbox_id;
 
+-- name: list_deleted_accounts
+-- The next accounts that were deleted before :before, in the order of their deletion.
+-- Plan: accounts_by_deletion in order, stops when the page is full.
+SELECT deleted_at, account_id
+FROM accounts
+WHERE (deleted_at, account_id) > (:after_deleted_at::timestamptz, :after_account_id::uuid)
+    AND deleted_at < :before
+ORDER BY deleted_at, account_id
+LIMIT :limit;
+
 -- name: purge_mail
--- Deletes the mail rates and up to :limit recipients of accounts that were deleted before :before. Mails and
--- answers that were in progress may add rows after the deletion, so each run visits all deleted accounts.
--- Plan: accounts_by_deletion, the rows of each account by primary key.
-WITH deleted AS MATERIALIZED (
-    SELECT account_id FROM accounts WHERE deleted_at < :before
-), rates AS (
-    DELETE FROM mail_rates AS m USING deleted AS d WHERE m.account_id = d.account_id
+-- Deletes the mail rates and up to :limit recipients of accounts.
+-- Plan: the rows of each account by primary key.
+WITH rates AS (
+    DELETE FROM mail_rates AS m WHERE m.account_id = ANY(:account_ids::uuid[])
 ), due AS MATERIALIZED (
     SELECT r.account_id, r.address
-    FROM deleted AS d
-    JOIN mail_recipients AS r ON r.account_id = d.account_id
+    FROM mail_recipients AS r
+    WHERE r.account_id = ANY(:account_ids)
     LIMIT :limit
-    FOR UPDATE OF r SKIP LOCKED
+    FOR UPDATE SKIP LOCKED
 )
 DELETE FROM mail_recipients AS r
 USING due

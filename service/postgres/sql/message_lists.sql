@@ -4,13 +4,15 @@
 -- first, that starts at the cursor and stops when the page is full. The row comparison is written before the
 -- other bounds, because the index scan starts at the first bound. The months select the partitions. The limit
 -- is hidden from the planner, as in read_unsent: it expects few rows of an account that came after statistics
--- and, in a new month, would read and sort all of them. With named partitions: a MergeAppend of the same indexes.
+-- and, in a new month, would read and sort all of them. So is the account of the messages: if the planner
+-- expected none of it, it might read messages_by_account with all other boxes. With named partitions: a
+-- MergeAppend of the same indexes.
 SELECT page.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
     SELECT m.*
     FROM {messages} AS m
-    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
+    WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
             <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
         AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
@@ -50,7 +52,7 @@ FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
     SELECT m.*
     FROM {messages} AS m
-    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
+    WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
             >= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
         AND (m.month, m.received_at) <= (:last_month::integer, :until::timestamptz)

@@ -1,16 +1,19 @@
 """Purge: deletes removed messages permanently, rows before objects."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 from service.audio.store import AudioStore
 from service.postgres import keeper as rows
-from service.postgres.pool import Connection, Database
+from service.postgres.pool import Database
 from service.workers.keeper.old_rows import repeat_batches
 from service.workers.progress import StepCounts, StepProgress
 
 BATCH = 500
+_START = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Purge:
             messages += await self._purge_month(month, before, progress)
         return {
             "messages_purged": messages,
-            "boxes_purged": await self._purge_rows(rows.purge_boxes, before, progress),
-            "recipients_purged": await self._purge_rows(rows.purge_mail, before, progress),
+            "boxes_purged": await self._purge_boxes(before, progress),
+            "recipients_purged": await self._purge_mail(before, progress),
         }
 
     async def _purge_month(self, month: int, before: datetime, progress: StepProgress) -> int:
@@ -53,15 +56,26 @@ class Purge:
             if len(keys) < self.batch:
                 return purged
 
-    async def _purge_rows(
-        self,
-        purge: Callable[[Connection, datetime, int], Awaitable[int]],
-        before: datetime,
-        progress: StepProgress,
-    ) -> int:
+    async def _purge_boxes(self, before: datetime, progress: StepProgress) -> int:
         return await repeat_batches(
             self.database,
-            lambda connection: purge(connection, before, self.batch),
+            lambda connection: rows.purge_boxes(connection, before, self.batch),
             self.batch,
             progress,
         )
+
+    async def _purge_mail(self, before: datetime, progress: StepProgress) -> int:
+        """Visits all deleted accounts: mails and answers in progress add rows after a deletion."""
+        purged, after = 0, _START
+        while True:
+            async with self.database.connection() as connection:
+                accounts = await rows.list_deleted_accounts(connection, before, after, self.batch)
+            if not accounts:
+                return purged
+            ids, after = [account_id for _, account_id in accounts], accounts[-1]
+            purged += await repeat_batches(
+                self.database,
+                partial(rows.purge_mail, account_ids=ids, limit=self.batch),
+                self.batch,
+                progress,
+            )
