@@ -94,7 +94,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         accounts = await enter(open_accounts(settings, database))
         feed = await enter(Feed(database).tail_in_background())
         posts = await enter(open_webhook_sender(settings, accounts.secrets))
-        idempotency = Idempotency(database)
+        idempotency = Idempotency(hot)
         uploads = Uploads(
             settings.max_uploads_in_flight,
             settings.max_uploads_per_account,

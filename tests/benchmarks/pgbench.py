@@ -18,6 +18,7 @@ from service.domain.message import month_of
 from service.embedded.binaries import installed_programs
 from service.embedded.servers import EmbeddedServers
 from service.postgres.migrate import migrate
+from service.postgres.pool import session_settings
 from tests.benchmarks.cpu import Seconds, cpu_of, spent
 from tests.benchmarks.statements import ACCOUNT, BOXES, MESSAGES_PER_CLIENT, Script
 
@@ -109,7 +110,7 @@ class Pgbench:
             # Whole seconds only.
             *("--time", str(max(1, round(seconds)))),
             *defined,
-            env=self._environment(script),
+            env=self._environment(),
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -125,8 +126,8 @@ class Pgbench:
         if process.returncode or b"number of failed transactions: 0 " not in said:
             raise PgbenchFailed(said.decode(errors="replace"))
 
-    def _environment(self, script: Script) -> dict[str, str]:
-        plans = "force_generic_plan" if script.planned_once else "force_custom_plan"
+    def _environment(self) -> dict[str, str]:
+        settings = session_settings("pgbench", 30, generic_plans=True)
         url = urlsplit(self._servers.postgres.url(DATABASE, "aftertone"))
         return {
             "PATH": os.environ.get("PATH", ""),
@@ -135,7 +136,7 @@ class Pgbench:
             "PGUSER": url.username or "",
             "PGPASSWORD": url.password or "",
             "PGDATABASE": DATABASE,
-            "PGOPTIONS": f"-c plan_cache_mode={plans} -c jit=off -c timezone=UTC",
+            "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         }
 
 

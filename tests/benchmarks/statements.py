@@ -42,26 +42,27 @@ _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """`variables` are strings for `-D`; `table` gains a row with each transaction.
-
-    `planned_once` says that the service plans it so, because it only inserts.
-    """
+    """`variables` are strings for `-D`; `table` gains a row with each transaction."""
 
     text: str
     variables: Mapping[str, str]
     table: str
-    planned_once: bool = False
 
 
 class _Connection:
-    """Notes what would be sent, and finds nothing."""
+    """Records the statement that a pool with generic plans sends, and finds no rows."""
 
     def __init__(self) -> None:
+        self.usable_months = {month_of(datetime.now(UTC)): True}
         self.statement = ""
         self.parameters: tuple[Any, ...] = ()
 
-    async def fetchrow(self, statement: str, *parameters: Any) -> None:
+    async def fetch(self, statement: str, *parameters: Any) -> list[Any]:
         self.statement, self.parameters = statement, parameters
+        return []
+
+    async def fetchrow(self, statement: str, *parameters: Any) -> None:
+        await self.fetch(statement, *parameters)
 
 
 async def store_script(*, with_audio: bool) -> Script:
@@ -76,7 +77,6 @@ async def store_script(*, with_audio: bool) -> Script:
         text=f"\\set box random(0, {BOXES - 1})\n{text}",
         variables=variables,
         table="outbox" if with_audio else "messages",
-        planned_once=True,
     )
 
 

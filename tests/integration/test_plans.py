@@ -456,3 +456,11 @@ async def test_a_plan_that_was_made_for_small_tables_is_good_for_large_ones(
         )
     plan, _ = await explained(hot, lambda connection: rows.get_message(connection, place))
     assert plan.buffers <= 10
+
+
+async def test_a_connection_keeps_a_bounded_number_of_plans(hot: Database) -> None:
+    async with hot.connection() as connection:
+        for number in range(60):
+            await connection.fetchval(f"SELECT {number}")
+        kept = await connection.fetchval("SELECT count(*) FROM pg_prepared_statements")
+    assert kept <= 51
