@@ -124,6 +124,11 @@ async def test_too_large_other_audio_leaves_a_message_as_it_was(account: Account
 JSON = b"--frontier\r\nContent-Type: application/json\r\n\r\n{}\r\n"
 AUDIO = b"--frontier\r\nContent-Type: audio/mp3\r\n\r\nx\r\n"
 END = b"--frontier--\r\n"
+FIELD = b'--frontier\r\nContent-Disposition: form-data; name="content"\r\n\r\n'
+EMPTY_FILE = (
+    b'--frontier\r\nContent-Disposition: form-data; name="file"; filename=""\r\n'
+    b"Content-Type: application/octet-stream\r\n\r\n\r\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,10 @@ END = b"--frontier--\r\n"
         (b"--frontier\r\nContent-Type: audio/mp3\r\rX: 1\r\n\r\nx\r\n" + END, "json", "invalid"),
         (JSON + JSON + END, "json", "invalid"),
         (JSON * 9 + END, "json", "invalid"),
-        (b"--frontier\r\n\r\nx\r\n" * 9 + END, "file", "maxItems"),
+        (b"--frontier\r\n\r\nx\r\n" * 9 + END, "json", "invalid"),
+        (b"--frontier\r\n\r\nx\r\n" + END, "json", "invalid"),
+        (EMPTY_FILE + END, "json", "invalid"),
+        (FIELD + b'{"data": {' + b"\r\n" + AUDIO + END, "json", "invalid"),
         (AUDIO + AUDIO + END, "file", "maxItems"),
         (b"--frontier\r\nX: " + b"x" * 9000 + b"\r\n\r\nx\r\n" + END, "json", "invalid"),
         (b"--frontier\r\n" + b"X: 1\r\n" * 17 + b"\r\nx\r\n" + END, "json", "invalid"),

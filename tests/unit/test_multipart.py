@@ -93,6 +93,40 @@ async def test_a_part_without_headers_is_a_file() -> None:
     assert (received, audio) == (MultipartContent(has_file=True), AUDIO)
 
 
+FORM_FIELD = 'Content-Disposition: form-data; name="content"'
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [part(JSON, FORM_FIELD)],
+        [part(b"\xef\xbb\xbf" + JSON)],
+        [part(b" " * 100 + JSON, FORM_FIELD, "Content-Type: text/plain; charset=utf-8")],
+        [part(JSON, FORM_FIELD + '; filename="blob"', "Content-Type: application/octet-stream")],
+        [part(base64.b64encode(JSON), "Content-Transfer-Encoding: base64")],
+        [part(b"", FORM_FIELD), METADATA_PART, part(b" ", FORM_FIELD + '; filename=""')],
+    ],
+)
+async def test_a_json_object_of_unknown_type_is_the_metadata(parts: list[bytes]) -> None:
+    received, audio = await read(a_body(AUDIO_PART, *parts))
+    assert (received.metadata or b"").strip(b" \xef\xbb\xbf") == JSON
+    assert (received.content_type, received.ignored_fields, audio) == ("audio/mp3", (), AUDIO)
+
+
+@pytest.mark.parametrize("text", [b"Upload", b"{caller: 1}", "é".encode() * 300, b"\xe9"])
+async def test_text_without_a_type_is_an_ignored_field(text: bytes) -> None:
+    for parts in ([part(text, FORM_FIELD), AUDIO_PART], [AUDIO_PART, part(text, FORM_FIELD)]):
+        received, audio = await read(a_body(*parts))
+        assert (received.ignored_fields, received.metadata, audio) == (("content",), None, AUDIO)
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+async def test_a_form_of_ignored_fields_is_refused(content: bytes) -> None:
+    with pytest.raises(MalformedBody) as caught:
+        await read(a_body(part(content, FORM_FIELD)))
+    assert "neither a JSON object nor a file" in caught.value.reason
+
+
 async def test_an_empty_file_is_a_file() -> None:
     received, audio = await read(a_body(part(b"", "Content-Type: audio/wav")))
     assert (received.has_file, audio) == (True, b"")

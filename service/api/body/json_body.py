@@ -1,5 +1,7 @@
 """JSON bodies of all dialects, bounded in size and depth."""
 
+import codecs
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +18,10 @@ AnyRequest = Request[Any, Any, Any]
 MAX_JSON_BYTES = 1_048_576
 # Documents have fewer levels, and both Python and Postgres can process more.
 MAX_JSON_LEVELS = 100
+_NOT_AN_OBJECT = (
+    "The body is not a JSON object. Send an object in JSON; "
+    "to send audio, declare its type in Content-Type, for example audio/x-wav"
+)
 
 
 async def read_chunks(
@@ -51,16 +57,40 @@ async def read_json_body(request: AnyRequest) -> bytes:
 
 
 def decode_object(body: bytes) -> Document:
-    """Decodes a JSON object. Raises MalformedBody."""
+    """Decodes a JSON object, with or without a byte order mark. Raises MalformedBody."""
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedBody(str(error)) from error
+        raise MalformedBody(_fault_of(body, error)) from error
     except RecursionError as error:
         raise MalformedBody("The JSON is nested too deeply") from error
     if not isinstance(document, dict):
-        raise MalformedBody("The body must be a JSON object")
+        raise MalformedBody(_NOT_AN_OBJECT)
     return document
+
+
+def _fault_of(body: bytes, error: Exception) -> str:
+    """Returns a text about a body that is not JSON."""
+    if not body.lstrip().startswith((b"{", b"[")):
+        return _NOT_AN_OBJECT
+    try:
+        body.decode()
+    except UnicodeDecodeError as fault:
+        return f"The JSON is not UTF-8 (byte {fault.start}); encode it as UTF-8"
+    is_truncated = "truncated" in str(error)
+    # The decoder calls a string truncated, too, that ends with half of a pair.
+    if "surrogate" in str(error) or (is_truncated and _is_complete(body)):
+        return "A string contains half of a surrogate pair; send both halves, or the character"
+    return "The JSON is incomplete; send all of it" if is_truncated else str(error)
+
+
+def _is_complete(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_storable(document: Document, body: bytes) -> Document:

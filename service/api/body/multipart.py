@@ -3,13 +3,14 @@
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 import msgspec
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.api.body.base64_body import Base64Decoder, MalformedBase64
+from service.api.body.part_kinds import HEAD_BYTES, PartHeaders, PartKind
 from service.domain.errors import ContentEncodingRefused, Refused
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ __all__ = [
     "read_multipart",
 ]
 
-_JSON_TYPES = frozenset({"application/json", "application/x-json"})
 _IDENTITY_CODINGS = frozenset({"", "7bit", "8bit", "binary"})
 _MAX_HEADERS = 16
 # RFC 2046, section 5.1.1: up to 70 characters, of which the last is not a space.
@@ -75,9 +75,13 @@ class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MultipartContent(msgspec.Struct, frozen=True, kw_only=True):
-    """Parts of a body: `metadata` is the raw JSON part, the other fields describe the file."""
+    """Parts of a body: `metadata` is the raw JSON part, the other fields describe the file.
+
+    `ignored_fields` are the names of form fields with text that is neither.
+    """
 
     metadata: bytes | None = None
+    ignored_fields: tuple[str, ...] = ()
     has_file: bool = False
     content_type: str | None = None
     filename: str | None = None
@@ -96,12 +100,13 @@ async def read_multipart(
 ) -> MultipartContent:
     """Reads the complete body and writes the file's bytes to the sink as they arrive.
 
-    A part of a JSON type is the metadata, any other part is the file; names and order are ignored
-    (KAZOO API docs, voicemail messages). Lines end with CRLF. Text before the first boundary and
-    after the last one is skipped, each up to the size of a part's headers. `hold` is called with
-    the size of the metadata as it grows. Raises MalformedBody, MalformedBase64, TooManyFiles,
-    PartLimitExceeded, MetadataTooLarge, ContentEncodingRefused, and errors of the sink and of
-    `hold`.
+    A part of a JSON type is the metadata; so is a JSON object in a part of unknown type. Text
+    without a file name and without another type is a form field, which is ignored. Any other part
+    is the file; order and names of fields are ignored (KAZOO API docs, voicemail messages). Lines
+    end with CRLF. Text before the first boundary and after the last one is skipped, each up to the
+    size of a part's headers. `hold` is called with the size of the metadata as it grows. Raises
+    MalformedBody, MalformedBase64, TooManyFiles, PartLimitExceeded, MetadataTooLarge,
+    ContentEncodingRefused, and errors of the sink and of `hold`.
     """
     boundary = _boundary_of(content_type_header)
     parts = _PartCollector(limits, hold)
@@ -180,6 +185,8 @@ class _PartCollector:
         self._is_complete = False
         self._epilogue_bytes = 0
         self._metadata: bytearray | None = None
+        self._has_empty_fields = False
+        self._ignored_fields: list[str] = []
         self._has_file = False
         self._content_type: str | None = None
         self._filename: str | None = None
@@ -212,8 +219,12 @@ class _PartCollector:
     def content(self) -> MultipartContent:
         if not self._is_complete:
             raise MalformedBody("the body ends before its last boundary")
+        has_fields = self._has_empty_fields or bool(self._ignored_fields)
+        if has_fields and self._metadata is None and not self._has_file:
+            raise MalformedBody("the form has neither a JSON object nor a file; send one of them")
         return MultipartContent(
             metadata=None if self._metadata is None else bytes(self._metadata),
+            ignored_fields=tuple(self._ignored_fields),
             has_file=self._has_file,
             content_type=self._content_type,
             filename=self._filename,
@@ -224,7 +235,10 @@ class _PartCollector:
         self._header_bytes = 0
         self._field = bytearray()
         self._value = bytearray()
-        self._is_metadata = False
+        self._part = PartHeaders({})
+        # The first bytes of a part of unknown type. None once the kind is known.
+        self._head: bytearray | None = None
+        self._kind: PartKind | None = None
         self._decoder: Base64Decoder | None = None
 
     def _on_part_begin(self) -> None:
@@ -249,22 +263,33 @@ class _PartCollector:
 
     def _on_headers_finished(self) -> None:
         check_content_encoding(self._headers.get("content-encoding", ""))
-        content_type = self._headers.get("content-type")
-        self._is_metadata = _media_type_of(content_type or "") in _JSON_TYPES
-        self._decoder = create_decoder(self._headers.get("content-transfer-encoding", ""))
-        if not self._is_metadata:
-            self._begin_file(content_type)
-        elif self._metadata is not None:
-            raise PartLimitExceeded("there is more than one JSON part")
+        self._part = PartHeaders(self._headers)
+        self._decoder = create_decoder(self._part.transfer_encoding)
+        kind = self._part.declared_kind()
+        if kind is None:
+            self._head = bytearray()
         else:
-            self._metadata = bytearray()
+            self._begin(kind)
 
-    def _begin_file(self, content_type: str | None) -> None:
-        if self._has_file:
-            raise TooManyFiles
-        self._has_file = True
-        self._content_type = content_type
-        self._filename = _filename_of(self._headers.get("content-disposition", ""))
+    def _begin(self, kind: PartKind) -> None:
+        self._kind = kind
+        match kind:
+            case PartKind.METADATA:
+                if self._metadata is not None:
+                    raise PartLimitExceeded("there is more than one JSON part")
+                self._metadata = bytearray()
+            case PartKind.FILE:
+                if self._has_file:
+                    raise TooManyFiles
+                self._has_file = True
+                self._content_type = self._part.content_type
+                self._filename = self._part.filename or None
+            case PartKind.TEXT_FIELD:
+                self._ignored_fields.append(self._part.name)
+            case PartKind.EMPTY_FIELD:
+                self._has_empty_fields = True
+            case _:
+                assert_never(kind)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         piece = data[start:end]
@@ -273,24 +298,35 @@ class _PartCollector:
     def _on_part_end(self) -> None:
         if self._decoder:
             self._append(self._decoder.finish())
-            if self._decoder.content_type and not self._is_metadata:
-                self._content_type = self._decoder.content_type
+        if self._head is not None:
+            self._classify()
+        if self._decoder and self._decoder.content_type and self._kind is PartKind.FILE:
+            self._content_type = self._decoder.content_type
 
     def _on_end(self) -> None:
         self._is_complete = True
 
     def _append(self, piece: bytes) -> None:
-        if self._metadata is None or not self._is_metadata:
-            self._audio.append(piece)
+        if self._head is None:
+            self._write(piece)
             return
-        self._metadata += piece
-        if len(self._metadata) > self._limits.max_metadata_bytes:
-            raise MetadataTooLarge(self._limits.max_metadata_bytes)
-        self._hold(len(self._metadata))
+        self._head += piece
+        if len(self._head) >= HEAD_BYTES:
+            self._classify()
 
+    def _classify(self) -> None:
+        head, self._head = bytes(self._head or b""), None
+        self._begin(self._part.kind_of(head[:HEAD_BYTES], has_file=self._has_file))
+        self._write(head)
 
-def _media_type_of(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+    def _write(self, piece: bytes) -> None:
+        if self._kind is PartKind.FILE:
+            self._audio.append(piece)
+        elif self._kind is PartKind.METADATA and self._metadata is not None:
+            self._metadata += piece
+            if len(self._metadata) > self._limits.max_metadata_bytes:
+                raise MetadataTooLarge(self._limits.max_metadata_bytes)
+            self._hold(len(self._metadata))
 
 
 def create_decoder(transfer_encoding: str) -> Base64Decoder | None:
@@ -310,9 +346,3 @@ def check_content_encoding(header: str) -> None:
     """Raises ContentEncodingRefused for a `Content-Encoding` other than `identity`."""
     if header.strip().lower() not in ("", "identity"):
         raise ContentEncodingRefused
-
-
-def _filename_of(disposition: str) -> str | None:
-    _, options = parse_options_header(disposition)
-    filename = options.get(b"filename", b"").decode("utf-8", "replace")
-    return filename or None

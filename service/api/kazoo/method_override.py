@@ -6,6 +6,7 @@ envelope or in its `data`, up to 64 KiB; `/v2/account/...` is the account of the
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -116,7 +117,8 @@ class _ReplayedBody:
         if not self._is_complete or not _OVERRIDES.search(self._chunks[0]):
             return {}
         try:
-            return envelope_of(msgspec.json.decode(self._chunks[0], type=dict[str, msgspec.Raw]))
+            body = self._chunks[0].removeprefix(BOM_UTF8)
+            return envelope_of(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return {}
 
