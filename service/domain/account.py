@@ -18,7 +18,7 @@ from service.domain.schema import (
     Fields,
     apply_schema,
     check_size,
-    strip_reserved_keys,
+    submitted_keys,
 )
 
 MAX_NAME = 128
@@ -171,8 +171,7 @@ def validate_account(document: Document, fields: Fields = FIELDS) -> tuple[Docum
 
     A key with null counts as missing. The name is normalized (NFKC). Raises DocumentTooLarge.
     """
-    submitted = strip_reserved_keys(document, _SERVER_KEYS)
-    submitted = {key: value for key, value in submitted.items() if value is not None}
+    submitted = submitted_keys(document, _SERVER_KEYS)
     if isinstance(name := submitted.get("name"), str):
         submitted["name"] = unicodedata.normalize("NFKC", name)
     check_size(submitted)

@@ -3,18 +3,27 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from email.utils import parseaddr
 from zoneinfo import available_timezones
 
 import msgspec
+
+from service.domain.text import strip_control_characters
 
 # These characters are safe in a URL.
 _REALM = re.compile(r"[\w.-]+", re.ASCII)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
-_ZONES = frozenset(available_timezones())
+# These names depend on the host, or are no zones.
+_ZONES = available_timezones() - {"localtime", "Factory", "posixrules"} | {"UTC", "GMT"}
 _MAX_ADDRESS = 254
+# RFC 5321, section 4.5.3.1.
+_MAX_LOCAL_BYTES = 64
+_MAX_DOMAIN_BYTES = 255
+# RFC 5322 dot-atom with the letters of RFC 6531. Quoted local parts are not supported.
+_ATOM = r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\"\s]+"
+_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_DOMAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 # Control, format, surrogate, private and unassigned characters, and separators of lines.
 _NOT_VISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Letters and marks that have no width: joiners, fillers, and variation selectors.
@@ -29,15 +38,47 @@ def is_zone(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Returns True for an address with a local part and a domain, up to 254 characters."""
-    local, at, domain = text.rpartition("@")
-    return bool(local and at and domain) and len(text) <= _MAX_ADDRESS and not _has_space(text)
+    """Returns True for an address that mail can be sent to, up to 254 characters."""
+    return len(text) <= _MAX_ADDRESS and split_address(text) is not None
+
+
+def split_address(text: str) -> tuple[str, str] | None:
+    """Returns the local part of an address and its domain in ASCII; None for other text."""
+    local, _, domain = text.rpartition("@")
+    if len(domain) > _MAX_DOMAIN_BYTES or len(local) > _MAX_LOCAL_BYTES:
+        return None
+    try:
+        ascii_domain = domain if domain.isascii() else domain.encode("idna").decode()
+        local_bytes = local.encode()
+    except UnicodeError:
+        return None
+    is_valid = (
+        _LOCAL.fullmatch(local)
+        and _DOMAIN.fullmatch(ascii_domain)
+        # A mail client could decode an encoded word (RFC 2047) in the address.
+        and "=?" not in local
+        and strip_control_characters(local) == local
+        and len(local_bytes) <= _MAX_LOCAL_BYTES
+        and len(ascii_domain) <= _MAX_DOMAIN_BYTES
+    )
+    return (local, ascii_domain) if is_valid else None
+
+
+def split_sender(text: str) -> tuple[str, str] | None:
+    """Splits `address`, `Name <address>` or `"Name" <address>` into name and address.
+
+    Returns None for other text. The address is not checked.
+    """
+    name, bracket, address = text.strip().rpartition("<")
+    if not bracket:
+        return "", address
+    return (name.strip(), address[:-1]) if address.endswith(">") else None
 
 
 def is_sender(text: str) -> bool:
-    """Returns True for an e-mail address, with or without a name: `Name <address>`."""
-    _, address = parseaddr(text)
-    return text.isprintable() and is_address(address)
+    """Returns True for an e-mail address in ASCII, with or without a name: `Name <address>`."""
+    parts = split_sender(text)
+    return text.isprintable() and parts is not None and parts[1].isascii() and is_address(parts[1])
 
 
 def is_digits(text: str) -> bool:
@@ -70,10 +111,6 @@ def is_account_name(text: str) -> bool:
     return not any(
         letter in _INVISIBLE or unicodedata.category(letter) in _NOT_VISIBLE for letter in text
     )
-
-
-def _has_space(text: str) -> bool:
-    return bool(set(text) & set(" \t\r\n"))
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):

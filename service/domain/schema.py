@@ -4,7 +4,7 @@ The rules and their names are those of JSON Schema. Telephony clients send integ
 strings, so such a string is converted; a number is never converted to a string.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,18 +40,42 @@ MAX_DOCUMENT_NODES = 10_000
 Fields = Mapping[str, Field]
 
 
-def validate_document(document: Document, fields: Fields, server_keys: Collection[str]) -> Document:
-    """Returns the document with defaults and without reserved keys.
+def validate_document(
+    document: Document,
+    fields: Fields,
+    server_keys: Collection[str],
+    before: Document | None = None,
+) -> Document:
+    """Returns the document with defaults, without reserved keys and nulls.
 
-    Raises Invalid with all problems, DocumentTooLarge, DocumentTooComplex.
+    `before` is the stored document that changes. Raises Invalid with all problems,
+    DocumentTooLarge, DocumentTooComplex.
     """
-    submitted = strip_reserved_keys(document, server_keys)
+    submitted = submitted_keys(document, server_keys)
     check_size(submitted)
     checked, problems = apply_schema(submitted, fields)
+    problems = new_problems(problems, before or {})
     if problems:
         raise Invalid(problems)
     check_size(checked)
     return checked
+
+
+def new_problems(problems: Iterable[Problem], before: Document) -> list[Problem]:
+    """Returns the problems without those of a format that the stored document has already.
+
+    An earlier release may have accepted more text. A client can then change other fields.
+    """
+
+    def is_stored(problem: Problem) -> bool:
+        value: Any = before
+        for key in problem.field.split("."):
+            if isinstance(value, list):
+                return problem.value in value
+            value = value.get(key) if isinstance(value, dict) else None
+        return bool(value == problem.value)
+
+    return [each for each in problems if each.rule != Rule.WRONG_FORMAT or not is_stored(each)]
 
 
 def check_size(document: Document) -> None:
@@ -200,6 +224,11 @@ def merge(document: Document, changes: Document) -> Document:
         else:
             result[name] = value
     return result
+
+
+def submitted_keys(document: Document, server_keys: Collection[str] = ()) -> Document:
+    """Returns the keys of a request that count: not reserved and, at all levels, not null."""
+    return merge({}, strip_reserved_keys(document, server_keys))
 
 
 def strip_reserved_keys(document: Document, server_keys: Collection[str] = ()) -> Document:

@@ -11,7 +11,14 @@ from msgspec import UNSET, UnsetType
 from service.domain.access import PrivLevel
 from service.domain.errors import Forbidden, Problem
 from service.domain.formats import ADDRESS, USERNAME, ZONE
-from service.domain.schema import Document, Field, apply_schema, check_size, strip_reserved_keys
+from service.domain.schema import (
+    Document,
+    Field,
+    apply_schema,
+    check_size,
+    strip_reserved_keys,
+    submitted_keys,
+)
 
 MAX_USERNAME = 256
 MIN_PASSWORD = 8
@@ -87,8 +94,7 @@ def validate_user(
     Does not check that the name is unique. A key with null counts as missing, except for the
     password. Raises DocumentTooLarge.
     """
-    submitted = strip_reserved_keys(document, _SERVER_KEYS)
-    submitted = {key: value for key, value in submitted.items() if value is not None}
+    submitted = submitted_keys(document, _SERVER_KEYS)
     check_size(submitted)
     password = Field(min_length=min_password, max_length=MAX_PASSWORD)
     checked, problems = apply_schema(submitted, {**FIELDS, "password": password})

@@ -15,6 +15,7 @@ MEDIA_ID_LENGTH = 32
 MAX_WRONG_PINS = 5
 PIN_LOCK = timedelta(minutes=15)
 """Time within which wrong PINs are counted, and for which too many of them lock the PIN check."""
+_NUMBER_KEYS = ("mailbox", "aliases")
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
 
 
@@ -83,7 +84,7 @@ FIELDS: dict[str, Field] = {
     "skip_envelope": _flag(False),
     "skip_greeting": _flag(False),
     "skip_instructions": _flag(False),
-    "timezone": Field(min_length=5, max_length=32, format=ZONE),
+    "timezone": Field(min_length=3, max_length=32, format=ZONE),
     "transcribe": _flag(False),
     "vm_message_forward_type": Field(
         enum=("only_forward", "prepend_forward"), default="only_forward"
@@ -121,9 +122,23 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
         return self.document if self.pin is None else {**self.document, "pin": self.pin}
 
 
-def validate_settings(document: Document, fields: Fields = FIELDS) -> Document:
-    """Returns the document with defaults. Raises Invalid with all problems, DocumentTooLarge."""
-    return validate_document(document, fields, _SERVER_KEYS)
+def validate_settings(
+    document: Document, fields: Fields = FIELDS, before: Document | None = None
+) -> Document:
+    """Returns the document with defaults, and numbers without spaces around them.
+
+    `before` is the stored document that changes. Raises Invalid with all problems,
+    DocumentTooLarge.
+    """
+    stripped = {key: _strip(document[key]) for key in _NUMBER_KEYS if key in document}
+    return validate_document({**document, **stripped}, fields, _SERVER_KEYS, before)
+
+
+def _strip(value: Any) -> Any:
+    """Removes the spaces around a number, or around each number of a list."""
+    if isinstance(value, list):
+        return [_strip(item) for item in value]
+    return value.strip() if isinstance(value, str) else value
 
 
 def numbers_of(document: Document) -> set[str]:
@@ -134,7 +149,8 @@ def numbers_of(document: Document) -> set[str]:
 
 
 def comparable_number(number: str) -> str:
-    """Returns digits without leading zeros (`0100` equals `100`), other text unchanged."""
+    """Returns digits without leading zeros (`0100` equals `100`), other text without spaces."""
+    number = number.strip()
     if number.isascii() and number.isdigit():
         return number.lstrip("0") or "0"
     return number

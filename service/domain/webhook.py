@@ -33,7 +33,7 @@ from service.domain.schema import (
     Field,
     apply_schema,
     check_size,
-    strip_reserved_keys,
+    submitted_keys,
     type_of,
 )
 
@@ -171,7 +171,7 @@ def validate_webhook(document: Document) -> tuple[Document, list[Problem]]:
 
     Does not resolve the host of the URL.
     """
-    submitted = strip_reserved_keys(document, _SERVER_KEYS)
+    submitted = submitted_keys(document, _SERVER_KEYS)
     check_size(submitted)
     hook = submitted.get("hook")
     modifiers = MODIFIERS.get(hook, {}) if isinstance(hook, str) else {}

@@ -17,7 +17,7 @@ from service.domain.errors import (
 )
 from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
-from service.domain.schema import Document, Fields, merge
+from service.domain.schema import Document, Fields, merge, new_problems
 from service.domain.sealed_secret import SecretPurpose
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
@@ -197,7 +197,7 @@ class Accounts:
                 document = change(before.document)
                 if caller.account.account_id == account_id and not before.is_root:
                     document = _keep_limits(before, document)
-                checked = await _validate(connection, document, fields, account_id)
+                checked = await _validate(connection, document, fields, before)
                 return await rows.update_account(connection, before, checked)
 
         changed = await retry_on_conflict(attempt)
@@ -228,12 +228,16 @@ async def _read(connection: Connection, account_id: UUID) -> Account:
 
 
 async def _validate(
-    connection: Connection, document: Document, fields: Fields, account_id: UUID | None = None
+    connection: Connection, document: Document, fields: Fields, before: Account | None = None
 ) -> Document:
     """Returns the document as it is stored. Raises Invalid with all problems, also a used name."""
-    checked, problems = validate_account(document, fields)
+    checked, broken = validate_account(document, fields)
+    problems = new_problems(broken, before.document if before else {})
     problems += await rows.find_name_and_realm_conflicts(
-        connection, document.get("name"), document.get("realm"), account_id
+        connection,
+        document.get("name"),
+        document.get("realm"),
+        before.account_id if before else None,
     )
     if problems:
         raise Invalid(problems)

@@ -12,7 +12,7 @@ from service.domain.audit import Action, Result
 from service.domain.errors import CredentialsInvalid, Invalid, Problem, QuotaExceeded, Rule
 from service.domain.message import uuid7
 from service.domain.page import NameCursor, Page
-from service.domain.schema import Document, merge
+from service.domain.schema import Document, merge, new_problems
 from service.domain.user import (
     MIN_PASSWORD,
     CredentialMethod,
@@ -213,6 +213,7 @@ class Users:
         self, account_id: UUID, document: Document, before: User | None = None
     ) -> tuple[Document, Password]:
         settings, password, problems = validate_user(document, self.min_password)
+        problems = new_problems(problems, before.document if before else {})
         name = settings.get("username")
         if not any(problem.field == "username" for problem in problems):
             async with self.database.connection() as connection:

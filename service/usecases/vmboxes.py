@@ -228,7 +228,7 @@ class Vmboxes:
         """Returns the document with defaults. Raises Invalid with all problems."""
         problems = find_number_problems(document, before or {}, self.callback_numbers)
         try:
-            settings = validate_settings(document, fields)
+            settings = validate_settings(document, fields, before)
         except Invalid as error:
             raise Invalid([*error.problems, *problems]) from None
         if problems:

@@ -130,7 +130,7 @@ async def test_a_recipient_that_exceeds_the_document_limit_is_a_413(
 ) -> None:
     path = f"/voip/mailbox/{await account.a_vmbox(notes='x' * 64_000)}/recipients"
     answers = [
-        await voip.post(path, json={"email": f"{n}{'x' * 200}@example.com"}) for n in range(8)
+        await voip.post(path, json={"email": f"{n}@{'x' * 200}.example.com"}) for n in range(8)
     ]
     added = [answer for answer in answers if answer.status_code == 201]
     refused(answers[-1], 413, "Payload Too Large")

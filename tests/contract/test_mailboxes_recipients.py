@@ -78,6 +78,7 @@ async def test_an_address_in_two_mailboxes_is_two_recipients(voip: httpx.AsyncCl
         ({"email": "a b@example.com"}, "format"),
         ({"email": "a@example.com\nBcc: b@example.com"}, "format"),
         ({"email": f"{'x' * 250}@example.com"}, "format"),
+        ({"email": "a@example.com,b@example.com"}, "format"),
     ],
 )
 async def test_an_invalid_address_is_refused(

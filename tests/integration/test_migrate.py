@@ -188,3 +188,22 @@ async def test_a_process_that_starts_before_the_migrations_reports_an_outage(
             async with database.connection() as connection:
                 await connection.fetchval("SELECT count(*) FROM accounts")
     assert met.value.reason == "UndefinedTableError"
+
+
+async def test_stored_numbers_lose_the_spaces_around_them(empty: TestDatabase) -> None:
+    trimming = next(index for index, each in enumerate(SHIPPED) if each.number == 30)
+    await run(empty, SHIPPED[:trimming])
+    account, *boxes = (uuid4() for _ in range(8))
+    stored = ["4101 ", " 4101", "4102", "\t4102", " 0100 ", " ann", "a b"]
+    connection = await asyncpg.connect(empty.owner_url)
+    try:
+        await connection.executemany(
+            "INSERT INTO vmbox_numbers (account_id, number, vmbox_id) VALUES ($1, $2, $3)",
+            [(account, number, box) for number, box in zip(stored, boxes, strict=True)],
+        )
+        await run(empty)
+        rows = await connection.fetch("SELECT number FROM vmbox_numbers")
+    finally:
+        await connection.close()
+    numbers = {row["number"] for row in rows}
+    assert numbers == {"4101", "4101 ", "4102", "\t4102", "100", "ann", "a b"}

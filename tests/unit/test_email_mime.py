@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from service.domain.formats import is_address, is_sender
 from service.domain.message import CallerId, Folder
 from service.workers.channels.email import (
     InvalidAddress,
@@ -170,6 +173,24 @@ def test_an_invalid_sender_is_replaced_by_the_default(output: str) -> None:
 def test_an_invalid_address_is_rejected(text: str) -> None:
     with pytest.raises(InvalidAddress):
         address_of(text)
+    assert not is_address(text)
+    assert not is_sender(f"Ann <{text}>")
+
+
+@pytest.mark.parametrize("text", ["a@x,b@x", "a@x; b@x", "a@x b@x", "Ann <a@x>, b@x", '"a,b"@x'])
+def test_a_list_of_addresses_is_no_address(text: str) -> None:
+    assert not is_address(text)
+    assert not is_sender(text)
+
+
+@given(st.text(alphabet="a.@, <>\"'+-_é=?\u202e\x00", max_size=20))
+def test_the_api_accepts_the_senders_that_the_mailer_can_use(text: str) -> None:
+    from_lines = [
+        line
+        for line in a_mail(from_header=text, from_domains=["a"]).content.split(b"\r\n")
+        if line.startswith((b"From:", b"Reply-To:"))
+    ]
+    assert is_sender(text) == (from_lines != [b"From: Voicemail <us@example.com>"])
 
 
 def test_a_non_ascii_domain_is_encoded_in_ascii() -> None:

@@ -202,10 +202,42 @@ def test_a_mailbox_document_has_a_maximum_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "timezone", ["inherit", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/UTC"]
+    "timezone", ["inherit", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/UTC", "UTC", "GMT"]
 )
 def test_iana_time_zones_are_accepted(timezone: str) -> None:
     assert validate_settings({"name": "n", "mailbox": "1", "timezone": timezone})
+
+
+@pytest.mark.parametrize(
+    "timezone", ["localtime", "Factory", "posixrules", "Local", "posix/UTC", "CEST2"]
+)
+def test_names_that_are_not_zones_are_refused(timezone: str) -> None:
+    with pytest.raises(Invalid) as error:
+        validate_settings({"name": "n", "mailbox": "1", "timezone": timezone})
+    assert [problem.field for problem in error.value.problems] == ["timezone"]
+
+
+def test_spaces_around_numbers_are_removed() -> None:
+    settings = validate_settings({"name": "n", "mailbox": " 4101\t", "aliases": ["ann ", " 0100"]})
+    assert (settings["mailbox"], settings["aliases"]) == ("4101", ["ann", "0100"])
+    with pytest.raises(Invalid) as error:
+        validate_settings({"name": "n", "mailbox": "  ", "aliases": [" "]})
+    fields = [(problem.field, problem.rule) for problem in error.value.problems]
+    assert fields == [("mailbox", Rule.MIN_LENGTH), ("aliases.0", Rule.MIN_LENGTH)]
+
+
+def test_stored_text_of_an_earlier_release_can_stay() -> None:
+    addresses = ["a@b.example", "a@x,b@x"]
+    before: dict[str, Any] = {"name": "n", "mailbox": "1", "timezone": "localtime"}
+    before |= {"notify_email_addresses": addresses}
+    changed = {**before, "name": "m", "notify_email_addresses": addresses[::-1]}
+    assert validate_settings(changed, before=before) == validate_settings(before, before=before) | {
+        "name": "m",
+        "notify_email_addresses": addresses[::-1],
+    }
+    for field, value in (("timezone", "Factory"), ("notify_email_addresses", ["b@x,c@x"])):
+        with pytest.raises(Invalid):
+            validate_settings({**before, field: value}, before=before)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +251,10 @@ def test_iana_time_zones_are_accepted(timezone: str) -> None:
         ("3000abc", "3000", False),
         ("٣", "3", False),
         ("+1", "1", False),
+        (" 4101", "4101 ", True),
+        ("4101 ", "04101", True),
+        ("ann ", "ann", True),
+        ("a b", "ab", False),
     ],
 )
 def test_numbers_compare_by_value_and_other_text_exactly(

@@ -30,7 +30,7 @@ from service.domain.access import Permission
 from service.domain.audit import Action, current_actor
 from service.domain.errors import Invalid
 from service.domain.recording import MAX_LINK_LIFETIME
-from service.domain.schema import Field, apply_schema
+from service.domain.schema import Field, apply_schema, submitted_keys
 
 LINK_FIELDS = {
     "expires_in_s": Field(
@@ -56,7 +56,7 @@ async def create_link(
     time, with the message, and when the token of this request would be refused for another reason
     than its age: the token is revoked, or its user, API key or account has changed."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
-    data, problems = apply_schema(await read_data(request), LINK_FIELDS)
+    data, problems = apply_schema(submitted_keys(await read_data(request)), LINK_FIELDS)
     if problems:
         raise Invalid(problems)
     lifetime = timedelta(seconds=data["expires_in_s"])

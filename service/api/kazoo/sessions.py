@@ -25,7 +25,7 @@ from service.api.kazoo.wire.documents import session_response
 from service.domain.access import Permission
 from service.domain.account import MAX_NAME, MAX_REALM, Caller
 from service.domain.errors import Forbidden, Invalid, Problem, Rule, Unauthorized
-from service.domain.schema import Document, Field, apply_schema
+from service.domain.schema import Document, Field, apply_schema, submitted_keys
 from service.domain.user import CredentialMethod, Credentials, hide_value
 
 API_KEY_FIELDS = {"api_key": Field(required=True, min_length=64, max_length=64)}
@@ -47,7 +47,7 @@ ACCOUNT_NAMES = ("account_name", "account_realm", "realm", "phone_number")
 async def sign_in_with_api_key(request: AnyRequest, app: App) -> Response[bytes]:
     """Creates a token for an API key. The token is in `auth_token` and in no other field."""
     negotiate(request)
-    data, broken = apply_schema(await read_data(request), API_KEY_FIELDS)
+    data, broken = apply_schema(submitted_keys(await read_data(request)), API_KEY_FIELDS)
     # The rejected text may be a key of another system, or one with a typing error.
     problems = [hide_value(problem) for problem in broken]
     problems += [
@@ -152,7 +152,7 @@ ROUTES = (
 
 
 def _credentials(document: Document) -> Credentials:
-    data, problems = apply_schema(document, CREDENTIAL_FIELDS)
+    data, problems = apply_schema(submitted_keys(document), CREDENTIAL_FIELDS)
     if not any(name in data for name in ACCOUNT_NAMES):
         problems.append(Problem(field="account_name", rule=Rule.REQUIRED))
     if problems:

@@ -16,7 +16,7 @@ def request_schema(fields: Fields, descriptions: Descriptions) -> Json:
 
 
 def nullable_request_schema(fields: Fields, descriptions: Descriptions) -> Json:
-    """The schema of a request in which a null at the top level means an absent key."""
+    """The schema of a request in which null means an absent key."""
     return _object(fields, descriptions, "", _nullable_request_field) | _required(fields)
 
 
@@ -71,17 +71,21 @@ def _request_field(field: Field, descriptions: Descriptions, path: str) -> Json:
 
 
 def _nullable_request_field(field: Field, descriptions: Descriptions, path: str) -> Json:
-    schema = _request_field(field, descriptions, path)
-    return schema if field.required else _make_nullable(schema)
+    schema = _bounds_of(field) | _nested_schemas(field, descriptions, path, _nullable_request_field)
+    if field.default is not None:
+        schema["default"] = field.default
+    return _make_nullable(schema, field, path)
 
 
 def _patch_field(field: Field, descriptions: Descriptions, path: str) -> Json:
     schema = _bounds_of(field) | _nested_schemas(field, descriptions, path, _patch_field)
-    # A required field cannot be deleted. An array is replaced, so its items cannot be either.
-    return schema if field.required or path.endswith(".*") else _make_nullable(schema)
+    return _make_nullable(schema, field, path)
 
 
-def _make_nullable(schema: Json) -> Json:
+def _make_nullable(schema: Json, field: Field, path: str) -> Json:
+    """Permits null, except for a required field and for the items of an array."""
+    if field.required or path.endswith(".*"):
+        return schema
     types = schema["type"]
     schema["type"] = [*([types] if isinstance(types, str) else types), "null"]
     if "enum" in schema:

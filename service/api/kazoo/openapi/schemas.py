@@ -89,11 +89,11 @@ def _accounts() -> Json:
         "NewUser": _with_secret_password(nullable_request_schema(USER_FIELDS, descriptions.USER)),
         "UserChanges": _with_secret_password(patch_schema(USER_FIELDS, descriptions.USER)),
         "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
-        "ApiKey": {**request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
-        "NewApiKey": request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
-        "SessionToken": request_schema(TOKEN_FIELDS, {"token": "The token of a session"}),
+        "ApiKey": {**nullable_request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
+        "NewApiKey": nullable_request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
+        "SessionToken": nullable_request_schema(TOKEN_FIELDS, {"token": "The token of a session"}),
         "Credentials": {
-            **request_schema(CREDENTIAL_FIELDS, descriptions.CREDENTIALS),
+            **nullable_request_schema(CREDENTIAL_FIELDS, descriptions.CREDENTIALS),
             "anyOf": [{"required": [name]} for name in ACCOUNT_NAMES],
         },
     }
@@ -107,7 +107,7 @@ def _with_secret_password(schema: Json) -> Json:
 def _vmboxes() -> Json:
     return {
         "NewVmbox": {
-            **request_schema(VMBOX_FIELDS, descriptions.VMBOX),
+            **nullable_request_schema(VMBOX_FIELDS, descriptions.VMBOX),
             "description": "The settings of a box. Unknown keys are kept.",
         },
         "VmboxChanges": {
@@ -116,7 +116,7 @@ def _vmboxes() -> Json:
         },
         "Vmbox": document_schema(VMBOX_FIELDS, descriptions.VMBOX, documents.DocumentExtras),
         "PinCheck": request_schema(PIN_FIELDS, {"pin": "The PIN to check"}),
-        "NewGreeting": request_schema(GREETING_FIELDS, descriptions.GREETING),
+        "NewGreeting": nullable_request_schema(GREETING_FIELDS, descriptions.GREETING),
         "GreetingChanges": patch_schema(GREETING_FIELDS, descriptions.GREETING),
         "Greeting": document_schema(
             GREETING_FIELDS, descriptions.GREETING, documents.GreetingExtras
@@ -131,7 +131,7 @@ def _webhooks() -> Json:
     nullable_text: Json = {"type": ["string", "null"]}
     return {
         "NewWebhook": _with_custom_data(
-            request_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK), _TEXT
+            nullable_request_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK), _TEXT
         ),
         "WebhookChanges": _with_custom_data(
             patch_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK), nullable_text
@@ -168,12 +168,12 @@ def _messages() -> Json:
         "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
         "description": descriptions.MESSAGE["timestamp"],
     }
-    new = request_schema(messages.MESSAGE_FIELDS, descriptions.MESSAGE)
+    new = nullable_request_schema(messages.MESSAGE_FIELDS, descriptions.MESSAGE)
     return {
         "NewMessage": with_properties(new, {"timestamp": timestamp}),
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),
         "MessageChange": change,
-        "NewLink": request_schema(LINK_FIELDS, descriptions.LINK),
+        "NewLink": nullable_request_schema(LINK_FIELDS, descriptions.LINK),
         "MessageChanges": with_properties(change, required_ids, ["messages"]),
         "MessageSelection": {"type": "object", "properties": {"messages": ids, "folder": folder}},
     }

@@ -11,6 +11,7 @@ from email.utils import format_datetime
 
 import msgspec
 
+from service.domain.formats import split_address, split_sender
 from service.domain.message import ANONYMOUS, CallerId
 from service.domain.text import strip_control_characters
 from service.workers.channels.email.headers import EncodedHeader, to_single_line
@@ -21,13 +22,6 @@ _POLICY = SMTP.clone(cte_type="7bit")
 _MAX_STEM_CHARS = 40
 _UNKNOWN_NAMES = frozenset({ANONYMOUS, "unknown"})
 _MAX_ATTACHMENT_NAME_CHARS = 100
-# RFC 5321, section 4.5.3.1.
-_MAX_LOCAL_BYTES = 64
-_MAX_DOMAIN_BYTES = 255
-# RFC 5322 dot-atom with the letters of RFC 6531. Quoted local parts are not supported.
-_ATOM = r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\"\s]+"
-_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_DOMAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _CONTENT_TYPE = re.compile(r"(audio|video)/([A-Za-z0-9][A-Za-z0-9.+-]{0,63})(?=\s*(?:;|$))")
@@ -112,23 +106,10 @@ def build_mail(
 
 def address_of(text: str) -> Address:
     """Parses an address and encodes its domain in ASCII. Raises InvalidAddress."""
-    local, _, domain = text.rpartition("@")
-    try:
-        ascii_domain = domain if domain.isascii() else domain.encode("idna").decode()
-    except UnicodeError as error:
-        raise InvalidAddress("invalid e-mail address") from error
-    usable = (
-        _LOCAL.fullmatch(local)
-        and _DOMAIN.fullmatch(ascii_domain)
-        # A mail client could decode an encoded word (RFC 2047) in the address.
-        and "=?" not in local
-        and strip_control_characters(local) == local
-        and len(local.encode()) <= _MAX_LOCAL_BYTES
-        and len(ascii_domain) <= _MAX_DOMAIN_BYTES
-    )
-    if not usable:
+    parts = split_address(text)
+    if parts is None:
         raise InvalidAddress("invalid e-mail address")
-    return Address(username=local, domain=ascii_domain)
+    return Address(username=parts[0], domain=parts[1])
 
 
 def file_name(caller: CallerId, received_at: datetime, extension: str) -> str:
@@ -165,11 +146,12 @@ def _add_address(message: EmailMessage, name: str, address: Address) -> None:
 
 def _parse_sender(text: str) -> Address:
     """Parses `address`, `Name <address>` or `"Name" <address>`. Raises InvalidAddress."""
-    name, bracket, address = text.strip().rpartition("<")
-    if bracket and not address.endswith(">"):
+    parts = split_sender(text)
+    if parts is None:
         raise InvalidAddress("invalid e-mail address")
-    parsed = address_of(address[:-1] if bracket else address)
-    quoted = _QUOTED.fullmatch(name.strip())
+    name, address = parts
+    parsed = address_of(address)
+    quoted = _QUOTED.fullmatch(name)
     display_name = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else name
     return Address(
         display_name=to_single_line(display_name), username=parsed.username, domain=parsed.domain
