@@ -32,6 +32,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
 
     `public_url` is the URL of the API for links; empty for the host of the request.
     `kazoo_neighbours` enables the stubs of KAZOO's other resources.
+    `strict_metadata` refuses too long metadata of a new message instead of cutting it.
     """
 
     accounts: Accounts
@@ -56,6 +57,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimit
     public_url: str
     kazoo_neighbours: bool
+    strict_metadata: bool
     stream_slots: StreamSlots
 
 

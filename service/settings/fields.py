@@ -171,6 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_upload_bytes: Annotated[
         Positive, uploads("Maximum size of a recording or greeting; above it, the answer is 413.")
     ] = 8_000_000
+    strict_metadata: Annotated[
+        bool,
+        uploads(
+            "Refuse a new message with 400 if its caller id, call id, `from` or `to` is too long. "
+            "By default such a value is cut, and the response has `warnings`."
+        ),
+    ] = False
     max_uploads_in_flight: Annotated[
         Positive, uploads("Maximum concurrent uploads in one process; above it, the answer is 503.")
     ] = 64

@@ -32,7 +32,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters of a list. `since` and `until` are inclusive; None is the retention time.
+    """Parameters of a list. `since` and `until` are inclusive.
+
+    Without `since` the list begins with the retention time; without `until` it has no end.
 
     The database filters by `folder`, with an index for `new`; `predicate` filters the rows.
     """
@@ -117,7 +119,8 @@ class MessageLists:
         return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 
     def _window(self, query: ListQuery, start: MessageCursor | None, limit: int) -> Window:
-        until = query.until or self.clock()
+        # The clock of another process may be ahead.
+        until = query.until or self.clock() + FUTURE_ALLOWANCE
         since = query.since or retained_since(self.clock(), self.retention_days)
         first = MessageCursor(month_of(since), since, UUID(int=0))
         last = MessageCursor(month_of(until), until, LAST_ID)

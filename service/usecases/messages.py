@@ -87,8 +87,9 @@ class Messages:
         claim: Claim | None = None,
     ) -> Message:
         now = self._now()
-        received_at = new.received_at or now
-        self._check_time(received_at, now)
+        self._check_time(new.received_at or now, now)
+        # The clock of the sender may be ahead. A message in the future would not be listed.
+        received_at = min(new.received_at or now, now)
         message_id = MessageId.generate(received_at, now)
         stored = (
             None if upload is None else await self._store_audio(account, message_id, upload, now)

@@ -151,6 +151,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             ),
             public_url=settings.public_url.rstrip("/"),
             kazoo_neighbours=settings.kazoo_neighbours,
+            strict_metadata=settings.strict_metadata,
         )
 
 

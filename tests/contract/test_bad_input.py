@@ -59,25 +59,84 @@ UNREADABLE = {
     "data a number": b'{"data": 5}',
     "not UTF-8": b'{"data": {"name": "\xff"}}',
     "UTF-16": '{"data": {}}'.encode("utf-16"),
-    "a byte order mark": b'\xef\xbb\xbf{"data": {}}',
     "NUL in a string": b'{"data": {"name": "a\x00b", "mailbox": "7"}}',
-    "NUL spelled": b'{"data": {"name": "a\\u0000b", "mailbox": "7"}}',
-    "NUL in a key": b'{"data": {"name": "n", "mailbox": "7", "x": [{"a\\u0000": 1}]}}',
     "a high surrogate": b'{"data": {"name": "\\ud800", "mailbox": "7"}}',
     "a low surrogate": b'{"data": {"name": "\\udc00x", "mailbox": "7"}}',
     "surrogates reversed": b'{"data": {"name": "\\udc00\\ud800", "mailbox": "7"}}',
     "a float beyond doubles": b'{"data": {"name": "n", "mailbox": "7", "x": 1e999}}',
     "NaN": b'{"data": {"name": "n", "mailbox": "7", "x": NaN}}',
     "an endless integer": b'{"data": {"name": "n", "mailbox": "7", "x": %b}}' % (b"9" * 5000),
-    "101 levels": nested(101),
-    "970 levels": nested(970),
     "1 000 levels": nested(1000),
     "1 000 objects": nested(1000, b'{"a":', b"}", b"1"),
-    "500 objects around NUL": nested(500, b'{"a":', b"}", b'"\\u0000"'),
     "100 000 levels": nested(100_000),
     "100 000 levels, not closed": b'{"data":' + b"[" * 100_000,
     "100 000 objects, not closed": b'{"data":' * 100_000,
 }
+UNSTORABLE = {
+    "NUL spelled": b'{"data": {"name": "a\\u0000b", "mailbox": "7"}}',
+    "NUL in a key": b'{"data": {"name": "n", "mailbox": "7", "x": [{"a\\u0000": 1}]}}',
+    "101 levels": nested(101),
+    "970 levels": nested(970),
+    "500 objects around NUL": nested(500, b'{"a":', b"}", b'"\\u0000"'),
+}
+
+
+@pytest.mark.parametrize("body", UNSTORABLE.values(), ids=UNSTORABLE.keys())
+async def test_a_document_that_cannot_be_stored_is_refused(
+    victim: tuple[AccountClient, str], body: bytes
+) -> None:
+    account, vmbox_id = victim
+    for method, path in (
+        ("PUT", account.path("vmboxes")),
+        ("PATCH", account.path("vmboxes", vmbox_id)),
+        ("POST", f"{account.path('vmboxes', vmbox_id, 'messages')}/{MONTH}-{NO_ID}"),
+        ("PUT", account.path()),
+        ("PUT", "api_auth"),
+    ):
+        answer = await account.http.request(method, path, content=body)
+        assert problems(answer)["json"]["invalid"]["target"] == "body", (method, path)
+
+
+# Deeper JSON may be too deep for the decoder.
+@pytest.mark.parametrize("name", ["NUL spelled", "NUL in a key", "101 levels"])
+async def test_unknown_metadata_never_prevents_the_storage_of_audio(
+    account: AccountClient, name: str
+) -> None:
+    vmbox_id, body = await account.a_vmbox(), UNSTORABLE[name]
+    form = mixed((["Content-Type: application/json"], body), (["Content-Type: audio/mp3"], b"x"))
+    answer = await account.http.put(account.path("vmboxes", vmbox_id, "messages"), **form)
+    assert answer.status_code == 201
+    warnings = {warning["field"]: warning["rule"] for warning in answer.json()["warnings"]}
+    assert warnings.items() >= {"name": "unknown", "mailbox": "unknown"}.items()
+
+
+FAULTS = {
+    b'{"data": {"name": "\\ud83d"}}': "half of a surrogate pair",
+    b'{"data": {"name": "\\ud83d!", "mailbox": "7"}}': "half of a surrogate pair",
+    b'{"data": {"name": "n"': "incomplete",
+    b'{"data": {"name": "\xe9"}}': "not UTF-8 (byte 19)",
+    b"RIFF\x24\x00\x00\x00WAVE": "Content-Type",
+    b"ID3\x04\x00": "Content-Type",
+    b"caller=ann": "JSON object",
+}
+
+
+@pytest.mark.parametrize(("body", "fault"), FAULTS.items())
+async def test_the_text_names_the_fault_of_a_body(
+    victim: tuple[AccountClient, str], body: bytes, fault: str
+) -> None:
+    account, vmbox_id = victim
+    for path in (account.path("vmboxes"), account.path("vmboxes", vmbox_id, "messages")):
+        answer = await account.http.put(path, content=body)
+        assert fault in problems(answer)["json"]["invalid"]["message"]
+
+
+async def test_a_byte_order_mark_is_skipped(account: AccountClient) -> None:
+    body = b'\xef\xbb\xbf{"auth_token": "%s", "verb": "PUT", "data": {"name": "n", "mailbox": "7"}}'
+    answer = await account.http.post(
+        account.path("vmboxes"), content=body % account.token.encode(), headers={"X-Auth-Token": ""}
+    )
+    assert data_of(answer, 201)["mailbox"] == "7"
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
@@ -105,18 +164,17 @@ async def test_a_body_that_is_no_envelope_is_refused_everywhere(
     [
         ("timestamp", "maximum", [10**30, 2**63, 2**70 * 1.0]),
         ("timestamp", "minimum", [-(10**30)]),
-        ("timestamp", "type", [1.5, "", "63e9", "٣", "1" * 21, None, True, [], {}]),
+        ("timestamp", "type", [1.5, "", "63e9", "٣", "1" * 21, True, [], {}]),
         ("timestamp", "date_range", [0, -1, 1, 2**53 - 1, 62_167_219_200, "62167219200"]),
         ("timestamp", "date_range", [gregorian(NOW + timedelta(days=365))]),
+        ("timestamp", "date_range", [1_790_000_000, "1790000000", 1_790_000_000_123, 1.79e9 + 0.5]),
         ("timestamp", "date_range", [gregorian(NOW + timedelta(hours=25))]),
         ("length", "maximum", [2**31, 2**63, 10**30, 1e300]),
         ("length", "minimum", [-1, "-1", -(2**63)]),
-        ("length", "type", [0.5, "ten", False, None]),
-        ("caller_id_number", "type", [15550100, None, ["1"], {"a": 1}]),
-        ("caller_id_name", "maxLength", ["x" * 36, "😀" * 36, "x" * 100_000]),
-        ("from", "maxLength", ["@" * 256]),
+        ("length", "type", [0.5, "ten", False]),
+        ("caller_id_number", "type", [15550100, ["1"], {"a": 1}]),
         ("folder", "enum", ["inbox", "", "NEW"]),
-        ("folder", "type", [["new"], 0, None]),
+        ("folder", "type", [["new"], 0]),
     ],
 )
 async def test_metadata_beyond_its_rules_stores_no_message(

@@ -79,7 +79,7 @@ async def test_a_greeting_is_created_read_changed_and_deleted(account: AccountCl
         ({"name": ""}, "name", "minLength"),
         ({"name": "x" * 129}, "name", "maxLength"),
         ({"name": 7}, "name", "type"),
-        ({"name": None}, "name", "type"),
+        ({"name": None}, "name", "required"),
         ({"name": "N", "description": "x" * 129}, "description", "maxLength"),
         ({"name": "N", "language": ["de"]}, "language", "type"),
         ({"name": "N\0"}, "json", "invalid"),

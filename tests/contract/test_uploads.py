@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -185,6 +186,93 @@ async def test_a_file_without_a_type_is_treated_as_bytes(account: AccountClient)
     assert message["folder"] == "saved"
     raw = await heard(account, vmbox_id, message["media_id"])
     assert (raw.content, raw.headers["content-type"]) == (NASTY, "application/octet-stream")
+
+
+UNTYPED_METADATA = (
+    ['Content-Disposition: form-data; name="content"'],
+    b'\xef\xbb\xbf\r\n {"data": {"caller_id_number": "7001"}}',
+)
+PLAIN = ["Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit"]
+NAMED_FILE = (
+    ['Content-Disposition: form-data; name="file"; filename="m.wav"', "Content-Type: audio/x-wav"],
+    a_wav(),
+)
+UNNAMED_FILE: tuple[list[str], bytes] = ([], a_wav())
+EMPTY_FIELD = (['Content-Disposition: form-data; name="submit"'], b"")
+NO_FILE_CHOSEN = (
+    [
+        'Content-Disposition: form-data; name="other"; filename=""',
+        "Content-Type: application/octet-stream",
+    ],
+    b"",
+)
+BLOB = (
+    [
+        'Content-Disposition: form-data; name="content"; filename="blob"',
+        "Content-Type: application/octet-stream",
+    ],
+    UNTYPED_METADATA[1],
+)
+
+
+async def test_a_form_of_php_or_a_browser_is_accepted_as_it_was_sent(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    body = (Path(__file__).parent / "untyped_json_part.multipart").read_bytes()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    message = await put(account, vmbox_id, content=body, headers=headers)
+    assert message["caller_id_number"] == "7001"
+    audio = (await heard(account, vmbox_id, message["media_id"])).content
+    assert audio == body[body.index(b"RIFF") : body.rindex(b"\r\n--x--")]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [UNTYPED_METADATA, NAMED_FILE],
+        [NAMED_FILE, UNTYPED_METADATA],
+        [NAMED_FILE, ([*UNTYPED_METADATA[0], *PLAIN], UNTYPED_METADATA[1])],
+        [BLOB, NAMED_FILE],
+        [UNTYPED_METADATA, UNNAMED_FILE],
+        [EMPTY_FIELD, UNTYPED_METADATA, NO_FILE_CHOSEN, NAMED_FILE, EMPTY_FIELD],
+        [UNTYPED_METADATA, NO_FILE_CHOSEN, UNNAMED_FILE],
+    ],
+)
+async def test_a_part_of_unknown_type_is_recognised(
+    account: AccountClient, parts: list[tuple[list[str], bytes]]
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    answer = await account.http.put(account.path("vmboxes", vmbox_id, "messages"), **mixed(*parts))
+    message = data_of(answer, 201)
+    assert message["caller_id_number"] == "7001"
+    assert (await heard(account, vmbox_id, message["media_id"])).content == a_wav()
+    assert "warnings" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_first"),
+    [
+        (b"Upload", True),
+        (b"Jos\xe9", True),
+        ("José".encode(), False),
+        (b"[1]", True),
+        (b"\0", False),
+    ],
+)
+async def test_a_text_field_is_never_a_second_file(
+    account: AccountClient, text: bytes, is_first: bool
+) -> None:
+    field = (['Content-Disposition: form-data; name="submit"'], text)
+    parts = [field, NAMED_FILE] if is_first else [NAMED_FILE, field]
+    vmbox_id = await account.a_vmbox()
+    path = account.path("vmboxes", vmbox_id, "messages")
+    answer = await account.http.put(path, **mixed(*parts, json_part(folder="saved")))
+    message = data_of(answer, 201)
+    assert message["folder"] == "saved"
+    assert (await heard(account, vmbox_id, message["media_id"])).content == a_wav()
+    (warning,) = answer.json()["warnings"]
+    assert (warning["field"], warning["rule"]) == ("submit", "unknown")
 
 
 async def test_a_base64_part_is_decoded(account: AccountClient) -> None:

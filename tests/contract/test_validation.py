@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.wire import problems
-from tests.support.running import AccountClient, data_of
+from tests.contract.wire import audio_part, json_part, mixed, problems
+from tests.support.running import AccountClient, RunningService, data_of
 
 NUMBER_TAKEN = "Invalid mailbox number or already exists"
 
@@ -158,7 +158,7 @@ async def test_all_problems_of_a_document_come_at_once(account: AccountClient) -
         notify={"callback": {"attempts": "many", "disabled": "yes"}},
     )
     assert {field: list(rules) for field, rules in result.items()} == {
-        "name": ["type"],
+        "name": ["required"],
         "pin": ["minLength"],
         "owner_id": ["minLength"],
         "aliases.1": ["minLength"],
@@ -208,8 +208,13 @@ async def test_a_number_is_taken_once_whatever_its_leading_zeros(account: Accoun
             account.path("vmboxes"), json={"data": {"name": "n", **settings}}
         )
         assert problems(answer) == {"mailbox": {"unique": {"message": NUMBER_TAKEN}}}
+    for spaced in (" 100", "100 ", "ann "):
+        answer = await account.http.put(
+            account.path("vmboxes"), json={"data": {"name": "n", "mailbox": spaced}}
+        )
+        assert problems(answer) == {"mailbox": {"unique": {"message": NUMBER_TAKEN}}}
     own = await account.http.patch(
-        account.path("vmboxes", first), json={"data": {"mailbox": "00100"}}
+        account.path("vmboxes", first), json={"data": {"mailbox": " 00100 "}}
     )
     assert data_of(own)["mailbox"] == "00100"
     data_of(await account.http.delete(account.path("vmboxes", first)))
@@ -220,12 +225,9 @@ async def test_a_message_is_refused_with_all_its_problems(account: AccountClient
     vmbox_id = await account.a_vmbox()
     wrong = {
         "caller_id_number": 1001,
-        "caller_id_name": "x" * 36,
         "folder": "inbox",
         "length": -1,
         "timestamp": "now",
-        "call_id": "x" * 256,
-        "from": "x" * 256,
         "to": [],
     }
     answer = await account.http.put(
@@ -234,16 +236,104 @@ async def test_a_message_is_refused_with_all_its_problems(account: AccountClient
     details = problems(answer)
     assert {field: list(rules) for field, rules in details.items()} == {
         "caller_id_number": ["type"],
-        "caller_id_name": ["maxLength"],
         "folder": ["enum"],
         "length": ["minimum"],
         "timestamp": ["type"],
-        "call_id": ["maxLength"],
-        "from": ["maxLength"],
         "to": ["type"],
     }
     assert details["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
     assert await account.listed(vmbox_id) == []
+
+
+async def test_long_and_unclean_metadata_is_cut_and_cleaned(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    sent = {
+        "caller_id_name": "😀" * 55,
+        "caller_id_number": "+1\u0000555\u202e" + "0" * 40,
+        "call_id": "c" * 300,
+        "from": "f" * 300,
+        "to": "4101@example.com\r\n",
+        "timestamp": None,
+        "folder": None,
+        "length": None,
+        "media_id": "x",
+        "_private": 1,
+        "extra\u0000" + "x" * 100: "x" * 100_000,
+    }
+    path = account.path("vmboxes", vmbox_id, "messages")
+    answer = await account.http.put(path, **mixed(audio_part(b"x"), json_part(**sent)))
+    kept = {
+        "caller_id_name": "😀" * 35,
+        "caller_id_number": "+1555" + "0" * 30,
+        "call_id": "c" * 255,
+        "from": "f" * 255,
+        "to": "4101@example.com",
+    }
+    stored = data_of(answer, 201)
+    assert stored["from"] == f"{'f' * 255}@{account.realm}"
+    assert stored.items() >= (kept | {"from": stored["from"], "folder": "new"}).items()
+    warnings = answer.json()["warnings"]
+    assert {warning["field"]: warning.get("kept") for warning in warnings} == kept | {
+        "extra" + "x" * 59: None
+    }
+    rules = [warning["rule"] for warning in warnings]
+    assert rules == ["maxLength"] * 4 + ["wrong_format", "unknown"]
+    assert all(warning["message"] for warning in warnings)
+    read = await account.http.get(f"{path}/{stored['media_id']}")
+    assert data_of(read)["caller_id_name"] == kept["caller_id_name"]
+
+
+@pytest.mark.long
+async def test_a_setting_refuses_metadata_that_is_too_long(
+    service: RunningService, account: AccountClient
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    api = await service.another_api(AFTERTONE_STRICT_METADATA="true")
+    long = {"caller_id_name": "x" * 36, "call_id": "x" * 256, "from": "x" * 256}
+    try:
+        async with api.client(account.token) as http:
+            path = account.path("vmboxes", vmbox_id, "messages")
+            refusal = await http.put(path, json={"data": long})
+            rules = {field: list(rules) for field, rules in problems(refusal).items()}
+            assert rules == {field: ["maxLength"] for field in long}
+            stored = await http.put(path, json={"data": {"caller_id_name": "x" * 35, "extra": 1}})
+            assert data_of(stored, 201)["caller_id_name"] == "x" * 35
+            assert "warnings" not in stored.json()
+    finally:
+        await api.stop()
+
+
+async def test_a_response_has_at_most_20_warnings(account: AccountClient) -> None:
+    vmbox_id = await account.a_vmbox()
+    data = {f"x{number}": 1 for number in range(50)}
+    answer = await account.http.put(
+        account.path("vmboxes", vmbox_id, "messages"), json={"data": data}
+    )
+    assert len(answer.json()["warnings"]) == 20
+
+
+async def test_null_means_absent_on_create(account: AccountClient) -> None:
+    box = {"name": "n", "mailbox": "7", "pin": None, "media": {"unavailable": None}, "x": None}
+    made = await account.http.put(account.path("vmboxes"), json={"data": box})
+    document = data_of(made, 201)
+    assert not {"pin", "x"} & document.keys()
+    assert document["media"] == {}
+    user = {"username": "ann", "email": None, "deep": {"x": None}}
+    made = await account.http.put(account.path("users"), json={"data": user})
+    assert (data_of(made, 201)["deep"], "email" in data_of(made, 201)) == ({}, False)
+    media = {"name": "n", "description": None}
+    made = await account.http.put(account.path("media"), json={"data": media})
+    assert "description" not in data_of(made, 201)
+    hook = {"name": "h", "uri": "https://203.0.113.7/", "hook": "all", "custom_data": None}
+    made = await account.http.put(account.path("webhooks"), json={"data": hook})
+    assert made.status_code in (201, 400)
+    assert "custom_data" not in made.json()["data"]
+    key = {"name": "k", "scopes": ["messages:read"], "expires": None, "vmbox_ids": None}
+    made = await account.http.put(account.path("api_keys"), json={"data": key})
+    assert "expires" not in data_of(made, 201)
+    child = {"name": f"{account.realm} child", "realm": f"c.{account.realm}", "timezone": None}
+    made = await account.http.put(account.path(), json={"data": child})
+    assert "timezone" not in data_of(made, 201)
 
 
 async def test_a_message_takes_numbers_that_are_spelled(account: AccountClient) -> None:

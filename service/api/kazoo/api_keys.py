@@ -14,13 +14,13 @@ from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, api_key_of_path, location
 from service.api.kazoo.documents import list_documents
 from service.api.kazoo.envelope import succeed
-from service.api.kazoo.times import from_gregorian, parse_iso
+from service.api.kazoo.times import parse_time, time_problem
 from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
 from service.domain.access import Permission
 from service.domain.api_key import FIELDS, ApiKey
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.message import parse_hex_id
-from service.domain.schema import Document, apply_schema
+from service.domain.schema import Document, apply_schema, submitted_keys
 
 API_KEYS = "/accounts/{account_id:str}/api_keys"
 API_KEY = API_KEYS + "/{key_id:str}"
@@ -40,7 +40,7 @@ async def create_api_key(request: AnyRequest, account: TheAccount, app: App) -> 
     """Creates a named API key. Only this response contains the key. `PUT /v2/api_auth` exchanges it
     for a token that has only its `scopes`, and with `vmbox_ids` only in these boxes. The key itself
     is stored as a hash."""
-    data, problems = apply_schema(await read_data(request), FIELDS)
+    data, problems = apply_schema(submitted_keys(await read_data(request)), FIELDS)
     vmbox_ids, expires_at = _vmbox_ids(data, problems), _expiry(data, problems)
     if problems:
         raise Invalid(problems)
@@ -92,9 +92,7 @@ def _expiry(data: Document, problems: list[Problem]) -> datetime | None:
     value = data.get("expires")
     if value is None or problems:
         return None
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 12:
-        value = int(value)
-    moment = from_gregorian(value) if isinstance(value, int) else parse_iso(value)
+    moment = parse_time(value)
     if moment is None:
-        problems.append(Problem(field="expires", rule=Rule.WRONG_FORMAT, value=str(value)[:64]))
+        problems.append(time_problem("expires", value))
     return moment

@@ -24,9 +24,11 @@ from service.api.kazoo.accept import (
     content_type_of,
     media_type_of,
 )
+from service.api.kazoo.envelope import FieldWarning, warn
 from service.api.middleware.body_memory import body_memory_of
 from service.domain.errors import AudioTooLarge, ContentTypeRefused, DocumentTooLarge
 from service.domain.schema import Document
+from service.domain.text import strip_control_characters
 from service.usecases.uploads import Spool, Upload, is_accepted
 
 AnyRequest = Request[Any, Any, Any]
@@ -35,6 +37,7 @@ AnyRequest = Request[Any, Any, Any]
 _MULTIPART_OVERHEAD = 2 * MAX_JSON_BYTES
 _LIMITS = UploadLimits(max_metadata_bytes=MAX_JSON_BYTES)
 _UNTYPED = "application/octet-stream"
+_MAX_NAME = 64
 
 
 async def read_data(request: AnyRequest) -> Document:
@@ -86,36 +89,50 @@ async def read_parameters(request: AnyRequest) -> RequestParameters:
     return RequestParameters(_data_of_envelope(envelope, body), request.query_params, envelope)
 
 
-async def read_upload(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
+async def read_upload(
+    request: AnyRequest, spool: Spool, *, is_stored: bool = True
+) -> tuple[Document, Upload | None]:
     """Reads the `data` object of an upload and writes its audio to the spool.
 
     The body is multipart with a JSON part and a file part, JSON alone, or audio alone; audio may be
-    in base64. The name of the audio is `?filename=`, else that of its part. Raises the errors of
+    in base64. The name of the audio is `?filename=`, else that of its part. `is_stored` is False if
+    only checked fields of `data` are stored: the others may be any JSON. Raises the errors of
     `service.api.body.multipart`, AudioTooLarge, ContentTypeRefused,
     ContentEncodingRefused.
     """
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:
-        return await _read_multipart(request, spool)
+        return await _read_multipart(request, spool, is_stored=is_stored)
     decoder = create_decoder(request.headers.get("content-transfer-encoding", ""))
     # Base64 text without a content type is not JSON.
     if content_type in JSON_TYPES and (content_type or decoder is None):
-        return await read_data(request), None
+        return data_of(await _read_json(request), is_stored=is_stored), None
     if content_type in BASE64_TYPES:
         content_type, decoder = _UNTYPED, Base64Decoder()
     return {}, await _read_audio(request, spool, content_type or _UNTYPED, decoder)
 
 
-async def _read_multipart(request: AnyRequest, spool: Spool) -> tuple[Document, Upload | None]:
+async def _read_multipart(
+    request: AnyRequest, spool: Spool, *, is_stored: bool
+) -> tuple[Document, Upload | None]:
     header = request.headers.get("content-type", "")
     limit = _base64_size(spool.limit) + _MULTIPART_OVERHEAD
     body = read_chunks(request, limit, AudioTooLarge(spool.limit))
     hold = body_memory_of(request.scope).hold
     received = await read_multipart(header, body, spool, _LIMITS, hold)
-    data = {} if received.metadata is None else data_of(received.metadata)
+    data = data_of(received.metadata or b"", is_stored=is_stored)
+    warn(request, map(_ignored_field, received.ignored_fields))
     if not received.has_file:
         return data, None
     return data, _upload(request, spool, received.content_type, received.filename)
+
+
+def _ignored_field(name: str) -> FieldWarning:
+    return FieldWarning(
+        field=strip_control_characters(name)[:_MAX_NAME],
+        rule="unknown",
+        message="The form field was ignored; send the metadata as a JSON object",
+    )
 
 
 async def _read_audio(
@@ -157,16 +174,16 @@ def envelope_of(document: Document) -> Document:
     return {key.lower().replace("-", "_"): value for key, value in document.items()}
 
 
-def data_of(body: bytes) -> Document:
+def data_of(body: bytes, *, is_stored: bool = True) -> Document:
     """Returns the `data` of an envelope; an empty object without a body or without `data`."""
-    return _data_of_envelope(_decode_envelope(body), body)
+    return _data_of_envelope(_decode_envelope(body), body, is_stored=is_stored)
 
 
 def _decode_envelope(body: bytes) -> Document:
     return envelope_of(decode_object(body)) if body.strip() else {}
 
 
-def _data_of_envelope(envelope: Document, body: bytes) -> Document:
+def _data_of_envelope(envelope: Document, body: bytes, *, is_stored: bool = True) -> Document:
     data = envelope.get("data")
     if data is None:
         return {}
@@ -174,4 +191,4 @@ def _data_of_envelope(envelope: Document, body: bytes) -> Document:
         raise MalformedBody("data must be an object")
     # The token is not part of the document: it would be stored and sent in events.
     data.pop("auth_token", None)
-    return check_storable(data, body)
+    return check_storable(data, body) if is_stored else data

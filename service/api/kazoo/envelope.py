@@ -4,7 +4,7 @@ KAZOO API docs, "Basics of the REST API": data, status, request_id, revision, pa
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,8 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 _NODE = os.urandom(8).hex()
 _VERSION = version("aftertone")
+_WARNINGS = "warnings"
+_MAX_WARNINGS = 20
 
 
 class Envelope(msgspec.Struct, kw_only=True):
@@ -39,6 +41,18 @@ class Envelope(msgspec.Struct, kw_only=True):
     ) = UNSET
 
 
+class FieldWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of the request that was not stored as it was sent."""
+
+    field: Annotated[str, Meta(description="The name of the field")]
+    rule: Annotated[str, Meta(description="The rule that the value breaks, as in an error")]
+    message: Annotated[str, Meta(description="The change of the value")]
+    kept: (
+        Annotated[Any, Meta(description="The stored value; absent if no value is stored")]
+        | UnsetType
+    ) = UNSET
+
+
 class Success(Envelope, kw_only=True):
     """Envelope of a success."""
 
@@ -46,6 +60,12 @@ class Success(Envelope, kw_only=True):
     data: Any
     revision: Annotated[str, Meta(description="Changes when `data` changes")] | UnsetType = UNSET
     metadata: Any | UnsetType = UNSET
+    warnings: (
+        Annotated[
+            list[FieldWarning], Meta(description="Fields that were not stored as they were sent")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class SuccessPage(Success, kw_only=True):
@@ -104,8 +124,13 @@ def succeed(
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     """Returns a success with `data`, or with the fields of it that `?fields=` names."""
-    data = select_fields(request, data)
-    envelope = Success(data=data, revision=revision, metadata=metadata, **envelope_fields(request))
+    envelope = Success(
+        data=select_fields(request, data),
+        revision=revision,
+        metadata=metadata,
+        warnings=request.scope["state"].get(_WARNINGS, UNSET),
+        **envelope_fields(request),
+    )
     return respond(envelope, status, headers)
 
 
@@ -118,6 +143,13 @@ def refuse(request: AnyConnection, refusal: Refusal) -> Response[bytes]:
         **envelope_fields(request),
     )
     return respond(envelope, refusal.status, refusal.headers)
+
+
+def warn(request: AnyConnection, warnings: Iterable[FieldWarning]) -> None:
+    """Adds warnings to the success of this request. They are limited to 20."""
+    if added := list(warnings):
+        state: dict[str, Any] = request.scope["state"]
+        state[_WARNINGS] = [*state.get(_WARNINGS, []), *added][:_MAX_WARNINGS]
 
 
 def envelope_fields(request: AnyConnection) -> dict[str, Any]:

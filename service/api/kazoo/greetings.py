@@ -157,7 +157,7 @@ async def _attach_audio(
 ) -> Greeting:
     parsed_id = greeting_of_path(media_id)
     with app.greetings.uploads.spool(slot_owner(request, account)) as spool:
-        _, upload = await read_upload(request, spool)
+        _, upload = await read_upload(request, spool, is_stored=False)
         if upload is None:
             raise AudioEmpty
         return await app.greetings.attach_audio(account, parsed_id, upload)

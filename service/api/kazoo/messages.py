@@ -17,11 +17,13 @@ from service.api.kazoo.dependencies import (
     message_of_path,
     vmbox_of_path,
 )
-from service.api.kazoo.envelope import succeed
+from service.api.kazoo.envelope import succeed, warn
 from service.api.kazoo.pages import answer_page, page_query
 from service.api.kazoo.query import list_query
 from service.api.kazoo.vmboxes import VMBOX, VMBOXES
 from service.api.kazoo.wire.messages import (
+    clock_warnings,
+    fit_metadata,
     message_metadata,
     message_row,
     stored_message,
@@ -79,14 +81,20 @@ async def store_message(
     message is listed but not counted."""
     parsed_id = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
-        data, upload = await read_upload(request, spool)
+        is_strict = app.strict_metadata
+        data, upload = await read_upload(request, spool, is_stored=is_strict)
+        if not is_strict:
+            data, warnings = fit_metadata(data)
+            warn(request, warnings)
+        new = to_new_message(data, context.profile)
         message = await app.messages.store(
             account,
             parsed_id,
-            to_new_message(data, context.profile),
+            new,
             upload,
             idempotency_key(request),
         )
+    warn(request, clock_warnings(new, message, context))
     return succeed(
         request,
         stored_message(message, context, has_audio=upload is not None),

@@ -10,7 +10,16 @@ from litestar.datastructures import MultiDict
 from service.api.kazoo.dependencies import AnyRequest
 from service.api.kazoo.filters import decode_json, read_filter
 from service.api.kazoo.pages import PageQuery, decode_cursor, is_ascending
-from service.api.kazoo.times import FIRST, LAST, from_gregorian, gregorian
+from service.api.kazoo.times import (
+    FIRST,
+    LAST,
+    from_gregorian,
+    gregorian,
+    parse_iso,
+    parse_time,
+    time_problem,
+    unix_problem,
+)
 from service.api.kazoo.wire.messages import MessageContext, message_filterable, to_folder
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, Rule
@@ -37,11 +46,11 @@ class TimeBounds(msgspec.Struct, frozen=True):
 
 
 def time_bounds(request: AnyRequest) -> TimeBounds:
-    """Reads `created_from`, `created_to`, `modified_from` and `modified_to`."""
+    """Reads `created_from`, `created_to`, `modified_from` and `modified_to`. Raises Invalid."""
     query = request.query_params
     return TimeBounds(
-        (_moment(query.get("created_from")), _moment(query.get("created_to"))),
-        (_moment(query.get("modified_from")), _moment(query.get("modified_to"))),
+        (_moment(query, "created_from"), _moment(query, "created_to")),
+        (_moment(query, "modified_from"), _moment(query, "modified_to")),
     )
 
 
@@ -99,11 +108,11 @@ def _matcher(
 def _window(
     query: Mapping[str, str], retained_since: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """Reads `created_from` and `created_to`, both inclusive; None and None without either.
+    """Reads `created_from` and `created_to`, both inclusive; None without an end. Raises Invalid.
 
-    Values other than positive integers are ignored.
+    Without `created_to` the window has no end: the clock of another process may be ahead.
     """
-    created_from, created_to = _moment(query.get("created_from")), _moment(query.get("created_to"))
+    created_from, created_to = _moment(query, "created_from"), _moment(query, "created_to")
     if created_from is None and created_to is None:
         return None, None
     now = utc_now().replace(microsecond=0)
@@ -117,7 +126,7 @@ def _window(
         seconds = int(longest.total_seconds())
         text = f"created_to {{to}} is more than {seconds} seconds from created_from {{from}}"
         raise _bad_window(text, since, until)
-    return since, until
+    return since, created_to
 
 
 def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
@@ -127,11 +136,18 @@ def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
     return Invalid.of("created_from", Rule.DATE_RANGE, value=cause, message=message)
 
 
-def _moment(text: str | None) -> datetime | None:
-    if text is None or not (text.isascii() and text.isdecimal()) or len(text) > 12:
+def _moment(query: Mapping[str, str], name: str) -> datetime | None:
+    """Reads a time; None without one. A time after the calendar counts as its end."""
+    text = query.get(name)
+    if not text:
         return None
-    # A time outside the calendar counts as the nearest end; 0 is ignored.
-    return from_gregorian(min(max(int(text), FIRST), LAST)) if int(text) else None
+    # A plus sign in a query is a space.
+    moment = parse_time(text) or parse_iso(text[:10] + text[10:].replace(" ", "+"))
+    if moment is None and text.isascii() and text.isdecimal() and len(text) <= 12 and int(text):
+        moment = from_gregorian(min(max(int(text), FIRST), LAST))
+    if moment is None or unix_problem(name, text):
+        raise Invalid([time_problem(name, text)])
+    return moment
 
 
 def _is_within(moment: datetime, bounds: tuple[datetime | None, datetime | None]) -> bool:

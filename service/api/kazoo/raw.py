@@ -61,7 +61,7 @@ async def put_audio(
     replaces the current audio of any other message."""
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
-        _, upload = await read_upload(request, spool)
+        _, upload = await read_upload(request, spool, is_stored=False)
         if upload is None:
             raise AudioEmpty
         message = await app.messages.attach_audio(account, vmbox, parsed_id, upload)

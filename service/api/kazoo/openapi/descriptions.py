@@ -112,12 +112,12 @@ LINK = {"expires_in_s": "The lifetime of the link in seconds"}
 
 MESSAGE = {
     "timestamp": "The time of the message: Gregorian seconds (Unix seconds + 62 167 219 200) or "
-    "ISO-8601; the default is now",
+    "ISO-8601; the default is now. A time up to 24 hours in the future is stored as now",
     "folder": "The folder of the message",
     "length": "The length of the recording in milliseconds (`audian` profile: seconds); measured "
     "by default",
-    "caller_id_number": "The number of the caller",
-    "caller_id_name": "The name of the caller",
+    "caller_id_number": "The number of the caller; a longer text is cut, and named in `warnings`",
+    "caller_id_name": "The name of the caller; cut like the number",
     "call_id": "The id of the call",
     "from": "The address of the caller, as `user@realm`",
     "to": "The address of the recipient, as `user@realm`",

@@ -20,7 +20,8 @@ _FILTER = "filter_"
 _PATH_FILTERS = ("has_key", "key_missing", "has_value", "value_missing")
 
 _FLAG: Json = {"type": "boolean"}
-_SECONDS: Json = {"type": "integer", "minimum": 1}
+# Generators do not support alternatives in a query.
+_TIME: Json = {"type": "string", "pattern": "^([0-9]{8,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].+)$"}
 _TEXT: Json = {"type": "string"}
 
 
@@ -121,12 +122,12 @@ def _query() -> Json:
         "ascending": (_FLAG, "`true` sorts from the first to the last"),
         "descending": (_FLAG, "`true` sorts from the last to the first"),
         "created_from": (
-            _SECONDS,
-            "Earliest creation in Gregorian seconds, inclusive. Other values are ignored",
+            _TIME,
+            "Earliest creation, inclusive: Gregorian seconds or an ISO-8601 time",
         ),
-        "created_to": (_SECONDS, "Latest creation, in the same format"),
-        "modified_from": (_SECONDS, "Earliest modification, in the same format"),
-        "modified_to": (_SECONDS, "Latest modification, in the same format"),
+        "created_to": (_TIME, "Latest creation, in the same format"),
+        "modified_from": (_TIME, "Earliest modification, in the same format"),
+        "modified_to": (_TIME, "Latest modification, in the same format"),
         "action": (_TEXT, "Selects records of this action"),
         "user": (HEX_ID, "Selects records of this user; for an API key, the id of its account"),
         "vmbox": (HEX_ID, "Selects records of this box"),

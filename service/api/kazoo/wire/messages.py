@@ -7,8 +7,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, to_builtins
 
 from service.api.http.times import format_iso
+from service.api.kazoo.envelope import FieldWarning
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.times import from_gregorian, gregorian, parse_iso
+from service.api.kazoo.times import gregorian, parse_time, unix_problem
 from service.api.kazoo.wire.types import DateTimeString, MessageIdString
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import Invalid, Problem, Rule
@@ -29,6 +30,8 @@ Response = TypeVar("Response", bound="MessageFields")
 _MAX_LENGTH_MS = 2**31 - 1
 _FOLDERS = ("deleted", "saved", "new")
 _RETENTION_MESSAGE = "this message is prior to retention policy, no update operation is permitted"
+_CLEANED = "Control characters were removed"
+_NOT_STORED = "The field is unknown and is not stored"
 _REASONS = {
     Reason.NOT_FOUND: "not_found",
     Reason.EXPIRED: "prior_to_retention_duration",
@@ -105,6 +108,10 @@ class StoredMessage(MessageMetadata, kw_only=True):
     metadata: MessageMetadata | UnsetType = UNSET
 
 
+# Clients may send back what a response contains.
+_KNOWN_KEYS = {*MESSAGE_FIELDS, *StoredMessage.__struct_encode_fields__}
+
+
 class LinkResponse(msgspec.Struct, kw_only=True):
     """A link that plays one recording."""
 
@@ -125,17 +132,53 @@ class BatchResponse(msgspec.Struct, kw_only=True):
     ]
 
 
+def fit_metadata(data: Document) -> tuple[Document, list[FieldWarning]]:
+    """Returns the metadata of a new message without control characters, cut to its limits.
+
+    The only copy of the audio must not be lost because of a long name. The warnings name the
+    changed fields, and unknown fields, which are not stored.
+    """
+    fitted, warnings = dict(data), []
+    for name, value in data.items():
+        limit = MESSAGE_FIELDS[name].max_length if name in MESSAGE_FIELDS else None
+        if limit is not None and isinstance(value, str):
+            clean = strip_control_characters(value)
+            kept = fitted[name] = clean[:limit]
+            if kept == value:
+                continue
+            rule = Rule.MAX_LENGTH if len(clean) > limit else Rule.WRONG_FORMAT
+            text = f"Cut to {limit} characters" if len(clean) > limit else _CLEANED
+            warnings.append(FieldWarning(field=name, rule=rule, message=text, kept=kept))
+        elif name not in _KNOWN_KEYS and not name.startswith(("_", "pvt_")):
+            field = strip_control_characters(name)[:64]
+            warnings.append(FieldWarning(field=field, rule="unknown", message=_NOT_STORED))
+    return fitted, warnings
+
+
+def clock_warnings(
+    new: NewMessage, message: Message, context: MessageContext
+) -> list[FieldWarning]:
+    """Returns a warning if the time of a new message was replaced, because it was in the future."""
+    if new.received_at is None or new.received_at <= message.received_at:
+        return []
+    kept = _format_time(message.received_at, context)
+    text = f"{_format_time(new.received_at, context)} is in the future; the current time is stored"
+    return [FieldWarning(field="timestamp", rule=Rule.DATE_RANGE, message=text, kept=kept)]
+
+
 def to_new_message(data: Document, profile: WireProfile) -> NewMessage:
     """Reads the metadata of a new message. Raises Invalid with every field that breaks a rule."""
-    fields = {name: value for name, value in data.items() if name in MESSAGE_FIELDS}
-    received_at = parse_iso(fields.get("timestamp"))
-    if received_at is not None:
+    fields = {name: data[name] for name in MESSAGE_FIELDS if data.get(name) is not None}
+    timestamp = fields.get("timestamp")
+    received_at = parse_time(timestamp)
+    unix = unix_problem("timestamp", timestamp)
+    if received_at is not None or unix is not None:
         del fields["timestamp"]
     values, problems = apply_schema(fields, MESSAGE_FIELDS)
-    if "timestamp" in values and not problems:
-        received_at = from_gregorian(values["timestamp"])
-        if received_at is None:
-            problems.append(Problem(field="timestamp", rule=Rule.DATE_RANGE))
+    if unix is not None:
+        problems.append(unix)
+    elif "timestamp" in values and received_at is None and not problems:
+        problems.append(Problem(field="timestamp", rule=Rule.DATE_RANGE))
     if problems:
         raise Invalid(problems)
     length = values.get("length")
@@ -209,7 +252,7 @@ def _fill(
 ) -> Response:
     is_audian = context.profile is WireProfile.AUDIAN
     response = kind(
-        timestamp=format_iso(message.received_at) if is_audian else gregorian(message.received_at),
+        timestamp=_format_time(message.received_at, context),
         from_=message.from_uri,
         to=message.to_uri,
         caller_id_number=message.caller_id.number,
@@ -225,6 +268,11 @@ def _fill(
         response.retention = "enforced"
         response.retention_message = _RETENTION_MESSAGE
     return response
+
+
+def _format_time(moment: datetime, context: MessageContext) -> int | str:
+    is_audian = context.profile is WireProfile.AUDIAN
+    return format_iso(moment) if is_audian else gregorian(moment)
 
 
 def _detail_fields(message: Message) -> dict[str, Any]:
