@@ -1,4 +1,6 @@
-"""Descriptions of the fields of events, by name, for the AsyncAPI document."""
+"""Descriptions of the fields of events, by name, and the schema of an event as one object."""
+
+from service.api.description.openapi.fields import Json
 
 FIELDS = {
     "account_id": "Id of the account",
@@ -46,3 +48,23 @@ TAGS = {
     "callback": "Calls that announce messages",
     "account": "Changes of accounts",
 }
+
+
+def cloud_event_schema() -> Json:
+    """Returns the schema of an event in the JSON format of CloudEvents."""
+    attributes = {
+        name.removeprefix("ce-"): {"type": "string", "description": text}
+        for name, text in HEADERS.items()
+        if name.startswith("ce-")
+    }
+    data = {
+        "type": "object",
+        "additionalProperties": True,
+        "description": "Data of the event, as `/asyncapi.json` describes it by type",
+    }
+    return {
+        "type": "object",
+        "description": "CloudEvents 1.0, as subscribers on NATS receive it",
+        "properties": {**attributes, "data": data},
+        "required": [*(name for name in attributes if name != "subject"), "data"],
+    }

@@ -81,7 +81,7 @@ def tour() -> dict[str, Any]:
         "removed": removed.folder,
         "gone": [gone.error, gone.message],
         "bad": [bad.error, list(bad.data.to_dict())],
-        "events": [event["type"] for event in events],
+        "events": [event.type_ for event in events],
     }
 
 

@@ -48,6 +48,9 @@ def _response_schema(schema: Json, descriptions: Descriptions) -> Json:
         if "default" in described:
             del described["default"]
             schema["required"].append(name)
+        if described.get("type") == "object":
+            # Some generators make an object that is always empty of one without this key.
+            described.setdefault("additionalProperties", True)
         if name in descriptions:
             described.setdefault("description", descriptions[name])
     return schema

@@ -29,13 +29,13 @@ Examples = Mapping[str, Mapping[str, Any]]
 _JSON, _MULTIPART, _BYTES = "application/json", "multipart/form-data", "application/octet-stream"
 _AUDIO: Json = {"type": "string", "format": "binary", "minLength": 1}
 _PARTS = "Names and order of the parts are ignored: the part whose type is JSON is the metadata"
-_EVENT = "CloudEvents 1.0, as subscribers on NATS receive it"
 
+_ANYTHING: Json = {"type": "object", "additionalProperties": True}
 # A DELETE accepts the envelope that KAZOO clients send with every method.
 IGNORED_BODY: Json = {
     "description": "Ignored, except for an `auth_token`",
     "required": False,
-    "content": {_JSON: {"schema": {"type": "object"}, "example": {"data": {}}}},
+    "content": {_JSON: {"schema": _ANYTHING, "example": {"data": {}}}},
 }
 
 
@@ -164,9 +164,7 @@ def pages(
 
 def events(example: Json) -> Json:
     """A response with events: a page as JSON, or a stream."""
-    properties: Json = {
-        "data": {"type": "array", "items": {"type": "object", "description": _EVENT}}
-    }
+    properties: Json = {"data": {"type": "array", "items": ref("CloudEvent")}}
     page = EventPage(data=[example], next_cursor="1.17", **samples.FRAME)
     content = _content(page, properties, ["data"])
     content["text/event-stream"] = {"schema": {"type": "string"}}

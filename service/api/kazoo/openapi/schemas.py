@@ -1,5 +1,6 @@
 """Component schemas: of requests from field tables, of responses from their Structs."""
 
+from service.api.description.event_descriptions import cloud_event_schema
 from service.api.description.openapi.fields import (
     Json,
     nullable_request_schema,
@@ -45,6 +46,7 @@ def _responses() -> Json:
     envelopes = struct_schemas((Success, SuccessPage, EventPage, Failure), {})
     return {
         **envelopes,
+        "CloudEvent": cloud_event_schema(),
         "ValidationFailure": with_properties(envelopes["Failure"], {"data": ref("BrokenRules")}),
         **struct_schemas((documents.SessionResponse, documents.ApiKeyResponse), {}),
         **struct_schemas((documents.DocumentMetadata, documents.ReadOnlyFlags), {}),

@@ -87,7 +87,7 @@ const bad = await client.PUT("/v2/accounts/{account_id}/vmboxes", {
   params: { path: account },
   body: { data: { name: "Again", mailbox: "3000" } },
 });
-const events: unknown[] = (await page(start)).data;
+const events = (await page(start)).data;
 
 console.log(
   JSON.stringify({
@@ -101,6 +101,6 @@ console.log(
     removed: removed.data.folder,
     gone: [gone.error?.error, gone.error?.message],
     bad: [bad.error?.error, Object.keys(bad.error?.data ?? {})],
-    events: events.map((event) => (event as { type: string }).type),
+    events: events.map((event) => event.type),
   }),
 );
