@@ -34,6 +34,8 @@ MESSAGE_ID: Json = {"type": "string", "pattern": "^[0-9]{4}(0[1-9]|1[0-2])-[0-9a
 FOLDERS = [folder.value for folder in Folder]
 
 _TEXT: Json = {"type": "string"}
+# In a webhook that sends CloudEvents these are unknown keys, which can have any value.
+_KAZOO_HOOK_KEYS = ("type", "action", "format")
 
 
 def schemas() -> Json:
@@ -128,7 +130,10 @@ def _vmboxes() -> Json:
 
 def _webhooks() -> Json:
     def described(extras: type) -> Json:
-        return document_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK, extras)
+        schema = document_schema(WEBHOOK_FIELDS, descriptions.WEBHOOK, extras)
+        for name in _KAZOO_HOOK_KEYS:
+            schema["properties"][name] = {"description": descriptions.WEBHOOK[name]}
+        return schema
 
     nullable_text: Json = {"type": ["string", "null"]}
     return {
