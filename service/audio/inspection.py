@@ -33,7 +33,8 @@ MAX_LENGTH_MS = 24 * 60 * 60 * 1000
 
 # Opus with discontinuous transmission needs more, with its container.
 _MIN_BYTES_PER_S = 16
-_INLINE_BYTES = 128 * 1024
+# Up to a few milliseconds on the event loop.
+_INLINE_BYTES = 64 * 1024
 _LENGTHS: dict[AudioFormat, Callable[[ForwardReader], int | None]] = {
     WAV: wav_length_ms,
     MP3: mpeg_length_ms,
