@@ -4,10 +4,12 @@ import ast
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.postgres.sql import Statement, load
+from service.postgres.timing import name_of
 
 _FOLDER = Path(str(files("service.postgres")))
 _NOUNS = sorted(file.stem for file in (_FOLDER / "sql").glob("*.sql") if file.stem != "fragments")
@@ -49,6 +51,22 @@ def test_a_fragment_is_expanded_and_its_parameters_are_bound() -> None:
     assert "{" not in statement.text.replace("'{}'", "")
     assert statement.text.count("INSERT INTO outbox") == 1
     assert "traceparent" in statement.parameters
+
+
+def test_a_statement_of_months_names_their_partitions_and_keeps_its_own_name() -> None:
+    statement = load("message_lists")["list_messages"]
+    assert "FROM messages AS m" in statement.text
+    named = statement.of_months((202602, 202601))
+    assert "(TABLE messages_202602 UNION ALL TABLE messages_202601) AS m" in named.text
+    assert statement.of_months((202602, 202601)) is named
+    assert named.parameters == statement.parameters
+    assert name_of(named.text) == "list_messages"
+
+
+@pytest.mark.parametrize("month", ["202602", "202602; SELECT 1", None, 2026.02])
+def test_a_partition_is_named_by_an_integer_only(month: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        load("messages")["get_message"].of_months((month,))
 
 
 def test_events_are_appended_in_one_place() -> None:
