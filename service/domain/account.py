@@ -26,6 +26,8 @@ MAX_REALM = 253
 MAX_SENDER = 320
 MAX_SUBJECT = 200
 MAX_QUOTA = 1_000_000
+# 8 PiB, less than the largest integer that every JSON parser reads exactly.
+MAX_STORED_BYTES = 2**53 - 1
 _SERVER_KEYS = frozenset({"id", "metadata"})
 
 
@@ -46,6 +48,8 @@ class Quota(StrEnum):
     USERS = "users"
     WEBHOOKS = "webhooks"
     API_KEYS = "api_keys"
+    STORED_BYTES = "stored_bytes"
+    STREAMS = "streams"
     REQUESTS_PER_S = "requests_per_s"
 
 
@@ -116,6 +120,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     users: int = 0
     webhooks: int = 0
     api_keys: int = 0
+    stored_bytes: int = 0
 
     def limit_of(self, account: AccountFacts, quota: Quota) -> int | None:
         """Returns the quota of an account; None is no quota."""
@@ -145,7 +150,12 @@ FIELDS: dict[str, Field] = {
     "limits": Field(
         types=("object",),
         fields={
-            name.value: Field(types=("integer",), minimum=0, maximum=MAX_QUOTA) for name in Quota
+            name.value: Field(
+                types=("integer",),
+                minimum=0,
+                maximum=MAX_STORED_BYTES if name is Quota.STORED_BYTES else MAX_QUOTA,
+            )
+            for name in Quota
         }
         | {
             "email_from_domains": Field(

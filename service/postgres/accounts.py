@@ -43,6 +43,12 @@ class DirectoryChanges(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
+async def get_stored_bytes(connection: Connection, account_id: UUID) -> int:
+    """Returns the bytes of all messages and greetings of an account."""
+    stored: int = await _SQL["get_stored_bytes"].fetchval(connection, account_id=account_id)
+    return stored
+
+
 async def insert_root(
     connection: Connection, account_id: UUID, document: Document, key: StoredKey
 ) -> bool:

@@ -61,6 +61,14 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     owner_id: UUID
 
 
+class RecountedBox(msgspec.Struct, frozen=True):
+    """Box, and flags that its counts or its stored bytes differ from its messages."""
+
+    key: BoxKey
+    has_drifted: bool
+    have_bytes_drifted: bool
+
+
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a box before and after a repair: new, saved, pending."""
 
@@ -220,8 +228,8 @@ async def count_boxes(connection: Connection) -> int:
 
 async def recount_boxes(
     connection: Connection, after: BoxKey, *, boxes: int, messages: int
-) -> list[tuple[BoxKey, bool]]:
-    """Returns the next boxes, each with True when its counts differ from its messages.
+) -> list[RecountedBox]:
+    """Returns the next boxes, compared with their messages.
 
     Stops after `boxes` boxes, or when they hold `messages` messages.
     """
@@ -232,7 +240,12 @@ async def recount_boxes(
         max_boxes=boxes,
         max_messages=messages,
     )
-    return [(BoxKey(row["account_id"], row["vmbox_id"]), row["drifted"]) for row in rows]
+    return [
+        RecountedBox(
+            BoxKey(row["account_id"], row["vmbox_id"]), row["drifted"], row["bytes_drifted"]
+        )
+        for row in rows
+    ]
 
 
 async def lock_box(connection: Connection, box: BoxKey) -> bool:
@@ -249,6 +262,23 @@ async def repair_counts(connection: Connection, box: BoxKey) -> Drift | None:
         stored=(row["new_before"], row["saved_before"], row["pending_before"]),
         counted=(row["new_count"], row["saved_count"], row["pending_count"]),
     )
+
+
+async def set_box_bytes(connection: Connection, box: BoxKey) -> None:
+    """Sets the stored bytes of a locked box to those of its messages."""
+    await _SQL["set_box_bytes"].execute(connection, **box.values())
+
+
+async def list_account_ids(connection: Connection, after: UUID, limit: int) -> list[UUID]:
+    """Returns the next accounts by id."""
+    rows = await _SQL["list_account_ids"].fetch(connection, after_account_id=after, limit=limit)
+    return [row["account_id"] for row in rows]
+
+
+async def correct_account_bytes(connection: Connection, account_id: UUID) -> None:
+    """Corrects the stored bytes of an account. Needs a transaction."""
+    await _SQL["lock_account_bytes"].execute(connection, account_id=account_id)
+    await _SQL["correct_account_bytes"].execute(connection, account_id=account_id)
 
 
 async def list_outbox_days(connection: Connection, before: date) -> list[OldPartition]:

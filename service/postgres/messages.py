@@ -8,10 +8,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from service.domain.account import Quota
 from service.domain.errors import (
     IdempotencyKeyInUse,
     MessageExpired,
     MessageNotFound,
+    QuotaExceeded,
     TooManyPending,
     VmboxFull,
     VmboxNotFound,
@@ -47,6 +49,7 @@ class _Outcome(StrEnum):
     MESSAGE_NOT_FOUND = "message_not_found"
     VMBOX_NOT_FOUND = "vmbox_not_found"
     CLAIM_LOST = "claim_lost"
+    QUOTA_EXCEEDED = "quota_exceeded"
 
 
 class MessageKey(msgspec.Struct, frozen=True):
@@ -89,13 +92,15 @@ async def insert_message(
     draft: Draft,
     *,
     max_message_count: int | None,
+    max_stored_bytes: int | None = None,
     claim: Claim | None = None,
 ) -> Message:
     """Stores a message, counts it, appends its event, and completes `claim` with the message.
 
-    `max_message_count` of the account applies to a box without its own limit. Raises VmboxNotFound,
-    VmboxFull, TooManyPending, IdempotencyKeyInUse when the claim was lost, and MissingPartition
-    when the partition of the month must be created first.
+    `max_message_count` of the account applies to a box without its own limit, `max_stored_bytes` is
+    its quota. Raises VmboxNotFound, VmboxFull, TooManyPending, QuotaExceeded, IdempotencyKeyInUse
+    when the claim was lost, and MissingPartition when the partition of the month must be created
+    first.
     """
     audio = draft.audio
     key = MessageKey(account_id, vmbox_id, draft.id)
@@ -115,6 +120,7 @@ async def insert_message(
         realm=draft.realm,
         account_max_message_count=max_message_count,
         max_pending=MAX_PENDING_PER_VMBOX,
+        max_stored_bytes=max_stored_bytes,
         **event_values(),
         claim_key=claim and claim.key,
         claim_token=claim and claim.token,
@@ -132,11 +138,13 @@ async def attach_audio(
     replaced_length_ms: int = 1,
     retained_since: datetime,
     max_message_count: int | None,
+    max_stored_bytes: int | None = None,
 ) -> tuple[Message, str | None]:
     """Sets the audio of a message. Returns the message and the key of the replaced audio.
 
     `length_ms` replaces only a stored length of 1 or `replaced_length_ms`, the measured length of
-    the replaced audio. Raises VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull.
+    the replaced audio. Raises VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull,
+    QuotaExceeded.
     """
     row = await fetchrow_of_month(
         connection,
@@ -147,6 +155,7 @@ async def attach_audio(
         replaced_length_ms=replaced_length_ms,
         retained_since=retained_since,
         account_max_message_count=max_message_count,
+        max_stored_bytes=max_stored_bytes,
         **event_values(),
     )
     return _message_or_raise(row, key, retained_since), None if row is None else row["replaced_key"]
@@ -220,6 +229,8 @@ def _error(
     match outcome:
         case _Outcome.FULL:
             return VmboxFull(row["max_message_count"], row["message_count"])
+        case _Outcome.QUOTA_EXCEEDED:
+            return QuotaExceeded(Quota.STORED_BYTES, row["max_stored_bytes"])
         case _Outcome.CLAIM_LOST:
             return IdempotencyKeyInUse()
         case _Outcome.TOO_MANY_PENDING:

@@ -151,7 +151,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 1000
     max_streams_per_account: Annotated[
-        Limit, http("Maximum event streams of one account, in each process. 0: no limit.")
+        Limit,
+        http(
+            "Maximum event streams of one account whose `limits` lack `streams`, in each process. "
+            "0: no limit."
+        ),
     ] = 100
     max_streams_per_token: Annotated[
         Limit, http("Maximum event streams of one token or password, in each process. 0: no limit.")
@@ -201,6 +205,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0
     quota_api_keys: Annotated[
         Limit, quotas("The same for named API keys. An account never has more than 100.")
+    ] = 0
+    quota_stored_bytes: Annotated[
+        Limit, quotas("The same for bytes of audio, in messages and greetings.")
     ] = 0
 
     key_ring_file: Annotated[

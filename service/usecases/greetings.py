@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service.audio.store import AudioStore, greeting_key
 from service.domain.access import ADMIN_ACCESS, Access
-from service.domain.account import AccountFacts
+from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
 from service.domain.errors import Forbidden
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.message import Audio, uuid7
@@ -20,7 +20,14 @@ from service.postgres.accounts import lock_account_for_share
 from service.postgres.pool import Database
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_documents
-from service.usecases.uploads import Upload, Uploads, delete_on_error, delete_orphan, store_upload
+from service.usecases.uploads import (
+    Upload,
+    Uploads,
+    check_stored_bytes,
+    delete_on_error,
+    delete_orphan,
+    store_upload,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Greetings:
     audio: AudioStore
     clock: Callable[[], datetime]
     uploads: Uploads
+    quotas: Quotas = NO_QUOTAS
 
     async def create(
         self,
@@ -42,7 +50,7 @@ class Greetings:
         """Creates a greeting; `attach_audio` can add the audio later.
 
         The audio object is written before the row. Raises Invalid, AudioEmpty, NotAudio,
-        AccountNotFound.
+        AccountNotFound, QuotaExceeded.
         """
         checked = validate_greeting(document)
         media_id = uuid7(self.clock())
@@ -52,6 +60,8 @@ class Greetings:
             self.database.transaction() as connection,
         ):
             await lock_account_for_share(connection, account.account_id)
+            if audio is not None:
+                await check_stored_bytes(connection, account, self.quotas, audio.size)
             return await rows.insert_greeting(
                 connection, account.account_id, media_id, checked, audio, owner_id
             )
@@ -125,14 +135,16 @@ class Greetings:
     async def attach_audio(self, account: AccountFacts, media_id: UUID, upload: Upload) -> Greeting:
         """Adds or replaces the audio of a greeting; the old object is deleted last.
 
-        Raises GreetingNotFound, AudioEmpty, NotAudio.
+        Raises GreetingNotFound, AudioEmpty, NotAudio, QuotaExceeded.
         """
-        await self.get(account, media_id)
+        before = (await self.get(account, media_id)).audio
         audio = await self._store_audio(account, media_id, upload)
         async with (
             delete_on_error(self.audio, audio),
             self.database.transaction() as connection,
         ):
+            more = audio.size - (before.size if before else 0)
+            await check_stored_bytes(connection, account, self.quotas, more)
             greeting, replaced_key = await rows.attach_greeting_audio(
                 connection, account.account_id, media_id, audio
             )

@@ -12,7 +12,7 @@ import msgspec
 from service.audio.inspection import UNKNOWN_LENGTH_MS, inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore, message_key
-from service.domain.account import AccountFacts
+from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
 from service.domain.errors import AudioMissing, Invalid, Refused, Rule
 from service.domain.message import (
     FUTURE_ALLOWANCE,
@@ -54,6 +54,7 @@ class Messages:
     retention_days: int
     oldest_month: int | None
     uploads: Uploads
+    quotas: Quotas = NO_QUOTAS
 
     async def store(
         self,
@@ -67,7 +68,7 @@ class Messages:
 
         The audio object is written before the row, so a row never points to missing audio. A second
         request with the same `key` gets the response of the first. Raises Invalid, AudioEmpty,
-        NotAudio, VmboxNotFound, VmboxFull, TooManyPending, IdempotencyKeyInUse,
+        NotAudio, VmboxNotFound, VmboxFull, TooManyPending, QuotaExceeded, IdempotencyKeyInUse,
         IdempotencyKeyReused, Unavailable.
         """
         if key is None:
@@ -116,6 +117,7 @@ class Messages:
                 vmbox_id,
                 draft,
                 max_message_count=account.max_message_count,
+                max_stored_bytes=self.quotas.limit_of(account, Quota.STORED_BYTES),
                 claim=claim,
             )
 
@@ -128,7 +130,8 @@ class Messages:
         """Adds or replaces the audio of a message; the old object is deleted last.
 
         A measured length is replaced too. A length that a client has sent stays. Raises AudioEmpty,
-        NotAudio, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, Unavailable.
+        NotAudio, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, QuotaExceeded,
+        Unavailable.
         """
         now = self._now()
         key = MessageKey(account.account_id, vmbox_id, message_id)
@@ -147,6 +150,7 @@ class Messages:
                 replaced_length_ms=replaced_length_ms,
                 retained_since=retained_since(now, self.retention_days),
                 max_message_count=account.max_message_count,
+                max_stored_bytes=self.quotas.limit_of(account, Quota.STORED_BYTES),
             )
         if replaced_key is not None:
             await delete_orphan(self.audio, replaced_key)

@@ -56,10 +56,16 @@ class StreamSlots:
         self._accounts = SharedSlots(size, per_account or size, TooManyStreams)
         self._tokens = SharedSlots(size, per_token or size, TooManyStreams)
 
-    def acquire(self, account_id: UUID, token: str) -> Callable[[], None]:
-        """Takes a slot and returns the function that releases it. Raises TooManyStreams."""
+    def acquire(
+        self, account_id: UUID, token: str, per_account: int | None = None
+    ) -> Callable[[], None]:
+        """Takes a slot and returns the function that releases it. Raises TooManyStreams.
+
+        `per_account` is the limit of this account, if it has one.
+        """
+        share = self._accounts.size if per_account == 0 else per_account
         with ExitStack() as stack:
-            stack.enter_context(self._accounts.hold(account_id))
+            stack.enter_context(self._accounts.hold(account_id, share))
             stack.enter_context(self._tokens.hold(token))
             EVENT_STREAMS.inc()
             stack.callback(EVENT_STREAMS.dec)

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from service.audio.store import AudioStore, message_key
-from service.domain.account import AccountFacts
+from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import AudioMissing, Unavailable, VmboxNotFound
 from service.domain.message import Message, MessageId, month_of, retained_since, uuid7
@@ -23,6 +23,7 @@ from service.postgres.pool import Connection, Database
 from service.usecases.batches import in_batches, reason_of
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
+from service.usecases.uploads import check_stored_bytes
 
 log = get_logger(__name__)
 
@@ -54,6 +55,7 @@ class Transfers:
     idempotency: Idempotency
     clock: Callable[[], datetime]
     retention_days: int
+    quotas: Quotas = NO_QUOTAS
 
     async def transfer(
         self,
@@ -68,8 +70,8 @@ class Transfers:
         """Moves messages to one target or copies them to each; returns new ids in request order.
 
         After a partial success an outage becomes the reason of the remaining messages. With `key`
-        it is raised instead, and a repeated request continues. Raises VmboxNotFound, Unavailable,
-        IdempotencyKeyInUse, IdempotencyKeyReused.
+        it is raised instead, and a repeated request continues. Raises VmboxNotFound, QuotaExceeded,
+        Unavailable, IdempotencyKeyInUse, IdempotencyKeyReused.
         """
         plan = self._plan(ids, targets)
         if key is None:
@@ -98,6 +100,8 @@ class Transfers:
         self, account: AccountFacts, source: UUID, plan: _Plan, moved: bool, claim: Claim | None
     ) -> BatchResult:
         sources = await self._read_sources(account, source, plan)
+        if not moved:
+            await self._check_quota(account, plan, sources, claim)
         reasons: dict[MessageId, Reason | None] = {}
         outage: Unavailable | None = None
         for target in dict.fromkeys(item.target for item in plan.items):
@@ -144,6 +148,22 @@ class Transfers:
                     raise VmboxNotFound(vmbox_id.hex)
             messages = await rows.get_messages(connection, account.account_id, source, ids)
         return {str(key): _check_transferable(message, oldest) for key, message in messages.items()}
+
+    async def _check_quota(
+        self,
+        account: AccountFacts,
+        plan: _Plan,
+        sources: dict[str, Message | Reason],
+        claim: Claim | None,
+    ) -> None:
+        """Raises QuotaExceeded when the copies exceed the quota. A repeated request continues."""
+        if claim is not None and await self._read_stored_ids(account, plan.items, claim):
+            return
+        copied = [sources.get(item.requested_id) for item in plan.items]
+        audio = [source.audio for source in copied if isinstance(source, Message)]
+        more = sum(item.size for item in audio if item is not None)
+        async with self.database.connection() as connection:
+            await check_stored_bytes(connection, account, self.quotas, more)
 
     async def _transfer_batch(
         self,

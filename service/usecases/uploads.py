@@ -10,9 +10,11 @@ from service.audio.formats import ACCEPTED_TYPES, STORED_TYPES, is_accepted
 from service.audio.inspection import inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
+from service.domain.account import AccountFacts, Quota, Quotas
 from service.domain.errors import (
     Conflict,
     NotFound,
+    QuotaExceeded,
     Refused,
     TooManyUploads,
     Unavailable,
@@ -20,6 +22,8 @@ from service.domain.errors import (
 from service.domain.message import Audio
 from service.logs import get_logger
 from service.metrics import UPLOADS_IN_FLIGHT, UPLOADS_REFUSED
+from service.postgres.accounts import get_stored_bytes
+from service.postgres.pool import Connection
 from service.usecases.slots import SharedSlots
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "Spool",
     "Upload",
     "Uploads",
+    "check_stored_bytes",
     "delete_on_error",
     "delete_orphan",
     "is_accepted",
@@ -109,6 +114,15 @@ class _SlotSpool(Spool):
         if self._has_slot:
             self._has_slot = False
             self._uploads.release_slot(self._account_id)
+
+
+async def check_stored_bytes(
+    connection: Connection, account: AccountFacts, quotas: Quotas, more: int
+) -> None:
+    """Raises QuotaExceeded when `more` bytes of audio exceed the quota of the account."""
+    limit = quotas.limit_of(account, Quota.STORED_BYTES)
+    if limit is not None and await get_stored_bytes(connection, account.account_id) + more > limit:
+        raise QuotaExceeded(Quota.STORED_BYTES, limit)
 
 
 async def store_upload(

@@ -136,6 +136,7 @@ def quotas_of(settings: Settings) -> Quotas:
         users=settings.quota_users,
         webhooks=settings.quota_webhooks,
         api_keys=settings.quota_api_keys,
+        stored_bytes=settings.quota_stored_bytes,
     )
 
 

@@ -63,6 +63,62 @@ async def test_a_request_beyond_a_quota_is_refused(account: AccountClient) -> No
     data_of(await create_user(account.http, account), 201)
 
 
+async def test_audio_beyond_the_stored_bytes_is_refused_until_some_is_removed(
+    account: AccountClient,
+) -> None:
+    vmbox_id, other_id = await account.a_vmbox(), await account.a_vmbox()
+    media_id = await account.leave(vmbox_id, b"x" * 500)
+    pending = await account.http.put(
+        messages := account.path("vmboxes", vmbox_id, "messages"), json={"data": {}}
+    )
+    pending_id = data_of(pending, 201)["media_id"]
+    greeting_id = await create_greeting(account, b"x" * 200)
+    await limit_account(account, stored_bytes=1_000)
+    large: dict[str, Any] = {"content": b"x" * 501, "headers": {"Content-Type": "audio/mpeg"}}
+    copies = {"source_id": [other_id], "messages": [media_id]}
+    ways: list[tuple[str, str, dict[str, Any]]] = [
+        ("PUT", messages, large),
+        ("PUT", f"{messages}/{pending_id}/raw", large),
+        ("POST", f"{messages}/{media_id}", {"json": {"data": {"source_id": [other_id]}}}),
+        ("POST", messages, {"json": {"data": copies}}),
+        ("POST", account.path("media", greeting_id, "raw"), large),
+    ]
+    for method, path, body in ways:
+        answer = await account.http.request(method, path, **body)
+        data = refusal(answer, 409, "quota_exceeded")
+        assert (data["quota"], data["limit"]) == ("stored_bytes", 1_000)
+        DESCRIBED.check(answer)
+
+    # 300 bytes are left: exactly as many are stored, and a move needs none.
+    last_id = await account.leave(other_id, b"x" * 300)
+    moved = await account.http.post(
+        f"{messages}/{media_id}", json={"data": {"source_id": other_id}}
+    )
+    moved_id = data_of(moved)["media_id"]
+    small = {**large, "content": b"x"}
+    refusal(await account.http.put(messages, **small), 409, "quota_exceeded")
+    # What is removed does not count, in whatever way it is removed.
+    data_of(await account.http.delete(account.path("media", greeting_id)))
+    await account.leave(vmbox_id, b"x" * 200)
+    data_of(await account.http.delete(account.path("vmboxes", other_id, "messages", moved_id)))
+    await account.leave(vmbox_id, b"x" * 500)
+    data_of(await account.http.delete(account.path("vmboxes", other_id, "messages", last_id)))
+    await account.leave(vmbox_id, b"x" * 300)
+    refusal(await account.http.put(messages, **small), 409, "quota_exceeded")
+    data_of(await account.http.delete(account.path("vmboxes", vmbox_id)))
+    await account.leave(other_id, b"x" * 1_000)
+
+
+async def create_greeting(account: AccountClient, audio: bytes) -> str:
+    """Creates a greeting with audio; returns its id."""
+    created = await account.http.put(account.path("media"), json={"data": {"name": "Hello"}})
+    greeting_id: str = data_of(created, 201)["id"]
+    raw = account.path("media", greeting_id, "raw")
+    headers = {"Content-Type": "audio/mpeg"}
+    data_of(await account.http.put(raw, content=audio, headers=headers), 201)
+    return greeting_id
+
+
 async def test_quotas_hold_in_the_mailbox_dialect(
     account: AccountClient, voip: httpx.AsyncClient
 ) -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.contract.test_quotas import limit_account
 from tests.support.running import AccountClient, RunningService
 from tests.support.waiting import wait_until
 
@@ -23,6 +24,27 @@ async def limited(service: RunningService) -> AsyncIterator[RunningService]:
     )
     yield api
     await api.stop()
+
+
+async def test_an_account_has_its_own_number_of_streams(
+    limited: RunningService, account: AccountClient
+) -> None:
+    async with limited.client(account.token) as client, AsyncExitStack() as streams:
+
+        async def open_stream() -> httpx.Response:
+            stream = client.stream("GET", account.path("events"), headers=STREAM)
+            return await streams.enter_async_context(stream)
+
+        await limit_account(account, streams=1)
+
+        async def is_limited() -> bool:
+            # Another process uses a new quota within 5 s. Until then this account has no stream.
+            first, second = await open_stream(), await open_stream()
+            await first.aclose()
+            await second.aclose()
+            return (first.status_code, second.status_code) == (200, 429)
+
+        await wait_until(is_limited)
 
 
 async def another_token(account: AccountClient) -> str:

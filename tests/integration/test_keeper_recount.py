@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from service.domain.message import Folder
 from service.postgres import messages as rows
+from service.postgres.greetings import insert_greeting
 from service.postgres.pool import Connection, Database
 from service.postgres.vmboxes import delete_vmbox
 from service.workers.keeper import StepProgress
@@ -21,6 +23,7 @@ from tests.support.builders import (
     counts_of,
     events_of,
     last_event,
+    some_audio,
     stored,
 )
 from tests.support.keeper import Killed, KilledAfter
@@ -96,6 +99,30 @@ async def test_deleted_boxes_are_not_counted(
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
     assert not any((await Recount(owner).run(StepProgress())).values())
     await audit(inspector, box)
+
+
+async def test_wrong_stored_bytes_are_corrected_without_an_event(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    account_id = uuid4()
+    async with owner.connection() as connection:
+        await connection.execute(
+            "INSERT INTO accounts (account_id, ancestors, name, realm, document, api_key_lookup,"
+            " api_key_sealed) VALUES ($1, '{}', 'root', 'root.example', '{}', '', '')",
+            account_id,
+        )
+        boxes = [await a_vmbox(connection, account_id) for _ in range(3)]
+        for box in boxes:
+            await stored(connection, box)
+        async with connection.transaction():
+            await insert_greeting(connection, account_id, uuid4(), {"name": "Hello"}, some_audio())
+        await audit(inspector, boxes[0])
+        await drift(connection, boxes[1], "stored_bytes = 100")
+        await connection.execute("UPDATE account_bytes SET bytes = bytes - 7")
+    done = await asyncio.gather(*(Recount(owner, boxes=1).run(StepProgress()) for _ in range(2)))
+    assert [counts["boxes_repaired"] for counts in done] == [0, 0]
+    for box in boxes:
+        assert len(await audit(inspector, box)) == 2
 
 
 @pytest.mark.parametrize(("boxes", "messages"), [(1, 20_000), (2, 20_000), (100, 1), (100, 5)])

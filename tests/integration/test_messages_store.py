@@ -64,7 +64,7 @@ async def test_storing_counts_the_message_and_appends_an_event(database: Databas
         place = await stored(connection, box)
         event = await last_event(connection, box)
         assert await counts_of(connection, box) == CountsRow(
-            new_count=1, saved_count=0, pending_count=0, sequence=2, deleted=False
+            new_count=1, saved_count=0, pending_count=0, stored_bytes=5, sequence=2, deleted=False
         )
     assert (event.type, event.sequence) == ("message.new", 2)
     assert event.data == {
@@ -237,7 +237,7 @@ async def test_a_month_without_a_partition_is_created_on_demand(database: Databa
             await stored(connection, box, received_at=long_ago)
     async with database.connection() as connection:
         assert await counts_of(connection, box) == CountsRow(
-            new_count=0, saved_count=0, pending_count=0, sequence=1, deleted=False
+            new_count=0, saved_count=0, pending_count=0, stored_bytes=0, sequence=1, deleted=False
         )
         assert await ensure_month(connection, 201202)
         place = await stored(connection, box, received_at=long_ago)

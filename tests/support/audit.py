@@ -22,21 +22,23 @@ from tests.support.ledger import Ledger
 from tests.support.relay import Received, all_sent, everything_in
 from tests.support.running import AccountClient
 
-# Boxes whose counts are not what their messages say. All messages here are within retention.
+# Boxes whose counts and bytes are not what their messages say. All messages are within retention.
 _DRIFT = """
-SELECT c.vmbox_id, c.new_count, c.saved_count, c.pending_count, r.*
+SELECT c.vmbox_id, c.new_count, c.saved_count, c.pending_count, c.stored_bytes, r.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
     SELECT
         count(*) FILTER (WHERE folder = 'new' AND audio_key IS NOT NULL) AS lie_new,
         count(*) FILTER (WHERE folder = 'saved' AND audio_key IS NOT NULL) AS lie_saved,
         count(*) FILTER (WHERE audio_key IS NULL) AS lie_pending,
+        coalesce(sum(audio_size), 0)::bigint AS lie_bytes,
         count(*) FILTER (WHERE counted <> (audio_key IS NOT NULL)) AS wrongly_counted
     FROM messages AS m
     WHERE m.account_id = c.account_id AND m.vmbox_id = c.vmbox_id AND m.removed_at IS NULL
 ) AS r ON true
 WHERE c.deleted_at IS NULL AND (
-    (c.new_count, c.saved_count, c.pending_count) IS DISTINCT FROM (lie_new, lie_saved, lie_pending)
+    (c.new_count, c.saved_count, c.pending_count, c.stored_bytes)
+        IS DISTINCT FROM (lie_new, lie_saved, lie_pending, lie_bytes)
     OR wrongly_counted > 0
 )
 """

@@ -32,12 +32,22 @@ SELECT
     count(*) FILTER (WHERE folder = 'new' AND complete AND retained) AS new_count,
     count(*) FILTER (WHERE folder = 'saved' AND complete AND retained) AS saved_count,
     count(*) FILTER (WHERE NOT complete) AS pending_count,
-    count(*) FILTER (WHERE counted <> (complete AND retained)) AS wrongly_counted
+    count(*) FILTER (WHERE counted <> (complete AND retained)) AS wrongly_counted,
+    coalesce(sum(audio_size), 0)::bigint AS stored_bytes
 FROM (
-    SELECT folder, counted, audio_key IS NOT NULL AS complete, received_at >= $3 AS retained
+    SELECT folder, counted, audio_size, audio_key IS NOT NULL AS complete,
+        received_at >= $3 AS retained
     FROM messages
     WHERE account_id = $1 AND vmbox_id = $2 AND removed_at IS NULL
 )
+"""
+
+
+STORED_BYTES = """
+SELECT
+    (SELECT coalesce(sum(bytes), 0) FROM account_bytes WHERE account_id = $1) AS total,
+    (SELECT coalesce(sum(stored_bytes), 0) FROM vmbox_counts WHERE account_id = $1)
+        + (SELECT coalesce(sum(audio_size), 0) FROM media WHERE account_id = $1) AS counted
 """
 
 
@@ -57,6 +67,7 @@ class CountsRow(msgspec.Struct, frozen=True, kw_only=True):
     new_count: int
     saved_count: int
     pending_count: int
+    stored_bytes: int
     sequence: int
     deleted: bool
 
@@ -179,7 +190,8 @@ async def all_at_once(database: Database, work: Work, clients: int = CLIENTS) ->
 async def counts_of(connection: Connection, box: Box) -> CountsRow:
     row = await connection.fetchrow(
         """
-        SELECT new_count, saved_count, pending_count, sequence, deleted_at IS NOT NULL AS deleted
+        SELECT new_count, saved_count, pending_count, stored_bytes, sequence,
+            deleted_at IS NOT NULL AS deleted
         FROM vmbox_counts WHERE account_id = $1 AND vmbox_id = $2
         """,
         box.account_id,
@@ -221,11 +233,15 @@ async def audit(connection: Connection, box: Box) -> list[Recorded]:
     assert recounted is not None
     if counts.deleted:
         assert (counts.new_count, counts.saved_count, counts.pending_count) == (0, 0, 0)
+        assert counts.stored_bytes == 0
     else:
         assert recounted["wrongly_counted"] == 0
-        for name in ("new_count", "saved_count", "pending_count"):
+        for name in ("new_count", "saved_count", "pending_count", "stored_bytes"):
             assert getattr(counts, name) == recounted[name], name
     assert events[-1].counts == (counts.new_count, counts.saved_count)
+    stored_bytes = await connection.fetchrow(STORED_BYTES, box.account_id)
+    assert stored_bytes is not None
+    assert stored_bytes["total"] == stored_bytes["counted"]
     return events
 
 

@@ -28,7 +28,7 @@ http:
   - max_streams_per_token
   - rate_limit_per_s
   - rate_limit_burst
-quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys]
+quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys, quota_stored_bytes]
 uploads: [max_upload_bytes, max_uploads_in_flight, max_uploads_per_account, min_upload_bytes_per_s]
 sign_in:
   - token_lifetime_s

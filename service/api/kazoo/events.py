@@ -28,7 +28,7 @@ from service.api.kazoo.pages import LARGEST_PAGE, page_query
 from service.api.kazoo.vmboxes import VMBOX
 from service.api.middleware.access_log import request_record_of
 from service.domain.access import Permission
-from service.domain.account import AccountFacts, Caller
+from service.domain.account import AccountFacts, Caller, Quota
 from service.domain.errors import Forbidden, Invalid, Rule, TooManySignIns, Unauthorized
 from service.domain.events import TYPE_PREFIX, encode_cloudevent
 from service.usecases.feed import FeedCursor, FeedPage
@@ -97,7 +97,7 @@ async def _answer(
         )
         return respond(envelope)
     if request.method != "HEAD":
-        _hold_stream(request, account, app)
+        _hold_stream(request, account, caller, app)
     pages = app.feed.stream(account, vmbox_ids, since, _POLL_INTERVAL_S)
     return Stream(
         _event_stream(pages, name, request, account, caller, app),
@@ -106,10 +106,12 @@ async def _answer(
     )
 
 
-def _hold_stream(request: AnyRequest, account: AccountFacts, app: UseCases) -> None:
+def _hold_stream(request: AnyRequest, account: AccountFacts, caller: Caller, app: UseCases) -> None:
     """Takes a slot for a stream until the request ends. Raises TooManyStreams."""
     token = request.scope["state"]["auth_token"] or request.headers.get("authorization", "")
-    release = app.stream_slots.acquire(slot_owner(request, account), token)
+    owner_id = slot_owner(request, account)
+    owner = account if owner_id == account.account_id else caller.account
+    release = app.stream_slots.acquire(owner_id, token, owner.limits.get(Quota.STREAMS))
     request_record_of(request.scope).on_end.append(release)
 
 

@@ -133,12 +133,14 @@ SELECT FROM vmbox_counts WHERE account_id = :account_id ORDER BY vmbox_id FOR NO
 -- them. The keeper empties and purges the boxes.
 WITH counts AS (
     UPDATE vmbox_counts AS c
-    SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0
+    SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0, stored_bytes = 0
     WHERE c.account_id = :account_id AND c.deleted_at IS NULL
 ), numbers AS (
     DELETE FROM vmbox_numbers AS n WHERE n.account_id = :account_id
 ), greetings AS (
     DELETE FROM vmbox_media AS g WHERE g.account_id = :account_id
+), bytes AS (
+    DELETE FROM account_bytes AS b WHERE b.account_id = :account_id
 )
 UPDATE vmboxes AS v
 SET deleted_at = now(), modified_at = now(), revision = v.revision + 1
@@ -147,6 +149,11 @@ WHERE v.account_id = :account_id AND v.deleted_at IS NULL;
 -- name: delete_greetings_of_account
 -- Deletes all greetings of an account, after its boxes. The keeper deletes their audio as orphans.
 DELETE FROM media AS g WHERE g.account_id = :account_id;
+
+-- name: get_stored_bytes
+-- The bytes of all messages and greetings of an account.
+-- Plan: at most 64 rows of the primary key.
+SELECT {stored_bytes}::bigint;
 
 -- name: get_root_id
 -- The one account without a parent.

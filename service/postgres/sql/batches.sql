@@ -81,7 +81,7 @@ ORDER BY r.position;
 -- after it. One row per requested message, in order.
 -- Plan: the counts row by primary key, the partitions of :distinct_months, rows by primary key.
 WITH locked AS MATERIALIZED (
-    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, sequence, deleted_at
+    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, stored_bytes, sequence, deleted_at
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
@@ -109,16 +109,19 @@ WITH locked AS MATERIALIZED (
     SET new_count = locked.new_count - t.from_new,
         saved_count = locked.saved_count - t.from_saved,
         pending_count = locked.pending_count - t.pending,
+        stored_bytes = locked.stored_bytes - t.bytes,
         sequence = locked.sequence + t.steps
     FROM locked, (
         SELECT
             count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
             count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
             count(*) FILTER (WHERE audio_key IS NULL) AS pending,
+            coalesce(sum(audio_size), 0) AS bytes,
             count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
         FROM message
     ) AS t
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND t.steps + t.pending > 0
+    RETURNING c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
     SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
         (locked.new_count - m.from_new)::integer AS new_count,
@@ -129,7 +132,7 @@ WITH locked AS MATERIALIZED (
         END AS data
     FROM step AS m CROSS JOIN locked
     ORDER BY m.step
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT r.month, r.id,
     CASE
         WHEN locked.deleted_at IS NOT NULL THEN 'vmbox_not_found'
@@ -173,7 +176,7 @@ WHERE account_id = :account_id AND vmbox_id = ANY(:vmbox_ids::uuid[]) AND delete
 -- carries the counts of its box after it. One row per requested message, in order.
 -- Plan: two counts rows by primary key, the partitions of :distinct_months, rows by primary key.
 WITH locked AS MATERIALIZED (
-    SELECT vmbox_id, mailbox, new_count, saved_count, sequence
+    SELECT vmbox_id, mailbox, new_count, saved_count, stored_bytes, sequence
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id IN (:source_id, :target_id) AND deleted_at IS NULL
     ORDER BY vmbox_id
@@ -225,11 +228,13 @@ WITH locked AS MATERIALIZED (
         'message.removed' AS type,
         -(m.counted AND m.folder = 'new')::integer AS in_new,
         -(m.counted AND m.folder = 'saved')::integer AS in_saved,
+        -m.audio_size AS bytes,
         jsonb_build_object('message', {event_message}, 'reason', 'moved') AS data
     FROM transferred AS m
     WHERE :moved::boolean
     UNION ALL
     SELECT s.position, 1, :target_id, m.month, m.id, 'message.new', 1, 0,
+        m.audio_size,
         jsonb_build_object(
             'message', {event_message},
             'origin', jsonb_build_object(
@@ -248,13 +253,16 @@ WITH locked AS MATERIALIZED (
     UPDATE vmbox_counts AS c
     SET new_count = locked.new_count + t.in_new,
         saved_count = locked.saved_count + t.in_saved,
+        stored_bytes = locked.stored_bytes + t.bytes,
         sequence = locked.sequence + t.steps
     FROM locked JOIN (
-        SELECT vmbox_id, sum(in_new) AS in_new, sum(in_saved) AS in_saved, count(*) AS steps
+        SELECT vmbox_id, sum(in_new) AS in_new, sum(in_saved) AS in_saved, sum(bytes) AS bytes,
+            count(*) AS steps
         FROM change
         GROUP BY vmbox_id
     ) AS t USING (vmbox_id)
     WHERE c.account_id = :account_id AND c.vmbox_id = locked.vmbox_id
+    RETURNING c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
     SELECT s.vmbox_id, locked.mailbox, locked.sequence + s.step AS sequence,
         (locked.new_count + s.in_new)::integer AS new_count,
@@ -262,7 +270,7 @@ WITH locked AS MATERIALIZED (
         s.month, s.message_id, s.type, s.data
     FROM step AS s JOIN locked USING (vmbox_id)
     ORDER BY s.position, s.part
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT
     CASE
         WHEN n.id IS NOT NULL THEN 'done'

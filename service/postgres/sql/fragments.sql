@@ -31,6 +31,21 @@ appended AS (
     FROM event AS e
 )
 
+-- fragment: count_bytes
+-- Adds the column bytes_change of the CTE `counts` to the stored bytes of the account. A session uses one of
+-- 64 rows of the account, so that sessions seldom wait for each other. It must take no other lock afterwards.
+counted_bytes AS (
+    INSERT INTO account_bytes AS b (account_id, part, bytes)
+    SELECT :account_id, pg_backend_pid() % 64, sum(bytes_change)
+    FROM counts
+    HAVING sum(bytes_change) <> 0
+    ON CONFLICT (account_id, part) DO UPDATE SET bytes = b.bytes + EXCLUDED.bytes
+)
+
+-- fragment: stored_bytes
+-- The stored bytes of the account.
+(SELECT coalesce(sum(t.bytes), 0) FROM account_bytes AS t WHERE t.account_id = :account_id)
+
 -- fragment: event_message
 -- The message `m` as events carry it: Gregorian seconds (Unix + 62167219200) and milliseconds.
 jsonb_build_object(

@@ -1,12 +1,16 @@
 -- name: insert_greeting
 -- A new greeting, with or without its audio.
-INSERT INTO media (
-    account_id, media_id, name, document, owner_id, audio_key, audio_type, audio_size, audio_sha256
-)
-VALUES (
-    :account_id, :media_id, :name, :document, :owner_id, :audio_key, :audio_type, :audio_size, :audio_sha256
-)
-RETURNING *;
+WITH counts AS (
+    INSERT INTO media (
+        account_id, media_id, name, document, owner_id, audio_key, audio_type, audio_size, audio_sha256
+    )
+    VALUES (
+        :account_id, :media_id, :name, :document, :owner_id, :audio_key, :audio_type, :audio_size,
+        :audio_sha256
+    )
+    RETURNING *, audio_size AS bytes_change
+), {count_bytes}
+SELECT * FROM counts;
 
 -- name: get_greeting
 -- One greeting.
@@ -41,16 +45,24 @@ RETURNING g.*;
 
 -- name: attach_greeting_audio
 -- Sets or replaces the audio of a greeting.
-UPDATE media AS g
-SET audio_key = :audio_key, audio_type = :audio_type, audio_size = :audio_size,
-    audio_sha256 = :audio_sha256,
-    revision = g.revision + 1, modified_at = now()
-WHERE g.account_id = :account_id AND g.media_id = :media_id
-RETURNING old.audio_key AS replaced_key, g.*;
+WITH counts AS (
+    UPDATE media AS g
+    SET audio_key = :audio_key, audio_type = :audio_type, audio_size = :audio_size,
+        audio_sha256 = :audio_sha256,
+        revision = g.revision + 1, modified_at = now()
+    WHERE g.account_id = :account_id AND g.media_id = :media_id
+    RETURNING old.audio_key AS replaced_key, g.*, g.audio_size - coalesce(old.audio_size, 0) AS bytes_change
+), {count_bytes}
+SELECT * FROM counts;
 
 -- name: delete_greeting
 -- Deletes a greeting. The foreign key of vmbox_media refuses one that a box uses.
-DELETE FROM media AS g WHERE g.account_id = :account_id AND g.media_id = :media_id RETURNING g.*;
+WITH counts AS (
+    DELETE FROM media AS g
+    WHERE g.account_id = :account_id AND g.media_id = :media_id
+    RETURNING g.*, -g.audio_size AS bytes_change
+), {count_bytes}
+SELECT * FROM counts;
 
 -- name: filter_existing_greetings
 -- The greetings among :media_ids that exist.

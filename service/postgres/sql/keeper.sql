@@ -37,7 +37,7 @@ ORDER BY account_id, vmbox_id;
 -- events: its deletion has announced the end of its messages.
 -- Plan: the counts row by primary key, messages_by_vmbox of one partition, rows by primary key.
 WITH locked AS MATERIALIZED (
-    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, sequence, deleted_at
+    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, stored_bytes, sequence, deleted_at
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
@@ -69,17 +69,20 @@ WITH locked AS MATERIALIZED (
     SET new_count = locked.new_count - t.from_new,
         saved_count = locked.saved_count - t.from_saved,
         pending_count = locked.pending_count - t.pending,
+        stored_bytes = locked.stored_bytes - t.bytes,
         sequence = locked.sequence + t.steps
     FROM locked, (
         SELECT
             count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
             count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
             count(*) FILTER (WHERE audio_key IS NULL) AS pending,
+            coalesce(sum(audio_size), 0) AS bytes,
             count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
         FROM message
     ) AS t
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND locked.deleted_at IS NULL
         AND t.steps + t.pending > 0
+    RETURNING c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
     SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
         (locked.new_count - m.from_new)::integer AS new_count,
@@ -90,7 +93,7 @@ WITH locked AS MATERIALIZED (
         END AS data
     FROM step AS m CROSS JOIN locked
     ORDER BY m.step
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT count(*) FROM message;
 
 -- name: list_abandoned
@@ -265,10 +268,11 @@ SELECT count(*) FROM vmbox_counts WHERE deleted_at IS NULL;
 
 -- name: recount_boxes
 -- The next boxes after a key, up to :max_boxes or until they hold :max_messages messages, each with a flag
--- that its counts differ from its messages. One snapshot sees both, so no lock is needed.
+-- that its counts differ from its messages, and one that its stored bytes do. One snapshot sees both, so no
+-- lock is needed.
 -- Plan: boxes by primary key from the key on; the messages of each by messages_by_vmbox.
 WITH page AS MATERIALIZED (
-    SELECT account_id, vmbox_id, new_count, saved_count, pending_count,
+    SELECT account_id, vmbox_id, new_count, saved_count, pending_count, stored_bytes,
         sum(new_count + saved_count + pending_count) OVER up_to_here
             - (new_count + saved_count + pending_count) AS messages_before
     FROM (
@@ -282,12 +286,14 @@ WITH page AS MATERIALIZED (
 )
 SELECT c.account_id, c.vmbox_id,
     (c.new_count, c.saved_count, c.pending_count)
-        <> (r.new_count, r.saved_count, r.pending_count) AS drifted
+        <> (r.new_count, r.saved_count, r.pending_count) AS drifted,
+    c.stored_bytes <> r.stored_bytes AS bytes_drifted
 FROM page AS c
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE m.counted AND m.folder = 'new')::integer AS new_count,
         count(*) FILTER (WHERE m.counted AND m.folder = 'saved')::integer AS saved_count,
-        count(*) FILTER (WHERE m.audio_key IS NULL)::integer AS pending_count
+        count(*) FILTER (WHERE m.audio_key IS NULL)::integer AS pending_count,
+        coalesce(sum(m.audio_size), 0)::bigint AS stored_bytes
     FROM messages AS m
     WHERE m.account_id = c.account_id AND m.vmbox_id = c.vmbox_id AND m.removed_at IS NULL
 ) AS r
@@ -332,6 +338,45 @@ WITH recounted AS MATERIALIZED (
     WHERE c.sequence > c.sequence_before
 ), {append_event}
 SELECT new_before, saved_before, pending_before, new_count, saved_count, pending_count FROM counts;
+
+-- name: set_box_bytes
+-- Sets the stored bytes of a locked box to those of its messages.
+-- Plan: the messages of the box by messages_by_vmbox; the counts row by primary key.
+UPDATE vmbox_counts
+SET stored_bytes = (
+    SELECT coalesce(sum(m.audio_size), 0)
+    FROM messages AS m
+    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
+)
+WHERE account_id = :account_id AND vmbox_id = :vmbox_id;
+
+-- name: list_account_ids
+-- The ids of the next accounts after a key, up to :limit.
+-- Plan: accounts by primary key from the key on.
+SELECT account_id
+FROM accounts
+WHERE account_id > :after_account_id AND deleted_at IS NULL
+ORDER BY account_id
+LIMIT :limit;
+
+-- name: lock_account_bytes
+-- Allows one transaction at a time to run correct_account_bytes for an account.
+SELECT pg_advisory_xact_lock(hashtextextended('stored bytes ' || :account_id::uuid::text, 0));
+
+-- name: correct_account_bytes
+-- Corrects the stored bytes of an account. One snapshot sees them, its boxes and its greetings, so their rows
+-- need no lock: the difference is added.
+-- Plan: its boxes, greetings and totals by primary key.
+WITH correction AS (
+    SELECT (
+        SELECT coalesce(sum(c.stored_bytes), 0) FROM vmbox_counts AS c WHERE c.account_id = :account_id
+    ) + (
+        SELECT coalesce(sum(g.audio_size), 0) FROM media AS g WHERE g.account_id = :account_id
+    ) - {stored_bytes} AS bytes
+)
+INSERT INTO account_bytes AS b (account_id, part, bytes)
+SELECT :account_id, 0, bytes FROM correction WHERE bytes <> 0
+ON CONFLICT (account_id, part) DO UPDATE SET bytes = b.bytes + EXCLUDED.bytes;
 
 -- name: list_old_partitions
 -- The partitions of a table before :before, oldest first, with those whose drop was interrupted: `state` is

@@ -8,10 +8,10 @@
 -- Stores a message: locks the box's counts row, inserts, counts, appends the event. A full box gets no
 -- message, only the event vmbox.full, at most once in 10 minutes. With an idempotency key (:claim_key) the
 -- message is inserted only if :claim_token still holds the claim; the claim then stores :answer.
--- Plan: the counts row by primary key, one partition, no scan.
+-- Plan: the counts row by primary key, one partition, no scan; with a quota the stored bytes of the account.
 WITH locked AS MATERIALIZED (
-    SELECT mailbox, new_count, saved_count, pending_count, sequence, full_event_at, deleted_at,
-        coalesce(max_message_count, :account_max_message_count::integer) AS max_message_count
+    SELECT mailbox, new_count, saved_count, pending_count, stored_bytes, sequence, full_event_at,
+        deleted_at, coalesce(max_message_count, :account_max_message_count::integer) AS max_message_count
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
@@ -22,6 +22,8 @@ WITH locked AS MATERIALIZED (
             WHEN max_message_count > 0 AND new_count + saved_count >= max_message_count THEN 'full'
             WHEN :audio_key::text IS NULL AND pending_count >= :max_pending::integer
                 THEN 'too_many_pending'
+            WHEN :max_stored_bytes::bigint IS NOT NULL
+                AND {stored_bytes} + :audio_size::bigint > :max_stored_bytes THEN 'quota_exceeded'
             ELSE 'done'
         END AS outcome
     FROM locked
@@ -59,13 +61,14 @@ WITH locked AS MATERIALIZED (
     SET new_count = d.new_count + coalesce(m.counted AND m.folder = 'new', false)::integer,
         saved_count = d.saved_count + coalesce(m.counted AND m.folder = 'saved', false)::integer,
         pending_count = d.pending_count + (m.id IS NOT NULL AND m.audio_key IS NULL)::integer,
+        stored_bytes = d.stored_bytes + coalesce(m.audio_size, 0),
         sequence = d.sequence + (d.event IS NOT NULL)::integer,
         full_event_at = CASE d.event WHEN 'vmbox.full' THEN now() ELSE d.full_event_at END
     FROM decision AS d LEFT JOIN message AS m ON true
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
         AND (m.id IS NOT NULL OR d.event = 'vmbox.full')
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, d.event,
-        d.max_message_count
+        d.max_message_count, c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
     SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, m.month, m.id AS message_id,
         coalesce(c.event, 'message.new') AS type,
@@ -78,36 +81,42 @@ WITH locked AS MATERIALIZED (
                 'message_count', c.new_count + c.saved_count)
         END AS data
     FROM counts AS c LEFT JOIN message AS m ON true
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT
     CASE WHEN d.outcome = 'done' AND m.id IS NULL THEN 'claim_lost' ELSE d.outcome END AS outcome,
-    d.max_message_count, d.new_count + d.saved_count AS message_count, m.*
+    d.max_message_count, d.new_count + d.saved_count AS message_count,
+    :max_stored_bytes AS max_stored_bytes, m.*
 FROM decision AS d LEFT JOIN message AS m ON true;
 
 -- name: attach_audio
 -- Sets or replaces the audio of a message. A pending message becomes complete: it is counted and gets the
 -- event message.new.
--- Plan: the counts row and the message by primary key, one partition.
+-- Plan: the counts row and the message by primary key, one partition; with a quota the stored bytes of the
+-- account.
 WITH locked AS MATERIALIZED (
-    SELECT mailbox, new_count, saved_count, pending_count, sequence, full_event_at, deleted_at,
-        coalesce(max_message_count, :account_max_message_count::integer) AS max_message_count
+    SELECT mailbox, new_count, saved_count, pending_count, stored_bytes, sequence, full_event_at,
+        deleted_at, coalesce(max_message_count, :account_max_message_count::integer) AS max_message_count
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), message_before AS MATERIALIZED (
-    SELECT m.id, m.audio_key, m.received_at
+    SELECT m.id, m.audio_key, m.audio_size, m.received_at
     FROM locked, {messages} AS m
     WHERE m.account_id = :account_id AND m.month = :month AND m.id = :message_id
         AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1
     FOR NO KEY UPDATE OF m
 ), checked AS MATERIALIZED (
-    SELECT locked.*, b.audio_key,
+    SELECT locked.*, b.audio_key, b.audio_size,
         CASE
             WHEN deleted_at IS NOT NULL THEN 'vmbox_not_found'
             WHEN b.id IS NULL THEN 'message_not_found'
             WHEN b.audio_key IS NOT NULL AND b.received_at < :retained_since THEN 'expired'
+            WHEN b.audio_key IS NULL AND max_message_count > 0
+                AND new_count + saved_count >= max_message_count THEN 'full'
+            WHEN :max_stored_bytes::bigint IS NOT NULL
+                AND {stored_bytes} + :audio_size::bigint - coalesce(b.audio_size, 0) > :max_stored_bytes
+                THEN 'quota_exceeded'
             WHEN b.audio_key IS NOT NULL THEN 'replaced'
-            WHEN max_message_count > 0 AND new_count + saved_count >= max_message_count THEN 'full'
             ELSE 'done'
         END AS outcome
     FROM locked LEFT JOIN message_before AS b ON true
@@ -144,12 +153,13 @@ WITH locked AS MATERIALIZED (
         saved_count = d.saved_count
             + coalesce(d.outcome = 'done' AND m.counted AND m.folder = 'saved', false)::integer,
         pending_count = d.pending_count - (d.outcome = 'done')::integer,
+        stored_bytes = d.stored_bytes + coalesce(m.audio_size - coalesce(d.audio_size, 0), 0),
         sequence = d.sequence + 1,
         full_event_at = CASE d.event WHEN 'vmbox.full' THEN now() ELSE d.full_event_at END
     FROM decision AS d LEFT JOIN message AS m ON true
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND d.event IS NOT NULL
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, d.event,
-        d.max_message_count
+        d.max_message_count, c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
     SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, m.month, m.id AS message_id,
         c.event AS type,
@@ -165,9 +175,9 @@ WITH locked AS MATERIALIZED (
             ELSE '{}'
         END AS data
     FROM counts AS c LEFT JOIN message AS m ON true
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT d.outcome, d.max_message_count, d.new_count + d.saved_count AS message_count,
-    d.audio_key AS replaced_key, m.*
+    :max_stored_bytes AS max_stored_bytes, d.audio_key AS replaced_key, m.*
 FROM decision AS d LEFT JOIN message AS m ON true;
 
 -- name: change_folder
@@ -231,7 +241,7 @@ FROM locked LEFT JOIN message AS m ON true;
 -- Removes a message from every list and from the counts. The event contains its last folder.
 -- Plan: the counts row and the message by primary key, one partition.
 WITH locked AS MATERIALIZED (
-    SELECT new_count, saved_count, pending_count, sequence, deleted_at
+    SELECT new_count, saved_count, pending_count, stored_bytes, sequence, deleted_at
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
@@ -247,17 +257,20 @@ WITH locked AS MATERIALIZED (
     SET new_count = locked.new_count - (m.counted_before AND m.folder = 'new')::integer,
         saved_count = locked.saved_count - (m.counted_before AND m.folder = 'saved')::integer,
         pending_count = locked.pending_count - (m.audio_key IS NULL)::integer,
+        stored_bytes = locked.stored_bytes - coalesce(m.audio_size, 0),
         sequence = locked.sequence + (m.audio_key IS NOT NULL)::integer
     FROM locked, message AS m
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
-    RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
+    RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count,
+        c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
-    SELECT c.*, m.month, m.id AS message_id, 'message.removed' AS type,
+    SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, m.month, m.id AS message_id,
+        'message.removed' AS type,
         CASE WHEN m.audio_key IS NOT NULL
             THEN jsonb_build_object('message', {event_message}, 'reason', :reason::text)
         END AS data
     FROM counts AS c CROSS JOIN message AS m
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT
     CASE
         WHEN locked.deleted_at IS NOT NULL THEN 'vmbox_not_found'

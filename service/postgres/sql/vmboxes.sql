@@ -100,18 +100,19 @@ WITH locked AS MATERIALIZED (
     WHERE g.account_id = :account_id AND g.vmbox_id = :vmbox_id
 ), counts AS (
     UPDATE vmbox_counts AS c
-    SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0,
+    SET deleted_at = now(), new_count = 0, saved_count = 0, pending_count = 0, stored_bytes = 0,
         sequence = locked.sequence + 1
     FROM locked, vmbox
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
-    RETURNING c.*, locked.new_count + locked.saved_count AS messages_removed
+    RETURNING c.*, locked.new_count + locked.saved_count AS messages_removed,
+        c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
     SELECT c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count, NULL::integer AS month,
         NULL::uuid AS message_id, 'vmbox.deleted' AS type,
         jsonb_build_object(
             'vmbox', {event_vmbox}, 'messages_removed', c.messages_removed) AS data
     FROM counts AS c CROSS JOIN vmbox AS v
-), {append_event}
+), {count_bytes}, {append_event}
 SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
 
 -- name: get_vmbox

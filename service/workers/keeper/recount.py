@@ -1,11 +1,11 @@
-"""Recount: compares the counts of boxes with their messages and repairs differences."""
+"""Recount: compares counts and stored bytes with the messages and repairs differences."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from service.logs import get_logger
 from service.postgres import keeper as rows
-from service.postgres.keeper import BoxKey, Drift
+from service.postgres.keeper import BoxKey, Drift, RecountedBox
 from service.postgres.pool import Database
 from service.workers.progress import StepCounts, StepProgress
 
@@ -13,6 +13,7 @@ log = get_logger(__name__)
 
 BOXES = 100
 MESSAGES = 20_000
+ACCOUNTS = 1_000
 _FIRST = BoxKey(UUID(int=0), UUID(int=0))
 
 
@@ -31,15 +32,35 @@ class Recount:
         counted, repaired = 0, 0
         after = _FIRST
         while page := await self._read_page(after):
-            for box, drifted in page:
-                if drifted and await repair(self.database, box):
+            for box in page:
+                if box.has_drifted and await repair(self.database, box.key):
                     repaired += 1
+                if box.have_bytes_drifted:
+                    await self._set_bytes(box.key)
             counted += len(page)
             progress.advance(len(page))
-            after = page[-1][0]
+            after = page[-1].key
+        await self._correct_accounts()
         return {"boxes_counted": counted, "boxes_repaired": repaired}
 
-    async def _read_page(self, after: BoxKey) -> list[tuple[BoxKey, bool]]:
+    async def _set_bytes(self, box: BoxKey) -> None:
+        async with self.database.transaction() as connection:
+            if await rows.lock_box(connection, box):
+                await rows.set_box_bytes(connection, box)
+
+    async def _correct_accounts(self) -> None:
+        after = UUID(int=0)
+        while account_ids := await self._list_accounts(after):
+            for account_id in account_ids:
+                async with self.database.transaction() as connection:
+                    await rows.correct_account_bytes(connection, account_id)
+            after = account_ids[-1]
+
+    async def _list_accounts(self, after: UUID) -> list[UUID]:
+        async with self.database.connection() as connection:
+            return await rows.list_account_ids(connection, after, ACCOUNTS)
+
+    async def _read_page(self, after: BoxKey) -> list[RecountedBox]:
         async with self.database.connection() as connection:
             return await rows.recount_boxes(
                 connection, after, boxes=self.boxes, messages=self.messages

@@ -8,7 +8,7 @@ from service.api.description.openapi.structs import ref
 from service.api.kazoo import batches, messages
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
-from service.api.kazoo.openapi.refusals import UPLOADS
+from service.api.kazoo.openapi.refusals import STORED_BYTES_EXCEEDED, UPLOADS
 from service.api.kazoo.openapi.schemas import FOLDERS
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
 from service.api.kazoo.query import CORRECT_WINDOW
@@ -137,7 +137,15 @@ OPERATIONS = (
         parameters=("folder", "idempotency_key"),
         body=envelope(ref("MessageChanges"), _CHANGES),
         answers={200: _BATCH},
-        refusals=(UNKNOWN_VMBOX, NO_MESSAGES, _TOO_MANY, _NO_TARGET, _UNKNOWN_FOLDER, *_KEYS),
+        refusals=(
+            UNKNOWN_VMBOX,
+            NO_MESSAGES,
+            _TOO_MANY,
+            _NO_TARGET,
+            _UNKNOWN_FOLDER,
+            STORED_BYTES_EXCEEDED,
+            *_KEYS,
+        ),
     ),
     Operation(
         handler=batches.remove_messages,
@@ -183,6 +191,7 @@ OPERATIONS = (
             _EXPIRED,
             NoAudio(),
             EditConflict(),
+            STORED_BYTES_EXCEEDED,
         ),
     ),
     Operation(

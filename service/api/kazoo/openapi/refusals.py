@@ -17,6 +17,7 @@ from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.middleware.body_rate import ClientTooSlow
 from service.api.middleware.deadline import DeadlineExceeded
+from service.domain.account import Quota
 from service.domain.errors import (
     AccountNotFound,
     AudioEmpty,
@@ -29,6 +30,7 @@ from service.domain.errors import (
     Forbidden,
     Invalid,
     NotAudio,
+    QuotaExceeded,
     Rule,
     SignInLocked,
     StorageUnavailable,
@@ -64,6 +66,7 @@ _BODY_ERRORS: tuple[Exception, ...] = (
     ContentTypeRefused(JSON.documented),
     ContentEncodingRefused(),
 )
+STORED_BYTES_EXCEEDED = QuotaExceeded(Quota.STORED_BYTES, 1_000_000_000)
 UPLOADS: tuple[Exception, ...] = (
     AudioEmpty(),
     NotAudio(),
@@ -71,6 +74,7 @@ UPLOADS: tuple[Exception, ...] = (
     MalformedBase64(),
     AudioTooLarge(8_000_000),
     TooManyUploads(),
+    STORED_BYTES_EXCEEDED,
     StorageUnavailable(),
 )
 RANGE_PAST_END = HTTPException(status_code=416)
