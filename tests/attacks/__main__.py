@@ -1,7 +1,7 @@
 """`python -m tests.attacks`: runs the attacks one after the other and prints a Markdown table."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -53,7 +53,12 @@ async def _run(
     async with _prepared_service() as service:
         for attack in attacks:
             size = attack.quick if quick else attack.long
-            click.echo(row(attack, size, await attack.measure(service, size, tree, **settings)))
+            try:
+                text = row(attack, size, await attack.measure(service, size, tree, **settings))
+            except Exception as error:
+                # The other attacks are measured all the same.
+                text = f"| {attack.name} | {attack.sent_at(size)} | failed: {error!r} |"
+            click.echo(text)
     click.echo(f"\nThe chart limits the memory of an API process to {MEMORY_LIMIT_MB} MB.")
 
 
@@ -72,17 +77,28 @@ async def _prepared_service() -> AsyncIterator[RunningService]:
 def row(attack: Attack, size: int, report: Report) -> str:
     """A row of the table. Times and memory are rounded."""
     outcomes = ", ".join(f"{name}: {count}" for name, count in sorted(report.outcomes.items()))
-    total = len(report.samples)
     cells = [
         attack.name,
-        attack.sent.format(size=f"{size:,}".replace(",", " ")),
+        attack.sent_at(size),
         outcomes,
-        f"{total - len(report.problems)} of {total}",
-        f"{report.wait_s(0.99):.2f}" if total else "",
-        f"{report.wait_s():.2f}" if total else "",
+        _with_targets(report, _successes),
+        _with_targets(report, lambda part: f"{part.wait_s(0.99):.2f}"),
+        _with_targets(report, lambda part: f"{part.wait_s():.2f}"),
         f"{report.idle_mb} -> {report.peak_mb}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _successes(report: Report) -> str:
+    total = len(report.samples)
+    return f"{total - len(report.problems)} of {total}"
+
+
+def _with_targets(report: Report, figure: Callable[[Report], str]) -> str:
+    """A figure of all requests, and that of each request that the attack is aimed at."""
+    parts = {name: report.select(name) for name in report.targets}
+    figures = [f"{name}: {figure(part) if part.samples else '-'}" for name, part in parts.items()]
+    return "; ".join([figure(report) if report.samples else "-", *figures])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _PAUSE_S = 0.05
 # An attack lasts for so many seconds, and until the other tenant has so many responses, or up to
 # the last number of seconds.
 _HOLD, _HOLD_LONG = (3.0, 40, 30.0), (20.0, 400, 120.0)
-# More than an upload may send without a slot.
+# More than an upload may send without a slot; not text, which is refused.
 _AUDIO = b"\0audio" * 8_192
 _VALUES = msgspec.yaml.decode((REPOSITORY / "deploy/chart/values.yaml").read_bytes())
 MEMORY_LIMIT_MB = int(_VALUES["api"]["resources"]["limits"]["memory"].removesuffix("Mi"))
@@ -43,10 +43,14 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`outcomes` counts the responses to the attacker, `samples` are the other tenant's."""
+    """`outcomes` counts the responses to the attacker, `samples` are the other tenant's.
+
+    `targets` names the requests of the other tenant that the attack is aimed at, if any.
+    """
 
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     samples: list[Sample] = []
+    targets: list[str] = []
     idle_mb: int = 0
     peak_mb: int = 0
     is_long: bool = False
@@ -54,6 +58,11 @@ class Report(msgspec.Struct, kw_only=True):
     @property
     def problems(self) -> list[str]:
         return [f"{sample.name}: {sample.problem}" for sample in self.samples if sample.problem]
+
+    def select(self, name: str) -> "Report":
+        """The report of one request of the other tenant."""
+        samples = [sample for sample in self.samples if sample.name == name]
+        return msgspec.structs.replace(self, samples=samples, targets=[])
 
     def wait_s(self, share: float = 1.0) -> float:
         """The wait that this share of the other tenant's requests did not exceed."""
@@ -155,8 +164,9 @@ class AttackedApi(RunningService):
 
     @asynccontextmanager
     async def watched(self, *more: Request) -> AsyncIterator[Watch]:
-        """Measures while the block runs; `more` are further requests of the other tenant."""
-        watch = Watch(Report(is_long=self.is_long))
+        """Measures while the block runs; `more` are requests that the attack is aimed at."""
+        targets = [request.name for request in more]
+        watch = Watch(Report(is_long=self.is_long, targets=targets))
         timeout_s = _TIMEOUT_LONG_S if self.is_long else _TIMEOUT_S
         job = Job([*await self._usual_requests(), *more], timeout_s)
         async with watch.running(job):
@@ -224,6 +234,10 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str] = {}
     quick_settings: dict[str, str] = {}
     wrapper: Callable[[], AbstractAsyncContextManager[Sequence[str]]] = no_wrapper
+
+    def sent_at(self, size: int) -> str:
+        """The text of `sent` for a size."""
+        return self.sent.format(size=f"{size:,}".replace(",", " "))
 
     async def measure(
         self, service: RunningService, size: int, tree: Path | None = None, **settings: str

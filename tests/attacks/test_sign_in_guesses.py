@@ -11,7 +11,7 @@ from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.waiting import wait_until
 
 _PASSWORD = "correct-horse-battery"
-_CLIENTS = 30
+_CLIENTS = 90
 _TIMEOUT_S = 600
 
 
@@ -66,8 +66,8 @@ async def _locks(account: AccountClient) -> list[dict[str, Any]]:
 
 ATTACK = Attack(
     name="sign-in guesses",
-    sent="{size} sign-ins with random passwords, 30 at a time",
-    quick=100,
+    sent="{size} sign-ins with random passwords, 90 at a time",
+    quick=200,
     long=5_000,
     run=attack,
     # The limit that the tests switch off for their own sign-ins.
