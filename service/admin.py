@@ -18,11 +18,11 @@ STARTING = "The process is starting."
 STOPPING = "The process is stopping and accepts no new work."
 
 NotReady = Callable[[], Awaitable[str | None]]
-"""Returns a sentence on why the process is not ready, or None if it is ready."""
+"""Returns the reason why the process is not ready, or None if it is ready."""
 
 
 class CannotListen(Exception):
-    """A port cannot be listened on; the text names the port and the reason."""
+    """The server cannot listen on a port. The text names the port and the reason."""
 
 
 class AdminServer:

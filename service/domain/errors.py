@@ -46,7 +46,7 @@ class RecipientNotFound(NotFound):
 
 
 class RecipientLinkInvalid(NotFound):
-    """The link is not valid; open the link of the mail again."""
+    """The link is not valid; open the link in the mail again."""
 
 
 class MessageNotFound(NotFound):
@@ -123,7 +123,7 @@ class TooManyPending(_LimitExceeded, Conflict):
 
 
 class QuotaExceeded(_LimitExceeded, Conflict):
-    """The account has reached this quota; delete something, or request a higher limit."""
+    """The account has reached a quota; delete a resource or request a higher quota."""
 
     def __init__(self, quota: str, limit: int) -> None:
         super().__init__(limit)
@@ -175,7 +175,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAX_PROBLEMS = 100
-"""Problems of one request that are reported."""
+"""Maximum number of problems in one response."""
 
 
 class Invalid(Refused):
@@ -323,7 +323,7 @@ class TooManyBodies(Unavailable):
 
 
 class TooManyPings(Unavailable):
-    """Too many webhook tests in progress; retry in a moment."""
+    """Too many webhook pings in progress; retry in a moment."""
 
 
 class DnsUnavailable(Unavailable):

@@ -11,7 +11,7 @@ from service.domain.message import Folder
 
 SUBJECT_PREFIX = "voicemail.v1"
 TYPE_PREFIX = "voicemail."
-"""Begin of the attribute `type` of a CloudEvent, before the event type."""
+"""Prefix of the event type in the attribute `type` of a CloudEvent."""
 MAX_EVENT_BYTES = 262_144
 NO_VMBOX = UUID(int=0)
 """Mailbox id of an event that concerns a whole account."""

@@ -51,7 +51,7 @@ class Batches:
     async def remove(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[str], folder: Folder | None
     ) -> BatchResult:
-        """Removes messages, with `folder` only those in it. Raises VmboxNotFound."""
+        """Removes messages. With `folder`, removes only those in it. Raises VmboxNotFound."""
 
         async def remove(batch: Sequence[MessageId]) -> list[Reason | None]:
             async with self.database.connection() as connection:
@@ -95,9 +95,9 @@ class Batches:
 async def _run_batches(
     ids: Sequence[str], work: Callable[[Sequence[MessageId]], Awaitable[list[Reason | None]]]
 ) -> BatchResult:
-    """Calls `work` for one batch of ids after the other; the result is in their order.
+    """Calls `work` for each batch of ids in turn. The result has the order of the ids.
 
-    A missing mailbox or an outage is raised in the first batch. In a later batch it becomes the
+    A missing mailbox or an outage in the first batch is raised. In a later batch it becomes the
     reason of all remaining ids, which are not attempted.
     """
     outcomes: dict[str, Reason | None] = dict.fromkeys(ids, Reason.NOT_FOUND)

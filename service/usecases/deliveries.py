@@ -19,12 +19,12 @@ class Deliveries:
             return await rows.list_deliveries(connection, selection, limit)
 
     async def show(self, selection: DeliveryFilter) -> list[DeliveryRow]:
-        """Returns all rows of an event, or those of one channel or target."""
+        """Returns the rows of an event: all, or only those of one channel or target."""
         async with self.database.connection() as connection:
             return await rows.list_deliveries_of_event(connection, selection)
 
     async def retry(self, selection: DeliveryFilter) -> int:
-        """Makes dead deliveries due again with all attempts; returns their number."""
+        """Makes dead deliveries due again and resets their attempts. Returns their number."""
         async with self.database.connection() as connection:
             return await rows.retry_deliveries(connection, selection)
 

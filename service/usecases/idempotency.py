@@ -1,4 +1,4 @@
-"""Idempotency keys: repeated requests with one key have one effect and one response for a day.
+"""Idempotency keys: for a day, requests with the same key have one effect and one response.
 
 A key belongs to a mailbox. A request first writes a claim with a lease in its own transaction, then
 writes the response together with the effect. Another request may take over an expired lease.
@@ -35,8 +35,8 @@ class Idempotency:
     ) -> AsyncIterator[Claim | CompletedRequest]:
         """Yields a claim, or the response that is already stored.
 
-        An error of the request releases the claim. After an outage the next request may take it
-        over at once. Raises IdempotencyKeyInUse, IdempotencyKeyReused.
+        An error of the request releases the claim. An outage expires its lease, so that the next
+        request can take it over at once. Raises IdempotencyKeyInUse, IdempotencyKeyReused.
         """
         claim = Claim(account_id=account_id, vmbox_id=vmbox_id, key=key, token=uuid4(), plan=plan)
         async with self.database.connection() as connection:

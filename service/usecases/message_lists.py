@@ -1,4 +1,4 @@
-"""Use cases of message lists: pages of a mailbox or an account, ids that match a predicate."""
+"""Use cases of message lists: pages of a mailbox or account, ids that match a predicate."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     Without `since` the list begins with the retention time; without `until` it has no end.
 
-    The database filters by `folder`, with an index for `new`; `predicate` filters the rows.
+    The database filters by `folder`; it has an index for `new`. `predicate` filters the rows read.
     """
 
     since: datetime | None = None
@@ -63,9 +63,9 @@ class MessageLists:
     async def get_cursor(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId
     ) -> MessageCursor:
-        """Returns the cursor of a message in the list of its mailbox, also of a removed one.
+        """Returns the cursor of a message in the list of its mailbox.
 
-        Raises VmboxNotFound, MessageNotFound.
+        The message may have been removed. Raises VmboxNotFound, MessageNotFound.
         """
         key = MessageKey(account.account_id, vmbox_id, message_id)
         async with self.hot.connection() as connection:

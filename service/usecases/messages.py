@@ -171,7 +171,7 @@ class Messages:
         folder: Folder,
         reason: str = "api",
     ) -> Message:
-        """Moves a message to a folder; the current folder changes nothing.
+        """Moves a message to a folder. Changes nothing if the message is in it already.
 
         Raises VmboxNotFound, MessageNotFound, MessageExpired.
         """
@@ -214,9 +214,9 @@ class Messages:
         return await store_upload(self.audio, upload, key_of)
 
     async def _measure_stored(self, message: Message) -> int:
-        """Returns the length of the current audio, 1 if it has none that can be measured.
+        """Returns the length of the current audio, or 1 if it cannot be measured.
 
-        A stored length is measured if it equals this one.
+        A stored length that equals this one was measured; others were sent by the client.
         """
         audio = message.audio
         if audio is None or message.length_ms == UNKNOWN_LENGTH_MS:

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 async def with_partitions(
     database: Database, month: int, now: datetime, work: Callable[[Connection], Awaitable[Result]]
 ) -> Result:
-    """Runs `work`; on a missing partition creates those of `month` and today and runs it again."""
+    """Runs `work`. If a partition is missing, creates those of `month` and today and retries."""
     try:
         async with database.connection() as connection:
             return await work(connection)

@@ -70,9 +70,9 @@ class Sessions:
             self.audit.record(Action.SIGN_IN, None, Result.UNAUTHORIZED)
             raise CredentialsInvalid
         self.account_cache.remember(account)
-        # With the epoch that was read together with the key: if the key was renewed in the
-        # meantime, the token is invalid.
-        # An own method, so that a process of an older release refuses the token.
+        # The token has the epoch that was read together with the key, so it is invalid if the key
+        # was renewed in the meantime. Named keys have their own method, so that a process of an
+        # older release refuses the token.
         method = Method.API_KEY if key is None else Method.NAMED_KEY
         token, claims = self._issue(account, method, key=key)
         caller = Caller(account, await self._access_of(claims), claims)

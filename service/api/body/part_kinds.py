@@ -8,7 +8,7 @@ from enum import Enum, auto
 from python_multipart.multipart import parse_options_header
 
 HEAD_BYTES = 512
-"""The first bytes of a part, which are enough to classify it."""
+"""Number of bytes at the start of a part that are enough to classify it."""
 
 _JSON_TYPES = frozenset({"application/json", "application/x-json"})
 # A sender that does not know the type of a part declares one of these.
@@ -19,7 +19,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 class PartKind(Enum):
-    """Kind of a part: JSON with metadata, the audio, or a form field with text or without."""
+    """Kind of a part: metadata in JSON, audio, a form field with text, or an empty form field."""
 
     METADATA = auto()
     FILE = auto()
@@ -64,7 +64,7 @@ class PartHeaders:
 
 
 def _is_utf8(head: bytes) -> bool:
-    """Returns True for UTF-8, whose last character may be incomplete."""
+    """Returns True if `head` is UTF-8. The last character may be incomplete."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

@@ -8,7 +8,7 @@ FIELDS = {
     "call_id": "Id of the call",
     "caller_id_name": "Name of the caller",
     "caller_id_number": "Number of the caller",
-    "epoch": "Changes when the database was restored; a higher one is newer",
+    "epoch": "Raised after a restore of the database; events with a higher epoch are newer",
     "from": "Address of the caller",
     "length": "Length of the recording in milliseconds",
     "locked_for_s": "Seconds during which the box accepts no PIN",
@@ -32,7 +32,7 @@ FIELDS = {
 }
 HEADERS = {
     "ce-specversion": "Version of CloudEvents",
-    "ce-id": "Id of the event; a duplicate has the same",
+    "ce-id": "Id of the event; a duplicate has the same id",
     "ce-source": "Account, and box if the event concerns one",
     "ce-type": "Type of the event",
     "ce-time": "Time of the change",

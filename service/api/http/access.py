@@ -1,6 +1,6 @@
 """Access check of all routes of an account, in both dialects.
 
-A route declares its permission by `opt={PERMISSION: ...}`; without one every request is refused.
+A route declares its permission by `opt={PERMISSION: ...}`. Without it, every request is refused.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,10 @@ def check_route(
     vmbox_key: str,
     user_key: str = "",
 ) -> None:
-    """Raises Forbidden without the permission of the route, or for a mailbox or user in the path
-    that the caller has no access to. `parse` reads an id of the path; its keys are the names."""
+    """Checks the permission of the route, and the access to the mailbox and user in the path.
+
+    `parse` reads an id. The keys are the names of the path parameters. Raises Forbidden.
+    """
     options, ids = request.route_handler.opt, request.path_params
     access.check_permission(options.get(PERMISSION))
     if options.get(ALL_VMBOXES) and access.vmbox_ids is not None:

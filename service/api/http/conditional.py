@@ -8,12 +8,12 @@ _TAGS = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def if_none_match_matches(headers: Mapping[str, str], tag: str) -> bool:
-    """True when the header contains this version, by weak comparison."""
+    """Returns True if the header contains `tag`, by weak comparison."""
     header = headers.get("if-none-match", "")
     return header.strip() == "*" or any(listed == tag for _, listed in _TAGS.findall(header))
 
 
 def if_match_matches(headers: Mapping[str, str], tag: str) -> bool:
-    """True when the header is absent or contains this version, by strong comparison."""
+    """Returns True if the header is absent or contains `tag`, by strong comparison."""
     header = headers.get("if-match", "*")
     return header.strip() == "*" or ("", tag) in _TAGS.findall(header)

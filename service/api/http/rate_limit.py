@@ -10,7 +10,7 @@ from cachetools import TTLCache
 from service.domain.errors import TooManyRequests
 
 _MAX_WAIT_S = 3600
-# Beyond it, the bucket that was not used for the longest time is dropped, which makes it full.
+# Above it, the least recently used bucket is dropped. An account without a bucket has all tokens.
 _MAX_ACCOUNTS = 50_000
 
 
@@ -25,7 +25,7 @@ class RateLimit:
     """Allows `burst` requests at once, then `per_s` a second for each account; 0 is no limit.
 
     The rate of an account may replace `per_s`. `clock` returns seconds and never goes back. A
-    bucket is dropped after the time in which an empty one fills, and at most 50 000 are kept.
+    bucket is dropped after the time in which an empty bucket fills. At most 50 000 are kept.
     """
 
     def __init__(self, per_s: float, burst: int, clock: Callable[[], float]) -> None:
@@ -40,7 +40,7 @@ class RateLimit:
         return len(self._buckets)
 
     def take(self, account_id: UUID, own_per_s: int | None = None) -> None:
-        """Takes a token for one request. Raises TooManyRequests, which takes none."""
+        """Takes a token for one request. Raises TooManyRequests if no token is left."""
         per_s = self._per_s if own_per_s is None else own_per_s
         if not per_s:
             return

@@ -26,7 +26,7 @@ Identity = TypeVar("Identity")
 @route(AUDIT, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def list_audit(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Lists the audit of an account, the newest record first. With a filter, a page may have fewer
-    records than `page_size`, and none at all: read on while there is a `next_start_key`."""
+    records than `page_size`, or none: continue while there is a `next_start_key`."""
     query = page_query(request)
     start = decode_cursor(query.start_key, AuditCursor)
     page = await app.audit.list(
@@ -53,7 +53,7 @@ def _filter_of(request: AnyRequest) -> AuditFilter:
         vmbox_id=_id_of(request, "vmbox", parse_hex_id),
         message_id=_id_of(request, "message", MessageId.parse),
         since=since,
-        # The whole second: records have microseconds.
+        # Includes the whole second, because records have microseconds.
         until=until and until.replace(microsecond=999_999),
     )
 

@@ -61,13 +61,13 @@ async def provide_caller(request: AnyRequest, app: App) -> Caller:
 
 
 def take_request(app: UseCases, caller: Caller) -> None:
-    """Counts a request of the account of the caller. Raises TooManyRequests."""
+    """Counts a request in the rate limit of the caller's account. Raises TooManyRequests."""
     account = caller.account
     app.rate_limit.take(account.account_id, account.limits.get(Quota.REQUESTS_PER_S))
 
 
 async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
-    """Returns the caller of a token, or without a token of `Authorization: Basic`.
+    """Returns the caller of the token, or of `Authorization: Basic` if there is no token.
 
     The envelope echoes the token. Raises Unauthorized, SignInLocked, TooManySignIns.
     """
@@ -132,7 +132,7 @@ def location(request: AnyRequest, account: AccountFacts, *segments: str) -> dict
 def account_of_path(text: str, caller: Caller) -> UUID:
     """Reads the account id in a path; `-` is the caller's own account.
 
-    Only the root account gets a different error for a malformed id.
+    For a malformed id the root account gets AccountNotFound, and other callers get Forbidden.
     """
     if text == OWN_ACCOUNT:
         return caller.account.account_id

@@ -30,7 +30,7 @@ def _create_stub(name: str) -> HTTPRouteHandler:
     list_nothing.__name__ = f"list_{name}"
     list_nothing.__doc__ = (
         f"Returns an empty list. This is a stub: the service has no {name}. It is for clients that "
-        "need a response, and a 404 unless `AFTERTONE_KAZOO_NEIGHBOURS` is true."
+        "need a response. Unless `AFTERTONE_KAZOO_NEIGHBOURS` is true, the response is a 404."
     )
     path = f"/accounts/{{account_id:str}}/{name}"
     options = {PERMISSION: Permission.ACCOUNT_READ}

@@ -85,7 +85,7 @@ class ConnectionLimits:
             try:
                 self._scan()
             except OSError as error:
-                log.warning("connections not counted", reason=error.strerror)
+                log.warning("counting connections failed", reason=error.strerror)
             is_busy = self._used > self._total * _BUSY_SHARE
             await asyncio.sleep(_FAST_SCAN_S if is_busy else _SCAN_S)
 
@@ -110,7 +110,7 @@ class ConnectionLimits:
             if len(keys) > self._per_peer:
                 excess = self._in_closing_order(keys)[: len(keys) - self._per_peer]
                 self._close(excess)
-                log.warning("connections closed", peer=peer, count=len(excess))
+                log.warning("excess connections closed", peer=peer, count=len(excess))
 
     def _in_closing_order(self, keys: Sequence[_Key]) -> list[_Key]:
         idle = [key for key in keys if self._sockets[key] not in self._active]

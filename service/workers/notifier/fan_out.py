@@ -173,7 +173,7 @@ class FanOut:
         account_id = account_of(message.subject, self._prefix)
         event_id = event.event_id if event else malformed_event_id(message)
         log.error(
-            "event dead, fan-out impossible",
+            "fan-out failed, event dead",
             channel=self._channel.name,
             account_id=account_id.hex,
             event_id=str(event_id),

@@ -28,7 +28,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def document(sections: Iterable[Section]) -> Json:
-    """The complete document. Raises ValueError when two sections define a name differently."""
+    """Returns the document. Raises ValueError when two sections define a name differently."""
     sections = tuple(sections)
     paths: Json = {}
     components: dict[str, Json] = {}
@@ -55,7 +55,7 @@ def document(sections: Iterable[Section]) -> Json:
 def without_defaults(value: Any) -> Any:
     """Moves the default of each schema into its description.
 
-    Generators make a property with `default` required, or send the default with each request.
+    Client generators handle `default` badly: they make the property required, or always send it.
     """
     if isinstance(value, list):
         return [without_defaults(item) for item in value]

@@ -10,7 +10,7 @@ from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.audit import AuditRow
 from service.domain.errors import Invalid, Rule
 
-TAG = {"name": "Audit", "description": "Who changed, read or tried what"}
+TAG = {"name": "Audit", "description": "Records of changes, of reads and of refused requests"}
 
 _BAD_ID = Invalid.of("vmbox", Rule.WRONG_FORMAT, value="x", message=audit.BAD_ID)
 

@@ -70,7 +70,7 @@ _RESERVED = "reserved"
 class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`sender` is `Name <address>`. 0 for `transcription_wait_s` means no wait.
 
-    `needs_confirmation`: addresses that are not of users must confirm before they get mails.
+    `needs_confirmation`: addresses that belong to no user get mails only after they have confirmed.
     `rate_per_hour` is the maximum for one account, 0 for none.
     `from_domains` are the domains, in lower case, that every account may use in From.
     """
@@ -102,7 +102,7 @@ class EmailChannel:
         clock: Callable[[], datetime],
         links: RecipientLinks | None = None,
     ) -> None:
-        """`links` None: mails have no links. Confirmation needs links."""
+        """Without `links`, mails have no links. `needs_confirmation` requires `links`."""
         assert links is not None or not settings.needs_confirmation
         self.timeout_s = settings.timeout_s
         self.concurrency = settings.concurrency
@@ -167,7 +167,7 @@ class EmailChannel:
         )
 
     async def _build_mail(self, delivery: Delivery) -> Mail | Postponed | Ignored:
-        """Returns another outcome if no mail may be sent now, or at all."""
+        """Returns the mail, or the outcome if it must be sent later or not at all."""
         context, message, recipient = await self._read(delivery)
         outcome = (
             self._refuse(delivery, recipient)
