@@ -12,6 +12,7 @@ from service.postgres.messages import get_message, insert_message
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database, MissingPartition
 from service.postgres.vmboxes import delete_vmbox
+from service.usecases.message_lists import ListQuery, MessageLists
 from tests.support.builders import (
     EXPIRED,
     NOW,
@@ -19,6 +20,7 @@ from tests.support.builders import (
     CountsRow,
     a_draft,
     a_vmbox,
+    an_account,
     audit,
     counts_of,
     events_of,
@@ -255,13 +257,19 @@ async def test_the_same_message_is_never_stored_twice(database: Database) -> Non
         await audit(connection, box)
 
 
-async def test_a_message_dated_ahead_counts_at_once(database: Database) -> None:
+async def test_a_message_dated_ahead_is_counted_and_listed_at_once(database: Database) -> None:
     tomorrow = NOW + timedelta(hours=24)
+    lists = MessageLists(database, database, lambda: NOW, 93)
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box, received_at=tomorrow)
         assert (await counts_of(connection, box)).new_count == 1
         await audit(connection, box)
+    account = an_account(account_id=box.account_id)
+    for query in (ListQuery(), ListQuery(since=NOW), ListQuery(folder=Folder.NEW)):
+        page = await lists.list_messages(account, box.vmbox_id, query)
+        assert [message.received_at for message in page.items] == [tomorrow]
+    assert len((await lists.list_account_messages(account, ListQuery())).items) == 1
 
 
 def test_the_month_of_an_id_is_that_of_the_timestamp() -> None:
