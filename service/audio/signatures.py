@@ -8,7 +8,6 @@ _SIGNATURES = (
     b"PK\x03\x04",
     b"PK\x05\x06",
     b"\x1f\x8b\x08",
-    b"BZh",
     b"\xfd7zXZ\0",
     b"7z\xbc\xaf\x27\x1c",
     b"Rar!\x1a\x07",
@@ -18,7 +17,6 @@ _SIGNATURES = (
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     b"SQLite format 3\0",
     # Executables.
-    b"MZ",
     b"\x7fELF",
     b"\xca\xfe\xba\xbe",
     b"\xce\xfa\xed\xfe",
@@ -34,7 +32,9 @@ _SIGNATURES = (
     b"\0\0\x01\xba",
 )
 _PATTERN = re.compile(
-    rb"RIFF....(?:AVI |WEBP)|....ftyp(?:hei[cfsx]|mif1|msf1|avi[fs])|.{257}ustar"
+    # Two or three letters alone may also begin raw audio.
+    rb"BZh[1-9]1AY&SY|MZ.{58,1000}PE\0\0"
+    rb"|RIFF....(?:AVI |WEBP)|....ftyp(?:hei[cfsx]|mif1|msf1|avi[fs])|.{257}ustar"
     rb"|(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|\?xml|html|head|body|script|svg)\b",
     re.DOTALL | re.IGNORECASE,
 )

@@ -110,8 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kazoo_neighbours: Annotated[
         bool,
         http(
-            "Answer the lists of KAZOO's `callflows`, `devices`, `cdrs` and `faxboxes`, which the "
-            "service does not have, with an empty list. Otherwise they are a 404."
+            "Answer the lists `callflows`, `devices`, `cdrs` and `faxboxes`, which the service "
+            "does not have, with an empty list. Otherwise they are a 404."
         ),
     ] = False
     client_grace_s: Annotated[

@@ -22,7 +22,7 @@ from tests.unit.test_errors_kazoo import LEAVES, made
 SERVICE = Path(service.__file__).parent
 # The layers below HTTP.
 BELOW = ("usecases", "postgres", "audio", "bus", "security", "domain", "settings", "logs.py")
-WORDS = re.compile(r"kazoo|crossbar|status_message", re.IGNORECASE)
+WORDS = re.compile(r"kazoo(?!_neighbours:)|crossbar|status_message", re.IGNORECASE)
 RULES = {"required", "type", "minLength", "maxLength", "format", "enum", "not_found", "unique"}
 
 

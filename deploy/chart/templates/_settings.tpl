@@ -29,7 +29,12 @@ http:
   - rate_limit_per_s
   - rate_limit_burst
 quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys, quota_stored_bytes]
-uploads: [max_upload_bytes, max_uploads_in_flight, max_uploads_per_account, min_upload_bytes_per_s]
+uploads:
+  - max_upload_bytes
+  - max_uploads_in_flight
+  - max_uploads_per_account
+  - min_upload_bytes_per_s
+  - strict_metadata
 sign_in:
   - token_lifetime_s
   - sign_in_threads
