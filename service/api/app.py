@@ -31,6 +31,7 @@ from service.api.middleware.cors import CorsMiddleware
 from service.api.middleware.deadline import DeadlineMiddleware
 from service.api.middleware.drain_body import DrainBodyMiddleware
 from service.api.middleware.error_log import log_failure
+from service.api.middleware.relay_wakeup import wake_relay
 from service.api.middleware.request_id import RequestIdMiddleware
 from service.api.middleware.request_metrics import count_request
 from service.api.middleware.response_headers import ResponseHeadersMiddleware
@@ -45,11 +46,12 @@ def create_app(
 ) -> ASGIApp:
     """Returns the application over the given use cases, which it neither opens nor closes."""
     router = _create_router(use_cases, deadline_s)
+    observers = (count_request, log_request, partial(wake_relay, use_cases.relay_wakeup))
     stack: list[Middleware] = [
         # Closes connections while the process stops.
         drainer.wrap,
         # Logs and counts each request, including those that the next layers refuse.
-        partial(AccessLogMiddleware, observers=(count_request, log_request)),
+        partial(AccessLogMiddleware, observers=observers),
         # Sets the request id and removes trailing slashes of the path.
         RequestIdMiddleware,
         # Sets the actor for the audit and records refusals of access.

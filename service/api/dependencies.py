@@ -20,6 +20,7 @@ from service.usecases.pin_check import PinChecks
 from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
+from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.users import Users
@@ -53,6 +54,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     transfers: Transfers
     feed: Feed
     audit: Audit
+    relay_wakeup: RelayWakeup
     auth_options: AuthOptions
     rate_limit: RateLimit
     public_url: str

@@ -16,6 +16,8 @@ _SQL = load("outbox")
 # Marking events as unsent may update every row that is kept.
 _LONG_TIMEOUT_S = 1800.0
 
+WAKEUP_CHANNEL = "outbox"
+
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """Row to be sent. `published` is True when it has its `published_seq` and is sent again."""
@@ -64,6 +66,11 @@ class SentRow(msgspec.Struct, frozen=True, kw_only=True):
 
     row: OutboxRow
     stream_seq: int
+
+
+async def wake_relay(connection: Connection) -> None:
+    """Sets `RelayLock.wakeup` of all relays."""
+    await _SQL["wake_relay"].fetchval(connection, channel=WAKEUP_CHANNEL)
 
 
 async def read_unsent(

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import DatabaseUnavailable
+from service.postgres.outbox import WAKEUP_CHANNEL
 from service.postgres.pool import connect, translated_errors
 from service.postgres.sql import load
 
@@ -36,6 +37,8 @@ class RelayLock:
     """
 
     def __init__(self, connection: asyncpg.Connection, lease_s: float) -> None:
+        self.wakeup = asyncio.Event()
+        """Set by `outbox.wake_relay`."""
         self._connection = connection
         self._lease_s = lease_s
         self._held_until = 0.0
@@ -50,7 +53,9 @@ class RelayLock:
                 await _SQL["guard_lock_session"].fetchrow(
                     connection, timeout_ms=f"{int(lease_s * 1000)}"
                 )
-            yield cls(connection, lease_s)
+                lock = cls(connection, lease_s)
+                await connection.add_listener(WAKEUP_CHANNEL, lambda *_: lock.wakeup.set())
+            yield lock
         finally:
             connection.terminate()
 

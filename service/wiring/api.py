@@ -37,6 +37,7 @@ from service.usecases.pin_check import PinChecks
 from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
+from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.uploads import Uploads
@@ -149,6 +150,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             ),
             feed=feed,
             audit=Audit(database, accounts.sessions.audit),
+            relay_wakeup=RelayWakeup(database),
             auth_options=AuthOptions(
                 tokens_in_query=settings.tokens_in_query,
                 trusted_proxies=_trusted_proxies(settings),

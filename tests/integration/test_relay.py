@@ -6,8 +6,10 @@ import asyncpg
 
 from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
+from service.postgres.outbox import WAKEUP_CHANNEL, wake_relay
 from service.postgres.pool import Database
 from tests.support.relay import Received, a_box, all_sent, append, everything_in, running_relay
+from tests.support.running import AccountClient
 from tests.support.waiting import wait_until
 
 CUT_THE_LOCK = """
@@ -106,3 +108,39 @@ async def test_events_wait_for_nats_and_arrive_in_order(
     received = sequences(await everything_in(servers.nats.url(), stream))
     assert received == {box.vmbox_id.hex: list(range(1, 106)) for box in boxes}
     assert await numbers(inspector) == list(range(1, 316))
+
+
+async def test_an_idle_relay_publishes_at_once_when_it_is_woken(
+    servers: EmbeddedServers,
+    database_url: str,
+    database: Database,
+    inspector: asyncpg.Connection,
+    stream: StreamSettings,
+) -> None:
+    box = await a_box(inspector)
+    # The poll interval is longer than the deadline of the test.
+    idle = {"idle_after_s": 0.0, "idle_poll_s": 3600.0}
+    async with running_relay(database_url, servers.nats.url(), stream, **idle) as running:
+        await wait_until(lambda: running.relay.active)
+        async with database.connection() as connection:
+            await append(connection, box)
+            await wake_relay(connection)
+        await all_sent(inspector)
+        running.stop.set()
+        async with database.connection() as connection:
+            await wake_relay(connection)
+
+
+async def test_a_change_over_http_wakes_the_relay(account: AccountClient) -> None:
+    woken = asyncio.Event()
+    connection = await asyncpg.connect(account.service.environment["AFTERTONE_DATABASE_URL"])
+    try:
+        await connection.add_listener(WAKEUP_CHANNEL, lambda *_: woken.set())
+
+        async def is_woken() -> bool:
+            await account.a_vmbox()
+            return woken.is_set()
+
+        await wait_until(is_woken, every_s=1.0)
+    finally:
+        await connection.close()

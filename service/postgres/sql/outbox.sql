@@ -127,3 +127,7 @@ SELECT 1;
 -- name: raise_epoch
 -- The next epoch of this deployment.
 UPDATE deployment SET epoch = epoch + 1 RETURNING epoch;
+
+-- name: wake_relay
+-- Notifies the sessions of relay locks.
+SELECT pg_notify(:channel, '');

@@ -34,9 +34,14 @@ _MAX_PAUSE_S = 1.0
 
 
 class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Batch size, and the intervals of polls, of the lease and of checks of the stream."""
+    """Batch size, and the intervals of polls, of the lease and of checks of the stream.
+
+    `idle_poll_s` is the interval when no event came for `idle_after_s`.
+    """
 
     poll_s: float = 0.02
+    idle_poll_s: float = 0.1
+    idle_after_s: float = 60.0
     batch_rows: int = 1000
     lease_s: float = 3.0
     check_stream_every_s: float = 10.0
@@ -68,6 +73,7 @@ class Leadership:
         self._reader = BatchReader(database, self._queues, settings.batch_rows)
         self._checked_connection = 0
         self._check_at = 0.0
+        self._idle_at = time.monotonic() + settings.idle_after_s
         self._pause_s = _MIN_PAUSE_S
         self._in_flight = asyncio.Semaphore(CONCURRENT_QUEUES)
         self._stop = asyncio.Event()
@@ -92,8 +98,17 @@ class Leadership:
                 await self._pause(stop)
                 continue
             last_error, self._pause_s = "", _MIN_PAUSE_S
+            if row_count or self._lock.wakeup.is_set():
+                self._lock.wakeup.clear()
+                self._idle_at = time.monotonic() + self._settings.idle_after_s
             if row_count < _MIN_BATCH_ROWS:
-                await wait_for(stop, self._settings.poll_s)
+                await self._wait_for_rows(stop)
+
+    async def _wait_for_rows(self, stop: asyncio.Event) -> None:
+        if time.monotonic() < self._idle_at:
+            await wait_for(stop, self._settings.poll_s)
+        else:
+            await wait_for(self._lock.wakeup, self._settings.idle_poll_s)
 
     async def _publish_batch(self) -> int:
         """Returns the number of rows in the batch."""
