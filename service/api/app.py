@@ -44,7 +44,7 @@ Middleware = Callable[[ASGIApp], ASGIApp]
 def create_app(
     use_cases: UseCases, drainer: ConnectionDrainer, body_rate: BodyRateLimits, deadline_s: float
 ) -> ASGIApp:
-    """Returns the application over the given use cases, which it neither opens nor closes."""
+    """Returns the application of the use cases. The caller opens and closes the use cases."""
     router = _create_router(use_cases, deadline_s)
     observers = (count_request, log_request, partial(wake_relay, use_cases.relay_wakeup))
     stack: list[Middleware] = [
@@ -99,7 +99,7 @@ async def _authenticate(use_cases: UseCases, scope: Scope) -> None:
 
 
 def _wrap(app: ASGIApp, stack: Sequence[Middleware]) -> ASGIApp:
-    """Returns the application behind the stack, whose first layer is the outermost."""
+    """Wraps the application in the layers of the stack. The first layer is the outermost."""
     return reduce(lambda inner, layer: layer(inner), reversed(stack), app)
 
 

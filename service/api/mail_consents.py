@@ -1,4 +1,4 @@
-"""Pages behind the links of mails: `/v2/mail/confirm/{token}` and `/v2/mail/unsubscribe/{token}`.
+"""Pages of the links in mails: `/v2/mail/confirm/{token}` and `/v2/mail/unsubscribe/{token}`.
 
 A GET changes nothing, because mail scanners follow links. The button of the page sends the POST.
 """

@@ -15,8 +15,9 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 class Signer:
     """Signs requests for one region (AWS documents, "Signature Version 4").
 
-    The result equals that of botocore's signer at a fifth of its CPU time: the signing key is
-    derived once a day. URLs must have no query; headers no leading, trailing or double spaces.
+    The result is the same as that of botocore. It takes a fifth of the CPU time, because the
+    signing key is derived once a day. URLs must not have a query. Values of headers must not have
+    leading, trailing or double spaces.
     """
 
     def __init__(self, region: str) -> None:
@@ -32,7 +33,7 @@ class Signer:
         sha256: str,
         now: datetime | None = None,
     ) -> dict[str, str]:
-        """Returns `headers` with those of the signature. `url` must be percent-encoded."""
+        """Returns `headers` and the headers of the signature. `url` must be percent-encoded."""
         timestamp = f"{now or utc_now():%Y%m%dT%H%M%SZ}"
         host, _, path = url.partition("://")[2].partition("/")
         signed = {**headers, "Host": host, "X-Amz-Date": timestamp}

@@ -13,7 +13,8 @@ from service.domain.errors import AudioTooLarge, StorageUnavailable
 MEMORY_BYTES = 1024 * 1024
 BLOCK_BYTES = 256 * 1024
 HEAD_BYTES = 4096
-# Shared by all open spools: many of them move to files earlier, but not below BLOCK_BYTES.
+# Shared by all open spools. If many are open, each moves to a file at a smaller size, which is at
+# least BLOCK_BYTES.
 _TOTAL_MEMORY_BYTES = 16 * 1024 * 1024
 
 Result = TypeVar("Result")

@@ -22,7 +22,7 @@ class MalformedEvent(Exception):
 def headers_of(event: Event, traceparent: str | None = None) -> dict[str, str]:
     """Returns the attributes as `ce-` headers, and the event ID also as `Nats-Msg-Id`.
 
-    `traceparent` is that of the publication; the default is that of the request.
+    `traceparent` is the context of the publication. The default is the context of the request.
     """
     headers = {
         f"ce-{name}": quote(value, safe=_LITERAL) for name, value in attributes_of(event).items()

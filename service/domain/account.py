@@ -96,9 +96,9 @@ class Account(AccountFacts, frozen=True, kw_only=True):
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """Content of a verified token.
 
-    The token is valid while `auth_epoch` equals that of the account and `user_epoch`, for a token
-    of a user, equals that of the user. A token of an external issuer has no epoch; `is_admin` is
-    its claim. `key_id` is the named API key, which limits the access.
+    The token is valid while its `auth_epoch` equals the epoch of the account. The `user_epoch` of a
+    user's token must also equal the epoch of the user. A token of an external issuer has no epoch;
+    `is_admin` is its claim. `key_id` is the named API key, which limits the access.
     """
 
     token_id: UUID
@@ -123,12 +123,12 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     stored_bytes: int = 0
 
     def limit_of(self, account: AccountFacts, quota: Quota) -> int | None:
-        """Returns the quota of an account; None is no quota."""
+        """Returns the quota of an account, or None if it has no quota."""
         limit: int = account.limits.get(quota, getattr(self, quota))
         return limit or None
 
     def most_of(self, account: AccountFacts, quota: Quota, maximum: int) -> int:
-        """Returns the quota of an account, at most `maximum`, which also applies without one."""
+        """Returns the quota of an account, at most `maximum`; without a quota, `maximum`."""
         return min(maximum, self.limit_of(account, quota) or maximum)
 
 

@@ -80,9 +80,9 @@ class Result(StrEnum):
 class Actor(msgspec.Struct, kw_only=True):
     """Principal of the current work; `identify` sets it once the caller is known.
 
-    `account_id` is the account of the principal, `principal_id` the id of the user or, without a
-    user, of the account. `credential_id` is the id of the named API key, or else of the token.
-    For a recording link the account and the user are those of its signer.
+    `account_id` is the account of the principal. `principal_id` is the id of the user; if there is
+    no user, the id of the account. `credential_id` is the id of the named API key or of the token.
+    A recording link has the account and the user of its signer.
     """
 
     principal: Principal
@@ -109,8 +109,8 @@ class Actor(msgspec.Struct, kw_only=True):
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Record of the audit, without names, phone numbers and secrets.
 
-    `target` is the id of the user, webhook, greeting, account, token, key or link. For a refused
-    request it is its method and route.
+    `target` is the id of the user, webhook, greeting, account, token, key or link. The `target` of
+    a refused request is its method and route.
     """
 
     account_id: UUID

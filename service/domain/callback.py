@@ -27,7 +27,7 @@ class CallbackPlan(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, settings: Document, numbers: re.Pattern[str] = DEFAULT_NUMBERS) -> Self | None:
         """Returns the plan of a mailbox.
 
-        None if callbacks are disabled, or without a number that matches `numbers`.
+        Returns None if callbacks are disabled, or if the number does not match `numbers`.
         """
         callback = _callback_of(settings)
         number, waits_s = _number_of(settings), _waits_s(callback)

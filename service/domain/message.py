@@ -70,7 +70,7 @@ def parse_hex_id(text: str) -> UUID | None:
 def uuid7(now: datetime, entropy: bytes | None = None) -> UUID:
     """Returns a UUIDv7 (RFC 9562, 5.7): milliseconds of `now`, 74 bits of `entropy`.
 
-    `entropy` has 10 bytes, by default random ones.
+    `entropy` has 10 bytes. By default they are random.
     """
     milliseconds = int(now.timestamp() * 1000)
     random_bits = int.from_bytes(entropy or secrets.token_bytes(10), "big")

@@ -62,9 +62,9 @@ def validate_document(
 
 
 def new_problems(problems: Iterable[Problem], before: Document) -> list[Problem]:
-    """Returns the problems without those of a format that the stored document has already.
+    """Returns the problems, except problems of a format that the stored document already has.
 
-    An earlier release may have accepted more text. A client can then change other fields.
+    An earlier release may have stored such a value. A client can then still change other fields.
     """
 
     def is_stored(problem: Problem) -> bool:

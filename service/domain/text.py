@@ -22,7 +22,7 @@ def strip_control_characters(text: str) -> str:
 def safe_file_name(name: str) -> str:
     """Returns a file name without a path, control characters and quotation marks.
 
-    Each such character becomes `_`, and so does a dot at the start, which would hide the file.
+    Each such character becomes `_`. A dot at the start would hide the file; it also becomes `_`.
     """
     name = "".join("_" if _is_unsafe(character) else character for character in name)
     return re.sub(r"^(\s*)\.", r"\1_", name)

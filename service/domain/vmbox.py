@@ -14,7 +14,7 @@ MAX_NAME = 128
 MEDIA_ID_LENGTH = 32
 MAX_WRONG_PINS = 5
 PIN_LOCK = timedelta(minutes=15)
-"""Time within which wrong PINs are counted, and for which too many of them lock the PIN check."""
+"""Period in which wrong PINs are counted, and duration of the lock after too many of them."""
 _NUMBER_KEYS = ("mailbox", "aliases")
 _SERVER_KEYS = frozenset({"id", "messages", "folders", "metadata"})
 

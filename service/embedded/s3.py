@@ -83,7 +83,7 @@ class EmbeddedS3(Server):
         ]
 
     async def answers(self) -> bool:
-        """Checks that a volume server has joined, without which S3 answers but cannot store."""
+        """Checks that a volume server has joined. Before that, S3 answers but cannot store."""
         topology = await exchange(self.ports.master, b"GET /dir/status HTTP/1.0\r\n\r\n")
         if b'"DataNodes":[{' not in topology.replace(b" ", b""):
             if _NO_LEADER in self.read_log():
@@ -110,7 +110,7 @@ class EmbeddedS3(Server):
         self._remove_sockets()
 
     def _remove_sockets(self) -> None:
-        """Removes the sockets in /tmp that a killed server leaves behind."""
+        """Removes the sockets in /tmp that a killed server did not remove."""
         for port in self.ports.s3_ports:
             for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
                 with contextlib.suppress(OSError):

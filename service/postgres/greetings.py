@@ -60,7 +60,7 @@ async def list_greetings(
 ) -> list[Greeting]:
     """Returns the greetings of an account by (name, id) from `start` on.
 
-    With `vmbox_ids` only those of these boxes, and those that `owner_id` has created.
+    With `vmbox_ids`, returns only greetings that these boxes use or that `owner_id` has created.
     """
     statement = _SQL["list_greetings_descending" if descending else "list_greetings"]
     rows = await statement.fetch(

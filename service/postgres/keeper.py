@@ -314,8 +314,8 @@ async def is_day_published(connection: Connection, day: date, published_before: 
 async def drop_partition(connection: Connection, partition: OldPartition) -> bool:
     """Drops a partition without blocking writers. Returns False when it must wait.
 
-    Runs outside a transaction: DETACH CONCURRENTLY uses two of its own and waits for running
-    statements between them, at most for the statement timeout. A later call continues.
+    Runs outside a transaction, because DETACH CONCURRENTLY uses two transactions. Between them it
+    waits for running statements, at most for the statement timeout. A later call continues.
     """
     try:
         match partition.state:

@@ -55,7 +55,7 @@ async def ensure_ahead(connection: Connection, now: datetime) -> list[str]:
 async def fetchrow_of_month(
     connection: Connection, statement: Statement, **values: Any
 ) -> asyncpg.Record | None:
-    """Runs a statement on the messages of `month` as `fetch_of_months`. Returns the first row."""
+    """Runs a statement on the messages of one `month`, as `fetch_of_months`; returns one row."""
     rows = await fetch_of_months(connection, statement, (values["month"],), **values)
     return rows[0] if rows else None
 
@@ -65,9 +65,10 @@ async def fetch_of_months(
 ) -> list[asyncpg.Record]:
     """Runs a statement on the messages of some months and returns all rows.
 
-    In a pool with generic plans the statement names the partitions. So each connection plans it
-    once for these months and locks only them. While one of them does not exist or the role has no
-    rights on it, and without months, it names the whole table and is planned with its values.
+    In a pool with generic plans, the statement names the partitions. Each connection then plans it
+    once for these months and locks only these partitions. The statement names the whole table and
+    is planned with its values if `months` is empty, if a partition does not exist, or if the role
+    has no rights on it.
     """
     usable: MutableMapping[int, bool] | None = getattr(connection, "usable_months", None)
     if usable is None:

@@ -92,7 +92,7 @@ class Issuer:
             yield self
 
     async def verify(self, token: str, now: datetime) -> Claims:
-        """Returns the claims of `token`. Raises TokenInvalid when it is foreign or expired.
+        """Returns the claims of `token`. Raises TokenInvalid when it is not valid or expired.
 
         Raises IssuerUnavailable when its key is unknown and the keys cannot be fetched.
         """

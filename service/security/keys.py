@@ -113,7 +113,7 @@ def generate_key_ring() -> bytes:
 
 
 def rotate_key_ring(path: Path, *, add: bool = True, activate: bool = True) -> bytes:
-    """Returns the ring of `path` with two new keys (`add`) and the newest ones active (`activate`).
+    """Returns the ring of `path`: `add` adds two new keys, `activate` activates the newest ones.
 
     Old keys stay for old tokens and secrets. The pepper stays because lookup keys depend on it.
     """

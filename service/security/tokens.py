@@ -17,7 +17,8 @@ Payload = TypeVar("Payload", bound=msgspec.Struct)
 
 ISSUER = "aftertone"
 MAX_TOKEN = 4096
-# The times are checked on every use, also of a cached token, and therefore not by the library.
+# The service checks the times on every use of a token, because tokens are cached. The library
+# checks them only once.
 _CHECKS: Any = {
     "require": ["iss", "exp", "iat", "jti"],
     "verify_exp": False,

@@ -32,8 +32,8 @@ from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import CHUNK, iterate_pages, read_documents
 from service.usecases.sessions import Sessions
 
-# Timeout of a deletion, which removes all mailboxes in one transaction. It is longer than that of
-# other statements and shorter than that of a request.
+# Timeout of a deletion, which removes all mailboxes in one transaction. It is longer than the
+# timeout of other statements and shorter than the deadline of a request.
 _DELETION_S = 20.0
 
 
@@ -105,7 +105,7 @@ class Accounts:
         predicate: Callable[[Account], bool] | None = None,
         keys: Collection[str] | None = None,
     ) -> Page[Account, NameCursor]:
-        """Returns a page of child accounts, with `deep` of all descendants, by name."""
+        """Returns a page of child accounts by name. With `deep`, returns all descendants."""
         await self.sessions.authorise(caller, account_id)
 
         async def read(start: NameCursor | None, limit: int) -> list[Account]:
@@ -154,7 +154,7 @@ class Accounts:
             await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
             await webhook_rows.end_webhooks_of_account(connection, account_id)
             await revoke_api_keys_of_account(connection, account_id)
-            # In the audit of the parent: that of a deleted account cannot be read.
+            # In the audit of the parent, because the audit of a deleted account cannot be read.
             parent_id = account.ancestors[-1]
             await insert_change(connection, parent_id, Action.ACCOUNT_DELETED, account_id)
         self.account_cache.forget(account_id)

@@ -1,4 +1,4 @@
-"""Use cases of the audit: record what has no transaction of its own, list records."""
+"""Use cases of the audit: record requests that change no row, and list records."""
 
 import asyncio
 from collections import Counter
@@ -48,10 +48,10 @@ Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[byt
 class AuditQueue:
     """Records of refused requests, sign-ins and readings, written in batches every half second.
 
-    While the database is unavailable they wait in memory. Beyond `max_records` in all, or
-    `max_per_account` of one account, records are dropped and counted. So are refusals beyond
-    `max_refusals` in a minute of one peer at one account: without a limit, a client without a
-    token could fill the database.
+    While the database is unavailable, records wait in memory: at most `max_records` in all, and
+    `max_per_account` of one account. One peer can cause at most `max_refusals` records of refused
+    requests per minute and account; otherwise a client without a token could fill the database.
+    Further records are dropped and counted.
     """
 
     def __init__(

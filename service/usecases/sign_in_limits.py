@@ -1,4 +1,4 @@
-"""Limits of failed sign-ins, counted in this process alone: locks per user, account and peer.
+"""Limits of failed sign-ins: locks per user, account and peer. Each process counts separately.
 
 Only different wrong credentials are counted, so a client that repeats an old password is not
 locked. A client that sends a hash of its name and password does not reveal its user. All users of
@@ -25,8 +25,8 @@ from service.usecases.slots import SharedSlots
 
 log = get_logger(__name__)
 
-# The number of failures in the window is bounded by the time of hashing, so that these hold a few
-# megabytes.
+# Each failure needs the time of a hash, which bounds their number in the window. The caches
+# therefore use only a few megabytes.
 _MAX_ENTRIES = 20_000
 _TRUST_S = 86_400.0
 _USERS_OF_A_PEER = 3
@@ -35,10 +35,10 @@ Limits = Mapping[Hashable, int]
 
 
 class SignInLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Different wrong credentials in `window_s` that cause a lock of the same time; 0: no limit.
+    """Numbers of different wrong credentials in `window_s` that cause a lock; 0 is no limit.
 
     `per_user` is for a user from one peer, `per_account` for an account from all peers, `per_peer`
-    for a peer and all accounts.
+    for a peer and all accounts. A lock lasts `window_s`.
     """
 
     per_user: int = 10
@@ -51,8 +51,8 @@ class SignInGuard:
     """Locks sign-ins after wrong credentials, and shares the slots for hashing.
 
     A peer is trusted by an account after a success in the last 24 hours. It is then exempt from the
-    limits of the account and of the peer, and has slots of its own: guesses from other peers
-    neither lock nor delay the users of this one.
+    limits of the account and of the peer, and has its own slots. Guesses from other peers do not
+    lock or delay the users of a trusted peer.
     """
 
     def __init__(self, limits: SignInLimits, slots: int, clock: Callable[[], float]) -> None:
@@ -61,8 +61,8 @@ class SignInGuard:
         self._failures: TTLCache[Hashable, set[int]] = self._cache(limits.window_s)
         self._locked_until: TTLCache[Hashable, float] = self._cache(limits.window_s)
         self._trusted: TTLCache[Hashable, bool] = self._cache(_TRUST_S)
-        # A quarter for an account and a half for a peer leave slots for others; so does an eighth
-        # for a peer in an account that does not trust it, and three quarters for all such peers.
+        # To leave slots for others, an account uses at most a quarter of them and a peer a half. A
+        # peer that the account does not trust uses an eighth, and all such peers three quarters.
         self.accounts = SharedSlots(slots, max(1, slots // 4), TooManySignIns)
         self._peers = SharedSlots(slots, max(1, slots // 2), TooManySignIns)
         self._untrusted = SharedSlots(slots * 3 // 4, max(1, slots // 8), TooManySignIns)

@@ -1,4 +1,4 @@
-"""Slots for expensive work in one process, of which one account may hold only a share."""
+"""Slots for expensive work in one process. One account can hold only a share of them."""
 
 import sys
 from collections import Counter
@@ -11,10 +11,10 @@ from service.metrics import EVENT_STREAMS
 
 
 class SharedSlots:
-    """`size` slots, of which each owner may hold at most `share`. `acquire` never waits.
+    """`size` slots. Each owner can hold at most `share` of them. `acquire` never waits.
 
     An owner is an account, a token or a peer address. `refusal` creates the error that is raised
-    without a free slot. Memory is bounded by the slots in use.
+    if no slot is free. Memory is bounded by the slots in use.
     """
 
     def __init__(self, size: int, share: int, refusal: Callable[[], VoicemailError]) -> None:
@@ -25,7 +25,7 @@ class SharedSlots:
         self._held: Counter[Hashable] = Counter()
 
     def acquire(self, owner: Hashable, share: int | None = None, count: int = 1) -> None:
-        """Takes slots, up to `share` if it is given. Raises the refusal, which takes none."""
+        """Takes slots, up to `share` if it is given. Raises the refusal if too few are free."""
         share = self._share if share is None else share
         if self.used + count > self.size or self._held[owner] + count > share:
             raise self._refusal()

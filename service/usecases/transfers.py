@@ -67,11 +67,11 @@ class Transfers:
         moved: bool,
         key: str | None = None,
     ) -> BatchResult:
-        """Moves messages to one target or copies them to each; returns new ids in request order.
+        """Moves messages to one target, or copies them to each. Returns the new ids in order.
 
-        After a partial success an outage becomes the reason of the remaining messages. With `key`
-        it is raised instead, and a repeated request continues. Raises VmboxNotFound, QuotaExceeded,
-        Unavailable, IdempotencyKeyInUse, IdempotencyKeyReused.
+        After a partial success, an outage becomes the reason of the remaining messages. With `key`,
+        the outage is raised instead, and a repeated request continues. Raises VmboxNotFound,
+        QuotaExceeded, Unavailable, IdempotencyKeyInUse, IdempotencyKeyReused.
         """
         plan = self._plan(ids, targets)
         if key is None:

@@ -58,16 +58,16 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 class StoredUpload(msgspec.Struct, frozen=True):
-    """Stored audio and its measured length, 1 ms if it cannot be measured."""
+    """Stored audio and its measured length. A length that cannot be measured is 1 ms."""
 
     audio: Audio
     length_ms: int
 
 
 class Uploads:
-    """Slots for uploads in progress, of which one account may hold `per_account`.
+    """Slots for uploads in progress. One account can hold at most `per_account` of them.
 
-    Without a free slot a spool raises TooManyUploads.
+    `spool` raises TooManyUploads if no slot is free.
     """
 
     def __init__(self, limit: int, per_account: int, max_bytes: int) -> None:

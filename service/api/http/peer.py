@@ -1,4 +1,4 @@
-"""Address of the client of a request, also behind proxies."""
+"""Address of the client of a request, even if the request came through proxies."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network

@@ -43,7 +43,8 @@ BAD_CURSOR = "Unknown cursor; send the next_cursor of a page or the id of an eve
 
 # Below the idle timeout of common proxies.
 _COMMENT_INTERVAL_S = 15.0
-# Interval in which a stream authenticates again. With the age of cached accesses at most 5 s.
+# Interval at which a stream authenticates again. This interval and the age of a cached access are
+# together at most 5 s.
 _POLL_INTERVAL_S = 2.0
 
 

@@ -26,7 +26,7 @@ BAD_START_KEY = "Unknown start_key; send the next_start_key of the previous page
 
 
 class PageQuery(msgspec.Struct, frozen=True):
-    """The part of a list that a client requests; without pagination, all of it."""
+    """The page of a list that a client requests, or the whole list without pagination."""
 
     is_paginated: bool
     limit: int
@@ -101,7 +101,7 @@ def answer_page(
         rows = [{key: row} for key, row in zip(row_keys, rows, strict=True)]
     encoded = msgspec.json.encode(rows)
     next_key = UNSET if following is None else encode_cursor(following)
-    # Of the rows alone: request id and time differ in each response.
+    # Digest of the rows only, because request id and time differ in each response.
     revision = _digest(encoded)
     tag = f"{revision}-{_digest(next_key.encode())}" if next_key else revision
     headers = {"ETag": f'"{tag}"'}

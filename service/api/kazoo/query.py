@@ -137,7 +137,7 @@ def _bad_window(text: str, since: datetime, until: datetime) -> Invalid:
 
 
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:
-    """Reads a time; None without one. A time after the calendar counts as its end."""
+    """Reads a time, or None if it is absent. A time after the calendar is read as its end."""
     text = query.get(name)
     if not text:
         return None

@@ -176,7 +176,7 @@ def _own_session(request: AnyRequest, token: str, caller: Caller) -> Response[by
 async def _token_info(request: AnyRequest, app: UseCases, token: str) -> Response[bytes]:
     """Returns the session of a token.
 
-    Raises Forbidden for another token than that of a request with valid credentials.
+    Raises Forbidden if the request has valid credentials and `token` is not its own token.
     """
     with suppress(Unauthorized):
         caller = await authenticate_caller(request, app)

@@ -101,7 +101,7 @@ class AccessLogMiddleware:
 
 
 async def record_route(request: Request[Any, Any, Any]) -> None:
-    """Litestar `before_request` hook: records the route, which outer layers cannot see."""
+    """Litestar `before_request` hook: records the route, which outer layers cannot read."""
     record = request_record_of(request.scope)
     record.method, record.route = request.scope["method"], request.scope["path_template"]
     record.path_params = request.scope["path_params"]

@@ -2,8 +2,8 @@
 -- join. So rows are found by primary key, whatever join order the planner chooses.
 
 -- name: change_folders
--- Changes the folder of several messages of a box: as change_folder, under one lock. Each event carries
--- the counts after it. One row per requested message, in order.
+-- Changes the folder of several messages of a box under one lock; see change_folder. Each event has the counts
+-- after it. One row per requested message, in order.
 -- Plan: the counts row by primary key, the partitions of :distinct_months, rows by primary key.
 WITH locked AS MATERIALIZED (
     SELECT vmbox_id, mailbox, new_count, saved_count, sequence, deleted_at
@@ -77,7 +77,7 @@ FROM locked CROSS JOIN requested AS r LEFT JOIN message AS m ON m.position = r.p
 ORDER BY r.position;
 
 -- name: remove_messages
--- Removes several messages of a box: as remove_message, under one lock. Each event carries the counts
+-- Removes several messages of a box under one lock; see remove_message. Each event has the counts
 -- after it. One row per requested message, in order.
 -- Plan: the counts row by primary key, the partitions of :distinct_months, rows by primary key.
 WITH locked AS MATERIALIZED (

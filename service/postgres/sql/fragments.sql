@@ -3,10 +3,10 @@
 -- fragment: append_event
 -- The only way to append events of a box: CTEs that insert the rows of the CTE `event` into the outbox and,
 -- as changes by the current actor, into the audit. `event` has the columns vmbox_id, mailbox, sequence,
--- new_count, saved_count, type, data, and month and message_id, which are null for an event of a box. Without
--- data it is a change that causes no event, of a message without audio: it goes into the audit only. `event`
--- reads the CTE that locked the counts row, so that seq is drawn while the lock is held and rises with the
--- sequence. Several events of one box must come in the order of their sequence.
+-- new_count, saved_count, type, data, and month and message_id, which are null for an event of a box. A row
+-- without data is a change of a message without audio: it causes no event and is written to the audit only.
+-- `event` must read from the CTE that locked the counts row. Then the value of outbox.seq is generated under the
+-- lock, and grows with the sequence. Several events of one box must be in the order of their sequence.
 appended AS (
     INSERT INTO outbox (account_id, vmbox_id, sequence, epoch, type, data, traceparent)
     SELECT :account_id, e.vmbox_id, e.sequence, d.epoch, e.type,

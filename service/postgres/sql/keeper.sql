@@ -267,8 +267,8 @@ WHERE o.key IS DISTINCT FROM (
 SELECT count(*) FROM vmbox_counts WHERE deleted_at IS NULL;
 
 -- name: recount_boxes
--- The next boxes after a key, up to :max_boxes or until they hold :max_messages messages, each with a flag
--- that its counts differ from its messages, and one that its stored bytes do. One snapshot sees both, so no
+-- The next boxes after a key, up to :max_boxes or until they have :max_messages messages. Two flags of a box
+-- are true if its counts, or its stored bytes, differ from its messages. One snapshot reads all of them, so no
 -- lock is needed.
 -- Plan: boxes by primary key from the key on; the messages of each by messages_by_vmbox.
 WITH page AS MATERIALIZED (
@@ -364,8 +364,8 @@ LIMIT :limit;
 SELECT pg_advisory_xact_lock(hashtextextended('stored bytes ' || :account_id::uuid::text, 0));
 
 -- name: correct_account_bytes
--- Corrects the stored bytes of an account. One snapshot sees them, its boxes and its greetings, so their rows
--- need no lock: the difference is added.
+-- Corrects the stored bytes of an account by adding the difference. One snapshot reads the bytes, the boxes and
+-- the greetings, so their rows need no lock.
 -- Plan: its boxes, greetings and totals by primary key.
 WITH correction AS (
     SELECT (

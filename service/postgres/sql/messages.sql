@@ -1,8 +1,8 @@
 -- Look-ups by id use num_nulls(removed_at) = 1 instead of removed_at IS NULL. With IS NULL the partial
 -- indexes would qualify; without fresh statistics (a new account, a new month) the planner prefers them to
 -- the primary key and reads a whole month of the account.
--- {messages} is the partition of the month in a pool with generic plans. insert_message names the whole table:
--- its generic plan locks one partition too, and a missing one is reported.
+-- {messages} is the partition of the month in a pool with generic plans. insert_message names the whole table,
+-- because its generic plan also locks only one partition. If that partition is missing, it raises an error.
 
 -- name: insert_message
 -- Stores a message: locks the box's counts row, inserts, counts, appends the event. A full box gets no
@@ -281,7 +281,8 @@ SELECT
 FROM locked LEFT JOIN message AS m ON true;
 
 -- name: get_message
--- One message of a box that is not deleted: no row without the box, a row of nulls without the message.
+-- One message of a box that is not deleted. Without the box there is no row. Without the message there is a
+-- row of nulls.
 -- Plan: both by primary key, one partition.
 SELECT m.*
 FROM vmbox_counts AS c

@@ -4,7 +4,7 @@ A channel is a class with the members of `Channel` below. `service.workers.notif
 it, and `service.wiring.notifiers` builds it by name. For each event:
 
 1. The runner reads the events with a type in `events` (empty: all) from the durable consumer
-   `notifier-<name>`. The data is valid for its type. If `handles(event)` is false, the event is
+   `notifier-<name>`. It has validated their data. If `handles(event)` is false, the event is
    acknowledged without a row. `handles` must use the event only.
 2. In one transaction, the runner inserts the marker row and calls `targets(connection, event)`.
    Each Target becomes a row of `deliveries`; without any, the marker becomes `ignored`. A repeated
