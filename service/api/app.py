@@ -62,7 +62,7 @@ def create_app(
         ),
         # Adds CORS headers and answers preflight requests.
         CorsMiddleware,
-        # Keeps responses out of caches and browsers from guessing content types.
+        # Forbids caches to store responses, and browsers to guess content types.
         ResponseHeadersMiddleware,
         # Runs the request in a trace span.
         TracingMiddleware,

@@ -29,9 +29,9 @@ from service.usecases.webhooks import Webhooks
 
 
 class UseCases(msgspec.Struct, frozen=True, kw_only=True):
-    """One dependency with all use cases. Litestar would start a task for each of several.
+    """One dependency with all use cases. Litestar starts a task for each dependency.
 
-    `public_url` is the URL of the API for links; empty for the host of the request.
+    `public_url` is the URL of the API in links. If it is empty, the host of the request is used.
     `kazoo_neighbours` enables the stubs of KAZOO's other resources.
     `strict_metadata` refuses too long metadata of a new message instead of cutting it.
     """

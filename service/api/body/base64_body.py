@@ -4,7 +4,7 @@ import binascii
 
 from service.domain.errors import Refused
 
-# PyKazoo sends each body as a JSON string, hence in quotation marks.
+# PyKazoo sends each body as a JSON string, which has quotation marks.
 _SKIPPED = b' \t\r\n"'
 _DATA_URI = b"data:"
 _MAX_URI_HEAD = 256
@@ -18,7 +18,7 @@ class Base64Decoder:
     """Decodes base64 text in pieces of any size: call `feed` for each, then `finish`.
 
     Line breaks and quotation marks are skipped; padding is required. For a `data:` URI (RFC 2397),
-    `content_type` is its media type once its head has been fed.
+    `content_type` is its media type after `feed` has decoded its head.
     """
 
     def __init__(self) -> None:

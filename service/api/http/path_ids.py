@@ -9,7 +9,7 @@ Id = TypeVar("Id")
 
 
 def id_of_path(parse: Callable[[str], Id | None], missing: type[NotFound], text: str) -> Id:
-    """Parses an id in a path. Raises `missing` for a malformed id, as for an unknown one."""
+    """Parses an id in a path. Raises `missing` if the id is malformed, as if it did not exist."""
     parsed = parse(text)
     if parsed is None:
         raise missing(text[:64])

@@ -76,7 +76,7 @@ def media_type_of(content_type: str) -> str:
 
 
 def is_acceptable(accept: str, types: Iterable[str]) -> bool:
-    """Returns whether an Accept header allows one of the types (RFC 9110, section 12.5.1).
+    """Returns True if an Accept header allows one of the types (RFC 9110, section 12.5.1).
 
     The most specific range decides on a type; `q=0` excludes it.
     """

@@ -38,8 +38,8 @@ async def list_api_keys(request: AnyRequest, account: TheAccount, app: App) -> R
 @put(API_KEYS, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def create_api_key(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Creates a named API key. Only this response contains the key. `PUT /v2/api_auth` exchanges it
-    for a token that has only its `scopes`, and with `vmbox_ids` only in these boxes. The key itself
-    is stored as a hash."""
+    for a token. The token has only the `scopes` of the key. With `vmbox_ids` it is limited to these
+    boxes. The service stores a hash of the key."""
     data, problems = apply_schema(submitted_keys(await read_data(request)), FIELDS)
     vmbox_ids, expires_at = _vmbox_ids(data, problems), _expiry(data, problems)
     if problems:

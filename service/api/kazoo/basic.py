@@ -14,7 +14,7 @@ _METHODS = {32: CredentialMethod.MD5, 40: CredentialMethod.SHA}
 
 
 def basic_of(authorization: str) -> tuple[UUID, CredentialMethod, str] | None:
-    """Reads the account, the method of the hash and the hash; None for another scheme.
+    """Reads the account, the hash and its method. Returns None for another scheme.
 
     Raises CredentialsInvalid for malformed credentials.
     """

@@ -95,10 +95,9 @@ async def read_upload(
     """Reads the `data` object of an upload and writes its audio to the spool.
 
     The body is multipart with a JSON part and a file part, JSON alone, or audio alone; audio may be
-    in base64. The name of the audio is `?filename=`, else that of its part. `is_stored` is False if
-    only checked fields of `data` are stored: the others may be any JSON. Raises the errors of
-    `service.api.body.multipart`, AudioTooLarge, ContentTypeRefused,
-    ContentEncodingRefused.
+    in base64. The name of the audio is `?filename=`, else the name of its part. `is_stored` is
+    False if only checked fields of `data` are stored: the others may be any JSON. Raises the errors
+    of `service.api.body.multipart`, AudioTooLarge, ContentTypeRefused, ContentEncodingRefused.
     """
     content_type = content_type_of(request)
     if content_type in MULTIPART_TYPES:

@@ -45,8 +45,8 @@ async def list_documents(
     """Returns a page of documents, or 304. Raises Invalid.
 
     `read` takes a cursor, a limit, `descending`, `predicate` and `keys`. Filters apply to the
-    document of a record; the page contains its row, for which only the keys of
-    `row_type` are read.
+    document of a record. The page contains the row of each record; only the keys of `row_type` are
+    read for it.
     """
     keys = {} if row_type is None else {"keys": row_type.__struct_fields__}
     query = page_query(request)
@@ -93,7 +93,7 @@ def revision_of(record: Record, document_id: UUID) -> str:
 def _matcher(
     request: AnyRequest, document_of: Callable[[Listed], Document]
 ) -> Callable[[Listed], bool] | None:
-    """Reads the filters and the bounds of time; None without any."""
+    """Reads the filters and the bounds of time. Returns None if there are none."""
     bounds = time_bounds(request)
     matches = read_filter(request.query_params.multi_items())
     if matches is None and not bounds:

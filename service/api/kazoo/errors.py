@@ -231,7 +231,7 @@ def malformed(error: MalformedBody | PartLimitExceeded) -> Refusal:
 
 
 def _refuse(status: HTTPStatus, code: str, text: str | None = None) -> Row:
-    """Returns a row with the text of KAZOO, or without it with the text of the error."""
+    """Returns a row with `text` from KAZOO, or with the text of the error if there is none."""
     return lambda error: Refusal(status=status, code=code, data={"message": text or str(error)})
 
 

@@ -33,8 +33,10 @@ def check_fields(request: AnyConnection, *, is_supported: bool) -> None:
 
 
 def select_fields(request: AnyConnection, data: Any) -> Any:
-    """Returns the fields of an object, or of each object of a list, that the request names;
-    without `fields`, all of them."""
+    """Returns the selected fields of an object, or of each object of a list.
+
+    Without `fields`, returns all fields.
+    """
     if isinstance(data, list | tuple):
         return select_fields_of_rows(request, data)
     (selected,) = select_fields_of_rows(request, [data])
@@ -42,7 +44,7 @@ def select_fields(request: AnyConnection, data: Any) -> Any:
 
 
 def select_fields_of_rows(request: AnyConnection, rows: Sequence[Any]) -> Sequence[Any]:
-    """Returns rows with the fields that the request names; without `fields`, all of them."""
+    """Returns rows with the selected fields. Without `fields`, rows have all fields."""
     text = _fields_of(request)
     if not text:
         return rows

@@ -21,7 +21,7 @@ _ABSENT = object()
 
 
 def read_filter(parameters: Iterable[tuple[str, str]], *, prefix: str = "") -> Predicate | None:
-    """Reads the filters among query parameters; None without any. Raises Invalid for too many.
+    """Reads the filters, or None if there are none. Raises Invalid if there are too many.
 
     `prefix` may precede a path and is ignored.
     """

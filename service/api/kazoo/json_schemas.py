@@ -13,7 +13,7 @@ from service.api.kazoo.envelope import succeed
 from service.domain.errors import NotFound
 from service.domain.schema import Document
 
-# The name of a schema, and of the component of the OpenAPI document that it is.
+# Name of each schema, and name of its component in the OpenAPI document.
 COMPONENTS = {
     "accounts": "NewAccount",
     "api_auth": "ApiKey",
@@ -25,7 +25,7 @@ COMPONENTS = {
     "vmboxes": "NewVmbox",
     "webhooks": "NewWebhook",
 }
-# The version of KAZOO's schemas. The components use no keyword of a later one.
+# The version of KAZOO's schemas. The components use no keyword of a later version.
 _DIALECT = "http://json-schema.org/draft-04/schema#"
 
 

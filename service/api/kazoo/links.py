@@ -52,9 +52,10 @@ async def create_link(
     app: App,
     profile: TheProfile,
 ) -> Response[bytes]:
-    """Creates a link that plays one recording without other credentials. The link ends with its
-    time, with the message, and when the token of this request would be refused for another reason
-    than its age: the token is revoked, or its user, API key or account has changed."""
+    """Creates a link that plays one recording without other credentials. The link ends at its
+    expiry and when the message is deleted. It also ends when the token of this request is revoked,
+    or when the user, API key or account of the token changes. It does not end when the token
+    expires."""
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
     data, problems = apply_schema(submitted_keys(await read_data(request)), LINK_FIELDS)
     if problems:

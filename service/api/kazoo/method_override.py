@@ -1,4 +1,4 @@
-"""Rewrites requests that carry their verb, token, Accept header or account in another place.
+"""Rewrites requests that have their verb, token, Accept value or account in another place.
 
 KAZOO API docs, "Basics of the REST API": a POST may contain another verb in `?verb=` or in its
 envelope; `?accept=` or `accept` in the envelope replaces the Accept header; the token may be in the
@@ -36,7 +36,7 @@ class MethodOverrideMiddleware:
     """Middleware that rewrites requests under `/v2` before routing. It replays the body.
 
     A body is read only if `has_route` accepts the path. Above 8 KiB, `authenticate` checks the head
-    of the request; without valid credentials at most 64 KiB are read.
+    of the request. If it has no valid credentials, at most 64 KiB are read.
     """
 
     def __init__(
@@ -111,8 +111,10 @@ class _ReplayedBody:
             self._last = error
 
     def envelope(self) -> Document:
-        """Decodes the envelope if it overrides anything; empty for a malformed body, which is
-        reported when the route reads it."""
+        """Decodes the envelope if it overrides anything, else returns an empty object.
+
+        A malformed body is reported when the route reads it.
+        """
         self._chunks = [b"".join(self._chunks)]
         if not self._is_complete or not _OVERRIDES.search(self._chunks[0]):
             return {}
@@ -123,7 +125,7 @@ class _ReplayedBody:
             return {}
 
     async def replay(self) -> ReceiveMessage:
-        """Receives the body again. Raises the error with which the first reading ended, if any."""
+        """Receives the body again. Raises the error of the first reading, if there was one."""
         if self._chunks:
             body, more = self._chunks.pop(), not self._is_complete
             return {"type": "http.request", "body": body, "more_body": more}

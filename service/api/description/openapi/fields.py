@@ -38,7 +38,7 @@ def response_schema(fields: Fields, descriptions: Descriptions) -> Json:
 
 
 def with_properties(schema: Json, properties: Json, required: Iterable[str] = ()) -> Json:
-    """An object schema with further properties, of which `required` are always present."""
+    """An object schema with further properties. The properties in `required` are always present."""
     names = [*schema.get("required", ()), *required]
     extended = {**schema, "properties": {**schema.get("properties", {}), **properties}}
     return {**extended, "required": names} if names else extended
@@ -55,7 +55,7 @@ def _object(fields: Fields, descriptions: Descriptions, path: str, describe_fiel
         | _description(descriptions, f"{path}{name}")
         for name, field in fields.items()
     }
-    # Explicit, because validators and generators differ about an object without this key.
+    # Without this key, validators and generators treat an object differently.
     return {"type": "object", "properties": properties, "additionalProperties": True}
 
 

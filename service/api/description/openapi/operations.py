@@ -15,9 +15,10 @@ _READING = {"GET", "HEAD"}
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of a path. Path, method and id come from the handler.
 
-    The first sentence of the handler's docstring is the summary, the rest the description, unless
-    `summary` and `description` replace them. `parameters` names components; path parameters are
-    added. `answers` are the successes by status, `refusals` examples of errors as exceptions.
+    The first sentence of the handler's docstring is the summary; the rest is the description.
+    `summary` and `description` can replace them. `parameters` names components; path parameters are
+    added. `answers` are the successful responses by status. `refusals` are exceptions, as examples
+    of errors.
     """
 
     handler: HTTPRouteHandler

@@ -49,7 +49,7 @@ def _response_schema(schema: Json, descriptions: Descriptions) -> Json:
             del described["default"]
             schema["required"].append(name)
         if described.get("type") == "object":
-            # Some generators make an object that is always empty of one without this key.
+            # Without this key, some generators produce a type that is always empty.
             described.setdefault("additionalProperties", True)
         if name in descriptions:
             described.setdefault("description", descriptions[name])

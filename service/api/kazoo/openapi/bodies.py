@@ -189,7 +189,7 @@ def not_modified() -> Json:
 
 
 def link(operation: str, description: str, **parameters: str) -> Json:
-    """A link to an operation; the default account is that of the request."""
+    """A link to an operation. The default account is the account of the request."""
     account = {"account_id": "$request.path.account_id"}
     return {
         "operationId": operation,

@@ -82,7 +82,7 @@ PROFILE_UNKNOWN = Invalid.of("profile", Rule.ENUM, target=["kazoo", "audian"], v
 
 
 def responses(operation: Operation) -> dict[int, Json]:
-    """The refusals of an operation by status: its own, and those that it shares with others."""
+    """The refusals of an operation by status: its own and the common ones."""
     by_status: dict[int, list[Refusal]] = defaultdict(list)
     for error in _errors(operation):
         refusal = _refusal(error)

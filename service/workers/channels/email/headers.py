@@ -1,7 +1,7 @@
-"""Mail headers with foreign text, encoded here.
+"""Encoding of mail headers that contain untrusted text.
 
 Python's `EmailMessage` decodes encoded words (RFC 2047) in header values. Some versions then write
-the line ends that they contain, so a caller name could become a header. An `EncodedHeader` is
+the line ends in the decoded text, so a caller name could become a header. An `EncodedHeader` is
 written as it is.
 """
 

@@ -17,7 +17,7 @@ from service.domain.text import strip_control_characters
 from service.workers.channels.email.headers import EncodedHeader, to_single_line
 from service.workers.channels.email.templates import RenderedMail
 
-# 7bit works with servers without 8BITMIME and is never re-encoded on the way.
+# 7bit works with servers without 8BITMIME, and no server encodes it again.
 _POLICY = SMTP.clone(cte_type="7bit")
 _MAX_STEM_CHARS = 40
 _UNKNOWN_NAMES = frozenset({ANONYMOUS, "unknown"})
