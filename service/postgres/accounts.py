@@ -101,7 +101,7 @@ async def update_account(
 async def find_name_and_realm_conflicts(
     connection: Connection, name: Any, realm: Any, except_id: UUID | None = None
 ) -> list[Problem]:
-    """Returns a problem for a name or realm that another account than `except_id` has."""
+    """Returns a problem for a name or realm of another account. Ignores the account `except_id`."""
     (row,) = await _SQL["find_name_and_realm_conflicts"].fetch(
         connection,
         name=_valid_string_or_none(name),
@@ -130,7 +130,7 @@ async def list_descendants(
     deep: bool,
     descending: bool = False,
 ) -> list[Account]:
-    """Returns accounts by (name, id) from `start` on: the children, or `deep` all descendants."""
+    """Returns children by (name, id) from `start` on. With `deep`, returns all descendants."""
     name = ("list_descendants" if deep else "list_children") + ("_descending" if descending else "")
     rows = await _SQL[name].fetch(
         connection, account_id=account_id, **page_start(start, descending), limit=limit

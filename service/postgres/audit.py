@@ -64,7 +64,7 @@ async def insert_change(
 
 
 async def insert_records(connection: Connection, records: Sequence[AuditRecord]) -> None:
-    """Inserts records. Those that exist stay as they are, so that a batch can be repeated."""
+    """Inserts records. Existing records do not change, so that a batch can be repeated."""
     await _SQL["insert_records"].execute(
         connection,
         account_ids=[record.account_id for record in records],

@@ -64,7 +64,7 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def register_channel(connection: Connection, channel: str, lookback_s: float) -> datetime:
-    """Returns the time at which a channel was first started: for a new one `lookback_s` ago."""
+    """Returns the start time of a channel. For a new channel, it is `lookback_s` ago."""
     started_at: datetime = await _SQL["register_channel"].fetchval(
         connection, channel=channel, lookback_s=lookback_s
     )

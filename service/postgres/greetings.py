@@ -141,7 +141,7 @@ async def filter_greetings_of_boxes(
     owner_id: UUID | None,
     for_change: bool,
 ) -> set[UUID]:
-    """Returns the greetings that an owner of boxes may read, or `for_change` may change."""
+    """Returns the greetings that an owner of boxes may read, or change with `for_change`."""
     rows = await _SQL["filter_greetings_of_boxes"].fetch(
         connection,
         account_id=account_id,

@@ -97,10 +97,10 @@ async def insert_message(
 ) -> Message:
     """Stores a message, counts it, appends its event, and completes `claim` with the message.
 
-    `max_message_count` of the account applies to a box without its own limit, `max_stored_bytes` is
-    its quota. Raises VmboxNotFound, VmboxFull, TooManyPending, QuotaExceeded, IdempotencyKeyInUse
-    when the claim was lost, and MissingPartition when the partition of the month must be created
-    first.
+    `max_message_count` is the limit of a box without its own limit. `max_stored_bytes` is the quota
+    of the account. Raises VmboxNotFound, VmboxFull, TooManyPending, QuotaExceeded,
+    IdempotencyKeyInUse when the claim was lost, and MissingPartition when the partition of the
+    month must be created first.
     """
     audio = draft.audio
     key = MessageKey(account_id, vmbox_id, draft.id)

@@ -67,7 +67,9 @@ async def migrate(
 ) -> list[str]:
     """Applies missing migrations and creates partitions ahead. Returns the names of both.
 
-    The service's role may have partitions created from `oldest_month` on (None: 24 months ago).
+    The role of the service gets the right to create partitions from `oldest_month` on. None means
+    the month 24 months ago.
+
 
     Raises MigrationError when an applied file was changed, or when a statement fails. Files before
     the failed one stay applied.

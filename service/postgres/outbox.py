@@ -133,7 +133,7 @@ async def read_outbox_head(connection: Connection) -> OutboxHead:
 
 
 async def lock_position(connection: Connection, term: int) -> RelayPosition | None:
-    """Locks the position of the relay until the transaction ends. Returns None after `term`."""
+    """Locks the position of the relay until the transaction ends. Returns None if `term` ended."""
     record = await _SQL["lock_position"].fetchrow(connection, term=term)
     if record is None:
         return None

@@ -16,7 +16,7 @@ async def record_pin_check(
 ) -> None:
     """Counts a wrong PIN, or ends the count after the right one. Raises VmboxNotFound, PinLocked.
 
-    The last wrong PIN that is allowed locks the check; PinLocked is raised from the next one on.
+    The last allowed wrong PIN locks the check. The next call raises PinLocked.
     """
     row = await _SQL["record_pin_check"].fetchrow(
         connection,

@@ -109,8 +109,8 @@ class Database:
                 try:
                     yield connection
                 except TimeoutError:
-                    # A server that answers has timed out earlier. The library would send this one a
-                    # cancel request and wait for its answer for the same time again.
+                    # The server does not answer: its own timeout would have come first. The library
+                    # would send it a cancel request and wait for the same time again.
                     connection.terminate()
                     raise
 

@@ -59,7 +59,7 @@ async def list_to_reseal(
 async def replace_sealed(
     connection: Connection, purpose: SecretPurpose, replaced: Mapping[bytes, SealedSecret]
 ) -> int:
-    """Replaces secrets (new value by old one) that are still stored. Returns their number."""
+    """Replaces secrets that are still stored: old values by new ones. Returns their number."""
     return await _SQL[
         {
             SecretPurpose.API_KEY: "replace_sealed_api_keys",

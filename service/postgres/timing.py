@@ -50,7 +50,10 @@ def name_of(text: str) -> str:
 
 
 def _begin_span(text: str) -> "Span | None":
-    """Starts the span of a statement. Its text adds nothing to its name; its values are private."""
+    """Starts the span of a statement.
+
+    It has no SQL text, because the name identifies it, and no values, because they are private.
+    """
     name = name_of(text)
     return begin_span(name, {"db.system.name": "postgresql", "db.operation.name": name})
 

@@ -213,7 +213,7 @@ class Accounts:
 
 
 def _keep_limits(before: Account, document: Document) -> Document:
-    """Returns the document with the limits of the account. Raises LimitsForbidden for others."""
+    """Returns the document with the account's limits. Raises LimitsForbidden if it has others."""
     limits = {"limits": before.document["limits"]} if "limits" in before.document else {}
     if document.get("limits", before.document.get("limits")) != limits.get("limits"):
         raise LimitsForbidden
@@ -230,7 +230,7 @@ async def _read(connection: Connection, account_id: UUID) -> Account:
 async def _validate(
     connection: Connection, document: Document, fields: Fields, before: Account | None = None
 ) -> Document:
-    """Returns the document as it is stored. Raises Invalid with all problems, also a used name."""
+    """Returns the document to store. Raises Invalid with all problems, such as a used name."""
     checked, broken = validate_account(document, fields)
     problems = new_problems(broken, before.document if before else {})
     problems += await rows.find_name_and_realm_conflicts(

@@ -36,7 +36,7 @@ log = get_logger(__name__)
 
 FLUSH_S = 0.5
 _MINUTE_S = 60
-# A page reads at most this many records, so that a rare filter costs one request little.
+# Maximum number of records that a page reads. It bounds the cost of a filter with few matches.
 SCAN_LIMIT = 5_000
 _FIRST_ID = UUID(int=0)
 _UNKNOWN_ACCOUNT = UUID(int=0)

@@ -53,7 +53,7 @@ class CredentialCache:
         return await self._verify(key, lambda: self._sign_in(credentials, peer=peer))
 
     async def find_descendant(self, caller: Caller, name: str) -> AccountFacts:
-        """Returns the account of that name. Raises Forbidden unless it is below the caller's."""
+        """Returns the account of a name. Raises Forbidden unless it is a descendant."""
         account = await self._account_by_name(name)
         own = caller.account
         if (

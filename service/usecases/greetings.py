@@ -74,7 +74,7 @@ class Greetings:
         *,
         for_change: bool = False,
     ) -> None:
-        """Raises Forbidden unless the caller may read (`for_change`: change) all greetings."""
+        """Raises Forbidden unless the caller may read all greetings; `for_change`: change them."""
         if access.vmbox_ids is None or not media_ids:
             return
         async with self.database.connection() as connection:
@@ -153,7 +153,7 @@ class Greetings:
         return greeting
 
     async def delete(self, account: AccountFacts, media_id: UUID) -> Greeting:
-        """Deletes a greeting that no mailbox uses; returns its last state. The row goes first.
+        """Deletes a greeting that no mailbox uses; returns its last state. Deletes the row first.
 
         Raises GreetingNotFound, GreetingInUse.
         """

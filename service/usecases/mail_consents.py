@@ -1,4 +1,4 @@
-"""Use cases of people who get mails: confirm, unsubscribe."""
+"""Use cases of mail recipients: confirm an address, unsubscribe an address."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Use case of PINs: check a PIN, with a lock after too many wrong ones."""
+"""Use case of PINs: check a PIN, with a lock after too many wrong PINs."""
 
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -11,12 +11,12 @@ from service.usecases.vmboxes import Vmboxes
 
 @dataclass(frozen=True)
 class PinChecks:
-    """Checks of PINs, so that call control need not read them."""
+    """Checks of PINs, so that call control does not need to read PINs."""
 
     vmboxes: Vmboxes
 
     async def check(self, account: AccountFacts, vmbox_id: UUID, pin: str) -> bool:
-        """Returns True for the PIN of a mailbox; a mailbox without a PIN has no valid one.
+        """Returns True for the PIN of a mailbox; a mailbox without a PIN has no valid PIN.
 
         Raises VmboxNotFound, and PinLocked after too many wrong PINs, also for the right PIN.
         """

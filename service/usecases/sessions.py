@@ -102,7 +102,7 @@ class Sessions:
     async def _sign_in(
         self, credentials: Credentials, account_ids: set[UUID]
     ) -> tuple[str, Caller]:
-        """Returns as `sign_in_as_user`. Adds the account of wrong credentials to `account_ids`."""
+        """Signs in as `sign_in_as_user`. Adds the account of wrong credentials to `account_ids`."""
         async with self.database.connection() as connection:
             account = await _account_of(connection, credentials)
             user = None
@@ -127,7 +127,7 @@ class Sessions:
         return token
 
     async def authenticate(self, token: str) -> Caller:
-        """Returns the caller of `token`. Raises TokenInvalid, also for a revoked token."""
+        """Returns the caller of `token`. Raises TokenInvalid if it is invalid or revoked."""
         return await self.check_claims(await self._claims_of(token))
 
     async def check_token(self, token: str, *, peer: str) -> Caller:
@@ -146,10 +146,10 @@ class Sessions:
     async def check_claims(self, claims: Claims) -> Caller:
         """Returns the caller of verified claims.
 
-        Raises TokenInvalid when the token was revoked, or when its account or user no longer
-        accepts it.
+        Raises TokenInvalid when the token was revoked, or when the epoch of its account or user
+        has changed.
         """
-        # A token with a later epoch than the cached account makes the cache read the account again.
+        # If the token has a later epoch than the cached account, the cache reads the account again.
         epoch = claims.auth_epoch or 0
         account = await self.account_cache.get_account(claims.account_id, auth_epoch=epoch)
         if account is None or claims.auth_epoch not in (None, account.auth_epoch):
@@ -159,7 +159,7 @@ class Sessions:
         return Caller(account, await self._access_of(claims), claims)
 
     async def authorise(self, caller: Caller, account_id: UUID) -> AccountFacts:
-        """Returns the account of the caller, or for an administrator one below it.
+        """Returns the account of the caller, or an account below it for an administrator.
 
         Raises Forbidden. For a missing account only the root account gets AccountNotFound; others
         get Forbidden.

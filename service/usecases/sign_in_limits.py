@@ -74,7 +74,7 @@ class SignInGuard:
         peer: str,
         on_lock: Callable[[], object] = lambda: None,
     ) -> Iterator[None]:
-        """Counts the result of the block, which raises CredentialsInvalid when it fails.
+        """Counts the result of the block. The block raises CredentialsInvalid when it fails.
 
         Calls `on_lock` when this failure causes a lock. Raises SignInLocked, TooManySignIns.
         """
@@ -101,10 +101,10 @@ class SignInGuard:
 
     @contextmanager
     def check_token(self, token: str, peer: str, on_lock: Callable[[], object]) -> Iterator[None]:
-        """Counts the result of the block, which raises TokenInvalid for a wrong token.
+        """Counts the result of the block. The block raises TokenInvalid for a wrong token.
 
-        A lock is for the peer and for these checks alone, so that clients with expired tokens do
-        not lock the sign-ins of their network. Calls `on_lock` and raises as `attempt`.
+        A lock applies only to these checks by the peer, so that clients with expired tokens do not
+        lock the sign-ins of their network. Calls `on_lock` and raises as `attempt`.
         """
         per_peer = self._limits.per_peer
         limits: Limits = {("token", peer): per_peer} if per_peer else {}
@@ -129,7 +129,7 @@ class SignInGuard:
     def _limits_of(
         self, identities: Sequence[Hashable], username: str | None, peer: str, is_trusted: bool
     ) -> Limits:
-        """Returns the keys that an attempt is counted under, with the limit of each."""
+        """Returns the keys of the counters of an attempt, with the limit of each."""
         per_user = self._limits.per_user
         limits: dict[Hashable, int] = {}
         for identity in identities:

@@ -41,7 +41,7 @@ __all__ = [
 
 log = get_logger(__name__)
 
-# Bytes that an upload may send before it needs a slot, so that slow clients hold none.
+# Bytes that an upload may send before it needs a slot, so that slow clients do not hold slots.
 FREE_BYTES = 16 * 1024
 _SCARCE_SHARE = 0.75
 

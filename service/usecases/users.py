@@ -155,7 +155,7 @@ class Users:
             raise Invalid.of("old_password", Rule.WRONG_FORMAT, message=_BAD_OLD_VALUE) from None
 
     async def _verify(self, user: User, credentials: Credentials) -> None:
-        """Raises CredentialsInvalid unless the credentials are those of the user."""
+        """Raises CredentialsInvalid unless the credentials belong to the user."""
         lookup = fingerprint_of(self.secrets, credentials)
         async with self.database.connection() as connection:
             stored = await rows.find_credentials(connection, user.account_id, lookup)

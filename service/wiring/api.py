@@ -166,7 +166,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
 
 
 def _stream_slots(settings: Settings) -> StreamSlots:
-    """Returns the slots of event streams; at least a quarter of the connections are for others."""
+    """Returns the slots of event streams. At least a quarter of the connections is for others."""
     total = settings.max_connections * 3 // 4
     return StreamSlots(
         min(settings.max_streams or total, total),
@@ -201,7 +201,7 @@ def _create_server(
         websockets=False,
         log_enabled=False,
         backlog=1024,
-        # A number of connections, idle ones included.
+        # A number of connections, including idle connections.
         backpressure=settings.max_connections,
         http1_settings=HTTP1Settings(
             header_read_timeout=int(settings.client_grace_s * 1000),

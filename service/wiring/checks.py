@@ -40,7 +40,7 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 class CheckFailed(Exception):
-    """A setting does not work; the text says why and what to do."""
+    """A setting does not work. The text states the reason and what to do."""
 
 
 Check = Callable[[Settings], Awaitable[str]]

@@ -187,7 +187,7 @@ def _private_networks(settings: Settings) -> tuple[IPv4Network | IPv6Network, ..
 
 
 def lookup_slots(size: int) -> SharedSlots:
-    """Returns the slots of DNS lookups, of which one account may hold an eighth."""
+    """Returns the slots of DNS lookups. One account can hold an eighth of them."""
     return SharedSlots(size, max(1, size // 8), lambda: DnsUnavailable("too many lookups"))
 
 

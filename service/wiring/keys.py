@@ -45,7 +45,7 @@ def export_keys(path: Path, output: Path) -> None:
 
 
 def list_keys(path: Path) -> list[tuple[str, str, bool]]:
-    """Returns use and id of each key, and if it is active. Raises KeyRingError."""
+    """Returns the use and the id of each key, and True if it is active. Raises KeyRingError."""
     ring = load_key_ring(path)
     return [
         *(("signing", key_id, key_id == ring.active_signing) for key_id in ring.signing),

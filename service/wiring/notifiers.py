@@ -125,7 +125,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
                 rate_per_hour=settings.email_rate_per_hour,
                 retention_days=settings.retention_days,
                 transcription_wait_s=settings.email_transcription_wait_s,
-                # A mail takes a few replies of the server; each has its own timeout.
+                # The server sends a few replies for a mail. Each has its own timeout.
                 timeout_s=4 * settings.smtp_timeout_s,
                 concurrency=settings.email_concurrency,
             ),
@@ -136,7 +136,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
 
 
 def _recipient_links(settings: Settings) -> RecipientLinks | None:
-    """Returns None without a public URL. Raises SettingsError if confirmation needs one."""
+    """Returns None if there is no public URL. Raises SettingsError if confirmation needs it."""
     if settings.public_url and settings.key_ring_file:
         tokens = RecipientTokens(SecretBox(key_ring_of(settings)))
         return RecipientLinks(tokens, settings.public_url.rstrip("/"))

@@ -19,15 +19,16 @@ log = get_logger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SIGNAL_EXIT_CODE = 128
 _TIMEOUT_EXIT_CODE = 1
-# Applies to the connection and to the statement each.
+# Timeout of the connection, and of the statement.
 _READINESS_TIMEOUT_S = 1.0
 
 
 class Process:
     """Process that runs until SIGTERM or SIGINT.
 
-    The first signal sets `stop`, and the process completes the work in progress. A second signal
-    ends the process at once (exit code 128 + its number), and so does the timeout (exit code 1).
+    The first signal sets `stop`, and the process completes the work in progress. A second
+    signal ends the process at once (exit code 128 + its number). The timeout also ends it (exit
+    code 1).
     Both are safe: all work survives a kill.
     """
 
@@ -43,7 +44,7 @@ class Process:
         self._admin.started = True
 
     def add_readiness_check(self, check: Callable[[], str | None]) -> None:
-        """Adds a check that returns a sentence while the process is not ready."""
+        """Adds a check, which returns the reason while the process is not ready."""
         self._checks.append(check)
 
     def failed_check(self) -> str | None:
@@ -102,8 +103,11 @@ async def open_process(settings: Settings, database_url: str, name: str) -> Asyn
 
 
 async def _not_ready(database: Database, required: int) -> str | None:
-    """Returns why the process is not ready. S3 and NATS are not checked: an outage of them affects
-    all processes, and many requests do not need them."""
+    """Returns the reason why the process is not ready.
+
+    S3 and NATS are not checked: an outage of them affects all processes, and many requests do not
+    need them.
+    """
     try:
         async with database.connection() as connection:
             newest = await newest_migration(connection)

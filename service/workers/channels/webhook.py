@@ -82,7 +82,7 @@ class WebhookChannel:
         return targets
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Sends to the current address of the webhook, also for events from before a change."""
+        """Sends the event to the current address of the webhook, even if it has changed since."""
         try:
             async with self._database.connection() as connection:
                 webhook = await rows.get_webhook(connection, delivery.account_id, _id_of(delivery))

@@ -1,4 +1,4 @@
-"""Consent of recipients: who gets mails, who is asked to confirm, and the links for both."""
+"""Consent of recipients: permitted recipients, requests to confirm, and the links in mails."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -84,7 +84,7 @@ def _from_domains(account: Document) -> frozenset[str]:
 
 
 async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -> Owner | None:
-    """Returns None if the box has no owner, or a deleted one."""
+    """Returns None if the box has no owner, or if the owner was deleted."""
     user_id = parse_hex_id(owner_id) if isinstance(owner_id, str) else None
     if user_id is None:
         return None
@@ -100,7 +100,7 @@ async def _read_owner(connection: Connection, account_id: UUID, owner_id: Any) -
 
 
 def message_recipients(context: MailContext) -> list[str]:
-    """Returns the addresses of the box and its owner, without an owner who has disabled mail."""
+    """Returns the addresses of the box, and of its owner unless the owner has disabled mail."""
     owner = context.owner
     listed = _listed_addresses(context)
     if owner is None or owner.email is None:
@@ -112,7 +112,7 @@ def message_recipients(context: MailContext) -> list[str]:
 
 
 def full_box_recipients(context: MailContext) -> list[str]:
-    """Returns the addresses of the box and its owner, even one who has disabled mail."""
+    """Returns the addresses of the box and of its owner, even if the owner has disabled mail."""
     owner = context.owner
     owners = [owner.email] if owner and owner.email else []
     return _remove_duplicates([*_listed_addresses(context), *owners])

@@ -25,7 +25,10 @@ _POLICY = re.compile(r"\b5\.7\.\d+\b")
 
 
 class SmtpServer(msgspec.Struct, frozen=True, kw_only=True):
-    """Address of the SMTP server. `tls` means implicit TLS. `start_tls` None means if offered."""
+    """Address of the SMTP server. `tls` means implicit TLS.
+
+    If `start_tls` is None, STARTTLS is used when the server offers it.
+    """
 
     host: str
     port: int

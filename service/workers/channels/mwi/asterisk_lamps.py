@@ -25,7 +25,7 @@ class AsteriskLamps:
         self._locks: WeakValueDictionary[tuple[UUID, str], asyncio.Lock] = WeakValueDictionary()
 
     async def set(self, key: LampKey, _lamp: Lamp | None) -> None:
-        """Sets the lamp of a box, and clears the one of its previous number."""
+        """Sets the lamp of a box, and clears the lamp of its previous number."""
         while True:
             entry = await self.bucket.read(key)
             async with self._database.connection() as connection:
@@ -40,7 +40,7 @@ class AsteriskLamps:
             await self._sync_mailbox(key.account_id, current)
 
     async def refresh_account(self, account_id: UUID) -> None:
-        """Sets all lamps of an account. Those of deleted boxes are switched off."""
+        """Sets all lamps of an account. Lamps of deleted boxes are switched off."""
         for key in await self.bucket.keys_of(account_id.hex):
             await self.set(key, None)
 
