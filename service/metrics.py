@@ -1,6 +1,6 @@
 """All metrics, each defined once with its help text.
 
-Other modules import them from here and create none. No label holds an account, a box, an id or
+Other modules import them and do not create metrics. No label has an account, a box, an id or
 another value that a caller chooses, so the number of series is bounded.
 """
 

@@ -1,6 +1,6 @@
 """Audio formats: the content type and extension of an upload, from its bytes and its declaration.
 
-The only place that decides them. The result is stored with the audio; downloads, archives, mails
+No other module decides them. The result is stored with the audio; downloads, archives, mails
 and transcriptions use what is stored.
 """
 
@@ -127,10 +127,10 @@ def determine_type(head: bytes, content_type: str, filename: str | None = None) 
     if kind is None:
         return AudioType(content_type=GENERIC_TYPE, extension=_GENERIC_EXTENSION, format=None)
     stored = declared if declared in kind.kept_types else kind.types[0]
-    # Bytes of an unknown format are named as the client named them.
+    # Bytes of an unknown format keep the type and the extension that the client sent.
     is_named = suffix in (_BY_EXTENSION if detected is None else kind.extensions)
     extension = suffix if is_named else _default_extension(kind, head, declared)
-    # Frames have no signature, so that they are looked for in a file that is only declared as such.
+    # Frames have no signature, so they are searched only in a file that is declared as such.
     measured_as = kind if kind in (MP3, AAC) else detected
     return AudioType(content_type=stored, extension=extension, format=measured_as)
 

@@ -31,7 +31,7 @@ UNKNOWN_LENGTH_MS = 1
 """Length of a recording that cannot be measured."""
 MAX_LENGTH_MS = 24 * 60 * 60 * 1000
 
-# Opus with discontinuous transmission needs more, with its container.
+# Opus with discontinuous transmission needs more, including its container.
 _MIN_BYTES_PER_S = 16
 # Up to a few milliseconds on the event loop.
 _INLINE_BYTES = 64 * 1024
@@ -57,7 +57,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 async def inspect(spool: Spool, content_type: str, filename: str | None = None) -> Inspection:
     """Returns the properties of an upload. `content_type` and `filename` are what the client says.
 
-    Raises AudioEmpty for a file without audio, NotAudio for one that is clearly something else.
+    Raises AudioEmpty for a file without audio, NotAudio for a file that is clearly not audio.
     """
     if spool.size == 0:
         raise AudioEmpty
@@ -90,6 +90,6 @@ def measure_ms(spool: Spool, kind: AudioFormat) -> int | None:
         return None
     if length is None or not 0 <= length <= MAX_LENGTH_MS:
         return None
-    # A longer one is the claim of a header, which the bytes do not support.
+    # A greater length comes from a wrong header: the file has too few bytes for it.
     is_plausible = length * _MIN_BYTES_PER_S <= spool.size * 1000
     return max(length, 1) if is_plausible else None

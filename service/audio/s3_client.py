@@ -73,7 +73,7 @@ class SignedS3Client:
         max_large_uploads: int,
     ) -> None:
         self._session = session
-        # The queue of aiohttp for connections is not first in, first out.
+        # The queue for connections in aiohttp is not first in, first out.
         self._connection_slots = asyncio.Semaphore(max_connections)
         self._large_upload_slots = asyncio.Semaphore(max_large_uploads)
         self._credentials = credentials

@@ -1,4 +1,4 @@
-"""Spool: buffer of one upload, in memory while small, in a temporary file beyond that."""
+"""Spool: buffer of one upload, in memory first, then in a temporary file."""
 
 import asyncio
 import hashlib
@@ -23,8 +23,8 @@ Result = TypeVar("Result")
 class Spool:
     """Buffers at most `limit` bytes and computes their SHA-256. `head` has the first HEAD_BYTES.
 
-    Up to MEMORY_BYTES stay in memory, fewer while many spools are open. A larger upload moves to a
-    temporary file without a name, so the file never outlives its process. Writes raise
+    At most MEMORY_BYTES stay in memory, and fewer while many spools are open. A larger upload
+    moves to a temporary file without a name, so the file never outlives its process. Writes raise
     AudioTooLarge beyond the limit, and StorageUnavailable if the disk is full. Use it in a `with`
     statement.
     """

@@ -159,7 +159,7 @@ def revoke_token(argument: str) -> None:
 
 @click.group()
 def audit() -> None:
-    """Export the audit: who changed, read or tried what."""
+    """Export the audit: records of changes, reads and refused requests."""
 
 
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"])

@@ -51,12 +51,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return Permission.ACCOUNT_ADMIN in self.permissions
 
     def check_permission(self, permission: Permission | None) -> None:
-        """Raises Forbidden without the permission; None is a route that declares none."""
+        """Raises Forbidden without the permission. None means that the route declares none."""
         if permission not in self.permissions:
             raise Forbidden
 
     def check_vmbox(self, vmbox_id: UUID | None) -> None:
-        """Raises Forbidden for a mailbox outside `vmbox_ids`; None is a malformed id."""
+        """Raises Forbidden for a mailbox outside `vmbox_ids`. None means a malformed id."""
         if self.vmbox_ids is not None and vmbox_id not in self.vmbox_ids:
             raise Forbidden
 

@@ -114,7 +114,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
-    """Quotas of accounts whose `limits` lack them; 0 is no quota."""
+    """Quotas of accounts without these keys in `limits`. 0 means no quota."""
 
     boxes: int = 0
     users: int = 0

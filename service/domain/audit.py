@@ -1,4 +1,4 @@
-"""Audit: who did what, and with which result.
+"""Audit: actors, their actions, and the results.
 
 The actor is a context variable, as the trace is: the API sets it for each request, and statements
 that change data write it into the audit.
@@ -150,7 +150,7 @@ _current: ContextVar[Actor | None] = ContextVar("actor", default=None)
 
 
 def current_actor() -> Actor:
-    """Returns the actor of the current work: in a background process, the service itself."""
+    """Returns the actor of the current work. In a background process, this is the service."""
     return _current.get() or Actor(principal=Principal.SERVICE)
 
 

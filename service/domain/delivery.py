@@ -65,9 +65,9 @@ class Ignored(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """The attempt failed. It is retried as scheduled, not before `retry_after_s`, then dead.
+    """The attempt failed. It is retried as scheduled, but not before `retry_after_s`; then dead.
 
-    `permanent`: dead at once, because the next attempt would fail in the same way.
+    If `permanent`, it is dead at once, because the next attempt would fail in the same way.
     """
 
     error: str

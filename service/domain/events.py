@@ -234,7 +234,7 @@ class VmboxPinLocked(VmboxEvent, frozen=True, kw_only=True):
 class CallbackRequested(VmboxEvent, frozen=True, kw_only=True):
     """A call about new messages of a mailbox is due; another service makes the call.
 
-    `attempt` counts from 1. The call ends after `timeout_s`. `message` is the one that caused it.
+    `attempt` counts from 1. The call ends after `timeout_s`. `message` is the cause of the call.
     """
 
     number: str

@@ -14,7 +14,7 @@ _REALM = re.compile(r"[\w.-]+", re.ASCII)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
-# These names depend on the host, or are no zones.
+# These names depend on the host, or are not zones.
 _ZONES = available_timezones() - {"localtime", "Factory", "posixrules"} | {"UTC", "GMT"}
 _MAX_ADDRESS = 254
 # RFC 5321, section 4.5.3.1.

@@ -14,7 +14,7 @@ class LampKey(msgspec.Struct, frozen=True):
 
 
 class Lamp(msgspec.Struct, frozen=True, kw_only=True):
-    """Lamp state. The one with the highest `version` is the current state of a mailbox."""
+    """Lamp state. The lamp with the highest `version` is the current state of a mailbox."""
 
     mailbox: str
     new: int

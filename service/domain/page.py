@@ -18,7 +18,7 @@ class NameCursor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Page(msgspec.Struct, Generic[Item, Key], frozen=True, kw_only=True):
-    """Rows of a list, and the cursor of the next page; None on the last page."""
+    """Rows of a list, and the cursor of the next page. On the last page the cursor is None."""
 
     items: list[Item]
     next: Key | None

@@ -28,7 +28,7 @@ class Consent(StrEnum):
 
 
 class MailRecipient(msgspec.Struct, frozen=True, kw_only=True):
-    """Address that an account sends mails to. `consent` is None for one that was never asked."""
+    """Address that an account sends mails to. `consent` is None if it was never asked."""
 
     account_id: UUID
     address: str

@@ -25,7 +25,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 class RecordingLink(msgspec.Struct, frozen=True, kw_only=True):
     """Permission to play one recording until `expires_at`. `link_id` identifies it in the audit.
 
-    The link is valid only while the claims of its signer are, apart from their expiry.
+    The link is valid only while the claims of its signer are valid. Their expiry has no effect.
     """
 
     link_id: UUID
@@ -37,6 +37,6 @@ class RecordingLink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def zone_of(*names: str | None) -> tzinfo:
-    """Returns the first zone that is not empty or `inherit`; UTC when none is or it is unknown."""
+    """Returns the first zone that is not empty or `inherit`; UTC if it is absent or unknown."""
     zone = next((name for name in names if name and name != _INHERITED), None)
     return ZoneInfo(zone) if zone is not None and is_zone(zone) else UTC

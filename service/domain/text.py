@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-# Characters that change the text direction: a name could be shown as a different one.
+# Characters that change the text direction. With them, a name could look like a different name.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 

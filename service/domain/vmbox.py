@@ -174,7 +174,7 @@ def addresses_of(settings: Document) -> list[str]:
 
 
 def fields_for_change(before: Document, fields: Fields) -> Fields:
-    """Returns the rules for a change of a box, whose list of addresses may be too long already.
+    """Returns the rules for a change of a box. Its list of addresses may already be too long.
 
     Boxes of earlier releases may have such a list. It can be kept or shortened.
     """

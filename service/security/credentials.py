@@ -39,7 +39,7 @@ class CredentialProofs:
         return await self._run(lambda: self._hasher.hash(credential))
 
     async def check(self, proof: str | None, credential: str) -> bool:
-        """Returns True when `proof` matches; None never matches. Raises TooManySignIns."""
+        """Returns True if `proof` matches. None never matches. Raises TooManySignIns."""
         if proof is None:
             await self._run(lambda: self._check(self._dummy_proof, credential))
             return False

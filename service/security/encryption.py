@@ -53,7 +53,7 @@ class SecretBox:
         return self.active_prefix + nonce + sealed
 
     def open(self, sealed: bytes, context: bytes) -> str:
-        """Decrypts a secret. Raises SecretUnreadable without its key or for another context."""
+        """Decrypts a secret. Raises SecretUnreadable if the key or the context is wrong."""
         body = 1 + sealed[0] if sealed else 0
         cipher = self._ciphers.get(sealed[1:body].decode(errors="replace"))
         nonce, ciphertext = sealed[body : body + _NONCE], sealed[body + _NONCE :]

@@ -92,7 +92,7 @@ class Issuer:
             yield self
 
     async def verify(self, token: str, now: datetime) -> Claims:
-        """Returns the claims of `token`. Raises TokenInvalid when it is not valid or expired.
+        """Returns the claims of `token`. Raises TokenInvalid when it is invalid or expired.
 
         Raises IssuerUnavailable when its key is unknown and the keys cannot be fetched.
         """
@@ -146,7 +146,7 @@ class Issuer:
             raise TokenInvalid from None
 
     def _check_lifetime(self, claims: Claims, now: datetime) -> None:
-        """Raises TokenInvalid for a long lifetime, or one that begins in the future."""
+        """Raises TokenInvalid if the lifetime is too long or begins in the future."""
         lifetime = claims.expires_at - claims.issued_at
         too_long = lifetime > timedelta(seconds=self._settings.max_lifetime_s)
         if too_long or claims.issued_at > now + _CLOCK_SKEW:

@@ -15,7 +15,7 @@ from service.domain.message import MessageId
 from service.usecases.audit import AuditQueue
 
 _REFUSALS = {401: Result.UNAUTHORIZED, 403: Result.FORBIDDEN}
-# The use case of a sign-in records its failure.
+# The use case of the sign-in records the failure.
 _SIGN_IN = frozenset({"/v2/api_auth", "/v2/user_auth"})
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 

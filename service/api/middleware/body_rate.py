@@ -22,7 +22,7 @@ class BodyRateLimits(msgspec.Struct, frozen=True, kw_only=True):
     is_scarce: Callable[[], bool] = lambda: False
 
     def allowed_s(self, received: int) -> float:
-        """Returns the time from the start of a body in which the next part must arrive."""
+        """Returns the time, from the start of a body, by which the next part must arrive."""
         factor = _SCARCE_FACTOR if self.is_scarce() else 1
         return self.grace_s + received / (self.bytes_per_s * factor)
 
@@ -67,14 +67,14 @@ class _RateLimitedBody:
         if message["type"] == "http.request":
             self._bytes += len(message["body"])
             if self._bytes == self._content_length:
-                # Saves the wait for the empty message with which the server ends a body.
+                # Avoids the wait for the empty message with which the server ends a body.
                 message["more_body"] = False
             self._is_complete = not message["more_body"]
         return message
 
 
 def content_length_of(scope: Scope) -> int | None:
-    """Returns the declared length of a body; None for a chunked one (RFC 9112, section 6.3)."""
+    """Returns the declared length of a body; None for a chunked body (RFC 9112, section 6.3)."""
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not length.isdigit():

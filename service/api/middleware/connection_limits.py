@@ -1,6 +1,6 @@
 """Limit of the connections of one peer, and count of all connections.
 
-The HTTP server accepts a fixed number of connections, and then no more until one ends. It has no
+The HTTP server accepts a fixed number of connections, and no more until one of them ends. It has no
 limit per peer. Here its connections are found among the file descriptors of the process.
 """
 

@@ -11,7 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Sen
 
 _MAX_BYTES = 32_000_000
 _MAX_S = 5.0
-# A client that sends nothing for longer is either waiting for the response or gone.
+# A client that sends nothing for longer waits for the response or has disconnected.
 _MAX_PAUSE_S = 0.5
 
 

@@ -12,7 +12,7 @@ log = get_logger(__name__)
 
 
 def log_failure(request: Request[Any, Any, Any], error: Exception, status: int | None) -> None:
-    """Logs a warning for an unavailable dependency and an error for a 500, nothing for a 4xx."""
+    """Logs a warning for an unavailable dependency, and an error for a 500. Does not log a 4xx."""
     request_id = request.scope["state"].get("request_id")
     if isinstance(error, Unavailable):
         log.warning(

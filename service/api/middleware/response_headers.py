@@ -1,4 +1,4 @@
-"""Headers that protect responses: no storage in caches, no guessing of content types."""
+"""Headers of responses that forbid caching and the guessing of content types."""
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send

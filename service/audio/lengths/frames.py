@@ -116,7 +116,7 @@ def _confirmed(
 
 
 def _has_info(reader: ForwardReader, position: int, frame: Frame) -> bool:
-    """Returns whether the first frame has metadata instead of audio."""
+    """Returns True if the first frame has metadata instead of audio."""
     return any(mark in reader.read(position, frame.size) for mark in _INFO_MARKS)
 
 

@@ -14,7 +14,7 @@ _FIRST_PACKET_BYTES = 64
 _FIRST_PAGE = 0x02
 _OPUS_RATE = 48_000
 _VIDEO = (b"\x80theora", b"OVP80", b"BBCD\0")
-# A stream whose first position is later is a part of a longer one.
+# A stream whose first position is later is a part of a longer stream.
 _MAX_FIRST_PAGE_S = 10
 
 

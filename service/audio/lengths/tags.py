@@ -1,4 +1,4 @@
-"""Length of a recording in a format that this package does not walk itself: FLAC, AIFF."""
+"""Length of a recording in a format that a library parses: FLAC, AIFF."""
 
 import math
 from typing import BinaryIO, cast

@@ -76,7 +76,7 @@ def _long_data_size(chunk: bytes) -> int | None:
 
 
 def _audio_bytes(reader: ForwardReader, data: _Chunk, long_size: int | None, form_end: int) -> int:
-    """Returns the number of audio bytes; a size that cannot be right means all the rest.
+    """Returns the number of audio bytes. If the size cannot be right, counts all following bytes.
 
     Raises AudioEmpty if there is no audio.
     """
@@ -97,7 +97,7 @@ def _audio_bytes(reader: ForwardReader, data: _Chunk, long_size: int | None, for
 
 
 def _continues(reader: ForwardReader, position: int) -> bool:
-    """Returns whether further chunks, and not audio, begin at a position."""
+    """Returns True if a chunk begins at a position, and not audio."""
     chunk = _read_chunk(reader, position)
     return chunk is not None and chunk.is_plausible(reader.size)
 

@@ -1,4 +1,4 @@
-"""Length of a WebM recording (RFC 9559), also as a browser streams it: without any sizes."""
+"""Length of a WebM recording (RFC 9559). Recordings that a browser streams have no sizes."""
 
 import struct
 
