@@ -1,4 +1,4 @@
-"""A page with an audio element, in a real browser, plays and seeks recordings of the service."""
+"""Pages in a real browser: one plays and seeks recordings, the other receives events."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -14,7 +14,8 @@ from tests.support.running import AccountClient
 from tests.support.waiting import DEADLINE_S, wait_until
 
 _CHROMIUM = shutil.which("chromium")
-_PAGE = Path(__file__).parent / "clients" / "player.html"
+_PLAYER_PAGE = Path(__file__).parent / "clients" / "player.html"
+_EVENTS_PAGE = Path(__file__).parent / "clients" / "events.html"
 _GENERIC = "application/octet-stream"
 # Seven megabytes are more than a browser reads ahead: a seek to the end needs a new request.
 _WAV_S = 440
@@ -56,7 +57,7 @@ class Player:
 
     async def load(self, **parameters: str) -> float:
         """Opens the page; returns the duration of the recording in seconds."""
-        await self.page.goto(f"{_PAGE.as_uri()}?{urlencode(parameters)}")
+        await self.page.goto(f"{_PLAYER_PAGE.as_uri()}?{urlencode(parameters)}")
         await self.page.wait_for_function("audio.readyState >= HTMLMediaElement.HAVE_METADATA")
         duration: float = await self.page.evaluate("audio.duration")
         return duration
@@ -122,3 +123,24 @@ async def test_a_page_plays_and_seeks_a_recording(
         assert headers["content-type"] == stored_type
         assert headers["content-range"].endswith(f"-{len(audio) - 1}/{len(audio)}")
         assert player.errors == []
+
+
+@pytest.mark.parametrize(
+    ("listener", "query"), [("voicemail.message.new", {}), ("message", {"event": "message"})]
+)
+async def test_an_event_source_gets_events_by_type_and_under_one_name(
+    account: AccountClient, browser: Browser, listener: str, query: dict[str, str]
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    path = account.path("vmboxes", vmbox_id, "events")
+    parameters = urlencode({**query, "auth_token": account.token})
+    events = f"{account.service.url}/v2/{path}?{parameters}"
+    async with await browser.new_page() as page:
+        page.set_default_timeout(DEADLINE_S * 1000)
+        await page.goto(
+            f"{_EVENTS_PAGE.as_uri()}?{urlencode({'events': events, 'type': listener})}"
+        )
+        await page.wait_for_function("source.readyState === EventSource.OPEN")
+        media_id = await account.leave(vmbox_id)
+        await page.wait_for_function("received.some(({ type }) => type.endsWith('message.new'))")
+        assert await page.evaluate("received.at(-1).data.message.media_id") == media_id
