@@ -85,7 +85,7 @@ async def test_all_problems_of_a_webhook_are_reported_at_once(
         "uri": "http://user:word@example.com/",
         "hook": "message.old",
         "enabled": "maybe",
-        "custom_data": {"fine": "x", "a.b": 1, "none": None},
+        "custom_data": {"fine": "x", "a.b": 1},
     }
     assert rules(await account.http.put(path, json={"data": wrong})) == {
         "name": ["minLength"],
@@ -93,14 +93,13 @@ async def test_all_problems_of_a_webhook_are_reported_at_once(
         "hook": ["enum"],
         "enabled": ["type"],
         "custom_data.a%2Eb": ["type"],
-        "custom_data.none": ["type"],
     }
     assert rules(await account.http.put(path, json={"data": {}})) == {
         "name": ["required"],
         "uri": ["required"],
         "hook": ["required"],
     }
-    not_texts: tuple[Any, ...] = ([], "x", 1, None)
+    not_texts: tuple[Any, ...] = ([], "x", 1)
     for custom in not_texts:
         refused = await account.http.put(path, json={"data": {**wrong, "custom_data": custom}})
         assert rules(refused)["custom_data"] == ["type"]
