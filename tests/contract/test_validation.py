@@ -223,23 +223,14 @@ async def test_a_number_is_taken_once_whatever_its_leading_zeros(account: Accoun
 
 async def test_a_message_is_refused_with_all_its_problems(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
-    wrong = {
-        "caller_id_number": 1001,
-        "folder": "inbox",
-        "length": -1,
-        "timestamp": "now",
-        "to": [],
-    }
+    wrong = {"folder": "inbox", "timestamp": "now"}
     answer = await account.http.put(
         account.path("vmboxes", vmbox_id, "messages"), json={"data": wrong}
     )
     details = problems(answer)
     assert {field: list(rules) for field, rules in details.items()} == {
-        "caller_id_number": ["type"],
         "folder": ["enum"],
-        "length": ["minimum"],
         "timestamp": ["type"],
-        "to": ["type"],
     }
     assert details["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
     assert await account.listed(vmbox_id) == []
@@ -283,6 +274,36 @@ async def test_long_and_unclean_metadata_is_cut_and_cleaned(account: AccountClie
     assert data_of(read)["caller_id_name"] == kept["caller_id_name"]
 
 
+async def test_metadata_of_another_type_is_converted_or_left_out(account: AccountClient) -> None:
+    sent = {
+        "caller_id_number": 7004,
+        "caller_id_name": {"first": "Ann"},
+        "call_id": 1.5,
+        "from": [],
+        "to": True,
+        "length": -1,
+    }
+    path = account.path("vmboxes", await account.a_vmbox(), "messages")
+    answer = await account.http.put(path, **mixed(audio_part(b"x"), json_part(**sent)))
+    stored = data_of(answer, 201)
+    assert (stored["caller_id_number"], stored["call_id"]) == ("7004", "1.5")
+    assert (stored["caller_id_name"], stored["length"]) == ("anonymous", 1)
+    warnings = answer.json()["warnings"]
+    assert {warning["field"]: warning.get("kept") for warning in warnings} == {
+        **dict.fromkeys(sent),
+        "caller_id_number": "7004",
+        "call_id": "1.5",
+    }
+    assert {warning["rule"] for warning in warnings} == {"type"}
+
+
+async def test_metadata_outside_of_data_is_a_warning(account: AccountClient) -> None:
+    path = account.path("vmboxes", await account.a_vmbox(), "messages")
+    answer = await account.http.put(path, json={"caller_id_number": "7004"})
+    assert data_of(answer, 201)["caller_id_number"] == "anonymous"
+    assert [warning["field"] for warning in answer.json()["warnings"]] == ["data"]
+
+
 @pytest.mark.long
 async def test_a_setting_refuses_metadata_that_is_too_long(
     service: RunningService, account: AccountClient
@@ -296,6 +317,9 @@ async def test_a_setting_refuses_metadata_that_is_too_long(
             refusal = await http.put(path, json={"data": long})
             rules = {field: list(rules) for field, rules in problems(refusal).items()}
             assert rules == {field: ["maxLength"] for field in long}
+            refusal = await http.put(path, json={"data": {"caller_id_number": 1, "length": -1}})
+            rules = {field: list(rules) for field, rules in problems(refusal).items()}
+            assert rules == {"caller_id_number": ["type"], "length": ["minimum"]}
             stored = await http.put(path, json={"data": {"caller_id_name": "x" * 35, "extra": 1}})
             assert data_of(stored, 201)["caller_id_name"] == "x" * 35
             assert "warnings" not in stored.json()

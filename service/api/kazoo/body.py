@@ -26,7 +26,7 @@ from service.api.kazoo.accept import (
 )
 from service.api.kazoo.envelope import FieldWarning, warn
 from service.api.middleware.body_memory import body_memory_of
-from service.domain.errors import AudioTooLarge, ContentTypeRefused, DocumentTooLarge
+from service.domain.errors import AudioTooLarge, ContentTypeRefused, DocumentTooLarge, Rule
 from service.domain.schema import Document
 from service.domain.text import strip_control_characters
 from service.usecases.uploads import Spool, Upload, is_accepted
@@ -105,7 +105,7 @@ async def read_upload(
     decoder = create_decoder(request.headers.get("content-transfer-encoding", ""))
     # Base64 text without a content type is not JSON.
     if content_type in JSON_TYPES and (content_type or decoder is None):
-        return data_of(await _read_json(request), is_stored=is_stored), None
+        return _read_metadata(request, await _read_json(request), is_stored=is_stored), None
     if content_type in BASE64_TYPES:
         content_type, decoder = _UNTYPED, Base64Decoder()
     return {}, await _read_audio(request, spool, content_type or _UNTYPED, decoder)
@@ -119,11 +119,20 @@ async def _read_multipart(
     body = read_chunks(request, limit, AudioTooLarge(spool.limit))
     hold = body_memory_of(request.scope).hold
     received = await read_multipart(header, body, spool, _LIMITS, hold)
-    data = data_of(received.metadata or b"", is_stored=is_stored)
+    data = _read_metadata(request, received.metadata or b"", is_stored=is_stored)
     warn(request, map(_ignored_field, received.ignored_fields))
     if not received.has_file:
         return data, None
     return data, _upload(request, spool, received.content_type, received.filename)
+
+
+def _read_metadata(request: AnyRequest, body: bytes, *, is_stored: bool) -> Document:
+    """Returns the `data` of an upload. Warns of an object that has other keys only."""
+    envelope = _decode_envelope(body)
+    if envelope and "data" not in envelope:
+        text = "The metadata must be inside the object `data`; it was not stored"
+        warn(request, [FieldWarning(field="data", rule=Rule.REQUIRED, message=text)])
+    return _data_of_envelope(envelope, body, is_stored=is_stored)
 
 
 def _ignored_field(name: str) -> FieldWarning:
