@@ -67,6 +67,7 @@ class SignedS3Client:
         credentials: AioCredentials,
         *,
         base_url: str,
+        public_url: str | None,
         region: str,
         timeout_s: float,
         max_connections: int,
@@ -78,6 +79,7 @@ class SignedS3Client:
         self._large_upload_slots = asyncio.Semaphore(max_large_uploads)
         self._credentials = credentials
         self._base_url = base_url
+        self.public_url = public_url
         self._signer = Signer(region)
         self._timeout_s = timeout_s
 
@@ -92,6 +94,16 @@ class SignedS3Client:
         async with self._large_upload_slots:
             return await self._send_with_timeout(request)
 
+    async def presign(self, method: str, key: str, query: Mapping[str, str], life_s: int) -> str:
+        """Returns a URL below `public_url`, which must not be None. Raises StorageUnavailable."""
+        assert self.public_url is not None
+        try:
+            credentials = await self._credentials.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise _without_credentials(error) from error
+        url = self.public_url + quote(key, safe="/~")
+        return self._signer.presign(credentials, method, url, query, life_s)
+
     async def _send_with_timeout(self, request: S3Request) -> S3Response:
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -99,7 +111,7 @@ class SignedS3Client:
         except TimeoutError as error:
             raise StorageUnavailable(f"{request.method} timed out") from error
         except BotoCoreError as error:
-            raise StorageUnavailable(f"credentials: {type(error).__name__}") from error
+            raise _without_credentials(error) from error
 
     async def _send_with_retries(self, request: S3Request) -> S3Response:
         for delay_s in _RETRY_DELAYS_S:
@@ -134,6 +146,10 @@ class SignedS3Client:
         except (aiohttp.ClientError, OSError) as error:
             reason = f"{request.method} failed: {type(error).__name__}"
             raise StorageUnavailable(reason) from error
+
+
+def _without_credentials(error: BotoCoreError) -> StorageUnavailable:
+    return StorageUnavailable(f"credentials: {type(error).__name__}")
 
 
 async def _read_response(response: aiohttp.ClientResponse, request: S3Request) -> S3Response:

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Location of the bucket, encryption at rest, limits of the connections.
 
-    `endpoint` is None for AWS; `addressing_style` is `path`, `virtual` or `auto`; `sse` is `AES256`
-    or `aws:kms`. `timeout_s` bounds one operation with its retries.
+    `endpoint` is None for AWS; `public_endpoint` is the URL for clients, or None.
+    `addressing_style` is `path`, `virtual` or `auto`; `sse` is `AES256` or `aws:kms`. `timeout_s`
+    bounds one operation with its retries.
     """
 
     endpoint: str | None
@@ -35,6 +36,7 @@ class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     sse: str | None = None
     sse_kms_key_id: str | None = None
+    public_endpoint: str | None = None
 
 
 @asynccontextmanager
@@ -47,25 +49,40 @@ async def connect(settings: BucketSettings) -> AsyncIterator[tuple[SignedS3Clien
     credentials = await session.get_credentials()
     if credentials is None:
         raise NoCredentialsError
-    async with session.create_client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        region_name=settings.region,
-        config=_client_config(settings),
-    ) as client:
+    async with _create_client(session, settings, settings.endpoint) as client:
         base_url, region = await resolve_base_url(client, settings.bucket)
+        public_url = await _resolve_public_url(session, settings)
         ca_bundle = session.get_config_variable("ca_bundle")
         async with _http_session(settings, base_url, ca_bundle) as http_session:
             objects = SignedS3Client(
                 http_session,
                 credentials,
                 base_url=base_url,
+                public_url=public_url,
                 region=region,
                 timeout_s=settings.timeout_s,
                 max_connections=settings.pool_size,
                 max_large_uploads=max(1, settings.pool_size // 8),
             )
             yield objects, client
+
+
+def _create_client(
+    session: AioSession, settings: BucketSettings, endpoint: str | None
+) -> AbstractAsyncContextManager["S3Client"]:
+    return session.create_client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.region,
+        config=_client_config(settings),
+    )
+
+
+async def _resolve_public_url(session: AioSession, settings: BucketSettings) -> str | None:
+    if settings.public_endpoint is None:
+        return None
+    async with _create_client(session, settings, settings.public_endpoint) as client:
+        return (await resolve_base_url(client, settings.bucket))[0]
 
 
 def _client_config(settings: BucketSettings) -> AioConfig:

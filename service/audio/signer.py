@@ -1,15 +1,17 @@
-"""AWS Signature Version 4 for S3 in request headers."""
+"""AWS Signature Version 4 for S3, in request headers and in URLs."""
 
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import quote
 
 from botocore.credentials import ReadOnlyCredentials
 
 from service.domain.clock import utc_now
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 
 class Signer:
@@ -44,15 +46,47 @@ class Signer:
         lines = "".join([f"{name}:{value}\n" for name, value in canonical])
         names = ";".join([name for name, _ in canonical])
         request = f"{method}\n/{path}\n\n{lines}\n{names}\n{sha256}"
-        scope = f"{timestamp[:8]}/{self._region}/s3/aws4_request"
-        digest = hashlib.sha256(request.encode()).hexdigest()
-        key = self._key(str(credentials.secret_key), timestamp[:8])
-        signature = _hmac(key, f"{_ALGORITHM}\n{timestamp}\n{scope}\n{digest}").hex()
         signed["Authorization"] = (
-            f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={names}, Signature={signature}"
+            f"{_ALGORITHM} Credential={credentials.access_key}/{self._scope(timestamp)}, "
+            f"SignedHeaders={names}, Signature={self._signature(credentials, timestamp, request)}"
         )
         return signed
+
+    def presign(
+        self,
+        credentials: ReadOnlyCredentials,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        lifetime_s: int,
+        now: datetime | None = None,
+    ) -> str:
+        """Returns `url` with `query` and a signature that is valid for `lifetime_s`."""
+        timestamp = f"{now or utc_now():%Y%m%dT%H%M%SZ}"
+        host, _, path = url.partition("://")[2].partition("/")
+        signed = {
+            **query,
+            "X-Amz-Algorithm": _ALGORITHM,
+            "X-Amz-Credential": f"{credentials.access_key}/{self._scope(timestamp)}",
+            "X-Amz-Date": timestamp,
+            "X-Amz-Expires": str(lifetime_s),
+            "X-Amz-SignedHeaders": "host",
+        }
+        if credentials.token:
+            signed["X-Amz-Security-Token"] = credentials.token
+        pairs = [f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(signed.items())]
+        parameters = "&".join(pairs)
+        request = f"{method}\n/{path}\n{parameters}\nhost:{host}\n\nhost\n{_UNSIGNED_PAYLOAD}"
+        signature = self._signature(credentials, timestamp, request)
+        return f"{url}?{parameters}&X-Amz-Signature={signature}"
+
+    def _scope(self, timestamp: str) -> str:
+        return f"{timestamp[:8]}/{self._region}/s3/aws4_request"
+
+    def _signature(self, credentials: ReadOnlyCredentials, timestamp: str, request: str) -> str:
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        key = self._key(str(credentials.secret_key), timestamp[:8])
+        return _hmac(key, f"{_ALGORITHM}\n{timestamp}\n{self._scope(timestamp)}\n{digest}").hex()
 
     def _key(self, secret: str, day: str) -> bytes:
         cache_key, key = self._cached_key

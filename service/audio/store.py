@@ -1,7 +1,7 @@
 """AudioStore: stores, reads, copies, lists and deletes the audio objects of one S3 bucket."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -29,6 +29,7 @@ READ_BLOCK_BYTES = 64 * 1024
 _MAX_BLOCK_BYTES = 1024 * 1024
 _TOTAL_BLOCK_BYTES = 16 * 1024 * 1024
 _CONCURRENT_DELETES = 16
+_PRESIGNED_LIFETIME_S = 60
 
 
 def message_key(
@@ -113,6 +114,19 @@ class AudioStore:
         finally:
             self._open_reads -= 1
             await blocks.aclose()
+
+    @property
+    def has_public_url(self) -> bool:
+        """True if the store has an endpoint that clients reach."""
+        return self._objects.public_url is not None
+
+    async def presign(self, key: str, method: str, headers: Mapping[str, str]) -> str:
+        """Returns a URL of an object at the public endpoint, valid for one method and 60 s.
+
+        `headers` replace headers of its response. Without `has_public_url` there is no such URL.
+        """
+        query = {f"response-{name.lower()}": value for name, value in headers.items()}
+        return await self._objects.presign(method, key, query, _PRESIGNED_LIFETIME_S)
 
     async def copy(self, source: str, target: str) -> None:
         """Copies an object within the bucket. Raises AudioMissing if the source is missing."""

@@ -56,7 +56,8 @@ class Quota(StrEnum):
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Part of an account that every request needs; small, because processes cache many of them.
 
-    `ancestors` begins with the root. `max_message_count` is None when the document has none.
+    `ancestors` begins with the root. `max_message_count` and `redirect_audio` are None when the
+    document has none.
     """
 
     account_id: UUID
@@ -66,6 +67,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     realm: str
     max_message_count: int | None
     wire_profile: str | None
+    redirect_audio: bool | None = None
     auth_epoch: int
     revision: int
     timezone: str | None = None
@@ -171,6 +173,7 @@ FIELDS: dict[str, Field] = {
             "subject": Field(min_length=1, max_length=MAX_SUBJECT, format=NO_NUL),
         },
     ),
+    "redirect_audio": Field(types=("boolean",)),
     "timezone": Field(format=ZONE),
     "wire_profile": Field(min_length=1, max_length=64),
 }

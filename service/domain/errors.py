@@ -230,6 +230,10 @@ class ContentEncodingRefused(Refused):
     """The body or a part of it has a Content-Encoding; send it without compression."""
 
 
+class RedirectUnavailable(Refused):
+    """The audio store has no public endpoint; retry without `redirect`."""
+
+
 class MessageExpired(Refused):
     """The message is older than the retention time; it can only be deleted."""
 

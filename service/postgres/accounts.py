@@ -297,6 +297,7 @@ def _to_account(row: asyncpg.Record) -> Account:
     document = row["document"]
     return Account(
         **_fact_fields(row, document.get("max_message_count"), document.get("wire_profile")),
+        redirect_audio=document.get("redirect_audio"),
         timezone=document.get("timezone"),
         limits=document.get("limits", {}),
         document=document,
@@ -312,6 +313,7 @@ def _facts_or_none(row: asyncpg.Record | None) -> AccountFacts | None:
 def _to_facts(row: asyncpg.Record) -> AccountFacts:
     return AccountFacts(
         **_fact_fields(row, row["max_message_count"], row["wire_profile"]),
+        redirect_audio=row["redirect_audio"],
         timezone=row["timezone"],
         limits=row["limits"] or {},
     )

@@ -87,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1
 
     s3_endpoint: Annotated[HttpUrl, s3("URL of the store. Empty: AWS in the region.")] = ""
+    s3_public_endpoint: Annotated[
+        HttpUrl,
+        s3("URL of the store as clients reach it, for redirects to audio. Empty: no redirects."),
+    ] = ""
     s3_bucket: Annotated[str, s3("Bucket for all audio. It must exist.")] = "aftertone"
     s3_region: Annotated[str, s3("Region for which requests are signed.")] = "us-east-1"
     s3_addressing_style: Annotated[
@@ -107,6 +111,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         HttpUrl,
         http("URL of the API as clients reach it, for links. Empty: the host of the request."),
     ] = ""
+    redirect_audio: Annotated[
+        bool,
+        http(
+            "Redirect downloads of recordings to `AFTERTONE_S3_PUBLIC_ENDPOINT`. `redirect_audio` "
+            "of the account and `?redirect=` take precedence."
+        ),
+    ] = False
     kazoo_neighbours: Annotated[
         bool,
         http(

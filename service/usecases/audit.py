@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ from service.domain.audit import (
 )
 from service.domain.clock import utc_now
 from service.domain.errors import DatabaseUnavailable
-from service.domain.message import LAST_ID, Audio, MessageId, month_of, uuid7
+from service.domain.message import LAST_ID, MessageId, month_of, uuid7
 from service.domain.page import Page
 from service.logs import get_logger
 from service.metrics import AUDIT_RECORDS_DROPPED
@@ -41,8 +41,6 @@ SCAN_LIMIT = 5_000
 _FIRST_ID = UUID(int=0)
 _UNKNOWN_ACCOUNT = UUID(int=0)
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-
-Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 
 class AuditQueue:
@@ -165,32 +163,6 @@ class Audit:
 
     database: Database
     queue: AuditQueue
-
-    def reading(
-        self,
-        read: Read,
-        action: Action,
-        account_id: UUID,
-        *,
-        vmbox_id: UUID | None = None,
-        message_id: MessageId | None = None,
-        target: str | None = None,
-    ) -> Read:
-        """Returns `read` that also records each reading of audio."""
-
-        def read_recorded(
-            audio: Audio, start: int, length: int
-        ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-            self.queue.record(
-                action,
-                account_id,
-                vmbox_id=vmbox_id,
-                message_id=message_id,
-                target=target,
-            )
-            return read(audio, start, length)
-
-        return read_recorded
 
     async def list(
         self,

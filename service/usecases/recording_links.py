@@ -60,8 +60,8 @@ class RecordingLinks:
         except TokenInvalid:
             raise LinkInvalid from None
 
-    async def get(self, link: RecordingLink, signer: Caller) -> Recording:
-        """Returns the recording of a link.
+    async def get(self, link: RecordingLink, signer: Caller) -> tuple[AccountFacts, Recording]:
+        """Returns the recording of a link, and its account.
 
         Raises LinkInvalid, VmboxNotFound, MessageNotFound, AudioMissing.
         """
@@ -71,7 +71,7 @@ class RecordingLinks:
             signer.access.check_vmbox(link.vmbox_id)
         except (AccountNotFound, Forbidden):
             raise LinkInvalid from None
-        return await self.recordings.get(account, link.vmbox_id, link.message_id)
+        return account, await self.recordings.get(account, link.vmbox_id, link.message_id)
 
     async def _access_ends_at(self, claims: Claims) -> datetime:
         """Returns the expiry of the API key of a token, or the end of time."""

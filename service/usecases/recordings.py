@@ -1,6 +1,6 @@
 """Use cases of recordings: read and list stored audio."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from uuid import UUID
@@ -46,3 +46,15 @@ class Recordings:
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Streams a part of the audio. Raises AudioMissing and Unavailable on entry."""
         return self.audio.read(audio.key, start, length)
+
+    @property
+    def has_public_url(self) -> bool:
+        """True if clients can read audio from the store."""
+        return self.audio.has_public_url
+
+    async def presign(self, audio: Audio, method: str, headers: Mapping[str, str]) -> str:
+        """Returns a URL of the audio at the store, valid for one method and 60 s.
+
+        `headers` replace headers of its response. Raises Unavailable.
+        """
+        return await self.audio.presign(audio.key, method, headers)

@@ -161,6 +161,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
             ),
             public_url=settings.public_url.rstrip("/"),
             kazoo_neighbours=settings.kazoo_neighbours,
+            redirect_audio=settings.redirect_audio,
             strict_metadata=settings.strict_metadata,
         )
 

@@ -69,6 +69,8 @@ def open_owner_database(settings: Settings) -> AbstractAsyncContextManager[Datab
 
 
 def open_audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
+    if settings.redirect_audio and not settings.s3_public_endpoint:
+        raise SettingsError("AFTERTONE_REDIRECT_AUDIO needs AFTERTONE_S3_PUBLIC_ENDPOINT.")
     return AudioStore.open(
         BucketSettings(
             endpoint=settings.s3_endpoint or None,
@@ -80,6 +82,7 @@ def open_audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
             pool_size=settings.s3_pool_size,
             connect_timeout_s=settings.s3_connect_timeout_s,
             timeout_s=settings.s3_timeout_s,
+            public_endpoint=settings.s3_public_endpoint or None,
         )
     )
 

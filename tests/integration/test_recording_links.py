@@ -70,7 +70,8 @@ def links_of(accounts: Accounts, ring: KeyRing, **options: Any) -> RecordingLink
 
 
 async def played(links: RecordingLinks, token: str) -> Recording:
-    return await links.get(*await links.verify(token))
+    _, recording = await links.get(*await links.verify(token))
+    return recording
 
 
 @pytest.fixture(scope="module")

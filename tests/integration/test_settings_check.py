@@ -329,6 +329,16 @@ async def test_mail_asterisk_and_transcription_are_checked_with_their_credential
     assert "other" not in refused.text
 
 
+async def test_redirects_to_audio_need_a_public_endpoint(environment: dict[str, str]) -> None:
+    redirecting = {**environment, "AFTERTONE_REDIRECT_AUDIO": "true"}
+    refused = await checked(redirecting)
+    public = environment["AFTERTONE_S3_ENDPOINT"].replace("127.0.0.1", "localhost")
+    allowed = await checked({**redirecting, "AFTERTONE_S3_PUBLIC_ENDPOINT": public})
+
+    assert "needs AFTERTONE_S3_PUBLIC_ENDPOINT" in refused.text_of("s3_bucket")
+    assert (refused.state("s3_bucket"), allowed.state("s3_bucket")) == ("failed", "ok")
+
+
 async def test_an_issuer_must_publish_a_usable_key(environment: dict[str, str]) -> None:
     async with Publisher(EC_JWK).running() as issuer:
         named = {

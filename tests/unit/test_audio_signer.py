@@ -1,8 +1,9 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
@@ -51,6 +52,29 @@ def test_the_signature_equals_that_of_botocore(
     signed = Signer("eu-central-1").sign(credentials, method, url, headers, SHA256, moment)
     assert signed["Authorization"] == expected["Authorization"]
     assert {name.lower() for name in signed} == {*map(str.lower, expected), "host"}
+
+
+@pytest.mark.parametrize("token", [None, "session/token=="])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://box.s3.example.com/a/b.mp3", "http://127.0.0.1:8333/s3/box/%C3%BC%20b~c.mp3"],
+)
+def test_the_signature_in_a_url_equals_that_of_botocore(
+    url: str, method: str, token: str | None
+) -> None:
+    credentials = ReadOnlyCredentials("AKID/1", "secret", token)
+    query = {
+        "response-content-type": "audio/mpeg",
+        "response-content-disposition": "attachment; filename=\"a ~b+c.mp3\"; filename*=UTF-8''%C3",
+    }
+    request = AWSRequest(method=method, url=url, params=query)
+    S3SigV4QueryAuth(credentials, "s3", "eu-central-1", expires=60).add_auth(request)
+    expected = dict(parse_qsl(urlsplit(request.url).query))
+    moment = datetime.strptime(expected["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    signed = Signer("eu-central-1").presign(credentials, method, url, query, 60, moment)
+    assert signed.partition("?")[0] == url
+    assert dict(parse_qsl(urlsplit(signed).query)) == expected
 
 
 def test_each_day_and_secret_has_its_own_key() -> None:

@@ -7,6 +7,7 @@ postgres: [database_pool_size, database_timeout_s]
 nats: [nats_url, stream_name, stream_max_bytes, stream_replicas]
 s3:
   - s3_endpoint
+  - s3_public_endpoint
   - s3_bucket
   - s3_region
   - s3_addressing_style
@@ -17,6 +18,7 @@ s3:
   - s3_timeout_s
 http:
   - public_url
+  - redirect_audio
   - kazoo_neighbours
   - client_grace_s
   - max_connections

@@ -1,7 +1,7 @@
 """Audio responses: preconditions, ranges, file names (RFC 9110, RFC 8187)."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 from urllib.parse import quote
@@ -27,12 +27,21 @@ _CHUNK_BYTES = 16 * 1024
 _CREDENTIAL_HEADERS = "Authorization, X-Auth-Token, X-Auth-User, X-Auth-Password, X-Auth-For"
 
 Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+Presign = Callable[[Audio, str, Mapping[str, str]], Awaitable[str]]
 
 
 async def create_audio_response(
-    request: AnyRequest, audio: Audio, name: str, read: Read
+    request: AnyRequest,
+    audio: Audio,
+    name: str,
+    read: Read,
+    record: Callable[[], None],
+    presign: Presign | None = None,
 ) -> Response[bytes] | Stream:
     """Returns the audio under a file name: complete, a range of it, or a 304.
+
+    With `presign`, returns a 307 to the audio at the store, except for a request with `If-Match`:
+    the store has another ETag. Calls `record` when the client gets the bytes or their URL.
 
     Raises PreconditionFailed, RangeNotSatisfiable, Unavailable.
     """
@@ -48,6 +57,10 @@ async def create_audio_response(
     }
     if if_none_match_matches(request.headers, tag):
         return Response(b"", status_code=304, headers=headers)
+    if presign is not None and "if-match" not in request.headers:
+        if request.method != "HEAD":
+            record()
+        return await _redirect(request, audio, headers, presign)
     requested = _requested_range(request, audio, headers["ETag"])
     part = requested or ByteRange(0, audio.size)
     if requested is not None:
@@ -57,6 +70,7 @@ async def create_audio_response(
     if request.method == "HEAD":
         content = _empty_stream()
     else:
+        record()
         content = await _open_stream(read(audio, part.start, part.length))
         if part.length <= _MAX_BUFFERED_BYTES:
             body = b"".join([chunk async for chunk in content])
@@ -64,6 +78,14 @@ async def create_audio_response(
                 body, status_code=status, media_type=audio.content_type, headers=headers
             )
     return Stream(content, status_code=status, media_type=audio.content_type, headers=headers)
+
+
+async def _redirect(
+    request: AnyRequest, audio: Audio, headers: Mapping[str, str], presign: Presign
+) -> Response[bytes]:
+    replaced = {name: headers[name] for name in ("Content-Disposition", "Cache-Control")}
+    url = await presign(audio, request.method, {**replaced, "Content-Type": audio.content_type})
+    return Response(b"", status_code=307, headers={"Location": url, "Cache-Control": "no-store"})
 
 
 async def _open_stream(

@@ -49,6 +49,7 @@ from service.domain.errors import (
     PreconditionFailed,
     Problem,
     QuotaExceeded,
+    RedirectUnavailable,
     Refused,
     Rule,
     SignInLocked,
@@ -280,6 +281,9 @@ TABLE: dict[type[Exception], Row] = {
         {"data": {"maxItems": {"message": str(error), "target": error.limit}}}
     ),
     MessageExpired: _refuse_expired,
+    RedirectUnavailable: lambda error: validation(
+        {"redirect": {"invalid": {"message": str(error)}}}
+    ),
     Unauthorized: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
     TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),
     LinkInvalid: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_link"),

@@ -107,13 +107,13 @@ async def get_greeting_audio(
     if greeting.audio is None:
         raise GreetingHasNoAudio
     name = file_name(greeting, greeting.audio)
-    read = app.audit.reading(
-        app.greetings.read,
+    record = partial(
+        app.audit.queue.record,
         Action.GREETING_AUDIO_READ,
         account.account_id,
         target=greeting.media_id.hex,
     )
-    return await create_audio_response(request, greeting.audio, name, read)
+    return await create_audio_response(request, greeting.audio, name, app.greetings.read, record)
 
 
 @put(GREETING_AUDIO, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})

@@ -7,7 +7,6 @@ from litestar.response import Stream
 
 from service.api.dependencies import App
 from service.api.http.access import PERMISSION
-from service.api.http.audio_response import create_audio_response, file_name_of
 from service.api.http.auth import record_caller
 from service.api.http.times import format_iso
 from service.api.kazoo.accept import AUDIO, MEDIA, negotiate
@@ -24,6 +23,7 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.profiles import WireProfile
+from service.api.kazoo.raw import answer_recording
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire.messages import LinkResponse
 from service.domain.access import Permission
@@ -80,21 +80,14 @@ async def play_recording(
     request: AnyRequest, link_token: str, app: App
 ) -> Response[bytes] | Stream:
     """Returns the audio of a recording link. The link is the only credential. `Range` selects a
-    part of the audio."""
+    part of the audio, and `redirect=true` redirects to the audio store, as for `raw`."""
     link, signer = await app.recording_links.verify(link_token)
     record_caller(request, signer)
     current_actor().identify_link(signer, link.link_id)
     take_request(app, signer)
     negotiate(request)
-    recording = await app.recording_links.get(link, signer)
-    read = app.audit.reading(
-        app.recordings.read,
-        Action.AUDIO_READ,
-        link.account_id,
-        vmbox_id=link.vmbox_id,
-        message_id=link.message_id,
-    )
-    return await create_audio_response(request, recording.audio, file_name_of(recording), read)
+    account, recording = await app.recording_links.get(link, signer)
+    return await answer_recording(request, app, account, recording)
 
 
 ROUTES = (create_link, play_recording)

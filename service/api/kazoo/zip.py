@@ -80,15 +80,16 @@ async def _archive(
         for name, recording in zip(entry_names(recordings), recordings, strict=True):
             async with AsyncExitStack() as stack:
                 audio, message = recording.audio, recording.message
-                read = app.audit.reading(
-                    app.recordings.read,
+                app.audit.queue.record(
                     Action.AUDIO_READ,
                     account.account_id,
                     vmbox_id=message.vmbox_id,
                     message_id=message.id,
                 )
                 try:
-                    blocks = await stack.enter_async_context(read(audio, 0, audio.size))
+                    blocks = await stack.enter_async_context(
+                        app.recordings.read(audio, 0, audio.size)
+                    )
                 except AudioMissing:
                     continue
                 with archive.open(_entry(name, recording), "w") as entry:

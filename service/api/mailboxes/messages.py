@@ -1,5 +1,6 @@
 """Routes of messages: `/voip/mailbox/{mailbox}/messages`."""
 
+from functools import partial
 from uuid import UUID
 
 from litestar import Response, delete, route
@@ -67,14 +68,14 @@ async def get_mailbox_audio(
     vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
     recording = await app.recordings.get(account, vmbox_id, message_id)
     name = file_name_of(recording)
-    read = app.audit.reading(
-        app.recordings.read,
+    record = partial(
+        app.audit.queue.record,
         Action.AUDIO_READ,
         account.account_id,
         vmbox_id=vmbox_id,
         message_id=message_id,
     )
-    return await create_audio_response(request, recording.audio, name, read)
+    return await create_audio_response(request, recording.audio, name, app.recordings.read, record)
 
 
 @delete(ITEM, status_code=204, opt={PERMISSION: Permission.MESSAGES_WRITE})

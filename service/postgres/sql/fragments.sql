@@ -80,7 +80,8 @@ account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document, c
 -- fragment: account_facts_columns
 account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
     document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
-    document ->> 'timezone' AS timezone, document -> 'limits' AS limits
+    document -> 'redirect_audio' AS redirect_audio, document ->> 'timezone' AS timezone,
+    document -> 'limits' AS limits
 
 -- fragment: greeting_of_boxes
 (

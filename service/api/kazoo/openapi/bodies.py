@@ -188,6 +188,12 @@ def not_modified() -> Json:
     return {"description": "The client has the current version", "headers": header_refs("ETag")}
 
 
+def redirect() -> Json:
+    """A response that redirects to the audio."""
+    headers = header_refs("X-Request-ID", "Location")
+    return {"description": "The audio is at the URL in `Location`", "headers": headers}
+
+
 def link(operation: str, description: str, **parameters: str) -> Json:
     """A link to an operation. The default account is the account of the request."""
     account = {"account_id": "$request.path.account_id"}

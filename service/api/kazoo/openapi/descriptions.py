@@ -4,6 +4,7 @@ ACCOUNT = {
     "name": "The name, unique in the deployment regardless of case",
     "realm": "The SIP realm, unique in the deployment regardless of case",
     "max_message_count": "The limit of boxes without their own limit; 0 is no limit",
+    "redirect_audio": "Whether downloads of recordings are redirected to the audio store",
     "timezone": "The time zone of boxes without their own time zone",
     "wire_profile": "The format of times, lengths and rows for clients of the account",
 }

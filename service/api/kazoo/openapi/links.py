@@ -4,7 +4,7 @@ from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import links
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import audio, envelope, not_modified, success
+from service.api.kazoo.openapi.bodies import audio, envelope, not_modified, redirect, success
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
@@ -14,6 +14,7 @@ from service.domain.errors import (
     Invalid,
     LinkInvalid,
     PreconditionFailed,
+    RedirectUnavailable,
     Rule,
     StorageUnavailable,
     TooManyRequests,
@@ -35,17 +36,19 @@ OPERATIONS = (
     Operation(
         handler=links.play_recording,
         signed_in=False,
-        parameters=parameters.RANGES,
+        parameters=parameters.AUDIO,
         answers={
             200: audio("The complete audio", *parameters.AUDIO_HEADERS),
             206: audio("A range of the audio", *parameters.AUDIO_HEADERS, "Content-Range"),
             304: not_modified(),
+            307: redirect(),
         },
         refusals=(
             LinkInvalid(),
             *_MISSING,
             PreconditionFailed(),
             RANGE_PAST_END,
+            RedirectUnavailable(),
             TooManyRequests(wait_s=1),
             StorageUnavailable(),
         ),

@@ -14,6 +14,7 @@ from service.api.kazoo.profiles import PROFILES
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
 CREATED = ("created_from", "created_to")
 RANGES = ("range", "if_range", "if_match", "if_none_match")
+AUDIO = (*RANGES, "redirect")
 AUDIO_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 
 _FILTER = "filter_"
@@ -60,7 +61,7 @@ def response_headers() -> Json:
     """Response headers by name."""
     descriptions = {
         "X-Request-ID": "The id of the request, from the request or generated",
-        "Location": "The path of the new resource",
+        "Location": "The path of the new resource, or the URL of the audio",
         "ETag": "The version of the box, the list or the audio",
         "Accept-Ranges": "Byte ranges are supported",
         "Content-Range": "The range, and the complete size",
@@ -149,6 +150,10 @@ def _query() -> Json:
         "folder": (folder, "The folder. A folder in the body takes precedence"),
         "filter_folder": (folder, "Selects messages in this folder; `folder` is an alias"),
         "filename": (_TEXT, "The name of the upload"),
+        "redirect": (
+            _FLAG,
+            "`true` redirects to the audio store; the default is `redirect_audio` of the account",
+        ),
     }
     described = {name: _in("query", name, *parts) for name, parts in parameters.items()}
     session = "The token of a session; without it, the token of the request"

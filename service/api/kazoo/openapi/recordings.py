@@ -7,7 +7,15 @@ from service.api.description.openapi.structs import ref
 from service.api.kazoo import raw, zip
 from service.api.kazoo.accept import ZIP
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import archive, audio, envelope, not_modified, success, upload
+from service.api.kazoo.openapi.bodies import (
+    archive,
+    audio,
+    envelope,
+    not_modified,
+    redirect,
+    success,
+    upload,
+)
 from service.api.kazoo.openapi.messages import NO_MESSAGES, UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END, UPLOADS
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
@@ -16,6 +24,7 @@ from service.domain.errors import (
     AudioMissing,
     EditConflict,
     PreconditionFailed,
+    RedirectUnavailable,
     StorageUnavailable,
     VmboxFull,
 )
@@ -26,11 +35,12 @@ TAG = {"name": "Audio", "description": "Recordings of messages"}
 OPERATIONS = (
     Operation(
         handler=raw.get_audio,
-        parameters=parameters.RANGES,
+        parameters=parameters.AUDIO,
         answers={
             200: audio("The complete audio", *parameters.AUDIO_HEADERS),
             206: audio("A range of the audio", *parameters.AUDIO_HEADERS, "Content-Range"),
             304: not_modified(),
+            307: redirect(),
         },
         refusals=(
             UNKNOWN_VMBOX,
@@ -38,6 +48,7 @@ OPERATIONS = (
             AudioMissing(samples.MESSAGE_ID),
             PreconditionFailed(),
             RANGE_PAST_END,
+            RedirectUnavailable(),
             StorageUnavailable(),
         ),
     ),
