@@ -10,6 +10,7 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from service.api.http.conditional import if_match_matches, if_none_match_matches
+from service.api.http.encoded_response import EncodedResponse
 from service.api.http.ranges import ByteRange, parse_range
 from service.domain.errors import PreconditionFailed, Unavailable
 from service.domain.message import Audio
@@ -74,7 +75,7 @@ async def create_audio_response(
         content = await _open_stream(read(audio, part.start, part.length))
         if part.length <= _MAX_BUFFERED_BYTES:
             body = b"".join([chunk async for chunk in content])
-            return Response(
+            return EncodedResponse(
                 body, status_code=status, media_type=audio.content_type, headers=headers
             )
     return Stream(content, status_code=status, media_type=audio.content_type, headers=headers)

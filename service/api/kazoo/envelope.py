@@ -13,6 +13,7 @@ from litestar import Response
 from litestar.connection import ASGIConnection
 from msgspec import UNSET, Meta, UnsetType
 
+from service.api.http.encoded_response import EncodedResponse
 from service.api.http.times import format_iso
 from service.api.kazoo.field_selection import select_fields
 from service.api.kazoo.wire.types import DateTimeString
@@ -168,7 +169,7 @@ def respond(
     envelope: Envelope, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response[bytes]:
     """Returns the response with an envelope as its body."""
-    return Response(
+    return EncodedResponse(
         msgspec.json.encode(envelope),
         status_code=status,
         media_type="application/json",

@@ -8,6 +8,8 @@ import msgspec
 from litestar import Response
 from msgspec import UNSET, UnsetType
 
+from service.api.http.encoded_response import EncodedResponse
+
 # The phrases of these statuses differ between Python versions.
 _PHRASES = {413: "Payload Too Large", 416: "Range Not Satisfiable"}
 
@@ -59,7 +61,7 @@ def status_message(status: int) -> str:
 
 
 def _encode(content: MailboxEnvelope, headers: Mapping[str, str]) -> Response[bytes]:
-    return Response(
+    return EncodedResponse(
         msgspec.json.encode(content),
         status_code=content.status_code,
         media_type="application/json",
