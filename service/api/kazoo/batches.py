@@ -15,8 +15,8 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
-    TheContext,
     idempotency_key,
+    message_context,
     message_of_path,
     vmbox_of_path,
 )
@@ -65,10 +65,11 @@ async def change_messages(
 
 @delete(MESSAGES, status_code=200, opt={PERMISSION: Permission.MESSAGES_WRITE})
 async def remove_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Removes messages of a box. Without `messages`, `folder` and filters it removes all messages;
     each of these parameters restricts the selection."""
+    context = message_context(request, account, app)
     vmbox = vmbox_of_path(vmbox_id)
     parameters = await read_parameters(request)
     folder, predicate = _read_folder(parameters), message_filter(request, context)
@@ -96,11 +97,11 @@ async def change_message(
     vmbox_id: str,
     message_id: str,
     app: App,
-    context: TheContext,
 ) -> Response[bytes]:
     """Changes the folder of a message, or moves or copies it. `source_id` is the target box of a
     move or the list of the target boxes of copies. Without `source_id` and `folder` the message
     is moved to the folder `saved`."""
+    context = message_context(request, account, app)
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     parameters = await read_parameters(request)
     if (source_id := parameters.get("source_id")) is UNSET:

@@ -44,19 +44,12 @@ AnyRequest = Request[Any, Any, Any]
 # Types of the dependencies below. Litestar does not validate their values.
 TheCaller = NamedDependency[SkipValidation[Caller]]
 TheAccount = NamedDependency[SkipValidation[AccountFacts]]
-TheProfile = NamedDependency[SkipValidation[WireProfile]]
-TheContext = NamedDependency[SkipValidation[MessageContext]]
 
 
-async def provide_caller(request: AnyRequest, app: App) -> Caller:
-    """Authenticates the caller. Raises Unauthorized, TooManyRequests.
-
-    Negotiates the content types here only if no account has to be authorised first.
-    """
+async def authenticate_request(request: AnyRequest, app: UseCases) -> Caller:
+    """Authenticates the caller and counts the request. Raises Unauthorized, TooManyRequests."""
     caller = await authenticate_caller(request, app)
     take_request(app, caller)
-    if "account_id" not in request.path_params:
-        negotiate(request)
     return caller
 
 
@@ -85,14 +78,15 @@ async def authenticate_caller(request: AnyRequest, app: UseCases) -> Caller:
     return caller
 
 
-async def provide_account(
-    request: AnyRequest, account_id: str, caller: TheCaller, app: App
-) -> AccountFacts:
-    """Authorises the caller for the account and the other ids in the path.
+async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
+    """Authenticates the caller and authorises it for the account and the other ids in the path.
 
-    Negotiates the content types. Raises Forbidden.
+    Negotiates the content types. One dependency does all this, because each dependency costs time.
+    Raises Unauthorized, TooManyRequests, Forbidden.
     """
-    account = await app.accounts.sessions.authorise(caller, account_of_path(account_id, caller))
+    caller = request.scope["state"]["caller"] = await authenticate_request(request, app)
+    account_id = account_of_path(request.path_params["account_id"], caller)
+    account = await app.accounts.sessions.authorise(caller, account_id)
     check_route(request, caller.access, parse_hex_id, vmbox_key="vmbox_id", user_key="user_id")
     if (media_id := request.path_params.get("media_id")) is not None:
         for_change = request.route_handler.opt[PERMISSION] is Permission.VMBOXES_WRITE
@@ -103,7 +97,13 @@ async def provide_account(
     return account
 
 
-def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
+def provide_caller(request: AnyRequest, account: TheAccount) -> Caller:  # noqa: ARG001 - sets it
+    """Returns the caller, whom `provide_account` has authenticated."""
+    caller: Caller = request.scope["state"]["caller"]
+    return caller
+
+
+def wire_profile(request: AnyRequest, account: AccountFacts) -> WireProfile:
     """Returns the profile in `?profile=`, or that of the account. Raises Invalid."""
     name = request.query_params.get("profile")
     if name is None:
@@ -113,10 +113,10 @@ def provide_profile(request: AnyRequest, account: TheAccount) -> WireProfile:
     return WireProfile(name)
 
 
-def provide_context(request: AnyRequest, account: TheAccount, app: App) -> MessageContext:
+def message_context(request: AnyRequest, account: AccountFacts, app: UseCases) -> MessageContext:
     """Returns the profile and the retention, which determine the format of messages."""
     return MessageContext(
-        provide_profile(request, account), retained_since(utc_now(), app.messages.retention_days)
+        wire_profile(request, account), retained_since(utc_now(), app.messages.retention_days)
     )
 
 

@@ -15,10 +15,10 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
-    TheProfile,
     message_of_path,
     take_request,
     vmbox_of_path,
+    wire_profile,
 )
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
@@ -50,12 +50,12 @@ async def create_link(
     vmbox_id: str,
     message_id: str,
     app: App,
-    profile: TheProfile,
 ) -> Response[bytes]:
     """Creates a link that plays one recording without other credentials. The link ends at its
     expiry and when the message is deleted. It also ends when the token of this request is revoked,
     or when the user, API key or account of the token changes. It does not end when the token
     expires."""
+    profile = wire_profile(request, account)
     vmbox, identity = vmbox_of_path(vmbox_id), message_of_path(message_id)
     data, problems = apply_schema(submitted_keys(await read_data(request)), LINK_FIELDS)
     if problems:

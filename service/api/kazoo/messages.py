@@ -11,9 +11,9 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
-    TheContext,
     idempotency_key,
     location,
+    message_context,
     message_of_path,
     vmbox_of_path,
 )
@@ -45,10 +45,10 @@ async def list_account_messages(
     account: TheAccount,
     caller: TheCaller,
     app: App,
-    context: TheContext,
 ) -> Response[bytes]:
     """Lists the messages of all boxes of an account, the newest first. Each row is an object
     whose only key is the id of the box."""
+    context = message_context(request, account, app)
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_account_messages(account, query, caller.access.vmbox_ids)
@@ -60,10 +60,11 @@ async def list_account_messages(
 
 @route(MESSAGES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def list_messages(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Lists the messages of a box, the newest first. Without `created_from` and `created_to` the
     list contains the messages within the retention."""
+    context = message_context(request, account, app)
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_messages(account, vmbox_of_path(vmbox_id), query)
@@ -74,11 +75,12 @@ async def list_messages(
 
 @put(MESSAGES, status_code=201, opt={PERMISSION: Permission.MESSAGES_WRITE, MEDIA: UPLOAD})
 async def store_message(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
     metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
     message is listed but not counted."""
+    context = message_context(request, account, app)
     parsed_id = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         is_strict = app.strict_metadata
@@ -110,9 +112,9 @@ async def get_message(
     vmbox_id: str,
     message_id: str,
     app: App,
-    context: TheContext,
 ) -> Response[bytes]:
     """Returns the metadata of a message. The request does not change its folder."""
+    context = message_context(request, account, app)
     message = await app.messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
     return succeed(request, message_metadata(message, context))
 
@@ -124,10 +126,10 @@ async def remove_message(
     vmbox_id: str,
     message_id: str,
     app: App,
-    context: TheContext,
 ) -> Response[bytes]:
     """Removes a message with its audio. The removal cannot be undone; to keep the message, change
     its folder to `deleted`."""
+    context = message_context(request, account, app)
     message = await app.messages.remove(
         account, vmbox_of_path(vmbox_id), message_of_path(message_id)
     )

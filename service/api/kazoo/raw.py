@@ -14,8 +14,8 @@ from service.api.kazoo.body import read_upload
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
-    TheContext,
     location,
+    message_context,
     message_of_path,
     vmbox_of_path,
 )
@@ -53,10 +53,10 @@ async def put_audio(
     vmbox_id: str,
     message_id: str,
     app: App,
-    context: TheContext,
 ) -> Response[bytes]:
     """Stores the audio of a message. It completes a message that was stored without audio, and
     replaces the current audio of any other message."""
+    context = message_context(request, account, app)
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         _, upload = await read_upload(request, spool, is_stored=False)

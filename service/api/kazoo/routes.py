@@ -27,8 +27,6 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     provide_account,
     provide_caller,
-    provide_context,
-    provide_profile,
 )
 from service.api.kazoo.envelope import Refusal, refuse
 from service.api.kazoo.errors import http_refusal, refusal_of
@@ -63,10 +61,8 @@ def create_router() -> Router:
             *neighbours.ROUTES,
         ],
         dependencies={
-            "caller": Provide(provide_caller),
             "account": Provide(provide_account),
-            "profile": Provide(provide_profile, sync_to_thread=False),
-            "context": Provide(provide_context, sync_to_thread=False),
+            "caller": Provide(provide_caller, sync_to_thread=False),
         },
     )
 

@@ -17,7 +17,7 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
-    authenticate_caller,
+    authenticate_request,
     take_request,
 )
 from service.api.kazoo.envelope import succeed
@@ -73,9 +73,10 @@ async def sign_in_as_user(request: AnyRequest, app: App) -> Response[bytes]:
 
 
 @route("/user_auth/{token:str}", http_method=["GET", "HEAD"])
-async def get_user_auth(request: AnyRequest, token: str, caller: TheCaller) -> Response[bytes]:
+async def get_user_auth(request: AnyRequest, token: str, app: App) -> Response[bytes]:
     """Returns the account and the user of the token in the path. Only the token of the request
     itself is allowed; any other text is a 403."""
+    caller = await authenticate_request(request, app)
     negotiate(request)
     return _own_session(request, token, caller)
 
@@ -105,8 +106,7 @@ async def get_token_info(request: AnyRequest, app: App) -> Response[bytes]:
     in_query = request.query_params.get("token") if app.auth_options.tokens_in_query else None
     if in_query:
         return await _token_info(request, app, in_query)
-    caller = await authenticate_caller(request, app)
-    take_request(app, caller)
+    caller = await authenticate_request(request, app)
     return succeed(request, session_response(caller))
 
 
@@ -123,16 +123,18 @@ async def read_token_info(request: AnyRequest, app: App) -> Response[bytes]:
 
 
 @route("/token_auth", http_method=["GET", "HEAD"])
-async def get_token_auth(request: AnyRequest, caller: TheCaller) -> Response[bytes]:
+async def get_token_auth(request: AnyRequest, app: App) -> Response[bytes]:
     """Returns the account and the user of the token of this request. It works for tokens of API
     keys and of users."""
+    caller = await authenticate_request(request, app)
     negotiate(request)
     return succeed(request, session_response(caller))
 
 
 @delete("/token_auth", status_code=200)
-async def end_token(request: AnyRequest, caller: TheCaller, app: App) -> Response[bytes]:
+async def end_token(request: AnyRequest, app: App) -> Response[bytes]:
     """Revokes the token of this request. Other processes refuse the token within 5 seconds."""
+    caller = await authenticate_request(request, app)
     negotiate(request)
     assert caller.claims is not None, "a caller over HTTP has a token"
     await app.accounts.sessions.revoke(caller.claims)
@@ -179,8 +181,7 @@ async def _token_info(request: AnyRequest, app: UseCases, token: str) -> Respons
     Raises Forbidden if the request has valid credentials and `token` is not its own token.
     """
     with suppress(Unauthorized):
-        caller = await authenticate_caller(request, app)
-        take_request(app, caller)
+        caller = await authenticate_request(request, app)
         return _own_session(request, token, caller)
     peer = peer_of(request, app.auth_options.trusted_proxies)
     caller = record_caller(request, await app.accounts.sessions.check_token(token, peer=peer))

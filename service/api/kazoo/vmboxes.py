@@ -15,9 +15,9 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
-    TheProfile,
     location,
     vmbox_of_path,
+    wire_profile,
 )
 from service.api.kazoo.documents import answer_document, list_documents, revision_of
 from service.api.kazoo.envelope import succeed
@@ -65,10 +65,11 @@ ROW_TYPES: dict[WireProfile, type[msgspec.Struct]] = {
 
 @route(VMBOXES, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
 async def list_vmboxes(
-    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App, profile: TheProfile
+    request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """Lists the boxes of an account with their message counts. The list is sorted by name.
     Filters apply to the complete documents."""
+    profile = wire_profile(request, account)
     with_pins = profile is WireProfile.AUDIAN
     if with_pins:
         app.audit.queue.record(Action.PIN_READ, account.account_id)
@@ -80,10 +81,9 @@ async def list_vmboxes(
 
 
 @put(VMBOXES, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, ALL_VMBOXES: True})
-async def create_vmbox(
-    request: AnyRequest, account: TheAccount, app: App, profile: TheProfile
-) -> Response[bytes]:
+async def create_vmbox(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Creates a box. Its number must be unique in the account, among mailboxes and aliases."""
+    profile = wire_profile(request, account)
     vmbox = await app.vmboxes.create(account, await read_data(request), FIELDS[profile])
     headers = location(request, account, vmbox.vmbox_id.hex)
     return _answer(request, vmbox, status=201, headers=headers)
@@ -111,10 +111,10 @@ async def replace_vmbox(
     caller: TheCaller,
     vmbox_id: str,
     app: App,
-    profile: TheProfile,
 ) -> Response[bytes]:
     """Replaces all settings of a box. Absent settings get their default or are removed. In the
     `audian` profile the settings are merged, as by PATCH."""
+    profile = wire_profile(request, account)
     parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     document = await read_data(request)
     fixed_keys = await _fixed_keys(account, caller.access, app, document)
@@ -130,9 +130,9 @@ async def patch_vmbox(
     caller: TheCaller,
     vmbox_id: str,
     app: App,
-    profile: TheProfile,
 ) -> Response[bytes]:
     """Changes some settings of a box. Objects are merged, and a null deletes a setting."""
+    profile = wire_profile(request, account)
     parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     changes = await read_data(request)
     fixed_keys = await _fixed_keys(account, caller.access, app, changes)
