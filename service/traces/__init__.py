@@ -7,7 +7,7 @@ Without a collector there are no spans and the library is not imported. The trac
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal
 
@@ -100,7 +100,7 @@ def server_span(caller: str | None) -> "SpanManager":
     """Span of an HTTP request, below the caller's span. Its name and route are set at its end."""
     parent = parse_traceparent(caller)
     if _exporter is None:
-        return _set_current(parent)
+        return _set_current(parent) if parent else nullcontext()
     return _enter_span(_exporter.begin("HTTP", "server", {}, parent=parent))
 
 

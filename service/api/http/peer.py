@@ -1,6 +1,7 @@
 """Address of the client of a request, even if the request came through proxies."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -36,6 +37,7 @@ def resolve_peer(
     return site_of(host)
 
 
+@lru_cache(maxsize=4096)
 def site_of(host: str) -> str:
     """Returns an IPv4 address unchanged, and an IPv6 address as its network of 64 bits."""
     try:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 def format_iso(moment: datetime) -> str:
     """Returns a text such as `2026-02-04T10:30:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_iso_ms(moment: datetime) -> str:

@@ -53,7 +53,7 @@ class MethodOverrideMiddleware:
         if scope["type"] != ScopeType.HTTP or not scope["path"].startswith("/v2/"):
             await self._app(scope, receive, send)
             return
-        request: Any = {**scope}
+        request: Any = scope
         if f"{request['path']}/".startswith(_ALIAS):
             request["path"] = f"/v2/accounts/{OWN_ACCOUNT}" + request["path"][len(_ALIAS) - 1 :]
             request["raw_path"] = request["path"].encode()

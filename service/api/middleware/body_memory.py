@@ -1,6 +1,6 @@
 """Bounds on the bodies that a process keeps in memory, for one request and for all."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,7 @@ class BodyMemory:
         self._record = record
         self._find_peer = find_peer
         self._size = FREE_BYTES
-        self._held: Counter[UUID | str] = Counter()
+        self._held: defaultdict[UUID | str, int] = defaultdict(int)
 
     def hold(self, size: int) -> None:
         """Records that `size` bytes of the body are in memory. Raises TooManyBodies."""

@@ -43,7 +43,8 @@ class DeadlineMiddleware(ASGIMiddleware):
 
         async def send_timed(message: Message) -> None:
             await send(message)
-            timeout.reschedule(now() + self._deadline_s)
+            if message.get("more_body", True):
+                timeout.reschedule(now() + self._deadline_s)
 
         try:
             async with asyncio.timeout(self._deadline_s) as timeout:

@@ -1,7 +1,6 @@
 """Request id and path normalization."""
 
 import os
-from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,8 +25,8 @@ class RequestIdMiddleware:
             return
         request_id = _request_id_of(scope)
         scope["state"]["request_id"] = request_record_of(scope).request_id = request_id
-        path = scope["path"].rstrip("/") or "/"
-        normalized: Any = {**scope, "path": path, "raw_path": path.encode()}
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        scope["raw_path"] = scope["path"].encode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -35,7 +34,7 @@ class RequestIdMiddleware:
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
-        await self._app(normalized, receive, send_with_id)
+        await self._app(scope, receive, send_with_id)
 
 
 def _request_id_of(scope: Scope) -> str:
