@@ -1,5 +1,6 @@
 """Messages: ids, folders, audio, and the retention time."""
 
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +19,7 @@ RETENTION_GRACE = timedelta(hours=1)
 FUTURE_ALLOWANCE = timedelta(hours=24)
 ANONYMOUS = "anonymous"
 LAST_ID = UUID(int=2**128 - 1)
+_HEX_ID = re.compile("[0-9a-f]{32}")
 
 
 class Folder(StrEnum):
@@ -62,9 +64,7 @@ class MessageId(msgspec.Struct, frozen=True, order=True):
 
 def parse_hex_id(text: str) -> UUID | None:
     """Returns the UUID of 32 lower-case hex digits, or None for other text."""
-    if len(text) != 32 or not set(text) <= set("0123456789abcdef"):
-        return None
-    return UUID(hex=text)
+    return UUID(int=int(text, 16)) if _HEX_ID.fullmatch(text) else None
 
 
 def uuid7(now: datetime, entropy: bytes | None = None) -> UUID:

@@ -42,6 +42,11 @@ async def read_page(
     beginning); the item with that key comes first. It is called for at most `chunk` items, which
     `reduce` makes smaller. The page also ends after 4 MiB by `size_of`.
     """
+    if predicate is None and size_of is None:
+        # One read returns the page.
+        items = await read(start, limit + 1)
+        following = key_of(items[limit]) if len(items) > limit else None
+        return Page(items=items[:limit], next=following)
     accepted: list[Item] = []
     size, turn = 0, Turn()
     while True:

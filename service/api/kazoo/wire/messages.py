@@ -275,7 +275,7 @@ def _fill(
 ) -> Response:
     is_audian = context.profile is WireProfile.AUDIAN
     response = kind(
-        timestamp=_format_time(message.received_at, context),
+        timestamp=format_iso(message.received_at) if is_audian else gregorian(message.received_at),
         from_=message.from_uri,
         to=message.to_uri,
         caller_id_number=message.caller_id.number,
