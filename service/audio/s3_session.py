@@ -24,7 +24,8 @@ class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `endpoint` is None for AWS; `public_endpoint` is the URL for clients, or None.
     `addressing_style` is `path`, `virtual` or `auto`; `sse` is `AES256` or `aws:kms`. `timeout_s`
-    bounds one operation with its retries.
+    bounds one operation with its retries. `cache_bytes` is the size of the local cache of audio; 0
+    is none.
     """
 
     endpoint: str | None
@@ -37,6 +38,7 @@ class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
     sse: str | None = None
     sse_kms_key_id: str | None = None
     public_endpoint: str | None = None
+    cache_bytes: int = 0
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from service.audio.cache import AudioCache
 from service.audio.s3_client import S3Request, SignedS3Client
 from service.audio.s3_session import BucketSettings, connect
 from service.audio.spool import Spool
@@ -62,12 +63,14 @@ class AudioStore:
         objects: SignedS3Client,
         client: "S3Client",
         settings: BucketSettings,
+        cache: AudioCache | None = None,
     ) -> None:
         self._objects = objects
         self._client = client
         self._settings = settings
         self._bucket = settings.bucket
         self._open_reads = 0
+        self._cache = cache
 
     @classmethod
     @asynccontextmanager
@@ -76,7 +79,10 @@ class AudioStore:
         async with AsyncExitStack() as stack:
             with _translated_errors("connect"):
                 objects, client = await stack.enter_async_context(connect(settings))
-            yield cls(objects, client, settings)
+            cache = None
+            if settings.cache_bytes:
+                cache = stack.enter_context(AudioCache(settings.cache_bytes))
+            yield cls(objects, client, settings, cache)
 
     async def put(self, key: str, spool: Spool, content_type: str) -> None:
         """Stores the spool under a key that no other object uses."""
@@ -97,6 +103,8 @@ class AudioStore:
             response = await self._objects.send(request)
             if response.status != HTTPStatus.OK:
                 raise response.failure("PUT")
+        if self._cache is not None:
+            await self._cache.add(key, spool)
 
     @asynccontextmanager
     async def read(self, key: str, start: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -140,11 +148,17 @@ class AudioStore:
 
     async def delete(self, key: str) -> None:
         """Deletes an object. A missing object is not an error."""
+        self.evict(key)
         with timed("delete"):
             response = await self._objects.send(S3Request(method="DELETE", key=key))
             deleted = response.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
             if not deleted and response.code != "NoSuchKey":
                 raise response.failure("DELETE")
+
+    def evict(self, key: str) -> None:
+        """Removes an object from the cache of this process."""
+        if self._cache is not None:
+            self._cache.remove(key)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Deletes objects in parallel. After a failure, an unknown part of them is deleted."""
@@ -234,6 +248,10 @@ class AudioStore:
             yield await self._read_block(key, position - size, size)
 
     async def _read_block(self, key: str, start: int, length: int) -> bytes:
+        if self._cache is not None:
+            block = await self._cache.read(key, start, length)
+            if block is not None:
+                return block
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
         request = S3Request(method="GET", key=key, headers=headers, response_bytes=length)
         with timed("get"):

@@ -151,7 +151,7 @@ class _DevRun:
         return {**settings, **await self.prepare(settings)}
 
     async def _start_processes(self, settings: Mapping[str, str], lock: int) -> None:
-        environment = {**os.environ, **settings}
+        environment = {"AFTERTONE_AUDIO_CACHE_MB": "256", **os.environ, **settings}
         self.processes = [
             ChildProcess(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, lock)
             for (name, argv), port in zip(self.argvs.items(), self.admin_ports, strict=True)

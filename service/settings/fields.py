@@ -183,6 +183,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Positive, http("Requests that one account may send at once, to each API process.")
     ] = 100
 
+    audio_cache_mb: Annotated[
+        Limit,
+        uploads(
+            "Temporary disk space of an API process for recently stored audio, in MB (1 000 000 "
+            "bytes). The process that stored it reads it from there for an hour. 0: no cache."
+        ),
+    ] = 0
     max_upload_bytes: Annotated[
         Positive, uploads("Maximum size of a recording or greeting; above it, the answer is 413.")
     ] = 8_000_000

@@ -187,9 +187,12 @@ class Messages:
     async def remove(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:
         """Removes a message from all lists and counts. Raises VmboxNotFound, MessageNotFound."""
         async with self.hot.connection() as connection:
-            return await rows.remove_message(
+            message = await rows.remove_message(
                 connection, MessageKey(account.account_id, vmbox_id, message_id), reason="api"
             )
+        if message.audio is not None:
+            self.audio.evict(message.audio.key)
+        return message
 
     def _now(self) -> datetime:
         """Returns the time in whole seconds, the precision of message times."""

@@ -91,7 +91,7 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
         enter = stack.enter_async_context
         database = await enter(open_database(settings, _NAME))
         hot = await enter(open_database(settings, _NAME, generic_plans=True))
-        audio = await enter(open_audio(settings))
+        audio = await enter(open_audio(settings, settings.audio_cache_mb))
         accounts = await enter(open_accounts(settings, database))
         feed = await enter(Feed(database).tail_in_background())
         posts = await enter(open_webhook_sender(settings, accounts.secrets))

@@ -68,7 +68,7 @@ def open_owner_database(settings: Settings) -> AbstractAsyncContextManager[Datab
     )
 
 
-def open_audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
+def open_audio(settings: Settings, cache_mb: int = 0) -> AbstractAsyncContextManager[AudioStore]:
     if settings.redirect_audio and not settings.s3_public_endpoint:
         raise SettingsError("AFTERTONE_REDIRECT_AUDIO needs AFTERTONE_S3_PUBLIC_ENDPOINT.")
     return AudioStore.open(
@@ -83,6 +83,7 @@ def open_audio(settings: Settings) -> AbstractAsyncContextManager[AudioStore]:
             connect_timeout_s=settings.s3_connect_timeout_s,
             timeout_s=settings.s3_timeout_s,
             public_endpoint=settings.s3_public_endpoint or None,
+            cache_bytes=cache_mb * 1_000_000,
         )
     )
 

@@ -55,6 +55,25 @@ async def test_truncated_audio_is_an_error(
         await got(store, key, 0, 10)
 
 
+async def test_recently_stored_audio_is_read_without_the_store(
+    servers: EmbeddedServers, store: AudioStore
+) -> None:
+    small, large, huge = os.urandom(70_000), os.urandom(2_000_000), os.urandom(3_000_000)
+    keys = [a_key() for _ in range(4)]
+    async with opened(servers, cache_bytes=20_000_000) as cached:
+        for key, audio in zip(keys, (small, large, huge, small), strict=True):
+            await put(cached, key, audio)
+        await store.delete_many(keys[:3])
+        assert await got(cached, keys[0], 0, 70_000) == small
+        assert await got(cached, keys[1], 1_000_000, 1_000_000) == large[1_000_000:]
+        for key, start, length in ((keys[2], 0, 10), (keys[0], 70_000, 1), (a_key(), 0, 1)):
+            with pytest.raises(AudioMissing):
+                await got(cached, key, start, length)
+        await cached.delete(keys[3])
+        with pytest.raises(AudioMissing):
+            await got(cached, keys[3], 0, 1)
+
+
 async def test_a_copy_remains_when_its_source_is_deleted(store: AudioStore) -> None:
     source, target = a_key(), a_key()
     await put(store, source, an_mp3())

@@ -27,6 +27,7 @@ async def opened(
     timeout_s: float = 30.0,
     sse: str | None = None,
     sse_kms_key_id: str | None = None,
+    cache_bytes: int = 0,
 ) -> AsyncIterator[AudioStore]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in (servers.environment() | (credentials or {})).items():
@@ -42,6 +43,7 @@ async def opened(
                 pool_size=pool_size,
                 connect_timeout_s=10.0,
                 timeout_s=timeout_s,
+                cache_bytes=cache_bytes,
             )
         ) as store:
             yield store

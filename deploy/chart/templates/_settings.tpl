@@ -32,6 +32,7 @@ http:
   - rate_limit_burst
 quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys, quota_stored_bytes]
 uploads:
+  - audio_cache_mb
   - max_upload_bytes
   - max_uploads_in_flight
   - max_uploads_per_account
