@@ -1,4 +1,4 @@
-"""Downloads that the service redirects to the audio store."""
+"""Downloads that the service redirects to the audio store, or reads from its local cache."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +11,8 @@ import pytest_asyncio
 from service.api.app import describe
 from tests.contract.described import Described
 from tests.contract.test_audit import recorded
-from tests.contract.wire import NO_ID, problems
-from tests.support.running import NO_TLS, AccountClient, RunningService, data_of
+from tests.contract.wire import NO_ID, problems, stored_objects, the_store
+from tests.support.running import NO_TLS, AccountClient, RunningService, data_of, multipart
 from tests.support.waiting import DEADLINE_S
 
 SOUND = bytes(range(250)) * 400
@@ -21,10 +21,15 @@ DESCRIBED = Described(describe())
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def redirecting(service: RunningService) -> AsyncIterator[RunningService]:
-    """An API process that redirects by default. The public host differs from the internal one."""
+    """An API process that redirects by default, and has a cache of audio.
+
+    The public host of the store differs from the internal one.
+    """
     endpoint = service.environment["AFTERTONE_S3_ENDPOINT"].replace("127.0.0.1", "localhost")
     other = await service.another_api(
-        AFTERTONE_S3_PUBLIC_ENDPOINT=endpoint, AFTERTONE_REDIRECT_AUDIO="true"
+        AFTERTONE_S3_PUBLIC_ENDPOINT=endpoint,
+        AFTERTONE_REDIRECT_AUDIO="true",
+        AFTERTONE_AUDIO_CACHE_MB="8",
     )
     yield other
     await other.stop()
@@ -179,3 +184,19 @@ async def test_a_redirect_needs_a_public_endpoint(
     data_of(await account.http.patch(account.path(), json={"data": {"redirect_audio": True}}))
     direct = await account.http.get(f"{path}/raw")
     assert (direct.status_code, direct.content) == (200, SOUND)
+
+
+async def test_audio_is_read_from_the_cache_of_the_process_until_its_message_is_removed(
+    account: AccountClient, http: httpx.AsyncClient
+) -> None:
+    messages = account.path("vmboxes", await account.a_vmbox(), "messages")
+    stored = await http.put(messages, **multipart(SOUND, "audio/mpeg", {}))
+    path = f"{messages}/{data_of(stored, 201)['media_id']}"
+    async with the_store(account) as store:
+        await store.delete_many(await stored_objects(account))
+    assert (await account.http.get(f"{path}/raw")).status_code == 404
+    cached = await http.get(f"{path}/raw", params={"redirect": "false"})
+    assert (cached.status_code, cached.content) == (200, SOUND)
+    data_of(await http.delete(path))
+    gone = await http.get(f"{path}/raw", params={"redirect": "false"})
+    assert gone.status_code == 404
