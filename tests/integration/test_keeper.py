@@ -218,7 +218,7 @@ async def test_all_steps_on_the_command_line_print_one_line_each(
         "orphans",
         "recount",
     ]
-    assert lines["purge"] == "0 messages purged, 0 boxes purged"
+    assert lines["purge"] == "0 messages purged, 0 boxes purged, 0 recipients purged"
 
 
 async def test_an_unknown_step_is_rejected_with_the_valid_names(

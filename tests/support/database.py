@@ -1,6 +1,7 @@
 """A database for each test, cloned from a template that is migrated once per session."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -9,10 +10,12 @@ import pytest_asyncio
 
 from service.embedded.servers import EmbeddedServers
 from service.postgres.migrate import migrate
+from service.postgres.months import OUTBOX_DAYS_AHEAD
 from service.postgres.pool import Database
 from tests.support.waiting import wait_until
 
 _TEMPLATE = "migrated"
+_DAYS = 3
 _BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
 
 
@@ -59,7 +62,17 @@ async def migrated_template(servers: EmbeddedServers, superuser: asyncpg.Pool) -
         service_url=servers.postgres.url(_TEMPLATE, "aftertone"),
         oldest_month=201001,
     )
+    await _drop_distant_days(servers)
     return _TEMPLATE
+
+
+async def _drop_distant_days(servers: EmbeddedServers) -> None:
+    """Drops most days of the outbox: they are half of the files that each clone copies."""
+    owner = await asyncpg.connect(servers.postgres.url(_TEMPLATE, "aftertone_owner"))
+    today = datetime.now(UTC).date()
+    for days in range(_DAYS, OUTBOX_DAYS_AHEAD + 1):
+        await owner.execute(f"DROP TABLE outbox_{today + timedelta(days=days):%Y%m%d}")
+    await owner.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

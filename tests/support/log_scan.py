@@ -38,13 +38,23 @@ class LogScan:
             kinds: set[str] = set()
             for text in _texts(line):
                 kinds.update(self.confidential.kinds_in(text, ours=ours))
-            self.findings += [f"{source}, line {number}: {kind}" for kind in sorted(kinds)]
+            self.findings += [
+                f"{source}, line {number}{_logger_of(line)}: {kind}" for kind in sorted(kinds)
+            ]
 
     def read_folder(self, folder: Path) -> None:
         """Reads all logs below a folder; the data files of the S3 server start with digits."""
         for path in sorted(folder.rglob("[!0-9]*.log")):
             with path.open(errors="replace") as file:
                 self.read("/".join(path.parts[-3:]), file, ours=path.name not in _OTHERS)
+
+
+def _logger_of(line: str) -> str:
+    """Returns the module that wrote a JSON log line; its event could contain the value."""
+    try:
+        return f", {json.loads(line)['logger']}"
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def _texts(line: str) -> Iterator[str]:

@@ -120,7 +120,8 @@ async def _empty_stream() -> AsyncIterator[bytes]:
 
 def file_name_of(recording: Recording) -> str:
     """Returns `<caller number>_<date>_<time>.<extension>`, in the time zone of the box."""
-    number, moment = recording.message.caller_id.number, recording.local_time
+    number = recording.message.caller_id.number.strip() or "unknown"
+    moment = recording.local_time
     return f"{number}_{moment:%Y-%m-%d_%H:%M:%S}.{recording.audio.extension}"
 
 
