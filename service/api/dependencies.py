@@ -23,6 +23,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
+from service.usecases.trash import Trash
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
@@ -53,6 +54,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: Webhooks
     batches: Batches
     transfers: Transfers
+    trash: Trash
     feed: Feed
     audit: Audit
     relay_wakeup: RelayWakeup

@@ -26,6 +26,7 @@ MAX_REALM = 253
 MAX_SENDER = 320
 MAX_SUBJECT = 200
 MAX_QUOTA = 1_000_000
+MAX_TRASH_DAYS = 3_650
 # 8 PiB, less than the largest integer that every JSON parser reads exactly.
 MAX_STORED_BYTES = 2**53 - 1
 _SERVER_KEYS = frozenset({"id", "metadata"})
@@ -71,6 +72,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     auth_epoch: int
     revision: int
     timezone: str | None = None
+    trash_days: int | None = None
     limits: Mapping[str, int] = {}
 
     @property
@@ -175,6 +177,7 @@ FIELDS: dict[str, Field] = {
     ),
     "redirect_audio": Field(types=("boolean",)),
     "timezone": Field(format=ZONE),
+    "trash_days": Field(types=("integer",), minimum=1, maximum=MAX_TRASH_DAYS),
     "wire_profile": Field(min_length=1, max_length=64),
 }
 

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NO_AUDIO = "no_audio"
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
+    QUOTA_EXCEEDED = "quota_exceeded"
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     MESSAGE_NEW = "message.new"
     MESSAGE_FOLDER_CHANGED = "message.folder_changed"
     MESSAGE_REMOVED = "message.removed"
+    MESSAGE_RESTORED = "message.restored"
     MESSAGE_AUDIO_REPLACED = "message.audio_replaced"
     MESSAGE_TRANSCRIBED = "message.transcribed"
     VMBOX_CREATED = "vmbox.created"
@@ -173,6 +174,12 @@ class MessageRemoved(VmboxEvent, frozen=True, kw_only=True):
     reason: RemovalReason
 
 
+class MessageRestored(VmboxEvent, frozen=True, kw_only=True):
+    """A removed message was restored to its folder."""
+
+    message: EventMessage
+
+
 class MessageAudioReplaced(VmboxEvent, frozen=True, kw_only=True):
     """A complete message got new audio."""
 
@@ -251,6 +258,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.MESSAGE_NEW: MessageNew,
     EventType.MESSAGE_FOLDER_CHANGED: MessageFolderChanged,
     EventType.MESSAGE_REMOVED: MessageRemoved,
+    EventType.MESSAGE_RESTORED: MessageRestored,
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced,
     EventType.MESSAGE_TRANSCRIBED: MessageTranscribed,
     EventType.VMBOX_CREATED: VmboxCreated,

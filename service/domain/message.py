@@ -163,6 +163,21 @@ class MessageCursor(msgspec.Struct, frozen=True, array_like=True):
             raise ValueError("month does not match time")
 
 
+class RemovedMessage(msgspec.Struct, frozen=True):
+    """Message in the trash."""
+
+    message: Message
+    removed_at: datetime
+
+
+class TrashCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Sort key of the first message of a page of the trash."""
+
+    removed_at: Annotated[datetime, Meta(tz=True)]
+    month: Annotated[int, Meta(ge=0, lt=2**31)]
+    id: UUID
+
+
 MessagePage = Page[Message, MessageCursor]
 
 

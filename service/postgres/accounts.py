@@ -299,6 +299,7 @@ def _to_account(row: asyncpg.Record) -> Account:
         **_fact_fields(row, document.get("max_message_count"), document.get("wire_profile")),
         redirect_audio=document.get("redirect_audio"),
         timezone=document.get("timezone"),
+        trash_days=document.get("trash_days"),
         limits=document.get("limits", {}),
         document=document,
         created_at=row["created_at"],
@@ -315,6 +316,7 @@ def _to_facts(row: asyncpg.Record) -> AccountFacts:
         **_fact_fields(row, row["max_message_count"], row["wire_profile"]),
         redirect_audio=row["redirect_audio"],
         timezone=row["timezone"],
+        trash_days=row["trash_days"],
         limits=row["limits"] or {},
     )
 

@@ -22,6 +22,7 @@ _REASONS = {
     "message_not_found": Reason.NOT_FOUND,
     "expired": Reason.EXPIRED,
     "conflict": Reason.CONFLICT,
+    "quota_exceeded": Reason.QUOTA_EXCEEDED,
 }
 
 
@@ -51,13 +52,13 @@ async def change_folders(
         connection,
         account_id=account_id,
         vmbox_id=vmbox_id,
-        **_id_values(ids),
+        **id_values(ids),
         folder=folder,
         retained_since=retained_since,
         reason=reason,
         **event_values(),
     )
-    return _outcomes(rows, vmbox_id)
+    return read_outcomes(rows, vmbox_id)
 
 
 async def remove_messages(
@@ -77,12 +78,12 @@ async def remove_messages(
         connection,
         account_id=account_id,
         vmbox_id=vmbox_id,
-        **_id_values(ids),
+        **id_values(ids),
         folder=folder,
         reason=reason,
         **event_values(),
     )
-    return _outcomes(rows, vmbox_id)
+    return read_outcomes(rows, vmbox_id)
 
 
 async def list_message_ids(
@@ -100,7 +101,7 @@ async def get_messages(
 ) -> dict[MessageId, Message]:
     """Returns the existing messages by id."""
     rows = await _SQL["get_messages"].fetch(
-        connection, account_id=account_id, vmbox_id=vmbox_id, **_id_values(ids)
+        connection, account_id=account_id, vmbox_id=vmbox_id, **id_values(ids)
     )
     messages = [to_message(row) for row in rows]
     return {message.id: message for message in messages}
@@ -138,7 +139,7 @@ async def transfer_messages(
         account_id=account_id,
         source_id=source,
         target_id=target,
-        **_id_values([transfer.copied.id for transfer in transfers]),
+        **id_values([transfer.copied.id for transfer in transfers]),
         copied_keys=[row.copied.audio.key for row in transfers if row.copied.audio],
         new_ids=[transfer.new_id.id for transfer in transfers],
         new_keys=[transfer.new_key for transfer in transfers],
@@ -149,7 +150,7 @@ async def transfer_messages(
         realm=realm,
         **event_values(),
     )
-    return _outcomes(rows, target)
+    return read_outcomes(rows, target)
 
 
 async def filter_stored_ids(
@@ -168,7 +169,7 @@ async def filter_stored_ids(
     return {MessageId(month, row["id"]) for row in rows}
 
 
-def _id_values(ids: Sequence[MessageId]) -> dict[str, Any]:
+def id_values(ids: Sequence[MessageId]) -> dict[str, Any]:
     """Returns the ids as two arrays, and their months, which the planner uses for pruning."""
     months = [message_id.month for message_id in ids]
     return {
@@ -178,7 +179,8 @@ def _id_values(ids: Sequence[MessageId]) -> dict[str, Any]:
     }
 
 
-def _outcomes(rows: Sequence[asyncpg.Record], vmbox_id: UUID) -> list[Reason | None]:
+def read_outcomes(rows: Sequence[asyncpg.Record], vmbox_id: UUID) -> list[Reason | None]:
+    """Returns the reason of each failure, or None. Raises VmboxNotFound."""
     if not rows or rows[0]["outcome"] == "vmbox_not_found":
         raise VmboxNotFound(vmbox_id.hex)
     return [_REASONS.get(row["outcome"]) for row in rows]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -59,6 +59,13 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     account_id: UUID
     owner_id: UUID
+
+
+class PurgedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Audio key of a deleted message, and the time of its removal."""
+
+    audio_key: str | None
+    removed_at: datetime
 
 
 class RecountedBox(msgspec.Struct, frozen=True):
@@ -171,18 +178,34 @@ async def empty_box(connection: Connection, box: BoxKey, limit: int) -> int:
 
 
 async def purge_messages(
-    connection: Connection, month: int, before: datetime, limit: int
-) -> list[str | None]:
-    """Deletes messages that were removed before `before`. Returns the audio key of each."""
-    rows = await _SQL["purge_messages"].fetch(connection, month=month, before=before, limit=limit)
-    return [row["audio_key"] for row in rows]
+    connection: Connection,
+    month: int,
+    before: datetime,
+    limit: int,
+    since: datetime = datetime(1970, 1, 1, tzinfo=UTC),
+) -> list[PurgedMessage]:
+    """Deletes messages that were removed from `since` to before `before`.
+
+    Skips accounts with their own `trash_days`.
+    """
+    rows = await _SQL["purge_messages"].fetch(
+        connection, month=month, since=since, before=before, limit=limit
+    )
+    return [PurgedMessage(**row) for row in rows]
+
+
+async def purge_messages_of_accounts(
+    connection: Connection, month: int, now: datetime, limit: int
+) -> list[PurgedMessage]:
+    """Deletes messages that have been removed for the `trash_days` of their account."""
+    rows = await _SQL["purge_messages_of_accounts"].fetch(
+        connection, month=month, now=now, limit=limit
+    )
+    return [PurgedMessage(**row) for row in rows]
 
 
 async def purge_boxes(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes boxes that were emptied before `before`. Returns their number.
-
-    Deletes none while messages that were removed before `before` are left.
-    """
+    """Deletes boxes without messages that were emptied before `before`. Returns their number."""
     return len(await _SQL["purge_boxes"].fetch(connection, before=before, limit=limit))
 
 

@@ -46,7 +46,7 @@ class Batches:
                     reason="api",
                 )
 
-        return await _run_batches(ids, change)
+        return await run_batches(ids, change)
 
     async def remove(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[str], folder: Folder | None
@@ -61,7 +61,7 @@ class Batches:
 
         if not ids:
             await self._check_vmbox(account, vmbox_id)
-        return await _run_batches(ids, remove)
+        return await run_batches(ids, remove)
 
     async def remove_all(
         self, account: AccountFacts, vmbox_id: UUID, folder: Folder | None
@@ -92,7 +92,7 @@ class Batches:
             )
 
 
-async def _run_batches(
+async def run_batches(
     ids: Sequence[str], work: Callable[[Sequence[MessageId]], Awaitable[list[Reason | None]]]
 ) -> BatchResult:
     """Calls `work` for each batch of ids in turn. The result has the order of the ids.

@@ -40,6 +40,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
+from service.usecases.trash import Trash
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
@@ -146,6 +147,15 @@ async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
                 idempotency=idempotency,
                 clock=utc_now,
                 retention_days=settings.retention_days,
+                quotas=quotas,
+            ),
+            trash=Trash(
+                database=database,
+                audio=audio,
+                idempotency=idempotency,
+                clock=utc_now,
+                retention_days=settings.retention_days,
+                trash_days=settings.purge_grace_days,
                 quotas=quotas,
             ),
             feed=feed,

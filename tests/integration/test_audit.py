@@ -22,7 +22,7 @@ from service.domain.audit import (
 )
 from service.domain.message import LAST_ID, Folder, MessageId, month_after, month_of, uuid7
 from service.postgres import accounts as account_rows
-from service.postgres import batches, greetings, messages, users, vmboxes, webhooks
+from service.postgres import batches, greetings, messages, trash, users, vmboxes, webhooks
 from service.postgres.audit import AuditScan, insert_change, insert_records, list_records
 from service.postgres.months import ensure_audit_month
 from service.postgres.pool import Connection, Database
@@ -106,6 +106,25 @@ async def remove_several(connection: Connection, box: Box, message_id: MessageId
     )
 
 
+async def restore(connection: Connection, box: Box, message_id: MessageId) -> None:
+    await remove(connection, box, message_id)
+    await trash.restore_messages(
+        connection,
+        box.account_id,
+        box.vmbox_id,
+        [message_id],
+        removed_after=RETAINED_SINCE,
+        removed_until=datetime.now(UTC) + timedelta(days=1),
+        retained_since=RETAINED_SINCE,
+        max_stored_bytes=None,
+    )
+
+
+async def purge(connection: Connection, box: Box, message_id: MessageId) -> None:
+    await remove(connection, box, message_id)
+    await trash.purge_trash(connection, box.account_id, box.vmbox_id, [message_id], 100)
+
+
 async def delete_box(connection: Connection, box: Box, _id: MessageId) -> None:
     await vmboxes.delete_vmbox(connection, box.account_id, box.vmbox_id)
 
@@ -134,6 +153,8 @@ CHANGES: list[tuple[Change, str]] = [
     (remove, "message.removed"),
     (change_folders, "message.folder_changed"),
     (remove_several, "message.removed"),
+    (restore, "message.removed message.restored"),
+    (purge, "message.removed message.purged"),
     (create_box, "vmbox.created"),
     (delete_box, "vmbox.deleted"),
     (create_user, "user.created"),
@@ -165,7 +186,7 @@ async def test_a_change_and_its_record_commit_or_roll_back_together(
     assert await actions(inspector, box.account_id) == before
     async with database.transaction() as connection:
         await change(connection, box, place.message_id)
-    assert await actions(inspector, box.account_id) == [*before, action]
+    assert await actions(inspector, box.account_id) == [*before, *action.split()]
 
 
 async def test_a_change_that_has_no_effect_has_no_record(

@@ -23,7 +23,15 @@ from service.workers.keeper.expiry import Expiry
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.purge import Purge
 from tests.support.accounts import a_child, a_key_ring, a_root, accounts_over
-from tests.support.builders import NOW, RETAINED_SINCE, Box, a_vmbox, some_audio, stored
+from tests.support.builders import (
+    NOW,
+    RETAINED_SINCE,
+    Box,
+    a_vmbox,
+    an_account_row,
+    some_audio,
+    stored,
+)
 from tests.support.keeper import (
     Killed,
     KilledAfter,
@@ -109,6 +117,36 @@ async def test_a_deleted_box_is_purged_after_its_messages(
     await rows.get_message(inspector, place)
 
 
+async def test_messages_are_purged_after_the_trash_days_of_their_account(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    places = {}
+    for days in (None, 2, 30):
+        account = await an_account_row(owner)
+        document = {} if days is None else {"trash_days": days}
+        async with owner.connection() as connection:
+            await connection.execute(
+                "UPDATE accounts SET document = $2 WHERE account_id = $1",
+                account.account_id,
+                document,
+            )
+            box = await a_vmbox(connection, account.account_id)
+            for _ in range(3):
+                places[days], _ = await kept(connection, bucket, box)
+                await removed(connection, places[days])
+    for days, purged, left in (
+        (1, 0, {None, 2, 30}),
+        (3, 3, {None, 30}),
+        (8, 3, {30}),
+        (31, 3, {}),
+    ):
+        done = await purge(owner, bucket, days=days, batch=2).run(StepProgress())
+        assert done["messages_purged"] == purged, days
+        found = {row["account_id"] for row in await inspector.fetch("SELECT * FROM messages")}
+        assert found == {places[name].account_id for name in left}, days
+    assert await keys_in(bucket) == []
+
+
 async def test_a_box_is_purged_only_after_its_last_message(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
 ) -> None:
@@ -178,7 +216,7 @@ async def test_objects_of_a_purge_killed_between_row_and_object_are_deleted_as_o
         keys = await purge_messages(
             connection, place.message_id.month, datetime.now(UTC) + WEEK, 500
         )
-    assert keys == await keys_in(bucket)
+    assert [purged.audio_key for purged in keys] == await keys_in(bucket)
     assert (await purge(owner, bucket).run(StepProgress()))["messages_purged"] == 0
     assert (await sweep(owner, bucket).run(StepProgress()))["orphans_deleted"] == 1
     assert await keys_in(bucket) == []

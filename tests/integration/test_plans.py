@@ -4,7 +4,7 @@ Most tests also run over an account that came after statistics were last taken. 
 for all but empty, which is where a plan that only looks good shows itself.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence, Sized
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
@@ -15,11 +15,19 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from service.domain.batch import Reason
 from service.domain.errors import MessageExpired
-from service.domain.message import Folder, MessageCursor, MessageId, month_of
+from service.domain.message import (
+    Folder,
+    MessageCursor,
+    MessageId,
+    RemovedMessage,
+    TrashCursor,
+    month_of,
+)
 from service.domain.page import NameCursor
 from service.embedded.servers import EmbeddedServers
-from service.postgres import batches, message_lists, recordings
+from service.postgres import batches, message_lists, recordings, trash
 from service.postgres import messages as rows
 from service.postgres.accounts import (
     find_facts_by_api_key,
@@ -391,9 +399,47 @@ async def test_batch_statements_read_few_buffers_per_message(
         ),
         lambda connection: batches.remove_messages(connection, *where, folder=None, reason="api"),
     ]
-    for act in acts:
+    for act in (*acts, *_trash_acts(box, ids)):
         plan, _ = await explained(large_database.database, act)
         assert plan.buffers <= 60 * len(ids)
+
+
+def _trash_acts(
+    box: Box, ids: Sequence[MessageId]
+) -> Iterator[Callable[[Connection], Awaitable[object]]]:
+    """Statements on the trash, each after the removal of the messages."""
+    where = (box.account_id, box.vmbox_id)
+    now = datetime.now(UTC)
+    last = TrashCursor(now + timedelta(days=1), 999_912, LAST_ID)
+
+    async def list_trash(connection: Connection) -> list[RemovedMessage]:
+        return await trash.list_trash(
+            connection, *where, last, PAGE, removed_after=SINCE, retained_since=SINCE
+        )
+
+    async def restore(connection: Connection) -> list[Reason | None]:
+        return await trash.restore_messages(
+            connection,
+            *where,
+            ids,
+            removed_after=SINCE,
+            removed_until=last.removed_at,
+            retained_since=SINCE,
+            max_stored_bytes=1_000_000_000,
+        )
+
+    async def purge(connection: Connection) -> dict[MessageId, str | None]:
+        return await trash.purge_trash(connection, *where, None, 100)
+
+    for use in (list_trash, restore, purge):
+
+        async def act(
+            connection: Connection, use: Callable[[Connection], Awaitable[Sized]] = use
+        ) -> None:
+            await batches.remove_messages(connection, *where, ids, folder=None, reason="api")
+            assert len(await use(connection)) == len(ids)
+
+        yield act
 
 
 async def check_pin(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:

@@ -282,6 +282,9 @@ def _replay(event: Recorded, folders: dict[str, str]) -> None:
             folders[message["media_id"]] = event.data["to"]
         case "message.removed":
             assert folders.pop(message["media_id"]) == message["folder"]
+        case "message.restored":
+            assert message["media_id"] not in folders
+            folders[message["media_id"]] = message["folder"]
         case "message.audio_replaced" | "message.transcribed":
             assert folders[message["media_id"]] == message["folder"]
         case "vmbox.deleted":

@@ -20,6 +20,7 @@ from service.domain.events import (
     MessageFolderChanged,
     MessageNew,
     MessageRemoved,
+    MessageRestored,
     MessageTranscribed,
     Origin,
     OriginReason,
@@ -75,6 +76,7 @@ _DATA: dict[EventType, AccountEvent] = {
         message=_MESSAGE,
         reason=RemovalReason.API,
     ),
+    EventType.MESSAGE_RESTORED: MessageRestored(**_BOX_FIELDS, message=_MESSAGE),
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced(**_BOX_FIELDS, message=_MESSAGE),
     EventType.MESSAGE_TRANSCRIBED: MessageTranscribed(
         **_BOX_FIELDS,

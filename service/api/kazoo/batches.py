@@ -74,7 +74,7 @@ async def remove_messages(
     parameters = await read_parameters(request)
     folder, predicate = _read_folder(parameters), message_filter(request, context)
     selection = parameters.get("messages")
-    ids = None if selection is UNSET else _validated_ids(selection)
+    ids = None if selection is UNSET else validated_ids(selection)
     unmatched: list[str] = []
     if predicate is not None:
         matching = await app.message_lists.list_ids(account, vmbox, predicate)
@@ -134,6 +134,8 @@ def _error_of(reason: Reason, parsed_id: MessageId, retained_since: datetime) ->
             return EditConflict()
         case Reason.UNAVAILABLE:
             return StorageUnavailable()
+        case Reason.QUOTA_EXCEEDED:
+            raise AssertionError(reason)  # only of a restore
     assert_never(reason)
 
 
@@ -147,10 +149,11 @@ def read_ids(parameters: RequestParameters) -> list[str]:
     ids = parameters.get("messages")
     if not isinstance(ids, list) or not ids:
         raise Invalid.of("messages", Rule.REQUIRED)
-    return _validated_ids(ids)
+    return validated_ids(ids)
 
 
-def _validated_ids(ids: Any) -> list[str]:
+def validated_ids(ids: Any) -> list[str]:
+    """Checks a list of message ids. Raises Invalid."""
     if not isinstance(ids, list) or not all(isinstance(text, str) for text in ids):
         raise Invalid.of("messages", Rule.REQUIRED)
     if len(ids) > MAX_MESSAGES:

@@ -127,8 +127,7 @@ async def remove_message(
     message_id: str,
     app: App,
 ) -> Response[bytes]:
-    """Removes a message with its audio. The removal cannot be undone; to keep the message, change
-    its folder to `deleted`."""
+    """Removes a message with its audio. Until the trash is purged, the message can be restored."""
     context = message_context(request, account, app)
     message = await app.messages.remove(
         account, vmbox_of_path(vmbox_id), message_of_path(message_id)

@@ -218,7 +218,7 @@ WITH locked AS MATERIALIZED (
     SELECT s.* FROM accepted AS s JOIN added AS n ON n.id = s.new_id
 ), removed AS (
     UPDATE messages AS m
-    SET removed_at = now(), changed_at = now(), counted = false
+    SET removed_at = now(), changed_at = now(), counted = false, moved = true
     FROM transferred AS s
     WHERE :moved::boolean AND m.account_id = :account_id
         AND m.month = ANY(:distinct_months::integer[]) AND m.id = ANY(:message_ids::uuid[])

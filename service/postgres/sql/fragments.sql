@@ -81,7 +81,7 @@ account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document, c
 account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
     document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
     document -> 'redirect_audio' AS redirect_audio, document ->> 'timezone' AS timezone,
-    document -> 'limits' AS limits
+    document -> 'trash_days' AS trash_days, document -> 'limits' AS limits
 
 -- fragment: greeting_of_boxes
 (

@@ -37,6 +37,7 @@ _CHANGES = {
     EventType.MESSAGE_AUDIO_REPLACED: (ObjectType.MESSAGE, ObjectAction.EDITED),
     EventType.MESSAGE_TRANSCRIBED: (ObjectType.MESSAGE, ObjectAction.EDITED),
     EventType.MESSAGE_REMOVED: (ObjectType.MESSAGE, ObjectAction.DELETED),
+    EventType.MESSAGE_RESTORED: (ObjectType.MESSAGE, ObjectAction.CREATED),
     EventType.VMBOX_CREATED: (ObjectType.VMBOX, ObjectAction.CREATED),
     EventType.VMBOX_UPDATED: (ObjectType.VMBOX, ObjectAction.EDITED),
     EventType.VMBOX_DELETED: (ObjectType.VMBOX, ObjectAction.DELETED),

@@ -1,6 +1,6 @@
 """Purge: deletes removed messages permanently, rows before objects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ _START = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 class Purge:
     """Deletes removed messages with their audio, deleted boxes, and mail data of deleted accounts.
 
-    All of them after `grace`.
+    All of them after `grace`, messages after the `trash_days` of their account if it has them.
     """
 
     database: Database
@@ -33,12 +33,14 @@ class Purge:
         """An interrupted purge leaves objects without rows, which the step `orphans` deletes."""
         # If the store is down, every batch would leave orphans.
         await self.audio.ping()
-        before = self.clock() - self.grace
+        now = self.clock()
+        before = now - self.grace
         async with self.database.connection() as connection:
             months = await rows.list_months(connection)
         messages = 0
         for month in months:
             messages += await self._purge_month(month, before, progress)
+            messages += await self._purge_accounts(month, now, progress)
         return {
             "messages_purged": messages,
             "boxes_purged": await self._purge_boxes(before, progress),
@@ -46,15 +48,32 @@ class Purge:
         }
 
     async def _purge_month(self, month: int, before: datetime, progress: StepProgress) -> int:
+        purged, (since, _) = 0, _START
+        while True:
+            async with self.database.connection() as connection:
+                batch = await rows.purge_messages(connection, month, before, self.batch, since)
+            await self._delete_audio(batch, progress)
+            purged += len(batch)
+            if len(batch) < self.batch:
+                return purged
+            # Rows that this step skips are read once.
+            since = max(message.removed_at for message in batch)
+
+    async def _purge_accounts(self, month: int, now: datetime, progress: StepProgress) -> int:
         purged = 0
         while True:
             async with self.database.connection() as connection:
-                keys = await rows.purge_messages(connection, month, before, self.batch)
-            await self.audio.delete_many([key for key in keys if key is not None])
-            purged += len(keys)
-            progress.advance(len(keys))
-            if len(keys) < self.batch:
+                batch = await rows.purge_messages_of_accounts(connection, month, now, self.batch)
+            await self._delete_audio(batch, progress)
+            purged += len(batch)
+            if len(batch) < self.batch:
                 return purged
+
+    async def _delete_audio(
+        self, batch: Sequence[rows.PurgedMessage], progress: StepProgress
+    ) -> None:
+        await self.audio.delete_many([row.audio_key for row in batch if row.audio_key is not None])
+        progress.advance(len(batch))
 
     async def _purge_boxes(self, before: datetime, progress: StepProgress) -> int:
         return await repeat_batches(

@@ -6,6 +6,7 @@ ACCOUNT = {
     "max_message_count": "The limit of boxes without their own limit; 0 is no limit",
     "redirect_audio": "Whether downloads of recordings are redirected to the audio store",
     "timezone": "The time zone of boxes without their own time zone",
+    "trash_days": "The days for which a removed message can be restored",
     "wire_profile": "The format of times, lengths and rows for clients of the account",
 }
 

@@ -38,10 +38,10 @@ TAG = {"name": "Messages", "description": "Messages in boxes: single messages, l
 UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
 NO_MESSAGES = Invalid.of("messages", Rule.REQUIRED)
 
-_KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
+KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
 _UNKNOWN_FOLDER = Invalid.of("folder", Rule.ENUM, target=FOLDERS, value="inbox")
 _NO_TARGET = Invalid.of("source_id", Rule.REQUIRED)
-_TOO_MANY = Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
+TOO_MANY = Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
 _EXPIRED = MessageExpired(samples.MESSAGE_ID, datetime(2024, 2, 12, tzinfo=UTC))
 _BAD_WINDOW = Invalid.of(
     "created_from",
@@ -81,7 +81,7 @@ def _links() -> Json:
     }
 
 
-_BATCH = success(ref(BatchResponse), samples.BATCH, description="The result of each message")
+BATCH = success(ref(BatchResponse), samples.BATCH, description="The result of each message")
 _CHANGES: dict[str, Json] = {
     "folder": {"folder": "saved", "messages": [samples.MESSAGE_ID]},
     "move": {"source_id": samples.OTHER_VMBOX_ID, "messages": [samples.MESSAGE_ID]},
@@ -128,7 +128,7 @@ OPERATIONS = (
             _UNKNOWN_FOLDER,
             VmboxFull(100, 100),
             TooManyPending(MAX_PENDING_PER_VMBOX),
-            *_KEYS,
+            *KEYS,
             *UPLOADS,
         ),
     ),
@@ -136,15 +136,15 @@ OPERATIONS = (
         handler=batches.change_messages,
         parameters=("folder", "idempotency_key"),
         body=envelope(ref("MessageChanges"), _CHANGES),
-        answers={200: _BATCH},
+        answers={200: BATCH},
         refusals=(
             UNKNOWN_VMBOX,
             NO_MESSAGES,
-            _TOO_MANY,
+            TOO_MANY,
             _NO_TARGET,
             _UNKNOWN_FOLDER,
             STORED_BYTES_EXCEEDED,
-            *_KEYS,
+            *KEYS,
         ),
     ),
     Operation(
@@ -155,8 +155,8 @@ OPERATIONS = (
             {"some": {"messages": [samples.MESSAGE_ID]}, "folder": {"folder": "saved"}},
             required=False,
         ),
-        answers={200: _BATCH},
-        refusals=(UNKNOWN_VMBOX, NO_MESSAGES, _TOO_MANY, _UNKNOWN_FOLDER),
+        answers={200: BATCH},
+        refusals=(UNKNOWN_VMBOX, NO_MESSAGES, TOO_MANY, _UNKNOWN_FOLDER),
     ),
     Operation(
         handler=messages.get_message,

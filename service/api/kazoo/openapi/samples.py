@@ -1,6 +1,6 @@
 """Examples of the document, encoded by the code that encodes real responses."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from service.api.kazoo.wire.messages import (
     message_metadata,
     message_row,
     stored_message,
+    trash_row,
 )
 from service.api.kazoo.wire.webhooks import (
     attempt_row,
@@ -33,7 +34,15 @@ from service.domain.api_key import ApiKey
 from service.domain.audit import AuditRecord, Principal, Result
 from service.domain.events import EventType
 from service.domain.greeting import Greeting, validate_greeting
-from service.domain.message import Audio, CallerId, Folder, Message, MessageId, month_of
+from service.domain.message import (
+    Audio,
+    CallerId,
+    Folder,
+    Message,
+    MessageId,
+    RemovedMessage,
+    month_of,
+)
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
 from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, format_secret
@@ -221,6 +230,7 @@ MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
 MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
 MESSAGE_ROW = message_row(_MESSAGE, _CONTEXT)
+TRASH_ROW = trash_row(RemovedMessage(_MESSAGE, CREATED), timedelta(days=7), _CONTEXT)
 PENDING = stored_message(_PENDING, _CONTEXT, has_audio=False)
 SAVED = msgspec.structs.replace(MESSAGE, folder=Folder.SAVED)
 REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)

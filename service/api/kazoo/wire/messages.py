@@ -1,6 +1,6 @@
 """Messages and batch results on this wire."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -21,11 +21,13 @@ from service.domain.message import (
     Folder,
     Message,
     NewMessage,
+    RemovedMessage,
 )
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.text import strip_control_characters
 
 Response = TypeVar("Response", bound="MessageFields")
+Row = TypeVar("Row", bound="MessageRow")
 
 _MAX_LENGTH_MS = 2**31 - 1
 _FOLDERS = ("deleted", "saved", "new")
@@ -38,6 +40,7 @@ _REASONS = {
     Reason.NO_AUDIO: "no_audio",
     Reason.CONFLICT: "conflict",
     Reason.UNAVAILABLE: "datastore_unreachable",
+    Reason.QUOTA_EXCEEDED: "quota_exceeded",
 }
 
 # KAZOO API docs, "Voicemail", create a message: the metadata that a client may send.
@@ -91,6 +94,19 @@ class MessageRow(MessageFields, kw_only=True):
     transcribed: (
         Annotated[bool, Meta(description="Whether the last transcription succeeded")] | UnsetType
     ) = UNSET
+
+
+class TrashRow(MessageRow, kw_only=True):
+    """A removed message in the list of the trash."""
+
+    removed_at: Annotated[
+        int | DateTimeString,
+        Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
+    ]
+    restorable_until: Annotated[
+        int | DateTimeString,
+        Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
+    ]
 
 
 class MessageMetadata(MessageFields, kw_only=True):
@@ -235,7 +251,20 @@ def to_folder(value: Any, default: Folder | None = None) -> Folder:
 
 def message_row(message: Message, context: MessageContext) -> MessageRow:
     """A message as a row of a list. A message past its retention is in the folder `deleted`."""
-    row = _fill(MessageRow, message, context)
+    return _fill_row(MessageRow, message, context)
+
+
+def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext) -> TrashRow:
+    """A removed message as a row of a list; it is purged after `grace`."""
+    times = {
+        "removed_at": _format_time(removed.removed_at, context),
+        "restorable_until": _format_time(removed.removed_at + grace, context),
+    }
+    return _fill_row(TrashRow, removed.message, context, **times)
+
+
+def _fill_row(kind: type[Row], message: Message, context: MessageContext, **fields: Any) -> Row:
+    row = _fill(kind, message, context, **fields)
     transcription = message.transcription
     if transcription is not None and "result" in transcription:
         row.transcribed = transcription["result"] == "success"
