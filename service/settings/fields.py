@@ -296,7 +296,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     retention_days: Annotated[Days, retention("Retention of a message after its timestamp.")] = 93
     purge_grace_days: Annotated[
-        Days, retention("Time during which a removed message and its audio can be restored.")
+        Days,
+        retention(
+            "Time during which a removed message and its audio can be restored, in accounts "
+            "without `trash_days`."
+        ),
     ] = 7
     backup_retention_days: Annotated[
         Days | None,
