@@ -1,6 +1,6 @@
 """Statements of the keeper, run as the owner: one function per statement of keeper.sql."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -177,29 +177,41 @@ async def empty_box(connection: Connection, box: BoxKey, limit: int) -> int:
     return removed
 
 
+async def list_trash_days(connection: Connection) -> dict[UUID, int]:
+    """Returns the accounts that have their own `trash_days`."""
+    rows = await _SQL["list_trash_days"].fetch(connection)
+    return {row["account_id"]: row["trash_days"] for row in rows}
+
+
 async def purge_messages(
     connection: Connection,
     month: int,
     before: datetime,
     limit: int,
     since: datetime = datetime(1970, 1, 1, tzinfo=UTC),
+    skipped_ids: Collection[UUID] = (),
 ) -> list[PurgedMessage]:
     """Deletes messages that were removed from `since` to before `before`.
 
-    Skips accounts with their own `trash_days`.
+    Skips the accounts `skipped_ids`.
     """
     rows = await _SQL["purge_messages"].fetch(
-        connection, month=month, since=since, before=before, limit=limit
+        connection,
+        month=month,
+        since=since,
+        before=before,
+        limit=limit,
+        skipped_ids=list(skipped_ids),
     )
     return [PurgedMessage(**row) for row in rows]
 
 
 async def purge_messages_of_accounts(
-    connection: Connection, month: int, now: datetime, limit: int
+    connection: Connection, month: int, times: Mapping[UUID, datetime], limit: int
 ) -> list[PurgedMessage]:
-    """Deletes messages that have been removed for the `trash_days` of their account."""
+    """Deletes messages of accounts that were removed before the time of their account."""
     rows = await _SQL["purge_messages_of_accounts"].fetch(
-        connection, month=month, now=now, limit=limit
+        connection, month=month, account_ids=list(times), times=list(times.values()), limit=limit
     )
     return [PurgedMessage(**row) for row in rows]
 

@@ -241,6 +241,7 @@ async def _do_everything(account: AccountClient) -> None:
     await _act_as_channels(account, vmbox_id, media_id)
     data_of(await http.post(f"{box}/messages/{media_id}", json={"data": {"folder": "saved"}}))
     data_of(await http.delete(f"{box}/messages/{media_id}"))
+    data_of(await http.post(f"{box}/trash", json={"data": {"messages": [media_id]}}))
     data_of(await http.delete(box))
     async with account.service.client(account.service.root_token) as root:
         data_of(await root.delete(f"accounts/{account.account_id}"))

@@ -45,7 +45,6 @@ OVER_ALL_ACCOUNTS = {
     "keeper.list_expired",
     "keeper.purge_boxes",
     "keeper.purge_messages",
-    "keeper.purge_messages_of_accounts",
     "keeper.recount_boxes",
     "lamps.list_lamp_keys",
     "outbox.mark_unsent_between",

@@ -177,21 +177,25 @@ WITH locked AS MATERIALIZED (
 )
 SELECT count(*) FROM message;
 
+-- name: list_trash_days
+-- The accounts that have their own `trash_days`.
+-- Plan: accounts_with_trash_days.
+SELECT account_id, (document ->> 'trash_days')::integer AS trash_days
+FROM accounts
+WHERE document ? 'trash_days';
+
 -- name: purge_messages
 -- Deletes up to :limit messages of a month that were removed from :since to before :before, and returns their
--- audio keys. Skips rows that another keeper is deleting, and accounts with their own `trash_days`.
+-- audio keys. Skips rows that another keeper is deleting, and the accounts :skipped_ids.
 -- Plan: messages_to_purge of one partition, from :since on; rows by primary key.
 WITH due AS MATERIALIZED (
-    SELECT m.account_id, m.id
-    FROM messages AS m
-    WHERE m.month = :month AND m.removed_at >= :since AND m.removed_at < :before
-        AND NOT EXISTS (
-            SELECT FROM accounts AS a
-            WHERE a.account_id = m.account_id AND a.document ? 'trash_days'
-        )
-    ORDER BY m.removed_at
+    SELECT account_id, id
+    FROM messages
+    WHERE month = :month AND removed_at >= :since AND removed_at < :before
+        AND account_id <> ALL(:skipped_ids::uuid[])
+    ORDER BY removed_at
     LIMIT :limit
-    FOR UPDATE OF m SKIP LOCKED
+    FOR UPDATE SKIP LOCKED
 )
 DELETE FROM messages AS m
 USING due
@@ -199,15 +203,13 @@ WHERE m.account_id = due.account_id AND m.month = :month AND m.id = due.id
 RETURNING m.audio_key, m.removed_at;
 
 -- name: purge_messages_of_accounts
--- As purge_messages, for accounts with their own `trash_days`: messages that were removed as long before :now.
--- Plan: accounts_with_trash_days; messages_in_trash of one partition for each account; rows by primary key.
+-- As purge_messages, for accounts, each with the time before which its messages were removed.
+-- Plan: messages_in_trash of one partition for each account; rows by primary key.
 WITH due AS MATERIALIZED (
     SELECT m.account_id, m.id
-    FROM accounts AS a
-    JOIN messages AS m ON m.account_id = a.account_id AND m.month = :month
-    WHERE a.document ? 'trash_days'
-        AND m.removed_at < :now::timestamptz
-            - make_interval(hours => 24 * (a.document ->> 'trash_days')::integer)
+    FROM unnest(:account_ids::uuid[], :times::timestamptz[]) AS a (account_id, before)
+    JOIN messages AS m
+        ON m.account_id = a.account_id AND m.month = :month AND m.removed_at < a.before
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
 )
@@ -220,16 +222,16 @@ RETURNING m.audio_key, m.removed_at;
 -- Deletes up to :limit boxes that were emptied before :before, once all their messages are purged.
 -- Plan: boxes_to_purge from its start; the first entry of messages_in_trash of each partition for each box.
 WITH due AS MATERIALIZED (
-    SELECT c.account_id, c.vmbox_id
-    FROM vmbox_counts AS c
-    WHERE c.emptied_at < :before AND NOT EXISTS (
+    SELECT b.account_id, b.vmbox_id
+    FROM vmbox_counts AS b
+    WHERE b.emptied_at < :before AND NOT EXISTS (
         SELECT FROM messages AS m
-        WHERE m.account_id = c.account_id AND m.vmbox_id = c.vmbox_id AND m.removed_at IS NOT NULL
+        WHERE m.account_id = b.account_id AND m.vmbox_id = b.vmbox_id AND m.removed_at IS NOT NULL
         OFFSET 0
     )
-    ORDER BY c.emptied_at
+    ORDER BY b.emptied_at
     LIMIT :limit
-    FOR UPDATE OF c SKIP LOCKED
+    FOR UPDATE OF b SKIP LOCKED
 ), vmbox AS (
     DELETE FROM vmboxes AS v
     USING due

@@ -1,6 +1,6 @@
 """Purge: deletes removed messages permanently, rows before objects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,33 +37,42 @@ class Purge:
         before = now - self.grace
         async with self.database.connection() as connection:
             months = await rows.list_months(connection)
+            trash_days = await rows.list_trash_days(connection)
+        times = {key: now - timedelta(days=days) for key, days in trash_days.items()}
         messages = 0
         for month in months:
-            messages += await self._purge_month(month, before, progress)
-            messages += await self._purge_accounts(month, now, progress)
+            messages += await self._purge_month(month, before, times.keys(), progress)
+            if times:
+                messages += await self._purge_accounts(month, times, progress)
         return {
             "messages_purged": messages,
             "boxes_purged": await self._purge_boxes(before, progress),
             "recipients_purged": await self._purge_mail(before, progress),
         }
 
-    async def _purge_month(self, month: int, before: datetime, progress: StepProgress) -> int:
+    async def _purge_month(
+        self, month: int, before: datetime, skipped_ids: Collection[UUID], progress: StepProgress
+    ) -> int:
         purged, (since, _) = 0, _START
         while True:
             async with self.database.connection() as connection:
-                batch = await rows.purge_messages(connection, month, before, self.batch, since)
+                batch = await rows.purge_messages(
+                    connection, month, before, self.batch, since, skipped_ids
+                )
             await self._delete_audio(batch, progress)
             purged += len(batch)
             if len(batch) < self.batch:
                 return purged
-            # Rows that this step skips are read once.
+            # The rows of skipped accounts are read once, not in each batch.
             since = max(message.removed_at for message in batch)
 
-    async def _purge_accounts(self, month: int, now: datetime, progress: StepProgress) -> int:
+    async def _purge_accounts(
+        self, month: int, times: Mapping[UUID, datetime], progress: StepProgress
+    ) -> int:
         purged = 0
         while True:
             async with self.database.connection() as connection:
-                batch = await rows.purge_messages_of_accounts(connection, month, now, self.batch)
+                batch = await rows.purge_messages_of_accounts(connection, month, times, self.batch)
             await self._delete_audio(batch, progress)
             purged += len(batch)
             if len(batch) < self.batch:
