@@ -114,16 +114,18 @@ ORDER BY r.position;
 -- name: purge_trash
 -- Deletes up to :limit removed messages of a box, with :message_ids only of those, and returns their audio
 -- keys. Skips rows that a keeper is deleting. The lock of the box prevents a restore at the same time.
--- Plan: the counts row by primary key; messages_in_trash of all partitions, rows by primary key.
+-- Plan: the counts row by primary key; messages_in_trash of all partitions, rows by primary key. The account
+-- is hidden from the planner, as in list_messages.
 WITH locked AS MATERIALIZED (
     SELECT vmbox_id
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
     FOR NO KEY UPDATE
 ), due AS MATERIALIZED (
-    SELECT m.month, m.id
+    SELECT m.account_id, m.month, m.id
     FROM locked, messages AS m
-    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.removed_at IS NOT NULL
+    WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id
+        AND m.removed_at IS NOT NULL
         AND (:message_ids::uuid[] IS NULL OR (m.month, m.id) IN (
             SELECT r.month, r.id FROM unnest(:months::integer[], :message_ids) AS r (month, id)
         ))
@@ -132,7 +134,7 @@ WITH locked AS MATERIALIZED (
 ), message AS (
     DELETE FROM messages AS m
     USING due
-    WHERE m.account_id = :account_id AND m.month = due.month AND m.id = due.id
+    WHERE m.account_id = due.account_id AND m.month = due.month AND m.id = due.id
     RETURNING m.vmbox_id, m.month, m.id, m.audio_key
 ), event AS (
     SELECT m.vmbox_id, NULL AS mailbox, NULL::bigint AS sequence, NULL::integer AS new_count,
