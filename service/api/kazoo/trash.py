@@ -28,7 +28,8 @@ TRASH = VMBOX + "/trash"
 async def list_trash(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
 ) -> Response[bytes]:
-    """Lists the removed messages of a box that can be restored, the last removed first."""
+    """Lists the removed messages of a box that can be restored, the last removed first. Each row
+    has the time of the removal and the time until which the message can be restored."""
     query = page_query(request)
     start = decode_cursor(query.start_key, TrashCursor)
     page = await app.trash.list_messages(account, vmbox_of_path(vmbox_id), start, query.limit)

@@ -62,7 +62,9 @@ def _responses() -> Json:
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
-        **struct_schemas((messages.MessageRow, messages.StoredMessage), descriptions.MESSAGE),
+        **struct_schemas(
+            (messages.MessageRow, messages.TrashRow, messages.StoredMessage), descriptions.MESSAGE
+        ),
         "BrokenRules": {
             "type": "object",
             "description": "Dotted field -> rule -> details",
