@@ -10,8 +10,8 @@ from service.api.kazoo.body import read_parameters
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
-    TheContext,
     idempotency_key,
+    message_context,
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed
@@ -26,10 +26,11 @@ TRASH = VMBOX + "/trash"
 
 @route(TRASH, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
 async def list_trash(
-    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App, context: TheContext
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Lists the removed messages of a box that can be restored, the last removed first. Each row
     has the time of the removal and the time until which the message can be restored."""
+    context = message_context(request, account, app)
     query = page_query(request)
     start = decode_cursor(query.start_key, TrashCursor)
     page = await app.trash.list_messages(account, vmbox_of_path(vmbox_id), start, query.limit)
