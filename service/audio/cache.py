@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,8 @@ from service.audio.spool import BLOCK_BYTES, Spool
 
 # Shorter than the time after which the keeper deletes removed audio, which is a day or more.
 MAX_AGE_S = 3600
+# A thread costs more than a copy of this size in the memory of the kernel.
+_INLINE_BYTES = 128 * 1024
 # A large file must not evict many small ones.
 _MAX_SHARE = 8
 
@@ -63,17 +66,20 @@ class AudioCache:
         if 0 < spool.size <= self._max_bytes // _MAX_SHARE:
             # ValueError: the request was cancelled and has closed its spool.
             with suppress(OSError, ValueError):
-                await asyncio.to_thread(self._write, key, spool)
+                is_small = spool.in_memory and spool.size <= _INLINE_BYTES
+                if is_small and not self._write_lock.locked():
+                    self._write(key, spool)
+                else:
+                    await asyncio.to_thread(self._write, key, spool)
 
     async def read(self, key: str, start: int, length: int) -> bytes | None:
         """Returns a part of an object, or None if the cache does not have the part."""
         entry = self._get(key)
         if entry is None or start + length > entry.size:
             return None
+        read = partial(os.pread, self._file.fileno(), length, entry.position + start)
         try:
-            block = await asyncio.to_thread(
-                os.pread, self._file.fileno(), length, entry.position + start
-            )
+            block = read() if length <= _INLINE_BYTES else await asyncio.to_thread(read)
         except (OSError, ValueError):
             return None
         # The entry may have been overwritten during the read.
