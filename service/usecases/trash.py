@@ -162,11 +162,8 @@ class Trash:
             keys = await rows.purge_trash(
                 connection, account.account_id, vmbox_id, ids, PER_TRANSACTION
             )
-        audio_keys = [key for key in keys.values() if key is not None]
-        for key in audio_keys:
-            self.audio.evict(key)
         try:
-            await self.audio.delete_many(audio_keys)
+            await self.audio.delete_many([key for key in keys.values() if key is not None])
         except Unavailable:
             log.warning("purged audio not deleted", count=len(keys))
         return list(keys)
