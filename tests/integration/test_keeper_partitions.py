@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims, list_outbox_days
-from service.postgres.months import ensure_outbox_day
+from service.postgres.months import ensure_ahead, ensure_outbox_day
 from service.postgres.pool import Database
 from service.workers.keeper import StepProgress
 from service.workers.keeper.old_rows import OldRows
@@ -80,6 +80,7 @@ async def test_only_days_completely_published_a_week_ago_are_dropped(
     young = await an_old_day(inspector, 7, published_days_ago=7)
     empty = f"outbox_{days_ago(20):%Y%m%d}"
     await ensure_outbox_day(inspector, days_ago(20))
+    await ensure_ahead(inspector, NOON)
     done = await partitions(owner).run(StepProgress())
     assert done == {"partitions_created": 0, "days_dropped": 3, "old_days_kept": 0}
     left = await tables(inspector)
@@ -100,6 +101,7 @@ async def test_days_after_a_kept_day_are_kept_too(
     before = await an_old_day(inspector, 11, published_days_ago=11)
     kept = await an_old_day(inspector, 10, published_days_ago=published_days_ago, sent=sent)
     after = await an_old_day(inspector, 9, published_days_ago=9)
+    await ensure_ahead(inspector, NOON)
     done = await partitions(owner).run(StepProgress())
     assert done == {"partitions_created": 0, "days_dropped": 1, "old_days_kept": 2}
     left = await tables(inspector)
