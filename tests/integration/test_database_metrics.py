@@ -9,7 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from service.domain.clock import utc_now
 from service.metrics import REGISTRY
+from service.postgres.months import ensure_ahead
 from service.postgres.pool import Database
 from service.workers.keeper import Keeper, StepProgress
 from service.workers.keeper.steps import HOUR, Step
@@ -79,6 +81,7 @@ async def test_due_deliveries_are_measured_by_channel(database: Database) -> Non
 async def test_partitions_ahead_are_measured(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
+    await ensure_ahead(inspector, utc_now())
     async with watched(database):
         await shows(3, "months_ahead")
         await shows(35, "outbox_days_ahead")

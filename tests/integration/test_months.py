@@ -107,7 +107,7 @@ async def test_a_missing_day_of_the_outbox_is_created_on_demand(
 
 
 async def test_missing_months_are_created_and_returned(inspector: asyncpg.Connection) -> None:
-    assert await ensure_ahead(inspector, NOW) == []
+    await ensure_ahead(inspector, NOW)
     later = NOW + timedelta(days=10)
     made = await ensure_ahead(inspector, later)
     days = [later.date() + timedelta(days=26 + day) for day in range(10)]
