@@ -67,6 +67,7 @@ def test_a_package_with_another_licence_is_a_problem() -> None:
     assert list(find_licence_problems({"msgspec": GOOD, "not-installed": GOOD})) == []
 
 
+@pytest.mark.long
 async def test_the_sbom_of_the_image_is_valid_and_names_every_package(tmp_path: Path) -> None:
     output = tmp_path / "sbom.cdx.json"
     program, *arguments = _sbom_command()

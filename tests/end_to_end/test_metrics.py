@@ -109,7 +109,7 @@ async def test_every_metric_is_exposed_by_a_running_process(
     vmbox_id = await there.a_vmbox()
     media_id = await there.leave(vmbox_id, _AUDIO)
     response = await there.http.get(there.path("vmboxes", vmbox_id, "messages", media_id, "raw"))
-    sign_in = {"credentials": "0" * 32, "realm": account.realm}
+    sign_in = {"credentials": "0badc0de" * 4, "realm": account.realm}
     refused = await there.http.put("user_auth", json={"data": sign_in})
     await there.http.aclose()
     assert response.content == _AUDIO

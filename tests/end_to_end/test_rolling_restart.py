@@ -193,6 +193,7 @@ async def rolled(service: RunningService, cycles: int) -> None:
     assert min(load.answers[what] for what in ("stored", "heard", "listed", "stored slowly")) > 0
 
 
+@pytest.mark.long
 async def test_a_rolling_restart_fails_no_request(service: RunningService) -> None:
     await rolled(service, cycles=1)
 

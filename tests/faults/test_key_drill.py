@@ -28,6 +28,7 @@ async def run(block: str, environment: dict[str, str]) -> None:
     assert process.returncode == 0, output.decode()
 
 
+@pytest.mark.long
 async def test_after_the_drill_a_leaked_ring_opens_nothing_and_signs_no_valid_token(
     test_database: TestDatabase, tmp_path: Path
 ) -> None:

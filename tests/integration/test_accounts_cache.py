@@ -258,6 +258,8 @@ async def test_an_older_revision_does_not_replace_a_newer_one(
 async def test_during_an_outage_cached_callers_continue_and_others_get_an_error(
     here: Accounts, servers: EmbeddedServers
 ) -> None:
+    # The first refresh empties the cache.
+    await here.account_cache.refresh()
     root = await a_root(here)
     child, unseen = [await a_child(here, root, name) for name in ("child", "unseen")]
     token, unseen_token = [await signed_in(here, root, account) for account in (child, child)]

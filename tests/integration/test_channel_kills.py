@@ -95,6 +95,7 @@ async def let_leases_end(inspector: asyncpg.Connection) -> None:
     )
 
 
+@pytest.mark.long
 async def test_killed_channels_lose_no_delivery_and_repeat_only_leased_ones(
     service: RunningService,
 ) -> None:
