@@ -95,7 +95,7 @@ async def test_nats_refuses_clients_without_credentials(tmp_path: Path) -> None:
             f"nats://subscriber:subscriber@127.0.0.1:{port}", error_cb=note
         )
         await subscriber.publish("voicemail.v1.event", b"forged")
-        await subscriber.flush()
+        await wait_until(lambda: bool(refused))
         assert "permissions violation for publish" in refused[0].lower()
         await subscriber.close()
         await service.close()
