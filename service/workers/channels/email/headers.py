@@ -32,7 +32,7 @@ class EncodedHeader(str):
         return header
 
     @classmethod
-    def text(cls, name: str, text: str) -> Self:
+    def untrusted(cls, name: str, text: str) -> Self:
         """Builds a header that holds untrusted text, such as a subject."""
         return cls.trusted(name, _encode(name, to_single_line(text)))
 

@@ -76,7 +76,7 @@ def build_mail(
     if not is_permitted and author is not envelope:
         _add_address(message, "Reply-To", author)
     _add_address(message, "To", to)
-    message["Subject"] = EncodedHeader.text("Subject", rendered.subject)
+    message["Subject"] = EncodedHeader.untrusted("Subject", rendered.subject)
     message["Date"] = format_datetime(date.astimezone(UTC))
     message["Message-ID"] = f"<{message_id}@{envelope.domain}>"
     # RFC 3834 and, for Exchange, MS-OXCMAIL: both suppress out-of-office replies.
@@ -135,7 +135,7 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
     message.add_attachment(attachment.content, maintype=maintype, subtype=subtype)
     *_, part = message.iter_attachments()
     del part["Content-Disposition"]
-    part["Content-Disposition"] = EncodedHeader.text(
+    part["Content-Disposition"] = EncodedHeader.untrusted(
         "Content-Disposition", f'attachment; filename="{name[:_MAX_ATTACHMENT_NAME_CHARS]}"'
     )
 
