@@ -94,11 +94,18 @@ def window(folder: Folder | None = None, days_back: int = 0, *, until: datetime 
 
 
 async def page_plan(
-    large_database: LargeDatabase, box: Box, page: Window, *, whole_account: bool = False
+    large_database: LargeDatabase,
+    box: Box,
+    page: Window,
+    *,
+    whole_account: bool = False,
+    new_statistics: bool = False,
 ) -> tuple[Plan, int]:
     """The plan of a page, and how many rows it has."""
 
     async def read(connection: Connection) -> int:
+        if new_statistics:
+            await connection.execute("ANALYZE messages")
         if whole_account:
             return len(await message_lists.list_account_messages(connection, box.account_id, page))
         return len(
@@ -182,20 +189,28 @@ async def test_a_page_is_read_in_order_and_stops_in_the_month_that_fills_it(
 
 
 @WHOLE_ACCOUNT
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("new_statistics", [False, True])
 async def test_a_page_that_stays_short_stops_where_its_window_ends(
-    large_database: LargeDatabase, whole_account: bool
+    large_database: LargeDatabase, whole_account: bool, oldest_first: bool, new_statistics: bool
 ) -> None:
     since = UNTIL.replace(day=1, hour=12) - timedelta(days=1)
     until = since + timedelta(hours=1)
+    start = MessageCursor(month_of(until), until, LAST_ID)
     page = msgspec.structs.replace(
         window(),
         since=since,
         until=until,
         months=(month_of(since), month_of(until)),
-        start=MessageCursor(month_of(until), until, LAST_ID),
+        start=MessageCursor(month_of(since), since, UUID(int=0)) if oldest_first else start,
+        oldest_first=oldest_first,
     )
     plan, result = await page_plan(
-        large_database, large_database.many, page, whole_account=whole_account
+        large_database,
+        large_database.many,
+        page,
+        whole_account=whole_account,
+        new_statistics=new_statistics,
     )
     assert 10 < result < PAGE
     assert plan.buffers <= FEW_BUFFERS

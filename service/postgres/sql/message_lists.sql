@@ -1,8 +1,8 @@
 -- name: list_messages
 -- A page of a box, newest first: no row without the box, a row of nulls when the page is empty.
 -- Plan: an ordered Append over messages_by_vmbox (new_messages_by_vmbox for the folder new), newest month
--- first, that starts at the cursor and stops when the page is full. The row comparison is written before the
--- other bounds, because the index scan starts at the first bound. The months select the partitions. The limit
+-- first, that starts at the cursor and stops when the page is full or the window ends. The row comparisons are
+-- written before the other bounds, because the index scan starts at the first bound and stops at the second. The months select the partitions. The limit
 -- is hidden from the planner, as in read_unsent: it expects few rows of an account that came after statistics
 -- and, in a new month, would read and sort all of them. So is the account of the messages: if the planner
 -- expected none of it, it might read messages_by_account with all other boxes. With named partitions: a
@@ -15,6 +15,7 @@ LEFT JOIN LATERAL (
     WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
             <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
+        AND (m.month, m.received_at) >= (:first_month::integer, :since::timestamptz)
         AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
         AND m.received_at BETWEEN :since AND :until
         AND (:folder::text IS NULL OR m.folder = :folder)
@@ -39,6 +40,7 @@ WHERE m.account_id = :account_id AND m.removed_at IS NULL
     AND (:vmbox_ids::uuid[] IS NULL OR m.vmbox_id = ANY(:vmbox_ids))
     AND (m.month, m.received_at, m.id)
         <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
+    AND (m.month, m.received_at) >= (:first_month::integer, :since::timestamptz)
     AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
     AND m.received_at BETWEEN :since AND :until
     AND (:folder::text IS NULL OR m.folder = :folder)
