@@ -1,10 +1,6 @@
-"""The API process: use cases, their dependencies, and the HTTP server."""
+"""The API process: the use cases and the HTTP server."""
 
 import asyncio
-import re
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -13,48 +9,14 @@ from granian.server.embed import Server
 from service.admin import CannotListen
 from service.api.app import create_app
 from service.api.dependencies import UseCases
-from service.api.http.auth import AuthOptions
-from service.api.http.peer import IPNetwork
-from service.api.http.rate_limit import RateLimit
 from service.api.middleware.body_rate import BodyRateLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.connection_limits import ConnectionLimits
-from service.domain.clock import utc_now
 from service.logs import get_logger
-from service.security import LinkTokens, RecipientTokens
-from service.settings import Settings, SettingsError, parse_networks
-from service.usecases.api_keys import ApiKeys
-from service.usecases.audit import Audit
-from service.usecases.batches import Batches
-from service.usecases.credential_cache import CredentialCache
-from service.usecases.feed import Feed
-from service.usecases.greetings import Greetings
-from service.usecases.idempotency import Idempotency
-from service.usecases.mail_consents import MailConsents
-from service.usecases.message_lists import MessageLists
-from service.usecases.messages import Messages
-from service.usecases.pin_check import PinChecks
-from service.usecases.recipients import Recipients
-from service.usecases.recording_links import RecordingLinks
-from service.usecases.recordings import Recordings
-from service.usecases.relay_wakeup import RelayWakeup
-from service.usecases.slots import StreamSlots
-from service.usecases.transfers import Transfers
-from service.usecases.trash import Trash
-from service.usecases.uploads import Uploads
-from service.usecases.vmboxes import Vmboxes
-from service.usecases.webhooks import Webhooks
-from service.wiring.factories import (
-    key_ring_of,
-    open_accounts,
-    open_audio,
-    open_database,
-    open_webhook_sender,
-    quotas_of,
-    users_of,
-)
+from service.settings import Settings
 from service.wiring.process import Process, open_process
 from service.wiring.runtime_tuning import freeze_gc, raise_file_limit
+from service.wiring.use_cases import open_use_cases
 
 log = get_logger(__name__)
 
@@ -66,7 +28,7 @@ async def run_api(settings: Settings) -> None:
     """Serves HTTP until SIGTERM or SIGINT, then completes the requests in flight."""
     async with (
         open_process(settings, settings.database_url, _NAME) as process,
-        _open_use_cases(settings) as use_cases,
+        open_use_cases(settings, _NAME) as use_cases,
     ):
         drainer = ConnectionDrainer()
         raise_file_limit(settings.max_connections)
@@ -84,113 +46,6 @@ async def run_api(settings: Settings) -> None:
         async with limits.enforced():
             await _serve(server, settings)
     log.info("process stopped")
-
-
-@asynccontextmanager
-async def _open_use_cases(settings: Settings) -> AsyncIterator[UseCases]:
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        database = await enter(open_database(settings, _NAME))
-        hot = await enter(open_database(settings, _NAME, generic_plans=True))
-        audio = await enter(open_audio(settings, settings.audio_cache_mb))
-        accounts = await enter(open_accounts(settings, database))
-        feed = await enter(Feed(database).tail_in_background())
-        posts = await enter(open_webhook_sender(settings, accounts.secrets))
-        idempotency = Idempotency(hot)
-        uploads = Uploads(
-            settings.max_uploads_in_flight,
-            settings.max_uploads_per_account,
-            settings.max_upload_bytes,
-        )
-        quotas = quotas_of(settings)
-        numbers = re.compile(settings.callback_number_pattern)
-        vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers)
-        recordings = Recordings(database, hot, audio)
-        yield UseCases(
-            accounts=accounts,
-            api_keys=ApiKeys(
-                database=database,
-                account_cache=accounts.account_cache,
-                secrets=accounts.secrets,
-                clock=utc_now,
-                quotas=quotas,
-            ),
-            users=users_of(accounts, settings),
-            credentials=CredentialCache(accounts.sessions),
-            vmboxes=vmboxes,
-            recipients=Recipients(vmboxes),
-            mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
-            messages=Messages(
-                hot=hot,
-                audio=audio,
-                idempotency=idempotency,
-                clock=utc_now,
-                retention_days=settings.retention_days,
-                oldest_month=settings.oldest_month,
-                uploads=uploads,
-                quotas=quotas,
-            ),
-            message_lists=MessageLists(database, hot, utc_now, settings.retention_days),
-            pin_checks=PinChecks(vmboxes),
-            recordings=recordings,
-            recording_links=RecordingLinks(
-                sessions=accounts.sessions,
-                recordings=recordings,
-                tokens=LinkTokens(key_ring_of(settings)),
-            ),
-            greetings=Greetings(database, audio, utc_now, uploads, quotas),
-            webhooks=Webhooks(database=database, sender=posts, quotas=quotas),
-            batches=Batches(database, utc_now, settings.retention_days),
-            transfers=Transfers(
-                database=database,
-                audio=audio,
-                idempotency=idempotency,
-                clock=utc_now,
-                retention_days=settings.retention_days,
-                quotas=quotas,
-            ),
-            trash=Trash(
-                database=database,
-                audio=audio,
-                idempotency=idempotency,
-                clock=utc_now,
-                retention_days=settings.retention_days,
-                trash_days=settings.purge_grace_days,
-                quotas=quotas,
-            ),
-            feed=feed,
-            audit=Audit(database, accounts.sessions.audit),
-            relay_wakeup=RelayWakeup(database),
-            auth_options=AuthOptions(
-                tokens_in_query=settings.tokens_in_query,
-                trusted_proxies=_trusted_proxies(settings),
-            ),
-            stream_slots=_stream_slots(settings),
-            rate_limit=RateLimit(
-                settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic
-            ),
-            public_url=settings.public_url.rstrip("/"),
-            kazoo_neighbours=settings.kazoo_neighbours,
-            redirect_audio=settings.redirect_audio,
-            strict_metadata=settings.strict_metadata,
-        )
-
-
-def _stream_slots(settings: Settings) -> StreamSlots:
-    """Returns the slots of event streams. At least a quarter of the connections is for others."""
-    total = settings.max_connections * 3 // 4
-    return StreamSlots(
-        min(settings.max_streams or total, total),
-        settings.max_streams_per_account,
-        settings.max_streams_per_token,
-    )
-
-
-def _trusted_proxies(settings: Settings) -> tuple[IPNetwork, ...]:
-    try:
-        return parse_networks(settings.trusted_proxies)
-    except ValueError as error:
-        raise SettingsError(f"AFTERTONE_TRUSTED_PROXIES is not valid: {error}.") from None
 
 
 def _create_server(

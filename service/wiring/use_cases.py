@@ -1,0 +1,202 @@
+"""Builds the use cases of the API process."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from service.api.dependencies import UseCases
+from service.api.http.auth import AuthOptions
+from service.api.http.peer import IPNetwork
+from service.api.http.rate_limit import RateLimit
+from service.audio.store import AudioStore
+from service.domain.account import Quotas
+from service.domain.clock import utc_now
+from service.postgres.pool import Database
+from service.security import LinkTokens, RecipientTokens
+from service.settings import Settings, SettingsError, parse_networks
+from service.usecases.accounts import Accounts
+from service.usecases.api_keys import ApiKeys
+from service.usecases.audit import Audit
+from service.usecases.batches import Batches
+from service.usecases.credential_cache import CredentialCache
+from service.usecases.feed import Feed
+from service.usecases.greetings import Greetings
+from service.usecases.idempotency import Idempotency
+from service.usecases.mail_consents import MailConsents
+from service.usecases.message_lists import MessageLists
+from service.usecases.messages import Messages
+from service.usecases.pin_check import PinChecks
+from service.usecases.recipients import Recipients
+from service.usecases.recording_links import RecordingLinks
+from service.usecases.recordings import Recordings
+from service.usecases.relay_wakeup import RelayWakeup
+from service.usecases.slots import StreamSlots
+from service.usecases.transfers import Transfers
+from service.usecases.trash import Trash
+from service.usecases.uploads import Uploads
+from service.usecases.vmboxes import Vmboxes
+from service.usecases.webhook_sender import WebhookSender
+from service.usecases.webhooks import Webhooks
+from service.wiring.factories import (
+    key_ring_of,
+    open_accounts,
+    open_audio,
+    open_database,
+    open_webhook_sender,
+    quotas_of,
+    users_of,
+)
+
+
+class _Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """Components that several use cases share. `hot` is the pool of the frequent statements."""
+
+    database: Database
+    hot: Database
+    audio: AudioStore
+    accounts: Accounts
+    feed: Feed
+    sender: WebhookSender
+    idempotency: Idempotency
+    uploads: Uploads
+    quotas: Quotas
+
+
+@asynccontextmanager
+async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCases]:
+    """Opens connections and background tasks, and closes them at the end."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(open_database(settings, name))
+        hot = await enter(open_database(settings, name, generic_plans=True))
+        accounts = await enter(open_accounts(settings, database))
+        shared = _Shared(
+            database=database,
+            hot=hot,
+            audio=await enter(open_audio(settings, settings.audio_cache_mb)),
+            accounts=accounts,
+            feed=await enter(Feed(database).tail_in_background()),
+            sender=await enter(open_webhook_sender(settings, accounts.secrets)),
+            idempotency=Idempotency(hot),
+            uploads=_uploads(settings),
+            quotas=quotas_of(settings),
+        )
+        yield _create_use_cases(settings, shared)
+
+
+def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
+    database, hot, audio, accounts = shared.database, shared.hot, shared.audio, shared.accounts
+    quotas, retention_days = shared.quotas, settings.retention_days
+    numbers = re.compile(settings.callback_number_pattern)
+    vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers)
+    recordings = Recordings(database, hot, audio)
+    return UseCases(
+        accounts=accounts,
+        api_keys=_api_keys(shared),
+        users=users_of(accounts, settings),
+        credentials=CredentialCache(accounts.sessions),
+        vmboxes=vmboxes,
+        recipients=Recipients(vmboxes),
+        mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
+        messages=_messages(settings, shared),
+        message_lists=MessageLists(database, hot, utc_now, retention_days),
+        pin_checks=PinChecks(vmboxes),
+        recordings=recordings,
+        recording_links=RecordingLinks(
+            sessions=accounts.sessions,
+            recordings=recordings,
+            tokens=LinkTokens(key_ring_of(settings)),
+        ),
+        greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
+        webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
+        batches=Batches(database, utc_now, retention_days),
+        transfers=_transfers(settings, shared),
+        trash=_trash(settings, shared),
+        feed=shared.feed,
+        audit=Audit(database, accounts.sessions.audit),
+        relay_wakeup=RelayWakeup(database),
+        auth_options=AuthOptions(
+            tokens_in_query=settings.tokens_in_query,
+            trusted_proxies=_trusted_proxies(settings),
+        ),
+        stream_slots=_stream_slots(settings),
+        rate_limit=RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic),
+        public_url=settings.public_url.rstrip("/"),
+        kazoo_neighbours=settings.kazoo_neighbours,
+        redirect_audio=settings.redirect_audio,
+        strict_metadata=settings.strict_metadata,
+    )
+
+
+def _api_keys(shared: _Shared) -> ApiKeys:
+    return ApiKeys(
+        database=shared.database,
+        account_cache=shared.accounts.account_cache,
+        secrets=shared.accounts.secrets,
+        clock=utc_now,
+        quotas=shared.quotas,
+    )
+
+
+def _messages(settings: Settings, shared: _Shared) -> Messages:
+    return Messages(
+        hot=shared.hot,
+        audio=shared.audio,
+        idempotency=shared.idempotency,
+        clock=utc_now,
+        retention_days=settings.retention_days,
+        oldest_month=settings.oldest_month,
+        uploads=shared.uploads,
+        quotas=shared.quotas,
+    )
+
+
+def _transfers(settings: Settings, shared: _Shared) -> Transfers:
+    return Transfers(
+        database=shared.database,
+        audio=shared.audio,
+        idempotency=shared.idempotency,
+        clock=utc_now,
+        retention_days=settings.retention_days,
+        quotas=shared.quotas,
+    )
+
+
+def _trash(settings: Settings, shared: _Shared) -> Trash:
+    return Trash(
+        database=shared.database,
+        audio=shared.audio,
+        idempotency=shared.idempotency,
+        clock=utc_now,
+        retention_days=settings.retention_days,
+        trash_days=settings.purge_grace_days,
+        quotas=shared.quotas,
+    )
+
+
+def _uploads(settings: Settings) -> Uploads:
+    return Uploads(
+        settings.max_uploads_in_flight,
+        settings.max_uploads_per_account,
+        settings.max_upload_bytes,
+    )
+
+
+def _stream_slots(settings: Settings) -> StreamSlots:
+    """Returns the slots of event streams. At least a quarter of the connections is for others."""
+    total = settings.max_connections * 3 // 4
+    return StreamSlots(
+        min(settings.max_streams or total, total),
+        settings.max_streams_per_account,
+        settings.max_streams_per_token,
+    )
+
+
+def _trusted_proxies(settings: Settings) -> tuple[IPNetwork, ...]:
+    try:
+        return parse_networks(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"AFTERTONE_TRUSTED_PROXIES is not valid: {error}.") from None
