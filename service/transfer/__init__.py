@@ -1,0 +1,1 @@
+"""Export to archives, and import from archives and other voicemail systems."""
