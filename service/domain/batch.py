@@ -17,6 +17,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     NO_AUDIO = "no_audio"
     CONFLICT = "conflict"
+    HELD = "held"
     UNAVAILABLE = "unavailable"
     QUOTA_EXCEEDED = "quota_exceeded"
 

@@ -1,6 +1,6 @@
 """Errors as data, without status codes. The docstring of a class is its text for users."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -69,6 +69,10 @@ class ApiKeyNotFound(NotFound):
     """The API key does not exist in this account or was revoked; check its id."""
 
 
+class HoldNotFound(NotFound):
+    """The legal hold does not exist in this account or was released; check its id."""
+
+
 class GreetingHasNoAudio(NotFound):
     """The greeting has no audio; upload its audio first."""
 
@@ -112,6 +116,22 @@ class VmboxFull(Conflict):
         super().__init__(max_message_count, message_count)
         self.max_message_count = max_message_count
         self.message_count = message_count
+
+
+class MessageHeld(Conflict):
+    """A legal hold keeps the message; release the hold first."""
+
+
+class DeletionHeld(Conflict):
+    """Legal holds forbid the deletion; release the given holds first."""
+
+    def __init__(self, holds: Mapping[str, str]) -> None:
+        super().__init__(*holds)
+        self.holds = dict(holds)
+
+
+class TooManyHolds(_LimitExceeded, Conflict):
+    """The account has the maximum number of legal holds; release one and retry."""
 
 
 class NoAudio(Conflict):

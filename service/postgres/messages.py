@@ -12,6 +12,7 @@ from service.domain.account import Quota
 from service.domain.errors import (
     IdempotencyKeyInUse,
     MessageExpired,
+    MessageHeld,
     MessageNotFound,
     QuotaExceeded,
     TooManyPending,
@@ -48,6 +49,7 @@ class _Outcome(StrEnum):
     FULL = "full"
     TOO_MANY_PENDING = "too_many_pending"
     EXPIRED = "expired"
+    HELD = "held"
     MESSAGE_NOT_FOUND = "message_not_found"
     VMBOX_NOT_FOUND = "vmbox_not_found"
     CLAIM_LOST = "claim_lost"
@@ -145,8 +147,8 @@ async def attach_audio(
     """Sets the audio of a message. Returns the message and the key of the replaced audio.
 
     `length_ms` replaces only a stored length of 1 or `replaced_length_ms`, the measured length of
-    the replaced audio. Raises VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull,
-    QuotaExceeded.
+    the replaced audio. Raises VmboxNotFound, MessageNotFound, MessageExpired, MessageHeld,
+    VmboxFull, QuotaExceeded.
     """
     row = await fetchrow_of_month(
         connection,
@@ -239,6 +241,8 @@ def _error(
             return TooManyPending(MAX_PENDING_PER_VMBOX)
         case _Outcome.EXPIRED if retained_since is not None:
             return MessageExpired(str(key.message_id), retained_since)
+        case _Outcome.HELD:
+            return MessageHeld(str(key.message_id))
         case _Outcome.VMBOX_NOT_FOUND:
             return VmboxNotFound(key.vmbox_id.hex)
         case _:

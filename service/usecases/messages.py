@@ -130,8 +130,8 @@ class Messages:
         """Adds or replaces the audio of a message; the old object is deleted last.
 
         A measured length is replaced too. A length that a client has sent stays. Raises AudioEmpty,
-        NotAudio, VmboxNotFound, MessageNotFound, MessageExpired, VmboxFull, QuotaExceeded,
-        Unavailable.
+        NotAudio, VmboxNotFound, MessageNotFound, MessageExpired, MessageHeld, VmboxFull,
+        QuotaExceeded, Unavailable.
         """
         now = self._now()
         key = MessageKey(account.account_id, vmbox_id, message_id)

@@ -23,6 +23,7 @@ from service.domain.page import Page
 from service.logs import get_logger
 from service.postgres import trash as rows
 from service.postgres.batches import filter_existing_vmboxes
+from service.postgres.holds import filter_held
 from service.postgres.pool import Database
 from service.usecases.batches import PER_TRANSACTION, run_batches
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
@@ -106,7 +107,7 @@ class Trash:
     async def purge(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[str] | None
     ) -> BatchResult:
-        """Deletes removed messages with their audio: all, or those of `ids`.
+        """Deletes removed messages with their audio: all, or those of `ids`. Keeps held messages.
 
         Raises VmboxNotFound, StorageUnavailable.
         """
@@ -153,7 +154,13 @@ class Trash:
         self, account: AccountFacts, vmbox_id: UUID, batch: Sequence[MessageId]
     ) -> list[Reason | None]:
         purged = set(await self._purge(account, vmbox_id, batch))
-        return [None if message_id in purged else Reason.NOT_FOUND for message_id in batch]
+        left = [message_id for message_id in batch if message_id not in purged]
+        held: set[MessageId] = set()
+        if left:
+            async with self.database.connection() as connection:
+                held = await filter_held(connection, account.account_id, vmbox_id, left)
+        reasons = dict.fromkeys(left, Reason.NOT_FOUND) | dict.fromkeys(held, Reason.HELD)
+        return [reasons.get(message_id) for message_id in batch]
 
     async def _purge(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[MessageId] | None

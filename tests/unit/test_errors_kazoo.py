@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "VmboxFull": (100, 100),
     "TooManyPending": (100,),
     "QuotaExceeded": ("boxes", 100),
+    "DeletionHeld": ({"0" * 32: "Court order"},),
     "TooManyRequests": (1,),
     "SignInLocked": (1,),
     "PinLocked": (900,),

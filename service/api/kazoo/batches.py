@@ -134,8 +134,8 @@ def _error_of(reason: Reason, parsed_id: MessageId, retained_since: datetime) ->
             return EditConflict()
         case Reason.UNAVAILABLE:
             return StorageUnavailable()
-        case Reason.QUOTA_EXCEEDED:
-            raise AssertionError(reason)  # only of a restore
+        case Reason.QUOTA_EXCEEDED | Reason.HELD:
+            raise AssertionError(reason)  # only of the trash
     assert_never(reason)
 
 

@@ -108,10 +108,12 @@ def _blocks(noun: str, kind: str) -> dict[str, str]:
 
 
 def _expanded(token: re.Match[str]) -> str:
-    return _FRAGMENTS[token["name"]] if token["name"] else token[0]
+    if token["name"] is None or token[0] == _MESSAGES:
+        return token[0]
+    return _FRAGMENT.sub(_expanded, _FRAGMENTS[token["name"]])
 
 
-_FRAGMENTS = {"messages": _MESSAGES, **_blocks("fragments", "fragment")}
+_FRAGMENTS = _blocks("fragments", "fragment")
 
 
 def page_start(start: NameCursor | None, descending: bool) -> dict[str, Any]:

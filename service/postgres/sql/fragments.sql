@@ -90,3 +90,20 @@ account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
         WHERE b.account_id = :account_id AND b.media_id = g.media_id AND b.vmbox_id = ANY(:vmbox_ids::uuid[])
     )
 )
+
+-- fragment: hold_covers
+-- True when the hold `h` covers the message `m`.
+h.account_id = m.account_id
+    AND (h.vmbox_ids IS NULL OR m.vmbox_id = ANY(h.vmbox_ids))
+    AND (h.received_from IS NULL OR m.received_at >= h.received_from)
+    AND (h.received_to IS NULL OR m.received_at <= h.received_to)
+    AND (
+        h.caller IS NULL OR is_same_caller(h.caller, m.caller_id_number)
+        OR is_same_caller(h.caller, m.from_uri)
+    )
+
+-- fragment: is_held
+-- True when a hold covers the message `m`. Every statement that deletes or replaces a message checks it. The
+-- lock makes a new hold wait for such a statement (lock_holds). Without holds in the account it costs one
+-- look-up by primary key in an empty index.
+EXISTS (SELECT FROM holds AS h WHERE {hold_covers} FOR KEY SHARE OF h)

@@ -186,16 +186,16 @@ WHERE document ? 'trash_days';
 
 -- name: purge_messages
 -- Deletes up to :limit messages of a month that were removed from :since to before :before, and returns their
--- audio keys. Skips rows that another keeper is deleting, and the accounts :skipped_ids.
+-- audio keys. Skips rows that another keeper is deleting, held messages, and the accounts :skipped_ids.
 -- Plan: messages_to_purge of one partition, from :since on; rows by primary key.
 WITH due AS MATERIALIZED (
-    SELECT account_id, id
-    FROM messages
-    WHERE month = :month AND removed_at >= :since AND removed_at < :before
-        AND account_id <> ALL(:skipped_ids::uuid[])
-    ORDER BY removed_at
+    SELECT m.account_id, m.id
+    FROM messages AS m
+    WHERE m.month = :month AND m.removed_at >= :since AND m.removed_at < :before
+        AND m.account_id <> ALL(:skipped_ids::uuid[]) AND NOT {is_held}
+    ORDER BY m.removed_at
     LIMIT :limit
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF m SKIP LOCKED
 )
 DELETE FROM messages AS m
 USING due
@@ -210,6 +210,7 @@ WITH due AS MATERIALIZED (
     FROM unnest(:account_ids::uuid[], :times::timestamptz[]) AS a (account_id, before)
     JOIN messages AS m
         ON m.account_id = a.account_id AND m.month = :month AND m.removed_at < a.before
+    WHERE NOT {is_held}
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
 )

@@ -89,7 +89,7 @@ SELECT
 FROM decision AS d LEFT JOIN message AS m ON true;
 
 -- name: attach_audio
--- Sets or replaces the audio of a message. A pending message becomes complete: it is counted and gets the
+-- Sets or replaces the audio of a message, unless it is held. A pending message becomes complete: it is counted and gets the
 -- event message.new.
 -- Plan: the counts row and the message by primary key, one partition; with a quota the stored bytes of the
 -- account.
@@ -100,7 +100,7 @@ WITH locked AS MATERIALIZED (
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), message_before AS MATERIALIZED (
-    SELECT m.id, m.audio_key, m.audio_size, m.received_at
+    SELECT m.id, m.audio_key, m.audio_size, m.received_at, m.audio_key IS NOT NULL AND {is_held} AS is_held
     FROM locked, {messages} AS m
     WHERE m.account_id = :account_id AND m.month = :month AND m.id = :message_id
         AND m.vmbox_id = :vmbox_id AND num_nulls(m.removed_at) = 1
@@ -111,6 +111,7 @@ WITH locked AS MATERIALIZED (
             WHEN deleted_at IS NOT NULL THEN 'vmbox_not_found'
             WHEN b.id IS NULL THEN 'message_not_found'
             WHEN b.audio_key IS NOT NULL AND b.received_at < :retained_since THEN 'expired'
+            WHEN b.is_held THEN 'held'
             WHEN b.audio_key IS NULL AND max_message_count > 0
                 AND new_count + saved_count >= max_message_count THEN 'full'
             WHEN :max_stored_bytes::bigint IS NOT NULL

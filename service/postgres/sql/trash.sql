@@ -113,7 +113,7 @@ ORDER BY r.position;
 
 -- name: purge_trash
 -- Deletes up to :limit removed messages of a box, with :message_ids only of those, and returns their audio
--- keys. Skips rows that a keeper is deleting. The lock of the box prevents a restore at the same time.
+-- keys. Skips held messages and rows that a keeper is deleting. The lock of the box prevents a restore at the same time.
 -- Plan: the counts row by primary key; messages_in_trash of all partitions, rows by primary key. The account
 -- is hidden from the planner, as in list_messages.
 WITH locked AS MATERIALIZED (
@@ -125,7 +125,7 @@ WITH locked AS MATERIALIZED (
     SELECT m.account_id, m.month, m.id
     FROM locked, messages AS m
     WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id
-        AND m.removed_at IS NOT NULL
+        AND m.removed_at IS NOT NULL AND NOT {is_held}
         AND (:message_ids::uuid[] IS NULL OR (m.month, m.id) IN (
             SELECT r.month, r.id FROM unnest(:months::integer[], :message_ids) AS r (month, id)
         ))

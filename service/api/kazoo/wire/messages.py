@@ -39,6 +39,7 @@ _REASONS = {
     Reason.EXPIRED: "prior_to_retention_duration",
     Reason.NO_AUDIO: "no_audio",
     Reason.CONFLICT: "conflict",
+    Reason.HELD: "legal_hold",
     Reason.UNAVAILABLE: "datastore_unreachable",
     Reason.QUOTA_EXCEEDED: "quota_exceeded",
 }
