@@ -4,7 +4,7 @@ import signal
 
 import click
 
-from service.cli import admin, configuration, keys, notifications, processes
+from service.cli import admin, configuration, imports, keys, notifications, processes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,6 +23,7 @@ for command in (
     *notifications.COMMANDS,
     *keys.COMMANDS,
     *admin.COMMANDS,
+    *imports.COMMANDS,
 ):
     cli.add_command(command)
 

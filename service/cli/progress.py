@@ -1,6 +1,7 @@
 """Progress bar and summary line for operations that are started from the command line."""
 
 import sys
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,13 +11,17 @@ from service.workers.progress import StepCounts, StepProgress
 
 
 class ProgressBar(StepProgress):
-    """Progress bar on a terminal, or a counter if the total is unknown. Silent elsewhere."""
+    """Progress bar with the rate and the remaining time; a counter if the total is unknown.
+
+    Silent without a terminal.
+    """
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._stream = sys.stderr
         self._bar: Any = None
         self._count = 0
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -34,15 +39,25 @@ class ProgressBar(StepProgress):
 
     def set_total(self, total: int) -> None:
         if self._stream.isatty():
-            self._bar = click.progressbar(length=total, label=self._label, file=self._stream)
+            self._bar = click.progressbar(
+                length=total,
+                label=self._label,
+                file=self._stream,
+                show_pos=True,
+                item_show_func=lambda _: self._rate(),
+            )
             self._bar.render_progress()
 
     def advance(self, count: int) -> None:
+        self._count += count
         if self._bar is not None:
-            self._bar.update(count)
+            self._bar.update(count, current_item=count)
         elif count:
-            self._count += count
-            self._write(f"\r{self._label}: {self._count}")
+            self._write(f"\r{self._label}: {self._count}  {self._rate()}")
+
+    def _rate(self) -> str:
+        """Returns the processed items per second since the start."""
+        return f"{self._count / max(time.monotonic() - self._started, 0.001):.0f}/s"
 
     def _write(self, text: str) -> None:
         if self._stream.isatty():

@@ -263,6 +263,10 @@ class MessageExpired(Refused):
         self.retained_since = retained_since
 
 
+class MonthNotAllowed(Refused):
+    """The month is before the oldest allowed one; import with AFTERTONE_OWNER_DATABASE_URL."""
+
+
 class Unauthorized(VoicemailError):
     """The request has no valid credentials; sign in and retry."""
 

@@ -110,6 +110,7 @@ class OriginReason(StrEnum):
     STORED = "stored"
     MOVED = "moved"
     COPIED = "copied"
+    IMPORTED = "imported"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

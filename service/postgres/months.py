@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from service.domain.errors import MonthNotAllowed
 from service.domain.message import month_after, month_of
 from service.postgres.pool import Connection
 from service.postgres.sql import Statement, load
@@ -19,8 +20,14 @@ OUTBOX_DAYS_AHEAD = 35
 
 
 async def ensure_month(connection: Connection, month: int) -> bool:
-    """Creates the partition of `month` (YYYYMM). Returns False when it exists."""
-    created: bool = await _SQL["ensure_month"].fetchval(connection, month=month)
+    """Creates the partition of `month` (YYYYMM). Returns False when it exists.
+
+    Raises MonthNotAllowed.
+    """
+    try:
+        created: bool = await _SQL["ensure_month"].fetchval(connection, month=month)
+    except asyncpg.InvalidParameterValueError as error:
+        raise MonthNotAllowed from error
     return created
 
 

@@ -59,11 +59,19 @@ class Accounts:
             return await _read(connection, root or account_id)
 
     async def create_child(
-        self, caller: Caller, parent_id: UUID, document: Document, fields: Fields = FIELDS
+        self,
+        caller: Caller,
+        parent_id: UUID,
+        document: Document,
+        fields: Fields = FIELDS,
+        account_id: UUID | None = None,
     ) -> Account:
-        """Creates an account below `parent_id`. Raises Invalid with all problems."""
+        """Creates an account below `parent_id`, an import under `account_id`.
+
+        Raises Invalid with all problems.
+        """
         await self.sessions.authorise(caller, parent_id)
-        account_id = uuid7(self.clock())
+        account_id = account_id or uuid7(self.clock())
         async with self.database.transaction() as connection:
             checked = await _validate(connection, document, fields)
             key = self._key_columns(account_id)

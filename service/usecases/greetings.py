@@ -46,14 +46,15 @@ class Greetings:
         document: Document,
         upload: Upload | None,
         owner_id: UUID | None = None,
+        media_id: UUID | None = None,
     ) -> Greeting:
-        """Creates a greeting; `attach_audio` can add the audio later.
+        """Creates a greeting, an import under `media_id`; `attach_audio` can add the audio later.
 
         The audio object is written before the row. Raises Invalid, AudioEmpty, NotAudio,
         AccountNotFound, QuotaExceeded.
         """
         checked = validate_greeting(document)
-        media_id = uuid7(self.clock())
+        media_id = media_id or uuid7(self.clock())
         audio = None if upload is None else await self._store_audio(account, media_id, upload)
         async with (
             delete_on_error(self.audio, audio),

@@ -53,11 +53,13 @@ class Users:
     min_password: int = MIN_PASSWORD
     quotas: Quotas = NO_QUOTAS
 
-    async def create(self, account: AccountFacts, document: Document) -> User:
-        """Creates a user. Raises Invalid with all problems, also a used name."""
+    async def create(
+        self, account: AccountFacts, document: Document, user_id: UUID | None = None
+    ) -> User:
+        """Creates a user, an import under `user_id`. Raises Invalid with all problems."""
         settings, password = await self._validate(account.account_id, document)
         credentials = await self._prove(account.account_id, settings["username"], password)
-        user_id = uuid7(self.clock())
+        user_id = user_id or uuid7(self.clock())
         async with self.database.transaction() as connection:
             await account_rows.lock_account_for_share(connection, account.account_id)
             limit = self.quotas.limit_of(account, Quota.USERS)

@@ -61,13 +61,17 @@ class Vmboxes:
     callback_numbers: re.Pattern[str] = DEFAULT_NUMBERS
 
     async def create(
-        self, account: AccountFacts, document: Document, fields: Fields = FIELDS
+        self,
+        account: AccountFacts,
+        document: Document,
+        fields: Fields = FIELDS,
+        vmbox_id: UUID | None = None,
     ) -> Vmbox:
-        """Creates a mailbox.
+        """Creates a mailbox, an import under `vmbox_id`.
 
         Raises Invalid (also for a used number), AccountNotFound, QuotaExceeded.
         """
-        vmbox_id = uuid7(self.clock())
+        vmbox_id = vmbox_id or uuid7(self.clock())
         async with (
             self._collecting_problems(account.account_id, vmbox_id, document),
             self.database.transaction() as connection,

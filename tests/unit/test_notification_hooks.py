@@ -51,6 +51,7 @@ CASES: list[tuple[Event, set[str]]] = [
         {"mailbox_message.doc_created"},
     ),
     (an_event("message.new", origin={"reason": "moved"}), {"mailbox_message.doc_created"}),
+    (an_event("message.new", origin={"reason": "imported"}), {"mailbox_message.doc_created"}),
     (
         an_event("message.folder_changed", to="deleted"),
         {"voicemail_deleted", "mailbox_message.doc_edited"},

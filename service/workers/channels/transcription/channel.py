@@ -17,6 +17,7 @@ from service.postgres.pool import Connection, Database
 from service.postgres.transcriptions import transcribe_message
 from service.postgres.vmboxes import get_vmbox
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
+from service.workers.channels.message_new import is_imported
 from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 from service.workers.channels.transcription.engine import Engine
 
@@ -63,7 +64,8 @@ class TranscriptionChannel:
         self._engine = engine
 
     def handles(self, event: Event) -> bool:
-        return event.media_id is not None
+        # An import does not transcribe years of old messages.
+        return event.media_id is not None and not is_imported(event)
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
         """Returns the engine, or nothing if the message has a transcription or needs none."""

@@ -1,0 +1,89 @@
+"""Commands that import voicemail from other systems and from archives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from service.cli.running import run, settings_of
+
+if TYPE_CHECKING:
+    from service.transfer.source import Source
+
+_MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"])
+_OPTIONS = (
+    click.option("--dry-run", is_flag=True, help="Print what would be imported, and exit."),
+    click.option("--yes", is_flag=True, help="Import without a dry run and a question."),
+    click.option(
+        "--since", metavar="TIME", type=_MOMENT, help="Import messages since TIME (UTC) only."
+    ),
+    click.option(
+        "--below", metavar="ACCOUNT", help="Parent of new accounts. Default: the root account."
+    ),
+    click.option(
+        "--into", metavar="ACCOUNT", help="Existing account that replaces the top accounts."
+    ),
+)
+
+
+class SourceGroup(click.Group):
+    """Group of sources: `import --from-NAME ...` is the same as `import NAME ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("--from-"):
+            name, equals, value = args[0].removeprefix("--from-").partition("=")
+            args = [name, *([value] if equals else []), *args[1:]]
+        return super().parse_args(ctx, args)
+
+
+@click.group("import", cls=SourceGroup)
+def import_() -> None:
+    """Import voicemail: `aftertone import --from-SOURCE ...`.
+
+    A dry run comes first. It prints the target of each account and box. An import can be
+    interrupted and repeated: what exists is not imported again. Nothing is mailed. The exit code is
+    3 when something could not be imported.
+    """
+
+
+def source_command(name: str) -> Callable[[Callable[..., Callable[[], Source]]], click.Command]:
+    """Adds a source. The function gets its own arguments and returns a function that opens it."""
+
+    def decorate(function: Callable[..., Callable[[], Source]]) -> click.Command:
+        def command(
+            *,
+            dry_run: bool,
+            yes: bool,
+            since: datetime | None,
+            below: str | None,
+            into: str | None,
+            **arguments: Any,
+        ) -> None:
+            from service.cli.import_commands import ImportChoices, check_choices, run_import
+
+            choices = ImportChoices(
+                dry_run=dry_run,
+                yes=yes,
+                since=since and since.replace(tzinfo=UTC),
+                below=below,
+                into=into,
+            )
+            check_choices(choices)
+            code = run(run_import(settings_of("cli"), function(**arguments), choices))
+            raise SystemExit(code)
+
+        command.__doc__ = function.__doc__
+        # click collects the decorators of the source here.
+        command.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        decorated: Any = command
+        for option in reversed(_OPTIONS):
+            decorated = option(decorated)
+        return import_.command(name)(decorated)
+
+    return decorate
+
+
+COMMANDS = (import_,)
