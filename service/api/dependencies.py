@@ -21,6 +21,7 @@ from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
+from service.usecases.retention import RetentionLookup
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
@@ -53,6 +54,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     greetings: Greetings
     webhooks: Webhooks
     batches: Batches
+    retention: RetentionLookup
     transfers: Transfers
     trash: Trash
     feed: Feed

@@ -12,6 +12,13 @@ import msgspec
 from service.domain.access import Access
 from service.domain.errors import Problem
 from service.domain.formats import ACCOUNT_NAME, NO_NUL, REALM, SENDER, ZONE
+from service.domain.retention import (
+    DAYS_FIELD,
+    DELETED_DAYS,
+    MESSAGE_DAYS,
+    RetentionRule,
+    days_of,
+)
 from service.domain.schema import (
     Document,
     Field,
@@ -58,7 +65,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Part of an account that every request needs; small, because processes cache many of them.
 
     `ancestors` begins with the root. `max_message_count` and `redirect_audio` are None when the
-    document has none.
+    document has none. `has_vmbox_retention` is False while no box has had a retention of its own.
     """
 
     account_id: UUID
@@ -73,11 +80,18 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     timezone: str | None = None
     trash_days: int | None = None
+    retention: RetentionRule = RetentionRule()
+    has_vmbox_retention: bool = False
     limits: Mapping[str, int] = {}
 
     @property
     def is_root(self) -> bool:
         return self.parent_id is None
+
+    @property
+    def max_retention_days(self) -> int | None:
+        """The longest retention of the account and its boxes, which an account above it sets."""
+        return days_of(self.limits, MESSAGE_DAYS)
 
     def contains(self, other: "AccountFacts") -> bool:
         """Returns True when `other` is this account or is below it."""
@@ -151,6 +165,7 @@ class Caller(msgspec.Struct, frozen=True):
 FIELDS: dict[str, Field] = {
     "name": Field(required=True, min_length=1, max_length=MAX_NAME, format=ACCOUNT_NAME),
     "realm": Field(required=True, min_length=4, max_length=MAX_REALM, format=REALM),
+    DELETED_DAYS: DAYS_FIELD,
     "limits": Field(
         types=("object",),
         fields={
@@ -162,12 +177,14 @@ FIELDS: dict[str, Field] = {
             for name in Quota
         }
         | {
+            MESSAGE_DAYS: DAYS_FIELD,
             "email_from_domains": Field(
                 types=("array",), items=Field(min_length=1, max_length=MAX_REALM), max_items=20
-            )
+            ),
         },
     ),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),
+    MESSAGE_DAYS: DAYS_FIELD,
     "notify_email": Field(
         types=("object",),
         fields={

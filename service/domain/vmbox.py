@@ -8,6 +8,7 @@ import msgspec
 
 from service.domain.formats import ADDRESS, ZONE
 from service.domain.recipient import MAX_RECIPIENTS, Recipient
+from service.domain.retention import DAYS_FIELD, DELETED_DAYS, MESSAGE_DAYS
 from service.domain.schema import Document, Field, Fields, validate_document
 
 MAX_NAME = 128
@@ -41,6 +42,7 @@ FIELDS: dict[str, Field] = {
     "announcement_only": _flag(False),
     "check_if_owner": _flag(True),
     "delete_after_notify": _flag(False),
+    DELETED_DAYS: DAYS_FIELD,
     "envelope_type": Field(enum=("default", "caller_and_time"), default="default"),
     "flags": _list_of(Field(max_length=256)),
     "include_message_on_notify": _flag(True),
@@ -48,6 +50,7 @@ FIELDS: dict[str, Field] = {
     "is_setup": _flag(False),
     "is_voicemail_ff_rw_enabled": _flag(False),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=1_000_000),
+    MESSAGE_DAYS: DAYS_FIELD,
     "media": Field(
         types=("object",),
         fields=dict.fromkeys(_GREETINGS, _MEDIA_ID),

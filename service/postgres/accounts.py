@@ -13,6 +13,7 @@ from service.domain.audit import Action
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
 from service.domain.page import NameCursor
 from service.domain.recording import MAX_LINK_LIFETIME
+from service.domain.retention import RetentionRule, rule_of
 from service.domain.schema import Document
 from service.postgres.api_keys import list_revoked_api_keys
 from service.postgres.audit import insert_change
@@ -243,7 +244,7 @@ async def list_directory_changes(
     keys = await list_revoked_api_keys(connection, **bounds)
     return DirectoryChanges(
         moment=moment,
-        accounts=[_to_facts(row) for row in changed if not row["deleted"]],
+        accounts=[to_facts(row) for row in changed if not row["deleted"]],
         deleted=[row["account_id"] for row in changed if row["deleted"]],
         revoked=[row["token_id"] for row in revoked],
         users=[(row["user_id"], row["auth_epoch"]) for row in users],
@@ -300,6 +301,7 @@ def _to_account(row: asyncpg.Record) -> Account:
         redirect_audio=document.get("redirect_audio"),
         timezone=document.get("timezone"),
         trash_days=document.get("trash_days"),
+        retention=rule_of(document),
         limits=document.get("limits", {}),
         document=document,
         created_at=row["created_at"],
@@ -308,15 +310,18 @@ def _to_account(row: asyncpg.Record) -> Account:
 
 
 def _facts_or_none(row: asyncpg.Record | None) -> AccountFacts | None:
-    return None if row is None else _to_facts(row)
+    return None if row is None else to_facts(row)
 
 
-def _to_facts(row: asyncpg.Record) -> AccountFacts:
+def to_facts(row: asyncpg.Record) -> AccountFacts:
     return AccountFacts(
         **_fact_fields(row, row["max_message_count"], row["wire_profile"]),
         redirect_audio=row["redirect_audio"],
         timezone=row["timezone"],
         trash_days=row["trash_days"],
+        retention=RetentionRule(
+            message_days=row["message_retention_days"], deleted_days=row["deleted_retention_days"]
+        ),
         limits=row["limits"] or {},
     )
 
@@ -332,4 +337,5 @@ def _fact_fields(row: asyncpg.Record, max_message_count: Any, wire_profile: Any)
         "wire_profile": wire_profile,
         "auth_epoch": row["auth_epoch"],
         "revision": row["revision"],
+        "has_vmbox_retention": row["has_vmbox_retention"],
     }

@@ -45,7 +45,20 @@ FOR_CLIENTS = frozenset(
 class Settings(ServingSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Field `x_y` is read from `AFTERTONE_X_Y`. The AWS library reads the S3 credentials."""
 
-    retention_days: Annotated[Days, retention("Retention of a message after its timestamp.")] = 93
+    retention_days: Annotated[
+        Days,
+        retention(
+            "Retention of a message after its timestamp, in accounts and boxes without "
+            "`message_retention_days`."
+        ),
+    ] = 93
+    deleted_retention_days: Annotated[
+        Days,
+        retention(
+            "Retention of a message after it was put into the folder `deleted`, in accounts and "
+            "boxes without `deleted_retention_days`. `AFTERTONE_RETENTION_DAYS` applies too."
+        ),
+    ] = 30
     purge_grace_days: Annotated[
         Days,
         retention(

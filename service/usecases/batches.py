@@ -12,9 +12,10 @@ from uuid import UUID
 from service.domain.account import AccountFacts
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import Unavailable, VmboxNotFound
-from service.domain.message import Folder, MessageId, retained_since
+from service.domain.message import Folder, MessageId
 from service.postgres import batches as rows
 from service.postgres.pool import Database
+from service.usecases.retention import RetentionLookup
 
 PER_TRANSACTION = 100
 Item = TypeVar("Item")
@@ -26,13 +27,14 @@ class Batches:
 
     database: Database
     clock: Callable[[], datetime]
-    retention_days: int
+    retention: RetentionLookup
 
     async def change_folder(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[str], folder: Folder
     ) -> BatchResult:
         """Moves messages to a folder. Raises VmboxNotFound."""
-        oldest = retained_since(self.clock(), self.retention_days)
+        retention = await self.retention.of_vmbox(account, vmbox_id)
+        oldest = retention.retained_since(self.clock())
 
         async def change(batch: Sequence[MessageId]) -> list[Reason | None]:
             async with self.database.connection() as connection:

@@ -17,13 +17,13 @@ from service.domain.message import (
     MessageId,
     MessagePage,
     month_of,
-    retained_since,
 )
 from service.postgres import message_lists as rows
 from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey, get_received_at
 from service.postgres.pool import Database
 from service.usecases.pages import CHUNK, iterate_pages, read_page
+from service.usecases.retention import RetentionLookup
 
 MessagePredicate = Callable[[Message], bool]
 
@@ -58,7 +58,7 @@ class MessageLists:
     database: Database
     hot: Database
     clock: Callable[[], datetime]
-    retention_days: int
+    retention: RetentionLookup
 
     async def get_cursor(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId
@@ -76,9 +76,13 @@ class MessageLists:
         self, account: AccountFacts, vmbox_id: UUID, query: ListQuery
     ) -> MessagePage:
         """Returns a page of a mailbox, newest first. Raises VmboxNotFound."""
+        since = query.since
+        if since is None:
+            retention = await self.retention.of_vmbox(account, vmbox_id)
+            since = retention.retained_since(self.clock())
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
-            window = self._window(query, start, limit)
+            window = self._window(query, since, start, limit)
             database = self.hot if window.named_months else self.database
             async with database.connection() as connection:
                 return await rows.list_messages(connection, account.account_id, vmbox_id, window)
@@ -108,9 +112,13 @@ class MessageLists:
         vmbox_ids: Collection[UUID] | None = None,
     ) -> MessagePage:
         """Returns a page over all mailboxes of an account, or over `vmbox_ids`, newest first."""
+        since = query.since
+        if since is None:
+            retention = (await self.retention.of_account(account)).longest
+            since = retention.retained_since(self.clock())
 
         async def read(start: MessageCursor | None, limit: int) -> list[Message]:
-            window = self._window(query, start, limit)
+            window = self._window(query, since, start, limit)
             async with self.database.connection() as connection:
                 return await rows.list_account_messages(
                     connection, account.account_id, window, vmbox_ids
@@ -118,10 +126,11 @@ class MessageLists:
 
         return await read_page(read, _cursor_of, query.start, query.limit, query.predicate)
 
-    def _window(self, query: ListQuery, start: MessageCursor | None, limit: int) -> Window:
+    def _window(
+        self, query: ListQuery, since: datetime, start: MessageCursor | None, limit: int
+    ) -> Window:
         # The clock of another process may be ahead.
         until = query.until or self.clock() + FUTURE_ALLOWANCE
-        since = query.since or retained_since(self.clock(), self.retention_days)
         first = MessageCursor(month_of(since), since, UUID(int=0))
         last = MessageCursor(month_of(until), until, LAST_ID)
         return Window(

@@ -22,7 +22,6 @@ from service.domain.message import (
     NewMessage,
     month_after,
     month_of,
-    retained_since,
     uuid7,
 )
 from service.postgres import messages as rows
@@ -30,6 +29,7 @@ from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
+from service.usecases.retention import RetentionLookup
 from service.usecases.uploads import (
     StoredUpload,
     Upload,
@@ -51,7 +51,7 @@ class Messages:
     audio: AudioStore
     idempotency: Idempotency
     clock: Callable[[], datetime]
-    retention_days: int
+    retention: RetentionLookup
     oldest_month: int | None
     uploads: Uploads
     quotas: Quotas = NO_QUOTAS
@@ -96,6 +96,7 @@ class Messages:
             None if upload is None else await self._store_audio(account, message_id, upload, now)
         )
         audio = None if stored is None else stored.audio
+        retention = await self.retention.of_vmbox(account, vmbox_id)
         draft = Draft(
             id=message_id,
             folder=new.folder,
@@ -107,7 +108,7 @@ class Messages:
             to_uri=None if new.to_uri is None else _with_realm(new.to_uri, account.realm),
             realm=account.realm,
             audio=audio,
-            retained=received_at >= retained_since(now, self.retention_days),
+            retained=received_at >= retention.retained_since(now),
         )
 
         async def insert(connection: Connection) -> Message:
@@ -137,6 +138,7 @@ class Messages:
         key = MessageKey(account.account_id, vmbox_id, message_id)
         current = await self.get(account, vmbox_id, message_id)
         replaced_length_ms = await self._measure_stored(current)
+        retention = await self.retention.of_vmbox(account, vmbox_id)
         stored = await self._store_audio(account, message_id, upload, now)
         async with (
             delete_on_error(self.audio, stored.audio),
@@ -148,7 +150,7 @@ class Messages:
                 stored.audio,
                 length_ms=stored.length_ms,
                 replaced_length_ms=replaced_length_ms,
-                retained_since=retained_since(now, self.retention_days),
+                retained_since=retention.retained_since(now),
                 max_message_count=account.max_message_count,
                 max_stored_bytes=self.quotas.limit_of(account, Quota.STORED_BYTES),
             )
@@ -175,12 +177,13 @@ class Messages:
 
         Raises VmboxNotFound, MessageNotFound, MessageExpired.
         """
+        retention = await self.retention.of_vmbox(account, vmbox_id)
         async with self.hot.connection() as connection:
             return await rows.change_folder(
                 connection,
                 MessageKey(account.account_id, vmbox_id, message_id),
                 folder,
-                retained_since=retained_since(self._now(), self.retention_days),
+                retained_since=retention.retained_since(self._now()),
                 reason=reason,
             )
 

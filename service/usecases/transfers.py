@@ -15,7 +15,7 @@ from service.audio.store import AudioStore, message_key
 from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import AudioMissing, Unavailable, VmboxNotFound
-from service.domain.message import Message, MessageId, month_of, retained_since, uuid7
+from service.domain.message import Message, MessageId, month_of, uuid7
 from service.logs import get_logger
 from service.postgres import batches as rows
 from service.postgres.batches import Transfer
@@ -23,6 +23,7 @@ from service.postgres.pool import Connection, Database
 from service.usecases.batches import in_batches, reason_of
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
+from service.usecases.retention import RetentionLookup
 from service.usecases.uploads import check_stored_bytes
 
 log = get_logger(__name__)
@@ -54,7 +55,7 @@ class Transfers:
     audio: AudioStore
     idempotency: Idempotency
     clock: Callable[[], datetime]
-    retention_days: int
+    retention: RetentionLookup
     quotas: Quotas = NO_QUOTAS
 
     async def transfer(
@@ -140,7 +141,7 @@ class Transfers:
         ids = [
             parsed for requested_id in requested_ids if (parsed := MessageId.parse(requested_id))
         ]
-        oldest = retained_since(self.clock(), self.retention_days)
+        oldest = (await self.retention.of_vmbox(account, source)).retained_since(self.clock())
         async with self.database.connection() as connection:
             living = await rows.filter_existing_vmboxes(connection, account.account_id, vmbox_ids)
             for vmbox_id in vmbox_ids:
@@ -243,6 +244,7 @@ class Transfers:
         """Writes the rows; returns the refused ones with reasons and deletes their copies."""
         if not transfers:
             return {}
+        retention = await self.retention.of_vmbox(account, source)
 
         async def write(connection: Connection) -> list[Reason | None]:
             return await rows.transfer_messages(
@@ -253,7 +255,7 @@ class Transfers:
                 transfers,
                 moved=moved,
                 now=plan.at,
-                retained_since=retained_since(self.clock(), self.retention_days),
+                retained_since=retention.retained_since(self.clock()),
                 realm=account.realm,
             )
 

@@ -17,7 +17,6 @@ from service.domain.message import (
     MessageId,
     RemovedMessage,
     TrashCursor,
-    retained_since,
 )
 from service.domain.page import Page
 from service.logs import get_logger
@@ -28,6 +27,7 @@ from service.postgres.pool import Database
 from service.usecases.batches import PER_TRANSACTION, run_batches
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.pages import read_page
+from service.usecases.retention import RetentionLookup
 
 log = get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Trash:
     audio: AudioStore
     idempotency: Idempotency
     clock: Callable[[], datetime]
-    retention_days: int
+    retention: RetentionLookup
     trash_days: int
     quotas: Quotas = NO_QUOTAS
 
@@ -62,6 +62,7 @@ class Trash:
         """Returns a page of the trash, the last removed message first. Raises VmboxNotFound."""
         now = self.clock()
         first = TrashCursor(now + FUTURE_ALLOWANCE, _LAST_MONTH, LAST_ID)
+        retention = await self.retention.of_vmbox(account, vmbox_id)
 
         async def read(start: TrashCursor | None, limit: int) -> list[RemovedMessage]:
             async with self.database.connection() as connection:
@@ -72,7 +73,7 @@ class Trash:
                     start or first,
                     limit,
                     removed_after=now - self.grace_of(account),
-                    retained_since=retained_since(now, self.retention_days),
+                    retained_since=retention.retained_since(now),
                 )
 
         return await read_page(read, _cursor_of, start, limit)
@@ -132,6 +133,7 @@ class Trash:
         claim: Claim | None,
     ) -> BatchResult:
         now = self.clock()
+        retention = await self.retention.of_vmbox(account, vmbox_id)
 
         async def restore(batch: Sequence[MessageId]) -> list[Reason | None]:
             if claim is not None:
@@ -144,7 +146,7 @@ class Trash:
                     batch,
                     removed_after=now - self.grace_of(account),
                     removed_until=removed_until,
-                    retained_since=retained_since(now, self.retention_days),
+                    retained_since=retention.retained_since(now),
                     max_stored_bytes=self.quotas.limit_of(account, Quota.STORED_BYTES),
                 )
 

@@ -25,6 +25,7 @@ from service.domain.errors import (
 from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.recipient import Recipient, recipients_of
+from service.domain.retention import RetentionRule, rule_of
 from service.domain.schema import Document, Fields, merge
 from service.domain.sealed_secret import SecretPurpose
 from service.domain.vmbox import (
@@ -41,8 +42,10 @@ from service.postgres import vmboxes as rows
 from service.postgres.accounts import lock_account_for_share
 from service.postgres.greetings import filter_existing_greetings
 from service.postgres.pool import Connection, Database
+from service.postgres.retention import mark_vmbox_retention
 from service.postgres.vmboxes import StoredVmbox
 from service.security import SecretBox
+from service.usecases.account_cache import AccountCache
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import CHUNK, DOCUMENTS, read_documents
 
@@ -59,6 +62,7 @@ class Vmboxes:
     clock: Callable[[], datetime]
     quotas: Quotas = NO_QUOTAS
     callback_numbers: re.Pattern[str] = DEFAULT_NUMBERS
+    account_cache: AccountCache | None = None
 
     async def create(
         self,
@@ -244,6 +248,7 @@ class Vmboxes:
     ) -> Vmbox:
         account_id = account.account_id
         document, pin = split_pin(settings)
+        await self._announce_rule(connection, account_id, document)
         encrypted_pin = self._encrypt(pin, account_id, vmbox_id)
         await lock_account_for_share(connection, account_id)
         limit = self.quotas.limit_of(account, Quota.BOXES)
@@ -255,6 +260,7 @@ class Vmboxes:
     async def _update(self, before: Vmbox, settings: Document) -> StoredVmbox | None:
         document, pin = split_pin(settings)
         async with self.database.connection() as connection:
+            await self._announce_rule(connection, before.account_id, document)
             return await rows.update_vmbox(
                 connection,
                 before,
@@ -263,6 +269,16 @@ class Vmboxes:
                 self._recipients(before, document),
                 is_pin_changed=pin != before.pin,
             )
+
+    async def _announce_rule(
+        self, connection: Connection, account_id: UUID, document: Document
+    ) -> None:
+        """Records, before a box has a retention rule, that boxes of its account may have one."""
+        if rule_of(document) == RetentionRule():
+            return
+        changed = await mark_vmbox_retention(connection, account_id)
+        if changed is not None and self.account_cache is not None:
+            self.account_cache.remember(changed)
 
     @asynccontextmanager
     async def _collecting_problems(

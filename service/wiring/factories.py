@@ -13,6 +13,7 @@ from service.bus import Bus, StreamSettings
 from service.domain.account import Quotas
 from service.domain.clock import utc_now
 from service.domain.errors import DnsUnavailable
+from service.domain.retention import Retention
 from service.logs import get_logger
 from service.postgres.pool import Database
 from service.security import (
@@ -132,6 +133,13 @@ async def open_accounts(settings: Settings, database: Database) -> AsyncIterator
         yield Accounts(
             database=database, account_cache=account_cache, sessions=sessions, secrets=secrets
         )
+
+
+def retention_of(settings: Settings) -> Retention:
+    """Returns the retention of accounts and boxes without a rule."""
+    return Retention(
+        message_days=settings.retention_days, deleted_days=settings.deleted_retention_days
+    )
 
 
 def quotas_of(settings: Settings) -> Quotas:

@@ -23,6 +23,7 @@ from service.wiring.factories import (
     open_bus,
     open_database,
     open_webhook_sender,
+    retention_of,
 )
 from service.wiring.lamps import open_lamp_consumers
 from service.wiring.process import open_process
@@ -123,7 +124,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
                 from_domains=frozenset(settings.email_from_domains.lower().split(",")) - {""},
                 needs_confirmation=settings.email_confirm_recipients,
                 rate_per_hour=settings.email_rate_per_hour,
-                retention_days=settings.retention_days,
+                retention=retention_of(settings),
                 transcription_wait_s=settings.email_transcription_wait_s,
                 # The server sends a few replies for a mail. Each has its own timeout.
                 timeout_s=4 * settings.smtp_timeout_s,

@@ -33,6 +33,7 @@ from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
+from service.usecases.retention import RetentionLookup
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
@@ -47,6 +48,7 @@ from service.wiring.factories import (
     open_database,
     open_webhook_sender,
     quotas_of,
+    retention_of,
     users_of,
 )
 
@@ -61,6 +63,7 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed
     sender: WebhookSender
     idempotency: Idempotency
+    retention: RetentionLookup
     uploads: Uploads
     quotas: Quotas
 
@@ -81,6 +84,7 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
             feed=await enter(Feed(database).tail_in_background()),
             sender=await enter(open_webhook_sender(settings, accounts.secrets)),
             idempotency=Idempotency(hot),
+            retention=RetentionLookup(hot, retention_of(settings)),
             uploads=_uploads(settings),
             quotas=quotas_of(settings),
         )
@@ -89,9 +93,9 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
 
 def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
     database, hot, audio, accounts = shared.database, shared.hot, shared.audio, shared.accounts
-    quotas, retention_days = shared.quotas, settings.retention_days
+    quotas, retention = shared.quotas, shared.retention
     numbers = re.compile(settings.callback_number_pattern)
-    vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers)
+    vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers, accounts.account_cache)
     recordings = Recordings(database, hot, audio)
     return UseCases(
         accounts=accounts,
@@ -102,7 +106,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         recipients=Recipients(vmboxes),
         mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
         messages=_messages(settings, shared),
-        message_lists=MessageLists(database, hot, utc_now, retention_days),
+        message_lists=MessageLists(database, hot, utc_now, retention),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,
         recording_links=RecordingLinks(
@@ -112,8 +116,9 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
-        batches=Batches(database, utc_now, retention_days),
-        transfers=_transfers(settings, shared),
+        batches=Batches(database, utc_now, retention),
+        retention=retention,
+        transfers=_transfers(shared),
         trash=_trash(settings, shared),
         feed=shared.feed,
         audit=Audit(database, accounts.sessions.audit),
@@ -147,20 +152,20 @@ def _messages(settings: Settings, shared: _Shared) -> Messages:
         audio=shared.audio,
         idempotency=shared.idempotency,
         clock=utc_now,
-        retention_days=settings.retention_days,
+        retention=shared.retention,
         oldest_month=settings.oldest_month,
         uploads=shared.uploads,
         quotas=shared.quotas,
     )
 
 
-def _transfers(settings: Settings, shared: _Shared) -> Transfers:
+def _transfers(shared: _Shared) -> Transfers:
     return Transfers(
         database=shared.database,
         audio=shared.audio,
         idempotency=shared.idempotency,
         clock=utc_now,
-        retention_days=settings.retention_days,
+        retention=shared.retention,
         quotas=shared.quotas,
     )
 
@@ -171,7 +176,7 @@ def _trash(settings: Settings, shared: _Shared) -> Trash:
         audio=shared.audio,
         idempotency=shared.idempotency,
         clock=utc_now,
-        retention_days=settings.retention_days,
+        retention=shared.retention,
         trash_days=settings.purge_grace_days,
         quotas=shared.quotas,
     )

@@ -99,7 +99,8 @@ async def test_a_restored_message_returns_to_its_folder_with_counts_event_and_au
     assert await _trash(account, vmbox_id) == []
     audio = await account.http.get(account.path("vmboxes", vmbox_id, "messages", new, "raw"))
     assert audio.content == an_mp3()
-    actions = [row["action"] for row in await audit_of(account, vmbox=vmbox_id)]
+    rows = await audit_of(account, vmbox=vmbox_id)
+    actions = [row["action"] for row in rows if row["action"] != "message.audio_read"]
     assert actions[:3] == ["message.restored", "message.restored", "message.removed"]
     # A message that is in the box is not changed.
     assert data_of(await _restore(account, vmbox_id, new))["succeeded"] == [new]

@@ -13,6 +13,7 @@ from service.postgres.months import ensure_month
 from service.postgres.pool import Database, MissingPartition
 from service.postgres.vmboxes import delete_vmbox
 from service.usecases.message_lists import ListQuery, MessageLists
+from service.usecases.retention import RetentionLookup
 from tests.support.builders import (
     EXPIRED,
     NOW,
@@ -259,7 +260,7 @@ async def test_the_same_message_is_never_stored_twice(database: Database) -> Non
 
 async def test_a_message_dated_ahead_is_counted_and_listed_at_once(database: Database) -> None:
     tomorrow = NOW + timedelta(hours=24)
-    lists = MessageLists(database, database, lambda: NOW, 93)
+    lists = MessageLists(database, database, lambda: NOW, RetentionLookup(database))
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box, received_at=tomorrow)

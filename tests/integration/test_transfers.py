@@ -8,6 +8,7 @@ from service.domain.batch import BatchResult, Reason
 from service.postgres.pool import Database
 from service.postgres.vmboxes import delete_vmbox
 from service.usecases.idempotency import Idempotency
+from service.usecases.retention import RetentionLookup
 from service.usecases.transfers import Transfers
 from tests.support.builders import NOW, Box, a_vmbox, an_account, some_audio, stored
 from tests.support.keeper import put
@@ -43,7 +44,9 @@ async def test_a_copy_with_a_key_gets_a_response_after_a_partial_success(
         await put(bucket, audio.key)
         place = await stored(connection, source, audio=audio)
     deleting = cast(AudioStore, DeletesBeforeCopying(bucket, database, second))
-    transfers = Transfers(database, deleting, Idempotency(database), lambda: NOW, 93)
+    transfers = Transfers(
+        database, deleting, Idempotency(database), lambda: NOW, RetentionLookup(database)
+    )
 
     async def copied() -> BatchResult:
         return await transfers.transfer(

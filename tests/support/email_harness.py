@@ -16,6 +16,7 @@ from service.bus import StreamSettings
 from service.domain.delivery import Delivery
 from service.domain.events import Event
 from service.domain.message import Audio, CallerId, Folder, Message, month_of
+from service.domain.retention import Retention
 from service.embedded.servers import EmbeddedServers
 from service.postgres import messages
 from service.postgres.messages import MessageKey
@@ -79,7 +80,7 @@ class EmailHarness:
                 **{
                     "sender": SENDER,
                     "from_domains": frozenset({"ann.example"}),
-                    "retention_days": 30,
+                    "retention": Retention(message_days=30, deleted_days=30),
                     "timeout_s": 30.0,
                     **settings,
                 }

@@ -69,7 +69,7 @@ async def remove_messages(
 ) -> Response[bytes]:
     """Removes messages of a box. Without `messages`, `folder` and filters it removes all messages;
     each of these parameters restricts the selection."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     vmbox = vmbox_of_path(vmbox_id)
     parameters = await read_parameters(request)
     folder, predicate = _read_folder(parameters), message_filter(request, context)
@@ -101,7 +101,7 @@ async def change_message(
     """Changes the folder of a message, or moves or copies it. `source_id` is the target box of a
     move or the list of the target boxes of copies. Without `source_id` and `folder` the message
     is moved to the folder `saved`."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     parameters = await read_parameters(request)
     if (source_id := parameters.get("source_id")) is UNSET:

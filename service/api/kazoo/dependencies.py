@@ -34,7 +34,7 @@ from service.domain.errors import (
     VmboxNotFound,
     WebhookNotFound,
 )
-from service.domain.message import MessageId, parse_hex_id, retained_since
+from service.domain.message import MessageId, parse_hex_id
 
 MAX_KEY = 255
 OWN_ACCOUNT = "-"
@@ -113,10 +113,25 @@ def wire_profile(request: AnyRequest, account: AccountFacts) -> WireProfile:
     return WireProfile(name)
 
 
-def message_context(request: AnyRequest, account: AccountFacts, app: UseCases) -> MessageContext:
-    """Returns the profile and the retention, which determine the format of messages."""
+async def message_context(
+    request: AnyRequest, account: AccountFacts, app: UseCases, vmbox_id: str
+) -> MessageContext:
+    """Returns the profile and the retention of a box, which determine the format of messages."""
+    profile = wire_profile(request, account)
+    retention = await app.retention.of_vmbox(account, vmbox_of_path(vmbox_id))
+    return MessageContext(profile, retention.retained_since(utc_now()))
+
+
+async def account_context(
+    request: AnyRequest, account: AccountFacts, app: UseCases
+) -> MessageContext:
+    """Returns the profile and the retention of all boxes of an account."""
+    profile, now = wire_profile(request, account), utc_now()
+    retention = await app.retention.of_account(account)
     return MessageContext(
-        wire_profile(request, account), retained_since(utc_now(), app.messages.retention_days)
+        profile,
+        retention.default.retained_since(now),
+        {vmbox_id: each.retained_since(now) for vmbox_id, each in retention.vmboxes.items()},
     )
 
 

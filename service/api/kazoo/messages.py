@@ -11,6 +11,7 @@ from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
     TheCaller,
+    account_context,
     idempotency_key,
     location,
     message_context,
@@ -48,7 +49,7 @@ async def list_account_messages(
 ) -> Response[bytes]:
     """Lists the messages of all boxes of an account, the newest first. Each row is an object
     whose only key is the id of the box."""
-    context = message_context(request, account, app)
+    context = await account_context(request, account, app)
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_account_messages(account, query, caller.access.vmbox_ids)
@@ -64,7 +65,7 @@ async def list_messages(
 ) -> Response[bytes]:
     """Lists the messages of a box, the newest first. Without `created_from` and `created_to` the
     list contains the messages within the retention."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_messages(account, vmbox_of_path(vmbox_id), query)
@@ -80,7 +81,7 @@ async def store_message(
     """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
     metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
     message is listed but not counted."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     parsed_id = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         is_strict = app.strict_metadata
@@ -114,7 +115,7 @@ async def get_message(
     app: App,
 ) -> Response[bytes]:
     """Returns the metadata of a message. The request does not change its folder."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     message = await app.messages.get(account, vmbox_of_path(vmbox_id), message_of_path(message_id))
     return succeed(request, message_metadata(message, context))
 
@@ -128,7 +129,7 @@ async def remove_message(
     app: App,
 ) -> Response[bytes]:
     """Removes a message with its audio. Until the trash is purged, the message can be restored."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     message = await app.messages.remove(
         account, vmbox_of_path(vmbox_id), message_of_path(message_id)
     )

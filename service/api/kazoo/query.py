@@ -61,12 +61,12 @@ def list_query(request: AnyRequest, page: PageQuery, context: MessageContext) ->
     retention time; all other filters are applied in Python to each message.
     """
     query = request.query_params
-    since, until = _window(query, context.retained_since)
+    since, until = _window(query, context.listed_since)
     folders = _folders(query)
-    is_retained = since is None or since >= context.retained_since
+    is_retained = since is None or (since >= context.listed_since and not context.vmboxes)
     is_indexed = is_retained and len(folders) == 1 and folders[0] in list(Folder)
     return ListQuery(
-        since=since,
+        since=since or context.listed_since,
         until=until,
         folder=Folder(folders[0]) if is_indexed else None,
         start=decode_cursor(page.start_key, MessageCursor),

@@ -56,7 +56,7 @@ async def put_audio(
 ) -> Response[bytes]:
     """Stores the audio of a message. It completes a message that was stored without audio, and
     replaces the current audio of any other message."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         _, upload = await read_upload(request, spool, is_stored=False)

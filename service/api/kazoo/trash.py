@@ -30,7 +30,7 @@ async def list_trash(
 ) -> Response[bytes]:
     """Lists the removed messages of a box that can be restored, the last removed first. Each row
     has the time of the removal and the time until which the message can be restored."""
-    context = message_context(request, account, app)
+    context = await message_context(request, account, app, vmbox_id)
     query = page_query(request)
     start = decode_cursor(query.start_key, TrashCursor)
     page = await app.trash.list_messages(account, vmbox_of_path(vmbox_id), start, query.limit)

@@ -37,6 +37,7 @@ from service.domain.account import AccountFacts
 from service.domain.audit import Action, Result
 from service.domain.errors import Invalid, PreconditionFailed
 from service.domain.message import parse_hex_id
+from service.domain.retention import KEYS as RETENTION_KEYS
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.user import hide_value
 from service.domain.vmbox import Vmbox, greetings_of
@@ -202,7 +203,7 @@ async def _fixed_keys(
         return ()
     ids = {parse_hex_id(text) for text in greetings_of(document).values()} - {None}
     await app.greetings.check_access(account, access, [each for each in ids if each])
-    return ("owner_id",)
+    return ("owner_id", *RETENTION_KEYS)
 
 
 def _answer(

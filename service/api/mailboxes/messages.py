@@ -23,7 +23,7 @@ from service.domain.account import AccountFacts
 from service.domain.audit import Action
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
-from service.domain.message import Message, MessageId, retained_since
+from service.domain.message import Message, MessageId
 from service.usecases.message_lists import ListQuery, MessageLists
 
 COLLECTION = MAILBOX + "/messages"
@@ -46,8 +46,8 @@ async def list_mailbox_messages(
         messages = page.items
     else:
         messages = await _list_older(app.message_lists, account, vmbox_id, before, limit)
-    retention = retained_since(utc_now(), app.messages.retention_days)
-    return respond([wire.to_message(message, retention) for message in messages])
+    since = (await app.retention.of_vmbox(account, vmbox_id)).retained_since(utc_now())
+    return respond([wire.to_message(message, since) for message in messages])
 
 
 @route(ITEM, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})
@@ -57,7 +57,8 @@ async def get_mailbox_message(
     """Returns a message. Reading a message does not change its folder."""
     vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
     message = await app.messages.get(account, vmbox_id, message_id)
-    return respond(wire.to_message(message, retained_since(utc_now(), app.messages.retention_days)))
+    since = (await app.retention.of_vmbox(account, vmbox_id)).retained_since(utc_now())
+    return respond(wire.to_message(message, since))
 
 
 @route(ITEM + "/audio", http_method=["GET", "HEAD"], opt={PERMISSION: Permission.MESSAGES_READ})

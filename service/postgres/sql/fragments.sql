@@ -75,13 +75,16 @@ v.account_id, v.vmbox_id, v.pin_sealed, v.revision, v.created_at, v.modified_at,
     CASE WHEN :keys IS NULL THEN v.recipients ELSE '[]' END AS recipients
 
 -- fragment: account_columns
-account_id, parent_id, ancestors, name, realm, auth_epoch, revision, document, created_at, modified_at
+account_id, parent_id, ancestors, name, realm, auth_epoch, revision, has_vmbox_retention, document, created_at,
+    modified_at
 
 -- fragment: account_facts_columns
 account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
     document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
     document -> 'redirect_audio' AS redirect_audio, document ->> 'timezone' AS timezone,
-    document -> 'trash_days' AS trash_days, document -> 'limits' AS limits
+    document -> 'trash_days' AS trash_days, document -> 'limits' AS limits, has_vmbox_retention,
+    retention_days(document, 'message_retention_days') AS message_retention_days,
+    retention_days(document, 'deleted_retention_days') AS deleted_retention_days
 
 -- fragment: greeting_of_boxes
 (

@@ -1,6 +1,13 @@
 """Descriptions of fields, in the words of the KAZOO API docs ("Voicemail", 5.x) if it has any."""
 
+_DELETED_DAYS = (
+    "The days after which a message in the folder `deleted` expires. They begin when it "
+    "is put there"
+)
+
 ACCOUNT = {
+    "deleted_retention_days": _DELETED_DAYS,
+    "message_retention_days": "The days after which a message expires, in boxes without their own",
     "name": "The name, unique in the deployment regardless of case",
     "realm": "The SIP realm, unique in the deployment regardless of case",
     "max_message_count": "The limit of boxes without their own limit; 0 is no limit",
@@ -46,6 +53,7 @@ VMBOX = {
     "announcement_only": "Whether the box only plays announcements",
     "check_if_owner": "Whether the owner is asked to sign in on calling the own voicemail",
     "delete_after_notify": "Move a message to the deleted folder after its notification was sent",
+    "deleted_retention_days": _DELETED_DAYS,
     "envelope_type": "The details of a message that are announced before it",
     "flags": "Flags set by external applications",
     "folders": "The number of messages by folder",
@@ -54,6 +62,8 @@ VMBOX = {
     "is_setup": "Whether the user has completed the initial configuration",
     "is_voicemail_ff_rw_enabled": "Whether fast forward and rewind work during playback",
     "max_message_count": "The maximum number of new and saved messages; 0 is no limit",
+    "message_retention_days": "The days after which a message expires, at most the limit of the "
+    "account",
     "media": "Greetings",
     "media.unavailable": "The id of the greeting that callers hear",
     "media.temporary_unavailable": "The id of a greeting that temporarily replaces it",

@@ -1,7 +1,9 @@
 """Messages and batch results on this wire."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, to_builtins
@@ -61,10 +63,25 @@ _LENGTH_FIELDS = {"length": MESSAGE_FIELDS["length"]}
 
 
 class MessageContext(msgspec.Struct, frozen=True):
-    """Profile of the client and start of the retention; both change how a message is written."""
+    """Profile of the client and start of the retention; both change how a message is written.
+
+    `vmboxes` has the start for boxes with a retention of their own.
+    """
 
     profile: WireProfile
     retained_since: datetime
+    vmboxes: Mapping[UUID, datetime] = {}
+
+    @property
+    def listed_since(self) -> datetime:
+        """The start of the default window of a list."""
+        return min([self.retained_since, *self.vmboxes.values()])
+
+    def is_expired(self, message: Message) -> bool:
+        """Returns True when the message is past the retention of its box."""
+        if not self.vmboxes:
+            return message.received_at < self.retained_since
+        return message.received_at < self.vmboxes.get(message.vmbox_id, self.retained_since)
 
 
 class MessageFields(msgspec.Struct, kw_only=True):
@@ -316,7 +333,7 @@ def _fill(
         media_id=str(message.id),
         **fields,
     )
-    if message.received_at < context.retained_since:
+    if context.is_expired(message):
         response.folder = Folder.DELETED
         response.retention = "enforced"
         response.retention_message = _RETENTION_MESSAGE

@@ -14,8 +14,9 @@ from service.domain.events import (
     VmboxWasFull,
     decode_data,
 )
-from service.domain.message import Message, MessageId, retained_since
+from service.domain.message import Message, MessageId
 from service.domain.recipient import MAX_RECIPIENTS, MailRecipient
+from service.domain.retention import Retention
 from service.domain.vmbox import addresses_of
 from service.logs import get_logger
 from service.postgres.mail import reserve_mail
@@ -77,7 +78,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     sender: str
     from_domains: frozenset[str] = frozenset()
-    retention_days: int
+    retention: Retention
     rate_per_hour: int = 0
     needs_confirmation: bool = False
     transcription_wait_s: float = 0.0
@@ -161,9 +162,13 @@ class EmailChannel:
         if not isinstance(outcome, Done) or delivery.event.type != EventType.MESSAGE_NEW:
             return
         message_id = _message_id(delivery.event)
-        since = retained_since(self._clock(), self._settings.retention_days)
         await change_folder_after_notify(
-            connection, delivery, delivery.event.vmbox_id, message_id, since
+            connection,
+            delivery,
+            delivery.event.vmbox_id,
+            message_id,
+            self._settings.retention,
+            self._clock(),
         )
 
     async def _build_mail(self, delivery: Delivery) -> Mail | Postponed | Ignored:

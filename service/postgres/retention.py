@@ -1,0 +1,78 @@
+"""Retention rules: one function per statement of retention.sql, and their effect."""
+
+from uuid import UUID
+
+from service.domain.account import AccountFacts
+from service.domain.retention import Retention, RetentionRule, RetentionRules
+from service.postgres.accounts import get_account_facts, to_facts
+from service.postgres.pool import Connection
+from service.postgres.sql import load
+
+_SQL = load("retention")
+
+
+async def read_rules(connection: Connection, default: Retention) -> RetentionRules:
+    """Returns the retention of all accounts and boxes. `default` is that of the deployment."""
+    accounts: dict[UUID, Retention] = {}
+    maxima: dict[UUID, int] = {}
+    for row in await _SQL["list_account_rules"].fetch(connection):
+        rule = RetentionRule(message_days=row["message_days"], deleted_days=row["deleted_days"])
+        accounts[row["account_id"]] = default.with_rule(rule, row["max_days"])
+        if row["max_days"] is not None:
+            maxima[row["account_id"]] = row["max_days"]
+    vmboxes = {
+        (row["account_id"], row["vmbox_id"]): accounts.get(row["account_id"], default).with_rule(
+            RetentionRule(message_days=row["message_days"], deleted_days=row["deleted_days"]),
+            maxima.get(row["account_id"]),
+        )
+        for row in await _SQL["list_vmbox_rules"].fetch(connection, account_id=None)
+    }
+    return RetentionRules(default=default, accounts=accounts, vmboxes=vmboxes)
+
+
+async def get_longest_retention_days(connection: Connection, default: Retention) -> int:
+    """Returns the days after which a message has expired by every rule in force.
+
+    A message that was removed before may still be in the trash.
+    """
+    return (await read_rules(connection, default)).longest_days
+
+
+async def list_vmbox_rules(connection: Connection, account_id: UUID) -> dict[UUID, RetentionRule]:
+    """Returns the rules of the boxes of an account."""
+    rows = await _SQL["list_vmbox_rules"].fetch(connection, account_id=account_id)
+    return {
+        row["vmbox_id"]: RetentionRule(
+            message_days=row["message_days"], deleted_days=row["deleted_days"]
+        )
+        for row in rows
+    }
+
+
+async def get_vmbox_rule(
+    connection: Connection, account_id: UUID, vmbox_id: UUID
+) -> RetentionRule | None:
+    """Returns the rule of a box, or None."""
+    row = await _SQL["get_vmbox_rule"].fetchrow(
+        connection, account_id=account_id, vmbox_id=vmbox_id
+    )
+    return None if row is None else RetentionRule(**row)
+
+
+async def get_retention(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, default: Retention
+) -> Retention:
+    """Returns the retention of a box, by the current rules of its account."""
+    account = await get_account_facts(connection, account_id)
+    if account is None:
+        return default
+    most = account.max_retention_days
+    retention = default.with_rule(account.retention, most)
+    rule = await get_vmbox_rule(connection, account_id, vmbox_id)
+    return retention.with_rule(rule, most) if rule else retention
+
+
+async def mark_vmbox_retention(connection: Connection, account_id: UUID) -> AccountFacts | None:
+    """Records that boxes of an account may have rules. Returns the account if that is new."""
+    row = await _SQL["mark_vmbox_retention"].fetchrow(connection, account_id=account_id)
+    return None if row is None else to_facts(row)
