@@ -56,6 +56,7 @@ sign_in:
   - issuer_max_lifetime_s
 retention:
   - retention_days
+  - deleted_retention_days
   - backup_retention_days
   - purge_grace_days
   - orphan_grace_hours
