@@ -149,6 +149,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "Maintenance": [
         graph("Time since keeper steps completed", "s", "Hourly steps: below 1 h. Daily steps: below 24 h.", ("time() - max by (step) (aftertone_keeper_last_success_timestamp_seconds{})", "{{step}}")),
         graph("Partitions ahead", "none", "Future months and outbox days that have partitions.", ("max(aftertone_months_ahead{})", "months"), ("max(aftertone_outbox_days_ahead{})", "outbox days")),
+        graph("Months overdue", "none", "Months that the keeper could not drop or clear. Must be 0.", ("max(aftertone_months_overdue{})", "months")),
         graph("Count drift", "none", "Boxes corrected by the last recount.", ("max(aftertone_count_drift{})", "boxes")),
     ],
 }  # fmt: skip

@@ -4,7 +4,15 @@ import signal
 
 import click
 
-from service.cli import admin, configuration, imports, keys, notifications, processes
+from service.cli import (
+    admin,
+    configuration,
+    imports,
+    keys,
+    months,
+    notifications,
+    processes,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,6 +27,7 @@ def cli() -> None:
 
 for command in (
     *processes.COMMANDS,
+    *months.COMMANDS,
     *configuration.COMMANDS,
     *notifications.COMMANDS,
     *keys.COMMANDS,

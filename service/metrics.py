@@ -243,6 +243,11 @@ MONTHS_AHEAD = _reading(
     "aftertone_months_ahead",
     "Future months that have a partition of messages. The keeper maintains 3. Exported by relays.",
 )
+MONTHS_OVERDUE = _reading(
+    "aftertone_months_overdue",
+    "Months before all retention that the keeper could not drop or clear: a drop was blocked, or "
+    "messages should have been removed or purged two days ago. Must be 0. Exported by relays.",
+)
 OUTBOX_DAYS_AHEAD = _reading(
     "aftertone_outbox_days_ahead",
     "Future days that have a partition of the outbox. The keeper maintains 35. At 0, no message "

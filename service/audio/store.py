@@ -37,12 +37,17 @@ def message_key(
     month: int, account_id: UUID, message_id: UUID, upload_id: UUID, extension: str
 ) -> str:
     """Returns the key of an upload. Keys are unique, so objects are never overwritten."""
-    return f"audio/{month}/{account_id.hex}/{message_id.hex}/{upload_id.hex}.{extension}"
+    return f"{month_prefix(month)}{account_id.hex}/{message_id.hex}/{upload_id.hex}.{extension}"
 
 
 def greeting_key(account_id: UUID, media_id: UUID, upload_id: UUID, extension: str) -> str:
     """Returns the key of an uploaded greeting."""
     return f"media/{account_id.hex}/{media_id.hex}/{upload_id.hex}.{extension}"
+
+
+def month_prefix(month: int) -> str:
+    """Returns the prefix of the keys of all messages of a month."""
+    return f"audio/{month}/"
 
 
 class ListedObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,21 +175,22 @@ class AudioStore:
 
     async def list(self, prefix: str) -> AsyncIterator[ListedObject]:
         """Yields all objects whose keys start with `prefix`, in key order."""
-        token: dict[str, Any] = {}
-        while True:
-            async with self._operation("list"):
-                page = await self._client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=prefix, **token
-                )
+        async for page in self._list_pages(Prefix=prefix):
             for item in page.get("Contents", ()):
                 yield ListedObject(
                     key=item["Key"],
                     size=item["Size"],
                     modified=item["LastModified"].astimezone(UTC),
                 )
-            if not page["IsTruncated"]:
-                return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def list_folders(self, prefix: str) -> AsyncIterator[str]:
+        """Yields the prefixes, up to the next `/`, of all objects whose keys start with `prefix`.
+
+        `prefix` and the results end with `/`.
+        """
+        async for page in self._list_pages(Prefix=prefix, Delimiter="/"):
+            for item in page.get("CommonPrefixes", ()):
+                yield item["Prefix"]
 
     async def ensure_bucket(self) -> None:
         """Creates the bucket if it does not exist."""
@@ -197,6 +203,16 @@ class AudioStore:
         async with self._operation("head"):
             if not await self._bucket_exists():
                 raise StorageUnavailable("the bucket does not exist")
+
+    async def _list_pages(self, **arguments: Any) -> AsyncIterator[Any]:
+        token: dict[str, Any] = {}
+        while True:
+            async with self._operation("list"):
+                page = await self._client.list_objects_v2(Bucket=self._bucket, **arguments, **token)
+            yield page
+            if not page["IsTruncated"]:
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     @asynccontextmanager
     async def _operation(self, name: Operation) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from service.cli.tables import format_table
 from service.postgres.deliveries import DeliveryFilter, DeliveryRow
 from service.settings import Settings
 from service.usecases.deliveries import Deliveries
@@ -29,7 +30,7 @@ async def list_deliveries(
         rows = await Deliveries(database).find(_selection(filters), limit)
     if as_json:
         return _json(rows)
-    return _table([_HEADINGS, *map(_cells, rows)]) if rows else _NONE
+    return format_table([_HEADINGS, *map(_cells, rows)]) if rows else _NONE
 
 
 async def show_deliveries(settings: Settings, filters: Filters, *, as_json: bool) -> str:
@@ -69,14 +70,6 @@ def _cells(row: DeliveryRow) -> tuple[str, ...]:
         str(row.attempt),
         _utc(row.next_at) if row.finished_at is None else "",
         error,
-    )
-
-
-def _table(lines: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
     )
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
-from enum import StrEnum
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +14,6 @@ from service.postgres.pool import Connection, connect, translated_errors
 from service.postgres.sql import Statement, load
 
 _SQL = load("keeper")
-
-# Errors for a partition that another session detaches or drops at the same time.
-_CONCURRENT_DROP = (asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.UndefinedTableError)
 
 
 class BoxKey(msgspec.Struct, frozen=True):
@@ -33,24 +29,6 @@ class BoxKey(msgspec.Struct, frozen=True):
 
 class CountsTooLow(Exception):
     """The counts of a box are lower than the number of messages to be removed."""
-
-
-class DropState(StrEnum):
-    """Last completed step of the drop of a partition."""
-
-    ATTACHED = "attached"
-    DETACHING = "detaching"
-    DETACHED = "detached"
-
-
-class OldPartition(msgspec.Struct, frozen=True, kw_only=True):
-    """Partition that begins on a day, and the statements that drop it."""
-
-    begins_on: date
-    state: DropState
-    detach: str
-    finalize: str
-    drop: str
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,56 +292,6 @@ async def correct_account_bytes(connection: Connection, account_id: UUID) -> Non
     """Corrects the stored bytes of an account. Needs a transaction."""
     await _SQL["lock_account_bytes"].execute(connection, account_id=account_id)
     await _SQL["correct_account_bytes"].execute(connection, account_id=account_id)
-
-
-async def list_outbox_days(connection: Connection, before: date) -> list[OldPartition]:
-    """Returns the days of the outbox before `before`, oldest first.
-
-    Includes days whose drop was interrupted.
-    """
-    return await _list_old_partitions(connection, "outbox", "YYYYMMDD", before)
-
-
-async def list_audit_months(connection: Connection, before: date) -> list[OldPartition]:
-    """Returns the months of the audit that precede the month of `before`, oldest first."""
-    return await _list_old_partitions(connection, "audit", "YYYYMM", before)
-
-
-async def _list_old_partitions(
-    connection: Connection, parent: str, name_format: str, before: date
-) -> list[OldPartition]:
-    rows = await _SQL["list_old_partitions"].fetch(
-        connection, parent=parent, format=name_format, before=before
-    )
-    return [OldPartition(**{**row, "state": DropState(row["state"])}) for row in rows]
-
-
-async def is_day_published(connection: Connection, day: date, published_before: datetime) -> bool:
-    """Returns True when all events of a day were sent, and published before a time."""
-    published: bool = await _SQL["is_day_published"].fetchval(
-        connection, day=day, published_before=published_before
-    )
-    return published
-
-
-async def drop_partition(connection: Connection, partition: OldPartition) -> bool:
-    """Drops a partition without blocking writers. Returns False when it must wait.
-
-    Runs outside a transaction, because DETACH CONCURRENTLY uses two transactions. Between them it
-    waits for running statements, at most for the statement timeout. A later call continues.
-    """
-    try:
-        match partition.state:
-            case DropState.ATTACHED:
-                await connection.execute(partition.detach)
-            case DropState.DETACHING:
-                await connection.execute(partition.finalize)
-            case DropState.DETACHED:
-                pass
-        await connection.execute(partition.drop)
-    except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, *_CONCURRENT_DROP):
-        return False
-    return True
 
 
 async def delete_expired_tokens(connection: Connection, before: datetime, limit: int) -> int:

@@ -58,13 +58,15 @@ def open_database(
     )
 
 
-def open_owner_database(settings: Settings) -> AbstractAsyncContextManager[Database]:
+def open_owner_database(
+    settings: Settings, timeout_s: float | None = None
+) -> AbstractAsyncContextManager[Database]:
     if not settings.owner_database_url:
         raise SettingsError("AFTERTONE_OWNER_DATABASE_URL is not set. The keeper needs it.")
     return Database.open(
         settings.owner_database_url,
         size=4,
-        timeout_s=settings.database_timeout_s,
+        timeout_s=timeout_s or settings.database_timeout_s,
         name="aftertone keeper",
     )
 

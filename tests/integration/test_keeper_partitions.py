@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from service.postgres.keeper import delete_expired_tokens, delete_old_claims, list_outbox_days
+from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.months import ensure_ahead, ensure_outbox_day
+from service.postgres.old_partitions import list_outbox_days
 from service.postgres.pool import Database
 from service.workers.keeper import StepProgress
 from service.workers.keeper.old_rows import OldRows

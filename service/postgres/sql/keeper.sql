@@ -271,7 +271,8 @@ WHERE r.account_id = due.account_id AND r.address = due.address
 RETURNING r.address;
 
 -- name: find_orphans
--- The keys of objects, given by account, message and key, that no message of the month refers to.
+-- The keys of objects, given by account, message and key, that no message of the month refers to. None while the
+-- partition of the month is detached, because its messages cannot be read.
 -- Plan: each message by primary key, one partition.
 SELECT o.key
 FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[]) AS o (account_id, id, key)
@@ -279,6 +280,12 @@ WHERE o.key IS DISTINCT FROM (
     SELECT m.audio_key
     FROM messages AS m
     WHERE m.account_id = o.account_id AND m.month = :month AND m.id = o.id
+) AND NOT EXISTS (
+    SELECT
+    FROM pg_class AS t
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = t.oid
+    WHERE t.relname = 'messages_' || :month::integer AND t.relnamespace = 'public'::regnamespace
+        AND (i.inhrelid IS NULL OR i.inhdetachpending)
 );
 
 -- name: find_media_orphans
@@ -405,38 +412,6 @@ WITH correction AS (
 INSERT INTO account_bytes AS b (account_id, part, bytes)
 SELECT :account_id, 0, bytes FROM correction WHERE bytes <> 0
 ON CONFLICT (account_id, part) DO UPDATE SET bytes = b.bytes + EXCLUDED.bytes;
-
--- name: list_old_partitions
--- The partitions of a table before :before, oldest first, with those whose drop was interrupted: `state` is
--- the last step that was done. :format is the date in their names: YYYYMMDD for a day, YYYYMM for a month.
-SELECT to_date(substr(t.relname, length(:parent::text) + 2), :format::text) AS begins_on,
-    CASE
-        WHEN i.inhrelid IS NULL THEN 'detached'
-        WHEN i.inhdetachpending THEN 'detaching'
-        ELSE 'attached'
-    END AS state,
-    format('ALTER TABLE %I DETACH PARTITION %I CONCURRENTLY', :parent, t.relname) AS detach,
-    format('ALTER TABLE %I DETACH PARTITION %I FINALIZE', :parent, t.relname) AS finalize,
-    format('DROP TABLE %I', t.relname) AS drop
-FROM pg_class AS t
-LEFT JOIN pg_inherits AS i ON i.inhrelid = t.oid AND i.inhparent = to_regclass(:parent)
-WHERE t.relnamespace = 'public'::regnamespace AND t.relkind = 'r'
-    AND t.relname ~ ('^' || :parent || '_\d+$')
-    AND t.relname < :parent || '_' || to_char(:before::date, :format)
-ORDER BY begins_on;
-
--- name: is_day_published
--- True when all events of a day were sent, the last of them published before :published_before. (Numbers
--- rise with the time of publication, so the highest of the day is the last.)
--- Plan: the first entry of the day's index of unsent events, the last one of outbox_by_publication.
-SELECT NOT EXISTS (SELECT FROM outbox WHERE day = :day AND stream_seq IS NULL)
-    AND coalesce((
-        SELECT published_at
-        FROM outbox
-        WHERE day = :day AND published_seq IS NOT NULL
-        ORDER BY published_seq DESC
-        LIMIT 1
-    ) < :published_before, true);
 
 -- name: delete_expired_tokens
 -- Deletes up to :limit revoked tokens that expired before :before, and as many API keys revoked before it.

@@ -15,7 +15,7 @@ from service.workers.progress import StepCounts, StepProgress
 log = get_logger(__name__)
 
 BATCH = 1_000
-_PREFIXES = ("audio/", "media/")
+PREFIXES = ("audio/", "media/")
 # Format of the keys of messages (with a month) and greetings, as in service.audio.store.
 _KEY = re.compile(
     r"(?:audio/(\d{6})|media)/([0-9a-f]{32})/([0-9a-f]{32})/[0-9a-f]{32}\.\w+", re.ASCII
@@ -34,6 +34,7 @@ class Orphans:
     audio: AudioStore
     clock: Callable[[], datetime]
     grace: timedelta
+    prefixes: Sequence[str] = PREFIXES
     batch: int = BATCH
 
     async def run(self, progress: StepProgress) -> StepCounts:
@@ -54,7 +55,7 @@ class Orphans:
         return {"objects_listed": listed, "orphans_deleted": deleted}
 
     async def _list(self) -> AsyncIterator[ListedObject]:
-        for prefix in _PREFIXES:
+        for prefix in self.prefixes:
             async for item in self.audio.list(prefix):
                 yield item
 

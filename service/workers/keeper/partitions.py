@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.logs import get_logger
-from service.postgres import keeper as rows
+from service.postgres import old_partitions as rows
 from service.postgres.months import ensure_ahead
 from service.postgres.pool import Database
 from service.workers.progress import StepCounts, StepProgress

@@ -12,6 +12,7 @@ from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
 from service.workers.keeper.expiry import Expiry, PendingExpiry
+from service.workers.keeper.months import Months
 from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.orphans import Orphans
 from service.workers.keeper.partitions import AuditPurge, Partitions
@@ -38,6 +39,7 @@ SCHEDULE = {
     "webhooks": (DAY, 210),
     "audit": (DAY, 240),
     "purge": (DAY, 300),
+    "months": (HOUR, 600),
     "orphans": (DAY, 900),
     "recount": (DAY, 1800),
 }
@@ -71,6 +73,7 @@ def all_steps(
 ) -> tuple[Step, ...]:
     """Returns all steps in the order of SCHEDULE."""
     old_rows = partial(OldRows, database, clock)
+    months = Months(database, audio, clock, retention_days, purge_grace.days, orphan_grace)
     work: dict[str, Work] = {
         "partitions": Partitions(database, clock).run,
         "expiry": Expiry(database, clock, retention_days).run,
@@ -82,6 +85,7 @@ def all_steps(
         "webhooks": old_rows(delete_ended_webhooks, max_age=_DELIVERIES_KEPT).run,
         "audit": AuditPurge(database, clock, audit_max_age).run,
         "purge": Purge(database, audio, clock, purge_grace).run,
+        "months": months.run,
         "orphans": Orphans(database, audio, clock, orphan_grace).run,
         "recount": Recount(database).run,
     }

@@ -14,6 +14,7 @@ from service.metrics import (
     DELIVERIES_OLDEST_DUE,
     KEEPER_LAST_SUCCESS,
     MONTHS_AHEAD,
+    MONTHS_OVERDUE,
     OUTBOX_BACKLOG,
     OUTBOX_DAYS_AHEAD,
     OUTBOX_OLDEST,
@@ -85,4 +86,6 @@ class DatabaseMetrics:
         }
         if (recount := steps.get("recount")) is not None:
             values[COUNT_DRIFT] = {(): recount.done.get("boxes_repaired", 0)}
+        if (months := steps.get("months")) is not None:
+            values[MONTHS_OVERDUE] = {(): months.done.get("months_overdue", 0)}
         return values

@@ -1,0 +1,219 @@
+"""Old months: dropped when they have no messages, with their objects, and nothing is lost."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from service.audio.store import AudioStore, greeting_key
+from service.domain.errors import DatabaseUnavailable
+from service.domain.message import MessageId, month_after, month_of
+from service.postgres import messages as rows
+from service.postgres.keeper import StoredObject, find_orphans
+from service.postgres.months import ensure_ahead, ensure_month
+from service.postgres.old_partitions import drop_detached_month, list_message_months
+from service.postgres.pool import Connection, Database, MissingPartition
+from service.usecases.partitions import with_partitions
+from service.workers.keeper import StepProgress
+from service.workers.keeper.months import DropResult, Months, MonthStatus
+from tests.support.builders import NOW, Box, a_draft, a_vmbox, some_audio, stored
+from tests.support.database import TestDatabase
+from tests.support.keeper import in_days, key_of, keys_in, put
+
+THEN = datetime(2012, 7, 4, tzinfo=UTC)
+MONTH, OTHER = 201207, 201208
+GRACE = timedelta(days=1)
+
+
+def months(owner: Database, bucket: AudioStore, days: float = 2) -> Months:
+    return Months(owner, bucket, in_days(days), retention_days=30, trash_days=7, orphan_grace=GRACE)
+
+
+async def kept(connection: Connection, bucket: AudioStore, box: Box) -> rows.MessageKey:
+    """Stores a message of 2012 with its audio."""
+    message_id = MessageId.generate(THEN, NOW)
+    key = key_of(box.place(message_id))
+    await put(bucket, key)
+    audio = some_audio(key=key)
+    return await stored(connection, box, id=message_id, received_at=THEN, audio=audio)
+
+
+async def tables(inspector: asyncpg.Connection) -> set[int]:
+    found = await inspector.fetch(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^messages_[0-9]+$'"
+    )
+    return {int(row["relname"].removeprefix("messages_")) for row in found}
+
+
+async def test_a_month_is_dropped_with_its_objects_when_its_last_message_is_purged(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    await ensure_ahead(inspector, NOW)
+    ahead = await tables(inspector)
+    for month in (MONTH, OTHER, month_after(month_of(NOW), -5)):
+        await ensure_month(inspector, month)
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        place = await kept(connection, bucket, box)
+        leftover = key_of(place)
+        greeting = greeting_key(box.account_id, box.vmbox_id, box.vmbox_id, "mp3")
+        await put(bucket, leftover, greeting)
+        await rows.remove_message(connection, place, reason="api")
+    for dropped, is_purged in ((2, False), (0, False), (1, True)):
+        if is_purged:
+            await inspector.execute("DELETE FROM messages")
+        done = await months(owner, bucket).run(StepProgress())
+        assert done["months_dropped"] == dropped
+    assert (await tables(inspector), await keys_in(bucket)) == (ahead, [greeting])
+    assert done == {
+        "months_dropped": 1,
+        "months_kept": 0,
+        "objects_deleted": 2,
+        "months_overdue": 0,
+    }
+
+
+async def test_a_message_stored_during_the_drop_keeps_its_month(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    """The message comes after the check and before the partition is detached."""
+    await ensure_month(inspector, MONTH)
+    async with owner.connection() as connection:
+        [month] = await list_message_months(connection, (THEN + timedelta(days=40)).date())
+        place = await kept(connection, bucket, await a_vmbox(connection))
+        assert not await drop_detached_month(connection, month)
+        await rows.get_message(connection, place)
+        assert (await months(owner, bucket).drop([MONTH])) == {MONTH: DropResult.KEPT}
+        await months(owner, bucket, days=3).run(StepProgress())
+    assert len(await keys_in(bucket)) == 1
+
+
+@pytest.mark.parametrize("is_wanted", [False, True])
+async def test_a_drop_killed_after_the_detachment_is_continued_by_whoever_comes_first(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection, is_wanted: bool
+) -> None:
+    await ensure_month(inspector, MONTH)
+    await inspector.execute(f"ALTER TABLE messages DETACH PARTITION messages_{MONTH} CONCURRENTLY")
+    [usage] = [
+        u for u in await months(owner, bucket).list_usage(StepProgress()) if u.month < 201301
+    ]
+    assert usage.status is MonthStatus.INTERRUPTED
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        if is_wanted:
+            with pytest.raises(MissingPartition):
+                async with owner.connection() as other:
+                    await stored(other, box, received_at=THEN)
+            assert await ensure_month(connection, MONTH)
+            await stored(connection, box, received_at=THEN)
+    done = await months(owner, bucket).run(StepProgress())
+    assert (done["months_dropped"], MONTH in await tables(inspector)) == (
+        (0, True) if is_wanted else (1, False)
+    )
+
+
+async def test_objects_of_a_detached_month_are_not_orphans(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    await ensure_month(inspector, MONTH)
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+        place = await stored(connection, box, received_at=THEN)
+        owned = StoredObject(key="x", account_id=box.account_id, owner_id=place.message_id.id)
+        assert await find_orphans(connection, MONTH, [owned]) == ["x"]
+        await inspector.execute(f"ALTER TABLE messages DETACH PARTITION messages_{MONTH}")
+        assert await find_orphans(connection, MONTH, [owned]) == []
+        await inspector.execute(f"DROP TABLE messages_{MONTH}")
+        assert await find_orphans(connection, MONTH, [owned]) == ["x"]
+
+
+async def test_a_drop_waits_for_a_transaction_and_is_overdue_meanwhile(
+    test_database: TestDatabase,
+    owner: Database,
+    bucket: AudioStore,
+    inspector: asyncpg.Connection,
+) -> None:
+    await ensure_month(inspector, MONTH)
+    url = test_database.owner_url
+    async with (
+        Database.open(url, size=2, timeout_s=1, name="test") as hurried,
+        inspector.transaction(),
+    ):
+        await inspector.fetch("SELECT FROM messages LIMIT 1")
+        done = await months(hurried, bucket).run(StepProgress())
+        assert (done["months_dropped"], done["months_overdue"]) == (0, 1)
+        async with owner.connection() as connection:
+            await stored(connection, await a_vmbox(connection))
+            assert await ensure_month(connection, OTHER)
+    done = await months(owner, bucket).run(StepProgress())
+    assert (done["months_dropped"], done["months_overdue"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "overdue"),
+    [
+        ("", 0),
+        ("UPDATE messages SET changed_at = now() - interval '1 day'", 1),
+        ("UPDATE messages SET removed_at = now(), changed_at = now() - interval '1 day'", 0),
+        ("UPDATE messages SET removed_at = now() - interval '8 days'", 1),
+    ],
+    ids=["just stored", "not expired", "in the trash", "not purged"],
+)
+async def test_a_month_is_overdue_when_its_messages_should_be_gone(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection, change: str, overdue: int
+) -> None:
+    await ensure_month(inspector, MONTH)
+    async with owner.connection() as connection:
+        await stored(connection, await a_vmbox(connection), received_at=THEN)
+    if change:
+        await inspector.execute(change)
+    done = await months(owner, bucket, days=1.5).run(StepProgress())
+    assert (done["months_kept"], done["months_overdue"]) == (1, overdue)
+
+
+@pytest.mark.long
+async def test_months_that_two_keepers_drop_while_messages_are_stored_lose_none(
+    owner: Database, bucket: AudioStore
+) -> None:
+    """Stores into an old month as the API does, while two keepers drop it again and again."""
+    stop = asyncio.Event()
+    async with owner.connection() as connection:
+        box = await a_vmbox(connection)
+    drafts = [a_draft(received_at=THEN) for _ in range(20)]
+
+    async def drop() -> None:
+        while not stop.is_set():
+            await months(owner, bucket).drop([])
+
+    async def store() -> None:
+        for draft in drafts:
+            while True:
+                try:
+                    await store_and_remove(owner, box, draft)
+                except DatabaseUnavailable:
+                    continue
+                break
+        stop.set()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(drop())
+        group.create_task(store())
+
+
+async def store_and_remove(owner: Database, box: Box, draft: rows.Draft) -> None:
+    """Stores and purges a message, so that its month can be dropped again."""
+
+    async def insert(connection: Connection) -> None:
+        await rows.insert_message(
+            connection, box.account_id, box.vmbox_id, draft, max_message_count=None
+        )
+
+    await with_partitions(owner, MONTH, NOW, insert)
+    async with owner.connection() as connection:
+        # While the drop has detached the partition, the message is not found. It comes back.
+        while await connection.execute("DELETE FROM messages WHERE id = $1", draft.id.id) != (
+            "DELETE 1"
+        ):
+            await ensure_month(connection, MONTH)
