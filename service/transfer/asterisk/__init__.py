@@ -1,0 +1,1 @@
+"""Import from the voicemail spool of Asterisk (app_voicemail)."""

@@ -1,0 +1,1 @@
+"""Import from FreeSWITCH (mod_voicemail) and FusionPBX."""
