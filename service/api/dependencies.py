@@ -13,6 +13,7 @@ from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
+from service.usecases.holds import Holds
 from service.usecases.mail_consents import MailConsents
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
@@ -53,6 +54,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     recording_links: RecordingLinks
     greetings: Greetings
     webhooks: Webhooks
+    holds: Holds
     batches: Batches
     retention: RetentionLookup
     transfers: Transfers

@@ -57,6 +57,10 @@ class Action(StrEnum):
     GREETING_AUDIO_REPLACED = "greeting.audio_replaced"
     GREETING_DELETED = "greeting.deleted"
     GREETING_AUDIO_READ = "greeting.audio_read"
+    HOLD_CREATED = "hold.created"
+    HOLD_READ = "hold.read"
+    HOLD_EXPORTED = "hold.exported"
+    HOLD_RELEASED = "hold.released"
     TOKEN_ISSUED = "token.issued"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     SIGN_IN = "sign_in"
@@ -110,8 +114,8 @@ class Actor(msgspec.Struct, kw_only=True):
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Record of the audit, without names, phone numbers and secrets.
 
-    `target` is the id of the user, webhook, greeting, account, token, key or link. The `target` of
-    a refused request is its method and route.
+    `target` is the id of the user, webhook, greeting, account, hold, token, key or link. The
+    `target` of a refused request is its method and route.
     """
 
     account_id: UUID

@@ -1,12 +1,14 @@
 """Legal holds: messages that must not be deleted or replaced."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from service.domain.formats import NO_NUL
-from service.domain.message import MAX_ADDRESS, Message, MessageId
+from service.domain.message import MAX_ADDRESS, Message
 from service.domain.schema import Field
 
 MAX_HOLDS = 100
@@ -44,6 +46,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     received_from: datetime | None = None
     received_to: datetime | None = None
     created_at: datetime
+    revision: int = 1
 
     @property
     def modified_at(self) -> datetime:
@@ -57,8 +60,15 @@ class HeldMessage(msgspec.Struct, frozen=True, kw_only=True):
     removed_at: datetime | None
 
 
+class HeldCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Sort key of the first message of a page of held messages."""
+
+    month: Annotated[int, Meta(ge=0, lt=2**31)]
+    id: UUID
+
+
 class HeldPage(msgspec.Struct, frozen=True, kw_only=True):
     """Held messages among the next messages of an account, and the start of the next page."""
 
     messages: list[HeldMessage]
-    next: MessageId | None
+    next: HeldCursor | None

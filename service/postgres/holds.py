@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from service.domain.errors import HoldNotFound, Invalid, MessageNotFound, Rule, TooManyHolds
-from service.domain.hold import HeldMessage, HeldPage, Hold
+from service.domain.hold import HeldCursor, HeldMessage, HeldPage, Hold
 from service.domain.message import MessageId
 from service.domain.page import NameCursor
 from service.postgres.batches import id_values
@@ -26,7 +26,7 @@ async def insert_hold(connection: Connection, hold: Hold, max_holds: int) -> Hol
     TooManyHolds, and Invalid for a caller number without a digit or letter.
     """
     values: dict[str, Any] = msgspec.structs.asdict(hold)
-    del values["created_at"]
+    del values["created_at"], values["revision"]
     await _SQL["lock_holds"].execute(connection)
     row = await _SQL["insert_hold"].fetchrow(connection, **values, max_holds=max_holds)
     if row is None:
@@ -94,7 +94,7 @@ async def list_held_messages(
     connection: Connection,
     account_id: UUID,
     hold_id: UUID,
-    start: MessageId,
+    start: HeldCursor,
     limit: int,
     scan_limit: int,
 ) -> HeldPage:
@@ -114,7 +114,7 @@ async def list_held_messages(
     following = None
     if len(rows) > limit or (rows and rows[-1]["position"] == scan_limit):
         last = rows.pop()
-        following = MessageId(last["month"], last["id"])
+        following = HeldCursor(last["month"], last["id"])
     return HeldPage(messages=[_to_held(row) for row in rows], next=following)
 
 

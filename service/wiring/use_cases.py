@@ -24,6 +24,7 @@ from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
+from service.usecases.holds import Holds
 from service.usecases.idempotency import Idempotency
 from service.usecases.mail_consents import MailConsents
 from service.usecases.message_lists import MessageLists
@@ -116,6 +117,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
+        holds=Holds(database, accounts.sessions.audit),
         batches=Batches(database, utc_now, retention),
         retention=retention,
         transfers=_transfers(shared),

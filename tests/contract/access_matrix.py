@@ -50,6 +50,13 @@ GET    /v2/accounts/{account_id}/api_keys                   account:admin  yes n
 PUT    /v2/accounts/{account_id}/api_keys                   account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no no
 DELETE /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/holds                      account:admin  yes no  no  no no
+PUT    /v2/accounts/{account_id}/holds                      account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/holds/{hold_id}            account:admin  yes no  no  no no
+DELETE /v2/accounts/{account_id}/holds/{hold_id}            account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/holds/{hold_id}/messages   account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/holds/{hold_id}/messages/{message_id}/raw account:admin yes no no no no
+GET    /v2/accounts/{account_id}/holds/{hold_id}/export     account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/users                      user:self      yes own no  no no
 PUT    /v2/accounts/{account_id}/users                      account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no no

@@ -85,6 +85,7 @@ class Matrix:
             "uuid": str(UUID(vmbox_id)),
             "message_uuid": message_id,
             "key_id": uuid4().hex,
+            "hold_id": uuid4().hex,
             "webhook_id": uuid4().hex,
             "recipient_uuid": str(uuid4()),
             "schema_name": "vmboxes",

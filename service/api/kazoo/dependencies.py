@@ -27,6 +27,7 @@ from service.domain.errors import (
     CredentialsInvalid,
     Forbidden,
     GreetingNotFound,
+    HoldNotFound,
     Invalid,
     MessageNotFound,
     Rule,
@@ -163,6 +164,7 @@ vmbox_of_path = partial(id_of_path, parse_hex_id, VmboxNotFound)
 message_of_path = partial(id_of_path, MessageId.parse, MessageNotFound)
 greeting_of_path = partial(id_of_path, parse_hex_id, GreetingNotFound)
 api_key_of_path = partial(id_of_path, parse_hex_id, ApiKeyNotFound)
+hold_of_path = partial(id_of_path, parse_hex_id, HoldNotFound)
 webhook_of_path = partial(id_of_path, parse_hex_id, WebhookNotFound)
 
 

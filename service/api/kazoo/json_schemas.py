@@ -18,6 +18,7 @@ COMPONENTS = {
     "accounts": "NewAccount",
     "api_auth": "ApiKey",
     "api_keys": "NewApiKey",
+    "holds": "NewHold",
     "mailbox_message": "NewMessage",
     "media": "NewGreeting",
     "user_auth": "Credentials",

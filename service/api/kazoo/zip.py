@@ -5,6 +5,7 @@ The archive is built while it is sent, so that only one block of audio is in mem
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
+from datetime import datetime
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from litestar import post
@@ -45,7 +46,7 @@ async def download_messages(
     requested_ids = read_ids(await read_parameters(request))
     ids = [parsed for requested_id in requested_ids if (parsed := MessageId.parse(requested_id))]
     recordings = await app.recordings.list(account, vmbox, ids)
-    archive = await _prefetched(_archive(account, recordings, app))
+    archive = await prefetched(_archive(account, recordings, app))
     request_id = request.scope["state"]["request_id"]
     headers = {"Content-Disposition": content_disposition(f"{request_id}.zip")}
     return Stream(archive, status_code=200, media_type=ZIP_TYPE, headers=headers)
@@ -54,7 +55,7 @@ async def download_messages(
 ROUTES = (download_messages,)
 
 
-async def _prefetched(archive: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def prefetched(archive: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     """Returns the archive after reading its first block, so that early errors get a status."""
     first = await anext(archive)
 
@@ -75,7 +76,7 @@ async def _archive(
     An entry begins with its first block, so a missing object leaves no entry. A later failure
     closes the connection, so that the client detects an incomplete archive.
     """
-    sink = _ZipSink()
+    sink = ZipSink()
     with ZipFile(sink, "w") as archive:
         for name, recording in zip(entry_names(recordings), recordings, strict=True):
             async with AsyncExitStack() as stack:
@@ -92,7 +93,7 @@ async def _archive(
                     )
                 except AudioMissing:
                     continue
-                with archive.open(_entry(name, recording), "w") as entry:
+                with archive.open(zip_entry(name, recording.local_time), "w") as entry:
                     async for block in blocks:
                         entry.write(block)
                         yield sink.take()
@@ -113,14 +114,15 @@ def entry_names(recordings: Sequence[Recording]) -> Iterator[str]:
         yield name
 
 
-def _entry(name: str, recording: Recording) -> ZipInfo:
-    entry = ZipInfo(name, max(_OLDEST_DATE, recording.local_time.timetuple()[:6]))
+def zip_entry(name: str, moment: datetime) -> ZipInfo:
+    """Returns an entry that is written without a known size."""
+    entry = ZipInfo(name, max(_OLDEST_DATE, moment.timetuple()[:6]))
     entry.compress_type = ZIP_DEFLATED
     setattr(entry, _LEVEL, _NO_COMPRESSION)
     return entry
 
 
-class _ZipSink:
+class ZipSink:
     """Write-only file without positions. `take` returns and clears its content."""
 
     def __init__(self) -> None:

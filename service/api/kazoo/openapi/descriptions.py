@@ -120,6 +120,16 @@ WEBHOOK = {
     "custom_data": "Strings that are sent with each event",
 }
 
+HOLD = {
+    "name": "A friendly name, such as the file number",
+    "reason": "The reason, such as the court order",
+    "vmbox_ids": "The boxes, also deleted ones; absent for the whole account",
+    "caller_id_number": "The number of the caller in any spelling, with or without the country "
+    "code; absent for all callers",
+    "created_from": "The time of the first message: Gregorian seconds or ISO-8601",
+    "created_to": "The time of the last message: Gregorian seconds or ISO-8601",
+}
+
 LINK = {"expires_in_s": "The lifetime of the link in seconds"}
 
 MESSAGE = {

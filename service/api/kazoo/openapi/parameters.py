@@ -95,6 +95,7 @@ def _path() -> Json:
         "user_id": ("The user", HEX_ID, samples.OWNER_ID),
         "media_id": ("The greeting", HEX_ID, samples.MEDIA_ID),
         "webhook_id": ("The webhook", HEX_ID, samples.WEBHOOK_ID),
+        "hold_id": ("The legal hold", HEX_ID, samples.WEBHOOK_ID),
         "key_id": ("The API key", HEX_ID, samples.WEBHOOK_ID),
         "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
         "token": ("The token of the request", _TEXT, None),

@@ -13,10 +13,12 @@ from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
 from service.api.kazoo.wire.audit import audit_row
+from service.api.kazoo.wire.holds import hold_row
 from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
     MessageContext,
+    held_row,
     message_metadata,
     message_row,
     stored_message,
@@ -34,6 +36,7 @@ from service.domain.api_key import ApiKey
 from service.domain.audit import AuditRecord, Principal, Result
 from service.domain.events import EventType
 from service.domain.greeting import Greeting, validate_greeting
+from service.domain.hold import HeldMessage, Hold
 from service.domain.message import (
     Audio,
     CallerId,
@@ -82,6 +85,13 @@ NEW_API_KEY: dict[str, Any] = {
     "scopes": ["messages:read", "vmboxes:read"],
     "vmbox_ids": [VMBOX_ID],
     "expires": "2027-01-01T00:00:00Z",
+}
+
+NEW_HOLD: dict[str, Any] = {
+    "name": "Case 4711",
+    "reason": "Order of the district court, 3 May 2024",
+    "caller_id_number": "+49 89 1234567",
+    "created_from": "2024-01-01T00:00:00Z",
 }
 
 NEW_GREETING: dict[str, Any] = {
@@ -175,6 +185,15 @@ _PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None)
 _WEBHOOK = Webhook(
     webhook_id=UUID(WEBHOOK_ID), document=NEW_WEBHOOK, disable_reason=None, **_STORED
 )
+_HOLD = Hold(
+    account_id=UUID(ACCOUNT_ID),
+    hold_id=UUID(WEBHOOK_ID),
+    name=NEW_HOLD["name"],
+    reason=NEW_HOLD["reason"],
+    caller_id_number=NEW_HOLD["caller_id_number"],
+    received_from=datetime(2024, 1, 1, tzinfo=UTC),
+    created_at=CREATED,
+)
 _KEY = ApiKey(
     account_id=UUID(ACCOUNT_ID),
     key_id=UUID(WEBHOOK_ID),
@@ -215,6 +234,7 @@ ACCOUNT = documents.account_document(_ACCOUNT)
 ACCOUNT_ROW = documents.account_row(_ACCOUNT)
 USER = documents.user_document(_USER)
 USER_ROW = documents.user_row(_USER)
+HOLD = hold_row(_HOLD)
 NAMED_API_KEY = api_key_row(_KEY)
 CREATED_API_KEY = created_api_key(_KEY, API_KEY)
 WEBHOOK = webhook_document(_WEBHOOK)
@@ -231,6 +251,7 @@ MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
 MESSAGE_ROW = message_row(_MESSAGE, _CONTEXT)
 TRASH_ROW = trash_row(RemovedMessage(_MESSAGE, CREATED), timedelta(days=7), _CONTEXT)
+HELD_ROW = held_row(HeldMessage(message=_MESSAGE, removed_at=CREATED), _CONTEXT)
 PENDING = stored_message(_PENDING, _CONTEXT, has_audio=False)
 SAVED = msgspec.structs.replace(MESSAGE, folder=Folder.SAVED)
 REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)

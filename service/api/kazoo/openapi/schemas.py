@@ -20,10 +20,11 @@ from service.api.kazoo.sessions import (
     TOKEN_FIELDS,
 )
 from service.api.kazoo.vmboxes import PIN_FIELDS
-from service.api.kazoo.wire import api_keys, audit, documents, hooks, messages, webhooks
+from service.api.kazoo.wire import api_keys, audit, documents, holds, hooks, messages, webhooks
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
+from service.domain.hold import FIELDS as HOLD_FIELDS
 from service.domain.message import Folder
 from service.domain.user import FIELDS as USER_FIELDS
 from service.domain.vmbox import FIELDS as VMBOX_FIELDS
@@ -62,8 +63,10 @@ def _responses() -> Json:
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
+        **struct_schemas((holds.HoldRow,), descriptions.HOLD),
         **struct_schemas(
-            (messages.MessageRow, messages.TrashRow, messages.StoredMessage), descriptions.MESSAGE
+            (messages.MessageRow, messages.TrashRow, messages.HeldRow, messages.StoredMessage),
+            descriptions.MESSAGE,
         ),
         "BrokenRules": {
             "type": "object",
@@ -96,6 +99,7 @@ def _accounts() -> Json:
         "UserChanges": _with_secret_password(patch_schema(USER_FIELDS, descriptions.USER)),
         "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
         "ApiKey": {**nullable_request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
+        "NewHold": nullable_request_schema(HOLD_FIELDS, descriptions.HOLD),
         "NewApiKey": nullable_request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
         "SessionToken": nullable_request_schema(TOKEN_FIELDS, {"token": "The token of a session"}),
         "Credentials": {

@@ -12,9 +12,10 @@ from service.api.http.times import format_iso
 from service.api.kazoo.envelope import FieldWarning
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian, parse_time, unix_problem
-from service.api.kazoo.wire.types import DateTimeString, MessageIdString
+from service.api.kazoo.wire.types import DateTimeString, HexId, MessageIdString
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import Invalid, Problem, Rule
+from service.domain.hold import HeldMessage
 from service.domain.message import (
     ANONYMOUS,
     MAX_ADDRESS,
@@ -125,6 +126,19 @@ class TrashRow(MessageRow, kw_only=True):
         int | DateTimeString,
         Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
     ]
+
+
+class HeldRow(MessageRow, kw_only=True):
+    """A message that a legal hold covers."""
+
+    vmbox_id: HexId
+    removed_at: (
+        Annotated[
+            int | DateTimeString,
+            Meta(description="The time of its removal; absent while it is in its box"),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class MessageMetadata(MessageFields, kw_only=True):
@@ -279,6 +293,13 @@ def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext
         "restorable_until": _format_time(removed.removed_at + grace, context),
     }
     return _fill_row(TrashRow, removed.message, context, **times)
+
+
+def held_row(held: HeldMessage, context: MessageContext) -> HeldRow:
+    """A held message as a row of a list."""
+    removed_at = UNSET if held.removed_at is None else _format_time(held.removed_at, context)
+    vmbox_id = held.message.vmbox_id.hex
+    return _fill_row(HeldRow, held.message, context, vmbox_id=vmbox_id, removed_at=removed_at)
 
 
 def _fill_row(kind: type[Row], message: Message, context: MessageContext, **fields: Any) -> Row:
