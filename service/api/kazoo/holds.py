@@ -21,9 +21,9 @@ from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
+    account_context,
     hold_of_path,
     location,
-    message_context,
     message_of_path,
 )
 from service.api.kazoo.documents import list_documents
@@ -93,7 +93,7 @@ async def list_held_messages(
     """Lists the messages that a hold covers, the last stored first. The list includes removed and
     expired messages, and those of deleted boxes. A page may have fewer messages than `page_size`:
     continue while there is a `next_start_key`."""
-    context = message_context(request, account, app)
+    context = await account_context(request, account, app)
     query = page_query(request)
     start = decode_cursor(query.start_key, HeldCursor)
     page = await app.holds.list_messages(account, hold_of_path(hold_id), start, query.limit)
