@@ -31,7 +31,7 @@ _HEAD = (
     help="Checkout whose .venv/bin/aftertone is attacked; by default this one.",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Setting of the API.")
-@click.option("--quick", is_flag=True, help="Sizes of the quick tier.")
+@click.option("--quick", is_flag=True, help="The small sizes.")
 @click.option(
     "--only", multiple=True, type=click.Choice([attack.name for attack in ATTACKS]), default=()
 )

@@ -260,10 +260,14 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def sizes(attack: Attack) -> pytest.MarkDecorator:
-    """The quick and the long tier of an attack."""
-    long = pytest.param(attack.long, marks=[pytest.mark.long, pytest.mark.timeout(900)])
-    return pytest.mark.parametrize("size", [attack.quick, long])
+def sizes(attack: Attack, *, in_quick_tier: bool = False) -> pytest.MarkDecorator:
+    """The small and the large size of an attack.
+
+    Both are in the long tier: unit and contract tests prove each limit at a small cost.
+    """
+    small = pytest.param(attack.quick, marks=[] if in_quick_tier else [pytest.mark.long])
+    large = pytest.param(attack.long, marks=[pytest.mark.long, pytest.mark.timeout(900)])
+    return pytest.mark.parametrize("size", [small, large])
 
 
 def program_of(tree: Path | None) -> list[str]:

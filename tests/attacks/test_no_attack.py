@@ -27,7 +27,7 @@ ATTACK = Attack(
 )
 
 
-@sizes(ATTACK)
+@sizes(ATTACK, in_quick_tier=True)
 async def test_usual_requests_of_two_tenants_are_served(service: RunningService, size: int) -> None:
     report = await ATTACK.measure(service, size)
     report.check()
