@@ -1,9 +1,10 @@
-"""Commands that import voicemail from other systems and from archives."""
+"""Commands that export voicemail to archives, and import it from them and from other systems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,4 +87,35 @@ def source_command(name: str) -> Callable[[Callable[..., Callable[[], Source]]],
     return decorate
 
 
-COMMANDS = (import_,)
+@source_command("archive")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_archive(file: Path) -> Callable[[], Source]:
+    """Import an archive that `aftertone export` has written. Ids are kept."""
+    from service.transfer.archive.source import ArchiveSource
+
+    return lambda: ArchiveSource(file)
+
+
+@click.command()
+@click.argument("account")
+@click.option(
+    "--to",
+    "target",
+    metavar="FILE",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Archive to write, for example acme.tar.zst.",
+)
+def export(account: str, target: Path) -> None:
+    """Export ACCOUNT and all accounts below it to an archive.
+
+    The archive contains users without passwords, boxes with their PINs, greetings, messages and the
+    trash. Run an interrupted export again: it continues. ACCOUNT is an id, a realm or a name. The
+    exit code is 3 when the bucket does not have the audio of a message.
+    """
+    from service.cli.export_commands import run_export
+
+    raise SystemExit(run(run_export(settings_of("cli"), account, target)))
+
+
+COMMANDS = (export, import_)

@@ -96,7 +96,7 @@ async def update_account(
     if row is None:
         return None
     await insert_change(connection, before.account_id, Action.ACCOUNT_UPDATED)
-    return _to_account(row)
+    return to_account(row)
 
 
 async def find_name_and_realm_conflicts(
@@ -119,7 +119,7 @@ async def find_name_and_realm_conflicts(
 async def read_account(connection: Connection, account_id: UUID) -> Account | None:
     """Returns an account, or None."""
     row = await _SQL["read_account"].fetchrow(connection, account_id=account_id)
-    return None if row is None else _to_account(row)
+    return None if row is None else to_account(row)
 
 
 async def list_descendants(
@@ -136,7 +136,7 @@ async def list_descendants(
     rows = await _SQL[name].fetch(
         connection, account_id=account_id, **page_start(start, descending), limit=limit
     )
-    return [_to_account(row) for row in rows]
+    return [to_account(row) for row in rows]
 
 
 async def lock_account_for_share(connection: Connection, account_id: UUID) -> None:
@@ -152,7 +152,7 @@ async def lock_account_for_share(connection: Connection, account_id: UUID) -> No
 async def lock_account_for_update(connection: Connection, account_id: UUID) -> Account | None:
     """Locks an account before its deletion, until the transaction ends."""
     row = await _SQL["lock_account_for_update"].fetchrow(connection, account_id=account_id)
-    return None if row is None else _to_account(row)
+    return None if row is None else to_account(row)
 
 
 async def has_children(connection: Connection, account_id: UUID) -> bool:
@@ -294,7 +294,8 @@ def _valid_string_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
 
 
-def _to_account(row: asyncpg.Record) -> Account:
+def to_account(row: asyncpg.Record) -> Account:
+    """Returns the account of a row."""
     document = row["document"]
     return Account(
         **_fact_fields(row, document.get("max_message_count"), document.get("wire_profile")),

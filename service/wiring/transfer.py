@@ -12,6 +12,8 @@ from service.domain.errors import AccountNotFound
 from service.postgres.migrate import newest_migration
 from service.postgres.pool import Database
 from service.settings import Settings
+from service.transfer.archive.exporter import Exporter, ExportObserver
+from service.transfer.archive.records import RecordReader
 from service.transfer.importer import Importer
 from service.transfer.report import ImportReport
 from service.transfer.source import Source
@@ -74,6 +76,16 @@ class TransferTools:
             retention_days=settings.retention_days,
             max_upload_bytes=settings.max_upload_bytes,
             quotas=quotas,
+        )
+
+    def exporter(self, observer: ExportObserver) -> Exporter:
+        """Returns the exporter of accounts."""
+        return Exporter(
+            database=self.database,
+            audio=self.audio,
+            reader=RecordReader(self.database, self.accounts.secrets),
+            clock=utc_now,
+            observer=observer,
         )
 
 

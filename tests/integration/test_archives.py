@@ -1,0 +1,233 @@
+"""Archives: an exported account is complete, and is the same after it was imported elsewhere."""
+
+import asyncio
+import io
+import os
+import tarfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+import pytest_asyncio
+import zstandard
+
+from service.audio.store import AudioStore
+from service.domain.account import Caller
+from service.domain.clock import utc_now
+from service.domain.message import Folder
+from service.embedded.servers import EmbeddedServers
+from service.postgres.pool import Database
+from service.transfer.archive.destination import ExportFailed, FileDestination
+from service.transfer.archive.exporter import Exporter
+from service.transfer.archive.format import ArchiveManifest
+from service.transfer.archive.records import RecordReader
+from service.transfer.archive.source import ArchiveSource
+from service.transfer.report import ImportResult, RecordKind
+from service.transfer.source import (
+    SourceAccount,
+    SourceBox,
+    SourceFailed,
+    SourceGreeting,
+    SourceUser,
+)
+from service.usecases.accounts import Accounts
+from tests.support.accounts import a_key_ring, a_root, accounts_over
+from tests.support.audio_samples import a_wav
+from tests.support.imports import ListSource, a_message, audio_of, run_import
+
+YESTERDAY = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+ACME, BRANCH, BOX = "a" * 32, "b" * 32, "c" * 32
+
+
+class Missing:
+    """Observer of an export that keeps the names of missing audio."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def set_total(self, total: int) -> None:
+        self.total = total
+
+    def advance(self, count: int) -> None:
+        pass
+
+    def report_missing(self, name: str) -> None:
+        self.names.append(name)
+
+
+class InterruptedDestination(FileDestination):
+    """Ends the export after each checkpoint, with more bytes in the file."""
+
+    async def checkpoint(self, state: bytes) -> None:
+        await super().checkpoint(state)
+        await self.write(b"bytes after the checkpoint")
+        raise asyncio.CancelledError
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def elsewhere(
+    servers: EmbeddedServers, superuser: asyncpg.Pool, migrated_template: str
+) -> AsyncIterator[Database]:
+    """Another deployment without accounts."""
+    name = f"test_{uuid4().hex}"
+    await superuser.execute(
+        f"CREATE DATABASE {name} OWNER aftertone_owner TEMPLATE {migrated_template}"
+    )
+    url = servers.postgres.url(name, "aftertone")
+    async with Database.open(url, size=20, timeout_s=30, name="test") as opened:
+        yield opened
+    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def a_tenant() -> ListSource:
+    return ListSource(
+        accounts=[
+            SourceAccount(key=ACME, name="Acme", realm="acme.example.com", document={"x": [1]}),
+            SourceAccount(key=BRANCH, name="Branch", realm="branch.example.com", parent_key=ACME),
+        ],
+        users=[SourceUser(key="d" * 32, account_key=ACME, document={"username": "Žofie"})],
+        greetings=[
+            SourceGreeting(
+                key="e" * 32,
+                account_key=ACME,
+                owner_key="d" * 32,
+                document={"name": "hello"},
+                open=audio_of(a_wav(0.1)),
+            ),
+            SourceGreeting(key="f" * 32, account_key=BRANCH, document={"name": "silent"}),
+        ],
+        boxes=[
+            SourceBox(
+                key="box",
+                account_key=ACME,
+                document={
+                    "name": "Reception",
+                    "mailbox": "100",
+                    "pin": "1234",
+                    "owner_id": "d" * 32,
+                    "media": {"unavailable": "e" * 32},
+                },
+            ),
+            SourceBox(key=BOX, account_key=BRANCH, document={"name": "B", "mailbox": "100"}),
+        ],
+        messages=[
+            a_message("1", YESTERDAY - timedelta(days=40), transcription={"text": "hello"}),
+            a_message("2", YESTERDAY, folder=Folder.SAVED, caller_id_name="Ωmega"),
+            a_message("3", YESTERDAY, removed_at=YESTERDAY + timedelta(hours=1)),
+            *[a_message(f"m{number}", YESTERDAY, box_key=BOX) for number in range(5)],
+        ],
+    )
+
+
+async def exported(
+    accounts: Accounts,
+    store: AudioStore,
+    target: Path,
+    destination_type: type[FileDestination] = FileDestination,
+) -> tuple[ArchiveManifest, Missing]:
+    observer = Missing()
+    exporter = Exporter(
+        database=accounts.database,
+        audio=store,
+        reader=RecordReader(accounts.database, accounts.secrets),
+        clock=utc_now,
+        observer=observer,
+        chunk=2,
+    )
+    account_id = (await accounts.find(await root_of(accounts), "acme.example.com")).account_id
+    async with destination_type.open(target) as destination:
+        return await exporter.run(account_id, destination), observer
+
+
+async def root_of(accounts: Accounts) -> Caller:
+    return await accounts.sessions.get_operator()
+
+
+def members_of(archive: Path) -> dict[str, bytes]:
+    """Returns the members; the manifest without its time."""
+    content = zstandard.ZstdDecompressor().stream_reader(
+        archive.read_bytes(), read_across_frames=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(content.read())) as tar:
+        members = {member.name: tar.extractfile(member) for member in tar.getmembers()}
+        read = {name: file.read() for name, file in members.items() if file is not None}
+    manifest = msgspec.json.decode(read["manifest.json"])
+    assert manifest.pop("created_at")
+    return {**read, "manifest.json": msgspec.json.encode(manifest)}
+
+
+async def a_deployment(database: Database) -> tuple[Accounts, Caller]:
+    accounts = accounts_over(database, a_key_ring())
+    return accounts, await a_root(accounts)
+
+
+async def test_an_archive_is_the_same_after_an_import_into_an_empty_deployment(
+    database: Database,
+    elsewhere: Database,
+    store: AudioStore,
+    tmp_path: Path,
+) -> None:
+    accounts, root = await a_deployment(database)
+    await run_import(a_tenant(), accounts, root, store)
+    manifest, _ = await exported(accounts, store, tmp_path / "first.tar.zst")
+    assert manifest.counts == {
+        "accounts": 2, "users": 1, "greetings": 2, "boxes": 2, "messages": 8, "missing_audio": 0,
+    }  # fmt: skip
+    source = ArchiveSource(tmp_path / "first.tar.zst")
+    other_accounts, other_root = await a_deployment(elsewhere)
+    counts, observer = await run_import(source, other_accounts, other_root, store)
+    assert observer.skipped == []
+    assert counts[RecordKind.MESSAGE, ImportResult.NEW] == 8
+    await exported(other_accounts, store, tmp_path / "second.tar.zst")
+    first, second = members_of(tmp_path / "first.tar.zst"), members_of(tmp_path / "second.tar.zst")
+    assert list(first) == list(second)
+    assert first == second
+    assert b'"pin":"1234"' in first["boxes/00000001.jsonl"]
+    assert a_wav(0.1) in first.values()
+
+
+async def test_an_interrupted_export_continues_and_is_the_same_as_one_in_one_go(
+    database: Database, store: AudioStore, tmp_path: Path
+) -> None:
+    accounts, root = await a_deployment(database)
+    await run_import(a_tenant(), accounts, root, store)
+    whole, parted = tmp_path / "whole.tar.zst", tmp_path / "parted.tar.zst"
+    await exported(accounts, store, whole)
+    for _ in range(6):
+        with pytest.raises(asyncio.CancelledError):
+            await exported(accounts, store, parted, InterruptedDestination)
+    await exported(accounts, store, parted)
+    assert members_of(parted) == members_of(whole)
+    assert sorted(os.listdir(tmp_path)) == [parted.name, whole.name]
+    assert parted.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ExportFailed, match="exists"):
+        await exported(accounts, store, whole)
+
+
+async def test_a_damaged_archive_and_missing_audio_are_reported(
+    database: Database,
+    store: AudioStore,
+    inspector: asyncpg.Connection,
+    tmp_path: Path,
+) -> None:
+    accounts, root = await a_deployment(database)
+    await run_import(a_tenant(), accounts, root, store)
+    key = await inspector.fetchval("SELECT audio_key FROM messages WHERE folder = 'saved'")
+    await store.delete(key)
+    archive = tmp_path / "acme.tar.zst"
+    manifest, observer = await exported(accounts, store, archive)
+    assert manifest.counts["missing_audio"] == len(observer.names) == 1
+    await inspector.execute("DELETE FROM messages")
+    counts, report = await run_import(ArchiveSource(archive), accounts, root, store)
+    assert counts[RecordKind.MESSAGE, ImportResult.NEW] == 7
+    [reason] = report.reasons.values()
+    assert reason == "its audio was missing when the archive was written"
+    damaged = tmp_path / "damaged.tar.zst"
+    damaged.write_bytes(archive.read_bytes()[:-300])
+    for path, text in ((damaged, "incomplete"), (tmp_path / "no.zst", "cannot be read")):
+        with pytest.raises(SourceFailed, match=text):
+            await run_import(ArchiveSource(path), accounts, root, store)
