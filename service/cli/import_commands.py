@@ -95,6 +95,11 @@ async def _run(
         with console:
             await tools.importer(source, options, report).run()
         click.echo(_table(report))
+        if report.expired:
+            click.echo(
+                f"{report.expired} messages are older than their retention and will expire: "
+                "set message_retention_days of their account first to keep them."
+            )
         if report.is_complete:
             return 0
         click.echo("\nNot imported, or not completely:")

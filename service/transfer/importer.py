@@ -23,7 +23,6 @@ from service.domain.message import (
     MAX_CALLER_ID,
     CallerId,
     MessageId,
-    retained_since,
     uuid7,
 )
 from service.postgres import imports as rows
@@ -71,7 +70,6 @@ class Importer:
     months: Database
     audio: AudioStore
     clock: Callable[[], datetime]
-    retention_days: int
     max_upload_bytes: int
     quotas: Quotas = NO_QUOTAS
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
@@ -113,6 +111,8 @@ class Importer:
     async def _import_batch(self, batch: Sequence[_Item]) -> None:
         stored = await retry_unavailable(lambda: self._stored_ids(batch))
         unique = {item.id: item for item in batch if item.id not in stored}
+        now = self.clock()
+        self.report.expired += sum(not _is_retained(item, now) for item in unique.values())
         self._count(ImportResult.EXISTING, len(batch) - len(unique))
         if self.options.dry_run:
             self._count(ImportResult.NEW, len(unique))
@@ -200,7 +200,7 @@ class Importer:
             to_uri=_address(message.to_uri, realm) if message.to_uri else None,
             realm=realm,
             audio=stored.audio,
-            retained=received_at >= retained_since(now, self.retention_days),
+            retained=_is_retained(item, now),
         )
 
     def _skip(self, name: str, reason: str) -> None:
@@ -210,6 +210,10 @@ class Importer:
     def _count(self, result: ImportResult, count: int) -> None:
         self.report.counts[RecordKind.MESSAGE, result] += count
         self.report.observer.advance(count)
+
+
+def _is_retained(item: _Item, now: datetime) -> bool:
+    return item.message.received_at >= item.target.retention.retained_since(now)
 
 
 def _fit(text: str, limit: int) -> str:

@@ -53,12 +53,17 @@ class ImportObserver(Protocol):
 
 
 class ImportReport:
-    """Counts of an import, and the observer that receives its details."""
+    """Counts of an import, and the observer that receives its details.
+
+    `incomplete` records were imported without a part. `expired` messages are past their retention:
+    the keeper deletes them.
+    """
 
     def __init__(self, observer: ImportObserver) -> None:
         self.observer = observer
         self.counts: Counter[tuple[RecordKind, ImportResult]] = Counter()
         self.incomplete = 0
+        self.expired = 0
 
     def map(self, kind: RecordKind, name: str, result: ImportResult, target: str) -> None:
         """Counts an account or a box and reports its target."""

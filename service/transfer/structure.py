@@ -17,6 +17,7 @@ from service.domain.errors import (
     VmboxNotFound,
     VoicemailError,
 )
+from service.domain.retention import Retention, rule_of
 from service.domain.schema import Document
 from service.domain.vmbox import numbers_of
 from service.postgres import imports as rows
@@ -37,6 +38,7 @@ from service.transfer.source import (
 from service.transfer.writing import describe, retry_unavailable, spooled, without_invalid_fields
 from service.usecases.accounts import Accounts
 from service.usecases.greetings import Greetings
+from service.usecases.retention import RetentionLookup
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
 
@@ -57,11 +59,12 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoxTarget(msgspec.Struct, frozen=True):
-    """Box that receives messages, and its name for people."""
+    """Box that receives messages, its name for people, and its retention."""
 
     account: AccountFacts
     vmbox_id: UUID
     name: str
+    retention: Retention
 
 
 class _Attachment(msgspec.Struct, frozen=True):
@@ -82,6 +85,7 @@ class StructureWriter:
     users: Users
     vmboxes: Vmboxes
     greetings: Greetings
+    retention: RetentionLookup
     source: Source
     options: ImportOptions
     report: ImportReport
@@ -259,9 +263,20 @@ class StructureWriter:
                 )
             )
             self._note(RecordKind.BOX, label, left_out)
-        target = BoxTarget(account, found or vmbox_id, label)
+        retention = await self._retention_of(account, found or vmbox_id, record.document)
+        target = BoxTarget(account, found or vmbox_id, label, retention)
         self.box_targets[record.key] = target
         self.report.map(RecordKind.BOX, label, result, target.vmbox_id.hex)
+
+    async def _retention_of(
+        self, account: AccountFacts, vmbox_id: UUID, document: Document
+    ) -> Retention:
+        # The rules of the boxes are new, so the facts of the account may not mention them.
+        account = msgspec.structs.replace(account, has_vmbox_retention=True)
+        retention = await self.retention.of_vmbox(account, vmbox_id)
+        if self.options.dry_run:
+            return retention.with_rule(rule_of(document), account.max_retention_days)
+        return retention
 
     async def _find_box(
         self, account: AccountFacts, vmbox_id: UUID, document: Document
@@ -342,4 +357,5 @@ def _provisional(account_id: UUID, parent: AccountFacts, record: SourceAccount) 
         wire_profile=None,
         auth_epoch=0,
         revision=0,
+        retention=rule_of(record.document),
     )

@@ -20,6 +20,7 @@ from service.transfer.source import Source
 from service.transfer.structure import ImportOptions, StructureWriter
 from service.usecases.accounts import Accounts
 from service.usecases.greetings import Greetings
+from service.usecases.retention import RetentionLookup
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from service.wiring.accounts import NotSetUp
@@ -29,6 +30,7 @@ from service.wiring.factories import (
     open_database,
     open_owner_database,
     quotas_of,
+    retention_of,
     users_of,
 )
 
@@ -59,6 +61,7 @@ class TransferTools:
             users=users_of(self.accounts, settings),
             vmboxes=Vmboxes(self.database, self.accounts.secrets, utc_now, quotas),
             greetings=Greetings(self.database, self.audio, utc_now, uploads, quotas),
+            retention=RetentionLookup(self.database, retention_of(settings)),
             source=source,
             options=options,
             report=report,
@@ -73,7 +76,6 @@ class TransferTools:
             months=self.months,
             audio=self.audio,
             clock=utc_now,
-            retention_days=settings.retention_days,
             max_upload_bytes=settings.max_upload_bytes,
             quotas=quotas,
         )

@@ -7,7 +7,6 @@ import tarfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import msgspec
@@ -37,6 +36,7 @@ from service.transfer.source import (
 from service.usecases.accounts import Accounts
 from tests.support.accounts import a_key_ring, a_root, accounts_over
 from tests.support.audio_samples import a_wav
+from tests.support.database import DatabasePool
 from tests.support.imports import ListSource, a_message, audio_of, run_import
 
 YESTERDAY = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
@@ -70,17 +70,14 @@ class InterruptedDestination(FileDestination):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def elsewhere(
-    servers: EmbeddedServers, superuser: asyncpg.Pool, migrated_template: str
+    servers: EmbeddedServers, database_pool: DatabasePool
 ) -> AsyncIterator[Database]:
     """Another deployment without accounts."""
-    name = f"test_{uuid4().hex}"
-    await superuser.execute(
-        f"CREATE DATABASE {name} OWNER aftertone_owner TEMPLATE {migrated_template}"
-    )
-    url = servers.postgres.url(name, "aftertone")
+    acquired = await database_pool.acquire()
+    url = servers.postgres.url(acquired.name, "aftertone")
     async with Database.open(url, size=20, timeout_s=30, name="test") as opened:
         yield opened
-    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await database_pool.release(acquired)
 
 
 def a_tenant() -> ListSource:

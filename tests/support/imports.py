@@ -22,6 +22,7 @@ from service.transfer.source import (
 from service.transfer.structure import ImportOptions, StructureWriter
 from service.usecases.accounts import Accounts
 from service.usecases.greetings import Greetings
+from service.usecases.retention import RetentionLookup
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
 from tests.support.accounts import users_beside
@@ -133,6 +134,7 @@ async def run_import(
         users=users_beside(accounts),
         vmboxes=Vmboxes(database, accounts.secrets, utc_now),
         greetings=Greetings(database, store, utc_now, Uploads(8, 8, MAX_BYTES)),
+        retention=RetentionLookup(database),
         source=source,
         options=chosen,
         report=report,
@@ -147,7 +149,6 @@ async def run_import(
         months=months or database,
         audio=store,
         clock=utc_now,
-        retention_days=90,
         max_upload_bytes=MAX_BYTES,
     )
     await importer.run()
