@@ -1,4 +1,4 @@
-"""A database for each test, cloned from a template that is migrated once per session."""
+"""An unused database for each test: a clone of a template that is migrated once per session."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from service.embedded.servers import EmbeddedServers
 from service.postgres.migrate import migrate
 from service.postgres.months import OUTBOX_DAYS_AHEAD
 from service.postgres.pool import Database
+from tests.support.reusable_database import ReusableDatabase
 from tests.support.waiting import wait_until
 
 _TEMPLATE = "migrated"
@@ -75,20 +76,58 @@ async def _drop_distant_days(servers: EmbeddedServers) -> None:
     await owner.close()
 
 
+class DatabasePool:
+    """Clones of the template. A test takes one, and returns it unless its schema has changed."""
+
+    def __init__(self, servers: EmbeddedServers, superuser: asyncpg.Pool, template: str) -> None:
+        self._servers = servers
+        self._superuser = superuser
+        self._template = template
+        self._free: list[ReusableDatabase] = []
+
+    async def acquire(self) -> ReusableDatabase:
+        return self._free.pop() if self._free else await self._clone()
+
+    async def release(self, used: ReusableDatabase) -> None:
+        if await used.reset():
+            self._free.append(used)
+        else:
+            used.close()
+            # As the superuser: the owner may not end a session of the service's role.
+            await self._superuser.execute(f"DROP DATABASE {used.name} WITH (FORCE)")
+
+    def close(self) -> None:
+        for database in self._free:
+            database.close()
+
+    async def _clone(self) -> ReusableDatabase:
+        name = f"test_{uuid4().hex}"
+        await self._superuser.execute(
+            f"CREATE DATABASE {name} OWNER aftertone_owner TEMPLATE {self._template}"
+        )
+        return await ReusableDatabase.open(name, self._servers.postgres.url(name, "postgres"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def database_pool(
+    servers: EmbeddedServers, superuser: asyncpg.Pool, migrated_template: str
+) -> AsyncIterator[DatabasePool]:
+    pool = DatabasePool(servers, superuser, migrated_template)
+    yield pool
+    pool.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def test_database(
-    servers: EmbeddedServers, superuser: asyncpg.Pool, migrated_template: str
+    servers: EmbeddedServers, database_pool: DatabasePool
 ) -> AsyncIterator[TestDatabase]:
-    name = f"test_{uuid4().hex}"
-    await superuser.execute(
-        f"CREATE DATABASE {name} OWNER aftertone_owner TEMPLATE {migrated_template}"
-    )
+    """Database in the state of the template. A test may change everything in it."""
+    acquired = await database_pool.acquire()
     yield TestDatabase(
-        url=servers.postgres.url(name, "aftertone"),
-        owner_url=servers.postgres.url(name, "aftertone_owner"),
+        url=servers.postgres.url(acquired.name, "aftertone"),
+        owner_url=servers.postgres.url(acquired.name, "aftertone_owner"),
     )
-    # As the superuser: the owner may not end a session of the service's role.
-    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await database_pool.release(acquired)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -32,7 +32,7 @@ from service.workers.channels.email import (
 )
 from tests.support.builders import Box, a_vmbox, stored
 from tests.support.database import execute
-from tests.support.keeper import opened_bucket, put_bytes
+from tests.support.keeper import put_bytes
 from tests.support.notifier import QUICK, running_notifier
 from tests.support.relay import a_stream, running_relay
 from tests.support.smtp import Mail, MailServer, running_mail_server
@@ -232,7 +232,7 @@ def somebody(what: str = "mary") -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def email_harness(
-    servers: EmbeddedServers, migrated_template: str
+    servers: EmbeddedServers, shared_bucket: AudioStore, migrated_template: str
 ) -> AsyncIterator[EmailHarness]:
     name, stream = f"office_{uuid4().hex}", a_stream()
     await execute(servers, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
@@ -241,8 +241,6 @@ async def email_harness(
         database = await stack.enter_async_context(
             Database.open(url, size=20, timeout_s=30, name="test e-mail harness")
         )
-        store = await stack.enter_async_context(opened_bucket(servers))
-        await store.ensure_bucket()
         post = await stack.enter_async_context(running_mail_server())
         smtp = await stack.enter_async_context(
             SmtpSender.open(SmtpServer.parse(post.url), timeout_s=3)
@@ -256,7 +254,7 @@ async def email_harness(
             servers=servers,
             stream=stream,
             database=database,
-            store=store,
+            store=shared_bucket,
             smtp=smtp,
             post=post,
             inspector=inspector,

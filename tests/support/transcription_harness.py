@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from service.audio.store import AudioStore
 from service.domain.message import Audio, Message
-from service.embedded.servers import EmbeddedServers
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.workers.channels.transcription import (
@@ -20,7 +19,7 @@ from service.workers.channels.transcription import (
 )
 from tests.support.builders import Box, Recorded, a_vmbox, events_of, stored
 from tests.support.database import TestDatabase
-from tests.support.keeper import opened_bucket, put_bytes
+from tests.support.keeper import put_bytes
 from tests.support.notifier import NotifierHarness, settled
 from tests.support.relay import running_relay
 from tests.support.transcription_server import (
@@ -91,15 +90,18 @@ class TranscriptionHarness:
 @pytest_asyncio.fixture(loop_scope="session")
 async def transcription_harness(
     harness: NotifierHarness,
-    servers: EmbeddedServers,
+    shared_bucket: AudioStore,
     test_database: TestDatabase,
     database: Database,
 ) -> AsyncIterator[TranscriptionHarness]:
-    async with opened_bucket(servers) as store, running_transcription_server() as stub:
-        await store.ensure_bucket()
+    async with running_transcription_server() as stub:
         settings = EngineSettings(
             url=stub.url, key=KEY, model="whisper-9", language="en", timeout_s=5
         )
         async with Engine.open(settings) as engine:
-            channel = TranscriptionChannel(database, store, engine, timeout_s=5, concurrency=4)
-            yield TranscriptionHarness(harness, test_database, database, store, stub, channel)
+            channel = TranscriptionChannel(
+                database, shared_bucket, engine, timeout_s=5, concurrency=4
+            )
+            yield TranscriptionHarness(
+                harness, test_database, database, shared_bucket, stub, channel
+            )
