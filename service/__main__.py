@@ -12,6 +12,7 @@ from service.cli import (
     months,
     notifications,
     processes,
+    verify,
 )
 
 
@@ -28,6 +29,7 @@ def cli() -> None:
 for command in (
     *processes.COMMANDS,
     *months.COMMANDS,
+    *verify.COMMANDS,
     *configuration.COMMANDS,
     *notifications.COMMANDS,
     *keys.COMMANDS,

@@ -192,6 +192,17 @@ class AudioStore:
             for item in page.get("CommonPrefixes", ()):
                 yield item["Prefix"]
 
+    async def get_size(self, key: str) -> int | None:
+        """Returns the size of an object in bytes, or None if it does not exist."""
+        async with self._operation("head"):
+            try:
+                head = await self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _status(error) != HTTPStatus.NOT_FOUND:
+                    raise
+                return None
+            return head["ContentLength"]
+
     async def ensure_bucket(self) -> None:
         """Creates the bucket if it does not exist."""
         async with self._operation("create"):

@@ -63,6 +63,8 @@ OVER_ALL_ACCOUNTS = {
     "sealed_secrets.count_sealed_webhook_secrets",
     "sealed_secrets.list_pins_to_reseal",
     "sealed_secrets.list_webhook_secrets_to_reseal",
+    "verification.list_greeting_audio",
+    "verification.list_message_audio",
     "webhooks.delete_ended_webhooks",
     "webhooks.delete_old_attempts",
 }

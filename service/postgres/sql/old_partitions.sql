@@ -60,14 +60,16 @@ SELECT EXISTS (SELECT FROM messages WHERE month = :month);
 
 -- name: is_month_overdue
 -- True when a month still has a message from before :received_before, unchanged since :changed_before, or one
--- that was removed before :removed_before. The keeper should have removed or purged it.
--- Plan: messages_by_age and messages_to_purge of one partition, from their start.
+-- that was removed before :removed_before and is not held. The keeper should have removed or purged it.
+-- Plan: messages_by_age and messages_to_purge of one partition, from their start; all held messages.
 SELECT EXISTS (
     SELECT FROM messages
     WHERE month = :month AND removed_at IS NULL AND received_at < :received_before
         AND changed_at < :changed_before
 ) OR EXISTS (
-    SELECT FROM messages WHERE month = :month AND removed_at < :removed_before
+    SELECT FROM messages AS m
+    WHERE m.month = :month AND m.removed_at < :removed_before
+        AND NOT EXISTS (SELECT FROM holds AS h WHERE {hold_covers})
 );
 
 -- name: drop_detached_month

@@ -1,26 +1,31 @@
 """Old months: drops the partition and the objects of each month that has no messages left."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
+from msgspec import structs
 
 from service.audio.store import AudioStore, month_prefix
 from service.domain.message import month_after, month_of, retained_since
+from service.domain.retention import DEFAULT_RETENTION
 from service.logs import get_logger
 from service.postgres import old_partitions as rows
 from service.postgres.keeper import list_trash_days
 from service.postgres.months import MONTHS_BEFORE
 from service.postgres.old_partitions import DropState, MonthCounts, MonthTable, OldPartition
 from service.postgres.pool import Database
+from service.postgres.retention import get_longest_retention_days
 from service.workers.keeper.orphans import Orphans
 from service.workers.progress import StepCounts, StepProgress
 
 log = get_logger(__name__)
 
 _AUDIO = "audio/"
+_MONTH_FOLDER = re.compile(rf"{_AUDIO}([0-9]{{6}})/")
 # The hourly and daily steps that remove and purge messages may fail once.
 _OVERDUE_AFTER = timedelta(days=2)
 
@@ -156,7 +161,9 @@ class Months:
         now = self.clock()
         async with self.database.connection() as connection:
             trash_days = await list_trash_days(connection)
-        retained = retained_since(now, self.retention_days)
+            default = structs.replace(DEFAULT_RETENTION, message_days=self.retention_days)
+            longest_days = await get_longest_retention_days(connection, default)
+        retained = retained_since(now, longest_days)
         return _Span(
             keep_from=min(month_of(retained), month_after(month_of(now), -MONTHS_BEFORE)),
             retained_since=retained,
@@ -173,10 +180,7 @@ class Months:
 
     async def _months_without_table(self, tables: Sequence[MonthTable]) -> list[int]:
         known = {table.month for table in tables}
-        folders = [folder async for folder in self.audio.list_folders(_AUDIO)]
-        months = (folder.removeprefix(_AUDIO).rstrip("/") for folder in folders)
-        found = {int(month) for month in months if len(month) == 6 and month.isdecimal()}
-        return sorted(found - known)
+        return sorted(await list_bucket_months(self.audio) - known)
 
     async def _usage_of(self, table: MonthTable, span: _Span) -> MonthUsage:
         async with self.database.connection() as connection:
@@ -206,6 +210,13 @@ class Months:
                 )
             overdue += is_overdue
         return overdue
+
+
+async def list_bucket_months(audio: AudioStore) -> set[int]:
+    """Returns the months that have objects."""
+    folders = [folder async for folder in audio.list_folders(_AUDIO)]
+    matches = [_MONTH_FOLDER.fullmatch(folder) for folder in folders]
+    return {int(match[1]) for match in matches if match is not None}
 
 
 def _status_of(table: MonthTable, counts: MonthCounts, span: _Span) -> MonthStatus:

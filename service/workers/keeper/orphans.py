@@ -79,12 +79,20 @@ async def _batches(
         yield batch
 
 
+def parse_key(key: str) -> tuple[int | None, StoredObject] | None:
+    """Returns the month of a message, or None of a greeting, and its object. None: unrecognized."""
+    if (match := _KEY.fullmatch(key)) is None:
+        return None
+    month, account, owner = match.groups()
+    item = StoredObject(key=key, account_id=UUID(account), owner_id=UUID(owner))
+    return int(month) if month else None, item
+
+
 def _parse_keys(keys: Iterable[str]) -> dict[int | None, list[StoredObject]]:
     """Parses keys and groups them by month, greetings under None. Ignores unrecognized keys."""
     parsed: dict[int | None, list[StoredObject]] = {}
     for key in keys:
-        if (match := _KEY.fullmatch(key)) is not None:
-            month, account, owner = match.groups()
-            item = StoredObject(key=key, account_id=UUID(account), owner_id=UUID(owner))
-            parsed.setdefault(int(month) if month else None, []).append(item)
+        if (found := parse_key(key)) is not None:
+            month, item = found
+            parsed.setdefault(month, []).append(item)
     return parsed

@@ -36,17 +36,12 @@ class Recount:
                 if box.has_drifted and await repair(self.database, box.key):
                     repaired += 1
                 if box.have_bytes_drifted:
-                    await self._set_bytes(box.key)
+                    await set_bytes(self.database, box.key)
             counted += len(page)
             progress.advance(len(page))
             after = page[-1].key
         await self._correct_accounts()
         return {"boxes_counted": counted, "boxes_repaired": repaired}
-
-    async def _set_bytes(self, box: BoxKey) -> None:
-        async with self.database.transaction() as connection:
-            if await rows.lock_box(connection, box):
-                await rows.set_box_bytes(connection, box)
 
     async def _correct_accounts(self) -> None:
         after = UUID(int=0)
@@ -85,3 +80,10 @@ async def repair(database: Database, box: BoxKey) -> Drift | None:
             counted=drift.counted,
         )
     return drift
+
+
+async def set_bytes(database: Database, box: BoxKey) -> None:
+    """Sets the stored bytes of a box to those of its messages, under its lock."""
+    async with database.transaction() as connection:
+        if await rows.lock_box(connection, box):
+            await rows.set_box_bytes(connection, box)
