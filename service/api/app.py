@@ -11,6 +11,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler, Scope
 
 from service.api import mail_consents
+from service.api.account_routes import AccountRoutes
 from service.api.dependencies import UseCases
 from service.api.description import docs
 from service.api.description.asyncapi import describe_events
@@ -24,17 +25,14 @@ from service.api.mailboxes import openapi as mailboxes
 from service.api.mailboxes import routes as mailbox_routes
 from service.api.middleware.access_log import AccessLogMiddleware, log_request, record_route
 from service.api.middleware.audit import AuditMiddleware
-from service.api.middleware.body_memory import BodyMemoryMiddleware
-from service.api.middleware.body_rate import BodyRateLimits, MinimumBodyRateMiddleware
+from service.api.middleware.body_rate import BodyRateLimits
 from service.api.middleware.connection_draining import ConnectionDrainer
 from service.api.middleware.cors import CorsMiddleware
 from service.api.middleware.deadline import DeadlineMiddleware
-from service.api.middleware.drain_body import DrainBodyMiddleware
 from service.api.middleware.error_log import log_failure
 from service.api.middleware.relay_wakeup import wake_relay
-from service.api.middleware.request_id import RequestIdMiddleware
+from service.api.middleware.request_body import RequestBodyMiddleware
 from service.api.middleware.request_metrics import count_request
-from service.api.middleware.response_headers import ResponseHeadersMiddleware
 from service.api.middleware.tracing import TracingMiddleware
 from service.domain.errors import VoicemailError
 
@@ -46,40 +44,33 @@ def create_app(
 ) -> ASGIApp:
     """Returns the application of the use cases. The caller opens and closes the use cases."""
     router = _create_router(use_cases, deadline_s)
+    routes = AccountRoutes(router, use_cases, deadline_s, error_response)
+    is_path = _path_pattern(router).fullmatch
+    trusted_proxies = use_cases.auth_options.trusted_proxies
     observers = (count_request, log_request, partial(wake_relay, use_cases.relay_wakeup))
     stack: list[Middleware] = [
         # Closes connections while the process stops.
         drainer.wrap,
-        # Logs and counts each request, including those that the next layers refuse.
+        # Logs and counts each request, including those that the next layers refuse. Sets the
+        # request id, and the headers of all responses.
         partial(AccessLogMiddleware, observers=observers),
-        # Sets the request id and removes trailing slashes of the path.
-        RequestIdMiddleware,
         # Sets the actor for the audit and records refusals of access.
-        partial(
-            AuditMiddleware,
-            queue=use_cases.audit.queue,
-            trusted_proxies=use_cases.auth_options.trusted_proxies,
-        ),
-        # Adds CORS headers and answers preflight requests.
+        partial(AuditMiddleware, queue=use_cases.audit.queue, trusted_proxies=trusted_proxies),
+        # Answers CORS preflight requests.
         CorsMiddleware,
-        # Forbids caches to store responses, and browsers to guess content types.
-        ResponseHeadersMiddleware,
         # Runs the request in a trace span.
         TracingMiddleware,
-        # Reads the rest of the body before an error response, so that the client receives it.
-        DrainBodyMiddleware,
-        # Stops reading a body that arrives too slowly.
-        partial(MinimumBodyRateMiddleware, limits=body_rate),
-        # Bounds the memory of bodies, and the size of a body before sign-in.
-        partial(BodyMemoryMiddleware, trusted_proxies=use_cases.auth_options.trusted_proxies),
+        # Stops a body that arrives too slowly, bounds the memory of bodies and the size of a body
+        # before sign-in. Reads the rest before an error response, so that the client receives it.
+        partial(RequestBodyMiddleware, limits=body_rate, trusted_proxies=trusted_proxies),
         # Applies the verb, token and Accept value that KAZOO clients put into query or body.
         partial(
             MethodOverrideMiddleware,
-            has_route=_path_pattern(router).fullmatch,
+            has_route=lambda path, method: routes.has_route(path, method) or is_path(path),
             authenticate=partial(_authenticate, use_cases),
         ),
     ]
-    return _wrap(router, stack)
+    return _wrap(routes, stack)
 
 
 def _path_pattern(router: Litestar) -> re.Pattern[str]:

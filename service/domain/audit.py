@@ -159,6 +159,11 @@ def current_actor() -> Actor:
     return _current.get() or Actor(principal=Principal.SERVICE)
 
 
+def set_current_actor(actor: Actor) -> None:
+    """Sets the current actor until the end of the task."""
+    _current.set(actor)
+
+
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[Actor]:
     """Sets the current actor while the block runs, also for tasks that it starts."""

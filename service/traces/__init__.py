@@ -67,6 +67,11 @@ def parse_traceparent(header: str | None) -> str | None:
     return f"00-{match['ids']}"
 
 
+def is_exporting() -> bool:
+    """Returns whether spans are exported."""
+    return _exporter is not None
+
+
 def is_tracing() -> bool:
     """Returns whether the current context is traced. Cheap: for hot paths."""
     return _exporter is not None and _current.get() is not None

@@ -10,8 +10,6 @@ import uvloop
 from litestar import Litestar, Response, get
 
 from service.api.middleware.access_log import AccessLogMiddleware
-from service.api.middleware.cors import CorsMiddleware
-from service.api.middleware.request_id import RequestIdMiddleware
 from tests.benchmarks.server import serve
 
 
@@ -23,7 +21,7 @@ async def run(port: int, body: bytes) -> None:
         return Response(body, media_type="application/json")
 
     app = Litestar([reply], request_max_body_size=None, logging_config=None, openapi_config=None)
-    await serve(AccessLogMiddleware(RequestIdMiddleware(CorsMiddleware(app)), ()), port)
+    await serve(AccessLogMiddleware(app, ()), port)
 
 
 if __name__ == "__main__":

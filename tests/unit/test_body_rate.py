@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 
 from service.api.middleware.body_rate import (
+    BodyRate,
     BodyRateLimits,
     ClientTooSlow,
-    MinimumBodyRateMiddleware,
+    content_length_of,
 )
 from service.usecases.uploads import Uploads
 
@@ -26,18 +27,11 @@ async def _read(headers: list[Header], *pieces: bytes) -> bytes:
             raise ClientTooSlow
         return {"type": "http.request", "body": left.pop(0), "more_body": True}
 
-    async def send(_message: Any) -> None:
-        """Drops the response."""
-
-    async def app(_scope: Any, receive: Any, _send: Any) -> None:
-        more = True
-        while more:
-            message = await receive()
-            body.extend(message["body"])
-            more = message["more_body"]
-
-    scope: Any = {"type": "http", "headers": headers}
-    await MinimumBodyRateMiddleware(app, LIMITS)(scope, receive, send)
+    rate = BodyRate(LIMITS, receive, content_length_of(dict(headers)))
+    while not rate.is_complete:
+        message: Any = await rate.receive()
+        body.extend(message["body"])
+    rate.close()
     return bytes(body)
 
 

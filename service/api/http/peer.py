@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 
 from litestar.connection import ASGIConnection
+from litestar.types import Scope
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -20,8 +21,15 @@ def peer_of(
     It is the last address in `X-Forwarded-For` that is not a trusted proxy, if the connection comes
     from one. Earlier addresses in the header may be forged.
     """
-    client = connection.scope["client"]
-    forwarded = connection.headers.getall("x-forwarded-for", [])
+    return peer_of_scope(connection.scope, trusted_proxies)
+
+
+def peer_of_scope(scope: Scope, trusted_proxies: Sequence[IPNetwork]) -> str:
+    """Returns the address of the client of a request, as `peer_of`."""
+    client = scope["client"]
+    forwarded = [
+        value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+    ]
     return resolve_peer(client[0] if client else "", forwarded, trusted_proxies)
 
 
@@ -29,8 +37,8 @@ def resolve_peer(
     host: str, forwarded_for: Sequence[str], trusted_proxies: Sequence[IPNetwork]
 ) -> str:
     """Returns the peer of a connection from `host` with these `X-Forwarded-For` headers."""
-    forwarded = ",".join(forwarded_for)
-    for part in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+    parts = ",".join(forwarded_for).split(",") if forwarded_for else []
+    for part in reversed([part.strip() for part in parts if part.strip()]):
         if not is_trusted(host, trusted_proxies):
             break
         host = part

@@ -7,7 +7,7 @@ envelope or in its `data`, up to 64 KiB; `/v2/account/...` is the account of the
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -42,7 +42,7 @@ class MethodOverrideMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        has_route: Callable[[str], object],
+        has_route: Callable[[str, str], object],
         authenticate: Callable[[Scope], Awaitable[None]],
     ) -> None:
         self._app = app
@@ -57,11 +57,14 @@ class MethodOverrideMiddleware:
         if f"{request['path']}/".startswith(_ALIAS):
             request["path"] = f"/v2/accounts/{OWN_ACCOUNT}" + request["path"][len(_ALIAS) - 1 :]
             request["raw_path"] = request["path"].encode()
-        headers = dict(request["headers"])
-        if _may_override(request["method"], headers) and self._has_route(request["path"]):
+        headers = request_record_of(scope).headers
+        if _may_override(request["method"], headers) and self._has_route(
+            request["path"], request["method"]
+        ):
             body = _ReplayedBody(receive, request, self._authenticate)
             await body.read()
-            _apply(request, headers, body.envelope())
+            if envelope := body.envelope():
+                _apply(request, headers, envelope)
             receive = body.replay
         _apply_query(request)
         await self._app(request, receive, send)
@@ -84,7 +87,7 @@ class _ReplayedBody:
 
     async def read(self) -> None:
         limit = FREE_BYTES
-        declared = content_length_of(self._scope) or 0
+        declared = content_length_of(request_record_of(self._scope).headers) or 0
         while not self._is_complete and self._last is None:
             if max(self._size, declared) > limit == FREE_BYTES:
                 limit = await self._extended_limit()
@@ -136,12 +139,12 @@ class _ReplayedBody:
         return await self._receive()
 
 
-def _may_override(method: str, headers: dict[bytes, bytes]) -> bool:
+def _may_override(method: str, headers: Mapping[bytes, bytes]) -> bool:
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
     return method in _METHODS_WITH_BODY and content_type.strip().lower() in JSON_TYPES
 
 
-def _apply(request: Any, headers: dict[bytes, bytes], envelope: Document) -> None:
+def _apply(request: Any, headers: Mapping[bytes, bytes], envelope: Document) -> None:
     if verb := _string(envelope, "verb"):
         _apply_verb(request, verb)
     token = _string(_data_of(envelope), "auth_token") or _string(envelope, "auth_token")

@@ -1,8 +1,10 @@
 """Access log: one record per request, with route, status, sizes and duration.
 
-This is nearly the outermost middleware, so that it also records requests that others refuse.
+This is nearly the outermost middleware, so that it also records requests that others refuse. It is
+the only one that wraps every message, so it also adds the headers of all responses.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +16,8 @@ from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
+from service.api.middleware.request_id import request_id_of
+from service.api.middleware.response_headers import with_common_headers
 from service.logs import write_line
 from service.metrics import HTTP_IN_FLIGHT
 
@@ -34,11 +38,18 @@ class RequestRecord(msgspec.Struct, kw_only=True):
 
     `account_id` is the caller's account. Inner layers set the fields that only they can compute.
     The functions in `on_end` are called when the request ends.
+
+    `headers` has one value per name. `active_at` is the time of the event loop at which the client
+    last sent a part of the body or took a part of the response; `is_receiving` is True while the
+    request waits for its body.
     """
 
     method: str
     started_at: float
     request_id: str = ""
+    headers: Mapping[bytes, bytes] = {}
+    active_at: float = 0.0
+    is_receiving: bool = False
     route: str = NO_ROUTE
     path_params: Mapping[str, str] = {}
     status: int = 0
@@ -53,7 +64,10 @@ RequestObserver = Callable[[RequestRecord], None]
 
 
 class AccessLogMiddleware:
-    """Records each request and passes the record to the observers when the request ends."""
+    """Records each request and passes the record to the observers when the request ends.
+
+    Sets the request id, and removes trailing slashes of the path.
+    """
 
     def __init__(self, app: ASGIApp, observers: Sequence[RequestObserver]) -> None:
         self._app = app
@@ -63,27 +77,21 @@ class AccessLogMiddleware:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD
-        record = RequestRecord(method=method, started_at=time.perf_counter())
-        state = {**scope.get("state", {}), "request_record": record}
-        recorded: Any = {**scope, "state": state}
-
-        async def receive_counted() -> ReceiveMessage:
-            message = await receive()
-            if message["type"] == "http.request":
-                record.request_bytes += len(message["body"])
-            return message
-
-        async def send_counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                record.status = message["status"]
-            elif message["type"] == "http.response.body":
-                record.response_bytes += len(message["body"])
-            await send(message)
-
+        started_at = time.perf_counter()
+        headers = dict(scope["headers"])
+        record = RequestRecord(
+            method=scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD,
+            started_at=started_at,
+            request_id=request_id_of(headers),
+            headers=headers,
+        )
+        scope["state"] = {"request_record": record, "request_id": record.request_id}
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        scope["raw_path"] = scope["path"].encode()
+        exchange = _RecordedExchange(record, receive, send)
         HTTP_IN_FLIGHT.inc()
         try:
-            await self._app(recorded, receive_counted, send_counted)
+            await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             record.status = record.status or 500
             raise
@@ -98,6 +106,49 @@ class AccessLogMiddleware:
         record.duration_s = time.perf_counter() - record.started_at
         for observer in self._observers:
             observer(record)
+
+
+class _RecordedExchange:
+    """Receives and sends the messages of one request."""
+
+    __slots__ = ("_is_complete", "_now", "_receive", "_record", "_send")
+
+    def __init__(self, record: RequestRecord, receive: Receive, send: Send) -> None:
+        self._record = record
+        self._receive = receive
+        self._send = send
+        self._now = asyncio.get_running_loop().time
+        self._is_complete = False
+
+    async def receive(self) -> ReceiveMessage:
+        if self._is_complete:
+            # The next message is the disconnect.
+            return await self._receive()
+        record = self._record
+        record.is_receiving = True
+        try:
+            message = await self._receive()
+        finally:
+            record.is_receiving = False
+            record.active_at = self._now()
+        if message["type"] == "http.request":
+            record.request_bytes += len(message["body"])
+            self._is_complete = not message["more_body"]
+        else:
+            self._is_complete = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        record = self._record
+        if message["type"] == "http.response.body":
+            record.response_bytes += len(message["body"])
+            await self._send(message)
+            record.active_at = self._now()
+            return
+        if message["type"] == "http.response.start":
+            record.status = message["status"]
+            message["headers"] = with_common_headers(message["headers"], record.request_id)
+        await self._send(message)
 
 
 async def record_route(request: Request[Any, Any, Any]) -> None:

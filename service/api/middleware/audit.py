@@ -7,9 +7,9 @@ from uuid import UUID
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from service.api.http.peer import IPNetwork, resolve_peer
+from service.api.http.peer import IPNetwork, peer_of_scope
 from service.api.middleware.access_log import RequestRecord, request_record_of
-from service.domain.audit import Action, Actor, Principal, Result, acting_as
+from service.domain.audit import Action, Actor, Principal, Result, set_current_actor
 from service.domain.formats import is_uuid
 from service.domain.message import MessageId
 from service.usecases.audit import AuditQueue
@@ -37,30 +37,25 @@ class AuditMiddleware:
         record = request_record_of(scope)
         actor = Actor(
             principal=Principal.ANONYMOUS,
-            peer=self._peer_of(scope),
+            peer=peer_of_scope(scope, self._trusted_proxies),
             request_id=record.request_id,
         )
-        with acting_as(actor):
-            await self._app(scope, receive, send)
-            result = _REFUSALS.get(record.status)
-            if result is not None and record.route not in _SIGN_IN:
-                self._queue.record(
-                    Action.REQUEST,
-                    actor.account_id,
-                    result,
-                    vmbox_id=_vmbox_of(record),
-                    message_id=_message_of(record),
-                    target=_target_of(record),
-                )
+        # The server starts a task for each request.
+        set_current_actor(actor)
+        await self._app(scope, receive, send)
+        result = _REFUSALS.get(record.status)
+        if result is not None and record.route not in _SIGN_IN:
+            self._record_refusal(record, actor, result)
 
-    def _peer_of(self, scope: Scope) -> str:
-        client = scope["client"]
-        forwarded = [
-            value.decode("latin-1")
-            for name, value in scope["headers"]
-            if name == b"x-forwarded-for"
-        ]
-        return resolve_peer(client[0] if client else "", forwarded, self._trusted_proxies)
+    def _record_refusal(self, record: RequestRecord, actor: Actor, result: Result) -> None:
+        self._queue.record(
+            Action.REQUEST,
+            actor.account_id,
+            result,
+            vmbox_id=_vmbox_of(record),
+            message_id=_message_of(record),
+            target=_target_of(record),
+        )
 
 
 def _target_of(record: RequestRecord) -> str:

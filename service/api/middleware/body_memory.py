@@ -1,18 +1,13 @@
 """Bounds on the bodies that a process keeps in memory, for one request and for all."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 from uuid import UUID
 
-from litestar.connection import ASGIConnection
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
+from litestar.types import Scope
 
-from service.api.http.peer import IPNetwork, peer_of
-from service.api.middleware.access_log import RequestRecord, request_record_of
-from service.api.middleware.body_rate import content_length_of
-from service.domain.errors import DocumentTooLarge, TooManyBodies
+from service.api.middleware.access_log import RequestRecord
+from service.domain.errors import TooManyBodies
 from service.usecases.slots import SharedSlots
 
 ANONYMOUS_BYTES = 64 * 1024
@@ -22,6 +17,11 @@ FREE_BYTES = 8 * 1024
 
 _TOTAL_BYTES = 64 * 1024**2
 _BYTES_PER_OWNER = 16 * 1024**2
+
+
+def create_slots() -> SharedSlots:
+    """Returns the slots, one per byte, that all bodies of the process share."""
+    return SharedSlots(_TOTAL_BYTES, _BYTES_PER_OWNER, TooManyBodies)
 
 
 class BodyMemory:
@@ -56,50 +56,11 @@ class BodyMemory:
         self._held.clear()
 
 
-class BodyMemoryMiddleware:
-    """Counts the memory of bodies, and stops a large body of a request without credentials.
-
-    `receive` raises DocumentTooLarge for a body above ANONYMOUS_BYTES until the caller is known.
-    """
-
-    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[IPNetwork]) -> None:
-        self._app = app
-        self._trusted_proxies = trusted_proxies
-        self._slots = SharedSlots(_TOTAL_BYTES, _BYTES_PER_OWNER, TooManyBodies)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        record = request_record_of(scope)
-        memory = BodyMemory(self._slots, record, lambda: self._peer_of(scope))
-        scope["state"]["body_memory"] = memory
-        received, declared = 0, content_length_of(scope) or 0
-
-        def check_size(size: int) -> None:
-            if size > ANONYMOUS_BYTES and record.account_id is None:
-                raise DocumentTooLarge(ANONYMOUS_BYTES)
-
-        async def receive_bounded() -> ReceiveMessage:
-            nonlocal received
-            check_size(declared)
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message["body"])
-            check_size(received)
-            return message
-
-        try:
-            await self._app(scope, receive_bounded, send)
-        finally:
-            memory.release()
-
-    def _peer_of(self, scope: Scope) -> str:
-        copy: Any = {**scope, "state": {}}
-        return peer_of(ASGIConnection(copy), self._trusted_proxies)
+# For requests without a body.
+_NO_BODY = BodyMemory(SharedSlots(0, 0, TooManyBodies), RequestRecord(method="", started_at=0), str)
 
 
 def body_memory_of(scope: Scope) -> BodyMemory:
     """Returns the memory of the body of the request."""
-    memory: BodyMemory = scope["state"]["body_memory"]
+    memory: BodyMemory = scope["state"].get("body_memory", _NO_BODY)
     return memory

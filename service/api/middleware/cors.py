@@ -1,12 +1,16 @@
-"""Cross-origin resource sharing: every origin may call the API."""
+"""Cross-origin resource sharing: every origin may call the API.
+
+`service.api.middleware.response_headers` adds the headers of responses that are not preflights.
+"""
 
 from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-_CORS_HEADERS = [
-    (b"access-control-allow-origin", b"*"),
+ALLOW_ORIGIN = b"access-control-allow-origin"
+CORS_HEADERS = [
+    (ALLOW_ORIGIN, b"*"),
     (
         b"access-control-expose-headers",
         b"content-type, x-auth-token, x-kazoo-cluster-id, x-request-id, location, etag, "
@@ -33,29 +37,20 @@ _PREFLIGHT_REQUEST_HEADERS = frozenset(
 
 
 class CorsMiddleware:
-    """Adds CORS headers to responses and answers preflight requests."""
+    """Answers preflight requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        if scope["method"] == "OPTIONS":
+        if scope["type"] == ScopeType.HTTP and scope["method"] == "OPTIONS":
             # Litestar would answer OPTIONS on every route. An unknown method gives a 405.
             unrouted: Any = {**scope, "method": _UNKNOWN_METHOD}
             if _PREFLIGHT_REQUEST_HEADERS & dict(scope["headers"]).keys():
                 await _send_preflight(send, await self._allowed_methods(unrouted, receive))
                 return
             scope = unrouted
-
-        async def send_with_cors(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_CORS_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, send_with_cors)
+        await self._app(scope, receive, send)
 
     async def _allowed_methods(self, scope: Scope, receive: Receive) -> bytes:
         """Returns the `Allow` header of the path's 405, or every method for an unknown path."""
@@ -76,7 +71,7 @@ async def _send_preflight(send: Send, methods: bytes) -> None:
         {
             "type": "http.response.start",
             "status": 200,
-            "headers": [*_CORS_HEADERS, allowed, *_PREFLIGHT_HEADERS],
+            "headers": [*CORS_HEADERS, allowed, *_PREFLIGHT_HEADERS],
         }
     )
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,27 +1,27 @@
-"""Headers of responses that forbid caching and the guessing of content types."""
+"""Headers of all responses: CORS, request id, no caching and no guessing of content types."""
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from collections.abc import Iterable
+
+from service.api.middleware.cors import ALLOW_ORIGIN, CORS_HEADERS
+
+Header = tuple[bytes, bytes]
 
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _CACHE_CONTROL = b"cache-control"
 _NO_STORE = (_CACHE_CONTROL, b"private, no-store")
+_COMMON = [_NO_SNIFF, *CORS_HEADERS]
+_COMMON_NOT_STORED = [_NO_SNIFF, _NO_STORE, *CORS_HEADERS]
 
 
-class ResponseHeadersMiddleware:
-    """Adds `X-Content-Type-Options`, and `Cache-Control: private, no-store` if it is absent."""
+def with_common_headers(headers: Iterable[Header], request_id: str) -> list[Header]:
+    """Returns the headers of a response with those that all responses have.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message["headers"], _NO_SNIFF]
-                if not any(name.lower() == _CACHE_CONTROL for name, _ in headers):
-                    headers.append(_NO_STORE)
-                message["headers"] = headers
-            await send(message)
-
-        is_http = scope["type"] == ScopeType.HTTP
-        await self._app(scope, receive, send_with_headers if is_http else send)
+    `Cache-Control: private, no-store` is added if the response has no `Cache-Control`. The response
+    to a preflight request, which has its CORS headers already, gets the request id only.
+    """
+    names = {name for name, _ in headers}
+    if ALLOW_ORIGIN in names:
+        common: list[Header] = []
+    else:
+        common = _COMMON if _CACHE_CONTROL in names else _COMMON_NOT_STORED
+    return [*headers, *common, (b"x-request-id", request_id.encode())]

@@ -6,7 +6,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.api.middleware.access_log import NO_ROUTE, RequestRecord, request_record_of
-from service.traces import mark_failed, server_span
+from service.traces import is_exporting, mark_failed, server_span
 
 if TYPE_CHECKING:
     from service.traces import Span
@@ -22,19 +22,17 @@ class TracingMiddleware:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        with server_span(_traceparent_of(scope)) as span:
+        record = request_record_of(scope)
+        header = record.headers.get(b"traceparent")
+        if header is None and not is_exporting():
+            await self._app(scope, receive, send)
+            return
+        with server_span(None if header is None else header.decode("latin-1")) as span:
             try:
                 await self._app(scope, receive, send)
             finally:
                 if span is not None:
-                    _describe_span(span, request_record_of(scope))
-
-
-def _traceparent_of(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            return value.decode("latin-1")
-    return None
+                    _describe_span(span, record)
 
 
 def _describe_span(span: "Span", record: RequestRecord) -> None:
