@@ -34,6 +34,7 @@ from service.api.middleware.relay_wakeup import wake_relay
 from service.api.middleware.request_body import RequestBodyMiddleware
 from service.api.middleware.request_metrics import count_request
 from service.api.middleware.tracing import TracingMiddleware
+from service.api.web import routes as web_routes
 from service.domain.errors import VoicemailError
 
 Middleware = Callable[[ASGIApp], ASGIApp]
@@ -117,6 +118,7 @@ def create_handlers() -> list[ControllerRouterHandler]:
         *mail_consents.ROUTES,
         kazoo_routes.old_version,
         *docs.create_routes(describe(), describe_events()),
+        *web_routes.ROUTES,
     ]
 
 

@@ -36,6 +36,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
 
     `public_url` is the URL of the API in links. If it is empty, the host of the request is used.
     `kazoo_neighbours` enables the stubs of KAZOO's other resources.
+    `has_web_inbox` enables the page `/inbox`.
     `redirect_audio` redirects downloads to the audio store by default.
     `strict_metadata` refuses too long metadata of a new message instead of cutting it.
     """
@@ -66,6 +67,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimit
     public_url: str
     kazoo_neighbours: bool
+    has_web_inbox: bool
     redirect_audio: bool
     strict_metadata: bool
     stream_slots: StreamSlots

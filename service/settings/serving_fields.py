@@ -97,6 +97,9 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "does not have, with an empty list. Otherwise they are a 404."
         ),
     ] = False
+    web_inbox: Annotated[
+        bool, http("Serve the web inbox under `/inbox`. Otherwise the page is a 404.")
+    ] = True
     client_grace_s: Annotated[
         Seconds, http("Time that a client may pause while it sends headers or a body.")
     ] = 10.0

@@ -133,6 +133,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         rate_limit=RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst, time.monotonic),
         public_url=settings.public_url.rstrip("/"),
         kazoo_neighbours=settings.kazoo_neighbours,
+        has_web_inbox=settings.web_inbox,
         redirect_audio=settings.redirect_audio,
         strict_metadata=settings.strict_metadata,
     )

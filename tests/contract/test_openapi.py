@@ -35,6 +35,8 @@ NOT_FOR_CLIENTS = {
     "/",
     "/docs",
     "/docs/{digest}/{name}",
+    "/inbox",
+    "/inbox/{digest}/{path}",
     "/openapi.json",
     "/asyncapi.json",
     "/v1",

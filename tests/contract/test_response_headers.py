@@ -43,7 +43,7 @@ async def test_audio_is_private_and_varies_by_credentials(account: AccountClient
         assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/inbox"])
 async def test_a_page_cannot_be_framed_and_sends_no_referrer(
     service: RunningService, path: str
 ) -> None:

@@ -20,6 +20,7 @@ http:
   - public_url
   - redirect_audio
   - kazoo_neighbours
+  - web_inbox
   - client_grace_s
   - max_connections
   - max_connections_per_peer

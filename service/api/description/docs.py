@@ -1,26 +1,24 @@
 """Routes of the API description: `/openapi.json`, `/asyncapi.json` and the page `/docs`."""
 
-import gzip
-import hashlib
-from functools import cache, cached_property
+from functools import cache
 from importlib.resources import files
-from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, route
-from litestar.enums import HttpMethod
+from litestar import Response, route
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from service.api.description.openapi.fields import Json
-from service.api.http.conditional import if_none_match_matches
+from service.api.http.static_file import (
+    IMMUTABLE,
+    READING,
+    REVALIDATE,
+    AnyRequest,
+    StaticFile,
+    security_headers,
+)
 
-AnyRequest = Request[Any, Any, Any]
-
-_READING: Final = (HttpMethod.GET, HttpMethod.HEAD)
-_REVALIDATE = "no-cache"
-_IMMUTABLE = "public, max-age=31536000, immutable"
 _PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -52,16 +50,7 @@ SwaggerUIBundle({
 });
 """
 # `data:` is for the images in the viewer's style sheet, `blob:` for the audio that it plays.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; media-src 'self' blob:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+_HEADERS = security_headers("img-src 'self' data:; media-src 'self' blob:; ")
 _VIEWER_FILES = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -69,77 +58,47 @@ _VIEWER_FILES = {
 }
 
 
-class _StaticFile(msgspec.Struct, frozen=True, dict=True):
-    """File in memory. The compressed copy is made for the first client that accepts gzip."""
-
-    content: bytes
-    media_type: str
-
-    @cached_property
-    def compressed(self) -> bytes:
-        return gzip.compress(self.content, mtime=0)
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()[:32]
-
-    def create_response(self, request: AnyRequest, cache_control: str) -> Response[bytes]:
-        headers = {
-            **_SECURITY_HEADERS,
-            # Weak, because the compressed bytes have the same tag.
-            "ETag": f'W/"{self.digest}"',
-            "Cache-Control": cache_control,
-            "Vary": "Accept-Encoding",
-        }
-        if if_none_match_matches(request.headers, self.digest):
-            return Response(b"", status_code=304, headers=headers)
-        content = self.content
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            content, headers["Content-Encoding"] = self.compressed, "gzip"
-        return Response(content, media_type=self.media_type, headers=headers)
-
-
 def create_routes(document: Json, events: Json) -> list[HTTPRouteHandler]:
     """Returns the routes, which need no authentication."""
-    openapi = _StaticFile(msgspec.json.encode(document), "application/json")
-    asyncapi = _StaticFile(msgspec.json.encode(events), "application/json")
+    openapi = StaticFile(msgspec.json.encode(document), "application/json", _HEADERS)
+    asyncapi = StaticFile(msgspec.json.encode(events), "application/json", _HEADERS)
 
-    @route("/openapi.json", http_method=_READING)
+    @route("/openapi.json", http_method=READING)
     async def get_openapi(request: AnyRequest) -> Response[bytes]:
         """Returns the OpenAPI document."""
-        return openapi.create_response(request, _REVALIDATE)
+        return openapi.create_response(request, REVALIDATE)
 
-    @route("/asyncapi.json", http_method=_READING)
+    @route("/asyncapi.json", http_method=READING)
     async def get_asyncapi(request: AnyRequest) -> Response[bytes]:
         """Returns the AsyncAPI document."""
-        return asyncapi.create_response(request, _REVALIDATE)
+        return asyncapi.create_response(request, REVALIDATE)
 
     return [get_openapi, get_asyncapi, get_docs, get_docs_file, get_root]
 
 
-@route("/", http_method=_READING)
+@route("/", http_method=READING)
 async def get_root() -> Redirect:
     """Redirects `/` to the API documentation."""
-    return Redirect("/docs", status_code=302, headers=dict(_SECURITY_HEADERS))
+    return Redirect("/docs", status_code=302, headers=dict(_HEADERS))
 
 
-@route("/docs", http_method=_READING)
+@route("/docs", http_method=READING)
 async def get_docs(request: AnyRequest) -> Response[bytes]:
     """Returns the page that displays the OpenAPI document."""
-    return _page().create_response(request, _REVALIDATE)
+    return _page().create_response(request, REVALIDATE)
 
 
-@route("/docs/{digest:str}/{name:str}", http_method=_READING)
+@route("/docs/{digest:str}/{name:str}", http_method=READING)
 async def get_docs_file(request: AnyRequest, digest: str, name: str) -> Response[bytes]:
     """Returns a file of the page. Its path contains its digest, so clients may cache it."""
     file = _files().get(name)
     if file is None or file.digest != digest:
         raise NotFoundException
-    return file.create_response(request, _IMMUTABLE)
+    return file.create_response(request, IMMUTABLE)
 
 
 @cache
-def _page() -> _StaticFile:
+def _page() -> StaticFile:
     paths = {name: f"/docs/{file.digest}/{name}" for name, file in _files().items()}
     page = _PAGE.format(
         favicon=paths["favicon-32x32.png"],
@@ -147,14 +106,14 @@ def _page() -> _StaticFile:
         viewer=paths["swagger-ui-bundle.js"],
         start=paths["start.js"],
     )
-    return _StaticFile(page.encode(), "text/html")
+    return StaticFile(page.encode(), "text/html", _HEADERS)
 
 
 @cache
-def _files() -> dict[str, _StaticFile]:
+def _files() -> dict[str, StaticFile]:
     (folder,) = (files("swagger_ui_bundle") / "vendor").iterdir()
     viewer = {
-        name: _StaticFile((folder / name).read_bytes(), media_type)
+        name: StaticFile((folder / name).read_bytes(), media_type, _HEADERS)
         for name, media_type in _VIEWER_FILES.items()
     }
-    return {**viewer, "start.js": _StaticFile(_START_SCRIPT, "text/javascript")}
+    return {**viewer, "start.js": StaticFile(_START_SCRIPT, "text/javascript", _HEADERS)}

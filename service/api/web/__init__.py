@@ -1,0 +1,1 @@
+"""The web inbox: a page on the public API, without a build step."""

@@ -1,0 +1,157 @@
+/** The messages of a box, or its trash: a list that grows while it is scrolled. */
+
+import { button, create } from "../elements.js";
+import { text } from "../texts.js";
+import { report } from "../toast.js";
+import { MessageRow } from "./message-row.js";
+
+const PAGE = 50;
+/** Folders of messages that a list shows; KAZOO keeps messages past their retention in `deleted`. */
+const VIEWS = { inbox: "messages", trash: "trash" };
+
+export class MessageList extends HTMLElement {
+  /** Shows a box. `actions` is the object that changes messages. */
+  open(api, box, view, actions) {
+    Object.assign(this, { api, box, view, actions });
+    this._rows = new Map();
+    this._generation = (this._generation ?? 0) + 1;
+    this._list = create("div", { class: "messages", role: "list", "aria-label": box.name });
+    this._empty = create("p", { class: "empty", hidden: true }, text(view === "trash" ? "trash_empty" : "inbox_empty"));
+    this._end = create("div", { class: "end", "aria-hidden": "true" });
+    this._all = create("input", { type: "checkbox", "aria-label": text("select_all"), onchange: () => this._selectAll() });
+    this._bulk = create("div", { class: "bulk", role: "toolbar", "aria-label": text("selected_actions") });
+    this.replaceChildren(
+      create("div", { class: "tools" }, create("label", { class: "check" }, this._all, text("select_all")), this._bulk),
+      this._list, this._empty, this._end,
+    );
+    this._seen?.disconnect();
+    this._seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this._load(), { rootMargin: "600px" });
+    this.addEventListener("keydown", this._onKey);
+    this._updateTools();
+    return this.reload();
+  }
+
+  disconnectedCallback() {
+    this._seen?.disconnect();
+  }
+
+  get path() {
+    return `${this.api.account}/vmboxes/${this.box.id}/${VIEWS[this.view]}`;
+  }
+
+  /** Reads the list again from its first page. */
+  async reload() {
+    this._generation += 1;
+    this._next = undefined;
+    this._complete = false;
+    this._loading = null;
+    this._rows.clear();
+    this._list.replaceChildren();
+    await this._load();
+    this._seen.observe(this._end);
+  }
+
+  /** Selected messages, or all of the list if none is given. */
+  get selected() {
+    return [...this._rows.values()].filter((row) => row.selected).map((row) => row.message);
+  }
+
+  /** Adds a message where its time belongs, or replaces the one with its id. */
+  put(message) {
+    const existing = this._rows.get(message.media_id);
+    if (existing !== undefined) {
+      existing.update({ ...existing.message, ...message });
+      return;
+    }
+    const following = [...this._list.children].find((row) => !isAfter(row.message, message));
+    // An older message than the last loaded one comes with its page.
+    if (following === undefined && !this._complete) return;
+    this._insert(message, following ?? null);
+    this._updateTools();
+  }
+
+  remove(mediaId) {
+    const row = this._rows.get(mediaId);
+    if (row === undefined) return;
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    if (row.contains(document.activeElement)) next?.focusSummary();
+    row.remove();
+    this._rows.delete(mediaId);
+    this._updateTools();
+  }
+
+  /** Updates the relative times. */
+  refreshTimes() {
+    this._rows.forEach((row) => row.refreshTime());
+  }
+
+  _load() {
+    if (this._complete) return Promise.resolve();
+    this._loading ??= this._loadPage(this._generation).finally(() => (this._loading = null));
+    return this._loading;
+  }
+
+  async _loadPage(generation) {
+    this.setAttribute("aria-busy", "true");
+    try {
+      const page = await this.api.request("GET", this.path, { query: { page_size: PAGE, start_key: this._next } });
+      if (generation !== this._generation) return;
+      page.data.forEach((message) => this._rows.has(message.media_id) || this._insert(message, null));
+      this._next = page.next_start_key;
+      this._complete = !this._next;
+      this._updateTools();
+      // The observer does not report again while the end stays visible.
+      this._seen.unobserve(this._end);
+      this._seen.observe(this._end);
+    } catch (error) {
+      if (generation === this._generation) report(error, () => this._load());
+    } finally {
+      if (generation === this._generation) this.removeAttribute("aria-busy");
+    }
+  }
+
+  _insert(message, following) {
+    const row = new MessageRow();
+    row.show(this, message);
+    this._rows.set(message.media_id, row);
+    this._list.insertBefore(row, following);
+  }
+
+  _selectAll() {
+    this._rows.forEach((row) => (row.selected = this._all.checked));
+    this.selectionChanged();
+  }
+
+  /** Called by a row when its checkbox changed. */
+  selectionChanged() {
+    this._updateTools();
+  }
+
+  _updateTools() {
+    const count = this.selected.length;
+    this._empty.hidden = this._rows.size > 0 || !this._complete;
+    this._all.checked = count > 0 && count === this._rows.size;
+    this._all.indeterminate = count > 0 && count < this._rows.size;
+    this._all.disabled = this._rows.size === 0;
+    const run = (action) => () => this.actions[action](this.selected);
+    const names = this.view === "trash" ? ["restore", "purge"] : ["save", "markNew", "remove", "copy", "downloadAll"];
+    this._bulk.replaceChildren(
+      ...(count === 0 ? [] : [create("span", { role: "status" }, text("selected", { count })), ...names.map((name) => button(text(name), run(name)))]),
+    );
+  }
+
+  /** Up and down move between the rows. */
+  _onKey(event) {
+    const row = event.target.closest?.("message-row");
+    if (row === null || event.target.matches("input, select, textarea")) return;
+    const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+    if (step === undefined || row[step] === null) return;
+    row[step].focusSummary();
+    event.preventDefault();
+  }
+}
+
+const isAfter = (one, other) =>
+  one.timestamp > other.timestamp || (one.timestamp === other.timestamp && one.media_id > other.media_id);
+
+customElements.define("message-list", MessageList);

@@ -1,0 +1,180 @@
+/** The page: sign-in, the inbox, the account, or one recording of a link. */
+
+import { Actions } from "./actions.js";
+import { Api } from "./api.js";
+import { badge } from "./badge.js";
+import "./components/account-page.js";
+import "./components/box-list.js";
+import { openBoxSettings } from "./components/box-settings.js";
+import "./components/message-list.js";
+import "./components/message-player.js";
+import "./components/sign-in.js";
+import { button, create } from "./elements.js";
+import { LiveEvents } from "./live.js";
+import { preferences, setPreference } from "./preferences.js";
+import { Session } from "./session.js";
+import { language, text } from "./texts.js";
+import { report } from "./toast.js";
+
+const REFRESH_TIMES_MS = 30_000;
+const BOXES_PER_PAGE = 200;
+const TYPE_PREFIX = "voicemail.";
+
+const root = document.getElementById("app");
+const api = new Api(() => endSession(text("expired_session")));
+let live = null;
+let inbox = null;
+
+document.documentElement.lang = language;
+document.getElementById("skip").textContent = text("skip_to_messages");
+addEventListener("hashchange", start);
+addEventListener("offline", () => setState(false));
+setInterval(() => inbox?.list.refreshTimes(), REFRESH_TIMES_MS);
+start();
+
+function start() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("recording");
+  live?.stop();
+  inbox = null;
+  if (token !== null) return showRecording(token);
+  api.session = Session.restore();
+  if (api.session === null) return showSignIn();
+  return showInbox().catch((error) => (api.session === null ? null : report(error, start)));
+}
+
+function showSignIn(reason) {
+  const form = create("sign-in");
+  root.replaceChildren(create("main", { id: "main", class: "centre" }, form));
+  form.addEventListener("signed-in", ({ detail }) => {
+    detail.save();
+    start();
+  });
+  form.show(api, reason);
+  badge(0);
+}
+
+function endSession(reason) {
+  live?.stop();
+  inbox = null;
+  api.session = null;
+  Session.forget();
+  showSignIn(reason);
+}
+
+async function signOut() {
+  await api.request("DELETE", "/v2/token_auth").catch(() => {});
+  endSession("");
+}
+
+function showRecording(token) {
+  const player = create("message-player");
+  root.replaceChildren(create("main", { id: "main", class: "centre" }, create("div", { class: "card" }, create("h1", {}, text("recording")), player)));
+  player.show(token.slice(-32), `/v2/recordings/${encodeURIComponent(token)}?redirect=false`, 0);
+}
+
+async function showInbox() {
+  const cursor = await LiveEvents.positionOf(api);
+  const [boxes, user] = await Promise.all([readBoxes(), readUser()]);
+  const list = create("message-list");
+  const boxList = create("box-list");
+  const title = create("h1", { tabindex: "-1" });
+  const tabs = { inbox: button(text("inbox"), () => open(inbox.box, "inbox")), trash: button(text("trash"), () => open(inbox.box, "trash")) };
+  const settings = button(text("settings"), () => changeSettings());
+  const whenPlayed = create("input", { type: "checkbox", checked: preferences.saveWhenPlayed, onchange: () => setPreference("saveWhenPlayed", whenPlayed.checked) });
+  const main = create("main", { id: "main" },
+    create("header", { class: "box" }, title, create("nav", { "aria-label": text("folders") }, tabs.inbox, tabs.trash), settings,
+      create("label", { class: "check" }, whenPlayed, text("save_when_played"))),
+    list);
+  const account = create("account-page");
+  inbox = { boxes, list, boxList, actions: new Actions(api, list, () => inbox.boxes), tabs, title, main };
+  const state = create("span", { id: "state", role: "status" });
+  root.replaceChildren(
+    create("header", { class: "top" }, create("strong", {}, text("title")), create("span", { class: "account" }, api.session.accountName), state,
+      user?.priv_level === "admin" ? button(text("account_page"), () => (main.replaceWith(account), account.show(api)), { class: "quiet" }) : null,
+      button(text("sign_out"), signOut, { class: "quiet" })),
+    create("div", { class: "panes" }, create("nav", { class: "boxes", "aria-label": text("boxes") }, boxList), main),
+  );
+  boxList.show(boxes);
+  boxList.addEventListener("choose", ({ detail }) => {
+    account.replaceWith(main);
+    open(detail, "inbox").then(() => title.focus());
+  });
+  updateBadge();
+  live = new LiveEvents(api, cursor, { onEvent, onReset: readAgain, onState: setState });
+  if (boxes.length > 0) await open(boxes.find((box) => box.folders.new > 0) ?? boxes[0], "inbox");
+}
+
+const readBoxes = () => api.firstRows(`${api.account}/vmboxes`, BOXES_PER_PAGE);
+
+async function readUser() {
+  const { ownerId } = api.session;
+  return ownerId ? (await api.request("GET", `${api.account}/users/${ownerId}`)).data : null;
+}
+
+/** Shows a box. Its time zone is not part of the row in the list of boxes. */
+async function open(box, view) {
+  if (box === undefined) return;
+  inbox.box = box;
+  inbox.title.textContent = box.name;
+  inbox.boxList.choose(box.id);
+  for (const [name, tab] of Object.entries(inbox.tabs)) tab.setAttribute("aria-pressed", String(name === view));
+  if (box.timezone === undefined) {
+    const { data } = await api.request("GET", `${api.account}/vmboxes/${box.id}`, { query: { fields: "timezone" } }).catch(() => ({ data: {} }));
+    box.timezone = data.timezone;
+  }
+  if (inbox?.box === box) await inbox.list.open(api, box, view, inbox.actions);
+}
+
+async function changeSettings() {
+  const { box } = inbox;
+  try {
+    if (await openBoxSettings(api, box)) await readAgain();
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** Reads boxes and messages again: events were lost, or names have changed. */
+async function readAgain() {
+  const boxes = await readBoxes();
+  if (inbox === null) return;
+  inbox.boxes = boxes;
+  inbox.boxList.show(boxes);
+  updateBadge();
+  const current = boxes.find((box) => box.id === inbox.box?.id) ?? boxes[0];
+  await open(current, current?.id === inbox.box?.id ? inbox.list.view ?? "inbox" : "inbox");
+}
+
+function onEvent({ type, data }) {
+  if (inbox === null) return;
+  const name = type.slice(TYPE_PREFIX.length);
+  const box = inbox.boxes.find(({ id }) => id === data.vmbox_id);
+  if (name.startsWith("vmbox.") && name !== "vmbox.full" && name !== "vmbox.pin_locked") readAgain().catch(report);
+  if (box === undefined) return;
+  if (data.counts) {
+    box.folders = data.counts;
+    inbox.boxList.setCounts(box.id, data.counts);
+    updateBadge();
+  }
+  if (box.id === inbox.box?.id) showChange(name, data);
+}
+
+function showChange(name, { message, media_id: id }) {
+  const { list } = inbox;
+  const isTrash = list.view === "trash";
+  if (name === "message.removed") isTrash ? list.reload() : list.remove(message?.media_id ?? id);
+  else if (name === "message.restored" && isTrash) list.remove(message.media_id);
+  else if (name === "message.transcribed" && !isTrash) list.put({ ...message, transcribed: true });
+  else if (name.startsWith("message.") && !isTrash && message) list.put(message);
+}
+
+function updateBadge() {
+  badge(inbox.boxes.reduce((sum, box) => sum + (box.folders?.new ?? 0), 0));
+}
+
+function setState(isLive) {
+  const state = document.getElementById("state");
+  if (state === null) return;
+  state.textContent = isLive ? "" : text("offline");
+  state.classList.toggle("offline", !isLive);
+}
