@@ -31,6 +31,10 @@ export function exactTime(date, timeZone) {
   }
 }
 
+/** The time of a row in a table, in the zone of the browser. */
+export const shortTime = (date) =>
+  new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" }).format(date);
+
 /** Minutes and seconds, such as 1:05. */
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));

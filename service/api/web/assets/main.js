@@ -33,13 +33,18 @@ setInterval(() => inbox?.list.refreshTimes(), REFRESH_TIMES_MS);
 start();
 
 function start() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("recording");
+  const token = linked("recording");
   live?.stop();
   inbox = null;
   if (token !== null) return showRecording(token);
   api.session = Session.restore();
   if (api.session === null) return showSignIn();
   return showInbox().catch((error) => (api.session === null ? null : report(error, start)));
+}
+
+/** Returns a value of the fragment, which mails and copied links contain. */
+function linked(name) {
+  return new URLSearchParams(location.hash.slice(1)).get(name);
 }
 
 function showSignIn(reason) {
@@ -85,12 +90,13 @@ async function showInbox() {
     create("header", { class: "box" }, title, create("nav", { "aria-label": text("folders") }, tabs.inbox, tabs.trash), settings,
       create("label", { class: "check" }, whenPlayed, text("save_when_played"))),
     list);
-  const account = create("account-page");
+  const accountPage = create("account-page");
+  const account = create("main", { id: "main" }, accountPage);
   inbox = { boxes, list, boxList, actions: new Actions(api, list, () => inbox.boxes), tabs, title, main };
   const state = create("span", { id: "state", role: "status" });
   root.replaceChildren(
     create("header", { class: "top" }, create("strong", {}, text("title")), create("span", { class: "account" }, api.session.accountName), state,
-      user?.priv_level === "admin" ? button(text("account_page"), () => (main.replaceWith(account), account.show(api)), { class: "quiet" }) : null,
+      user?.priv_level === "admin" ? button(text("account_page"), () => (main.replaceWith(account), accountPage.show(api)), { class: "quiet" }) : null,
       button(text("sign_out"), signOut, { class: "quiet" })),
     create("div", { class: "panes" }, create("nav", { class: "boxes", "aria-label": text("boxes") }, boxList), main),
   );
@@ -101,7 +107,9 @@ async function showInbox() {
   });
   updateBadge();
   live = new LiveEvents(api, cursor, { onEvent, onReset: readAgain, onState: setState });
-  if (boxes.length > 0) await open(boxes.find((box) => box.folders.new > 0) ?? boxes[0], "inbox");
+  const first = boxes.find((box) => box.id === linked("box")) ?? boxes.find((box) => box.folders.new > 0) ?? boxes[0];
+  await open(first, "inbox");
+  if (linked("message") !== null && first?.id === linked("box")) await list.reveal(linked("message"));
 }
 
 const readBoxes = () => api.firstRows(`${api.account}/vmboxes`, BOXES_PER_PAGE);

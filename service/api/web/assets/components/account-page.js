@@ -1,7 +1,7 @@
 /** The page for administrators: users, boxes, API keys, webhooks with their attempts, audit. */
 
 import { button, closeDialog, create, field, openDialog } from "../elements.js";
-import { exactTime } from "../format.js";
+import { shortTime } from "../format.js";
 import { text } from "../texts.js";
 import { report, textOf } from "../toast.js";
 
@@ -152,7 +152,7 @@ function valueOf(value) {
   if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return value.join(", ");
   if (typeof value === "boolean") return value ? "✓" : "–";
-  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return exactTime(new Date(value));
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return shortTime(new Date(value));
   return String(value);
 }
 

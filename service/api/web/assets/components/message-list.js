@@ -6,7 +6,6 @@ import { report } from "../toast.js";
 import { MessageRow } from "./message-row.js";
 
 const PAGE = 50;
-/** Folders of messages that a list shows; KAZOO keeps messages past their retention in `deleted`. */
 const VIEWS = { inbox: "messages", trash: "trash" };
 
 export class MessageList extends HTMLElement {
@@ -78,6 +77,20 @@ export class MessageList extends HTMLElement {
     row.remove();
     this._rows.delete(mediaId);
     this._updateTools();
+  }
+
+  /** Opens a message of the box, also one that is not loaded yet. */
+  async reveal(mediaId) {
+    if (!this._rows.has(mediaId)) {
+      const { data } = await this.api.request("GET", `${this.path}/${mediaId}`);
+      const following = [...this._list.children].find((row) => !isAfter(row.message, data));
+      this._insert(data, following ?? null);
+      this._updateTools();
+    }
+    const row = this._rows.get(mediaId);
+    row.toggle();
+    row.scrollIntoView({ block: "center" });
+    row.focusSummary();
   }
 
   /** Updates the relative times. */
