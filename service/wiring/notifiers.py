@@ -123,6 +123,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
                 sender=settings.email_sender,
                 from_domains=frozenset(settings.email_from_domains.lower().split(",")) - {""},
                 needs_confirmation=settings.email_confirm_recipients,
+                inbox_url=_inbox_url(settings),
                 rate_per_hour=settings.email_rate_per_hour,
                 retention=retention_of(settings),
                 transcription_wait_s=settings.email_transcription_wait_s,
@@ -134,6 +135,12 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
             _recipient_links(settings),
         )
         yield Notifier(resources.database, resources.bus, channel, resources.timings)
+
+
+def _inbox_url(settings: Settings) -> str:
+    """Returns the address of the web inbox; empty without a public URL or without the inbox."""
+    has_page = settings.web_inbox and settings.public_url
+    return f"{settings.public_url.rstrip('/')}/inbox" if has_page else ""
 
 
 def _recipient_links(settings: Settings) -> RecipientLinks | None:

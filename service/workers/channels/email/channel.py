@@ -74,6 +74,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     `needs_confirmation`: addresses that belong to no user get mails only after they have confirmed.
     `rate_per_hour` is the maximum for one account, 0 for none.
     `from_domains` are the domains, in lower case, that every account may use in From.
+    `inbox_url` is the address of the web inbox. If it is empty, mails have no link to it.
     """
 
     sender: str
@@ -81,6 +82,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     retention: Retention
     rate_per_hour: int = 0
     needs_confirmation: bool = False
+    inbox_url: str = ""
     transcription_wait_s: float = 0.0
     timeout_s: float = 120.0
     concurrency: int = 8
@@ -190,9 +192,20 @@ class EmailChannel:
             variables = full_box_variables(context, _decode_full(event), event.created_at)
             return await self._render(delivery, context, recipient, MailKind.FULL, variables)
         attachment = await self._read_attachment(context, message)
-        variables = message_variables(context, message, has_audio=attachment is not None)
+        variables = message_variables(
+            context,
+            message,
+            has_audio=attachment is not None,
+            listen_url=self._listen_url(delivery.event, message),
+        )
         kind = MailKind.MESSAGE
         return await self._render(delivery, context, recipient, kind, variables, attachment)
+
+    def _listen_url(self, event: Event, message: Message) -> str:
+        """Returns the address of the message in the web inbox, which requires sign-in."""
+        if not self._settings.inbox_url:
+            return ""
+        return f"{self._settings.inbox_url}#box={event.vmbox_id.hex}&message={message.id}"
 
     async def _read(self, delivery: Delivery) -> tuple[MailContext, Message | None, MailRecipient]:
         """Returns the current data of a mail. The message is None for a full box."""

@@ -33,6 +33,7 @@ _EXAMPLES = {
             "before ten? Please call me back, any time after lunch is fine. Thank you!"
         ),
         has_audio=True,
+        listen_url="https://voicemail.example.com/inbox#box=BOX&message=MESSAGE",
     ),
     MailKind.FULL: MailVariables(
         **_BOX, received_at=_TIME, message_count=100, max_message_count=100

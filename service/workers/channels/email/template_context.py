@@ -11,7 +11,9 @@ from service.workers.channels.email.recipients import MailContext
 from service.workers.channels.email.templates import MailVariables
 
 
-def message_variables(context: MailContext, message: Message, *, has_audio: bool) -> MailVariables:
+def message_variables(
+    context: MailContext, message: Message, *, has_audio: bool, listen_url: str
+) -> MailVariables:
     """Returns the variables of a mail about a message."""
     zone = context.zone
     number = _clean_caller(message.caller_id.number)
@@ -25,6 +27,7 @@ def message_variables(context: MailContext, message: Message, *, has_audio: bool
         length=_format_length(message.length_ms),
         transcription=_transcription_text(context, message),
         has_audio=has_audio,
+        listen_url=listen_url,
     )
 
 

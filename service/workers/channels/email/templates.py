@@ -31,7 +31,7 @@ class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
 
     `caller` is name and number, or one of them, or "an anonymous caller"; an unknown `caller_name`
     or `caller_number` is empty. `length` is like `1:05`. The kind `full` has the counts only,
-    the kind `confirm` has `confirm_url` only.
+    the kind `confirm` has `confirm_url` only. `listen_url` opens the message in the web inbox.
     """
 
     box_name: str
@@ -45,6 +45,7 @@ class MailVariables(msgspec.Struct, frozen=True, kw_only=True):
     length: str = ""
     transcription: str | None = None
     has_audio: bool = False
+    listen_url: str = ""
     message_count: int = 0
     max_message_count: int = 0
     confirm_url: str = ""

@@ -1,0 +1,76 @@
+"""The files of the web inbox: complete, small, cached for ever, and without foreign parts."""
+
+import re
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from service.api import web
+from tests.support.running import RunningService
+
+ASSETS = Path(web.__file__).parent / "assets"
+MAX_BYTES = 100_000
+LANGUAGES = ("de", "en", "es", "fr")
+_IMPORT = re.compile(r"""(?:from|import)\s+"(\.[^"]+)";""")
+_TEXT = re.compile(r'\btext\("(\w+)"')
+_ENTRY = re.compile(r"""^  (\w+): "(.*)",$""", re.MULTILINE)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def entry(service: RunningService) -> str:
+    """The address of the first script."""
+    async with httpx.AsyncClient() as visitor:
+        page = await visitor.get(f"{service.url}/inbox")
+    assert page.status_code == 200
+    (script,) = re.findall(r'<script type="module" src="([^"]+)">', page.text)
+    return urljoin(service.url, script)
+
+
+async def test_every_imported_script_is_served_and_may_be_cached_for_ever(entry: str) -> None:
+    waiting, loaded = [entry], {}
+    async with httpx.AsyncClient() as visitor:
+        while waiting:
+            address = waiting.pop()
+            answer = await visitor.get(address)
+            assert answer.status_code == 200, address
+            assert answer.headers["content-type"].startswith("text/javascript")
+            assert "immutable" in answer.headers["cache-control"]
+            loaded[address] = answer.content
+            imports = [urljoin(address, name) for name in _IMPORT.findall(answer.text)]
+            waiting += [name for name in imports if name not in loaded and name not in waiting]
+        style = await visitor.get(entry.replace("main.js", "style.css"))
+    scripts = {path for path in ASSETS.rglob("*.js") if path.parent.name != "texts"}
+    assert len(loaded) == len(scripts)
+    largest_texts = max(path.stat().st_size for path in (ASSETS / "texts").iterdir())
+    total = sum(map(len, loaded.values())) + len(style.content) + largest_texts
+    assert total < MAX_BYTES
+
+
+async def test_a_file_of_another_version_is_not_served(entry: str) -> None:
+    digest = entry.split("/")[-2]
+    async with httpx.AsyncClient() as visitor:
+        for address in (entry.replace(digest, "0" * 32), entry.replace("main.js", "../routes.py")):
+            assert (await visitor.get(address)).status_code == 404
+
+
+async def test_the_policy_allows_only_files_of_the_page(entry: str) -> None:
+    async with httpx.AsyncClient() as visitor:
+        policy = (await visitor.get(entry)).headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_has_every_text_with_its_placeholders(language: str) -> None:
+    def texts(of: str) -> dict[str, list[str]]:
+        entries = _ENTRY.findall((ASSETS / "texts" / f"{of}.js").read_text())
+        return {key: sorted(re.findall(r"\{\w+\}", value)) for key, value in entries}
+
+    used = {key for path in ASSETS.rglob("*.js") for key in _TEXT.findall(path.read_text())}
+    assert used
+    assert used <= texts(language).keys()
+    assert texts(language) == texts("en")
