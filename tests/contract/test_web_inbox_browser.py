@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -65,7 +64,7 @@ async def signed_in(
     await page.get_by_label("User name").fill(username)
     await page.get_by_label("Password").fill(_PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     yield page
     await context.close()
     assert errors == []
@@ -152,8 +151,10 @@ async def test_a_long_list_is_read_while_it_is_scrolled(
         while await oldest.count() == 0:
             await page.mouse.wheel(0, 5000)
         await oldest.scroll_into_view_if_needed()
-        callers = await page.locator(".caller").all_inner_texts()
-    assert callers == [f"Caller {number:04}" for number in reversed(range(_MANY))]
+        callers = await page.locator(".caller").all_text_contents()
+    rows = await account.listed(vmbox_id, page_size=_MANY)
+    assert callers == [each["caller_id_name"] for each in rows]
+    assert len(callers) == _MANY
 
 
 async def test_a_revoked_session_asks_to_sign_in_again(
@@ -262,7 +263,7 @@ async def test_every_view_is_accessible_and_fits_the_screen(
     viewport = ViewportSize(width=width, height=height)
     async with signed_in(browser, account, viewport=viewport, color_scheme=scheme) as page:
         await row(page, "Bob").get_by_role("button", expanded=False).click()
-        await row(page, "Ann").get_by_role("checkbox").check()
+        await page.get_by_label("Select the message of Ann").check()
         await check(page)
         await page.get_by_role("button", name="Settings", exact=True).click()
         await check(page)
@@ -272,16 +273,3 @@ async def test_every_view_is_accessible_and_fits_the_screen(
             await page.get_by_role("tab", name=tab).click()
             await expect(page.get_by_role("tab", name=tab, selected=True)).to_be_visible()
             await check(page)
-
-
-async def test_the_screenshots_of_the_readme_show_the_page(
-    browser: Browser, account: AccountClient, tmp_path: Path
-) -> None:
-    """Writes the pictures of the README again with AFTERTONE_SCREENSHOTS=<folder>."""
-    vmbox_id = await account.a_vmbox(name="Front desk")
-    await account.leave(vmbox_id, _WAV, "audio/wav", caller_id_name="Ann")
-    async with signed_in(browser, account) as page:
-        await row(page, "Ann").get_by_role("button", expanded=False).click()
-        await expect(row(page, "Ann").get_by_role("button", name="Play")).to_be_visible()
-        await page.screenshot(path=tmp_path / "inbox.png")
-    assert (tmp_path / "inbox.png").stat().st_size > 10_000
