@@ -25,8 +25,10 @@ async def entry(service: RunningService) -> str:
     async with httpx.AsyncClient() as visitor:
         page = await visitor.get(f"{service.url}/inbox")
     assert page.status_code == 200
-    (script,) = re.findall(r'<script type="module" src="([^"]+)">', page.text)
-    return urljoin(service.url, script)
+    script = re.search(r'<script type="module" src="([^"]+)">', page.text)
+    assert script is not None
+    address: str = urljoin(service.url, script[1])
+    return address
 
 
 async def test_every_imported_script_is_served_and_may_be_cached_for_ever(entry: str) -> None:
