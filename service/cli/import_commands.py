@@ -53,19 +53,26 @@ async def run_import(
     """Imports a source and returns the exit code. Raises ClickException."""
     async with open_transfer_tools(settings) as tools:
         options = await _options(tools, choices)
-        source = open_source()
         try:
-            if not choices.yes or choices.dry_run:
-                plan = msgspec.structs.replace(options, dry_run=True)
-                code = await _run(tools, source, plan, "Reading", prints_targets=True)
-                if choices.dry_run:
-                    return code
-                click.confirm("Import this?", abort=True)
-            return await _run(tools, source, options, "Importing", prints_targets=choices.yes)
+            source = open_source()
+            try:
+                return await _plan_and_run(tools, source, options, choices)
+            finally:
+                await source.close()
         except SourceFailed as error:
             raise click.ClickException(str(error)) from None
-        finally:
-            await source.close()
+
+
+async def _plan_and_run(
+    tools: TransferTools, source: Source, options: ImportOptions, choices: ImportChoices
+) -> int:
+    if not choices.yes or choices.dry_run:
+        plan = msgspec.structs.replace(options, dry_run=True)
+        code = await _run(tools, source, plan, "Reading", prints_targets=True)
+        if choices.dry_run:
+            return code
+        click.confirm("Import this?", abort=True)
+    return await _run(tools, source, options, "Importing", prints_targets=choices.yes)
 
 
 async def _options(tools: TransferTools, choices: ImportChoices) -> ImportOptions:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from service.transfer.source import Source
 
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"])
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OPTIONS = (
     click.option("--dry-run", is_flag=True, help="Print what would be imported, and exit."),
     click.option("--yes", is_flag=True, help="Import without a dry run and a question."),
@@ -88,12 +90,73 @@ def source_command(name: str) -> Callable[[Callable[..., Callable[[], Source]]],
 
 
 @source_command("archive")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=_FILE)
 def import_archive(file: Path) -> Callable[[], Source]:
     """Import an archive that `aftertone export` has written. Ids are kept."""
     from service.transfer.archive.source import ArchiveSource
 
     return lambda: ArchiveSource(file)
+
+
+@source_command("asterisk")
+@click.argument("spool", type=_FOLDER)
+@click.option(
+    "--config",
+    type=_FILE,
+    help="voicemail.conf. Without it, a box has its number as its name and no PIN.",
+)
+@click.option(
+    "--realm",
+    required=True,
+    metavar="DOMAIN",
+    help="The context `sales` becomes the account with the realm sales.DOMAIN.",
+)
+def import_asterisk(spool: Path, config: Path | None, realm: str) -> Callable[[], Source]:
+    """Import a voicemail spool of Asterisk, such as /var/spool/asterisk/voicemail.
+
+    Asterisk may be running. The spool is not changed.
+    """
+    from service.transfer.asterisk.source import AsteriskSource
+
+    return lambda: AsteriskSource(spool, config, realm)
+
+
+_DATABASE = click.argument("database")
+_FILES = click.option(
+    "--files",
+    type=_FOLDER,
+    help="Folder storage/voicemail of the switch, or a copy, for audio outside the database.",
+)
+
+
+@source_command("fusionpbx")
+@_DATABASE
+@_FILES
+def import_fusionpbx(database: str, files: Path | None) -> Callable[[], Source]:
+    """Import the DATABASE of FusionPBX: a postgresql:// URL or a SQLite file.
+
+    The database is not changed. Each domain becomes an account.
+    """
+    from service.transfer.freeswitch.audio import StorageFolder
+    from service.transfer.freeswitch.fusionpbx_source import FusionPbxSource
+    from service.transfer.freeswitch.tables import Tables
+
+    return lambda: FusionPbxSource(Tables(database), StorageFolder(files))
+
+
+@source_command("freeswitch")
+@_DATABASE
+@_FILES
+def import_freeswitch(database: str, files: Path | None) -> Callable[[], Source]:
+    """Import the DATABASE of mod_voicemail: a SQLite file or a postgresql:// URL.
+
+    The database is not changed. Each domain becomes an account.
+    """
+    from service.transfer.freeswitch.audio import StorageFolder
+    from service.transfer.freeswitch.freeswitch_source import FreeSwitchSource
+    from service.transfer.freeswitch.tables import Tables
+
+    return lambda: FreeSwitchSource(Tables(database), StorageFolder(files))
 
 
 @click.command()

@@ -55,7 +55,7 @@ class _Item(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        return f"{self.target.name}/{self.message.key}"
+        return self.message.name or f"{self.target.name}/{self.message.key}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,8 @@ class Importer:
                 continue
             target = self.structure.box_targets.get(message.box_key)
             if target is None:
-                self._skip(f"{message.box_key}/{message.key}", "its box was not imported")
+                name = message.name or f"{message.box_key}/{message.key}"
+                self._skip(name, "its box was not imported")
                 continue
             received_at = utc_seconds(message.received_at)
             message_id = message_id_of(self.source.name, message.key, received_at)

@@ -83,7 +83,7 @@ class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Message with its audio.
+    """Message with its audio. `name` is a name for people, as in Skipped; by default the key.
 
     `received_at` and the other times are aware. `length_ms` None: it is measured. `removed_at`:
     the message is in the trash since that time. `changed_at`: the last change of its folder.
@@ -91,6 +91,7 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     box_key: str
+    name: str | None = None
     received_at: datetime
     length_ms: int | None = None
     folder: Folder = Folder.NEW

@@ -92,6 +92,7 @@ class StructureWriter:
     max_upload_bytes: int
     account_targets: dict[str, AccountFacts] = field(default_factory=dict)
     box_targets: dict[str, BoxTarget] = field(default_factory=dict)
+    _numbers: dict[tuple[UUID, str], str] = field(default_factory=dict)
     _other_user_ids: dict[str, UUID] = field(default_factory=dict)
     _attachments: list[_Attachment] = field(default_factory=list)
 
@@ -251,6 +252,7 @@ class StructureWriter:
 
     async def _write_box(self, record: SourceBox, name: str) -> None:
         account = self._account_of(record.account_key)
+        self._reserve_number(account, record)
         vmbox_id = record_id(self.source.name, RecordKind.BOX, record.key)
         label = f"{account.name}/{name}"
         found = await self._find_box(account, vmbox_id, record.document)
@@ -277,6 +279,13 @@ class StructureWriter:
         if self.options.dry_run:
             return retention.with_rule(rule_of(document), account.max_retention_days)
         return retention
+
+    def _reserve_number(self, account: AccountFacts, record: SourceBox) -> None:
+        """Keeps two boxes of the source from becoming one. Raises SourceError."""
+        for number in numbers_of({"mailbox": record.document.get("mailbox")}):
+            first = self._numbers.setdefault((account.account_id, number), record.key)
+            if first != record.key:
+                raise SourceError(f"its number belongs to the box {first} in the same account")
 
     async def _find_box(
         self, account: AccountFacts, vmbox_id: UUID, document: Document

@@ -88,6 +88,7 @@ class SpoolReader:
         return SourceMessage(
             key=f"{box_key}/{properties.digest}",
             box_key=box_key,
+            name=name,
             received_at=properties.received_at,
             # Asterisk counts whole seconds: 0 is a length that is not known.
             length_ms=(properties.duration_s or 0) * 1000 or None,

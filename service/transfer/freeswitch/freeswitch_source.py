@@ -111,6 +111,7 @@ class FreeSwitchSource:
         return SourceMessage(
             key=key,
             box_key=box_key,
+            name=key,
             received_at=received_at,
             length_ms=(seconds_of(row["message_len"]) or 0) * 1000 or None,
             folder=_folder_of(row),

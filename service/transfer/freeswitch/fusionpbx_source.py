@@ -204,6 +204,7 @@ class FusionPbxSource:
         return SourceMessage(
             key=key,
             box_key=box_key,
+            name=name,
             received_at=received_at,
             length_ms=(seconds_of(row["message_length"]) or 0) * 1000 or None,
             folder=fusionpbx.folder_of(row),
