@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 
-from service.domain.message import month_of
+from service.domain.message import month_after, month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection, Database
@@ -20,6 +20,7 @@ from tests.support.database import execute
 # plans do not depend on the date.
 UNTIL = datetime.now(UTC).replace(day=15, hour=12, minute=0, second=0, microsecond=0)
 SINCE = UNTIL - timedelta(days=180)
+TWO_YEARS_AGO = UNTIL - timedelta(days=24 * 30)
 # The first minutes of the next month, with a few messages and without statistics.
 NEW_MONTH = (UNTIL + timedelta(days=30)).replace(day=1, hour=0)
 NEW_UNTIL = NEW_MONTH + timedelta(minutes=5)
@@ -201,6 +202,46 @@ async def open_large_database(
         Database.open(url, size=1, timeout_s=30, name="test", generic_plans=True) as hot,
     ):
         yield LargeDatabase(database=database, hot=hot, few=few, many=many, late=late, quiet=quiet)
+    await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
+
+
+class GrowingDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    """Box whose messages are spread evenly over 24 months, in an account with 1 000 boxes."""
+
+    database: Database
+    hot: Database
+    owner: asyncpg.Connection
+    box: Box
+
+    async def grow(self, messages: int, until: datetime) -> None:
+        """Adds messages before `until`, half of them to another box, and takes statistics."""
+        other = Box(self.box.account_id, uuid4())
+        await self.owner.execute(_FILL_VMBOXES, other.account_id, other.vmbox_id, 1)
+        for box in (self.box, other):
+            await _fill_messages(self.owner, box, messages // 2, TWO_YEARS_AGO, until)
+        await self.owner.execute("VACUUM ANALYZE")
+
+
+@asynccontextmanager
+async def open_growing_database(
+    servers: EmbeddedServers, template: str
+) -> AsyncIterator[GrowingDatabase]:
+    """Creates a database with 24 months; drops it at the end."""
+    name = f"test_{uuid4().hex}"
+    await execute(servers, f"CREATE DATABASE {name} TEMPLATE {template}")
+    owner = await asyncpg.connect(servers.postgres.url(name, "aftertone_owner"))
+    for months in range(25):
+        await ensure_month(owner, month_after(month_of(UNTIL), -months))
+    await owner.execute(_KEEP_STATISTICS)
+    box = Box(uuid4(), uuid4())
+    await owner.execute(_FILL_VMBOXES, box.account_id, box.vmbox_id, VMBOXES)
+    url = servers.postgres.url(name, "aftertone")
+    async with (
+        Database.open(url, size=2, timeout_s=30, name="test") as database,
+        Database.open(url, size=1, timeout_s=30, name="test", generic_plans=True) as hot,
+    ):
+        yield GrowingDatabase(database=database, hot=hot, owner=owner, box=box)
+    await owner.close()
     await execute(servers, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
 
