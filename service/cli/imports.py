@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,10 @@ _OPTIONS = (
 )
 
 
+_since: ContextVar[datetime | None] = ContextVar("since", default=None)
+"""Value of --since, for sources that read less because of it."""
+
+
 class SourceGroup(click.Group):
     """Group of sources: `import --from-NAME ...` is the same as `import NAME ...`."""
 
@@ -52,8 +58,13 @@ def import_() -> None:
     """
 
 
-def source_command(name: str) -> Callable[[Callable[..., Callable[[], Source]]], click.Command]:
-    """Adds a source. The function gets its own arguments and returns a function that opens it."""
+def source_command(
+    name: str, *, needs_into: bool = False
+) -> Callable[[Callable[..., Callable[[], Source]]], click.Command]:
+    """Adds a source. The function gets its own arguments and returns a function that opens it.
+
+    `needs_into`: the source has no accounts.
+    """
 
     def decorate(function: Callable[..., Callable[[], Source]]) -> click.Command:
         def command(
@@ -74,7 +85,10 @@ def source_command(name: str) -> Callable[[Callable[..., Callable[[], Source]]],
                 below=below,
                 into=into,
             )
+            if needs_into and into is None:
+                raise click.UsageError("This source has no accounts: add --into ACCOUNT.")
             check_choices(choices)
+            _since.set(choices.since)
             code = run(run_import(settings_of("cli"), function(**arguments), choices))
             raise SystemExit(code)
 
@@ -157,6 +171,73 @@ def import_freeswitch(database: str, files: Path | None) -> Callable[[], Source]
     from service.transfer.freeswitch.tables import Tables
 
     return lambda: FreeSwitchSource(Tables(database), StorageFolder(files))
+
+
+_RATE = click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 1000),
+    default=20.0,
+    show_default=True,
+    help="Maximum number of requests per second.",
+)
+
+
+@source_command("kazoo")
+@click.argument("url")
+@click.option("--user", help="User name. Without it, an API key is used.")
+@click.option("--realm", help="Realm of the user's account.")
+@_RATE
+def import_kazoo(
+    url: str, user: str | None, realm: str | None, rate: float
+) -> Callable[[], Source]:
+    """Import from a running KAZOO, for example https://kazoo.example.com:8443.
+
+    Imports the account of the credentials and all accounts below it. The environment variable
+    KAZOO_API_KEY has the API key, or KAZOO_PASSWORD the password of the user; otherwise the command
+    prompts for it. Passwords of users cannot be imported.
+    """
+    from service.transfer.kazoo import KazooCredentials, KazooSource
+
+    if user is None:
+        credentials = KazooCredentials(api_key=_secret("KAZOO_API_KEY", "API key"))
+    elif realm is None:
+        raise click.UsageError("--user needs --realm.")
+    else:
+        password = _secret("KAZOO_PASSWORD", "Password")
+        credentials = KazooCredentials(username=user, password=password, realm=realm)
+    since = _since.get()
+    return lambda: KazooSource(url, credentials, since=since, rate=rate)
+
+
+@source_command("mailboxes", needs_into=True)
+@click.argument("url")
+@click.option("--reseller", required=True, help="X-Auth-Reseller of the API.")
+@click.option("--user", required=True, help="X-Auth-User of the API.")
+@click.option("--for", "act_for", metavar="ACCOUNT", help="X-Auth-For of the API.")
+@_RATE
+def import_mailboxes(
+    url: str, reseller: str, user: str, act_for: str | None, rate: float
+) -> Callable[[], Source]:
+    """Import from a running mailbox API (`/voip/mailbox`). Needs --into.
+
+    The environment variable MAILBOX_PASSWORD has the password; otherwise the command prompts for
+    it. The API has no numbers: new boxes get the lowest free ones. It does not offer greetings.
+    """
+    from service.transfer.mailbox_api import MailboxApiSource, MailboxCredentials
+
+    credentials = MailboxCredentials(
+        reseller=reseller,
+        user=user,
+        password=_secret("MAILBOX_PASSWORD", "Password"),
+        act_for=act_for,
+    )
+    return lambda: MailboxApiSource(url, credentials, rate=rate)
+
+
+def _secret(variable: str, label: str) -> str:
+    """Returns a secret from the environment, or prompts for it. It is never an argument."""
+    secret: str = os.environ.get(variable) or click.prompt(label, hide_input=True)
+    return secret
 
 
 @click.command()

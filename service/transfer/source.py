@@ -5,6 +5,7 @@ of imported records are derived from the name of the source and the key, so that
 finds them. A key that is an id of KAZOO becomes the id of the record.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from enum import StrEnum
@@ -15,8 +16,23 @@ import msgspec
 from service.domain.message import Folder
 from service.domain.schema import Document
 
-Bytes = Callable[[], AsyncIterator[bytes]]
-"""Opens the audio of a record. Raises SourceError when it cannot be read."""
+
+class ReceivedAudio(ABC):
+    """Audio whose content type is known when its first block was received."""
+
+    content_type: str | None = None
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Returns the blocks."""
+
+
+Bytes = Callable[[], AsyncIterator[bytes] | ReceivedAudio]
+"""Opens the audio of a record.
+
+Its iteration raises SourceError when the audio cannot be read, and Unavailable when it may be
+opened again.
+"""
 
 
 class SourceError(Exception):
@@ -55,7 +71,7 @@ class SourceUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceBox(msgspec.Struct, frozen=True, kw_only=True):
-    """Box. The document has at least `name` and `mailbox`.
+    """Box. The document has at least `name`; without `mailbox`, it gets a free number.
 
     `owner_id` and ids in `media` are keys of users and greetings of the same source.
     """

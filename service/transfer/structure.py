@@ -19,7 +19,7 @@ from service.domain.errors import (
 )
 from service.domain.retention import Retention, rule_of
 from service.domain.schema import Document
-from service.domain.vmbox import numbers_of
+from service.domain.vmbox import Vmbox, numbers_of
 from service.postgres import imports as rows
 from service.postgres.accounts import find_facts_by_realm
 from service.postgres.pool import Database
@@ -261,7 +261,7 @@ class StructureWriter:
             _, left_out = await retry_unavailable(
                 lambda: without_invalid_fields(
                     self._box_document(record.document),
-                    lambda checked: self.vmboxes.create(account, checked, vmbox_id=vmbox_id),
+                    lambda checked: self._create_box(account, checked, vmbox_id),
                 )
             )
             self._note(RecordKind.BOX, label, left_out)
@@ -269,6 +269,12 @@ class StructureWriter:
         target = BoxTarget(account, found or vmbox_id, label, retention)
         self.box_targets[record.key] = target
         self.report.map(RecordKind.BOX, label, result, target.vmbox_id.hex)
+
+    async def _create_box(self, account: AccountFacts, document: Document, vmbox_id: UUID) -> Vmbox:
+        """Creates a box, under the lowest free number if it has none."""
+        numbered = "mailbox" in document
+        create = self.vmboxes.create if numbered else self.vmboxes.create_numbered
+        return await create(account, document, vmbox_id=vmbox_id)
 
     async def _retention_of(
         self, account: AccountFacts, vmbox_id: UUID, document: Document
@@ -295,6 +301,8 @@ class StructureWriter:
             is_known = await rows.is_vmbox_known(connection, account.account_id, vmbox_id)
             if not is_known:
                 numbers = numbers_of({"mailbox": document.get("mailbox")})
+                if not numbers:
+                    return None
                 return await rows.find_vmbox_by_numbers(connection, account.account_id, numbers)
         try:
             await self.vmboxes.get(account, vmbox_id)
@@ -351,7 +359,7 @@ def _name_of(record: SourceAccount | SourceUser | SourceGreeting | SourceBox) ->
         case SourceGreeting():
             return record.key
         case SourceBox():
-            return str(record.document.get("mailbox", record.key))
+            return str(record.document.get("mailbox") or record.document.get("name", record.key))
 
 
 def _provisional(account_id: UUID, parent: AccountFacts, record: SourceAccount) -> AccountFacts:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from service.domain.errors import Invalid, NumberTaken, Problem, Unavailable
 from service.domain.schema import Document
-from service.transfer.source import Bytes
+from service.transfer.source import Bytes, ReceivedAudio
 from service.usecases.uploads import Spool, Upload
 
 Result = TypeVar("Result")
@@ -87,8 +87,11 @@ def _remove_below(value: Any, paths: list[list[str]] | None) -> Any:
 async def spooled(
     open_bytes: Bytes, max_bytes: int, content_type: str | None, filename: str | None
 ) -> AsyncIterator[Upload]:
-    """Reads audio of a source into a spool. Raises SourceError, AudioTooLarge."""
+    """Reads audio of a source into a spool. Raises SourceError, AudioTooLarge, Unavailable."""
     with Spool(max_bytes) as spool:
-        async for chunk in open_bytes():
+        stream = open_bytes()
+        async for chunk in stream:
             await spool.write(chunk)
+        if isinstance(stream, ReceivedAudio):
+            content_type = stream.content_type or content_type
         yield Upload(spool, content_type or UNKNOWN_TYPE, filename)

@@ -84,7 +84,11 @@ class Vmboxes:
             return await self._insert(connection, account, vmbox_id, settings)
 
     async def create_numbered(
-        self, account: AccountFacts, document: Document, fields: Fields = FIELDS
+        self,
+        account: AccountFacts,
+        document: Document,
+        fields: Fields = FIELDS,
+        vmbox_id: UUID | None = None,
     ) -> Vmbox:
         """Creates a mailbox under the lowest free number of four digits, from 1000 on.
 
@@ -92,17 +96,17 @@ class Vmboxes:
         """
 
         async def attempt() -> Vmbox | None:
-            vmbox_id = uuid7(self.clock())
+            new_id = vmbox_id or uuid7(self.clock())
             try:
                 async with (
-                    self._collecting_problems(account.account_id, vmbox_id, document),
+                    self._collecting_problems(account.account_id, new_id, document),
                     self.database.transaction() as connection,
                 ):
                     number = await rows.lowest_free_number(connection, account.account_id)
                     if number is None:
                         raise MailboxNumbersExhausted
                     settings = self._validate({**document, "mailbox": number}, fields)
-                    return await self._insert(connection, account, vmbox_id, settings)
+                    return await self._insert(connection, account, new_id, settings)
             except NumberTaken:
                 return None
 
