@@ -27,6 +27,7 @@ from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
 from service.usecases.users import Users
+from service.usecases.vmbox_trash import VmboxTrash
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhooks import Webhooks
 
@@ -60,6 +61,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionLookup
     transfers: Transfers
     trash: Trash
+    vmbox_trash: VmboxTrash
     feed: Feed
     audit: Audit
     relay_wakeup: RelayWakeup

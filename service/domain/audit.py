@@ -67,6 +67,7 @@ class Action(StrEnum):
     SIGN_IN_LOCKED = "sign_in.locked"
     REQUEST = "request"
     MESSAGE_PURGED = "message.purged"
+    VMBOX_PURGED = "vmbox.purged"
     AUDIO_READ = "message.audio_read"
     LINK_CREATED = "message.link_created"
     PIN_READ = "vmbox.pin_read"

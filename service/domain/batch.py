@@ -1,6 +1,7 @@
 """Results of requests for many messages, in the order of the request."""
 
 from enum import StrEnum
+from uuid import UUID
 
 import msgspec
 
@@ -11,7 +12,7 @@ MAX_TARGETS = 100
 
 
 class Reason(StrEnum):
-    """Reason why a message of a batch was not changed."""
+    """Reason why a message or a mailbox of a batch was not changed."""
 
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
@@ -20,6 +21,7 @@ class Reason(StrEnum):
     HELD = "held"
     UNAVAILABLE = "unavailable"
     QUOTA_EXCEEDED = "quota_exceeded"
+    NUMBER_TAKEN = "number_taken"
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,3 +29,14 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
 
     succeeded: list[MessageId]
     failed: list[tuple[str, Reason]]
+
+
+class VmboxBatchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Mailboxes that succeeded, and the failed ones with reasons.
+
+    `numbers` are the numbers of a failed mailbox that other mailboxes have taken.
+    """
+
+    succeeded: list[UUID] = msgspec.field(default_factory=list)
+    failed: list[tuple[str, Reason]] = msgspec.field(default_factory=list)
+    numbers: dict[str, list[str]] = msgspec.field(default_factory=dict)

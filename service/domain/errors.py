@@ -85,6 +85,14 @@ class MailboxNumbersExhausted(Conflict):
     """All four-digit mailbox numbers are in use; delete a mailbox and retry."""
 
 
+class RestoredNumberTaken(Conflict):
+    """Another mailbox has taken the number of the deleted mailbox; change its number and retry."""
+
+    def __init__(self, numbers: Sequence[str]) -> None:
+        super().__init__(*numbers)
+        self.numbers = tuple(numbers)
+
+
 class EditConflict(Conflict):
     """Another request changed the resource at the same time; retry."""
 

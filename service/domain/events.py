@@ -29,6 +29,7 @@ class EventType(StrEnum):
     VMBOX_CREATED = "vmbox.created"
     VMBOX_UPDATED = "vmbox.updated"
     VMBOX_DELETED = "vmbox.deleted"
+    VMBOX_RESTORED = "vmbox.restored"
     VMBOX_FULL = "vmbox.full"
     VMBOX_PIN_LOCKED = "vmbox.pin_locked"
     CALLBACK_REQUESTED = "callback.requested"
@@ -225,6 +226,12 @@ class VmboxDeleted(VmboxEvent, frozen=True, kw_only=True):
     messages_removed: int
 
 
+class VmboxRestored(VmboxEvent, frozen=True, kw_only=True):
+    """A deleted mailbox was restored with its messages, without an event for each."""
+
+    vmbox: dict[str, Any]
+
+
 class VmboxWasFull(VmboxEvent, frozen=True, kw_only=True):
     """A message was refused because the mailbox is full; at most one event in 10 minutes."""
 
@@ -265,6 +272,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.VMBOX_CREATED: VmboxCreated,
     EventType.VMBOX_UPDATED: VmboxUpdated,
     EventType.VMBOX_DELETED: VmboxDeleted,
+    EventType.VMBOX_RESTORED: VmboxRestored,
     EventType.VMBOX_FULL: VmboxWasFull,
     EventType.VMBOX_PIN_LOCKED: VmboxPinLocked,
     EventType.CALLBACK_REQUESTED: CallbackRequested,

@@ -1,10 +1,12 @@
 """Mailboxes (vmboxes): settings with defaults, numbers, greetings, message counts."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from service.domain.formats import ADDRESS, ZONE
 from service.domain.recipient import MAX_RECIPIENTS, Recipient
@@ -125,6 +127,22 @@ class Vmbox(msgspec.Struct, frozen=True, kw_only=True):
         return self.document if self.pin is None else {**self.document, "pin": self.pin}
 
 
+class DeletedVmbox(msgspec.Struct, frozen=True, kw_only=True):
+    """Mailbox in the trash."""
+
+    vmbox_id: UUID
+    name: str
+    mailbox: str
+    deleted_at: datetime
+
+
+class VmboxTrashCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Sort key of the first mailbox of a page of the trash."""
+
+    deleted_at: Annotated[datetime, Meta(tz=True)]
+    vmbox_id: UUID
+
+
 def validate_settings(
     document: Document, fields: Fields = FIELDS, before: Document | None = None
 ) -> Document:
@@ -146,9 +164,14 @@ def _strip(value: Any) -> Any:
 
 def numbers_of(document: Document) -> set[str]:
     """Returns the numbers of a mailbox in comparable form; skips values that are not valid."""
+    return set(numbers_in(document))
+
+
+def numbers_in(document: Document) -> dict[str, str]:
+    """Returns the numbers of a mailbox by comparable form. Skips values that are not valid."""
     aliases = document.get("aliases")
     values = [document.get("mailbox"), *(aliases if isinstance(aliases, list) else [])]
-    return {comparable_number(text) for text in values if isinstance(text, str) and text}
+    return {comparable_number(text): text for text in values if isinstance(text, str) and text}
 
 
 def comparable_number(number: str) -> str:
@@ -168,6 +191,19 @@ def greetings_of(settings: Document) -> dict[str, str]:
         for name, text in values.items()
         if isinstance(text, str) and len(text) == MEDIA_ID_LENGTH
     }
+
+
+def without_greetings(settings: Document, kept: Collection[str]) -> Document:
+    """Returns the settings without the greetings whose ids are not in `kept`."""
+    removed = {
+        name.removeprefix("media.")
+        for name, text in greetings_of(settings).items()
+        if text not in kept
+    }
+    if not removed:
+        return settings
+    media = {name: value for name, value in settings["media"].items() if name not in removed}
+    return {**settings, "media": media}
 
 
 def addresses_of(settings: Document) -> list[str]:

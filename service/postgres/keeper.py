@@ -94,30 +94,6 @@ async def list_months(connection: Connection) -> list[int]:
     return [row["month"] for row in await _SQL["list_months"].fetch(connection)]
 
 
-async def list_expired(
-    connection: Connection, month: int, before: datetime, limit: int
-) -> list[BoxKey]:
-    """Returns the boxes of the oldest `limit` messages of a month from before `before`."""
-    return _boxes(
-        await _SQL["list_expired"].fetch(connection, month=month, before=before, limit=limit)
-    )
-
-
-async def expire_messages(
-    connection: Connection, box: BoxKey, month: int, before: datetime, limit: int
-) -> int:
-    """Removes messages of a box from before `before`. Returns their number. Raises CountsTooLow."""
-    return await _remove_counted(
-        connection,
-        _SQL["expire_messages"],
-        **box.values(),
-        month=month,
-        before=before,
-        limit=limit,
-        **event_values(),
-    )
-
-
 async def list_abandoned(
     connection: Connection, month: int, before: datetime, limit: int
 ) -> list[BoxKey]:
@@ -134,7 +110,7 @@ async def remove_abandoned(
 
     Raises CountsTooLow.
     """
-    return await _remove_counted(
+    return await remove_counted(
         connection,
         _SQL["remove_abandoned"],
         **box.values(),
@@ -144,14 +120,31 @@ async def remove_abandoned(
     )
 
 
-async def list_boxes_to_empty(connection: Connection, limit: int) -> list[BoxKey]:
-    """Returns deleted boxes that may still have messages."""
-    return _boxes(await _SQL["list_boxes_to_empty"].fetch(connection, limit=limit))
+async def list_boxes_to_empty(
+    connection: Connection, before: datetime, times: Mapping[UUID, datetime], limit: int
+) -> list[BoxKey]:
+    """Returns boxes that may have messages and were deleted before `before`.
+
+    In the accounts of `times`, the time of the account applies.
+    """
+    rows = await _SQL["list_boxes_to_empty"].fetch(
+        connection,
+        before=before,
+        account_ids=list(times),
+        times=list(times.values()),
+        limit=limit,
+    )
+    return _boxes(rows)
 
 
-async def empty_box(connection: Connection, box: BoxKey, limit: int) -> int:
-    """Removes messages of a deleted box. A result below `limit` means that none are left."""
-    removed: int = await _SQL["empty_box"].fetchval(connection, **box.values(), limit=limit)
+async def empty_box(connection: Connection, box: BoxKey, before: datetime, limit: int) -> int:
+    """Removes messages of a box that was deleted before `before`. Returns their number.
+
+    A result below `limit` means that none are left.
+    """
+    removed: int = await _SQL["empty_box"].fetchval(
+        connection, **box.values(), before=before, limit=limit
+    )
     return removed
 
 
@@ -194,9 +187,9 @@ async def purge_messages_of_accounts(
     return [PurgedMessage(**row) for row in rows]
 
 
-async def purge_boxes(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes boxes without messages that were emptied before `before`. Returns their number."""
-    return len(await _SQL["purge_boxes"].fetch(connection, before=before, limit=limit))
+async def purge_boxes(connection: Connection, limit: int) -> int:
+    """Deletes emptied boxes without messages. Returns their number."""
+    return len(await _SQL["purge_boxes"].fetch(connection, limit=limit))
 
 
 async def list_deleted_accounts(
@@ -316,7 +309,11 @@ def _object_values(objects: Sequence[StoredObject]) -> dict[str, Any]:
     }
 
 
-async def _remove_counted(connection: Connection, statement: Statement, **values: Any) -> int:
+async def remove_counted(connection: Connection, statement: Statement, **values: Any) -> int:
+    """Runs a statement that removes messages of a box, and returns its result.
+
+    Raises CountsTooLow.
+    """
     try:
         removed: int = await statement.fetchval(connection, **values)
     except asyncpg.CheckViolationError as error:

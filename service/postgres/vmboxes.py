@@ -46,11 +46,11 @@ async def insert_vmbox(
             vmbox_id=vmbox_id,
             **_document_values(document, pin_sealed),
             numbers=sorted(numbers_of(document)),
-            greeting_ids=sorted(_valid_greeting_ids(document)),
+            greeting_ids=sorted(valid_greeting_ids(document)),
             **event_values(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _translate_error(error) from error
+        raise translate_error(error) from error
     assert row is not None, "an INSERT that does not fail returns its row"
     return _to_vmbox(row)
 
@@ -70,7 +70,7 @@ async def update_vmbox(
     GreetingNotFound.
     """
     old_numbers, new_numbers = numbers_of(before.document), numbers_of(document)
-    old_greetings, new_greetings = _greeting_ids(before.document), _valid_greeting_ids(document)
+    old_greetings, new_greetings = _greeting_ids(before.document), valid_greeting_ids(document)
     try:
         row = await _SQL["update_vmbox"].fetchrow(
             connection,
@@ -87,7 +87,7 @@ async def update_vmbox(
             **event_values(),
         )
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _translate_error(error) from error
+        raise translate_error(error) from error
     return None if row is None else _to_vmbox(row)
 
 
@@ -171,7 +171,8 @@ async def lowest_free_number(connection: Connection, account_id: UUID) -> str | 
     return number
 
 
-def _translate_error(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
+def translate_error(error: asyncpg.IntegrityConstraintViolationError) -> Exception:
+    """Returns NumberTaken or GreetingNotFound for a broken constraint of a box."""
     match error.constraint_name:
         case "vmbox_number_is_unique":
             return NumberTaken()
@@ -191,7 +192,7 @@ def _document_values(document: Document, pin_sealed: bytes | None) -> dict[str, 
     }
 
 
-def _valid_greeting_ids(document: Document) -> set[UUID]:
+def valid_greeting_ids(document: Document) -> set[UUID]:
     """Returns the greetings of a box. Raises GreetingNotFound for a malformed id."""
     ids = _greeting_ids(document)
     if len(ids) < len(set(greetings_of(document).values())):

@@ -119,10 +119,17 @@ class Trash:
                 raise VmboxNotFound(vmbox_id.hex)
         if ids is not None:
             return await run_batches(ids, lambda batch: self._purge_batch(account, vmbox_id, batch))
+        return BatchResult(succeeded=await self.purge_all(account, vmbox_id), failed=[])
+
+    async def purge_all(self, account: AccountFacts, vmbox_id: UUID) -> list[MessageId]:
+        """Deletes all removed messages, also of a mailbox that is being purged. Returns their ids.
+
+        Keeps held messages.
+        """
         purged: list[MessageId] = []
         while batch := await self._purge(account, vmbox_id, None):
             purged += batch
-        return BatchResult(succeeded=purged, failed=[])
+        return purged
 
     async def _restore(
         self,

@@ -18,6 +18,7 @@ from service.wiring.factories import (
     open_bus,
     open_database,
     open_owner_database,
+    retention_of,
     stream_settings,
 )
 from service.wiring.keys import write_key_ring
@@ -93,7 +94,7 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
             database=database,
             audio=audio,
             clock=utc_now,
-            retention_days=settings.retention_days,
+            retention=retention_of(settings),
             purge_grace=timedelta(days=settings.purge_grace_days),
             orphan_grace=timedelta(hours=settings.orphan_grace_hours),
             audit_max_age=timedelta(days=settings.audit_days),

@@ -39,6 +39,7 @@ from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
 from service.usecases.uploads import Uploads
+from service.usecases.vmbox_trash import VmboxTrash
 from service.usecases.vmboxes import Vmboxes
 from service.usecases.webhook_sender import WebhookSender
 from service.usecases.webhooks import Webhooks
@@ -98,6 +99,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
     numbers = re.compile(settings.callback_number_pattern)
     vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers, accounts.account_cache)
     recordings = Recordings(database, hot, audio)
+    trash = _trash(settings, shared)
     return UseCases(
         accounts=accounts,
         api_keys=_api_keys(shared),
@@ -121,7 +123,8 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         batches=Batches(database, utc_now, retention),
         retention=retention,
         transfers=_transfers(shared),
-        trash=_trash(settings, shared),
+        trash=trash,
+        vmbox_trash=VmboxTrash(database, shared.idempotency, utc_now, trash, quotas),
         feed=shared.feed,
         audit=Audit(database, accounts.sessions.audit),
         relay_wakeup=RelayWakeup(database),

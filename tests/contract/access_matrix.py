@@ -63,6 +63,9 @@ GET    /v2/accounts/{account_id}/users/{user_id}            user:self      yes o
 POST   /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no no
 PATCH  /v2/accounts/{account_id}/users/{user_id}            user:self      yes own no  no no
 DELETE /v2/accounts/{account_id}/users/{user_id}            account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/trash                      vmboxes:read   yes no  no  no no
+POST   /v2/accounts/{account_id}/trash                      vmboxes:write  yes no  no  no no
+DELETE /v2/accounts/{account_id}/trash                      vmboxes:write  yes no  no  no no
 GET    /v2/accounts/{account_id}/vmboxes                    vmboxes:read   yes own no  own no
 PUT    /v2/accounts/{account_id}/vmboxes                    vmboxes:write  yes no  no  no no
 GET    /v2/accounts/{account_id}/vmboxes/messages           messages:read  yes own yes own no

@@ -243,6 +243,8 @@ async def _do_everything(account: AccountClient) -> None:
     data_of(await http.delete(f"{box}/messages/{media_id}"))
     data_of(await http.post(f"{box}/trash", json={"data": {"messages": [media_id]}}))
     data_of(await http.delete(box))
+    restored = {"data": {"vmboxes": [vmbox_id]}}
+    data_of(await http.post(account.path("trash"), json=restored))
     async with account.service.client(account.service.root_token) as root:
         data_of(await root.delete(f"accounts/{account.account_id}"))
 

@@ -22,7 +22,16 @@ from service.domain.audit import (
 )
 from service.domain.message import LAST_ID, Folder, MessageId, month_after, month_of, uuid7
 from service.postgres import accounts as account_rows
-from service.postgres import batches, greetings, messages, trash, users, vmboxes, webhooks
+from service.postgres import (
+    batches,
+    greetings,
+    messages,
+    trash,
+    users,
+    vmbox_trash,
+    vmboxes,
+    webhooks,
+)
 from service.postgres.audit import AuditScan, insert_change, insert_records, list_records
 from service.postgres.months import ensure_audit_month
 from service.postgres.pool import Connection, Database
@@ -129,6 +138,19 @@ async def delete_box(connection: Connection, box: Box, _id: MessageId) -> None:
     await vmboxes.delete_vmbox(connection, box.account_id, box.vmbox_id)
 
 
+async def restore_box(connection: Connection, box: Box, _id: MessageId) -> None:
+    document = (await vmboxes.get_vmbox(connection, box.account_id, box.vmbox_id)).vmbox.document
+    await vmboxes.delete_vmbox(connection, box.account_id, box.vmbox_id)
+    await vmbox_trash.restore_vmbox(
+        connection, box.account_id, box.vmbox_id, document, max_stored_bytes=None
+    )
+
+
+async def purge_box(connection: Connection, box: Box, _id: MessageId) -> None:
+    await vmboxes.delete_vmbox(connection, box.account_id, box.vmbox_id)
+    await vmbox_trash.begin_purge(connection, box.account_id, [box.vmbox_id], 100)
+
+
 async def create_box(connection: Connection, box: Box, _id: MessageId) -> None:
     await a_vmbox(connection, box.account_id)
 
@@ -157,6 +179,8 @@ CHANGES: list[tuple[Change, str]] = [
     (purge, "message.removed message.purged"),
     (create_box, "vmbox.created"),
     (delete_box, "vmbox.deleted"),
+    (restore_box, "vmbox.deleted vmbox.restored"),
+    (purge_box, "vmbox.deleted vmbox.purged"),
     (create_user, "user.created"),
     (create_webhook, "webhook.created"),
     (create_greeting, "greeting.created"),

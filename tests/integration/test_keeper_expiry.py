@@ -8,7 +8,8 @@ import pytest
 from service.domain.errors import MessageNotFound
 from service.domain.message import month_of
 from service.postgres import messages as rows
-from service.postgres.keeper import BoxKey, expire_messages
+from service.postgres.expiry import expire_messages
+from service.postgres.keeper import BoxKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
 from service.postgres.vmboxes import delete_vmbox
@@ -105,7 +106,9 @@ async def test_messages_of_a_deleted_box_are_removed_without_an_event(
         box, neighbour = await an_old_box(connection), await an_old_box(connection)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
     events = await audit(inspector, box)
-    done = await Expiry(owner, in_days(0), retention_days=30, batch=3).run(StepProgress())
+    before = await Expiry(owner, in_days(6.9), retention_days=30, batch=3).run(StepProgress())
+    assert not any(before.values())
+    done = await Expiry(owner, in_days(7.1), retention_days=30, batch=3).run(StepProgress())
     assert done == {"messages_expired": 0, "messages_of_deleted_boxes_removed": 7}
     assert await remaining(inspector, box) == 0
     assert await remaining(inspector, neighbour) == 7
@@ -178,4 +181,5 @@ async def test_a_deleted_box_has_nothing_to_expire(owner: Database) -> None:
     async with owner.connection() as connection:
         box = await a_vmbox(connection)
         gone = BoxKey(box.account_id, box.account_id)
-        assert await expire_messages(connection, gone, month_of(NOW), NOW, 10) == 0
+        bounds = {"before": NOW, "deleted_before": NOW}
+        assert await expire_messages(connection, gone, month_of(NOW), **bounds, limit=10) == 0

@@ -1,7 +1,8 @@
 """Buffers that the keeper reads (EXPLAIN): few when nothing is due."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -12,12 +13,15 @@ import pytest_asyncio
 
 from service.domain.message import month_of
 from service.embedded.servers import EmbeddedServers
+from service.postgres import expiry
 from service.postgres import keeper as rows
 from service.postgres.audit import event_values
+from service.postgres.expiry import Bounds, ExpiredBox, Scope
 from service.postgres.keeper import BoxKey, StoredObject
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.workers.keeper.rule_scan import EPOCH
 from tests.support.builders import NOW, Box, a_vmbox
 from tests.support.database import execute
 
@@ -117,8 +121,14 @@ async def explained(
     return explaining, result
 
 
+async def list_expired(
+    connection: Connection, month: int, before: datetime, limit: int
+) -> list[ExpiredBox]:
+    return await expiry.list_expired(connection, month, Bounds(EPOCH, before), limit)
+
+
 @pytest.mark.parametrize("month", [MONTH, month_of(LONG_AGO)])
-@pytest.mark.parametrize("what", [rows.list_expired, rows.list_abandoned, rows.purge_messages])
+@pytest.mark.parametrize("what", [list_expired, rows.list_abandoned, rows.purge_messages])
 async def test_a_month_without_due_messages_reads_few_buffers(
     large_database: LargeDatabase, what: Any, month: int
 ) -> None:
@@ -132,9 +142,9 @@ async def test_a_month_without_due_messages_reads_few_buffers(
 async def test_deleted_boxes_that_are_not_due_read_few_buffers(
     large_database: LargeDatabase,
 ) -> None:
-    read, result = await explained(large_database, rows.list_boxes_to_empty, 500)
+    read, result = await explained(large_database, rows.list_boxes_to_empty, NOW, {}, 500)
     assert (result, read.buffers <= 4) == ([], True)
-    read, purged = await explained(large_database, rows.purge_boxes, NOW, 500)
+    read, purged = await explained(large_database, rows.purge_boxes, 500)
     # An entry of each month's index, at most.
     assert purged == 0
     assert read.buffers <= 40
@@ -146,6 +156,31 @@ async def test_no_deleted_account_reads_few_buffers(large_database: LargeDatabas
     assert (result, read.buffers <= 4) == ([], True)
 
 
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_rules_without_due_messages_read_few_buffers(
+    large_database: LargeDatabase, scope: Scope
+) -> None:
+    key, before = large_database.key, NOW - timedelta(days=31)
+    bounds = {account_id: Bounds(EPOCH, before) for account_id in (key.account_id, uuid4())}
+    of_accounts = partial(expiry.list_expired_of_accounts, limit=500, scope=scope)
+    read, result = await explained(large_database, of_accounts, MONTH, bounds)
+    assert (result, read.scanned) == ([], set())
+    assert read.buffers <= 20
+    boxes = {key: before, BoxKey(uuid4(), uuid4()): before}
+    of_boxes = partial(expiry.filter_expired_boxes, scope=scope)
+    read, result = await explained(large_database, of_boxes, MONTH, boxes)
+    assert (result, read.scanned) == ([], set())
+    assert read.buffers <= 20
+    # Messages that other rules keep longer: those before the end of the last run are not read.
+    excluded = partial(
+        expiry.list_expired, limit=500, scope=scope, vmbox_ids=[large_database.box.vmbox_id]
+    )
+    window = Bounds(NOW + timedelta(hours=1), NOW + timedelta(hours=2))
+    read, result = await explained(large_database, excluded, MONTH, window)
+    assert (result, read.scanned) == ([], set())
+    assert read.buffers <= 8
+
+
 async def test_due_messages_are_found_through_an_index(large_database: LargeDatabase) -> None:
     transaction = large_database.connection.transaction()
     await transaction.start()
@@ -154,14 +189,15 @@ async def test_due_messages_are_found_through_an_index(large_database: LargeData
         old = NOW.replace(day=1) - timedelta(days=90)
         await large_database.connection.execute(_FILL, box.account_id, MONTH, box.vmbox_id, old, 3)
         before = old + timedelta(days=1)
-        read, result = await explained(large_database, rows.list_expired, MONTH, before, 500)
-        assert result == [BoxKey(box.account_id, box.vmbox_id)]
+        read, result = await explained(large_database, list_expired, MONTH, before, 500)
+        assert [each.key for each in result] == [BoxKey(box.account_id, box.vmbox_id)]
         assert read.buffers <= 16
         await large_database.connection.execute(
             "UPDATE vmbox_counts SET saved_count = 6 WHERE vmbox_id = $1", box.vmbox_id
         )
         key = BoxKey(box.account_id, box.vmbox_id)
-        read, _ = await explained(large_database, rows.expire_messages, key, MONTH, before, 500)
+        expire = partial(expiry.expire_messages, before=before, deleted_before=before, limit=500)
+        read, _ = await explained(large_database, expire, key, MONTH)
         assert not {name for name in read.scanned if name.startswith("messages")}
         # Three messages, each with its index entries and an event.
         assert read.buffers <= 100
@@ -187,11 +223,12 @@ async def test_an_object_is_looked_up_by_the_key_of_its_message(
 
 
 async def test_a_month_of_expiry_names_one_partition(large_database: LargeDatabase) -> None:
-    text, *values = load("keeper")["expire_messages"].bind(
+    text, *values = load("expiry")["expire_messages"].bind(
         account_id=large_database.box.account_id,
         vmbox_id=large_database.box.vmbox_id,
         month=MONTH,
         before=NOW,
+        deleted_before=NOW,
         limit=500,
         **event_values(),
     )

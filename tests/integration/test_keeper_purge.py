@@ -104,9 +104,11 @@ async def test_a_deleted_box_is_purged_after_its_messages(
         await kept(connection, bucket, box)
         place, key = await kept(connection, bucket, neighbour)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-    # Its messages were not removed yet: they wait for the expiry, and it for them.
+    # Its messages were not removed yet: the expiry removes them after the grace.
     assert not any((await purge(owner, bucket).run(StepProgress())).values())
-    await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
+    await Expiry(owner, in_days(6.5), retention_days=30).run(StepProgress())
+    assert not any((await purge(owner, bucket).run(StepProgress())).values())
+    await Expiry(owner, in_days(7.5), retention_days=30).run(StepProgress())
     assert not any((await purge(owner, bucket, days=6).run(StepProgress())).values())
     done = await purge(owner, bucket).run(StepProgress())
     assert done == {"messages_purged": 1, "boxes_purged": 1, "recipients_purged": 0}
@@ -154,7 +156,7 @@ async def test_a_box_is_purged_only_after_its_last_message(
         box = await a_vmbox(connection)
         await stored(connection, box)
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-        await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
+        await Expiry(owner, in_days(7.5), retention_days=30).run(StepProgress())
         # A purge that was cut short after this box's neighbours: the message is still there.
         assert await count(connection, "messages") == 1
     async with inspector.transaction():
@@ -244,7 +246,7 @@ async def test_two_purges_at_once_delete_each_row_once(
         for _ in range(60):
             await removed(connection, await stored(connection, box, audio=some_audio(key=a_key())))
         await delete_vmbox(connection, box.account_id, box.vmbox_id)
-    await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
+    await Expiry(owner, in_days(7.5), retention_days=30).run(StepProgress())
     done = await asyncio.gather(
         *(purge(owner, bucket, batch=7).run(StepProgress()) for _ in range(2))
     )

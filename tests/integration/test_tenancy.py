@@ -42,7 +42,6 @@ OVER_ALL_ACCOUNTS = {
     "keeper.delete_old_claims",
     "keeper.list_abandoned",
     "keeper.list_boxes_to_empty",
-    "keeper.list_expired",
     "keeper.purge_boxes",
     "keeper.recount_boxes",
     "lamps.list_lamp_keys",

@@ -256,7 +256,12 @@ def _assert_shape(event: Recorded, box: Box) -> None:
 def _assert_counts_follow(events: Sequence[Recorded]) -> None:
     """Replays the events: each carries the counts after it."""
     folders: dict[str, str] = {}
+    deleted: dict[str, str] = {}
     for event in events:
+        if event.type == "vmbox.deleted":
+            deleted = dict(folders)
+        elif event.type == "vmbox.restored":
+            folders.update(deleted)
         _replay(event, folders)
         lying = list(folders.values())
         assert event.counts == (lying.count("new"), lying.count("saved")), event.sequence

@@ -73,6 +73,7 @@ CASES: list[tuple[Event, set[str]]] = [
     (an_event("vmbox.created"), {"vmbox.doc_created"}),
     (an_event("vmbox.updated"), {"vmbox.doc_edited"}),
     (an_event("vmbox.deleted"), {"vmbox.doc_deleted"}),
+    (an_event("vmbox.restored"), {"vmbox.doc_created"}),
     (an_event("vmbox.full"), {"voicemail_full"}),
     (an_event("vmbox.pin_locked"), set()),
     (an_event("callback.requested"), set()),

@@ -30,6 +30,7 @@ from service.domain.events import (
     VmboxCreated,
     VmboxDeleted,
     VmboxPinLocked,
+    VmboxRestored,
     VmboxUpdated,
     VmboxWasFull,
 )
@@ -92,6 +93,7 @@ _DATA: dict[EventType, AccountEvent] = {
     EventType.VMBOX_DELETED: VmboxDeleted(
         **_BOX_FIELDS | {"counts": Counts(new=0, saved=0)}, vmbox=_VMBOX, messages_removed=1
     ),
+    EventType.VMBOX_RESTORED: VmboxRestored(**_BOX_FIELDS, vmbox=_VMBOX),
     EventType.VMBOX_FULL: VmboxWasFull(
         **_BOX_FIELDS | {"counts": Counts(new=80, saved=20)},
         max_message_count=100,

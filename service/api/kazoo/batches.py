@@ -134,7 +134,7 @@ def _error_of(reason: Reason, parsed_id: MessageId, retained_since: datetime) ->
             return EditConflict()
         case Reason.UNAVAILABLE:
             return StorageUnavailable()
-        case Reason.QUOTA_EXCEEDED | Reason.HELD:
+        case Reason.QUOTA_EXCEEDED | Reason.HELD | Reason.NUMBER_TAKEN:
             raise AssertionError(reason)  # only of the trash
     assert_never(reason)
 

@@ -18,84 +18,6 @@ FROM pg_inherits JOIN pg_class ON oid = inhrelid
 WHERE inhparent = 'messages'::regclass
 ORDER BY month;
 
--- name: list_expired
--- The boxes of the oldest :limit expired messages of a month.
--- Plan: messages_by_age of one partition, from its start.
-SELECT DISTINCT account_id, vmbox_id
-FROM (
-    SELECT account_id, vmbox_id
-    FROM messages
-    WHERE month = :month AND removed_at IS NULL AND received_at < :before
-    ORDER BY received_at
-    LIMIT :limit
-) AS due
-ORDER BY account_id, vmbox_id;
-
--- name: expire_messages
--- Removes up to :limit expired messages of a box and a month: locks the box's counts row, writes the
--- messages, counts, appends one event per complete message, with the counts after it. A deleted box gets no
--- events: its deletion has announced the end of its messages.
--- Plan: the counts row by primary key, messages_by_vmbox of one partition, rows by primary key.
-WITH locked AS MATERIALIZED (
-    SELECT vmbox_id, mailbox, new_count, saved_count, pending_count, stored_bytes, sequence, deleted_at
-    FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id
-    FOR NO KEY UPDATE
-), due AS MATERIALIZED (
-    SELECT m.id
-    FROM locked, messages AS m
-    WHERE m.account_id = :account_id AND m.vmbox_id = :vmbox_id AND m.month = :month
-        AND m.removed_at IS NULL AND m.received_at < :before
-    ORDER BY m.received_at, m.id
-    LIMIT :limit
-), message AS (
-    UPDATE messages AS m
-    SET removed_at = now(), changed_at = now(), counted = false
-    FROM due
-    WHERE m.account_id = :account_id AND m.month = :month AND m.id = due.id
-        -- Not IS NULL, so that rows are found by primary key: see messages.sql.
-        AND num_nulls(m.removed_at) = 1
-    RETURNING old.counted AS counted_before, m.*
-), step AS (
-    SELECT m.*,
-        count(m.audio_key) OVER up_to_here AS step,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
-    FROM message AS m CROSS JOIN locked
-    WHERE locked.deleted_at IS NULL
-    WINDOW up_to_here AS (ORDER BY m.received_at, m.id ROWS UNBOUNDED PRECEDING)
-), counts AS (
-    UPDATE vmbox_counts AS c
-    SET new_count = locked.new_count - t.from_new,
-        saved_count = locked.saved_count - t.from_saved,
-        pending_count = locked.pending_count - t.pending,
-        stored_bytes = locked.stored_bytes - t.bytes,
-        sequence = locked.sequence + t.steps
-    FROM locked, (
-        SELECT
-            count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
-            count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
-            count(*) FILTER (WHERE audio_key IS NULL) AS pending,
-            coalesce(sum(audio_size), 0) AS bytes,
-            count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
-        FROM message
-    ) AS t
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND locked.deleted_at IS NULL
-        AND t.steps + t.pending > 0
-    RETURNING c.stored_bytes - old.stored_bytes AS bytes_change
-), event AS (
-    SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
-        (locked.new_count - m.from_new)::integer AS new_count,
-        (locked.saved_count - m.from_saved)::integer AS saved_count,
-        m.month, m.id AS message_id, 'message.removed' AS type,
-        CASE WHEN m.audio_key IS NOT NULL
-            THEN jsonb_build_object('message', {event_message}, 'reason', 'retention')
-        END AS data
-    FROM step AS m CROSS JOIN locked
-    ORDER BY m.step
-), {count_bytes}, {append_event}
-SELECT count(*) FROM message;
-
 -- name: list_abandoned
 -- The boxes of the oldest :limit pending messages of a month: those that still wait for their audio.
 -- Plan: pending_messages_by_age of one partition, from its start.
@@ -140,22 +62,28 @@ WITH locked AS MATERIALIZED (
 SELECT count(*) FROM message;
 
 -- name: list_boxes_to_empty
--- Deleted boxes that may still have messages.
--- Plan: boxes_to_empty, which contains no other boxes.
+-- Deleted boxes that may still have messages and cannot be restored: deleted before :before, or, in the accounts
+-- :account_ids, before the time of the account.
+-- Plan: boxes_to_empty_by_age up to :before, boxes_in_trash of each of the accounts.
 SELECT account_id, vmbox_id
 FROM vmbox_counts
-WHERE deleted_at IS NOT NULL AND emptied_at IS NULL
-ORDER BY account_id, vmbox_id
+WHERE deleted_at < :before AND emptied_at IS NULL AND account_id <> ALL(:account_ids::uuid[])
+UNION ALL
+SELECT c.account_id, c.vmbox_id
+FROM unnest(:account_ids::uuid[], :times::timestamptz[]) AS a (account_id, before)
+JOIN vmbox_counts AS c
+    ON c.account_id = a.account_id AND c.deleted_at < a.before AND c.emptied_at IS NULL
 LIMIT :limit;
 
 -- name: empty_box
--- Removes up to :limit messages of a deleted box, without events. A batch that is not full is the last,
--- because a deleted box gets no new messages.
+-- Removes up to :limit messages of a box that was deleted before :before, without events, as of the time of the
+-- deletion: their grace has ended with that of the box. A batch that is not full is the last, because a deleted
+-- box gets no new messages. From the first batch on the box cannot be restored.
 -- Plan: the counts row by primary key, messages_by_vmbox, rows by primary key of their partition.
 WITH locked AS MATERIALIZED (
     SELECT deleted_at
     FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NOT NULL
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at < :before
     FOR NO KEY UPDATE
 ), due AS MATERIALIZED (
     SELECT m.month, m.id
@@ -164,16 +92,20 @@ WITH locked AS MATERIALIZED (
     LIMIT :limit
 ), message AS (
     UPDATE messages AS m
-    SET removed_at = now(), changed_at = now(), counted = false
-    FROM due
+    SET removed_at = locked.deleted_at, changed_at = now(), counted = false
+    FROM locked, due
     WHERE m.account_id = :account_id AND m.month = due.month AND m.id = due.id
         AND num_nulls(m.removed_at) = 1
     RETURNING m.id
 ), emptied AS (
     UPDATE vmbox_counts AS c
-    SET emptied_at = coalesce(c.emptied_at, now())
+    SET deleted_at = 'epoch',
+        emptied_at = CASE
+            WHEN (SELECT count(*) FROM due) < :limit THEN coalesce(c.emptied_at, now())
+            ELSE c.emptied_at
+        END
     FROM locked
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND (SELECT count(*) FROM due) < :limit
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
 )
 SELECT count(*) FROM message;
 
@@ -220,12 +152,12 @@ WHERE m.account_id = due.account_id AND m.month = :month AND m.id = due.id
 RETURNING m.audio_key, m.removed_at;
 
 -- name: purge_boxes
--- Deletes up to :limit boxes that were emptied before :before, once all their messages are purged.
--- Plan: boxes_to_purge from its start; the first entry of messages_in_trash of each partition for each box.
+-- Deletes up to :limit emptied boxes whose messages are all purged.
+-- Plan: boxes_to_purge; the first entry of messages_in_trash of each partition for each box.
 WITH due AS MATERIALIZED (
     SELECT b.account_id, b.vmbox_id
     FROM vmbox_counts AS b
-    WHERE b.emptied_at < :before AND NOT EXISTS (
+    WHERE b.emptied_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM messages AS m
         WHERE m.account_id = b.account_id AND m.vmbox_id = b.vmbox_id AND m.removed_at IS NOT NULL
         OFFSET 0

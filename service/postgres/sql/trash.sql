@@ -119,7 +119,9 @@ ORDER BY r.position;
 WITH locked AS MATERIALIZED (
     SELECT vmbox_id
     FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id
+        -- A box that is being purged: see vmbox_trash.sql.
+        AND (deleted_at IS NULL OR deleted_at = 'epoch')
     FOR NO KEY UPDATE
 ), due AS MATERIALIZED (
     SELECT m.account_id, m.month, m.id

@@ -76,7 +76,8 @@ WHERE account_id = :account_id AND vmbox_id = :vmbox_id
 FOR NO KEY UPDATE;
 
 -- name: delete_vmbox
--- Deletes a box at once. Its messages are then unreachable; the keeper removes them in batches.
+-- Deletes a box at once. Its messages are then unreachable, until it is restored (vmbox_trash.sql) or the keeper
+-- removes them in batches after the grace.
 -- The caller must hold the lock of lock_vmbox: otherwise a number that is added while this statement waits
 -- would outlive the box.
 WITH locked AS MATERIALIZED (

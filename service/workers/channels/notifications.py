@@ -41,6 +41,7 @@ _CHANGES = {
     EventType.VMBOX_CREATED: (ObjectType.VMBOX, ObjectAction.CREATED),
     EventType.VMBOX_UPDATED: (ObjectType.VMBOX, ObjectAction.EDITED),
     EventType.VMBOX_DELETED: (ObjectType.VMBOX, ObjectAction.DELETED),
+    EventType.VMBOX_RESTORED: (ObjectType.VMBOX, ObjectAction.CREATED),
 }
 _DELETION_REASONS = {
     FolderChangeReason.API: "crossbar_action",

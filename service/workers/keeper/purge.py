@@ -20,7 +20,8 @@ _START = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 class Purge:
     """Deletes removed messages with their audio, deleted boxes, and mail data of deleted accounts.
 
-    All of them after `grace`, messages after the `trash_days` of their account if it has them.
+    All of them after `grace`, messages after the `trash_days` of their account if it has them. The
+    step `expiry` empties the boxes after this time.
     """
 
     database: Database
@@ -46,7 +47,7 @@ class Purge:
                 messages += await self._purge_accounts(month, times, progress)
         return {
             "messages_purged": messages,
-            "boxes_purged": await self._purge_boxes(before, progress),
+            "boxes_purged": await self._purge_boxes(progress),
             "recipients_purged": await self._purge_mail(before, progress),
         }
 
@@ -84,10 +85,10 @@ class Purge:
         await self.audio.delete_many([row.audio_key for row in batch if row.audio_key is not None])
         progress.advance(len(batch))
 
-    async def _purge_boxes(self, before: datetime, progress: StepProgress) -> int:
+    async def _purge_boxes(self, progress: StepProgress) -> int:
         return await repeat_batches(
             self.database,
-            lambda connection: rows.purge_boxes(connection, before, self.batch),
+            lambda connection: rows.purge_boxes(connection, self.batch),
             self.batch,
             progress,
         )

@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from service.audio.store import AudioStore
+from service.domain.retention import Retention
 from service.postgres.deliveries import delete_old_deliveries
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
@@ -66,7 +67,7 @@ def all_steps(
     database: Database,
     audio: AudioStore,
     clock: Callable[[], datetime],
-    retention_days: int,
+    retention: Retention,
     purge_grace: timedelta,
     orphan_grace: timedelta,
     audit_max_age: timedelta,
@@ -76,7 +77,9 @@ def all_steps(
     months = Months(database, audio, clock, retention_days, purge_grace.days, orphan_grace)
     work: dict[str, Work] = {
         "partitions": Partitions(database, clock).run,
-        "expiry": Expiry(database, clock, retention_days).run,
+        "expiry": Expiry(
+            database, clock, retention.message_days, retention.deleted_days, purge_grace
+        ).run,
         "pending": PendingExpiry(database, clock).run,
         "idempotency": old_rows(delete_old_claims, max_age=_CLAIMS_KEPT).run,
         "tokens": old_rows(delete_expired_tokens, max_age=_TOKENS_KEPT).run,

@@ -21,6 +21,7 @@ from service.api.kazoo.openapi import (
     sessions,
     trash,
     users,
+    vmbox_trash,
     vmboxes,
     webhooks,
 )
@@ -55,6 +56,7 @@ _RESOURCES = (
     vmboxes,
     messages,
     trash,
+    vmbox_trash,
     recordings,
     links,
     greetings,

@@ -24,6 +24,7 @@ from service.api.kazoo.wire.messages import (
     stored_message,
     trash_row,
 )
+from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, vmbox_trash_row
 from service.api.kazoo.wire.webhooks import (
     attempt_row,
     new_webhook_document,
@@ -47,7 +48,13 @@ from service.domain.message import (
     month_of,
 )
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
-from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
+from service.domain.vmbox import (
+    DeletedVmbox,
+    MessageCounts,
+    Vmbox,
+    split_pin,
+    validate_settings,
+)
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, format_secret
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
@@ -259,6 +266,16 @@ DELETED: Json = {"_read_only": {"deleted": True}}
 LINK = LinkResponse(
     url="https://voicemail.example.com/v2/recordings/eyJhbGciOiJFZERTQSJ9.eyJhdWQiOiJyZWNvcmRpbmcifQ.c2ln",
     expires=gregorian(CREATED),
+)
+VMBOX_TRASH_ROW = vmbox_trash_row(
+    DeletedVmbox(vmbox_id=UUID(VMBOX_ID), name="Ann", mailbox="100", deleted_at=CREATED),
+    timedelta(days=7),
+    WireProfile.KAZOO,
+)
+VMBOX_BATCH = VmboxBatchResponse(
+    succeeded=[VMBOX_ID],
+    failed=[{OTHER_VMBOX_ID: "number_taken"}],
+    numbers={OTHER_VMBOX_ID: ["101"]},
 )
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))

@@ -21,6 +21,7 @@ from service.api.kazoo.sessions import (
 )
 from service.api.kazoo.vmboxes import PIN_FIELDS
 from service.api.kazoo.wire import api_keys, audit, documents, holds, hooks, messages, webhooks
+from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, VmboxTrashRow
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
@@ -60,6 +61,7 @@ def _responses() -> Json:
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((messages.BatchResponse, messages.LinkResponse), {}),
+        **struct_schemas((VmboxBatchResponse, VmboxTrashRow), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
@@ -184,6 +186,11 @@ def _messages() -> Json:
     new = nullable_request_schema(messages.MESSAGE_FIELDS, descriptions.MESSAGE)
     return {
         "NewMessage": with_properties(new, {"timestamp": timestamp}),
+        "VmboxIds": {
+            "type": "object",
+            "properties": {"vmboxes": {**targets, "maxItems": MAX_MESSAGES}},
+            "required": ["vmboxes"],
+        },
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),
         "MessageChange": change,
         "NewLink": nullable_request_schema(LINK_FIELDS, descriptions.LINK),

@@ -37,7 +37,7 @@ _FOLDERS = ("deleted", "saved", "new")
 _RETENTION_MESSAGE = "this message is prior to retention policy, no update operation is permitted"
 _CLEANED = "Control characters were removed"
 _NOT_STORED = "The field is unknown and is not stored"
-_REASONS = {
+REASONS = {
     Reason.NOT_FOUND: "not_found",
     Reason.EXPIRED: "prior_to_retention_duration",
     Reason.NO_AUDIO: "no_audio",
@@ -45,6 +45,7 @@ _REASONS = {
     Reason.HELD: "legal_hold",
     Reason.UNAVAILABLE: "datastore_unreachable",
     Reason.QUOTA_EXCEEDED: "quota_exceeded",
+    Reason.NUMBER_TAKEN: "number_taken",
 }
 
 # KAZOO API docs, "Voicemail", create a message: the metadata that a client may send.
@@ -232,8 +233,9 @@ def clock_warnings(
     """Returns a warning if the time of a new message was replaced, because it was in the future."""
     if new.received_at is None or new.received_at <= message.received_at:
         return []
-    kept = _format_time(message.received_at, context)
-    text = f"{_format_time(new.received_at, context)} is in the future; the current time is stored"
+    kept = format_time(message.received_at, context.profile)
+    sent = format_time(new.received_at, context.profile)
+    text = f"{sent} is in the future; the current time is stored"
     return [FieldWarning(field="timestamp", rule=Rule.DATE_RANGE, message=text, kept=kept)]
 
 
@@ -289,8 +291,8 @@ def message_row(message: Message, context: MessageContext) -> MessageRow:
 def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext) -> TrashRow:
     """A removed message as a row of a list; it is purged after `grace`."""
     times = {
-        "removed_at": _format_time(removed.removed_at, context),
-        "restorable_until": _format_time(removed.removed_at + grace, context),
+        "removed_at": format_time(removed.removed_at, context.profile),
+        "restorable_until": format_time(removed.removed_at + grace, context.profile),
     }
     return _fill_row(TrashRow, removed.message, context, **times)
 
@@ -334,7 +336,7 @@ def batch_response(result: BatchResult) -> BatchResponse:
     """The outcome of a request about several messages."""
     return BatchResponse(
         succeeded=[str(message_id) for message_id in result.succeeded],
-        failed=[{text: _REASONS[reason]} for text, reason in result.failed],
+        failed=[{text: REASONS[reason]} for text, reason in result.failed],
     )
 
 
@@ -361,8 +363,9 @@ def _fill(
     return response
 
 
-def _format_time(moment: datetime, context: MessageContext) -> int | str:
-    is_audian = context.profile is WireProfile.AUDIAN
+def format_time(moment: datetime, profile: WireProfile) -> int | str:
+    """A time in the format of a profile."""
+    is_audian = profile is WireProfile.AUDIAN
     return format_iso(moment) if is_audian else gregorian(moment)
 
 
