@@ -33,7 +33,7 @@ async def read_rules(connection: Connection, default: Retention) -> RetentionRul
 async def get_longest_retention_days(connection: Connection, default: Retention) -> int:
     """Returns the days after which a message has expired by every rule in force.
 
-    A message that was removed before may still be in the trash.
+    An expired message may still be in the trash.
     """
     return (await read_rules(connection, default)).longest_days
 

@@ -81,7 +81,8 @@ WHERE b.before > (
     FROM messages AS m
     WHERE m.account_id = b.account_id AND m.vmbox_id = b.vmbox_id AND m.month = :month
         AND m.removed_at IS NULL
-    ORDER BY m.received_at
+    -- With the id, only messages_by_vmbox has this order.
+    ORDER BY m.received_at, m.id
     LIMIT 1
 );
 

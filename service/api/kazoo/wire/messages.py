@@ -299,7 +299,7 @@ def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext
 
 def held_row(held: HeldMessage, context: MessageContext) -> HeldRow:
     """A held message as a row of a list."""
-    removed_at = UNSET if held.removed_at is None else _format_time(held.removed_at, context)
+    removed_at = UNSET if held.removed_at is None else format_time(held.removed_at, context.profile)
     vmbox_id = held.message.vmbox_id.hex
     return _fill_row(HeldRow, held.message, context, vmbox_id=vmbox_id, removed_at=removed_at)
 
