@@ -230,7 +230,10 @@ def test_each_route_declares_the_permission_of_the_table() -> None:
         (method, path) for (path, method), handler in ROUTED.items() if handler.opt.get(ALL_VMBOXES)
     }
     assert whole == {
-        *((method, "/v2/accounts/{account_id}/trash") for method in ("GET", "HEAD", "POST", "DELETE")),
+        *(
+            (method, "/v2/accounts/{account_id}/trash")
+            for method in ("GET", "HEAD", "POST", "DELETE")
+        ),
         ("PUT", "/v2/accounts/{account_id}/vmboxes"),
         ("POST", "/voip/mailbox"),
     }
