@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install run test test-long lint format bench lock clean
+.PHONY: install run demo test test-long lint format bench lock clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -17,6 +17,9 @@ $(STAMP): requirements-dev.txt pyproject.toml
 
 run: install
 	$(BIN)/aftertone dev $(ARGS)
+
+demo: install
+	$(BIN)/aftertone dev --demo $(ARGS)
 
 # Three workers, each with its own servers: many tests wait, so this is faster even on two cores. Files
 # run in the order of the folders. Short ones are last, so that all workers end at about the same time.

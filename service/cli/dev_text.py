@@ -6,6 +6,8 @@ from pathlib import Path
 
 _TEXT = """
 Aftertone is ready on {url}
+Web inbox:          {url}/inbox
+  Account {account}, user {username}, password {password}
 API documentation:  {url}/docs
 Addresses and keys: {file}   (deleted when Aftertone stops)
 Sent mails:         {mail}/*.eml
@@ -38,6 +40,9 @@ def format_instructions(file: Path, environment: Mapping[str, str]) -> str:
     """Returns the text with commands to copy. They read all secrets from `dev.env`."""
     return _TEXT.format(
         url=environment["AFTERTONE_URL"],
+        account=environment["AFTERTONE_ACCOUNT"],
+        username=environment["AFTERTONE_USERNAME"],
+        password=environment["AFTERTONE_PASSWORD"],
         file=file,
         mail=file.parent / "mail",
         quoted=shlex.quote(str(file)),

@@ -28,14 +28,19 @@ from service.settings import Settings
     show_default=True,
     help="Folder for data, keys and logs.",
 )
-def dev(port: int, folder: Path) -> None:
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Create an account with three boxes and a dozen spoken messages, and sign in there.",
+)
+def dev(port: int, folder: Path, *, demo: bool) -> None:
     """Run everything on this machine.
 
     Starts Postgres, NATS, S3 and all processes of the service. Ctrl-C stops them.
     """
-    from service import wiring
     from service.cli.dev_text import format_instructions
     from service.embedded.dev import run_dev
+    from service.wiring.dev import prepare_dev_for_people
     from service.wiring.notifiers import CHANNELS
 
     # -P: a folder `service` in the current folder must not be imported.
@@ -49,7 +54,9 @@ def dev(port: int, folder: Path) -> None:
             folder=folder,
             host="127.0.0.1",
             port=port,
-            prepare=lambda environment: wiring.prepare_dev(folder.absolute(), environment),
+            prepare=lambda environment: prepare_dev_for_people(
+                folder.absolute(), environment, demo=demo
+            ),
             on_ready=lambda file, environment: click.echo(format_instructions(file, environment)),
             processes={
                 **{name: [*command, name] for name in ("api", "relay", "keeper")},

@@ -36,6 +36,9 @@ FOR_CLIENTS = frozenset(
         "AFTERTONE_URL",
         "AFTERTONE_ACCOUNT_ID",
         "AFTERTONE_API_KEY",
+        "AFTERTONE_ACCOUNT",
+        "AFTERTONE_USERNAME",
+        "AFTERTONE_PASSWORD",
         "AFTERTONE_AUTH_TOKEN",
         "AFTERTONE_ADMIN_URL",
     }

@@ -1,18 +1,14 @@
 """Composition root: builds processes and operator commands from settings."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from service.domain.clock import utc_now
 from service.postgres import outbox
 from service.postgres.migrate import migrate
-from service.security import LOOPBACK
-from service.settings import Settings, SettingsError, read_settings
-from service.wiring.accounts import open_cli_accounts
+from service.settings import Settings, SettingsError
 from service.wiring.factories import (
     open_audio,
     open_bus,
@@ -21,16 +17,10 @@ from service.wiring.factories import (
     retention_of,
     stream_settings,
 )
-from service.wiring.keys import write_key_ring
 from service.wiring.process import open_process
 from service.wiring.runtime_tuning import freeze_gc
 from service.workers.keeper import Keeper, all_steps
 from service.workers.relay import DatabaseMetrics, Relay, Republication, republish_since
-
-_DEV_TOKEN_LIFETIME_S = 24 * 3600
-_DEV_OLDEST_MONTH = 201001
-DEV_WEBHOOK_NETWORKS = ",".join(map(str, LOOPBACK))
-_AWS_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 async def run_relay(settings: Settings) -> None:
@@ -100,34 +90,3 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
             audit_max_age=timedelta(days=settings.audit_days),
         )
         yield Keeper(database, settings.owner_database_url, utc_now, steps)
-
-
-async def prepare_dev(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Creates what is missing: key ring, tables, bucket and root account; issues a token."""
-    key_ring = folder / "keys.json"
-    if not key_ring.exists():
-        write_key_ring(key_ring)
-    variables = {
-        "AFTERTONE_KEY_RING_FILE": str(key_ring),
-        "AFTERTONE_OLDEST_MONTH": str(_DEV_OLDEST_MONTH),
-        # A free port, for processes that are started by hand with `dev.env`.
-        "AFTERTONE_ADMIN_PORT": "0",
-        "AFTERTONE_WEBHOOK_ALLOW_PRIVATE": DEV_WEBHOOK_NETWORKS,
-    }
-    settings = read_settings({**environment, **variables})
-    await run_migrate(settings)
-    # The AWS library reads credentials from the environment.
-    os.environ.update({name: environment[name] for name in _AWS_NAMES})
-    async with open_audio(settings) as audio:
-        await audio.ensure_bucket()
-    async with open_cli_accounts(settings) as accounts:
-        root = await accounts.create_root("aftertone", "aftertone.localhost")
-        caller = await accounts.sessions.get_operator()
-        key = await accounts.get_api_key(caller, root.account_id)
-        token = await accounts.sessions.issue_token(caller, root.account_id, _DEV_TOKEN_LIFETIME_S)
-    variables |= {
-        "AFTERTONE_ACCOUNT_ID": root.account_id.hex,
-        "AFTERTONE_API_KEY": key,
-        "AFTERTONE_AUTH_TOKEN": token,
-    }
-    return variables

@@ -10,11 +10,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service import wiring
 from service.api.kazoo.openapi import samples
 from service.domain.events import EventType
 from service.domain.notification_hooks import NotificationType
 from service.domain.webhook import MAX_WEBHOOKS
+from service.wiring.dev import DEV_WEBHOOK_NETWORKS
 from tests.contract.described import Described
 from tests.contract.wire import NO_ID, no_fault_logged, problems, refusal, success
 from tests.support.ports import free_port
@@ -144,7 +144,7 @@ async def test_a_development_service_allows_loopback_addresses_only(
     account: AccountClient, service: RunningService
 ) -> None:
     dev = await service.another_api(
-        AFTERTONE_WEBHOOK_ALLOW_PRIVATE=wiring.DEV_WEBHOOK_NETWORKS,
+        AFTERTONE_WEBHOOK_ALLOW_PRIVATE=DEV_WEBHOOK_NETWORKS,
         AFTERTONE_WEBHOOK_ALLOW_HTTP="false",
     )
     try:

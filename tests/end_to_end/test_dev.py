@@ -40,7 +40,9 @@ def on_ready(file, environment):
 
 async def prepare(environment):
     assert environment["AFTERTONE_OWNER_DATABASE_URL"]
-    return {"AFTERTONE_ACCOUNT_ID": "a" * 32, "AFTERTONE_AUTH_TOKEN": "t"}
+    names = ("AFTERTONE_ACCOUNT", "AFTERTONE_USERNAME", "AFTERTONE_PASSWORD")
+    sign_in = {name: name.lower() for name in names}
+    return {"AFTERTONE_ACCOUNT_ID": "a" * 32, "AFTERTONE_AUTH_TOKEN": "t", **sign_in}
 
 folder, port, api, *arguments = sys.argv[1:]
 processes = {
@@ -147,6 +149,7 @@ async def test_dev_serves_prints_its_url_and_stops_on_ctrl_c(folder: Path) -> No
     text = await dev.ready()
     assert dev.env["AFTERTONE_URL"] in text
     assert f"{dev.env['AFTERTONE_URL']}/docs" in text
+    assert "Account aftertone_account, user aftertone_username" in text
     assert text.count("curl ") >= 2
     assert dev.env["AFTERTONE_ACCOUNT_ID"] == "a" * 32
     assert dev.env["AFTERTONE_S3_BUCKET"] == "aftertone"

@@ -12,9 +12,9 @@ import httpx
 import msgspec
 import pytest_asyncio
 
-from service import wiring
 from service.embedded.child import Child, Command
 from service.embedded.servers import EmbeddedServers
+from service.wiring.dev import prepare_dev
 from tests.support.log_scan import CONFIDENTIAL
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -37,7 +37,7 @@ class RunningService:
         """Creates tables, bucket, keys and root account. `more` are settings of every process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = self.servers.environment()
-        prepared = await wiring.prepare_dev(self.folder, environment)
+        prepared = await prepare_dev(self.folder, environment)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {
