@@ -144,6 +144,13 @@ S3_ERRORS = _counter(
     "operation",
 )
 
+AUDIO_CACHE_READS = _counter(
+    "aftertone_audio_cache_reads_total",
+    "Reads of a block of audio from the local cache by result: hit, or miss (then the block was "
+    "read from the store). Without AFTERTONE_AUDIO_CACHE_MB there are none.",
+    "result",
+)
+
 RELAY_ACTIVE = _gauge(
     "aftertone_relay_active",
     "1 in the relay that is the leader, 0 in standby relays. The sum over all relays is 1.",

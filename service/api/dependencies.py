@@ -11,6 +11,7 @@ from service.usecases.api_keys import ApiKeys
 from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
+from service.usecases.direct_uploads import DirectUploads
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -50,6 +51,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Recipients
     mail_consents: MailConsents
     messages: Messages
+    direct_uploads: DirectUploads
     message_lists: MessageLists
     pin_checks: PinChecks
     recordings: Recordings

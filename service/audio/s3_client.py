@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterable, Callable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -30,7 +31,7 @@ class S3Request(msgspec.Struct, frozen=True, kw_only=True):
     """Request for one object. `body` is called once per attempt.
 
     `sha256` (hex) and `body_bytes` describe the body. `response_bytes` is the expected length of
-    the body of a successful response.
+    the body of a successful response; with `allow_shorter` the body may have fewer bytes.
     """
 
     method: str
@@ -40,6 +41,7 @@ class S3Request(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = EMPTY_SHA256
     body_bytes: int = 0
     response_bytes: int = 0
+    allow_shorter: bool = False
 
 
 class S3Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,7 @@ class S3Response(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     code: str = ""
     body: bytes = b""
+    headers: Mapping[str, str] = {}
 
     def failure(self, method: str) -> StorageUnavailable:
         return StorageUnavailable(f"{method} returned {self.status} {self.code}".rstrip())
@@ -94,15 +97,26 @@ class SignedS3Client:
         async with self._large_upload_slots:
             return await self._send_with_timeout(request)
 
-    async def presign(self, method: str, key: str, query: Mapping[str, str], life_s: int) -> str:
-        """Returns a URL below `public_url`, which must not be None. Raises StorageUnavailable."""
+    async def presign(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str],
+        life_s: int,
+        now: datetime | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Returns a URL below `public_url`, which must not be None. Raises StorageUnavailable.
+
+        A request with the URL must have the same `headers`.
+        """
         assert self.public_url is not None
         try:
             credentials = await self._credentials.get_frozen_credentials()
         except BotoCoreError as error:
             raise _without_credentials(error) from error
         url = self.public_url + quote(key, safe="/~")
-        return self._signer.presign(credentials, method, url, query, life_s)
+        return self._signer.presign(credentials, method, url, query, life_s, now, headers)
 
     async def _send_with_timeout(self, request: S3Request) -> S3Response:
         try:
@@ -157,8 +171,10 @@ async def _read_response(response: aiohttp.ClientResponse, request: S3Request) -
         match = _ERROR_CODE.search(await response.content.read(_MAX_ERROR_BYTES))
         code = match[1].decode() if match else ""
         return S3Response(status=response.status, code=code)
+    headers = response.headers
     if request.response_bytes == 0:
-        return S3Response(status=response.status)
-    if response.content_length != request.response_bytes:
+        return S3Response(status=response.status, headers=headers)
+    missing_bytes = request.response_bytes - (response.content_length or 0)
+    if missing_bytes < 0 or (missing_bytes > 0 and not request.allow_shorter):
         raise StorageUnavailable(f"{request.method} returned an unexpected length")
-    return S3Response(status=response.status, body=await response.read())
+    return S3Response(status=response.status, body=await response.read(), headers=headers)

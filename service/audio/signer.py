@@ -60,23 +60,30 @@ class Signer:
         query: Mapping[str, str],
         lifetime_s: int,
         now: datetime | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Returns `url` with `query` and a signature that is valid for `lifetime_s`."""
+        """Returns `url` with `query` and a signature that is valid for `lifetime_s`.
+
+        A request with the URL must have the same `headers`. It may have others too.
+        """
         timestamp = f"{now or utc_now():%Y%m%dT%H%M%SZ}"
         host, _, path = url.partition("://")[2].partition("/")
+        named = {name.lower(): value for name, value in (headers or {}).items()} | {"host": host}
+        names = ";".join(sorted(named))
         signed = {
             **query,
             "X-Amz-Algorithm": _ALGORITHM,
             "X-Amz-Credential": f"{credentials.access_key}/{self._scope(timestamp)}",
             "X-Amz-Date": timestamp,
             "X-Amz-Expires": str(lifetime_s),
-            "X-Amz-SignedHeaders": "host",
+            "X-Amz-SignedHeaders": names,
         }
         if credentials.token:
             signed["X-Amz-Security-Token"] = credentials.token
         pairs = [f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(signed.items())]
         parameters = "&".join(pairs)
-        request = f"{method}\n/{path}\n{parameters}\nhost:{host}\n\nhost\n{_UNSIGNED_PAYLOAD}"
+        lines = "".join([f"{name}:{named[name]}\n" for name in sorted(named)])
+        request = f"{method}\n/{path}\n{parameters}\n{lines}\n{names}\n{_UNSIGNED_PAYLOAD}"
         signature = self._signature(credentials, timestamp, request)
         return f"{url}?{parameters}&X-Amz-Signature={signature}"
 

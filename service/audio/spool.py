@@ -117,6 +117,26 @@ class Spool:
             self._buffer = bytearray()
 
 
+class BytesNotFetched(Exception):
+    """The bytes are not in the fetched start of the audio."""
+
+
+class StartSpool(Spool):
+    """First bytes of stored audio of `size` bytes. Reads beyond them raise BytesNotFetched."""
+
+    def __init__(self, size: int, start: bytes) -> None:
+        super().__init__(size)
+        self.size = size
+        self.head = start[:HEAD_BYTES]
+        self._buffer = bytearray(start)
+
+    def read_at(self, position: int, length: int) -> bytes:
+        # Readers request whole blocks, but need at most HEAD_BYTES of one.
+        if position + HEAD_BYTES > len(self._buffer) < self.size:
+            raise BytesNotFetched
+        return super().read_at(position, length)
+
+
 async def _run_in_thread(function: Callable[..., Result], *args: int) -> Result:
     try:
         return await asyncio.to_thread(function, *args)

@@ -1,9 +1,10 @@
 """AudioStore: stores, reads, copies, lists and deletes the audio objects of one S3 bucket."""
 
 import asyncio
+from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -13,11 +14,13 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from service.audio.cache import AudioCache
-from service.audio.s3_client import S3Request, SignedS3Client
+from service.audio.s3_client import S3Request, S3Response, SignedS3Client
 from service.audio.s3_session import BucketSettings, connect
 from service.audio.spool import Spool
 from service.audio.timing import Operation, timed
 from service.domain.errors import AudioMissing, StorageUnavailable
+from service.domain.message import Audio
+from service.metrics import AUDIO_CACHE_READS
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -31,6 +34,7 @@ _MAX_BLOCK_BYTES = 1024 * 1024
 _TOTAL_BLOCK_BYTES = 16 * 1024 * 1024
 _CONCURRENT_DELETES = 16
 _PRESIGNED_LIFETIME_S = 60
+_CHECKSUM = "x-amz-checksum-sha256"
 
 
 def message_key(
@@ -54,6 +58,21 @@ class ListedObject(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     size: int
     modified: datetime
+
+
+class ObjectStart(msgspec.Struct, frozen=True, kw_only=True):
+    """First bytes of an object, and the size and type of the whole object."""
+
+    size: int
+    content_type: str
+    block: bytes
+
+
+class PresignedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """PUT request that stores one object. `headers` are part of its signature."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 class AudioStore:
@@ -108,8 +127,7 @@ class AudioStore:
             response = await self._objects.send(request)
             if response.status != HTTPStatus.OK:
                 raise response.failure("PUT")
-        if self._cache is not None:
-            await self._cache.add(key, spool)
+        await self.add_to_cache(key, spool)
 
     @asynccontextmanager
     async def read(self, key: str, start: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -140,6 +158,60 @@ class AudioStore:
         """
         query = {f"response-{name.lower()}": value for name, value in headers.items()}
         return await self._objects.presign(method, key, query, _PRESIGNED_LIFETIME_S)
+
+    async def presign_upload(
+        self, audio: Audio, now: datetime, lifetime: timedelta
+    ) -> PresignedUpload:
+        """Returns a request that stores `audio` and no other bytes, valid for `lifetime`.
+
+        The store refuses a body of another length, type or SHA-256. The object can be written
+        again, with the same bytes only. Without `has_public_url` there is no such request.
+        """
+        headers = {
+            "Content-Length": str(audio.size),
+            "Content-Type": audio.content_type,
+            _CHECKSUM: b64encode(audio.sha256).decode(),
+            **self._encryption_headers(),
+        }
+        life_s = int(lifetime.total_seconds())
+        url = await self._objects.presign("PUT", audio.key, {}, life_s, now, headers)
+        return PresignedUpload(url=url, headers=headers)
+
+    async def read_start(self, key: str) -> ObjectStart:
+        """Returns the first READ_BLOCK_BYTES of an object. Raises AudioMissing."""
+        request = S3Request(
+            method="GET",
+            key=key,
+            headers={"Range": f"bytes=0-{READ_BLOCK_BYTES - 1}"},
+            response_bytes=READ_BLOCK_BYTES,
+            allow_shorter=True,
+        )
+        response = await self._get(request)
+        return ObjectStart(
+            size=int(response.headers["Content-Range"].rpartition("/")[2]),
+            content_type=response.headers.get("Content-Type", ""),
+            block=response.body,
+        )
+
+    async def read_sha256(self, key: str) -> bytes | None:
+        """Returns the SHA-256 that the store has verified, or None. Raises AudioMissing."""
+        request = S3Request(method="HEAD", key=key, headers={"x-amz-checksum-mode": "ENABLED"})
+        with timed("head"):
+            response = await self._objects.send(request)
+            if response.status == HTTPStatus.NOT_FOUND:
+                raise AudioMissing
+            if response.status != HTTPStatus.OK:
+                raise response.failure("HEAD")
+        try:
+            return b64decode(response.headers[_CHECKSUM], validate=True)
+        except (KeyError, ValueError):
+            # A composite checksum of several parts is not that of the bytes.
+            return None
+
+    async def add_to_cache(self, key: str, spool: Spool) -> None:
+        """Copies a stored object to the cache of this process, if it has one."""
+        if self._cache is not None:
+            await self._cache.add(key, spool)
 
     async def copy(self, source: str, target: str) -> None:
         """Copies an object within the bucket. Raises AudioMissing if the source is missing."""
@@ -277,10 +349,14 @@ class AudioStore:
     async def _read_block(self, key: str, start: int, length: int) -> bytes:
         if self._cache is not None:
             block = await self._cache.read(key, start, length)
+            AUDIO_CACHE_READS.labels("miss" if block is None else "hit").inc()
             if block is not None:
                 return block
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
         request = S3Request(method="GET", key=key, headers=headers, response_bytes=length)
+        return (await self._get(request)).body
+
+    async def _get(self, request: S3Request) -> S3Response:
         with timed("get"):
             response = await self._objects.send(request)
             if (
@@ -290,7 +366,7 @@ class AudioStore:
                 raise AudioMissing
             if response.status != HTTPStatus.PARTIAL_CONTENT:
                 raise response.failure("GET")
-            return response.body
+            return response
 
 
 @contextmanager

@@ -142,6 +142,14 @@ class TooManyHolds(_LimitExceeded, Conflict):
     """The account has the maximum number of legal holds; release one and retry."""
 
 
+class MessageExists(Conflict):
+    """The message has been stored already; read it."""
+
+
+class UploadMissing(Conflict):
+    """The audio of the upload is not in the store; send it to the upload URL and retry."""
+
+
 class NoAudio(Conflict):
     """The message has no audio yet; upload its audio first."""
 
@@ -260,6 +268,22 @@ class ContentEncodingRefused(Refused):
 
 class RedirectUnavailable(Refused):
     """The audio store has no public endpoint; retry without `redirect`."""
+
+
+class DirectUploadUnavailable(Refused):
+    """The audio store has no public endpoint; send the audio with the message."""
+
+
+class UploadTokenInvalid(Refused):
+    """The upload token is malformed, expired or of another mailbox; request a new upload."""
+
+
+class UploadMismatch(Refused):
+    """The stored audio differs from the announced audio; request a new upload and send it again."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
 
 
 class MessageExpired(Refused):

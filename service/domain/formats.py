@@ -14,6 +14,7 @@ _REALM = re.compile(r"[\w.-]+", re.ASCII)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # These names depend on the host, or are not zones.
 _ZONES = available_timezones() - {"localtime", "Factory", "posixrules"} | {"UTC", "GMT"}
 _MAX_ADDRESS = 254
@@ -91,6 +92,11 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+def is_sha256(text: str) -> bool:
+    """Returns True for 64 hex digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def is_realm(text: str) -> bool:
     """Returns True for a SIP realm."""
     return _REALM.fullmatch(text) is not None
@@ -135,5 +141,6 @@ UUID_TEXT = Format(
     is_valid=is_uuid,
     pattern="^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$",
 )
+SHA256 = Format(name="sha256-hex", is_valid=is_sha256, pattern="^[0-9A-Fa-f]{64}$")
 ACCOUNT_NAME = Format(name="visible-text", is_valid=is_account_name)
 NO_NUL = Format(name="text-without-nul", is_valid=has_no_nul)

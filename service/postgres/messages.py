@@ -11,6 +11,7 @@ import msgspec
 from service.domain.account import Quota
 from service.domain.errors import (
     IdempotencyKeyInUse,
+    MessageExists,
     MessageExpired,
     MessageHeld,
     MessageNotFound,
@@ -103,12 +104,12 @@ async def insert_message(
 
     `max_message_count` is the limit of a box without its own limit. `max_stored_bytes` is the quota
     of the account. Raises VmboxNotFound, VmboxFull, TooManyPending, QuotaExceeded,
-    IdempotencyKeyInUse when the claim was lost, and MissingPartition when the partition of the
-    month must be created first.
+    MessageExists, IdempotencyKeyInUse when the claim was lost, and MissingPartition when the
+    partition of the month must be created first.
     """
     audio = draft.audio
     key = MessageKey(account_id, vmbox_id, draft.id)
-    row = await _SQL["insert_message"].fetchrow(
+    insertion = _SQL["insert_message"].fetchrow(
         connection,
         **key.values(),
         **audio_values(audio),
@@ -130,6 +131,10 @@ async def insert_message(
         claim_token=claim and claim.token,
         answer=claim and msgspec.to_builtins(_answer(vmbox_id, draft)),
     )
+    try:
+        row = await insertion
+    except asyncpg.UniqueViolationError:
+        raise MessageExists from None
     return _message_or_raise(row, key)
 
 

@@ -23,6 +23,7 @@ from service.security.outbound_http import (
 )
 from service.security.recipient_tokens import RecipientTokens
 from service.security.tokens import Tokens
+from service.security.upload_tokens import UploadTokens
 
 __all__ = [
     "LOOPBACK",
@@ -39,6 +40,7 @@ __all__ = [
     "SecretUnreadable",
     "TargetForbidden",
     "Tokens",
+    "UploadTokens",
     "export_key_ring",
     "generate_key_ring",
     "is_within",

@@ -61,7 +61,10 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     s3_endpoint: Annotated[HttpUrl, s3("URL of the store. Empty: AWS in the region.")] = ""
     s3_public_endpoint: Annotated[
         HttpUrl,
-        s3("URL of the store as clients reach it, for redirects to audio. Empty: no redirects."),
+        s3(
+            "URL of the store as clients reach it, for redirects to audio and for direct "
+            "uploads. Empty: neither."
+        ),
     ] = ""
     s3_bucket: Annotated[str, s3("Bucket for all audio. It must exist.")] = "aftertone"
     s3_region: Annotated[str, s3("Region for which requests are signed.")] = "us-east-1"
@@ -168,6 +171,13 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_upload_bytes: Annotated[
         Positive, uploads("Maximum size of a recording or greeting; above it, the answer is 413.")
     ] = 8_000_000
+    max_direct_upload_bytes: Annotated[
+        Positive,
+        uploads(
+            "The same for a recording that the client sends to `AFTERTONE_S3_PUBLIC_ENDPOINT`, and "
+            "not to the service."
+        ),
+    ] = 50_000_000
     strict_metadata: Annotated[
         bool,
         uploads(

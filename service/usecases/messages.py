@@ -1,7 +1,8 @@
 """Use cases of messages: store, complete, read, move, remove."""
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -73,11 +74,31 @@ class Messages:
         """
         if key is None:
             return await self._store(account, vmbox_id, new, upload)
-        content = fingerprint("store", new, upload and [upload.content_type, upload.spool.sha256()])
+        audio = None if upload is None else (upload.content_type, upload.spool.sha256())
+        async with self.claim(account, vmbox_id, key, new, audio) as claim:
+            if isinstance(claim, Message):
+                return claim
+            return await self._store(account, vmbox_id, new, upload, claim)
+
+    @asynccontextmanager
+    async def claim(
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        key: str,
+        new: NewMessage,
+        audio: tuple[str, bytes] | None,
+    ) -> AsyncIterator[Claim | Message]:
+        """Yields a claim on an idempotency key, or the message that was stored with it.
+
+        `audio` is its type and SHA-256. Raises IdempotencyKeyInUse, IdempotencyKeyReused.
+        """
+        content = fingerprint("store", new, audio)
         async with self.idempotency.claim(account.account_id, vmbox_id, key, content) as claim:
             if isinstance(claim, CompletedRequest):
-                return msgspec.convert(claim.answer, Message)
-            return await self._store(account, vmbox_id, new, upload, claim)
+                yield msgspec.convert(claim.answer, Message)
+            else:
+                yield claim
 
     async def _store(
         self,
@@ -87,15 +108,34 @@ class Messages:
         upload: Upload | None,
         claim: Claim | None = None,
     ) -> Message:
-        now = self._now()
-        self._check_time(new.received_at or now, now)
-        # The clock of the sender may be ahead. A message in the future would not be listed.
-        received_at = min(new.received_at or now, now)
+        now = self.now()
+        received_at = self.time_of(new, now)
         message_id = MessageId.generate(received_at, now)
         stored = (
             None if upload is None else await self._store_audio(account, message_id, upload, now)
         )
-        audio = None if stored is None else stored.audio
+        async with delete_on_error(self.audio, None if stored is None else stored.audio):
+            return await self.insert(
+                account, vmbox_id, message_id, received_at, new, stored, claim=claim
+            )
+
+    async def insert(
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        message_id: MessageId,
+        received_at: datetime,
+        new: NewMessage,
+        stored: StoredUpload | None,
+        *,
+        claim: Claim | None,
+    ) -> Message:
+        """Writes the row of a message whose audio is in the store, and completes `claim` with it.
+
+        Raises VmboxNotFound, VmboxFull, TooManyPending, QuotaExceeded, IdempotencyKeyInUse,
+        MessageExists, Unavailable.
+        """
+        now = self.now()
         retention = await self.retention.of_vmbox(account, vmbox_id)
         draft = Draft(
             id=message_id,
@@ -107,7 +147,7 @@ class Messages:
             from_uri=_with_realm(new.from_uri or new.caller_id.number, account.realm),
             to_uri=None if new.to_uri is None else _with_realm(new.to_uri, account.realm),
             realm=account.realm,
-            audio=audio,
+            audio=None if stored is None else stored.audio,
             retained=received_at >= retention.retained_since(now),
         )
 
@@ -122,8 +162,7 @@ class Messages:
                 claim=claim,
             )
 
-        async with delete_on_error(self.audio, audio):
-            return await with_partitions(self.hot, message_id.month, now, insert)
+        return await with_partitions(self.hot, message_id.month, now, insert)
 
     async def attach_audio(
         self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId, upload: Upload
@@ -134,7 +173,7 @@ class Messages:
         NotAudio, VmboxNotFound, MessageNotFound, MessageExpired, MessageHeld, VmboxFull,
         QuotaExceeded, Unavailable.
         """
-        now = self._now()
+        now = self.now()
         key = MessageKey(account.account_id, vmbox_id, message_id)
         current = await self.get(account, vmbox_id, message_id)
         replaced_length_ms = await self._measure_stored(current)
@@ -183,7 +222,7 @@ class Messages:
                 connection,
                 MessageKey(account.account_id, vmbox_id, message_id),
                 folder,
-                retained_since=retention.retained_since(self._now()),
+                retained_since=retention.retained_since(self.now()),
                 reason=reason,
             )
 
@@ -197,9 +236,18 @@ class Messages:
             self.audio.evict(message.audio.key)
         return message
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         """Returns the time in whole seconds, the precision of message times."""
         return self.clock().replace(microsecond=0)
+
+    def time_of(self, new: NewMessage, now: datetime) -> datetime:
+        """Returns the time of a new message; the default is `now`. Raises Invalid.
+
+        The clock of the sender may be ahead. A message in the future would not be listed.
+        """
+        received_at = new.received_at or now
+        self._check_time(received_at, now)
+        return min(received_at, now)
 
     def _check_time(self, received_at: datetime, now: datetime) -> None:
         oldest = self.oldest_month or month_after(month_of(now), -24)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import ACCEPTED_TYPES, STORED_TYPES, is_accepted
+from service.audio.formats import ACCEPTED_TYPES, GENERIC_TYPE, STORED_TYPES, is_accepted
 from service.audio.inspection import inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
@@ -28,6 +28,7 @@ from service.usecases.slots import SharedSlots
 
 __all__ = [
     "ACCEPTED_TYPES",
+    "DECLARABLE_TYPES",
     "STORED_TYPES",
     "Spool",
     "Upload",
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 log = get_logger(__name__)
+
+DECLARABLE_TYPES = tuple(sorted(ACCEPTED_TYPES - {GENERIC_TYPE}))
+"""Types of direct uploads, which must be known before the bytes."""
 
 # Bytes that an upload may send before it needs a slot, so that slow clients do not hold slots.
 FREE_BYTES = 16 * 1024
@@ -79,9 +83,12 @@ class Uploads:
         """True while more than three quarters of the slots are in use."""
         return self._slots.used > self._slots.size * _SCARCE_SHARE
 
-    def spool(self, account_id: UUID) -> Spool:
-        """Returns a spool for the audio of a request of the account, up to `max_bytes`."""
-        return _SlotSpool(self, account_id)
+    def spool(self, account_id: UUID, max_bytes: int | None = None) -> Spool:
+        """Returns a spool for the audio of a request of the account.
+
+        The default of `max_bytes` is the maximum of these uploads.
+        """
+        return _SlotSpool(self, account_id, max_bytes or self.max_bytes)
 
     def acquire_slot(self, account_id: UUID) -> None:
         try:
@@ -97,8 +104,8 @@ class Uploads:
 
 
 class _SlotSpool(Spool):
-    def __init__(self, uploads: Uploads, account_id: UUID) -> None:
-        super().__init__(uploads.max_bytes)
+    def __init__(self, uploads: Uploads, account_id: UUID, max_bytes: int) -> None:
+        super().__init__(max_bytes)
         self._uploads = uploads
         self._account_id = account_id
         self._has_slot = False

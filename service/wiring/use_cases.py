@@ -15,13 +15,14 @@ from service.audio.store import AudioStore
 from service.domain.account import Quotas
 from service.domain.clock import utc_now
 from service.postgres.pool import Database
-from service.security import LinkTokens, RecipientTokens
+from service.security import LinkTokens, RecipientTokens, UploadTokens
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.accounts import Accounts
 from service.usecases.api_keys import ApiKeys
 from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
+from service.usecases.direct_uploads import DirectUploads
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -100,6 +101,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
     vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers, accounts.account_cache)
     recordings = Recordings(database, hot, audio)
     trash = _trash(settings, shared)
+    messages = _messages(settings, shared)
     return UseCases(
         accounts=accounts,
         api_keys=_api_keys(shared),
@@ -108,7 +110,12 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         vmboxes=vmboxes,
         recipients=Recipients(vmboxes),
         mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
-        messages=_messages(settings, shared),
+        messages=messages,
+        direct_uploads=DirectUploads(
+            messages=messages,
+            tokens=UploadTokens(accounts.secrets),
+            max_bytes=settings.max_direct_upload_bytes,
+        ),
         message_lists=MessageLists(database, hot, utc_now, retention),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,

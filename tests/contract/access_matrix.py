@@ -78,6 +78,7 @@ POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/pin     vmboxes:read   yes o
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/events  events:read    yes own no  own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:read  yes own yes own no
 PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/upload messages:write yes own no own no
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own no
 DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:write yes own no  own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/trash   messages:read  yes own yes own no

@@ -1,11 +1,14 @@
 """The API is killed with -9 at moments that a proxy names; clients repeat what was not answered."""
 
 import asyncio
+import hashlib
+
+import httpx
 
 from tests.support.clients import Clients
 from tests.support.deployment import Deployment
 from tests.support.ledger import Ledger
-from tests.support.running import AccountClient
+from tests.support.running import NO_TLS, AccountClient, data_of
 from tests.support.waiting import wait_until
 
 # What passes to S3 and back.
@@ -112,6 +115,38 @@ async def test_api_killed_after_a_batch_copy_and_before_its_answer(
     assert await clients.repeat_unanswered() == 1
     findings = await deployment.audit(account, ledger)
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (6, 6, 0)
+
+
+async def test_api_killed_between_a_direct_upload_and_its_message(
+    deployment: Deployment, account: AccountClient, ledger: Ledger
+) -> None:
+    entry = ledger.begin(ledger.vmboxes[0])
+    messages = account.path("vmboxes", entry.vmbox_id, "messages")
+    announcement = {
+        "size": len(entry.audio),
+        "sha256": hashlib.sha256(entry.audio).hexdigest(),
+        "content_type": "audio/mpeg",
+        "caller_id_name": entry.marker,
+    }
+    public = {"AFTERTONE_S3_PUBLIC_ENDPOINT": deployment.servers.s3.endpoint()}
+    other = await deployment.another_api(**public)
+    async with other.client(account.token) as client, httpx.AsyncClient(verify=NO_TLS) as store:
+        sent = []
+        for _ in range(2):
+            answer = await client.post(f"{messages}/upload", json={"data": announcement})
+            announced = data_of(answer, 201)
+            headers = announced["headers"]
+            answer = await store.put(announced["url"], headers=headers, content=entry.audio)
+            assert answer.status_code == 200
+            sent.append(announced["upload"])
+    await other.processes["api"].kill()
+    # Any process completes an upload; the token holds all of it.
+    completed = await account.http.put(messages, json={"data": {"upload": sent[0]}})
+    entry.media_id, entry.least = data_of(completed, 201)["media_id"], 1
+    findings = await deployment.audit(account, ledger)
+    assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
+    late = await account.http.put(messages, json={"data": {"upload": sent[1]}})
+    assert (late.status_code, late.json()["message"]) == (409, "upload_missing")
 
 
 async def test_killed_under_load(

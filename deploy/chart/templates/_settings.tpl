@@ -35,6 +35,7 @@ quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys, quota_stored_
 uploads:
   - audio_cache_mb
   - max_upload_bytes
+  - max_direct_upload_bytes
   - max_uploads_in_flight
   - max_uploads_per_account
   - min_upload_bytes_per_s

@@ -31,6 +31,7 @@ from service.domain.errors import (
     ContentEncodingRefused,
     ContentTypeRefused,
     DeletionHeld,
+    DirectUploadUnavailable,
     DnsUnavailable,
     DocumentTooComplex,
     DocumentTooLarge,
@@ -69,6 +70,9 @@ from service.domain.errors import (
     TooManyWebhooks,
     Unauthorized,
     Unavailable,
+    UploadMismatch,
+    UploadMissing,
+    UploadTokenInvalid,
     VmboxFull,
     VoicemailError,
 )
@@ -240,6 +244,10 @@ def _refuse(status: HTTPStatus, code: str, text: str | None = None) -> Row:
     return lambda error: Refusal(status=status, code=code, data={"message": text or str(error)})
 
 
+def _refuse_upload(error: VoicemailError) -> Refusal:
+    return validation({"upload": {"invalid": {"message": str(error)}}})
+
+
 _BUSY = _refuse_unavailable("service_unavailable")
 
 TABLE: dict[type[Exception], Row] = {
@@ -262,6 +270,7 @@ TABLE: dict[type[Exception], Row] = {
     GreetingInUse: _refuse(HTTPStatus.CONFLICT, "media_in_use"),
     PreconditionFailed: _refuse(HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     VmboxFull: _refuse_full,
+    UploadMissing: _refuse(HTTPStatus.CONFLICT, "upload_missing"),
     NoAudio: _refuse(HTTPStatus.CONFLICT, "no_audio"),
     TooManyPending: _refuse_over_limit("too_many_pending"),
     TooManyWebhooks: _refuse_over_limit("too_many_webhooks"),
@@ -303,6 +312,9 @@ TABLE: dict[type[Exception], Row] = {
     RedirectUnavailable: lambda error: validation(
         {"redirect": {"invalid": {"message": str(error)}}}
     ),
+    DirectUploadUnavailable: _refuse_upload,
+    UploadTokenInvalid: _refuse_upload,
+    UploadMismatch: lambda error: validation({error.field: {"mismatch": {"message": str(error)}}}),
     Unauthorized: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_credentials", "invalid credentials"),
     TokenInvalid: lambda _error: Refusal(status=401, code="invalid credentials"),
     LinkInvalid: _refuse(HTTPStatus.UNAUTHORIZED, "invalid_link"),

@@ -21,6 +21,7 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.envelope import succeed, warn
 from service.api.kazoo.pages import answer_page, page_query
 from service.api.kazoo.query import list_query
+from service.api.kazoo.uploads import take_upload
 from service.api.kazoo.vmboxes import VMBOX, VMBOXES
 from service.api.kazoo.wire.messages import (
     clock_warnings,
@@ -79,28 +80,28 @@ async def store_message(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
-    metadata alone (JSON). In the last case send the audio to `raw` afterwards: until then the
-    message is listed but not counted."""
+    metadata alone (JSON). In the last case the audio is that of the direct upload in `upload`; or
+    send it to `raw` afterwards: until then the message is listed but not counted."""
     context = await message_context(request, account, app, vmbox_id)
     parsed_id = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:
         is_strict = app.strict_metadata
         data, upload = await read_upload(request, spool, is_stored=is_strict)
+        # Audio in the request precedes a direct upload.
+        direct, data = (None, data) if upload else take_upload(app, account, parsed_id, data)
         if not is_strict:
             data, warnings = fit_metadata(data)
             warn(request, warnings)
-        new = to_new_message(data, context.profile)
-        message = await app.messages.store(
-            account,
-            parsed_id,
-            new,
-            upload,
-            idempotency_key(request),
-        )
+        new, key = to_new_message(data, context.profile), idempotency_key(request)
+        if direct is None:
+            message = await app.messages.store(account, parsed_id, new, upload, key)
+        else:
+            owner = slot_owner(request, account)
+            message = await app.direct_uploads.complete(account, parsed_id, new, direct, owner, key)
     warn(request, clock_warnings(new, message, context))
     return succeed(
         request,
-        stored_message(message, context, has_audio=upload is not None),
+        stored_message(message, context, has_audio=message.audio is not None),
         status=201,
         headers=location(request, account, str(message.id)),
     )

@@ -130,6 +130,12 @@ HOLD = {
     "created_to": "The time of the last message: Gregorian seconds or ISO-8601",
 }
 
+UPLOAD = {
+    "size": "The size of the audio in bytes",
+    "sha256": "The SHA-256 of the audio in hex",
+    "content_type": "The type of the audio. The bytes must be of this type",
+}
+
 LINK = {"expires_in_s": "The lifetime of the link in seconds"}
 
 MESSAGE = {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
-from service.api.kazoo import batches, messages
+from service.api.kazoo import batches, messages, uploads
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
 from service.api.kazoo.openapi.refusals import STORED_BYTES_EXCEEDED, UPLOADS
@@ -18,9 +18,12 @@ from service.api.kazoo.wire.messages import (
     MessageMetadata,
     MessageRow,
     StoredMessage,
+    UploadResponse,
 )
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
+    AudioTooLarge,
+    DirectUploadUnavailable,
     EditConflict,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
@@ -29,9 +32,14 @@ from service.domain.errors import (
     MessageNotFound,
     NoAudio,
     Rule,
+    StorageUnavailable,
     TooManyPending,
+    UploadMismatch,
+    UploadMissing,
+    UploadTokenInvalid,
     VmboxFull,
 )
+from service.domain.formats import SHA256
 from service.domain.message import MAX_PENDING_PER_VMBOX
 
 TAG = {"name": "Messages", "description": "Messages in boxes: single messages, lists and batches"}
@@ -128,8 +136,30 @@ OPERATIONS = (
             _UNKNOWN_FOLDER,
             VmboxFull(100, 100),
             TooManyPending(MAX_PENDING_PER_VMBOX),
+            UploadTokenInvalid(),
+            UploadMissing(),
+            UploadMismatch("sha256"),
             *KEYS,
             *UPLOADS,
+        ),
+    ),
+    Operation(
+        handler=uploads.announce_upload,
+        parameters=("idempotency_key", "profile"),
+        body=envelope(ref("NewUpload"), {"upload": samples.NEW_UPLOAD}),
+        answers={
+            201: success(ref(UploadResponse), samples.UPLOAD, description="The announced upload")
+        },
+        refusals=(
+            UNKNOWN_VMBOX,
+            _UNKNOWN_FOLDER,
+            Invalid.of("sha256", Rule.WRONG_FORMAT, target=SHA256.name, value="abc"),
+            DirectUploadUnavailable(),
+            UploadTokenInvalid(),
+            AudioTooLarge(50_000_000),
+            STORED_BYTES_EXCEEDED,
+            StorageUnavailable(),
+            *KEYS,
         ),
     ),
     Operation(

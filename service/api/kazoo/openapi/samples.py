@@ -18,6 +18,7 @@ from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
     MessageContext,
+    UploadResponse,
     held_row,
     message_metadata,
     message_row,
@@ -133,6 +134,13 @@ NEW_MESSAGE: dict[str, Any] = {
     "caller_id_number": "1001",
     "folder": "new",
     "from": "1001@aeac33.sip.2600hz.com",
+}
+
+NEW_UPLOAD: dict[str, Any] = {
+    **NEW_MESSAGE,
+    "size": 9_600_044,
+    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "content_type": "audio/wav",
 }
 
 _STORED: dict[str, Any] = {
@@ -276,6 +284,17 @@ VMBOX_BATCH = VmboxBatchResponse(
     succeeded=[VMBOX_ID],
     failed=[{OTHER_VMBOX_ID: "number_taken"}],
     numbers={OTHER_VMBOX_ID: ["101"]},
+)
+UPLOAD = UploadResponse(
+    upload="BTIwMjZhM1Vt",
+    method="PUT",
+    url="https://s3.example.com/aftertone/audio/202611/recording.wav?X-Amz-Signature=0a1b",
+    headers={
+        "Content-Length": "9600044",
+        "Content-Type": "audio/wav",
+        "x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    },
+    expires=gregorian(CREATED),
 )
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))

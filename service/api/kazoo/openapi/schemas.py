@@ -19,6 +19,7 @@ from service.api.kazoo.sessions import (
     CREDENTIAL_FIELDS,
     TOKEN_FIELDS,
 )
+from service.api.kazoo.uploads import UPLOAD_FIELDS
 from service.api.kazoo.vmboxes import PIN_FIELDS
 from service.api.kazoo.wire import api_keys, audit, documents, holds, hooks, messages, webhooks
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, VmboxTrashRow
@@ -60,8 +61,10 @@ def _responses() -> Json:
         **struct_schemas((documents.GreetingRow,), descriptions.GREETING),
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
-        **struct_schemas((messages.BatchResponse, messages.LinkResponse), {}),
         **struct_schemas((VmboxBatchResponse, VmboxTrashRow), {}),
+        **struct_schemas(
+            (messages.BatchResponse, messages.LinkResponse, messages.UploadResponse), {}
+        ),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
@@ -184,8 +187,11 @@ def _messages() -> Json:
         "description": descriptions.MESSAGE["timestamp"],
     }
     new = nullable_request_schema(messages.MESSAGE_FIELDS, descriptions.MESSAGE)
+    token = {"type": ["string", "null"], "description": "The `upload` of a direct upload"}
+    declared = nullable_request_schema(UPLOAD_FIELDS, descriptions.UPLOAD)
     return {
-        "NewMessage": with_properties(new, {"timestamp": timestamp}),
+        "NewMessage": with_properties(new, {"timestamp": timestamp, "upload": token}),
+        "NewUpload": with_properties(declared, {**new["properties"], "timestamp": timestamp}),
         "VmboxIds": {
             "type": "object",
             "properties": {"vmboxes": {**targets, "maxItems": MAX_MESSAGES}},
