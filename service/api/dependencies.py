@@ -24,6 +24,7 @@ from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.retention import RetentionLookup
+from service.usecases.retention_preview import RetentionPreviews
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
@@ -61,6 +62,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     holds: Holds
     batches: Batches
     retention: RetentionLookup
+    retention_previews: RetentionPreviews
     transfers: Transfers
     trash: Trash
     vmbox_trash: VmboxTrash

@@ -1,14 +1,23 @@
 """Retention rules: one function per statement of retention.sql, and their effect."""
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from service.domain.account import AccountFacts
-from service.domain.retention import Retention, RetentionRule, RetentionRules
+from service.domain.message import Folder
+from service.domain.retention import AccountRetention, Retention, RetentionRule, RetentionRules
 from service.postgres.accounts import get_account_facts, to_facts
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
 _SQL = load("retention")
+
+# Earlier than all messages.
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def read_rules(connection: Connection, default: Retention) -> RetentionRules:
@@ -76,3 +85,44 @@ async def mark_vmbox_retention(connection: Connection, account_id: UUID) -> Acco
     """Records that boxes of an account may have rules. Returns the account if that is new."""
     row = await _SQL["mark_vmbox_retention"].fetchrow(connection, account_id=account_id)
     return None if row is None else to_facts(row)
+
+
+async def count_expired(
+    connection: Connection, account_id: UUID, now: datetime, retention: AccountRetention
+) -> dict[Folder, int]:
+    """Returns the messages of an account by folder that a retention would remove now."""
+    vmboxes = retention.vmboxes
+    rows = await _SQL["count_expired"].fetch(
+        connection,
+        account_id=account_id,
+        before=retention.default.retained_since(now),
+        deleted_before=retention.default.deleted_since(now),
+        **_bounds(vmboxes, now),
+    )
+    return _by_folder(rows)
+
+
+async def count_expired_of_vmbox(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, now: datetime, retention: Retention
+) -> dict[Folder, int]:
+    """Returns the messages of a box by folder that a retention would remove now."""
+    rows = await _SQL["count_expired"].fetch(
+        connection,
+        account_id=account_id,
+        before=_NEVER,
+        deleted_before=_NEVER,
+        **_bounds({vmbox_id: retention}, now),
+    )
+    return _by_folder(rows)
+
+
+def _bounds(vmboxes: Mapping[UUID, Retention], now: datetime) -> dict[str, Any]:
+    return {
+        "vmbox_ids": list(vmboxes),
+        "befores": [each.retained_since(now) for each in vmboxes.values()],
+        "deleted_befores": [each.deleted_since(now) for each in vmboxes.values()],
+    }
+
+
+def _by_folder(rows: Sequence[asyncpg.Record]) -> dict[Folder, int]:
+    return dict.fromkeys(Folder, 0) | {Folder(row["folder"]): row["number"] for row in rows}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from service.domain.account import FIELDS, Account, Caller, validate_account
 from service.domain.audit import Action
 from service.domain.clock import utc_now
@@ -17,6 +19,7 @@ from service.domain.errors import (
 )
 from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
+from service.domain.retention import rule_of
 from service.domain.schema import Document, Fields, merge, new_problems
 from service.domain.sealed_secret import SecretPurpose
 from service.postgres import accounts as rows
@@ -124,12 +127,6 @@ class Accounts:
 
         return await read_documents(read, _cursor_of, start, limit, predicate, keys)
 
-    async def replace(
-        self, caller: Caller, account_id: UUID, document: Document, fields: Fields = FIELDS
-    ) -> Account:
-        """Replaces the document of an account. Raises as `patch`."""
-        return await self._change(caller, account_id, lambda _: document, fields)
-
     async def patch(
         self, caller: Caller, account_id: UUID, changes: Document, fields: Fields = FIELDS
     ) -> Account:
@@ -137,7 +134,7 @@ class Accounts:
 
         Raises AccountNotFound, Invalid with all problems, EditConflict.
         """
-        return await self._change(
+        return await self.change(
             caller, account_id, lambda document: merge(document, changes), fields
         )
 
@@ -190,27 +187,44 @@ class Accounts:
         self.account_cache.remember(changed)
         return key
 
-    async def _change(
+    async def change(
         self,
         caller: Caller,
         account_id: UUID,
         change: Callable[[Document], Document],
-        fields: Fields,
+        fields: Fields = FIELDS,
     ) -> Account:
+        """Applies `change` to the document of an account and stores it. Raises as `patch`."""
         await self.sessions.authorise(caller, account_id)
 
         async def attempt() -> Account | None:
             async with self.database.transaction() as connection:
                 before = await _read(connection, account_id)
-                document = change(before.document)
-                if caller.account.account_id == account_id and not before.is_root:
-                    document = _keep_limits(before, document)
-                checked = await _validate(connection, document, fields, before)
+                checked = await _apply(connection, caller, before, change, fields)
                 return await rows.update_account(connection, before, checked)
 
         changed = await retry_on_conflict(attempt)
         self.account_cache.remember(changed.facts)
         return changed
+
+    async def preview(
+        self,
+        caller: Caller,
+        account_id: UUID,
+        change: Callable[[Document], Document],
+        fields: Fields = FIELDS,
+    ) -> Account:
+        """Returns an account as `change` would make it. Writes nothing. Raises as `patch`."""
+        await self.sessions.authorise(caller, account_id)
+        async with self.database.connection() as connection:
+            before = await _read(connection, account_id)
+            document = await _apply(connection, caller, before, change, fields)
+        return msgspec.structs.replace(
+            before,
+            document=document,
+            retention=rule_of(document),
+            limits=document.get("limits", {}),
+        )
 
     def _key_columns(self, account_id: UUID, key: str | None = None) -> StoredKey:
         key = key or new_api_key()
@@ -218,6 +232,20 @@ class Accounts:
             lookup=self.secrets.fingerprint("api_key", key),
             sealed=self.secrets.seal(key, _key_context(account_id)),
         )
+
+
+async def _apply(
+    connection: Connection,
+    caller: Caller,
+    before: Account,
+    change: Callable[[Document], Document],
+    fields: Fields,
+) -> Document:
+    """Returns the changed document. Raises Invalid, LimitsForbidden."""
+    document = change(before.document)
+    if caller.account.account_id == before.account_id and not before.is_root:
+        document = _keep_limits(before, document)
+    return await _validate(connection, document, fields, before)
 
 
 def _keep_limits(before: Account, document: Document) -> Document:

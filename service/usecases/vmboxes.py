@@ -152,20 +152,6 @@ class Vmboxes:
         chunk = CHUNK if read_keys else DOCUMENTS
         return await read_documents(read, _cursor_of, start, limit, predicate, keys, chunk=chunk)
 
-    async def replace(
-        self,
-        account: AccountFacts,
-        vmbox_id: UUID,
-        document: Document,
-        precondition: Precondition | None = None,
-        fields: Fields = FIELDS,
-        fixed_keys: Collection[str] = (),
-    ) -> Vmbox:
-        """Replaces the document of a mailbox. Raises as `patch`."""
-        return await self.change(
-            account, vmbox_id, lambda _: document, precondition, fields, fixed_keys
-        )
-
     async def patch(
         self,
         account: AccountFacts,
@@ -233,6 +219,29 @@ class Vmboxes:
             return None if stored is None else self._decrypt(stored)
 
         return await retry_on_conflict(attempt)
+
+    async def preview(
+        self,
+        account: AccountFacts,
+        vmbox_id: UUID,
+        change: Callable[[Document], Document],
+        precondition: Precondition | None = None,
+        fields: Fields = FIELDS,
+        fixed_keys: Collection[str] = (),
+    ) -> Vmbox:
+        """Returns a mailbox as `change` would make it. Writes nothing. Raises as `patch`."""
+        before = await self.get(account, vmbox_id)
+        if precondition is not None and not precondition(before):
+            raise PreconditionFailed
+        current = before.settings
+        changed = _keep_keys(current, change(current), fixed_keys)
+        settings = self._validate(changed, fields_for_change(current, fields), current)
+        async with self.database.connection() as connection:
+            problems = await _detect_problems(connection, account.account_id, vmbox_id, changed)
+        if problems:
+            raise Invalid(problems)
+        document, pin = split_pin(settings)
+        return msgspec.structs.replace(before, document=document, pin=pin)
 
     def _validate(
         self, document: Document, fields: Fields, before: Document | None = None

@@ -36,6 +36,7 @@ from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.retention import RetentionLookup
+from service.usecases.retention_preview import RetentionPreviews
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
@@ -129,6 +130,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         holds=Holds(database, accounts.sessions.audit),
         batches=Batches(database, utc_now, retention),
         retention=retention,
+        retention_previews=RetentionPreviews(database, retention, utc_now),
         transfers=_transfers(shared),
         trash=trash,
         vmbox_trash=VmboxTrash(database, shared.idempotency, utc_now, trash, quotas),

@@ -74,3 +74,63 @@ async def test_an_account_cannot_change_its_maximum_nor_send_days_out_of_range(
             for days, rule in ((0, "minimum"), (36_501, "maximum"), ("x", "type")):
                 answer = await account.http.patch(path, json={"data": {key: days}})
                 assert list(problems(answer)[key]) == [rule]
+
+
+async def test_a_dry_run_counts_what_a_change_would_remove_and_changes_nothing(
+    account: AccountClient,
+) -> None:
+    boxes = [await account.a_vmbox(mailbox=str(600 + n)) for n in range(3)]
+    ruled, plain, deleted = boxes
+    await change_vmbox(account, ruled, message_retention_days=50)
+    for vmbox_id in boxes:
+        for days, folder in ((1, "new"), (12, "saved"), (25, "deleted"), (45, "new")):
+            await account.leave(vmbox_id, timestamp=ago(days=days), folder=folder)
+    data_of(await account.http.delete(account.path("vmboxes", deleted)))
+    before = data_of(await account.http.get(account.path()))
+
+    async def dry_run(path: str, change: dict[str, Any], method: str = "PATCH") -> Any:
+        answer = await account.http.request(
+            method, path, params={"dry_run": "true"}, json={"data": change}
+        )
+        return data_of(answer)
+
+    vmbox = account.path("vmboxes", ruled)
+    result = await dry_run(vmbox, {"message_retention_days": 20, "deleted_retention_days": 5})
+    assert result["message_retention_days"] == 20
+    assert result["_dry_run"] == {
+        "message_retention_days": 20,
+        "deleted_retention_days": 5,
+        "messages_removed": {"new": 1, "saved": 0, "deleted": 1},
+    }
+    # Without a rule of its own, the box has that of the deployment.
+    replaced = await dry_run(vmbox, {"name": "Box", "mailbox": "600"}, "POST")
+    assert replaced["_dry_run"]["message_retention_days"] == 93
+    assert not any(replaced["_dry_run"]["messages_removed"].values())
+    for days, removed in (
+        (10, {"new": 1, "saved": 1, "deleted": 1}),
+        (40, {"new": 1, "saved": 0, "deleted": 0}),
+        (60, {"new": 0, "saved": 0, "deleted": 0}),
+    ):
+        result = await dry_run(account.path(), {"message_retention_days": days})
+        assert result["_dry_run"]["messages_removed"] == removed, days
+    # The maximum applies to boxes with a rule too. Only an account above can change it.
+    async with account.service.client(account.service.root_token) as root:
+        answer = await root.patch(
+            f"accounts/{account.account_id}",
+            params={"dry_run": "true"},
+            json={"data": {"limits": {"message_retention_days": 10}}},
+        )
+    counts = data_of(answer)["_dry_run"]["messages_removed"]
+    assert counts == {"new": 2, "saved": 2, "deleted": 2}
+    assert data_of(await account.http.get(account.path())) == before
+    assert data_of(await account.http.get(vmbox))["message_retention_days"] == 50
+    assert await account.counts(ruled) == {"new": 2, "saved": 1}
+    for path, query, field in (
+        (vmbox, "true", "mailbox"),
+        (account.path(), "true", "deleted_retention_days"),
+        (vmbox, "maybe", "dry_run"),
+    ):
+        change = {"mailbox": "601", "deleted_retention_days": 0} if query == "true" else {}
+        refused = await account.http.patch(path, params={"dry_run": query}, json={"data": change})
+        assert field in problems(refused)
+    assert len(await account.listed(plain)) == 4

@@ -1,17 +1,19 @@
 """Expiry: messages past retention, of deleted boxes, and pending ones."""
 
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import pytest
 
-from service.domain.errors import MessageNotFound
+from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.message import month_of
 from service.postgres import messages as rows
 from service.postgres.expiry import expire_messages
 from service.postgres.keeper import BoxKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
+from service.postgres.vmbox_trash import lock_deleted_vmbox
 from service.postgres.vmboxes import delete_vmbox
 from service.workers.keeper import StepProgress
 from service.workers.keeper.expiry import Expiry, PendingExpiry
@@ -20,6 +22,7 @@ from tests.support.builders import (
     NOW,
     RETAINED_SINCE,
     a_vmbox,
+    an_account_row,
     audit,
     counts_of,
     events_of,
@@ -27,7 +30,7 @@ from tests.support.builders import (
     stored,
 )
 from tests.support.expiry import FOLDERS, an_old_box, expiry, remaining, retained
-from tests.support.keeper import in_days
+from tests.support.keeper import Killed, KilledAfter, in_days
 
 
 @pytest.mark.parametrize("batch", [2, 500])
@@ -113,6 +116,53 @@ async def test_messages_of_a_deleted_box_are_removed_without_an_event(
     assert await remaining(inspector, box) == 0
     assert await remaining(inspector, neighbour) == 7
     assert await audit(inspector, box) == events
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_a_box_that_is_partly_emptied_cannot_be_restored(
+    owner: Database, inspector: asyncpg.Connection, batches: int
+) -> None:
+    async with owner.connection() as connection:
+        box = await an_old_box(connection)
+        await delete_vmbox(connection, box.account_id, box.vmbox_id)
+        lock = partial(
+            lock_deleted_vmbox,
+            account_id=box.account_id,
+            vmbox_id=box.vmbox_id,
+            deleted_after=NOW - timedelta(days=7),
+            deleted_until=NOW + timedelta(days=1),
+        )
+        assert await lock(connection) is not None
+    emptying = Expiry(owner, in_days(7.1), retention_days=30, batch=3)
+    with pytest.raises(Killed):
+        await emptying.run(KilledAfter(batches))
+    with pytest.raises(VmboxNotFound):
+        await lock(inspector)
+    await emptying.run(StepProgress())
+    assert await remaining(inspector, box) == 0
+    removals = await inspector.fetch("SELECT DISTINCT removed_at FROM messages")
+    assert all(row["removed_at"] < NOW + timedelta(days=1) for row in removals)
+
+
+async def test_a_deleted_box_is_emptied_after_the_trash_days_of_its_account(
+    owner: Database, inspector: asyncpg.Connection
+) -> None:
+    boxes = {}
+    for days in (None, 2, 30):
+        account = await an_account_row(owner)
+        async with owner.connection() as connection:
+            await connection.execute(
+                "UPDATE accounts SET document = $2 WHERE account_id = $1",
+                account.account_id,
+                {} if days is None else {"trash_days": days},
+            )
+            boxes[days] = await a_vmbox(connection, account.account_id)
+            await stored(connection, boxes[days])
+            await delete_vmbox(connection, account.account_id, boxes[days].vmbox_id)
+    for passed, emptied in ((1.9, set()), (2.1, {2}), (7.1, {2, None}), (30.1, {2, None, 30})):
+        await Expiry(owner, in_days(passed), retention_days=300).run(StepProgress())
+        left = {name for name, box in boxes.items() if await remaining(inspector, box)}
+        assert left == set(boxes) - emptied, passed
 
 
 async def test_a_deleted_box_has_no_further_expiry_events(

@@ -11,6 +11,7 @@ from service.domain.message import Folder
 from service.postgres.accounts import delete_account
 from service.postgres.messages import change_folder
 from service.postgres.pool import Connection, Database
+from service.postgres.vmbox_trash import restore_vmbox
 from service.workers.channels.mwi import KvLamps, resync
 from tests.support.builders import (
     RETAINED_SINCE,
@@ -89,6 +90,14 @@ async def test_a_lamp_is_deleted_with_its_box_and_no_late_event_restores_it(
         late = Lamp.of(mailbox="1", new=1, saved=0, epoch=1, sequence=2)
         await lamps.set(LampKey(box.account_id, box.vmbox_id), late)
         assert await lamp_harness.stored_lamp(box) is None
+        async with database.connection() as connection:
+            document = {"name": "Box", "mailbox": "700"}
+            where = (box.account_id, box.vmbox_id)
+            assert await restore_vmbox(connection, *where, document, max_stored_bytes=None)
+        await lamp_harness.until_correct(box)
+        restored = await lamp_harness.stored_lamp(box)
+        assert restored is not None
+        assert (restored.new, restored.waiting) == (1, True)
 
 
 async def test_the_lamps_of_a_deleted_account_are_deleted(

@@ -26,6 +26,8 @@ from service.domain.message import (
     month_of,
 )
 from service.domain.page import NameCursor
+from service.domain.retention import DEFAULT_RETENTION
+from service.domain.vmbox import VmboxTrashCursor
 from service.embedded.servers import EmbeddedServers
 from service.postgres import batches, message_lists, recordings, trash
 from service.postgres import messages as rows
@@ -39,6 +41,8 @@ from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey
 from service.postgres.pins import record_pin_check
 from service.postgres.pool import Connection, Database
+from service.postgres.retention import get_vmbox_rule, list_vmbox_rules, read_rules
+from service.postgres.vmbox_trash import begin_purge, list_vmbox_trash
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
 from tests.support.builders import Box, a_vmbox, some_audio, stored
 from tests.support.large_database import (
@@ -465,8 +469,29 @@ async def check_wrong_pin(connection: Connection, account_id: UUID, vmbox_id: UU
     await record_pin_check(connection, account_id, vmbox_id, is_valid=False)
 
 
+async def list_deleted(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
+    await delete_vmbox(connection, account_id, vmbox_id)
+    last = VmboxTrashCursor(datetime.now(UTC) + timedelta(days=1), LAST_ID)
+    (row,) = await list_vmbox_trash(connection, account_id, last, PAGE, deleted_after=SINCE)
+    assert row.vmbox_id == vmbox_id
+
+
+async def begin_purge_of(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
+    await delete_vmbox(connection, account_id, vmbox_id)
+    assert await begin_purge(connection, account_id, None, 100) == [vmbox_id]
+
+
+async def get_rules(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
+    assert await get_vmbox_rule(connection, account_id, vmbox_id) is None
+    assert await list_vmbox_rules(connection, account_id) == {}
+    assert not (await read_rules(connection, DEFAULT_RETENTION)).vmboxes
+
+
 @pytest.mark.parametrize("whose", ["many", "late"])
-@pytest.mark.parametrize("act", [get_vmbox, delete_vmbox, check_pin, check_wrong_pin])
+@pytest.mark.parametrize(
+    "act",
+    [get_vmbox, delete_vmbox, check_pin, check_wrong_pin, list_deleted, begin_purge_of, get_rules],
+)
 async def test_statements_of_one_box_read_few_buffers_in_any_account(
     large_database: LargeDatabase,
     whose: str,

@@ -1,15 +1,18 @@
 """Routes of accounts: `/v2/accounts/{account}`, those below it, and its API key."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from litestar import Response, delete, patch, post, put, route
 
-from service.api.dependencies import App
+from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller
 from service.api.kazoo.documents import answer_document, list_documents
+from service.api.kazoo.dry_run import dry_run_field, is_dry_run
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.wire.documents import (
@@ -19,8 +22,8 @@ from service.api.kazoo.wire.documents import (
     account_row,
 )
 from service.domain.access import Permission
-from service.domain.account import Account
-from service.domain.schema import Document
+from service.domain.account import Account, Caller
+from service.domain.schema import Document, merge
 
 ACCOUNT = "/accounts/{account_id:str}"
 
@@ -55,8 +58,7 @@ async def replace_account(
     """Replaces all settings of an account. Settings that are absent from the request are
     removed."""
     document = await read_data(request)
-    changed = await app.accounts.replace(caller, account.account_id, document, ACCOUNT_FIELDS)
-    return _answer(request, changed)
+    return await _change(request, app, caller, account.account_id, lambda _: document)
 
 
 @patch(ACCOUNT, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
@@ -65,8 +67,8 @@ async def patch_account(
 ) -> Response[bytes]:
     """Changes some settings of an account. A null deletes a setting; absent settings stay."""
     changes = await read_data(request)
-    changed = await app.accounts.patch(caller, account.account_id, changes, ACCOUNT_FIELDS)
-    return _answer(request, changed)
+    change = partial(merge, changes=changes)
+    return await _change(request, app, caller, account.account_id, change)
 
 
 @delete(ACCOUNT, status_code=200, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
@@ -133,6 +135,24 @@ ROUTES = (
     get_api_key,
     renew_api_key,
 )
+
+
+async def _change(
+    request: AnyRequest,
+    app: UseCases,
+    caller: Caller,
+    account_id: UUID,
+    change: Callable[[Document], Document],
+) -> Response[bytes]:
+    """Changes an account, or in a dry run returns the account as it would be."""
+    if not is_dry_run(request):
+        return _answer(
+            request, await app.accounts.change(caller, account_id, change, ACCOUNT_FIELDS)
+        )
+    account = await app.accounts.preview(caller, account_id, change, ACCOUNT_FIELDS)
+    preview = await app.retention_previews.of_account(account)
+    document = account_document(account) | dry_run_field(preview)
+    return _answer(request, account, document=document)
 
 
 async def _list(

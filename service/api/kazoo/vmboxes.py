@@ -20,6 +20,7 @@ from service.api.kazoo.dependencies import (
     wire_profile,
 )
 from service.api.kazoo.documents import answer_document, list_documents, revision_of
+from service.api.kazoo.dry_run import dry_run_field, is_dry_run
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.wire.documents import (
@@ -38,7 +39,7 @@ from service.domain.audit import Action, Result
 from service.domain.errors import Invalid, PreconditionFailed
 from service.domain.message import parse_hex_id
 from service.domain.retention import KEYS as RETENTION_KEYS
-from service.domain.schema import Document, Field, apply_schema
+from service.domain.schema import Document, Field, apply_schema, merge
 from service.domain.user import hide_value
 from service.domain.vmbox import Vmbox, greetings_of
 from service.usecases.vmboxes import Precondition
@@ -119,9 +120,10 @@ async def replace_vmbox(
     parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     document = await read_data(request)
     fixed_keys = await _fixed_keys(account, caller.access, app, document)
-    change = app.vmboxes.patch if profile is WireProfile.AUDIAN else app.vmboxes.replace
-    vmbox = await change(account, parsed_id, document, precondition, FIELDS[profile], fixed_keys)
-    return _answer(request, vmbox)
+    is_merged = profile is WireProfile.AUDIAN
+    change = partial(merge, changes=document) if is_merged else lambda _: document
+    arguments = (account, parsed_id, change, precondition, FIELDS[profile], fixed_keys)
+    return await _change(request, app, *arguments)
 
 
 @patch(VMBOX, opt={PERMISSION: Permission.VMBOXES_WRITE})
@@ -137,17 +139,17 @@ async def patch_vmbox(
     parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     changes = await read_data(request)
     fixed_keys = await _fixed_keys(account, caller.access, app, changes)
-    vmbox = await app.vmboxes.patch(
-        account, parsed_id, changes, precondition, FIELDS[profile], fixed_keys
-    )
-    return _answer(request, vmbox)
+    change = partial(merge, changes=changes)
+    arguments = (account, parsed_id, change, precondition, FIELDS[profile], fixed_keys)
+    return await _change(request, app, *arguments)
 
 
 @delete(VMBOX, status_code=200, opt={PERMISSION: Permission.VMBOXES_WRITE})
 async def delete_vmbox(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
-    """Deletes a box with all its messages. The deletion cannot be undone."""
+    """Deletes a box with all its messages. Until the trash of the account is purged, the box can
+    be restored."""
     parsed_id, precondition = vmbox_of_path(vmbox_id), _precondition(request)
     vmbox = await app.vmboxes.delete(account, parsed_id, precondition)
     return answer_document(request, vmbox_document(vmbox), vmbox, vmbox.vmbox_id, is_deleted=True)
@@ -206,11 +208,26 @@ async def _fixed_keys(
     return ("owner_id", *RETENTION_KEYS)
 
 
+async def _change(
+    request: AnyRequest, app: UseCases, account: AccountFacts, *arguments: Any
+) -> Response[bytes]:
+    """Changes a box, or in a dry run returns the box as it would be. See `Vmboxes.change`."""
+    if not is_dry_run(request):
+        return _answer(request, await app.vmboxes.change(account, *arguments))
+    vmbox = await app.vmboxes.preview(account, *arguments)
+    preview = await app.retention_previews.of_vmbox(account, vmbox)
+    return _answer(request, vmbox, extras=dry_run_field(preview))
+
+
 def _answer(
-    request: AnyRequest, vmbox: Vmbox, headers: dict[str, str] | None = None, **envelope: Any
+    request: AnyRequest,
+    vmbox: Vmbox,
+    headers: dict[str, str] | None = None,
+    extras: Document = {},  # noqa: B006 - never changed
+    **envelope: Any,
 ) -> Response[bytes]:
     headers = {**_etag(vmbox), **(headers or {})}
-    document = vmbox_document(vmbox)
+    document = vmbox_document(vmbox) | extras
     return answer_document(request, document, vmbox, vmbox.vmbox_id, headers=headers, **envelope)
 
 

@@ -83,7 +83,7 @@ async def get_mailbox_audio(
 async def remove_mailbox_message(
     uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> None:
-    """Removes a message. A removed message cannot be restored through the API."""
+    """Removes a message. Until the trash is purged, it can be restored under `/v2`."""
     vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
     await app.messages.remove(account, vmbox_id, message_id)
 

@@ -36,3 +36,43 @@ UPDATE accounts
 SET has_vmbox_retention = true, modified_at = now()
 WHERE account_id = :account_id AND deleted_at IS NULL AND NOT has_vmbox_retention
 RETURNING {account_facts_columns};
+
+-- name: count_expired
+-- The messages of an account by folder that its boxes would lose: those of the boxes :vmbox_ids, each with its own
+-- bounds, and those of all other boxes that are not deleted.
+-- Plan: messages_by_account up to the bound, and deleted_messages_by_vmbox of the account; for each of the boxes
+-- messages_by_vmbox and deleted_messages_by_vmbox up to its bounds.
+WITH box AS MATERIALIZED (
+    SELECT b.vmbox_id, b.before, b.deleted_before
+    FROM unnest(:vmbox_ids::uuid[], :befores::timestamptz[], :deleted_befores::timestamptz[])
+        AS b (vmbox_id, before, deleted_before)
+), excluded AS MATERIALIZED (
+    SELECT vmbox_id FROM box
+    UNION ALL
+    SELECT c.vmbox_id
+    FROM vmbox_counts AS c
+    WHERE c.account_id = :account_id AND c.deleted_at IS NOT NULL AND c.emptied_at IS NULL
+), expired AS (
+    SELECT m.month, m.id, m.folder
+    FROM messages AS m
+    WHERE m.account_id = :account_id AND m.removed_at IS NULL AND m.received_at < :before
+        AND m.vmbox_id NOT IN (SELECT vmbox_id FROM excluded)
+    UNION
+    SELECT m.month, m.id, m.folder
+    FROM messages AS m
+    WHERE m.account_id = :account_id AND m.removed_at IS NULL AND m.folder = 'deleted'
+        AND m.changed_at < :deleted_before AND m.vmbox_id NOT IN (SELECT vmbox_id FROM excluded)
+    UNION
+    SELECT m.month, m.id, m.folder
+    FROM box AS b
+    JOIN messages AS m
+        ON m.account_id = :account_id AND m.vmbox_id = b.vmbox_id AND m.removed_at IS NULL
+            AND m.received_at < b.before
+    UNION
+    SELECT m.month, m.id, m.folder
+    FROM box AS b
+    JOIN messages AS m
+        ON m.account_id = :account_id AND m.vmbox_id = b.vmbox_id AND m.removed_at IS NULL
+            AND m.folder = 'deleted' AND m.changed_at < b.deleted_before
+)
+SELECT folder, count(*) AS number FROM expired GROUP BY folder;

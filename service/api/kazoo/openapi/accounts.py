@@ -44,12 +44,14 @@ OPERATIONS = (
     ),
     Operation(
         handler=accounts.replace_account,
+        parameters=("dry_run",),
         body=_NEW_ACCOUNT,
         answers={200: _ACCOUNT.describe("The changed account")},
         refusals=(*_TAKEN, EditConflict()),
     ),
     Operation(
         handler=accounts.patch_account,
+        parameters=("dry_run",),
         body=envelope(
             ref("AccountChanges"), {"profile": {"wire_profile": "audian"}}, required=False
         ),

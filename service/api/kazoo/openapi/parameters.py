@@ -151,6 +151,11 @@ def _query() -> Json:
         "folder": (folder, "The folder. A folder in the body takes precedence"),
         "filter_folder": (folder, "Selects messages in this folder; `folder` is an alias"),
         "filename": (_TEXT, "The name of the upload"),
+        "dry_run": (
+            _FLAG,
+            "`true` changes nothing: the response is the document as it would be, with the number "
+            "of messages by folder that its retention would remove, in `_dry_run`",
+        ),
         "redirect": (
             _FLAG,
             "`true` redirects to the audio store; the default is `redirect_audio` of the account",

@@ -87,14 +87,14 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmboxes.replace_vmbox,
-        parameters=("if_match", "profile"),
+        parameters=("if_match", "profile", "dry_run"),
         body=_NEW_VMBOX,
         answers={200: _VMBOX.describe("The changed box")},
         refusals=(*_CONFLICTS, _NUMBER_TAKEN, _SHORT_PIN),
     ),
     Operation(
         handler=vmboxes.patch_vmbox,
-        parameters=("if_match", "profile"),
+        parameters=("if_match", "profile", "dry_run"),
         body=envelope(ref("VmboxChanges"), {"change": samples.VMBOX_CHANGE}, required=False),
         answers={200: _VMBOX.describe("The changed box")},
         refusals=(*_CONFLICTS, _NUMBER_TAKEN, _SHORT_PIN),
