@@ -160,10 +160,15 @@ async def test_administration_is_forbidden(member: Member) -> None:
         refusal(refused, 403, FORBIDDEN)
 
 
-async def test_a_box_cannot_be_given_to_another_owner_by_its_owner(member: Member) -> None:
+async def test_a_box_cannot_get_another_owner_or_retention_by_its_owner(member: Member) -> None:
     path = member.account.path("vmboxes", member.box)
-    gift = {"owner_id": member.other_id}
-    refusal(await member.http.patch(path, json={"data": gift}), 403, FORBIDDEN)
+    for key, value in (
+        ("owner_id", member.other_id),
+        ("message_retention_days", 5),
+        ("deleted_retention_days", 5),
+    ):
+        changed = await member.http.patch(path, json={"data": {key: value}})
+        refusal(changed, 403, FORBIDDEN)
     document = {"name": "Own", "mailbox": "7000"}
     assert data_of(await member.http.post(path, json={"data": document}))["owner_id"] == (
         member.user_id
