@@ -235,11 +235,12 @@ class Vmboxes:
             raise PreconditionFailed
         current = before.settings
         changed = _keep_keys(current, change(current), fixed_keys)
-        settings = self._validate(changed, fields_for_change(current, fields), current)
-        async with self.database.connection() as connection:
-            problems = await _detect_problems(connection, account.account_id, vmbox_id, changed)
-        if problems:
-            raise Invalid(problems)
+        async with self._collecting_problems(account.account_id, vmbox_id, changed):
+            settings = self._validate(changed, fields_for_change(current, fields), current)
+            async with self.database.connection() as connection:
+                problems = await _detect_problems(connection, account.account_id, vmbox_id, changed)
+            if problems:
+                raise Invalid(problems)
         document, pin = split_pin(settings)
         return msgspec.structs.replace(before, document=document, pin=pin)
 
