@@ -80,15 +80,17 @@ async def fetch_of_months(
     usable: MutableMapping[int, bool] | None = getattr(connection, "usable_months", None)
     if usable is None:
         return await statement.fetch(connection, **values)
-    if not months or not await _are_usable(connection, usable, months):
-        async with connection.transaction():
-            await _SQL["plan_with_values"].execute(connection)
-            return await statement.fetch(connection, **values)
-    try:
-        return await statement.of_months(months).fetch(connection, **values)
-    except asyncpg.UndefinedTableError:
-        usable.clear()
-        raise
+    if months and await _are_usable(connection, usable, months):
+        try:
+            return await statement.of_months(months).fetch(connection, **values)
+        except asyncpg.UndefinedTableError:
+            # The month was dropped.
+            usable.clear()
+            if connection.is_in_transaction():
+                raise
+    async with connection.transaction():
+        await _SQL["plan_with_values"].execute(connection)
+        return await statement.fetch(connection, **values)
 
 
 async def _are_usable(

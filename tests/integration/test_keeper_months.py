@@ -1,11 +1,15 @@
 """Old months: dropped when they have no messages, with their objects, and nothing is lost."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import msgspec
 import pytest
+from click.testing import CliRunner
 
+from service.__main__ import cli
 from service.audio.store import AudioStore, greeting_key
 from service.domain.errors import DatabaseUnavailable
 from service.domain.message import MessageId, month_after, month_of
@@ -20,6 +24,8 @@ from service.workers.keeper.months import DropResult, Months, MonthStatus
 from tests.support.builders import NOW, Box, a_draft, a_vmbox, some_audio, stored
 from tests.support.database import TestDatabase
 from tests.support.keeper import in_days, key_of, keys_in, put
+from tests.support.log_scan import scanned_stderr
+from tests.support.running import RunningService
 
 THEN = datetime(2012, 7, 4, tzinfo=UTC)
 MONTH, OTHER = 201207, 201208
@@ -217,3 +223,49 @@ async def store_and_remove(owner: Database, box: Box, draft: rows.Draft) -> None
             "DELETE 1"
         ):
             await ensure_month(connection, MONTH)
+
+
+async def by_hand(service: RunningService, *arguments: str) -> tuple[int, str]:
+    """Runs `aftertone months`. Returns exit code and output."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", "months", *arguments),
+        env=service.environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, logged = await process.communicate()
+    scanned_stderr("months", logged)
+    assert process.returncode is not None
+    return process.returncode, printed.decode()
+
+
+@pytest.mark.long
+async def test_months_are_created_listed_and_dropped_by_hand(service: RunningService) -> None:
+    code, printed = await by_hand(service, "ensure", "201301-201303")
+    assert (code, printed.splitlines()) == (
+        0,
+        [f"created messages of {month}" for month in (201301, 201302, 201303)],
+    )
+    code, printed = await by_hand(service, "list", "--json")
+    usages = {usage["month"]: usage for usage in msgspec.json.decode(printed)}
+    assert (code, usages[201302]["status"], usages[201302]["messages"]) == (0, "empty", 0)
+    assert usages[month_of(NOW)]["status"] == "in use"
+    assert usages[201302]["table_bytes"] > 0
+    current = str(month_of(NOW))
+    code, printed = await by_hand(service, "drop", "201301-201302", "201306", current)
+    assert code == 3
+    assert [line.split("  ")[1].split(":")[0] for line in printed.splitlines()[:-1]] == [
+        "dropped",
+        "dropped",
+        "not found",
+        "not dropped",
+    ]
+    code, printed = await by_hand(service, "drop", "201303", "--json")
+    assert (code, msgspec.json.decode(printed)["months"]) == (0, {"201303": "dropped"})
+
+
+@pytest.mark.parametrize("month", ["2012", "201213", "201200", "201201-2012", "x"])
+def test_a_month_in_another_format_is_refused(month: str) -> None:
+    answer = CliRunner().invoke(cli, ["months", "drop", month])
+    assert answer.exit_code == 2
+    assert "is not a month YYYYMM" in answer.output

@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from service.domain.errors import DatabaseUnavailable, MessageNotFound
+from service.domain.errors import MessageNotFound
 from service.domain.message import Folder, month_after, month_of
 from service.postgres.messages import (
     Draft,
@@ -189,9 +189,7 @@ async def test_a_dropped_month_has_no_messages(
     async with hot.connection() as connection:
         await get_message(connection, key)
     await inspector.execute(f"DROP TABLE messages_{MONTH}")
-    with pytest.raises(DatabaseUnavailable):
+    for act in (get_message, save, remove):
         async with hot.connection() as connection:
-            await get_message(connection, key)
-    async with hot.connection() as connection:
-        with pytest.raises(MessageNotFound):
-            await get_message(connection, key)
+            with pytest.raises(MessageNotFound):
+                await act(connection, key)

@@ -24,8 +24,8 @@ SMALL = 10_000
 # A million takes some minutes.
 LARGE = int(os.environ.get("TEST_MESSAGES", "120000"))
 
-# An index of a month may have one level more.
-MORE_BUFFERS = 3
+# The indexes of a month have more pages. A million messages: 7 to 11 for the first page, others equal.
+MORE_BUFFERS = 5
 
 FIRST_PAGE = Window(
     since=TWO_YEARS_AGO,

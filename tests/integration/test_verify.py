@@ -280,6 +280,7 @@ async def is_waiting(service: RunningService) -> bool:
         await connection.close()
 
 
+@pytest.mark.long
 async def test_the_command_writes_a_report_and_ends_with_its_exit_code(
     service: RunningService, tmp_path: Path
 ) -> None:
