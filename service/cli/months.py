@@ -132,7 +132,7 @@ def _table(usages: Sequence[MonthUsage]) -> str:
     cells = [
         (
             str(usage.month),
-            usage.status.value,
+            f"{usage.status.value}, held" if usage.is_held else usage.status.value,
             str(usage.messages),
             str(usage.removed),
             format_bytes(usage.table_bytes),

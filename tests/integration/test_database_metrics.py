@@ -99,13 +99,21 @@ async def test_results_of_a_keeper_that_has_ended_are_measured(
         return {"boxes_counted": 7, "boxes_repaired": 2}
 
     now = datetime.now(UTC)
+
+    async def blocked(_: object) -> dict[str, int]:
+        return {"months_dropped": 0, "months_overdue": 3}
+
     step = Step(name="recount", work=drifted, every=HOUR, after=HOUR)
-    keeper = Keeper(owner, database_url, lambda: now, [step])
+    months = Step(name="months", work=blocked, every=HOUR, after=HOUR)
+    keeper = Keeper(owner, database_url, lambda: now, [step, months])
     async with watched(database):
         await shows(3, "months_ahead")
         assert metric_value("count_drift") is None
         await keeper.run_once(step, StepProgress())
         await shows(2, "count_drift")
+        assert metric_value("months_overdue") is None
+        await keeper.run_once(months, StepProgress())
+        await shows(3, "months_overdue")
         record = metric_value("keeper_last_success_timestamp_seconds", step="recount")
         assert record == pytest.approx(now.timestamp(), abs=0.001)
 

@@ -163,8 +163,13 @@ async def test_a_drop_waits_for_a_transaction_and_is_overdue_meanwhile(
         ("UPDATE messages SET changed_at = now() - interval '1 day'", 1),
         ("UPDATE messages SET removed_at = now(), changed_at = now() - interval '1 day'", 0),
         ("UPDATE messages SET removed_at = now() - interval '8 days'", 1),
+        (
+            "UPDATE messages SET removed_at = now() - interval '8 days'; INSERT INTO holds"
+            " (account_id, hold_id, name, reason) SELECT account_id, id, '', '' FROM messages",
+            0,
+        ),
     ],
-    ids=["just stored", "not expired", "in the trash", "not purged"],
+    ids=["just stored", "not expired", "in the trash", "not purged", "held"],
 )
 async def test_a_month_is_overdue_when_its_messages_should_be_gone(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection, change: str, overdue: int
@@ -176,6 +181,12 @@ async def test_a_month_is_overdue_when_its_messages_should_be_gone(
         await inspector.execute(change)
     done = await months(owner, bucket, days=1.5).run(StepProgress())
     assert (done["months_kept"], done["months_overdue"]) == (1, overdue)
+    [usage, *_] = await months(owner, bucket).list_usage(StepProgress())
+    assert (usage.month, usage.status, usage.is_held) == (
+        MONTH,
+        MonthStatus.KEPT,
+        "INTO holds" in change,
+    )
 
 
 @pytest.mark.long

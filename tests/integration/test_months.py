@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from service.domain.errors import MessageNotFound
+from service.domain.errors import MessageNotFound, MonthNotAllowed
 from service.domain.message import Folder, month_after, month_of
 from service.postgres.messages import (
     Draft,
@@ -131,7 +131,7 @@ async def test_a_month_takes_the_messages_of_that_month_alone(
 
 @pytest.mark.parametrize("month", [0, 202600, 202613, 196912, 1000001, -202601])
 async def test_an_invalid_month_is_refused(inspector: asyncpg.Connection, month: int) -> None:
-    with pytest.raises(asyncpg.InvalidParameterValueError):
+    with pytest.raises(MonthNotAllowed):
         await ensure_month(inspector, month)
 
 

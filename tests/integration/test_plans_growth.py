@@ -24,7 +24,7 @@ SMALL = 10_000
 # A million takes some minutes.
 LARGE = int(os.environ.get("TEST_MESSAGES", "120000"))
 
-# The indexes of a month have more pages. A million messages: 7 to 11 for the first page, others equal.
+# The indexes of a month have more pages: with a million messages, 4 more for the first page.
 MORE_BUFFERS = 5
 
 FIRST_PAGE = Window(

@@ -14,6 +14,7 @@ from service.domain.message import month_after, month_of, retained_since
 from service.domain.retention import DEFAULT_RETENTION
 from service.logs import get_logger
 from service.postgres import old_partitions as rows
+from service.postgres.holds import is_month_held
 from service.postgres.keeper import list_trash_days
 from service.postgres.months import MONTHS_BEFORE
 from service.postgres.old_partitions import DropState, MonthCounts, MonthTable, OldPartition
@@ -41,10 +42,14 @@ class MonthStatus(StrEnum):
 
 
 class MonthUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Month with its status and sizes. A month that is dropped has objects only."""
+    """Month with its status and sizes. A month that is dropped has objects only.
+
+    `is_held` is true for an old month in which a legal hold covers a message.
+    """
 
     month: int
     status: MonthStatus
+    is_held: bool = False
     messages: int = 0
     removed: int = 0
     table_bytes: int = 0
@@ -115,8 +120,11 @@ class Months:
             progress.advance(1)
         for month in await self._months_without_table(tables):
             sizes = [item.size async for item in self.audio.list(month_prefix(month))]
-            usage = MonthUsage(month=month, status=MonthStatus.DROPPED, audio_bytes=sum(sizes))
-            usages.append(usage)
+            # Some stores list folders that are empty.
+            if sizes:
+                usages.append(
+                    MonthUsage(month=month, status=MonthStatus.DROPPED, audio_bytes=sum(sizes))
+                )
         return sorted(usages, key=lambda usage: usage.month)
 
     async def drop(
@@ -185,9 +193,12 @@ class Months:
     async def _usage_of(self, table: MonthTable, span: _Span) -> MonthUsage:
         async with self.database.connection() as connection:
             counts = await rows.count_month(connection, table.month)
+            status = _status_of(table, counts, span)
+            is_held = status is MonthStatus.KEPT and await is_month_held(connection, table.month)
         return MonthUsage(
             month=table.month,
-            status=_status_of(table, counts, span),
+            status=status,
+            is_held=is_held,
             messages=counts.messages,
             removed=counts.removed,
             table_bytes=table.bytes,

@@ -1,0 +1,401 @@
+"""Two years of stored voicemail: at each month end, exactly what the rules say remains.
+
+Accounts have different rules, one has a legal hold. Messages come, are filed, removed, restored and
+purged at random, and the steps of the keeper are killed at random.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest
+
+from service.audio.spool import Spool
+from service.audio.store import AudioStore
+from service.domain.account import AccountFacts
+from service.domain.hold import Hold
+from service.domain.message import (
+    CallerId,
+    Folder,
+    MessageId,
+    NewMessage,
+    month_after,
+    month_of,
+    retained_since,
+)
+from service.domain.retention import Retention
+from service.postgres.accounts import get_account_facts
+from service.postgres.holds import insert_hold, release_hold
+from service.postgres.months import ensure_month
+from service.postgres.pool import Database
+from service.postgres.retention import mark_vmbox_retention
+from service.usecases.idempotency import Idempotency
+from service.usecases.messages import Messages
+from service.usecases.retention import RetentionLookup
+from service.usecases.trash import Trash
+from service.usecases.uploads import Upload, Uploads
+from service.workers.keeper import Step, StepProgress, all_steps
+from service.workers.keeper.months import Months, MonthStatus
+from service.workers.verification import Findings, Verification
+from tests.support.builders import Box, a_vmbox, an_account_row, audit
+from tests.support.fake_time import FakeTime
+from tests.support.keeper import keys_in
+
+YEARS = 2
+DEPLOYMENT = Retention(message_days=93, deleted_days=30)
+TRASH_DAYS = 7
+HELD = "+49 30 1234567"
+CALLERS = (HELD, "0301111111", "0302222222")
+STEPS = ("expiry", "pending", "purge", "months", "orphans", "recount")
+AUDIO = b"audio"
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules of a box, as the account and the box have them."""
+
+    message_days: int
+    deleted_days: int = 30
+    trash_days: int = TRASH_DAYS
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """Message of the model. It is removed when `removed_at` is not None."""
+
+    id: MessageId
+    key: str
+    box: Box
+    caller: str
+    received_at: datetime
+    folder: Folder
+    changed_at: datetime
+    removed_at: datetime | None = None
+
+
+class Model:
+    """Messages that must exist, by the rules alone."""
+
+    def __init__(self, rules: Mapping[Box, Rules], held_box: Box) -> None:
+        self.rules = rules
+        self.held_box = held_box
+        self.is_holding = False
+        self.messages: dict[MessageId, Kept] = {}
+        self.expired = 0
+
+    def is_held(self, message: Kept) -> bool:
+        return self.is_holding and message.box == self.held_box and message.caller == HELD
+
+    def is_expired(self, message: Kept, now: datetime) -> bool:
+        rules = self.rules[message.box]
+        return message.received_at < retained_since(now, rules.message_days) or (
+            message.folder is Folder.DELETED
+            and message.changed_at < retained_since(now, rules.deleted_days)
+        )
+
+    def visible(self, box: Box) -> list[Kept]:
+        return [m for m in self.messages.values() if m.box == box and m.removed_at is None]
+
+    def keep(self, now: datetime) -> None:
+        """Applies a complete run of the keeper."""
+        for message in list(self.messages.values()):
+            if message.removed_at is None:
+                if self.is_expired(message, now):
+                    message.removed_at = message.changed_at = now
+                    self.expired += 1
+                continue
+            grace = timedelta(days=self.rules[message.box].trash_days)
+            if message.removed_at < now - grace and not self.is_held(message):
+                del self.messages[message.id]
+
+    def months(self, existing: set[int], now: datetime) -> set[int]:
+        """Returns the months that remain of those that exist."""
+        longest = max(rules.message_days for rules in self.rules.values())
+        keep_from = min(month_of(retained_since(now, longest)), month_after(month_of(now), -4))
+        used = {message.id.month for message in self.messages.values()}
+        return {month for month in existing if month >= keep_from or month in used}
+
+
+class World:
+    """The service with its database, bucket and keeper, beside the model."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        clock: FakeTime,
+        database: Database,
+        owner: Database,
+        audio: AudioStore,
+        accounts: Mapping[UUID, AccountFacts],
+        model: Model,
+    ) -> None:
+        self.rng, self.clock, self.model = rng, clock, model
+        self.owner, self.audio, self.accounts = owner, audio, accounts
+        retention = RetentionLookup(database, DEPLOYMENT)
+        idempotency = Idempotency(database)
+        uploads = Uploads(10, 10, 1_000_000)
+        self.use = Messages(database, audio, idempotency, clock, retention, 201001, uploads)
+        self.trash = Trash(database, audio, idempotency, clock, retention, TRASH_DAYS)
+        self.steps = self.a_keeper()
+        self.kills = 0
+
+    def a_keeper(self) -> list[Step]:
+        steps = all_steps(
+            database=self.owner,
+            audio=self.audio,
+            clock=self.clock,
+            retention=DEPLOYMENT,
+            purge_grace=timedelta(days=TRASH_DAYS),
+            orphan_grace=timedelta(hours=24),
+            audit_max_age=timedelta(days=4000),
+        )
+        return [step for step in steps if step.name in STEPS]
+
+    async def act(self) -> None:
+        """Does one thing that a client does."""
+        box = self.rng.choice(list(self.model.rules))
+        match self.rng.randrange(10):
+            case 0 | 1 | 2 | 3 | 4:
+                await self.store(box)
+            case 5 | 6:
+                await self.file(box)
+            case 7:
+                await self.remove(box)
+            case 8:
+                await self.restore(box)
+            case _:
+                await self.purge(box)
+
+    async def store(self, box: Box) -> None:
+        caller = self.rng.choice(CALLERS)
+        age = timedelta(days=self.rng.choice((0, 0, 0, 1, 5)))
+        received_at = self.clock.now - age
+        new = NewMessage(received_at=received_at, caller_id=CallerId(caller, "Ann"))
+        with Spool(100) as spool:
+            await spool.write(AUDIO)
+            message = await self.use.store(
+                self.accounts[box.account_id], box.vmbox_id, new, Upload(spool, "audio/mpeg")
+            )
+        assert message.audio is not None
+        self.model.messages[message.id] = Kept(
+            id=message.id,
+            key=message.audio.key,
+            box=box,
+            caller=caller,
+            received_at=received_at,
+            folder=message.folder,
+            changed_at=self.clock.now,
+        )
+
+    async def file(self, box: Box) -> None:
+        for message in self.some(self.model.visible(box)):
+            if self.model.is_expired(message, self.clock.now):
+                continue
+            folder = self.rng.choice(list(Folder))
+            account = self.accounts[box.account_id]
+            await self.use.change_folder(account, box.vmbox_id, message.id, folder)
+            if folder is not message.folder:
+                message.folder, message.changed_at = folder, self.clock.now
+
+    async def remove(self, box: Box) -> None:
+        for message in self.some(self.model.visible(box)):
+            await self.use.remove(self.accounts[box.account_id], box.vmbox_id, message.id)
+            message.removed_at = message.changed_at = self.clock.now
+
+    def removed(self, box: Box) -> list[Kept]:
+        messages = self.model.messages.values()
+        return [m for m in messages if m.box == box and m.removed_at is not None]
+
+    async def restore(self, box: Box) -> None:
+        now = self.clock.now
+        messages = list(self.some(self.removed(box)))
+        result = await self.trash.restore(
+            self.accounts[box.account_id], box.vmbox_id, [str(m.id) for m in messages]
+        )
+        rules = self.model.rules[box]
+        expected = []
+        for message in messages:
+            assert message.removed_at is not None
+            in_trash = message.removed_at > now - timedelta(days=rules.trash_days)
+            if in_trash and message.received_at >= retained_since(now, rules.message_days):
+                expected.append(message.id)
+                message.removed_at, message.changed_at = None, now
+        assert result.succeeded == expected
+
+    async def purge(self, box: Box) -> None:
+        messages = list(self.some(self.removed(box)))
+        result = await self.trash.purge(
+            self.accounts[box.account_id], box.vmbox_id, [str(m.id) for m in messages]
+        )
+        expected = [m.id for m in messages if not self.model.is_held(m)]
+        assert result.succeeded == expected
+        for message_id in expected:
+            del self.model.messages[message_id]
+
+    def some(self, messages: list[Kept]) -> Iterator[Kept]:
+        yield from self.rng.sample(messages, min(len(messages), self.rng.randint(1, 3)))
+
+    async def keep(self) -> None:
+        """Runs all steps of the keeper; some are killed first, and a new keeper runs them."""
+        for number in range(len(STEPS)):
+            if self.rng.random() < 0.3:
+                await self.kill(self.steps[number])
+                self.steps = self.a_keeper()
+            await self.steps[number].work(StepProgress())
+        self.model.keep(self.clock.now)
+
+    async def kill(self, step: Step) -> None:
+        """Cancels a step wherever it is."""
+        task = asyncio.ensure_future(step.work(StepProgress()))
+        for _ in range(int(10 ** self.rng.uniform(0, 3.5))):
+            if task.done():
+                break
+            await asyncio.sleep(0)
+        self.kills += task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def create_world(
+    rng: random.Random, clock: FakeTime, database: Database, owner: Database, audio: AudioStore
+) -> World:
+    rules: dict[Box, Rules] = {}
+    accounts: dict[UUID, AccountFacts] = {}
+    documents: list[tuple[dict[str, object], list[tuple[dict[str, int], Rules]]]] = [
+        ({}, [({}, Rules(message_days=93)), ({}, Rules(message_days=93))]),
+        (
+            {"message_retention_days": 40, "trash_days": 20, "deleted_retention_days": 10},
+            [({}, Rules(message_days=40, deleted_days=10, trash_days=20))],
+        ),
+        (
+            {"limits": {"message_retention_days": 200}, "trash_days": 2},
+            [
+                ({"message_retention_days": 365}, Rules(message_days=200, trash_days=2)),
+                ({"message_retention_days": 5}, Rules(message_days=5, trash_days=2)),
+                (
+                    {"deleted_retention_days": 3},
+                    Rules(message_days=93, deleted_days=3, trash_days=2),
+                ),
+            ],
+        ),
+    ]
+    for document, boxes in documents:
+        account_id = (await an_account_row(owner)).account_id
+        async with owner.connection() as connection:
+            await connection.execute(
+                "UPDATE accounts SET document = $2 WHERE account_id = $1", account_id, document
+            )
+            for settings, box_rules in boxes:
+                rules[await a_vmbox(connection, account_id, **settings)] = box_rules
+            await mark_vmbox_retention(connection, account_id)
+            facts = await get_account_facts(connection, account_id)
+            assert facts is not None
+            accounts[account_id] = facts
+    model = Model(rules, held_box=next(iter(rules)))
+    return World(rng, clock, database, owner, audio, accounts, model)
+
+
+async def month_tables(inspector: asyncpg.Connection) -> set[int]:
+    rows = await inspector.fetch(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^messages_[0-9]+$'"
+    )
+    return {int(row["relname"].removeprefix("messages_")) for row in rows}
+
+
+async def check(world: World, inspector: asyncpg.Connection) -> None:
+    """Compares rows, audio, counts and events with the model."""
+    rows = await inspector.fetch("SELECT account_id, month, id, folder, removed_at FROM messages")
+    assert {
+        (MessageId(row["month"], row["id"]), row["account_id"], row["folder"], row["removed_at"])
+        for row in rows
+    } == {
+        (m.id, m.box.account_id, m.folder.value, m.removed_at)
+        for m in world.model.messages.values()
+    }
+    assert await keys_in(world.audio) == sorted(m.key for m in world.model.messages.values())
+    expired = 0
+    for box in world.model.rules:
+        events = await audit(inspector, box)
+        last = events[-1].counts
+        folders = [m.folder for m in world.model.visible(box)]
+        assert last == (folders.count(Folder.NEW), folders.count(Folder.SAVED))
+        expired += sum(event.data.get("reason") == "retention" for event in events)
+    assert expired == world.model.expired
+
+
+async def verify(world: World) -> None:
+    findings = Findings(world.clock, {})
+    verification = Verification(
+        world.owner,
+        world.audio,
+        world.clock,
+        orphan_grace=timedelta(hours=24),
+        account_id=None,
+        sample_size=None,
+        is_repairing=False,
+        settle_s=0,
+    )
+    await verification.run(findings, lambda _label: nullcontext(StepProgress()))
+    assert findings.details == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1])
+async def test_at_each_month_end_exactly_what_the_rules_say_remains(
+    database: Database,
+    owner: Database,
+    bucket: AudioStore,
+    inspector: asyncpg.Connection,
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    begin = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
+    clock = FakeTime(inspector, begin)
+    await clock.install()
+    world = await create_world(rng, clock, database, owner, bucket)
+    hold = Hold(
+        account_id=world.model.held_box.account_id,
+        hold_id=uuid4(),
+        name="case",
+        reason="court order",
+        vmbox_ids=(world.model.held_box.vmbox_id,),
+        caller_id_number=HELD,
+        created_at=begin,
+    )
+    months: set[int] = await month_tables(inspector)
+    month, ends = month_of(begin), 0
+    while ends < 12 * YEARS:
+        later = clock.now + timedelta(days=rng.uniform(4, 9))
+        await clock.advance_to(later.replace(microsecond=0))
+        for ahead in range(-4, 4):
+            if await ensure_month(inspector, month_after(month_of(clock.now), ahead)):
+                months.add(month_after(month_of(clock.now), ahead))
+        for _ in range(rng.randint(2, 8)):
+            await world.act()
+        await world.keep()
+        if month_of(clock.now) == month:
+            continue
+        month, ends = month_of(clock.now), ends + 1
+        months = world.model.months(months, clock.now)
+        assert await month_tables(inspector) == months
+        await check(world, inspector)
+        if ends % 6 == 0:
+            await verify(world)
+        if ends == 4:
+            async with owner.transaction() as connection:
+                await insert_hold(connection, hold, 10)
+            world.model.is_holding = True
+        if ends == 18:
+            held = [m for m in world.model.messages.values() if world.model.is_held(m)]
+            assert any(m.removed_at < clock.now - timedelta(days=200) for m in held if m.removed_at)
+            async with owner.connection() as connection:
+                await release_hold(connection, hold.account_id, hold.hold_id)
+            world.model.is_holding = False
+    assert world.kills > 20
+    usages = await Months(owner, bucket, clock, 93, TRASH_DAYS, timedelta(hours=24)).list_usage(
+        StepProgress()
+    )
+    assert {usage.status for usage in usages} <= {MonthStatus.IN_USE, MonthStatus.KEPT}
