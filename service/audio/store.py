@@ -14,6 +14,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from service.audio.cache import AudioCache
+from service.audio.multipart import MultipartUploads
 from service.audio.s3_client import S3Request, S3Response, SignedS3Client
 from service.audio.s3_session import BucketSettings, connect
 from service.audio.spool import Spool
@@ -296,6 +297,12 @@ class AudioStore:
             if not page["IsTruncated"]:
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    @property
+    def multipart(self) -> MultipartUploads:
+        """Uploads of large objects to the bucket."""
+        arguments = self._encryption_arguments()
+        return MultipartUploads(self._client, self._bucket, arguments, self._operation)
 
     @asynccontextmanager
     async def _operation(self, name: Operation) -> AsyncIterator[None]:

@@ -247,10 +247,9 @@ def _secret(variable: str, label: str) -> str:
     "target",
     metavar="FILE",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Archive to write, for example acme.tar.zst.",
+    help="Archive to write, for example acme.tar.zst or s3://bucket/acme.tar.zst.",
 )
-def export(account: str, target: Path) -> None:
+def export(account: str, target: str) -> None:
     """Export ACCOUNT and all accounts below it to an archive.
 
     The archive contains users without passwords, boxes with their PINs, greetings, messages and the

@@ -3,10 +3,12 @@
 import asyncio
 import io
 import os
+import random
 import tarfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
@@ -20,6 +22,7 @@ from service.domain.clock import utc_now
 from service.domain.message import Folder
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
+from service.transfer.archive.bucket import BucketDestination, delete_archive, state_key
 from service.transfer.archive.destination import ExportFailed, FileDestination
 from service.transfer.archive.exporter import Exporter
 from service.transfer.archive.format import ArchiveManifest
@@ -36,6 +39,7 @@ from service.transfer.source import (
 from service.usecases.accounts import Accounts
 from tests.support.accounts import a_key_ring, a_root, accounts_over
 from tests.support.audio_samples import a_wav
+from tests.support.audio_stores import got
 from tests.support.database import DatabasePool
 from tests.support.imports import ListSource, a_message, audio_of, run_import
 
@@ -120,14 +124,8 @@ def a_tenant() -> ListSource:
     )
 
 
-async def exported(
-    accounts: Accounts,
-    store: AudioStore,
-    target: Path,
-    destination_type: type[FileDestination] = FileDestination,
-) -> tuple[ArchiveManifest, Missing]:
-    observer = Missing()
-    exporter = Exporter(
+def an_exporter(accounts: Accounts, store: AudioStore, observer: Missing) -> Exporter:
+    return Exporter(
         database=accounts.database,
         audio=store,
         reader=RecordReader(accounts.database, accounts.secrets),
@@ -135,6 +133,16 @@ async def exported(
         observer=observer,
         chunk=2,
     )
+
+
+async def exported(
+    accounts: Accounts,
+    store: AudioStore,
+    target: Path,
+    destination_type: type[FileDestination] = FileDestination,
+) -> tuple[ArchiveManifest, Missing]:
+    observer = Missing()
+    exporter = an_exporter(accounts, store, observer)
     account_id = (await accounts.find(await root_of(accounts), "acme.example.com")).account_id
     async with destination_type.open(target) as destination:
         return await exporter.run(account_id, destination), observer
@@ -203,6 +211,50 @@ async def test_an_interrupted_export_continues_and_is_the_same_as_one_in_one_go(
     assert parted.stat().st_mode & 0o777 == 0o600
     with pytest.raises(ExportFailed, match="exists"):
         await exported(accounts, store, whole)
+
+
+async def test_an_archive_in_a_bucket_has_the_same_bytes_as_a_file(
+    database: Database, store: AudioStore, tmp_path: Path
+) -> None:
+    accounts, root = await a_deployment(database)
+    noise = random.Random(1)
+    large = [
+        a_message(f"large{number}", YESTERDAY, open=audio_of(noise.randbytes(900_000)))
+        for number in range(16)
+    ]
+    source = a_tenant()
+    source.records["messages"] = [*source.records["messages"], *large]
+    await run_import(source, accounts, root, store)
+    manifest, _ = await exported(accounts, store, tmp_path / "file.tar.zst")
+    assert manifest.counts["messages"] == 24
+    key = f"exports/{uuid4().hex}.tar.zst"
+
+    class Interrupted(BucketDestination):
+        async def checkpoint(self, state: bytes) -> None:
+            before = await store.multipart.read_small(state_key(key))
+            await super().checkpoint(state)
+            if await store.multipart.read_small(state_key(key)) != before:
+                raise asyncio.CancelledError
+
+    for kind in (Interrupted, Interrupted, BucketDestination):
+        destination = await kind.open(store.multipart, key)
+        exporter = an_exporter(accounts, store, Missing())
+        account_id = UUID(ACME)
+        if kind is Interrupted:
+            with pytest.raises(asyncio.CancelledError):
+                await exporter.run(account_id, destination)
+        else:
+            await exporter.run(account_id, destination)
+    size = await store.multipart.size_of(key)
+    assert size is not None
+    copy = tmp_path / "copy.tar.zst"
+    copy.write_bytes(await got(store, key, 0, size))
+    assert members_of(copy) == members_of(tmp_path / "file.tar.zst")
+    assert await store.multipart.read_small(state_key(key)) is None
+    with pytest.raises(ExportFailed, match="exists"):
+        await BucketDestination.open(store.multipart, key)
+    await delete_archive(store.multipart, key)
+    assert await store.multipart.size_of(key) is None
 
 
 async def test_a_damaged_archive_and_missing_audio_are_reported(
