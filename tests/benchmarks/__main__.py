@@ -12,9 +12,10 @@ import click
 from service.embedded.errors import EmbeddedError
 from tests.benchmarks.measure import BenchFailed, Result
 from tests.benchmarks.pgbench import PgbenchFailed
-from tests.benchmarks.plan import SUBJECTS, Bench, Measure, Subject
+from tests.benchmarks.plan import Bench, Measure, Subject
 from tests.benchmarks.report import Comparison, as_json, as_text, results_of
 from tests.benchmarks.stack import running_stack
+from tests.benchmarks.subjects import SUBJECTS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

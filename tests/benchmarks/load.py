@@ -15,12 +15,14 @@ import msgspec
 
 _BUFFER_BYTES = 512 * 1024
 _PATIENCE_S = 30.0
+_SUCCESS = (b"HTTP/1.1 20", b"HTTP/1.0 20")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Each client sends its own requests in turn, over one connection that is kept, and begins
-    again at their end; `body` follows each. `once`: no warm-up, each request one time, no clock."""
+    again at their end; `body` follows each. `once`: no warm-up, each request one time, no clock.
+    `redirects`: the answers are 307."""
 
     host: str
     port: int
@@ -29,6 +31,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float = 1.0
     seconds: float = 5.0
     once: bool = False
+    redirects: bool = False
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +44,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadFailed(Exception):
-    """Something answered otherwise than with a 2xx, or not at all."""
+    """An answer has another status than a 2xx, or is absent."""
 
 
 class Connection:
@@ -59,6 +62,7 @@ class Connection:
         self._requests = requests
         self._next = 0
         self._body = job.body
+        self._statuses = (b"HTTP/1.1 307",) if job.redirects else _SUCCESS
         self._unsent: list[memoryview] = []
         self._head = b""
         self._missing: int | None = None
@@ -110,7 +114,7 @@ class Connection:
             return
         head = bytes(data[:end])
         length = LENGTH.search(head)
-        if not head.startswith((b"HTTP/1.1 20", b"HTTP/1.0 20")) or length is None:
+        if not head.startswith(self._statuses) or length is None:
             raise LoadFailed(bytes(data[: min(size, 1000)]).decode(errors="replace"))
         self._missing = int(length[1]) - (size - end - 4)
 

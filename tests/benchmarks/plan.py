@@ -1,6 +1,7 @@
 """Measurements: each part of the service beside the ceilings of its dependencies."""
 
 from collections.abc import Awaitable, Callable
+from itertools import cycle, islice
 from uuid import uuid4
 
 import msgspec
@@ -26,6 +27,8 @@ from tests.benchmarks.statements import Script, folder_script, store_script
 _WARM_UP_S = 1.0
 # New keys for so many PUTs a second; a faster store writes the first ones again.
 _KEYS_PER_SECOND = 3000
+# New idempotency keys for so many stores a second; a faster service repeats the first ones.
+_STORES_PER_SECOND = 1500
 _JSON = "application/json"
 
 
@@ -42,6 +45,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
         requests: list[list[bytes]],
         body: bytes = b"",
         trees: dict[str, int] | None = None,
+        *,
+        redirects: bool = False,
     ) -> Result:
         job = Job(
             host=address[0],
@@ -50,6 +55,7 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
             body=body,
             warm_up_s=_WARM_UP_S,
             seconds=self.seconds,
+            redirects=redirects,
         )
         return await loaded(name, job, trees or self.stack.trees())
 
@@ -141,23 +147,69 @@ async def _stored(
     bench: Bench, name: str, clients: int, body: bytes, kind: str, server: str = "api"
 ) -> Result:
     stack = bench.stack
-    address = stack.api_address if server == "api" else ("127.0.0.1", stack.ports[server])
     heads = [
         stack.head("PUT", stack.target(box), len(body), content_type=kind)
         for box in stack.store_boxes
     ]
-    return await bench.load(name, address, shuffled(heads, clients), body, stack.trees(server))
+    requests = shuffled(heads, clients)
+    return await bench.load(name, stack.address_of(server), requests, body, stack.trees(server))
+
+
+async def store_once(bench: Bench, clients: int) -> Result:
+    """As `store`, with a new idempotency key in each request."""
+    stack, body = bench.stack, multipart_body()
+    count = round((bench.seconds + _WARM_UP_S) * _STORES_PER_SECOND)
+    heads = [
+        stack.head(
+            "PUT",
+            stack.target(box),
+            len(body),
+            content_type=MULTIPART_TYPE,
+            idempotency_key=uuid4().hex,
+        )
+        for box in islice(cycle(stack.store_boxes), count)
+    ]
+    requests = dealt(heads, clients)
+    return await bench.load("store+key", stack.api_address, requests, body)
 
 
 async def list_page(bench: Bench, clients: int) -> Result:
     """The first 50 messages of a box."""
+    return await _listed(bench, "list", clients)
+
+
+async def bare_list(bench: Bench, clients: int) -> Result:
+    return await _listed(bench, "bare list", clients, "bare")
+
+
+async def _listed(bench: Bench, name: str, clients: int, server: str = "api") -> Result:
     stack = bench.stack
     requests = [stack.head("GET", stack.target(box)) for box in stack.read_boxes]
-    return await bench.load("list", stack.api_address, shuffled(requests, clients))
+    return await bench.load(
+        name, stack.address_of(server), shuffled(requests, clients), trees=stack.trees(server)
+    )
+
+
+async def get_message(bench: Bench, clients: int) -> Result:
+    """The metadata of a message."""
+    stack = bench.stack
+    requests = [
+        stack.head("GET", stack.target(message.vmbox_id, message.media_id))
+        for message in stack.messages
+    ]
+    return await bench.load("get", stack.api_address, shuffled(requests, clients))
 
 
 async def folder(bench: Bench, clients: int) -> Result:
     """A message into `saved`, then back: each request changes something."""
+    return await _filed(bench, "folder", clients)
+
+
+async def bare_folder(bench: Bench, clients: int) -> Result:
+    return await _filed(bench, "bare folder", clients, "bare")
+
+
+async def _filed(bench: Bench, name: str, clients: int, server: str = "api") -> Result:
     stack = bench.stack
     bodies = (json_body(folder="saved"), json_body(folder="new"))
     requests = [
@@ -169,29 +221,29 @@ async def folder(bench: Bench, clients: int) -> Result:
         ]
         for own in dealt(stack.messages, clients)
     ]
-    return await bench.load("folder", stack.api_address, requests)
+    return await bench.load(name, stack.address_of(server), requests, trees=stack.trees(server))
 
 
 async def raw(bench: Bench, clients: int) -> Result:
     """The audio of a message."""
+    return await _read(bench, "raw", clients)
+
+
+async def bare_raw(bench: Bench, clients: int) -> Result:
+    return await _read(bench, "bare raw", clients, "bare")
+
+
+async def _read(bench: Bench, name: str, clients: int, server: str = "api") -> Result:
     stack = bench.stack
     requests = [
         stack.head("GET", stack.target(message.vmbox_id, message.media_id, "raw"))
         for message in stack.messages
     ]
-    return await bench.load("raw", stack.api_address, shuffled(requests, clients))
+    return await bench.load(
+        name, stack.address_of(server), shuffled(requests, clients), trees=stack.trees(server)
+    )
 
 
 async def events(bench: Bench, _clients: int) -> Result:
     """From the 2xx of a store until a subscriber of the stream has the event."""
     return await event_latency(bench.stack, bench.seconds)
-
-
-SUBJECTS = (
-    Subject(name="store", measure=store, ceilings=(s3_put, bare_path, pgbench_store)),
-    Subject(name="store-json", measure=store_json, ceilings=(pgbench_store_json,)),
-    Subject(name="list", measure=list_page, ceilings=(static,)),
-    Subject(name="folder", measure=folder, ceilings=(pgbench_folder,)),
-    Subject(name="raw", measure=raw, ceilings=(s3_get,)),
-    Subject(name="events", measure=events, paced=True),
-)

@@ -24,6 +24,7 @@ from tests.support.waiting import wait_until
 
 _READ_BOXES = 16
 _MESSAGES_PER_BOX = 64
+_CACHED_BOXES = 4
 # A box takes 100 messages that await their audio: enough boxes for 4 000 of them a second.
 _BOXES_PER_SECOND = 40
 _PATIENCE_S = 300
@@ -50,6 +51,7 @@ class Stack:
         self.read_boxes: list[str] = []
         self.store_boxes: list[str] = []
         self.messages: list[Stored] = []
+        self.cached_messages: list[Stored] = []
         self.presigner = _presigner(servers)
 
     @property
@@ -80,29 +82,58 @@ class Stack:
         boxes = max(_READ_BOXES, round((seconds + 1) * _BOXES_PER_SECOND))
         self.read_boxes = [await self.account.a_vmbox() for _ in range(_READ_BOXES)]
         self.store_boxes = [await self.account.a_vmbox() for _ in range(boxes)]
-        await self._store_messages()
+        await self._start_second()
+        self.messages = await self._store_messages(self.read_boxes, "api")
+        cached_boxes = [await self.account.a_vmbox() for _ in range(_CACHED_BOXES)]
+        self.cached_messages = await self._store_messages(cached_boxes, "second")
         await self._write_page()
         await asyncio.gather(self._start("static", "page.json"), self._start("bare"))
         await self.pgbench.prepare(most_clients)
         await self.settle()
 
-    async def _store_messages(self) -> None:
+    async def _start_second(self) -> None:
+        """Starts a process with a cache of audio, and with a public endpoint of the store."""
+        second = await self.service.another_api(
+            AFTERTONE_AUDIO_CACHE_MB="256",
+            AFTERTONE_S3_PUBLIC_ENDPOINT=self.servers.s3.endpoint(),
+        )
+        self.service.processes["second"] = second.processes["api"]
+        self.ports["second"] = _address(second.url)[1]
+
+    async def put_object(self, key: str, content: bytes, content_type: str) -> None:
+        request = head(
+            "PUT",
+            self.presigner.target("PUT", key),
+            self.presigner.host,
+            len(content),
+            content_type=content_type,
+        )
+        host, port = self.s3_address
+        await sent_once(
+            "preparation", Job(host=host, port=port, requests=[[request]], body=content)
+        )
+
+    async def _store_messages(self, boxes: list[str], server: str) -> list[Stored]:
         body = multipart_body()
         requests = [
             [self.head("PUT", self.target(box), len(body), content_type=MULTIPART_TYPE)]
             * _MESSAGES_PER_BOX
-            for box in self.read_boxes
+            for box in boxes
         ]
-        host, port = self.api_address
+        host, port = self.address_of(server)
         await sent_once("preparation", Job(host=host, port=port, requests=requests, body=body))
         rows = await self.servers.postgres.psql(
             "SELECT hex(vmbox_id), month || '-' || hex(id), audio_key FROM messages ORDER BY id"
         )
-        self.messages = [Stored(*row.split("|")) for row in rows.splitlines()]
+        stored = [Stored(*row.split("|")) for row in rows.splitlines()]
+        return [message for message in stored if message.vmbox_id in set(boxes)]
 
     @property
     def api_address(self) -> tuple[str, int]:
         return _address(self.service.url)
+
+    def address_of(self, server: str) -> tuple[str, int]:
+        return self.api_address if server == "api" else ("127.0.0.1", self.ports[server])
 
     @property
     def s3_address(self) -> tuple[str, int]:

@@ -1,14 +1,18 @@
 """The bench itself: what it counts, what it refuses to count, whose statements it sends."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.benchmarks.load import Job
-from tests.benchmarks.measure import BenchFailed, loaded, percentile
+from tests.benchmarks.measure import REPOSITORY, BenchFailed, loaded, percentile
 from tests.benchmarks.statements import folder_script, store_script
+from tests.benchmarks.subjects import SUBJECTS
 
 _REQUEST = b"PUT / HTTP/1.1\r\nHost: bench\r\nContent-Length: 4\r\n\r\n"
 
@@ -73,3 +77,19 @@ def test_percentiles_are_those_of_the_nearest_rank() -> None:
     hundred = [float(value) for value in range(1, 101)]
     assert (percentile(hundred, 50), percentile(hundred, 99)) == (50, 99)
     assert percentile([7.0], 99) == 7
+
+
+@pytest.mark.long
+async def test_every_measurement_ends_with_its_row_and_its_ceilings(tmp_path: Path) -> None:
+    options = ["--seconds", "0.3", "--rounds", "1", "--clients", "2", "--output", str(tmp_path)]
+    bench = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.benchmarks", *options), cwd=REPOSITORY
+    )
+    assert await bench.wait() == 0
+    results = msgspec.json.decode((tmp_path / "results.json").read_bytes())
+    measured = {row["subject"][0]["name"]: row for row in results["comparisons"]}
+    assert measured.keys() == {subject.name for subject in SUBJECTS}
+    for subject in SUBJECTS:
+        row = measured[subject.name]
+        assert row["subject"][0]["requests"] > 0
+        assert len(row["ratios"]) == len(row["ceilings"])
