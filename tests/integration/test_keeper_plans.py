@@ -65,7 +65,9 @@ class ExplainingConnection:
         return f"DONE {len(await self.fetch(statement, *values))}"
 
     def _note(self, node: dict[str, Any]) -> None:
-        if node["Node Type"] == "Seq Scan" and node["Actual Loops"]:
+        # A catalog of one page may be scanned.
+        is_catalog = node.get("Relation Name", "").startswith("pg_")
+        if node["Node Type"] == "Seq Scan" and node["Actual Loops"] and not is_catalog:
             self.scanned.add(node["Relation Name"])
         for below in node.get("Plans", []):
             self._note(below)
