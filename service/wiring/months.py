@@ -7,7 +7,7 @@ from datetime import timedelta
 from service.domain.clock import utc_now
 from service.postgres.months import ensure_ahead, ensure_month
 from service.settings import Settings
-from service.wiring.factories import open_audio, open_owner_database
+from service.wiring.factories import open_audio, open_owner_database, retention_of
 from service.workers.keeper.months import Months
 
 # For the count of a large month, and for the transactions that a drop waits for.
@@ -25,7 +25,7 @@ async def open_months(settings: Settings) -> AsyncIterator[Months]:
             database,
             audio,
             utc_now,
-            retention_days=settings.retention_days,
+            retention_of(settings),
             trash_days=settings.purge_grace_days,
             orphan_grace=timedelta(hours=settings.orphan_grace_hours),
         )

@@ -13,6 +13,7 @@ from service.__main__ import cli
 from service.audio.store import AudioStore, greeting_key
 from service.domain.errors import DatabaseUnavailable
 from service.domain.message import MessageId, month_after, month_of
+from service.domain.retention import Retention
 from service.postgres import messages as rows
 from service.postgres.keeper import StoredObject, find_orphans
 from service.postgres.months import ensure_ahead, ensure_month
@@ -30,10 +31,11 @@ from tests.support.running import RunningService
 THEN = datetime(2012, 7, 4, tzinfo=UTC)
 MONTH, OTHER = 201207, 201208
 GRACE = timedelta(days=1)
+RETENTION = Retention(message_days=30, deleted_days=30)
 
 
 def months(owner: Database, bucket: AudioStore, days: float = 2) -> Months:
-    return Months(owner, bucket, in_days(days), retention_days=30, trash_days=7, orphan_grace=GRACE)
+    return Months(owner, bucket, in_days(days), RETENTION, trash_days=7, orphan_grace=GRACE)
 
 
 async def kept(connection: Connection, bucket: AudioStore, box: Box) -> rows.MessageKey:
@@ -162,14 +164,20 @@ async def test_a_drop_waits_for_a_transaction_and_is_overdue_meanwhile(
         ("", 0),
         ("UPDATE messages SET changed_at = now() - interval '1 day'", 1),
         ("UPDATE messages SET removed_at = now(), changed_at = now() - interval '1 day'", 0),
-        ("UPDATE messages SET removed_at = now() - interval '8 days'", 1),
+        ("UPDATE messages SET removed_at = now() - interval '8 days'", 0),
         (
-            "UPDATE messages SET removed_at = now() - interval '8 days'; INSERT INTO holds"
+            "UPDATE messages SET removed_at = now() - interval '8 days',"
+            " changed_at = now() - interval '8 days'",
+            1,
+        ),
+        (
+            "UPDATE messages SET removed_at = now() - interval '8 days',"
+            " changed_at = now() - interval '8 days'; INSERT INTO holds"
             " (account_id, hold_id, name, reason) SELECT account_id, id, '', '' FROM messages",
             0,
         ),
     ],
-    ids=["just stored", "not expired", "in the trash", "not purged", "held"],
+    ids=["just stored", "not expired", "in the trash", "box emptied", "not purged", "held"],
 )
 async def test_a_month_is_overdue_when_its_messages_should_be_gone(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection, change: str, overdue: int

@@ -1,12 +1,13 @@
 """Two years of stored voicemail: at each month end, exactly what the rules say remains.
 
-Accounts have different rules, one has a legal hold. Messages come, are filed, removed, restored and
-purged at random, and the steps of the keeper are killed at random.
+Accounts have different rules, which change; one has a legal hold. Messages come, are filed,
+removed, restored and purged at random. Boxes are deleted, one is restored, and one has held
+messages. The steps of the keeper are killed anywhere.
 """
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -17,7 +18,7 @@ import pytest
 
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
-from service.domain.account import AccountFacts
+from service.domain.account import NO_QUOTAS, AccountFacts
 from service.domain.hold import Hold
 from service.domain.message import (
     CallerId,
@@ -34,15 +35,17 @@ from service.postgres.holds import insert_hold, release_hold
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
 from service.postgres.retention import mark_vmbox_retention
+from service.postgres.vmboxes import delete_vmbox
 from service.usecases.idempotency import Idempotency
 from service.usecases.messages import Messages
 from service.usecases.retention import RetentionLookup
 from service.usecases.trash import Trash
 from service.usecases.uploads import Upload, Uploads
+from service.usecases.vmbox_trash import VmboxTrash
 from service.workers.keeper import Step, StepProgress, all_steps
 from service.workers.keeper.months import Months, MonthStatus
 from service.workers.verification import Findings, Verification
-from tests.support.builders import Box, a_vmbox, an_account_row, audit
+from tests.support.builders import Box, a_vmbox, an_account_row, audit, events_of
 from tests.support.fake_time import FakeTime
 from tests.support.keeper import keys_in
 
@@ -79,9 +82,11 @@ class Kept(msgspec.Struct, kw_only=True):
 class Model:
     """Messages that must exist, by the rules alone."""
 
-    def __init__(self, rules: Mapping[Box, Rules], held_box: Box) -> None:
+    def __init__(self, rules: dict[Box, Rules]) -> None:
         self.rules = rules
-        self.held_box = held_box
+        self.boxes = list(rules)
+        self.held_box = self.boxes[0]
+        self.deleted: dict[Box, datetime] = {}
         self.is_holding = False
         self.messages: dict[MessageId, Kept] = {}
         self.expired = 0
@@ -99,16 +104,29 @@ class Model:
     def visible(self, box: Box) -> list[Kept]:
         return [m for m in self.messages.values() if m.box == box and m.removed_at is None]
 
+    def grace(self, box: Box) -> timedelta:
+        return timedelta(days=self.rules[box].trash_days)
+
+    def is_purged(self, box: Box, now: datetime) -> bool:
+        """Returns True for a box that was deleted, and whose last message is purged."""
+        if box not in self.deleted or self.deleted[box] >= now - self.grace(box):
+            return False
+        return all(message.box != box for message in self.messages.values())
+
     def keep(self, now: datetime) -> None:
         """Applies a complete run of the keeper."""
         for message in list(self.messages.values()):
-            if message.removed_at is None:
-                if self.is_expired(message, now):
-                    message.removed_at = message.changed_at = now
-                    self.expired += 1
+            deleted_at = self.deleted.get(message.box)
+            if message.removed_at is None and self.is_expired(message, now):
+                message.removed_at = message.changed_at = now
+                # The deletion of a box has announced the end of its messages.
+                self.expired += deleted_at is None
+            before = now - self.grace(message.box)
+            if message.removed_at is None and deleted_at is not None and deleted_at < before:
+                message.removed_at = deleted_at
+            if message.removed_at is None or message.removed_at >= before:
                 continue
-            grace = timedelta(days=self.rules[message.box].trash_days)
-            if message.removed_at < now - grace and not self.is_held(message):
+            if not self.is_held(message):
                 del self.messages[message.id]
 
     def months(self, existing: set[int], now: datetime) -> set[int]:
@@ -129,7 +147,7 @@ class World:
         database: Database,
         owner: Database,
         audio: AudioStore,
-        accounts: Mapping[UUID, AccountFacts],
+        accounts: dict[UUID, AccountFacts],
         model: Model,
     ) -> None:
         self.rng, self.clock, self.model = rng, clock, model
@@ -139,6 +157,7 @@ class World:
         uploads = Uploads(10, 10, 1_000_000)
         self.use = Messages(database, audio, idempotency, clock, retention, 201001, uploads)
         self.trash = Trash(database, audio, idempotency, clock, retention, TRASH_DAYS)
+        self.vmbox_trash = VmboxTrash(database, idempotency, clock, self.trash, NO_QUOTAS)
         self.steps = self.a_keeper()
         self.kills = 0
 
@@ -156,7 +175,7 @@ class World:
 
     async def act(self) -> None:
         """Does one thing that a client does."""
-        box = self.rng.choice(list(self.model.rules))
+        box = self.rng.choice([b for b in self.model.boxes if b not in self.model.deleted])
         match self.rng.randrange(10):
             case 0 | 1 | 2 | 3 | 4:
                 await self.store(box)
@@ -235,6 +254,32 @@ class World:
         for message_id in expected:
             del self.model.messages[message_id]
 
+    async def delete_box(self, box: Box) -> None:
+        async with self.owner.connection() as connection:
+            await delete_vmbox(connection, box.account_id, box.vmbox_id)
+        self.model.deleted[box] = self.clock.now
+
+    async def restore_box(self, box: Box) -> None:
+        account = self.accounts[box.account_id]
+        result = await self.vmbox_trash.restore(account, [box.vmbox_id.hex])
+        assert result.succeeded == [box.vmbox_id]
+        del self.model.deleted[box]
+
+    async def change_days(self, box: Box, days: int, table: str) -> None:
+        """Changes the rule of a box, or of its account, which has no other box."""
+        statement = (
+            f"UPDATE {table} SET document = document || $1 WHERE account_id = $2"  # noqa: S608
+            + (" AND vmbox_id = $3" if table == "vmboxes" else "")
+        )
+        keys = (box.account_id, box.vmbox_id) if table == "vmboxes" else (box.account_id,)
+        async with self.owner.connection() as connection:
+            await connection.execute(statement, {"message_retention_days": days}, *keys)
+            facts = await get_account_facts(connection, box.account_id)
+        assert facts is not None
+        self.accounts[box.account_id] = facts
+        rules = self.model.rules[box]
+        self.model.rules[box] = msgspec.structs.replace(rules, message_days=days)
+
     def some(self, messages: list[Kept]) -> Iterator[Kept]:
         yield from self.rng.sample(messages, min(len(messages), self.rng.randint(1, 3)))
 
@@ -294,8 +339,7 @@ async def create_world(
             facts = await get_account_facts(connection, account_id)
             assert facts is not None
             accounts[account_id] = facts
-    model = Model(rules, held_box=next(iter(rules)))
-    return World(rng, clock, database, owner, audio, accounts, model)
+    return World(rng, clock, database, owner, audio, accounts, Model(rules))
 
 
 async def month_tables(inspector: asyncpg.Connection) -> set[int]:
@@ -316,14 +360,19 @@ async def check(world: World, inspector: asyncpg.Connection) -> None:
         for m in world.model.messages.values()
     }
     assert await keys_in(world.audio) == sorted(m.key for m in world.model.messages.values())
-    expired = 0
-    for box in world.model.rules:
-        events = await audit(inspector, box)
-        last = events[-1].counts
-        folders = [m.folder for m in world.model.visible(box)]
-        assert last == (folders.count(Folder.NEW), folders.count(Folder.SAVED))
+    expired, now = 0, world.clock.now
+    for box in world.model.boxes:
+        is_purged = world.model.is_purged(box, now)
+        events = await (events_of(inspector, box) if is_purged else audit(inspector, box))
+        is_deleted = box in world.model.deleted
+        folders = [] if is_deleted else [m.folder for m in world.model.visible(box)]
+        assert events[-1].counts == (folders.count(Folder.NEW), folders.count(Folder.SAVED))
         expired += sum(event.data.get("reason") == "retention" for event in events)
     assert expired == world.model.expired
+    left = await inspector.fetch("SELECT vmbox_id FROM vmboxes JOIN vmbox_counts USING (vmbox_id)")
+    assert {row["vmbox_id"] for row in left} == {
+        box.vmbox_id for box in world.model.boxes if not world.model.is_purged(box, now)
+    }
 
 
 async def verify(world: World) -> None:
@@ -340,6 +389,36 @@ async def verify(world: World) -> None:
     )
     await verification.run(findings, lambda _label: nullcontext(StepProgress()))
     assert findings.details == []
+
+
+async def happen(world: World, ends: int, hold: Hold) -> None:
+    """Changes what changes seldom, by the number of month ends that have passed."""
+    boxes, clock = world.model.boxes, world.clock
+    match ends:
+        case 4:
+            async with world.owner.transaction() as connection:
+                await insert_hold(connection, hold, 10)
+            world.model.is_holding = True
+        case 6:
+            await world.delete_box(boxes[1])
+            await world.keep()
+            await clock.advance_to(clock.now + timedelta(days=2))
+            await world.restore_box(boxes[1])
+        case 8:
+            await world.change_days(boxes[5], 20, "vmboxes")
+        case 10:
+            await world.delete_box(world.model.held_box)
+        case 12:
+            await world.delete_box(boxes[4])
+        case 16:
+            await world.change_days(boxes[2], 150, "accounts")
+        case 18:
+            held = [m for m in world.model.messages.values() if world.model.is_held(m)]
+            long_ago = clock.now - timedelta(days=200)
+            assert any(m.removed_at is not None and m.removed_at < long_ago for m in held)
+            async with world.owner.connection() as connection:
+                await release_hold(connection, hold.account_id, hold.hold_id)
+            world.model.is_holding = False
 
 
 @pytest.mark.long
@@ -384,18 +463,13 @@ async def test_at_each_month_end_exactly_what_the_rules_say_remains(
         await check(world, inspector)
         if ends % 6 == 0:
             await verify(world)
-        if ends == 4:
-            async with owner.transaction() as connection:
-                await insert_hold(connection, hold, 10)
-            world.model.is_holding = True
-        if ends == 18:
-            held = [m for m in world.model.messages.values() if world.model.is_held(m)]
-            assert any(m.removed_at < clock.now - timedelta(days=200) for m in held if m.removed_at)
-            async with owner.connection() as connection:
-                await release_hold(connection, hold.account_id, hold.hold_id)
-            world.model.is_holding = False
+        await happen(world, ends, hold)
     assert world.kills > 20
-    usages = await Months(owner, bucket, clock, 93, TRASH_DAYS, timedelta(hours=24)).list_usage(
-        StepProgress()
-    )
+    usages = await Months(
+        owner, bucket, clock, DEPLOYMENT, TRASH_DAYS, timedelta(hours=24)
+    ).list_usage(StepProgress())
     assert {usage.status for usage in usages} <= {MonthStatus.IN_USE, MonthStatus.KEPT}
+    assert {box for box in world.model.deleted if world.model.is_purged(box, clock.now)} == {
+        world.model.held_box,
+        world.model.boxes[4],
+    }

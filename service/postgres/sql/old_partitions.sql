@@ -59,8 +59,9 @@ WHERE month = :month;
 SELECT EXISTS (SELECT FROM messages WHERE month = :month);
 
 -- name: is_month_overdue
--- True when a month still has a message from before :received_before, unchanged since :changed_before, or one
--- that was removed before :removed_before and is not held. The keeper should have removed or purged it.
+-- True when a month still has a message that is unchanged since :changed_before and is from before
+-- :received_before, or was removed before :removed_before and is not held. The keeper should have removed or
+-- purged it.
 -- Plan: messages_by_age and messages_to_purge of one partition, from their start; all held messages.
 SELECT EXISTS (
     SELECT FROM messages
@@ -68,7 +69,7 @@ SELECT EXISTS (
         AND changed_at < :changed_before
 ) OR EXISTS (
     SELECT FROM messages AS m
-    WHERE m.month = :month AND m.removed_at < :removed_before
+    WHERE m.month = :month AND m.removed_at < :removed_before AND m.changed_at < :changed_before
         AND NOT EXISTS (SELECT FROM holds AS h WHERE {hold_covers})
 );
 

@@ -7,11 +7,10 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
-from msgspec import structs
 
 from service.audio.store import AudioStore, month_prefix
 from service.domain.message import month_after, month_of, retained_since
-from service.domain.retention import DEFAULT_RETENTION
+from service.domain.retention import Retention
 from service.logs import get_logger
 from service.postgres import old_partitions as rows
 from service.postgres.holds import is_month_held
@@ -91,7 +90,7 @@ class Months:
     database: Database
     audio: AudioStore
     clock: Callable[[], datetime]
-    retention_days: int
+    retention: Retention
     trash_days: int
     orphan_grace: timedelta
 
@@ -169,8 +168,7 @@ class Months:
         now = self.clock()
         async with self.database.connection() as connection:
             trash_days = await list_trash_days(connection)
-            default = structs.replace(DEFAULT_RETENTION, message_days=self.retention_days)
-            longest_days = await get_longest_retention_days(connection, default)
+            longest_days = await get_longest_retention_days(connection, self.retention)
         retained = retained_since(now, longest_days)
         return _Span(
             keep_from=min(month_of(retained), month_after(month_of(now), -MONTHS_BEFORE)),

@@ -74,7 +74,7 @@ def all_steps(
 ) -> tuple[Step, ...]:
     """Returns all steps in the order of SCHEDULE."""
     old_rows = partial(OldRows, database, clock)
-    months = Months(database, audio, clock, retention.message_days, purge_grace.days, orphan_grace)
+    months = Months(database, audio, clock, retention, purge_grace.days, orphan_grace)
     work: dict[str, Work] = {
         "partitions": Partitions(database, clock).run,
         "expiry": Expiry(

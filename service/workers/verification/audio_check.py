@@ -57,6 +57,15 @@ class AudioCheck:
         return None
 
 
+async def get_sizes(audio: AudioStore, keys: Sequence[str]) -> list[int | None]:
+    """Returns the sizes of objects, None for those that do not exist."""
+    sizes: list[int | None] = []
+    for start in range(0, len(keys), CONCURRENT_READS):
+        chunk = keys[start : start + CONCURRENT_READS]
+        sizes += await asyncio.gather(*map(audio.get_size, chunk))
+    return sizes
+
+
 class Sample:
     """Random sample of at most `size` rows of a stream, all with the same probability."""
 

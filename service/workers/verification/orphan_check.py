@@ -9,6 +9,7 @@ from service.audio.store import AudioStore, ListedObject
 from service.postgres.keeper import StoredObject, find_media_orphans, find_orphans
 from service.postgres.pool import Database
 from service.workers.keeper.orphans import parse_key
+from service.workers.verification.audio_check import get_sizes
 from service.workers.verification.findings import Finding, Findings, Kind
 
 MAX_PENDING = 5_000
@@ -52,7 +53,8 @@ class OrphanCheck:
                     if month is None
                     else await find_orphans(connection, month, items)
                 )
-        present = [key for key in keys if await self.audio.get_size(key) is not None]
+        sizes = await get_sizes(self.audio, keys)
+        present = [key for key, size in zip(keys, sizes, strict=True) if size is not None]
         if self.is_repairing:
             await self.audio.delete_many(present)
         for key in present:

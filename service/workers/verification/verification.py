@@ -19,7 +19,7 @@ from service.postgres.verification import (
 )
 from service.workers.keeper.months import list_bucket_months
 from service.workers.progress import StepProgress
-from service.workers.verification.audio_check import AudioCheck, Sample
+from service.workers.verification.audio_check import AudioCheck, Sample, get_sizes
 from service.workers.verification.count_check import CountCheck
 from service.workers.verification.findings import Finding, Findings, Kind
 from service.workers.verification.merge import Match, in_batches, merge
@@ -142,7 +142,8 @@ class Verification:
     ) -> None:
         """Reports the rows that still refer to an object that does not exist."""
         # First the object: when it is missing and its row is unchanged afterwards, it is missing.
-        absent = [row for row in rows if await self.audio.get_size(row.audio.key) is None]
+        sizes = await get_sizes(self.audio, [row.audio.key for row in rows])
+        absent = [row for row, size in zip(rows, sizes, strict=True) if size is None]
         for row in await self._unchanged(month, absent):
             findings.add(_of_row(row, Kind.AUDIO_MISSING))
 
