@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -9,8 +10,8 @@ from service.audio.lengths.reader import ForwardReader
 from service.domain.errors import AudioEmpty
 
 _HEADER_BYTES = 7
+_SYNC_BYTES = 3
 _SCAN_BYTES = 4096
-_RUN_BYTES = 16 * 1024
 _ID3_HEADER_BYTES = 10
 # A stream with more frames or gaps than this is not measured.
 _MAX_FRAMES = 500_000
@@ -50,16 +51,30 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class FrameStream(msgspec.Struct, frozen=True):
-    """Kind of frames: pattern of the first three bytes, and parser of a header."""
+    """Kind of frames: pattern of the first three bytes, and parser of a header.
+
+    `is_sized_by_sync` is True if these bytes determine the size of the frame.
+    """
 
     sync: re.Pattern[bytes]
     header: Callable[[bytes], Frame | None]
+    is_sized_by_sync: bool = False
 
     def parse(self, data: bytes) -> Frame | None:
         """Returns the frame that begins with these bytes, or None."""
         if len(data) < _HEADER_BYTES or self.sync.match(data) is None:
             return None
         return self.header(data)
+
+    def count(self, reader: ForwardReader, position: int, frame: Frame) -> int:
+        """Returns the number of equal frames that follow each other from `position` on, at least 1.
+
+        It costs a twentieth of parsing each of them.
+        """
+        if not self.is_sized_by_sync:
+            return 1
+        head = reader.read(position, _SYNC_BYTES)
+        return max(reader.count_equal(position, head, frame.size), 1)
 
 
 def id3_size(head: bytes) -> int:
@@ -99,24 +114,12 @@ def _length_ms(reader: ForwardReader, stream: FrameStream) -> int | None:
                 return None
             position = _next_sync(reader, position + 1, stream)
             continue
-        count = 1 if first is None else _equal_frames(reader, position, frame)
+        count = 1 if first is None else stream.count(reader, position, frame)
         if first is not None or not _has_info(reader, position, frame):
             samples += frame.samples * count if position + frame.size <= reader.size else 0
         first = first or frame
         position += frame.size * count
     return None
-
-
-def _equal_frames(reader: ForwardReader, position: int, frame: Frame) -> int:
-    """Returns how many complete frames from `position` on begin with the same three bytes.
-
-    At least 1. Frames of a constant size are counted by comparison of every `frame.size`-th byte,
-    which costs a twentieth of parsing each of them.
-    """
-    block = reader.read(position, _RUN_BYTES)
-    heads = [block[i :: frame.size] for i in range(3)]
-    equal = min(len(head) - len(head.lstrip(head[:1])) for head in heads)
-    return max(min(equal, len(block) // frame.size), 1)
 
 
 def _confirmed(
@@ -145,6 +148,11 @@ def _next_sync(reader: ForwardReader, position: int, stream: FrameStream) -> int
 
 
 def _parse_mpeg(header: bytes) -> Frame | None:
+    return _frame_of_sync(header[:_SYNC_BYTES])
+
+
+@lru_cache(maxsize=1024)
+def _frame_of_sync(header: bytes) -> Frame | None:
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
     bitrate, rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
     kbits = _MPEG_KBITS[version == _MPEG_1, layer][bitrate]
@@ -168,5 +176,7 @@ def _parse_adts(header: bytes) -> Frame | None:
     return Frame(size, samples, _ADTS_RATES[rate], (header[1] & 0xFE, rate))
 
 
-MPEG = FrameStream(re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x00-\xef]"), _parse_mpeg)
+MPEG = FrameStream(
+    re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x00-\xef]"), _parse_mpeg, is_sized_by_sync=True
+)
 ADTS = FrameStream(re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), _parse_adts)
