@@ -10,6 +10,7 @@ from service.domain.errors import MonthNotAllowed
 from service.domain.message import month_after, month_of
 from service.postgres.pool import Connection
 from service.postgres.sql import Statement, load
+from service.postgres.timing import Months
 
 _SQL = load("months")
 
@@ -77,7 +78,7 @@ async def fetch_of_months(
     is planned with its values if `months` is empty, if a partition does not exist, or if the role
     has no rights on it.
     """
-    usable: MutableMapping[int, bool] | None = getattr(connection, "usable_months", None)
+    usable: MutableMapping[Months, bool] | None = getattr(connection, "usable_months", None)
     if usable is None:
         return await statement.fetch(connection, **values)
     if months and await _are_usable(connection, usable, months):
@@ -94,13 +95,18 @@ async def fetch_of_months(
 
 
 async def _are_usable(
-    connection: Connection, usable: MutableMapping[int, bool], months: tuple[int, ...]
+    connection: Connection, usable: MutableMapping[Months, bool], months: tuple[int, ...]
 ) -> bool:
-    for month in months:
-        is_usable = usable.get(month)
-        if is_usable is None:
-            is_usable = await _SQL["is_month_usable"].fetchval(connection, month=month)
-            usable[month] = is_usable
-        if not is_usable:
-            return False
-    return True
+    key = months[0] if len(months) == 1 else months
+    are_usable = usable.get(key)
+    if are_usable is None:
+        are_usable = True
+        for month in months:
+            are_usable = are_usable and await _is_usable(connection, month)
+        usable[key] = are_usable
+    return are_usable
+
+
+async def _is_usable(connection: Connection, month: int) -> bool:
+    is_usable: bool = await _SQL["is_month_usable"].fetchval(connection, month=month)
+    return is_usable

@@ -1,7 +1,8 @@
 """Connections to Postgres: pools, timeouts, and translation of errors."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,8 @@ from cachetools import TTLCache
 
 from service.domain.errors import DatabaseUnavailable
 from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, export_readings
-from service.postgres.timing import TimedConnection
+from service.postgres.leases import Leases
+from service.postgres.timing import Months, TimedConnection
 
 # Errors after which a caller may retry: the server is down, full, restarting, too slow, or
 # read-only after a failover. asyncpg may raise InternalClientError for a query that runs when the
@@ -53,9 +55,8 @@ class MissingPartition(DatabaseUnavailable):
 class Database:
     """Bounded pool that connects on demand, so that a process starts while Postgres is down."""
 
-    def __init__(self, pool: asyncpg.Pool, timeout_s: float) -> None:
-        self._pool = pool
-        self._timeout_s = timeout_s
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
 
     @classmethod
     @asynccontextmanager
@@ -74,7 +75,7 @@ class Database:
         `name` is the application name of the sessions, `pool_name` the label of the metrics.
         `generic_plans` suits statements that name partitions (`fetch_of_months`), and inserts.
         """
-        usable_months: TTLCache[int, bool] = TTLCache(_MONTHS_CACHED, _MONTHS_CACHED_S)
+        usable_months: TTLCache[Months, bool] = TTLCache(_MONTHS_CACHED, _MONTHS_CACHED_S)
 
         async def prepare(connection: Connection) -> None:
             await _prepare_connection(connection)
@@ -95,24 +96,17 @@ class Database:
                 statement_cache_size=_HOT_STATEMENTS_CACHED if generic_plans else 100,
                 server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
             )
+        leases = Leases(pool, timeout_s)
         try:
-            with export_readings(lambda: _pool_usage(pool, pool_name)):
-                yield cls(pool, timeout_s)
+            with export_readings(lambda: _pool_usage(pool, leases, pool_name)):
+                yield cls(leases)
         finally:
+            leases.close()
             pool.terminate()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Connection in which each statement is its own transaction."""
-        with translated_errors():
-            async with self._pool.acquire(timeout=self._timeout_s) as connection:
-                try:
-                    yield connection
-                except TimeoutError:
-                    # The server does not answer: its own timeout would have come first. The library
-                    # would send it a cancel request and wait for the same time again.
-                    connection.terminate()
-                    raise
+        return _ConnectionInUse(self._leases)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -126,19 +120,60 @@ class Database:
             await connection.execute("SELECT 1")
 
 
+class _ConnectionInUse:
+    """Context manager of one use of a connection. Errors of an outage are translated."""
+
+    __slots__ = ("_connection", "_leases")
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+
+    async def __aenter__(self) -> Connection:
+        connection = self._leases.take()
+        if connection is None:
+            with translated_errors():
+                connection = await self._leases.acquire()
+        self._connection = connection
+        return connection
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        connection = self._connection
+        if error is None and self._leases.keep(connection):
+            return
+        if isinstance(error, TimeoutError):
+            # The server does not answer: its own timeout would have come first. The library would
+            # send it a cancel request and wait for the same time again.
+            connection.terminate()
+        with translated_errors():
+            await self._leases.return_to_pool(connection)
+        if error is not None and (translated := _translated(error)):
+            raise translated from error
+
+
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Translates asyncpg errors of an outage into DatabaseUnavailable. Wrap only SQL in it."""
     try:
         yield
-    except _OUTAGES as error:
-        SQL_ERRORS.labels(type(error).__name__).inc()
-        raise DatabaseUnavailable(type(error).__name__) from error
-    except asyncpg.CheckViolationError as error:
-        # Postgres has no separate code for "no partition of relation found for row".
-        if error.constraint_name is None:
-            raise MissingPartition from error
+    except Exception as error:
+        if translated := _translated(error):
+            raise translated from error
         raise
+
+
+def _translated(error: BaseException) -> DatabaseUnavailable | None:
+    if isinstance(error, _OUTAGES):
+        SQL_ERRORS.labels(type(error).__name__).inc()
+        return DatabaseUnavailable(type(error).__name__)
+    # Postgres has no separate code for "no partition of relation found for row".
+    if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+        return MissingPartition()
+    return None
 
 
 def session_settings(
@@ -181,8 +216,8 @@ async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connectio
     return connection
 
 
-def _pool_usage(pool: asyncpg.Pool, name: str) -> Values:
-    size, idle = pool.get_size(), pool.get_idle_size()
+def _pool_usage(pool: asyncpg.Pool, leases: Leases, name: str) -> Values:
+    size, idle = pool.get_size(), pool.get_idle_size() + leases.idle
     return {
         CONNECTIONS: {(name, "in_use"): size - idle, (name, "idle"): idle},
         CONNECTIONS_MAX: {(name,): pool.get_max_size()},

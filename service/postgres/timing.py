@@ -18,6 +18,9 @@ _TRANSACTIONS = {"BEGIN;": "begin", "COMMIT;": "commit", "ROLLBACK;": "rollback"
 # Statements of the library itself, such as the look-up of types.
 _OTHER = "other"
 
+# A month (YYYYMM) or several.
+Months = int | tuple[int, ...]
+
 _timers: dict[str, Callable[[float], None]] = {}
 
 
@@ -73,7 +76,7 @@ class TimedConnection(asyncpg.Connection):
     `usable_months` is set in a pool with generic plans: see `fetch_of_months`.
     """
 
-    usable_months: MutableMapping[int, bool] | None = None
+    usable_months: MutableMapping[Months, bool] | None = None
 
     async def execute(self, query: str, *args: Any, **more: Any) -> str:
         with _StatementTimer(query):
