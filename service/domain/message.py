@@ -4,6 +4,7 @@ import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -41,7 +42,7 @@ class MessageId(msgspec.Struct, frozen=True, order=True):
     id: UUID
 
     def __str__(self) -> str:
-        return f"{self.month:06d}-{self.id.hex}"
+        return _month_prefix(self.month) + self.id.hex
 
     @classmethod
     def parse(cls, text: str) -> "MessageId | None":
@@ -62,8 +63,17 @@ class MessageId(msgspec.Struct, frozen=True, order=True):
         return cls(month_of(received_at), uuid7(now, entropy))
 
 
+@lru_cache
+def _month_prefix(month: int) -> str:
+    return f"{month:06d}-"
+
+
+@lru_cache(maxsize=4096)
 def parse_hex_id(text: str) -> UUID | None:
-    """Returns the UUID of 32 lower-case hex digits, or None for other text."""
+    """Returns the UUID of 32 lower-case hex digits, or None for other text.
+
+    Cached, because each id in a path is parsed for the check of access and for the work.
+    """
     return UUID(int=int(text, 16)) if _HEX_ID.fullmatch(text) else None
 
 
@@ -127,8 +137,8 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
         return self.key.rpartition(".")[2]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Stored message. `audio` is None until audio is uploaded."""
+class MessageSummary(msgspec.Struct, frozen=True):
+    """Stored message without its audio, as lists contain it."""
 
     id: MessageId
     vmbox_id: UUID
@@ -139,13 +149,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     from_uri: str
     to_uri: str
-    audio: Audio | None = None
     transcription: dict[str, Any] | None = None
 
     @property
     def length_s(self) -> int:
         """Length in rounded seconds, at least 1 when `length_ms` is not 0."""
         return max(round(self.length_ms / 1000), 1 if self.length_ms else 0)
+
+
+class Message(MessageSummary, frozen=True, kw_only=True):
+    """Stored message. `audio` is None until audio is uploaded."""
+
+    audio: Audio | None = None
 
 
 class MessageCursor(msgspec.Struct, frozen=True, array_like=True):
@@ -178,7 +193,7 @@ class TrashCursor(msgspec.Struct, frozen=True, array_like=True):
     id: UUID
 
 
-MessagePage = Page[Message, MessageCursor]
+MessagePage = Page[MessageSummary, MessageCursor]
 
 
 def retained_since(now: datetime, retention_days: int) -> datetime:

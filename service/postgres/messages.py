@@ -38,7 +38,7 @@ from service.postgres.sql import load
 
 _SQL = load("messages")
 # A look-up is faster than a call of the enum.
-_FOLDERS = {folder.value: folder for folder in Folder}
+FOLDERS = {folder.value: folder for folder in Folder}
 
 
 class _Outcome(StrEnum):
@@ -275,7 +275,7 @@ def to_message(row: asyncpg.Record) -> Message:
     return Message(
         id=MessageId(row["month"], row["id"]),
         vmbox_id=row["vmbox_id"],
-        folder=_FOLDERS[row["folder"]],
+        folder=FOLDERS[row["folder"]],
         received_at=row["received_at"],
         length_ms=row["length_ms"],
         caller_id=CallerId(row["caller_id_number"], row["caller_id_name"]),

@@ -12,10 +12,10 @@ from service.domain.message import (
     FUTURE_ALLOWANCE,
     LAST_ID,
     Folder,
-    Message,
     MessageCursor,
     MessageId,
     MessagePage,
+    MessageSummary,
     month_of,
 )
 from service.postgres import message_lists as rows
@@ -25,7 +25,7 @@ from service.postgres.pool import Database
 from service.usecases.pages import CHUNK, iterate_pages, read_page
 from service.usecases.retention import RetentionLookup
 
-MessagePredicate = Callable[[Message], bool]
+MessagePredicate = Callable[[MessageSummary], bool]
 
 # Earlier than all messages.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,7 +81,7 @@ class MessageLists:
             retention = await self.retention.of_vmbox(account, vmbox_id)
             since = retention.retained_since(self.clock())
 
-        async def read(start: MessageCursor | None, limit: int) -> list[Message]:
+        async def read(start: MessageCursor | None, limit: int) -> list[MessageSummary]:
             window = self._window(query, since, start, limit)
             database = self.hot if window.named_months else self.database
             async with database.connection() as connection:
@@ -117,7 +117,7 @@ class MessageLists:
             retention = (await self.retention.of_account(account)).longest
             since = retention.retained_since(self.clock())
 
-        async def read(start: MessageCursor | None, limit: int) -> list[Message]:
+        async def read(start: MessageCursor | None, limit: int) -> list[MessageSummary]:
             window = self._window(query, since, start, limit)
             async with self.database.connection() as connection:
                 return await rows.list_account_messages(
@@ -144,5 +144,5 @@ class MessageLists:
         )
 
 
-def _cursor_of(message: Message) -> MessageCursor:
+def _cursor_of(message: MessageSummary) -> MessageCursor:
     return MessageCursor(message.id.month, message.received_at, message.id.id)

@@ -25,12 +25,12 @@ from service.api.kazoo.uploads import take_upload
 from service.api.kazoo.vmboxes import VMBOX, VMBOXES
 from service.api.kazoo.wire.messages import (
     clock_warnings,
-    fit_metadata,
     message_metadata,
-    message_row,
+    message_rows,
     stored_message,
     to_new_message,
 )
+from service.api.kazoo.wire.metadata_limits import fit_metadata
 from service.domain.access import Permission
 from service.domain.clock import utc_now
 from service.domain.message import LAST_ID, Folder, MessageCursor, MessagePage, month_of
@@ -54,7 +54,7 @@ async def list_account_messages(
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_account_messages(account, query, caller.access.vmbox_ids)
-    rows = [message_row(message, context) for message in page.items]
+    rows = message_rows(page.items, context)
     keys = [message.vmbox_id.hex for message in page.items]
     start = _start_of(page, query)
     return answer_page(request, page_request, rows, start=start, following=page.next, row_keys=keys)
@@ -70,7 +70,7 @@ async def list_messages(
     page_request = page_query(request)
     query = list_query(request, page_request, context)
     page = await app.message_lists.list_messages(account, vmbox_of_path(vmbox_id), query)
-    rows = [message_row(message, context) for message in page.items]
+    rows = message_rows(page.items, context)
     start = _start_of(page, query)
     return answer_page(request, page_request, rows, start=start, following=page.next)
 

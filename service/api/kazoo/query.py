@@ -61,6 +61,8 @@ def list_query(request: AnyRequest, page: PageQuery, context: MessageContext) ->
     retention time; all other filters are applied in Python to each message.
     """
     query = request.query_params
+    if not query:
+        return ListQuery(since=context.listed_since, limit=page.limit)
     since, until = _window(query, context.listed_since)
     folders = _folders(query)
     is_retained = since is None or (since >= context.listed_since and not context.vmboxes)

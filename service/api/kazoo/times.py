@@ -6,7 +6,7 @@ from typing import Any
 from service.domain.errors import Problem, Rule
 
 TIME_FORMAT = "gregorian-seconds-or-iso-8601"
-_UNIX_TO_GREGORIAN = 62_167_219_200
+UNIX_TO_GREGORIAN = 62_167_219_200
 # The range of a datetime: the years 1 to 9999.
 FIRST, LAST = 31_622_400, 315_569_519_999
 # Clients that send Unix times by mistake. No message has such a Gregorian time.
@@ -18,14 +18,14 @@ _UNIX_UNITS = {
 
 def gregorian(moment: datetime) -> int:
     """Returns the whole seconds since 0000-01-01T00:00:00Z."""
-    return int(moment.timestamp()) + _UNIX_TO_GREGORIAN
+    return int(moment.timestamp()) + UNIX_TO_GREGORIAN
 
 
 def from_gregorian(seconds: int) -> datetime | None:
     """Returns the time in aware UTC; None outside the calendar."""
     if not FIRST <= seconds <= LAST:
         return None
-    return datetime.fromtimestamp(seconds - _UNIX_TO_GREGORIAN, UTC)
+    return datetime.fromtimestamp(seconds - UNIX_TO_GREGORIAN, UTC)
 
 
 def parse_iso(value: Any) -> datetime | None:

@@ -23,7 +23,7 @@ from service.domain.account import AccountFacts
 from service.domain.audit import Action
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
-from service.domain.message import Message, MessageId
+from service.domain.message import MessageId, MessageSummary
 from service.usecases.message_lists import ListQuery, MessageLists
 
 COLLECTION = MAILBOX + "/messages"
@@ -110,7 +110,7 @@ def _before_of(request: AnyRequest) -> MessageId | None:
 
 async def _list_older(
     lists: MessageLists, account: AccountFacts, vmbox_id: UUID, before: MessageId, limit: int
-) -> list[Message]:
+) -> list[MessageSummary]:
     """Returns the messages after `before`, which may have been removed. Raises Invalid."""
     try:
         start = await lists.get_cursor(account, vmbox_id, before)

@@ -14,7 +14,7 @@ from service.api.http.times import format_iso
 from service.domain import vmbox as core
 from service.domain.errors import Invalid
 from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid
-from service.domain.message import Folder, Message, MessageId
+from service.domain.message import Folder, MessageId, MessageSummary
 from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.transcription import transcript_of
@@ -156,7 +156,7 @@ def to_recipient(recipient: Recipient) -> MailboxRecipient:
     return MailboxRecipient(*_recipient_dates(recipient), email=recipient.address)
 
 
-def to_message(message: Message, retained_since: datetime) -> MailboxMessage:
+def to_message(message: MessageSummary, retained_since: datetime) -> MailboxMessage:
     """Converts a message. One past retention is `deleted`; a failed transcription is null."""
     return MailboxMessage(
         uuid=str(message.id),

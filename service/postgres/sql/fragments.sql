@@ -60,6 +60,11 @@ jsonb_build_object(
     'to', m.to_uri
 )
 
+-- fragment: message_summary
+-- The columns of the message `m` in a list, in the order in which they are read.
+m.month, m.id, m.vmbox_id, m.folder, m.received_at, m.length_ms, m.caller_id_number, m.caller_id_name, m.call_id,
+    m.from_uri, m.to_uri, m.transcription
+
 -- fragment: event_vmbox
 -- The public document of the box `v`, as events carry it.
 v.document || jsonb_build_object('id', hex(v.vmbox_id))

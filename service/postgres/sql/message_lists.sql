@@ -10,7 +10,7 @@
 SELECT page.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
-    SELECT m.*
+    SELECT {message_summary}
     FROM {messages} AS m
     WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
@@ -29,7 +29,7 @@ WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS 
 -- Plan: an ordered Append over messages_by_account as in list_messages; the box of each row by primary key.
 -- OFFSET 0 prevents a join that reads all boxes of the account. The new messages, which are few, are read from
 -- new_messages_by_vmbox and sorted, so the planner sees their limit.
-SELECT m.*
+SELECT {message_summary}
 FROM messages AS m
 CROSS JOIN LATERAL (
     SELECT FROM vmbox_counts AS c
@@ -52,7 +52,7 @@ LIMIT CASE WHEN :folder = 'new' THEN :limit ELSE (SELECT :limit::bigint) END;
 SELECT page.*
 FROM vmbox_counts AS c
 LEFT JOIN LATERAL (
-    SELECT m.*
+    SELECT {message_summary}
     FROM {messages} AS m
     WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
         AND (m.month, m.received_at, m.id)
@@ -68,7 +68,7 @@ WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS 
 
 -- name: list_account_messages_oldest_first
 -- As list_account_messages, oldest first.
-SELECT m.*
+SELECT {message_summary}
 FROM messages AS m
 CROSS JOIN LATERAL (
     SELECT FROM vmbox_counts AS c
