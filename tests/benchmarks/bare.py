@@ -26,9 +26,9 @@ from service.domain.message import (
     LAST_ID,
     Audio,
     Folder,
-    Message,
     MessageCursor,
     MessageId,
+    MessageSummary,
     month_of,
     retained_since,
     uuid7,
@@ -172,7 +172,7 @@ def _key(account: UUID, vmbox: UUID, text: str) -> MessageKey:
     return MessageKey(account, vmbox, message_id)
 
 
-def _row(message: Message) -> _Row:
+def _row(message: MessageSummary) -> _Row:
     return _Row(
         timestamp=int(message.received_at.timestamp()) + 62_167_219_200,
         from_=message.from_uri,

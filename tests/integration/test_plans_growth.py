@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.message import Message, MessageCursor, month_of
+from service.domain.message import MessageCursor, MessageSummary, month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres import message_lists
 from service.postgres.message_lists import Window
@@ -41,7 +41,7 @@ async def buffers(growing: GrowingDatabase) -> dict[str, int]:
     """Returns the buffers that each statement reads."""
     box = growing.box
 
-    async def read_page(connection: Connection) -> list[Message]:
+    async def read_page(connection: Connection) -> list[MessageSummary]:
         return await message_lists.list_messages(
             connection, box.account_id, box.vmbox_id, FIRST_PAGE
         )

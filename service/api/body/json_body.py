@@ -32,28 +32,43 @@ async def read_chunks(
 
     A body with a larger `Content-Length` is refused before it is read, which saves the transfer.
     """
-    check_content_encoding(request.headers.get("content-encoding", ""))
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:18]) > max_bytes:
-        raise too_large
-    async for chunk in _receive_chunks(request):
+    _check_head(request, max_bytes, too_large)
+    more = True
+    while more:
+        chunk, more = await _receive_chunk(request)
         max_bytes -= len(chunk)
         if max_bytes < 0:
             raise too_large
-        yield chunk
+        if chunk:
+            yield chunk
 
 
 async def read_json_body(request: AnyRequest) -> bytes:
     """Reads a body of at most 1 MiB. Raises DocumentTooLarge, TooManyBodies, MalformedBody."""
+    too_large = DocumentTooLarge(MAX_JSON_BYTES)
+    _check_head(request, MAX_JSON_BYTES, too_large)
     memory = body_memory_of(request.scope)
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in read_chunks(request, MAX_JSON_BYTES, DocumentTooLarge(MAX_JSON_BYTES)):
+    size, more = 0, True
+    while more:
+        chunk, more = await _receive_chunk(request)
         size += len(chunk)
+        if size > MAX_JSON_BYTES:
+            raise too_large
         memory.hold(size)
         chunks.append(chunk)
     # A body of one chunk is returned without a copy.
     return b"".join(chunks)
+
+
+def _check_head(
+    request: AnyRequest, max_bytes: int, too_large: AudioTooLarge | DocumentTooLarge
+) -> None:
+    """Refuses a body before it is read, which saves the transfer."""
+    check_content_encoding(request.headers.get("content-encoding", ""))
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:18]) > max_bytes:
+        raise too_large
 
 
 def decode_object(body: bytes) -> Document:
@@ -127,13 +142,12 @@ def _has_nul(value: Any) -> bool:
             return False
 
 
-async def _receive_chunks(request: AnyRequest) -> AsyncIterator[bytes]:
-    """Yields the body as it arrives. Raises MalformedBody when the client disconnects."""
-    more = True
-    while more:
-        event = await request.receive()
-        if event["type"] != "http.request":
-            raise MalformedBody("The body is incomplete")
-        if event["body"]:
-            yield event["body"]
-        more = event["more_body"]
+async def _receive_chunk(request: AnyRequest) -> tuple[bytes, bool]:
+    """Returns a part of the body, which may be empty, and whether more parts follow.
+
+    Raises MalformedBody when the client disconnects.
+    """
+    event = await request.receive()
+    if event["type"] != "http.request":
+        raise MalformedBody("The body is incomplete")
+    return event["body"], event["more_body"]

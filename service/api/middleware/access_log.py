@@ -72,6 +72,8 @@ class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, observers: Sequence[RequestObserver]) -> None:
         self._app = app
         self._observers = observers
+        self._in_flight = 0
+        HTTP_IN_FLIGHT.set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -89,14 +91,14 @@ class AccessLogMiddleware:
         scope["path"] = scope["path"].rstrip("/") or "/"
         scope["raw_path"] = scope["path"].encode()
         exchange = _RecordedExchange(record, receive, send)
-        HTTP_IN_FLIGHT.inc()
+        self._in_flight += 1
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             record.status = record.status or 500
             raise
         finally:
-            HTTP_IN_FLIGHT.dec()
+            self._in_flight -= 1
             self._notify(record)
 
     def _notify(self, record: RequestRecord) -> None:
