@@ -76,7 +76,7 @@ _CALLERS: tuple[tuple[bytes, str, str], ...] = (
     (b"Reception", "", "Reception"),
     (b"Unknown", "", ""),
 )
-_LONG_AGO_S = 40 * 86_400
+_LONG_AGO_S = 20 * 86_400
 
 
 class GeneratedSpool(msgspec.Struct, frozen=True):
@@ -92,13 +92,16 @@ class GeneratedSpool(msgspec.Struct, frozen=True):
     greetings: dict[str, bytes]
 
 
-def generate_spool(folder: Path, count: int, seed: int = 1) -> GeneratedSpool:
-    """Writes a spool with `count` complete messages, and incomplete and foreign files."""
+def generate_spool(folder: Path, count: int, realm: str = REALM) -> GeneratedSpool:
+    """Writes a spool with `count` complete messages, and incomplete and foreign files.
+
+    `realm` is the domain of the accounts of the import.
+    """
     root, etc = folder / "voicemail", folder / "etc"
     etc.mkdir(parents=True)
     (etc / "voicemail.conf").write_bytes(CONF)
     (etc / "more.conf").write_bytes(MORE_CONF)
-    writer = _Writer(root, random.Random(seed))
+    writer = _Writer(root, realm)
     for index in range(count):
         writer.add_message(index)
     for write in (writer.add_incomplete, writer.add_foreign, writer.add_links):
@@ -123,11 +126,12 @@ def renumber(spool: GeneratedSpool) -> None:
 
 
 class _Writer:
-    def __init__(self, root: Path, randomness: random.Random) -> None:
+    def __init__(self, root: Path, realm: str) -> None:
         self.root = root
+        self.realm = realm
         self.messages: list[ImportedMessage] = []
         self.skipped: set[str] = set()
-        self._random = randomness
+        self._random = random.Random(1)
         self._numbers: Counter[Path] = Counter()
         self._start = int(time.time()) - _LONG_AGO_S
 
@@ -154,7 +158,7 @@ class _Writer:
             self._write(stem.with_suffix(f".{name}"), sample)
         self.messages.append(
             ImportedMessage(
-                box=f"{context}.{REALM}/{number}",
+                box=f"{context}.{self.realm}/{number}",
                 received_at=received_at,
                 number=caller_number,
                 name=caller_name,
@@ -230,7 +234,7 @@ class _Writer:
         self._write(box / "intro.wav", self._audio("wav"))
         self.skipped.add("default/100/intro")
         return {
-            f"default.{REALM}/100 {GREETINGS[stem]}": _imported(formats[stem], sample)
+            f"default.{self.realm}/100 {GREETINGS[stem]}": _imported(formats[stem], sample)
             for stem, sample in samples.items()
         }
 
