@@ -12,10 +12,19 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from service.embedded.servers import EmbeddedServers
+from tests.end_to_end.test_imports import a_deployment
 from tests.support.asterisk_spool import generate_spool
-from tests.support.running import AccountClient, data_of
+from tests.support.database import DatabasePool
+from tests.support.readme import run_block
+from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.source_content import ImportedMessage
-from tests.support.switch_databases import generate_freeswitch, generate_fusionpbx, write_sqlite
+from tests.support.switch_databases import (
+    generate_freeswitch,
+    generate_fusionpbx,
+    write_postgres,
+    write_sqlite,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -157,3 +166,32 @@ async def test_an_import_that_is_killed_anywhere_is_completed_by_the_next_run(
     code, output = await _run(account, prepared.arguments)
     assert code == INCOMPLETE
     assert state == await connection.fetch("SELECT * FROM messages ORDER BY account_id, month, id")
+
+
+async def test_the_printed_commands_import_from_asterisk_and_fusionpbx(
+    service: RunningService,
+    servers: EmbeddedServers,
+    database_pool: DatabasePool,
+    tmp_path: Path,
+) -> None:
+    spool = generate_spool(tmp_path / "asterisk", 12, is_clean=True)
+    switch = generate_fusionpbx(tmp_path / "fusionpbx", 12, is_clean=True)
+    source = await database_pool.acquire()
+    address = servers.postgres.url(source.name, "aftertone_owner")
+    connection = await asyncpg.connect(address)
+    await write_postgres(switch, connection)
+    await connection.close()
+
+    async with a_deployment(service, servers, database_pool) as (_, environment):
+        printed = await run_block(
+            "import asterisk",
+            {**environment, "SPOOL": str(spool.root), "CONFIG": str(spool.conf)},
+        )
+        assert printed.count("message           12         0         0") == 2
+        assert "sales.pbx.example.com/200" in printed
+        printed = await run_block(
+            "import fusionpbx",
+            {**environment, "DATABASE": address, "FILES": str(switch.folder)},
+        )
+        assert printed.count("message           12         0         0") == 2
+    await database_pool.release(source)

@@ -76,14 +76,24 @@ class GeneratedSwitch(msgspec.Struct, frozen=True):
     skipped: dict[str, str]
 
 
-def generate_fusionpbx(folder: Path, count: int, realm: str = REALM) -> GeneratedSwitch:
-    """Generates `count` complete messages in two domains of `realm`, and incomplete rows."""
-    return _FusionPbx(folder, realm).generate(count)
+def generate_fusionpbx(
+    folder: Path, count: int, realm: str = REALM, *, is_clean: bool = False
+) -> GeneratedSwitch:
+    """Generates `count` complete messages in two domains of `realm`, and incomplete rows.
+
+    Clean tables can be imported completely.
+    """
+    return _FusionPbx(folder, realm, is_clean).generate(count)
 
 
-def generate_freeswitch(folder: Path, count: int, realm: str = REALM) -> GeneratedSwitch:
-    """Generates `count` complete messages in two domains of `realm`, and incomplete rows."""
-    return _FreeSwitch(folder, realm).generate(count)
+def generate_freeswitch(
+    folder: Path, count: int, realm: str = REALM, *, is_clean: bool = False
+) -> GeneratedSwitch:
+    """Generates `count` complete messages in two domains of `realm`, and incomplete rows.
+
+    Clean tables can be imported completely.
+    """
+    return _FreeSwitch(folder, realm, is_clean).generate(count)
 
 
 def write_sqlite(switch: GeneratedSwitch, path: Path) -> None:
@@ -112,7 +122,8 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
 
 
 class _Generator:
-    def __init__(self, folder: Path, realm: str) -> None:
+    def __init__(self, folder: Path, realm: str, is_clean: bool) -> None:
+        self.is_clean = is_clean
         self.domains = (f"one.{realm}", f"two.{realm}")
         self.folder = folder / "storage" / "voicemail"
         self.tables: Tables = {}
@@ -199,7 +210,7 @@ class _FusionPbx(_Generator):
     def _add_greetings(self, domain: str, domain_key: UUID, number: str) -> None:
         """Adds a greeting that is not in use, and one in the database or in the folder."""
         audio, in_folder = self.audio(), domain == self.domains[0]
-        for greeting in (1, 2):
+        for greeting in (2,) if self.is_clean else (1, 2):
             row = {
                 "voicemail_greeting_uuid": self.uuid(),
                 "domain_uuid": domain_key,
@@ -213,7 +224,8 @@ class _FusionPbx(_Generator):
         if in_folder:
             self.write(domain, number, "greeting_2.wav", audio)
         self.greetings[f"{domain}/{number} unavailable"] = audio
-        self.skipped[f"{domain}/{number}/greeting_1"] = "the box does not use this greeting"
+        if not self.is_clean:
+            self.skipped[f"{domain}/{number}/greeting_1"] = "the box does not use this greeting"
 
     def _add_message(self, index: int, domain: str, number: str, box: UUID) -> None:
         key, length_s = self.uuid(), index % 60 or None
@@ -276,13 +288,18 @@ class _FreeSwitch(_Generator):
             domain = self.domains[index % 2]
             self._add_message(index, domain, _NUMBERS[index // 2 % 3])
         self._add_preferences()
+        if not self.is_clean:
+            self._add_incomplete()
+        return self.result()
+
+    def _add_incomplete(self) -> None:
+        """Adds messages whose files are missing or outside the folder."""
         for path in ("/etc/hostname", f"{_STORAGE}/default/../../../secret.wav", ""):
             key = str(self.uuid())
             row = {"username": "100", "domain": self.domains[0], "uuid": key, "file_path": path}
             self.add("voicemail_msgs", {**row, "created_epoch": self.start})
             self.skipped[f"100@{self.domains[0]}/{key}"] = "file_path: no such file in the folder"
         (self.folder.parent.parent / "secret.wav").write_bytes(self.audio())
-        return self.result()
 
     def _add_message(self, index: int, domain: str, number: str) -> None:
         key, audio, length_s = str(self.uuid()), self.audio(), index % 60 or None
@@ -319,8 +336,9 @@ class _FreeSwitch(_Generator):
             "domain": domain,
             "password": "4321",
             "greeting_path": f"{_STORAGE}/default/{domain}/{number}/greeting_1.wav",
-            "name_path": f"{_STORAGE}/default/{domain}/{number}/recorded_name.wav",
         }
+        if not self.is_clean:
+            row["name_path"] = f"{_STORAGE}/default/{domain}/{number}/recorded_name.wav"
+            self.skipped[f"{number}@{domain}/name"] = "name_path: no such file in the folder"
         self.add("voicemail_prefs", row)
         self.greetings[f"{domain}/{number} unavailable"] = greeting
-        self.skipped[f"{number}@{domain}/name"] = "name_path: no such file in the folder"
