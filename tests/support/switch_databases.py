@@ -182,7 +182,8 @@ class _FusionPbx(_Generator):
         for index in range(count):
             name, number = list(boxes)[index % len(boxes)]
             self._add_message(index, name, number, boxes[name, number])
-        self._add_incomplete(domains[self.domains[0]], first)
+        if not self.is_clean:
+            self._add_incomplete(domains[self.domains[0]], first)
         return self.result()
 
     def _add_box(self, domain: str, domain_key: UUID, number: str, key: UUID) -> None:

@@ -141,7 +141,7 @@ class FusionPbxSource:
 
     async def _boxes(self) -> list[Row]:
         return await self._tables.select(
-            "v_voicemails", fusionpbx.BOX_COLUMNS, "ORDER BY domain_uuid, voicemail_uuid"
+            "v_voicemails", fusionpbx.BOX_COLUMNS, "ORDER BY domain_uuid, voicemail_id"
         )
 
     async def _greeting(self, box: Row, row: Row, place: Names) -> SourceGreeting | Skipped:
