@@ -73,6 +73,10 @@ class HoldNotFound(NotFound):
     """The legal hold does not exist in this account or was released; check its id."""
 
 
+class ErasureNotFound(NotFound):
+    """The erasure does not exist in this account; check its id."""
+
+
 class GreetingHasNoAudio(NotFound):
     """The greeting has no audio; upload its audio first."""
 

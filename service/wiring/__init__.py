@@ -88,5 +88,7 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
             purge_grace=timedelta(days=settings.purge_grace_days),
             orphan_grace=timedelta(hours=settings.orphan_grace_hours),
             audit_max_age=timedelta(days=settings.audit_days),
+            open_bus=lambda: open_bus(settings, "aftertone keeper"),
+            mail_folder=Path(settings.kept_mail_folder) if settings.kept_mail_folder else None,
         )
         yield Keeper(database, settings.owner_database_url, utc_now, steps)

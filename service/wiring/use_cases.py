@@ -23,6 +23,7 @@ from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.direct_uploads import DirectUploads
+from service.usecases.erasures import ErasureRequests
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -127,6 +128,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
+        erasures=ErasureRequests(database),
         holds=Holds(database, accounts.sessions.audit),
         batches=Batches(database, utc_now, retention),
         retention=retention,

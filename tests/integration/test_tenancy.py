@@ -36,6 +36,7 @@ PAGE = Path(__file__).parents[2] / "migrations" / "README.md"
 # keeper looks for what is due, metrics count what waits, and an operator replaces encryption keys.
 OVER_ALL_ACCOUNTS = {
     "deliveries.delete_old_deliveries",
+    "erasures.list_unfinished",
     "feed.feed_state",
     "feed.tail_feed",
     "holds.is_month_held",

@@ -1,17 +1,21 @@
 """Steps of the keeper and their schedule."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
 from service.audio.store import AudioStore
+from service.bus import Bus
 from service.domain.retention import Retention
 from service.postgres.deliveries import delete_old_deliveries
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
+from service.workers.keeper.erasure import Erasures
 from service.workers.keeper.expiry import Expiry, PendingExpiry
 from service.workers.keeper.months import Months
 from service.workers.keeper.old_rows import OldRows
@@ -40,6 +44,7 @@ SCHEDULE = {
     "webhooks": (DAY, 210),
     "audit": (DAY, 240),
     "purge": (DAY, 300),
+    "erasure": (HOUR, 330),
     "months": (HOUR, 600),
     "orphans": (DAY, 900),
     "recount": (DAY, 1800),
@@ -71,6 +76,8 @@ def all_steps(
     purge_grace: timedelta,
     orphan_grace: timedelta,
     audit_max_age: timedelta,
+    open_bus: Callable[[], AbstractAsyncContextManager[Bus]],
+    mail_folder: Path | None = None,
 ) -> tuple[Step, ...]:
     """Returns all steps in the order of SCHEDULE."""
     old_rows = partial(OldRows, database, clock)
@@ -88,6 +95,7 @@ def all_steps(
         "webhooks": old_rows(delete_ended_webhooks, max_age=_DELIVERIES_KEPT).run,
         "audit": AuditPurge(database, clock, audit_max_age).run,
         "purge": Purge(database, audio, clock, purge_grace).run,
+        "erasure": Erasures(database, audio, open_bus, clock, purge_grace, mail_folder).run,
         "months": months.run,
         "orphans": Orphans(database, audio, clock, orphan_grace).run,
         "recount": Recount(database).run,
