@@ -96,7 +96,7 @@ def _places(texts: dict[str, str], *needles: str) -> set[str]:
 
 async def _erase(account: AccountClient, **person: str) -> dict[str, Any]:
     answer = await account.http.post(account.path("erasures"), json={"data": person})
-    job: dict[str, Any] = data_of(answer, 202)
+    job: dict[str, Any] = data_of(answer, 201)
     return job
 
 
@@ -158,7 +158,7 @@ async def test_an_erasure_that_holds_forbid_is_refused_with_these_holds(
     hold: dict[str, Any] = {"name": "Case", "reason": "Order", "vmbox_ids": [vmbox_id]}
     hold_id = data_of(await account.http.put(account.path("holds"), json={"data": hold}), 201)["id"]
     blocked = [{"id": hold_id, "name": "Case"}]
-    for number, status in ((NUMBER, 409), ("0305555555", 202)):
+    for number, status in ((NUMBER, 409), ("0305555555", 201)):
         person = {"data": {"caller_id_number": number}}
         answer = await account.http.post(account.path("erasures"), json=person)
         assert answer.status_code == status

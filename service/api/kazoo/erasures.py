@@ -17,7 +17,7 @@ ERASURES = "/accounts/{account_id:str}/erasures"
 ERASURE = ERASURES + "/{erasure_id:str}"
 
 
-@post(ERASURES, status_code=202, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
+@post(ERASURES, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def create_erasure(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
     """Erases all data of a person in the account. The person is given by its number in any
     spelling, and optionally by its name. The keeper runs the erasure as a job. Fails with 409 if
@@ -28,7 +28,7 @@ async def create_erasure(request: AnyRequest, account: TheAccount, app: App) -> 
     number, name = data["caller_id_number"], data.get("caller_id_name")
     job = await app.erasures.create(account, number, name)
     headers = location(request, account, job.erasure_id.hex)
-    return succeed(request, erasure_row(job), status=202, headers=headers)
+    return succeed(request, erasure_row(job), status=201, headers=headers)
 
 
 @route(ERASURE, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.ACCOUNT_ADMIN})

@@ -18,7 +18,7 @@ OPERATIONS = (
         handler=erasures.create_erasure,
         body=envelope(ref("NewErasure"), {"person": samples.NEW_ERASURE}),
         answers={
-            202: success(
+            201: success(
                 ref(ErasureRow), samples.ERASURE, headers=("Location",), description="The job"
             )
         },
