@@ -19,13 +19,13 @@ from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
     MessageContext,
-    UploadResponse,
     held_row,
     message_metadata,
     message_row,
     stored_message,
     trash_row,
 )
+from service.api.kazoo.wire.uploads import UploadResponse
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, vmbox_trash_row
 from service.api.kazoo.wire.webhooks import (
     attempt_row,

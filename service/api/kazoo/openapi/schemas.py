@@ -31,6 +31,7 @@ from service.api.kazoo.wire import (
     messages,
     webhooks,
 )
+from service.api.kazoo.wire.uploads import UploadResponse
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, VmboxTrashRow
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
@@ -72,9 +73,7 @@ def _responses() -> Json:
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((VmboxBatchResponse, VmboxTrashRow), {}),
-        **struct_schemas(
-            (messages.BatchResponse, messages.LinkResponse, messages.UploadResponse), {}
-        ),
+        **struct_schemas((messages.BatchResponse, messages.LinkResponse, UploadResponse), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
