@@ -20,7 +20,13 @@ import msgspec
 from service.domain.message import Folder
 from service.transfer.asterisk.audio import best_first, is_audio
 from service.transfer.files import open_below, shown
-from service.transfer.source import GreetingKind, Skipped, SourceError, SourceFailed
+from service.transfer.source import (
+    NO_INTRODUCTIONS,
+    GreetingKind,
+    Skipped,
+    SourceError,
+    SourceFailed,
+)
 
 FOLDERS = {
     "INBOX": Folder.NEW,
@@ -41,6 +47,7 @@ GREETINGS = {
 }
 PASSWORD_FILE = "secret.conf"  # noqa: S105 - the name of a file
 CHANGED = "the file has changed while it was read; run the import again"
+_INTRODUCTION = re.compile(r"msg\d{4,9}intro\..+")
 _MESSAGE = re.compile(r"(?P<stem>msg\d{4,9})\.(?P<extension>[A-Za-z0-9-]+)")
 # Asterisk locks a folder with these files. `tmp` has recordings that are not finished.
 _LOCKS = re.compile(r"\.lock.*|lock")
@@ -137,6 +144,8 @@ def messages_of(root: Path, *folder: str) -> Iterator[SpoolRecording | Skipped]:
             texts[match["stem"]] = file
         elif match and is_audio(match["extension"]):
             formats[match["stem"]].append(file)
+        elif _INTRODUCTION.fullmatch(name):
+            yield Skipped(shown(*file.names), NO_INTRODUCTIONS)
         elif not _LOCKS.fullmatch(name):
             yield Skipped(shown(*file.names), "not a file of a message")
     for stem in sorted(texts.keys() | formats.keys(), key=lambda stem: (len(stem), stem)):

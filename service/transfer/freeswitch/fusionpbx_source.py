@@ -15,6 +15,7 @@ from service.transfer.freeswitch.database import Row
 from service.transfer.freeswitch.fusionpbx import text_of
 from service.transfer.freeswitch.tables import Tables
 from service.transfer.source import (
+    NO_INTRODUCTIONS,
     Bytes,
     GreetingKind,
     Skipped,
@@ -120,6 +121,9 @@ class FusionPbxSource:
                 box["voicemail_uuid"],
             ):
                 yield await self._message(text_of(box["voicemail_uuid"]), row, place)
+                if await self._has_introduction(row, place):
+                    name = shown(*place, f"intro_{text_of(row['voicemail_message_uuid'])}")
+                    yield Skipped(name, NO_INTRODUCTIONS)
         for row in await self._tables.select(
             _MESSAGES,
             ("voicemail_message_uuid",),
@@ -213,6 +217,11 @@ class FusionPbxSource:
             transcription=successful_transcription(transcription) if transcription else None,
             open=audio,
         )
+
+    async def _has_introduction(self, row: Row, place: Names) -> bool:
+        key = row["voicemail_message_uuid"]
+        column = _Column(_MESSAGES, "message_intro_base64", "voicemail_message_uuid", key)
+        return await self._audio(column, place, f"intro_{text_of(key)}") is not None
 
     async def _audio(self, column: _Column, place: Names, *stems: str) -> Bytes | None:
         """Returns the audio of a column or, without it, of a file in the folder of the box."""
