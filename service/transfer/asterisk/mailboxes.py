@@ -141,5 +141,5 @@ def _other_options(box: ConfiguredMailbox) -> Document:
         for name, value in box.options.items()
         if "password" not in name and "secret" not in name
     }
-    kept = {"context": box.context, "pager": box.pager, "options": options}
-    return {name: value for name, value in kept.items() if value}
+    other = {"context": box.context, "pager": box.pager, "options": options}
+    return {name: value for name, value in other.items() if value}
