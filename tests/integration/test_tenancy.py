@@ -37,6 +37,8 @@ PAGE = Path(__file__).parents[2] / "migrations" / "README.md"
 OVER_ALL_ACCOUNTS = {
     "deliveries.delete_old_deliveries",
     "erasures.list_unfinished",
+    "expiry.list_expired",
+    "expiry.list_expired_deleted",
     "feed.feed_state",
     "feed.tail_feed",
     "holds.is_month_held",
