@@ -205,6 +205,23 @@ async def test_nothing_but_its_id_is_left_of_an_erased_account(service: RunningS
     await account.http.aclose()
 
 
+async def test_the_command_line_erases_an_account_at_once(service: RunningService) -> None:
+    account = await service.an_account()
+    vmbox_id = await account.a_vmbox()
+    await account.leave(vmbox_id, an_mp3(), caller_id_name=NAME)
+    hold = {"data": {"name": "Case 12", "reason": "Order"}}
+    hold_id = data_of(await account.http.put(account.path("holds"), json=hold), 201)["id"]
+    erase = ("account", "erase", account.account_id, "--yes")
+    assert "release the given holds first. (Case 12)" in await aftertone(service, *erase, status=1)
+    data_of(await account.http.delete(account.path("holds", hold_id)))
+    await _published(service)
+    printed = await aftertone(service, *erase)
+    assert f"deleted {account.account_id}, erasure " in printed
+    assert "erasure: 1 erasures finished" in printed
+    assert _places(await _texts(service), account.realm, NAME) == set()
+    await account.http.aclose()
+
+
 @pytest.mark.long
 async def test_an_erasure_that_is_killed_often_erases_everything(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
