@@ -69,6 +69,9 @@ async def a_tenant(service: RunningService) -> Tenant:
         ),
         "vmbox_id": await account.a_vmbox(notify_email_addresses=["a@example.com"]),
     }
+    person = {"data": {"caller_id_number": "+999 00000001"}}
+    erasure = await account.http.post(account.path("erasures"), json=person)
+    ids["erasure_id"] = data_of(erasure, 201)["id"]
     ids["message_id"] = ids["message_uuid"] = await account.leave(ids["vmbox_id"], an_mp3())
     greeting = account.path("media", ids["media_id"], "raw")
     data_of(await account.http.put(greeting, **_SOUND), 201)
