@@ -13,6 +13,7 @@ from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.direct_uploads import DirectUploads
 from service.usecases.erasures import ErasureRequests
+from service.usecases.exports import Exports
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -62,6 +63,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: Webhooks
     holds: Holds
     erasures: ErasureRequests
+    exports: Exports
     batches: Batches
     retention: RetentionLookup
     retention_previews: RetentionPreviews

@@ -63,6 +63,8 @@ class Action(StrEnum):
     HOLD_RELEASED = "hold.released"
     ERASURE_CREATED = "erasure.created"
     ERASURE_FINISHED = "erasure.finished"
+    EXPORT_STARTED = "export.started"
+    EXPORT_READ = "export.read"
     TOKEN_ISSUED = "token.issued"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     SIGN_IN = "sign_in"

@@ -81,6 +81,10 @@ class GreetingHasNoAudio(NotFound):
     """The greeting has no audio; upload its audio first."""
 
 
+class ExportNotFound(NotFound):
+    """The export does not exist in this account or was deleted; check its id."""
+
+
 class Conflict(VoicemailError):
     """The request conflicts with stored data; read the resource and retry."""
 
@@ -103,6 +107,14 @@ class EditConflict(Conflict):
 
 class GreetingInUse(Conflict):
     """A mailbox uses the greeting; remove the greeting from the mailbox first."""
+
+
+class ExportInProgress(Conflict):
+    """The account has an export in progress; wait until it is done."""
+
+
+class ExportNotReady(Conflict):
+    """The archive is not complete; read the export and retry when its status is done."""
 
 
 class AccountHasChildren(Conflict):

@@ -9,8 +9,10 @@ from pathlib import Path
 from service.domain.clock import utc_now
 from service.postgres import outbox
 from service.postgres.migrate import migrate
+from service.security import SecretBox
 from service.settings import Settings, SettingsError
 from service.wiring.factories import (
+    key_ring_of,
     open_audio,
     open_bus,
     open_database,
@@ -91,5 +93,6 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
             audit_max_age=timedelta(days=settings.audit_days),
             open_bus=lambda: open_bus(settings, "aftertone keeper"),
             mail_folder=Path(settings.kept_mail_folder) if settings.kept_mail_folder else None,
+            secrets=SecretBox(key_ring_of(settings)) if settings.key_ring_file else None,
         )
         yield Keeper(database, settings.owner_database_url, utc_now, steps)

@@ -24,6 +24,7 @@ from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.direct_uploads import DirectUploads
 from service.usecases.erasures import ErasureRequests
+from service.usecases.exports import Exports
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -130,6 +131,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
         erasures=ErasureRequests(database),
         holds=Holds(database, accounts.sessions.audit),
+        exports=Exports(database, audio, utc_now),
         batches=Batches(database, utc_now, retention),
         retention=retention,
         retention_previews=RetentionPreviews(database, retention, utc_now),

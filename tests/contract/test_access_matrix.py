@@ -88,6 +88,7 @@ class Matrix:
             "key_id": uuid4().hex,
             "hold_id": uuid4().hex,
             "erasure_id": uuid4().hex,
+            "export_id": uuid4().hex,
             "webhook_id": uuid4().hex,
             "recipient_uuid": str(uuid4()),
             "schema_name": "vmboxes",

@@ -41,6 +41,8 @@ OVER_ALL_ACCOUNTS = {
     "expiry.list_expired_deleted",
     "feed.feed_state",
     "feed.tail_feed",
+    "export_jobs.find_pending_export",
+    "export_jobs.list_old_exports",
     "holds.is_month_held",
     "keeper.count_boxes",
     "keeper.delete_old_claims",

@@ -26,6 +26,7 @@ from service.domain.errors import (
     ApiKeyNotFound,
     CredentialsInvalid,
     ErasureNotFound,
+    ExportNotFound,
     Forbidden,
     GreetingNotFound,
     HoldNotFound,
@@ -167,6 +168,7 @@ greeting_of_path = partial(id_of_path, parse_hex_id, GreetingNotFound)
 api_key_of_path = partial(id_of_path, parse_hex_id, ApiKeyNotFound)
 erasure_of_path = partial(id_of_path, parse_hex_id, ErasureNotFound)
 hold_of_path = partial(id_of_path, parse_hex_id, HoldNotFound)
+export_of_path = partial(id_of_path, parse_hex_id, ExportNotFound)
 webhook_of_path = partial(id_of_path, parse_hex_id, WebhookNotFound)
 
 

@@ -15,8 +15,10 @@ from service.postgres.deliveries import delete_old_deliveries
 from service.postgres.keeper import delete_expired_tokens, delete_old_claims
 from service.postgres.pool import Database
 from service.postgres.webhooks import delete_ended_webhooks, delete_old_attempts
+from service.security import SecretBox
 from service.workers.keeper.erasure import Erasures
 from service.workers.keeper.expiry import Expiry, PendingExpiry
+from service.workers.keeper.exports import ExportJobs
 from service.workers.keeper.months import Months
 from service.workers.keeper.old_rows import OldRows
 from service.workers.keeper.orphans import Orphans
@@ -25,6 +27,7 @@ from service.workers.keeper.purge import Purge
 from service.workers.keeper.recount import Recount
 from service.workers.progress import StepCounts, StepProgress
 
+MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 # Exceeds the clock difference between processes, so that no process still accepts a deleted token.
@@ -48,6 +51,8 @@ SCHEDULE = {
     "months": (HOUR, 600),
     "orphans": (DAY, 900),
     "recount": (DAY, 1800),
+    # The last one, because it may take long.
+    "exports": (MINUTE, 20),
 }
 """Interval of each step, and its delay in seconds after the start of a keeper."""
 
@@ -78,8 +83,9 @@ def all_steps(
     audit_max_age: timedelta,
     open_bus: Callable[[], AbstractAsyncContextManager[Bus]],
     mail_folder: Path | None = None,
+    secrets: SecretBox | None = None,
 ) -> tuple[Step, ...]:
-    """Returns all steps in the order of SCHEDULE."""
+    """Returns all steps in the order of SCHEDULE. `secrets` decrypts the PINs of exports."""
     old_rows = partial(OldRows, database, clock)
     months = Months(database, audio, clock, retention, purge_grace.days, orphan_grace)
     work: dict[str, Work] = {
@@ -99,6 +105,7 @@ def all_steps(
         "months": months.run,
         "orphans": Orphans(database, audio, clock, orphan_grace).run,
         "recount": Recount(database).run,
+        "exports": ExportJobs(database, audio, clock, secrets).run,
     }
     return tuple(
         Step(name=name, work=work[name], every=every, after=timedelta(seconds=after_s))

@@ -97,6 +97,7 @@ def _path() -> Json:
         "webhook_id": ("The webhook", HEX_ID, samples.WEBHOOK_ID),
         "erasure_id": ("The erasure", HEX_ID, samples.WEBHOOK_ID),
         "hold_id": ("The legal hold", HEX_ID, samples.WEBHOOK_ID),
+        "export_id": ("The export", HEX_ID, samples.WEBHOOK_ID),
         "key_id": ("The API key", HEX_ID, samples.WEBHOOK_ID),
         "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
         "token": ("The token of the request", _TEXT, None),

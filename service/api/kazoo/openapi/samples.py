@@ -14,6 +14,7 @@ from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
 from service.api.kazoo.wire.audit import audit_row
 from service.api.kazoo.wire.erasures import erasure_row
+from service.api.kazoo.wire.exports import export_row
 from service.api.kazoo.wire.holds import hold_row
 from service.api.kazoo.wire.messages import (
     BatchResponse,
@@ -39,6 +40,7 @@ from service.domain.api_key import ApiKey
 from service.domain.audit import AuditRecord, Principal, Result
 from service.domain.erasure import Erasure, ErasureKind, ErasurePhase
 from service.domain.events import EventType
+from service.domain.export import ExportJob, ExportStatus
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.hold import HeldMessage, Hold
 from service.domain.message import (
@@ -221,6 +223,18 @@ _ERASURE = Erasure(
     created_at=CREATED,
     finished_at=CREATED,
 )
+_EXPORT = ExportJob(
+    account_id=UUID(ACCOUNT_ID),
+    export_id=UUID(WEBHOOK_ID),
+    status=ExportStatus.DONE,
+    messages=1204,
+    exported=1204,
+    missing_audio=0,
+    archive_size=71_303_168,
+    problem=None,
+    created_at=CREATED,
+    finished_at=CREATED,
+)
 _HOLD = Hold(
     account_id=UUID(ACCOUNT_ID),
     hold_id=UUID(WEBHOOK_ID),
@@ -272,6 +286,7 @@ USER = documents.user_document(_USER)
 USER_ROW = documents.user_row(_USER)
 ERASURE = erasure_row(_ERASURE)
 HOLD = hold_row(_HOLD)
+EXPORT = export_row(_EXPORT)
 NAMED_API_KEY = api_key_row(_KEY)
 CREATED_API_KEY = created_api_key(_KEY, API_KEY)
 WEBHOOK = webhook_document(_WEBHOOK)

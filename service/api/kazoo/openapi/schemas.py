@@ -26,6 +26,7 @@ from service.api.kazoo.wire import (
     audit,
     documents,
     erasures,
+    exports,
     holds,
     hooks,
     messages,
@@ -79,6 +80,7 @@ def _responses() -> Json:
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((holds.HoldRow,), descriptions.HOLD),
         **struct_schemas((erasures.ErasureRow,), {}),
+        **struct_schemas((exports.ExportRow,), {}),
         **struct_schemas(
             (messages.MessageRow, messages.TrashRow, messages.HeldRow, messages.StoredMessage),
             descriptions.MESSAGE,
