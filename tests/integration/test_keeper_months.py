@@ -121,6 +121,18 @@ async def test_a_drop_killed_after_the_detachment_is_continued_by_whoever_comes_
     )
 
 
+async def test_an_interrupted_drop_is_completed_after_the_retention_was_extended(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    """Postgres detaches one partition at a time, so the month would block all later drops."""
+    recent = month_after(month_of(NOW), -1)
+    await ensure_month(inspector, MONTH)
+    await inspector.execute(f"ALTER TABLE messages DETACH PARTITION messages_{recent}")
+    assert (await months(owner, bucket).run(StepProgress()))["months_dropped"] == 2
+    async with owner.connection() as connection:
+        assert await ensure_month(connection, recent)
+
+
 async def test_objects_of_a_detached_month_are_not_orphans(
     owner: Database, inspector: asyncpg.Connection
 ) -> None:

@@ -28,6 +28,8 @@ _AUDIO = "audio/"
 _MONTH_FOLDER = re.compile(rf"{_AUDIO}([0-9]{{6}})/")
 # The hourly and daily steps that remove and purge messages may fail once.
 _OVERDUE_AFTER = timedelta(days=2)
+# Postgres reads `date.max` as infinity.
+_LAST_DAY = date(9999, 12, 1)
 
 
 class MonthStatus(StrEnum):
@@ -72,10 +74,6 @@ class _Span(msgspec.Struct, frozen=True):
     keep_from: int
     retained_since: datetime
     trash: timedelta
-
-    @property
-    def first_day(self) -> date:
-        return date(self.keep_from // 100, self.keep_from % 100, 1)
 
 
 @dataclass(frozen=True)
@@ -177,8 +175,17 @@ class Months:
         )
 
     async def _list_old(self, span: _Span) -> list[OldPartition]:
+        """Returns the months that may be dropped, and those whose drop was interrupted.
+
+        The latter may be within a retention that was extended since.
+        """
         async with self.database.connection() as connection:
-            return await rows.list_message_months(connection, span.first_day)
+            months = await rows.list_message_months(connection, _LAST_DAY)
+        return [
+            month
+            for month in months
+            if month.month < span.keep_from or month.state is not DropState.ATTACHED
+        ]
 
     async def _list_known(self) -> set[int]:
         async with self.database.connection() as connection:
