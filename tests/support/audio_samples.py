@@ -85,9 +85,8 @@ def mp3_frames(count: int, info_frames: int | None = None) -> bytes:
     return info.ljust(120, b"\0") + frame * count
 
 
-def adts_frames(count: int) -> bytes:
+def adts_frames(count: int, size: int = 32) -> bytes:
     """Frames of 64 ms (AAC LC, 16 kHz, mono) in ADTS."""
-    size = 32
     header = bytes([0xFF, 0xF1, 0x60, 0x40, size >> 3, (size & 7) << 5 | 0x1F, 0xFC])
     return (header + bytes(size - len(header))) * count
 

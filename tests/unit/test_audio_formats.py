@@ -225,6 +225,7 @@ GSM = b"fmt " + bytes.fromhex("14000000 3100 0100 401f0000 59060000 4100 0000 02
         (mp3_frames(100) + b"TAG" + bytes(125), 2400),
         (adts_frames(100), 6400),
         (adts_frames(100)[:-1], 6336),
+        (b"".join(adts_frames(1, 32 + i % 9) for i in range(3000)), 192_000),
         (an_mp4(5), 5000),
         (an_mp4(60, fragments=6), 60_000),
         (an_opus(600), 600_000),

@@ -73,8 +73,7 @@ class FrameStream(msgspec.Struct, frozen=True):
         """
         if not self.is_sized_by_sync:
             return 1
-        head = reader.read(position, _SYNC_BYTES)
-        return max(reader.count_equal(position, head, frame.size), 1)
+        return max(reader.count_equal(position, frame.size), 1)
 
 
 def id3_size(head: bytes) -> int:
