@@ -11,7 +11,6 @@ from service.bus.envelope import (
     messaging_attributes,
 )
 from service.bus.lamps import LampBucket, LampEntry
-from service.bus.stream_scan import StoredEvent, StreamScan
 
 __all__ = [
     "NO_ACCOUNT",
@@ -22,9 +21,7 @@ __all__ = [
     "LampBucket",
     "LampEntry",
     "MalformedEvent",
-    "StoredEvent",
     "StreamMessage",
-    "StreamScan",
     "StreamSettings",
     "StreamState",
     "account_of",

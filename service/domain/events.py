@@ -135,7 +135,6 @@ class RemovalReason(StrEnum):
     API = "api"
     MOVED = "moved"
     RETENTION = "retention"
-    ERASED = "erased"
 
 
 class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):

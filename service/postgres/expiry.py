@@ -19,8 +19,8 @@ _SQL = load("expiry")
 class Scope(StrEnum):
     """Messages of a scan: all by their timestamp, or those in `deleted` by their last change."""
 
-    ALL = "all"
-    DELETED = "deleted"
+    ALL = ""
+    DELETED = "_deleted"
 
 
 class ExpiredBox(msgspec.Struct, frozen=True):
@@ -51,9 +51,7 @@ async def list_expired(
 
     Excludes the accounts `account_ids` and the boxes `vmbox_ids`.
     """
-    is_deleted = scope is Scope.DELETED
-    statement = _SQL["list_expired_deleted" if is_deleted else "list_expired"]
-    rows = await statement.fetch(
+    rows = await _SQL[f"list_expired{scope}"].fetch(
         connection,
         month=month,
         since=bounds.since,
@@ -75,9 +73,7 @@ async def list_expired_of_accounts(
     vmbox_ids: Collection[UUID] = (),
 ) -> list[ExpiredBox]:
     """As `list_expired`, for accounts with their own bounds, `limit` messages for each."""
-    is_deleted = scope is Scope.DELETED
-    name = "list_expired_deleted_of_accounts" if is_deleted else "list_expired_of_accounts"
-    rows = await _SQL[name].fetch(
+    rows = await _SQL[f"list_expired{scope}_of_accounts"].fetch(
         connection,
         month=month,
         account_ids=list(accounts),
@@ -96,9 +92,7 @@ async def filter_expired_boxes(
     scope: Scope = Scope.ALL,
 ) -> list[BoxKey]:
     """Returns the boxes that have messages from before their time in a month."""
-    is_deleted = scope is Scope.DELETED
-    statement = _SQL["filter_expired_deleted_boxes" if is_deleted else "filter_expired_boxes"]
-    rows = await statement.fetch(
+    rows = await _SQL[f"filter_expired{scope}_boxes"].fetch(
         connection,
         month=month,
         account_ids=[box.account_id for box in boxes],

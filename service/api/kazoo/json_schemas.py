@@ -18,7 +18,6 @@ COMPONENTS = {
     "accounts": "NewAccount",
     "api_auth": "ApiKey",
     "api_keys": "NewApiKey",
-    "erasures": "NewErasure",
     "holds": "NewHold",
     "mailbox_message": "NewMessage",
     "media": "NewGreeting",

@@ -61,7 +61,21 @@ class BodyRate:
         if self.is_complete:
             # The next message is the disconnect, which may take as long as the response.
             return await self._receive()
-        message = await self._receive_in_time()
+        task = self._waiting = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
+        if self._timer is None:
+            self._timer = self._loop.call_at(
+                self._started_at + self._limits.least_allowed_s(self._bytes), self._check
+            )
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError as error:
+            if self._is_too_slow and task.uncancel() <= cancelling:
+                raise ClientTooSlow from error
+            raise
+        finally:
+            self._waiting = None
         if message["type"] == "http.request":
             self._bytes += len(message["body"])
             if self._bytes == self._content_length:
@@ -74,23 +88,6 @@ class BodyRate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    async def _receive_in_time(self) -> ReceiveMessage:
-        task = self._waiting = asyncio.current_task()
-        assert task is not None
-        cancelling = task.cancelling()
-        if self._timer is None:
-            self._timer = self._loop.call_at(
-                self._started_at + self._limits.least_allowed_s(self._bytes), self._check
-            )
-        try:
-            return await self._receive()
-        except asyncio.CancelledError as error:
-            if self._is_too_slow and task.uncancel() <= cancelling:
-                raise ClientTooSlow from error
-            raise
-        finally:
-            self._waiting = None
 
     def _check(self) -> None:
         """Interrupts the wait for the next part if it is over. The next wait sets the timer."""
