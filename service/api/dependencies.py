@@ -12,6 +12,8 @@ from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.direct_uploads import DirectUploads
+from service.usecases.erasures import ErasureRequests
+from service.usecases.exports import Exports
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -60,6 +62,8 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     greetings: Greetings
     webhooks: Webhooks
     holds: Holds
+    erasures: ErasureRequests
+    exports: Exports
     batches: Batches
     retention: RetentionLookup
     retention_previews: RetentionPreviews

@@ -11,6 +11,7 @@ from service.bus.envelope import (
     messaging_attributes,
 )
 from service.bus.lamps import LampBucket, LampEntry
+from service.bus.stream_scan import StoredEvent, StreamScan
 
 __all__ = [
     "NO_ACCOUNT",
@@ -21,7 +22,9 @@ __all__ = [
     "LampBucket",
     "LampEntry",
     "MalformedEvent",
+    "StoredEvent",
     "StreamMessage",
+    "StreamScan",
     "StreamSettings",
     "StreamState",
     "account_of",

@@ -16,7 +16,9 @@ import msgspec
 from service.api.kazoo.wire.audit import audit_row
 from service.domain.account import Account, Caller
 from service.domain.audit import Actor, AuditFilter, Principal, acting_as
+from service.domain.clock import utc_now
 from service.domain.errors import AccountNotFound
+from service.domain.message import uuid7
 from service.settings import Settings
 from service.usecases.accounts import Accounts
 from service.usecases.audit import Audit
@@ -56,6 +58,11 @@ class AccountCommands:
         account_id = (await self._find(account)).account_id
         await self.accounts.delete(self.root, account_id)
         return f"deleted {account_id.hex}"
+
+    async def erase_account(self, account: str) -> str:
+        account_id, erasure_id = (await self._find(account)).account_id, uuid7(utc_now())
+        await self.accounts.delete(self.root, account_id, erasure_id)
+        return f"deleted {account_id.hex}, erasure {erasure_id.hex}"
 
     async def api_key(self, account: str) -> str:
         return await self.accounts.get_api_key(self.root, (await self._find(account)).account_id)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from service.cli.processes import keep_once
 from service.cli.running import run, run_account_command, settings_of
 from service.settings import Settings
 
@@ -70,6 +71,21 @@ def show_account(account: str) -> None:
 def delete_account(account: str) -> None:
     """Delete an account that has no child accounts, with its boxes, messages and users."""
     run_account_command(lambda commands: commands.delete_account(account))
+
+
+@account.command("erase")
+@click.argument("account")
+@click.confirmation_option(prompt="This deletes all its data at once, also the trash. Continue?")
+def erase_account(account: str) -> None:
+    """Delete an account that has no child accounts, and erase all its data now.
+
+    Needs AFTERTONE_OWNER_DATABASE_URL; without it, the keeper erases the data within an hour.
+    After an interruption, `aftertone keeper --once erasure` continues.
+    """
+    run_account_command(lambda commands: commands.erase_account(account))
+    settings = settings_of("keeper")
+    if settings.owner_database_url:
+        run(keep_once(settings, "erasure"))
 
 
 @click.group("api-key")

@@ -135,21 +135,18 @@ def import_asterisk(spool: Path, config: Path | None, realm: str) -> Callable[[]
     return lambda: AsteriskSource(spool, config, realm)
 
 
-_DATABASE = click.argument("database")
-_FILES = click.option(
+@source_command("fusionpbx")
+@click.argument("database")
+@click.option(
     "--files",
     type=_FOLDER,
     help="Folder storage/voicemail of the switch, or a copy, for audio outside the database.",
 )
-
-
-@source_command("fusionpbx")
-@_DATABASE
-@_FILES
 def import_fusionpbx(database: str, files: Path | None) -> Callable[[], Source]:
     """Import the DATABASE of FusionPBX: a postgresql:// URL or a SQLite file.
 
-    The database is not changed. Each domain becomes an account.
+    The database is not changed. Each domain becomes an account. The environment variable PGPASSWORD
+    may have the password.
     """
     from service.transfer.freeswitch.audio import StorageFolder
     from service.transfer.freeswitch.fusionpbx_source import FusionPbxSource
@@ -159,9 +156,14 @@ def import_fusionpbx(database: str, files: Path | None) -> Callable[[], Source]:
 
 
 @source_command("freeswitch")
-@_DATABASE
-@_FILES
-def import_freeswitch(database: str, files: Path | None) -> Callable[[], Source]:
+@click.argument("database")
+@click.option(
+    "--files",
+    type=_FOLDER,
+    required=True,
+    help="Folder storage/voicemail of the switch, or a copy.",
+)
+def import_freeswitch(database: str, files: Path) -> Callable[[], Source]:
     """Import the DATABASE of mod_voicemail: a SQLite file or a postgresql:// URL.
 
     The database is not changed. Each domain becomes an account.

@@ -154,10 +154,11 @@ def keeper(step: str | None) -> None:
     from service import wiring
 
     settings = settings_of("keeper")
-    run(wiring.run_keeper(settings) if step is None else _keep_once(settings, step))
+    run(wiring.run_keeper(settings) if step is None else keep_once(settings, step))
 
 
-async def _keep_once(settings: Settings, step_name: str) -> None:
+async def keep_once(settings: Settings, step_name: str) -> None:
+    """Runs steps of the keeper now, with a progress bar."""
     from service import wiring
     from service.cli.progress import ProgressBar, summary_line
     from service.workers.keeper import UnknownStep

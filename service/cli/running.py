@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import uvloop
 
-from service.domain.errors import Invalid, VoicemailError
+from service.domain.errors import DeletionHeld, Invalid, VoicemailError
 from service.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         raise click.ClickException(str(error)) from None
     except VoicemailError as error:
         detail = getattr(error, "reason", "")
+        if isinstance(error, DeletionHeld):
+            detail = ", ".join(error.holds.values())
         if isinstance(error, Invalid):
             detail = ", ".join(f"{problem.field}: {problem.rule}" for problem in error.problems)
         raise click.ClickException(f"{error}{f' ({detail})' if detail else ''}") from None

@@ -61,6 +61,10 @@ class Action(StrEnum):
     HOLD_READ = "hold.read"
     HOLD_EXPORTED = "hold.exported"
     HOLD_RELEASED = "hold.released"
+    ERASURE_CREATED = "erasure.created"
+    ERASURE_FINISHED = "erasure.finished"
+    EXPORT_STARTED = "export.started"
+    EXPORT_READ = "export.read"
     TOKEN_ISSUED = "token.issued"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     SIGN_IN = "sign_in"
@@ -115,8 +119,8 @@ class Actor(msgspec.Struct, kw_only=True):
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Record of the audit, without names, phone numbers and secrets.
 
-    `target` is the id of the user, webhook, greeting, account, hold, token, key or link. The
-    `target` of a refused request is its method and route.
+    `target` is the id of the user, webhook, greeting, account, hold, erasure, token, key or link.
+    The `target` of a refused request is its method and route.
     """
 
     account_id: UUID

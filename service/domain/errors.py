@@ -73,8 +73,16 @@ class HoldNotFound(NotFound):
     """The legal hold does not exist in this account or was released; check its id."""
 
 
+class ErasureNotFound(NotFound):
+    """The erasure does not exist in this account; check its id."""
+
+
 class GreetingHasNoAudio(NotFound):
     """The greeting has no audio; upload its audio first."""
+
+
+class ExportNotFound(NotFound):
+    """The export does not exist in this account or was deleted; check its id."""
 
 
 class Conflict(VoicemailError):
@@ -99,6 +107,14 @@ class EditConflict(Conflict):
 
 class GreetingInUse(Conflict):
     """A mailbox uses the greeting; remove the greeting from the mailbox first."""
+
+
+class ExportInProgress(Conflict):
+    """The account has an export in progress; wait until it is done."""
+
+
+class ExportNotReady(Conflict):
+    """The archive is not complete; read the export and retry when its status is done."""
 
 
 class AccountHasChildren(Conflict):

@@ -135,6 +135,7 @@ class RemovalReason(StrEnum):
     API = "api"
     MOVED = "moved"
     RETENTION = "retention"
+    ERASED = "erased"
 
 
 class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):

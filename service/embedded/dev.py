@@ -126,10 +126,12 @@ class _DevRun:
         servers = EmbeddedServers(self.folder)
         self.servers = servers.all
         supervisors: list[asyncio.Task[None]] = []
-        async with _mail_sink(self.folder / "mail") as smtp_url:
+        mail_folder = self.folder / "mail"
+        async with _mail_sink(mail_folder) as smtp_url:
             try:
                 await servers.start()
-                settings = await self._build_settings({**servers.environment(), **_mail(smtp_url)})
+                variables = {**servers.environment(), **_mail(smtp_url, mail_folder)}
+                settings = await self._build_settings(variables)
                 await self._start_processes(settings, processes_lock)
                 supervisors += (asyncio.create_task(supervise(item)) for item in self._children())
                 await asyncio.gather(*supervisors, self._report_ready(settings))
@@ -207,8 +209,9 @@ async def _mail_sink(folder: Path) -> AsyncIterator[str]:
         yield sink.url
 
 
-def _mail(smtp_url: str) -> dict[str, str]:
+def _mail(smtp_url: str, folder: Path) -> dict[str, str]:
     return {
+        "AFTERTONE_KEPT_MAIL_FOLDER": str(folder),
         "AFTERTONE_SMTP_URL": smtp_url,
         "AFTERTONE_EMAIL_SENDER": "Aftertone <voicemail@aftertone.localhost>",
     }

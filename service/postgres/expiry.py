@@ -19,8 +19,8 @@ _SQL = load("expiry")
 class Scope(StrEnum):
     """Messages of a scan: all by their timestamp, or those in `deleted` by their last change."""
 
-    ALL = ""
-    DELETED = "_deleted"
+    ALL = "all"
+    DELETED = "deleted"
 
 
 class ExpiredBox(msgspec.Struct, frozen=True):
@@ -51,7 +51,9 @@ async def list_expired(
 
     Excludes the accounts `account_ids` and the boxes `vmbox_ids`.
     """
-    rows = await _SQL[f"list_expired{scope}"].fetch(
+    is_deleted = scope is Scope.DELETED
+    statement = _SQL["list_expired_deleted" if is_deleted else "list_expired"]
+    rows = await statement.fetch(
         connection,
         month=month,
         since=bounds.since,
@@ -73,7 +75,9 @@ async def list_expired_of_accounts(
     vmbox_ids: Collection[UUID] = (),
 ) -> list[ExpiredBox]:
     """As `list_expired`, for accounts with their own bounds, `limit` messages for each."""
-    rows = await _SQL[f"list_expired{scope}_of_accounts"].fetch(
+    is_deleted = scope is Scope.DELETED
+    name = "list_expired_deleted_of_accounts" if is_deleted else "list_expired_of_accounts"
+    rows = await _SQL[name].fetch(
         connection,
         month=month,
         account_ids=list(accounts),
@@ -92,7 +96,9 @@ async def filter_expired_boxes(
     scope: Scope = Scope.ALL,
 ) -> list[BoxKey]:
     """Returns the boxes that have messages from before their time in a month."""
-    rows = await _SQL[f"filter_expired{scope}_boxes"].fetch(
+    is_deleted = scope is Scope.DELETED
+    statement = _SQL["filter_expired_deleted_boxes" if is_deleted else "filter_expired_boxes"]
+    rows = await statement.fetch(
         connection,
         month=month,
         account_ids=[box.account_id for box in boxes],

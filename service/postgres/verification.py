@@ -50,7 +50,7 @@ async def iterate_audio(
     after = (account_id or _FIRST_ID, _FIRST_ID)
     while True:
         async with database.connection() as connection:
-            page = await _list_audio(connection, month, after, account_id or _LAST_ID, page_size)
+            page = await list_audio(connection, month, after, account_id or _LAST_ID, page_size)
         for row in page:
             yield row
         if len(page) < page_size:
@@ -81,13 +81,14 @@ async def list_account_bytes(
     return [AccountBytes(**row) for row in rows]
 
 
-async def _list_audio(
+async def list_audio(
     connection: Connection,
     month: int | None,
     after: tuple[UUID, UUID],
     last_account_id: UUID,
     limit: int,
 ) -> list[AudioRow]:
+    """Returns a page of the audio after an account and id."""
     after_account_id, after_id = after
     values = {
         "after_account_id": after_account_id,

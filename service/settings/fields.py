@@ -77,6 +77,13 @@ class Settings(ServingSettings, frozen=True, kw_only=True, forbid_unknown_fields
             "have no audio."
         ),
     ] = None
+    kept_mail_folder: Annotated[
+        str,
+        retention(
+            "Folder of mails that are kept as files `*.eml`. Erasures delete those of the person. "
+            "`aftertone dev` sets it."
+        ),
+    ] = ""
     orphan_grace_hours: Annotated[
         Hours, retention("Minimum age of audio without a message before it is deleted.")
     ] = 24

@@ -35,7 +35,7 @@ def read_below(root: Path, names: tuple[str, ...], position: int) -> bytes:
         os.close(descriptor)
 
 
-def shown(*names: str) -> str:
+def printable_path(*names: str) -> str:
     """Returns a path for people. Its names may have any bytes, which are escaped."""
     text = os.fsencode("/".join(names)).decode(errors="backslashreplace")
     return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)

@@ -35,6 +35,9 @@ opened again.
 """
 
 
+NO_INTRODUCTIONS = "the introduction of a forwarded message is not imported"
+
+
 class SourceError(Exception):
     """A record of a source cannot be read. The text is the reason, for the report."""
 

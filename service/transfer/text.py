@@ -22,10 +22,10 @@ def split_caller_id(text: str) -> tuple[str, str]:
     text = text.strip()
     match = _CALLER.fullmatch(text)
     if match:
-        return _known(match["number"]), _known(_unquote(match["name"]))
+        return _without_placeholder(match["number"]), _without_placeholder(_unquote(match["name"]))
     if _NUMBER.fullmatch(text):
         return text, ""
-    return "", _known(_unquote(text))
+    return "", _without_placeholder(_unquote(text))
 
 
 def split_addresses(text: str) -> list[str]:
@@ -41,5 +41,5 @@ def _unquote(text: str) -> str:
     return text
 
 
-def _known(text: str) -> str:
+def _without_placeholder(text: str) -> str:
     return "" if text.strip().lower() in _UNKNOWN else text.strip()

@@ -20,3 +20,8 @@ def seconds_of(value: Any) -> int | None:
         return int(value) if 0 <= int(value) <= _MAX_S else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def length_ms_of(seconds: Any) -> int | None:
+    """Returns a length in milliseconds. None: it is not known, as with 0 whole seconds."""
+    return (seconds_of(seconds) or 0) * 1000 or None

@@ -10,6 +10,7 @@ import msgspec
 from service.domain.account import FIELDS, Account, Caller, validate_account
 from service.domain.audit import Action
 from service.domain.clock import utc_now
+from service.domain.erasure import ErasureKind
 from service.domain.errors import (
     AccountHasChildren,
     AccountIsRoot,
@@ -28,6 +29,7 @@ from service.postgres import webhooks as webhook_rows
 from service.postgres.accounts import StoredKey
 from service.postgres.api_keys import revoke_api_keys_of_account
 from service.postgres.audit import insert_change
+from service.postgres.erasures import check_holds, insert_erasure
 from service.postgres.pool import Connection, Database
 from service.security import SecretBox, new_api_key
 from service.usecases.account_cache import AccountCache
@@ -138,13 +140,17 @@ class Accounts:
             caller, account_id, lambda document: merge(document, changes), fields
         )
 
-    async def delete(self, caller: Caller, account_id: UUID) -> Account:
+    async def delete(
+        self, caller: Caller, account_id: UUID, erasure_id: UUID | None = None
+    ) -> Account:
         """Deletes an account with its users and mailboxes; returns its last state.
 
         Its mailboxes, users and API key are invalid in every process at once. The keeper deletes
         the messages later. Other processes may show the account itself until their next poll.
+        With `erasure_id`, a job with this id erases all data of the account at once; without it,
+        the keeper begins that job after the trash days.
 
-        Raises AccountNotFound, AccountHasChildren, AccountIsRoot.
+        Raises AccountNotFound, AccountHasChildren, AccountIsRoot, DeletionHeld.
         """
         await self.sessions.authorise(caller, account_id)
         async with self.database.transaction() as connection:
@@ -155,6 +161,7 @@ class Accounts:
                 raise AccountIsRoot
             if await rows.has_children(connection, account_id):
                 raise AccountHasChildren
+            await check_holds(connection, account_id)
             await rows.delete_account(connection, account_id, _DELETION_S)
             await user_rows.delete_users_of_account(connection, account_id, _DELETION_S)
             await webhook_rows.end_webhooks_of_account(connection, account_id)
@@ -162,6 +169,11 @@ class Accounts:
             # In the audit of the parent, because the audit of a deleted account cannot be read.
             parent_id = account.ancestors[-1]
             await insert_change(connection, parent_id, Action.ACCOUNT_DELETED, account_id)
+            if erasure_id is not None:
+                await insert_erasure(
+                    connection, parent_id, erasure_id, account_id, ErasureKind.ACCOUNT
+                )
+                await insert_change(connection, parent_id, Action.ERASURE_CREATED, erasure_id)
         self.account_cache.forget(account_id)
         return account
 

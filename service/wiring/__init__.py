@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from service.domain.clock import utc_now
 from service.postgres import outbox
 from service.postgres.migrate import migrate
+from service.security import SecretBox
 from service.settings import Settings, SettingsError
 from service.wiring.factories import (
+    key_ring_of,
     open_audio,
     open_bus,
     open_database,
@@ -88,5 +91,8 @@ async def open_keeper(settings: Settings) -> AsyncIterator[Keeper]:
             purge_grace=timedelta(days=settings.purge_grace_days),
             orphan_grace=timedelta(hours=settings.orphan_grace_hours),
             audit_max_age=timedelta(days=settings.audit_days),
+            open_bus=lambda: open_bus(settings, "aftertone keeper"),
+            mail_folder=Path(settings.kept_mail_folder) if settings.kept_mail_folder else None,
+            secrets=SecretBox(key_ring_of(settings)) if settings.key_ring_file else None,
         )
         yield Keeper(database, settings.owner_database_url, utc_now, steps)

@@ -23,6 +23,8 @@ from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
 from service.usecases.direct_uploads import DirectUploads
+from service.usecases.erasures import ErasureRequests
+from service.usecases.exports import Exports
 from service.usecases.feed import Feed
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
@@ -127,7 +129,9 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
+        erasures=ErasureRequests(database),
         holds=Holds(database, accounts.sessions.audit),
+        exports=Exports(database, audio, utc_now),
         batches=Batches(database, utc_now, retention),
         retention=retention,
         retention_previews=RetentionPreviews(database, retention, utc_now),

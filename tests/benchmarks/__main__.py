@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from service.embedded.errors import EmbeddedError
+from tests.benchmarks.dovecot import NOT_INSTALLED
 from tests.benchmarks.measure import BenchFailed, Result
 from tests.benchmarks.pgbench import PgbenchFailed
 from tests.benchmarks.plan import Bench, Measure, Subject
 from tests.benchmarks.report import Comparison, as_json, as_text, results_of
 from tests.benchmarks.stack import running_stack
-from tests.benchmarks.subjects import SUBJECTS
+from tests.benchmarks.subjects import SUBJECTS, without_dovecot
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -72,6 +73,9 @@ async def _run(
     click.echo("starting Postgres, NATS, S3, the API, the relay; storing messages to read")
     async with running_stack(seconds, max(clients)) as stack:
         click.echo(f"ready after {time.monotonic() - began:.0f} s")
+        if stack.dovecot is None:
+            click.echo(NOT_INSTALLED)
+            subjects = [without_dovecot(subject) for subject in subjects]
         bench = Bench(stack=stack, seconds=seconds)
         return [
             await _compared(bench, subject, count, rounds)

@@ -14,24 +14,42 @@ import time
 import msgspec
 
 _BUFFER_BYTES = 512 * 1024
+_TAIL_BYTES = 1024
 _PATIENCE_S = 30.0
 _SUCCESS = (b"HTTP/1.1 20", b"HTTP/1.0 20")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """A request of IMAP or LMTP. The last line of its answer begins with `end`, or with one of
+    `refusals`."""
+
+    request: bytes
+    end: bytes
+    refusals: tuple[bytes, ...]
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Each client sends its own requests in turn, over one connection that is kept, and begins
     again at their end; `body` follows each. `once`: no warm-up, each request one time, no clock.
-    `redirects`: the answers are 307."""
+    `redirects`: the answers are 307. `exchanges` are the steps of each client instead of
+    `requests`, after the greeting of the server and the steps of `logins`.
+    """
 
     host: str
     port: int
-    requests: list[list[bytes]]
+    requests: list[list[bytes]] = []
+    exchanges: list[list[list[Step]]] = []
+    logins: list[list[Step]] = []
     body: bytes = b""
     warm_up_s: float = 1.0
     seconds: float = 5.0
     once: bool = False
     redirects: bool = False
+
+    @property
+    def clients(self) -> int:
+        return len(self.requests or self.exchanges)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,12 +137,72 @@ class Connection:
         self._missing = int(length[1]) - (size - end - 4)
 
 
+class LineConnection(Connection):
+    """One client of IMAP or LMTP: performs an exchange of one or more steps."""
+
+    def __init__(self, job: Job, login: list[Step], exchanges: list[list[Step]]) -> None:
+        super().__init__(job, [])
+        self._exchanges = exchanges
+        self._tail = b""
+        self._steps = [Step(b"", b"", ()), *login]
+        self.socket.setblocking(True)
+        while self._steps:
+            self.socket.sendall(self._steps[0].request)
+            while not self._is_answered(self.socket.recv(_BUFFER_BYTES)):
+                pass
+        self.socket.setblocking(False)
+
+    @property
+    def exhausted(self) -> bool:
+        """Returns whether every exchange was performed once."""
+        return self._next >= len(self._exchanges)
+
+    def begin(self) -> None:
+        self._steps = list(self._exchanges[self._next % len(self._exchanges)])
+        self._next += 1
+        self._unsent = [memoryview(self._steps[0].request)]
+        self.busy = True
+        self.begun = time.perf_counter()
+        self.go_on_sending()
+
+    def receive(self, buffer: bytearray) -> bool:
+        """Returns whether the last step is answered. Sends the next step."""
+        size = self.socket.recv_into(buffer)
+        if size and self._is_answered(bytes(buffer[max(0, size - _TAIL_BYTES) : size])):
+            if self._steps:
+                self.socket.setblocking(True)
+                self.socket.sendall(self._steps[0].request)
+                self.socket.setblocking(False)
+            self.busy = bool(self._steps)
+        if size == 0:
+            raise LoadFailed("the server closed a connection that was to be kept")
+        return not self.busy
+
+    def _is_answered(self, data: bytes) -> bool:
+        """Removes the step whose answer ends with `data`. Raises LoadFailed for a refusal."""
+        self._tail = (self._tail + data)[-_TAIL_BYTES:]
+        if not self._tail.endswith(b"\r\n"):
+            return False
+        line = self._tail[:-2].rpartition(b"\n")[2]
+        step = self._steps[0]
+        if step.refusals and line.startswith(step.refusals):
+            raise LoadFailed(line.decode(errors="replace"))
+        if not line.startswith(step.end):
+            return False
+        del self._steps[0]
+        self._tail = b""
+        return True
+
+
 class Run:
     """One job from its first byte to its last answer."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._clients = [Connection(job, requests) for requests in job.requests]
+        self._clients: list[Connection] = [Connection(job, each) for each in job.requests]
+        self._clients += [
+            LineConnection(job, *each) for each in zip(job.logins, job.exchanges, strict=True)
+        ]
         self._selector = selectors.DefaultSelector()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._latencies: list[float] = []

@@ -62,7 +62,7 @@ async def loaded(name: str, job: Job, trees: Mapping[str, int]) -> Result:
     cpu_ms = spent(before, after, len(report.latencies_ms))
     if cpu_ms is not None and report.latencies_ms:
         cpu_ms["load"] = report.cpu_s * 1000 / len(report.latencies_ms)
-    return Result.of(name, len(job.requests), report.latencies_ms, report.seconds, cpu_ms)
+    return Result.of(name, job.clients, report.latencies_ms, report.seconds, cpu_ms)
 
 
 async def sent_once(name: str, job: Job) -> None:

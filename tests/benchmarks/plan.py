@@ -8,7 +8,7 @@ import msgspec
 
 from service.audio.store import message_key
 from tests.benchmarks.latency import event_latency
-from tests.benchmarks.load import Job
+from tests.benchmarks.load import Job, Step
 from tests.benchmarks.measure import Result, loaded
 from tests.benchmarks.requests import (
     AUDIO_BYTES,
@@ -58,6 +58,24 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
             redirects=redirects,
         )
         return await loaded(name, job, trees or self.stack.trees())
+
+    async def exchange(
+        self,
+        name: str,
+        port: int,
+        logins: list[list[Step]],
+        exchanges: list[list[list[Step]]],
+        trees: dict[str, int],
+    ) -> Result:
+        job = Job(
+            host="127.0.0.1",
+            port=port,
+            logins=logins,
+            exchanges=exchanges,
+            warm_up_s=_WARM_UP_S,
+            seconds=self.seconds,
+        )
+        return await loaded(name, job, trees)
 
     async def pgbench(self, name: str, script: Script, clients: int) -> Result:
         pgbench = self.stack.pgbench

@@ -11,7 +11,7 @@ import msgspec
 from tests.benchmarks.cpu import Seconds
 from tests.benchmarks.measure import Result
 
-_PROCESSES = ("api", "relay", "postgres", "weed", "nats", "load")
+_PROCESSES = ("api", "relay", "postgres", "weed", "nats", "dovecot", "load")
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

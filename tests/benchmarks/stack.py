@@ -13,6 +13,7 @@ import msgspec
 
 from service.embedded.child import Child, Command
 from service.embedded.servers import EmbeddedServers
+from tests.benchmarks.dovecot import Dovecot
 from tests.benchmarks.load import Job
 from tests.benchmarks.measure import REPOSITORY, BenchFailed, sent_once
 from tests.benchmarks.pgbench import Pgbench
@@ -53,6 +54,7 @@ class Stack:
         self.messages: list[Stored] = []
         self.cached_messages: list[Stored] = []
         self.presigner = _presigner(servers)
+        self.dovecot: Dovecot | None = None
 
     @property
     def api_host(self) -> str:
@@ -204,6 +206,7 @@ async def running_stack(seconds: float, most_clients: int) -> AsyncIterator[Stac
             stack.push_async_callback(service.stop)
             ready = Stack(servers, service, folder / "service")
             await ready.prepare(seconds, most_clients)
+            ready.dovecot = await stack.enter_async_context(Dovecot.open(most_clients))
             stack.push_async_callback(ready.account.http.aclose)
             yield ready
     finally:

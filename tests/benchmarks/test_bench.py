@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.benchmarks.load import Job
+from tests.benchmarks.load import Job, Step
 from tests.benchmarks.measure import REPOSITORY, BenchFailed, loaded, percentile
 from tests.benchmarks.statements import folder_script, store_script
 from tests.benchmarks.subjects import SUBJECTS
@@ -93,3 +93,30 @@ async def test_every_measurement_ends_with_its_row_and_its_ceilings(tmp_path: Pa
         row = measured[subject.name]
         assert row["subject"][0]["requests"] > 0
         assert len(row["ratios"]) == len(row["ceilings"])
+
+
+async def test_an_exchange_of_lines_is_counted_once_and_a_refusal_fails_it() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 bench\r\n")
+        while line := await reader.readline():
+            # The lines before the last one begin otherwise, or come in another piece.
+            await writer.drain()
+            writer.write(b"250-one\r\n250 two\r\n" if line == b"LHLO\r\n" else line + line)
+        writer.close()
+
+    def steps(*lines: bytes) -> list[Step]:
+        return [Step(line + b"\r\n", line[:3], (b"5",)) for line in lines]
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        job = Job(
+            host="127.0.0.1",
+            port=server.sockets[0].getsockname()[1],
+            logins=[[Step(b"LHLO\r\n", b"250 ", (b"5",))]] * 2,
+            exchanges=[[steps(b"354 x", b"250 y")]] * 2,
+            warm_up_s=0.1,
+            seconds=0.3,
+        )
+        assert (await loaded("lines", job, {})).requests > 0
+        refused = msgspec.structs.replace(job, exchanges=[[steps(b"354 x", b"550 no")]] * 2)
+        with pytest.raises(BenchFailed, match="550 no"):
+            await loaded("lines", refused, {})

@@ -87,6 +87,8 @@ class Matrix:
             "message_uuid": message_id,
             "key_id": uuid4().hex,
             "hold_id": uuid4().hex,
+            "erasure_id": uuid4().hex,
+            "export_id": uuid4().hex,
             "webhook_id": uuid4().hex,
             "recipient_uuid": str(uuid4()),
             "schema_name": "vmboxes",

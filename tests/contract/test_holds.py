@@ -41,13 +41,15 @@ async def _remove(account: AccountClient, vmbox_id: str, *ids: str) -> None:
 
 
 async def _purge(account: AccountClient) -> None:
-    """Runs the keeper a month after all removals."""
+    """Runs the keeper a month after all removals and deletions."""
     owner = await asyncpg.connect(account.service.servers.postgres.url())
-    await owner.execute(
-        "UPDATE messages SET removed_at = removed_at - interval '1 month'"
-        " WHERE account_id = $1::uuid",
-        account.account_id,
-    )
+    for table, column in (("vmbox_counts", "deleted_at"), ("messages", "removed_at")):
+        await owner.execute(
+            f"UPDATE {table} SET {column} = {column} - interval '1 month'"  # noqa: S608
+            " WHERE account_id = $1::uuid",
+            account.account_id,
+        )
+        await aftertone(account.service, "keeper", "--once", "expiry")
     await owner.close()
     await aftertone(account.service, "keeper", "--once", "purge")
 
@@ -75,7 +77,6 @@ async def test_a_held_message_outlives_removal_purge_and_the_deletion_of_its_box
     assert result == {"succeeded": [], "failed": [{early: "legal_hold"}]}
     assert data_of(await account.http.delete(trash))["succeeded"] == []
     data_of(await account.http.delete(account.path("vmboxes", other_box)))
-    await aftertone(account.service, "keeper", "--once", "expiry")
     await _purge(account)
     assert await _held(account, hold_id) == held
     path = account.path("holds", hold_id, "messages", late, "raw")

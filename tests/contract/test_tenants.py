@@ -40,7 +40,7 @@ class Tenant:
         """All that the account can read of itself."""
         paths = (
             *("", "api_key", "children", "descendants", "users", "vmboxes", "vmboxes/messages"),
-            *("media", "webhooks", "events", "holds", f"users/{self.ids['user_id']}"),
+            *("media", "webhooks", "events", "holds", "exports", f"users/{self.ids['user_id']}"),
             f"vmboxes/{self.ids['vmbox_id']}",
             f"vmboxes/{self.ids['vmbox_id']}/messages/{self.ids['message_id']}",
             f"media/{self.ids['media_id']}",
@@ -64,11 +64,15 @@ async def a_tenant(service: RunningService) -> Tenant:
         "media_id": await made("media", name="Closed"),
         "key_id": await made("api_keys", name="Program", scopes=["messages:read"]),
         "hold_id": await made("holds", name="Case", reason="Order"),
+        "export_id": await made("exports"),
         "webhook_id": await made(
             "webhooks", name="All", uri="https://93.184.215.14/", hook="message.new"
         ),
         "vmbox_id": await account.a_vmbox(notify_email_addresses=["a@example.com"]),
     }
+    person = {"data": {"caller_id_number": "+999 00000001"}}
+    erasure = await account.http.post(account.path("erasures"), json=person)
+    ids["erasure_id"] = data_of(erasure, 201)["id"]
     ids["message_id"] = ids["message_uuid"] = await account.leave(ids["vmbox_id"], an_mp3())
     greeting = account.path("media", ids["media_id"], "raw")
     data_of(await account.http.put(greeting, **_SOUND), 201)

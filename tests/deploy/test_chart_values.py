@@ -131,7 +131,7 @@ def test_a_process_receives_only_the_secrets_that_it_needs(case: str) -> None:
     assert _processes_with("AFTERTONE_DATABASE_URL", environments) == environments.keys() - {
         "keeper"
     }
-    assert not _processes_with("AFTERTONE_NATS_URL", environments) & {"api", "keeper", "migrate"}
+    assert not _processes_with("AFTERTONE_NATS_URL", environments) & {"api", "migrate"}
     assert _processes_with("AFTERTONE_KEY_RING_FILE", environments) <= {"api", "email", "webhook"}
     assert _processes_with("AFTERTONE_SMTP_URL", environments) <= {"email"}
     assert _processes_with("AFTERTONE_ARI_PASSWORD", environments) <= {"mwi"}

@@ -45,7 +45,11 @@ def test_a_process_receives_only_the_variables_that_it_needs() -> None:
     assert _services_with("AFTERTONE_DATABASE_URL", environments) == environments.keys() - {
         "keeper"
     }
-    assert _services_with("AFTERTONE_NATS_URL", environments) == {"relay", *RUN_HERE}
+    assert _services_with("AFTERTONE_NATS_URL", environments) == {
+        "relay",
+        "keeper",
+        *RUN_HERE,
+    }
     assert _services_with("AWS_SECRET_ACCESS_KEY", environments) == {"api", "email", "keeper"}
     assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "email", "webhook"}
 

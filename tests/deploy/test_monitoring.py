@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.workers.keeper.steps import DAY, HOUR, SCHEDULE
+from service.workers.keeper.steps import DAY, HOUR, MINUTE, SCHEDULE
 from tests.deploy import monitoring
 
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ def test_the_keeper_alert_lists_the_daily_steps() -> None:
     [rule] = [rule for rule in monitoring.rules() if rule.alert == "AftertoneKeeperLate"]
     daily = "|".join(name for name, (every, _) in SCHEDULE.items() if every == DAY)
 
-    assert {every for every, _ in SCHEDULE.values()} == {HOUR, DAY}
+    assert {every for every, _ in SCHEDULE.values()} == {MINUTE, HOUR, DAY}
     assert rule.expr.count(f'~"{daily}"') == 2
 
 

@@ -40,6 +40,8 @@ async def a_deployment(
     environment = {
         **service.environment,
         "AFTERTONE_DATABASE_URL": url,
+        # The bucket of the fixture `store`.
+        "AFTERTONE_S3_BUCKET": "audio-tests",
         "AFTERTONE_OWNER_DATABASE_URL": servers.postgres.url(acquired.name, "aftertone_owner"),
     }
     ring = load_key_ring(Path(environment["AFTERTONE_KEY_RING_FILE"]))

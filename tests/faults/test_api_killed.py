@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 import httpx
+import pytest
 
 from tests.support.clients import Clients
 from tests.support.deployment import Deployment
@@ -149,6 +150,7 @@ async def test_api_killed_between_a_direct_upload_and_its_message(
     assert (late.status_code, late.json()["message"]) == (409, "upload_missing")
 
 
+@pytest.mark.long  # the tests above kill the API at each moment that matters
 async def test_killed_under_load(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:

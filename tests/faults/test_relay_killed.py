@@ -1,5 +1,7 @@
 """The relay is killed, frozen or started twice, and its stream is wiped: no event is lost."""
 
+import pytest
+
 from tests.support.admin import AdminPort
 from tests.support.clients import Clients
 from tests.support.deployment import Deployment
@@ -67,6 +69,7 @@ async def test_a_mark_that_commits_late_does_not_block_the_successor(
     await deployment.audit(account, ledger)
 
 
+@pytest.mark.long  # the tests above kill the relay at each moment that matters
 async def test_killed_under_load(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:

@@ -131,7 +131,11 @@ async def test_without_postgres_every_request_is_unavailable_until_it_is_back(
     assert (deployment.api.pid, deployment.relay.pid) == (api, relay)
 
 
-@pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
+@pytest.mark.parametrize(
+    "name",
+    # The tests above prove what is different without NATS and S3.
+    ["postgres", *(pytest.param(name, marks=pytest.mark.long) for name in ("nats", "s3"))],
+)
 async def test_a_server_is_killed_and_frozen_under_load(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger, name: str
 ) -> None:

@@ -218,6 +218,7 @@ async def test_all_steps_on_the_command_line_print_one_line_each(
         "months",
         "orphans",
         "recount",
+        "exports",
     ]
     assert lines["purge"] == "0 messages purged, 0 boxes purged, 0 recipients purged"
 

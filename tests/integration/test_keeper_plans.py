@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from service.domain.message import month_of
 from service.embedded.servers import EmbeddedServers
-from service.postgres import expiry
+from service.postgres import expiry, old_partitions
 from service.postgres import keeper as rows
 from service.postgres.audit import event_values
 from service.postgres.expiry import Bounds, ExpiredBox, Scope
@@ -21,6 +21,7 @@ from service.postgres.keeper import BoxKey, StoredObject
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.postgres.verification import list_audio
 from service.workers.keeper.rule_scan import EPOCH
 from tests.support.builders import NOW, Box, a_vmbox
 from tests.support.database import execute
@@ -139,6 +140,33 @@ async def test_a_month_without_due_messages_reads_few_buffers(
     assert read.buffers <= 8
     # An empty month may be read as it is; the other has rows, all of them younger.
     assert month != MONTH or not read.scanned
+
+
+@pytest.mark.parametrize("month", [MONTH, month_of(LONG_AGO)])
+async def test_a_month_that_is_not_overdue_reads_few_buffers(
+    large_database: LargeDatabase, month: int
+) -> None:
+    async def check(connection: Connection) -> tuple[bool, bool]:
+        ago = NOW - timedelta(days=40)
+        times = {"received_before": ago, "changed_before": ago, "removed_before": ago}
+        is_overdue = await old_partitions.is_month_overdue(connection, month, **times)
+        return await old_partitions.has_messages(connection, month), is_overdue
+
+    read, result = await explained(large_database, check)
+    assert result == (month == MONTH, False)
+    assert read.buffers <= 16
+
+
+async def test_a_page_of_a_verification_reads_its_rows(large_database: LargeDatabase) -> None:
+    last = UUID(int=2**128 - 1)
+    for after in (UUID(int=0), UUID(int=2**127)):
+        read, page = await explained(
+            large_database, list_audio, MONTH, (large_database.box.account_id, after), last, 500
+        )
+        assert len(page) == 500
+        # The row, its index entry, and the counts row of its box.
+        assert read.buffers <= 5 * len(page)
+        assert not {name for name in read.scanned if name.startswith("messages")}
 
 
 async def test_deleted_boxes_that_are_not_due_read_few_buffers(

@@ -13,10 +13,11 @@ from service.domain.recipient import Consent
 from service.embedded.servers import EmbeddedServers
 from service.postgres import mail
 from service.postgres import messages as rows
-from service.postgres.keeper import purge_messages
+from service.postgres.keeper import BoxKey, empty_box, purge_messages
 from service.postgres.messages import MessageKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Connection, Database
+from service.postgres.vmbox_trash import begin_purge
 from service.postgres.vmboxes import delete_vmbox
 from service.workers.keeper import StepProgress
 from service.workers.keeper.expiry import Expiry
@@ -117,6 +118,28 @@ async def test_a_deleted_box_is_purged_after_its_messages(
         assert [row["vmbox_id"] for row in left] == [neighbour.vmbox_id]
     assert await keys_in(bucket) == [key]
     await rows.get_message(inspector, place)
+
+
+@pytest.mark.parametrize("is_partly_emptied", [False, True])
+async def test_an_interrupted_purge_of_a_deleted_box_is_completed_by_the_keeper(
+    owner: Database, bucket: AudioStore, inspector: asyncpg.Connection, is_partly_emptied: bool
+) -> None:
+    async with owner.connection() as connection:
+        box, other = await a_vmbox(connection), await a_vmbox(connection)
+        for _ in range(3):
+            await kept(connection, bucket, box)
+        _, key = await kept(connection, bucket, other)
+        for each in (box, other):
+            await delete_vmbox(connection, each.account_id, each.vmbox_id)
+        assert await begin_purge(connection, box.account_id, None, 10) == [box.vmbox_id]
+        if is_partly_emptied:
+            assert await empty_box(connection, BoxKey(box.account_id, box.vmbox_id), NOW, 2) == 2
+    await Expiry(owner, in_days(0), retention_days=30).run(StepProgress())
+    done = await purge(owner, bucket, days=0).run(StepProgress())
+    assert done == {"messages_purged": 3, "boxes_purged": 1, "recipients_purged": 0}
+    left = await inspector.fetch("SELECT vmbox_id FROM vmboxes")
+    assert [row["vmbox_id"] for row in left] == [other.vmbox_id]
+    assert await keys_in(bucket) == [key]
 
 
 async def test_messages_are_purged_after_the_trash_days_of_their_account(

@@ -36,8 +36,13 @@ PAGE = Path(__file__).parents[2] / "migrations" / "README.md"
 # keeper looks for what is due, metrics count what waits, and an operator replaces encryption keys.
 OVER_ALL_ACCOUNTS = {
     "deliveries.delete_old_deliveries",
+    "erasures.list_unfinished",
+    "expiry.list_expired",
+    "expiry.list_expired_deleted",
     "feed.feed_state",
     "feed.tail_feed",
+    "export_jobs.find_pending_export",
+    "export_jobs.list_old_exports",
     "holds.is_month_held",
     "keeper.count_boxes",
     "keeper.delete_old_claims",

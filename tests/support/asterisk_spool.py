@@ -28,11 +28,11 @@ central = America/Chicago|'vm-received' Q 'digits/at' IMp
 100 => 1234,Ann Bell,ann@example.org|bell@example.org,,tz=central|maxmsg=50
 101 => -4321,M\xfcller & Sohn,,,attach=no|delete=1
 102 => 102,New User
-103 => 123456789,Long PIN
 
 [sales]
 100 => 9876,Sales
 """
+_LONG_PIN = b"[default](+)\n103 => 123456789,Long PIN\n"
 MORE_CONF = b"[support](!)\n300 => 1111,Template\n[sales]\n200 => 2222,Front desk\n"
 
 REALM = "pbx.example.org"
@@ -76,7 +76,7 @@ _CALLERS: tuple[tuple[bytes, str, str], ...] = (
     (b"Reception", "", "Reception"),
     (b"Unknown", "", ""),
 )
-_LONG_AGO_S = 40 * 86_400
+_LONG_AGO_S = 20 * 86_400
 
 
 class GeneratedSpool(msgspec.Struct, frozen=True):
@@ -92,17 +92,23 @@ class GeneratedSpool(msgspec.Struct, frozen=True):
     greetings: dict[str, bytes]
 
 
-def generate_spool(folder: Path, count: int, seed: int = 1) -> GeneratedSpool:
-    """Writes a spool with `count` complete messages, and incomplete and foreign files."""
+def generate_spool(
+    folder: Path, count: int, realm: str = REALM, *, is_clean: bool = False
+) -> GeneratedSpool:
+    """Writes a spool with `count` complete messages, and incomplete and foreign files.
+
+    `realm` is the domain of the accounts of the import. A clean spool can be imported completely.
+    """
     root, etc = folder / "voicemail", folder / "etc"
     etc.mkdir(parents=True)
-    (etc / "voicemail.conf").write_bytes(CONF)
+    (etc / "voicemail.conf").write_bytes(CONF if is_clean else CONF + _LONG_PIN)
     (etc / "more.conf").write_bytes(MORE_CONF)
-    writer = _Writer(root, random.Random(seed))
+    writer = _Writer(root, realm, is_clean=is_clean)
     for index in range(count):
         writer.add_message(index)
-    for write in (writer.add_incomplete, writer.add_foreign, writer.add_links):
-        write()
+    if not is_clean:
+        for write in (writer.add_incomplete, writer.add_foreign, writer.add_links):
+            write()
     greetings = writer.add_greetings()
     return GeneratedSpool(
         root, etc / "voicemail.conf", sorted(writer.messages), writer.skipped, greetings
@@ -123,11 +129,13 @@ def renumber(spool: GeneratedSpool) -> None:
 
 
 class _Writer:
-    def __init__(self, root: Path, randomness: random.Random) -> None:
+    def __init__(self, root: Path, realm: str, *, is_clean: bool) -> None:
         self.root = root
+        self.is_clean = is_clean
+        self.realm = realm
         self.messages: list[ImportedMessage] = []
         self.skipped: set[str] = set()
-        self._random = randomness
+        self._random = random.Random(1)
         self._numbers: Counter[Path] = Counter()
         self._start = int(time.time()) - _LONG_AGO_S
 
@@ -154,7 +162,7 @@ class _Writer:
             self._write(stem.with_suffix(f".{name}"), sample)
         self.messages.append(
             ImportedMessage(
-                box=f"{context}.{REALM}/{number}",
+                box=f"{context}.{self.realm}/{number}",
                 received_at=received_at,
                 number=caller_number,
                 name=caller_name,
@@ -163,7 +171,7 @@ class _Writer:
                 audio=_imported(formats[-1], samples[formats[-1]]),
             )
         )
-        if index % 5 == 0 and folder in ("INBOX", "Urgent", "Old"):
+        if not self.is_clean and index % 5 == 0 and folder in ("INBOX", "Urgent", "Old"):
             self._repeat(stem, text, samples)
 
     def _repeat(self, stem: Path, text: bytes, samples: dict[str, bytes]) -> None:
@@ -227,10 +235,11 @@ class _Writer:
             self._write(box / f"{stem}.{extension}", samples[stem])
         self._write(box / "unavail.gsm", self._audio("gsm"))
         self._write(box / "secret.conf", b"[general]\npassword=5555\n")
-        self._write(box / "intro.wav", self._audio("wav"))
-        self.skipped.add("default/100/intro")
+        if not self.is_clean:
+            self._write(box / "intro.wav", self._audio("wav"))
+            self.skipped.add("default/100/intro")
         return {
-            f"default.{REALM}/100 {GREETINGS[stem]}": _imported(formats[stem], sample)
+            f"default.{self.realm}/100 {GREETINGS[stem]}": _imported(formats[stem], sample)
             for stem, sample in samples.items()
         }
 

@@ -22,6 +22,7 @@ from tests.support.ledger import Ledger
 from tests.support.log_scan import folder_with_logs
 from tests.support.proxy import Proxy
 from tests.support.running import AccountClient, RunningService
+from tests.support.servers import write_without_waiting
 from tests.support.waiting import wait_until
 
 # Short, so that a test with a frozen server takes seconds; long enough for a busy machine.
@@ -63,6 +64,7 @@ class Deployment(RunningService):
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(folder_with_logs("aftertone-faults-"))
             servers = await stack.enter_async_context(EmbeddedServers(folder))
+            await write_without_waiting(servers)
             ports = servers.postgres.ports
             targets = (ports.postgres, ports.postgres, ports.s3, ports.nats)
             postgres, relay_postgres, s3, nats = [

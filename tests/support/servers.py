@@ -23,14 +23,14 @@ def servers_folder() -> Iterator[Path]:
 async def servers(servers_folder: Path) -> AsyncIterator[EmbeddedServers]:
     """Servers of the session. A test that kills or freezes one must restore it."""
     async with EmbeddedServers(servers_folder) as running:
-        await _write_without_waiting(running)
+        await write_without_waiting(running)
         yield running
 
 
-async def _write_without_waiting(servers: EmbeddedServers) -> None:
+async def write_without_waiting(servers: EmbeddedServers) -> None:
     """Turns fsync off: only processes fail here, and the kernel keeps what they wrote.
 
-    Waiting for disks is the largest part of the cost of a database per test.
+    Otherwise each commit waits for a disk, and each restart of a killed Postgres syncs all files.
     """
     for setting in ("fsync", "full_page_writes"):
         await servers.postgres.psql(f"ALTER SYSTEM SET {setting} = off", database="postgres")

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from service.domain.message import Folder
+from service.transfer.source import NO_INTRODUCTIONS
 from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.source_content import ImportedMessage
 
@@ -57,10 +58,10 @@ _TABLES = {
     ),
 }
 _CALLERS = (("+4930100", "Ann Bell"), ("100", "Zoë 電話"), ("", "Reception"), ("5551234", ""))
-_DOMAINS = ("one.example.org", "two.example.org")
+REALM = "example.org"
 _NUMBERS = ("100", "101", "102")
 _STORAGE = "/var/lib/freeswitch/storage/voicemail"
-_LONG_AGO_S = 40 * 86_400
+_LONG_AGO_S = 20 * 86_400
 NO_AUDIO = "its audio is neither in the database nor in the folder"
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -76,14 +77,24 @@ class GeneratedSwitch(msgspec.Struct, frozen=True):
     skipped: dict[str, str]
 
 
-def generate_fusionpbx(folder: Path, count: int) -> GeneratedSwitch:
-    """Generates `count` complete messages in two domains, and incomplete rows."""
-    return _FusionPbx(folder).generate(count)
+def generate_fusionpbx(
+    folder: Path, count: int, realm: str = REALM, *, is_clean: bool = False
+) -> GeneratedSwitch:
+    """Generates `count` complete messages in two domains of `realm`, and incomplete rows.
+
+    Clean tables can be imported completely.
+    """
+    return _FusionPbx(folder, realm, is_clean).generate(count)
 
 
-def generate_freeswitch(folder: Path, count: int) -> GeneratedSwitch:
-    """Generates `count` complete messages in two domains, and incomplete rows."""
-    return _FreeSwitch(folder).generate(count)
+def generate_freeswitch(
+    folder: Path, count: int, realm: str = REALM, *, is_clean: bool = False
+) -> GeneratedSwitch:
+    """Generates `count` complete messages in two domains of `realm`, and incomplete rows.
+
+    Clean tables can be imported completely.
+    """
+    return _FreeSwitch(folder, realm, is_clean).generate(count)
 
 
 def write_sqlite(switch: GeneratedSwitch, path: Path) -> None:
@@ -112,7 +123,9 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
 
 
 class _Generator:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, realm: str, is_clean: bool) -> None:
+        self.is_clean = is_clean
+        self.domains = (f"one.{realm}", f"two.{realm}")
         self.folder = folder / "storage" / "voicemail"
         self.tables: Tables = {}
         self.messages: list[ImportedMessage] = []
@@ -152,25 +165,26 @@ class _Generator:
 
 class _FusionPbx(_Generator):
     def generate(self, count: int) -> GeneratedSwitch:
-        domains = {name: self.uuid() for name in _DOMAINS}
-        boxes = {(name, number): self.uuid() for name in _DOMAINS for number in _NUMBERS}
+        domains = {name: self.uuid() for name in self.domains}
+        boxes = {(name, number): self.uuid() for name in self.domains for number in _NUMBERS}
         for name, key in domains.items():
             self.add("v_domains", {"domain_uuid": key, "domain_name": name})
             setting = {"domain_uuid": key, "domain_setting_subcategory": "time_zone"}
             self.add("v_domain_settings", {**setting, "domain_setting_value": "Europe/Berlin"})
         for (name, number), key in boxes.items():
             self._add_box(name, domains[name], number, key)
-        first = boxes[_DOMAINS[0], "100"]
+        first = boxes[self.domains[0], "100"]
         self.add(
             "v_voicemail_options",
             {"voicemail_uuid": first, "voicemail_option_digits": "1"},
         )
-        copy = {"voicemail_uuid": first, "voicemail_uuid_copy": boxes[_DOMAINS[0], "101"]}
+        copy = {"voicemail_uuid": first, "voicemail_uuid_copy": boxes[self.domains[0], "101"]}
         self.add("v_voicemail_destinations", copy)
         for index in range(count):
             name, number = list(boxes)[index % len(boxes)]
             self._add_message(index, name, number, boxes[name, number])
-        self._add_incomplete(domains[_DOMAINS[0]], first)
+        if not self.is_clean:
+            self._add_incomplete(domains[self.domains[0]], first)
         return self.result()
 
     def _add_box(self, domain: str, domain_key: UUID, number: str, key: UUID) -> None:
@@ -197,8 +211,8 @@ class _FusionPbx(_Generator):
 
     def _add_greetings(self, domain: str, domain_key: UUID, number: str) -> None:
         """Adds a greeting that is not in use, and one in the database or in the folder."""
-        audio, in_folder = self.audio(), domain == _DOMAINS[0]
-        for greeting in (1, 2):
+        audio, in_folder = self.audio(), domain == self.domains[0]
+        for greeting in (2,) if self.is_clean else (1, 2):
             row = {
                 "voicemail_greeting_uuid": self.uuid(),
                 "domain_uuid": domain_key,
@@ -212,7 +226,8 @@ class _FusionPbx(_Generator):
         if in_folder:
             self.write(domain, number, "greeting_2.wav", audio)
         self.greetings[f"{domain}/{number} unavailable"] = audio
-        self.skipped[f"{domain}/{number}/greeting_1"] = "the box does not use this greeting"
+        if not self.is_clean:
+            self.skipped[f"{domain}/{number}/greeting_1"] = "the box does not use this greeting"
 
     def _add_message(self, index: int, domain: str, number: str, box: UUID) -> None:
         key, length_s = self.uuid(), index % 60 or None
@@ -250,8 +265,12 @@ class _FusionPbx(_Generator):
         self.expect(index, f"{domain}/{number}", folder, length_s, audio)
 
     def _add_incomplete(self, domain_key: UUID, box: UUID) -> None:
-        """Adds a message without audio, without time, without box, and with a wrong text."""
-        place = f"{_DOMAINS[0]}/100/msg_"
+        """Adds messages without audio, time or box, and the introduction of a message."""
+        for row in self.tables.get("v_voicemail_messages", [])[:1]:
+            name = f"intro_{row['voicemail_message_uuid']}"
+            self.write(self.domains[0], "100", f"{name}.wav", self.audio())
+            self.skipped[f"{self.domains[0]}/100/{name}"] = NO_INTRODUCTIONS
+        place = f"{self.domains[0]}/100/msg_"
         for changes, name, reason in (
             ({"message_base64": ""}, place, NO_AUDIO),
             ({"created_epoch": None}, place, "the message has no time (created_epoch)"),
@@ -272,16 +291,21 @@ class _FusionPbx(_Generator):
 class _FreeSwitch(_Generator):
     def generate(self, count: int) -> GeneratedSwitch:
         for index in range(count):
-            domain = _DOMAINS[index % 2]
+            domain = self.domains[index % 2]
             self._add_message(index, domain, _NUMBERS[index // 2 % 3])
         self._add_preferences()
+        if not self.is_clean:
+            self._add_incomplete()
+        return self.result()
+
+    def _add_incomplete(self) -> None:
+        """Adds messages whose files are missing or outside the folder."""
         for path in ("/etc/hostname", f"{_STORAGE}/default/../../../secret.wav", ""):
             key = str(self.uuid())
-            row = {"username": "100", "domain": _DOMAINS[0], "uuid": key, "file_path": path}
+            row = {"username": "100", "domain": self.domains[0], "uuid": key, "file_path": path}
             self.add("voicemail_msgs", {**row, "created_epoch": self.start})
-            self.skipped[f"100@{_DOMAINS[0]}/{key}"] = "file_path: no such file in the folder"
+            self.skipped[f"100@{self.domains[0]}/{key}"] = "file_path: no such file in the folder"
         (self.folder.parent.parent / "secret.wav").write_bytes(self.audio())
-        return self.result()
 
     def _add_message(self, index: int, domain: str, number: str) -> None:
         key, audio, length_s = str(self.uuid()), self.audio(), index % 60 or None
@@ -310,7 +334,7 @@ class _FreeSwitch(_Generator):
         self.expect(index, f"{domain}/{number}", folder, length_s, audio)
 
     def _add_preferences(self) -> None:
-        domain, number = _DOMAINS[0], "200"
+        domain, number = self.domains[0], "200"
         greeting = self.audio()
         self.write(domain, number, "greeting_1.wav", greeting)
         row = {
@@ -318,8 +342,9 @@ class _FreeSwitch(_Generator):
             "domain": domain,
             "password": "4321",
             "greeting_path": f"{_STORAGE}/default/{domain}/{number}/greeting_1.wav",
-            "name_path": f"{_STORAGE}/default/{domain}/{number}/recorded_name.wav",
         }
+        if not self.is_clean:
+            row["name_path"] = f"{_STORAGE}/default/{domain}/{number}/recorded_name.wav"
+            self.skipped[f"{number}@{domain}/name"] = "name_path: no such file in the folder"
         self.add("voicemail_prefs", row)
         self.greetings[f"{domain}/{number} unavailable"] = greeting
-        self.skipped[f"{number}@{domain}/name"] = "name_path: no such file in the folder"

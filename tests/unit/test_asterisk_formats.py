@@ -120,7 +120,6 @@ def test_a_mailbox_becomes_the_document_of_a_box(tmp_path: Path) -> None:
         "name": "New User",
         "mailbox": "300",
         "aliases": [],
-        "pin": "300",
         "notify_email_addresses": [],
         "include_message_on_notify": False,
         "delete_after_notify": True,

@@ -44,6 +44,7 @@ async def test_a_spool_yields_every_record_and_names_the_rest(spool: GeneratedSp
         "not a folder of Asterisk",
         "not a greeting",
         "recordings in progress",
+        "the introduction of a forwarded message is not imported",
         "the audio is empty",
         "the message is still being recorded; run the import again",
         "the same message",

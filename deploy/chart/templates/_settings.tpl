@@ -61,6 +61,7 @@ retention:
   - deleted_retention_days
   - backup_retention_days
   - purge_grace_days
+  - kept_mail_folder
   - orphan_grace_hours
   - audit_days
   - oldest_month
@@ -122,7 +123,7 @@ transcription:
   needs: [database, postgres, nats, s3, notifiers, transcription, operations]
 keeper:
   args: [keeper, --once, all]
-  needs: [owner, postgres, s3, retention, operations]
+  needs: [owner, postgres, nats, s3, retention, operations]
 migrate:
   args: [migrate]
   needs: [owner, database, postgres, retention, operations]

@@ -23,6 +23,9 @@ from service.api.kazoo.wire.documents import (
 )
 from service.domain.access import Permission
 from service.domain.account import Account, Caller
+from service.domain.clock import utc_now
+from service.domain.errors import Invalid, Rule
+from service.domain.message import uuid7
 from service.domain.schema import Document, merge
 
 ACCOUNT = "/accounts/{account_id:str}"
@@ -76,9 +79,15 @@ async def delete_account(
     request: AnyRequest, account: TheAccount, caller: TheCaller, app: App
 ) -> Response[bytes]:
     """Deletes an account with its boxes, messages and users. Fails with 409 while there are
-    accounts below it. The root account cannot be deleted."""
-    deleted = await app.accounts.delete(caller, account.account_id)
-    return _answer(request, deleted, is_deleted=True)
+    accounts below it, or legal holds. The root account cannot be deleted. With `erase=true` all
+    data of the account are erased at once. The header `Location` is then the erasure, in the parent
+    account. Otherwise they are erased after the days of the trash."""
+    erasure_id = uuid7(utc_now()) if _is_erasure(request) else None
+    deleted = await app.accounts.delete(caller, account.account_id, erasure_id)
+    headers = {}
+    if erasure_id is not None and deleted.parent_id is not None:
+        headers["Location"] = f"/v2/accounts/{deleted.parent_id.hex}/erasures/{erasure_id.hex}"
+    return _answer(request, deleted, is_deleted=True, headers=headers)
 
 
 @route(
@@ -153,6 +162,16 @@ async def _change(
     preview = await app.retention_previews.of_account(account)
     document = account_document(account) | dry_run_field(preview)
     return _answer(request, account, document=document)
+
+
+def _is_erasure(request: AnyRequest) -> bool:
+    match request.query_params.get("erase"):
+        case None | "false":
+            return False
+        case "true":
+            return True
+        case value:
+            raise Invalid.of("erase", Rule.ENUM, target=["true", "false"], value=value[:64])
 
 
 async def _list(

@@ -25,6 +25,8 @@ from service.domain.errors import (
     AccountNotFound,
     ApiKeyNotFound,
     CredentialsInvalid,
+    ErasureNotFound,
+    ExportNotFound,
     Forbidden,
     GreetingNotFound,
     HoldNotFound,
@@ -164,7 +166,9 @@ vmbox_of_path = partial(id_of_path, parse_hex_id, VmboxNotFound)
 message_of_path = partial(id_of_path, MessageId.parse, MessageNotFound)
 greeting_of_path = partial(id_of_path, parse_hex_id, GreetingNotFound)
 api_key_of_path = partial(id_of_path, parse_hex_id, ApiKeyNotFound)
+erasure_of_path = partial(id_of_path, parse_hex_id, ErasureNotFound)
 hold_of_path = partial(id_of_path, parse_hex_id, HoldNotFound)
+export_of_path = partial(id_of_path, parse_hex_id, ExportNotFound)
 webhook_of_path = partial(id_of_path, parse_hex_id, WebhookNotFound)
 
 

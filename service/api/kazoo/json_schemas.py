@@ -18,6 +18,7 @@ COMPONENTS = {
     "accounts": "NewAccount",
     "api_auth": "ApiKey",
     "api_keys": "NewApiKey",
+    "erasures": "NewErasure",
     "holds": "NewHold",
     "mailbox_message": "NewMessage",
     "media": "NewGreeting",

@@ -19,9 +19,9 @@ from service.api.kazoo.vmboxes import VMBOX
 from service.api.kazoo.wire.messages import (
     MESSAGE_FIELDS,
     to_new_message,
-    upload_response,
 )
 from service.api.kazoo.wire.metadata_limits import fit_metadata
+from service.api.kazoo.wire.uploads import upload_response
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
 from service.domain.direct_upload import AudioDeclaration, DirectUpload

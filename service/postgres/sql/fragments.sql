@@ -115,3 +115,27 @@ h.account_id = m.account_id
 -- lock makes a new hold wait for such a statement (lock_holds). Without holds in the account it costs one
 -- look-up by primary key in an empty index.
 EXISTS (SELECT FROM holds AS h WHERE {hold_covers} FOR KEY SHARE OF h)
+
+-- fragment: is_of_person
+-- True when the message `m` is of the person :caller (a number in comparable form) and :caller_id_name; with a
+-- null :caller, of anybody.
+(
+    :caller::text IS NULL OR is_same_caller(:caller, m.caller_id_number)
+    OR is_same_caller(:caller, m.from_uri)
+    OR lower(btrim(m.caller_id_name)) = lower(btrim(:caller_id_name::text))
+)
+
+-- fragment: is_event_of_person
+-- As is_of_person, for the data `e.data` of an event.
+(
+    is_same_caller(:caller, e.data #>> '{message,caller_id_number}')
+    OR is_same_caller(:caller, e.data #>> '{message,from}')
+    OR lower(btrim(e.data #>> '{message,caller_id_name}')) = lower(btrim(:caller_id_name::text))
+)
+
+-- fragment: redacted_data
+-- The data `e.data` of an event about a message without the data of its caller.
+e.data || jsonb_build_object('message', (e.data -> 'message')
+    || '{"caller_id_number": "anonymous", "caller_id_name": "anonymous", "call_id": "", "from": "anonymous"}'
+    || CASE WHEN e.data -> 'message' ? 'transcription'
+        THEN '{"transcription": {"result": "erased"}}' ELSE '{}' END::jsonb)

@@ -3,11 +3,16 @@
 
 -- name: list_vmbox_trash
 -- A page of the boxes of an account that can be restored, the last deleted first.
--- Plan: boxes_in_trash backwards, the box by primary key; stops when the page is full.
+-- Plan: boxes_in_trash backwards, the box by primary key; stops when the page is full. The account is hidden from
+-- the planner, as in list_messages. OFFSET 0 prevents a join that reads all boxes of the account.
 SELECT v.vmbox_id, v.name, c.mailbox, c.deleted_at
 FROM vmbox_counts AS c
-JOIN vmboxes AS v ON v.account_id = :account_id AND v.vmbox_id = c.vmbox_id
-WHERE c.account_id = :account_id AND c.emptied_at IS NULL AND c.deleted_at > :deleted_after
+CROSS JOIN LATERAL (
+    SELECT b.vmbox_id, b.name FROM vmboxes AS b
+    WHERE b.account_id = :account_id AND b.vmbox_id = c.vmbox_id
+    OFFSET 0
+) AS v
+WHERE c.account_id = (SELECT :account_id::uuid) AND c.emptied_at IS NULL AND c.deleted_at > :deleted_after
     AND (c.deleted_at, c.vmbox_id) <= (:start_deleted_at::timestamptz, :start_id::uuid)
 ORDER BY c.deleted_at DESC, c.vmbox_id DESC
 LIMIT :limit;
@@ -77,11 +82,11 @@ SELECT number FROM vmbox_numbers WHERE account_id = :account_id AND number = ANY
 -- name: begin_purge
 -- Makes up to :limit deleted boxes, with :vmbox_ids only of those, impossible to restore. The keeper continues an
 -- interrupted purge. The change is written to the audit only.
--- Plan: boxes_in_trash of the account; rows by primary key.
+-- Plan: boxes_in_trash or boxes_to_empty of the account, which is hidden from the planner; rows by primary key.
 WITH due AS MATERIALIZED (
     SELECT c.vmbox_id
     FROM vmbox_counts AS c
-    WHERE c.account_id = :account_id AND c.emptied_at IS NULL AND c.deleted_at > 'epoch'
+    WHERE c.account_id = (SELECT :account_id::uuid) AND c.emptied_at IS NULL AND c.deleted_at > 'epoch'
         AND (:vmbox_ids::uuid[] IS NULL OR c.vmbox_id = ANY(:vmbox_ids))
     ORDER BY c.vmbox_id
     LIMIT :limit
@@ -89,8 +94,7 @@ WITH due AS MATERIALIZED (
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET deleted_at = 'epoch'
-    FROM due
-    WHERE c.account_id = :account_id AND c.vmbox_id = due.vmbox_id
+    WHERE c.account_id = :account_id AND c.vmbox_id = ANY(ARRAY(SELECT vmbox_id FROM due))
     RETURNING c.vmbox_id
 ), event AS (
     SELECT c.vmbox_id, NULL AS mailbox, NULL::bigint AS sequence, NULL::integer AS new_count,
@@ -117,8 +121,8 @@ WITH due AS MATERIALIZED (
 ), vmbox AS (
     DELETE FROM vmboxes AS v
     USING due
-    WHERE v.account_id = :account_id AND v.vmbox_id = due.vmbox_id
+    WHERE v.account_id = :account_id AND v.vmbox_id = :vmbox_id
 )
 DELETE FROM vmbox_counts AS c
 USING due
-WHERE c.account_id = :account_id AND c.vmbox_id = due.vmbox_id;
+WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id;

@@ -30,7 +30,7 @@ from service.transfer.archive.format import (
     ArchivedRow,
     ArchiveHead,
     ArchiveManifest,
-    Section,
+    ArchiveSection,
     lines_member,
 )
 from service.transfer.archive.records import CHUNK, RecordReader
@@ -72,7 +72,7 @@ class ExportState(msgspec.Struct, kw_only=True):
     members: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class _Chunk(msgspec.Struct):
+class _ArchiveChunk(msgspec.Struct):
     """Rows of one member, their audio, and the state after them."""
 
     rows: list[ArchivedRow]
@@ -99,7 +99,7 @@ class Exporter:
         writer = ArchiveWriter(destination)
         state = await self._start(account_id, destination, writer)
         self.observer.set_total(state.messages)
-        self.observer.advance(state.counts.get(Section.MESSAGES, 0))
+        self.observer.advance(state.counts.get(ArchiveSection.MESSAGES, 0))
         while state.section < len(SECTIONS):
             await self._write_chunk(state, writer)
             await writer.checkpoint(state)
@@ -141,14 +141,14 @@ class Exporter:
             state.number += 1
             await writer.add(name, lines)
             await self._write_audio(chunk, state, writer)
-            if section is Section.MESSAGES:
+            if section is ArchiveSection.MESSAGES:
                 self.observer.advance(len(chunk.rows))
         if len(chunk.rows) < self.chunk:
             state.section, state.account, state.row, state.number = state.section + 1, _FIRST, "", 1
 
-    async def _read_chunk(self, section: Section, state: ExportState) -> _Chunk:
+    async def _read_chunk(self, section: ArchiveSection, state: ExportState) -> _ArchiveChunk:
         """Reads up to `chunk` rows, of one account after the other."""
-        chunk = _Chunk([], [])
+        chunk = _ArchiveChunk([], [])
         while len(chunk.rows) < self.chunk:
             account = await self._account_after(state)
             if account is None:
@@ -173,7 +173,9 @@ class Exporter:
         accounts = await retry_unavailable(read)
         return accounts[0] if accounts else None
 
-    async def _write_audio(self, chunk: _Chunk, state: ExportState, writer: ArchiveWriter) -> None:
+    async def _write_audio(
+        self, chunk: _ArchiveChunk, state: ExportState, writer: ArchiveWriter
+    ) -> None:
         """Writes the audio of the rows in their order; reads a few objects ahead."""
         async for row, spool in self._read_audio(chunk):
             assert isinstance(row, ArchivedMessage | ArchivedGreeting)
@@ -186,7 +188,9 @@ class Exporter:
             if spool is not None:
                 spool.close()
 
-    async def _read_audio(self, chunk: _Chunk) -> AsyncIterator[tuple[ArchivedRow, Spool | None]]:
+    async def _read_audio(
+        self, chunk: _ArchiveChunk
+    ) -> AsyncIterator[tuple[ArchivedRow, Spool | None]]:
         pending: deque[tuple[ArchivedRow, asyncio.Task[Spool | None]]] = deque()
         remaining = [(row, audio) for row, audio in zip(chunk.rows, chunk.audio, strict=True)]
         try:

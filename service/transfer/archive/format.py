@@ -15,7 +15,7 @@ HEAD = "aftertone.json"
 MANIFEST = "manifest.json"
 
 
-class Section(StrEnum):
+class ArchiveSection(StrEnum):
     """Sections of an archive in their order: the folder of their members."""
 
     ACCOUNTS = "accounts"
@@ -25,7 +25,7 @@ class Section(StrEnum):
     MESSAGES = "messages"
 
 
-SECTIONS = tuple(Section)
+SECTIONS = tuple(ArchiveSection)
 
 
 class ArchiveHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,11 +120,11 @@ class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 ArchivedRow = ArchivedAccount | ArchivedUser | ArchivedGreeting | ArchivedBox | ArchivedMessage
 
 
-def lines_member(section: Section, number: int) -> str:
+def lines_member(section: ArchiveSection, number: int) -> str:
     """Returns the name of a member with JSON lines."""
     return f"{section}/{number:08d}.jsonl"
 
 
-def audio_member(section: Section, account_id: str, row_id: str, extension: str) -> str:
+def audio_member(section: ArchiveSection, account_id: str, row_id: str, extension: str) -> str:
     """Returns the name of a member with audio."""
     return f"{section}/{account_id}/{row_id}.{extension}"

@@ -20,7 +20,7 @@ from service.transfer.archive.format import (
     ArchivedMessage,
     ArchivedRow,
     ArchivedUser,
-    Section,
+    ArchiveSection,
     audio_member,
 )
 
@@ -33,10 +33,10 @@ _NIL = UUID(int=0)
 
 @dataclass(frozen=True)
 class RecordReader:
-    """Reads records with decrypted PINs."""
+    """Reads records. Without `secrets`, boxes have no PINs."""
 
     database: Database
-    secrets: SecretBox
+    secrets: SecretBox | None
 
     async def count_messages(self, account_id: UUID) -> int:
         """Returns the number of messages of an account and the accounts below it."""
@@ -51,16 +51,16 @@ class RecordReader:
             position = AccountPosition(len(accounts[-1].ancestors), accounts[-1].account_id)
 
     async def read(
-        self, section: Section, account: Account, top_id: UUID, after: str, limit: int
+        self, section: ArchiveSection, account: Account, top_id: UUID, after: str, limit: int
     ) -> Page:
         """Returns rows of one account after the id `after`; "" is the start."""
-        readers: dict[Section, Callable[..., Coroutine[Any, Any, Page]]] = {
-            Section.USERS: self._users,
-            Section.GREETINGS: self._greetings,
-            Section.BOXES: self._boxes,
-            Section.MESSAGES: self._messages,
+        readers: dict[ArchiveSection, Callable[..., Coroutine[Any, Any, Page]]] = {
+            ArchiveSection.USERS: self._users,
+            ArchiveSection.GREETINGS: self._greetings,
+            ArchiveSection.BOXES: self._boxes,
+            ArchiveSection.MESSAGES: self._messages,
         }
-        if section is Section.ACCOUNTS:
+        if section is ArchiveSection.ACCOUNTS:
             return [] if after else [(_account(account, top_id), None)]
         return await readers[section](account.account_id, after, limit)
 
@@ -88,7 +88,7 @@ class RecordReader:
         page: Page = []
         for box in boxes:
             document = dict(box.document)
-            if box.pin_sealed is not None:
+            if box.pin_sealed is not None and self.secrets is not None:
                 context = SecretPurpose.PIN.context(account_id, box.vmbox_id)
                 document["pin"] = self.secrets.open(box.pin_sealed, context)
             archived = ArchivedBox(
@@ -122,7 +122,9 @@ def _greeting(account_id: UUID, greeting: ExportedGreeting) -> ArchivedGreeting:
         account_id=account_id.hex,
         owner_id=None if greeting.owner_id is None else greeting.owner_id.hex,
         document=greeting.document,
-        audio=None if audio is None else _audio(Section.GREETINGS, account_id, row_id, audio),
+        audio=None
+        if audio is None
+        else _audio(ArchiveSection.GREETINGS, account_id, row_id, audio),
     )
 
 
@@ -142,13 +144,13 @@ def _message(account_id: UUID, exported: ExportedMessage) -> ArchivedMessage:
         from_uri=message.from_uri,
         to_uri=message.to_uri,
         changed_at=exported.changed_at,
-        audio=_audio(Section.MESSAGES, account_id, str(message.id), message.audio),
+        audio=_audio(ArchiveSection.MESSAGES, account_id, str(message.id), message.audio),
         removed_at=exported.removed_at,
         transcription=message.transcription,
     )
 
 
-def _audio(section: Section, account_id: UUID, row_id: str, audio: Audio) -> ArchivedAudio:
+def _audio(section: ArchiveSection, account_id: UUID, row_id: str, audio: Audio) -> ArchivedAudio:
     return ArchivedAudio(
         name=audio_member(section, account_id.hex, row_id, audio.extension),
         content_type=audio.content_type,

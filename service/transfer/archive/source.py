@@ -26,7 +26,7 @@ from service.transfer.archive.format import (
     ArchivedRow,
     ArchivedUser,
     ArchiveHead,
-    Section,
+    ArchiveSection,
 )
 from service.transfer.source import (
     Bytes,
@@ -55,7 +55,7 @@ class ArchiveSource:
         self._path = path
 
     async def accounts(self) -> AsyncIterator[SourceAccount]:
-        async for row, _ in self._rows(Section.ACCOUNTS, ArchivedAccount):
+        async for row, _ in self._rows(ArchiveSection.ACCOUNTS, ArchivedAccount):
             yield SourceAccount(
                 key=row.id,
                 name=row.name,
@@ -65,11 +65,11 @@ class ArchiveSource:
             )
 
     async def users(self) -> AsyncIterator[SourceUser]:
-        async for row, _ in self._rows(Section.USERS, ArchivedUser):
+        async for row, _ in self._rows(ArchiveSection.USERS, ArchivedUser):
             yield SourceUser(key=row.id, account_key=row.account_id, document=row.document)
 
     async def greetings(self) -> AsyncIterator[SourceGreeting]:
-        async for row, audio in self._rows(Section.GREETINGS, ArchivedGreeting):
+        async for row, audio in self._rows(ArchiveSection.GREETINGS, ArchivedGreeting):
             stored = row.audio
             yield SourceGreeting(
                 key=row.id,
@@ -82,11 +82,11 @@ class ArchiveSource:
             )
 
     async def boxes(self) -> AsyncIterator[SourceBox]:
-        async for row, _ in self._rows(Section.BOXES, ArchivedBox):
+        async for row, _ in self._rows(ArchiveSection.BOXES, ArchivedBox):
             yield SourceBox(key=row.id, account_key=row.account_id, document=row.document)
 
     async def messages(self) -> AsyncIterator[SourceMessage]:
-        async for row, audio in self._rows(Section.MESSAGES, ArchivedMessage):
+        async for row, audio in self._rows(ArchiveSection.MESSAGES, ArchivedMessage):
             yield SourceMessage(
                 key=row.id,
                 box_key=row.box_id,
@@ -114,7 +114,7 @@ class ArchiveSource:
         """Does nothing: each iteration closes the file."""
 
     async def _rows(
-        self, section: Section, kind: type[Row]
+        self, section: ArchiveSection, kind: type[Row]
     ) -> AsyncIterator[tuple[Row, Bytes | None]]:
         """Yields the rows of a section with their audio. Raises SourceFailed."""
         decoder = msgspec.json.Decoder(kind)
@@ -205,7 +205,7 @@ class _Members:
             self._tar.members = []  # type: ignore[attr-defined]
         return self._name()
 
-    def skip_to(self, section: Section) -> str | None:
+    def skip_to(self, section: ArchiveSection) -> str | None:
         """Moves to the first member of a section or of a later one. Returns its name."""
         earlier = tuple(f"{name}/" for name in SECTIONS[: SECTIONS.index(section)])
         name = self._name()

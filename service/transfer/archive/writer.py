@@ -4,7 +4,6 @@ import tarfile
 from collections.abc import AsyncIterator
 
 import msgspec
-import zstandard
 
 from service.transfer.archive.destination import Destination
 
@@ -17,7 +16,11 @@ class ArchiveWriter:
     """Appends members. Its bytes depend only on the members and the checkpoints."""
 
     def __init__(self, destination: Destination) -> None:
+        # Loaded here: a keeper seldom writes an archive.
+        import zstandard
+
         self._destination = destination
+        self._end = zstandard.COMPRESSOBJ_FLUSH_FINISH
         self._frames = zstandard.ZstdCompressor(level=_LEVEL)
         self._frame = self._frames.compressobj()
         self._output = bytearray()
@@ -60,7 +63,7 @@ class ArchiveWriter:
             await self._flush()
 
     async def _end_frame(self) -> None:
-        self._output += self._frame.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+        self._output += self._frame.flush(self._end)
         await self._flush()
 
     async def _flush(self) -> None:

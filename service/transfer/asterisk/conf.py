@@ -48,23 +48,23 @@ def read_conf(path: Path) -> Conf:
 
 def without_comments(line: str, depth: int) -> tuple[str, int]:
     """Returns a line without comments, and the depth of open `;--` blocks after it."""
-    kept, position = [], 0
+    parts, position = [], 0
     for match in _COMMENT.finditer(line):
         if depth == 0:
-            kept.append(line[position : match.start()])
+            parts.append(line[position : match.start()])
         position = match.end()
         match match.group():
             case "\\;" if depth == 0:
-                kept.append(";")
+                parts.append(";")
             case ";--":
                 depth += 1
             case "--;" if depth > 0:
                 depth -= 1
             case "--;":
-                return "".join([*kept, "--"]), 0
+                return "".join([*parts, "--"]), 0
             case ";" if depth == 0:
-                return "".join(kept), 0
-    return "".join([*kept, line[position:] if depth == 0 else ""]), depth
+                return "".join(parts), 0
+    return "".join([*parts, line[position:] if depth == 0 else ""]), depth
 
 
 class _Reader:

@@ -15,6 +15,7 @@ _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 # Messages wait in INBOX and Old. Asterisk limits each folder, a box has one limit for both.
 _LIMITED_FOLDERS = 2
 _MAX_COUNT = 9999
+_MIN_PIN = 4
 
 
 class ConfiguredMailbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +91,8 @@ class Defaults:
 
 def document_of(box: ConfiguredMailbox, defaults: Defaults) -> Document:
     """Returns the document of a box. Options without a field of their own are in `asterisk`."""
+    # Asterisk treats a user whose password is the number of the box as new.
+    is_new = box.password == box.number
     document: dict[str, Any] = {
         "name": box.name or box.number,
         "mailbox": box.number,
@@ -98,9 +101,8 @@ def document_of(box: ConfiguredMailbox, defaults: Defaults) -> Document:
         "include_message_on_notify": defaults.is_set(box, "attach", "yes"),
         "delete_after_notify": _is_true(box.options, "delete", "deletevoicemail"),
         "skip_envelope": not defaults.is_set(box, "envelope", "yes"),
-        # Asterisk treats a user whose password is the number of the box as new.
-        "is_setup": box.password != box.number,
-        "pin": box.password,
+        "is_setup": not is_new,
+        "pin": "" if is_new and len(box.password) < _MIN_PIN else box.password,
         "timezone": defaults.zone(box),
         "asterisk": _other_options(box),
         **_limits(defaults.option(box, "maxmsg")),
@@ -139,5 +141,5 @@ def _other_options(box: ConfiguredMailbox) -> Document:
         for name, value in box.options.items()
         if "password" not in name and "secret" not in name
     }
-    kept = {"context": box.context, "pager": box.pager, "options": options}
-    return {name: value for name, value in kept.items() if value}
+    other = {"context": box.context, "pager": box.pager, "options": options}
+    return {name: value for name, value in other.items() if value}

@@ -20,7 +20,6 @@ class MessageFile(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: int | None
     caller_id_number: str
     caller_id_name: str
-    exten: str
     digest: str
 
 
@@ -47,7 +46,6 @@ def parse_message_file(content: bytes, charset: str, audio_size: int) -> Message
         duration_s=seconds_of(values.get("duration")),
         caller_id_number=number,
         caller_id_name=name,
-        exten=values.get("exten", ""),
         digest=hashlib.sha256("\0".join(fixed).encode()).hexdigest()[:32],
     )
 

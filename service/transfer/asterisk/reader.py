@@ -15,8 +15,9 @@ from service.transfer.asterisk.message_file import (
     parse_message_file,
 )
 from service.transfer.asterisk.spool import FOLDERS, SpoolFile, SpoolRecording
-from service.transfer.files import BLOCK_BYTES, shown
+from service.transfer.files import BLOCK_BYTES, printable_path
 from service.transfer.source import Bytes, Skipped, SourceError, SourceMessage
+from service.transfer.times import length_ms_of
 
 # Asterisk writes the duration at the end of the recording.
 _LONGEST_RECORDING_S = 60 * 60
@@ -38,8 +39,8 @@ class SpoolReader:
             yield each
         names: dict[str, str] = {}
         for folder in folders:
-            found = await asyncio.to_thread(self._list, context, number, folder)
-            for recording in found:
+            recordings = await asyncio.to_thread(self._list, context, number, folder)
+            for recording in recordings:
                 if isinstance(recording, Skipped):
                     yield recording
                 else:
@@ -66,7 +67,7 @@ class SpoolReader:
     @staticmethod
     def filename(audio: SpoolFile) -> str:
         """Returns the name of the audio as it is imported: raw audio becomes WAV."""
-        name = shown(audio.names[-1])
+        name = printable_path(audio.names[-1])
         return f"{name.partition('.')[0]}.wav" if audio.extension in RAW_FORMATS else name
 
     def _list(self, *folder: str) -> list[SpoolRecording | Skipped]:
@@ -76,7 +77,7 @@ class SpoolReader:
         self, recording: SpoolRecording, box_key: str, names: dict[str, str]
     ) -> SourceMessage | Skipped:
         """Returns a message. `names` has the names of the messages before it by digest. Blocks."""
-        name = shown(*recording.names)
+        name = printable_path(*recording.names)
         try:
             properties = self._properties(recording)
         except (SourceError, Incomplete) as error:
@@ -90,8 +91,7 @@ class SpoolReader:
             box_key=box_key,
             name=name,
             received_at=properties.received_at,
-            # Asterisk counts whole seconds: 0 is a length that is not known.
-            length_ms=(properties.duration_s or 0) * 1000 or None,
+            length_ms=length_ms_of(properties.duration_s),
             folder=FOLDERS[recording.names[-2]],
             caller_id_number=properties.caller_id_number,
             caller_id_name=properties.caller_id_name,

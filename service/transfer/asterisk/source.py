@@ -20,7 +20,7 @@ from service.transfer.asterisk.mailboxes import (
 )
 from service.transfer.asterisk.reader import SpoolReader
 from service.transfer.asterisk.spool import GREETINGS
-from service.transfer.files import shown
+from service.transfer.files import printable_path
 from service.transfer.source import (
     Skipped,
     SourceAccount,
@@ -59,22 +59,23 @@ class AsteriskSource:
 
     async def accounts(self) -> AsyncIterator[SourceAccount | Skipped]:
         for context in dict.fromkeys(box.context for box in self._boxes):
-            label = _NOT_IN_REALM.sub("-", shown(context).lower()).strip("-.") or "context"
+            label = _NOT_IN_REALM.sub("-", printable_path(context).lower()).strip("-.") or "context"
             realm = f"{label}.{self._realm}"
-            yield SourceAccount(key=shown(context), name=realm, realm=realm)
+            yield SourceAccount(key=printable_path(context), name=realm, realm=realm)
 
     async def users(self) -> AsyncIterator[SourceUser | Skipped]:
         """Yields nothing: a user of Asterisk is a mailbox."""
-        no_users: tuple[SourceUser, ...] = ()
-        for user in no_users:
-            yield user
+        return
+        yield
 
     async def boxes(self) -> AsyncIterator[SourceBox | Skipped]:
         for skipped in self._skipped:
             yield skipped
         for box in self._boxes:
             document = await asyncio.to_thread(self._document, box)
-            yield SourceBox(key=_key(box), account_key=shown(box.context), document=document)
+            yield SourceBox(
+                key=_key(box), account_key=printable_path(box.context), document=document
+            )
 
     async def greetings(self) -> AsyncIterator[SourceGreeting | Skipped]:
         for box in self._boxes:
@@ -84,8 +85,8 @@ class AsteriskSource:
                     continue
                 audio = recording.audio[0]
                 yield SourceGreeting(
-                    key=shown(*recording.names),
-                    account_key=shown(box.context),
+                    key=printable_path(*recording.names),
+                    account_key=printable_path(box.context),
                     box_key=_key(box),
                     kind=GREETINGS[recording.names[-1]],
                     filename=self._reader.filename(audio),
@@ -113,7 +114,7 @@ class AsteriskSource:
 
 
 def _key(box: ConfiguredMailbox) -> str:
-    return shown(box.context, box.number)
+    return printable_path(box.context, box.number)
 
 
 def _boxes(root: Path, conf: Conf) -> tuple[list[ConfiguredMailbox], list[Skipped]]:

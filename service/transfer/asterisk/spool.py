@@ -19,8 +19,14 @@ import msgspec
 
 from service.domain.message import Folder
 from service.transfer.asterisk.audio import best_first, is_audio
-from service.transfer.files import open_below, shown
-from service.transfer.source import GreetingKind, Skipped, SourceError, SourceFailed
+from service.transfer.files import open_below, printable_path
+from service.transfer.source import (
+    NO_INTRODUCTIONS,
+    GreetingKind,
+    Skipped,
+    SourceError,
+    SourceFailed,
+)
 
 FOLDERS = {
     "INBOX": Folder.NEW,
@@ -41,6 +47,7 @@ GREETINGS = {
 }
 PASSWORD_FILE = "secret.conf"  # noqa: S105 - the name of a file
 CHANGED = "the file has changed while it was read; run the import again"
+_INTRODUCTION = re.compile(r"msg\d{4,9}intro\..+")
 _MESSAGE = re.compile(r"(?P<stem>msg\d{4,9})\.(?P<extension>[A-Za-z0-9-]+)")
 # Asterisk locks a folder with these files. `tmp` has recordings that are not finished.
 _LOCKS = re.compile(r"\.lock.*|lock")
@@ -83,7 +90,9 @@ def boxes_of(root: Path) -> tuple[list[tuple[str, str]], list[Skipped]]:
         try:
             boxes += [(context, number) for number in _folders(root, (context,), skipped)]
         except OSError as error:
-            skipped.append(Skipped(shown(context), error.strerror or "the folder cannot be read"))
+            skipped.append(
+                Skipped(printable_path(context), error.strerror or "the folder cannot be read")
+            )
     return boxes, skipped
 
 
@@ -97,14 +106,14 @@ def greetings_of(root: Path, context: str, number: str) -> Iterator[SpoolRecordi
             case SpoolFile(names=(*_, name)) if name == PASSWORD_FILE or _LOCKS.fullmatch(name):
                 continue
             case SpoolFile():
-                yield Skipped(shown(*file.names), "not a greeting")
+                yield Skipped(printable_path(*file.names), "not a greeting")
             case Skipped():
                 yield file
     for stem, files in sorted(formats.items()):
         if stem in GREETINGS:
             yield _recording((context, number, stem), files, None)
         else:
-            yield Skipped(shown(context, number, stem), "not a greeting")
+            yield Skipped(printable_path(context, number, stem), "not a greeting")
 
 
 def folders_of(root: Path, context: str, number: str) -> tuple[list[str], list[Skipped]]:
@@ -119,7 +128,7 @@ def folders_of(root: Path, context: str, number: str) -> tuple[list[str], list[S
         if name not in FOLDERS and any(_files(root, (context, number, name))):
             is_unfinished = name == _UNFINISHED
             reason = "recordings in progress" if is_unfinished else "not a folder of Asterisk"
-            skipped.append(Skipped(shown(context, number, name), reason))
+            skipped.append(Skipped(printable_path(context, number, name), reason))
     return [name for name in FOLDERS if name in names], skipped
 
 
@@ -137,8 +146,10 @@ def messages_of(root: Path, *folder: str) -> Iterator[SpoolRecording | Skipped]:
             texts[match["stem"]] = file
         elif match and is_audio(match["extension"]):
             formats[match["stem"]].append(file)
+        elif _INTRODUCTION.fullmatch(name):
+            yield Skipped(printable_path(*file.names), NO_INTRODUCTIONS)
         elif not _LOCKS.fullmatch(name):
-            yield Skipped(shown(*file.names), "not a file of a message")
+            yield Skipped(printable_path(*file.names), "not a file of a message")
     for stem in sorted(texts.keys() | formats.keys(), key=lambda stem: (len(stem), stem)):
         yield _recording((*folder, stem), formats[stem], texts.get(stem), needs_text=True)
 
@@ -200,9 +211,9 @@ def _recording(
     complete = [file for file in audio if file.size]
     if not complete:
         reason = "the audio is empty" if audio else "a text file without audio"
-        return Skipped(shown(*names), reason)
+        return Skipped(printable_path(*names), reason)
     if needs_text and text is None:
-        return Skipped(shown(*names), "audio without a text file")
+        return Skipped(printable_path(*names), "audio without a text file")
     by_extension = {file.extension: file for file in complete}
     return SpoolRecording(names, [by_extension[name] for name in best_first(by_extension)], text)
 
@@ -219,7 +230,7 @@ def _folders(root: Path, names: tuple[str, ...], skipped: list[Skipped]) -> Iter
             target = Path(root, *names, entry.name).resolve()
             if not (target.is_dir() and target.is_relative_to(root.resolve())):
                 reason = "a symbolic link that does not lead to a folder of the spool"
-                skipped.append(Skipped(shown(*names, entry.name), reason))
+                skipped.append(Skipped(printable_path(*names, entry.name), reason))
         elif entry.is_dir(follow_symlinks=False):
             yield entry.name
 
@@ -230,7 +241,7 @@ def _files(root: Path, folder: tuple[str, ...]) -> Iterator[SpoolFile | Skipped]
         entries = _scan(root, folder)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
-            yield Skipped(shown(*folder), error.strerror or "the folder cannot be read")
+            yield Skipped(printable_path(*folder), error.strerror or "the folder cannot be read")
         return
     for entry in entries:
         names = (*folder, entry.name)
@@ -239,13 +250,15 @@ def _files(root: Path, folder: tuple[str, ...]) -> Iterator[SpoolFile | Skipped]
         except OSError:
             # The next import finds a renamed file.
             if not _LOCKS.fullmatch(entry.name):
-                yield Skipped(shown(*names), CHANGED)
+                yield Skipped(printable_path(*names), CHANGED)
             continue
         if stat.S_ISREG(status.st_mode):
             yield SpoolFile(names, *_identity(status))
         elif not stat.S_ISDIR(status.st_mode):
             is_link = stat.S_ISLNK(status.st_mode)
-            yield Skipped(shown(*names), "a symbolic link" if is_link else "not a regular file")
+            yield Skipped(
+                printable_path(*names), "a symbolic link" if is_link else "not a regular file"
+            )
 
 
 def _scan(root: Path, names: tuple[str, ...]) -> list[os.DirEntry[str]]:

@@ -42,7 +42,7 @@ class StorageFolder:
     def opener(self, names: Names) -> Bytes:
         """Returns a function that streams a file."""
         root = self._root
-        assert root is not None, "a file was found"
+        assert root is not None, "only a file below it is opened"
 
         async def stream() -> AsyncIterator[bytes]:
             position = 0

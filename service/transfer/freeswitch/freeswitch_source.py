@@ -17,7 +17,7 @@ from service.transfer.source import (
     SourceMessage,
     SourceUser,
 )
-from service.transfer.times import seconds_of, time_of_epoch
+from service.transfer.times import length_ms_of, time_of_epoch
 
 _MESSAGES, _PREFERENCES = "voicemail_msgs", "voicemail_prefs"
 _MESSAGE_COLUMNS = (
@@ -56,9 +56,8 @@ class FreeSwitchSource:
 
     async def users(self) -> AsyncIterator[SourceUser | Skipped]:
         """Yields nothing: the users are in the directory of the switch."""
-        no_users: tuple[SourceUser, ...] = ()
-        for user in no_users:
-            yield user
+        return
+        yield
 
     async def boxes(self) -> AsyncIterator[SourceBox | Skipped]:
         for domain, username in await self._boxes():
@@ -74,8 +73,8 @@ class FreeSwitchSource:
             for column, kind in _GREETINGS.items():
                 if path := preferences.get(column):
                     key = f"{_key(domain, username)}/{kind}"
-                    found = await asyncio.to_thread(self._folder.find_path, str(path))
-                    if found is None:
+                    file = await asyncio.to_thread(self._folder.find_path, str(path))
+                    if file is None:
                         yield Skipped(key, f"{column}: no such file in the folder")
                         continue
                     yield SourceGreeting(
@@ -83,8 +82,8 @@ class FreeSwitchSource:
                         account_key=domain,
                         box_key=_key(domain, username),
                         kind=kind,
-                        filename=found[-1],
-                        open=self._folder.opener(found),
+                        filename=file[-1],
+                        open=self._folder.opener(file),
                     )
 
     async def messages(self) -> AsyncIterator[SourceMessage | Skipped]:
@@ -105,22 +104,22 @@ class FreeSwitchSource:
         received_at = time_of_epoch(row["created_epoch"])
         if received_at is None:
             return Skipped(key, "the message has no time (created_epoch)")
-        found = self._folder.find_path(str(row["file_path"] or ""))
-        if found is None:
+        file = self._folder.find_path(str(row["file_path"] or ""))
+        if file is None:
             return Skipped(key, "file_path: no such file in the folder")
         return SourceMessage(
             key=key,
             box_key=box_key,
             name=key,
             received_at=received_at,
-            length_ms=(seconds_of(row["message_len"]) or 0) * 1000 or None,
+            length_ms=length_ms_of(row["message_len"]),
             folder=_folder_of(row),
             caller_id_number=str(row["cid_number"] or ""),
             caller_id_name=str(row["cid_name"] or ""),
             # The id of the channel that recorded the message.
             call_id=uuid,
-            filename=found[-1],
-            open=self._folder.opener(found),
+            filename=file[-1],
+            open=self._folder.opener(file),
         )
 
     async def _boxes(self) -> list[tuple[str, str]]:

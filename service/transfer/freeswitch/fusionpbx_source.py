@@ -8,13 +8,14 @@ from functools import partial
 import msgspec
 
 from service.domain.transcription import successful_transcription
-from service.transfer.files import shown
+from service.transfer.files import printable_path
 from service.transfer.freeswitch import fusionpbx
 from service.transfer.freeswitch.audio import Names, StorageFolder, base64_opener
 from service.transfer.freeswitch.database import Row
 from service.transfer.freeswitch.fusionpbx import text_of
 from service.transfer.freeswitch.tables import Tables
 from service.transfer.source import (
+    NO_INTRODUCTIONS,
     Bytes,
     GreetingKind,
     Skipped,
@@ -24,7 +25,7 @@ from service.transfer.source import (
     SourceMessage,
     SourceUser,
 )
-from service.transfer.times import seconds_of, time_of_epoch
+from service.transfer.times import length_ms_of, time_of_epoch
 
 _MESSAGES = "v_voicemail_messages"
 _EXTENSIONS = ("wav", "mp3", "ogg")
@@ -71,9 +72,8 @@ class FusionPbxSource:
 
     async def users(self) -> AsyncIterator[SourceUser | Skipped]:
         """Yields nothing: the users of the web interface are not users of boxes."""
-        no_users: tuple[SourceUser, ...] = ()
-        for user in no_users:
-            yield user
+        return
+        yield
 
     async def boxes(self) -> AsyncIterator[SourceBox | Skipped]:
         boxes = await self._boxes()
@@ -120,6 +120,9 @@ class FusionPbxSource:
                 box["voicemail_uuid"],
             ):
                 yield await self._message(text_of(box["voicemail_uuid"]), row, place)
+                if await self._has_introduction(row, place):
+                    name = printable_path(*place, f"intro_{text_of(row['voicemail_message_uuid'])}")
+                    yield Skipped(name, NO_INTRODUCTIONS)
         for row in await self._tables.select(
             _MESSAGES,
             ("voicemail_message_uuid",),
@@ -141,12 +144,12 @@ class FusionPbxSource:
 
     async def _boxes(self) -> list[Row]:
         return await self._tables.select(
-            "v_voicemails", fusionpbx.BOX_COLUMNS, "ORDER BY domain_uuid, voicemail_uuid"
+            "v_voicemails", fusionpbx.BOX_COLUMNS, "ORDER BY domain_uuid, voicemail_id"
         )
 
     async def _greeting(self, box: Row, row: Row, place: Names) -> SourceGreeting | Skipped:
         number, key = text_of(row["greeting_id"]), text_of(row["voicemail_greeting_uuid"])
-        name = shown(*place, f"greeting_{number}")
+        name = printable_path(*place, f"greeting_{number}")
         if number != text_of(box["greeting_id"]):
             return Skipped(name, "the box does not use this greeting")
         column = _Column(
@@ -190,7 +193,7 @@ class FusionPbxSource:
 
     async def _message(self, box_key: str, row: Row, place: Names) -> SourceMessage | Skipped:
         key = text_of(row["voicemail_message_uuid"])
-        name = shown(*place, f"msg_{key}")
+        name = printable_path(*place, f"msg_{key}")
         received_at = time_of_epoch(row["created_epoch"])
         if received_at is None:
             return Skipped(name, "the message has no time (created_epoch)")
@@ -206,13 +209,18 @@ class FusionPbxSource:
             box_key=box_key,
             name=name,
             received_at=received_at,
-            length_ms=(seconds_of(row["message_length"]) or 0) * 1000 or None,
+            length_ms=length_ms_of(row["message_length"]),
             folder=fusionpbx.folder_of(row),
             caller_id_number=text_of(row["caller_id_number"]),
             caller_id_name=text_of(row["caller_id_name"]),
             transcription=successful_transcription(transcription) if transcription else None,
             open=audio,
         )
+
+    async def _has_introduction(self, row: Row, place: Names) -> bool:
+        key = row["voicemail_message_uuid"]
+        column = _Column(_MESSAGES, "message_intro_base64", "voicemail_message_uuid", key)
+        return await self._audio(column, place, f"intro_{text_of(key)}") is not None
 
     async def _audio(self, column: _Column, place: Names, *stems: str) -> Bytes | None:
         """Returns the audio of a column or, without it, of a file in the folder of the box."""
@@ -225,5 +233,5 @@ class FusionPbxSource:
             for stem in stems
             for extension in _EXTENSIONS
         ]
-        found = await asyncio.to_thread(self._folder.find, *paths)
-        return None if found is None else self._folder.opener(found)
+        file = await asyncio.to_thread(self._folder.find, *paths)
+        return None if file is None else self._folder.opener(file)

@@ -5,6 +5,7 @@ from service.api.description.openapi.structs import ref
 from service.api.kazoo import accounts
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, link, pages, success
+from service.api.kazoo.openapi.erasures import BLOCKED
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.documents import AccountRow, ApiKeyResponse
 from service.domain.errors import AccountHasChildren, AccountIsRoot, EditConflict, Invalid, Rule
@@ -14,6 +15,7 @@ TAG = {
     "description": "Accounts form a tree. A token gives access to its account and those below it",
 }
 
+_BAD_ERASE = Invalid.of("erase", Rule.ENUM, target=["true", "false"], value="yes")
 _KEY = ApiKeyResponse(api_key=samples.API_KEY)
 _TAKEN = (Invalid.of("name", Rule.UNIQUE), Invalid.of("realm", Rule.UNIQUE))
 _ACCOUNT = DocumentResponse(schema="Account", example=samples.ACCOUNT, revision="1")
@@ -60,8 +62,9 @@ OPERATIONS = (
     ),
     Operation(
         handler=accounts.delete_account,
+        parameters=("erase",),
         answers={200: _ACCOUNT.describe("The deleted account", extras=samples.DELETED)},
-        refusals=(AccountHasChildren(), AccountIsRoot()),
+        refusals=(AccountHasChildren(), AccountIsRoot(), BLOCKED, _BAD_ERASE),
     ),
     Operation(
         handler=accounts.list_children,

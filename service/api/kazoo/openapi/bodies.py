@@ -22,6 +22,7 @@ from service.api.kazoo.envelope import EventPage, Success, SuccessPage
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.kazoo.wire.documents import DocumentMetadata, document_metadata
+from service.usecases.exports import ARCHIVE_TYPE
 
 Examples = Mapping[str, Mapping[str, Any]]
 
@@ -181,6 +182,11 @@ def audio(description: str, *headers: str) -> Json:
 def archive(description: str) -> Json:
     """A response with a ZIP archive."""
     return _response(description, {ZIP_TYPE: {"schema": _AUDIO}}, ("Content-Disposition",))
+
+
+def export_archive(description: str, *headers: str) -> Json:
+    """A response with an archive of an account."""
+    return _response(description, {ARCHIVE_TYPE: {"schema": _AUDIO}}, headers)
 
 
 def not_modified() -> Json:

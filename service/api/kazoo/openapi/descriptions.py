@@ -120,6 +120,12 @@ WEBHOOK = {
     "custom_data": "Strings that are sent with each event",
 }
 
+ERASURE = {
+    "caller_id_number": "The number of the person in any spelling",
+    "caller_id_name": "The name of the person. Messages with this name are erased, too, whatever "
+    "their number",
+}
+
 HOLD = {
     "name": "A friendly name, such as the file number",
     "reason": "The reason, such as the court order",

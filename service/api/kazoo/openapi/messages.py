@@ -18,8 +18,8 @@ from service.api.kazoo.wire.messages import (
     MessageMetadata,
     MessageRow,
     StoredMessage,
-    UploadResponse,
 )
+from service.api.kazoo.wire.uploads import UploadResponse
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
     AudioTooLarge,

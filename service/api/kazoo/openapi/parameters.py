@@ -95,7 +95,9 @@ def _path() -> Json:
         "user_id": ("The user", HEX_ID, samples.OWNER_ID),
         "media_id": ("The greeting", HEX_ID, samples.MEDIA_ID),
         "webhook_id": ("The webhook", HEX_ID, samples.WEBHOOK_ID),
+        "erasure_id": ("The erasure", HEX_ID, samples.WEBHOOK_ID),
         "hold_id": ("The legal hold", HEX_ID, samples.WEBHOOK_ID),
+        "export_id": ("The export", HEX_ID, samples.WEBHOOK_ID),
         "key_id": ("The API key", HEX_ID, samples.WEBHOOK_ID),
         "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
         "token": ("The token of the request", _TEXT, None),
@@ -156,6 +158,7 @@ def _query() -> Json:
             "`true` changes nothing: the response is the document as it would be, with the number "
             "of messages by folder that its retention would remove, in `_dry_run`",
         ),
+        "erase": (_FLAG, "`true` erases all data of the account at once"),
         "redirect": (
             _FLAG,
             "`true` redirects to the audio store; the default is `redirect_audio` of the account",

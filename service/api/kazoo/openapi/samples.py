@@ -13,18 +13,20 @@ from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
 from service.api.kazoo.wire.audit import audit_row
+from service.api.kazoo.wire.erasures import erasure_row
+from service.api.kazoo.wire.exports import export_row
 from service.api.kazoo.wire.holds import hold_row
 from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
     MessageContext,
-    UploadResponse,
     held_row,
     message_metadata,
     message_row,
     stored_message,
     trash_row,
 )
+from service.api.kazoo.wire.uploads import UploadResponse
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, vmbox_trash_row
 from service.api.kazoo.wire.webhooks import (
     attempt_row,
@@ -36,7 +38,9 @@ from service.domain.access import ADMIN_ACCESS, Permission
 from service.domain.account import Account, Caller
 from service.domain.api_key import ApiKey
 from service.domain.audit import AuditRecord, Principal, Result
+from service.domain.erasure import Erasure, ErasureKind, ErasurePhase
 from service.domain.events import EventType
+from service.domain.export import ExportJob, ExportStatus
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.hold import HeldMessage, Hold
 from service.domain.message import (
@@ -93,6 +97,11 @@ NEW_API_KEY: dict[str, Any] = {
     "scopes": ["messages:read", "vmboxes:read"],
     "vmbox_ids": [VMBOX_ID],
     "expires": "2027-01-01T00:00:00Z",
+}
+
+NEW_ERASURE: dict[str, Any] = {
+    "caller_id_number": "+49 89 1234567",
+    "caller_id_name": "Ann Example",
 }
 
 NEW_HOLD: dict[str, Any] = {
@@ -200,6 +209,32 @@ _PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None)
 _WEBHOOK = Webhook(
     webhook_id=UUID(WEBHOOK_ID), document=NEW_WEBHOOK, disable_reason=None, **_STORED
 )
+_ERASURE = Erasure(
+    account_id=UUID(ACCOUNT_ID),
+    erasure_id=UUID(WEBHOOK_ID),
+    subject_id=UUID(ACCOUNT_ID),
+    kind=ErasureKind.PERSON,
+    caller_id_number=None,
+    caller_id_name=None,
+    caller=None,
+    phase=ErasurePhase.FINISHED,
+    removed={"messages": 3, "audio": 3, "events": 4, "stream_events": 4},
+    pending_keys=(),
+    created_at=CREATED,
+    finished_at=CREATED,
+)
+_EXPORT = ExportJob(
+    account_id=UUID(ACCOUNT_ID),
+    export_id=UUID(WEBHOOK_ID),
+    status=ExportStatus.DONE,
+    messages=1204,
+    exported=1204,
+    missing_audio=0,
+    archive_size=71_303_168,
+    problem=None,
+    created_at=CREATED,
+    finished_at=CREATED,
+)
 _HOLD = Hold(
     account_id=UUID(ACCOUNT_ID),
     hold_id=UUID(WEBHOOK_ID),
@@ -249,7 +284,9 @@ ACCOUNT = documents.account_document(_ACCOUNT)
 ACCOUNT_ROW = documents.account_row(_ACCOUNT)
 USER = documents.user_document(_USER)
 USER_ROW = documents.user_row(_USER)
+ERASURE = erasure_row(_ERASURE)
 HOLD = hold_row(_HOLD)
+EXPORT = export_row(_EXPORT)
 NAMED_API_KEY = api_key_row(_KEY)
 CREATED_API_KEY = created_api_key(_KEY, API_KEY)
 WEBHOOK = webhook_document(_WEBHOOK)

@@ -21,10 +21,22 @@ from service.api.kazoo.sessions import (
 )
 from service.api.kazoo.uploads import UPLOAD_FIELDS
 from service.api.kazoo.vmboxes import PIN_FIELDS
-from service.api.kazoo.wire import api_keys, audit, documents, holds, hooks, messages, webhooks
+from service.api.kazoo.wire import (
+    api_keys,
+    audit,
+    documents,
+    erasures,
+    exports,
+    holds,
+    hooks,
+    messages,
+    webhooks,
+)
+from service.api.kazoo.wire.uploads import UploadResponse
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, VmboxTrashRow
 from service.domain.api_key import FIELDS as NAMED_KEY_FIELDS
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS
+from service.domain.erasure import FIELDS as ERASURE_FIELDS
 from service.domain.greeting import FIELDS as GREETING_FIELDS
 from service.domain.hold import FIELDS as HOLD_FIELDS
 from service.domain.message import Folder
@@ -62,13 +74,13 @@ def _responses() -> Json:
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((VmboxBatchResponse, VmboxTrashRow), {}),
-        **struct_schemas(
-            (messages.BatchResponse, messages.LinkResponse, messages.UploadResponse), {}
-        ),
+        **struct_schemas((messages.BatchResponse, messages.LinkResponse, UploadResponse), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((holds.HoldRow,), descriptions.HOLD),
+        **struct_schemas((erasures.ErasureRow,), {}),
+        **struct_schemas((exports.ExportRow,), {}),
         **struct_schemas(
             (messages.MessageRow, messages.TrashRow, messages.HeldRow, messages.StoredMessage),
             descriptions.MESSAGE,
@@ -104,6 +116,7 @@ def _accounts() -> Json:
         "UserChanges": _with_secret_password(patch_schema(USER_FIELDS, descriptions.USER)),
         "User": document_schema(stored, descriptions.USER, documents.DocumentExtras),
         "ApiKey": {**nullable_request_schema(API_KEY_FIELDS, {}), "additionalProperties": False},
+        "NewErasure": nullable_request_schema(ERASURE_FIELDS, descriptions.ERASURE),
         "NewHold": nullable_request_schema(HOLD_FIELDS, descriptions.HOLD),
         "NewApiKey": nullable_request_schema(NAMED_KEY_FIELDS, descriptions.API_KEYS),
         "SessionToken": nullable_request_schema(TOKEN_FIELDS, {"token": "The token of a session"}),

@@ -29,7 +29,6 @@ from service.domain.message import (
 )
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.text import strip_control_characters
-from service.usecases.direct_uploads import AnnouncedUpload
 
 Response = TypeVar("Response", bound="MessageFields")
 Row = TypeVar("Row", bound="MessageRow")
@@ -161,22 +160,6 @@ class LinkResponse(msgspec.Struct, kw_only=True):
     """A link that plays one recording."""
 
     url: Annotated[str, Meta(description="Plays the recording without other credentials")]
-    expires: Annotated[
-        int | DateTimeString,
-        Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
-    ]
-
-
-class UploadResponse(msgspec.Struct, kw_only=True):
-    """An announced upload: the request that sends the audio to the audio store."""
-
-    upload: Annotated[str, Meta(description="The `upload` of the message that it completes")]
-    method: Annotated[Literal["PUT"], Meta(description="The method of the request")]
-    url: Annotated[str, Meta(description="The URL of the request, at the audio store")]
-    headers: Annotated[
-        Mapping[str, str],
-        Meta(description="The headers of the request; a browser sets `Content-Length` itself"),
-    ]
     expires: Annotated[
         int | DateTimeString,
         Meta(description="Gregorian seconds; ISO-8601 in the `audian` profile"),
@@ -324,18 +307,6 @@ def message_filterable(message: MessageSummary, context: MessageContext) -> Docu
     row: Document = to_builtins(message_row(message, context))
     metadata: Document = to_builtins(message_metadata(message, context))
     return row | metadata
-
-
-def upload_response(announced: AnnouncedUpload, context: MessageContext) -> UploadResponse:
-    """An announced upload as the response to its announcement."""
-    request = announced.request
-    return UploadResponse(
-        upload=announced.token,
-        method="PUT",
-        url=request.url,
-        headers=request.headers,
-        expires=format_time(announced.upload.expires_at, context.profile),
-    )
 
 
 def batch_response(result: BatchResult) -> BatchResponse:
