@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from service.embedded.errors import EmbeddedError
+from tests.benchmarks.chart import write_chart
 from tests.benchmarks.dovecot import NOT_INSTALLED
+from tests.benchmarks.growth import BASE_MESSAGES, Growth, changes_of
 from tests.benchmarks.measure import BenchFailed, Result
 from tests.benchmarks.pgbench import PgbenchFailed
 from tests.benchmarks.plan import Bench, Measure, Subject
@@ -38,10 +40,22 @@ from tests.benchmarks.subjects import SUBJECTS, without_dovecot
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".aftertone/bench"),
-    help="Folder for results.json and results.md.",
+    help="Folder for results.json, results.md and chart.png.",
 )
+@click.option(
+    "--messages",
+    type=click.IntRange(BASE_MESSAGES),
+    help=f"Also measure with this number of messages, and compare with {BASE_MESSAGES} of them.",
+)
+@click.option("--months", default=36, type=click.IntRange(1, 120), help="Months of --messages.")
 def main(
-    seconds: float, rounds: int, clients: tuple[int, ...], only: tuple[str, ...], output: Path
+    seconds: float,
+    rounds: int,
+    clients: tuple[int, ...],
+    only: tuple[str, ...],
+    output: Path,
+    messages: int | None,
+    months: int,
 ) -> None:
     """Measure the service and, in turns with each part of it, the ceilings it stands under.
 
@@ -49,21 +63,30 @@ def main(
     """
     subjects = [subject for subject in SUBJECTS if not only or subject.name in only]
     started_at = datetime.now(UTC)
+    sizes: list[Growth | None] = [None]
+    if messages is not None:
+        sizes = [Growth(BASE_MESSAGES, months), Growth(messages, months)]
     try:
-        comparisons = asyncio.run(_run(subjects, clients, seconds, rounds))
+        runs = [asyncio.run(_run(subjects, clients, seconds, rounds, growth)) for growth in sizes]
     except (BenchFailed, PgbenchFailed, EmbeddedError) as error:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         raise click.Abort from None
-    results = results_of(started_at, seconds, rounds, comparisons)
+    growth = list(changes_of(*runs)) if messages is not None else []
+    results = results_of(started_at, seconds, rounds, runs[-1], growth)
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_bytes(as_json(results))
     (output / "results.md").write_text(as_text(results) + "\n")
-    click.echo(f"\n{as_text(results)}\n\nwritten to {output}/results.json and results.md")
+    write_chart(results.comparisons, output / "chart.png")
+    click.echo(f"\n{as_text(results)}\n\nwritten to {output}")
 
 
 async def _run(
-    subjects: Sequence[Subject], clients: Sequence[int], seconds: float, rounds: int
+    subjects: Sequence[Subject],
+    clients: Sequence[int],
+    seconds: float,
+    rounds: int,
+    growth: Growth | None,
 ) -> list[Comparison]:
     began = time.monotonic()
     whole = asyncio.current_task()
@@ -71,7 +94,9 @@ async def _run(
     # As Ctrl-C: the servers stop and their folder goes.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     click.echo("starting Postgres, NATS, S3, the API, the relay; storing messages to read")
-    async with running_stack(seconds, max(clients)) as stack:
+    if growth is not None:
+        click.echo(f"with {growth.messages} messages over {growth.months} months")
+    async with running_stack(seconds, max(clients), growth) as stack:
         click.echo(f"ready after {time.monotonic() - began:.0f} s")
         if stack.dovecot is None:
             click.echo(NOT_INSTALLED)

@@ -25,6 +25,20 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     lag: int = 0
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A ratio with 10 000 messages and with more of them, in one run each."""
+
+    name: str
+    clients: int
+    ceiling: str
+    base: float
+    grown: float
+
+    @property
+    def factor(self) -> float:
+        return self.grown / self.base
+
+
 class Results(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the bench."""
 
@@ -34,10 +48,15 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     load_average: float
     comparisons: list[Comparison]
+    growth: list[Change] = []
 
 
 def results_of(
-    started_at: datetime, seconds: float, rounds: int, comparisons: list[Comparison]
+    started_at: datetime,
+    seconds: float,
+    rounds: int,
+    comparisons: list[Comparison],
+    growth: list[Change],
 ) -> Results:
     machine = f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
     return Results(
@@ -47,6 +66,7 @@ def results_of(
         machine=machine + f"Python {platform.python_version()}",
         load_average=os.getloadavg()[0],
         comparisons=comparisons,
+        growth=growth,
     )
 
 
@@ -56,9 +76,26 @@ def as_json(results: Results) -> bytes:
     for comparison, plain in zip(results.comparisons, document["comparisons"], strict=True):
         plain["ratios"] = {
             name: {"ratio": ratio, "lowest": lowest, "highest": highest}
-            for name, ratio, lowest, highest in _ratios(comparison)
+            for name, ratio, lowest, highest in ratios_of(comparison)
         }
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def growth_as_text(changes: Iterable[Change]) -> str:
+    """A table in Markdown: each ratio with few and with many messages."""
+    head = ("measurement", "clients", "ceiling", "with 10 000", "with all", "change")
+    rows = [
+        (
+            change.name,
+            str(change.clients),
+            change.ceiling,
+            f"{change.base:.3g}",
+            f"{change.grown:.3g}",
+            f"{(change.factor - 1) * 100:+.0f} %",
+        )
+        for change in changes
+    ]
+    return "\n".join(_table(head, rows))
 
 
 def as_text(results: Results) -> str:
@@ -67,7 +104,9 @@ def as_text(results: Results) -> str:
         f"{results.started_at:%Y-%m-%d %H:%M} UTC, {results.machine}, {results.rounds} rounds "
         f"of {results.seconds:g} s, load average {results.load_average:.1f} at the end"
     )
-    tables = (*_measurements(results.comparisons), "", *_ceilings(results.comparisons))
+    tables = [*_measurements(results.comparisons), "", *_ceilings(results.comparisons)]
+    if results.growth:
+        tables += ["", growth_as_text(results.growth)]
     return "\n".join((conditions, "", *tables))
 
 
@@ -80,7 +119,7 @@ def _measurements(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
     for comparison in comparisons:
         for measured in (*comparison.ceilings, comparison.subject):
-            yield _row(_mean(measured))
+            yield _row(mean_of(measured))
 
 
 def _row(result: Result) -> tuple[str, ...]:
@@ -97,7 +136,7 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _mean(measured: Sequence[Result]) -> Result:
+def mean_of(measured: Sequence[Result]) -> Result:
     return msgspec.structs.replace(
         measured[0],
         rate=fmean(measurement.rate for measurement in measured),
@@ -128,13 +167,13 @@ def _ceilings(comparisons: Sequence[Comparison]) -> Iterator[str]:
             str(comparison.lag),
         )
         for comparison in comparisons
-        for name, ratio, lowest, highest in _ratios(comparison)
+        for name, ratio, lowest, highest in ratios_of(comparison)
     ]
     head = ("measurement", "clients", "ceiling", "ratio", "lowest", "highest", "relay lag")
     yield from _table(head, rows)
 
 
-def _ratios(comparison: Comparison) -> Iterator[tuple[str, float, float, float]]:
+def ratios_of(comparison: Comparison) -> Iterator[tuple[str, float, float, float]]:
     """Each ceiling with the subject's share of it: the median of the rounds, and their bounds.
 
     A round is held against the ceiling's measurements right before and right after it.

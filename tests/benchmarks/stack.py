@@ -14,6 +14,7 @@ import msgspec
 from service.embedded.child import Child, Command
 from service.embedded.servers import EmbeddedServers
 from tests.benchmarks.dovecot import Dovecot
+from tests.benchmarks.growth import Growth, fill
 from tests.benchmarks.load import Job
 from tests.benchmarks.measure import REPOSITORY, BenchFailed, sent_once
 from tests.benchmarks.pgbench import Pgbench
@@ -75,7 +76,7 @@ class Stack:
             "nats": self.servers.nats.pid,
         }
 
-    async def prepare(self, seconds: float, most_clients: int) -> None:
+    async def prepare(self, seconds: float, most_clients: int, growth: Growth | None) -> None:
         """Boxes, messages to read, the database for pgbench, the servers to compare with."""
         more = {"AFTERTONE_TOKEN_LIFETIME_S": "86400", "AFTERTONE_LOG_LEVEL": "warning"}
         await self.service.prepare(more)
@@ -86,6 +87,8 @@ class Stack:
         self.store_boxes = [await self.account.a_vmbox() for _ in range(boxes)]
         await self._start_second()
         self.messages = await self._store_messages(self.read_boxes, "api")
+        if growth is not None:
+            self.messages = [Stored(*row) for row in await fill(self, growth)]
         cached_boxes = [await self.account.a_vmbox() for _ in range(_CACHED_BOXES)]
         self.cached_messages = await self._store_messages(cached_boxes, "second")
         await self._write_page()
@@ -196,7 +199,9 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(seconds: float, most_clients: int) -> AsyncIterator[Stack]:
+async def running_stack(
+    seconds: float, most_clients: int, growth: Growth | None = None
+) -> AsyncIterator[Stack]:
     """Everything up and filled, in a folder that is removed with it."""
     folder = Path(tempfile.mkdtemp(prefix="aftertone-bench-"))
     try:
@@ -205,7 +210,7 @@ async def running_stack(seconds: float, most_clients: int) -> AsyncIterator[Stac
             service = RunningService(servers, folder / "service")
             stack.push_async_callback(service.stop)
             ready = Stack(servers, service, folder / "service")
-            await ready.prepare(seconds, most_clients)
+            await ready.prepare(seconds, most_clients, growth)
             ready.dovecot = await stack.enter_async_context(Dovecot.open(most_clients))
             stack.push_async_callback(ready.account.http.aclose)
             yield ready

@@ -9,8 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.benchmarks.chart import write_chart
+from tests.benchmarks.growth import changes_of
 from tests.benchmarks.load import Job, Step
-from tests.benchmarks.measure import REPOSITORY, BenchFailed, loaded, percentile
+from tests.benchmarks.measure import REPOSITORY, BenchFailed, Result, loaded, percentile
+from tests.benchmarks.report import Comparison, growth_as_text
 from tests.benchmarks.statements import folder_script, store_script
 from tests.benchmarks.subjects import SUBJECTS
 
@@ -77,6 +80,39 @@ def test_percentiles_are_those_of_the_nearest_rank() -> None:
     hundred = [float(value) for value in range(1, 101)]
     assert (percentile(hundred, 50), percentile(hundred, 99)) == (50, 99)
     assert percentile([7.0], 99) == 7
+
+
+def test_growth_is_the_change_of_each_ratio_and_of_a_rate_without_ceiling(tmp_path: Path) -> None:
+    def result(name: str, rate: float) -> Result:
+        return Result(name=name, clients=2, requests=9, rate=rate, p50_ms=1, p99_ms=2)
+
+    def run(rate: float) -> list[Comparison]:
+        ceiling = [result("bare", 100.0), result("bare", 300.0)]
+        return [
+            Comparison(subject=[result("list", rate)], ceilings=[ceiling]),
+            Comparison(subject=[result("get", rate)]),
+        ]
+
+    changes = list(changes_of(run(100.0), run(150.0)))
+    assert [(each.ceiling, each.base, each.grown) for each in changes] == [
+        ("bare", 0.5, 0.75),
+        ("(rate)", 100.0, 150.0),
+    ]
+    assert growth_as_text(changes).count("+50 %") == 2
+    write_chart(run(100.0), tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.long
+async def test_growth_is_measured_in_two_runs(tmp_path: Path) -> None:
+    options = ["--seconds", "0.3", "--rounds", "1", "--clients", "1", "--output", str(tmp_path)]
+    options += ["--only", "get", "--messages", "20000", "--months", "30"]
+    bench = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.benchmarks", *options), cwd=REPOSITORY
+    )
+    assert await bench.wait() == 0
+    results = msgspec.json.decode((tmp_path / "results.json").read_bytes())
+    assert [row["ceiling"] for row in results["growth"]] == ["static reply"]
 
 
 @pytest.mark.long
