@@ -48,6 +48,9 @@ not a line
 [aliases]
 100@devices => 100@default
 6100@devices => 100@default
+
+[unused]
+7100@devices => 100@default
 """
 
 

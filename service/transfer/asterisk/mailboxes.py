@@ -56,7 +56,8 @@ def mailboxes_of(conf: Conf) -> Iterator[ConfiguredMailbox]:
     for context, entries in conf.sections.items():
         if context not in (_GENERAL, _ZONES, alias_section):
             for number, value in entries:
-                if number.lower() not in _CONTEXT_OPTIONS:
+                # A number with a context is an alias, which has no effect in this section.
+                if number.lower() not in _CONTEXT_OPTIONS and "@" not in number:
                     box = ConfiguredMailbox.parse(context, number, value)
                     yield msgspec.structs.replace(box, aliases=_aliases(box, aliases))
 
