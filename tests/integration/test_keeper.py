@@ -215,6 +215,7 @@ async def test_all_steps_on_the_command_line_print_one_line_each(
         "webhooks",
         "audit",
         "purge",
+        "erasure",
         "months",
         "orphans",
         "recount",
