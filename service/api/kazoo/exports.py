@@ -24,7 +24,8 @@ _ARCHIVE = Media(returns=(ARCHIVE_TYPE,))
 
 @route(EXPORTS, http_method=["GET", "HEAD"], opt=_ADMIN)
 async def list_exports(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
-    """Lists the exports of the last 7 days, the newest first."""
+    """Lists the exports of the account, the newest first. Exports older than 7 days are deleted
+    with their archives."""
     return succeed(request, [export_row(job) for job in await app.exports.list(account)])
 
 
@@ -42,7 +43,8 @@ async def start_export(request: AnyRequest, account: TheAccount, app: App) -> Re
 async def get_export(
     request: AnyRequest, account: TheAccount, export_id: str, app: App
 ) -> Response[bytes]:
-    """Returns an export with its progress."""
+    """Returns an export with its progress. When its `status` is `done`, its archive can be
+    downloaded under `raw`."""
     return succeed(request, export_row(await app.exports.get(account, export_of_path(export_id))))
 
 
