@@ -11,6 +11,8 @@ from service.postgres.pool import Connection
 from service.postgres.sql import load
 
 _SQL = load("export_jobs")
+# More than an account can start until the first ones are deleted.
+_MAX_OF_ACCOUNT = 100_000
 
 
 async def insert_export(connection: Connection, account_id: UUID, export_id: UUID) -> ExportJob:
@@ -63,15 +65,26 @@ async def finish_export(
     *,
     archive_size: int | None = None,
     problem: str | None = None,
-) -> None:
-    """Ends an export: done, or failed with a problem."""
-    await _SQL["finish_export"].execute(
+) -> bool:
+    """Ends an export: done, or failed with a problem. Returns False if it was deleted."""
+    row = await _SQL["finish_export"].fetchrow(
         connection,
         account_id=job.account_id,
         export_id=job.export_id,
         archive_size=archive_size,
         problem=problem,
     )
+    return row is not None
+
+
+async def list_exports_with_account(connection: Connection, account_id: UUID) -> list[ExportJob]:
+    """Returns the exports of an account and of the accounts above it."""
+    lineage = await _SQL["get_lineage"].fetchval(connection, account_id=account_id)
+    return [
+        job
+        for account in lineage or [account_id]
+        for job in await list_exports(connection, account, _MAX_OF_ACCOUNT)
+    ]
 
 
 async def list_old_exports(connection: Connection, before: datetime, limit: int) -> list[ExportJob]:

@@ -50,3 +50,15 @@ async def test_an_export_is_started_written_downloaded_and_deleted(account: Acco
     await owner.close()
     await aftertone(account.service, "keeper", "--once", "exports")
     refusal(await account.http.get(f"{path}/raw"), 404, "bad_identifier")
+
+
+async def test_an_erasure_of_a_person_deletes_the_exports_that_contain_the_account(
+    account: AccountClient,
+) -> None:
+    data_of(await account.http.put(account.path("exports")), 201)
+    await aftertone(account.service, "keeper", "--once", "exports")
+    body = {"data": {"caller_id_number": "+49123456789"}}
+    answer = await account.http.post(account.path("erasures"), json=body)
+    assert answer.status_code in (201, 202)
+    await aftertone(account.service, "keeper", "--once", "erasure")
+    assert data_of(await account.http.get(account.path("exports"))) == []

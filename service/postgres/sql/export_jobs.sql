@@ -28,11 +28,16 @@ SET messages = :messages, exported = :exported, missing_audio = :missing_audio
 WHERE account_id = :account_id AND export_id = :export_id AND status = 'pending';
 
 -- name: finish_export
--- Ends a pending export: done with :archive_size, or failed with :problem.
+-- Ends a pending export: done with :archive_size, or failed with :problem. No row when it was deleted.
 UPDATE export_jobs
 SET status = CASE WHEN :problem::text IS NULL THEN 'done' ELSE 'failed' END,
     archive_size = :archive_size, problem = :problem, finished_at = now()
-WHERE account_id = :account_id AND export_id = :export_id AND status = 'pending';
+WHERE account_id = :account_id AND export_id = :export_id AND status = 'pending'
+RETURNING export_id;
+
+-- name: get_lineage
+-- The accounts above an account and the account itself, also when it is deleted.
+SELECT ancestors || account_id FROM accounts WHERE account_id = :account_id;
 
 -- name: list_old_exports
 -- Exports of all accounts that were started before :before.

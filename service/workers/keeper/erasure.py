@@ -24,6 +24,7 @@ from service.postgres.erasures import Cursor, FoundMessage
 from service.postgres.keeper import BoxKey, lock_box
 from service.postgres.pool import Connection, Database
 from service.postgres.trash import get_time
+from service.workers.keeper.exports import delete_exports_with_account
 from service.workers.keeper.kept_mail import delete_mails
 from service.workers.progress import StepCounts, StepProgress
 
@@ -237,6 +238,10 @@ class _Run:
         await self._record("mails", deleted)
 
     async def _erase_other(self) -> None:
+        exports = await delete_exports_with_account(
+            self._database, self._audio, self._job.subject_id
+        )
+        await self._record("exports", exports)
         if not self._is_account:
             return
         while True:

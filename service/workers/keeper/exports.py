@@ -1,10 +1,11 @@
 """Exports that administrators have started over HTTP: writes and deletes their archives."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from service.audio.store import AudioStore
 from service.domain.errors import AccountNotFound
@@ -58,7 +59,9 @@ class ExportJobs:
         except (ExportFailed, AccountNotFound) as error:
             problem = str(error)
         async with self.database.connection() as connection:
-            await rows.finish_export(connection, job, archive_size=size, problem=problem)
+            is_known = await rows.finish_export(connection, job, archive_size=size, problem=problem)
+        if not is_known:
+            await delete_archive(self.audio.multipart, job.key)
 
     async def _write(self, job: ExportJob, progress: StepProgress) -> int:
         """Writes the archive, or its rest, and returns its size."""
@@ -89,11 +92,26 @@ class ExportJobs:
     async def _delete_old(self) -> int:
         async with self.database.connection() as connection:
             old = await rows.list_old_exports(connection, self.clock() - KEPT, _BATCH)
-        for job in old:
-            await delete_archive(self.audio.multipart, job.key)
-            async with self.database.connection() as connection:
-                await rows.delete_export(connection, job)
+        await _delete(self.database, self.audio, old)
         return len(old)
+
+
+async def delete_exports_with_account(
+    database: Database, audio: AudioStore, account_id: UUID
+) -> int:
+    """Deletes the exports that contain data of an account, also those in progress."""
+    async with database.connection() as connection:
+        jobs = await rows.list_exports_with_account(connection, account_id)
+    await _delete(database, audio, jobs)
+    return len(jobs)
+
+
+async def _delete(database: Database, audio: AudioStore, jobs: Sequence[ExportJob]) -> None:
+    """Deletes archives before their rows, so that an interrupted deletion continues."""
+    for job in jobs:
+        await delete_archive(audio.multipart, job.key)
+        async with database.connection() as connection:
+            await rows.delete_export(connection, job)
 
 
 class _JobProgress:
