@@ -60,8 +60,10 @@ async def test_a_relay_killed_between_publish_and_mark_leaves_no_duplicate_and_n
         transaction = holder.transaction()
         await transaction.start()
         await holder.execute(HOLD_THE_PLACE)
-        for box in boxes:
-            await append(inspector, box, times=10)
+        # One batch: the relay reads no other one while it cannot mark this one.
+        async with inspector.transaction():
+            for box in boxes:
+                await append(inspector, box, times=10)
         await in_stream(servers, stream, 33)
         await relay.kill()
         await transaction.rollback()
@@ -88,7 +90,8 @@ async def test_a_relay_that_lost_its_lock_marks_no_event(
         holder = await asyncpg.connect(database_url)
         async with holder.transaction():
             await holder.execute("UPDATE relay_state SET term = term + 1")
-            await append(inspector, box, times=5)
+            async with inspector.transaction():
+                await append(inspector, box, times=5)
             await in_stream(servers, stream, 6)
         await holder.close()
         # It gives up its place; while somebody else has it, nothing is marked.
