@@ -9,17 +9,18 @@ from matplotlib.figure import Figure
 from tests.benchmarks.measure import Result
 from tests.benchmarks.report import Comparison, mean_of
 
-_COLUMNS = 3
+_MAX_COLUMNS = 3
 _PANEL_INCHES = (5.0, 3.6)
 
 
 def write_chart(comparisons: Sequence[Comparison], path: Path) -> None:
     """Writes a PNG. The measurement is the thick line; its ceilings are thin."""
     names = list(dict.fromkeys(comparison.subject[0].name for comparison in comparisons))
-    rows = -(-len(names) // _COLUMNS)
-    figure = Figure(figsize=(_COLUMNS * _PANEL_INCHES[0], rows * _PANEL_INCHES[1]))
+    columns = min(len(names), _MAX_COLUMNS)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(columns * _PANEL_INCHES[0], rows * _PANEL_INCHES[1]))
     for position, name in enumerate(names, start=1):
-        axes = figure.add_subplot(rows, _COLUMNS, position)
+        axes = figure.add_subplot(rows, columns, position)
         _draw_panel(axes, name, [each for each in comparisons if each.subject[0].name == name])
     figure.tight_layout()
     figure.savefig(path, dpi=100)
