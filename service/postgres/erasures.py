@@ -13,7 +13,7 @@ from service.domain.errors import DeletionHeld, ErasureNotFound, Invalid, Rule
 from service.domain.message import MessageId
 from service.postgres.batches import id_values
 from service.postgres.pool import Connection
-from service.postgres.sql import Statement, load
+from service.postgres.sql import load
 
 _SQL = load("erasures")
 Cursor = dict[str, Any]
@@ -172,7 +172,8 @@ async def redact_outbox(
 ) -> tuple[int, Cursor | None]:
     """Redacts events among the next ones. Returns their number and the next cursor."""
     start = after or {"after_vmbox_id": UUID(int=0), "after_sequence": -1}
-    return await _redact(connection, _SQL["redact_outbox"], job, start, limit)
+    row = await _SQL["redact_outbox"].fetchrow(connection, **_page(job, start, limit))
+    return _redacted(row, start)
 
 
 async def redact_deliveries(
@@ -180,7 +181,8 @@ async def redact_deliveries(
 ) -> tuple[int, Cursor | None]:
     """Redacts deliveries among the next ones. Returns their number and the next cursor."""
     start = after or {"after_event_id": UUID(int=0), "after_channel": "", "after_target": ""}
-    return await _redact(connection, _SQL["redact_deliveries"], job, start, limit)
+    row = await _SQL["redact_deliveries"].fetchrow(connection, **_page(job, start, limit))
+    return _redacted(row, start)
 
 
 async def redact_answers(connection: Connection, job: Erasure) -> int:
@@ -218,7 +220,12 @@ async def find_mail(
 
 async def delete_batch(connection: Connection, table: str, account_id: UUID, limit: int) -> int:
     """Deletes rows of `outbox`, `deliveries` or `attempts` of an account. Returns their number."""
-    return await _SQL[f"delete_{table}"].execute(connection, account_id=account_id, limit=limit)
+    names = {
+        "outbox": "delete_outbox",
+        "deliveries": "delete_deliveries",
+        "attempts": "delete_attempts",
+    }
+    return await _SQL[names[table]].execute(connection, account_id=account_id, limit=limit)
 
 
 async def redact_audit(connection: Connection, account_id: UUID, limit: int) -> int:
@@ -232,12 +239,11 @@ async def delete_rows_of_account(connection: Connection, account_id: UUID) -> No
     await _SQL["redact_account"].execute(connection, account_id=account_id)
 
 
-async def _redact(
-    connection: Connection, statement: Statement, job: Erasure, start: Cursor, limit: int
-) -> tuple[int, Cursor | None]:
-    row = await statement.fetchrow(
-        connection, account_id=job.subject_id, **_person(job), **start, limit=limit
-    )
+def _page(job: Erasure, start: Cursor, limit: int) -> dict[str, Any]:
+    return {"account_id": job.subject_id, **_person(job), **start, "limit": limit}
+
+
+def _redacted(row: asyncpg.Record | None, start: Cursor) -> tuple[int, Cursor | None]:
     if row is None:
         return 0, None
     names = (name.removeprefix("after_") for name in start)
