@@ -77,9 +77,11 @@ def split_sender(text: str) -> tuple[str, str] | None:
 
 
 def is_sender(text: str) -> bool:
-    """Returns True for an e-mail address in ASCII, with or without a name: `Name <address>`."""
+    """Returns True for `address` or `Name <address>`, with an ASCII local part."""
     parts = split_sender(text)
-    return text.isprintable() and parts is not None and parts[1].isascii() and is_address(parts[1])
+    address = split_address(parts[1]) if parts else None
+    is_short = parts is not None and len(parts[1]) <= _MAX_ADDRESS
+    return text.isprintable() and is_short and address is not None and address[0].isascii()
 
 
 def is_digits(text: str) -> bool:

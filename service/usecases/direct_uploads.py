@@ -70,10 +70,13 @@ class DirectUploads:
     ) -> AnnouncedUpload:
         """Returns a new upload. A second call with the same `key` returns the same upload.
 
-        Raises DirectUploadUnavailable, Invalid, AudioTooLarge, VmboxNotFound, QuotaExceeded,
+        Raises VmboxNotFound, DirectUploadUnavailable, Invalid, AudioTooLarge, QuotaExceeded,
         IdempotencyKeyInUse, IdempotencyKeyReused, UploadTokenInvalid when the upload of `key` has
         expired, Unavailable.
         """
+        async with self.messages.hot.connection() as connection:
+            if not await filter_existing_vmboxes(connection, account.account_id, [vmbox_id]):
+                raise VmboxNotFound(vmbox_id.hex)
         if not self.messages.audio.has_public_url:
             raise DirectUploadUnavailable
         if declared.size > self.max_bytes:
@@ -106,8 +109,6 @@ class DirectUploads:
         now = self.messages.now()
         received_at = self.messages.time_of(new, now)
         async with self.messages.hot.connection() as connection:
-            if not await filter_existing_vmboxes(connection, account.account_id, [vmbox_id]):
-                raise VmboxNotFound(vmbox_id.hex)
             await check_stored_bytes(connection, account, self.messages.quotas, declared.size)
         message_id = MessageId.generate(received_at, now)
         decision = determine_type(b"", declared.content_type)

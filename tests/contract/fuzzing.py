@@ -34,7 +34,7 @@ _FEW = 12
 _UNIQUE = {"name", "realm", "mailbox", "username"}
 # What depends on what is stored, on tables of names, or on keys that only the server can make.
 _OF_THE_STATE = {"unique", "not_found", "date_range", "wrong_format", "format"}
-_OF_THE_SERVER = {"password"}
+_OF_THE_SERVER = {"password", "upload"}
 _PUT_OFF = {409, 412, 413, 416}
 # What is ignored when it makes no sense, as KAZOO ignores it.
 _LENIENT = {

@@ -1,6 +1,7 @@
 """The run book agrees with the alerts, metrics, settings and commands that it names."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -50,12 +51,15 @@ def test_the_named_commands_exist() -> None:
 
 
 def test_its_links_are_valid() -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in matches(r"^#+ (.+)$", re.M)
-    }
     for target in matches(r"\]\(([^)\s]+)\)"):
-        if target.startswith("#"):
-            assert target.removeprefix("#") in headings, target
-        else:
-            assert (monitoring.DEPLOY / target).exists(), target
+        path, _, heading = target.partition("#")
+        file = monitoring.DEPLOY / path if path else monitoring.RUN_BOOK
+        assert file.exists(), target
+        assert not heading or heading in _headings_of(file), target
+
+
+def _headings_of(file: Path) -> set[str]:
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.domain.formats import is_address, is_sender
@@ -183,6 +183,8 @@ def test_a_list_of_addresses_is_no_address(text: str) -> None:
     assert not is_sender(text)
 
 
+@example("=@é")
+@example("é@a")
 @given(st.text(alphabet="a.@, <>\"'+-_é=?\u202e\x00", max_size=20))
 def test_the_api_accepts_the_senders_that_the_mailer_can_use(text: str) -> None:
     from_lines = [

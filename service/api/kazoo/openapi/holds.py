@@ -14,7 +14,7 @@ from service.api.kazoo.openapi.bodies import (
 )
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
-from service.api.kazoo.openapi.vmboxes import BAD_LIST
+from service.api.kazoo.openapi.vmboxes import BAD_LIST, BAD_START
 from service.api.kazoo.wire.holds import HoldRow
 from service.api.kazoo.wire.messages import HeldRow
 from service.domain.errors import (
@@ -88,6 +88,6 @@ OPERATIONS = (
         handler=holds.export_hold,
         parameters=("start_key",),
         answers={200: archive("The archive")},
-        refusals=(_UNKNOWN, StorageUnavailable()),
+        refusals=(_UNKNOWN, BAD_START, StorageUnavailable()),
     ),
 )

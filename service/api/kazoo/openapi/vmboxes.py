@@ -31,11 +31,8 @@ from service.domain.errors import (
 TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
 UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
 BAD_SIZE = Invalid.of("page_size", Rule.WRONG_FORMAT, value="0", message=BAD_PAGE_SIZE)
-BAD_LIST = (
-    RANGE_PAST_END,
-    BAD_SIZE,
-    Invalid.of("start_key", Rule.WRONG_FORMAT, value="?", message=BAD_START_KEY),
-)
+BAD_START = Invalid.of("start_key", Rule.WRONG_FORMAT, value="?", message=BAD_START_KEY)
+BAD_LIST = (RANGE_PAST_END, BAD_SIZE, BAD_START)
 
 _NUMBER_TAKEN = Invalid.of("mailbox", Rule.UNIQUE)
 _SHORT_PIN = Invalid.of("pin", Rule.MIN_LENGTH, target=4, value="12")
