@@ -6,7 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service.domain.errors import TooManyPending, VmboxFull, VmboxNotFound
+from service.domain.errors import MessageExists, TooManyPending, VmboxFull, VmboxNotFound
 from service.domain.message import CallerId, Folder, MessageId, month_after, month_of
 from service.postgres.messages import get_message, insert_message
 from service.postgres.months import ensure_month
@@ -253,7 +253,7 @@ async def test_the_same_message_is_never_stored_twice(database: Database) -> Non
     async with database.connection() as connection:
         box = await a_vmbox(connection)
         await stored(connection, box, id=draft.id)
-        with pytest.raises(asyncpg.UniqueViolationError):
+        with pytest.raises(MessageExists):
             await stored(connection, box, id=draft.id)
         await audit(connection, box)
 
