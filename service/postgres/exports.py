@@ -41,11 +41,12 @@ class ExportedGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportedVmbox(msgspec.Struct, frozen=True, kw_only=True):
-    """Box with its encrypted PIN."""
+    """Box with its encrypted PIN. `deleted_at`: it is in the trash since that time."""
 
     vmbox_id: UUID
     document: Document
     pin_sealed: bytes | None
+    deleted_at: datetime | None
 
 
 class ExportedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,26 +100,31 @@ async def export_greetings(
 
 
 async def export_vmboxes(
-    connection: Connection, account_id: UUID, after: UUID, limit: int
+    connection: Connection, account_id: UUID, after: UUID, limit: int, *, deleted_after: datetime
 ) -> list[ExportedVmbox]:
-    """Returns the boxes of an account after an id."""
+    """Returns the boxes of an account after an id, also those deleted after a time."""
     rows = await _SQL["export_vmboxes"].fetch(
-        connection, account_id=account_id, after=after, limit=limit
+        connection, account_id=account_id, after=after, limit=limit, deleted_after=deleted_after
     )
-    return [
-        ExportedVmbox(
-            vmbox_id=row["vmbox_id"], document=row["document"], pin_sealed=row["pin_sealed"]
-        )
-        for row in rows
-    ]
+    return [ExportedVmbox(**row) for row in rows]
 
 
 async def export_messages(
-    connection: Connection, account_id: UUID, after: MessageId, limit: int
+    connection: Connection,
+    account_id: UUID,
+    after: MessageId,
+    limit: int,
+    *,
+    deleted_after: datetime,
 ) -> list[ExportedMessage]:
-    """Returns the messages of an account after an id, by month and id."""
+    """Returns the messages of the boxes of `export_vmboxes` after an id, by month and id."""
     rows = await _SQL["export_messages"].fetch(
-        connection, account_id=account_id, month=after.month, after=after.id, limit=limit
+        connection,
+        account_id=account_id,
+        month=after.month,
+        after=after.id,
+        limit=limit,
+        deleted_after=deleted_after,
     )
     return [
         ExportedMessage(
@@ -130,7 +136,11 @@ async def export_messages(
     ]
 
 
-async def count_exported_messages(connection: Connection, account_id: UUID) -> int:
+async def count_exported_messages(
+    connection: Connection, account_id: UUID, *, deleted_after: datetime
+) -> int:
     """Returns the number of messages that an export of the account contains."""
-    count: int = await _SQL["count_exported_messages"].fetchval(connection, account_id=account_id)
+    count: int = await _SQL["count_exported_messages"].fetchval(
+        connection, account_id=account_id, deleted_after=deleted_after
+    )
     return count

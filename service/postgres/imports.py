@@ -8,11 +8,13 @@ from uuid import UUID
 
 from service.domain.account import Quota
 from service.domain.errors import QuotaExceeded, VmboxNotFound
+from service.domain.schema import Document
 from service.postgres.audio import audio_values
 from service.postgres.audit import event_values
 from service.postgres.messages import Draft
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.postgres.vmboxes import document_values
 
 _SQL = load("imports")
 
@@ -35,9 +37,12 @@ async def import_message(
     transcription: dict[str, Any] | None,
     changed_at: datetime | None,
     removed_at: datetime | None,
+    vmbox_deleted_at: datetime | None,
     max_stored_bytes: int | None,
 ) -> bool:
     """Stores a message with its original times. Returns False when its id is stored already.
+
+    A deleted box receives it only if the box was deleted at `vmbox_deleted_at`.
 
     Raises VmboxNotFound, QuotaExceeded, and MissingPartition when the partition of the month must
     be created first.
@@ -62,6 +67,7 @@ async def import_message(
         transcription=transcription,
         changed_at=changed_at,
         removed_at=removed_at,
+        vmbox_deleted_at=vmbox_deleted_at,
         max_stored_bytes=max_stored_bytes,
         **event_values(),
     )
@@ -86,6 +92,34 @@ async def is_vmbox_known(connection: Connection, account_id: UUID, vmbox_id: UUI
         connection, account_id=account_id, vmbox_id=vmbox_id
     )
     return known
+
+
+async def import_deleted_vmbox(
+    connection: Connection,
+    account_id: UUID,
+    vmbox_id: UUID,
+    document: Document,
+    pin_sealed: bytes | None,
+    deleted_at: datetime,
+) -> None:
+    """Creates a box in the trash of its account, unless its id is known."""
+    await _SQL["import_deleted_vmbox"].execute(
+        connection,
+        account_id=account_id,
+        vmbox_id=vmbox_id,
+        **document_values(document, pin_sealed),
+        deleted_at=deleted_at,
+    )
+
+
+async def is_vmbox_in_trash(
+    connection: Connection, account_id: UUID, vmbox_id: UUID, deleted_at: datetime
+) -> bool:
+    """Returns True when a box was deleted at that time and is not emptied yet."""
+    in_trash: bool = await _SQL["is_vmbox_in_trash"].fetchval(
+        connection, account_id=account_id, vmbox_id=vmbox_id, deleted_at=deleted_at
+    )
+    return in_trash
 
 
 async def find_vmbox_by_numbers(

@@ -44,7 +44,7 @@ async def insert_vmbox(
             connection,
             account_id=account_id,
             vmbox_id=vmbox_id,
-            **_document_values(document, pin_sealed),
+            **document_values(document, pin_sealed),
             numbers=sorted(numbers_of(document)),
             greeting_ids=sorted(valid_greeting_ids(document)),
             **event_values(),
@@ -77,7 +77,7 @@ async def update_vmbox(
             account_id=before.account_id,
             vmbox_id=before.vmbox_id,
             revision=before.revision,
-            **_document_values(document, pin_sealed),
+            **document_values(document, pin_sealed),
             removed_numbers=sorted(old_numbers - new_numbers),
             added_numbers=sorted(new_numbers - old_numbers),
             removed_greeting_ids=sorted(old_greetings - new_greetings),
@@ -182,7 +182,8 @@ def translate_error(error: asyncpg.IntegrityConstraintViolationError) -> Excepti
             return error
 
 
-def _document_values(document: Document, pin_sealed: bytes | None) -> dict[str, Any]:
+def document_values(document: Document, pin_sealed: bytes | None) -> dict[str, Any]:
+    """Returns the values of the columns that a document sets."""
     return {
         "name": document["name"],
         "document": document,

@@ -181,6 +181,7 @@ class Importer:
                 transcription=message.transcription,
                 changed_at=message.changed_at,
                 removed_at=message.removed_at,
+                vmbox_deleted_at=item.target.deleted_at,
                 max_stored_bytes=self.quotas.limit_of(account, Quota.STORED_BYTES),
             )
 

@@ -76,12 +76,14 @@ class SourceUser(msgspec.Struct, frozen=True, kw_only=True):
 class SourceBox(msgspec.Struct, frozen=True, kw_only=True):
     """Box. The document has at least `name`; without `mailbox`, it gets a free number.
 
-    `owner_id` and ids in `media` are keys of users and greetings of the same source.
+    `owner_id` and ids in `media` are keys of users and greetings of the same source. `deleted_at`:
+    the box is in the trash of its account since that time.
     """
 
     key: str
     account_key: str
     document: Document
+    deleted_at: datetime | None = None
 
 
 class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Writes the accounts, users, greetings and boxes of an import."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ from service.domain.errors import (
 )
 from service.domain.retention import Retention, rule_of
 from service.domain.schema import Document
-from service.domain.vmbox import Vmbox, numbers_of
+from service.domain.vmbox import numbers_of
 from service.postgres import imports as rows
 from service.postgres.accounts import find_facts_by_realm
 from service.postgres.pool import Database
@@ -59,12 +60,16 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoxTarget(msgspec.Struct, frozen=True):
-    """Box that receives messages, its name for people, and its retention."""
+    """Box that receives messages, its name for people, and its retention.
+
+    `deleted_at`: the box is in the trash since that time, unless it was restored.
+    """
 
     account: AccountFacts
     vmbox_id: UUID
     name: str
     retention: Retention
+    deleted_at: datetime | None = None
 
 
 class _Attachment(msgspec.Struct, frozen=True):
@@ -255,26 +260,35 @@ class StructureWriter:
         self._reserve_number(account, record)
         vmbox_id = record_id(self.source.name, RecordKind.BOX, record.key)
         label = f"{account.name}/{name}"
-        found = await self._find_box(account, vmbox_id, record.document)
+        found = await self._find_box(account, vmbox_id, record)
         result = ImportResult.NEW if found is None else ImportResult.EXISTING
         if found is None and not self.options.dry_run:
             _, left_out = await retry_unavailable(
                 lambda: without_invalid_fields(
                     self._box_document(record.document),
-                    lambda checked: self._create_box(account, checked, vmbox_id),
+                    lambda checked: self._create_box(account, checked, vmbox_id, record.deleted_at),
                 )
             )
             self._note(RecordKind.BOX, label, left_out)
         retention = await self._retention_of(account, found or vmbox_id, record.document)
-        target = BoxTarget(account, found or vmbox_id, label, retention)
+        target = BoxTarget(account, found or vmbox_id, label, retention, record.deleted_at)
         self.box_targets[record.key] = target
         self.report.map(RecordKind.BOX, label, result, target.vmbox_id.hex)
 
-    async def _create_box(self, account: AccountFacts, document: Document, vmbox_id: UUID) -> Vmbox:
-        """Creates a box, under the lowest free number if it has none."""
+    async def _create_box(
+        self,
+        account: AccountFacts,
+        document: Document,
+        vmbox_id: UUID,
+        deleted_at: datetime | None,
+    ) -> None:
+        """Creates a box, under the lowest free number if it has none, or in the trash."""
+        if deleted_at is not None:
+            await self.vmboxes.import_deleted(account, document, vmbox_id, deleted_at)
+            return
         numbered = "mailbox" in document
         create = self.vmboxes.create if numbered else self.vmboxes.create_numbered
-        return await create(account, document, vmbox_id=vmbox_id)
+        await create(account, document, vmbox_id=vmbox_id)
 
     async def _retention_of(
         self, account: AccountFacts, vmbox_id: UUID, document: Document
@@ -288,22 +302,24 @@ class StructureWriter:
 
     def _reserve_number(self, account: AccountFacts, record: SourceBox) -> None:
         """Keeps two boxes of the source from becoming one. Raises SourceError."""
-        for number in numbers_of({"mailbox": record.document.get("mailbox")}):
+        for number in _numbers_of(record):
             first = self._numbers.setdefault((account.account_id, number), record.key)
             if first != record.key:
                 raise SourceError(f"its number belongs to the box {first} in the same account")
 
     async def _find_box(
-        self, account: AccountFacts, vmbox_id: UUID, document: Document
+        self, account: AccountFacts, vmbox_id: UUID, record: SourceBox
     ) -> UUID | None:
-        """Returns the box with the id, or with the number. Raises SourceError if deleted."""
+        """Returns the box with the id, or with the number. Raises SourceError if deleted here."""
+        account_id, deleted_at = account.account_id, record.deleted_at
         async with self.database.connection() as connection:
-            is_known = await rows.is_vmbox_known(connection, account.account_id, vmbox_id)
-            if not is_known:
-                numbers = numbers_of({"mailbox": document.get("mailbox")})
-                if not numbers:
-                    return None
-                return await rows.find_vmbox_by_numbers(connection, account.account_id, numbers)
+            if not await rows.is_vmbox_known(connection, account_id, vmbox_id):
+                numbers = _numbers_of(record)
+                return await rows.find_vmbox_by_numbers(connection, account_id, numbers)
+            if deleted_at is not None and await rows.is_vmbox_in_trash(
+                connection, account_id, vmbox_id, deleted_at
+            ):
+                return vmbox_id
         try:
             await self.vmboxes.get(account, vmbox_id)
         except VmboxNotFound:
@@ -347,6 +363,12 @@ class StructureWriter:
     def _note(self, kind: RecordKind, name: str, left_out: str) -> None:
         if left_out:
             self.report.note(kind, name, f"imported without {left_out}")
+
+
+def _numbers_of(record: SourceBox) -> Collection[str]:
+    """Returns the number that a box takes. A box in the trash takes none."""
+    taken = record.deleted_at is None
+    return numbers_of({"mailbox": record.document.get("mailbox")}) if taken else ()
 
 
 def _name_of(record: SourceAccount | SourceUser | SourceGreeting | SourceBox) -> str:

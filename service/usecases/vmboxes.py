@@ -41,6 +41,7 @@ from service.domain.vmbox import (
 from service.postgres import vmboxes as rows
 from service.postgres.accounts import lock_account_for_share
 from service.postgres.greetings import filter_existing_greetings
+from service.postgres.imports import import_deleted_vmbox
 from service.postgres.pool import Connection, Database
 from service.postgres.retention import mark_vmbox_retention
 from service.postgres.vmboxes import StoredVmbox
@@ -111,6 +112,22 @@ class Vmboxes:
                 return None
 
         return await retry_on_conflict(attempt)
+
+    async def import_deleted(
+        self, account: AccountFacts, document: Document, vmbox_id: UUID, deleted_at: datetime
+    ) -> None:
+        """Creates a mailbox in the trash of the account. Raises Invalid, AccountNotFound.
+
+        Quotas do not apply, and its numbers stay free, until it is restored.
+        """
+        settings, pin = split_pin(self._validate(document, FIELDS))
+        encrypted_pin = self._encrypt(pin, account.account_id, vmbox_id)
+        async with self.database.transaction() as connection:
+            await self._announce_rule(connection, account.account_id, settings)
+            await lock_account_for_share(connection, account.account_id)
+            await import_deleted_vmbox(
+                connection, account.account_id, vmbox_id, settings, encrypted_pin, deleted_at
+            )
 
     async def get(self, account: AccountFacts, vmbox_id: UUID) -> Vmbox:
         """Returns a mailbox with its PIN and counts. Raises VmboxNotFound."""

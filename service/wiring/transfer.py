@@ -85,7 +85,9 @@ class TransferTools:
         return Exporter(
             database=self.database,
             audio=self.audio,
-            reader=RecordReader(self.database, self.accounts.secrets),
+            reader=RecordReader(
+                self.database, self.accounts.secrets, utc_now, self.settings.purge_grace_days
+            ),
             clock=utc_now,
             observer=observer,
         )

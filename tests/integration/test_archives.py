@@ -17,10 +17,12 @@ import pytest_asyncio
 import zstandard
 
 from service.audio.store import AudioStore
-from service.domain.account import Caller
+from service.domain.account import NO_QUOTAS, Caller
 from service.domain.clock import utc_now
+from service.domain.errors import RestoredNumberTaken
 from service.domain.message import Folder
 from service.embedded.servers import EmbeddedServers
+from service.postgres.imports import find_vmbox_by_numbers
 from service.postgres.pool import Database
 from service.transfer.archive.bucket import BucketDestination, delete_archive, state_key
 from service.transfer.archive.destination import ExportFailed, FileDestination
@@ -37,6 +39,11 @@ from service.transfer.source import (
     SourceUser,
 )
 from service.usecases.accounts import Accounts
+from service.usecases.idempotency import Idempotency
+from service.usecases.retention import RetentionLookup
+from service.usecases.trash import Trash
+from service.usecases.vmbox_trash import VmboxTrash
+from service.usecases.vmboxes import Vmboxes
 from tests.support.accounts import a_key_ring, a_root, accounts_over
 from tests.support.audio_samples import a_wav
 from tests.support.audio_stores import got
@@ -45,6 +52,7 @@ from tests.support.imports import ListSource, a_message, audio_of, run_import
 
 YESTERDAY = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 ACME, BRANCH, BOX = "a" * 32, "b" * 32, "c" * 32
+DELETED_BOX, EXPIRED_BOX = "1" * 32, "2" * 32
 
 
 class Missing:
@@ -124,11 +132,37 @@ def a_tenant() -> ListSource:
     )
 
 
+def a_tenant_with_old_boxes() -> ListSource:
+    """Returns a tenant with two more boxes that have messages."""
+    source = a_tenant()
+    old = {"name": "Old", "mailbox": "200", "pin": "9876"}
+    source.records["boxes"] = [
+        *source.records["boxes"],
+        SourceBox(key=DELETED_BOX, account_key=BRANCH, document=old),
+        SourceBox(key=EXPIRED_BOX, account_key=BRANCH, document={"name": "E", "mailbox": "201"}),
+    ]
+    source.records["messages"] = [
+        *source.records["messages"],
+        a_message("old1", YESTERDAY, box_key=DELETED_BOX),
+        a_message("old2", YESTERDAY, box_key=DELETED_BOX, folder=Folder.SAVED),
+        a_message("old3", YESTERDAY, box_key=DELETED_BOX, removed_at=YESTERDAY),
+        a_message("expired", YESTERDAY, box_key=EXPIRED_BOX),
+    ]
+    return source
+
+
+def a_vmbox_trash(database: Database, store: AudioStore) -> VmboxTrash:
+    idempotency = Idempotency(database)
+    retention = RetentionLookup(database)
+    trash = Trash(database, store, idempotency, utc_now, retention, trash_days=7)
+    return VmboxTrash(database, idempotency, utc_now, trash, NO_QUOTAS)
+
+
 def an_exporter(accounts: Accounts, store: AudioStore, observer: Missing) -> Exporter:
     return Exporter(
         database=accounts.database,
         audio=store,
-        reader=RecordReader(accounts.database, accounts.secrets),
+        reader=RecordReader(accounts.database, accounts.secrets, utc_now, trash_days=7),
         clock=utc_now,
         observer=observer,
         chunk=2,
@@ -193,6 +227,84 @@ async def test_an_archive_is_the_same_after_an_import_into_an_empty_deployment(
     assert first == second
     assert b'"pin":"1234"' in first["boxes/00000001.jsonl"]
     assert a_wav(0.1) in first.values()
+
+
+async def test_a_deleted_box_is_in_the_trash_after_an_import_and_can_be_restored(
+    database: Database,
+    elsewhere: Database,
+    store: AudioStore,
+    inspector: asyncpg.Connection,
+    tmp_path: Path,
+) -> None:
+    accounts, root = await a_deployment(database)
+    await run_import(a_tenant_with_old_boxes(), accounts, root, store)
+    branch = (await accounts.get(root, UUID(BRANCH))).facts
+    for key in (DELETED_BOX, EXPIRED_BOX):
+        await Vmboxes(database, accounts.secrets, utc_now).delete(branch, UUID(key))
+    await run_import(
+        ListSource(
+            accounts=a_tenant().records["accounts"],
+            boxes=[
+                SourceBox(key="0", account_key=BRANCH, document={"name": "C", "mailbox": "200"})
+            ],
+        ),
+        accounts,
+        root,
+        store,
+    )
+    age = "UPDATE vmbox_counts SET deleted_at = deleted_at - interval '8 days' WHERE vmbox_id = $1"
+    await inspector.execute(age, UUID(EXPIRED_BOX))
+    manifest, observer = await exported(accounts, store, tmp_path / "first.tar.zst")
+    assert (manifest.counts["boxes"], manifest.counts["messages"]) == (4, 11)
+    assert observer.total == 11
+
+    source = ArchiveSource(tmp_path / "first.tar.zst")
+    other_accounts, other_root = await a_deployment(elsewhere)
+    for result in (ImportResult.NEW, ImportResult.EXISTING):
+        counts, report = await run_import(source, other_accounts, other_root, store)
+        assert report.skipped == []
+        assert counts[RecordKind.BOX, result] == 4
+        assert counts[RecordKind.MESSAGE, result] == 11
+    await exported(other_accounts, store, tmp_path / "second.tar.zst")
+    first, second = members_of(tmp_path / "first.tar.zst"), members_of(tmp_path / "second.tar.zst")
+    assert list(first) == list(second)
+    assert first == second
+    assert b'"pin":"9876"' in b"".join(first.values())
+
+    await assert_without_effects(elsewhere)
+    vmboxes = Vmboxes(elsewhere, other_accounts.secrets, utc_now)
+    facts = (await other_accounts.get(other_root, UUID(BRANCH))).facts
+    trash = a_vmbox_trash(elsewhere, store)
+    [listed] = (await trash.list(facts, None, 10)).items
+    assert [listed] == (await a_vmbox_trash(database, store).list(branch, None, 10)).items
+    with pytest.raises(RestoredNumberTaken):
+        await trash.restore(facts, [DELETED_BOX])
+    await vmboxes.delete(facts, await number_owner(elsewhere, "200"))
+    assert (await trash.restore(facts, [DELETED_BOX])).succeeded == [UUID(DELETED_BOX)]
+    restored = await vmboxes.get(facts, UUID(DELETED_BOX))
+    assert (restored.pin, restored.counts.new, restored.counts.saved) == ("9876", 1, 1)
+
+
+async def assert_without_effects(database: Database) -> None:
+    """Checks that the deleted box has no events, takes no number and is not counted."""
+    box = (UUID(BRANCH), UUID(DELETED_BOX))
+    async with database.connection() as connection:
+        events = "SELECT type FROM outbox WHERE account_id = $1 AND vmbox_id = $2"
+        assert await connection.fetch(events, *box) == []
+        numbers = "SELECT FROM vmbox_numbers WHERE account_id = $1 AND vmbox_id = $2"
+        assert await connection.fetch(numbers, *box) == []
+        counts_of_box = (
+            "SELECT new_count, saved_count, stored_bytes FROM vmbox_counts"
+            " WHERE account_id = $1 AND vmbox_id = $2"
+        )
+        assert [tuple(row) for row in await connection.fetch(counts_of_box, *box)] == [(0, 0, 0)]
+
+
+async def number_owner(database: Database, number: str) -> UUID:
+    async with database.connection() as connection:
+        vmbox_id = await find_vmbox_by_numbers(connection, UUID(BRANCH), {number})
+    assert vmbox_id is not None
+    return vmbox_id
 
 
 async def test_an_interrupted_export_continues_and_is_the_same_as_one_in_one_go(

@@ -29,21 +29,28 @@ ORDER BY media_id
 LIMIT :limit;
 
 -- name: export_vmboxes
--- A page of boxes that are not deleted, after :after.
--- Plan: the primary key in order, stops when the page is full.
-SELECT vmbox_id, document, pin_sealed
-FROM vmboxes
-WHERE account_id = :account_id AND vmbox_id > :after AND deleted_at IS NULL
-ORDER BY vmbox_id
+-- A page of boxes after :after, also of those that were deleted after :deleted_after and can be restored.
+-- Plan: the primary key in order, stops when the page is full; the counts row of each box by primary key.
+SELECT v.vmbox_id, v.document, v.pin_sealed, c.deleted_at
+FROM vmboxes AS v
+CROSS JOIN LATERAL (
+    SELECT b.deleted_at FROM vmbox_counts AS b
+    WHERE b.account_id = :account_id AND b.vmbox_id = v.vmbox_id
+        AND (b.deleted_at IS NULL OR (b.deleted_at > :deleted_after AND b.emptied_at IS NULL))
+    OFFSET 0
+) AS c
+WHERE v.account_id = :account_id AND v.vmbox_id > :after
+ORDER BY v.vmbox_id
 LIMIT :limit;
 
 -- name: export_messages
--- A page of messages with audio after (:month, :after), also those in the trash.
+-- A page of messages with audio after (:month, :after), also those in the trash, of the boxes of export_vmboxes.
 -- Plan: the primary keys of the partitions in order, stops when the page is full; each box by primary key.
 SELECT m.*
 FROM messages AS m
 JOIN vmbox_counts AS c
-    ON c.account_id = :account_id AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
+    ON c.account_id = :account_id AND c.vmbox_id = m.vmbox_id
+    AND (c.deleted_at IS NULL OR (c.deleted_at > :deleted_after AND c.emptied_at IS NULL))
 WHERE m.account_id = (SELECT :account_id::uuid) AND m.month >= :month
     AND (m.month, m.id) > (:month::integer, :after::uuid)
     AND m.audio_key IS NOT NULL AND NOT m.moved
@@ -56,5 +63,6 @@ LIMIT (SELECT :limit::bigint);
 SELECT count(*)
 FROM messages AS m
 JOIN vmbox_counts AS c
-    ON c.account_id = :account_id AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
+    ON c.account_id = :account_id AND c.vmbox_id = m.vmbox_id
+    AND (c.deleted_at IS NULL OR (c.deleted_at > :deleted_after AND c.emptied_at IS NULL))
 WHERE m.account_id = :account_id AND m.audio_key IS NOT NULL AND NOT m.moved;

@@ -4,18 +4,21 @@
 -- name: import_message
 -- Stores a message of an import, unless its id is stored: locks the box's counts row, inserts, counts, appends
 -- message.new. The limit of the box does not apply: the source has accepted the message. A message with
--- :removed_at goes into the trash; it is not counted and causes no event.
+-- :removed_at goes into the trash; it is not counted and causes no event. The same applies to the messages of a
+-- box that was deleted at :vmbox_deleted_at and is not emptied yet.
 -- Plan: the counts row by primary key, one partition, no scan; with a quota the stored bytes of the account.
 WITH locked AS MATERIALIZED (
-    SELECT vmbox_id, mailbox, new_count, saved_count, stored_bytes, sequence, deleted_at
+    SELECT vmbox_id, mailbox, new_count, saved_count, stored_bytes, sequence, deleted_at, emptied_at
     FROM vmbox_counts
     WHERE account_id = :account_id AND vmbox_id = :vmbox_id
     FOR NO KEY UPDATE
 ), decision AS MATERIALIZED (
     SELECT locked.*,
         CASE
-            WHEN deleted_at IS NOT NULL THEN 'vmbox_not_found'
-            WHEN :max_stored_bytes::bigint IS NOT NULL
+            WHEN deleted_at IS NOT NULL AND (
+                emptied_at IS NOT NULL OR deleted_at IS DISTINCT FROM :vmbox_deleted_at::timestamptz
+            ) THEN 'vmbox_not_found'
+            WHEN deleted_at IS NULL AND :max_stored_bytes::bigint IS NOT NULL
                 AND {stored_bytes} + :audio_size::bigint > :max_stored_bytes THEN 'quota_exceeded'
             ELSE 'done'
         END AS outcome
@@ -43,6 +46,7 @@ WITH locked AS MATERIALIZED (
         sequence = d.sequence + 1
     FROM decision AS d CROSS JOIN message AS m
     WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND m.removed_at IS NULL
+        AND d.deleted_at IS NULL
     RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count,
         c.stored_bytes - old.stored_bytes AS bytes_change
 ), event AS (
@@ -62,6 +66,26 @@ SELECT EXISTS (SELECT FROM accounts WHERE account_id = :account_id);
 -- name: is_vmbox_known
 -- True when a box of the account has the id, deleted or not.
 SELECT EXISTS (SELECT FROM vmboxes WHERE account_id = :account_id AND vmbox_id = :vmbox_id);
+
+-- name: import_deleted_vmbox
+-- Creates a box in the trash of its account, without an event, unless its id is known. Its numbers and greetings
+-- stay free until it is restored.
+WITH vmbox AS (
+    INSERT INTO vmboxes (account_id, vmbox_id, name, document, pin_sealed, deleted_at)
+    VALUES (:account_id, :vmbox_id, :name, :document, :pin_sealed, :deleted_at)
+    ON CONFLICT DO NOTHING
+    RETURNING vmbox_id, deleted_at
+)
+INSERT INTO vmbox_counts (account_id, vmbox_id, mailbox, max_message_count, deleted_at)
+SELECT :account_id, vmbox_id, :mailbox, :max_message_count, deleted_at FROM vmbox;
+
+-- name: is_vmbox_in_trash
+-- True when a box was deleted at :deleted_at and is not emptied yet.
+SELECT EXISTS (
+    SELECT FROM vmbox_counts
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at = :deleted_at
+        AND emptied_at IS NULL
+);
 
 -- name: find_vmbox_by_numbers
 -- The box that has one of :numbers, the lowest id if there are several.

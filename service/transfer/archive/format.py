@@ -89,12 +89,13 @@ class ArchivedGreeting(msgspec.Struct, frozen=True, kw_only=True):
     audio: ArchivedAudio | None
 
 
-class ArchivedBox(msgspec.Struct, frozen=True, kw_only=True):
-    """Box; `pin` of its document is in clear text."""
+class ArchivedBox(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Box; `pin` of its document is in clear text. `deleted_at`: it is in the trash."""
 
     id: str
     account_id: str
     document: Document
+    deleted_at: datetime | None = None
 
 
 class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -33,10 +34,15 @@ _NIL = UUID(int=0)
 
 @dataclass(frozen=True)
 class RecordReader:
-    """Reads records. Without `secrets`, boxes have no PINs."""
+    """Reads records. Without `secrets`, boxes have no PINs.
+
+    `trash_days`: the days for which deleted boxes can be restored, in accounts without their own.
+    """
 
     database: Database
     secrets: SecretBox | None
+    clock: Callable[[], datetime]
+    trash_days: int
 
     async def count_messages(self, account_id: UUID) -> int:
         """Returns the number of messages of an account and the accounts below it."""
@@ -45,7 +51,9 @@ class RecordReader:
             async with self.database.connection() as connection:
                 accounts = await rows.export_accounts(connection, account_id, position, CHUNK)
                 for account in accounts:
-                    count += await rows.count_exported_messages(connection, account.account_id)
+                    count += await rows.count_exported_messages(
+                        connection, account.account_id, deleted_after=self._deleted_after(account)
+                    )
             if len(accounts) < CHUNK:
                 return count
             position = AccountPosition(len(accounts[-1].ancestors), accounts[-1].account_id)
@@ -62,9 +70,14 @@ class RecordReader:
         }
         if section is ArchiveSection.ACCOUNTS:
             return [] if after else [(_account(account, top_id), None)]
-        return await readers[section](account.account_id, after, limit)
+        return await readers[section](account, after, limit)
 
-    async def _users(self, account_id: UUID, after: str, limit: int) -> Page:
+    def _deleted_after(self, account: Account) -> datetime:
+        """Returns the time after which a box of the trash was deleted."""
+        return self.clock() - timedelta(days=account.trash_days or self.trash_days)
+
+    async def _users(self, account: Account, after: str, limit: int) -> Page:
+        account_id = account.account_id
         async with self.database.connection() as connection:
             users = await rows.export_users(connection, account_id, _uuid(after), limit)
         return [
@@ -77,14 +90,18 @@ class RecordReader:
             for user in users
         ]
 
-    async def _greetings(self, account_id: UUID, after: str, limit: int) -> Page:
+    async def _greetings(self, account: Account, after: str, limit: int) -> Page:
+        account_id = account.account_id
         async with self.database.connection() as connection:
             greetings = await rows.export_greetings(connection, account_id, _uuid(after), limit)
         return [(_greeting(account_id, greeting), greeting.audio) for greeting in greetings]
 
-    async def _boxes(self, account_id: UUID, after: str, limit: int) -> Page:
+    async def _boxes(self, account: Account, after: str, limit: int) -> Page:
+        account_id, deleted_after = account.account_id, self._deleted_after(account)
         async with self.database.connection() as connection:
-            boxes = await rows.export_vmboxes(connection, account_id, _uuid(after), limit)
+            boxes = await rows.export_vmboxes(
+                connection, account_id, _uuid(after), limit, deleted_after=deleted_after
+            )
         page: Page = []
         for box in boxes:
             document = dict(box.document)
@@ -92,15 +109,21 @@ class RecordReader:
                 context = SecretPurpose.PIN.context(account_id, box.vmbox_id)
                 document["pin"] = self.secrets.open(box.pin_sealed, context)
             archived = ArchivedBox(
-                id=box.vmbox_id.hex, account_id=account_id.hex, document=document
+                id=box.vmbox_id.hex,
+                account_id=account_id.hex,
+                document=document,
+                deleted_at=box.deleted_at,
             )
             page.append((archived, None))
         return page
 
-    async def _messages(self, account_id: UUID, after: str, limit: int) -> Page:
+    async def _messages(self, account: Account, after: str, limit: int) -> Page:
+        account_id, deleted_after = account.account_id, self._deleted_after(account)
         start = MessageId.parse(after) or MessageId(0, _NIL)
         async with self.database.connection() as connection:
-            exported = await rows.export_messages(connection, account_id, start, limit)
+            exported = await rows.export_messages(
+                connection, account_id, start, limit, deleted_after=deleted_after
+            )
         return [(_message(account_id, item), item.message.audio) for item in exported]
 
 

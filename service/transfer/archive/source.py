@@ -83,7 +83,12 @@ class ArchiveSource:
 
     async def boxes(self) -> AsyncIterator[SourceBox]:
         async for row, _ in self._rows(ArchiveSection.BOXES, ArchivedBox):
-            yield SourceBox(key=row.id, account_key=row.account_id, document=row.document)
+            yield SourceBox(
+                key=row.id,
+                account_key=row.account_id,
+                document=row.document,
+                deleted_at=row.deleted_at,
+            )
 
     async def messages(self) -> AsyncIterator[SourceMessage]:
         async for row, audio in self._rows(ArchiveSection.MESSAGES, ArchivedMessage):

@@ -29,12 +29,13 @@ class ExportJobs:
     """Writes the archives of pending exports, and deletes exports after 7 days.
 
     An interrupted export continues at its last checkpoint. Without `secrets`, archives have no
-    PINs.
+    PINs. `trash_days` applies to accounts without their own.
     """
 
     database: Database
     audio: AudioStore
     clock: Callable[[], datetime]
+    trash_days: int
     secrets: SecretBox | None = None
 
     async def run(self, progress: StepProgress) -> StepCounts:
@@ -75,7 +76,7 @@ class ExportJobs:
             exporter = Exporter(
                 database=self.database,
                 audio=self.audio,
-                reader=RecordReader(self.database, self.secrets),
+                reader=RecordReader(self.database, self.secrets, self.clock, self.trash_days),
                 clock=self.clock,
                 observer=observer,
             )

@@ -105,7 +105,7 @@ def all_steps(
         "months": months.run,
         "orphans": Orphans(database, audio, clock, orphan_grace).run,
         "recount": Recount(database).run,
-        "exports": ExportJobs(database, audio, clock, secrets).run,
+        "exports": ExportJobs(database, audio, clock, purge_grace.days, secrets).run,
     }
     return tuple(
         Step(name=name, work=work[name], every=every, after=timedelta(seconds=after_s))
