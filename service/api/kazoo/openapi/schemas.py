@@ -181,6 +181,7 @@ def _with_custom_data(webhook: Json, value: Json) -> Json:
 def _messages() -> Json:
     ids = {"type": "array", "items": _TEXT, "maxItems": MAX_MESSAGES}
     required_ids = {"messages": {**ids, "minItems": 1}}
+    vmbox_ids = {"vmboxes": required_ids["messages"]}
     box_id = {"type": "string", "minLength": 1}
     targets = {"type": "array", "items": box_id, "minItems": 1, "maxItems": MAX_TARGETS}
     folder = {"type": "string", "enum": FOLDERS}
@@ -205,11 +206,8 @@ def _messages() -> Json:
     return {
         "NewMessage": with_properties(new, {"timestamp": timestamp, "upload": token}),
         "NewUpload": with_properties(declared, {**new["properties"], "timestamp": timestamp}),
-        "VmboxIds": {
-            "type": "object",
-            "properties": {"vmboxes": {**targets, "maxItems": MAX_MESSAGES}},
-            "required": ["vmboxes"],
-        },
+        "VmboxIds": with_properties({"type": "object"}, vmbox_ids, ["vmboxes"]),
+        "VmboxSelection": {"type": "object", "properties": vmbox_ids},
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),
         "MessageChange": change,
         "NewLink": nullable_request_schema(LINK_FIELDS, descriptions.LINK),

@@ -36,7 +36,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=vmbox_trash.purge_vmbox_trash,
-        body=envelope(ref("VmboxIds"), _BODY, required=False),
+        body=envelope(ref("VmboxSelection"), _BODY, required=False),
         answers={200: _BATCH},
         refusals=(NO_VMBOXES, _TOO_MANY),
     ),
