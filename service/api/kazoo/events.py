@@ -99,6 +99,9 @@ async def _answer(
         return respond(envelope)
     if request.method != "HEAD":
         _hold_stream(request, account, caller, app)
+    if since is None:
+        # Before the response starts, so that the stream has all events that follow its headers.
+        since = (await app.feed.get_page(account, vmbox_ids, None, limit)).next
     pages = app.feed.stream(account, vmbox_ids, since, _POLL_INTERVAL_S)
     return Stream(
         _event_stream(pages, name, request, account, caller, app),
