@@ -35,9 +35,7 @@ _HEADERS = {
 async def get_inbox(request: AnyRequest, app: App) -> Response[bytes]:
     """Returns the page."""
     _check_enabled(app)
-    page = _files()[_PAGE]
-    content = page.content.replace(b"{base}", f"/inbox/{_digest()}".encode())
-    return StaticFile(content, page.media_type, _HEADERS).create_response(request, REVALIDATE)
+    return _page().create_response(request, REVALIDATE)
 
 
 @route("/inbox/{digest:str}/{path:path}", http_method=READING)
@@ -56,6 +54,13 @@ ROUTES = (get_inbox, get_inbox_file)
 def _check_enabled(app: UseCases) -> None:
     if not app.has_web_inbox:
         raise NotFoundException
+
+
+@cache
+def _page() -> StaticFile:
+    page = _files()[_PAGE]
+    content = page.content.replace(b"{base}", f"/inbox/{_digest()}".encode())
+    return StaticFile(content, page.media_type, _HEADERS)
 
 
 @cache

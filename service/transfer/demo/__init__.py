@@ -114,9 +114,8 @@ class DemoSource:
         yield SourceAccount(key=NAME, name=NAME, realm=REALM)
 
     async def users(self) -> AsyncIterator[SourceUser | Skipped]:
-        users: tuple[SourceUser, ...] = ()
-        for user in users:
-            yield user
+        return
+        yield
 
     async def boxes(self) -> AsyncIterator[SourceBox | Skipped]:
         for number, name in _BOXES.items():
@@ -124,9 +123,8 @@ class DemoSource:
             yield SourceBox(key=number, account_key=NAME, document=document)
 
     async def greetings(self) -> AsyncIterator[SourceGreeting | Skipped]:
-        greetings: tuple[SourceGreeting, ...] = ()
-        for greeting in greetings:
-            yield greeting
+        return
+        yield
 
     async def messages(self) -> AsyncIterator[SourceMessage | Skipped]:
         for clip in _CLIPS:
