@@ -52,7 +52,7 @@ bench: install
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url
 lock:
-	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra audio --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
 	printf 'hatchling\ncyclonedx-bom\n' | $(COMPILE) --constraint requirements-dev.txt - --output-file deploy/requirements-build.txt
 
