@@ -11,6 +11,7 @@ from service.usecases.api_keys import ApiKeys
 from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
+from service.usecases.deliveries import DeadDeliveries
 from service.usecases.direct_uploads import DirectUploads
 from service.usecases.erasures import ErasureRequests
 from service.usecases.exports import Exports
@@ -55,6 +56,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     mail_consents: MailConsents
     messages: Messages
     direct_uploads: DirectUploads
+    dead_deliveries: DeadDeliveries
     message_lists: MessageLists
     pin_checks: PinChecks
     recordings: Recordings

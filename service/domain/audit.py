@@ -61,6 +61,7 @@ class Action(StrEnum):
     HOLD_READ = "hold.read"
     HOLD_EXPORTED = "hold.exported"
     HOLD_RELEASED = "hold.released"
+    DELIVERIES_RETRIED = "deliveries.retried"
     ERASURE_CREATED = "erasure.created"
     ERASURE_FINISHED = "erasure.finished"
     EXPORT_STARTED = "export.started"

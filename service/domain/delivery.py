@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec import Meta
 
 from service.domain.events import Event
+
+# The targets of these channels are chosen by the account.
+_CHANNELS_OF_ACCOUNTS = frozenset({"email", "webhook"})
 
 MARKER = ""
 """Target of the row that marks an event as fanned out to the targets of a channel."""
@@ -52,6 +56,39 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> UUID:
         """Idempotency key: the same for all attempts of this delivery, and unique to it."""
         return uuid5(self.event_id, f"{self.channel}/{self.target}")
+
+
+class DeadDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """Delivery that has failed after all retries. The target of a dead marker is empty."""
+
+    event_id: UUID
+    event_type: str | None
+    channel: str
+    target: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+    failed_at: datetime | None
+    vmbox_id: UUID | None
+    media_id: str | None
+
+    @property
+    def public_error(self) -> str | None:
+        """The error, unless it can name a server of the deployment."""
+        return self.error if self.channel in _CHANNELS_OF_ACCOUNTS else None
+
+    @property
+    def cursor(self) -> "DeadDeliveryCursor":
+        return DeadDeliveryCursor(self.created_at, self.event_id, self.channel, self.target)
+
+
+class DeadDeliveryCursor(msgspec.Struct, frozen=True, array_like=True):
+    """Sort key of the first delivery of a page of dead deliveries."""
+
+    created_at: Annotated[datetime, Meta(tz=True)]
+    event_id: UUID
+    channel: Annotated[str, Meta(pattern="^[^\\0]*$")]
+    target: Annotated[str, Meta(pattern="^[^\\0]*$")]
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from service.domain.delivery import Delivery, Status, Target
-from service.domain.events import Event
+from service.domain.delivery import DeadDelivery, DeadDeliveryCursor, Delivery, Status, Target
+from service.domain.events import NO_VMBOX, Event
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -209,6 +209,29 @@ async def retry_deliveries(connection: Connection, filters: DeliveryFilter) -> i
     return await _SQL["retry_deliveries"].execute(connection, **_key_values(filters))
 
 
+async def list_dead_deliveries(
+    connection: Connection, account_id: UUID, start: DeadDeliveryCursor | None, limit: int
+) -> list[DeadDelivery]:
+    """Returns the dead deliveries of an account from `start` on, newest first."""
+    records = await _SQL["list_dead_deliveries"].fetch(
+        connection,
+        account_id=account_id,
+        created_at=start and start.created_at,
+        event_id=start and start.event_id,
+        channel=start and start.channel,
+        target=start and start.target,
+        limit=limit,
+    )
+    return [_dead_delivery(record) for record in records]
+
+
+async def retry_dead_deliveries(connection: Connection, filters: DeliveryFilter, limit: int) -> int:
+    """Makes dead deliveries of the account of the filter due again. Returns their number."""
+    return await _SQL["retry_dead_deliveries"].execute(
+        connection, **_key_values(filters), limit=limit
+    )
+
+
 async def drop_deliveries(connection: Connection, filters: DeliveryFilter) -> int:
     """Drops pending and dead deliveries. Returns their number."""
     return await _SQL["drop_deliveries"].execute(
@@ -257,6 +280,22 @@ def _delivery(record: asyncpg.Record) -> Delivery | DeliveryRow:
         created_at=record["created_at"],
         event=_decoded_event(record["event"]),
         state=record["state"],
+    )
+
+
+def _dead_delivery(record: asyncpg.Record) -> DeadDelivery:
+    event = None if record["event"] is None else _decoded_event(record["event"])
+    return DeadDelivery(
+        event_id=record["event_id"],
+        event_type=None if event is None else event.type,
+        channel=record["channel"],
+        target=record["target"],
+        attempts=record["attempt"],
+        error=record["last_error"],
+        created_at=record["created_at"],
+        failed_at=record["finished_at"],
+        vmbox_id=None if event is None or event.vmbox_id == NO_VMBOX else event.vmbox_id,
+        media_id=None if event is None else event.media_id,
     )
 
 

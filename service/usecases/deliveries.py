@@ -1,10 +1,20 @@
-"""Use cases of deliveries for operators: list, show, retry, drop."""
+"""Use cases of deliveries: list, show, retry, drop."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
+from service.domain.account import AccountFacts
+from service.domain.audit import Action
+from service.domain.delivery import DeadDelivery, DeadDeliveryCursor
+from service.domain.page import Page
 from service.postgres import deliveries as rows
+from service.postgres.audit import insert_change
 from service.postgres.deliveries import DeliveryFilter, DeliveryRow
 from service.postgres.pool import Database
+from service.usecases.pages import read_page
+
+MAX_RETRIED = 1_000
+"""Maximum number of deliveries that an account can retry in one request."""
 
 
 @dataclass(frozen=True)
@@ -32,3 +42,43 @@ class Deliveries:
         """Ends pending and dead deliveries without another attempt; returns their number."""
         async with self.database.connection() as connection:
             return await rows.drop_deliveries(connection, selection)
+
+
+@dataclass(frozen=True)
+class DeadDeliveries:
+    """Use cases of the dead deliveries of one account, for its administrators."""
+
+    database: Database
+
+    async def list(
+        self, account: AccountFacts, start: DeadDeliveryCursor | None, limit: int
+    ) -> Page[DeadDelivery, DeadDeliveryCursor]:
+        """Returns a page of dead deliveries, newest first."""
+
+        async def read(start: DeadDeliveryCursor | None, limit: int) -> list[DeadDelivery]:
+            async with self.database.connection() as connection:
+                return await rows.list_dead_deliveries(connection, account.account_id, start, limit)
+
+        return await read_page(read, lambda row: row.cursor, start, limit)
+
+    async def retry(
+        self,
+        account: AccountFacts,
+        event_id: UUID | None,
+        channel: str | None,
+        target: str | None,
+    ) -> int:
+        """Makes up to 1 000 dead deliveries due again, the oldest first. Returns their number.
+
+        None matches all. The audit records the event, if there is one.
+        """
+        selection = DeliveryFilter(
+            account_id=account.account_id, event_id=event_id, channel=channel, target=target
+        )
+        async with self.database.transaction() as connection:
+            count = await rows.retry_dead_deliveries(connection, selection, MAX_RETRIED)
+            if count > 0:
+                await insert_change(
+                    connection, account.account_id, Action.DELIVERIES_RETRIED, event_id
+                )
+        return count

@@ -22,6 +22,7 @@ from service.usecases.api_keys import ApiKeys
 from service.usecases.audit import Audit
 from service.usecases.batches import Batches
 from service.usecases.credential_cache import CredentialCache
+from service.usecases.deliveries import DeadDeliveries
 from service.usecases.direct_uploads import DirectUploads
 from service.usecases.erasures import ErasureRequests
 from service.usecases.exports import Exports
@@ -119,6 +120,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
             tokens=UploadTokens(accounts.secrets),
             max_bytes=settings.max_direct_upload_bytes,
         ),
+        dead_deliveries=DeadDeliveries(database),
         message_lists=MessageLists(database, hot, utc_now, retention),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,

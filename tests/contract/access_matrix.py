@@ -57,6 +57,8 @@ DELETE /v2/accounts/{account_id}/holds/{hold_id}            account:admin  yes n
 GET    /v2/accounts/{account_id}/holds/{hold_id}/messages   account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/holds/{hold_id}/messages/{message_id}/raw account:admin yes no no no no
 GET    /v2/accounts/{account_id}/holds/{hold_id}/export     account:admin  yes no  no  no no
+GET    /v2/accounts/{account_id}/deliveries                 account:admin  yes no  no  no no
+POST   /v2/accounts/{account_id}/deliveries                 account:admin  yes no  no  no no
 POST   /v2/accounts/{account_id}/erasures                   account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/erasures/{erasure_id}      account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/exports                    account:admin  yes no  no  no no

@@ -141,6 +141,40 @@ WHERE (:account_id::uuid IS NULL OR d.account_id = :account_id)
     AND (:target::text IS NULL OR d.target = :target)
     AND d.status = 'dead';
 
+-- name: list_dead_deliveries
+-- A page of the dead deliveries of an account, newest first. A null :created_at starts at the newest.
+-- Plan: dead_deliveries_of_account backwards, stops when the page is full.
+SELECT d.* FROM deliveries AS d
+WHERE d.account_id = :account_id AND d.status = 'dead'
+    AND (
+        :created_at::timestamptz IS NULL
+        OR (d.created_at, d.event_id, d.channel, d.target)
+            <= (:created_at, :event_id::uuid, :channel::text, :target::text)
+    )
+ORDER BY d.created_at DESC, d.event_id DESC, d.channel DESC, d.target DESC
+LIMIT :limit;
+
+-- name: retry_dead_deliveries
+-- Makes up to :limit dead deliveries of an account due again, the oldest first, from the first attempt on.
+-- A null :event_id, :channel or :target matches all. The rows that another session changes are skipped.
+-- Plan: dead_deliveries_of_account, the rows by primary key.
+WITH dead AS MATERIALIZED (
+    SELECT d.event_id, d.channel, d.target
+    FROM deliveries AS d
+    WHERE d.account_id = :account_id AND d.status = 'dead'
+        AND (:event_id::uuid IS NULL OR d.event_id = :event_id)
+        AND (:channel::text IS NULL OR d.channel = :channel)
+        AND (:target::text IS NULL OR d.target = :target)
+    ORDER BY d.created_at
+    LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d
+SET status = 'pending', attempt = 0, next_at = now(), finished_at = NULL
+FROM dead
+WHERE d.account_id = :account_id AND d.event_id = dead.event_id AND d.channel = dead.channel
+    AND d.target = dead.target;
+
 -- name: drop_deliveries
 -- Drops pending and dead deliveries. Null parameters match all.
 UPDATE deliveries AS d

@@ -142,6 +142,12 @@ UPLOAD = {
     "content_type": "The type of the audio. The bytes must be of this type",
 }
 
+DELIVERIES = {
+    "event_id": "The event",
+    "channel": "The channel, such as `email`",
+    "target": "The recipient, as in the list",
+}
+
 LINK = {"expires_in_s": "The lifetime of the link in seconds"}
 
 MESSAGE = {

@@ -13,6 +13,7 @@ from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
 from service.api.kazoo.wire.api_keys import api_key_row, created_api_key
 from service.api.kazoo.wire.audit import audit_row
+from service.api.kazoo.wire.deliveries import dead_delivery_row
 from service.api.kazoo.wire.erasures import erasure_row
 from service.api.kazoo.wire.exports import export_row
 from service.api.kazoo.wire.holds import hold_row
@@ -38,6 +39,7 @@ from service.domain.access import ADMIN_ACCESS, Permission
 from service.domain.account import Account, Caller
 from service.domain.api_key import ApiKey
 from service.domain.audit import AuditRecord, Principal, Result
+from service.domain.delivery import DeadDelivery
 from service.domain.erasure import Erasure, ErasureKind, ErasurePhase
 from service.domain.events import EventType
 from service.domain.export import ExportJob, ExportStatus
@@ -264,6 +266,18 @@ _ATTEMPT = Attempt(
     response=WebhookResponse(response_code=503, error="response status 503", duration_ms=112),
 )
 
+_DEAD_DELIVERY = DeadDelivery(
+    event_id=UUID(EVENT_ID),
+    event_type="message.new",
+    channel="email",
+    target="reception@example.com",
+    attempts=8,
+    error="the SMTP server returned 550 no such user",
+    created_at=CREATED,
+    failed_at=CREATED,
+    vmbox_id=UUID(VMBOX_ID),
+    media_id=MESSAGE_ID,
+)
 _AUDIT_RECORD = AuditRecord(
     account_id=UUID(ACCOUNT_ID),
     at=CREATED,
@@ -297,6 +311,7 @@ GREETING = documents.greeting_document(_GREETING)
 GREETING_ROW = documents.greeting_row(_GREETING)
 VMBOX = documents.vmbox_document(_VMBOX)
 VMBOX_ROW = documents.vmbox_row(_VMBOX, WireProfile.KAZOO)
+DEAD_DELIVERY = dead_delivery_row(_DEAD_DELIVERY)
 AUDIT_ROW = audit_row(_AUDIT_RECORD)
 MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 

@@ -9,6 +9,7 @@ from service.api.description.openapi.fields import (
     with_properties,
 )
 from service.api.description.openapi.structs import document_schema, ref, struct_schemas
+from service.api.kazoo.deliveries import RETRY_FIELDS
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
 from service.api.kazoo.links import LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
@@ -24,6 +25,7 @@ from service.api.kazoo.vmboxes import PIN_FIELDS
 from service.api.kazoo.wire import (
     api_keys,
     audit,
+    deliveries,
     documents,
     erasures,
     exports,
@@ -78,6 +80,7 @@ def _responses() -> Json:
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
+        **struct_schemas((deliveries.DeadDeliveryRow, deliveries.RetriedResponse), {}),
         **struct_schemas((holds.HoldRow,), descriptions.HOLD),
         **struct_schemas((erasures.ErasureRow,), {}),
         **struct_schemas((exports.ExportRow,), {}),
@@ -210,6 +213,7 @@ def _messages() -> Json:
         "VmboxSelection": {"type": "object", "properties": vmbox_ids},
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),
         "MessageChange": change,
+        "DeliverySelection": nullable_request_schema(RETRY_FIELDS, descriptions.DELIVERIES),
         "NewLink": nullable_request_schema(LINK_FIELDS, descriptions.LINK),
         "MessageChanges": with_properties(change, required_ids, ["messages"]),
         "MessageSelection": {"type": "object", "properties": {"messages": ids, "folder": folder}},
