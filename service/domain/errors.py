@@ -81,6 +81,10 @@ class GreetingHasNoAudio(NotFound):
     """The greeting has no audio; upload its audio first."""
 
 
+class NoGreetingPlays(NotFound):
+    """The mailbox has no greeting that plays now; play the standard greeting, or set one."""
+
+
 class ExportNotFound(NotFound):
     """The export does not exist in this account or was deleted; check its id."""
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from datetime import UTC, datetime
 from zoneinfo import available_timezones
 
 import msgspec
@@ -99,6 +100,16 @@ def is_sha256(text: str) -> bool:
     return _SHA256.fullmatch(text) is not None
 
 
+def is_time(text: str) -> bool:
+    """Returns True for a date and time with an offset from UTC (RFC 3339)."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return text[10:11].upper() == "T" and moment.tzinfo is not None
+
+
 def is_realm(text: str) -> bool:
     """Returns True for a SIP realm."""
     return _REALM.fullmatch(text) is not None
@@ -144,5 +155,6 @@ UUID_TEXT = Format(
     pattern="^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){4}[0-9A-Fa-f]{8}$",
 )
 SHA256 = Format(name="sha256-hex", is_valid=is_sha256, pattern="^[0-9A-Fa-f]{64}$")
+TIME = Format(name="date-time", is_valid=is_time)
 ACCOUNT_NAME = Format(name="visible-text", is_valid=is_account_name)
 NO_NUL = Format(name="text-without-nul", is_valid=has_no_nul)

@@ -8,10 +8,16 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from service.domain.formats import ADDRESS, ZONE
+from service.domain.formats import ADDRESS, TIME, ZONE
+from service.domain.greeting_rules import (
+    TEMPORARY_END,
+    TEMPORARY_START,
+    GreetingRole,
+    has_greeting,
+)
 from service.domain.recipient import MAX_RECIPIENTS, Recipient
 from service.domain.retention import DAYS_FIELD, DELETED_DAYS, MESSAGE_DAYS
-from service.domain.schema import Document, Field, Fields, validate_document
+from service.domain.schema import Document, Field, Fields, submitted_keys, validate_document
 
 MAX_NAME = 128
 MEDIA_ID_LENGTH = 32
@@ -33,7 +39,16 @@ def _list_of(items: Field, default: list[Any] | None = None, max_items: int = 10
 _INTEGER = Field(types=("integer",))
 _COUNT = Field(types=("integer",), minimum=1)
 _MEDIA_ID = Field(min_length=MEDIA_ID_LENGTH, max_length=MEDIA_ID_LENGTH)
-_GREETINGS = ("unavailable", "temporary_unavailable")
+_TIME = Field(max_length=40, format=TIME)
+_MEDIA: dict[str, Field] = {
+    GreetingRole.UNAVAILABLE.value: _MEDIA_ID,
+    GreetingRole.TEMPORARY.value: _MEDIA_ID,
+    TEMPORARY_START: _TIME,
+    TEMPORARY_END: _TIME,
+    # Other text is kept: earlier releases did not read these fields.
+    GreetingRole.BUSY.value: Field(),
+    GreetingRole.NAME.value: Field(),
+}
 
 # Settings of a mailbox, with the names that telephony clients use. Unknown keys are kept.
 FIELDS: dict[str, Field] = {
@@ -55,7 +70,7 @@ FIELDS: dict[str, Field] = {
     MESSAGE_DAYS: DAYS_FIELD,
     "media": Field(
         types=("object",),
-        fields=dict.fromkeys(_GREETINGS, _MEDIA_ID),
+        fields=_MEDIA,
         default={},
     ),
     "media_extension": Field(enum=("mp3", "mp4", "wav"), default="mp3"),
@@ -148,11 +163,16 @@ def validate_settings(
 ) -> Document:
     """Returns the document with defaults, and numbers without spaces around them.
 
+    The first greeting sets `is_setup`, and it is the default of a mailbox with a greeting.
     `before` is the stored document that changes. Raises Invalid with all problems,
     DocumentTooLarge.
     """
     stripped = {key: _strip(document[key]) for key in _NUMBER_KEYS if key in document}
-    return validate_document({**document, **stripped}, fields, _SERVER_KEYS, before)
+    checked = validate_document({**document, **stripped}, fields, _SERVER_KEYS, before)
+    is_default = "is_setup" not in submitted_keys(document)
+    if has_greeting(checked) and (is_default or not has_greeting(before or {})):
+        checked["is_setup"] = True
+    return checked
 
 
 def _strip(value: Any) -> Any:
@@ -185,10 +205,10 @@ def comparable_number(number: str) -> str:
 def greetings_of(settings: Document) -> dict[str, str]:
     """Returns the ids of greetings by dotted field; skips values that are not ids."""
     media = settings.get("media")
-    values = {name: media.get(name) for name in _GREETINGS} if isinstance(media, dict) else {}
+    values = {role: media.get(role) for role in GreetingRole} if isinstance(media, dict) else {}
     return {
-        f"media.{name}": text
-        for name, text in values.items()
+        f"media.{role}": text
+        for role, text in values.items()
         if isinstance(text, str) and len(text) == MEDIA_ID_LENGTH
     }
 

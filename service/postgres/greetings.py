@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from service.domain.audit import Action
-from service.domain.errors import GreetingInUse, GreetingNotFound
+from service.domain.errors import GreetingInUse, GreetingNotFound, VmboxNotFound
 from service.domain.greeting import Greeting
 from service.domain.message import Audio
 from service.domain.page import NameCursor
@@ -120,6 +120,19 @@ async def delete_greeting(connection: Connection, account_id: UUID, media_id: UU
     greeting = _greeting_or_raise(row, media_id)
     await insert_change(connection, account_id, Action.GREETING_DELETED, media_id)
     return greeting
+
+
+async def list_greetings_of_vmbox(
+    connection: Connection, account_id: UUID, vmbox_id: UUID
+) -> tuple[Document, dict[UUID, Greeting]]:
+    """Returns the settings of a box, and the greetings that it uses. Raises VmboxNotFound."""
+    rows = await _SQL["list_greetings_of_vmbox"].fetch(
+        connection, account_id=account_id, vmbox_id=vmbox_id
+    )
+    if not rows:
+        raise VmboxNotFound(vmbox_id.hex)
+    greetings = {row["media_id"]: _to_greeting(row) for row in rows if row["media_id"]}
+    return rows[0]["settings"], greetings
 
 
 async def filter_existing_greetings(

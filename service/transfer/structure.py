@@ -18,6 +18,7 @@ from service.domain.errors import (
     VmboxNotFound,
     VoicemailError,
 )
+from service.domain.greeting_rules import GreetingRole
 from service.domain.retention import Retention, rule_of
 from service.domain.schema import Document
 from service.domain.vmbox import numbers_of
@@ -43,6 +44,7 @@ from service.usecases.retention import RetentionLookup
 from service.usecases.users import Users
 from service.usecases.vmboxes import Vmboxes
 
+_GREETING_FIELDS = frozenset(role.value for role in GreetingRole)
 _MEDIA_NAMES = {GreetingKind.TEMPORARY: "temporary_unavailable"}
 
 
@@ -334,8 +336,9 @@ class StructureWriter:
         if isinstance(media := document.get("media"), dict):
             changes["media"] = {
                 name: record_id(self.source.name, RecordKind.GREETING, key).hex
+                if name in _GREETING_FIELDS and isinstance(key, str)
+                else key
                 for name, key in media.items()
-                if isinstance(key, str)
             }
         return {**document, **changes}
 

@@ -10,11 +10,13 @@ from uuid import UUID
 from service.audio.store import AudioStore, greeting_key
 from service.domain.access import ADMIN_ACCESS, Access
 from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
-from service.domain.errors import Forbidden
+from service.domain.errors import Forbidden, NoGreetingPlays
 from service.domain.greeting import Greeting, validate_greeting
-from service.domain.message import Audio, uuid7
+from service.domain.greeting_rules import PlayingGreeting, next_change, playing_order
+from service.domain.message import Audio, parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
+from service.domain.vmbox import greetings_of
 from service.postgres import greetings as rows
 from service.postgres.accounts import lock_account_for_share
 from service.postgres.pool import Database
@@ -94,6 +96,26 @@ class Greetings:
         """Returns a greeting. Raises GreetingNotFound."""
         async with self.database.connection() as connection:
             return await rows.get_greeting(connection, account.account_id, media_id)
+
+    async def get_playing(
+        self, account: AccountFacts, vmbox_id: UUID, *, is_busy: bool = False
+    ) -> PlayingGreeting:
+        """Returns the greeting of a mailbox that callers hear now; it has audio.
+
+        `is_busy` prefers the greeting for a busy line. Raises VmboxNotFound, NoGreetingPlays.
+        """
+        async with self.database.connection() as connection:
+            settings, greetings = await rows.list_greetings_of_vmbox(
+                connection, account.account_id, vmbox_id
+            )
+        now, ids = self.clock(), greetings_of(settings)
+        for role in playing_order(settings, now, is_busy=is_busy):
+            media_id = parse_hex_id(ids.get(f"media.{role}", ""))
+            greeting = greetings.get(media_id) if media_id else None
+            if greeting is not None and greeting.audio is not None:
+                changes_at = next_change(settings, now)
+                return PlayingGreeting(role=role, greeting=greeting, changes_at=changes_at)
+        raise NoGreetingPlays
 
     async def list(
         self,

@@ -22,6 +22,7 @@ from service.domain.errors import (
     QuotaExceeded,
     Rule,
 )
+from service.domain.greeting_rules import find_time_problems
 from service.domain.message import parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.recipient import Recipient, recipients_of
@@ -265,7 +266,10 @@ class Vmboxes:
         self, document: Document, fields: Fields, before: Document | None = None
     ) -> Document:
         """Returns the document with defaults. Raises Invalid with all problems."""
-        problems = find_number_problems(document, before or {}, self.callback_numbers)
+        problems = [
+            *find_number_problems(document, before or {}, self.callback_numbers),
+            *find_time_problems(document),
+        ]
         try:
             settings = validate_settings(document, fields, before)
         except Invalid as error:

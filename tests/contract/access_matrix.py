@@ -82,6 +82,8 @@ POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes o
 PATCH  /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own no
 DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}         vmboxes:write  yes own no  own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/mwi     vmboxes:read   yes own no  own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/greeting vmboxes:read  yes own no  own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/greeting/raw vmboxes:read yes own no own no
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/pin     vmboxes:read   yes own no  own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/events  events:read    yes own no  own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages messages:read  yes own yes own no

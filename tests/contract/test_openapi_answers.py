@@ -164,6 +164,8 @@ async def test_answers_about_greetings_are_as_described(
     http, path = account.http, account.path
     made = await http.put(path("media"), json={"data": samples.NEW_GREETING})
     greeting = path("media", data_of(made, 201)["id"])
+    media = {"unavailable": data_of(made, 201)["id"]}
+    playing = path("vmboxes", await account.a_vmbox(media=media), "greeting")
     answers = [
         made,
         await http.put(greeting + "/raw", **multipart(b"audio", "audio/mpeg", {})),
@@ -171,6 +173,9 @@ async def test_answers_about_greetings_are_as_described(
         await http.get(path("media")),
         await http.get(greeting),
         await http.get(greeting + "/raw"),
+        await http.get(playing),
+        await http.get(playing + "/raw", params={"busy": "true"}),
+        await http.delete(playing.removesuffix("/greeting")),
         await http.post(greeting, json={"data": samples.NEW_GREETING}),
         await http.patch(greeting, json={"data": {"description": None}}),
         await http.delete(greeting),

@@ -10,7 +10,7 @@ from litestar import Response, delete, patch, post, put, route
 from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.kazoo.body import read_data
-from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller
+from service.api.kazoo.dependencies import AnyRequest, TheAccount, TheCaller, read_flag
 from service.api.kazoo.documents import answer_document, list_documents
 from service.api.kazoo.dry_run import dry_run_field, is_dry_run
 from service.api.kazoo.envelope import succeed
@@ -24,7 +24,6 @@ from service.api.kazoo.wire.documents import (
 from service.domain.access import Permission
 from service.domain.account import Account, Caller
 from service.domain.clock import utc_now
-from service.domain.errors import Invalid, Rule
 from service.domain.message import uuid7
 from service.domain.schema import Document, merge
 
@@ -82,7 +81,7 @@ async def delete_account(
     accounts below it, or legal holds. The root account cannot be deleted. With `erase=true` all
     data of the account are erased at once. The header `Location` is then the erasure, in the parent
     account. Otherwise they are erased after the days of the trash."""
-    erasure_id = uuid7(utc_now()) if _is_erasure(request) else None
+    erasure_id = uuid7(utc_now()) if read_flag(request, "erase") else None
     deleted = await app.accounts.delete(caller, account.account_id, erasure_id)
     headers = {}
     if erasure_id is not None and deleted.parent_id is not None:
@@ -162,16 +161,6 @@ async def _change(
     preview = await app.retention_previews.of_account(account)
     document = account_document(account) | dry_run_field(preview)
     return _answer(request, account, document=document)
-
-
-def _is_erasure(request: AnyRequest) -> bool:
-    match request.query_params.get("erase"):
-        case None | "false":
-            return False
-        case "true":
-            return True
-        case value:
-            raise Invalid.of("erase", Rule.ENUM, target=["true", "false"], value=value[:64])
 
 
 async def _list(

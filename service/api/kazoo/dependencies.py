@@ -116,6 +116,17 @@ def wire_profile(request: AnyRequest, account: AccountFacts) -> WireProfile:
     return WireProfile(name)
 
 
+def read_flag(request: AnyRequest, name: str) -> bool:
+    """Reads a flag in the query; the default is False. Raises Invalid."""
+    match request.query_params.get(name):
+        case None | "false":
+            return False
+        case "true":
+            return True
+        case value:
+            raise Invalid.of(name, Rule.ENUM, target=["true", "false"], value=value[:64])
+
+
 async def message_context(
     request: AnyRequest, account: AccountFacts, app: UseCases, vmbox_id: str
 ) -> MessageContext:

@@ -2,20 +2,13 @@
 
 from typing import Any
 
-from service.api.kazoo.dependencies import AnyRequest
-from service.domain.errors import Invalid, Rule
+from service.api.kazoo.dependencies import AnyRequest, read_flag
 from service.usecases.retention_preview import RetentionPreview
 
 
 def is_dry_run(request: AnyRequest) -> bool:
     """Reads `dry_run`. Raises Invalid."""
-    match request.query_params.get("dry_run"):
-        case None | "false":
-            return False
-        case "true":
-            return True
-        case value:
-            raise Invalid.of("dry_run", Rule.ENUM, target=["true", "false"], value=value[:64])
+    return read_flag(request, "dry_run")
 
 
 def dry_run_field(preview: RetentionPreview) -> dict[str, Any]:

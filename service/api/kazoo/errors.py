@@ -48,6 +48,7 @@ from service.domain.errors import (
     MessageExpired,
     MessageHeld,
     NoAudio,
+    NoGreetingPlays,
     NotAudio,
     NotFound,
     PinLocked,
@@ -261,6 +262,7 @@ TABLE: dict[type[Exception], Row] = {
     GreetingHasNoAudio: lambda error: _refuse_not_found(
         error, "media does not have any audio file"
     ),
+    NoGreetingPlays: lambda error: _refuse_not_found(error, str(error)),
     Conflict: _refuse(HTTPStatus.CONFLICT, "datastore_conflict", "conflicting documents"),
     AccountHasChildren: _refuse(HTTPStatus.CONFLICT, "account_has_descendants"),
     RestoredNumberTaken: lambda error: Refusal(

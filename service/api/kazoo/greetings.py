@@ -1,4 +1,4 @@
-"""Routes of greetings: `/v2/accounts/{account}/media`."""
+"""Routes of greetings: `/v2/accounts/{account}/media`, and `.../vmboxes/{vmbox}/greeting`."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ from litestar import Response, delete, patch, post, put, route
 from litestar.response import Stream
 from msgspec import UNSET
 
-from service.api.dependencies import App
+from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.http.audio_response import create_audio_response
 from service.api.http.auth import slot_owner
@@ -19,18 +19,27 @@ from service.api.kazoo.dependencies import (
     TheCaller,
     greeting_of_path,
     location,
+    read_flag,
+    vmbox_of_path,
 )
 from service.api.kazoo.documents import answer_document, list_documents
+from service.api.kazoo.envelope import succeed
+from service.api.kazoo.vmboxes import VMBOX
 from service.api.kazoo.wire.documents import GreetingRow, greeting_document, greeting_row
+from service.api.kazoo.wire.greetings import playing_greeting
 from service.domain.access import Permission
+from service.domain.account import AccountFacts
 from service.domain.audit import Action
 from service.domain.errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.greeting import Greeting
+from service.domain.greeting_rules import PlayingGreeting
 from service.domain.message import Audio
 
 GREETINGS = "/accounts/{account_id:str}/media"
 GREETING = GREETINGS + "/{media_id:str}"
 GREETING_AUDIO = GREETING + "/raw"
+VMBOX_GREETING = VMBOX + "/greeting"
+VMBOX_GREETING_AUDIO = VMBOX_GREETING + "/raw"
 
 
 @route(GREETINGS, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
@@ -104,16 +113,31 @@ async def get_greeting_audio(
 ) -> Response[bytes] | Stream:
     """Returns the audio of a greeting. `Range` selects a part of it."""
     greeting = await app.greetings.get(account, greeting_of_path(media_id))
-    if greeting.audio is None:
-        raise GreetingHasNoAudio
-    name = file_name(greeting, greeting.audio)
-    record = partial(
-        app.audit.queue.record,
-        Action.GREETING_AUDIO_READ,
-        account.account_id,
-        target=greeting.media_id.hex,
-    )
-    return await create_audio_response(request, greeting.audio, name, app.greetings.read, record)
+    return await answer_greeting_audio(request, app, account, greeting)
+
+
+@route(VMBOX_GREETING, http_method=["GET", "HEAD"], opt={PERMISSION: Permission.VMBOXES_READ})
+async def get_playing_greeting(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
+) -> Response[bytes]:
+    """Returns the greeting of a box that callers hear now. Between its start and its end the
+    temporary greeting replaces the others. With `busy=true` the greeting for a busy line precedes
+    the one for an absent user. A greeting without audio does not play."""
+    playing = await _get_playing(request, account, vmbox_id, app)
+    return succeed(request, playing_greeting(playing))
+
+
+@route(
+    VMBOX_GREETING_AUDIO,
+    http_method=["GET", "HEAD"],
+    opt={PERMISSION: Permission.VMBOXES_READ, MEDIA: AUDIO},
+)
+async def get_playing_greeting_audio(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
+) -> Response[bytes] | Stream:
+    """Returns the audio of the greeting that callers hear now. `Range` selects a part of it."""
+    playing = await _get_playing(request, account, vmbox_id, app)
+    return await answer_greeting_audio(request, app, account, playing.greeting)
 
 
 @put(GREETING_AUDIO, status_code=201, opt={PERMISSION: Permission.VMBOXES_WRITE, MEDIA: UPLOAD})
@@ -141,6 +165,8 @@ ROUTES = (
     patch_greeting,
     delete_greeting,
     get_greeting_audio,
+    get_playing_greeting,
+    get_playing_greeting_audio,
     put_greeting_audio,
     post_greeting_audio,
 )
@@ -150,6 +176,29 @@ def file_name(greeting: Greeting, audio: Audio) -> str:
     """Returns the greeting's name with the extension of its audio."""
     name: str = greeting.document["name"]
     return name if name.lower().endswith(f".{audio.extension}") else f"{name}.{audio.extension}"
+
+
+async def answer_greeting_audio(
+    request: AnyRequest, app: UseCases, account: AccountFacts, greeting: Greeting
+) -> Response[bytes] | Stream:
+    """Returns the audio of a greeting. The audit records a GET. Raises GreetingHasNoAudio."""
+    if greeting.audio is None:
+        raise GreetingHasNoAudio
+    name = file_name(greeting, greeting.audio)
+    record = partial(
+        app.audit.queue.record,
+        Action.GREETING_AUDIO_READ,
+        account.account_id,
+        target=greeting.media_id.hex,
+    )
+    return await create_audio_response(request, greeting.audio, name, app.greetings.read, record)
+
+
+async def _get_playing(
+    request: AnyRequest, account: AccountFacts, vmbox_id: str, app: UseCases
+) -> PlayingGreeting:
+    is_busy = read_flag(request, "busy")
+    return await app.greetings.get_playing(account, vmbox_of_path(vmbox_id), is_busy=is_busy)
 
 
 async def _attach_audio(

@@ -64,6 +64,15 @@ WITH counts AS (
 ), {count_bytes}
 SELECT * FROM counts;
 
+-- name: list_greetings_of_vmbox
+-- The settings of a box with each greeting that it uses: one row, without a greeting, if it uses none.
+-- Plan: the box, vmbox_media and media by primary key.
+SELECT v.document AS settings, g.*
+FROM vmboxes AS v
+LEFT JOIN vmbox_media AS u ON u.account_id = :account_id AND u.vmbox_id = :vmbox_id
+LEFT JOIN media AS g ON g.account_id = :account_id AND g.media_id = u.media_id
+WHERE v.account_id = :account_id AND v.vmbox_id = :vmbox_id AND v.deleted_at IS NULL;
+
 -- name: filter_existing_greetings
 -- The greetings among :media_ids that exist.
 SELECT g.media_id

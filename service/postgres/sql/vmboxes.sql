@@ -54,6 +54,8 @@ WITH locked AS MATERIALIZED (
 ), added_greetings AS (
     INSERT INTO vmbox_media (account_id, vmbox_id, media_id)
     SELECT :account_id, :vmbox_id, id FROM vmbox CROSS JOIN unnest(:added_greeting_ids::uuid[]) AS id
+    -- A process of the release before 0068 leaves the rows of the fields that it does not know.
+    ON CONFLICT DO NOTHING
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET mailbox = :mailbox, max_message_count = :max_message_count, sequence = locked.sequence + 1,

@@ -59,14 +59,20 @@ VMBOX = {
     "folders": "The number of messages by folder",
     "include_message_on_notify": "Whether the audio is attached to e-mails",
     "include_transcription_on_notify": "Whether the transcription is part of e-mails",
-    "is_setup": "Whether the user has completed the initial configuration",
+    "is_setup": "Whether the user has completed the initial configuration; the first greeting "
+    "sets it",
     "is_voicemail_ff_rw_enabled": "Whether fast forward and rewind work during playback",
     "max_message_count": "The maximum number of new and saved messages; 0 is no limit",
     "message_retention_days": "The days after which a message expires, at most the limit of the "
     "account",
     "media": "Greetings",
     "media.unavailable": "The id of the greeting that callers hear",
-    "media.temporary_unavailable": "The id of a greeting that temporarily replaces it",
+    "media.temporary_unavailable": "The id of a greeting that replaces the others, between its "
+    "start and its end if these are set",
+    "media.temporary_unavailable_start": "The start of the temporary greeting",
+    "media.temporary_unavailable_end": "The end of the temporary greeting",
+    "media.busy": "The id of the greeting for a busy line",
+    "media.name": "The id of the recorded name of the user",
     "media_extension": "The audio format of recordings",
     "not_configurable": "Whether users may not configure the box",
     "notify": "Notifications in addition to e-mail",

@@ -11,17 +11,20 @@ from service.api.kazoo.openapi.bodies import (
     links_by_id,
     not_modified,
     pages,
+    success,
     upload,
 )
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END, UPLOADS
-from service.api.kazoo.openapi.vmboxes import BAD_LIST
+from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
 from service.api.kazoo.wire.documents import GreetingRow
+from service.api.kazoo.wire.greetings import PlayingGreetingRow
 from service.domain.errors import (
     EditConflict,
     GreetingHasNoAudio,
     GreetingInUse,
     GreetingNotFound,
     Invalid,
+    NoGreetingPlays,
     PreconditionFailed,
     Rule,
     StorageUnavailable,
@@ -35,6 +38,11 @@ TAG = {
 _NOT_FOUND = GreetingNotFound(samples.MEDIA_ID)
 _NAME_MISSING = Invalid.of("name", Rule.REQUIRED)
 _AUDIO = upload(ref("NewGreeting"), {}, json_alone=False)
+_AUDIO_ANSWERS = {
+    200: audio("The complete audio", *parameters.AUDIO_HEADERS),
+    206: audio("A range of the audio", *parameters.AUDIO_HEADERS, "Content-Range"),
+    304: not_modified(),
+}
 
 
 _GREETING = DocumentResponse(
@@ -99,14 +107,32 @@ OPERATIONS = (
     Operation(
         handler=greetings.get_greeting_audio,
         parameters=parameters.RANGES,
-        answers={
-            200: audio("The complete audio", *parameters.AUDIO_HEADERS),
-            206: audio("A range of the audio", *parameters.AUDIO_HEADERS, "Content-Range"),
-            304: not_modified(),
-        },
+        answers=_AUDIO_ANSWERS,
         refusals=(
             _NOT_FOUND,
             GreetingHasNoAudio(),
+            PreconditionFailed(),
+            RANGE_PAST_END,
+            StorageUnavailable(),
+        ),
+    ),
+    Operation(
+        handler=greetings.get_playing_greeting,
+        parameters=("busy",),
+        answers={
+            200: success(
+                ref(PlayingGreetingRow), samples.PLAYING_GREETING, description="The greeting"
+            )
+        },
+        refusals=(UNKNOWN_VMBOX, NoGreetingPlays()),
+    ),
+    Operation(
+        handler=greetings.get_playing_greeting_audio,
+        parameters=("busy", *parameters.RANGES),
+        answers=_AUDIO_ANSWERS,
+        refusals=(
+            UNKNOWN_VMBOX,
+            NoGreetingPlays(),
             PreconditionFailed(),
             RANGE_PAST_END,
             StorageUnavailable(),

@@ -158,6 +158,7 @@ def _query() -> Json:
             "`true` changes nothing: the response is the document as it would be, with the number "
             "of messages by folder that its retention would remove, in `_dry_run`",
         ),
+        "busy": (_FLAG, "`true` prefers the greeting for a busy line"),
         "erase": (_FLAG, "`true` erases all data of the account at once"),
         "redirect": (
             _FLAG,

@@ -16,6 +16,7 @@ from service.api.kazoo.wire.audit import audit_row
 from service.api.kazoo.wire.deliveries import dead_delivery_row
 from service.api.kazoo.wire.erasures import erasure_row
 from service.api.kazoo.wire.exports import export_row
+from service.api.kazoo.wire.greetings import playing_greeting
 from service.api.kazoo.wire.holds import hold_row
 from service.api.kazoo.wire.messages import (
     BatchResponse,
@@ -44,6 +45,7 @@ from service.domain.erasure import Erasure, ErasureKind, ErasurePhase
 from service.domain.events import EventType
 from service.domain.export import ExportJob, ExportStatus
 from service.domain.greeting import Greeting, validate_greeting
+from service.domain.greeting_rules import GreetingRole, PlayingGreeting
 from service.domain.hold import HeldMessage, Hold
 from service.domain.message import (
     Audio,
@@ -309,6 +311,9 @@ WEBHOOK_ROW = webhook_row(_WEBHOOK)
 WEBHOOK_ATTEMPT = attempt_row(_ATTEMPT)
 GREETING = documents.greeting_document(_GREETING)
 GREETING_ROW = documents.greeting_row(_GREETING)
+PLAYING_GREETING = playing_greeting(
+    PlayingGreeting(role=GreetingRole.UNAVAILABLE, greeting=_GREETING, changes_at=None)
+)
 VMBOX = documents.vmbox_document(_VMBOX)
 VMBOX_ROW = documents.vmbox_row(_VMBOX, WireProfile.KAZOO)
 DEAD_DELIVERY = dead_delivery_row(_DEAD_DELIVERY)

@@ -29,6 +29,7 @@ from service.api.kazoo.wire import (
     documents,
     erasures,
     exports,
+    greetings,
     holds,
     hooks,
     messages,
@@ -72,7 +73,9 @@ def _responses() -> Json:
         **struct_schemas((documents.AccountRow,), descriptions.ACCOUNT),
         **struct_schemas((api_keys.ApiKeyRow, api_keys.CreatedApiKey), descriptions.API_KEYS),
         **struct_schemas((documents.UserRow,), descriptions.USER),
-        **struct_schemas((documents.GreetingRow,), descriptions.GREETING),
+        **struct_schemas(
+            (documents.GreetingRow, greetings.PlayingGreetingRow), descriptions.GREETING
+        ),
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((VmboxBatchResponse, VmboxTrashRow), {}),
