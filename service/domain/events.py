@@ -190,10 +190,16 @@ class MessageAudioReplaced(VmboxEvent, frozen=True, kw_only=True):
 
 
 class Transcription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result of a transcription; `text` is set only when `result` is `success`."""
+    """Result of a transcription; `text` is set only when `result` is `success`.
+
+    `language` is ISO 639-1.
+    """
 
     result: str
     text: str | None = None
+    language: str | None = None
+    engine: str | None = None
+    model: str | None = None
 
 
 class TranscribedMessage(EventMessage, frozen=True, kw_only=True):

@@ -1,11 +1,33 @@
 """Transcriptions of messages, in the form in which they are stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 SUCCESS = "success"
+FAILURE = "failure"
 MAX_TEXT_BYTES = 16_384
 """Limit in UTF-8 bytes, because the text is part of lists and events. Longer text is cut."""
+DETAILS = ("language", "engine", "model")
+"""Keys of a stored transcription that are not part of the KAZOO object."""
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """Word with its times in the audio, and the confidence of the engine in percent."""
+
+    start_ms: int
+    end_ms: int
+    confidence: int
+    text: str
+
+
+class Recognition(msgspec.Struct, frozen=True, kw_only=True):
+    """Text of a recording. `language` is ISO 639-1; empty means unknown."""
+
+    text: str
+    language: str = ""
+    words: tuple[Word, ...] = ()
 
 
 def transcript_of(transcription: Mapping[str, Any] | None) -> str | None:
@@ -16,12 +38,39 @@ def transcript_of(transcription: Mapping[str, Any] | None) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def successful_transcription(text: str) -> dict[str, Any]:
+def successful_transcription(text: str, **details: str) -> dict[str, Any]:
     """Returns the stored form of a text, without NUL, which PostgreSQL cannot store."""
-    kept = text.replace("\0", "").strip().encode()[:MAX_TEXT_BYTES]
-    return {"result": SUCCESS, "text": kept.decode(errors="ignore")}
+    return {"result": SUCCESS, "text": _cut(text), **_stored_details(details)}
 
 
-def failed_transcription() -> dict[str, Any]:
+def failed_transcription(**details: str) -> dict[str, Any]:
     """Returns the stored form of audio that the engine rejected."""
-    return {"result": "failure"}
+    return {"result": FAILURE, **_stored_details(details)}
+
+
+def storable_words(words: Sequence[Word]) -> list[Word]:
+    """Returns the words without NUL, up to the length at which the text is cut."""
+    kept, size = [], 0
+    for word in words:
+        text = word.text.replace("\0", "").strip()
+        size += len(text.encode()) + 1
+        if size > MAX_TEXT_BYTES:
+            break
+        if text:
+            kept.append(msgspec.structs.replace(word, text=text))
+    return kept
+
+
+def split_details(transcription: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the KAZOO object of a stored transcription, and its details."""
+    details = {key: text for key in DETAILS if isinstance(text := transcription.get(key), str)}
+    return {key: value for key, value in transcription.items() if key not in details}, details
+
+
+def _cut(text: str) -> str:
+    kept = text.replace("\0", "").strip().encode()[:MAX_TEXT_BYTES]
+    return kept.decode(errors="ignore")
+
+
+def _stored_details(details: Mapping[str, str]) -> dict[str, str]:
+    return {name: details[name] for name in DETAILS if details.get(name)}

@@ -89,6 +89,15 @@ def test_a_transcription_is_whole_on_its_own_and_a_word_in_a_list() -> None:
         assert metadata.get("transcription") == transcription
 
 
+def test_the_details_of_a_transcription_are_beside_it() -> None:
+    details = {"language": "en", "engine": "faster-whisper", "model": "small"}
+    kazoo_object = {"result": "success", "text": "hello", "score": 1}
+    message = a_message(transcription={**kazoo_object, **details})
+    metadata = to_builtins(wire.message_metadata(message, KAZOO))
+    assert metadata["transcription"] == kazoo_object
+    assert metadata["transcription_details"] == details
+
+
 def test_a_message_past_retention_is_listed_as_deleted() -> None:
     first_kept = wire.message_row(a_message(), MessageContext(WireProfile.KAZOO, NOON))
     assert (first_kept.folder, first_kept.retention) == ("new", UNSET)

@@ -83,7 +83,13 @@ _DATA: dict[EventType, AccountEvent] = {
         **_BOX_FIELDS,
         message=TranscribedMessage(
             **msgspec.structs.asdict(_MESSAGE),
-            transcription=Transcription(result="success", text="Please call me back."),
+            transcription=Transcription(
+                result="success",
+                text="Please call me back.",
+                language="en",
+                engine="faster-whisper",
+                model="small",
+            ),
         ),
     ),
     EventType.VMBOX_CREATED: VmboxCreated(

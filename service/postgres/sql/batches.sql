@@ -216,6 +216,12 @@ WITH locked AS MATERIALIZED (
     RETURNING *
 ), transferred AS (
     SELECT s.* FROM accepted AS s JOIN added AS n ON n.id = s.new_id
+), copied_words AS (
+    INSERT INTO transcription_words (account_id, month, message_id, words)
+    SELECT :account_id, :new_month, s.new_id, w.words
+    FROM transferred AS s, transcription_words AS w
+    WHERE w.account_id = :account_id AND w.month = ANY(:distinct_months::integer[])
+        AND w.message_id = ANY(:message_ids::uuid[]) AND w.month = s.month AND w.message_id = s.id
 ), removed AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false, moved = true

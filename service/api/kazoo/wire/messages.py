@@ -29,6 +29,7 @@ from service.domain.message import (
 )
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.text import strip_control_characters
+from service.domain.transcription import split_details
 
 Response = TypeVar("Response", bound="MessageFields")
 Row = TypeVar("Row", bound="MessageRow")
@@ -138,6 +139,14 @@ class HeldRow(MessageRow, kw_only=True):
     ) = UNSET
 
 
+class TranscriptionDetails(msgspec.Struct, kw_only=True):
+    """The engine and the model of a transcription, and the language of the message."""
+
+    language: Annotated[str, Meta(description="ISO 639-1")] | UnsetType = UNSET
+    engine: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+
+
 class MessageMetadata(MessageFields, kw_only=True):
     """A message with its transcription, and with its addresses split into user and realm."""
 
@@ -146,6 +155,7 @@ class MessageMetadata(MessageFields, kw_only=True):
     to_user: str
     to_realm: str
     transcription: dict[str, Any] | UnsetType = UNSET
+    transcription_details: TranscriptionDetails | UnsetType = UNSET
 
 
 class StoredMessage(MessageMetadata, kw_only=True):
@@ -351,11 +361,21 @@ def _detail_fields(message: MessageSummary) -> dict[str, Any]:
     """The fields of a message that its row in a list does not have."""
     from_user, _, from_realm = message.from_uri.partition("@")
     to_user, _, to_realm = message.to_uri.partition("@")
-    transcription = message.transcription
     return {
         "from_user": from_user,
         "from_realm": from_realm,
         "to_user": to_user,
         "to_realm": to_realm,
-        "transcription": UNSET if transcription is None else transcription,
+        **_transcription_fields(message.transcription),
+    }
+
+
+def _transcription_fields(transcription: dict[str, Any] | None) -> dict[str, Any]:
+    """The transcription as the KAZOO object, with the details of its engine beside it."""
+    if transcription is None:
+        return {}
+    kazoo_object, details = split_details(transcription)
+    return {
+        "transcription": kazoo_object,
+        "transcription_details": TranscriptionDetails(**details) if details else UNSET,
     }
