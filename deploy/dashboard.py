@@ -132,6 +132,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         graph("S3 operations", "ops", "By type.", (rate("aftertone_s3_duration_seconds_count", "operation"), "{{operation}}")),
         graph("S3 errors", "ops", "Failed operations and timeouts.", (rate("aftertone_s3_errors_total", "operation"), "{{operation}}")),
     ],
+    "Audio": [
+        graph("Operations", "ops", "Conversions and measurements of audio by outcome.", (rate("aftertone_audio_operations_total", "outcome"), "{{outcome}}")),
+        graph("Operations, p50 and p99", "s", "Duration without the wait in the queue.", (quantile(0.5, "aftertone_audio_operation_duration_seconds", "operation"), "{{operation}} p50"), (quantile(0.99, "aftertone_audio_operation_duration_seconds", "operation"), "{{operation}} p99")),
+        graph("Audio processes", "none", "Processes that read audio, and operations that wait for one.", ("sum by (process) (aftertone_audio_processes{})", "{{process}}"), ("sum by (process) (aftertone_audio_queue_length{})", "{{process}} waiting")),
+    ],
     "Events": [
         graph("Outbox backlog", "none", "Unpublished events.", ("max(aftertone_outbox_backlog{})", "waiting"), ("sum(aftertone_relay_stopped_lanes{})", "stopped queues")),
         graph("Oldest event", "s", "Age of the oldest unpublished event.", ("max(aftertone_outbox_oldest_seconds{})", "age")),

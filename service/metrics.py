@@ -151,6 +151,28 @@ AUDIO_CACHE_READS = _counter(
     "result",
 )
 
+CONVERSIONS = _counter(
+    "aftertone_audio_operations_total",
+    "Operations of the processes that read audio by outcome: done, cancelled, or the cause of a "
+    "failure (malformed, crash, cpu, memory, output, time).",
+    "operation",
+    "outcome",
+)
+CONVERSION_DURATION = _histogram(
+    "aftertone_audio_operation_duration_seconds",
+    "Duration of operations of the processes that read audio, without the wait in the queue.",
+    "operation",
+    buckets=_DELIVERY_S,
+)
+CONVERSION_PROCESSES = _gauge(
+    "aftertone_audio_processes",
+    "Processes that read audio, at most AFTERTONE_CONVERSION_PROCESSES of each process.",
+)
+CONVERSION_QUEUE = _gauge(
+    "aftertone_audio_queue_length",
+    "Operations that wait for a process that reads audio, at most AFTERTONE_CONVERSION_QUEUE.",
+)
+
 RELAY_ACTIVE = _gauge(
     "aftertone_relay_active",
     "1 in the relay that is the leader, 0 in standby relays. The sum over all relays is 1.",

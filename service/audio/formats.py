@@ -68,13 +68,13 @@ OGG = AudioFormat(
     extensions=("ogg", "oga", "opus", "spx"),
 )
 MP4 = AudioFormat(
-    types=("audio/mp4", "audio/x-m4a", "audio/m4a", "audio/x-mp4", "video/mp4"),
+    types=("audio/mp4", "audio/x-m4a", "audio/m4a", "audio/x-mp4", "video/mp4", "audio/3gpp"),
     extensions=("mp4", "m4a"),
 )
 WEBM = AudioFormat(types=("audio/webm", "video/webm"), extensions=("webm",))
 AAC = AudioFormat(types=("audio/aac", "audio/aacp", "audio/x-aac"), extensions=("aac",))
 FLAC = AudioFormat(types=("audio/flac", "audio/x-flac"), extensions=("flac",))
-AMR = AudioFormat(types=("audio/amr",), extensions=("amr",))
+AMR = AudioFormat(types=("audio/amr", "audio/amr-wb"), extensions=("amr", "awb"))
 AU = AudioFormat(types=("audio/basic", "audio/au", "audio/x-au"), extensions=("au", "snd"))
 AIFF = AudioFormat(types=("audio/aiff", "audio/x-aiff"), extensions=("aiff", "aif"))
 GSM = AudioFormat(types=("audio/x-gsm", "audio/gsm"), extensions=("gsm",))
@@ -141,6 +141,11 @@ def _default_extension(kind: AudioFormat, head: bytes, declared: str) -> str:
     return kind.extensions[0]
 
 
+def find_format(head: bytes, content_type: str) -> AudioFormat | None:
+    """Returns the format of stored audio by its first bytes, else by its stored type."""
+    return detect_format(head) or _BY_TYPE.get(media_type_of(content_type))
+
+
 def detect_format(head: bytes) -> AudioFormat | None:
     """Returns the format of a file with these first bytes, or None if it is not recognised."""
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -155,6 +160,7 @@ def detect_format(head: bytes) -> AudioFormat | None:
         (b"OggS", OGG),
         (b"fLaC", FLAC),
         (b"#!AMR\n", AMR),
+        (b"#!AMR-WB\n", AMR),
         (b".snd\0", AU),
     ):
         if head.startswith(magic):

@@ -274,6 +274,18 @@ class NotAudio(Refused):
     """The file is not audio; send a recording in one of the accepted types."""
 
 
+class AudioUnreadable(Refused):
+    """The audio cannot be decoded; request it in its stored format."""
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class ConversionUnavailable(Refused):
+    """This installation cannot convert audio; install aftertone[audio] or omit the format."""
+
+
 class ContentTypeRefused(Refused):
     """The path does not accept this content type; send one of the accepted types."""
 
@@ -400,6 +412,10 @@ class TooManyUploads(Unavailable):
 
 class TooManyBodies(Unavailable):
     """Too many large requests in progress; retry in a moment."""
+
+
+class TooManyConversions(Unavailable):
+    """Too many audio conversions in progress; retry in a moment."""
 
 
 class TooManyPings(Unavailable):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from service.settings.serving_fields import ServingSettings
+from service.settings.audio_fields import AudioSettings
 from service.settings.types import (
     Days,
     Domains,
@@ -45,7 +45,7 @@ FOR_CLIENTS = frozenset(
 )
 
 
-class Settings(ServingSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(AudioSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Field `x_y` is read from `AFTERTONE_X_Y`. The AWS library reads the S3 credentials."""
 
     retention_days: Annotated[

@@ -9,13 +9,20 @@ from enum import StrEnum
 
 import msgspec
 
+from service.audio.conversion.probe import probe_conversion
 from service.audio.probe import probe_bucket
 from service.bus.probe import probe_bus
 from service.domain.errors import Unavailable
 from service.postgres.probe import probe_as_owner, probe_as_service
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
-from service.wiring.factories import issuer_of, key_ring_of, open_audio, stream_settings
+from service.wiring.factories import (
+    issuer_of,
+    key_ring_of,
+    open_audio,
+    open_conversion,
+    stream_settings,
+)
 from service.wiring.lamps import open_asterisk
 from service.wiring.notifiers import open_engine, open_smtp
 from service.workers.channels import Failed
@@ -177,6 +184,12 @@ def _silence() -> bytes:
     return file.getvalue()
 
 
+async def _conversion(settings: Settings) -> str:
+    async with open_conversion(settings) as pool:
+        problems = await probe_conversion(pool)
+    return _require_none(problems, "a recording was converted to MP3")
+
+
 _CHECKS: Sequence[tuple[str, Check, str]] = (
     ("database_url", _database, "All processes except `keeper` and `migrate` need it."),
     ("owner_database_url", _owner, "`migrate` and `keeper` need it."),
@@ -192,4 +205,5 @@ _CHECKS: Sequence[tuple[str, Check, str]] = (
     ("smtp_url", _smtp, "The channel email needs it."),
     ("ari_url", _asterisk, "No lamps are set on Asterisk."),
     ("transcription_url", _engine, "The channel transcription needs it."),
+    ("conversion_processes", _conversion, "Not tested; the default applies."),
 )

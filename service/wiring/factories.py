@@ -7,6 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from service.audio.conversion.limits import ConversionLimits
+from service.audio.conversion.pool import ConversionPool
 from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
 from service.bus import Bus, StreamSettings
@@ -87,6 +89,21 @@ def open_audio(settings: Settings, cache_mb: int = 0) -> AbstractAsyncContextMan
             timeout_s=settings.s3_timeout_s,
             public_endpoint=settings.s3_public_endpoint or None,
             cache_bytes=cache_mb * 1_000_000,
+        )
+    )
+
+
+def open_conversion(settings: Settings) -> AbstractAsyncContextManager[ConversionPool]:
+    """Opens the child processes that read audio. They start when they are needed."""
+    return ConversionPool.open(
+        ConversionLimits(
+            processes=settings.conversion_processes,
+            queue=settings.conversion_queue,
+            memory_bytes=settings.conversion_memory_mb * 1_000_000,
+            cpu_s=settings.conversion_cpu_s,
+            timeout_s=settings.conversion_timeout_s,
+            output_bytes=settings.conversion_output_mb * 1_000_000,
+            jobs_per_process=settings.conversion_jobs_per_process,
         )
     )
 

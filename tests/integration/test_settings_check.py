@@ -115,6 +115,7 @@ async def test_working_settings_are_ok_and_the_others_are_not_set(
         **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
         **dict.fromkeys(("issuer_url", "backup_retention_days"), "not set"),
         **dict.fromkeys(("smtp_url", "ari_url", "transcription_url"), "not set"),
+        "conversion_processes": "not set",
     }
 
 
@@ -178,6 +179,8 @@ async def test_unreachable_servers_are_reported_without_secrets(
             "AFTERTONE_ISSUER_JWKS_URL": f"http://127.0.0.1:{port}/keys",
             "AFTERTONE_ISSUER_AUDIENCE": "aftertone",
             "AFTERTONE_BACKUP_RETENTION_DAYS": "30",
+            "AFTERTONE_CONVERSION_PROCESSES": "1",
+            "AFTERTONE_CONVERSION_MEMORY_MB": "64",
         }
     )
 

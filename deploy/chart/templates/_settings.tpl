@@ -40,6 +40,14 @@ uploads:
   - max_uploads_per_account
   - min_upload_bytes_per_s
   - strict_metadata
+conversion:
+  - conversion_processes
+  - conversion_queue
+  - conversion_memory_mb
+  - conversion_cpu_s
+  - conversion_timeout_s
+  - conversion_output_mb
+  - conversion_jobs_per_process
 sign_in:
   - token_lifetime_s
   - sign_in_threads
@@ -102,7 +110,7 @@ receives nothing else: the API no NATS URL, and only keeper and migration the UR
 {{- define "aftertone.processes" -}}
 api:
   args: [api]
-  needs: [database, key_ring, postgres, s3, http, uploads, quotas, sign_in, retention, webhooks, callbacks, operations]
+  needs: [database, key_ring, postgres, s3, http, uploads, conversion, quotas, sign_in, retention, webhooks, callbacks, operations]
 relay:
   args: [relay]
   needs: [database, postgres, nats, operations]

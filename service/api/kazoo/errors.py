@@ -27,9 +27,11 @@ from service.domain.errors import (
     AudioEmpty,
     AudioMissing,
     AudioTooLarge,
+    AudioUnreadable,
     Conflict,
     ContentEncodingRefused,
     ContentTypeRefused,
+    ConversionUnavailable,
     DeletionHeld,
     DirectUploadUnavailable,
     DnsUnavailable,
@@ -63,6 +65,7 @@ from service.domain.errors import (
     TokenInvalid,
     TooManyApiKeys,
     TooManyBodies,
+    TooManyConversions,
     TooManyHolds,
     TooManyPending,
     TooManyPings,
@@ -314,6 +317,8 @@ TABLE: dict[type[Exception], Row] = {
     DocumentTooComplex: lambda error: validation(
         {"data": {"maxItems": {"message": str(error), "target": error.limit}}}
     ),
+    AudioUnreadable: _refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "audio_unreadable"),
+    ConversionUnavailable: _refuse(HTTPStatus.NOT_IMPLEMENTED, "conversion_unavailable"),
     MessageExpired: _refuse_expired,
     RedirectUnavailable: lambda error: validation(
         {"redirect": {"invalid": {"message": str(error)}}}
@@ -334,6 +339,7 @@ TABLE: dict[type[Exception], Row] = {
     TooManySignIns: _BUSY,
     TooManyUploads: _BUSY,
     TooManyBodies: _BUSY,
+    TooManyConversions: _BUSY,
     TooManyPings: _BUSY,
     DnsUnavailable: _BUSY,
     DeadlineExceeded: _BUSY,

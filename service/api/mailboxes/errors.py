@@ -11,9 +11,11 @@ from service.api.mailboxes.envelope import MailboxRefusal
 from service.api.middleware.body_rate import ClientTooSlow
 from service.domain.errors import (
     AudioTooLarge,
+    AudioUnreadable,
     Conflict,
     ContentEncodingRefused,
     ContentTypeRefused,
+    ConversionUnavailable,
     DocumentTooLarge,
     Forbidden,
     Invalid,
@@ -80,6 +82,8 @@ TABLE: dict[type[Exception], Row] = {
     Invalid: _refuse_invalid,
     ContentTypeRefused: _refuse_type,
     ContentEncodingRefused: _refuse(415, **{"Accept-Encoding": "identity"}),
+    AudioUnreadable: _refuse(422),
+    ConversionUnavailable: _refuse(501),
     AudioTooLarge: _refuse(413),
     DocumentTooLarge: _refuse(413),
     MetadataTooLarge: _refuse(413),

@@ -1,0 +1,1 @@
+"""Child process that reads and writes audio. Nothing outside of this package imports PyAV."""

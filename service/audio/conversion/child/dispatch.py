@@ -1,0 +1,22 @@
+"""Operations by their tag."""
+
+from collections.abc import Sequence
+from typing import IO
+
+from service.audio.conversion.child.convert import convert
+from service.audio.conversion.operations import Convert, Operation, OperationResult
+
+Input = tuple[IO[bytes], str]
+
+
+def perform(
+    operation: Operation, inputs: Sequence[tuple[IO[bytes], str]], output: IO[bytes] | None
+) -> OperationResult:
+    """Performs an operation. Inputs are files with their stored content types.
+
+    Raises any exception for an input that cannot be read.
+    """
+    match operation:
+        case Convert(format=target):
+            assert output is not None
+            return convert(*inputs[0], target, output)
