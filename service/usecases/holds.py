@@ -1,6 +1,6 @@
 """Use cases of legal holds: create, list, release, and read the held messages."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -102,6 +102,15 @@ class Holds:
         async with self.database.connection() as connection:
             await rows.get_hold(connection, account.account_id, hold_id)
             return await rows.get_held_message(connection, account.account_id, hold_id, message_id)
+
+    async def select_held(
+        self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[MessageId]
+    ) -> tuple[MessageId, ...]:
+        """Returns those of the messages of a box that a hold covers, in the order of `ids`."""
+        async with self.database.connection() as connection:
+            held = await rows.select_held(connection, account.account_id, vmbox_id, ids)
+        self.audit.record(Action.HOLD_READ, account.account_id, vmbox_id=vmbox_id)
+        return tuple(message_id for message_id in ids if message_id in held)
 
     async def iterate_messages(
         self, account: AccountFacts, hold_id: UUID, start: HeldCursor | None

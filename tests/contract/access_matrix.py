@@ -52,6 +52,7 @@ GET    /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes n
 DELETE /v2/accounts/{account_id}/api_keys/{key_id}          account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/holds                      account:admin  yes no  no  no no
 PUT    /v2/accounts/{account_id}/holds                      account:admin  yes no  no  no no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/holds   account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/holds/{hold_id}            account:admin  yes no  no  no no
 DELETE /v2/accounts/{account_id}/holds/{hold_id}            account:admin  yes no  no  no no
 GET    /v2/accounts/{account_id}/holds/{hold_id}/messages   account:admin  yes no  no  no no

@@ -58,7 +58,7 @@ async def test_a_held_message_outlives_removal_purge_and_the_deletion_of_its_box
     account: AccountClient,
 ) -> None:
     vmbox_id, other_box = await account.a_vmbox(), await account.a_vmbox()
-    await account.leave(vmbox_id, caller_id_number="5550001")
+    unheld = await account.leave(vmbox_id, caller_id_number="5550001")
     early = await account.leave(vmbox_id, an_mp3(), caller_id_number="0049 89 1234567")
     hold_id = (await _hold(account, caller_id_number="+49 (0)89/123-45.67"))["id"]
     late = await account.leave(other_box, an_mp3(), caller_id_number="0891234567")
@@ -71,6 +71,9 @@ async def test_a_held_message_outlives_removal_purge_and_the_deletion_of_its_box
     replaced = await account.http.put(raw, **multipart(an_mp3(), "audio/mpeg", {}))
     refusal(replaced, 409, "legal_hold")
     await _remove(account, vmbox_id, early, by_uri)
+    selection = {"data": {"messages": [late, early, unheld, by_uri]}}
+    answer = await account.http.post(account.path("vmboxes", vmbox_id, "holds"), json=selection)
+    assert data_of(answer) == {"held": [early, by_uri]}
     trash = account.path("vmboxes", vmbox_id, "trash")
     body = {"data": {"messages": [early]}}
     result = data_of(await account.http.request("DELETE", trash, json=body))

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, delete, put, route
+from litestar import Response, delete, post, put, route
 from litestar.response import Stream
 
 from service.api.dependencies import App
@@ -17,7 +17,8 @@ from service.api.http.audio_response import (
     file_name_of,
 )
 from service.api.kazoo.accept import AUDIO, MEDIA, ZIP, ZIP_TYPE
-from service.api.kazoo.body import read_data
+from service.api.kazoo.batches import read_ids
+from service.api.kazoo.body import read_data, read_parameters
 from service.api.kazoo.dependencies import (
     AnyRequest,
     TheAccount,
@@ -25,13 +26,15 @@ from service.api.kazoo.dependencies import (
     hold_of_path,
     location,
     message_of_path,
+    vmbox_of_path,
 )
 from service.api.kazoo.documents import list_documents
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.hold_export import archive
 from service.api.kazoo.pages import answer_page, decode_cursor, page_query
 from service.api.kazoo.times import parse_time, time_problem
-from service.api.kazoo.wire.holds import hold_row
+from service.api.kazoo.vmboxes import VMBOX
+from service.api.kazoo.wire.holds import HeldIdsResponse, hold_row
 from service.api.kazoo.wire.messages import held_row
 from service.api.kazoo.zip import prefetched
 from service.domain.access import Permission
@@ -40,7 +43,7 @@ from service.domain.audit import Action
 from service.domain.clock import utc_now
 from service.domain.errors import AudioMissing, Invalid, Problem, Rule
 from service.domain.hold import FIELDS, HeldCursor, Hold
-from service.domain.message import parse_hex_id, uuid7
+from service.domain.message import MessageId, parse_hex_id, uuid7
 from service.domain.recording import Recording, zone_of
 from service.domain.schema import Document, apply_schema, submitted_keys
 
@@ -141,7 +144,20 @@ async def export_hold(
     return Stream(content, status_code=200, media_type=ZIP_TYPE, headers=headers)
 
 
+@post(VMBOX + "/holds", status_code=200, opt=_ADMIN)
+async def select_held_messages(
+    request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
+) -> Response[bytes]:
+    """Returns those of the given messages of a box that a hold covers. Unknown ids are ignored."""
+    vmbox = vmbox_of_path(vmbox_id)
+    texts = read_ids(await read_parameters(request))
+    ids = [parsed for text in texts if (parsed := MessageId.parse(text)) is not None]
+    held = await app.holds.select_held(account, vmbox, ids)
+    return succeed(request, HeldIdsResponse(held=[str(message_id) for message_id in held]))
+
+
 ROUTES = (
+    select_held_messages,
     list_holds,
     create_hold,
     get_hold,

@@ -61,6 +61,18 @@ WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
     )
     AND EXISTS (SELECT FROM holds AS h WHERE {hold_covers});
 
+-- name: select_held
+-- The held messages among the given ones of a box, removed or not.
+-- Plan: the partitions of :distinct_months, rows by primary key.
+SELECT m.month, m.id
+FROM messages AS m
+WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
+    AND m.id = ANY(:message_ids::uuid[]) AND m.vmbox_id = :vmbox_id
+    AND (m.month, m.id) IN (
+        SELECT r.month, r.id FROM unnest(:months::integer[], :message_ids) AS r (month, id)
+    )
+    AND EXISTS (SELECT FROM holds AS h WHERE {hold_covers});
+
 -- name: list_held_messages
 -- The messages that a hold covers among the next :scan_limit messages of an account, the last stored first,
 -- removed ones included, and the last of these messages: the next page starts there.

@@ -15,7 +15,7 @@ from service.api.kazoo.openapi.bodies import (
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, BAD_START
-from service.api.kazoo.wire.holds import HoldRow
+from service.api.kazoo.wire.holds import HeldIdsResponse, HoldRow
 from service.api.kazoo.wire.messages import HeldRow
 from service.domain.errors import (
     AudioMissing,
@@ -60,6 +60,17 @@ OPERATIONS = (
         handler=holds.release_hold,
         answers={200: success(ref(HoldRow), samples.HOLD, description="The released hold")},
         refusals=(_UNKNOWN,),
+    ),
+    Operation(
+        handler=holds.select_held_messages,
+        body=envelope(ref("MessageIds"), {"messages": {"messages": [samples.MESSAGE_ID]}}),
+        answers={
+            200: success(
+                ref(HeldIdsResponse),
+                HeldIdsResponse(held=[samples.MESSAGE_ID]),
+                description="The held ones",
+            )
+        },
     ),
     Operation(
         handler=holds.list_held_messages,

@@ -84,7 +84,7 @@ def _responses() -> Json:
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((deliveries.DeadDeliveryRow, deliveries.RetriedResponse), {}),
-        **struct_schemas((holds.HoldRow,), descriptions.HOLD),
+        **struct_schemas((holds.HoldRow, holds.HeldIdsResponse), descriptions.HOLD),
         **struct_schemas((erasures.ErasureRow,), {}),
         **struct_schemas((exports.ExportRow,), {}),
         **struct_schemas(

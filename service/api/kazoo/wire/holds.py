@@ -31,6 +31,12 @@ class HoldRow(msgspec.Struct, kw_only=True):
     created: GregorianSeconds
 
 
+class HeldIdsResponse(msgspec.Struct, kw_only=True):
+    """The given messages that a hold covers."""
+
+    held: list[MessageIdString]
+
+
 class ManifestRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A held message in the manifest. `sha256` is computed from the exported bytes."""
 
