@@ -18,7 +18,7 @@ VALUES ($1, $2, $3, $4, 'dead', 8, $5, $6, now())
 """
 
 
-async def _add_dead(account: AccountClient, channel: str, target: str, vmbox_id: str) -> str:
+async def add_dead(account: AccountClient, channel: str, target: str, vmbox_id: str) -> str:
     """Adds a delivery as the notifier leaves it after all retries; returns the id of its event."""
     event_id = str(uuid4())
     event: dict[str, Any] = {
@@ -45,8 +45,8 @@ async def _dead(account: AccountClient, **query: Any) -> list[dict[str, Any]]:
 
 async def test_dead_deliveries_are_listed_page_by_page_and_retried(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
-    first = await _add_dead(account, "email", "ann@example.com", vmbox_id)
-    second = await _add_dead(account, "mwi", vmbox_id, vmbox_id)
+    first = await add_dead(account, "email", "ann@example.com", vmbox_id)
+    second = await add_dead(account, "mwi", vmbox_id, vmbox_id)
     path = account.path("deliveries")
     page = await account.http.get(path, params={"page_size": 1})
     rest = await _dead(account, start_key=page.json()["next_start_key"])
@@ -69,7 +69,7 @@ async def test_dead_deliveries_are_listed_page_by_page_and_retried(account: Acco
 async def test_another_account_neither_sees_nor_retries_them(
     account: AccountClient, service: RunningService
 ) -> None:
-    await _add_dead(account, "email", "ann@example.com", await account.a_vmbox())
+    await add_dead(account, "email", "ann@example.com", await account.a_vmbox())
     other = await service.an_account()
     assert await _dead(other) == []
     assert data_of(await other.http.post(other.path("deliveries"))) == {"retried": 0}

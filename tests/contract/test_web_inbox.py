@@ -15,7 +15,9 @@ ASSETS = Path(web.__file__).parent / "assets"
 MAX_BYTES = 100_000
 LANGUAGES = ("de", "en", "es", "fr")
 _IMPORT = re.compile(r"""(?:from|import)\s+"(\.[^"]+)";""")
+_LATER_IMPORT = re.compile(r"""import\("(\.[^"]+)"\)""")
 _TEXT = re.compile(r'\btext\("(\w+)"')
+_COLUMNS = re.compile(r"(?:columns: |ATTEMPTS = )\[([^]]+)\]")
 _ENTRY = re.compile(r"""^  (\w+): "(.*)",$""", re.MULTILINE)
 
 
@@ -31,8 +33,9 @@ async def entry(service: RunningService) -> str:
     return address
 
 
-async def test_every_imported_script_is_served_and_may_be_cached_for_ever(entry: str) -> None:
-    waiting, loaded = [entry], {}
+async def _load(entry: str, *patterns: re.Pattern[str]) -> dict[str, bytes]:
+    """The scripts that a script imports, with their addresses."""
+    waiting, loaded = [entry], dict[str, bytes]()
     async with httpx.AsyncClient() as visitor:
         while waiting:
             address = waiting.pop()
@@ -41,14 +44,23 @@ async def test_every_imported_script_is_served_and_may_be_cached_for_ever(entry:
             assert answer.headers["content-type"].startswith("text/javascript")
             assert "immutable" in answer.headers["cache-control"]
             loaded[address] = answer.content
-            imports = [urljoin(address, name) for name in _IMPORT.findall(answer.text)]
+            names = [name for pattern in patterns for name in pattern.findall(answer.text)]
+            imports = [urljoin(address, name) for name in names]
             waiting += [name for name in imports if name not in loaded and name not in waiting]
-        style = await visitor.get(entry.replace("main.js", "style.css"))
+    return loaded
+
+
+async def test_every_imported_script_is_served_and_may_be_cached_for_ever(entry: str) -> None:
+    loaded = await _load(entry, _IMPORT, _LATER_IMPORT)
     scripts = {path for path in ASSETS.rglob("*.js") if path.parent.name != "texts"}
     assert len(loaded) == len(scripts)
+
+
+async def test_the_first_view_needs_few_bytes_even_without_compression(entry: str) -> None:
+    loaded = await _load(entry, _IMPORT)
+    style = (ASSETS / "style.css").stat().st_size
     largest_texts = max(path.stat().st_size for path in (ASSETS / "texts").iterdir())
-    total = sum(map(len, loaded.values())) + len(style.content) + largest_texts
-    assert total < MAX_BYTES
+    assert sum(map(len, loaded.values())) + style + largest_texts < MAX_BYTES
 
 
 async def test_a_file_of_another_version_is_not_served(entry: str) -> None:
@@ -72,7 +84,10 @@ def test_each_language_has_every_text_with_its_placeholders(language: str) -> No
         entries = _ENTRY.findall((ASSETS / "texts" / f"{of}.js").read_text())
         return {key: sorted(re.findall(r"\{\w+\}", value)) for key, value in entries}
 
-    used = {key for path in ASSETS.rglob("*.js") for key in _TEXT.findall(path.read_text())}
+    scripts = [path.read_text() for path in ASSETS.rglob("*.js")]
+    used = {key for script in scripts for key in _TEXT.findall(script)}
+    columns = " ".join(names for script in scripts for names in _COLUMNS.findall(script))
+    used |= {f"column_{name}" for name in re.findall(r"\w+", columns)}
     assert used
     assert used <= texts(language).keys()
     assert texts(language) == texts("en")

@@ -1,6 +1,6 @@
 /** Changes of messages. Each reports its failures, and offers to undo what can be undone. */
 
-import { create, field, openDialog } from "./elements.js";
+import { confirm, create, field, openDialog } from "./elements.js";
 import { text } from "./texts.js";
 import { report } from "./toast.js";
 
@@ -63,10 +63,7 @@ export class Actions {
 
   async downloadAll(messages) {
     const ids = messages.slice(0, MAX_IDS).map((message) => message.media_id);
-    const response = await this._api.fetch("POST", `${this._path}/messages/raw`, { data: { messages: ids }, headers: { Accept: "application/zip" } });
-    const url = URL.createObjectURL(await response.blob());
-    create("a", { href: url, download: `${this._list.box.name}.zip` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    await this._api.download(`${this._path}/messages/raw`, `${this._list.box.name}.zip`, { method: "POST", data: { messages: ids } });
   }
 
   get _path() {
@@ -104,10 +101,4 @@ export class Actions {
   _reportFailures(failed) {
     if (failed.length > 0) report(text("some_failed", { count: failed.length }));
   }
-}
-
-async function confirm(question, label) {
-  const form = create("form", { method: "dialog" },
-    create("div", { class: "actions" }, create("button", { value: "", autofocus: true }, text("cancel")), create("button", { value: "yes", class: "danger" }, label)));
-  return (await openDialog(question, form)) === "yes";
 }

@@ -21,6 +21,11 @@ export class ApiError extends Error {
 /** Status of an error without a response: the server was not reached. */
 export const UNREACHED = 0;
 
+// A browser reads a saved file in the background.
+const KEPT_MS = 60_000;
+const PAGE = 1000;
+const MAX_ROWS = 10_000;
+
 export class Api {
   /** `onExpired` is called when the server no longer accepts the token. */
   constructor(onExpired) {
@@ -71,18 +76,25 @@ export class Api {
     throw new ApiError(response.status, failure.message ?? "", failure.data, wait);
   }
 
-  /** Yields all rows of a list, page by page. */
-  async *rows(path, query = {}) {
-    let start;
-    do {
-      const page = await this.request("GET", path, { query: { ...query, start_key: start } });
-      yield* page.data;
-      start = page.next_start_key;
-    } while (start);
+  /** Saves a ZIP archive as a file of the browser. Throws ApiError. */
+  async download(path, name, { method = "GET", data } = {}) {
+    const response = await this.fetch(method, path, { data, headers: { Accept: "application/zip" } });
+    const url = URL.createObjectURL(await response.blob());
+    const link = document.createElement("a");
+    Object.assign(link, { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
   }
 
-  /** Returns at most `limit` rows of a list. */
-  async firstRows(path, limit, query = {}) {
-    return (await this.request("GET", path, { query: { ...query, page_size: limit } })).data;
+  /** Returns the rows of a list, at most MAX_ROWS. */
+  async rows(path) {
+    const rows = [];
+    let start;
+    do {
+      const page = await this.request("GET", path, { query: { page_size: PAGE, start_key: start } });
+      rows.push(...page.data);
+      start = page.next_start_key;
+    } while (start && rows.length < MAX_ROWS);
+    return rows;
   }
 }

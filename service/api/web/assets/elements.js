@@ -1,5 +1,7 @@
 /** Creation of DOM elements. Text from the server always becomes a text node. */
 
+import { text } from "./texts.js";
+
 /**
  * Returns an element. Attributes that begin with `on` are listeners; `true` is an empty attribute;
  * `false`, `null` and `undefined` are left out. Children are elements or texts; `null` is left out.
@@ -16,8 +18,8 @@ export function create(tag, attributes = {}, ...children) {
   return element;
 }
 
-export const button = (text, onclick, attributes = {}) =>
-  create("button", { type: "button", onclick, ...attributes }, text);
+export const button = (label, onclick, attributes = {}) =>
+  create("button", { type: "button", onclick, ...attributes }, label);
 
 /** A label with its input below it. */
 export function field(label, input, hint = null) {
@@ -36,6 +38,13 @@ export function openDialog(title, content, { wide = false } = {}) {
       resolve(dialog.returnValue);
     });
   });
+}
+
+/** Asks a question. Returns a promise of true if it is confirmed with the button `label`. */
+export async function confirm(question, label) {
+  const form = create("form", { method: "dialog" },
+    create("div", { class: "actions" }, create("button", { value: "", autofocus: true }, text("cancel")), create("button", { value: "yes", class: "danger" }, label)));
+  return (await openDialog(question, form)) === "yes";
 }
 
 export const closeDialog = (element, value = "") => element.closest("dialog").close(value);

@@ -3,7 +3,6 @@
 import { Actions } from "./actions.js";
 import { Api } from "./api.js";
 import { badge } from "./badge.js";
-import "./components/account-page.js";
 import "./components/box-list.js";
 import { openBoxSettings } from "./components/box-settings.js";
 import "./components/message-list.js";
@@ -17,7 +16,6 @@ import { language, text } from "./texts.js";
 import { report } from "./toast.js";
 
 const REFRESH_TIMES_MS = 30_000;
-const BOXES_PER_PAGE = 200;
 const TYPE_PREFIX = "voicemail.";
 
 const root = document.getElementById("app");
@@ -80,6 +78,7 @@ function showRecording(token) {
 async function showInbox() {
   const cursor = await LiveEvents.positionOf(api);
   const [boxes, user] = await Promise.all([readBoxes(), readUser()]);
+  const isAdmin = user?.priv_level === "admin";
   const list = create("message-list");
   const boxList = create("box-list");
   const title = create("h1", { tabindex: "-1" });
@@ -90,13 +89,12 @@ async function showInbox() {
     create("header", { class: "box" }, title, create("nav", { "aria-label": text("folders") }, tabs.inbox, tabs.trash), settings,
       create("label", { class: "check" }, whenPlayed, text("save_when_played"))),
     list);
-  const accountPage = create("account-page");
-  const account = create("main", { id: "main" }, accountPage);
-  inbox = { boxes, list, boxList, actions: new Actions(api, list, () => inbox.boxes), tabs, title, main };
+  const account = create("main", { id: "main" });
+  inbox = { isAdmin, boxes, list, boxList, actions: new Actions(api, list, () => inbox.boxes), tabs, title, main };
   const state = create("span", { id: "state", role: "status" });
   root.replaceChildren(
     create("header", { class: "top" }, create("strong", {}, text("title")), create("span", { class: "account" }, api.session.accountName), state,
-      user?.priv_level === "admin" ? button(text("account_page"), () => (main.replaceWith(account), accountPage.show(api)), { class: "quiet" }) : null,
+      isAdmin ? button(text("account_page"), () => (main.replaceWith(account), showAccount(account)), { class: "quiet" }) : null,
       button(text("sign_out"), signOut, { class: "quiet" })),
     create("div", { class: "panes" }, create("nav", { class: "boxes", "aria-label": text("boxes") }, boxList), main),
   );
@@ -106,13 +104,33 @@ async function showInbox() {
     open(detail, "inbox").then(() => title.focus());
   });
   updateBadge();
+  list.marksHeld = await hasHolds();
   live = new LiveEvents(api, cursor, { onEvent, onReset: readAgain, onState: setState });
   const first = boxes.find((box) => box.id === linked("box")) ?? boxes.find((box) => box.folders.new > 0) ?? boxes[0];
   await open(first, "inbox");
   if (linked("message") !== null && first?.id === linked("box")) await list.reveal(linked("message"));
 }
 
-const readBoxes = () => api.firstRows(`${api.account}/vmboxes`, BOXES_PER_PAGE);
+/** Loads the page for administrators when it is first opened. */
+async function showAccount(parent) {
+  try {
+    await import("./components/account-page.js");
+    const page = create("account-page");
+    parent.replaceChildren(page);
+    await page.show(api, () => inbox.boxes, () => readAgain().catch(report));
+  } catch (error) {
+    report(error);
+  }
+}
+
+const readBoxes = () => api.rows(`${api.account}/vmboxes`);
+
+/** Returns true if messages of the account are held. Only administrators see it. */
+async function hasHolds() {
+  if (!inbox.isAdmin) return false;
+  const { data } = await api.request("GET", `${api.account}/holds`, { query: { page_size: 1 } });
+  return data.length > 0;
+}
 
 async function readUser() {
   const { ownerId } = api.session;
@@ -147,6 +165,7 @@ async function readAgain() {
   const boxes = await readBoxes();
   if (inbox === null) return;
   inbox.boxes = boxes;
+  inbox.list.marksHeld = await hasHolds();
   inbox.boxList.show(boxes);
   updateBadge();
   const current = boxes.find((box) => box.id === inbox.box?.id) ?? boxes[0];

@@ -9,6 +9,9 @@ const PAGE = 50;
 const VIEWS = { inbox: "messages", trash: "trash" };
 
 export class MessageList extends HTMLElement {
+  /** Set to true if the account has legal holds that the caller may see. */
+  marksHeld = false;
+
   /** Shows a box. `actions` is the object that changes messages. */
   open(api, box, view, actions) {
     Object.assign(this, { api, box, view, actions });
@@ -67,6 +70,7 @@ export class MessageList extends HTMLElement {
     if (following === undefined && !this._complete) return;
     this._insert(message, following ?? null);
     this._updateTools();
+    this._markHeld([message]);
   }
 
   remove(mediaId) {
@@ -86,6 +90,7 @@ export class MessageList extends HTMLElement {
       const following = [...this._list.children].find((row) => !isAfter(row.message, data));
       this._insert(data, following ?? null);
       this._updateTools();
+      this._markHeld([data]);
     }
     const row = this._rows.get(mediaId);
     row.toggle();
@@ -113,6 +118,7 @@ export class MessageList extends HTMLElement {
       this._next = page.next_start_key;
       this._complete = !this._next;
       this._updateTools();
+      this._markHeld(page.data);
       // The observer does not report again while the end stays visible.
       this._seen.unobserve(this._end);
       this._seen.observe(this._end);
@@ -120,6 +126,18 @@ export class MessageList extends HTMLElement {
       if (generation === this._generation) report(error, () => this._load());
     } finally {
       if (generation === this._generation) this.removeAttribute("aria-busy");
+    }
+  }
+
+  /** Marks the messages that a legal hold covers. */
+  async _markHeld(messages) {
+    if (!this.marksHeld || messages.length === 0) return;
+    const path = `${this.api.account}/vmboxes/${this.box.id}/holds`;
+    try {
+      const { data } = await this.api.request("POST", path, { data: { messages: messages.map((message) => message.media_id) } });
+      data.held.forEach((id) => this._rows.get(id)?.markHeld());
+    } catch {
+      // The list is complete without the marks.
     }
   }
 

@@ -45,11 +45,16 @@ export class MessageRow extends HTMLElement {
     this._caller.textContent = caller;
     this._number.textContent = message.caller_id_name ? message.caller_id_number : "";
     this._length.textContent = clock(message.length / 1000);
-    const badges = [message.retention ? "expired" : message.folder];
+    const badges = [message.retention ? "expired" : message.folder, ...(this._isHeld ? ["held"] : [])];
     this._badges.replaceChildren(...badges.map((name) => create("span", { class: `badge ${name}` }, text(`badge_${name}`))));
     this.refreshTime();
     if (isTranscribed) this._loadExcerpt();
     if (!this._details.hidden) this._showActions();
+  }
+
+  markHeld() {
+    this._isHeld = true;
+    this.update(this.message);
   }
 
   refreshTime() {

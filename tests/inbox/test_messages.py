@@ -1,90 +1,29 @@
 """The web inbox in a real browser, as a subscriber and an administrator use it."""
 
 import re
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from tests.contract.clients.environments import NoIndex, node_folder
-from tests.support.audio_samples import PCM, a_wav, riff
+from tests.inbox.browser import MARKS, WAV, row, signed_in
 from tests.support.running import AccountClient, data_of
-from tests.support.waiting import DEADLINE_S
 
-_CHROMIUM = shutil.which("chromium")
-_PASSWORD = "correct horse battery"
-_WAV = riff(PCM, 16, 8000, a_wav()[44:] * 10)
 _HOSTILE = "<img src=x onerror=alert(1)>\u202egpj"
 _MANY = 120
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _SIZES = [(390, 844, "dark"), (820, 1100, "light"), (1440, 900, "dark")]
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(_CHROMIUM is None, reason="the browser `chromium` is not installed"),
-]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    fake_microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=_CHROMIUM, args=fake_microphone)
-        yield chromium
-        await chromium.close()
-
-
-@asynccontextmanager
-async def signed_in(
-    browser: Browser,
-    account: AccountClient,
-    viewport: ViewportSize | None = None,
-    priv_level: str = "admin",
-    fragment: str = "",
-    **options: Any,
-) -> AsyncIterator[Page]:
-    """A page of a new user. Errors of scripts and of the policy fail the test."""
-    username = uuid4().hex
-    user = {"username": username, "password": _PASSWORD, "priv_level": priv_level}
-    data_of(await account.http.put(account.path("users"), json={"data": user}), 201)
-    context = await browser.new_context(viewport=viewport, locale="en", **options)
-    page = await context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if _is_ours(line.text) else None)
-    page.set_default_timeout(DEADLINE_S * 1000)
-    expect.set_options(timeout=DEADLINE_S * 1000)
-    await page.goto(f"{account.service.url}/inbox{fragment}")
-    await page.get_by_label("Account").fill(account.realm)
-    await page.get_by_label("User name").fill(username)
-    await page.get_by_label("Password").fill(_PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-    yield page
-    await context.close()
-    assert errors == []
-
-
-def _is_ours(text: str) -> bool:
-    """Returns True for errors of scripts and policies; a failed request is a case of a test."""
-    return "Content Security Policy" in text or "Uncaught" in text
-
-
-def row(page: Page, caller: str) -> Any:
-    return page.get_by_role("listitem").filter(has_text=caller)
+pytestmark = MARKS
 
 
 async def test_a_message_is_played_filed_removed_and_restored(
     browser: Browser, account: AccountClient
 ) -> None:
     vmbox_id = await account.a_vmbox(name="Front desk")
-    await account.leave(vmbox_id, _WAV, "audio/wav", caller_id_name=_HOSTILE)
-    await account.leave(vmbox_id, _WAV, "audio/wav", caller_id_name="Bob")
+    await account.leave(vmbox_id, WAV, "audio/wav", caller_id_name=_HOSTILE)
+    await account.leave(vmbox_id, WAV, "audio/wav", caller_id_name="Bob")
     async with signed_in(browser, account) as page:
         hostile = row(page, "<img src=x")
         await expect(hostile).to_contain_text("new")
@@ -214,7 +153,7 @@ async def test_a_user_has_no_page_for_administrators(
 async def test_a_link_of_a_mail_opens_its_message(browser: Browser, account: AccountClient) -> None:
     await account.a_vmbox(name="Other")
     vmbox_id = await account.a_vmbox(name="Mine")
-    media_id = await account.leave(vmbox_id, _WAV, "audio/wav", caller_id_name="Ann")
+    media_id = await account.leave(vmbox_id, WAV, "audio/wav", caller_id_name="Ann")
     fragment = f"#box={vmbox_id}&message={media_id}"
     async with signed_in(browser, account, fragment=fragment) as page:
         await expect(row(page, "Ann").get_by_role("button", name="Play")).to_be_visible()
@@ -224,7 +163,7 @@ async def test_a_recording_link_plays_only_its_recording(
     browser: Browser, account: AccountClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
-    media_id = await account.leave(vmbox_id, _WAV, "audio/wav")
+    media_id = await account.leave(vmbox_id, WAV, "audio/wav")
     path = account.path("vmboxes", vmbox_id, "messages", media_id, "link")
     link = data_of(await account.http.post(path, json={"data": {}}))["url"]
     page = await browser.new_page(locale="en")
@@ -259,7 +198,7 @@ async def test_every_view_is_accessible_and_fits_the_screen(
 
     vmbox_id = await account.a_vmbox(name="Front desk")
     for caller in ("Ann", "Bob"):
-        await account.leave(vmbox_id, _WAV, "audio/wav", caller_id_name=caller)
+        await account.leave(vmbox_id, WAV, "audio/wav", caller_id_name=caller)
     viewport = ViewportSize(width=width, height=height)
     async with signed_in(browser, account, viewport=viewport, color_scheme=scheme) as page:
         await row(page, "Bob").get_by_role("button", expanded=False).click()
@@ -269,7 +208,12 @@ async def test_every_view_is_accessible_and_fits_the_screen(
         await check(page)
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Account settings").click()
-        for tab in ("Users", "Mailboxes", "API keys", "Webhooks", "Deliveries", "Audit"):
-            await page.get_by_role("tab", name=tab).click()
-            await expect(page.get_by_role("tab", name=tab, selected=True)).to_be_visible()
+        await expect(page.get_by_role("tab", name="Users", selected=True)).to_be_visible()
+        for tab in await page.get_by_role("tab").all():
+            await tab.click()
+            await expect(tab).to_have_attribute("aria-selected", "true")
+            await expect(page.get_by_text("Loading …")).to_have_count(0)
             await check(page)
+        await page.get_by_role("tab", name="Legal holds").click()
+        await page.get_by_role("button", name="Add").click()
+        await check(page)
