@@ -17,6 +17,7 @@ from tests.benchmarks.measure import BenchFailed, Result
 from tests.benchmarks.pgbench import PgbenchFailed
 from tests.benchmarks.plan import Bench, Measure, Subject
 from tests.benchmarks.report import Comparison, as_json, as_text, results_of
+from tests.benchmarks.row_sizes import read_row_sizes
 from tests.benchmarks.stack import running_stack
 from tests.benchmarks.subjects import SUBJECTS, without_dovecot
 
@@ -72,8 +73,9 @@ def main(
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         raise click.Abort from None
-    growth = list(changes_of(*runs)) if messages is not None else []
-    results = results_of(started_at, seconds, rounds, runs[-1], growth)
+    comparisons, row_bytes = runs[-1]
+    growth = list(changes_of(runs[0][0], comparisons)) if messages is not None else []
+    results = results_of(started_at, seconds, rounds, comparisons, growth, row_bytes)
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_bytes(as_json(results))
     (output / "results.md").write_text(as_text(results) + "\n")
@@ -87,7 +89,7 @@ async def _run(
     seconds: float,
     rounds: int,
     growth: Growth | None,
-) -> list[Comparison]:
+) -> tuple[list[Comparison], dict[str, float]]:
     began = time.monotonic()
     whole = asyncio.current_task()
     assert whole is not None
@@ -102,11 +104,12 @@ async def _run(
             click.echo(NOT_INSTALLED)
             subjects = [without_dovecot(subject) for subject in subjects]
         bench = Bench(stack=stack, seconds=seconds)
-        return [
+        comparisons = [
             await _compared(bench, subject, count, rounds)
             for subject in subjects
             for count in ((1,) if subject.paced else clients)
         ]
+        return comparisons, await read_row_sizes(stack)
 
 
 async def _compared(bench: Bench, subject: Subject, clients: int, rounds: int) -> Comparison:

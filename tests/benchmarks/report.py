@@ -11,6 +11,8 @@ import msgspec
 from tests.benchmarks.cpu import Seconds
 from tests.benchmarks.measure import Result
 
+# Columns of text.
+_LEFT = ("measurement", "ceiling", "table", "operation", "use", "limit")
 _PROCESSES = ("api", "relay", "postgres", "weed", "nats", "dovecot", "load")
 
 
@@ -49,6 +51,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     load_average: float
     comparisons: list[Comparison]
     growth: list[Change] = []
+    row_bytes: dict[str, float] = {}
 
 
 def results_of(
@@ -57,6 +60,7 @@ def results_of(
     rounds: int,
     comparisons: list[Comparison],
     growth: list[Change],
+    row_bytes: dict[str, float],
 ) -> Results:
     machine = f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
     return Results(
@@ -67,6 +71,7 @@ def results_of(
         load_average=os.getloadavg()[0],
         comparisons=comparisons,
         growth=growth,
+        row_bytes=row_bytes,
     )
 
 
@@ -95,7 +100,7 @@ def growth_as_text(changes: Iterable[Change]) -> str:
         )
         for change in changes
     ]
-    return "\n".join(_table(head, rows))
+    return "\n".join(table_lines(head, rows))
 
 
 def as_text(results: Results) -> str:
@@ -107,11 +112,14 @@ def as_text(results: Results) -> str:
     tables = [*_measurements(results.comparisons), "", *_ceilings(results.comparisons)]
     if results.growth:
         tables += ["", growth_as_text(results.growth)]
+    if results.row_bytes:
+        rows = [(name, f"{size:.0f}") for name, size in results.row_bytes.items()]
+        tables += ["", *table_lines(("table", "bytes of a row with its indexes"), rows)]
     return "\n".join((conditions, "", *tables))
 
 
 def _measurements(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    yield from _table(
+    yield from table_lines(
         ("measurement", "clients", "req/s", "p50 ms", "p99 ms", *_PROCESSES), _rows(comparisons)
     )
 
@@ -170,7 +178,7 @@ def _ceilings(comparisons: Sequence[Comparison]) -> Iterator[str]:
         for name, ratio, lowest, highest in ratios_of(comparison)
     ]
     head = ("measurement", "clients", "ceiling", "ratio", "lowest", "highest", "relay lag")
-    yield from _table(head, rows)
+    yield from table_lines(head, rows)
 
 
 def ratios_of(comparison: Comparison) -> Iterator[tuple[str, float, float, float]]:
@@ -188,10 +196,11 @@ def ratios_of(comparison: Comparison) -> Iterator[tuple[str, float, float, float
         yield ceiling[0].name, median(ratios), min(ratios), max(ratios)
 
 
-def _table(head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> list[str]:
+def table_lines(head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Returns a table in Markdown. Columns of figures are aligned at the right."""
     lines = [tuple(head), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    right = [column for column, name in enumerate(head) if name not in ("measurement", "ceiling")]
+    right = [column for column, name in enumerate(head) if name not in _LEFT]
     rule = [
         ("-" * (width - 1) + ":") if n in right else "-" * width for n, width in enumerate(widths)
     ]
