@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from service.domain.media import MediaFacts
 from service.domain.message import Folder
 
 SUBJECT_PREFIX = "voicemail.v1"
@@ -26,6 +27,7 @@ class EventType(StrEnum):
     MESSAGE_RESTORED = "message.restored"
     MESSAGE_AUDIO_REPLACED = "message.audio_replaced"
     MESSAGE_TRANSCRIBED = "message.transcribed"
+    MESSAGE_MEASURED = "message.measured"
     VMBOX_CREATED = "vmbox.created"
     VMBOX_UPDATED = "vmbox.updated"
     VMBOX_DELETED = "vmbox.deleted"
@@ -214,6 +216,18 @@ class MessageTranscribed(VmboxEvent, frozen=True, kw_only=True):
     message: TranscribedMessage
 
 
+class MeasuredMessage(EventMessage, frozen=True, kw_only=True):
+    """Message with the facts about its audio."""
+
+    media: MediaFacts
+
+
+class MessageMeasured(VmboxEvent, frozen=True, kw_only=True):
+    """The audio of a message was measured; `length` of the message may have been corrected."""
+
+    message: MeasuredMessage
+
+
 class VmboxCreated(VmboxEvent, frozen=True, kw_only=True):
     """A mailbox was created; `vmbox` is its public document, without the PIN."""
 
@@ -276,6 +290,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.MESSAGE_RESTORED: MessageRestored,
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced,
     EventType.MESSAGE_TRANSCRIBED: MessageTranscribed,
+    EventType.MESSAGE_MEASURED: MessageMeasured,
     EventType.VMBOX_CREATED: VmboxCreated,
     EventType.VMBOX_UPDATED: VmboxUpdated,
     EventType.VMBOX_DELETED: VmboxDeleted,

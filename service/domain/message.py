@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from service.domain.media import MediaFacts
 from service.domain.page import Page
 
 MAX_CALLER_ID = 35
@@ -158,9 +159,10 @@ class MessageSummary(msgspec.Struct, frozen=True):
 
 
 class Message(MessageSummary, frozen=True, kw_only=True):
-    """Stored message. `audio` is None until audio is uploaded."""
+    """Stored message. `audio` is None until audio is uploaded, `media` until it is measured."""
 
     audio: Audio | None = None
+    media: MediaFacts | None = None
 
 
 class MessageCursor(msgspec.Struct, frozen=True, array_like=True):

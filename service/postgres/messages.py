@@ -21,6 +21,7 @@ from service.domain.errors import (
     VmboxNotFound,
     VoicemailError,
 )
+from service.domain.media import MediaFacts
 from service.domain.message import (
     MAX_PENDING_PER_VMBOX,
     Audio,
@@ -272,6 +273,7 @@ def _answer(vmbox_id: UUID, draft: Draft) -> Message:
 
 def to_message(row: asyncpg.Record) -> Message:
     """Returns the message of a row."""
+    media = row["media"]
     return Message(
         id=MessageId(row["month"], row["id"]),
         vmbox_id=row["vmbox_id"],
@@ -284,4 +286,5 @@ def to_message(row: asyncpg.Record) -> Message:
         to_uri=row["to_uri"],
         audio=to_audio(row),
         transcription=row["transcription"],
+        media=None if media is None else msgspec.convert(media, MediaFacts),
     )

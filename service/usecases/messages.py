@@ -26,6 +26,7 @@ from service.domain.message import (
     uuid7,
 )
 from service.postgres import messages as rows
+from service.postgres.media import delete_waveform
 from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
@@ -193,6 +194,8 @@ class Messages:
                 max_message_count=account.max_message_count,
                 max_stored_bytes=self.quotas.limit_of(account, Quota.STORED_BYTES),
             )
+            if replaced_key is not None:
+                await delete_waveform(connection, key, replaced_key)
         if replaced_key is not None:
             await delete_orphan(self.audio, replaced_key)
         return message

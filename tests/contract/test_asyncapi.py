@@ -18,9 +18,11 @@ from service.domain.message import Folder, MessageId
 from service.domain.transcription import successful_transcription
 from service.domain.vmbox import MAX_WRONG_PINS
 from service.postgres.callbacks import request_callback
+from service.postgres.media import measure_message
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.postgres.transcriptions import transcribe_message
+from tests.support.builders import SOME_FACTS, SOME_WAVEFORM
 from tests.support.running import AccountClient, data_of
 from tests.support.waiting import wait_until
 
@@ -283,6 +285,9 @@ async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str)
         assert audio is not None
         assert await transcribe_message(
             connection, key, audio.key, successful_transcription("Hello.")
+        )
+        assert await measure_message(
+            connection, key, audio.key, SOME_FACTS, SOME_WAVEFORM, computed_length_ms=1
         )
 
 

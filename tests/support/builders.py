@@ -12,6 +12,7 @@ import msgspec
 
 from service.domain.account import AccountFacts
 from service.domain.events import EventType, VmboxEvent, decode_data
+from service.domain.media import MediaFacts, Waveform
 from service.domain.message import Audio, CallerId, Folder, MessageId, retained_since
 from service.domain.vmbox import split_pin, validate_settings
 from service.postgres import messages as rows
@@ -24,6 +25,16 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 RETAINED_SINCE = retained_since(NOW, 30)
 EXPIRED = RETAINED_SINCE - timedelta(seconds=1)
 CLIENTS = 16
+SOME_FACTS = MediaFacts(
+    duration_ms=1234,
+    codec="gsm_ms",
+    sample_rate=8000,
+    channels=1,
+    silence_ratio=0.25,
+    peak_dbfs=-3.1,
+    loudness_lufs=-19.4,
+)
+SOME_WAVEFORM = Waveform(duration_ms=1234, peaks=bytes((0x80, 0x7F)) * 8)
 
 Work = Callable[[Connection, random.Random], Awaitable[None]]
 
@@ -290,7 +301,7 @@ def _replay(event: Recorded, folders: dict[str, str]) -> None:
         case "message.restored":
             assert message["media_id"] not in folders
             folders[message["media_id"]] = message["folder"]
-        case "message.audio_replaced" | "message.transcribed":
+        case "message.audio_replaced" | "message.transcribed" | "message.measured":
             assert folders[message["media_id"]] == message["folder"]
         case "vmbox.deleted":
             lying = list(folders.values())

@@ -70,6 +70,7 @@ CASES: list[tuple[Event, set[str]]] = [
     (an_event("message.restored"), {"mailbox_message.doc_created"}),
     (an_event("message.audio_replaced"), {"mailbox_message.doc_edited"}),
     (an_event("message.transcribed"), {"mailbox_message.doc_edited"}),
+    (an_event("message.measured"), {"mailbox_message.doc_edited"}),
     (an_event("vmbox.created"), {"vmbox.doc_created"}),
     (an_event("vmbox.updated"), {"vmbox.doc_edited"}),
     (an_event("vmbox.deleted"), {"vmbox.doc_deleted"}),

@@ -90,9 +90,9 @@ def describe_events() -> Json:
 
 
 def _describe(properties: Json) -> None:
-    """Adds its description to each property that is not a reference."""
+    """Adds its description to each property that has none and is not a reference."""
     for name, schema in properties.items():
-        if "$ref" not in schema:
+        if "$ref" not in schema and "description" not in schema:
             schema["description"] = FIELDS[name]
 
 

@@ -16,8 +16,10 @@ from service.domain.events import (
     EventMessage,
     EventType,
     FolderChangeReason,
+    MeasuredMessage,
     MessageAudioReplaced,
     MessageFolderChanged,
+    MessageMeasured,
     MessageNew,
     MessageRemoved,
     MessageRestored,
@@ -34,6 +36,7 @@ from service.domain.events import (
     VmboxUpdated,
     VmboxWasFull,
 )
+from service.domain.media import MediaFacts
 from service.domain.message import Folder
 
 _ACCOUNT_ID = UUID("4a6863b6d16a4b1f8a2d6c5e1f0b9d37")
@@ -58,6 +61,15 @@ _BOX_FIELDS: dict[str, Any] = {
     "mailbox": "100",
     "counts": Counts(new=1, saved=0),
 }
+_MEDIA = MediaFacts(
+    duration_ms=_MESSAGE.length,
+    codec="gsm_ms",
+    sample_rate=8000,
+    channels=1,
+    silence_ratio=0.25,
+    peak_dbfs=-3.1,
+    loudness_lufs=-19.4,
+)
 _VMBOX = {"id": _VMBOX_ID.hex, "name": "Ann", "mailbox": "100", "media_extension": "mp3"}
 _SAVED = msgspec.structs.replace(_MESSAGE, folder=Folder.SAVED)
 
@@ -91,6 +103,10 @@ _DATA: dict[EventType, AccountEvent] = {
                 model="small",
             ),
         ),
+    ),
+    EventType.MESSAGE_MEASURED: MessageMeasured(
+        **_BOX_FIELDS,
+        message=MeasuredMessage(**msgspec.structs.asdict(_MESSAGE), media=_MEDIA),
     ),
     EventType.VMBOX_CREATED: VmboxCreated(
         **_BOX_FIELDS | {"sequence": 1, "counts": Counts(new=0, saved=0)}, vmbox=_VMBOX

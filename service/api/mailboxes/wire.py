@@ -14,7 +14,8 @@ from service.api.http.times import format_iso
 from service.domain import vmbox as core
 from service.domain.errors import Invalid
 from service.domain.formats import ADDRESS, DIGITS, UUID_TEXT, is_uuid
-from service.domain.message import Folder, MessageId, MessageSummary
+from service.domain.media import MediaFacts
+from service.domain.message import Folder, Message, MessageId, MessageSummary
 from service.domain.recipient import Recipient
 from service.domain.schema import Document, Field, apply_schema
 from service.domain.transcription import transcript_of
@@ -91,7 +92,7 @@ class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MailboxMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Message of a mailbox."""
+    """Message of a mailbox. In lists, and before the audio is measured, `media` is absent."""
 
     uuid: Annotated[str, Meta(pattern=MESSAGE_ID)]
     created_on: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -100,6 +101,7 @@ class MailboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     duration: Annotated[int, Meta(ge=0)]
     folder: Folder
     transcription: str | None
+    media: MediaFacts | UnsetType = UNSET
 
 
 def parse_uuid(text: str) -> UUID | None:
@@ -158,6 +160,7 @@ def to_recipient(recipient: Recipient) -> MailboxRecipient:
 
 def to_message(message: MessageSummary, retained_since: datetime) -> MailboxMessage:
     """Converts a message. One past retention is `deleted`; a failed transcription is null."""
+    media = message.media if isinstance(message, Message) else None
     return MailboxMessage(
         uuid=str(message.id),
         created_on=format_iso(message.received_at),
@@ -166,6 +169,7 @@ def to_message(message: MessageSummary, retained_since: datetime) -> MailboxMess
         duration=message.length_s,
         folder=Folder.DELETED if message.received_at < retained_since else message.folder,
         transcription=transcript_of(message.transcription),
+        media=UNSET if media is None else media,
     )
 
 

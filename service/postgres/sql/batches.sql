@@ -204,24 +204,35 @@ WITH locked AS MATERIALIZED (
     INSERT INTO messages (
         account_id, month, id, vmbox_id, folder, counted, received_at, length_ms,
         caller_id_number, caller_id_name, call_id, from_uri, to_uri,
-        audio_key, audio_type, audio_size, audio_sha256, transcription
+        audio_key, audio_type, audio_size, audio_sha256, transcription, media
     )
     SELECT :account_id, :new_month, s.new_id, :target_id, 'new', true, :now, s.length_ms,
         s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri,
         t.mailbox || '@' || :realm::text,
-        s.new_key, s.audio_type, s.audio_size, s.audio_sha256, s.transcription
+        s.new_key, s.audio_type, s.audio_size, s.audio_sha256, s.transcription, s.media
     FROM accepted AS s CROSS JOIN target AS t
     -- A repeated request uses the ids of its first run.
     ON CONFLICT (account_id, month, id) DO NOTHING
     RETURNING *
 ), transferred AS (
     SELECT s.* FROM accepted AS s JOIN added AS n ON n.id = s.new_id
+<<<<<<< HEAD
 ), copied_words AS (
     INSERT INTO transcription_words (account_id, month, message_id, words)
     SELECT :account_id, :new_month, s.new_id, w.words
     FROM transferred AS s, transcription_words AS w
     WHERE w.account_id = :account_id AND w.month = ANY(:distinct_months::integer[])
         AND w.message_id = ANY(:message_ids::uuid[]) AND w.month = s.month AND w.message_id = s.id
+=======
+), waveform AS (
+    INSERT INTO waveforms (account_id, month, message_id, audio_key, duration_ms, peaks)
+    SELECT :account_id, :new_month, s.new_id, s.new_key, w.duration_ms, w.peaks
+    FROM transferred AS s
+    JOIN waveforms AS w
+        ON w.account_id = :account_id AND w.month = s.month AND w.message_id = s.id
+            AND w.audio_key = s.audio_key
+    ON CONFLICT (account_id, month, message_id) DO NOTHING
+>>>>>>> fd14a9a (media: store facts about audio, with an event)
 ), removed AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false, moved = true

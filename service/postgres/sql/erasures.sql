@@ -85,8 +85,8 @@ ORDER BY m.month, m.id;
 -- prevents new holds until the transaction ends.
 -- Plan: the partitions of :distinct_months, rows by primary key.
 UPDATE messages AS m
-SET caller_id_number = 'anonymous', caller_id_name = 'anonymous', from_uri = 'anonymous', call_id = '',
-    transcription = NULL
+SET media = NULL, caller_id_number = 'anonymous', caller_id_name = 'anonymous', from_uri = 'anonymous',
+    call_id = '', transcription = NULL
 WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
     AND m.id = ANY(:message_ids::uuid[]) AND m.vmbox_id = :vmbox_id AND (m.month, m.id) IN (
         SELECT r.month, r.id FROM unnest(:months::integer[], :message_ids) AS r (month, id)
@@ -95,8 +95,14 @@ WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
 RETURNING m.month, m.id;
 
 -- name: delete_messages
--- Deletes messages and returns their audio keys.
+-- Deletes messages with their outlines and returns their audio keys.
 -- Plan: the partitions of :distinct_months, rows by primary key.
+WITH waveform AS (
+    DELETE FROM waveforms AS w
+    WHERE w.account_id = :account_id AND (w.month, w.message_id) IN (
+        SELECT r.month, r.id FROM unnest(:months::integer[], :message_ids::uuid[]) AS r (month, id)
+    )
+)
 DELETE FROM messages AS m
 WHERE m.account_id = :account_id AND m.month = ANY(:distinct_months::integer[])
     AND m.id = ANY(:message_ids::uuid[]) AND (m.month, m.id) IN (

@@ -117,8 +117,8 @@ FROM accounts
 WHERE document ? 'trash_days';
 
 -- name: purge_messages
--- Deletes up to :limit messages of a month that were removed from :since to before :before, and returns their
--- audio keys. Skips rows that another keeper is deleting, held messages, and the accounts :skipped_ids.
+-- Deletes up to :limit messages of a month that were removed from :since to before :before, with their outlines,
+-- and returns their audio keys. Skips rows that another keeper is deleting, held messages, and the accounts :skipped_ids.
 -- Plan: messages_to_purge of one partition, from :since on; rows by primary key.
 WITH due AS MATERIALIZED (
     SELECT m.account_id, m.id
@@ -128,6 +128,10 @@ WITH due AS MATERIALIZED (
     ORDER BY m.removed_at
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
+), waveform AS (
+    DELETE FROM waveforms AS w
+    USING due
+    WHERE w.account_id = due.account_id AND w.month = :month AND w.message_id = due.id
 )
 DELETE FROM messages AS m
 USING due
@@ -145,6 +149,10 @@ WITH due AS MATERIALIZED (
     WHERE NOT {is_held}
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
+), waveform AS (
+    DELETE FROM waveforms AS w
+    USING due
+    WHERE w.account_id = due.account_id AND w.month = :month AND w.message_id = due.id
 )
 DELETE FROM messages AS m
 USING due

@@ -134,11 +134,12 @@ WITH locked AS MATERIALIZED (
     UPDATE {messages} AS m
     SET audio_key = :audio_key, audio_type = :audio_type, audio_size = :audio_size,
         audio_sha256 = :audio_sha256,
-        -- A transcription belongs to the replaced audio.
-        transcription = NULL,
+        -- A transcription and facts belong to the replaced audio.
+        transcription = NULL, media = NULL,
         -- 1 ms means that the length was neither given nor measured.
         length_ms = CASE
-            WHEN m.length_ms IN (1, :replaced_length_ms::integer) THEN :length_ms
+            WHEN m.length_ms IN (1, :replaced_length_ms::integer, (m.media ->> 'duration_ms')::integer)
+                THEN :length_ms
             ELSE m.length_ms
         END,
         counted = CASE d.outcome WHEN 'done' THEN m.received_at >= :retained_since ELSE m.counted END,

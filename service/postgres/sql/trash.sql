@@ -133,6 +133,10 @@ WITH locked AS MATERIALIZED (
         ))
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
+), waveform AS (
+    DELETE FROM waveforms AS w
+    USING due
+    WHERE w.account_id = due.account_id AND w.month = due.month AND w.message_id = due.id
 ), message AS (
     DELETE FROM messages AS m
     USING due

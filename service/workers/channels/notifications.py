@@ -36,6 +36,7 @@ _CHANGES = {
     EventType.MESSAGE_FOLDER_CHANGED: (ObjectType.MESSAGE, ObjectAction.EDITED),
     EventType.MESSAGE_AUDIO_REPLACED: (ObjectType.MESSAGE, ObjectAction.EDITED),
     EventType.MESSAGE_TRANSCRIBED: (ObjectType.MESSAGE, ObjectAction.EDITED),
+    EventType.MESSAGE_MEASURED: (ObjectType.MESSAGE, ObjectAction.EDITED),
     EventType.MESSAGE_REMOVED: (ObjectType.MESSAGE, ObjectAction.DELETED),
     EventType.MESSAGE_RESTORED: (ObjectType.MESSAGE, ObjectAction.CREATED),
     EventType.VMBOX_CREATED: (ObjectType.VMBOX, ObjectAction.CREATED),

@@ -47,6 +47,7 @@ from service.domain.export import ExportJob, ExportStatus
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.greeting_rules import GreetingRole, PlayingGreeting
 from service.domain.hold import HeldMessage, Hold
+from service.domain.media import MediaFacts
 from service.domain.message import (
     Audio,
     CallerId,
@@ -208,8 +209,17 @@ _MESSAGE = Message(
         "result": "success",
         "text": "This is a test of the voicemail transcription.",
     },
+    media=MediaFacts(
+        duration_ms=3140,
+        codec="mp3",
+        sample_rate=8000,
+        channels=1,
+        silence_ratio=0.25,
+        peak_dbfs=-3.1,
+        loudness_lufs=-19.4,
+    ),
 )
-_PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None)
+_PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None, media=None)
 _WEBHOOK = Webhook(
     webhook_id=UUID(WEBHOOK_ID), document=NEW_WEBHOOK, disable_reason=None, **_STORED
 )

@@ -16,6 +16,7 @@ from service.api.kazoo.wire.types import DateTimeString, HexId, MessageIdString
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import Invalid, Problem, Rule
 from service.domain.hold import HeldMessage
+from service.domain.media import MediaFacts
 from service.domain.message import (
     ANONYMOUS,
     MAX_ADDRESS,
@@ -148,7 +149,8 @@ class TranscriptionDetails(msgspec.Struct, kw_only=True):
 
 
 class MessageMetadata(MessageFields, kw_only=True):
-    """A message with its transcription, and with its addresses split into user and realm."""
+    """A message with its transcription, the facts about its audio, and its addresses split into
+    user and realm. A message has no `media` before its audio is measured."""
 
     from_user: str
     from_realm: str
@@ -156,6 +158,7 @@ class MessageMetadata(MessageFields, kw_only=True):
     to_realm: str
     transcription: dict[str, Any] | UnsetType = UNSET
     transcription_details: TranscriptionDetails | UnsetType = UNSET
+    media: MediaFacts | UnsetType = UNSET
 
 
 class StoredMessage(MessageMetadata, kw_only=True):
@@ -361,12 +364,14 @@ def _detail_fields(message: MessageSummary) -> dict[str, Any]:
     """The fields of a message that its row in a list does not have."""
     from_user, _, from_realm = message.from_uri.partition("@")
     to_user, _, to_realm = message.to_uri.partition("@")
+    media = message.media if isinstance(message, Message) else None
     return {
         "from_user": from_user,
         "from_realm": from_realm,
         "to_user": to_user,
         "to_realm": to_realm,
         **_transcription_fields(message.transcription),
+        "media": UNSET if media is None else media,
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from service.api.mailboxes import wire
+from service.domain.media import MediaFacts
 from service.domain.message import CallerId, Folder, Message, MessageId
 from service.domain.recipient import recipients_of
 from service.domain.vmbox import MessageCounts, Vmbox, split_pin, validate_settings
@@ -53,6 +54,15 @@ def _message() -> Message:
         from_uri="1001@example.com",
         to_uri="1000@example.com",
         transcription={"result": "success", "text": "Please call me back."},
+        media=MediaFacts(
+            duration_ms=4_200,
+            codec="pcm_mulaw",
+            sample_rate=8000,
+            channels=1,
+            silence_ratio=0.25,
+            peak_dbfs=-3.1,
+            loudness_lufs=-19.4,
+        ),
     )
 
 

@@ -20,6 +20,7 @@ _TEXTS = {
     "caller_id_number": "Number of the caller",
     "caller_id_name": "Name of the caller",
     "duration": "Length in seconds",
+    "media": "Facts about the audio",
     "transcription": "Text of the message, if it was transcribed",
 }
 FAILURE = "MailboxFailure"
