@@ -28,6 +28,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.retention import RetentionLookup
 from service.usecases.retention_preview import RetentionPreviews
+from service.usecases.searches import Searches
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
@@ -58,6 +59,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     direct_uploads: DirectUploads
     dead_deliveries: DeadDeliveries
     message_lists: MessageLists
+    searches: Searches
     pin_checks: PinChecks
     recordings: Recordings
     recording_links: RecordingLinks

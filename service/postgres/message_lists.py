@@ -1,11 +1,10 @@
 """Lists of messages: one function for the statements of both directions of time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from service.domain.errors import VmboxNotFound
@@ -74,7 +73,7 @@ async def list_messages(
     )
     if not rows:
         raise VmboxNotFound(vmbox_id.hex)
-    return _summaries(rows)
+    return to_summaries(rows)
 
 
 async def list_account_messages(
@@ -88,7 +87,7 @@ async def list_account_messages(
     rows = await _SQL[name].fetch(
         connection, account_id=account_id, vmbox_ids=vmbox_ids, **_window_values(window)
     )
-    return _summaries(rows)
+    return to_summaries(rows)
 
 
 def _window_values(window: Window) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def _window_values(window: Window) -> dict[str, Any]:
     }
 
 
-def _summaries(rows: Sequence[asyncpg.Record]) -> list[MessageSummary]:
+def to_summaries(rows: Iterable[Iterable[Any]]) -> list[MessageSummary]:
     """Returns the messages of rows, without the row of nulls of an empty page.
 
     The names are in the order of the fragment `message_summary`. A look-up of each column by its

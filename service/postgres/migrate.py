@@ -1,5 +1,6 @@
 """Applies `migrations/` under an advisory lock: forward only, each file once."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from service.postgres.sql import load
 
 _SQL = load("migrate")
 _FILE_NAME = re.compile(r"(\d{4})_(expand|contract)_\w+\.sql")
+_LOCK_POLL_S = 0.2
 _PACKAGE = Path(__file__).parents[1]
 _PACKAGED = _PACKAGE / "migrations"
 # The build copies the folder of the repository into the package.
@@ -84,6 +86,7 @@ async def migrate(
         await _grant(connection, role_of(service_url))
         await _SQL["set_partition_window"].execute(connection, oldest_month=oldest_month)
         done += await ensure_ahead(connection, utc_now())
+        done += await _create_missing_indexes(connection)
     return done
 
 
@@ -109,7 +112,8 @@ async def _locked(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(owner_url, name="aftertone migrate", timeout_s=600)
     try:
         with translated_errors():
-            await _SQL["lock_migrations"].execute(connection)
+            while not await _SQL["lock_migrations"].fetchval(connection):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(_LOCK_POLL_S)
             await _SQL["create_migrations"].execute(connection)
             yield connection
     finally:
@@ -143,6 +147,20 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
             )
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{migration.name}: {error}") from error
+
+
+async def _create_missing_indexes(connection: asyncpg.Connection) -> list[str]:
+    """Creates indexes of partitions without a lock on them. Returns a name for each partition.
+
+    A run that is killed leaves an invalid index, which the next run creates again.
+    """
+    done = []
+    await connection.execute("SET statement_timeout = 0")
+    for row in await _SQL["list_missing_indexes"].fetch(connection):
+        for statement in (row["drop_failed"], row["create_index"], row["attach"]):
+            await connection.execute(statement)
+        done.append(f"index of {row['partition']}")
+    return done
 
 
 async def _grant(connection: asyncpg.Connection, role: str) -> None:

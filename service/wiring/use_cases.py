@@ -40,6 +40,7 @@ from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
 from service.usecases.retention import RetentionLookup
 from service.usecases.retention_preview import RetentionPreviews
+from service.usecases.searches import Searches
 from service.usecases.slots import StreamSlots
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
@@ -122,6 +123,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         dead_deliveries=DeadDeliveries(database),
         message_lists=MessageLists(database, hot, utc_now, retention),
+        searches=Searches(database, utc_now),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,
         recording_links=RecordingLinks(

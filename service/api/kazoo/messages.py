@@ -1,5 +1,7 @@
 """Routes of messages: `/v2/accounts/{account}/vmboxes/{vmbox}/messages`."""
 
+from collections.abc import Sequence
+
 from litestar import Response, delete, put, route
 
 from service.api.dependencies import App
@@ -19,11 +21,12 @@ from service.api.kazoo.dependencies import (
     vmbox_of_path,
 )
 from service.api.kazoo.envelope import succeed, warn
-from service.api.kazoo.pages import answer_page, page_query
-from service.api.kazoo.query import list_query
+from service.api.kazoo.pages import PageQuery, answer_page, page_query
+from service.api.kazoo.query import list_query, search_terms
 from service.api.kazoo.uploads import take_upload
 from service.api.kazoo.vmboxes import VMBOX, VMBOXES
 from service.api.kazoo.wire.messages import (
+    MessageContext,
     clock_warnings,
     message_metadata,
     message_rows,
@@ -31,10 +34,12 @@ from service.api.kazoo.wire.messages import (
     to_new_message,
 )
 from service.api.kazoo.wire.metadata_limits import fit_metadata
+from service.api.kazoo.wire.searches import matched_rows
 from service.domain.access import Permission
 from service.domain.clock import utc_now
-from service.domain.message import LAST_ID, Folder, MessageCursor, MessagePage, month_of
+from service.domain.message import LAST_ID, Folder, MessageCursor, MessageSummary, month_of
 from service.usecases.message_lists import ListQuery
+from service.usecases.searches import SearchPage
 
 ACCOUNT_MESSAGES = VMBOXES + "/messages"
 MESSAGES = VMBOX + "/messages"
@@ -49,14 +54,19 @@ async def list_account_messages(
     app: App,
 ) -> Response[bytes]:
     """Lists the messages of all boxes of an account, the newest first. Each row is an object
-    whose only key is the id of the box."""
+    whose only key is the id of the box. With `q`, lists the messages that contain all its terms."""
     context = await account_context(request, account, app)
     page_request = page_query(request)
     query = list_query(request, page_request, context)
-    page = await app.message_lists.list_account_messages(account, query, caller.access.vmbox_ids)
+    vmbox_ids = caller.access.vmbox_ids
+    if terms := search_terms(request):
+        found = await app.searches.search_account(account, terms, query, vmbox_ids)
+        keys = [result.message.vmbox_id.hex for result in found.items]
+        return _answer_search(request, page_request, query, found, context, keys)
+    page = await app.message_lists.list_account_messages(account, query, vmbox_ids)
     rows = message_rows(page.items, context)
     keys = [message.vmbox_id.hex for message in page.items]
-    start = _start_of(page, query)
+    start = _start_of(page.items, query)
     return answer_page(request, page_request, rows, start=start, following=page.next, row_keys=keys)
 
 
@@ -65,13 +75,17 @@ async def list_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Lists the messages of a box, the newest first. Without `created_from` and `created_to` the
-    list contains the messages within the retention."""
+    list contains the messages within the retention. With `q`, lists those that contain all its
+    terms."""
     context = await message_context(request, account, app, vmbox_id)
     page_request = page_query(request)
     query = list_query(request, page_request, context)
+    if terms := search_terms(request):
+        found = await app.searches.search_vmbox(account, vmbox_of_path(vmbox_id), terms, query)
+        return _answer_search(request, page_request, query, found, context)
     page = await app.message_lists.list_messages(account, vmbox_of_path(vmbox_id), query)
     rows = message_rows(page.items, context)
-    start = _start_of(page, query)
+    start = _start_of(page.items, query)
     return answer_page(request, page_request, rows, start=start, following=page.next)
 
 
@@ -142,12 +156,27 @@ async def remove_message(
 ROUTES = (list_account_messages, list_messages, store_message, get_message, remove_message)
 
 
-def _start_of(page: MessagePage, query: ListQuery) -> MessageCursor:
+def _answer_search(
+    request: AnyRequest,
+    page_request: PageQuery,
+    query: ListQuery,
+    found: SearchPage,
+    context: MessageContext,
+    keys: Sequence[str] | None = None,
+) -> Response[bytes]:
+    rows = matched_rows(found.items, context)
+    start = _start_of([result.message for result in found.items], query)
+    return answer_page(
+        request, page_request, rows, start=start, following=found.next, row_keys=keys
+    )
+
+
+def _start_of(messages: Sequence[MessageSummary], query: ListQuery) -> MessageCursor:
     """Returns the cursor of the request, else of the first message, else of the window's end."""
     if query.start is not None:
         return query.start
-    if not page.items:
+    if not messages:
         until = query.until or utc_now().replace(microsecond=0)
         return MessageCursor(month_of(until), until, LAST_ID)
-    first = page.items[0]
+    first = messages[0]
     return MessageCursor(first.id.month, first.received_at, first.id.id)

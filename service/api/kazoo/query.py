@@ -24,6 +24,7 @@ from service.api.kazoo.wire.messages import MessageContext, message_filterable, 
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, Rule
 from service.domain.message import RETENTION_GRACE, Folder, MessageCursor
+from service.domain.search import Term, parse_query
 from service.usecases.message_lists import ListQuery, MessagePredicate
 
 _CALENDAR_BEGINS = datetime(1, 1, 1, tzinfo=UTC)
@@ -76,6 +77,21 @@ def list_query(request: AnyRequest, page: PageQuery, context: MessageContext) ->
         oldest_first=is_ascending(request, default=False),
         predicate=_matcher(query, [] if is_indexed else folders, context),
     )
+
+
+def search_terms(request: AnyRequest) -> tuple[Term, ...]:
+    """Reads the terms of `q`; none without it. Raises Invalid."""
+    text = request.query_params.get("q")
+    if not text:
+        return ()
+    if is_ascending(request, default=False):
+        raise Invalid.of(
+            "ascending",
+            Rule.WRONG_FORMAT,
+            value="true",
+            message="q lists the newest messages first; remove ascending",
+        )
+    return parse_query(text)
 
 
 def message_filter(request: AnyRequest, context: MessageContext) -> MessagePredicate | None:

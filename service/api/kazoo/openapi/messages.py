@@ -16,9 +16,9 @@ from service.api.kazoo.wire.messages import (
     BatchResponse,
     MessageFields,
     MessageMetadata,
-    MessageRow,
     StoredMessage,
 )
+from service.api.kazoo.wire.searches import MatchedRow
 from service.api.kazoo.wire.uploads import UploadResponse
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
@@ -41,6 +41,7 @@ from service.domain.errors import (
 )
 from service.domain.formats import SHA256
 from service.domain.message import MAX_PENDING_PER_VMBOX
+from service.domain.search import QUERY_TOO_LONG
 
 TAG = {"name": "Messages", "description": "Messages in boxes: single messages, lists and batches"}
 UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
@@ -59,6 +60,7 @@ _BAD_WINDOW = Invalid.of(
     f"created_from {samples.CREATED_FROM}; {CORRECT_WINDOW}",
 )
 _LIST = (
+    "q",
     *parameters.PAGES,
     *parameters.CREATED,
     "filter_folder",
@@ -66,7 +68,8 @@ _LIST = (
     *parameters.filters_of(MessageFields),
     "profile",
 )
-_LIST_REFUSALS = (*BAD_LIST, _BAD_WINDOW, _UNKNOWN_FOLDER)
+_LONG_QUERY = Invalid.of("q", Rule.MAX_LENGTH, value="call", message=QUERY_TOO_LONG)
+_LIST_REFUSALS = (*BAD_LIST, _BAD_WINDOW, _UNKNOWN_FOLDER, _LONG_QUERY)
 
 
 def _links() -> Json:
@@ -103,11 +106,11 @@ OPERATIONS = (
         answers=pages(
             {
                 "type": "object",
-                "additionalProperties": ref(MessageRow),
+                "additionalProperties": ref(MatchedRow),
                 "minProperties": 1,
                 "maxProperties": 1,
             },
-            {samples.VMBOX_ID: samples.MESSAGE_ROW},
+            {samples.VMBOX_ID: samples.MATCHED_ROW},
             description="A page of messages, each under the id of its box",
         ),
         refusals=_LIST_REFUSALS,
@@ -115,7 +118,7 @@ OPERATIONS = (
     Operation(
         handler=messages.list_messages,
         parameters=_LIST,
-        answers=pages(ref(MessageRow), samples.MESSAGE_ROW, description="A page of messages"),
+        answers=pages(ref(MatchedRow), samples.MATCHED_ROW, description="A page of messages"),
         refusals=(*_LIST_REFUSALS, UNKNOWN_VMBOX),
     ),
     Operation(

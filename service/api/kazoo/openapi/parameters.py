@@ -10,6 +10,7 @@ from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
 from service.api.kazoo.pages import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.kazoo.profiles import PROFILES
+from service.domain.search import MAX_QUERY, MAX_TERMS
 
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
 CREATED = ("created_from", "created_to")
@@ -122,6 +123,13 @@ def _query() -> Json:
     parameters: dict[str, tuple[Json, str]] = {
         "paginate": (_FLAG, f"`false` requests the complete list, up to {LARGEST_LIST} rows"),
         "page_size": (page_size, "The maximum number of rows"),
+        "q": (
+            {"type": "string", "maxLength": MAX_QUERY},
+            f"Selects messages that contain all terms, at most {MAX_TERMS}: words, phrases in "
+            "quotation marks, and numbers or their first or last digits. They are searched in the "
+            "name and number of the caller, the transcription and the name of the box. A page "
+            "may be short or empty and still have `next_start_key`",
+        ),
         "start_key": (_TEXT, "`next_start_key` of the previous page"),
         "ascending": (_FLAG, "`true` sorts from the first to the last"),
         "descending": (_FLAG, "`true` sorts from the last to the first"),

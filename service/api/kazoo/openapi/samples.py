@@ -28,6 +28,7 @@ from service.api.kazoo.wire.messages import (
     stored_message,
     trash_row,
 )
+from service.api.kazoo.wire.searches import matched_row
 from service.api.kazoo.wire.uploads import UploadResponse
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, vmbox_trash_row
 from service.api.kazoo.wire.webhooks import (
@@ -57,6 +58,7 @@ from service.domain.message import (
     RemovedMessage,
     month_of,
 )
+from service.domain.search import Place, SearchField
 from service.domain.user import CredentialMethod, User, digests_of, validate_user
 from service.domain.vmbox import (
     DeletedVmbox,
@@ -66,6 +68,7 @@ from service.domain.vmbox import (
     validate_settings,
 )
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, format_secret
+from service.usecases.searches import SearchResult
 
 ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
 PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
@@ -332,6 +335,14 @@ MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
 MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
 MESSAGE_ROW = message_row(_MESSAGE, _CONTEXT)
+MATCHED_ROW = matched_row(
+    SearchResult(
+        message=_MESSAGE,
+        vmbox_name="Ann",
+        places=[Place(SearchField.TRANSCRIPTION, 24, 33)],
+    ),
+    _CONTEXT,
+)
 TRASH_ROW = trash_row(RemovedMessage(_MESSAGE, CREATED), timedelta(days=7), _CONTEXT)
 HELD_ROW = held_row(HeldMessage(message=_MESSAGE, removed_at=CREATED), _CONTEXT)
 PENDING = stored_message(_PENDING, _CONTEXT, has_audio=False)

@@ -33,6 +33,7 @@ from service.api.kazoo.wire import (
     holds,
     hooks,
     messages,
+    searches,
     webhooks,
 )
 from service.api.kazoo.wire.uploads import UploadResponse
@@ -88,7 +89,12 @@ def _responses() -> Json:
         **struct_schemas((erasures.ErasureRow,), {}),
         **struct_schemas((exports.ExportRow,), {}),
         **struct_schemas(
-            (messages.MessageRow, messages.TrashRow, messages.HeldRow, messages.StoredMessage),
+            (
+                messages.TrashRow,
+                messages.HeldRow,
+                messages.StoredMessage,
+                searches.MatchedRow,
+            ),
             descriptions.MESSAGE,
         ),
         "BrokenRules": {

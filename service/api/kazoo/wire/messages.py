@@ -251,7 +251,7 @@ def message_rows(messages: Iterable[MessageSummary], context: MessageContext) ->
     The usual rows are created in one expression, because they are half of the time of a list.
     """
     if context.profile is not WireProfile.KAZOO or context.vmboxes:
-        return [_fill_row(MessageRow, message, context) for message in messages]
+        return [fill_row(MessageRow, message, context) for message in messages]
     since = context.retained_since
     return [
         MessageRow(
@@ -266,14 +266,14 @@ def message_rows(messages: Iterable[MessageSummary], context: MessageContext) ->
             media_id=str(message.id),
         )
         if message.transcription is None and message.received_at >= since
-        else _fill_row(MessageRow, message, context)
+        else fill_row(MessageRow, message, context)
         for message in messages
     ]
 
 
 def message_row(message: MessageSummary, context: MessageContext) -> MessageRow:
     """A message as a row of a list. A message past its retention is in the folder `deleted`."""
-    return _fill_row(MessageRow, message, context)
+    return fill_row(MessageRow, message, context)
 
 
 def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext) -> TrashRow:
@@ -282,19 +282,20 @@ def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext
         "removed_at": format_time(removed.removed_at, context.profile),
         "restorable_until": format_time(removed.removed_at + grace, context.profile),
     }
-    return _fill_row(TrashRow, removed.message, context, **times)
+    return fill_row(TrashRow, removed.message, context, **times)
 
 
 def held_row(held: HeldMessage, context: MessageContext) -> HeldRow:
     """A held message as a row of a list."""
     removed_at = UNSET if held.removed_at is None else format_time(held.removed_at, context.profile)
     vmbox_id = held.message.vmbox_id.hex
-    return _fill_row(HeldRow, held.message, context, vmbox_id=vmbox_id, removed_at=removed_at)
+    return fill_row(HeldRow, held.message, context, vmbox_id=vmbox_id, removed_at=removed_at)
 
 
-def _fill_row(
+def fill_row(
     kind: type[Row], message: MessageSummary, context: MessageContext, **fields: Any
 ) -> Row:
+    """A message as a row of a list, with the additional `fields` of its kind."""
     row = _fill(kind, message, context, **fields)
     transcription = message.transcription
     if transcription is not None and "result" in transcription:
