@@ -35,7 +35,8 @@ _DATABASE_OVERHEAD = 1.3
 # Largest primary that the model uses, and the largest database that is restored in a night.
 _PRIMARY_CORES = 32
 _PRIMARY_BYTES = 4e12
-_API_POOL_CONNECTIONS = 2 * 10 + 1
+# Two pools of the default size, and the connection of the health check.
+_API_POOL_CONNECTIONS = 2 * 16 + 1
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

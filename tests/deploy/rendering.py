@@ -9,6 +9,7 @@ import msgspec
 from helm_python import Chart
 
 CHART = Path(__file__).parents[2] / "deploy" / "chart"
+EXAMPLES = CHART.parent / "examples"
 
 Object = dict[str, Any]
 
@@ -91,6 +92,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "settings": {"s3_region": "eu-central-1", "s3_sse": "aws:kms"},
     },
     "ingress": {"ingress": {"enabled": True, "hosts": ["voice.example.com"]}},
+    "example": msgspec.yaml.decode((EXAMPLES / "values.yaml").read_bytes()),
     "KEDA off": {**EVERYTHING, "keda": {"enabled": False}},
 }
 
