@@ -11,15 +11,20 @@ MAX_POINTS = 2000
 """Maximum number of points of a waveform."""
 SILENCE_DBFS = -40.0
 """Level below which a part of a recording counts as silence."""
+_MAX_INTEGER = 2**31 - 1
 
 
 class MediaFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about the audio of a message, measured by decoding it."""
 
-    duration_ms: Annotated[int, Meta(ge=0, description="Milliseconds of decoded audio")]
-    codec: Annotated[str, Meta(description="The name of the codec in FFmpeg, such as `gsm_ms`")]
-    sample_rate: Annotated[int, Meta(ge=1, description="Samples per second")]
-    channels: Annotated[int, Meta(ge=1, description="1 for mono")]
+    duration_ms: Annotated[
+        int, Meta(ge=0, le=_MAX_INTEGER, description="Milliseconds of decoded audio")
+    ]
+    codec: Annotated[
+        str, Meta(max_length=64, description="The name of the codec in FFmpeg, such as `gsm_ms`")
+    ]
+    sample_rate: Annotated[int, Meta(ge=1, le=_MAX_INTEGER, description="Samples per second")]
+    channels: Annotated[int, Meta(ge=1, le=_MAX_INTEGER, description="1 for mono")]
     silence_ratio: Annotated[
         float, Meta(ge=0, le=1, description="The part of the time with a level below -40 dBFS")
     ]
@@ -38,8 +43,8 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True):
     `peaks` has two signed bytes per part: the lowest sample, then the highest; full scale is 128.
     """
 
-    duration_ms: int
-    peaks: bytes
+    duration_ms: Annotated[int, Meta(ge=0, le=_MAX_INTEGER)]
+    peaks: Annotated[bytes, Meta(max_length=2 * MAX_POINTS)]
 
     def resample(self, points: int) -> list[tuple[int, int]]:
         """Returns the lowest and highest value of each of `points` equal parts of the time."""

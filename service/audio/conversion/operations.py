@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from service.domain.media import MediaFacts, Waveform
 from service.domain.rendition import RenditionFormat
 
 MAX_FILES = 8
@@ -19,8 +20,16 @@ class Convert(msgspec.Struct, frozen=True, kw_only=True, tag="convert"):
     format: RenditionFormat
 
 
+class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
+    """Measures one input."""
+
+
+class ReadPeaks(msgspec.Struct, frozen=True, kw_only=True, tag="read_peaks"):
+    """Reads the outline of one input."""
+
+
 # Each operation has a module in `child/` and a branch in `child/dispatch.py`.
-Operation = Convert
+Operation = Convert | Measure | ReadPeaks
 
 
 class Converted(msgspec.Struct, frozen=True, kw_only=True, tag="converted"):
@@ -28,6 +37,19 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True, tag="converted"):
 
     length_ms: int
     size: int
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
+    """Facts about the input, and its outline."""
+
+    facts: MediaFacts
+    waveform: Waveform
+
+
+class PeaksRead(msgspec.Struct, frozen=True, kw_only=True, tag="peaks_read"):
+    """Outline of the input."""
+
+    waveform: Waveform
 
 
 class UnreadableCause(StrEnum):
@@ -47,7 +69,7 @@ class OperationFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     cause: UnreadableCause
 
 
-OperationResult = Converted
+OperationResult = Converted | Measured | PeaksRead
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,12 @@ from service.audio.conversion.operations import (
     Convert,
     Converted,
     Job,
+    Measure,
+    Measured,
     Operation,
     OperationResult,
+    PeaksRead,
+    ReadPeaks,
     UnreadableCause,
 )
 from service.audio.conversion.process import ConversionProcess
@@ -76,6 +80,16 @@ class ConversionPool:
         *,
         owner: Hashable,
     ) -> Converted: ...
+
+    @overload
+    async def run(
+        self, operation: Measure, inputs: Sequence[AudioInput], *, owner: Hashable
+    ) -> Measured: ...
+
+    @overload
+    async def run(
+        self, operation: ReadPeaks, inputs: Sequence[AudioInput], *, owner: Hashable
+    ) -> PeaksRead: ...
 
     @overload
     async def run(

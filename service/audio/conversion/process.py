@@ -80,7 +80,9 @@ class ConversionProcess:
         except OSError:
             line = b""
         try:
-            result = msgspec.json.decode(line, type=OperationResult | OperationFailed)
+            result: OperationResult | OperationFailed = msgspec.json.decode(
+                line, type=OperationResult | OperationFailed
+            )
         except msgspec.DecodeError:
             raise AudioUnreadable(await self._cause_of_exit()) from None
         if isinstance(result, OperationFailed):

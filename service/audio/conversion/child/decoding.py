@@ -86,9 +86,9 @@ def decode(container: InputContainer) -> Iterator[av.AudioFrame]:
 
 
 def resample(
-    frames: Iterator[av.AudioFrame], sample_format: str, rate: int
+    frames: Iterator[av.AudioFrame], sample_format: str, rate: int, layout: str = "mono"
 ) -> Iterator[av.AudioFrame]:
-    """Yields mono frames of one format and rate, whatever the format of each frame is.
+    """Yields frames of one format, rate and layout, whatever the format of each frame is.
 
     Times are those of the samples: a gap in the times of the input is not filled.
     """
@@ -98,7 +98,7 @@ def resample(
         converted: list[av.AudioFrame] = []
         if resampler is None or current != shape:
             converted += resampler.resample(None) if resampler else []
-            resampler, shape = av.AudioResampler(sample_format, "mono", rate), current
+            resampler, shape = av.AudioResampler(sample_format, layout, rate), current
         frame.pts = None
         converted += resampler.resample(frame)
         for item in converted:

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import IO
 
 from service.audio.conversion.child.convert import convert
-from service.audio.conversion.operations import Convert, Operation, OperationResult
+from service.audio.conversion.child.measure import measure
+from service.audio.conversion.child.peaks import read_peaks
+from service.audio.conversion.operations import (
+    Convert,
+    Measure,
+    Operation,
+    OperationResult,
+    PeaksRead,
+    ReadPeaks,
+)
 
 Input = tuple[IO[bytes], str]
 
@@ -20,3 +29,7 @@ def perform(
         case Convert(format=target):
             assert output is not None
             return convert(*inputs[0], target, output)
+        case Measure():
+            return measure(*inputs[0])
+        case ReadPeaks():
+            return PeaksRead(waveform=read_peaks(*inputs[0]))
