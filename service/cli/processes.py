@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from service.cli.running import CommandWithList, run, settings_of
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.embedded.dev import DevProcess
 
 
 @click.command()
@@ -33,7 +38,13 @@ from service.settings import Settings
     is_flag=True,
     help="Create an account with three boxes and a dozen spoken messages, and sign in there.",
 )
-def dev(port: int, folder: Path, *, demo: bool) -> None:
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Run Postgres with a standby, three NATS nodes, S3 nodes, and two APIs and relays. "
+    "Their data is separate from that of a run without this option.",
+)
+def dev(port: int, folder: Path, *, demo: bool, cluster: bool) -> None:
     """Run everything on this machine.
 
     Starts Postgres, NATS, S3 and all processes of the service. Ctrl-C stops them.
@@ -58,12 +69,28 @@ def dev(port: int, folder: Path, *, demo: bool) -> None:
                 folder.absolute(), environment, demo=demo
             ),
             on_ready=lambda file, environment: click.echo(format_instructions(file, environment)),
-            processes={
-                **{name: [*command, name] for name in ("api", "relay", "keeper")},
-                "notifier": [*command, "notifier", *channels],
-            },
+            processes=_dev_processes(command, channels, copies=2 if cluster else 1),
+            cluster=cluster,
         )
     )
+
+
+def _dev_processes(
+    command: Sequence[str], channels: Sequence[str], *, copies: int
+) -> list[DevProcess]:
+    """Returns all processes of the service, with `copies` of API and relay."""
+    from service.embedded.dev import DevProcess
+
+    names = [f" {number}" if number > 1 else "" for number in range(1, copies + 1)]
+    return [
+        *(
+            DevProcess(name=f"api{name}", argv=[*command, "api"], serves_http=True, pooled=True)
+            for name in names
+        ),
+        *(DevProcess(name=f"relay{name}", argv=[*command, "relay"]) for name in names),
+        DevProcess(name="keeper", argv=[*command, "keeper"]),
+        DevProcess(name="notifier", argv=[*command, "notifier", *channels], pooled=True),
+    ]
 
 
 @click.command()

@@ -10,12 +10,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from service.embedded import ports, reaper
+from service.embedded.balancer import Balancer
+from service.embedded.cluster import EmbeddedCluster
 from service.embedded.disk import report_folder_errors
 from service.embedded.errors import EmbeddedError, PortTaken
 from service.embedded.keys import write_private
 from service.embedded.locks import try_lock, wait_for_lock
-from service.embedded.server import Server, exchange
+from service.embedded.server import exchange
 from service.embedded.servers import EmbeddedServers
 from service.embedded.supervisor import ChildProcess, Supervised, supervise
 
@@ -24,6 +28,15 @@ _READY_TIMEOUT_S = 60.0
 # Listen addresses. Clients use `AFTERTONE_URL` and `AFTERTONE_ADMIN_URL`.
 _NOT_FOR_CLIENTS = ("AFTERTONE_HOST", "AFTERTONE_PORT", "AFTERTONE_ADMIN_PORT")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class DevProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """Process of the service. In a cluster, a pooled one connects through PgBouncer."""
+
+    name: str
+    argv: Sequence[str]
+    serves_http: bool = False
+    pooled: bool = False
 
 
 Prepare = Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
@@ -38,15 +51,17 @@ async def run_dev(
     port: int,
     prepare: Prepare,
     on_ready: OnReady,
-    processes: Mapping[str, Sequence[str]],
+    processes: Sequence[DevProcess],
+    cluster: bool = False,
 ) -> None:
     """Runs until SIGINT or SIGTERM; a second signal kills all processes at once.
 
-    `prepare` receives the environment of the processes when the servers are ready. The first of
-    `processes` serves HTTP on the port (0: any free port); it is stopped first. `on_ready`
-    receives the path and the variables of `dev.env`. Raises EmbeddedError.
+    `prepare` receives the environment of the processes when the servers are ready. The processes
+    that serve HTTP on the port (0: any free port) are stopped first. `on_ready` receives the path
+    and the variables of `dev.env`. `cluster` starts the servers with their standbys and replicas,
+    and a balancer on the port. Raises EmbeddedError.
     """
-    dev = _DevRun(folder, host, port, prepare, on_ready, processes)
+    dev = _DevRun(folder, host, port, prepare, on_ready, processes, cluster=cluster)
     run = asyncio.create_task(dev.run())
 
     def stop() -> None:
@@ -83,13 +98,16 @@ class _DevRun:
         port: int,
         prepare: Prepare,
         on_ready: OnReady,
-        argvs: Mapping[str, Sequence[str]],
+        plan: Sequence[DevProcess],
+        *,
+        cluster: bool,
     ) -> None:
         self.folder, self.host, self.port = folder.absolute(), host, port
-        self.prepare, self.on_ready, self.argvs = prepare, on_ready, argvs
+        self.prepare, self.on_ready, self.plan, self.cluster = prepare, on_ready, plan, cluster
         self.env_file = self.folder / "dev.env"
         self.stopping = False
-        self.servers: Sequence[Server] = ()
+        self.servers: EmbeddedServers | EmbeddedCluster | None = None
+        self.balancer: Balancer | None = None
         self.processes: Sequence[ChildProcess] = ()
         self.admin_ports: Sequence[int] = ()
 
@@ -123,8 +141,8 @@ class _DevRun:
         return descriptor
 
     async def _serve(self, processes_lock: int) -> None:
-        servers = EmbeddedServers(self.folder)
-        self.servers = servers.all
+        kind = EmbeddedCluster if self.cluster else EmbeddedServers
+        servers = self.servers = kind(self.folder)
         supervisors: list[asyncio.Task[None]] = []
         mail_folder = self.folder / "mail"
         async with _mail_sink(mail_folder) as smtp_url:
@@ -141,7 +159,7 @@ class _DevRun:
 
     async def _build_settings(self, servers: Mapping[str, str]) -> dict[str, str]:
         # Free ports are searched after the servers have started and have taken their own.
-        http_port, *self.admin_ports = ports.find_free(self.host, 1 + len(self.argvs))
+        http_port, *self.admin_ports = ports.find_free(self.host, 1 + len(self.plan))
         self.port = self.port or http_port
         settings = {
             "AFTERTONE_URL": _url(self.host, self.port),
@@ -154,15 +172,34 @@ class _DevRun:
 
     async def _start_processes(self, settings: Mapping[str, str], lock: int) -> None:
         environment = {"AFTERTONE_AUDIO_CACHE_MB": "256", **os.environ, **settings}
+        if self.cluster:
+            self.balancer = Balancer(self.port, self.host)
+            await self.balancer.start()
         self.processes = [
-            ChildProcess(name, argv, {**environment, "AFTERTONE_ADMIN_PORT": str(port)}, lock)
-            for (name, argv), port in zip(self.argvs.items(), self.admin_ports, strict=True)
+            ChildProcess(
+                process.name,
+                process.argv,
+                {**environment, "AFTERTONE_ADMIN_PORT": str(port), **self._more_settings(process)},
+                lock,
+            )
+            for process, port in zip(self.plan, self.admin_ports, strict=True)
         ]
         for process in self.processes:
             await process.start()
 
+    def _more_settings(self, process: DevProcess) -> dict[str, str]:
+        """Returns the settings of one process of a cluster."""
+        more: dict[str, str] = {}
+        if self.balancer is not None and process.serves_http:
+            [port] = ports.find_free(ports.LOOPBACK)
+            self.balancer.admit(port)
+            more |= {"AFTERTONE_HOST": ports.LOOPBACK, "AFTERTONE_PORT": str(port)}
+        if isinstance(self.servers, EmbeddedCluster) and process.pooled:
+            more |= self.servers.pooled_environment()
+        return more
+
     def _children(self) -> list[Supervised]:
-        return [*self.processes, *self.servers]
+        return [*self.processes, *(self.servers.all if self.servers else ())]
 
     async def _report_ready(self, settings: Mapping[str, str]) -> None:
         """Waits until HTTP is served, then writes `dev.env` and calls `on_ready`."""
@@ -186,8 +223,13 @@ class _DevRun:
             supervisor.cancel()
         await asyncio.gather(*supervisors, return_exceptions=True)
         self.env_file.unlink(missing_ok=True)
-        for group in (self.processes[:1], self.processes[1:], self.servers):
+        apis = sum(process.serves_http for process in self.plan)
+        for group in (self.processes[:apis], self.processes[apis:]):
             await asyncio.gather(*(child.stop() for child in group))
+        if self.balancer is not None:
+            await self.balancer.stop()
+        if self.servers is not None:
+            await self.servers.stop()
 
     def kill(self) -> None:
         """Kills every child process."""

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import struct
+from abc import abstractmethod
 from pathlib import Path
 
 from service.embedded import reaper
@@ -48,28 +49,35 @@ SELECT 'CREATE DATABASE aftertone OWNER aftertone_owner'
 # Messages of Postgres while processes of its previous run still exist.
 _PREVIOUS_RUN = re.compile(r"pre-existing shared memory block|lock file .* already exists")
 
+# States of a primary and of a standby that accept connections.
+_READY = ("ready", "standby")
+
 # SSLRequest message: a server without TLS answers `N`.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
-class EmbeddedPostgres(Server):
+class PostgresServer(Server):
     """Postgres with the roles `postgres` (superuser), `aftertone_owner` and `aftertone`."""
 
     def __init__(
-        self, data: Path, log: Path, programs: Programs, ports: Ports, secrets: Secrets
+        self, name: str, data: Path, log: Path, programs: Programs, secrets: Secrets
     ) -> None:
-        super().__init__("Postgres", data, log)
+        super().__init__(name, data, log)
         self._programs = programs
         self._secrets = secrets
-        self.ports = ports
         self._cluster = data / "cluster"
+
+    @property
+    @abstractmethod
+    def port(self) -> int:
+        """Port for clients."""
 
     def url(self, database: str = "aftertone", role: str = "aftertone_owner") -> str:
         password = getattr(self._secrets, role)
-        return f"postgresql://{role}:{password}@{LOOPBACK}:{self.ports.postgres}/{database}"
+        return f"postgresql://{role}:{password}@{LOOPBACK}:{self.port}/{database}"
 
     def listens_on(self) -> tuple[int, ...]:
-        return (self.ports.postgres,)
+        return (self.port,)
 
     async def start(self, timeout_s: float = 60) -> None:
         for attempt in range(50):
@@ -88,11 +96,15 @@ class EmbeddedPostgres(Server):
             find_unprivileged, self.data, self._programs.postgres("postgres")
         )
         if not self._cluster.exists():
-            await self._initdb(launch, lock)
+            await self._create_cluster(launch, lock)
         self._remove_stale_pid_file()
-        settings = {**_SETTINGS, "port": str(self.ports.postgres)}
+        settings = {**_SETTINGS, "port": str(self.port), **self._more_settings()}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return self._run(launch, lock, "postgres", "-D", str(self._cluster), *options)
+
+    def _more_settings(self) -> dict[str, str]:
+        """Returns more settings of this server."""
+        return {}
 
     def _run(self, launch: Unprivileged, lock: int, program: str, *arguments: str) -> Command:
         return Command(
@@ -106,28 +118,44 @@ class EmbeddedPostgres(Server):
             lock=lock,
         )
 
-    async def _initdb(self, launch: Unprivileged, lock: int) -> None:
-        """Creates the cluster under a temporary name: a killed initdb leaves no partial cluster."""
-        draft, password = self.data / "cluster.new", self.data / "password"
+    async def _create_cluster(self, launch: Unprivileged, lock: int) -> None:
+        """Creates the cluster under a temporary name: a kill leaves no partial cluster."""
+        draft = self.data / "cluster.new"
         await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
-        write_private(password, self._secrets.postgres.encode())
-        if launch.user:
-            os.chown(password, *launch.user)
+        await self._write_cluster(draft, launch, lock)
+        draft.rename(self._cluster)
+
+    async def _write_cluster(self, draft: Path, launch: Unprivileged, lock: int) -> None:
+        password = self._write_owned("password", self._secrets.postgres, launch)
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
         login = ("--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256")
-        run = self._run(
-            launch, lock, "initdb", "-D", str(draft), "--no-instructions", *locale, *login
-        )
-        initdb = Child(self.name, run)
         try:
-            await initdb.start()
-            code = await initdb.wait()
+            await self._complete(
+                self._run(
+                    launch, lock, "initdb", "-D", str(draft), "--no-instructions", *locale, *login
+                )
+            )
         finally:
-            await initdb.stop()
             password.unlink(missing_ok=True)
+
+    def _write_owned(self, name: str, content: str, launch: Unprivileged) -> Path:
+        """Writes a file of the data folder that only the user of Postgres can read."""
+        file = self.data / name
+        write_private(file, content.encode())
+        if launch.user:
+            os.chown(file, *launch.user)
+        return file
+
+    async def _complete(self, command: Command) -> None:
+        """Runs a program to its end. Raises EmbeddedError when it fails."""
+        child = Child(self.name, command)
+        try:
+            await child.start()
+            code = await child.wait()
+        finally:
+            await child.stop()
         if code:
             raise self.exit_error(code)
-        draft.rename(self._cluster)
 
     def _remove_stale_pid_file(self) -> None:
         """Removes a `postmaster.pid` whose process is not this Postgres.
@@ -145,8 +173,8 @@ class EmbeddedPostgres(Server):
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        ready = len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
-        return ready and await exchange(self.ports.postgres, _SSL_REQUEST) == b"N"
+        ready = len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() in _READY
+        return ready and await exchange(self.port, _SSL_REQUEST) == b"N"
 
     async def _create_roles(self) -> None:
         text = _ROLES.format(
@@ -161,7 +189,7 @@ class EmbeddedPostgres(Server):
             str(self._programs.postgres("psql")),
             *("--no-psqlrc", "--quiet", "--no-align", "--tuples-only"),
             *("--set", "ON_ERROR_STOP=1", "--file", "-"),
-            *("--host", LOOPBACK, "--port", str(self.ports.postgres)),
+            *("--host", LOOPBACK, "--port", str(self.port)),
             *("--username", role, "--dbname", database),
             # Not on the command line, which all users of the machine can read.
             env={**server_environment(self.data), "PGPASSWORD": getattr(self._secrets, role)},
@@ -173,3 +201,17 @@ class EmbeddedPostgres(Server):
         if process.returncode:
             raise EmbeddedError(f"psql failed: {errors.decode(errors='replace').strip()}")
         return output.decode().strip()
+
+
+class EmbeddedPostgres(PostgresServer):
+    """The only Postgres of a folder."""
+
+    def __init__(
+        self, data: Path, log: Path, programs: Programs, ports: Ports, secrets: Secrets
+    ) -> None:
+        super().__init__("Postgres", data, log, programs, secrets)
+        self.ports = ports
+
+    @property
+    def port(self) -> int:
+        return self.ports.postgres

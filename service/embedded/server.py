@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from service.embedded import disk, ports
@@ -145,6 +146,17 @@ class Server(ABC):
         return EmbeddedError(
             f"{self.name} ended with exit code {code}: {last[0]} (see {self.log})."
         )
+
+
+async def wait_for_state(
+    is_reached: Callable[[], Awaitable[bool]], timeout_s: float, failure: str
+) -> None:
+    """Waits until a group of servers reaches a state. Raises EmbeddedError with the text."""
+    deadline = time.monotonic() + timeout_s
+    while not await is_reached():
+        if time.monotonic() >= deadline:
+            raise EmbeddedError(failure)
+        await asyncio.sleep(0.05)
 
 
 async def exchange(port: int, request: bytes, host: str = ports.LOOPBACK) -> bytes:

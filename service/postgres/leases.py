@@ -25,6 +25,7 @@ class Leases:
         self._waiting = 0
         self._kept: list[PoolConnectionProxy] = []
         self._taken_at: dict[PoolConnectionProxy, float] = {}
+        self._expired_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._returns: set[asyncio.Task[Any]] = set()
 
@@ -57,6 +58,8 @@ class Leases:
         age_s = _now() - self._taken_at[connection]
         if self._waiting or age_s >= _LEASE_S or not _is_open(connection):
             return False
+        if self._is_expired(connection):
+            return False
         self._kept.append(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LEASE_S, self._return_old)
@@ -64,8 +67,28 @@ class Leases:
 
     async def return_to_pool(self, connection: PoolConnectionProxy) -> None:
         """Gives a connection back to the pool, which makes it usable again or closes it."""
+        if self._is_expired(connection) and _is_open(connection):
+            # Closing it would wait for a server that may not answer.
+            connection.terminate()
         self._taken_at.pop(connection, None)
         await self._pool.release(connection)
+
+    async def expire(self, failed: PoolConnectionProxy) -> None:
+        """Closes all connections after one failed because its server is lost.
+
+        Connections in use are closed when they are returned. A connection that was taken before
+        the last call changes nothing: the pool has already been connected again.
+        """
+        if self._is_expired(failed):
+            return
+        self._expired_at = _now()
+        await self._pool.expire_connections()
+        kept, self._kept = self._kept, []
+        for connection in kept:
+            self._return_in_background(connection)
+
+    def _is_expired(self, connection: PoolConnectionProxy) -> bool:
+        return self._taken_at.get(connection, self._expired_at) < self._expired_at
 
     def close(self) -> None:
         """Ends the timer. The pool closes the connections."""

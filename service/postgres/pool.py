@@ -1,7 +1,8 @@
 """Connections to Postgres: pools, timeouts, and translation of errors."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
@@ -12,8 +13,11 @@ from cachetools import TTLCache
 
 from service.domain.errors import DatabaseUnavailable
 from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, export_readings
+from service.postgres.hosts import ServerHosts
 from service.postgres.leases import Leases
+from service.postgres.sessions import get_backend_pid
 from service.postgres.timing import Months, TimedConnection
+from service.postgres.unprepared import UnpreparedConnection
 
 # Errors after which a caller may retry: the server is down, full, restarting, too slow, or
 # read-only after a failover. asyncpg may raise InternalClientError for a query that runs when the
@@ -52,6 +56,31 @@ class MissingPartition(DatabaseUnavailable):
     """The partition of the month or of the outbox day does not exist yet; retry in a moment."""
 
 
+# Errors after which the other connections of the pool are not used either: the server does not
+# answer, stops, or has become a standby.
+_SERVER_LOST = (
+    TimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
+
+class Pooler(StrEnum):
+    """Connection pooler in transaction mode between the process and Postgres.
+
+    A pooler sets no session settings. `UNPREPARED` avoids prepared statements.
+    """
+
+    NONE = "none"
+    PREPARED = "prepared"
+    UNPREPARED = "unprepared"
+
+
+class PoolerDetected(DatabaseUnavailable):
+    """A connection pooler answered on a URL that needs Postgres itself."""
+
+
 class Database:
     """Bounded pool that connects on demand, so that a process starts while Postgres is down."""
 
@@ -69,12 +98,15 @@ class Database:
         name: str,
         pool_name: str = "main",
         generic_plans: bool = False,
+        pooler: Pooler = Pooler.NONE,
     ) -> "AsyncIterator[Database]":
         """Opens a pool. `timeout_s` limits the wait for a connection, and each statement.
 
-        `name` is the application name of the sessions, `pool_name` the label of the metrics.
-        `generic_plans` suits statements that name partitions (`fetch_of_months`), and inserts.
+        `url` can name several servers: see `ServerHosts`. `name` is the application name of the
+        sessions, `pool_name` the label of the metrics. `generic_plans` suits statements that name
+        partitions (`fetch_of_months`), and inserts; a pooler cannot set them.
         """
+        generic_plans = generic_plans and pooler is Pooler.NONE
         usable_months: TTLCache[Months, bool] = TTLCache(_MONTHS_CACHED, _MONTHS_CACHED_S)
 
         async def prepare(connection: Connection) -> None:
@@ -85,6 +117,7 @@ class Database:
         with translated_errors():
             pool = await asyncpg.create_pool(
                 url,
+                connect=ServerHosts(url).connect,
                 min_size=0,
                 max_size=size,
                 timeout=timeout_s,
@@ -92,9 +125,15 @@ class Database:
                 command_timeout=timeout_s + 1,
                 init=prepare,
                 reset=_skip_reset,
-                connection_class=TimedConnection,
-                statement_cache_size=_HOT_STATEMENTS_CACHED if generic_plans else 100,
-                server_settings=session_settings(name, timeout_s, generic_plans=generic_plans),
+                statement_cache_size=_statements_cached(pooler, generic_plans=generic_plans),
+                connection_class=(
+                    UnpreparedConnection if pooler is Pooler.UNPREPARED else TimedConnection
+                ),
+                server_settings=(
+                    session_settings(name, timeout_s, generic_plans=generic_plans)
+                    if pooler is Pooler.NONE
+                    else _pooled_settings(name)
+                ),
             )
         leases = Leases(pool, timeout_s)
         try:
@@ -147,8 +186,11 @@ class _ConnectionInUse:
             return
         if isinstance(error, TimeoutError):
             # The server does not answer: its own timeout would have come first. The library would
-            # send it a cancel request and wait for the same time again.
+            # send it a cancel request and wait for the same time again. A cancelled commit would
+            # no longer wait for its synchronous standby.
             connection.terminate()
+        if isinstance(error, _SERVER_LOST):
+            await self._leases.expire(connection)
         with translated_errors():
             await self._leases.return_to_pool(connection)
         if error is not None and (translated := _translated(error)):
@@ -203,17 +245,65 @@ def session_settings(
     }
 
 
-async def connect(url: str, *, name: str, timeout_s: float) -> asyncpg.Connection:
-    """Opens a connection outside a pool, for a session lock or a migration."""
+def _pooled_settings(name: str) -> dict[str, str]:
+    """Returns the settings that PgBouncer accepts. The role in Postgres has the others."""
+    return {"application_name": name, "timezone": "UTC"}
+
+
+def _statements_cached(pooler: Pooler, *, generic_plans: bool) -> int:
+    if pooler is Pooler.UNPREPARED:
+        return 0
+    return _HOT_STATEMENTS_CACHED if generic_plans else 100
+
+
+async def connect(
+    url: str, *, name: str, timeout_s: float, pooler: Pooler = Pooler.NONE
+) -> asyncpg.Connection:
+    """Opens a connection outside a pool, for a session lock or a migration.
+
+    Raises PoolerDetected if a connection pooler answers without `pooler`: it shares sessions, so
+    two clients could hold the same lock.
+    """
+    direct = pooler is Pooler.NONE
     with translated_errors():
-        connection = await asyncpg.connect(
-            url,
-            timeout=timeout_s,
-            server_settings=session_settings(name, timeout_s),
-            connection_class=TimedConnection,
-        )
-        await _prepare_connection(connection)
+        try:
+            connection = await ServerHosts(url).connect(
+                timeout=timeout_s,
+                server_settings=(
+                    session_settings(name, timeout_s) if direct else _pooled_settings(name)
+                ),
+                statement_cache_size=_statements_cached(pooler, generic_plans=False),
+                connection_class=TimedConnection if direct else UnpreparedConnection,
+            )
+        except asyncpg.ProtocolViolationError as error:
+            # PgBouncer refuses session settings, Postgres does not.
+            raise PoolerDetected(str(error)) from error
+        try:
+            await _prepare_connection(connection)
+            if direct:
+                await _check_direct(connection)
+        except BaseException:
+            connection.terminate()
+            raise
     return connection
+
+
+async def _check_direct(connection: asyncpg.Connection) -> None:
+    """Raises PoolerDetected if the session is not that of the server process that answers."""
+    if connection.get_server_pid() != await get_backend_pid(connection):
+        raise PoolerDetected("a connection pooler answers")
+
+
+async def is_pooler(url: str, timeout_s: float) -> bool:
+    """Returns whether a connection pooler answers; False if nothing answers."""
+    try:
+        connection = await connect(url, name="aftertone check", timeout_s=timeout_s)
+    except PoolerDetected:
+        return True
+    except DatabaseUnavailable:
+        return False
+    connection.terminate()
+    return False
 
 
 def _pool_usage(pool: asyncpg.Pool, leases: Leases, name: str) -> Values:
@@ -225,12 +315,19 @@ def _pool_usage(pool: asyncpg.Pool, leases: Leases, name: str) -> Values:
 
 
 async def _prepare_connection(connection: Connection) -> None:
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=_encode_json,
-        decoder=msgspec.json.decode,
-    )
+    # In a transaction, so that a pooler keeps both messages of a statement on one server.
+    transaction = connection.transaction() if _is_unprepared(connection) else nullcontext()
+    async with transaction:
+        await connection.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=_encode_json,
+            decoder=msgspec.json.decode,
+        )
+
+
+def _is_unprepared(connection: Connection) -> bool:
+    return isinstance(connection, UnpreparedConnection)
 
 
 def _encode_json(value: Any) -> str:

@@ -27,8 +27,19 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     database_url: Annotated[
         str,
-        postgres("`postgresql://user:password@host/database` for the role that owns no tables."),
+        postgres(
+            "`postgresql://user:password@host/database` for the role that owns no tables. Servers "
+            "with standbys: `...@host1,host2/database?target_session_attrs=read-write`."
+        ),
     ] = ""
+    database_pooler: Annotated[
+        Literal["none", "prepared", "unprepared"],
+        postgres(
+            "Pooler in transaction mode in `AFTERTONE_DATABASE_URL` of API and notifiers. "
+            "`prepared`: PgBouncer 1.21 or newer with `max_prepared_statements`. `unprepared`: "
+            "older versions; statements take more round trips. Relay and keeper connect directly."
+        ),
+    ] = "none"
     owner_database_url: Annotated[
         str,
         postgres("The same for the role that owns the tables. Only `migrate` and `keeper` use it."),

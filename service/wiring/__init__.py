@@ -17,6 +17,7 @@ from service.wiring.factories import (
     open_bus,
     open_database,
     open_owner_database,
+    require_direct,
     retention_of,
     stream_settings,
 )
@@ -29,6 +30,7 @@ from service.workers.relay import DatabaseMetrics, Relay, Republication, republi
 async def run_relay(settings: Settings) -> None:
     """Publishes the outbox until SIGTERM or SIGINT, then completes the events in flight."""
     name = "aftertone relay"
+    settings = await require_direct(settings, "database_url")
     async with (
         open_process(settings, settings.database_url, name) as process,
         open_database(settings, name, size=4) as database,
@@ -44,6 +46,7 @@ async def run_relay(settings: Settings) -> None:
 
 async def run_keeper(settings: Settings) -> None:
     """Runs the keeper's steps until SIGTERM or SIGINT."""
+    settings = await require_direct(settings, "owner_database_url")
     async with (
         open_process(settings, settings.owner_database_url, "aftertone keeper") as process,
         open_keeper(settings) as keeper,

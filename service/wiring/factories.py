@@ -7,6 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.pool import ConversionPool
 from service.audio.s3_session import BucketSettings
@@ -17,7 +19,7 @@ from service.domain.clock import utc_now
 from service.domain.errors import DnsUnavailable
 from service.domain.retention import Retention
 from service.logs import get_logger
-from service.postgres.pool import Database
+from service.postgres.pool import Database, Pooler, is_pooler
 from service.security import (
     LOOPBACK,
     CredentialProofs,
@@ -32,7 +34,7 @@ from service.security import (
     is_within,
     load_key_ring,
 )
-from service.settings import Settings, SettingsError, parse_networks
+from service.settings import PREFIX, Settings, SettingsError, parse_networks
 from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
 from service.usecases.audit import AuditQueue
@@ -43,6 +45,8 @@ from service.usecases.users import Users
 from service.usecases.webhook_sender import WebhookSender
 
 log = get_logger(__name__)
+
+_POOLER_TIMEOUT_S = 5.0
 
 
 def open_database(
@@ -57,7 +61,23 @@ def open_database(
         name=name,
         pool_name="hot" if generic_plans else "main",
         generic_plans=generic_plans,
+        pooler=Pooler(settings.database_pooler),
     )
+
+
+async def require_direct(settings: Settings, name: str) -> Settings:
+    """Returns the settings of a process whose connections are direct.
+
+    Raises SettingsError if a connection pooler answers at the URL of the setting `name`. If
+    nothing answers, each connection is checked later.
+    """
+    url: str = getattr(settings, name)
+    if url and await is_pooler(url, _POOLER_TIMEOUT_S):
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} is the URL of a connection pooler. Relay and keeper hold "
+            "locks of a session, which a pooler shares: set the URL of Postgres itself for them."
+        )
+    return msgspec.structs.replace(settings, database_pooler="none")
 
 
 def open_owner_database(

@@ -10,7 +10,7 @@ from service.admin import AdminServer
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
 from service.postgres.migrate import newest_migration, read_migrations
-from service.postgres.pool import Database
+from service.postgres.pool import Database, Pooler
 from service.settings import Settings
 from service.traces import export_spans
 
@@ -87,6 +87,7 @@ async def open_process(settings: Settings, database_url: str, name: str) -> Asyn
             timeout_s=_READINESS_TIMEOUT_S,
             name=f"{name} health",
             pool_name="health",
+            pooler=Pooler(settings.database_pooler),
         ) as database,
     ):
 

@@ -32,7 +32,7 @@ _DEV = """
 import asyncio, sys
 from pathlib import Path
 from service.cli.dev_text import format_instructions
-from service.embedded.dev import run_dev
+from service.embedded.dev import DevProcess, run_dev
 from service.embedded.errors import EmbeddedError
 
 def on_ready(file, environment):
@@ -45,10 +45,11 @@ async def prepare(environment):
     return {"AFTERTONE_ACCOUNT_ID": "a" * 32, "AFTERTONE_AUTH_TOKEN": "t", **sign_in}
 
 folder, port, api, *arguments = sys.argv[1:]
-processes = {
-    "api": [sys.executable, "-c", api, *arguments],
-    "relay": [sys.executable, "-c", "import signal; signal.pause()"],
-}
+relay = [sys.executable, "-c", "import signal; signal.pause()"]
+processes = [
+    DevProcess(name="api", argv=[sys.executable, "-c", api, *arguments], serves_http=True),
+    DevProcess(name="relay", argv=relay),
+]
 try:
     asyncio.run(run_dev(
         folder=Path(folder), host="127.0.0.1", port=int(port), prepare=prepare, on_ready=on_ready,
@@ -175,7 +176,7 @@ async def until_restarted(dev: Dev, word: str, killed: int) -> None:
 
 async def test_killed_children_are_restarted_and_a_second_dev_is_refused(folder: Path) -> None:
     async with running(folder) as dev:
-        for word in ("class Silent", "signal.pause", "nats-server", "bin/weed", "cluster"):
+        for word in ("class Silent", "signal.pause", "nats-server", "bin/weed", "postgres/cluster"):
             killed = dev.one(word)
             os.kill(killed, signal.SIGKILL)
             await until_restarted(dev, word, killed)

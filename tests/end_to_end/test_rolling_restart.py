@@ -11,9 +11,9 @@ import httpx
 import msgspec
 import pytest
 
+from service.embedded.balancer import Balancer
 from service.embedded.child import Child, Command
 from tests.support.admin import terminate
-from tests.support.balancer import Balancer
 from tests.support.clients import check_outage
 from tests.support.ports import free_port
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of, multipart

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sys
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 
 from service.embedded.child import Child, Command
+from service.embedded.cluster import EmbeddedCluster
 from service.embedded.server import Server
 from service.embedded.servers import EmbeddedServers
 from tests.support.audit import Auditor, Findings
@@ -47,15 +49,62 @@ class Proxies(msgspec.Struct, frozen=True, kw_only=True):
         return self.postgres, self.relay_postgres, self.s3, self.nats
 
 
-class Deployment(RunningService):
+class AuditedService(RunningService):
+    """Service whose parts tests may break: `restore` repairs them, `audit` checks everything."""
+
+    def __init__(
+        self, servers: EmbeddedServers | EmbeddedCluster, folder: Path, auditor: Auditor
+    ) -> None:
+        super().__init__(servers, folder)
+        self._auditor = auditor
+
+    @abstractmethod
+    async def restore(self) -> None:
+        """Restores servers and processes to normal operation."""
+
+    async def audit(
+        self, account: AccountClient, ledger: Ledger, *, all_accounts: bool = False
+    ) -> Findings:
+        """Sweeps orphans, then checks everything. Needs a deployment at rest."""
+        return await self._auditor.check(account, ledger, all_accounts=all_accounts)
+
+    async def caught_up(self) -> None:
+        """Waits until every event that exists now has been sent."""
+        connection = await asyncpg.connect(self.servers.postgres.url())
+        try:
+            last = await connection.fetchval("SELECT max(seq) FROM outbox")
+
+            async def sent() -> bool:
+                return not await connection.fetchval(_WAITING, last)
+
+            await wait_until(sent)
+        finally:
+            await connection.close()
+
+    async def let_leases_end(self) -> None:
+        """Ends the leases that interrupted requests hold on their idempotency keys."""
+        await self.servers.postgres.psql("UPDATE idempotency SET leased_until = '-infinity'")
+
+    async def recovered(self, account: AccountClient) -> None:
+        """Waits until the API lists boxes again."""
+
+        async def lists_boxes() -> bool:
+            answer = await answer_of(account.http.get(account.path("vmboxes")))
+            return answer is not None and answer.status_code == httpx.codes.OK
+
+        await wait_until(lists_boxes)
+
+
+class Deployment(AuditedService):
     """Servers, proxies, an API and a relay. `restore` repairs everything that a test broke."""
+
+    servers: EmbeddedServers
 
     def __init__(
         self, servers: EmbeddedServers, folder: Path, proxies: Proxies, auditor: Auditor
     ) -> None:
-        super().__init__(servers, folder)
+        super().__init__(servers, folder, auditor)
         self.proxies = proxies
-        self._auditor = auditor
 
     @classmethod
     @asynccontextmanager
@@ -144,42 +193,10 @@ class Deployment(RunningService):
         await asyncio.to_thread(shutil.rmtree, self.servers.nats.data / "store")
         await self.servers.nats.start()
 
-    async def audit(
-        self, account: AccountClient, ledger: Ledger, *, all_accounts: bool = False
-    ) -> Findings:
-        """Sweeps orphans, then checks everything. Needs a deployment at rest."""
-        return await self._auditor.check(account, ledger, all_accounts=all_accounts)
-
     @property
     def is_at_rest(self) -> bool:
         """True when no server works on a request that its client has given up."""
         return self.proxies.s3.is_at_rest and self.proxies.postgres.is_at_rest
-
-    async def caught_up(self) -> None:
-        """Waits until every event that exists now has been sent."""
-        connection = await asyncpg.connect(self.servers.postgres.url())
-        try:
-            last = await connection.fetchval("SELECT max(seq) FROM outbox")
-
-            async def sent() -> bool:
-                return not await connection.fetchval(_WAITING, last)
-
-            await wait_until(sent)
-        finally:
-            await connection.close()
-
-    async def let_leases_end(self) -> None:
-        """Ends the leases that interrupted requests hold on their idempotency keys."""
-        await self.servers.postgres.psql("UPDATE idempotency SET leased_until = '-infinity'")
-
-    async def recovered(self, account: AccountClient) -> None:
-        """Waits until the API lists boxes again."""
-
-        async def lists_boxes() -> bool:
-            answer = await answer_of(account.http.get(account.path("vmboxes")))
-            return answer is not None and answer.status_code == httpx.codes.OK
-
-        await wait_until(lists_boxes)
 
 
 def through(proxy: Proxy, url: str) -> str:

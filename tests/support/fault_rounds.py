@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -10,9 +11,10 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from tests.support.clients import Clients
-from tests.support.deployment import Deployment
+from tests.support.deployment import AuditedService
 from tests.support.ledger import Ledger
 from tests.support.proxy import Proxy
+from tests.support.waiting import DEADLINE_S
 
 Act = Callable[[], Awaitable[object]]
 
@@ -30,13 +32,15 @@ class KillPoint(msgspec.Struct, frozen=True, kw_only=True):
 class FaultRounds:
     """Statistics over all rounds; printed with `pytest -s`."""
 
-    def __init__(self, deployment: Deployment, title: str, seed: int = 1) -> None:
+    def __init__(self, deployment: AuditedService, title: str, seed: int = 1) -> None:
         self.deployment = deployment
         self.figures: Counter[str] = Counter()
         self.random = random.Random(seed)
         self._title = title
         self._began = time.monotonic()
         self._slowest_s = 0.0
+        self.outages_s: list[float] = []
+        """Time from each failure to the first message that was stored after it."""
 
     @asynccontextmanager
     async def round(self, number: int, *, all_accounts: bool = False) -> AsyncIterator[Clients]:
@@ -83,6 +87,14 @@ class FaultRounds:
         if not moment.late:
             await start()
 
+    async def measure_outage(self, clients: Clients, fail: Act) -> None:
+        """Causes a failure, and measures the time until a message is stored again."""
+        began = time.monotonic()
+        await fail()
+        while not (await clients.store()).media_id:
+            assert time.monotonic() - began < DEADLINE_S, clients.answers
+        self.outages_s.append(time.monotonic() - began)
+
     async def pause(self, least_s: float, most_s: float) -> None:
         """Waits a random time while clients work: a failure may happen at any moment."""
         await asyncio.sleep(self.random.uniform(least_s, most_s))
@@ -94,3 +106,6 @@ class FaultRounds:
     def sum_up(self) -> None:
         figures = ", ".join(f"{name} {count}" for name, count in sorted(self.figures.items()))
         self.say(f"all: {figures}, slowest answer {self._slowest_s:.1f} s")
+        if self.outages_s:
+            median, worst = statistics.median(self.outages_s), max(self.outages_s)
+            self.say(f"stores failed after a failure: median {median:.2f} s, worst {worst:.2f} s")

@@ -7,6 +7,7 @@ process. The fixture below fails the run when a log contains a confidential valu
 import contextlib
 import json
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ from tests.support.confidential import Confidential
 # Fields that contain digits without meaning; the caller chooses the request id.
 _HARMLESS = frozenset({"timestamp", "level", "logger", "process", "request_id"})
 # Logs of other programs, which contain plain numbers.
-_OTHERS = frozenset({"nats.log", "postgres.log", "s3.log"})
+_OTHERS = re.compile(r"(?:nats|postgres|s3|pgbouncer)\b.*\.log")
 
 
 class LogScan:
@@ -46,7 +47,7 @@ class LogScan:
         """Reads all logs below a folder; the data files of the S3 server start with digits."""
         for path in sorted(folder.rglob("[!0-9]*.log")):
             with path.open(errors="replace") as file:
-                self.read("/".join(path.parts[-3:]), file, ours=path.name not in _OTHERS)
+                self.read("/".join(path.parts[-3:]), file, ours=not _OTHERS.fullmatch(path.name))
 
 
 def _logger_of(line: str) -> str:

@@ -104,7 +104,7 @@ def a_stream(**settings: Any) -> StreamSettings:
 
 @asynccontextmanager
 async def jetstream(url: str) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(url)
+    client = await nats.connect(url.split(","))
     try:
         yield client.jetstream()
     finally:

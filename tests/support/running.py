@@ -13,6 +13,7 @@ import msgspec
 import pytest_asyncio
 
 from service.embedded.child import Child, Command
+from service.embedded.cluster import EmbeddedCluster
 from service.embedded.servers import EmbeddedServers
 from service.wiring.dev import prepare_dev
 from tests.support.log_scan import CONFIDENTIAL
@@ -26,7 +27,7 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class RunningService:
     """The processes of one deployment. Each can be killed and started on its own."""
 
-    def __init__(self, servers: EmbeddedServers, folder: Path) -> None:
+    def __init__(self, servers: EmbeddedServers | EmbeddedCluster, folder: Path) -> None:
         self.servers = servers
         self.folder = folder
         self.environment: dict[str, str] = {}

@@ -3,7 +3,7 @@ Groups of settings, as in deploy/SETTINGS.md. A process receives the groups that
 `aftertone.processes`. `aftertone.env` adds the settings that are Secrets, files or ports.
 */}}
 {{- define "aftertone.groups" -}}
-postgres: [database_pool_size, database_timeout_s]
+postgres: [database_pooler, database_pool_size, database_timeout_s]
 nats: [nats_url, stream_name, stream_max_bytes, stream_replicas]
 s3:
   - s3_endpoint

@@ -10,25 +10,45 @@ _CHUNK = 65_536
 
 
 class Balancer:
-    """A dismissed member gets no new connections and keeps those that it has."""
+    """Balancer on one port. A member that does not accept a connection is skipped.
 
-    def __init__(self) -> None:
-        [self.port] = find_free(LOOPBACK)
+    A dismissed member gets no new connections and keeps those that it has.
+    """
+
+    def __init__(self, port: int, host: str = LOOPBACK) -> None:
+        self.port = port
+        self._host = host
         self._members: list[int] = []
+        self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
     async def open(cls) -> "AsyncIterator[Balancer]":
-        balancer = cls()
-        listener = await asyncio.start_server(balancer._serve, LOOPBACK, balancer.port)
+        """Opens a balancer on a free port."""
+        [port] = find_free(LOOPBACK)
+        balancer = cls(port)
+        await balancer.start()
         try:
             yield balancer
         finally:
-            listener.close()
-            for task in balancer._tasks:
-                task.cancel()
-            await asyncio.gather(*balancer._tasks, return_exceptions=True)
+            await balancer.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def start(self) -> None:
+        self._listener = await asyncio.start_server(self._serve, self._host, self.port)
+
+    async def stop(self) -> None:
+        """Closes the port and all connections."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def admit(self, port: int) -> None:
         self._members.append(port)
@@ -40,9 +60,8 @@ class Balancer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self._members.append(port := self._members.pop(0))
         try:
-            from_member, to_member = await asyncio.open_connection(LOOPBACK, port)
+            from_member, to_member = await self._connect()
             try:
                 await asyncio.gather(_pump(reader, to_member), _pump(from_member, writer))
             finally:
@@ -52,6 +71,13 @@ class Balancer:
         finally:
             writer.close()
             self._tasks.discard(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for _ in range(len(self._members)):
+            self._members.append(port := self._members.pop(0))
+            with suppress(OSError):
+                return await asyncio.open_connection(LOOPBACK, port)
+        raise ConnectionError("no member accepts connections")
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

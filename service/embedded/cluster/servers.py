@@ -1,0 +1,186 @@
+"""All servers of a cluster on one machine, for `aftertone dev --cluster` and the tests."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from service.embedded.balancer import Balancer
+from service.embedded.binaries import Programs, installed_programs
+from service.embedded.cluster.nats import NatsCluster, NatsNode, NatsPorts
+from service.embedded.cluster.pgbouncer import PgBouncer, find_pgbouncer
+from service.embedded.cluster.ports import load_named_ports
+from service.embedded.cluster.postgres import PostgresNode, PostgresPair
+from service.embedded.cluster.s3 import S3Cluster, S3Servers, WeedServer
+from service.embedded.disk import check_space, report_folder_errors
+from service.embedded.keys import load_secrets
+from service.embedded.server import Server
+from service.embedded.servers import BUCKET, REGION
+
+_POSTGRES = ("a", "b")
+_NATS = ("1", "2", "3")
+_VOLUMES = ("volume-1", "volume-2")
+_GATEWAYS = ("gateway-1", "gateway-2")
+_WEED = ("master", *_VOLUMES, "filer", *_GATEWAYS)
+
+
+class EmbeddedCluster:
+    """Postgres with a standby, three NATS nodes, S3 nodes, and PgBouncer if it is installed.
+
+    Each server can be stopped, killed, suspended and restarted on the same port and data.
+    """
+
+    def __init__(
+        self, folder: Path, programs: Programs | None = None, *, synchronous: bool = True
+    ) -> None:
+        self.folder = folder = folder.absolute()
+        self._programs = programs or installed_programs()
+        self._programs.check()
+        with report_folder_errors(folder):
+            self._prepare_folder()
+            self._secrets = load_secrets(folder)
+            self._ports = load_named_ports(folder / "cluster-ports.json", _port_names())
+        self.postgres = self._postgres_pair(synchronous=synchronous)
+        self.nats = NatsCluster(tuple(map(self._nats_node, _NATS)))
+        self.s3 = self._s3_cluster()
+        self.pgbouncer = self._pgbouncer()
+        self.gateways = Balancer(self._ports["s3"])
+
+    def _prepare_folder(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            # Postgres runs as another user, who must be able to enter its data folder.
+            self.folder.chmod(0o711)
+        check_space(self.folder)
+
+    @property
+    def all(self) -> tuple[Server, ...]:
+        pooler = (self.pgbouncer,) if self.pgbouncer else ()
+        return *self.postgres.nodes, *self.nats.nodes, *self.s3.all, *pooler
+
+    def _place(self, name: str) -> tuple[Path, Path]:
+        return self.folder / name, self.folder / "logs" / f"{name}.log"
+
+    def _postgres_pair(self, *, synchronous: bool) -> PostgresPair:
+        first, second = (
+            PostgresNode(
+                name,
+                *self._place(f"postgres-{name}"),
+                self._programs,
+                self._ports[f"postgres-{name}"],
+                self._secrets,
+            )
+            for name in _POSTGRES
+        )
+        return PostgresPair(self.folder, (first, second), synchronous=synchronous)
+
+    def _nats_node(self, name: str) -> NatsNode:
+        ports = NatsPorts(**{kind: self._ports[f"nats-{name}-{kind}"] for kind in _nats_kinds()})
+        return NatsNode(name, *self._place(f"nats-{name}"), self._programs, ports)
+
+    def _s3_cluster(self) -> S3Cluster:
+        servers = S3Servers(
+            master=self._weed("master", "master"),
+            volumes=tuple(self._weed("volume", name) for name in _VOLUMES),
+            filer=self._weed("filer", "filer"),
+            gateways=tuple(self._weed("s3", name) for name in _GATEWAYS),
+        )
+        return S3Cluster(servers, self._secrets)
+
+    def _weed(self, kind: str, name: str) -> WeedServer:
+        ports = (self._ports[name], self._ports[f"{name}-grpc"])
+        return WeedServer(kind, name, *self._place(f"s3-{name}"), self._programs, ports)
+
+    def _pgbouncer(self) -> PgBouncer | None:
+        program = find_pgbouncer()
+        if program is None:
+            return None
+        place, port = self._place("pgbouncer"), self._ports["pgbouncer"]
+        return PgBouncer(*place, program, port, self.postgres, self._secrets)
+
+    async def start(self) -> None:
+        """Starts all servers. Returns when they are ready; stops all on an error."""
+        starts = (self.postgres.start(), self.nats.start(), self._start_s3())
+        tasks = [asyncio.create_task(start) for start in starts]
+        try:
+            await asyncio.gather(*tasks)
+            if self.pgbouncer:
+                await self.pgbouncer.start()
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                # gather has cancelled them already; a second time would interrupt their cleanup.
+                for task in tasks:
+                    task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.stop()
+            raise
+
+    async def _start_s3(self) -> None:
+        await self.s3.start()
+        for gateway in self.s3.gateways:
+            self.gateways.admit(gateway.port)
+        await self.gateways.start()
+
+    async def promote_standby(self) -> None:
+        """Makes the standby the primary of all clients: see `PostgresPair.promote`."""
+        await self.postgres.promote()
+        if self.pgbouncer:
+            self.pgbouncer.follow_primary()
+
+    async def stop(self) -> None:
+        await self.gateways.stop()
+        if self.pgbouncer:
+            await self.pgbouncer.stop()
+        await asyncio.gather(self.postgres.stop(), self.nats.stop(), self.s3.stop())
+
+    async def kill(self) -> None:
+        """Kills all servers: their data is not needed any more."""
+        await self.gateways.stop()
+        await asyncio.gather(*(server.kill() for server in self.all))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def environment(self) -> dict[str, str]:
+        """Returns the settings that connect the service to these servers."""
+        return {
+            "AFTERTONE_DATABASE_URL": self.postgres.url(role="aftertone"),
+            "AFTERTONE_OWNER_DATABASE_URL": self.postgres.url(role="aftertone_owner"),
+            "AFTERTONE_NATS_URL": self.nats.url(),
+            "AFTERTONE_STREAM_REPLICAS": str(len(self.nats.nodes)),
+            "AFTERTONE_S3_ENDPOINT": self.gateways.url,
+            "AFTERTONE_S3_BUCKET": BUCKET,
+            "AFTERTONE_S3_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self._secrets.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
+        }
+
+    def pooled_environment(self) -> dict[str, str]:
+        """Returns the settings of API and notifiers, which connect through PgBouncer."""
+        if self.pgbouncer is None:
+            return {}
+        return {
+            "AFTERTONE_DATABASE_URL": self.pgbouncer.url(),
+            "AFTERTONE_DATABASE_POOLER": "unprepared",
+        }
+
+
+def _nats_kinds() -> Sequence[str]:
+    return NatsPorts.__struct_fields__
+
+
+def _port_names() -> list[str]:
+    weed = (name for server in _WEED for name in (server, f"{server}-grpc"))
+    nats = (f"nats-{node}-{kind}" for node in _NATS for kind in _nats_kinds())
+    return [*(f"postgres-{node}" for node in _POSTGRES), *nats, *weed, "pgbouncer", "s3"]
