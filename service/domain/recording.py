@@ -22,17 +22,35 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     local_time: datetime
 
 
+class LinkRecipient(msgspec.Struct, frozen=True, kw_only=True):
+    """Recipient of a mail with a link. The address is in lower case."""
+
+    address: str
+
+
+class MailLink(msgspec.Struct, frozen=True, kw_only=True):
+    """Permission of a recipient to open the message of a mail until `expires_at`."""
+
+    link_id: UUID
+    account_id: UUID
+    vmbox_id: UUID
+    message_id: MessageId
+    recipient: LinkRecipient
+    expires_at: datetime
+
+
 class RecordingLink(msgspec.Struct, frozen=True, kw_only=True):
     """Permission to play one recording until `expires_at`. `link_id` identifies it in the audit.
 
-    The link is valid only while the claims of its signer are valid. Their expiry has no effect.
+    The link is valid only while the claims of its signer are valid, whose expiry has no effect. A
+    link that comes from a mail is valid only while its signer receives the mails of the box.
     """
 
     link_id: UUID
     account_id: UUID
     vmbox_id: UUID
     message_id: MessageId
-    signer: Claims
+    signer: Claims | LinkRecipient
     expires_at: datetime
 
 

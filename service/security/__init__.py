@@ -13,6 +13,7 @@ from service.security.keys import (
     rotate_key_ring,
 )
 from service.security.link_tokens import LinkTokens
+from service.security.mail_link_tokens import MailLinkTokens
 from service.security.outbound_http import (
     LOOPBACK,
     OutboundHttp,
@@ -22,17 +23,19 @@ from service.security.outbound_http import (
     retry_after_of,
 )
 from service.security.recipient_tokens import RecipientTokens
-from service.security.tokens import Tokens
+from service.security.tokens import MAX_TOKEN, Tokens
 from service.security.upload_tokens import UploadTokens
 
 __all__ = [
     "LOOPBACK",
+    "MAX_TOKEN",
     "CredentialProofs",
     "Issuer",
     "IssuerSettings",
     "KeyRing",
     "KeyRingError",
     "LinkTokens",
+    "MailLinkTokens",
     "OutboundHttp",
     "OutboundLimits",
     "RecipientTokens",

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import msgspec
 
+from service.domain.account import Claims
 from service.domain.errors import TokenInvalid
 from service.domain.message import MessageId
-from service.domain.recording import RecordingLink
+from service.domain.recording import LinkRecipient, RecordingLink
 from service.security.keys import KeyRing
 from service.security.tokens import ClaimsPayload, TokenSigner, claims_of, payload_of
 
@@ -19,7 +20,8 @@ class _LinkPayload(msgspec.Struct, kw_only=True):
     account_id: UUID
     vmbox_id: UUID
     media_id: str
-    signer: ClaimsPayload
+    signer: ClaimsPayload | None = None
+    recipient: str | None = None
     exp: int
 
 
@@ -30,13 +32,18 @@ class LinkTokens:
         self._signer = TokenSigner(ring, _AUDIENCE)
 
     def issue(self, link: RecordingLink, now: datetime) -> str:
+        signer = link.signer
         return self._signer.sign(
             {
                 "jti": link.link_id.hex,
                 "account_id": link.account_id.hex,
                 "vmbox_id": link.vmbox_id.hex,
                 "media_id": str(link.message_id),
-                "signer": payload_of(link.signer),
+                **(
+                    {"recipient": signer.address}
+                    if isinstance(signer, LinkRecipient)
+                    else {"signer": payload_of(signer)}
+                ),
                 "iat": int(now.timestamp()),
                 "exp": int(link.expires_at.timestamp()),
             }
@@ -53,6 +60,14 @@ class LinkTokens:
             account_id=payload.account_id,
             vmbox_id=payload.vmbox_id,
             message_id=message_id,
-            signer=claims_of(payload.signer),
+            signer=_signer_of(payload),
             expires_at=datetime.fromtimestamp(payload.exp, UTC),
         )
+
+
+def _signer_of(payload: _LinkPayload) -> Claims | LinkRecipient:
+    if payload.recipient is not None:
+        return LinkRecipient(address=payload.recipient)
+    if payload.signer is None:
+        raise TokenInvalid
+    return claims_of(payload.signer)

@@ -149,6 +149,14 @@ class Settings(AudioSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
             "once. Mails above it wait. 0: no maximum."
         ),
     ] = 1000
+    email_link_days: Annotated[
+        int,
+        Meta(ge=0, le=30),
+        email(
+            "Days for which the link in a mail opens its message in the web inbox without sign-in, "
+            "if the box has mails with audio. 0: the link needs sign-in."
+        ),
+    ] = 7
     email_templates_folder: Annotated[
         str, email("Folder of Jinja2 templates that replace built-in templates of the same name.")
     ] = ""

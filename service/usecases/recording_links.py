@@ -1,4 +1,4 @@
-"""Use cases of recording links: create a link, and play its recording without credentials."""
+"""Use cases of recording links: create a link, open that of a mail, and play its recording."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from service.domain.errors import AccountNotFound, Forbidden, LinkInvalid, Token
 from service.domain.message import MessageId
 from service.domain.recording import Recording, RecordingLink
 from service.security import LinkTokens
+from service.usecases.mail_links import MailLinks, OpenedMail
 from service.usecases.recordings import Recordings
 from service.usecases.sessions import Sessions
 
+_OPENED_LIFETIME = timedelta(hours=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -25,6 +27,7 @@ class RecordingLinks:
     sessions: Sessions
     recordings: Recordings
     tokens: LinkTokens
+    mail_links: MailLinks
     clock: Callable[[], datetime] = utc_now
 
     async def create(
@@ -52,13 +55,46 @@ class RecordingLinks:
         )
         return self.tokens.issue(link, now), link
 
+    async def open_mail(self, token: str) -> OpenedMail:
+        """Returns the message of a link in a mail, and a link of an hour that plays it.
+
+        Raises LinkInvalid, VmboxNotFound, MessageNotFound, AudioMissing.
+        """
+        mail_link = self.mail_links.verify(token)
+        caller, context = await self.mail_links.check(
+            mail_link.account_id, mail_link.vmbox_id, mail_link.recipient
+        )
+        recording = await self.recordings.get(
+            caller.account, mail_link.vmbox_id, mail_link.message_id
+        )
+        now = self.clock().replace(microsecond=0)
+        link = RecordingLink(
+            link_id=uuid4(),
+            account_id=mail_link.account_id,
+            vmbox_id=mail_link.vmbox_id,
+            message_id=mail_link.message_id,
+            signer=mail_link.recipient,
+            expires_at=min(now + _OPENED_LIFETIME, mail_link.expires_at),
+        )
+        return OpenedMail(
+            caller=caller,
+            context=context,
+            recording=recording,
+            mail_link=mail_link,
+            token=self.tokens.issue(link, now),
+            link=link,
+        )
+
     async def verify(self, token: str) -> tuple[RecordingLink, Caller]:
         """Returns the link of a token, and its signer. Raises LinkInvalid."""
         try:
             link = self.tokens.verify(token, self.clock())
-            return link, await self.sessions.check_claims(link.signer)
+            if isinstance(link.signer, Claims):
+                return link, await self.sessions.check_claims(link.signer)
         except TokenInvalid:
             raise LinkInvalid from None
+        caller, _ = await self.mail_links.check(link.account_id, link.vmbox_id, link.signer)
+        return link, caller
 
     async def get(self, link: RecordingLink, signer: Caller) -> tuple[AccountFacts, Recording]:
         """Returns the recording of a link, and its account.

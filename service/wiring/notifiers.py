@@ -15,7 +15,7 @@ import msgspec
 from service.bus import Bus
 from service.domain.clock import utc_now
 from service.postgres.pool import Database
-from service.security import RecipientTokens, SecretBox
+from service.security import MailLinkTokens, RecipientTokens, SecretBox
 from service.settings import Settings, SettingsError
 from service.wiring.factories import (
     key_ring_of,
@@ -124,6 +124,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
                 from_domains=frozenset(settings.email_from_domains.lower().split(",")) - {""},
                 needs_confirmation=settings.email_confirm_recipients,
                 inbox_url=_inbox_url(settings),
+                link_days=settings.email_link_days,
                 rate_per_hour=settings.email_rate_per_hour,
                 retention=retention_of(settings),
                 transcription_wait_s=settings.email_transcription_wait_s,
@@ -133,6 +134,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
             ),
             utc_now,
             _recipient_links(settings),
+            MailLinkTokens(key_ring_of(settings)) if settings.key_ring_file else None,
         )
         yield Notifier(resources.database, resources.bus, channel, resources.timings)
 

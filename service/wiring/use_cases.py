@@ -15,7 +15,7 @@ from service.audio.store import AudioStore
 from service.domain.account import Quotas
 from service.domain.clock import utc_now
 from service.postgres.pool import Database
-from service.security import LinkTokens, RecipientTokens, UploadTokens
+from service.security import LinkTokens, MailLinkTokens, RecipientTokens, UploadTokens
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.accounts import Accounts
 from service.usecases.api_keys import ApiKeys
@@ -31,6 +31,7 @@ from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
 from service.usecases.idempotency import Idempotency
 from service.usecases.mail_consents import MailConsents
+from service.usecases.mail_links import MailLinks
 from service.usecases.message_lists import MessageLists
 from service.usecases.messages import Messages
 from service.usecases.pin_check import PinChecks
@@ -105,6 +106,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
     numbers = re.compile(settings.callback_number_pattern)
     vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers, accounts.account_cache)
     recordings = Recordings(database, hot, audio)
+    ring = key_ring_of(settings)
     trash = _trash(settings, shared)
     messages = _messages(settings, shared)
     return UseCases(
@@ -129,7 +131,12 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         recording_links=RecordingLinks(
             sessions=accounts.sessions,
             recordings=recordings,
-            tokens=LinkTokens(key_ring_of(settings)),
+            tokens=LinkTokens(ring),
+            mail_links=MailLinks(
+                database=database,
+                account_cache=accounts.account_cache,
+                tokens=MailLinkTokens(ring),
+            ),
         ),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),

@@ -36,6 +36,7 @@ GET    /v2/schemas                                          -              yes y
 GET    /v2/schemas/{schema_name}                            -              yes yes yes yes yes
 GET    /v2/token_auth                                       -              yes yes yes yes no
 DELETE /v2/token_auth                                       -              yes yes yes yes no
+POST   /v2/recordings                                       -              yes yes yes yes yes
 GET    /v2/recordings/{link_token}                          -              no  no  no  no  yes
 GET    /v2/accounts/{account_id}                            account:read   yes yes yes yes no
 PUT    /v2/accounts/{account_id}                            account:admin  yes no  no  no no

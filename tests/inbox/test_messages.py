@@ -7,7 +7,8 @@ import pytest
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from tests.contract.clients.environments import NoIndex, node_folder
-from tests.inbox.browser import MARKS, WAV, row, signed_in
+from tests.contract.test_mail_links import a_mail
+from tests.inbox.browser import MARKS, WAV, checked_context, row, signed_in
 from tests.support.running import AccountClient, data_of
 
 _HOSTILE = "<img src=x onerror=alert(1)>\u202egpj"
@@ -150,7 +151,32 @@ async def test_a_user_has_no_page_for_administrators(
         await expect(page.get_by_role("button", name="Account settings")).to_have_count(0)
 
 
-async def test_a_link_of_a_mail_opens_its_message(browser: Browser, account: AccountClient) -> None:
+async def test_a_link_of_a_mail_plays_only_its_message_without_sign_in(
+    browser: Browser, account: AccountClient
+) -> None:
+    mail = await a_mail(account, WAV, "audio/wav")
+    async with checked_context(browser) as context:
+        page = await context.new_page()
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
+        token = mail.token()
+        await page.goto(f"{account.service.url}/inbox#mail={token}")
+        await expect(page.get_by_role("heading", name="Bob")).to_be_visible()
+        await page.get_by_role("button", name="Play").click()
+        await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        assert not [url for url in requested if token in url.partition("#")[0]]
+        assert await page.evaluate("sessionStorage.length") == 0
+        await page.get_by_role("link", name="Open the inbox").click()
+        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+        await mail.change_box(notify_email_addresses=[])
+        await page.goto(f"{account.service.url}/inbox#mail={token}")
+        await expect(page.get_by_text("This link has ended.")).to_be_visible()
+
+
+async def test_a_link_of_a_mail_opens_its_message_after_sign_in(
+    browser: Browser, account: AccountClient
+) -> None:
     await account.a_vmbox(name="Other")
     vmbox_id = await account.a_vmbox(name="Mine")
     media_id = await account.leave(vmbox_id, WAV, "audio/wav", caller_id_name="Ann")

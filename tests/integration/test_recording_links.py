@@ -29,8 +29,9 @@ from service.postgres.api_keys import insert_api_key, revoke_api_key
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Database
 from service.postgres.vmboxes import delete_vmbox
-from service.security import KeyRing, LinkTokens
+from service.security import KeyRing, LinkTokens, MailLinkTokens
 from service.usecases.accounts import Accounts
+from service.usecases.mail_links import MailLinks
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.vmboxes import Vmboxes
@@ -65,6 +66,11 @@ def links_of(accounts: Accounts, ring: KeyRing, **options: Any) -> RecordingLink
         sessions=accounts.sessions,
         recordings=Recordings(accounts.database, accounts.database, cast(AudioStore, None)),
         tokens=LinkTokens(ring),
+        mail_links=MailLinks(
+            database=accounts.database,
+            account_cache=accounts.account_cache,
+            tokens=MailLinkTokens(ring),
+        ),
         **options,
     )
 

@@ -22,6 +22,7 @@ from service.postgres import messages
 from service.postgres.messages import MessageKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
+from service.security import MailLinkTokens
 from service.workers.channels.email import (
     EmailChannel,
     EmailSettings,
@@ -68,6 +69,7 @@ class EmailHarness:
         self,
         templates: Templates | None = None,
         links: RecipientLinks | None = None,
+        mail_links: MailLinkTokens | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         **settings: Any,
     ) -> EmailChannel:
@@ -87,6 +89,7 @@ class EmailHarness:
             ),
             clock,
             links,
+            mail_links,
         )
 
     async def an_account(self, **document: Any) -> UUID:

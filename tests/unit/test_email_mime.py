@@ -13,6 +13,12 @@ from hypothesis import strategies as st
 
 from service.domain.formats import is_address, is_sender
 from service.domain.message import CallerId, Folder
+from service.usecases.mail_recipients import (
+    MailContext,
+    Owner,
+    full_box_recipients,
+    message_recipients,
+)
 from service.workers.channels.email import (
     InvalidAddress,
     Mail,
@@ -24,12 +30,6 @@ from service.workers.channels.email import (
 from service.workers.channels.email.after_notify import folder_after
 from service.workers.channels.email.headers import to_single_line
 from service.workers.channels.email.mime import address_of, build_mail, file_name
-from service.workers.channels.email.recipients import (
-    MailContext,
-    Owner,
-    full_box_recipients,
-    message_recipients,
-)
 from service.workers.channels.email.templates import RenderedMail
 
 WHEN = datetime(2026, 3, 3, 14, 5, 9, tzinfo=UTC)

@@ -91,10 +91,11 @@ def test_the_audience_alone_makes_a_payload_unfit_for_the_api(ring: KeyRing) -> 
 
 
 def test_a_changed_token_and_one_of_another_ring_are_refused(ring: KeyRing) -> None:
-    link = a_link(a_signer())
+    signer = a_signer()
+    link = a_link(signer)
     token = LinkTokens(ring).issue(link, NOW)
     head, body, signature = token.split(".")
-    _, other_body, _ = LinkTokens(ring).issue(a_link(link.signer), NOW).split(".")
+    _, other_body, _ = LinkTokens(ring).issue(a_link(signer), NOW).split(".")
     for changed in (
         f"{head}.{other_body}.{signature}",
         f"{head}.{body}.{signature[::-1]}",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from litestar import Response, post, route
 from litestar.response import Stream
 
-from service.api.dependencies import App
+from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.http.auth import record_caller
 from service.api.http.times import format_iso
@@ -25,12 +25,14 @@ from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.raw import answer_recording
 from service.api.kazoo.times import gregorian
+from service.api.kazoo.wire.links import opened_message
 from service.api.kazoo.wire.messages import LinkResponse
 from service.domain.access import Permission
 from service.domain.audit import Action, current_actor
 from service.domain.errors import Invalid
 from service.domain.recording import MAX_LINK_LIFETIME
 from service.domain.schema import Field, apply_schema, submitted_keys
+from service.security import MAX_TOKEN
 
 LINK_FIELDS = {
     "expires_in_s": Field(
@@ -40,6 +42,7 @@ LINK_FIELDS = {
         default=300,
     ),
 }
+MAIL_LINK_FIELDS = {"token": Field(required=True, min_length=1, max_length=MAX_TOKEN)}
 
 
 @post(MESSAGE + "/link", status_code=200, opt={PERMISSION: Permission.MESSAGES_READ})
@@ -71,8 +74,32 @@ async def create_link(
     )
     is_audian = profile is WireProfile.AUDIAN
     expires = format_iso(link.expires_at) if is_audian else gregorian(link.expires_at)
-    base = app.public_url or f"{request.url.scheme}://{request.url.netloc}"
-    return succeed(request, LinkResponse(url=f"{base}/v2/recordings/{token}", expires=expires))
+    return succeed(request, LinkResponse(url=_url_of(request, app, token), expires=expires))
+
+
+@post("/recordings", status_code=200)
+async def open_mail(request: AnyRequest, app: App) -> Response[bytes]:
+    """Returns the message of a link in a mail, and a URL that plays it for an hour. `token` is the
+    only credential. It is sent in the body, so that no proxy logs it. The link ends at its expiry
+    and when the message is deleted. It also ends when its recipient no longer gets mails of the box
+    with audio."""
+    negotiate(request)
+    data, problems = apply_schema(submitted_keys(await read_data(request)), MAIL_LINK_FIELDS)
+    if problems:
+        raise Invalid(problems)
+    opened = await app.recording_links.open_mail(data["token"])
+    record_caller(request, opened.caller)
+    current_actor().identify_link(opened.caller, opened.mail_link.link_id)
+    take_request(app, opened.caller)
+    link = opened.link
+    app.audit.queue.record(
+        Action.LINK_CREATED,
+        link.account_id,
+        vmbox_id=link.vmbox_id,
+        message_id=link.message_id,
+        target=link.link_id.hex,
+    )
+    return succeed(request, opened_message(opened, _url_of(request, app, opened.token)))
 
 
 @route("/recordings/{link_token:str}", http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
@@ -90,4 +117,9 @@ async def play_recording(
     return await answer_recording(request, app, account, recording)
 
 
-ROUTES = (create_link, play_recording)
+ROUTES = (create_link, open_mail, play_recording)
+
+
+def _url_of(request: AnyRequest, app: UseCases, token: str) -> str:
+    base = app.public_url or f"{request.url.scheme}://{request.url.netloc}"
+    return f"{base}/v2/recordings/{token}"

@@ -154,7 +154,10 @@ DELIVERIES = {
     "target": "The recipient, as in the list",
 }
 
-LINK = {"expires_in_s": "The lifetime of the link in seconds"}
+LINK = {
+    "expires_in_s": "The lifetime of the link in seconds",
+    "token": "The value of `mail` in the link of a mail",
+}
 
 MESSAGE = {
     "timestamp": "The time of the message: Gregorian seconds (Unix seconds + 62 167 219 200) or "

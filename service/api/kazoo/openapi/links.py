@@ -8,6 +8,7 @@ from service.api.kazoo.openapi.bodies import audio, envelope, not_modified, redi
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
+from service.api.kazoo.wire.links import OpenedMessage
 from service.api.kazoo.wire.messages import LinkResponse
 from service.domain.errors import (
     AudioMissing,
@@ -32,6 +33,20 @@ OPERATIONS = (
         body=envelope(ref("NewLink"), {"link": {"expires_in_s": 300}}, required=False),
         answers={200: success(ref(LinkResponse), samples.LINK, description="The link")},
         refusals=(*_MISSING, _TOO_LONG),
+    ),
+    Operation(
+        handler=links.open_mail,
+        signed_in=False,
+        body=envelope(ref("MailLink"), {"link": {"token": samples.LINK_TOKEN}}),
+        answers={
+            200: success(ref(OpenedMessage), samples.OPENED_MESSAGE, description="The message")
+        },
+        refusals=(
+            LinkInvalid(),
+            *_MISSING,
+            Invalid.of("token", Rule.REQUIRED),
+            TooManyRequests(wait_s=1),
+        ),
     ),
     Operation(
         handler=links.play_recording,

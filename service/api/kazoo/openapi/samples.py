@@ -18,6 +18,7 @@ from service.api.kazoo.wire.erasures import erasure_row
 from service.api.kazoo.wire.exports import export_row
 from service.api.kazoo.wire.greetings import playing_greeting
 from service.api.kazoo.wire.holds import hold_row
+from service.api.kazoo.wire.links import OpenedMessage
 from service.api.kazoo.wire.messages import (
     BatchResponse,
     LinkResponse,
@@ -351,6 +352,21 @@ REMOVED = msgspec.structs.replace(MESSAGE, folder=Folder.DELETED)
 DELETED: Json = {"_read_only": {"deleted": True}}
 LINK = LinkResponse(
     url="https://voicemail.example.com/v2/recordings/eyJhbGciOiJFZERTQSJ9.eyJhdWQiOiJyZWNvcmRpbmcifQ.c2ln",
+    expires=gregorian(CREATED),
+)
+LINK_TOKEN = LINK.url.rpartition("/")[2]
+OPENED_MESSAGE = OpenedMessage(
+    account_name="acme",
+    vmbox_id=VMBOX_ID,
+    vmbox_name="Reception",
+    timezone="Europe/Berlin",
+    media_id=MESSAGE_ID,
+    timestamp=gregorian(CREATED),
+    length=4200,
+    caller_id_number="+49 89 1234567",
+    caller_id_name="Ann",
+    transcription="Please call me back.",
+    url=LINK.url,
     expires=gregorian(CREATED),
 )
 VMBOX_TRASH_ROW = vmbox_trash_row(

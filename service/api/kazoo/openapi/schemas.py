@@ -11,7 +11,7 @@ from service.api.description.openapi.fields import (
 from service.api.description.openapi.structs import document_schema, ref, struct_schemas
 from service.api.kazoo.deliveries import RETRY_FIELDS
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
-from service.api.kazoo.links import LINK_FIELDS
+from service.api.kazoo.links import LINK_FIELDS, MAIL_LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
 from service.api.kazoo.sessions import (
@@ -32,6 +32,7 @@ from service.api.kazoo.wire import (
     greetings,
     holds,
     hooks,
+    links,
     messages,
     searches,
     webhooks,
@@ -85,6 +86,7 @@ def _responses() -> Json:
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((deliveries.DeadDeliveryRow, deliveries.RetriedResponse), {}),
+        **struct_schemas((links.OpenedMessage,), {}),
         **struct_schemas((holds.HoldRow, holds.HeldIdsResponse), descriptions.HOLD),
         **struct_schemas((erasures.ErasureRow,), {}),
         **struct_schemas((exports.ExportRow,), {}),
@@ -223,6 +225,7 @@ def _messages() -> Json:
         "MessageIds": with_properties({"type": "object"}, required_ids, ["messages"]),
         "MessageChange": change,
         "DeliverySelection": nullable_request_schema(RETRY_FIELDS, descriptions.DELIVERIES),
+        "MailLink": request_schema(MAIL_LINK_FIELDS, descriptions.LINK),
         "NewLink": nullable_request_schema(LINK_FIELDS, descriptions.LINK),
         "MessageChanges": with_properties(change, required_ids, ["messages"]),
         "MessageSelection": {"type": "object", "properties": {"messages": ids, "folder": folder}},

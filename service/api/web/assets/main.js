@@ -9,11 +9,12 @@ import "./components/message-list.js";
 import "./components/message-player.js";
 import "./components/sign-in.js";
 import { button, create } from "./elements.js";
+import { callerOf, dateOf, exactTime } from "./format.js";
 import { LiveEvents } from "./live.js";
 import { preferences, setPreference } from "./preferences.js";
 import { Session } from "./session.js";
 import { language, text } from "./texts.js";
-import { report } from "./toast.js";
+import { report, textOf } from "./toast.js";
 
 const REFRESH_TIMES_MS = 30_000;
 const TYPE_PREFIX = "voicemail.";
@@ -31,10 +32,11 @@ setInterval(() => inbox?.list.refreshTimes(), REFRESH_TIMES_MS);
 start();
 
 function start() {
-  const token = linked("recording");
+  const [token, mail] = [linked("recording"), linked("mail")];
   live?.stop();
   inbox = null;
   if (token !== null) return showRecording(token);
+  if (mail !== null) return showMailed(mail);
   api.session = Session.restore();
   if (api.session === null) return showSignIn();
   return showInbox().catch((error) => (api.session === null ? null : report(error, start)));
@@ -73,6 +75,26 @@ function showRecording(token) {
   const player = create("message-player");
   root.replaceChildren(create("main", { id: "main", class: "centre" }, create("div", { class: "card" }, create("h1", {}, text("recording")), player)));
   player.show(token.slice(-32), `/v2/recordings/${encodeURIComponent(token)}?redirect=false`, 0);
+}
+
+/** Shows the message of a link in a mail. The token is sent in a body, so that no proxy logs it. */
+async function showMailed(token) {
+  const card = create("div", { class: "card mailed" }, create("h1", {}, text("title")));
+  root.replaceChildren(create("main", { id: "main", class: "centre" }, card));
+  const signIn = (fragment) => create("p", { class: "actions" }, create("a", { class: "button", href: `#${fragment}` }, text("open_inbox")));
+  try {
+    const { data } = await new Api(() => {}).request("POST", "/v2/recordings", { data: { token } });
+    const player = create("message-player");
+    card.replaceChildren(create("h1", { class: "caller" }, callerOf(data)),
+      ...(data.caller_id_name ? [create("p", { class: "number" }, data.caller_id_number)] : []),
+      create("p", { class: "when" }, `${data.vmbox_name}, ${exactTime(dateOf(data.timestamp), data.timezone)}`), player,
+      ...(data.transcription ? [create("blockquote", { class: "transcription" }, data.transcription)] : []),
+      signIn(`box=${data.vmbox_id}&message=${data.media_id}`));
+    player.show(data.media_id, `${new URL(data.url).pathname}?redirect=false`, data.length / 1000);
+  } catch (error) {
+    const isEnded = [400, 401, 404].includes(error.status);
+    card.append(create("p", { class: "failure", role: "alert" }, isEnded ? text("link_ended") : textOf(error)), signIn(""));
+  }
 }
 
 async function showInbox() {

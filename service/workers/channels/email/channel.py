@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import msgspec
 
@@ -16,12 +17,20 @@ from service.domain.events import (
 )
 from service.domain.message import Message, MessageId
 from service.domain.recipient import MAX_RECIPIENTS, MailRecipient
+from service.domain.recording import LinkRecipient, MailLink
 from service.domain.retention import Retention
 from service.domain.vmbox import addresses_of
 from service.logs import get_logger
 from service.postgres.mail import reserve_mail
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
+from service.security import MailLinkTokens
+from service.usecases.mail_recipients import (
+    MailContext,
+    full_box_recipients,
+    message_recipients,
+    read_mail_context,
+)
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
 from service.workers.channels.email.after_notify import change_folder_after_notify
 from service.workers.channels.email.consent import (
@@ -39,17 +48,10 @@ from service.workers.channels.email.mime import (
     build_mail,
     file_name,
 )
-from service.workers.channels.email.recipients import (
-    MailContext,
-    full_box_recipients,
-    message_recipients,
-    read_mail_context,
-)
 from service.workers.channels.email.smtp import SmtpSender
 from service.workers.channels.email.template_context import (
     consent_variables,
     full_box_variables,
-    includes_transcription,
     message_variables,
 )
 from service.workers.channels.email.templates import (
@@ -75,6 +77,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     `rate_per_hour` is the maximum for one account, 0 for none.
     `from_domains` are the domains, in lower case, that every account may use in From.
     `inbox_url` is the address of the web inbox. If it is empty, mails have no link to it.
+    `link_days` are the days for which the link works without sign-in, 0 for none.
     """
 
     sender: str
@@ -83,6 +86,7 @@ class EmailSettings(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_hour: int = 0
     needs_confirmation: bool = False
     inbox_url: str = ""
+    link_days: int = 0
     transcription_wait_s: float = 0.0
     timeout_s: float = 120.0
     concurrency: int = 8
@@ -104,8 +108,12 @@ class EmailChannel:
         settings: EmailSettings,
         clock: Callable[[], datetime],
         links: RecipientLinks | None = None,
+        mail_links: MailLinkTokens | None = None,
     ) -> None:
-        """Without `links`, mails have no links. `needs_confirmation` requires `links`."""
+        """Without `links`, mails have no links to unsubscribe. `needs_confirmation` requires them.
+
+        Without `mail_links`, the links to messages need sign-in.
+        """
         assert links is not None or not settings.needs_confirmation
         self.timeout_s = settings.timeout_s
         self.concurrency = settings.concurrency
@@ -116,6 +124,7 @@ class EmailChannel:
         self._settings = settings
         self._clock = clock
         self._links = links
+        self._mail_links = mail_links
 
     def handles(self, event: Event) -> bool:
         return event.type == EventType.VMBOX_FULL or is_new_voicemail(event)
@@ -196,16 +205,31 @@ class EmailChannel:
             context,
             message,
             has_audio=attachment is not None,
-            listen_url=self._listen_url(delivery.event, message),
+            listen_url=self._listen_url(delivery, context, message),
         )
         kind = MailKind.MESSAGE
         return await self._render(delivery, context, recipient, kind, variables, attachment)
 
-    def _listen_url(self, event: Event, message: Message) -> str:
-        """Returns the address of the message in the web inbox, which requires sign-in."""
-        if not self._settings.inbox_url:
+    def _listen_url(self, delivery: Delivery, context: MailContext, message: Message) -> str:
+        """Returns the address of the message in the web inbox.
+
+        It works without sign-in if the mail could contain the audio.
+        """
+        inbox, days = self._settings.inbox_url, self._settings.link_days
+        if not inbox:
             return ""
-        return f"{self._settings.inbox_url}#box={event.vmbox_id.hex}&message={message.id}"
+        if self._mail_links is None or not days or not context.includes_audio:
+            return f"{inbox}#box={message.vmbox_id.hex}&message={message.id}"
+        now = self._clock()
+        link = MailLink(
+            link_id=uuid4(),
+            account_id=delivery.account_id,
+            vmbox_id=message.vmbox_id,
+            message_id=message.id,
+            recipient=LinkRecipient(address=delivery.target.lower()),
+            expires_at=now + timedelta(days=days),
+        )
+        return f"{inbox}#mail={self._mail_links.issue(link, now)}"
 
     async def _read(self, delivery: Delivery) -> tuple[MailContext, Message | None, MailRecipient]:
         """Returns the current data of a mail. The message is None for a full box."""
@@ -229,7 +253,7 @@ class EmailChannel:
         must_wait = (
             message is not None
             and context.settings.get("transcribe") is True
-            and includes_transcription(context)
+            and context.includes_transcription
             and message.transcription is None
             and self._clock() < delivery.created_at + wait
         )
@@ -250,7 +274,7 @@ class EmailChannel:
 
     async def _read_attachment(self, context: MailContext, message: Message) -> Attachment | None:
         """Returns the stored audio. Raises AudioMissing, AudioDamaged, Unavailable."""
-        if context.settings.get("include_message_on_notify") is False:
+        if not context.includes_audio:
             return None
         if (audio := message.audio) is None:
             raise AudioMissing

@@ -6,8 +6,8 @@ from typing import Any
 from service.domain.events import VmboxWasFull
 from service.domain.message import ANONYMOUS, Message
 from service.domain.transcription import transcript_of
+from service.usecases.mail_recipients import MailContext
 from service.workers.channels.email.headers import to_single_line
-from service.workers.channels.email.recipients import MailContext
 from service.workers.channels.email.templates import MailVariables
 
 
@@ -49,10 +49,6 @@ def consent_variables(context: MailContext, confirm_url: str, now: datetime) -> 
     )
 
 
-def includes_transcription(context: MailContext) -> bool:
-    return context.settings.get("include_transcription_on_notify") is not False
-
-
 def _box_variables(context: MailContext, local: datetime) -> dict[str, Any]:
     return {
         "box_name": to_single_line(str(context.settings.get("name", ""))),
@@ -83,6 +79,6 @@ def _format_length(length_ms: int) -> str:
 
 
 def _transcription_text(context: MailContext, message: Message) -> str | None:
-    if not includes_transcription(context):
+    if not context.includes_transcription:
         return None
     return to_single_line(transcript_of(message.transcription) or "") or None

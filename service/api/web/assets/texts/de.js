@@ -152,4 +152,6 @@ export const texts = {
   column_response_code: "Antwort",
   column_channel: "Kanal",
   column_failed: "Fehlgeschlagen",
+  open_inbox: "Posteingang öffnen",
+  link_ended: "Dieser Link gilt nicht mehr. Melden Sie sich an, um die Nachricht abzuspielen.",
 };

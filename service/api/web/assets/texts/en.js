@@ -152,4 +152,6 @@ export const texts = {
   column_response_code: "Response",
   column_channel: "Channel",
   column_failed: "Failed",
+  open_inbox: "Open the inbox",
+  link_ended: "This link has ended. Sign in to play the message.",
 };

@@ -152,4 +152,6 @@ export const texts = {
   column_response_code: "Respuesta",
   column_channel: "Canal",
   column_failed: "Fallido",
+  open_inbox: "Abrir el buzón",
+  link_ended: "Este enlace ya no es válido. Inicie sesión para reproducir el mensaje.",
 };

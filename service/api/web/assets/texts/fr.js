@@ -152,4 +152,6 @@ export const texts = {
   column_response_code: "Réponse",
   column_channel: "Canal",
   column_failed: "Échoué",
+  open_inbox: "Ouvrir la messagerie",
+  link_ended: "Ce lien n’est plus valable. Connectez-vous pour écouter le message.",
 };

@@ -42,6 +42,16 @@ class MailContext(msgspec.Struct, frozen=True, kw_only=True):
         return zone_of(_string(self.settings, "timezone"), owner, _string(self.account, "timezone"))
 
     @property
+    def includes_audio(self) -> bool:
+        """True unless the box has mails without audio."""
+        return self.settings.get("include_message_on_notify") is not False
+
+    @property
+    def includes_transcription(self) -> bool:
+        """True unless the box has mails without transcription."""
+        return self.settings.get("include_transcription_on_notify") is not False
+
+    @property
     def mail_settings(self) -> Document:
         """The `notify_email` of the account: `from` and `subject`."""
         settings = self.account.get("notify_email")
