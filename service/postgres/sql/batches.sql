@@ -216,14 +216,12 @@ WITH locked AS MATERIALIZED (
     RETURNING *
 ), transferred AS (
     SELECT s.* FROM accepted AS s JOIN added AS n ON n.id = s.new_id
-<<<<<<< HEAD
 ), copied_words AS (
     INSERT INTO transcription_words (account_id, month, message_id, words)
     SELECT :account_id, :new_month, s.new_id, w.words
     FROM transferred AS s, transcription_words AS w
     WHERE w.account_id = :account_id AND w.month = ANY(:distinct_months::integer[])
         AND w.message_id = ANY(:message_ids::uuid[]) AND w.month = s.month AND w.message_id = s.id
-=======
 ), waveform AS (
     INSERT INTO waveforms (account_id, month, message_id, audio_key, duration_ms, peaks)
     SELECT :account_id, :new_month, s.new_id, s.new_key, w.duration_ms, w.peaks
@@ -232,7 +230,6 @@ WITH locked AS MATERIALIZED (
         ON w.account_id = :account_id AND w.month = s.month AND w.message_id = s.id
             AND w.audio_key = s.audio_key
     ON CONFLICT (account_id, month, message_id) DO NOTHING
->>>>>>> fd14a9a (media: store facts about audio, with an event)
 ), removed AS (
     UPDATE messages AS m
     SET removed_at = now(), changed_at = now(), counted = false, moved = true
