@@ -100,7 +100,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         stat("Errors", "percentunit", "Share of 5xx. Objective: below 0.1 %.", f"{_ERRORS} or vector(0)", 0.001, 0.0144),
         stat("Reads, p99", "s", "GET without audio. Objective: below 0.5 s.", quantile(0.99, _HTTP, "", _READS), 0.25, 0.5),
         stat("Oldest event", "s", "Age of the oldest unpublished event.", "max(aftertone_outbox_oldest_seconds{})", 10, 60),
-        stat("Active relays", "none", "Must be 1, except for a moment during a change of leader.", "sum(aftertone_relay_active{})", 1, good="high"),
+        stat("Shards without relay", "none", "Must be 0, except for seconds after a relay has ended.", "max(aftertone_relay_shards{}) - (sum(aftertone_relay_shard_owned{}) or vector(0))", 1),
         stat("Dead deliveries", "none", "List them with `aftertone deliveries list --status dead`.", "sum(max by (channel) (aftertone_deliveries_dead{}))", 1, 100),
         stat("Outbox days ahead", "none", "The keeper maintains 35. At 0, no message can be stored tomorrow.", "max(aftertone_outbox_days_ahead{})", 2, 21, good="high"),
         stat("Count drift", "none", "Boxes corrected by the last recount. Must be 0.", "max(aftertone_count_drift{})", 1),
@@ -140,6 +140,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "Events": [
         graph("Outbox backlog", "none", "Unpublished events.", ("max(aftertone_outbox_backlog{})", "waiting"), ("sum(aftertone_relay_stopped_lanes{})", "stopped queues")),
         graph("Oldest event", "s", "Age of the oldest unpublished event.", ("max(aftertone_outbox_oldest_seconds{})", "age")),
+        graph("Shard lag", "s", "Age of the oldest unpublished event of each shard.", ("max by (shard) (aftertone_relay_shard_lag_seconds{})", "{{shard}}")),
+        graph("Shards by relay", "none", "Number of shards that each relay owns.", ("sum by (instance) (aftertone_relay_shard_owned{})", "{{instance}}")),
+        graph("Unexpected errors", "ops", "In relays and notifiers. The log has the details.", (rate("aftertone_unexpected_errors_total", "process"), "{{process}}")),
         graph("Event latency", "s", "Time from a change to the acknowledgement by NATS.", (quantile(0.5, "aftertone_event_latency_seconds", ""), "p50"), (quantile(0.99, "aftertone_event_latency_seconds", ""), "p99")),
         graph("Published", "ops", "By event type.", (rate("aftertone_events_published_total", "event"), "{{event}}")),
         graph("Fanned out", "ops", "Events processed by channels.", (rate("aftertone_events_fanned_out_total", "channel"), "{{channel}}")),

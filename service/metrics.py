@@ -175,7 +175,15 @@ CONVERSION_QUEUE = _gauge(
 
 RELAY_ACTIVE = _gauge(
     "aftertone_relay_active",
-    "1 in the relay that is the leader, 0 in standby relays. The sum over all relays is 1.",
+    "1 in a relay that owns a shard, 0 in one that is on standby.",
+)
+RELAY_SHARDS = _gauge(
+    "aftertone_relay_shards", "Number of shards (AFTERTONE_RELAY_SHARDS) that the relays use."
+)
+RELAY_SHARD_OWNED = _gauge(
+    "aftertone_relay_shard_owned",
+    "1 for each shard that this relay owns. The sum over all relays is 1 for each shard.",
+    "shard",
 )
 RELAY_STOPPED_QUEUES = _gauge(
     "aftertone_relay_stopped_lanes",
@@ -215,6 +223,12 @@ DELIVERY_DURATION = _histogram(
     "Duration of delivery attempts, successful or not.",
     "channel",
     buckets=_DELIVERY_S,
+)
+
+UNEXPECTED_ERRORS = _counter(
+    "aftertone_unexpected_errors_total",
+    "Unexpected errors in the loops of a relay or notifier, such as internal errors of Postgres. "
+    "The process continues after a pause.",
 )
 
 BUILD_INFO = _gauge(
@@ -267,6 +281,12 @@ COUNT_DRIFT = _reading(
     "aftertone_count_drift",
     "Boxes whose counts were wrong and were corrected by the last recount. Must be 0. Exported by "
     "relays.",
+)
+RELAY_SHARD_LAG = _reading(
+    "aftertone_relay_shard_lag_seconds",
+    "Age of the oldest event of a shard that waits to be published, 0 when there is none. "
+    "Exported by relays.",
+    "shard",
 )
 MONTHS_AHEAD = _reading(
     "aftertone_months_ahead",

@@ -45,6 +45,12 @@ async def read_outbox_backlog(connection: Connection) -> Backlog:
     return Backlog(number=record["backlog"], oldest_s=record["oldest_s"])
 
 
+async def read_shard_lags(connection: Connection) -> Mapping[int, float]:
+    """Returns the age of the oldest unsent event of each shard of the relay."""
+    records = await _SQL["read_shard_lags"].fetch(connection)
+    return {record["shard"]: record["lag_s"] for record in records}
+
+
 async def read_delivery_backlogs(connection: Connection) -> Mapping[str, Backlog]:
     """Returns the backlog of due deliveries for each channel that was ever started."""
     records = await _SQL["read_delivery_backlogs"].fetch(connection, limit=MAX_COUNT)

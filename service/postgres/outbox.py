@@ -1,7 +1,9 @@
 """Outbox of the relay: one function per statement of outbox.sql."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from enum import Enum, auto
+from itertools import accumulate
 from uuid import UUID
 
 import asyncpg
@@ -16,28 +18,34 @@ _SQL = load("outbox")
 # Marking events as unsent may update every row that is kept.
 _LONG_TIMEOUT_S = 1800.0
 
-WAKEUP_CHANNEL = "outbox"
-
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """Row to be sent. `published` is True when it has its `published_seq` and is sent again."""
 
     event: Event
+    bucket: int
     day: date
     seq: int
     published: bool
 
 
-class OutboxPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows in seq order. `scanned` also counts the rows that the limit per box excluded.
-
-    `cut` is True when the limit in bytes ended the page: more rows follow.
-    """
+class OutboxBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows in seq order, and what was recorded about the stream when they were read."""
 
     rows: list[OutboxRow]
-    scanned: int
+    stream_seq: int = 0
+    stream_losses: int = 0
+
+
+class OutboxPage(OutboxBatch, frozen=True, kw_only=True):
+    """Rows of one read. `end` is the highest seq that it has scanned.
+
+    `hides_boxes` is True when a limit ended the page and it has more rows of a box than it returns.
+    Without this box, a second read may find rows of others.
+    """
+
     end: int
-    cut: bool
+    hides_boxes: bool
 
 
 class OutboxHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,11 +62,25 @@ class OutboxHead(msgspec.Struct, frozen=True, kw_only=True):
     own_transaction: int
 
 
-class RelayPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Last `published_seq`, and the highest sequence that the stream acknowledged."""
+class RelayState(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of shards, and what the relays have recorded about the stream.
 
-    published_seq: int
+    `stream_seq` is the highest sequence that the stream acknowledged. `stream_losses` counts the
+    republications after a loss.
+    """
+
+    shards: int
+    stream_created_at: datetime | None
     stream_seq: int
+    stream_losses: int
+
+
+class MarkResult(Enum):
+    """Result of marking rows as sent. Unless `MARKED`, no row was marked."""
+
+    MARKED = auto()
+    TERMS_ENDED = auto()
+    STREAM_LOST_EVENTS = auto()
 
 
 class SentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,18 +90,15 @@ class SentRow(msgspec.Struct, frozen=True, kw_only=True):
     stream_seq: int
 
 
-async def wake_relay(connection: Connection) -> None:
-    """Sets `RelayLock.wakeup` of all relays."""
-    await _SQL["wake_relay"].fetchval(connection, channel=WAKEUP_CHANNEL)
-
-
 async def read_unsent(
     connection: Connection,
     *,
+    buckets: Sequence[int],
     after: int,
     days: tuple[date, date],
     excluded: Sequence[tuple[UUID, UUID]],
     limit: int,
+    per_bucket: int,
     per_vmbox: int,
     limit_bytes: int,
 ) -> OutboxPage:
@@ -90,21 +109,27 @@ async def read_unsent(
     """
     records = await _SQL["read_unsent"].fetch(
         connection,
+        buckets=buckets,
         after=after,
         first_day=days[0],
         last_day=days[1],
         excluded_account_ids=[account_id for account_id, _ in excluded],
         excluded_vmbox_ids=[vmbox_id for _, vmbox_id in excluded],
         limit=limit,
+        max_per_bucket=per_bucket,
         max_per_vmbox=per_vmbox,
         limit_bytes=limit_bytes,
     )
-    rows = [_row(record) for record in records]
     if not records:
-        return OutboxPage(rows=rows, scanned=0, end=after, cut=False)
+        return OutboxPage(rows=[], end=after, hides_boxes=False)
     first = records[0]
+    is_full = first["page_rows"] == limit or first["fullest_bucket"] == per_bucket
     return OutboxPage(
-        rows=rows, scanned=first["page_rows"], end=first["page_end"], cut=first["page_cut"]
+        rows=[_row(record) for record in records],
+        stream_seq=first["recorded_stream_seq"],
+        stream_losses=first["stream_losses"],
+        end=first["page_end"],
+        hides_boxes=is_full and not first["page_cut"] and len(records) < first["page_rows"],
     )
 
 
@@ -121,61 +146,60 @@ def _row(record: asyncpg.Record) -> OutboxRow:
         traceparent=record["traceparent"],
     )
     return OutboxRow(
-        event=event, day=record["day"], seq=record["seq"], published=record["published"]
+        event=event,
+        bucket=record["bucket"],
+        day=record["day"],
+        seq=record["seq"],
+        published=record["published"],
     )
 
 
-async def read_outbox_head(connection: Connection) -> OutboxHead:
-    """Returns the first unsent row. Reads only the start of the index."""
-    record = await _SQL["read_outbox_head"].fetchrow(connection)
+async def read_outbox_head(connection: Connection, buckets: Sequence[int]) -> OutboxHead:
+    """Returns the first unsent row of the buckets. Reads only the start of each in the index."""
+    record = await _SQL["read_outbox_head"].fetchrow(connection, buckets=buckets)
     assert record is not None
     return OutboxHead(**dict(record))
 
 
-async def lock_position(connection: Connection, term: int) -> RelayPosition | None:
-    """Locks the position of the relay until the transaction ends. Returns None if `term` ended."""
-    record = await _SQL["lock_position"].fetchrow(connection, term=term)
-    if record is None:
-        return None
-    return RelayPosition(published_seq=record["published_seq"], stream_seq=record["stream_seq"])
+async def read_relay_state(connection: Connection) -> RelayState:
+    """Returns what the relays have recorded."""
+    record = await _SQL["read_relay_state"].fetchrow(connection)
+    assert record is not None, "the table always has one row"
+    return RelayState(**dict(record))
 
 
-async def mark_sent(connection: Connection, sent: Sequence[SentRow], published_seq: int) -> int:
-    """Marks rows as sent, and numbers the new ones in seq order after `published_seq`.
+async def mark_sent(
+    connection: Connection, sent: Sequence[SentRow], terms: Mapping[int, int], stream_losses: int
+) -> MarkResult:
+    """Marks rows as sent, and numbers the new ones in seq order.
 
-    The position must be locked. Returns the last number.
+    `terms` are the terms of the buckets of these rows, and `stream_losses` the number that was read
+    with the rows.
     """
-    seqs, numbers, stream_seqs = [], [], []
-    for item in sorted(sent, key=lambda item: item.row.seq):
-        if not item.row.published:
-            published_seq += 1
-        seqs.append(item.row.seq)
-        numbers.append(published_seq)
-        stream_seqs.append(item.stream_seq)
+    sent = sorted(sent, key=lambda item: item.row.seq)
+    numbers = list(accumulate(not item.row.published for item in sent))
     days = [item.row.day for item in sent]
-    await _SQL["mark_sent"].execute(
+    record = await _SQL["mark_sent"].fetchrow(
         connection,
-        seqs=seqs,
-        published_seqs=numbers,
-        stream_seqs=stream_seqs,
-        first_seq=seqs[0],
-        last_seq=seqs[-1],
+        buckets=list(terms.keys()),
+        terms=list(terms.values()),
+        stream_losses=stream_losses,
+        stream_seq=max(item.stream_seq for item in sent),
+        new_rows=numbers[-1],
+        republished=numbers[-1] < len(sent),
+        row_buckets=[item.row.bucket for item in sent],
+        seqs=[item.row.seq for item in sent],
+        numbers=numbers,
+        stream_seqs=[item.stream_seq for item in sent],
+        first_seq=sent[0].row.seq,
+        last_seq=sent[-1].row.seq,
         first_day=min(days),
         last_day=max(days),
     )
-    return published_seq
-
-
-async def update_position(
-    connection: Connection, position: RelayPosition, *, republished: bool
-) -> None:
-    """Records the position of the relay, which must be locked."""
-    await _SQL["update_position"].execute(
-        connection,
-        published_seq=position.published_seq,
-        stream_seq=position.stream_seq,
-        republished=republished,
-    )
+    assert record is not None
+    if not record["terms_hold"]:
+        return MarkResult.TERMS_ENDED
+    return MarkResult.MARKED if record["is_marked"] else MarkResult.STREAM_LOST_EVENTS
 
 
 async def mark_unsent_from(connection: Connection, from_stream_seq: int) -> int:
@@ -189,9 +213,22 @@ async def mark_unsent_from(connection: Connection, from_stream_seq: int) -> int:
     )
 
 
-async def record_stream(connection: Connection, created_at: datetime, stream_seq: int) -> None:
-    """Records the identity and the highest sequence of the stream. The position must be locked."""
-    await _SQL["record_stream"].execute(connection, created_at=created_at, stream_seq=stream_seq)
+async def record_stream(connection: Connection, created_at: datetime) -> None:
+    """Records the creation time of the first stream."""
+    await _SQL["record_stream"].execute(connection, created_at=created_at)
+
+
+async def record_loss(
+    connection: Connection, created_at: datetime, *, stream_seq: int, losses: int
+) -> bool:
+    """Records that the stream has lost events. Returns False if another relay has done so.
+
+    `losses` is the number of losses before this one. The transaction excludes `mark_sent`.
+    """
+    record = await _SQL["record_loss"].fetchrow(
+        connection, created_at=created_at, stream_seq=stream_seq, losses=losses
+    )
+    return record is not None
 
 
 async def get_republication(connection: Connection) -> tuple[datetime, datetime | None, bool]:

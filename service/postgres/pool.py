@@ -39,6 +39,8 @@ _OUTAGES = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    # SQLSTATE XX000 and similar: a fault of the server, not of the statement.
+    asyncpg.InternalServerError,
 )
 
 # Bound of the prepared statements of a connection with generic plans. Each uses about 230 kB of the

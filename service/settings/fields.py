@@ -23,6 +23,7 @@ from service.settings.types import (
     notifiers,
     operations,
     parse_networks,
+    relay,
     retention,
     transcription,
     webhooks,
@@ -98,6 +99,14 @@ class Settings(AudioSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = None
 
+    relay_shards: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        relay(
+            "Number of shards, which is the maximum number of relays that publish events at the "
+            "same time. The value of the relay that started last applies to all relays."
+        ),
+    ] = 4
     notifier_retries_s: Annotated[
         Waits, notifiers("Delays before each retry. After the last retry a delivery is dead.")
     ] = "120,300,900,1800,3600"

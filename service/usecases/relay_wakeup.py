@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 from service.domain.errors import DatabaseUnavailable
-from service.postgres import outbox
+from service.postgres import relay_shards
 from service.postgres.pool import Database
 
 # Far below the time after which a relay without events is idle.
@@ -34,4 +34,4 @@ class RelayWakeup:
     async def _notify(self) -> None:
         with suppress(DatabaseUnavailable):
             async with self._database.connection() as connection:
-                await outbox.wake_relay(connection)
+                await relay_shards.wake_relay(connection)

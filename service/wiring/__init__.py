@@ -24,7 +24,13 @@ from service.wiring.factories import (
 from service.wiring.process import open_process
 from service.wiring.runtime_tuning import freeze_gc
 from service.workers.keeper import Keeper, all_steps
-from service.workers.relay import DatabaseMetrics, Relay, Republication, republish_since
+from service.workers.relay import (
+    DatabaseMetrics,
+    Relay,
+    RelaySettings,
+    Republication,
+    republish_since,
+)
 
 
 async def run_relay(settings: Settings) -> None:
@@ -37,7 +43,12 @@ async def run_relay(settings: Settings) -> None:
         open_bus(settings, name) as bus,
         asyncio.TaskGroup() as group,
     ):
-        relay = Relay(database, bus, database_url=settings.database_url)
+        relay = Relay(
+            database,
+            bus,
+            database_url=settings.database_url,
+            settings=RelaySettings(shards=settings.relay_shards),
+        )
         group.create_task(relay.run(process.stop))
         group.create_task(DatabaseMetrics(database).run(process.stop))
         freeze_gc()

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from service.embedded.server import Server
+from tests.faults.test_relay_killed import MARK
 from tests.support.deployment import Deployment
 from tests.support.fault_rounds import FaultRounds, KillPoint
 
@@ -51,10 +52,9 @@ async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deploy
             asks=b"HPUB voicemail.v1.",
             answers=b'"seq":',
         ),
-        KillPoint(name="not marked", proxy=postgres, asks=b"BEGIN"),
-        KillPoint(name="mark not committed", proxy=postgres, asks=b"COMMIT"),
-        KillPoint(name="mark committed late", proxy=postgres, asks=b"COMMIT", late=True),
-        KillPoint(name="mark committed", proxy=postgres, asks=b"COMMIT", answers=COMMITTED),
+        KillPoint(name="not marked", proxy=postgres, asks=MARK),
+        KillPoint(name="marked late", proxy=postgres, asks=MARK, late=True),
+        KillPoint(name="marked", proxy=postgres, asks=MARK, answers=COMMITTED),
     ]
     for number in range(10):
         async with rounds.round(number):

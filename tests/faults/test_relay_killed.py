@@ -11,7 +11,15 @@ from tests.support.running import AccountClient
 from tests.support.waiting import wait_until
 
 PUBLISH, ACKNOWLEDGED = b"HPUB voicemail.v1.", b'"seq":'
-MARK, COMMIT, COMMITTED = b"BEGIN", b"COMMIT", b"Z\x00\x00\x00\x05I"
+# The statement that marks events is the only one of a relay with arrays of 64-bit integers.
+MARK = b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x14"
+COMMITTED = b"Z\x00\x00\x00\x05I"
+
+
+async def owns_all_shards(admin: AdminPort) -> bool:
+    samples = await admin.samples()
+    owned = [name for name, _ in samples if name == "aftertone_relay_shard_owned"]
+    return len(owned) == await admin.value("aftertone_relay_shards")
 
 
 async def killed(deployment: Deployment) -> None:
@@ -47,7 +55,7 @@ async def test_relay_killed_while_its_mark_commits(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
-    with deployment.proxies.relay_postgres.hold_at(COMMIT, COMMITTED) as stop:
+    with deployment.proxies.relay_postgres.hold_at(MARK, COMMITTED) as stop:
         await clients.store()
         await stop.reached()
         await killed(deployment)
@@ -55,11 +63,11 @@ async def test_relay_killed_while_its_mark_commits(
     await deployment.audit(account, ledger)
 
 
-async def test_a_mark_that_commits_late_does_not_block_the_successor(
+async def test_a_mark_that_arrives_late_does_not_block_the_successor(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     await deployment.caught_up()
-    with deployment.proxies.relay_postgres.hold_at(COMMIT) as stop:
+    with deployment.proxies.relay_postgres.hold_at(MARK) as stop:
         await clients.store()
         await stop.reached()
         await killed(deployment)
@@ -82,15 +90,16 @@ async def test_killed_under_load(
     assert clients.answers["503"] == clients.answers["none"] == 0
 
 
-async def test_of_two_relays_one_takes_over_when_the_other_is_killed_or_frozen(
+async def test_of_two_relays_one_takes_over_the_shards_of_the_other(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
     first, admin = deployment.relay, AdminPort(free_port())
     async with clients.at_work():
         second = await deployment.start_relay("second", **admin.environment)
         await wait_until(admin.is_ready)
-        first.suspend()
         await wait_until(lambda: admin.shows(1, "aftertone_relay_active"))
+        first.suspend()
+        await wait_until(lambda: owns_all_shards(admin))
         await deployment.caught_up()
         first.resume()
         await clients.answered_more(5)

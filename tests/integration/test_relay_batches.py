@@ -3,6 +3,7 @@
 import asyncpg
 
 from service.bus import StreamSettings
+from service.domain.relay_shards import BUCKETS
 from service.embedded.servers import EmbeddedServers
 from service.postgres.outbox import OutboxRow
 from service.postgres.pool import Database
@@ -18,12 +19,16 @@ def size_of(rows: list[OutboxRow]) -> int:
     return sum(len(row.event.data) for row in rows)
 
 
+async def read_batch(database: Database, batch_rows: int = 1000) -> list[OutboxRow]:
+    return (await BatchReader(database, BoxQueues(), batch_rows).read(range(BUCKETS))).rows
+
+
 async def test_a_batch_of_large_events_contains_the_first_unsent_rows(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
     for _ in range(3):
         await fill(inspector, await a_box(inspector), 40, LARGE)
-    rows = await BatchReader(database, BoxQueues(), batch_rows=1000).read()
+    rows = await read_batch(database)
     assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
     seqs = await inspector.fetch("SELECT seq FROM outbox ORDER BY seq LIMIT $1", len(rows))
     assert [row.seq for row in rows] == [row["seq"] for row in seqs]
@@ -36,7 +41,7 @@ async def test_the_reads_of_a_batch_share_its_byte_limit(
     await fill(inspector, hot, 100, LARGE)
     await fill(inspector, others, 100, LARGE)
     # The first page has rows of one box only, more than its share.
-    rows = await BatchReader(database, BoxQueues(), batch_rows=100).read()
+    rows = await read_batch(database, batch_rows=100)
     assert {row.event.vmbox_id for row in rows} == {hot.vmbox_id, others.vmbox_id}
     assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
 
@@ -46,9 +51,7 @@ async def test_an_event_above_the_byte_limit_of_a_batch_is_read(
 ) -> None:
     box = await a_box(inspector)
     await fill(inspector, box, 2, MOST_BYTES + 1)
-    assert [
-        row.event.sequence for row in await BatchReader(database, BoxQueues(), 1000).read()
-    ] == [1]
+    assert [row.event.sequence for row in await read_batch(database)] == [1]
 
 
 async def test_a_backlog_of_large_events_is_published_completely(

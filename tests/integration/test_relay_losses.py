@@ -6,18 +6,19 @@ from pathlib import Path
 import asyncpg
 
 from service.bus import StreamSettings
+from service.domain.relay_shards import BUCKETS
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
-from service.postgres.relay_lock import RelayLock
+from service.postgres.relay_shards import ShardLocks
 from tests.support.relay import (
     Box,
     a_box,
+    acquired,
     all_sent,
     append,
     everything_in,
     jetstream,
     running_relay,
-    taken,
 )
 from tests.support.waiting import wait_until
 
@@ -89,14 +90,14 @@ async def test_a_relay_that_lost_its_lock_marks_no_event(
         await all_sent(inspector)
         holder = await asyncpg.connect(database_url)
         async with holder.transaction():
-            await holder.execute("UPDATE relay_state SET term = term + 1")
+            await holder.execute("UPDATE relay_buckets SET term = term + 1")
             async with inspector.transaction():
                 await append(inspector, box, times=5)
             await in_stream(servers, stream, 6)
         await holder.close()
-        # It gives up its place; while somebody else has it, nothing is marked.
-        async with RelayLock.open(database_url, lease_s=5) as other:
-            await taken(other)
+        # It gives up its shards; while another session has them, nothing is marked.
+        async with ShardLocks.open(database_url, lease_s=5) as other:
+            await acquired(other, range(BUCKETS))
             marked = "SELECT count(*) FROM outbox WHERE stream_seq IS NOT NULL"
             assert await inspector.fetchval(marked) == 1
         await all_sent(inspector)

@@ -1,4 +1,4 @@
-"""The relay lock: one relay is active, and another follows when it freezes or stops."""
+"""The locks of the shards: another relay takes them over when their relay freezes or stops."""
 
 import asyncio
 import os
@@ -9,13 +9,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from service.bus import StreamSettings
+from service.domain.clock import utc_now
+from service.domain.errors import DatabaseUnavailable
+from service.domain.relay_shards import BUCKETS
 from service.embedded.servers import EmbeddedServers
-from service.postgres.outbox import lock_position
+from service.postgres.outbox import record_loss
 from service.postgres.pool import Database
-from service.postgres.relay_lock import RelayLock
-from tests.support.relay import a_box, all_sent, append, everything_in, running_relay, taken
+from service.postgres.relay_shards import ShardLocks
+from tests.support.relay import (
+    a_box,
+    acquired,
+    all_sent,
+    append,
+    everything_in,
+    running_relay,
+)
 from tests.support.waiting import wait_until
 
 LEASE_S = 2.0
@@ -65,65 +76,79 @@ async def test_a_frozen_relay_is_replaced_and_publishes_nothing_when_it_resumes(
     stream: StreamSettings,
 ) -> None:
     url = servers.nats.url()
-    box = await a_box(inspector)
+    boxes = [await a_box(inspector) for _ in range(8)]
+
+    async def append_to_all() -> None:
+        for box in boxes:
+            await append(inspector, box, times=10)
+
     async with relay_process(database_url, url, stream) as process:
-        await append(inspector, box, times=10)
+        await append_to_all()
         await all_sent(inspector)
-        async with running_relay(database_url, url, stream) as standby:
+        async with running_relay(database_url, url, stream) as other:
+            await wait_until(lambda: other.relay.active)
             os.kill(process.pid, signal.SIGSTOP)
-            await append(inspector, box, times=10)
+            await append_to_all()
             await all_sent(inspector)
+            assert len(other.relay.buckets) == BUCKETS
             os.kill(process.pid, signal.SIGCONT)
-            await append(inspector, box, times=10)
+            await append_to_all()
             await all_sent(inspector)
-            # The relay that froze has noticed that it lost the lock: it has a new session for it.
+            # The relay that froze has noticed that it lost its locks: it has a new session.
             await wait_until(lambda: has_lock_sessions(inspector, 2))
-            assert standby.relay.active
     received = await everything_in(url, stream)
-    assert [message.sequence for message in received] == list(range(1, 31))
+    for box in boxes:
+        of_box = [m.sequence for m in received if m.vmbox_id == box.vmbox_id.hex]
+        assert of_box == list(range(1, 31))
 
 
 async def test_a_lock_that_is_not_renewed_expires_for_its_holder_before_another_gets_it(
     database_url: str,
 ) -> None:
     async with (
-        RelayLock.open(database_url, lease_s=2) as silent,
-        RelayLock.open(database_url, lease_s=60) as other,
+        ShardLocks.open(database_url, lease_s=2) as silent,
+        ShardLocks.open(database_url, lease_s=60) as other,
     ):
-        first = await silent.try_acquire()
-        assert first is not None
+        first = await acquired(silent, [5, 6])
         assert silent.is_held
-        second = await taken(other)
+        assert not await other.acquire([5, 6])
+        second = await acquired(other, [5, 6])
         assert not silent.is_held
-        assert second.term == first.term + 1
-        await silent.renew_until_lost()
+        assert second == {bucket: term + 1 for bucket, term in first.items()}
+        with pytest.raises(DatabaseUnavailable):
+            await silent.survey()
         assert not silent.is_held
 
 
 async def test_a_lock_that_is_renewed_outlives_its_lease(database_url: str) -> None:
     async with (
-        RelayLock.open(database_url, lease_s=LEASE_S) as kept,
-        RelayLock.open(database_url, lease_s=60) as other,
+        ShardLocks.open(database_url, lease_s=LEASE_S) as kept,
+        ShardLocks.open(database_url, lease_s=60) as other,
     ):
-        assert await kept.try_acquire()
+        await acquired(kept, [5])
         first_lease_ends = time.monotonic() + LEASE_S
-        keeping = asyncio.create_task(kept.renew_until_lost())
-        await wait_until(lambda: time.monotonic() > first_lease_ends)
+
+        async def first_lease_ended() -> bool:
+            await kept.survey()
+            return time.monotonic() > first_lease_ends
+
+        await wait_until(first_lease_ended)
         assert kept.is_held
-        assert await other.try_acquire() is None
-        keeping.cancel()
+        assert not await other.acquire([5])
 
 
 async def test_a_relay_that_froze_in_a_transaction_blocks_no_other_relay(
     servers: EmbeddedServers,
     database_url: str,
+    inspector: asyncpg.Connection,
     stream: StreamSettings,
 ) -> None:
     frozen = await asyncpg.connect(database_url)
     await frozen.execute("BEGIN")
-    assert await lock_position(frozen, await frozen.fetchval("SELECT term FROM relay_state"))
-    async with running_relay(database_url, servers.nats.url(), stream) as successor:
-        await wait_until(lambda: successor.relay.active)
+    assert await record_loss(frozen, utc_now(), stream_seq=0, losses=0)
+    async with running_relay(database_url, servers.nats.url(), stream):
+        await append(inspector, await a_box(inspector))
+        await all_sent(inspector)
     frozen.terminate()
 
 
@@ -138,7 +163,7 @@ async def test_a_relay_that_stops_releases_its_lock(
         await wait_until(lambda: first.relay.active)
         async with running_relay(database_url, url, stream, lease_s=600) as other:
             first.stop.set()
-            await wait_until(lambda: other.relay.active)
+            await wait_until(lambda: len(other.relay.buckets) == BUCKETS)
 
 
 async def test_a_relay_that_stops_completes_its_batch(

@@ -1,7 +1,7 @@
 """Relay harness: boxes with events, relays in the test process, and the content of the stream."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from service.bus import Bus, StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Connection, Database
-from service.postgres.relay_lock import RelayLock, RelayTerm
+from service.postgres.relay_shards import ShardLocks
 from service.workers.relay import Relay, RelaySettings
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -146,16 +146,15 @@ async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
         return received
 
 
-async def taken(lock: RelayLock) -> RelayTerm:
-    """Tries to acquire the relay lock until it is free."""
-    locks: list[RelayTerm] = []
+async def acquired(locks: ShardLocks, buckets: Sequence[int]) -> dict[int, int]:
+    """Tries to acquire buckets until they are free. Returns their terms."""
 
-    async def is_taken() -> bool:
-        locks.extend(filter(None, [await lock.try_acquire()]))
-        return bool(locks)
+    async def is_acquired() -> bool:
+        await locks.survey()
+        return await locks.acquire(buckets)
 
-    await wait_until(is_taken)
-    return locks[0]
+    await wait_until(is_acquired)
+    return {bucket: locks.terms[bucket] for bucket in buckets}
 
 
 async def all_sent(connection: Connection) -> None:

@@ -36,7 +36,7 @@ def test_a_stopped_queue_backs_off_and_then_sends_only_its_first_row() -> None:
     clock = Clock()
     queues = BoxQueues(clock)
     queue = (uuid4(), uuid4())
-    delays = [queues.back_off(queue) for _ in range(12)]
+    delays = [queues.back_off(queue, 0) for _ in range(12)]
     assert delays == sorted(delays)
     assert (delays[0], delays[-1]) == (0.1, 30.0)
     assert queues.list_backing_off() == [queue]
@@ -45,13 +45,13 @@ def test_a_stopped_queue_backs_off_and_then_sends_only_its_first_row() -> None:
     assert queues.row_limit(queue) == 1
     queues.acknowledge(queue)
     assert queues.row_limit(queue) == ROWS_PER_QUEUE
-    assert queues.back_off(queue) == 0.1
+    assert queues.back_off(queue, 0) == 0.1
 
 
 def test_stopped_queues_can_be_retried_at_once() -> None:
     queues = BoxQueues(Clock())
     queue = (uuid4(), uuid4())
-    queues.back_off(queue)
+    queues.back_off(queue, 0)
     queues.retry_now()
     assert queues.list_backing_off() == []
     assert queues.row_limit(queue) == 1

@@ -87,17 +87,16 @@ def bindings(noun: str) -> Iterator[tuple[str, ast.Call]]:
     A call without a literal name belongs to all names that its function mentions.
     """
     names = load(noun).keys()
-    for module in (noun, "relay_lock" if noun == "outbox" else noun):
-        tree = ast.parse((_FOLDER / f"{module}.py").read_text())
-        for function in ast.walk(tree):
-            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            for call in filter(_is_bind, ast.walk(function)):
-                assert isinstance(call, ast.Call)
-                called = {name for part in (call.func, *call.args) for name in _constants(part)}
-                mentioned = called & names or _constants(function) & names
-                for name in mentioned:
-                    yield name, call
+    tree = ast.parse((_FOLDER / f"{noun}.py").read_text())
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for call in filter(_is_bind, ast.walk(function)):
+            assert isinstance(call, ast.Call)
+            called = {name for part in (call.func, *call.args) for name in _constants(part)}
+            mentioned = called & names or _constants(function) & names
+            for name in mentioned:
+                yield name, call
 
 
 def _is_bind(node: ast.AST) -> bool:

@@ -73,6 +73,7 @@ retention:
   - orphan_grace_hours
   - audit_days
   - oldest_month
+relay: [relay_shards]
 notifiers: [notifier_retries_s, notifier_ack_wait_s, notifier_lease_margin_s]
 email:
   - smtp_timeout_s
@@ -113,7 +114,7 @@ api:
   needs: [database, key_ring, postgres, s3, http, uploads, conversion, quotas, sign_in, retention, webhooks, callbacks, operations]
 relay:
   args: [relay]
-  needs: [database, postgres, nats, operations]
+  needs: [database, postgres, nats, relay, operations]
 email:
   args: [notifier, email]
   needs: [database, notifier_key_ring, postgres, nats, s3, http, retention, notifiers, email, operations]

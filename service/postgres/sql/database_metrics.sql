@@ -14,6 +14,23 @@ SELECT
         LIMIT 1
     ), 0)::double precision AS oldest_s;
 
+-- name: read_shard_lags
+-- For each shard of the relay, the age of its oldest unsent event.
+-- Plan: for each bucket, the first entry of each day's partial index.
+SELECT buckets.bucket * state.shards / 64 AS shard,
+    coalesce(max(greatest(extract(epoch FROM clock_timestamp() - oldest.created_at), 0)), 0)
+        ::double precision AS lag_s
+FROM relay_state AS state
+CROSS JOIN generate_series(0, 63) AS buckets (bucket)
+LEFT JOIN LATERAL (
+    SELECT created_at
+    FROM outbox
+    WHERE stream_seq IS NULL AND relay_bucket(account_id, vmbox_id) = buckets.bucket
+    ORDER BY seq
+    LIMIT 1
+) AS oldest ON true
+GROUP BY shard;
+
 -- name: read_delivery_backlogs
 -- For each channel that was ever started: the number of due deliveries that are not leased, at most :limit,
 -- and the delay of the oldest.

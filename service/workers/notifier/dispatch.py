@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from service.domain.delivery import Status
 from service.domain.errors import Unavailable, VoicemailError
 from service.logs import get_logger
-from service.metrics import DELIVERIES, DELIVERY_DURATION
+from service.metrics import DELIVERIES, DELIVERY_DURATION, UNEXPECTED_ERRORS
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import AttemptOutcome, DeliveryRow
 from service.postgres.pool import Database
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _WRITE_RETRY_S = 0.5
+_FAULT_PAUSE_S = 5.0
 _RESULTS = ("done", "ignored", "retry", "later", "dead")
 
 Row = Delivery | DeliveryRow
@@ -71,6 +72,12 @@ class Dispatcher:
             except Unavailable as error:
                 if last_error != (last_error := error.reason):
                     log.warning("reading due deliveries failed", reason=last_error)
+                is_busy = False
+            except Exception:
+                # Such as an internal error of Postgres. The notifier must not end.
+                UNEXPECTED_ERRORS.inc()
+                log.exception("reading due deliveries failed unexpectedly")
+                await wait_for(stop, _FAULT_PAUSE_S)
                 is_busy = False
             else:
                 last_error = ""

@@ -20,7 +20,7 @@ from service.domain.delivery import MARKER, Failed, Outcome
 from service.domain.errors import BusUnavailable, Unavailable
 from service.domain.events import DATA, Event, EventType, decode_data
 from service.logs import get_logger
-from service.metrics import DELIVERIES, FANNED_OUT
+from service.metrics import DELIVERIES, FANNED_OUT, UNEXPECTED_ERRORS
 from service.postgres import deliveries as rows
 from service.postgres.deliveries import DeliveryRow
 from service.postgres.pool import Database
@@ -86,6 +86,11 @@ class FanOut:
                     )
             except Unavailable:
                 await wait_for(stop, _OUTAGE_PAUSE_S)
+            except Exception:
+                # Such as an internal error of Postgres. The notifier must not end.
+                UNEXPECTED_ERRORS.inc()
+                log.exception("registering channel failed")
+                await wait_for(stop, _FAULT_DELAY_S)
             else:
                 self._consumer.start_at(self._start_time)
 

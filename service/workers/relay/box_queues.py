@@ -1,7 +1,7 @@
 """Queues per box: the rows of a box are sent in order, and a failure stops only that box."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 import msgspec
@@ -17,10 +17,11 @@ _MAX_DELAY_S = 30.0
 
 
 class StoppedQueue(msgspec.Struct, frozen=True):
-    """Number of failures of the first row, and the time of its next attempt."""
+    """Number of failures of the first row, the time of its next attempt, and the box's bucket."""
 
     failures: int
     retry_at: float
+    bucket: int
 
 
 class BoxQueues:
@@ -43,23 +44,29 @@ class BoxQueues:
         """Returns how many rows of a queue a batch may take: 1 if the queue is stopped."""
         return 1 if queue in self._stopped else ROWS_PER_QUEUE
 
-    def back_off(self, queue: QueueKey) -> float:
+    def back_off(self, queue: QueueKey, bucket: int) -> float:
         """Stops a queue after a failure. Returns the seconds until the next attempt."""
         stopped = self._stopped.get(queue)
         failures = 1 if stopped is None else stopped.failures + 1
         delay = min(_FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), _MAX_DELAY_S)
-        self._stopped[queue] = StoppedQueue(failures, self._clock() + delay)
+        self._stopped[queue] = StoppedQueue(failures, self._clock() + delay, bucket)
         return delay
 
     def acknowledge(self, queue: QueueKey) -> None:
         """Restarts a queue after its first row was acknowledged."""
         self._stopped.pop(queue, None)
 
+    def retain(self, buckets: Collection[int]) -> None:
+        """Forgets the queues of all other buckets."""
+        self._stopped = {
+            queue: stopped for queue, stopped in self._stopped.items() if stopped.bucket in buckets
+        }
+
     def retry_now(self) -> None:
         """Makes all attempts due. Each stopped queue still sends only its first row."""
         now = self._clock()
         for queue, stopped in self._stopped.items():
-            self._stopped[queue] = StoppedQueue(stopped.failures, now)
+            self._stopped[queue] = StoppedQueue(stopped.failures, now, stopped.bucket)
 
 
 def queue_of(row: OutboxRow) -> QueueKey:
@@ -67,8 +74,14 @@ def queue_of(row: OutboxRow) -> QueueKey:
 
 
 def group_by_queue(rows: Sequence[OutboxRow]) -> dict[QueueKey, list[OutboxRow]]:
-    """Groups rows by box and keeps their order."""
+    """Groups rows by box, in the order of the sequence of the box.
+
+    A row after a gap is left out: the rows between must be published first, unless they are
+    published already. Then the next batch starts with it.
+    """
     queues: dict[QueueKey, list[OutboxRow]] = {}
-    for row in rows:
-        queues.setdefault(queue_of(row), []).append(row)
+    for row in sorted(rows, key=lambda row: row.event.sequence):
+        queue = queues.setdefault(queue_of(row), [])
+        if not queue or row.event.sequence == queue[-1].event.sequence + 1:
+            queue.append(row)
     return queues

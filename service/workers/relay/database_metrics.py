@@ -18,6 +18,7 @@ from service.metrics import (
     OUTBOX_BACKLOG,
     OUTBOX_DAYS_AHEAD,
     OUTBOX_OLDEST,
+    RELAY_SHARD_LAG,
     Reading,
     Values,
     export_readings,
@@ -60,10 +61,12 @@ class DatabaseMetrics:
 
     async def _read_outbox(self, connection: Connection) -> Values:
         backlog = await rows.read_outbox_backlog(connection)
+        lags = await rows.read_shard_lags(connection)
         ahead = await rows.count_partitions_ahead(connection)
         return {
             OUTBOX_BACKLOG: {(): backlog.number},
             OUTBOX_OLDEST: {(): backlog.oldest_s},
+            RELAY_SHARD_LAG: {(str(shard),): lag_s for shard, lag_s in lags.items()},
             MONTHS_AHEAD: {(): ahead.months},
             OUTBOX_DAYS_AHEAD: {(): ahead.days},
         }

@@ -1,28 +1,31 @@
-"""Relay process: stands by until it acquires the relay lock, then publishes the outbox."""
+"""Relay process: shares the shards with the other relays and publishes the events of its own."""
 
 import asyncio
 
 from service.bus import Bus
 from service.domain.errors import DatabaseUnavailable
 from service.logs import get_logger
-from service.metrics import RELAY_ACTIVE, RELAY_STOPPED_QUEUES
+from service.metrics import RELAY_STOPPED_QUEUES, UNEXPECTED_ERRORS
 from service.postgres.pool import Database
-from service.postgres.relay_lock import RelayLock, RelayTerm
-from service.workers.relay.leadership import Leadership, RelaySettings
+from service.postgres.relay_shards import ShardLocks
+from service.tasks import background_task
+from service.workers.relay.ownership import ShardOwnership
+from service.workers.relay.publisher import Publisher
+from service.workers.relay.settings import RelaySettings
 from service.workers.waiting import wait_for
 
 log = get_logger(__name__)
 
-_LOCK_POLL_S = 0.25
 _RECONNECT_WAIT_S = 0.5
+_MAX_RECONNECT_WAIT_S = 8.0
 
 
 class Relay:
-    """Publishes the outbox while it holds the relay lock.
+    """Publishes the outbox of the shards whose locks it holds.
 
-    `database_url` is for the connection of the lock. It must be direct: the lock belongs to the
-    server session, and PgBouncer in transaction mode breaks it. When the active relay dies, freezes
-    or loses its connection, another one takes over after `lease_s`.
+    `database_url` is for the connection of the locks. It must be direct: the locks belong to the
+    server session, and PgBouncer in transaction mode breaks them. When a relay dies, freezes or
+    loses its connection, the others take over its shards after `lease_s`.
     """
 
     def __init__(
@@ -33,48 +36,69 @@ class Relay:
         database_url: str,
         settings: RelaySettings | None = None,
     ) -> None:
-        self.active = False
         self._database = database
         self._bus = bus
         self._database_url = database_url
         self._settings = settings or RelaySettings()
+        self._ownership: ShardOwnership | None = None
+        self._last_error = ""
+        self._has_set_shards = False
+
+    @property
+    def buckets(self) -> list[int]:
+        """Buckets of the owned shards."""
+        ownership = self._ownership
+        return ownership.buckets if ownership is not None and ownership.is_held else []
+
+    @property
+    def active(self) -> bool:
+        """True while this relay owns a shard."""
+        return bool(self.buckets)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Runs until `stop` is set, completes the current batch, and releases the lock."""
-        last_error = ""
+        """Runs until `stop` is set, completes the current batch, and releases the locks."""
+        wait_s = _RECONNECT_WAIT_S
         while not stop.is_set():
             try:
-                async with RelayLock.open(
-                    self._database_url, lease_s=self._settings.lease_s
-                ) as lock:
-                    last_error = ""
-                    await self._stand_by(lock, stop)
+                await self._run_session(stop)
+                wait_s = _RECONNECT_WAIT_S
             except DatabaseUnavailable as error:
-                if last_error != (last_error := error.reason):
-                    log.warning("relay cannot acquire lock", reason=last_error)
-            await wait_for(stop, _RECONNECT_WAIT_S)
+                self._report(error.reason)
+            except Exception as error:
+                UNEXPECTED_ERRORS.inc()
+                log.exception("relay session ended by unexpected error")
+                self._last_error = str(error)
+                wait_s = min(wait_s * 2, _MAX_RECONNECT_WAIT_S)
+            await wait_for(stop, wait_s)
 
-    async def _stand_by(self, lock: RelayLock, stop: asyncio.Event) -> None:
-        """Polls for the lock, then leads until the leadership ends."""
-        while not stop.is_set():
-            term = await lock.try_acquire()
-            if term is not None:
-                await self._lead(term, lock, stop)
-                return
-            await wait_for(stop, _LOCK_POLL_S)
+    def _report(self, reason: str) -> None:
+        if reason != self._last_error:
+            log.warning("relay cannot hold locks", reason=reason)
+        self._last_error = reason
 
-    async def _lead(self, term: RelayTerm, lock: RelayLock, stop: asyncio.Event) -> None:
-        log.info("relay leader elected", term=term.term)
-        leadership = Leadership(term, lock, self._database, self._bus, self._settings)
-        renewal = asyncio.create_task(lock.renew_until_lost())
-        self.active = True
-        RELAY_ACTIVE.set(1)
-        try:
-            await leadership.serve(stop)
-        finally:
-            self.active = False
-            RELAY_ACTIVE.set(0)
-            RELAY_STOPPED_QUEUES.set(0)
-            renewal.cancel()
-            await asyncio.gather(renewal, return_exceptions=True)
-            log.info("relay leadership ended", term=term.term)
+    async def _run_session(self, stop: asyncio.Event) -> None:
+        """Owns shards until the lease ends. Raises DatabaseUnavailable if it cannot be renewed."""
+        async with ShardLocks.open(self._database_url, lease_s=self._settings.lease_s) as locks:
+            if not self._has_set_shards:
+                await locks.set_shards(self._settings.shards)
+                self._has_set_shards = True
+            await locks.survey()
+            self._last_error = ""
+            self._ownership = ShardOwnership(locks, survey_s=self._settings.survey_s)
+            publisher = Publisher(self._ownership, self._database, self._bus, self._settings)
+            maintenance = asyncio.create_task(self._ownership.maintain())
+            try:
+                async with background_task(_wake(locks.wakeup, stop), "relay wakeup"):
+                    await publisher.serve(stop)
+            finally:
+                self._ownership = None
+                RELAY_STOPPED_QUEUES.set(0)
+                maintenance.cancel()
+                await asyncio.wait({maintenance})
+        if not maintenance.cancelled() and (error := maintenance.exception()) is not None:
+            raise error
+
+
+async def _wake(wakeup: asyncio.Event, stop: asyncio.Event) -> None:
+    await stop.wait()
+    wakeup.set()
