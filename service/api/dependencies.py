@@ -26,6 +26,7 @@ from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
+from service.usecases.renditions import Renditions
 from service.usecases.retention import RetentionLookup
 from service.usecases.retention_preview import RetentionPreviews
 from service.usecases.searches import Searches
@@ -63,6 +64,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     pin_checks: PinChecks
     recordings: Recordings
     recording_links: RecordingLinks
+    renditions: Renditions
     greetings: Greetings
     webhooks: Webhooks
     holds: Holds

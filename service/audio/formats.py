@@ -141,6 +141,12 @@ def _default_extension(kind: AudioFormat, head: bytes, declared: str) -> str:
     return kind.extensions[0]
 
 
+def types_like(content_type: str) -> tuple[str, ...]:
+    """Returns the names of the format of stored audio, or only the type if it is not known."""
+    kind = _BY_TYPE.get(media_type_of(content_type))
+    return (content_type,) if kind is None else kind.types
+
+
 def find_format(head: bytes, content_type: str) -> AudioFormat | None:
     """Returns the format of stored audio by its first bytes, else by its stored type."""
     return detect_format(head) or _BY_TYPE.get(media_type_of(content_type))

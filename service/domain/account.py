@@ -57,8 +57,12 @@ class Quota(StrEnum):
     WEBHOOKS = "webhooks"
     API_KEYS = "api_keys"
     STORED_BYTES = "stored_bytes"
+    RENDITION_BYTES = "rendition_bytes"
     STREAMS = "streams"
     REQUESTS_PER_S = "requests_per_s"
+
+
+_BYTE_QUOTAS = (Quota.STORED_BYTES, Quota.RENDITION_BYTES)
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +143,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: int = 0
     api_keys: int = 0
     stored_bytes: int = 0
+    rendition_bytes: int = 0
 
     def limit_of(self, account: AccountFacts, quota: Quota) -> int | None:
         """Returns the quota of an account, or None if it has no quota."""
@@ -172,7 +177,7 @@ FIELDS: dict[str, Field] = {
             name.value: Field(
                 types=("integer",),
                 minimum=0,
-                maximum=MAX_STORED_BYTES if name is Quota.STORED_BYTES else MAX_QUOTA,
+                maximum=MAX_STORED_BYTES if name in _BYTE_QUOTAS else MAX_QUOTA,
             )
             for name in Quota
         }

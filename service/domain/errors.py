@@ -282,6 +282,14 @@ class AudioUnreadable(Refused):
         self.cause = cause
 
 
+class FormatNotAcceptable(Refused):
+    """The Accept header allows no available audio format; allow another type."""
+
+    def __init__(self, stored_type: str = "") -> None:
+        super().__init__(stored_type)
+        self.stored_type = stored_type
+
+
 class ConversionUnavailable(Refused):
     """This installation cannot convert audio; install aftertone[audio] or omit the format."""
 

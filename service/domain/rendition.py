@@ -38,12 +38,24 @@ class RenditionFormat(StrEnum):
     def extension(self) -> str:
         return self.encoding.extension
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Media types that select the format, the content type first."""
+        return _TYPES[self.content_type]
+
 
 def _wav(codec: str, sample_rate: int = 8000) -> RenditionEncoding:
     return RenditionEncoding(
         content_type="audio/wav", extension="wav", codec=codec, sample_rate=sample_rate
     )
 
+
+_TYPES = {
+    "audio/mpeg": ("audio/mpeg", "audio/mp3", "audio/x-mp3", "audio/x-mpeg", "audio/mpeg3"),
+    "audio/wav": ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/x-pn-wav"),
+    "audio/ogg": ("audio/ogg", "audio/opus", "audio/x-ogg", "application/ogg"),
+    "audio/mp4": ("audio/mp4", "audio/m4a", "audio/x-m4a"),
+}
 
 # Telephone speech has at most 7 kHz, so compressed formats have 16 kHz. Opus knows only 48 kHz.
 _ENCODINGS = {

@@ -32,11 +32,15 @@ class CountsTooLow(Exception):
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """Audio object, and the message or greeting that its key contains."""
+    """Audio object, and the message or greeting that its key contains.
+
+    `original` is the key of the original if the object is a rendition.
+    """
 
     key: str
     account_id: UUID
     owner_id: UUID
+    original: str | None = None
 
 
 class PurgedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +219,7 @@ async def purge_mail(connection: Connection, account_ids: Sequence[UUID], limit:
 async def find_orphans(
     connection: Connection, month: int, objects: Sequence[StoredObject]
 ) -> list[str]:
-    """Returns the keys that no message of the month refers to."""
+    """Returns the keys of objects, also of renditions, that no message of the month refers to."""
     rows = await _SQL["find_orphans"].fetch(connection, month=month, **_object_values(objects))
     return [row["key"] for row in rows]
 
@@ -306,6 +310,7 @@ def _object_values(objects: Sequence[StoredObject]) -> dict[str, Any]:
         "account_ids": [item.account_id for item in objects],
         "owner_ids": [item.owner_id for item in objects],
         "keys": [item.key for item in objects],
+        "originals": [item.original for item in objects],
     }
 
 

@@ -224,6 +224,14 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Limit, quotas("The same for bytes of audio, in messages and greetings.")
     ] = 0
 
+    quota_rendition_bytes: Annotated[
+        Limit,
+        quotas(
+            "The same for bytes of converted audio, which do not count as stored bytes. Above it, "
+            "the oldest conversions are deleted; they are made again when they are requested."
+        ),
+    ] = 0
+
     key_ring_file: Annotated[
         str, sign_in("File of the keys that sign tokens and encrypt PINs; see `aftertone keys`.")
     ] = ""

@@ -24,6 +24,7 @@ from service.postgres import trash as rows
 from service.postgres.batches import filter_existing_vmboxes
 from service.postgres.holds import filter_held
 from service.postgres.pool import Database
+from service.usecases.audio_removal import remove_audio
 from service.usecases.batches import PER_TRANSACTION, run_batches
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.pages import read_page
@@ -179,7 +180,8 @@ class Trash:
                 connection, account.account_id, vmbox_id, ids, PER_TRANSACTION
             )
         try:
-            await self.audio.delete_many([key for key in keys.values() if key is not None])
+            removed = [key for key in keys.values() if key is not None]
+            await remove_audio(self.database, self.audio, removed)
         except Unavailable:
             log.warning("purged audio not deleted", count=len(keys))
         return list(keys)

@@ -6,7 +6,13 @@ from uuid import UUID
 
 import msgspec
 
-from service.audio.formats import ACCEPTED_TYPES, GENERIC_TYPE, STORED_TYPES, is_accepted
+from service.audio.formats import (
+    ACCEPTED_TYPES,
+    GENERIC_TYPE,
+    STORED_TYPES,
+    is_accepted,
+    types_like,
+)
 from service.audio.inspection import inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
@@ -38,6 +44,7 @@ __all__ = [
     "delete_orphan",
     "is_accepted",
     "store_upload",
+    "types_like",
 ]
 
 log = get_logger(__name__)

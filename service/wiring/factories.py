@@ -188,6 +188,7 @@ def quotas_of(settings: Settings) -> Quotas:
         webhooks=settings.quota_webhooks,
         api_keys=settings.quota_api_keys,
         stored_bytes=settings.quota_stored_bytes,
+        rendition_bytes=settings.quota_rendition_bytes,
     )
 
 

@@ -39,6 +39,7 @@ from service.usecases.recipients import Recipients
 from service.usecases.recording_links import RecordingLinks
 from service.usecases.recordings import Recordings
 from service.usecases.relay_wakeup import RelayWakeup
+from service.usecases.renditions import Renditions
 from service.usecases.retention import RetentionLookup
 from service.usecases.retention_preview import RetentionPreviews
 from service.usecases.searches import Searches
@@ -54,6 +55,7 @@ from service.wiring.factories import (
     key_ring_of,
     open_accounts,
     open_audio,
+    open_conversion,
     open_database,
     open_webhook_sender,
     quotas_of,
@@ -75,6 +77,7 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionLookup
     uploads: Uploads
     quotas: Quotas
+    renditions: Renditions
 
 
 @asynccontextmanager
@@ -85,17 +88,22 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
         database = await enter(open_database(settings, name))
         hot = await enter(open_database(settings, name, generic_plans=True))
         accounts = await enter(open_accounts(settings, database))
+        audio = await enter(open_audio(settings, settings.audio_cache_mb))
+        quotas = quotas_of(settings)
+        pool = await enter(open_conversion(settings))
+        renditions = Renditions(database, audio, pool, utc_now, quotas)
         shared = _Shared(
             database=database,
             hot=hot,
-            audio=await enter(open_audio(settings, settings.audio_cache_mb)),
+            audio=audio,
             accounts=accounts,
             feed=await enter(Feed(database).tail_in_background()),
             sender=await enter(open_webhook_sender(settings, accounts.secrets)),
             idempotency=Idempotency(hot),
             retention=RetentionLookup(hot, retention_of(settings)),
             uploads=_uploads(settings),
-            quotas=quotas_of(settings),
+            quotas=quotas,
+            renditions=await enter(renditions.convert_in_background()),
         )
         yield _create_use_cases(settings, shared)
 
@@ -138,6 +146,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
                 tokens=MailLinkTokens(ring),
             ),
         ),
+        renditions=shared.renditions,
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
         erasures=ErasureRequests(database),

@@ -31,7 +31,7 @@ http:
   - max_streams_per_token
   - rate_limit_per_s
   - rate_limit_burst
-quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys, quota_stored_bytes]
+quotas: [quota_boxes, quota_users, quota_webhooks, quota_api_keys, quota_stored_bytes, quota_rendition_bytes]
 uploads:
   - audio_cache_mb
   - max_upload_bytes

@@ -12,7 +12,7 @@ from litestar import Request
 from litestar.exceptions import HTTPException
 
 from service.api.kazoo.field_selection import check_fields
-from service.domain.errors import ContentTypeRefused
+from service.domain.errors import ContentTypeRefused, FormatNotAcceptable
 from service.usecases.uploads import ACCEPTED_TYPES, STORED_TYPES
 
 AnyRequest = Request[Any, Any, Any]
@@ -34,10 +34,16 @@ _REFUSED = re.compile(r";\s*q\s*=\s*0?(\.0*)?\s*(;|\Z)", re.IGNORECASE)
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True):
-    """Content types of the request bodies that a route accepts, and of its responses."""
+    """Content types of the request bodies that a route accepts, and of its responses.
+
+    `synonyms` are other names of the types of responses. With `has_renditions`, the response can
+    be converted audio, and the handler chooses its type.
+    """
 
     accepts: frozenset[str] = JSON_TYPES | MULTIPART_TYPES
     returns: tuple[str, ...] = ("application/json",)
+    synonyms: frozenset[str] = frozenset()
+    has_renditions: bool = False
 
     @property
     def documented(self) -> list[str]:
@@ -49,18 +55,21 @@ JSON = Media()
 UPLOAD = Media(accepts=JSON_TYPES | MULTIPART_TYPES | BASE64_TYPES | ACCEPTED_TYPES)
 # The response has the stored type, whichever type of audio the client prefers.
 AUDIO = Media(returns=tuple(sorted(STORED_TYPES)))
+RECORDING = Media(returns=AUDIO.returns, synonyms=ACCEPTED_TYPES, has_renditions=True)
 # KAZOO documents `application/zip` as the type of the JSON request, too.
 ZIP = Media(accepts=JSON_TYPES | {ZIP_TYPE}, returns=(ZIP_TYPE,))
 
 
 def negotiate(request: AnyRequest) -> None:
     """Raises ContentTypeRefused if the route does not accept the type of the body, HTTPException
-    406 if the client accepts no type of the response, and Invalid if the route does not support
-    `fields`."""
+    406 or FormatNotAcceptable if the client accepts no type of the response, and Invalid if the
+    route does not support `fields`."""
     media: Media = request.route_handler.opt.get(MEDIA, JSON)
     if request.method in _TYPED_METHODS and content_type_of(request) not in media.accepts:
         raise ContentTypeRefused(media.documented)
-    if not is_acceptable(request.headers.get("accept", ""), media.returns):
+    if not is_acceptable(request.headers.get("accept", ""), {*media.returns, *media.synonyms}):
+        if media.has_renditions:
+            raise FormatNotAcceptable
         raise HTTPException(status_code=406)
     check_fields(request, is_supported=media.returns == JSON.returns)
 

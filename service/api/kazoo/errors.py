@@ -40,6 +40,7 @@ from service.domain.errors import (
     ExportInProgress,
     ExportNotReady,
     Forbidden,
+    FormatNotAcceptable,
     GreetingHasNoAudio,
     GreetingInUse,
     IdempotencyKeyInUse,
@@ -82,6 +83,7 @@ from service.domain.errors import (
     VmboxFull,
     VoicemailError,
 )
+from service.domain.rendition import RenditionFormat
 
 RETRY_AFTER_S = 2
 
@@ -231,6 +233,16 @@ def _refuse_type(error: VoicemailError, accepted: Sequence[str]) -> Refusal:
     )
 
 
+def _refuse_format(error: FormatNotAcceptable) -> Refusal:
+    available = [
+        {"format": target.value, "content_type": target.content_type} for target in RenditionFormat
+    ]
+    data = {"message": str(error), "available": available}
+    if error.stored_type:
+        data["stored"] = error.stored_type
+    return Refusal(status=406, code="not_acceptable", data=data)
+
+
 def _refuse_encoding(error: ContentEncodingRefused) -> Refusal:
     return Refusal(
         status=415,
@@ -319,6 +331,7 @@ TABLE: dict[type[Exception], Row] = {
     ),
     AudioUnreadable: _refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "audio_unreadable"),
     ConversionUnavailable: _refuse(HTTPStatus.NOT_IMPLEMENTED, "conversion_unavailable"),
+    FormatNotAcceptable: _refuse_format,
     MessageExpired: _refuse_expired,
     RedirectUnavailable: lambda error: validation(
         {"redirect": {"invalid": {"message": str(error)}}}

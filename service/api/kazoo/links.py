@@ -8,8 +8,9 @@ from litestar.response import Stream
 from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.http.auth import record_caller
+from service.api.http.recording_response import answer_recording
 from service.api.http.times import format_iso
-from service.api.kazoo.accept import AUDIO, MEDIA, negotiate
+from service.api.kazoo.accept import MEDIA, RECORDING, negotiate
 from service.api.kazoo.body import read_data
 from service.api.kazoo.dependencies import (
     AnyRequest,
@@ -23,7 +24,7 @@ from service.api.kazoo.dependencies import (
 from service.api.kazoo.envelope import succeed
 from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.raw import answer_recording
+from service.api.kazoo.raw import is_redirected
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire.links import opened_message
 from service.api.kazoo.wire.messages import LinkResponse
@@ -102,19 +103,22 @@ async def open_mail(request: AnyRequest, app: App) -> Response[bytes]:
     return succeed(request, opened_message(opened, _url_of(request, app, opened.token)))
 
 
-@route("/recordings/{link_token:str}", http_method=["GET", "HEAD"], opt={MEDIA: AUDIO})
+@route("/recordings/{link_token:str}", http_method=["GET", "HEAD"], opt={MEDIA: RECORDING})
 async def play_recording(
     request: AnyRequest, link_token: str, app: App
 ) -> Response[bytes] | Stream:
     """Returns the audio of a recording link. The link is the only credential. `Range` selects a
-    part of the audio, and `redirect=true` redirects to the audio store, as for `raw`."""
+    part of the audio, `redirect=true` redirects to the audio store, and `format` or `Accept`
+    selects the format, as for `raw`."""
     link, signer = await app.recording_links.verify(link_token)
     record_caller(request, signer)
     current_actor().identify_link(signer, link.link_id)
     take_request(app, signer)
     negotiate(request)
     account, recording = await app.recording_links.get(link, signer)
-    return await answer_recording(request, app, account, recording)
+    return await answer_recording(
+        request, app, account, recording, is_redirected=is_redirected(request, app, account)
+    )
 
 
 ROUTES = (create_link, open_mail, play_recording)

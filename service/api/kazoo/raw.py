@@ -1,15 +1,13 @@
 """Routes of audio: `.../messages/{message}/raw`."""
 
-from functools import partial
-
 from litestar import Response, put, route
 from litestar.response import Stream
 
 from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
-from service.api.http.audio_response import create_audio_response, file_name_of
 from service.api.http.auth import slot_owner
-from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
+from service.api.http.recording_response import answer_recording
+from service.api.kazoo.accept import MEDIA, RECORDING, UPLOAD
 from service.api.kazoo.body import read_upload
 from service.api.kazoo.dependencies import (
     AnyRequest,
@@ -24,9 +22,7 @@ from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.wire.messages import message_metadata
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
-from service.domain.audit import Action
 from service.domain.errors import AudioEmpty, Invalid, RedirectUnavailable, Rule
-from service.domain.recording import Recording
 
 MESSAGE_AUDIO = MESSAGE + "/raw"
 
@@ -34,16 +30,21 @@ MESSAGE_AUDIO = MESSAGE + "/raw"
 @route(
     MESSAGE_AUDIO,
     http_method=["GET", "HEAD"],
-    opt={PERMISSION: Permission.MESSAGES_READ, MEDIA: AUDIO},
+    opt={PERMISSION: Permission.MESSAGES_READ, MEDIA: RECORDING},
 )
 async def get_audio(
     request: AnyRequest, account: TheAccount, vmbox_id: str, message_id: str, app: App
 ) -> Response[bytes] | Stream:
     """Returns the audio of a message. `Range` selects a part of it. With `redirect=true` the
-    response is a 307 to a URL of the audio store, which is valid for 60 seconds."""
+    response is a 307 to a URL of the audio store, which is valid for 60 seconds.
+
+    `format` or `Accept` selects another format than the stored one. The audio is converted at the
+    first request; it is kept until the message is deleted. `*/*` returns the stored audio."""
     vmbox, parsed_id = vmbox_of_path(vmbox_id), message_of_path(message_id)
     recording = await app.recordings.get(account, vmbox, parsed_id)
-    return await answer_recording(request, app, account, recording)
+    return await answer_recording(
+        request, app, account, recording, is_redirected=is_redirected(request, app, account)
+    )
 
 
 @put(MESSAGE_AUDIO, status_code=201, opt={PERMISSION: Permission.MESSAGES_WRITE, MEDIA: UPLOAD})
@@ -70,25 +71,7 @@ async def put_audio(
 ROUTES = (get_audio, put_audio)
 
 
-async def answer_recording(
-    request: AnyRequest, app: UseCases, account: AccountFacts, recording: Recording
-) -> Response[bytes] | Stream:
-    """Returns the audio of a recording, or a redirect to it. The audit records either on GET."""
-    message = recording.message
-    record = partial(
-        app.audit.queue.record,
-        Action.AUDIO_READ,
-        account.account_id,
-        vmbox_id=message.vmbox_id,
-        message_id=message.id,
-    )
-    presign = app.recordings.presign if _is_redirected(request, app, account) else None
-    return await create_audio_response(
-        request, recording.audio, file_name_of(recording), app.recordings.read, record, presign
-    )
-
-
-def _is_redirected(request: AnyRequest, app: UseCases, account: AccountFacts) -> bool:
+def is_redirected(request: AnyRequest, app: UseCases, account: AccountFacts) -> bool:
     """Reads `redirect`, the account and the setting. Raises Invalid, RedirectUnavailable."""
     match request.query_params.get("redirect"):
         case None if account.redirect_audio is None:

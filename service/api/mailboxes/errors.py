@@ -18,6 +18,7 @@ from service.domain.errors import (
     ConversionUnavailable,
     DocumentTooLarge,
     Forbidden,
+    FormatNotAcceptable,
     Invalid,
     NotFound,
     PreconditionFailed,
@@ -28,6 +29,7 @@ from service.domain.errors import (
     Unavailable,
     VoicemailError,
 )
+from service.domain.rendition import RenditionFormat
 
 RETRY_AFTER_S = 2
 
@@ -69,6 +71,14 @@ def _refuse_type(error: ContentTypeRefused) -> MailboxRefusal:
     return MailboxRefusal(status=415, headers={"Accept": ", ".join(error.accepted)})
 
 
+def _refuse_format(error: FormatNotAcceptable) -> MailboxRefusal:
+    types = dict.fromkeys(target.content_type for target in RenditionFormat)
+    stored = [error.stored_type] if error.stored_type else []
+    return MailboxRefusal(
+        status=406, errors={"accept": ", ".join(dict.fromkeys([*stored, *types]))}
+    )
+
+
 def _refuse_range(error: RangeNotSatisfiable) -> MailboxRefusal:
     return MailboxRefusal(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
@@ -83,6 +93,7 @@ TABLE: dict[type[Exception], Row] = {
     ContentTypeRefused: _refuse_type,
     ContentEncodingRefused: _refuse(415, **{"Accept-Encoding": "identity"}),
     AudioUnreadable: _refuse(422),
+    FormatNotAcceptable: _refuse_format,
     ConversionUnavailable: _refuse(501),
     AudioTooLarge: _refuse(413),
     DocumentTooLarge: _refuse(413),

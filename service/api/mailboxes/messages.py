@@ -1,6 +1,5 @@
 """Routes of messages: `/voip/mailbox/{mailbox}/messages`."""
 
-from functools import partial
 from uuid import UUID
 
 from litestar import Response, delete, route
@@ -8,7 +7,7 @@ from litestar.response import Stream
 
 from service.api.dependencies import App
 from service.api.http.access import PERMISSION
-from service.api.http.audio_response import create_audio_response, file_name_of
+from service.api.http.recording_response import answer_recording
 from service.api.mailboxes import wire
 from service.api.mailboxes.dependencies import (
     AnyRequest,
@@ -20,7 +19,6 @@ from service.api.mailboxes.envelope import respond
 from service.api.mailboxes.mailboxes import ITEM as MAILBOX
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
-from service.domain.audit import Action
 from service.domain.clock import utc_now
 from service.domain.errors import Invalid, MessageNotFound, Rule
 from service.domain.message import MessageId, MessageSummary
@@ -65,18 +63,11 @@ async def get_mailbox_message(
 async def get_mailbox_audio(
     request: AnyRequest, uuid: str, message_uuid: str, account: TheAccount, app: App
 ) -> Response[bytes] | Stream:
-    """Returns the audio of a message. A `Range` header selects a part of it."""
+    """Returns the audio of a message. A `Range` header selects a part of it. `format` or `Accept`
+    selects another format than the stored one."""
     vmbox_id, message_id = mailbox_of_path(uuid), message_of_path(message_uuid)
     recording = await app.recordings.get(account, vmbox_id, message_id)
-    name = file_name_of(recording)
-    record = partial(
-        app.audit.queue.record,
-        Action.AUDIO_READ,
-        account.account_id,
-        vmbox_id=vmbox_id,
-        message_id=message_id,
-    )
-    return await create_audio_response(request, recording.audio, name, app.recordings.read, record)
+    return await answer_recording(request, app, account, recording)
 
 
 @delete(ITEM, status_code=204, opt={PERMISSION: Permission.MESSAGES_WRITE})

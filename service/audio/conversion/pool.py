@@ -114,8 +114,27 @@ class ConversionPool:
         Files must have a descriptor and be open for reading and writing. Raises AudioUnreadable,
         TooManyConversions, ConversionUnavailable.
         """
+        async with self.reserve(owner):
+            return await self.run_reserved(operation, inputs, output)
+
+    @asynccontextmanager
+    async def reserve(self, owner: Hashable) -> AsyncIterator[None]:
+        """Holds the place of one operation for `run_reserved`, for example to fetch its inputs.
+
+        Raises TooManyConversions, ConversionUnavailable.
+        """
         if not self.is_available:
             raise ConversionUnavailable
+        async with self._slots.hold(owner):
+            yield
+
+    async def run_reserved(
+        self,
+        operation: Operation,
+        inputs: Sequence[AudioInput],
+        output: IO[bytes] | None = None,
+    ) -> OperationResult:
+        """Performs an operation within `reserve`. Raises AudioUnreadable, TooManyConversions."""
         job = Job(
             operation=operation,
             content_types=[item.content_type for item in inputs],
@@ -124,8 +143,7 @@ class ConversionPool:
             output_bytes=self.limits.output_bytes,
         )
         files = [item.file for item in inputs] + ([output] if output is not None else [])
-        async with self._slots.hold(owner):
-            return await self._measured(job, files)
+        return await self._measured(job, files)
 
     async def _measured(self, job: Job, files: Sequence[IO[bytes]]) -> OperationResult:
         name = type(job.operation).__name__.lower()

@@ -265,6 +265,8 @@ WITH boxes AS (
     DELETE FROM mail_recipients AS r WHERE r.account_id = :account_id
 ), rates AS (
     DELETE FROM mail_rates AS r WHERE r.account_id = :account_id
+), converted AS (
+    DELETE FROM renditions AS r WHERE r.account_id = :account_id
 ), bytes AS (
     DELETE FROM account_bytes AS b WHERE b.account_id = :account_id
 ), keys AS (

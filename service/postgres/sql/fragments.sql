@@ -46,6 +46,14 @@ counted_bytes AS (
 -- The stored bytes of the account.
 (SELECT coalesce(sum(t.bytes), 0) FROM account_bytes AS t WHERE t.account_id = :account_id)
 
+-- fragment: is_unknown_rendition
+-- True if the object `o` is a rendition without a row.
+(o.original IS NOT NULL AND NOT EXISTS (
+    SELECT
+    FROM renditions AS r
+    WHERE r.account_id = o.account_id AND r.audio_key = o.original AND r.key = o.key
+))
+
 -- fragment: event_message
 -- The message `m` as events carry it: Gregorian seconds (Unix + 62167219200) and milliseconds.
 jsonb_build_object(

@@ -211,15 +211,19 @@ WHERE r.account_id = due.account_id AND r.address = due.address
 RETURNING r.address;
 
 -- name: find_orphans
--- The keys of objects, given by account, message and key, that no message of the month refers to. None while the
+-- The keys of objects, given by account, message and key, that no message of the month refers to. An object with
+-- an original is a rendition: it must have a row, and a message must refer to its original. None while the
 -- partition of the month is detached, because its messages cannot be read.
--- Plan: each message by primary key, one partition.
+-- Plan: each message and each rendition by primary key, one partition.
 SELECT o.key
-FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[]) AS o (account_id, id, key)
-WHERE o.key IS DISTINCT FROM (
-    SELECT m.audio_key
-    FROM messages AS m
-    WHERE m.account_id = o.account_id AND m.month = :month AND m.id = o.id
+FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[], :originals::text[])
+    AS o (account_id, id, key, original)
+WHERE (
+    coalesce(o.original, o.key) IS DISTINCT FROM (
+        SELECT m.audio_key
+        FROM messages AS m
+        WHERE m.account_id = o.account_id AND m.month = :month AND m.id = o.id
+    ) OR {is_unknown_rendition}
 ) AND NOT EXISTS (
     SELECT
     FROM pg_class AS t
@@ -229,13 +233,15 @@ WHERE o.key IS DISTINCT FROM (
 );
 
 -- name: find_media_orphans
--- The keys of objects, given by account, greeting and key, that no greeting refers to.
--- Plan: each greeting by primary key.
+-- The keys of objects, given by account, greeting and key, that no greeting refers to. For an object with an
+-- original, see find_orphans.
+-- Plan: each greeting and each rendition by primary key.
 SELECT o.key
-FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[]) AS o (account_id, id, key)
-WHERE o.key IS DISTINCT FROM (
+FROM unnest(:account_ids::uuid[], :owner_ids::uuid[], :keys::text[], :originals::text[])
+    AS o (account_id, id, key, original)
+WHERE coalesce(o.original, o.key) IS DISTINCT FROM (
     SELECT g.audio_key FROM media AS g WHERE g.account_id = o.account_id AND g.media_id = o.id
-);
+) OR {is_unknown_rendition};
 
 -- name: count_boxes
 -- The number of boxes that are not deleted.

@@ -24,6 +24,7 @@ from service.postgres.erasures import Cursor, FoundMessage
 from service.postgres.keeper import BoxKey, lock_box
 from service.postgres.pool import Connection, Database
 from service.postgres.trash import get_time
+from service.usecases.audio_removal import remove_audio
 from service.workers.keeper.exports import delete_exports_with_account
 from service.workers.keeper.kept_mail import delete_mails
 from service.workers.progress import StepCounts, StepProgress
@@ -119,7 +120,7 @@ class _Run:
 
     async def finish(self) -> int | None:
         """Runs the remaining phases. Returns the number of erased items, None if it must wait."""
-        await self._audio.delete_many(self._job.pending_keys)
+        await remove_audio(self._database, self._audio, self._job.pending_keys)
         try:
             while self._phase is not ErasurePhase.FINISHED:
                 await self._work[self._phase]()
@@ -179,7 +180,7 @@ class _Run:
             await rows.record_progress(
                 connection, self._job, self._phase, "messages", len(erased), pending
             )
-        await self._audio.delete_many(pending)
+        await remove_audio(self._database, self._audio, pending)
         await self._record("audio", len(pending))
         self._advance(len(erased))
 

@@ -1,25 +1,21 @@
 """Deletion of orphans: audio objects that no row refers to."""
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
+from service.audio.keys import parse_object_key
 from service.audio.store import AudioStore, ListedObject
 from service.logs import get_logger
 from service.postgres.keeper import StoredObject, find_media_orphans, find_orphans
 from service.postgres.pool import Database
+from service.usecases.audio_removal import remove_audio
 from service.workers.progress import StepCounts, StepProgress
 
 log = get_logger(__name__)
 
 BATCH = 1_000
 PREFIXES = ("audio/", "media/")
-# Format of the keys of messages (with a month) and greetings, as in service.audio.store.
-_KEY = re.compile(
-    r"(?:audio/(\d{6})|media)/([0-9a-f]{32})/([0-9a-f]{32})/[0-9a-f]{32}\.\w+", re.ASCII
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Orphans:
             old = [item.key for item in batch if item.modified < before]
             parsed = _parse_keys(old)
             orphans = [key for month in parsed for key in await self._find(month, parsed[month])]
-            await self.audio.delete_many(orphans)
+            await remove_audio(self.database, self.audio, orphans)
             listed += len(batch)
             unrecognized += len(old) - sum(map(len, parsed.values()))
             deleted += len(orphans)
@@ -81,11 +77,15 @@ async def _batches(
 
 def parse_key(key: str) -> tuple[int | None, StoredObject] | None:
     """Returns the month of a message, or None of a greeting, and its object. None: unrecognized."""
-    if (match := _KEY.fullmatch(key)) is None:
+    if (parsed := parse_object_key(key)) is None:
         return None
-    month, account, owner = match.groups()
-    item = StoredObject(key=key, account_id=UUID(account), owner_id=UUID(owner))
-    return int(month) if month else None, item
+    item = StoredObject(
+        key=key,
+        account_id=parsed.account_id,
+        owner_id=parsed.owner_id,
+        original=parsed.original,
+    )
+    return parsed.month, item
 
 
 def _parse_keys(keys: Iterable[str]) -> dict[int | None, list[StoredObject]]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from service.audio.store import AudioStore
 from service.postgres import keeper as rows
 from service.postgres.pool import Database
+from service.usecases.audio_removal import remove_audio
 from service.workers.keeper.old_rows import repeat_batches
 from service.workers.progress import StepCounts, StepProgress
 
@@ -82,7 +83,8 @@ class Purge:
     async def _delete_audio(
         self, batch: Sequence[rows.PurgedMessage], progress: StepProgress
     ) -> None:
-        await self.audio.delete_many([row.audio_key for row in batch if row.audio_key is not None])
+        keys = [row.audio_key for row in batch if row.audio_key is not None]
+        await remove_audio(self.database, self.audio, keys)
         progress.advance(len(batch))
 
     async def _purge_boxes(self, progress: StepProgress) -> int:

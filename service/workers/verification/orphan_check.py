@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from service.audio.store import AudioStore, ListedObject
 from service.postgres.keeper import StoredObject, find_media_orphans, find_orphans
 from service.postgres.pool import Database
+from service.usecases.audio_removal import remove_audio
 from service.workers.keeper.orphans import parse_key
 from service.workers.verification.audio_check import get_sizes
 from service.workers.verification.findings import Finding, Findings, Kind
@@ -56,7 +57,7 @@ class OrphanCheck:
         sizes = await get_sizes(self.audio, keys)
         present = [key for key, size in zip(keys, sizes, strict=True) if size is not None]
         if self.is_repairing:
-            await self.audio.delete_many(present)
+            await remove_audio(self.database, self.audio, present)
         for key in present:
             self.findings.add(Finding(kind=Kind.ORPHAN, key=key, repaired=self.is_repairing))
 

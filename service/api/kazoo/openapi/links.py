@@ -6,7 +6,7 @@ from service.api.kazoo import links
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import audio, envelope, not_modified, redirect, success
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
-from service.api.kazoo.openapi.refusals import RANGE_PAST_END
+from service.api.kazoo.openapi.refusals import CONVERSIONS, RANGE_PAST_END
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.kazoo.wire.links import OpenedMessage
 from service.api.kazoo.wire.messages import LinkResponse
@@ -66,6 +66,7 @@ OPERATIONS = (
             RedirectUnavailable(),
             TooManyRequests(wait_s=1),
             StorageUnavailable(),
+            *CONVERSIONS,
         ),
     ),
 )

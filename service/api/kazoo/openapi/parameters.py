@@ -10,12 +10,13 @@ from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
 from service.api.kazoo.pages import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.kazoo.profiles import PROFILES
+from service.domain.rendition import RenditionFormat
 from service.domain.search import MAX_QUERY, MAX_TERMS
 
 PAGES = ("paginate", "page_size", "start_key", "ascending", "descending", "if_none_match")
 CREATED = ("created_from", "created_to")
 RANGES = ("range", "if_range", "if_match", "if_none_match")
-AUDIO = (*RANGES, "redirect")
+AUDIO = (*RANGES, "redirect", "format")
 AUDIO_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 
 _FILTER = "filter_"
@@ -168,6 +169,10 @@ def _query() -> Json:
         ),
         "busy": (_FLAG, "`true` prefers the greeting for a busy line"),
         "erase": (_FLAG, "`true` erases all data of the account at once"),
+        "format": (
+            {"type": "string", "enum": [target.value for target in RenditionFormat]},
+            "The format of the audio, which is converted; the default is the stored format",
+        ),
         "redirect": (
             _FLAG,
             "`true` redirects to the audio store; the default is `redirect_audio` of the account",

@@ -17,15 +17,17 @@ from service.api.kazoo.openapi.bodies import (
     upload,
 )
 from service.api.kazoo.openapi.messages import NO_MESSAGES, UNKNOWN_MESSAGE
-from service.api.kazoo.openapi.refusals import RANGE_PAST_END, UPLOADS
+from service.api.kazoo.openapi.refusals import CONVERSIONS, FORMAT_UNKNOWN, RANGE_PAST_END, UPLOADS
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.kazoo.wire.messages import MessageMetadata
 from service.domain.errors import (
     AudioMissing,
+    ConversionUnavailable,
     EditConflict,
     PreconditionFailed,
     RedirectUnavailable,
     StorageUnavailable,
+    TooManyConversions,
     VmboxFull,
 )
 
@@ -50,6 +52,7 @@ OPERATIONS = (
             RANGE_PAST_END,
             RedirectUnavailable(),
             StorageUnavailable(),
+            *CONVERSIONS,
         ),
     ),
     Operation(
@@ -68,6 +71,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=zip.download_messages,
+        parameters=("format",),
         body=envelope(
             ref("MessageIds"), {"messages": {"messages": [samples.MESSAGE_ID]}}, media=ZIP
         ),
@@ -77,6 +81,9 @@ OPERATIONS = (
             NO_MESSAGES,
             HTTPException(status_code=404),
             StorageUnavailable(),
+            FORMAT_UNKNOWN,
+            ConversionUnavailable(),
+            TooManyConversions(),
         ),
     ),
 )

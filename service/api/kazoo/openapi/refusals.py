@@ -22,12 +22,15 @@ from service.domain.errors import (
     AccountNotFound,
     AudioEmpty,
     AudioTooLarge,
+    AudioUnreadable,
     ContentEncodingRefused,
     ContentTypeRefused,
+    ConversionUnavailable,
     CredentialsInvalid,
     DatabaseUnavailable,
     DocumentTooLarge,
     Forbidden,
+    FormatNotAcceptable,
     Invalid,
     NotAudio,
     QuotaExceeded,
@@ -36,9 +39,11 @@ from service.domain.errors import (
     StorageUnavailable,
     TokenInvalid,
     TooManyBodies,
+    TooManyConversions,
     TooManyRequests,
     TooManyUploads,
 )
+from service.domain.rendition import RenditionFormat
 from service.domain.schema import MAX_DOCUMENT_BYTES
 
 _COMMON_ERRORS: tuple[Exception, ...] = (
@@ -76,6 +81,16 @@ UPLOADS: tuple[Exception, ...] = (
     TooManyUploads(),
     STORED_BYTES_EXCEEDED,
     StorageUnavailable(),
+)
+FORMAT_UNKNOWN = Invalid.of(
+    "format", Rule.ENUM, target=[target.value for target in RenditionFormat], value="flac"
+)
+CONVERSIONS: tuple[Exception, ...] = (
+    FORMAT_UNKNOWN,
+    FormatNotAcceptable("audio/x-wav"),
+    AudioUnreadable("malformed"),
+    ConversionUnavailable(),
+    TooManyConversions(),
 )
 RANGE_PAST_END = HTTPException(status_code=416)
 PROFILE_UNKNOWN = Invalid.of("profile", Rule.ENUM, target=["kazoo", "audian"], value="other")

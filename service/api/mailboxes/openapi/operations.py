@@ -7,11 +7,15 @@ from service.api.mailboxes import mailboxes, messages, recipients, routes
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.parts import audio, no_content, request_body, success
 from service.domain.errors import (
+    AudioUnreadable,
+    ConversionUnavailable,
     EditConflict,
+    FormatNotAcceptable,
     Invalid,
     MailboxNumbersExhausted,
     PreconditionFailed,
     Rule,
+    TooManyConversions,
     VmboxNotFound,
 )
 
@@ -83,13 +87,22 @@ OPERATIONS = (
     Operation(
         handler=messages.get_mailbox_audio,
         tag=_MESSAGES,
-        parameters=("mailbox_range",),
+        parameters=("mailbox_range", "mailbox_format"),
         answers={
             200: audio("The complete audio"),
             206: audio("The requested range of the audio", "Content-Range"),
             304: no_content("The audio has the ETag in `If-None-Match`"),
         },
-        refusals=(_NOT_FOUND, PreconditionFailed(), RangeNotSatisfiable(50_240)),
+        refusals=(
+            _NOT_FOUND,
+            PreconditionFailed(),
+            RangeNotSatisfiable(50_240),
+            Invalid.of("format", Rule.ENUM),
+            FormatNotAcceptable("audio/x-wav"),
+            AudioUnreadable(),
+            ConversionUnavailable(),
+            TooManyConversions(),
+        ),
     ),
     Operation(
         handler=messages.remove_mailbox_message,

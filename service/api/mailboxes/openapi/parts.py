@@ -29,6 +29,7 @@ from service.domain.errors import (
     Forbidden,
     TooManyRequests,
 )
+from service.domain.rendition import RenditionFormat
 from service.domain.schema import MAX_DOCUMENT_BYTES
 
 _JSON = "application/json"
@@ -137,6 +138,12 @@ def parameters() -> Json:
         "before": _optional("query", "before", _MESSAGE_ID, "Returns messages older than this one"),
         "mailbox_range": _optional(
             "header", "Range", _TEXT, "Range: `bytes=a-b`, `bytes=a-` or `bytes=-n`"
+        ),
+        "mailbox_format": _optional(
+            "query",
+            "format",
+            {"type": "string", "enum": [target.value for target in RenditionFormat]},
+            "Format of the audio, which is converted; the default is the stored format",
         ),
         "auth_for": _optional(
             "header", "X-Auth-For", _TEXT, "Name of a descendant account to act for"
