@@ -12,6 +12,7 @@ from service.cli import (
     months,
     notifications,
     processes,
+    transcriptions,
     verify,
 )
 
@@ -35,6 +36,7 @@ for command in (
     *keys.COMMANDS,
     *admin.COMMANDS,
     *imports.COMMANDS,
+    *transcriptions.COMMANDS,
 ):
     cli.add_command(command)
 

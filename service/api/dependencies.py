@@ -31,6 +31,7 @@ from service.usecases.retention import RetentionLookup
 from service.usecases.retention_preview import RetentionPreviews
 from service.usecases.searches import Searches
 from service.usecases.slots import StreamSlots
+from service.usecases.transcriptions import Transcriptions
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
 from service.usecases.users import Users
@@ -65,6 +66,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     recordings: Recordings
     recording_links: RecordingLinks
     renditions: Renditions
+    transcriptions: Transcriptions
     greetings: Greetings
     webhooks: Webhooks
     holds: Holds

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.cli.running import CommandWithList, run, settings_of
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from service.embedded.dev import DevProcess
@@ -52,14 +52,12 @@ def dev(port: int, folder: Path, *, demo: bool, cluster: bool) -> None:
     from service.cli.dev_text import format_instructions
     from service.embedded.dev import run_dev
     from service.wiring.dev import prepare_dev_for_people
-    from service.wiring.notifiers import CHANNELS
 
     # -P: a folder `service` in the current folder must not be imported.
     command = [sys.executable, "-P", "-m", "service"]
     # Reports a wrong setting before anything starts: the processes read the same environment.
     settings = settings_of("dev")
-    # Aftertone has no embedded speech recognition engine.
-    channels = [name for name in CHANNELS if name != "transcription" or settings.transcription_url]
+    channels = _dev_channels(settings)
     run(
         run_dev(
             folder=folder,
@@ -91,6 +89,20 @@ def _dev_processes(
         DevProcess(name="keeper", argv=[*command, "keeper"]),
         DevProcess(name="notifier", argv=[*command, "notifier", *channels], pooled=True),
     ]
+
+
+def _dev_channels(settings: Settings) -> list[str]:
+    """Returns all channels, without transcription if it has no engine. Raises ClickException."""
+    from service.wiring.notifiers import CHANNELS
+    from service.wiring.transcription import check_local_engine, is_local
+
+    if is_local(settings):
+        try:
+            check_local_engine(settings)
+        except SettingsError as error:
+            raise click.ClickException(str(error)) from None
+    has_engine = is_local(settings) or settings.transcription_url
+    return [name for name in CHANNELS if name != "transcription" or has_engine]
 
 
 @click.command()

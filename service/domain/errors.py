@@ -57,6 +57,10 @@ class AudioMissing(NotFound):
     """The message has no audio; upload its audio first."""
 
 
+class TranscriptionMissing(NotFound):
+    """The message has no transcription; request one and read it later."""
+
+
 class GreetingNotFound(NotFound):
     """The greeting does not exist in this account; check its id."""
 

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     MESSAGE_REMOVED = "message.removed"
     MESSAGE_RESTORED = "message.restored"
     MESSAGE_AUDIO_REPLACED = "message.audio_replaced"
+    MESSAGE_TRANSCRIPTION_REQUESTED = "message.transcription_requested"
     MESSAGE_TRANSCRIBED = "message.transcribed"
     MESSAGE_MEASURED = "message.measured"
     VMBOX_CREATED = "vmbox.created"
@@ -191,6 +192,12 @@ class MessageAudioReplaced(VmboxEvent, frozen=True, kw_only=True):
     message: EventMessage
 
 
+class MessageTranscriptionRequested(VmboxEvent, frozen=True, kw_only=True):
+    """A transcription of a message was requested, also if it has one."""
+
+    message: EventMessage
+
+
 class Transcription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Result of a transcription; `text` is set only when `result` is `success`.
 
@@ -289,6 +296,7 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.MESSAGE_REMOVED: MessageRemoved,
     EventType.MESSAGE_RESTORED: MessageRestored,
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced,
+    EventType.MESSAGE_TRANSCRIPTION_REQUESTED: MessageTranscriptionRequested,
     EventType.MESSAGE_TRANSCRIBED: MessageTranscribed,
     EventType.MESSAGE_MEASURED: MessageMeasured,
     EventType.VMBOX_CREATED: VmboxCreated,

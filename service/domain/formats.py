@@ -15,6 +15,7 @@ _REALM = re.compile(r"[\w.-]+", re.ASCII)
 _UUID = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # These names depend on the host, or are not zones.
 _ZONES = available_timezones() - {"localtime", "Factory", "posixrules"} | {"UTC", "GMT"}
@@ -37,6 +38,11 @@ _INVISIBLE = frozenset(
 def is_zone(text: str) -> bool:
     """Returns True for a zone of the IANA database and for `inherit`."""
     return text == "inherit" or text in _ZONES
+
+
+def is_language(text: str) -> bool:
+    """Returns True for a language code of ISO 639, such as `en` or `yue`."""
+    return _LANGUAGE.fullmatch(text) is not None
 
 
 def is_address(text: str) -> bool:
@@ -146,6 +152,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 ADDRESS = Format(name="email", is_valid=is_address)
 SENDER = Format(name="email-with-name", is_valid=is_sender)
 ZONE = Format(name="iana-time-zone", is_valid=is_zone)
+LANGUAGE = Format(name="iso-639-language", is_valid=is_language, pattern="^[a-z]{2,3}$")
 REALM = Format(name="sip-realm", is_valid=is_realm, pattern="^[A-Za-z0-9_.-]+$")
 USERNAME = Format(name="username", is_valid=is_username, pattern="^[^:]+$")
 DIGITS = Format(name="digits", is_valid=is_digits, pattern="^[0-9]*$")

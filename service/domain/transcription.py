@@ -1,14 +1,22 @@
 """Transcriptions of messages, in the form in which they are stored."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
+
+from service.domain.message import MessageId, month_of
 
 SUCCESS = "success"
 FAILURE = "failure"
 MAX_TEXT_BYTES = 16_384
 """Limit in UTF-8 bytes, because the text is part of lists and events. Longer text is cut."""
+REQUEST_LIFETIME = timedelta(hours=1)
+"""Time in which a second request for the transcription of a message has no effect."""
+MAX_REQUESTS = 100_000
+"""Maximum number of messages of one run of `aftertone transcribe`."""
 DETAILS = ("language", "engine", "model")
 """Keys of a stored transcription that are not part of the KAZOO object."""
 
@@ -30,6 +38,27 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...] = ()
 
 
+class DetailedTranscription(msgspec.Struct, frozen=True, kw_only=True):
+    """Stored transcription of a message with its words."""
+
+    transcription: dict[str, Any]
+    words: list[Word]
+
+
+class TranscriptionSelection(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages to transcribe: with audio, and without a text unless `again`. None means all."""
+
+    vmbox_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    again: bool = False
+
+    @property
+    def first(self) -> MessageId:
+        """Id before all messages of the selection."""
+        return MessageId(month_of(self.since) if self.since else 0, UUID(int=0))
+
+
 def transcript_of(transcription: Mapping[str, Any] | None) -> str | None:
     """Returns the text of a successful transcription, else None."""
     if transcription is None or transcription.get("result") != SUCCESS:
@@ -48,9 +77,10 @@ def failed_transcription(**details: str) -> dict[str, Any]:
     return {"result": FAILURE, **_stored_details(details)}
 
 
-def storable_words(words: Sequence[Word]) -> list[Word]:
+def storable_words(words: Sequence[Word]) -> tuple[Word, ...]:
     """Returns the words without NUL, up to the length at which the text is cut."""
-    kept, size = [], 0
+    kept: list[Word] = []
+    size = 0
     for word in words:
         text = word.text.replace("\0", "").strip()
         size += len(text.encode()) + 1
@@ -58,7 +88,7 @@ def storable_words(words: Sequence[Word]) -> list[Word]:
             break
         if text:
             kept.append(msgspec.structs.replace(word, text=text))
-    return kept
+    return tuple(kept)
 
 
 def split_details(transcription: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

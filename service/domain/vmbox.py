@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from service.domain.formats import ADDRESS, TIME, ZONE
+from service.domain.formats import ADDRESS, LANGUAGE, TIME, ZONE
 from service.domain.greeting_rules import (
     TEMPORARY_END,
     TEMPORARY_START,
@@ -106,6 +106,7 @@ FIELDS: dict[str, Field] = {
     "skip_instructions": _flag(False),
     "timezone": Field(min_length=3, max_length=32, format=ZONE),
     "transcribe": _flag(False),
+    "transcription_language": Field(min_length=2, max_length=3, format=LANGUAGE),
     "vm_message_forward_type": Field(
         enum=("only_forward", "prepend_forward"), default="only_forward"
     ),

@@ -1,17 +1,30 @@
 """Transcriptions of messages: one function per statement of transcriptions.sql."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from service.domain.transcription import Word
+from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
+from service.domain.message import MessageId
+from service.domain.transcription import REQUEST_LIFETIME, TranscriptionSelection, Word
 from service.postgres.audit import event_values
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
 _SQL = load("transcriptions")
+
+
+class _RequestOutcome(StrEnum):
+    """Outcome of a request for a transcription."""
+
+    REQUESTED = "requested"
+    PENDING = "pending"
+    NO_AUDIO = "no_audio"
+    MESSAGE_NOT_FOUND = "message_not_found"
 
 
 async def transcribe_message(
@@ -45,3 +58,67 @@ async def get_transcription_words(connection: Connection, key: MessageKey) -> li
         message_id=key.message_id.id,
     )
     return [] if words is None else msgspec.json.decode(words, type=list[Word])
+
+
+async def request_transcription(connection: Connection, key: MessageKey) -> bool:
+    """Requests a transcription. Returns False when a request is pending.
+
+    Raises VmboxNotFound, MessageNotFound, AudioMissing.
+    """
+    outcome = await _SQL["request_transcription"].fetchval(
+        connection, **key.values(), lifetime=REQUEST_LIFETIME, **event_values()
+    )
+    if outcome is None:
+        raise VmboxNotFound(key.vmbox_id.hex)
+    match _RequestOutcome(outcome):
+        case _RequestOutcome.MESSAGE_NOT_FOUND:
+            raise MessageNotFound(str(key.message_id))
+        case _RequestOutcome.NO_AUDIO:
+            raise AudioMissing(str(key.message_id))
+        case other:
+            return other is _RequestOutcome.REQUESTED
+
+
+async def list_transcribable(
+    connection: Connection,
+    account_id: UUID,
+    selection: TranscriptionSelection,
+    after: MessageId,
+    limit: int,
+) -> list[MessageKey]:
+    """Returns the messages to transcribe after an id, in the order of their ids."""
+    rows = await _SQL["list_transcribable"].fetch(
+        connection,
+        account_id=account_id,
+        after_month=after.month,
+        after_id=after.id,
+        **_selection_values(selection),
+        limit=limit,
+    )
+    return [
+        MessageKey(account_id, row["vmbox_id"], MessageId(row["month"], row["id"])) for row in rows
+    ]
+
+
+async def count_transcribable(
+    connection: Connection, account_id: UUID, selection: TranscriptionSelection, limit: int
+) -> int:
+    """Returns the number of messages to transcribe, at most `limit`."""
+    count: int = await _SQL["count_transcribable"].fetchval(
+        connection,
+        account_id=account_id,
+        after_month=selection.first.month,
+        **_selection_values(selection),
+        limit=limit,
+    )
+    return count
+
+
+def _selection_values(selection: TranscriptionSelection) -> dict[str, Any]:
+    return {
+        "vmbox_id": selection.vmbox_id,
+        "since": selection.since,
+        "until": selection.until,
+        "again": selection.again,
+        "lifetime": REQUEST_LIFETIME,
+    }

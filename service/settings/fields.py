@@ -233,6 +233,13 @@ class Settings(AudioSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = ""
     ari_timeout_s: Annotated[Seconds, lamps("Timeout of setting one lamp on Asterisk.")] = 5.0
 
+    transcription_engine: Annotated[
+        Literal["http", "faster-whisper"],
+        transcription(
+            "`http`: the engine at `AFTERTONE_TRANSCRIPTION_URL`. `faster-whisper`: this machine; "
+            "needs the extra `aftertone[transcription]`."
+        ),
+    ] = "http"
     transcription_url: Annotated[
         HttpUrl,
         transcription(
@@ -243,9 +250,42 @@ class Settings(AudioSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     transcription_key: Annotated[
         str, transcription("API key, sent as `Authorization: Bearer`. Empty: none.")
     ] = ""
-    transcription_model: Annotated[str, transcription("Model that the engine uses.")] = "whisper-1"
+    transcription_model: Annotated[
+        str,
+        transcription(
+            "Model that the engine uses. For `faster-whisper`: the folder of a CTranslate2 model, "
+            "an installed Python package that contains one, or a model to download."
+        ),
+    ] = "whisper-1"
+    transcription_download_folder: Annotated[
+        str,
+        transcription(
+            "Folder into which `faster-whisper` downloads a model that is missing, from Hugging "
+            "Face. Empty: nothing is downloaded."
+        ),
+    ] = ""
+    transcription_workers: Annotated[
+        int,
+        Meta(ge=0, le=512),
+        transcription(
+            "Processes of `faster-whisper`, each with the model in memory; at most 2 per core. 0: "
+            "one per core."
+        ),
+    ] = 0
+    transcription_memory_mb: Annotated[
+        int,
+        Meta(ge=256, le=1_000_000),
+        transcription(
+            "Maximum address space of each process of `faster-whisper` in megabytes. The smallest "
+            "model needs 1500, the largest about 5000."
+        ),
+    ] = 4000
     transcription_language: Annotated[
-        str, transcription("Language of the messages (ISO 639-1). Empty: detected.")
+        str,
+        transcription(
+            "Language of the messages (ISO 639-1), in boxes without `transcription_language`. "
+            "Empty: detected."
+        ),
     ] = ""
     transcription_timeout_s: Annotated[
         Seconds, transcription("Timeout of transcribing one message.")

@@ -24,8 +24,10 @@ from service.wiring.factories import (
     stream_settings,
 )
 from service.wiring.lamps import open_asterisk
-from service.wiring.notifiers import open_engine, open_smtp
+from service.wiring.notifiers import open_smtp
+from service.wiring.transcription import is_local, open_http_engine, open_local_engine
 from service.workers.channels import Failed
+from service.workers.channels.transcription import Engine
 
 _TIMEOUT_S = 30.0
 # The bucket has a default, so any of these settings shows that S3 is used.
@@ -168,8 +170,19 @@ async def _asterisk(settings: Settings) -> str:
 
 
 async def _engine(settings: Settings) -> str:
-    async with open_engine(settings) as engine:
-        outcome = await engine.transcribe(_silence(), "silence.wav", "audio/wav")
+    if not is_local(settings):
+        return "recordings are sent to AFTERTONE_TRANSCRIPTION_URL"
+    async with open_local_engine(settings) as engine:
+        return await _transcribe_silence(engine)
+
+
+async def _http_engine(settings: Settings) -> str:
+    async with open_http_engine(settings) as engine:
+        return await _transcribe_silence(engine)
+
+
+async def _transcribe_silence(engine: Engine) -> str:
+    outcome = await engine.transcribe(_silence(), "audio/wav", "wav", "")
     if isinstance(outcome, Failed):
         raise CheckFailed(outcome.error)
     return "the engine transcribed a second of silence"
@@ -204,6 +217,7 @@ _CHECKS: Sequence[tuple[str, Check, str]] = (
     ("backup_retention_days", _backups, "Not compared with AFTERTONE_PURGE_GRACE_DAYS."),
     ("smtp_url", _smtp, "The channel email needs it."),
     ("ari_url", _asterisk, "No lamps are set on Asterisk."),
-    ("transcription_url", _engine, "The channel transcription needs it."),
     ("conversion_processes", _conversion, "Not tested; the default applies."),
+    ("transcription_engine", _engine, "Recordings are sent to AFTERTONE_TRANSCRIPTION_URL."),
+    ("transcription_url", _http_engine, "The channel transcription needs it, or a local engine."),
 )

@@ -27,6 +27,7 @@ from service.wiring.factories import (
 )
 from service.wiring.lamps import open_lamp_consumers
 from service.wiring.process import open_process
+from service.wiring.transcription import concurrency_of, open_engine
 from service.workers.channels.callback import CallbackChannel
 from service.workers.channels.email import (
     EmailChannel,
@@ -42,11 +43,7 @@ from service.workers.channels.email import (
     TemplatesError,
     preview,
 )
-from service.workers.channels.transcription import (
-    Engine,
-    EngineSettings,
-    TranscriptionChannel,
-)
+from service.workers.channels.transcription import TranscriptionChannel
 from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier import Notifier, NotifierTimings
 
@@ -234,25 +231,11 @@ async def _transcription(resources: ChannelResources) -> AsyncIterator[ChannelLo
             resources.database,
             audio,
             engine,
-            timeout_s=settings.transcription_timeout_s,
-            concurrency=settings.transcription_concurrency,
-        )
-        yield Notifier(resources.database, resources.bus, channel, resources.timings)
-
-
-def open_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
-    """Opens the speech recognition engine. Raises SettingsError if none is configured."""
-    if not settings.transcription_url:
-        raise SettingsError("The transcription channel needs AFTERTONE_TRANSCRIPTION_URL.")
-    return Engine.open(
-        EngineSettings(
-            url=settings.transcription_url,
-            key=settings.transcription_key,
-            model=settings.transcription_model,
             language=settings.transcription_language,
             timeout_s=settings.transcription_timeout_s,
+            concurrency=concurrency_of(settings),
         )
-    )
+        yield Notifier(resources.database, resources.bus, channel, resources.timings)
 
 
 class _CombinedLoop(msgspec.Struct, frozen=True):

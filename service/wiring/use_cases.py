@@ -44,6 +44,7 @@ from service.usecases.retention import RetentionLookup
 from service.usecases.retention_preview import RetentionPreviews
 from service.usecases.searches import Searches
 from service.usecases.slots import StreamSlots
+from service.usecases.transcriptions import Transcriptions
 from service.usecases.transfers import Transfers
 from service.usecases.trash import Trash
 from service.usecases.uploads import Uploads
@@ -147,6 +148,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
             ),
         ),
         renditions=shared.renditions,
+        transcriptions=Transcriptions(database),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
         erasures=ErasureRequests(database),

@@ -103,6 +103,8 @@ DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messag
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own no
 PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own no
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/link messages:read yes own yes own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/transcription messages:read yes own yes own no
+PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/transcription messages:write yes own no own no
 GET    /v2/accounts/{account_id}/callflows                  account:read   yes yes yes yes no
 GET    /v2/accounts/{account_id}/devices                    account:read   yes yes yes yes no
 GET    /v2/accounts/{account_id}/cdrs                       account:read   yes yes yes yes no

@@ -114,7 +114,9 @@ async def test_working_settings_are_ok_and_the_others_are_not_set(
         **dict.fromkeys(("database_url", "owner_database_url", "nats_url"), "ok"),
         **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
         **dict.fromkeys(("issuer_url", "backup_retention_days"), "not set"),
-        **dict.fromkeys(("smtp_url", "ari_url", "transcription_url"), "not set"),
+        **dict.fromkeys(
+            ("smtp_url", "ari_url", "transcription_engine", "transcription_url"), "not set"
+        ),
         "conversion_processes": "not set",
     }
 
@@ -175,6 +177,7 @@ async def test_unreachable_servers_are_reported_without_secrets(
             "AFTERTONE_ARI_PASSWORD": SECRET,
             "AFTERTONE_TRANSCRIPTION_URL": f"http://127.0.0.1:{port}/v1/audio/transcriptions",
             "AFTERTONE_TRANSCRIPTION_KEY": SECRET,
+            "AFTERTONE_TRANSCRIPTION_ENGINE": "faster-whisper",
             "AFTERTONE_ISSUER_URL": "https://issuer.example",
             "AFTERTONE_ISSUER_JWKS_URL": f"http://127.0.0.1:{port}/keys",
             "AFTERTONE_ISSUER_AUDIENCE": "aftertone",
@@ -191,6 +194,9 @@ async def test_unreachable_servers_are_reported_without_secrets(
     assert "no server responds" in results.text_of("database_url")
     assert "percent-encode user and password" in results.text_of("owner_database_url")
     assert "no server responds" in results.text_of("nats_url")
+    assert "AFTERTONE_TRANSCRIPTION_MODEL is not a folder" in results.text_of(
+        "transcription_engine"
+    )
     assert "AFTERTONE_PURGE_GRACE_DAYS to 30" in results.text_of("backup_retention_days")
 
 
@@ -328,7 +334,7 @@ async def test_mail_asterisk_and_transcription_are_checked_with_their_credential
         )
         unknown = await checked({**works, "AFTERTONE_SMTP_CA_FILE": ""})
 
-    for name in ("smtp_url", "ari_url", "transcription_url"):
+    for name in ("smtp_url", "ari_url", "transcription_engine", "transcription_url"):
         assert fine.state(name) == "ok", fine.text
     assert "535" in refused.text_of("smtp_url")
     assert "401" in refused.text_of("ari_url")

@@ -6,12 +6,21 @@ from aiohttp import web
 from service.domain.transcription import MAX_TEXT_BYTES, successful_transcription
 from service.postgres.deliveries import DeliveryFilter, retry_deliveries
 from service.postgres.messages import attach_audio, remove_message
-from service.workers.channels.transcription import Engine, EngineSettings
+from service.workers.channels import Failed
+from service.workers.channels.transcription import HttpEngine, HttpEngineSettings
 from tests.support.builders import RETAINED_SINCE, audit
 from tests.support.notifier import QUICK
 from tests.support.transcription_harness import TranscriptionHarness
 from tests.support.transcription_server import KEY, TranscriptionRequest
 from tests.support.waiting import wait_until
+
+ENGINE = {"engine": "http", "model": "whisper-9"}
+FAILED = {"result": "failure", **ENGINE}
+
+
+def a_text(text: str) -> dict[str, str]:
+    """The stored form of a text from the server."""
+    return {"result": "success", "text": text, "language": "en", **ENGINE}
 
 
 async def test_a_message_is_transcribed_with_an_event(
@@ -25,7 +34,7 @@ async def test_a_message_is_transcribed_with_an_event(
         place = await transcription_harness.leave(box, "Call me back.")
         [row] = await transcription_harness.done()
     assert (row["status"], row["target"]) == ("done", "engine")
-    expected = {"result": "success", "text": "Call me back."}
+    expected = a_text("Call me back.")
     assert (await transcription_harness.message(place)).transcription == expected
     [event] = await transcription_harness.transcribed_events(box)
     assert event.data["message"]["transcription"] == expected
@@ -73,10 +82,7 @@ async def test_replaced_audio_is_transcribed_again_and_the_old_text_is_removed(
         assert (await transcription_harness.message(place)).transcription is None
         async with transcription_harness.harness.running(transcription_harness.channel):
             await transcription_harness.done(2)
-    assert (await transcription_harness.message(place)).transcription == {
-        "result": "success",
-        "text": "Second.",
-    }
+    assert (await transcription_harness.message(place)).transcription == a_text("Second.")
     texts = [
         event.data["message"]["transcription"]["text"]
         for event in await transcription_harness.transcribed_events(box)
@@ -134,9 +140,7 @@ async def test_an_unavailable_server_is_retried(
         3,
         3,
     )
-    assert (await transcription_harness.message(place)).transcription == successful_transcription(
-        "At last."
-    )
+    assert (await transcription_harness.message(place)).transcription == a_text("At last.")
 
 
 async def test_audio_that_the_server_refuses_is_a_failure_until_it_is_retried(
@@ -151,17 +155,15 @@ async def test_audio_that_the_server_refuses_is_a_failure_until_it_is_retried(
         place = await transcription_harness.leave(box, "Noise.")
         [row] = await transcription_harness.done()
     assert (row["status"], row["last_error"]) == ("dead", "the engine returned 400")
-    assert (await transcription_harness.message(place)).transcription == {"result": "failure"}
+    assert (await transcription_harness.message(place)).transcription == FAILED
     [event] = await transcription_harness.transcribed_events(box)
-    assert event.data["message"]["transcription"] == {"result": "failure"}
+    assert event.data["message"]["transcription"] == FAILED
     async with transcription_harness.database.connection() as connection:
         assert await retry_deliveries(connection, DeliveryFilter(account_id=box.account_id)) == 1
     async with transcription_harness.harness.running(transcription_harness.channel):
         [row] = await transcription_harness.done()
     assert row["status"] == "done"
-    assert (await transcription_harness.message(place)).transcription == successful_transcription(
-        "Noise."
-    )
+    assert (await transcription_harness.message(place)).transcription == a_text("Noise.")
 
 
 @pytest.mark.parametrize(
@@ -196,10 +198,10 @@ async def test_an_unreachable_server_and_a_wrong_key_are_temporary_failures(
         (transcription_harness.stub.url, "another", "the engine returned 401"),
         ("http://", KEY, "the request to the engine failed"),
     ):
-        settings = EngineSettings(url=url, key=key, model="m", timeout_s=2)
-        async with Engine.open(settings) as engine:
-            outcome = await engine.transcribe(b"a", "message.mp3", "audio/mpeg")
-        assert not isinstance(outcome, str)
+        settings = HttpEngineSettings(url=url, key=key, model="m", timeout_s=2)
+        async with HttpEngine.open(settings) as engine:
+            outcome = await engine.transcribe(b"a", "audio/mpeg", "mp3", "")
+        assert isinstance(outcome, Failed)
         assert outcome.error.startswith(why)
         assert not outcome.permanent
 

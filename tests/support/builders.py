@@ -301,7 +301,12 @@ def _replay(event: Recorded, folders: dict[str, str]) -> None:
         case "message.restored":
             assert message["media_id"] not in folders
             folders[message["media_id"]] = message["folder"]
-        case "message.audio_replaced" | "message.transcribed" | "message.measured":
+        case (
+            "message.audio_replaced"
+            | "message.transcription_requested"
+            | "message.transcribed"
+            | "message.measured"
+        ):
             assert folders[message["media_id"]] == message["folder"]
         case "vmbox.deleted":
             lying = list(folders.values())

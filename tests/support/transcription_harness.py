@@ -13,8 +13,8 @@ from service.domain.message import Audio, Message
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.workers.channels.transcription import (
-    Engine,
-    EngineSettings,
+    HttpEngine,
+    HttpEngineSettings,
     TranscriptionChannel,
 )
 from tests.support.builders import Box, Recorded, a_vmbox, events_of, stored
@@ -95,12 +95,10 @@ async def transcription_harness(
     database: Database,
 ) -> AsyncIterator[TranscriptionHarness]:
     async with running_transcription_server() as stub:
-        settings = EngineSettings(
-            url=stub.url, key=KEY, model="whisper-9", language="en", timeout_s=5
-        )
-        async with Engine.open(settings) as engine:
+        settings = HttpEngineSettings(url=stub.url, key=KEY, model="whisper-9", timeout_s=5)
+        async with HttpEngine.open(settings) as engine:
             channel = TranscriptionChannel(
-                database, shared_bucket, engine, timeout_s=5, concurrency=4
+                database, shared_bucket, engine, language="en", timeout_s=5, concurrency=4
             )
             yield TranscriptionHarness(
                 harness, test_database, database, shared_bucket, stub, channel

@@ -69,6 +69,7 @@ CASES: list[tuple[Event, set[str]]] = [
     (an_event("message.removed", reason="retention"), {"mailbox_message.doc_deleted"}),
     (an_event("message.restored"), {"mailbox_message.doc_created"}),
     (an_event("message.audio_replaced"), {"mailbox_message.doc_edited"}),
+    (an_event("message.transcription_requested"), set()),
     (an_event("message.transcribed"), {"mailbox_message.doc_edited"}),
     (an_event("message.measured"), {"mailbox_message.doc_edited"}),
     (an_event("vmbox.created"), {"vmbox.doc_created"}),

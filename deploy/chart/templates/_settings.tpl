@@ -93,8 +93,12 @@ webhooks:
   - webhook_connect_timeout_s
   - webhook_concurrency
 transcription:
+  - transcription_engine
   - transcription_url
   - transcription_model
+  - transcription_download_folder
+  - transcription_workers
+  - transcription_memory_mb
   - transcription_language
   - transcription_timeout_s
   - transcription_concurrency

@@ -24,6 +24,7 @@ from service.domain.events import (
     MessageRemoved,
     MessageRestored,
     MessageTranscribed,
+    MessageTranscriptionRequested,
     Origin,
     OriginReason,
     RemovalReason,
@@ -91,6 +92,9 @@ _DATA: dict[EventType, AccountEvent] = {
     ),
     EventType.MESSAGE_RESTORED: MessageRestored(**_BOX_FIELDS, message=_MESSAGE),
     EventType.MESSAGE_AUDIO_REPLACED: MessageAudioReplaced(**_BOX_FIELDS, message=_MESSAGE),
+    EventType.MESSAGE_TRANSCRIPTION_REQUESTED: MessageTranscriptionRequested(
+        **_BOX_FIELDS, message=_MESSAGE
+    ),
     EventType.MESSAGE_TRANSCRIBED: MessageTranscribed(
         **_BOX_FIELDS,
         message=TranscribedMessage(

@@ -75,6 +75,7 @@ from service.domain.errors import (
     TooManyStreams,
     TooManyUploads,
     TooManyWebhooks,
+    TranscriptionMissing,
     Unauthorized,
     Unavailable,
     UploadMismatch,
@@ -273,6 +274,9 @@ TABLE: dict[type[Exception], Row] = {
     AccountNotFound: _refuse_account_not_found,
     AudioMissing: lambda error: _refuse_not_found(
         error, "voicemail message does not have any audio file"
+    ),
+    TranscriptionMissing: lambda error: _refuse_not_found(
+        error, "voicemail message does not have a transcription"
     ),
     GreetingHasNoAudio: lambda error: _refuse_not_found(
         error, "media does not have any audio file"

@@ -124,6 +124,15 @@ h.account_id = m.account_id
 -- look-up by primary key in an empty index.
 EXISTS (SELECT FROM holds AS h WHERE {hold_covers} FOR KEY SHARE OF h)
 
+-- fragment: is_transcribable
+-- True when the message `m` is in the selection of a run of `aftertone transcribe`.
+m.audio_key IS NOT NULL AND num_nulls(m.removed_at) = 1
+    AND (:vmbox_id::uuid IS NULL OR m.vmbox_id = :vmbox_id)
+    AND (:since::timestamptz IS NULL OR m.received_at >= :since)
+    AND (:until::timestamptz IS NULL OR m.received_at < :until)
+    AND (:again::boolean OR m.transcription ->> 'result' IS DISTINCT FROM 'success')
+    AND coalesce(m.transcription_requested_at, '-infinity') < now() - :lifetime::interval
+
 -- fragment: is_of_person
 -- True when the message `m` is of the person :caller (a number in comparable form) and :caller_id_name; with a
 -- null :caller, of anybody.

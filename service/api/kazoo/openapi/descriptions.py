@@ -99,6 +99,8 @@ VMBOX = {
     "skip_instructions": "Whether callers hear no instructions",
     "timezone": "The time zone of announced times; `inherit` uses the time zone of the owner",
     "transcribe": "Whether messages are transcribed",
+    "transcription_language": "The language of messages (ISO 639-1); absent: the language of the "
+    "deployment, or detected",
     "vm_message_forward_type": "Whether a caller may add a recording to a forwarded message",
 }
 

@@ -35,6 +35,7 @@ from service.api.kazoo.wire import (
     links,
     messages,
     searches,
+    transcriptions,
     webhooks,
 )
 from service.api.kazoo.wire.uploads import UploadResponse
@@ -88,6 +89,10 @@ def _responses() -> Json:
         **struct_schemas((deliveries.DeadDeliveryRow, deliveries.RetriedResponse), {}),
         **struct_schemas((links.OpenedMessage,), {}),
         **struct_schemas((holds.HoldRow, holds.HeldIdsResponse), descriptions.HOLD),
+        **struct_schemas(
+            (transcriptions.TranscriptionDetail, transcriptions.TranscriptionRequest),
+            {},
+        ),
         **struct_schemas((erasures.ErasureRow,), {}),
         **struct_schemas((exports.ExportRow,), {}),
         **struct_schemas(

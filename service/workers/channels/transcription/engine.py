@@ -1,90 +1,27 @@
-"""HTTP client of a speech recognition engine.
+"""Engine: recognizes speech. The channel uses an HTTP engine or the local one."""
 
-OpenAI API reference, "Create transcription": a multipart POST of `file` and `model`; the response
-is JSON with `text`. Hosted services and self-hosted engines (faster-whisper and others) support it.
-"""
+from typing import Protocol
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import aiohttp
-import msgspec
-
-from service.security import retry_after_of
+from service.domain.transcription import Recognition
 from service.workers.channels import Failed
 
-_MAX_RESPONSE_BYTES = 4 * 1024 * 1024
-_BLOCK_BYTES = 64 * 1024
-# Status codes for audio that the engine cannot process.
-_REFUSALS = frozenset({400, 413, 415, 422})
 
+class Engine(Protocol):
+    """Interface of an engine."""
 
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`url` includes `/audio/transcriptions`. Empty `language`: detected. Empty `key`: not sent."""
-
-    url: str
+    name: str
+    """Name in stored transcriptions."""
     model: str
-    key: str = ""
-    language: str = ""
-    timeout_s: float = 300.0
 
+    async def transcribe(
+        self, audio: bytes, content_type: str, extension: str, language: str
+    ) -> Recognition | Failed:
+        """Returns the text of a recording. An empty `language` means that it is detected.
 
-class Engine:
-    """Client of one engine. Errors exclude its response texts, which may contain the recording."""
-
-    def __init__(self, session: aiohttp.ClientSession, settings: EngineSettings) -> None:
-        self._session = session
-        self._settings = settings
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, settings: EngineSettings) -> "AsyncIterator[Engine]":
-        headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
-        async with aiohttp.ClientSession(
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
-        ) as session:
-            yield cls(session, settings)
-
-    async def transcribe(self, audio: bytes, name: str, content_type: str) -> str | Failed:
-        """Returns the text of a recording. Engines detect the format by the extension of `name`.
-
-        Returns a permanent Failed if the engine rejects the audio.
+        Returns a permanent Failed if another attempt cannot succeed, and EngineCrashed if the audio
+        may be the cause of a crash.
         """
-        form = aiohttp.FormData({"model": self._settings.model, "response_format": "json"})
-        if self._settings.language:
-            form.add_field("language", self._settings.language)
-        form.add_field("file", audio, filename=name, content_type=content_type)
-        try:
-            async with self._session.post(
-                self._settings.url, data=form, allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    return Failed(
-                        error=f"the engine returned {response.status}",
-                        permanent=response.status in _REFUSALS,
-                        retry_after_s=retry_after_of(response.headers.get("Retry-After", "")),
-                    )
-                return await _read_text(response)
-        except TimeoutError:
-            return Failed(error=f"the engine did not respond within {self._settings.timeout_s:g} s")
-        # ValueError: invalid content type or URL.
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Failed(error=f"the request to the engine failed: {type(error).__name__}")
 
 
-class _EngineResponse(msgspec.Struct):
-    text: str
-
-
-async def _read_text(response: aiohttp.ClientResponse) -> str | Failed:
-    body = bytearray()
-    async for block in response.content.iter_chunked(_BLOCK_BYTES):
-        body += block
-        if len(body) > _MAX_RESPONSE_BYTES:
-            return Failed(error="the response of the engine is too long")
-    try:
-        return msgspec.json.decode(body, type=_EngineResponse).text
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Failed(error="the response of the engine is not JSON with a text")
+class EngineCrashed(Failed, frozen=True, kw_only=True):
+    """The engine crashed or exceeded a limit."""

@@ -1,0 +1,1 @@
+"""Speech recognition in child processes. Only `child/` imports faster-whisper."""

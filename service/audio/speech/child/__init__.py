@@ -1,0 +1,1 @@
+"""Child process that recognizes speech: `python -m service.audio.speech.child`."""
