@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.notifier",
     "tests.support.email_harness",
     "tests.support.lamp_harness",
+    "tests.support.media_harness",
     "tests.support.transcription_harness",
     "tests.support.webhook_harness",
     "tests.support.audio_stores",

@@ -92,7 +92,8 @@ def _dev_processes(
 
 
 def _dev_channels(settings: Settings) -> list[str]:
-    """Returns all channels, without transcription if it has no engine. Raises ClickException."""
+    """Returns the channels that have their engine or their extra. Raises ClickException."""
+    from service.audio.conversion.pool import is_installed
     from service.wiring.notifiers import CHANNELS
     from service.wiring.transcription import check_local_engine, is_local
 
@@ -101,8 +102,11 @@ def _dev_channels(settings: Settings) -> list[str]:
             check_local_engine(settings)
         except SettingsError as error:
             raise click.ClickException(str(error)) from None
-    has_engine = is_local(settings) or settings.transcription_url
-    return [name for name in CHANNELS if name != "transcription" or has_engine]
+    can_run = {
+        "transcription": is_local(settings) or bool(settings.transcription_url),
+        "media": is_installed(),
+    }
+    return [name for name in CHANNELS if can_run.get(name, True)]
 
 
 @click.command()

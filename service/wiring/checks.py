@@ -207,7 +207,7 @@ _CHECKS: Sequence[tuple[str, Check, str]] = (
     ("database_url", _database, "All processes except `keeper` and `migrate` need it."),
     ("owner_database_url", _owner, "`migrate` and `keeper` need it."),
     ("nats_url", _nats, "Relay and notifiers need it."),
-    ("s3_bucket", _bucket, "API, keeper and the channels email and transcription need it."),
+    ("s3_bucket", _bucket, "API, keeper and the channels email, transcription and media need it."),
     (
         "key_ring_file",
         _key_ring,

@@ -21,6 +21,7 @@ from service.wiring.factories import (
     key_ring_of,
     open_audio,
     open_bus,
+    open_conversion,
     open_database,
     open_webhook_sender,
     retention_of,
@@ -43,6 +44,7 @@ from service.workers.channels.email import (
     TemplatesError,
     preview,
 )
+from service.workers.channels.media import MediaChannel
 from service.workers.channels.transcription import TranscriptionChannel
 from service.workers.channels.webhook import WebhookChannel
 from service.workers.notifier import Notifier, NotifierTimings
@@ -238,6 +240,17 @@ async def _transcription(resources: ChannelResources) -> AsyncIterator[ChannelLo
         yield Notifier(resources.database, resources.bus, channel, resources.timings)
 
 
+@asynccontextmanager
+async def _media(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
+    """Measures the audio of new messages."""
+    settings = resources.settings
+    async with open_conversion(settings) as pool, open_audio(settings) as audio:
+        if not pool.is_available:
+            raise SettingsError("The media channel needs PyAV; install aftertone[audio].")
+        channel = MediaChannel(resources.database, audio, pool)
+        yield Notifier(resources.database, resources.bus, channel, resources.timings)
+
+
 class _CombinedLoop(msgspec.Struct, frozen=True):
     """Runs several loops as one."""
 
@@ -255,5 +268,6 @@ CHANNELS: Mapping[str, Callable[[ChannelResources], AbstractAsyncContextManager[
     "mwi": _mwi,
     "callback": _callback,
     "transcription": _transcription,
+    "media": _media,
 }
 """Functions that open a channel, by its name. To add a channel, add it here."""

@@ -13,7 +13,7 @@ EXAMPLES = CHART.parent / "examples"
 
 Object = dict[str, Any]
 
-_CHANNELS = ("email", "webhook", "mwi", "callback", "transcription")
+_CHANNELS = ("email", "webhook", "mwi", "callback", "transcription", "media")
 _PEER = {"ipBlock": {"cidr": "192.0.2.0/24"}}
 _WATCHED = {"enabled": True, "labels": {"release": "prometheus"}}
 

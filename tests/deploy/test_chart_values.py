@@ -140,6 +140,7 @@ def test_a_process_receives_only_the_secrets_that_it_needs(case: str) -> None:
         "api",
         "email",
         "keeper",
+        "media",
         "transcription",
     }
 
@@ -200,7 +201,7 @@ def test_a_workload_identity_replaces_the_access_key() -> None:
     for process, pod in pods("IRSA").items():
         assert not environment(pod).keys() & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
         storage = pod["spec"]["serviceAccountName"] == "prod-aftertone-storage"
-        assert storage == (process in {"api", "email", "keeper", "transcription"})
+        assert storage == (process in {"api", "email", "keeper", "media", "transcription"})
 
 
 def test_a_secret_nats_url_replaces_the_setting() -> None:

@@ -50,7 +50,12 @@ def test_a_process_receives_only_the_variables_that_it_needs() -> None:
         "keeper",
         *RUN_HERE,
     }
-    assert _services_with("AWS_SECRET_ACCESS_KEY", environments) == {"api", "email", "keeper"}
+    assert _services_with("AWS_SECRET_ACCESS_KEY", environments) == {
+        "api",
+        "email",
+        "media",
+        "keeper",
+    }
     assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "email", "webhook"}
 
 

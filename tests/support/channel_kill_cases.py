@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from tests.support.ari import PASSWORD, USER, AriStub, running_ari
+from tests.support.audio_samples import a_wav
 from tests.support.channel_kill_case import ChannelKillCase
 from tests.support.relay import jetstream
 from tests.support.running import AccountClient, data_of
@@ -314,10 +315,51 @@ class TranscriptionKillCase(ChannelKillCase):
         return f"{self.acts} texts, {self.repeated()} asked for twice"
 
 
+class MediaKillCase(ChannelKillCase):
+    """Messages of different lengths, which the client does not send."""
+
+    channel = "media"
+    vmbox_id = ""
+    lengths: dict[str, int]
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, account: AccountClient, inspector: asyncpg.Connection
+    ) -> AsyncIterator[ChannelKillCase]:
+        case = cls(account, inspector)
+        case.lengths, case.vmbox_id = {}, await account.a_vmbox()
+        yield case
+
+    async def act(self, number: int) -> None:
+        length_ms = 100 + number * 10
+        audio = a_wav(length_ms / 1000)
+        media_id = await self.account.leave(self.vmbox_id, audio, "audio/wav")
+        self.lengths[media_id] = length_ms
+
+    async def complete(self) -> bool:
+        return await self.statuses() == {"done": self.acts}
+
+    async def check(self) -> str:
+        events = await self.events("message.measured")
+        measured = {
+            event["message"]["media_id"]: event["message"]["media"]["duration_ms"]
+            for event in events
+        }
+        assert len(events) == len(measured)
+        assert measured == self.lengths
+        outlines = await self.inspector.fetchval(
+            "SELECT count(*) FROM waveforms WHERE hex(account_id) = $1", self.account.account_id
+        )
+        assert outlines == self.acts
+        return f"{self.acts} messages measured once"
+
+
 CHANNEL_KILL_CASES: Sequence[type[ChannelKillCase]] = (
     EmailKillCase,
     WebhookKillCase,
     LampKillCase,
     CallbackKillCase,
     TranscriptionKillCase,
+    MediaKillCase,
 )

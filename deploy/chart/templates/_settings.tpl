@@ -134,6 +134,9 @@ callback:
 transcription:
   args: [notifier, transcription]
   needs: [database, postgres, nats, s3, notifiers, transcription, operations]
+media:
+  args: [notifier, media]
+  needs: [database, postgres, nats, s3, notifiers, conversion, operations]
 keeper:
   args: [keeper, --once, all]
   needs: [owner, postgres, nats, s3, retention, operations]

@@ -1,7 +1,9 @@
-"""Decoding of `message.new` events for the e-mail, callback and transcription channels."""
+"""Decoding of events about messages, for the channels that handle new messages."""
 
+from service.domain.errors import MessageNotFound
 from service.domain.events import Event, EventType, MessageNew, OriginReason, decode_data
-from service.domain.message import Folder
+from service.domain.message import Folder, MessageId
+from service.postgres.messages import MessageKey
 
 
 def decode_message_new(event: Event) -> MessageNew:
@@ -21,3 +23,11 @@ def is_imported(event: Event) -> bool:
     if event.type != EventType.MESSAGE_NEW:
         return False
     return decode_message_new(event).origin.reason is OriginReason.IMPORTED
+
+
+def message_key_of(event: Event) -> MessageKey:
+    """Returns the key of the message of an event. Raises MessageNotFound if it has none."""
+    message_id = MessageId.parse(event.media_id or "")
+    if message_id is None:
+        raise MessageNotFound
+    return MessageKey(event.account_id, event.vmbox_id, message_id)

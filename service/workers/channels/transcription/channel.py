@@ -6,7 +6,7 @@ from typing import Any
 from service.audio.store import AudioStore
 from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.events import Event, EventType
-from service.domain.message import Message, MessageId
+from service.domain.message import Message
 from service.domain.transcription import (
     Recognition,
     Word,
@@ -16,12 +16,12 @@ from service.domain.transcription import (
     transcript_of,
 )
 from service.domain.vmbox import Vmbox
-from service.postgres.messages import MessageKey, get_message
+from service.postgres.messages import get_message
 from service.postgres.pool import Connection, Database
 from service.postgres.transcriptions import transcribe_message
 from service.postgres.vmboxes import get_vmbox
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
-from service.workers.channels.message_new import is_imported
+from service.workers.channels.message_new import is_imported, message_key_of
 from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 from service.workers.channels.transcription.engine import Engine, EngineCrashed
 
@@ -134,7 +134,7 @@ class TranscriptionChannel:
         if isinstance(outcome, Transcript | TranscriptionFailed):
             await transcribe_message(
                 connection,
-                _message_key(delivery.event),
+                message_key_of(delivery.event),
                 outcome.audio_key,
                 outcome.transcription,
                 outcome.words if isinstance(outcome, Transcript) else (),
@@ -157,7 +157,7 @@ async def _find_message(connection: Connection, event: Event) -> tuple[Message, 
     """
     try:
         box = (await get_vmbox(connection, event.account_id, event.vmbox_id)).vmbox
-        message = await get_message(connection, _message_key(event))
+        message = await get_message(connection, message_key_of(event))
     except (VmboxNotFound, MessageNotFound):
         return "the message or its box was deleted"
     if event.type == EventType.MESSAGE_TRANSCRIPTION_REQUESTED:
@@ -168,10 +168,3 @@ async def _find_message(connection: Connection, event: Event) -> tuple[Message, 
     if transcript_of(message.transcription) is not None:
         return "the message has a transcription"
     return message, box
-
-
-def _message_key(event: Event) -> MessageKey:
-    message_id = MessageId.parse(event.media_id or "")
-    if message_id is None:
-        raise MessageNotFound
-    return MessageKey(event.account_id, event.vmbox_id, message_id)
