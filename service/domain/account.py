@@ -12,6 +12,7 @@ import msgspec
 from service.domain.access import Access
 from service.domain.errors import Problem
 from service.domain.formats import ACCOUNT_NAME, NO_NUL, REALM, SENDER, ZONE
+from service.domain.rendition import RenditionFormat
 from service.domain.retention import (
     DAYS_FIELD,
     DELETED_DAYS,
@@ -190,6 +191,8 @@ FIELDS: dict[str, Field] = {
     ),
     "max_message_count": Field(types=("integer",), minimum=0, maximum=2**31 - 1),
     MESSAGE_DAYS: DAYS_FIELD,
+    "normalize_audio": Field(types=("boolean",)),
+    "notify_audio_format": Field(enum=tuple(RenditionFormat)),
     "notify_email": Field(
         types=("object",),
         fields={

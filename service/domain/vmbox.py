@@ -16,6 +16,7 @@ from service.domain.greeting_rules import (
     has_greeting,
 )
 from service.domain.recipient import MAX_RECIPIENTS, Recipient
+from service.domain.rendition import RenditionFormat
 from service.domain.retention import DAYS_FIELD, DELETED_DAYS, MESSAGE_DAYS
 from service.domain.schema import Document, Field, Fields, submitted_keys, validate_document
 
@@ -91,6 +92,7 @@ FIELDS: dict[str, Field] = {
             )
         },
     ),
+    "notify_audio_format": Field(enum=tuple(RenditionFormat)),
     "notify_email_addresses": _list_of(Field(format=ADDRESS), default=[], max_items=MAX_RECIPIENTS),
     "oldest_message_first": _flag(False),
     "operator_number": Field(types=("integer", "string")),

@@ -12,6 +12,7 @@ from service.domain.errors import UserNotFound
 from service.domain.message import parse_hex_id
 from service.domain.recipient import MAX_RECIPIENTS
 from service.domain.recording import zone_of
+from service.domain.rendition import RenditionFormat
 from service.domain.schema import Document
 from service.postgres.accounts import read_account
 from service.postgres.pool import Connection
@@ -50,6 +51,16 @@ class MailContext(msgspec.Struct, frozen=True, kw_only=True):
     def includes_transcription(self) -> bool:
         """True unless the box has mails without transcription."""
         return self.settings.get("include_transcription_on_notify") is not False
+
+    @property
+    def audio_format(self) -> RenditionFormat | None:
+        """Format of attached audio: of the box, else of its account; None is the stored one."""
+        for document in (self.settings, self.account):
+            name = document.get("notify_audio_format")
+            # The key had no rules in earlier releases.
+            if isinstance(name, str) and name in RenditionFormat.__members__.values():
+                return RenditionFormat(name)
+        return None
 
     @property
     def mail_settings(self) -> Document:

@@ -16,13 +16,12 @@ from service.audio.keys import rendition_key
 from service.audio.store import AudioStore
 from service.domain.account import AccountFacts, Quota, Quotas
 from service.domain.errors import AudioMissing, AudioUnreadable, NotFound, StorageUnavailable
-from service.domain.message import Audio, uuid7
+from service.domain.message import Audio, Message, uuid7
 from service.domain.recording import Recording
 from service.domain.rendition import RenditionFormat
 from service.postgres import renditions as rows
-from service.postgres.messages import MessageKey
+from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
-from service.postgres.recordings import get_recording
 from service.postgres.renditions import RenditionKey
 from service.usecases.audio_removal import remove_audio
 
@@ -79,18 +78,23 @@ class Renditions:
 
         Raises AudioUnreadable, AudioMissing, ConversionUnavailable, Unavailable.
         """
-        message = recording.message
+        audio = await self.of_message(account, recording.message, recording.audio, target)
+        return Recording(message=recording.message, audio=audio, local_time=recording.local_time)
+
+    async def of_message(
+        self, account: AccountFacts, message: Message, original: Audio, target: RenditionFormat
+    ) -> Audio:
+        """Returns the rendition of the audio of a message. Raises as `of_recording` does."""
 
         async def is_current() -> bool:
             key = MessageKey(account.account_id, message.vmbox_id, message.id)
             async with self._database.connection() as connection:
                 with suppress(NotFound):
-                    current = await get_recording(connection, key, None)
-                    return current.audio.key == recording.audio.key
+                    current = (await get_message(connection, key)).audio
+                    return current is not None and current.key == original.key
             return False
 
-        audio = await self.get(account, recording.audio, target, is_current)
-        return Recording(message=message, audio=audio, local_time=recording.local_time)
+        return await self.get(account, original, target, is_current)
 
     async def get(
         self,

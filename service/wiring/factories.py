@@ -38,6 +38,7 @@ from service.settings import PREFIX, Settings, SettingsError, parse_networks
 from service.usecases.account_cache import AccountCache
 from service.usecases.accounts import Accounts
 from service.usecases.audit import AuditQueue
+from service.usecases.renditions import Renditions
 from service.usecases.sessions import Sessions
 from service.usecases.sign_in_limits import SignInGuard, SignInLimits
 from service.usecases.slots import SharedSlots
@@ -126,6 +127,17 @@ def open_conversion(settings: Settings) -> AbstractAsyncContextManager[Conversio
             jobs_per_process=settings.conversion_jobs_per_process,
         )
     )
+
+
+@asynccontextmanager
+async def open_renditions(
+    settings: Settings, database: Database, audio: AudioStore
+) -> AsyncIterator[Renditions]:
+    """Opens the conversion of stored audio with child processes of its own."""
+    async with open_conversion(settings) as pool:
+        renditions = Renditions(database, audio, pool, utc_now, quotas_of(settings))
+        async with renditions.convert_in_background():
+            yield renditions
 
 
 def open_bus(settings: Settings, name: str) -> AbstractAsyncContextManager[Bus]:

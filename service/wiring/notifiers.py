@@ -23,6 +23,7 @@ from service.wiring.factories import (
     open_bus,
     open_conversion,
     open_database,
+    open_renditions,
     open_webhook_sender,
     retention_of,
 )
@@ -112,6 +113,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
     async with (
         open_smtp(settings) as smtp,
         open_audio(settings) as audio,
+        open_renditions(settings, resources.database, audio) as renditions,
     ):
         channel = EmailChannel(
             resources.database,
@@ -134,6 +136,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
             utc_now,
             _recipient_links(settings),
             MailLinkTokens(key_ring_of(settings)) if settings.key_ring_file else None,
+            renditions,
         )
         yield Notifier(resources.database, resources.bus, channel, resources.timings)
 

@@ -5,8 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
+from service.audio.conversion.limits import ConversionLimits
+from service.audio.conversion.pool import ConversionPool
+from service.domain.account import NO_QUOTAS
+from service.domain.clock import utc_now
 from service.domain.message import CallerId
+from service.usecases.renditions import Renditions
 from service.workers.channels import Done, Postponed
+from tests.support.audio_samples import an_mp3
 from tests.support.email_harness import EmailHarness, somebody
 from tests.support.smtp import text_of
 
@@ -61,6 +67,34 @@ async def test_the_mail_contains_the_transcription_if_the_box_enables_it(
     mail = (await email_harness.only_mail(box, who)).message
     assert ("Call <me>" in text_of(mail)) is included
     assert ("Call &lt;me&gt;" in text_of(mail, "html")) is included
+
+
+async def test_a_mail_has_the_audio_format_of_its_box_or_the_stored_one(
+    email_harness: EmailHarness,
+) -> None:
+    who = somebody()
+    box = await email_harness.a_box(notify_email_addresses=[who], notify_audio_format="wav")
+    await email_harness.leave(box, an_mp3())
+    await email_harness.finished(box)
+    delivery = await email_harness.delivery(box, who)
+    broken = await email_harness.a_box(notify_audio_format="wav")
+    await email_harness.leave(broken)
+    await email_harness.finished(broken)
+
+    async with ConversionPool.open(ConversionLimits()) as pool:
+        renditions = Renditions(
+            email_harness.database, email_harness.store, pool, utc_now, NO_QUOTAS
+        )
+        channel = email_harness.channel(renditions=renditions)
+        assert isinstance(await channel.deliver(delivery), Done)
+        fallback = await email_harness.delivery(broken, who)
+        assert isinstance(await channel.deliver(fallback), Done)
+
+    mails = email_harness.post.to(who)
+    sounds = [part for mail in mails for part in mail.message.iter_attachments()]
+    assert [part.get_content_type() for part in sounds] == ["audio/mpeg", "audio/wav", "audio/mpeg"]
+    assert str(sounds[1].get_filename()).endswith(".wav")
+    assert sounds[1].get_content()[:4] == b"RIFF"
 
 
 async def test_a_mail_waits_a_limited_time_for_its_transcription(

@@ -23,6 +23,7 @@ from service.postgres.messages import MessageKey
 from service.postgres.months import ensure_month
 from service.postgres.pool import Database
 from service.security import MailLinkTokens
+from service.usecases.renditions import Renditions
 from service.workers.channels.email import (
     EmailChannel,
     EmailSettings,
@@ -70,6 +71,7 @@ class EmailHarness:
         templates: Templates | None = None,
         links: RecipientLinks | None = None,
         mail_links: MailLinkTokens | None = None,
+        renditions: Renditions | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         **settings: Any,
     ) -> EmailChannel:
@@ -90,6 +92,7 @@ class EmailHarness:
             clock,
             links,
             mail_links,
+            renditions,
         )
 
     async def an_account(self, **document: Any) -> UUID:

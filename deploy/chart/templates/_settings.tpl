@@ -121,7 +121,7 @@ relay:
   needs: [database, postgres, nats, relay, operations]
 email:
   args: [notifier, email]
-  needs: [database, notifier_key_ring, postgres, nats, s3, http, retention, notifiers, email, operations]
+  needs: [database, notifier_key_ring, postgres, nats, s3, http, conversion, quotas, retention, notifiers, email, operations]
 webhook:
   args: [notifier, webhook]
   needs: [database, notifier_key_ring, postgres, nats, notifiers, webhooks, operations]

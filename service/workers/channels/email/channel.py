@@ -2,25 +2,35 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 import msgspec
 
 from service.audio.store import AudioStore
-from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
+from service.domain.errors import (
+    AudioMissing,
+    AudioUnreadable,
+    ConversionUnavailable,
+    MessageNotFound,
+    TooManyConversions,
+    VmboxNotFound,
+)
 from service.domain.events import (
     Event,
     EventType,
     VmboxWasFull,
     decode_data,
 )
-from service.domain.message import Message, MessageId
+from service.domain.message import Audio, Message, MessageId
 from service.domain.recipient import MAX_RECIPIENTS, MailRecipient
 from service.domain.recording import LinkRecipient, MailLink
+from service.domain.rendition import RenditionFormat
 from service.domain.retention import Retention
 from service.domain.vmbox import addresses_of
 from service.logs import get_logger
+from service.postgres.accounts import read_account
 from service.postgres.mail import reserve_mail
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Connection, Database
@@ -31,6 +41,7 @@ from service.usecases.mail_recipients import (
     message_recipients,
     read_mail_context,
 )
+from service.usecases.renditions import Renditions
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Postponed, Target
 from service.workers.channels.email.after_notify import change_folder_after_notify
 from service.workers.channels.email.consent import (
@@ -66,6 +77,7 @@ from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 log = get_logger(__name__)
 
 _TRANSCRIPTION_POLL_S = 5.0
+_CONVERSION_POLL_S = 5.0
 # Key in the state of a delivery that is counted in the mail rate.
 _RESERVED = "reserved"
 
@@ -109,8 +121,11 @@ class EmailChannel:
         clock: Callable[[], datetime],
         links: RecipientLinks | None = None,
         mail_links: MailLinkTokens | None = None,
+        renditions: Renditions | None = None,
     ) -> None:
         """Without `links`, mails have no links to unsubscribe. `needs_confirmation` requires them.
+
+        Without `renditions`, mails have the stored audio.
 
         Without `mail_links`, the links to messages need sign-in.
         """
@@ -125,6 +140,7 @@ class EmailChannel:
         self._clock = clock
         self._links = links
         self._mail_links = mail_links
+        self._renditions = renditions
 
     def handles(self, event: Event) -> bool:
         return event.type == EventType.VMBOX_FULL or is_new_voicemail(event)
@@ -160,6 +176,8 @@ class EmailChannel:
             return Failed(error=str(error), permanent=True)
         except (TemplatesError, AudioDamaged) as error:
             return Failed(error=str(error))
+        except TooManyConversions:
+            return Postponed(delay_s=_CONVERSION_POLL_S, state=delivery.state)
         if not isinstance(mail, Mail):
             return mail
         outcome = await self._smtp.send(mail.sender, mail.recipient, mail.content, utf8=mail.utf8)
@@ -200,7 +218,7 @@ class EmailChannel:
             event = delivery.event
             variables = full_box_variables(context, _decode_full(event), event.created_at)
             return await self._render(delivery, context, recipient, MailKind.FULL, variables)
-        attachment = await self._read_attachment(context, message)
+        attachment = await self._read_attachment(delivery, context, message)
         variables = message_variables(
             context,
             message,
@@ -272,12 +290,36 @@ class EmailChannel:
             return None
         return Postponed(delay_s=delay_s, state={**delivery.state, _RESERVED: True})
 
-    async def _read_attachment(self, context: MailContext, message: Message) -> Attachment | None:
-        """Returns the stored audio. Raises AudioMissing, AudioDamaged, Unavailable."""
+    async def _convert(
+        self,
+        delivery: Delivery,
+        message: Message,
+        audio: Audio,
+        target: RenditionFormat,
+        renditions: Renditions,
+    ) -> Audio:
+        async with self._database.connection() as connection:
+            account = await read_account(connection, delivery.account_id)
+        return (
+            audio
+            if account is None
+            else await renditions.of_message(account, message, audio, target)
+        )
+
+    async def _read_attachment(
+        self, delivery: Delivery, context: MailContext, message: Message
+    ) -> Attachment | None:
+        """Returns the audio in the format of the box, or as it is stored if it cannot be converted.
+
+        Raises AudioMissing, AudioDamaged, Unavailable.
+        """
         if not context.includes_audio:
             return None
         if (audio := message.audio) is None:
             raise AudioMissing
+        if self._renditions is not None and (target := context.audio_format) is not None:
+            with suppress(AudioUnreadable, ConversionUnavailable):
+                audio = await self._convert(delivery, message, audio, target, self._renditions)
         content = await read_whole_audio(self._audio, audio)
         local = message.received_at.astimezone(context.zone)
         return Attachment(
