@@ -16,6 +16,7 @@ from service.usecases.direct_uploads import DirectUploads
 from service.usecases.erasures import ErasureRequests
 from service.usecases.exports import Exports
 from service.usecases.feed import Feed
+from service.usecases.forwards import Forwards
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
 from service.usecases.mail_consents import MailConsents
@@ -67,6 +68,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     recording_links: RecordingLinks
     renditions: Renditions
     transcriptions: Transcriptions
+    forwards: Forwards
     greetings: Greetings
     webhooks: Webhooks
     holds: Holds

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     HELD = "held"
     UNAVAILABLE = "unavailable"
     QUOTA_EXCEEDED = "quota_exceeded"
+    FULL = "full"
     NUMBER_TAKEN = "number_taken"
 
 

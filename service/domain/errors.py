@@ -222,6 +222,7 @@ class Rule(StrEnum):
     DATE_RANGE = "date_range"
     NOT_FOUND = "not_found"
     FORBIDDEN_TARGET = "forbidden_target"
+    NOT_ALLOWED = "not_allowed"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +293,10 @@ class FormatNotAcceptable(Refused):
     def __init__(self, stored_type: str = "") -> None:
         super().__init__(stored_type)
         self.stored_type = stored_type
+
+
+class CommentUnreadable(AudioUnreadable):
+    """The comment or the message cannot be decoded; forward the message without a comment."""
 
 
 class ConversionUnavailable(Refused):

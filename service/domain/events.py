@@ -115,10 +115,11 @@ class OriginReason(StrEnum):
     MOVED = "moved"
     COPIED = "copied"
     IMPORTED = "imported"
+    FORWARDED = "forwarded"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Origin of a message; `vmbox_id` and `media_id` identify the source of a move or copy."""
+    """Origin of a message; `vmbox_id` and `media_id` identify a moved, copied or forwarded one."""
 
     reason: OriginReason
     vmbox_id: str | None = None

@@ -138,6 +138,19 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
         return self.key.rpartition(".")[2]
 
 
+class ForwardStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One forwarding of a message: its mailbox and id before, the actor, and the time.
+
+    `principal` and `principal_id` are those of the audit.
+    """
+
+    vmbox_id: UUID
+    media_id: Annotated[str, Meta(pattern="^[0-9]{6}-[0-9a-f]{32}$")]
+    principal: Annotated[str, Meta(max_length=32)]
+    principal_id: UUID | None
+    at: Annotated[datetime, Meta(tz=True)]
+
+
 class MessageSummary(msgspec.Struct, frozen=True):
     """Stored message without its audio, as lists contain it."""
 
@@ -159,10 +172,14 @@ class MessageSummary(msgspec.Struct, frozen=True):
 
 
 class Message(MessageSummary, frozen=True, kw_only=True):
-    """Stored message. `audio` is None until audio is uploaded, `media` until it is measured."""
+    """Stored message. `audio` is None until audio is uploaded, `media` until it is measured.
+
+    `forwarded` has the steps in which it was forwarded, the oldest first.
+    """
 
     audio: Audio | None = None
     media: MediaFacts | None = None
+    forwarded: tuple[ForwardStep, ...] = ()
 
 
 class MessageCursor(msgspec.Struct, frozen=True, array_like=True):

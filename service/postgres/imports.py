@@ -1,13 +1,16 @@
 """Imports: one function per statement of imports.sql."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from service.domain.account import Quota
 from service.domain.errors import QuotaExceeded, VmboxNotFound
+from service.domain.message import ForwardStep
 from service.domain.schema import Document
 from service.postgres.audio import audio_values
 from service.postgres.audit import event_values
@@ -35,6 +38,7 @@ async def import_message(
     draft: Draft,
     *,
     transcription: dict[str, Any] | None,
+    forwarded: Sequence[ForwardStep],
     changed_at: datetime | None,
     removed_at: datetime | None,
     vmbox_deleted_at: datetime | None,
@@ -65,6 +69,7 @@ async def import_message(
         realm=draft.realm,
         **audio_values(draft.audio),
         transcription=transcription,
+        forwarded=msgspec.to_builtins(forwarded) or None,
         changed_at=changed_at,
         removed_at=removed_at,
         vmbox_deleted_at=vmbox_deleted_at,

@@ -27,6 +27,7 @@ from service.domain.message import (
     Audio,
     CallerId,
     Folder,
+    ForwardStep,
     Message,
     MessageId,
 )
@@ -287,4 +288,9 @@ def to_message(row: asyncpg.Record) -> Message:
         audio=to_audio(row),
         transcription=row["transcription"],
         media=None if media is None else msgspec.convert(media, MediaFacts),
+        forwarded=_to_steps(row["forwarded"]),
     )
+
+
+def _to_steps(value: Any) -> tuple[ForwardStep, ...]:
+    return () if value is None else msgspec.convert(value, tuple[ForwardStep, ...])

@@ -16,6 +16,7 @@ import msgspec
 from service.audio.store import AudioStore, message_key
 from service.domain.account import NO_QUOTAS, Quota, Quotas
 from service.domain.errors import MonthNotAllowed, Refused, Unavailable, VoicemailError
+from service.domain.forwarding import MAX_STEPS
 from service.domain.message import (
     ANONYMOUS,
     FUTURE_ALLOWANCE,
@@ -179,6 +180,7 @@ class Importer:
                 item.target.vmbox_id,
                 draft,
                 transcription=message.transcription,
+                forwarded=message.forwarded[-MAX_STEPS:],
                 changed_at=message.changed_at,
                 removed_at=message.removed_at,
                 vmbox_deleted_at=item.target.deleted_at,

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from service.domain.message import Folder
+from service.domain.message import Folder, ForwardStep
 from service.domain.schema import Document
 
 
@@ -122,6 +122,7 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
     from_uri: str | None = None
     to_uri: str | None = None
     transcription: Document | None = None
+    forwarded: tuple[ForwardStep, ...] = ()
     removed_at: datetime | None = None
     changed_at: datetime | None = None
     filename: str | None = None

@@ -11,6 +11,7 @@ from service.api.dependencies import UseCases
 from service.api.http.auth import AuthOptions
 from service.api.http.peer import IPNetwork
 from service.api.http.rate_limit import RateLimit
+from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore
 from service.domain.account import Quotas
 from service.domain.clock import utc_now
@@ -27,6 +28,7 @@ from service.usecases.direct_uploads import DirectUploads
 from service.usecases.erasures import ErasureRequests
 from service.usecases.exports import Exports
 from service.usecases.feed import Feed
+from service.usecases.forwards import Forwards
 from service.usecases.greetings import Greetings
 from service.usecases.holds import Holds
 from service.usecases.idempotency import Idempotency
@@ -71,6 +73,7 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     hot: Database
     audio: AudioStore
+    conversion: ConversionPool
     accounts: Accounts
     feed: Feed
     sender: WebhookSender
@@ -97,6 +100,7 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
             database=database,
             hot=hot,
             audio=audio,
+            conversion=pool,
             accounts=accounts,
             feed=await enter(Feed(database).tail_in_background()),
             sender=await enter(open_webhook_sender(settings, accounts.secrets)),
@@ -149,6 +153,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         renditions=shared.renditions,
         transcriptions=Transcriptions(database),
+        forwards=Forwards(database, messages, shared.conversion),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
         webhooks=Webhooks(database=database, sender=shared.sender, quotas=quotas),
         erasures=ErasureRequests(database),

@@ -99,6 +99,7 @@ DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/trash   messages:write yes o
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/raw messages:read yes own yes own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:read yes own yes own no
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own no
+POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/forward messages:write yes own no own no
 DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own no
 PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own no

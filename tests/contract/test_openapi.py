@@ -21,12 +21,13 @@ from tests.contract.described import Described, Json
 DESCRIBED = Described(describe())
 OPERATIONS = list(DESCRIBED.operations())
 UNDER_V2 = [item for item in OPERATIONS if item[0].startswith("/v2/")]
-# Read, and refused: JSON where audio must come, audio where a name must.
+# Read, and refused: JSON where audio must come, audio where other fields must.
 NEVER_ENOUGH = {
     "put_audio": JSON_TYPES,
     "put_greeting_audio": JSON_TYPES,
     "post_greeting_audio": JSON_TYPES,
     "create_greeting": ACCEPTED_TYPES | BASE64_TYPES,
+    "forward_message": ACCEPTED_TYPES | BASE64_TYPES,
 }
 JSON_TYPE = "application/json"
 READ_BY_GENERATORS = {JSON_TYPE, "multipart/form-data", "application/octet-stream"}

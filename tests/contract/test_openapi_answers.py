@@ -149,6 +149,7 @@ async def test_answers_about_messages_are_as_described(
         await http.post(messages + "/raw", json={"data": {"messages": ids}}),
         await http.post(first, json={"data": {"folder": "saved"}}),
         await http.post(first, json={"data": {"source_id": [other_id]}}),
+        await http.post(f"{first}/forward", json={"data": {"source_id": [other_id, NO_ID]}}),
         await http.post(messages, json={"data": {"messages": [*ids, NO_MESSAGE]}}),
         await http.delete(first),
         await http.request("DELETE", messages, json={"data": {"folder": "new"}}),

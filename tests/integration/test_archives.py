@@ -20,7 +20,7 @@ from service.audio.store import AudioStore
 from service.domain.account import NO_QUOTAS, Caller
 from service.domain.clock import utc_now
 from service.domain.errors import RestoredNumberTaken
-from service.domain.message import Folder
+from service.domain.message import Folder, ForwardStep
 from service.embedded.servers import EmbeddedServers
 from service.postgres.imports import find_vmbox_by_numbers
 from service.postgres.pool import Database
@@ -53,6 +53,13 @@ from tests.support.imports import ListSource, a_message, audio_of, run_import
 YESTERDAY = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 ACME, BRANCH, BOX = "a" * 32, "b" * 32, "c" * 32
 DELETED_BOX, EXPIRED_BOX = "1" * 32, "2" * 32
+A_STEP = ForwardStep(
+    vmbox_id=UUID(BOX),
+    media_id=f"202601-{ACME}",
+    principal="user",
+    principal_id=UUID(ACME),
+    at=YESTERDAY,
+)
 
 
 class Missing:
@@ -125,7 +132,12 @@ def a_tenant() -> ListSource:
         ],
         messages=[
             a_message("1", YESTERDAY - timedelta(days=40), transcription={"text": "hello"}),
-            a_message("2", YESTERDAY, folder=Folder.SAVED, caller_id_name="Ωmega"),
+            a_message(
+                *("2", YESTERDAY),
+                folder=Folder.SAVED,
+                caller_id_name="Ωmega",
+                forwarded=(A_STEP,),
+            ),
             a_message("3", YESTERDAY, removed_at=YESTERDAY + timedelta(hours=1)),
             *[a_message(f"m{number}", YESTERDAY, box_key=BOX) for number in range(5)],
         ],

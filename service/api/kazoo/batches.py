@@ -134,8 +134,8 @@ def _error_of(reason: Reason, parsed_id: MessageId, retained_since: datetime) ->
             return EditConflict()
         case Reason.UNAVAILABLE:
             return StorageUnavailable()
-        case Reason.QUOTA_EXCEEDED | Reason.HELD | Reason.NUMBER_TAKEN:
-            raise AssertionError(reason)  # only of the trash
+        case Reason.QUOTA_EXCEEDED | Reason.HELD | Reason.NUMBER_TAKEN | Reason.FULL:
+            raise AssertionError(reason)  # only of the trash, and of forwarding
     assert_never(reason)
 
 

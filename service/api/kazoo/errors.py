@@ -103,6 +103,7 @@ _RULE_MESSAGES: dict[Rule, str] = {
     Rule.UNIQUE: "{field} already exists; send another value",
     Rule.DATE_RANGE: "The time is out of range; send an earlier or a later time",
     Rule.NOT_FOUND: "No resource has this id; send the id of an existing one",
+    Rule.NOT_ALLOWED: "The field cannot be used here; remove it",
     Rule.FORBIDDEN_TARGET: "The address is not globally routable; send a public address",
 }
 _FIELD_MESSAGES = {

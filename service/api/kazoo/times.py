@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from service.api.http.times import format_iso
+from service.api.kazoo.profiles import WireProfile
 from service.domain.errors import Problem, Rule
 
 TIME_FORMAT = "gregorian-seconds-or-iso-8601"
@@ -19,6 +21,11 @@ _UNIX_UNITS = {
 def gregorian(moment: datetime) -> int:
     """Returns the whole seconds since 0000-01-01T00:00:00Z."""
     return int(moment.timestamp()) + UNIX_TO_GREGORIAN
+
+
+def format_time(moment: datetime, profile: WireProfile) -> int | str:
+    """Returns a time in the format of a profile."""
+    return format_iso(moment) if profile is WireProfile.AUDIAN else gregorian(moment)
 
 
 def from_gregorian(seconds: int) -> datetime | None:

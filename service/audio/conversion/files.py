@@ -17,6 +17,16 @@ async def fetch_audio(store: AudioStore, audio: Audio, file: IO[bytes]) -> None:
             await asyncio.to_thread(_write, file, block)
 
 
+async def write_spool(spool: Spool, file: IO[bytes]) -> None:
+    """Writes an upload into a file. Raises StorageUnavailable."""
+    body = spool.body()
+    if isinstance(body, bytes):
+        await asyncio.to_thread(_write, file, body)
+        return
+    async for block in body:
+        await asyncio.to_thread(_write, file, block)
+
+
 async def store_file(store: AudioStore, key: str, file: IO[bytes], content_type: str) -> Audio:
     """Stores a file under a new key. Raises StorageUnavailable."""
     size = os.fstat(file.fileno()).st_size

@@ -20,6 +20,12 @@ class Convert(msgspec.Struct, frozen=True, kw_only=True, tag="convert"):
     format: RenditionFormat
 
 
+class Join(msgspec.Struct, frozen=True, kw_only=True, tag="join"):
+    """Writes all inputs, one after the other, into the output."""
+
+    format: RenditionFormat
+
+
 class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
     """Measures one input."""
 
@@ -29,7 +35,7 @@ class ReadPeaks(msgspec.Struct, frozen=True, kw_only=True, tag="read_peaks"):
 
 
 # Each operation has a module in `child/` and a branch in `child/dispatch.py`.
-Operation = Convert | Measure | ReadPeaks
+Operation = Convert | Join | Measure | ReadPeaks
 
 
 class Converted(msgspec.Struct, frozen=True, kw_only=True, tag="converted"):

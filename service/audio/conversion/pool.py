@@ -15,6 +15,7 @@ from service.audio.conversion.operations import (
     Convert,
     Converted,
     Job,
+    Join,
     Measure,
     Measured,
     Operation,
@@ -74,7 +75,7 @@ class ConversionPool:
     @overload
     async def run(
         self,
-        operation: Convert,
+        operation: Convert | Join,
         inputs: Sequence[AudioInput],
         output: IO[bytes],
         *,

@@ -204,12 +204,12 @@ WITH locked AS MATERIALIZED (
     INSERT INTO messages (
         account_id, month, id, vmbox_id, folder, counted, received_at, length_ms,
         caller_id_number, caller_id_name, call_id, from_uri, to_uri,
-        audio_key, audio_type, audio_size, audio_sha256, transcription, media
+        audio_key, audio_type, audio_size, audio_sha256, transcription, media, forwarded
     )
     SELECT :account_id, :new_month, s.new_id, :target_id, 'new', true, :now, s.length_ms,
         s.caller_id_number, s.caller_id_name, s.call_id, s.from_uri,
         t.mailbox || '@' || :realm::text,
-        s.new_key, s.audio_type, s.audio_size, s.audio_sha256, s.transcription, s.media
+        s.new_key, s.audio_type, s.audio_size, s.audio_sha256, s.transcription, s.media, s.forwarded
     FROM accepted AS s CROSS JOIN target AS t
     -- A repeated request uses the ids of its first run.
     ON CONFLICT (account_id, month, id) DO NOTHING

@@ -27,12 +27,13 @@ WITH locked AS MATERIALIZED (
     INSERT INTO messages (
         account_id, month, id, vmbox_id, folder, counted, received_at, length_ms,
         caller_id_number, caller_id_name, call_id, from_uri, to_uri,
-        audio_key, audio_type, audio_size, audio_sha256, transcription, changed_at, removed_at
+        audio_key, audio_type, audio_size, audio_sha256, transcription, forwarded,
+        changed_at, removed_at
     )
     SELECT :account_id, :month, :message_id, :vmbox_id, :folder, :counted, :received_at, :length_ms,
         :caller_id_number, :caller_id_name, :call_id, :from_uri,
         coalesce(:to_uri, mailbox || '@' || :realm::text),
-        :audio_key, :audio_type, :audio_size, :audio_sha256, :transcription,
+        :audio_key, :audio_type, :audio_size, :audio_sha256, :transcription, :forwarded,
         coalesce(:changed_at::timestamptz, now()), :removed_at
     FROM decision
     WHERE outcome = 'done'

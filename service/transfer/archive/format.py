@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from service.domain.message import Folder
+from service.domain.message import Folder, ForwardStep
 from service.domain.schema import Document
 
 FORMAT = "aftertone-archive"
@@ -116,6 +116,7 @@ class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     audio: ArchivedAudio
     removed_at: datetime | None = None
     transcription: Document | None = None
+    forwarded: tuple[ForwardStep, ...] = ()
 
 
 ArchivedRow = ArchivedAccount | ArchivedUser | ArchivedGreeting | ArchivedBox | ArchivedMessage

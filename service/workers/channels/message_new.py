@@ -5,6 +5,9 @@ from service.domain.events import Event, EventType, MessageNew, OriginReason, de
 from service.domain.message import Folder, MessageId
 from service.postgres.messages import MessageKey
 
+NOTIFIED = frozenset({OriginReason.STORED, OriginReason.FORWARDED})
+"""Origins of messages that cause notifications."""
+
 
 def decode_message_new(event: Event) -> MessageNew:
     data = decode_data(EventType.MESSAGE_NEW, event.data)
@@ -13,9 +16,12 @@ def decode_message_new(event: Event) -> MessageNew:
 
 
 def is_new_voicemail(event: Event) -> bool:
-    """True for a message that a caller left. False if it was moved, copied, or stored as read."""
+    """True for a message that a caller left or that was forwarded.
+
+    False if it was moved, copied, or stored as read.
+    """
     data = decode_message_new(event)
-    return data.origin.reason is OriginReason.STORED and data.message.folder is Folder.NEW
+    return data.origin.reason in NOTIFIED and data.message.folder is Folder.NEW
 
 
 def is_imported(event: Event) -> bool:

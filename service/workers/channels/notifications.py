@@ -12,7 +12,6 @@ from service.domain.events import (
     MessageFolderChanged,
     MessageNew,
     MessageRemoved,
-    OriginReason,
     RemovalReason,
     VmboxWasFull,
     decode_data,
@@ -27,6 +26,7 @@ from service.domain.notification_hooks import (
     Payload,
     notification_header,
 )
+from service.workers.channels.message_new import NOTIFIED
 
 SAVED = f"{NOTIFICATIONS}.{NotificationType.SAVED}"
 """Name of an event whose message stays in the folder `new`."""
@@ -74,7 +74,7 @@ def notifications_of(event: Event) -> dict[str, Payload]:
 
 def _notification_fields(data: AccountEvent) -> Iterator[tuple[NotificationType, Payload]]:
     match data:
-        case MessageNew() if data.origin.reason is OriginReason.STORED:
+        case MessageNew() if data.origin.reason in NOTIFIED:
             if data.message.folder is Folder.NEW:
                 fields = _message_fields(data.vmbox_id, data.message)
                 yield NotificationType.NEW, fields

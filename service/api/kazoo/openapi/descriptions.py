@@ -50,7 +50,8 @@ GREETING = {
 VMBOX = {
     "name": "A friendly name for the voicemail box",
     "mailbox": "The voicemail box number, unique in the account; digits are compared by value",
-    "after_forward_action": "The action on a message after it was forwarded",
+    "after_forward_action": "The action on a message after it was forwarded: `save` moves it to "
+    "`saved`; with `prompt` the client asks its user, and sends the action with the request",
     "aliases": "Further numbers of the voicemail box, unique like `mailbox`",
     "announcement_only": "Whether the box only plays announcements",
     "check_if_owner": "Whether the owner is asked to sign in on calling the own voicemail",
@@ -104,7 +105,14 @@ VMBOX = {
     "transcribe": "Whether messages are transcribed",
     "transcription_language": "The language of messages (ISO 639-1); absent: the language of the "
     "deployment, or detected",
-    "vm_message_forward_type": "Whether a caller may add a recording to a forwarded message",
+    "vm_message_forward_type": "Whether a comment may be added to a forwarded message",
+}
+
+FORWARD = {
+    "source_id": "The boxes that get the message",
+    "prepend": "The id of a greeting that is played before the message",
+    "after_forward_action": "What happens to the original: it stays, or moves to `saved` or "
+    "`deleted`. The default is the setting of the box: `save`, or nothing for `prompt`",
 }
 
 API_KEYS = {

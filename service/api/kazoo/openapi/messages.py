@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
-from service.api.kazoo import batches, messages, uploads
+from service.api.kazoo import batches, forwards, messages, uploads
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
 from service.api.kazoo.openapi.refusals import STORED_BYTES_EXCEEDED, UPLOADS
 from service.api.kazoo.openapi.schemas import FOLDERS
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
 from service.api.kazoo.query import CORRECT_WINDOW
+from service.api.kazoo.wire.forwards import ForwardResponse
 from service.api.kazoo.wire.messages import (
     BatchResponse,
     MessageFields,
@@ -23,6 +24,7 @@ from service.api.kazoo.wire.uploads import UploadResponse
 from service.domain.batch import MAX_MESSAGES
 from service.domain.errors import (
     AudioTooLarge,
+    CommentUnreadable,
     DirectUploadUnavailable,
     EditConflict,
     IdempotencyKeyInUse,
@@ -51,6 +53,9 @@ KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
 _UNKNOWN_FOLDER = Invalid.of("folder", Rule.ENUM, target=FOLDERS, value="inbox")
 _NO_TARGET = Invalid.of("source_id", Rule.REQUIRED)
 TOO_MANY = Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
+COMMENT_NOT_ALLOWED = Invalid.of(
+    "prepend", Rule.NOT_ALLOWED, message="Omit the comment, or allow it by vm_message_forward_type"
+)
 _EXPIRED = MessageExpired(samples.MESSAGE_ID, datetime(2024, 2, 12, tzinfo=UTC))
 _BAD_WINDOW = Invalid.of(
     "created_from",
@@ -225,6 +230,32 @@ OPERATIONS = (
             NoAudio(),
             EditConflict(),
             STORED_BYTES_EXCEEDED,
+        ),
+    ),
+    Operation(
+        handler=forwards.forward_message,
+        parameters=("idempotency_key", "filename"),
+        body=upload(
+            ref("NewForward"),
+            {"greeting": samples.NEW_FORWARD, "without": {"source_id": [samples.OTHER_VMBOX_ID]}},
+            json_alone=True,
+            audio_alone=False,
+        ),
+        answers={
+            200: success(
+                ref(ForwardResponse), samples.FORWARDED, description="The result of each box"
+            )
+        },
+        refusals=(
+            UNKNOWN_VMBOX,
+            UNKNOWN_MESSAGE,
+            Invalid.of("source_id", Rule.REQUIRED),
+            COMMENT_NOT_ALLOWED,
+            _EXPIRED,
+            NoAudio(),
+            CommentUnreadable(),
+            *KEYS,
+            *UPLOADS,
         ),
     ),
     Operation(

@@ -16,6 +16,7 @@ from service.api.kazoo.wire.audit import audit_row
 from service.api.kazoo.wire.deliveries import dead_delivery_row
 from service.api.kazoo.wire.erasures import erasure_row
 from service.api.kazoo.wire.exports import export_row
+from service.api.kazoo.wire.forwards import ForwardResponse
 from service.api.kazoo.wire.greetings import playing_greeting
 from service.api.kazoo.wire.holds import hold_row
 from service.api.kazoo.wire.links import OpenedMessage
@@ -390,6 +391,12 @@ UPLOAD = UploadResponse(
     },
     expires=gregorian(CREATED),
 )
+NEW_FORWARD = {
+    "source_id": [OTHER_VMBOX_ID],
+    "prepend": MEDIA_ID,
+    "after_forward_action": "save",
+}
+FORWARDED = ForwardResponse(succeeded=[MESSAGE_ID], failed=[{OTHER_VMBOX_ID: "mailbox_full"}])
 BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)

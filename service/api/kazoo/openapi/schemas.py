@@ -11,6 +11,7 @@ from service.api.description.openapi.fields import (
 from service.api.description.openapi.structs import document_schema, ref, struct_schemas
 from service.api.kazoo.deliveries import RETRY_FIELDS
 from service.api.kazoo.envelope import EventPage, Failure, Success, SuccessPage
+from service.api.kazoo.forwards import FORWARD_FIELDS
 from service.api.kazoo.links import LINK_FIELDS, MAIL_LINK_FIELDS
 from service.api.kazoo.openapi import descriptions
 from service.api.kazoo.profiles import ACCOUNT_FIELDS
@@ -29,6 +30,7 @@ from service.api.kazoo.wire import (
     documents,
     erasures,
     exports,
+    forwards,
     greetings,
     holds,
     hooks,
@@ -82,6 +84,7 @@ def _responses() -> Json:
         **struct_schemas((documents.VmboxRow, documents.AudianVmboxRow), descriptions.VMBOX),
         **struct_schemas((documents.MwiResponse, documents.PinResponse), {}),
         **struct_schemas((VmboxBatchResponse, VmboxTrashRow), {}),
+        **struct_schemas((forwards.ForwardResponse, forwards.ForwardStepFields), {}),
         **struct_schemas((messages.BatchResponse, messages.LinkResponse, UploadResponse), {}),
         **struct_schemas((webhooks.WebhookRow, webhooks.AttemptRow), descriptions.WEBHOOK),
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
@@ -231,6 +234,7 @@ def _messages() -> Json:
         "MessageChange": change,
         "DeliverySelection": nullable_request_schema(RETRY_FIELDS, descriptions.DELIVERIES),
         "MailLink": request_schema(MAIL_LINK_FIELDS, descriptions.LINK),
+        "NewForward": nullable_request_schema(FORWARD_FIELDS, descriptions.FORWARD),
         "NewLink": nullable_request_schema(LINK_FIELDS, descriptions.LINK),
         "MessageChanges": with_properties(change, required_ids, ["messages"]),
         "MessageSelection": {"type": "object", "properties": {"messages": ids, "folder": folder}},

@@ -11,7 +11,14 @@ from msgspec import UNSET, Meta, UnsetType, to_builtins
 from service.api.http.times import format_iso
 from service.api.kazoo.envelope import FieldWarning
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.times import UNIX_TO_GREGORIAN, gregorian, parse_time, unix_problem
+from service.api.kazoo.times import (
+    UNIX_TO_GREGORIAN,
+    format_time,
+    gregorian,
+    parse_time,
+    unix_problem,
+)
+from service.api.kazoo.wire.forwards import ForwardStepFields, forward_steps
 from service.api.kazoo.wire.types import DateTimeString, HexId, MessageIdString
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import Invalid, Problem, Rule
@@ -46,6 +53,7 @@ REASONS = {
     Reason.HELD: "legal_hold",
     Reason.UNAVAILABLE: "datastore_unreachable",
     Reason.QUOTA_EXCEEDED: "quota_exceeded",
+    Reason.FULL: "mailbox_full",
     Reason.NUMBER_TAKEN: "number_taken",
 }
 
@@ -149,8 +157,8 @@ class TranscriptionDetails(msgspec.Struct, kw_only=True):
 
 
 class MessageMetadata(MessageFields, kw_only=True):
-    """A message with its transcription, the facts about its audio, and its addresses split into
-    user and realm. A message has no `media` before its audio is measured."""
+    """A message with its transcription, its forwardings, the facts about its audio, and its
+    addresses split into user and realm. A message has no `media` before its audio is measured."""
 
     from_user: str
     from_realm: str
@@ -159,6 +167,10 @@ class MessageMetadata(MessageFields, kw_only=True):
     transcription: dict[str, Any] | UnsetType = UNSET
     transcription_details: TranscriptionDetails | UnsetType = UNSET
     media: MediaFacts | UnsetType = UNSET
+    forwarded: (
+        Annotated[list[ForwardStepFields], Meta(description="Its forwardings, the first one first")]
+        | UnsetType
+    ) = UNSET
 
 
 class StoredMessage(MessageMetadata, kw_only=True):
@@ -305,12 +317,12 @@ def fill_row(
 
 def message_metadata(message: MessageSummary, context: MessageContext) -> MessageMetadata:
     """A message as the response of its own route."""
-    return _fill(MessageMetadata, message, context, **_detail_fields(message))
+    return _fill(MessageMetadata, message, context, **_detail_fields(message, context))
 
 
 def stored_message(message: Message, context: MessageContext, *, has_audio: bool) -> StoredMessage:
     """A message as the response to its storage."""
-    stored = _fill(StoredMessage, message, context, **_detail_fields(message))
+    stored = _fill(StoredMessage, message, context, **_detail_fields(message, context))
     if not has_audio:
         stored.id, stored.metadata = stored.media_id, message_metadata(message, context)
     return stored
@@ -355,17 +367,12 @@ def _fill(
     return response
 
 
-def format_time(moment: datetime, profile: WireProfile) -> int | str:
-    """A time in the format of a profile."""
-    is_audian = profile is WireProfile.AUDIAN
-    return format_iso(moment) if is_audian else gregorian(moment)
-
-
-def _detail_fields(message: MessageSummary) -> dict[str, Any]:
+def _detail_fields(message: MessageSummary, context: MessageContext) -> dict[str, Any]:
     """The fields of a message that its row in a list does not have."""
     from_user, _, from_realm = message.from_uri.partition("@")
     to_user, _, to_realm = message.to_uri.partition("@")
     media = message.media if isinstance(message, Message) else None
+    steps = message.forwarded if isinstance(message, Message) else ()
     return {
         "from_user": from_user,
         "from_realm": from_realm,
@@ -373,6 +380,7 @@ def _detail_fields(message: MessageSummary) -> dict[str, Any]:
         "to_realm": to_realm,
         **_transcription_fields(message.transcription),
         "media": UNSET if media is None else media,
+        "forwarded": forward_steps(steps, context.profile) or UNSET,
     }
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from service.api.kazoo.wire.messages import MessageContext, format_time
+from service.api.kazoo.times import format_time
+from service.api.kazoo.wire.messages import MessageContext
 from service.api.kazoo.wire.types import DateTimeString
 from service.usecases.direct_uploads import AnnouncedUpload
 

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.api.kazoo.profiles import WireProfile
-from service.api.kazoo.wire.messages import REASONS, format_time
+from service.api.kazoo.times import format_time
+from service.api.kazoo.wire.messages import REASONS
 from service.api.kazoo.wire.types import DateTimeString, HexId
 from service.domain.batch import VmboxBatchResult
 from service.domain.vmbox import DeletedVmbox

@@ -1,5 +1,6 @@
 """Operation Convert: decodes an input and encodes it into the format of a rendition."""
 
+from collections.abc import Iterator
 from typing import IO
 
 import av
@@ -24,11 +25,19 @@ def convert(
     file: IO[bytes], content_type: str, target: RenditionFormat, output: IO[bytes]
 ) -> Converted:
     """Writes the first audio stream of a file as `target`. Raises Unreadable."""
+    with open_audio(file, content_type) as source:
+        return encode(decode(source), target, output)
+
+
+def encode(
+    frames: Iterator[av.AudioFrame], target: RenditionFormat, output: IO[bytes]
+) -> Converted:
+    """Writes frames of any formats as `target`. Raises Unreadable if there are none."""
     rate = target.encoding.sample_rate
     samples = 0
-    with open_audio(file, content_type) as source, open_output(output, target) as sink:
+    with open_output(output, target) as sink:
         stream = add_stream(sink, target)
-        for frame in resample(decode(source), stream.format.name, rate):
+        for frame in resample(frames, stream.format.name, rate):
             samples += frame.samples
             sink.mux(stream.encode(frame))
         if not samples:

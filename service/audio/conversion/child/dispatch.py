@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import IO
 
 from service.audio.conversion.child.convert import convert
+from service.audio.conversion.child.join import join
 from service.audio.conversion.child.measure import measure
 from service.audio.conversion.child.peaks import read_peaks
 from service.audio.conversion.operations import (
     Convert,
+    Join,
     Measure,
     Operation,
     OperationResult,
@@ -33,3 +35,6 @@ def perform(
             return measure(*inputs[0])
         case ReadPeaks():
             return PeaksRead(waveform=read_peaks(*inputs[0]))
+        case Join(format=target):
+            assert output is not None
+            return join(inputs, target, output)
