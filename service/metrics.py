@@ -124,6 +124,16 @@ SQL_DURATION = _histogram(
     "query",
     buckets=_STATEMENT_S,
 )
+STANDBY_READS = _counter(
+    "aftertone_standby_reads_total",
+    "Reads of lists and audit by the server that answered: standby, or primary because the standby "
+    "was behind or down. Only with AFTERTONE_READ_DATABASE_URL.",
+    "server",
+)
+STANDBY_LAG = _gauge(
+    "aftertone_standby_lag_bytes",
+    "Bytes of the log that the standby did not show yet at the last read.",
+)
 SQL_ERRORS = _counter(
     "aftertone_sql_errors_total",
     "Failures because Postgres was unreachable, full or too slow, by type of error. A timeout "

@@ -1,5 +1,6 @@
 """Event stream on NATS JetStream. The only package that uses the NATS client."""
 
+from service.bus.access import BusAccess
 from service.bus.connection import Ack, Bus, StreamSettings, StreamState
 from service.bus.consumer import Consumer, ConsumerSettings, StreamMessage
 from service.bus.envelope import (
@@ -17,6 +18,7 @@ __all__ = [
     "NO_ACCOUNT",
     "Ack",
     "Bus",
+    "BusAccess",
     "Consumer",
     "ConsumerSettings",
     "LampBucket",

@@ -1,8 +1,9 @@
 """Connection to NATS: creates the stream and publishes events."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,11 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 
+from service.bus.access import BusAccess
 from service.bus.consumer import Consumer, ConsumerSettings
 from service.bus.envelope import headers_of, messaging_attributes
 from service.bus.errors import translated_errors
+from service.bus.failing_servers import FailingServer, order_servers
 from service.domain.errors import BusUnavailable
 from service.domain.events import MAX_EVENT_BYTES, SUBJECT_PREFIX, Event, subject_of
 from service.logs import get_logger
@@ -70,6 +73,10 @@ class Bus:
         self._closing = False
         self._last_error = ""
         self._reported_drift: frozenset[str] = frozenset()
+        self._servers: list[str] = []
+        self._failing = FailingServer()
+        self._avoided = ""
+        self._leaving: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -79,12 +86,14 @@ class Bus:
         *,
         name: str,
         stream: StreamSettings,
-        credentials_file: str = "",
+        access: BusAccess = BusAccess(),  # noqa: B008 - immutable
         ack_timeout_s: float = 2.0,
     ) -> "AsyncIterator[Bus]":
         """`url` may list several servers, separated by commas. Does not wait for a connection."""
         bus = cls(stream, ack_timeout_s)
-        options = bus._options(url, name, credentials_file)
+        bus._servers = [server.strip() for server in url.split(",")]
+        random.shuffle(bus._servers)
+        options = bus._options(name, access)
         task = asyncio.create_task(bus._keep_connected(options))
         try:
             yield bus
@@ -124,9 +133,10 @@ class Bus:
         ):
             headers = headers_of(event, traceparent())
             _check_size(client, headers, event.data)
-            ack = await client.jetstream().publish(
-                subject, event.data, timeout=self._ack_timeout_s, headers=headers
-            )
+            with self.watched():
+                ack = await client.jetstream().publish(
+                    subject, event.data, timeout=self._ack_timeout_s, headers=headers
+                )
         if ack.stream != self.stream.name:
             raise BusUnavailable(f"the stream {ack.stream} received the event")
         return Ack(stream_seq=ack.seq, duplicate=bool(ack.duplicate))
@@ -134,12 +144,28 @@ class Bus:
     async def declare(self) -> StreamState:
         """Creates the stream if it does not exist. Logs differences from the settings."""
         client = self.client()
-        with translated_errors():
+        with translated_errors(), self.watched():
             info = await self._ensure_stream(client.jetstream(timeout=self._ack_timeout_s))
         self._report_drift(info.config)
         # Missing only for servers older than the first release of JetStream.
         created_at = info.created or datetime.fromtimestamp(0, UTC)
         return StreamState(created_at=created_at, last_seq=info.state.last_seq)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watches a request. When all requests fail for a while, another server is used."""
+        try:
+            yield
+        except Exception:
+            if len(self._servers) > 1 and self.connected and self._failing.record_failure():
+                self._leaving = asyncio.create_task(self._leave_server(self.client()))
+            raise
+        self._failing.record_success()
+
+    async def _leave_server(self, client: Client) -> None:
+        self._avoided = _address_of(client)
+        log.warning("nats server left, requests fail", server=self._avoided)
+        await _close(client)
 
     async def _ensure_stream(self, jetstream: JetStreamContext) -> StreamInfo:
         try:
@@ -175,7 +201,8 @@ class Bus:
                 event.set()
 
             try:
-                await client.connect(**options, closed_cb=on_close)
+                servers = order_servers(self._servers, self._avoided)
+                await client.connect(**options, servers=servers, closed_cb=on_close)
                 self._client = client
                 self._on_connect(client)
                 await closed.wait()
@@ -187,11 +214,12 @@ class Bus:
                 await _close(client)
             await asyncio.sleep(_RECONNECT_WAIT_S)
 
-    def _options(self, url: str, name: str, credentials_file: str) -> dict[str, Any]:
+    def _options(self, name: str, access: BusAccess) -> dict[str, Any]:
         return {
-            "servers": [server.strip() for server in url.split(",")],
+            **access.options(),
             "name": name,
-            "user_credentials": credentials_file or None,
+            # The order is that of the list, so that a failing server can be avoided.
+            "dont_randomize": True,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": _RECONNECT_WAIT_S,
             "connect_timeout": 5,
@@ -207,7 +235,7 @@ class Bus:
     def _on_connect(self, client: Client) -> None:
         self.connections += 1
         self._last_error = ""
-        log.info("nats connected", server=client.connected_url and client.connected_url.netloc)
+        log.info("nats connected", server=_address_of(client))
         if client.max_payload < MIN_PAYLOAD_BYTES:
             log.error(
                 "nats max_payload too small",
@@ -232,6 +260,12 @@ class Bus:
         if reason != self._last_error:
             log.warning("nats error", reason=reason)
         self._last_error = reason
+
+
+def _address_of(client: Client) -> str:
+    """Returns host and port of the connected server, without a password."""
+    url = client.connected_url
+    return f"{url.hostname}:{url.port}" if url else ""
 
 
 def _check_size(client: Client, headers: dict[str, str], data: bytes) -> None:

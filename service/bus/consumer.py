@@ -135,7 +135,7 @@ class Consumer:
             return self._subscription
         await self._unbind()
         jetstream = client.jetstream(timeout=_API_TIMEOUT_S)
-        with translated_errors():
+        with translated_errors(), self._bus.watched():
             await jetstream.add_consumer(self._stream, await self._current_configuration(jetstream))
             self._subscription = await jetstream.pull_subscribe_bind(
                 consumer=self._settings.durable, stream=self._stream
@@ -191,7 +191,7 @@ class Consumer:
             return
         self._empty_fetches = 0
         jetstream = self._bus.client().jetstream(timeout=_API_TIMEOUT_S)
-        with translated_errors():
+        with translated_errors(), self._bus.watched():
             try:
                 info = await jetstream.consumer_info(self._stream, self._settings.durable)
             except nats.js.errors.NotFoundError:

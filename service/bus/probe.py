@@ -11,6 +11,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from service.bus.access import BusAccess
 from service.bus.connection import MIN_PAYLOAD_BYTES, StreamSettings, configuration, drift_of
 from service.domain.errors import BusUnavailable
 
@@ -18,9 +19,9 @@ _TIMEOUT_S = 5.0
 _ERRORS = (nats.errors.Error, OSError, TimeoutError)
 
 
-async def probe_bus(url: str, credentials_file: str, stream: StreamSettings) -> list[str]:
+async def probe_bus(url: str, access: BusAccess, stream: StreamSettings) -> list[str]:
     """Returns the problems of the servers at `url`. Raises BusUnavailable without a connection."""
-    async with _connect(url, credentials_file) as client:
+    async with _connect(url, access) as client:
         problems = []
         if client.max_payload < MIN_PAYLOAD_BYTES:
             problems.append(
@@ -36,7 +37,7 @@ async def probe_bus(url: str, credentials_file: str, stream: StreamSettings) -> 
 
 
 @asynccontextmanager
-async def _connect(url: str, credentials_file: str) -> AsyncIterator[Client]:
+async def _connect(url: str, access: BusAccess) -> AsyncIterator[Client]:
     failures: list[Exception] = []
 
     async def record_failure(error: Exception) -> None:
@@ -46,7 +47,7 @@ async def _connect(url: str, credentials_file: str) -> AsyncIterator[Client]:
         client = await nats.connect(
             [server.strip() for server in url.split(",")],
             name="aftertone check",
-            user_credentials=credentials_file or None,
+            **access.options(),
             allow_reconnect=False,
             # Per server. The client also counts attempts before the first connection.
             max_reconnect_attempts=1,

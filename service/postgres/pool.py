@@ -155,6 +155,11 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    async def replace_connections(self, unsuitable: Connection) -> None:
+        """Closes all connections, because the server of one of them is not suitable any more."""
+        assert isinstance(unsuitable, PoolConnectionProxy)
+        await self._leases.expire(unsuitable)
+
     async def ping(self) -> None:
         """Raises DatabaseUnavailable when Postgres does not answer."""
         async with self.connection() as connection:

@@ -40,6 +40,14 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "older versions; statements take more round trips. Relay and keeper connect directly."
         ),
     ] = "none"
+    read_database_url: Annotated[
+        str,
+        postgres(
+            "The same for standbys, without a pooler: `...@host1,host2/database?"
+            "target_session_attrs=standby`. Lists and audit are read there if it shows all "
+            "changes. Only the API uses it. Empty: none."
+        ),
+    ] = ""
     owner_database_url: Annotated[
         str,
         postgres("The same for the role that owns the tables. Only `migrate` and `keeper` use it."),
@@ -56,6 +64,15 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ),
     ] = "nats://127.0.0.1:4222"
     nats_credentials_file: Annotated[str, nats("A `.creds` file, if the servers require one.")] = ""
+    nats_ca_file: Annotated[
+        str, nats("Trusted certificate authorities (PEM). Empty: those of the system.")
+    ] = ""
+    nats_certificate_file: Annotated[
+        str, nats("Certificate of this client (PEM), if the servers require one.")
+    ] = ""
+    nats_key_file: Annotated[
+        str, nats("Key of that certificate. Empty: it is in the same file.")
+    ] = ""
     stream_name: Annotated[str, nats("Name of the JetStream stream that the relay creates.")] = (
         "VOICEMAIL"
     )

@@ -30,6 +30,7 @@ from service.postgres import audit as rows
 from service.postgres.accounts import get_root_id
 from service.postgres.months import ensure_audit_month
 from service.postgres.pool import Connection, Database, MissingPartition
+from service.postgres.standby import Reads
 from service.usecases.pages import CHUNK, iterate_pages
 
 log = get_logger(__name__)
@@ -161,7 +162,7 @@ class AuditQueue:
 class Audit:
     """Use cases of the audit of an account."""
 
-    database: Database
+    database: Reads
     queue: AuditQueue
 
     async def list(

@@ -21,7 +21,7 @@ from service.domain.message import (
 from service.postgres import message_lists as rows
 from service.postgres.message_lists import Window
 from service.postgres.messages import MessageKey, get_received_at
-from service.postgres.pool import Database
+from service.postgres.standby import Reads
 from service.usecases.pages import CHUNK, iterate_pages, read_page
 from service.usecases.retention import RetentionLookup
 
@@ -55,8 +55,8 @@ class MessageLists:
     `hot` is a pool with generic plans, which suit statements on one message or a few months.
     """
 
-    database: Database
-    hot: Database
+    database: Reads
+    hot: Reads
     clock: Callable[[], datetime]
     retention: RetentionLookup
 

@@ -17,6 +17,7 @@ from service.postgres.probe import probe_as_owner, probe_as_service
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
 from service.wiring.factories import (
+    bus_access,
     issuer_of,
     key_ring_of,
     open_audio,
@@ -107,9 +108,7 @@ async def _owner(settings: Settings) -> str:
 
 
 async def _nats(settings: Settings) -> str:
-    problems = await probe_bus(
-        settings.nats_url, settings.nats_credentials_file, stream_settings(settings)
-    )
+    problems = await probe_bus(settings.nats_url, bus_access(settings), stream_settings(settings))
     return _require_none(problems, "JetStream answers, and the stream exists or can be created")
 
 

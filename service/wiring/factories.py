@@ -13,13 +13,14 @@ from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.pool import ConversionPool
 from service.audio.s3_session import BucketSettings
 from service.audio.store import AudioStore
-from service.bus import Bus, StreamSettings
+from service.bus import Bus, BusAccess, StreamSettings
 from service.domain.account import Quotas
 from service.domain.clock import utc_now
 from service.domain.errors import DnsUnavailable
 from service.domain.retention import Retention
 from service.logs import get_logger
 from service.postgres.pool import Database, Pooler, is_pooler
+from service.postgres.standby import PrimaryPosition, Reads, StandbyReads
 from service.security import (
     LOOPBACK,
     CredentialProofs,
@@ -63,6 +64,35 @@ def open_database(
         pool_name="hot" if generic_plans else "main",
         generic_plans=generic_plans,
         pooler=Pooler(settings.database_pooler),
+    )
+
+
+@asynccontextmanager
+async def open_reads(
+    settings: Settings, name: str, database: Database, hot: Database
+) -> AsyncIterator[tuple[Reads, Reads]]:
+    """Opens the pools of the standby. Returns `database` and `hot` if there is none."""
+    if not settings.read_database_url:
+        yield database, hot
+        return
+    async with (
+        _open_standby(settings, name) as main,
+        _open_standby(settings, name, hot=True) as other,
+    ):
+        position = PrimaryPosition(database)
+        yield StandbyReads(database, main, position), StandbyReads(hot, other, position)
+
+
+def _open_standby(
+    settings: Settings, name: str, *, hot: bool = False
+) -> AbstractAsyncContextManager[Database]:
+    return Database.open(
+        settings.read_database_url,
+        size=settings.database_pool_size,
+        timeout_s=settings.database_timeout_s,
+        name=name,
+        pool_name="standby hot" if hot else "standby",
+        generic_plans=hot,
     )
 
 
@@ -145,7 +175,18 @@ def open_bus(settings: Settings, name: str) -> AbstractAsyncContextManager[Bus]:
         settings.nats_url,
         name=name,
         stream=stream_settings(settings),
+        access=bus_access(settings),
+    )
+
+
+def bus_access(settings: Settings) -> BusAccess:
+    if settings.nats_key_file and not settings.nats_certificate_file:
+        raise SettingsError("AFTERTONE_NATS_KEY_FILE needs AFTERTONE_NATS_CERTIFICATE_FILE.")
+    return BusAccess(
         credentials_file=settings.nats_credentials_file,
+        ca_file=settings.nats_ca_file,
+        certificate_file=settings.nats_certificate_file,
+        key_file=settings.nats_key_file,
     )
 
 

@@ -16,6 +16,7 @@ from service.audio.store import AudioStore
 from service.domain.account import Quotas
 from service.domain.clock import utc_now
 from service.postgres.pool import Database
+from service.postgres.standby import Reads
 from service.security import LinkTokens, MailLinkTokens, RecipientTokens, UploadTokens
 from service.settings import Settings, SettingsError, parse_networks
 from service.usecases.accounts import Accounts
@@ -60,6 +61,7 @@ from service.wiring.factories import (
     open_audio,
     open_conversion,
     open_database,
+    open_reads,
     open_webhook_sender,
     quotas_of,
     retention_of,
@@ -68,10 +70,14 @@ from service.wiring.factories import (
 
 
 class _Shared(msgspec.Struct, frozen=True, kw_only=True):
-    """Components that several use cases share. `hot` is the pool of the frequent statements."""
+    """Components that several use cases share. `hot` is the pool of the frequent statements.
+
+    `reads` are the same pools for lists and audit, which may use a standby.
+    """
 
     database: Database
     hot: Database
+    reads: tuple[Reads, Reads]
     audio: AudioStore
     conversion: ConversionPool
     accounts: Accounts
@@ -99,6 +105,7 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
         shared = _Shared(
             database=database,
             hot=hot,
+            reads=await enter(open_reads(settings, name, database, hot)),
             audio=audio,
             conversion=pool,
             accounts=accounts,
@@ -137,7 +144,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
             max_bytes=settings.max_direct_upload_bytes,
         ),
         dead_deliveries=DeadDeliveries(database),
-        message_lists=MessageLists(database, hot, utc_now, retention),
+        message_lists=MessageLists(*shared.reads, utc_now, retention),
         searches=Searches(database, utc_now),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,
@@ -166,7 +173,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         trash=trash,
         vmbox_trash=VmboxTrash(database, shared.idempotency, utc_now, trash, quotas),
         feed=shared.feed,
-        audit=Audit(database, accounts.sessions.audit),
+        audit=Audit(shared.reads[0], accounts.sessions.audit),
         relay_wakeup=RelayWakeup(database),
         auth_options=AuthOptions(
             tokens_in_query=settings.tokens_in_query,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,16 @@ import pytest_asyncio
 import structlog
 from nats.js.api import StreamConfig
 
-from service.bus import Bus, StreamSettings
+from service.bus import Bus, BusAccess, StreamSettings
+from service.bus.probe import probe_bus
 from service.domain.errors import BusUnavailable
 from service.domain.events import Event
+from service.embedded.binaries import installed_programs
+from service.embedded.cluster.nats import NatsNode, NatsPorts
 from service.embedded.servers import EmbeddedServers
+from tests.support.ports import free_port
 from tests.support.relay import everything_in, jetstream
+from tests.support.smtp import certificate
 from tests.support.waiting import wait_until
 
 
@@ -149,3 +155,37 @@ async def test_a_bus_that_never_connected_closes_without_an_error(stream: Stream
         async with Bus.open(f"nats://127.0.0.1:{port}", name="test", stream=stream) as bus:
             await wait_until(lambda: attempts > 0)
         assert not bus.connected
+
+
+async def test_a_bus_connects_with_tls_and_a_client_certificate(
+    servers_folder: Path, tmp_path: Path
+) -> None:
+    _, public = certificate(tmp_path)
+    client, route, http, other = (free_port() for _ in range(4))
+    ports = NatsPorts(client=client, route=route, http=http)
+    logs = servers_folder / "logs" / "nats-tls.log"
+    node = NatsNode("tls", tmp_path / "nats", logs, installed_programs(), ports)
+    node.routes = (other,)  # JetStream needs another node, even if it does not run
+    files = {"cert_file": public, "key_file": tmp_path / "key.pem", "ca_file": public}
+    options = "".join(f"{name}: {str(file)!r}\n" for name, file in files.items())
+    node.more_configuration = f"tls {{\n{options}verify: true\n}}"
+    await node.start()
+    try:
+        access = BusAccess(
+            ca_file=str(public),
+            certificate_file=str(public),
+            key_file=str(tmp_path / "key.pem"),
+        )
+        url = f"tls://127.0.0.1:{client}"
+        async with Bus.open(url, name="test", stream=StreamSettings(), access=access) as bus:
+            await until_connected(bus)
+        assert "no server responds" in await refusal(url, BusAccess(ca_file=str(public)))
+    finally:
+        await node.stop()
+
+
+async def refusal(url: str, access: BusAccess) -> str:
+    """Returns the reason why a connection is refused."""
+    with pytest.raises(BusUnavailable) as refused:
+        await probe_bus(url, access, StreamSettings())
+    return refused.value.reason

@@ -14,8 +14,10 @@ from service.embedded.cluster import EmbeddedCluster
 from service.embedded.cluster.nats import NatsNode
 from service.embedded.server import Server
 from tests.support.audit import Auditor
+from tests.support.clients import Clients
 from tests.support.deployment import AuditedService
 from tests.support.log_scan import folder_with_logs
+from tests.support.nats_routes import NatsRoutes
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -29,9 +31,16 @@ class ClusterDeployment(AuditedService):
     servers: EmbeddedCluster
 
     def __init__(
-        self, servers: EmbeddedCluster, folder: Path, auditor: Auditor, *, pooled: bool
+        self,
+        servers: EmbeddedCluster,
+        folder: Path,
+        auditor: Auditor,
+        routes: NatsRoutes,
+        *,
+        pooled: bool,
     ) -> None:
         super().__init__(servers, folder, auditor)
+        self.routes = routes
         self._pooled = pooled
         self._balancer = Balancer(0)
         self._ports: dict[str, int] = {}
@@ -48,10 +57,11 @@ class ClusterDeployment(AuditedService):
             for node in servers.postgres.nodes:
                 # Only processes fail here, and the kernel keeps what they wrote.
                 node.settings |= {"fsync": "off", "full_page_writes": "off"}
+            routes = await stack.enter_async_context(NatsRoutes.before(servers.nats.nodes))
             stack.push_async_callback(servers.kill)
             await servers.start()
             auditor = await stack.enter_async_context(Auditor.open(servers.environment()))
-            deployment = cls(servers, folder / "service", auditor, pooled=pooled)
+            deployment = cls(servers, folder / "service", auditor, routes, pooled=pooled)
             stack.push_async_callback(deployment._kill_processes)
             await deployment._prepare(settings)
             await deployment.restore()
@@ -77,6 +87,7 @@ class ClusterDeployment(AuditedService):
             if part.alive:
                 part.resume()
         postgres = self.servers.postgres
+        await self.routes.heal()
         await asyncio.gather(*(node.start() for node in self.servers.nats.nodes))
         await asyncio.gather(*(server.start() for server in self.servers.s3.all))
         await asyncio.gather(
@@ -118,6 +129,11 @@ class ClusterDeployment(AuditedService):
         """Kills or freezes the primary and promotes the standby."""
         await fail(self.servers.postgres.primary, frozen=frozen)
         await self.servers.promote_standby()
+
+    async def publishes_again(self, clients: Clients) -> None:
+        """Waits until the event of a message that is stored now has been published."""
+        await clients.stored()
+        await self.caught_up()
 
     async def leader_of(self, stream: str) -> NatsNode:
         """Returns the NATS node that leads a stream."""

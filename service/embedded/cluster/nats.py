@@ -24,6 +24,7 @@ cluster {{
   name: aftertone
   listen: {host}:{route}
   routes: {routes}
+  {cluster_options}
 }}
 {more}
 """
@@ -48,6 +49,8 @@ class NatsNode(Server):
         self.ports = ports
         self.routes: tuple[int, ...] = ()
         """Route ports of all nodes."""
+        self.cluster_options = ""
+        """More options of the block `cluster`."""
         self.more_configuration = ""
         """For example blocks `tls` and `authorization`."""
         self.server_name = f"aftertone-{name}"
@@ -70,6 +73,7 @@ class NatsNode(Server):
                 routes=msgspec.json.encode(
                     [f"nats://{LOOPBACK}:{port}" for port in self.routes]
                 ).decode(),
+                cluster_options=self.cluster_options,
                 more=self.more_configuration,
             )
         )

@@ -84,7 +84,10 @@ class S3Servers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class S3Cluster:
-    """Store that keeps two copies of each object on different volume servers."""
+    """Store with two copies of each object on different volume servers.
+
+    With three of them, objects can be stored while one is down.
+    """
 
     def __init__(self, servers: S3Servers, secrets: Secrets) -> None:
         self.master, self.volumes = servers.master, servers.volumes

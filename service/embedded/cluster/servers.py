@@ -21,7 +21,7 @@ from service.embedded.servers import BUCKET, REGION
 
 _POSTGRES = ("a", "b")
 _NATS = ("1", "2", "3")
-_VOLUMES = ("volume-1", "volume-2")
+_VOLUMES = ("volume-1", "volume-2", "volume-3")
 _GATEWAYS = ("gateway-1", "gateway-2")
 _WEED = ("master", *_VOLUMES, "filer", *_GATEWAYS)
 
