@@ -12,6 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from service.domain.errors import Invalid, Rule
+from service.domain.transcription import Word
 
 MAX_QUERY = 200
 MAX_WORD = 60
@@ -44,6 +45,8 @@ _DIGIT = re.compile("[0-9]")
 # A number written with spaces has at least this many digits; shorter ones are separate terms.
 _LEAST_SPACED_DIGITS = 7
 _MOST_DIGITS = 20
+# Words of an engine that are absent from its text.
+_LONGEST_GAP = 20
 
 
 class SearchField(StrEnum):
@@ -71,11 +74,16 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Part of a field that matches a term. Offsets count characters."""
+    """Part of a field that matches a term. Offsets count characters.
+
+    A part of a transcription has times in the audio if its words have them.
+    """
 
     field: SearchField
     start: int
     end: int
+    start_ms: int | None = None
+    end_ms: int | None = None
 
 
 class Searchable(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,3 +223,32 @@ def _number_places(term: Term, number: str) -> Iterator[Place]:
     if index >= 0:
         last = digits[index + len(term.digits) - 1]
         yield Place(SearchField.CALLER_NUMBER, digits[index].start(), last.end())
+
+
+def add_times(places: Sequence[Place], transcript: str, words: Sequence[Word]) -> list[Place]:
+    """Returns the places with the times of the words at their beginning and end."""
+    timed = list(_timed_tokens(transcript, words))
+
+    def with_times(place: Place) -> Place:
+        if place.field is not SearchField.TRANSCRIPTION:
+            return place
+        spoken = [
+            word for token, word in timed if place.start <= token.start and token.end <= place.end
+        ]
+        if not spoken:
+            return place
+        return msgspec.structs.replace(place, start_ms=spoken[0].start_ms, end_ms=spoken[-1].end_ms)
+
+    return [with_times(place) for place in places]
+
+
+def _timed_tokens(transcript: str, words: Sequence[Word]) -> Iterator[tuple[Token, Word]]:
+    """Yields the tokens of a text with their words. Both have the same order, with few gaps."""
+    spoken = [(token.word, word) for word in words for token in tokens(word.text)]
+    following = 0
+    for token in tokens(transcript):
+        for index in range(following, min(following + _LONGEST_GAP, len(spoken))):
+            if spoken[index][0] == token.word:
+                yield token, spoken[index][1]
+                following = index + 1
+                break

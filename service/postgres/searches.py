@@ -7,8 +7,9 @@ from uuid import UUID
 import msgspec
 
 from service.domain.errors import VmboxNotFound
-from service.domain.message import Folder, MessageCursor, MessageSummary
+from service.domain.message import Folder, MessageCursor, MessageId, MessageSummary
 from service.domain.search import MAX_WORD, Term
+from service.domain.transcription import Word
 from service.postgres.message_lists import to_summaries
 from service.postgres.pool import Connection
 from service.postgres.sql import load
@@ -17,6 +18,8 @@ _SQL = load("searches")
 
 # A longer list of boxes does not restrict the query of the index; each row is checked anyway.
 MAX_VMBOXES = 64
+# The index is read once for each day; more days hardly restrict the matches of a month.
+_MAX_DAYS = 8
 _SUMMARY_COLUMNS = 12
 
 
@@ -112,14 +115,30 @@ async def search_messages(
     ]
 
 
-def lexeme_query(scope: SearchScope, search: SearchTerms, days: Iterable[int]) -> str:
+async def list_words_of_messages(
+    connection: Connection, account_id: UUID, ids: Sequence[MessageId]
+) -> dict[MessageId, list[Word]]:
+    """Returns the words of transcriptions by message, without messages that have none."""
+    rows = await _SQL["list_words_of_messages"].fetch(
+        connection,
+        account_id=account_id,
+        months=[message_id.month for message_id in ids],
+        ids=[message_id.id for message_id in ids],
+    )
+    return {
+        MessageId(month, message_id): msgspec.json.decode(words, type=list[Word])
+        for month, message_id, words in rows
+    }
+
+
+def lexeme_query(scope: SearchScope, search: SearchTerms, days: Sequence[int]) -> str:
     """Returns the query of the index: the days, the boxes, and each term in one of its forms.
 
-    A term that is in the names of many boxes is left out.
+    A term that is in the names of many boxes is left out. So are many days, unless no term is left.
     """
     prefix = scope.account_id.hex[-8:]
     selected = scope.selected
-    conditions = [_any(prefix, [f"/{day}" for day in days])]
+    conditions = []
     if selected is not None and len(selected) <= MAX_VMBOXES:
         conditions.append(_any(prefix, map(_box_lexeme, selected)))
     for term in search.terms:
@@ -128,6 +147,8 @@ def lexeme_query(scope: SearchScope, search: SearchTerms, days: Iterable[int]) -
             words = " & ".join(_any(prefix, _word_lexemes(search, word)) for word in term.words)
             others = [*map(_box_lexeme, vmboxes), *_number_lexemes(term)]
             conditions.append(f"({words} | {_any(prefix, others)})" if others else words)
+    if len(days) <= _MAX_DAYS or not conditions:
+        conditions.append(_any(prefix, [f"/{day}" for day in days]))
     return " & ".join(conditions)
 
 

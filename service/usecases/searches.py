@@ -1,7 +1,7 @@
 """Use case of searches: pages of messages that contain all terms of a query, newest first."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -17,14 +17,22 @@ from service.domain.message import (
     month_of,
 )
 from service.domain.page import Page
-from service.domain.search import Place, Searchable, Term, find_places
-from service.domain.transcription import transcript_of
+from service.domain.search import (
+    Place,
+    Searchable,
+    SearchField,
+    Term,
+    add_times,
+    find_places,
+)
+from service.domain.transcription import Word, transcript_of
 from service.postgres.pool import Database
 from service.postgres.searches import (
     SearchCandidate,
     SearchScope,
     SearchTerms,
     Slice,
+    list_words_of_messages,
     read_search_terms,
     search_messages,
 )
@@ -34,16 +42,27 @@ from service.usecases.pages import CHUNK, MAX_PAGE_BYTES, Turn
 # A search of many months without a result ends after this time with the cursor of its next month.
 SEARCH_S = 2.0
 _DAYS_OF_MONTH = 31
+# Words are read for this number of messages, because those of a long message have 100 kB.
+_TIMED_AT_ONCE = 50
 _TICK = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResult(msgspec.Struct, kw_only=True):
     """Message that contains all terms, and their places."""
 
     message: MessageSummary
     vmbox_name: str
     places: list[Place]
+
+    @property
+    def is_in_transcript(self) -> bool:
+        return any(place.field is SearchField.TRANSCRIPTION for place in self.places)
+
+    def add_times(self, words: Sequence[Word]) -> None:
+        transcript = transcript_of(self.message.transcription)
+        if words and transcript is not None:
+            self.places = add_times(self.places, transcript, words)
 
 
 SearchPage = Page[SearchResult, MessageCursor]
@@ -83,7 +102,23 @@ class Searches:
         until = query.until or self.clock() + FUTURE_ALLOWANCE
         last = MessageCursor(month_of(until), until, LAST_ID)
         start = last if query.start is None else min(query.start, last, key=_order)
-        return await _PageReader(self.database, scope, search, query, until, start).read()
+        page = await _PageReader(self.database, scope, search, query, until, start).read()
+        for first in range(0, len(page.items), _TIMED_AT_ONCE):
+            await self._add_times(scope.account_id, page.items[first : first + _TIMED_AT_ONCE])
+        return page
+
+    async def _add_times(self, account_id: UUID, results: Sequence[SearchResult]) -> None:
+        """Adds the times in the audio to places in transcriptions."""
+        spoken = [result for result in results if result.is_in_transcript]
+        if not spoken:
+            return
+        async with self.database.connection() as connection:
+            ids = [result.message.id for result in spoken]
+            words = await list_words_of_messages(connection, account_id, ids)
+        turn = Turn()
+        for result in spoken:
+            await turn.yield_if_over()
+            result.add_times(words.get(result.message.id, ()))
 
 
 class _PageReader:
@@ -149,9 +184,11 @@ class _PageReader:
         return None if before < self._since else MessageCursor(month_of(before), before, LAST_ID)
 
     def _chunk(self) -> int:
-        """Returns the rows to read at once: without a filter most candidates are results."""
-        missing = self._query.limit - len(self._results) + 1
-        return CHUNK if self._query.predicate else min(missing, CHUNK)
+        """Returns the rows to read at once. Most candidates are results, except for filters and
+        phrases."""
+        if self._query.predicate or any(len(term.words) > 1 for term in self._search.terms):
+            return CHUNK
+        return min(self._query.limit - len(self._results) + 1, CHUNK)
 
     def _take(self, found: SearchCandidate) -> bool:
         """Adds a result. Returns False if the message is the first result of the next page."""

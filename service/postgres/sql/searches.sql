@@ -71,3 +71,11 @@ CROSS JOIN LATERAL (
 ) AS m
 ORDER BY f.received_at DESC, f.id DESC
 LIMIT :limit;
+
+-- name: list_words_of_messages
+-- The words of the transcriptions of some messages, with their times.
+-- Plan: each by primary key.
+SELECT w.month, w.message_id, w.words
+FROM unnest(:months::integer[], :ids::uuid[]) AS i (month, id)
+JOIN transcription_words AS w
+    ON w.account_id = :account_id AND w.month = i.month AND w.message_id = i.id;

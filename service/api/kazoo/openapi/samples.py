@@ -341,7 +341,7 @@ MATCHED_ROW = matched_row(
     SearchResult(
         message=_MESSAGE,
         vmbox_name="Ann",
-        places=[Place(SearchField.TRANSCRIPTION, 24, 33)],
+        places=[Place(SearchField.TRANSCRIPTION, 24, 33, 1240, 1810)],
     ),
     _CONTEXT,
 )

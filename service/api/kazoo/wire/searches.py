@@ -19,6 +19,14 @@ class MatchedPlace(msgspec.Struct, kw_only=True):
     start: int
     end: Annotated[int, Meta(description="The offset after the last character")]
     text: Annotated[str, Meta(description="The characters of this part")]
+    start_ms: (
+        Annotated[int, Meta(description="The time in the audio, if the transcription has times")]
+        | UnsetType
+    ) = UNSET
+    end_ms: (
+        Annotated[int, Meta(description="The time in the audio at which this part ends")]
+        | UnsetType
+    ) = UNSET
 
 
 class MatchedRow(MessageRow, kw_only=True):
@@ -59,5 +67,10 @@ def matched_row(result: SearchResult, context: MessageContext) -> MatchedRow:
 
 def _matched_place(place: Place, text: str) -> MatchedPlace:
     return MatchedPlace(
-        field=place.field, start=place.start, end=place.end, text=text[place.start : place.end]
+        field=place.field,
+        start=place.start,
+        end=place.end,
+        text=text[place.start : place.end],
+        start_ms=UNSET if place.start_ms is None else place.start_ms,
+        end_ms=UNSET if place.end_ms is None else place.end_ms,
     )
