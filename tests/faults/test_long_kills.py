@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from service.embedded.server import Server
-from tests.faults.test_relay_killed import MARK
+from tests.faults.test_relay_killed import ACKNOWLEDGED, MARK, PUBLISH
 from tests.support.deployment import Deployment
 from tests.support.fault_rounds import FaultRounds, KillPoint
 
@@ -21,6 +21,16 @@ async def deployment() -> AsyncIterator[Deployment]:
     async with Deployment.open() as opened:
         await opened.restore()
         yield opened
+
+
+def relay_moments(deployment: Deployment) -> list[KillPoint]:
+    nats, postgres = deployment.proxies.nats, deployment.proxies.relay_postgres
+    return [
+        KillPoint(name="acknowledged", proxy=nats, asks=PUBLISH, answers=ACKNOWLEDGED),
+        KillPoint(name="not marked", proxy=postgres, asks=MARK),
+        KillPoint(name="marked late", proxy=postgres, asks=MARK, late=True),
+        KillPoint(name="marked", proxy=postgres, asks=MARK, answers=COMMITTED),
+    ]
 
 
 async def test_the_api_is_killed_200_times(deployment: Deployment) -> None:
@@ -43,19 +53,7 @@ async def test_the_api_is_killed_200_times(deployment: Deployment) -> None:
 
 
 async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deployment) -> None:
-    rounds, proxies = FaultRounds(deployment, "relay", seed=2), deployment.proxies
-    postgres = proxies.relay_postgres
-    moments = [
-        KillPoint(
-            name="acknowledged",
-            proxy=proxies.nats,
-            asks=b"HPUB voicemail.v1.",
-            answers=b'"seq":',
-        ),
-        KillPoint(name="not marked", proxy=postgres, asks=MARK),
-        KillPoint(name="marked late", proxy=postgres, asks=MARK, late=True),
-        KillPoint(name="marked", proxy=postgres, asks=MARK, answers=COMMITTED),
-    ]
+    rounds, moments = FaultRounds(deployment, "relay", seed=2), relay_moments(deployment)
     for number in range(10):
         async with rounds.round(number):
             labels = ["relay", "second"][: 1 + number % 2]
@@ -70,6 +68,38 @@ async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deploy
                 )
     rounds.sum_up()
     assert rounds.figures["killed"] == 200
+    assert rounds.figures["answered 503"] == rounds.figures["answered none"] == 0
+
+
+async def test_of_four_relays_with_four_shards_100_are_killed_or_frozen(
+    deployment: Deployment,
+) -> None:
+    rounds, labels = FaultRounds(deployment, "shards", seed=5), ["relay", "b", "c", "d"]
+    moments = relay_moments(deployment)
+
+    async def freeze(label: str) -> None:
+        deployment.processes[label].suspend()
+        # Both shorter and longer than the lease of 3 s.
+        await rounds.pause(0.5, 5)
+        deployment.processes[label].resume()
+        rounds.figures["frozen"] += 1
+
+    for number in range(10):
+        async with rounds.round(number):
+            for label in labels[1:]:
+                await deployment.start_relay(label)
+            for turn in range(10):
+                label = rounds.random.choice(labels)
+                if turn % 3 == 2:
+                    await freeze(label)
+                    continue
+                await rounds.strike(
+                    moments,
+                    deployment.processes[label].kill,
+                    lambda label=label: deployment.start_relay(label),  # type: ignore[misc]
+                )
+    rounds.sum_up()
+    assert (rounds.figures["killed"], rounds.figures["frozen"]) == (70, 30)
     assert rounds.figures["answered 503"] == rounds.figures["answered none"] == 0
 
 

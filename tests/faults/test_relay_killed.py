@@ -108,6 +108,25 @@ async def test_of_two_relays_one_takes_over_the_shards_of_the_other(
     await deployment.audit(account, ledger)
 
 
+async def test_of_three_relays_with_four_shards_one_is_killed_and_one_frozen(
+    deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
+) -> None:
+    admin = AdminPort(free_port())
+    async with clients.at_work():
+        second = await deployment.start_relay("second")
+        await deployment.start_relay("third", **admin.environment)
+        await wait_until(admin.is_ready)
+        with deployment.proxies.relay_postgres.hold_at(MARK) as stop:
+            await stop.reached()
+            await second.kill()
+        deployment.relay.suspend()
+        await wait_until(lambda: owns_all_shards(admin))
+        deployment.relay.resume()
+        await deployment.start_relay("second")
+        await clients.answered_more(5)
+    await deployment.audit(account, ledger)
+
+
 async def test_a_wiped_stream_is_filled_again(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
