@@ -8,6 +8,9 @@ import msgspec
 
 from service.domain.message import Audio
 from service.domain.rendition import RenditionFormat
+from service.postgres.audio import audio_values
+from service.postgres.audit import event_values
+from service.postgres.messages import MessageKey
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -73,6 +76,23 @@ async def evict_renditions(connection: Connection, account_id: UUID, max_bytes: 
         connection, account_id=account_id, max_bytes=max_bytes
     )
     return [row["key"] for row in rows]
+
+
+async def normalize_message(
+    connection: Connection, key: MessageKey, replaced_key: str, audio: Audio
+) -> bool:
+    """Replaces the audio of a message by the same audio in another format.
+
+    Returns False when the message was removed, is held, or no longer has the audio `replaced_key`.
+    """
+    sequence = await _SQL["normalize_message"].fetchval(
+        connection,
+        **key.values(),
+        **audio_values(audio),
+        replaced_key=replaced_key,
+        **event_values(),
+    )
+    return sequence is not None
 
 
 def _values(key: RenditionKey) -> dict[str, Any]:

@@ -56,9 +56,11 @@ class MediaHarness:
         digest = hashlib.sha256(content).digest()
         return Audio(key=key, content_type=content_type, size=len(content), sha256=digest)
 
-    async def leave(self, box: Box, content: bytes, length_ms: int) -> MessageKey:
+    async def leave(
+        self, box: Box, content: bytes, length_ms: int, content_type: str = "audio/wav"
+    ) -> MessageKey:
         """Stores a message whose row has this length."""
-        audio = await self.put(content)
+        audio = await self.put(content, content_type)
         async with self.database.connection() as connection:
             return await stored(connection, box, audio=audio, length_ms=length_ms)
 

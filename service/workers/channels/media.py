@@ -1,4 +1,4 @@
-"""Media channel: measures the audio of new messages."""
+"""Media channel: measures the audio of new messages, and normalizes it."""
 
 import asyncio
 import tempfile
@@ -19,11 +19,15 @@ from service.postgres.messages import get_message
 from service.postgres.pool import Connection, Database
 from service.workers.channels import Delivery, Done, Failed, Ignored, Outcome, Target
 from service.workers.channels.message_new import is_imported, message_key_of
+from service.workers.channels.normalization import AudioNormalizer, Normalization
 from service.workers.channels.stored_audio import AudioDamaged, read_whole_audio
 
 # Time for reading the audio and waiting for a process, in addition to the time of measuring.
 _MARGIN_S = 60.0
 _TARGET = "audio"
+_NORMALIZE = "normalize"
+# Normalization measures the audio before and after the conversion.
+_OPERATIONS = 3
 
 
 class Measurement(Done, frozen=True, kw_only=True):
@@ -36,7 +40,10 @@ class Measurement(Done, frozen=True, kw_only=True):
 
 
 class MediaChannel:
-    """Measures each message once, and again when its audio is replaced."""
+    """Measures each message once, and again when its audio is replaced.
+
+    Audio of accounts with `normalize_audio` is converted by a delivery of its own.
+    """
 
     name = "media"
     events: tuple[str, ...] = (EventType.MESSAGE_NEW.value, EventType.MESSAGE_AUDIO_REPLACED.value)
@@ -44,23 +51,37 @@ class MediaChannel:
     per_target = 2
 
     def __init__(self, database: Database, audio: AudioStore, pool: ConversionPool) -> None:
-        self.timeout_s = pool.limits.timeout_s + _MARGIN_S
+        self.timeout_s = _OPERATIONS * pool.limits.timeout_s + _MARGIN_S
         # Audio is read while the processes are busy.
         self.concurrency = 2 * pool.limits.processes
         self._database = database
         self._audio = audio
         self._pool = pool
+        self._normalizer = AudioNormalizer(database, audio, pool)
 
     def handles(self, event: Event) -> bool:
         # An import does not measure years of old messages.
         return event.media_id is not None and not is_imported(event)
 
     async def targets(self, connection: Connection, event: Event) -> Sequence[Target]:
-        """Returns one target, or nothing if the message was measured: copies keep the facts."""
+        """Returns the work on the audio. A measured message, as a copy, is not measured again."""
         message = await _find_message(connection, event)
-        return [Target(name=_TARGET)] if isinstance(message, Message) else []
+        names = [_TARGET] if isinstance(message, Message) else []
+        if await self._normalizer.is_needed(connection, event):
+            names.append(_NORMALIZE)
+        return [Target(name=name) for name in names]
 
     async def deliver(self, delivery: Delivery) -> Outcome:
+        try:
+            if delivery.target == _NORMALIZE:
+                return await self._normalizer.convert(delivery)
+            return await self._measure_message(delivery)
+        except AudioDamaged as error:
+            return Failed(error=str(error))
+        except AudioUnreadable as error:
+            return Failed(error=f"the audio cannot be decoded ({error.cause})", permanent=True)
+
+    async def _measure_message(self, delivery: Delivery) -> Outcome:
         event = delivery.event
         async with self._database.connection() as connection:
             message = await _find_message(connection, event)
@@ -69,13 +90,8 @@ class MediaChannel:
         audio = message.audio
         if audio is None:
             return Ignored("the message has no audio")
-        try:
-            content = await read_whole_audio(self._audio, audio)
-            result = await self._measure(event, audio, content)
-        except AudioDamaged as error:
-            return Failed(error=str(error))
-        except AudioUnreadable as error:
-            return Failed(error=f"the audio cannot be decoded ({error.cause})", permanent=True)
+        content = await read_whole_audio(self._audio, audio)
+        result = await self._measure(event, audio, content)
         return Measurement(
             audio_key=audio.key,
             facts=result.facts,
@@ -84,7 +100,9 @@ class MediaChannel:
         )
 
     async def settle(self, connection: Connection, delivery: Delivery, outcome: Outcome) -> None:
-        """Stores the facts, unless the message was deleted or has other audio."""
+        """Stores the facts or the audio, unless the message was deleted or has other audio."""
+        if isinstance(outcome, Normalization):
+            await self._normalizer.settle(connection, delivery, outcome)
         if isinstance(outcome, Measurement):
             await measure_message(
                 connection,
