@@ -48,7 +48,11 @@ class SpeechPool:
 
     @property
     def process_ids(self) -> list[int]:
-        return [process.pid for process in (*self._idle, *self._busy)]
+        return [process.pid for process in self._idle] + self.busy_process_ids
+
+    @property
+    def busy_process_ids(self) -> list[int]:
+        return [process.pid for process in self._busy]
 
     async def recognize(self, audio: bytes, content_type: str, language: str) -> JobAnswer:
         """Transcribes a recording. Waits for a free process.
