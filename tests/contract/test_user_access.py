@@ -72,6 +72,9 @@ async def test_lists_contain_what_the_user_owns_and_nothing_else(member: Member)
     assert list(row) == [member.box]
     (row,) = await member.read("vmboxes", "messages", ascending="true")
     assert list(row) == [member.box]
+    (row,) = await member.read("vmboxes", "messages", q="own")
+    assert list(row) == [member.box]
+    assert await member.read("vmboxes", "messages", q="foreign") == []
     assert [row["id"] for row in await member.read("users")] == [member.user_id]
     assert await member.read() == {
         "id": member.account.account_id,
