@@ -74,8 +74,9 @@ class Publisher:
             except Exception as error:
                 # Such as an internal error of Postgres. The relay must not end.
                 UNEXPECTED_ERRORS.inc()
-                log.exception("relay interrupted by unexpected error")
-                self._last_error = str(error)
+                if self._last_error != (last_error := repr(error)):
+                    log.exception("relay interrupted by unexpected error")
+                self._last_error = last_error
             else:
                 self._last_error, self._pause_s = "", _MIN_PAUSE_S
                 await self._wait_for_rows(row_count)
@@ -168,6 +169,12 @@ class Publisher:
                     acks[row.seq] = await self._bus.publish(row.event)
                 except BusUnavailable as error:
                     failed[queue] = error
+                    return
+                except Exception as error:
+                    # An event that cannot be published must stop only its box.
+                    UNEXPECTED_ERRORS.inc()
+                    log.exception("publication raised unexpected error")
+                    failed[queue] = BusUnavailable(f"unexpected error: {type(error).__name__}")
                     return
                 self._queues.acknowledge(queue)
                 _record_metrics(row)

@@ -66,8 +66,9 @@ class Relay:
                 self._report(error.reason)
             except Exception as error:
                 UNEXPECTED_ERRORS.inc()
-                log.exception("relay session ended by unexpected error")
-                self._last_error = str(error)
+                if self._last_error != (last_error := repr(error)):
+                    log.exception("relay session ended by unexpected error")
+                self._last_error = last_error
                 wait_s = min(wait_s * 2, _MAX_RECONNECT_WAIT_S)
             await wait_for(stop, wait_s)
 
