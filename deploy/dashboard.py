@@ -127,6 +127,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         graph("Statements, p99", "s", "The ten slowest statements.", (f"topk(10, {quantile(0.99, 'aftertone_sql_duration_seconds', 'query')})", "{{query}}")),
         graph("Statements", "ops", "The ten most frequent statements.", (f"topk(10, {rate('aftertone_sql_duration_seconds_count', 'query')})", "{{query}}")),
         graph("Database errors", "ops", "By type. TimeoutError includes timeouts while waiting for a connection.", (rate("aftertone_sql_errors_total", "reason"), "{{reason}}")),
+        graph("Reads of lists", "ops", "By the server that answered. primary: the standby was behind or down.", (rate("aftertone_standby_reads_total", "server"), "{{server}}")),
+        graph("Lag of the standby", "bytes", "Log that the standby did not show yet at the last read.", ("max(aftertone_standby_lag_bytes{})", "lag")),
         graph("Audio cache", "ops", "Blocks of audio read from the local cache (hit) or from S3 (miss).", (rate("aftertone_audio_cache_reads_total", "result"), "{{result}}")),
         graph("S3, p50 and p99", "s", "Duration including retries.", (quantile(0.5, "aftertone_s3_duration_seconds", "operation"), "{{operation}} p50"), (quantile(0.99, "aftertone_s3_duration_seconds", "operation"), "{{operation}} p99")),
         graph("S3 operations", "ops", "By type.", (rate("aftertone_s3_duration_seconds_count", "operation"), "{{operation}}")),

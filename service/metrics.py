@@ -126,8 +126,8 @@ SQL_DURATION = _histogram(
 )
 STANDBY_READS = _counter(
     "aftertone_standby_reads_total",
-    "Reads of lists and audit by the server that answered: standby, or primary because the standby "
-    "was behind or down. Only with AFTERTONE_READ_DATABASE_URL.",
+    "Reads of lists, searches and audit by the server that answered: standby, or primary because "
+    "the standby was behind or down. Only with AFTERTONE_READ_DATABASE_URL.",
     "server",
 )
 STANDBY_LAG = _gauge(

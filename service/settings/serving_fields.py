@@ -44,8 +44,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         str,
         postgres(
             "The same for standbys, without a pooler: `...@host1,host2/database?"
-            "target_session_attrs=standby`. Lists and audit are read there if it shows all "
-            "changes. Only the API uses it. Empty: none."
+            "target_session_attrs=standby`. Lists, searches and audit are read there if it shows "
+            "all changes. Only the API uses it. Empty: none."
         ),
     ] = ""
     owner_database_url: Annotated[

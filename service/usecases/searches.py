@@ -26,7 +26,6 @@ from service.domain.search import (
     find_places,
 )
 from service.domain.transcription import Word, transcript_of
-from service.postgres.pool import Database
 from service.postgres.searches import (
     SearchCandidate,
     SearchScope,
@@ -36,6 +35,7 @@ from service.postgres.searches import (
     read_search_terms,
     search_messages,
 )
+from service.postgres.standby import Reads
 from service.usecases.message_lists import ListQuery
 from service.usecases.pages import CHUNK, MAX_PAGE_BYTES, Turn
 
@@ -72,7 +72,7 @@ SearchPage = Page[SearchResult, MessageCursor]
 class Searches:
     """Searches the messages of a mailbox or an account. `clock` returns aware UTC."""
 
-    database: Database
+    database: Reads
     clock: Callable[[], datetime]
 
     async def search_vmbox(
@@ -129,7 +129,7 @@ class _PageReader:
 
     def __init__(
         self,
-        database: Database,
+        database: Reads,
         scope: SearchScope,
         search: SearchTerms,
         query: ListQuery,

@@ -145,7 +145,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         ),
         dead_deliveries=DeadDeliveries(database),
         message_lists=MessageLists(*shared.reads, utc_now, retention),
-        searches=Searches(database, utc_now),
+        searches=Searches(shared.reads[0], utc_now),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,
         recording_links=RecordingLinks(

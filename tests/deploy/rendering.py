@@ -39,6 +39,8 @@ EVERYTHING: dict[str, Any] = {
         "log_level": "warning",
     },
     "secrets": {
+        "pooledDatabase": {"name": "pooler"},
+        "readDatabase": {"name": "standbys"},
         "natsCredentials": {"name": "nats"},
         "ari": {"name": "asterisk"},
         "transcription": {"name": "speech"},

@@ -14,6 +14,7 @@ SCHEMA = Path(__file__).parents[2] / "deploy" / "chart" / "values.schema.json"
 WRITTEN_BY_THE_CHART = frozenset(
     {
         "database_url",
+        "read_database_url",
         "owner_database_url",
         "key_ring_file",
         "nats_credentials_file",

@@ -209,6 +209,16 @@ def test_a_secret_nats_url_replaces_the_setting() -> None:
     assert environment(pods("defaults")["relay"])["AFTERTONE_NATS_URL"] == "nats://nats:4222"
 
 
+def test_api_and_notifiers_use_the_pooler_and_the_relay_connects_directly() -> None:
+    environments = {name: environment(pod) for name, pod in pods("everything on").items()}
+    direct = {"relay", "migrate"}
+    urls = {name: values.get("AFTERTONE_DATABASE_URL") for name, values in environments.items()}
+    assert {name for name, url in urls.items() if url == "aftertone-database/url"} == direct
+    assert {url for name, url in urls.items() if name not in {*direct, "keeper"}} == {"pooler/url"}
+    assert environments["api"]["AFTERTONE_READ_DATABASE_URL"] == "standbys/url"
+    assert _processes_with("AFTERTONE_READ_DATABASE_URL", environments) == {"api"}
+
+
 @CASES
 def test_every_container_runs_an_existing_command(case: str) -> None:
     for process, pod in pods(case).items():

@@ -4,7 +4,7 @@ Groups of settings, as in deploy/SETTINGS.md. A process receives the groups that
 */}}
 {{- define "aftertone.groups" -}}
 postgres: [database_pooler, database_pool_size, database_timeout_s]
-nats: [nats_url, stream_name, stream_max_bytes, stream_replicas]
+nats: [nats_url, nats_ca_file, nats_certificate_file, nats_key_file, stream_name, stream_max_bytes, stream_replicas]
 s3:
   - s3_endpoint
   - s3_public_endpoint
@@ -108,35 +108,36 @@ operations: [stop_timeout_s, traces_endpoint, traces_sample_ratio, log_level, lo
 {{- end }}
 
 {{/*
-Processes, with the groups of settings and the Secrets that each needs (`database`, `owner`,
+Processes, with the groups of settings and the Secrets that each needs (`database`, `pooled` and
+`standby` for its variants, `owner`,
 `key_ring`, `notifier_key_ring`; the Secrets of nats, s3, email, lamps and transcription belong to their groups). A process
 receives nothing else: the API no NATS URL, and only keeper and migration the URL of the owner.
 */}}
 {{- define "aftertone.processes" -}}
 api:
   args: [api]
-  needs: [database, key_ring, postgres, s3, http, uploads, conversion, quotas, sign_in, retention, webhooks, callbacks, operations]
+  needs: [database, pooled, standby, key_ring, postgres, s3, http, uploads, conversion, quotas, sign_in, retention, webhooks, callbacks, operations]
 relay:
   args: [relay]
   needs: [database, postgres, nats, relay, operations]
 email:
   args: [notifier, email]
-  needs: [database, notifier_key_ring, postgres, nats, s3, http, conversion, quotas, retention, notifiers, email, operations]
+  needs: [database, pooled, notifier_key_ring, postgres, nats, s3, http, conversion, quotas, retention, notifiers, email, operations]
 webhook:
   args: [notifier, webhook]
-  needs: [database, notifier_key_ring, postgres, nats, notifiers, webhooks, operations]
+  needs: [database, pooled, notifier_key_ring, postgres, nats, notifiers, webhooks, operations]
 mwi:
   args: [notifier, mwi]
-  needs: [database, postgres, nats, notifiers, lamps, operations]
+  needs: [database, pooled, postgres, nats, notifiers, lamps, operations]
 callback:
   args: [notifier, callback]
-  needs: [database, postgres, nats, notifiers, callbacks, operations]
+  needs: [database, pooled, postgres, nats, notifiers, callbacks, operations]
 transcription:
   args: [notifier, transcription]
-  needs: [database, postgres, nats, s3, notifiers, transcription, operations]
+  needs: [database, pooled, postgres, nats, s3, notifiers, transcription, operations]
 media:
   args: [notifier, media]
-  needs: [database, postgres, nats, s3, notifiers, conversion, operations]
+  needs: [database, pooled, postgres, nats, s3, notifiers, conversion, operations]
 keeper:
   args: [keeper, --once, all]
   needs: [owner, postgres, nats, s3, retention, operations]
@@ -179,7 +180,11 @@ migrate:
 {{- $secrets := $values.secrets }}
 {{- $needs := (get (include "aftertone.processes" . | fromYaml) .process).needs }}
 {{- if has "database" $needs }}
-{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_DATABASE_URL" "secret" $secrets.database.name "key" $secrets.database.key) }}
+{{- $database := ternary $secrets.pooledDatabase $secrets.database (and (has "pooled" $needs) (ne $secrets.pooledDatabase.name "")) }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_DATABASE_URL" "secret" $database.name "key" $database.key) }}
+{{- end }}
+{{- if and (has "standby" $needs) $secrets.readDatabase.name }}
+{{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_READ_DATABASE_URL" "secret" $secrets.readDatabase.name "key" $secrets.readDatabase.key) }}
 {{- end }}
 {{- if has "owner" $needs }}
 {{ include "aftertone.fromSecret" (dict "name" "AFTERTONE_OWNER_DATABASE_URL" "secret" $secrets.ownerDatabase.name "key" $secrets.ownerDatabase.key) }}
