@@ -15,11 +15,19 @@ from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.audio.keys import rendition_key
 from service.audio.store import AudioStore
 from service.domain.account import AccountFacts, Quota, Quotas
-from service.domain.errors import AudioMissing, AudioUnreadable, NotFound, StorageUnavailable
+from service.domain.errors import (
+    AudioMissing,
+    AudioUnreadable,
+    GreetingHasNoAudio,
+    NotFound,
+    StorageUnavailable,
+)
+from service.domain.greeting import Greeting
 from service.domain.message import Audio, Message, uuid7
 from service.domain.recording import Recording
 from service.domain.rendition import RenditionFormat
 from service.postgres import renditions as rows
+from service.postgres.greetings import get_greeting
 from service.postgres.messages import MessageKey, get_message
 from service.postgres.pool import Database
 from service.postgres.renditions import RenditionKey
@@ -92,6 +100,23 @@ class Renditions:
                 with suppress(NotFound):
                     current = (await get_message(connection, key)).audio
                     return current is not None and current.key == original.key
+            return False
+
+        return await self.get(account, original, target, is_current)
+
+    async def of_greeting(
+        self, account: AccountFacts, greeting: Greeting, target: RenditionFormat
+    ) -> Audio:
+        """Returns the rendition of the audio of a greeting. Raises as `of_recording`."""
+        original = greeting.audio
+        if original is None:
+            raise GreetingHasNoAudio
+
+        async def is_current() -> bool:
+            async with self._database.connection() as connection:
+                with suppress(NotFound):
+                    current = await get_greeting(connection, account.account_id, greeting.media_id)
+                    return current.audio == original
             return False
 
         return await self.get(account, original, target, is_current)

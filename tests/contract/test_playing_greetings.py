@@ -3,7 +3,8 @@
 from typing import Any
 
 from tests.contract.test_greetings import SOUND, a_greeting
-from tests.contract.wire import NO_ID, problems, refusal
+from tests.contract.wire import NO_ID, problems, refusal, stored_greetings
+from tests.support.audio_samples import a_wav
 from tests.support.running import AccountClient, data_of
 
 
@@ -84,3 +85,24 @@ async def test_wrong_times_and_flags_are_refused(account: AccountClient) -> None
         assert {name: set(rules) for name, rules in problems(answer).items()} == broken
     answer = await account.http.get(f"{path}/greeting", params={"busy": "maybe"})
     assert list(problems(answer)) == ["busy"]
+
+
+async def test_a_greeting_is_returned_in_another_format(account: AccountClient) -> None:
+    media_id = await a_greeting(account, a_wav(), name="Away")
+    vmbox_id = await account.a_vmbox(media={"unavailable": media_id})
+    raw = account.path("media", media_id, "raw")
+    mp3 = await account.http.get(raw, params={"format": "mp3"})
+    assert mp3.headers["content-type"] == "audio/mpeg"
+    assert mp3.headers["content-disposition"] == 'attachment; filename="Away.mp3"'
+    playing = account.path("vmboxes", vmbox_id, "greeting", "raw")
+    named = await account.http.get(playing, headers={"Accept": "audio/mpeg"})
+    assert (named.content, named.headers["etag"]) == (mp3.content, mp3.headers["etag"])
+    assert (await account.http.get(playing)).content == a_wav()
+    assert len(await stored_greetings(account)) == 2
+    flac = await account.http.get(raw, headers={"Accept": "audio/flac"})
+    assert refusal(flac, 406, "not_acceptable")["available"]
+    wav = {"Content-Type": "audio/wav"}
+    data_of(await account.http.put(raw, content=a_wav(2.0), headers=wav), 201)
+    assert len(await stored_greetings(account)) == 1
+    longer = await account.http.get(raw, params={"format": "mp3"})
+    assert len(longer.content) > len(mp3.content)

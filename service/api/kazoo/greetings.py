@@ -11,7 +11,8 @@ from service.api.dependencies import App, UseCases
 from service.api.http.access import PERMISSION
 from service.api.http.audio_response import create_audio_response
 from service.api.http.auth import slot_owner
-from service.api.kazoo.accept import AUDIO, MEDIA, UPLOAD
+from service.api.http.rendition_choice import choose_format
+from service.api.kazoo.accept import MEDIA, RECORDING, UPLOAD
 from service.api.kazoo.body import read_data, read_upload
 from service.api.kazoo.dependencies import (
     AnyRequest,
@@ -106,12 +107,13 @@ async def delete_greeting(
 @route(
     GREETING_AUDIO,
     http_method=["GET", "HEAD"],
-    opt={PERMISSION: Permission.VMBOXES_READ, MEDIA: AUDIO},
+    opt={PERMISSION: Permission.VMBOXES_READ, MEDIA: RECORDING},
 )
 async def get_greeting_audio(
     request: AnyRequest, account: TheAccount, media_id: str, app: App
 ) -> Response[bytes] | Stream:
-    """Returns the audio of a greeting. `Range` selects a part of it."""
+    """Returns the audio of a greeting. `Range` selects a part of it. `format` or `Accept` selects
+    another format than the stored one, as for messages."""
     greeting = await app.greetings.get(account, greeting_of_path(media_id))
     return await answer_greeting_audio(request, app, account, greeting)
 
@@ -130,12 +132,13 @@ async def get_playing_greeting(
 @route(
     VMBOX_GREETING_AUDIO,
     http_method=["GET", "HEAD"],
-    opt={PERMISSION: Permission.VMBOXES_READ, MEDIA: AUDIO},
+    opt={PERMISSION: Permission.VMBOXES_READ, MEDIA: RECORDING},
 )
 async def get_playing_greeting_audio(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes] | Stream:
-    """Returns the audio of the greeting that callers hear now. `Range` selects a part of it."""
+    """Returns the audio of the greeting that callers hear now. `Range` selects a part of it.
+    `format` or `Accept` selects another format than the stored one, as for messages."""
     playing = await _get_playing(request, account, vmbox_id, app)
     return await answer_greeting_audio(request, app, account, playing.greeting)
 
@@ -181,17 +184,25 @@ def file_name(greeting: Greeting, audio: Audio) -> str:
 async def answer_greeting_audio(
     request: AnyRequest, app: UseCases, account: AccountFacts, greeting: Greeting
 ) -> Response[bytes] | Stream:
-    """Returns the audio of a greeting. The audit records a GET. Raises GreetingHasNoAudio."""
-    if greeting.audio is None:
+    """Returns the audio of a greeting in the requested format. The audit records a GET.
+
+    Raises GreetingHasNoAudio.
+    """
+    audio, read = greeting.audio, app.greetings.read
+    if audio is None:
         raise GreetingHasNoAudio
-    name = file_name(greeting, greeting.audio)
+    target = choose_format(request, audio, app.renditions.is_available)
+    if target is not None:
+        audio = await app.renditions.of_greeting(account, greeting, target)
+        read = app.renditions.read
     record = partial(
         app.audit.queue.record,
         Action.GREETING_AUDIO_READ,
         account.account_id,
         target=greeting.media_id.hex,
     )
-    return await create_audio_response(request, greeting.audio, name, app.greetings.read, record)
+    name = file_name(greeting, audio)
+    return await create_audio_response(request, audio, name, read, record)
 
 
 async def _get_playing(

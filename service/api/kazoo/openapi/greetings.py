@@ -14,7 +14,7 @@ from service.api.kazoo.openapi.bodies import (
     success,
     upload,
 )
-from service.api.kazoo.openapi.refusals import RANGE_PAST_END, UPLOADS
+from service.api.kazoo.openapi.refusals import CONVERSIONS, RANGE_PAST_END, UPLOADS
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
 from service.api.kazoo.wire.documents import GreetingRow
 from service.api.kazoo.wire.greetings import PlayingGreetingRow
@@ -106,7 +106,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=greetings.get_greeting_audio,
-        parameters=parameters.RANGES,
+        parameters=("format", *parameters.RANGES),
         answers=_AUDIO_ANSWERS,
         refusals=(
             _NOT_FOUND,
@@ -114,6 +114,7 @@ OPERATIONS = (
             PreconditionFailed(),
             RANGE_PAST_END,
             StorageUnavailable(),
+            *CONVERSIONS,
         ),
     ),
     Operation(
@@ -128,7 +129,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=greetings.get_playing_greeting_audio,
-        parameters=("busy", *parameters.RANGES),
+        parameters=("busy", "format", *parameters.RANGES),
         answers=_AUDIO_ANSWERS,
         refusals=(
             UNKNOWN_VMBOX,
@@ -136,6 +137,7 @@ OPERATIONS = (
             PreconditionFailed(),
             RANGE_PAST_END,
             StorageUnavailable(),
+            *CONVERSIONS,
         ),
     ),
     Operation(
