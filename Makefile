@@ -54,6 +54,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-
 lock:
 	$(COMPILE) pyproject.toml --extra audio --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements-dev.txt
+	$(COMPILE) --constraint requirements-dev.txt pyproject.toml --extra transcription \
+		--output-file deploy/requirements-transcription.txt
 	printf 'hatchling\ncyclonedx-bom\n' | $(COMPILE) --constraint requirements-dev.txt - --output-file deploy/requirements-build.txt
 
 clean:

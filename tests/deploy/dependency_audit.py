@@ -110,16 +110,18 @@ def audit(root: Path = ROOT) -> list[str]:
     service = read_lock((root / "requirements.txt").read_text())
     dev = read_lock((root / "requirements-dev.txt").read_text())
     build = read_lock((root / "deploy" / "requirements-build.txt").read_text())
+    speech = read_lock((root / "deploy" / "requirements-transcription.txt").read_text())
     extras = project["optional-dependencies"]
     tools = [text for text in extras["dev"] if not text.startswith(project["name"])]
     return [
-        *(problem for pins in (service, dev, build) for problem in find_unpinned(pins)),
+        *(problem for pins in (service, dev, build, speech) for problem in find_unpinned(pins)),
         *find_conflicts(service, dev),
         *find_conflicts(build, dev),
+        *find_conflicts(speech, dev),
         *find_unmet(project["dependencies"], service),
         *find_unmet([*extras["embedded"], *tools], dev),
         *find_drift(dev),
-        *find_licence_problems(service),
+        *find_licence_problems(service | speech),
     ]
 
 

@@ -61,6 +61,17 @@ def test_a_misspelled_or_invalid_value_is_rejected(values: dict[str, Any]) -> No
         chart().render(values, name="prod", namespace="voice")
 
 
+def test_the_local_speech_engine_needs_a_model_and_no_url() -> None:
+    values: dict[str, Any] = {
+        "settings": {"transcription_engine": "faster-whisper"},
+        "notifiers": {"transcription": {"enabled": True}},
+    }
+    with pytest.raises(HelmError):
+        chart().validate_schema(values)
+    values["settings"]["transcription_model"] = "/models/small"
+    chart().validate_schema(values)
+
+
 def test_every_value_has_a_description() -> None:
     rules_of = dict(_schema_items(json.loads(SCHEMA.read_text())))
     assert len(rules_of) > 150

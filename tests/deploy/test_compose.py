@@ -21,8 +21,7 @@ COMPOSE: dict[str, Any] = msgspec.yaml.decode(
 )
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: each for name, each in SERVICES.items() if "build" in each}
-# Transcription needs a speech recognition engine, which compose does not provide.
-RUN_HERE = CHANNELS.keys() - {"transcription"}
+RUN_HERE = CHANNELS.keys()
 PROCESSES = {name: each for name, each in OURS.items() if name != "keys"}
 
 
@@ -54,6 +53,7 @@ def test_a_process_receives_only_the_variables_that_it_needs() -> None:
         "api",
         "email",
         "media",
+        "transcription",
         "keeper",
     }
     assert _services_with("AFTERTONE_KEY_RING_FILE", environments) == {"api", "email", "webhook"}
@@ -64,6 +64,7 @@ def test_only_the_api_reads_the_keys_that_sign_tokens() -> None:
         name: volume.split(":")[0]
         for name, each in PROCESSES.items()
         for volume in each.get("volumes", [])
+        if "keys" in volume
     }
     assert mounted == {"api": "keys", "email": "notifier-keys", "webhook": "notifier-keys"}
 
