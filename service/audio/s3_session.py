@@ -19,13 +19,23 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 
+class AccessKey(msgspec.Struct, frozen=True):
+    """Credentials of a bucket. Its text form contains no secret."""
+
+    key_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"AccessKey({self.key_id!r})"
+
+
 class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Location of the bucket, encryption at rest, limits of the connections.
 
     `endpoint` is None for AWS; `public_endpoint` is the URL for clients, or None.
     `addressing_style` is `path`, `virtual` or `auto`; `sse` is `AES256` or `aws:kms`. `timeout_s`
     bounds one operation with its retries. `cache_bytes` is the size of the local cache of audio; 0
-    is none.
+    is none. Without `access_key`, botocore resolves the credentials as the AWS tools do.
     """
 
     endpoint: str | None
@@ -39,6 +49,7 @@ class BucketSettings(msgspec.Struct, frozen=True, kw_only=True):
     sse_kms_key_id: str | None = None
     public_endpoint: str | None = None
     cache_bytes: int = 0
+    access_key: AccessKey | None = None
 
 
 @asynccontextmanager
@@ -48,6 +59,8 @@ async def connect(settings: BucketSettings) -> AsyncIterator[tuple[SignedS3Clien
     Raises botocore's exceptions if there are no credentials or the settings are invalid.
     """
     session = AioSession()
+    if settings.access_key is not None:
+        session.set_credentials(settings.access_key.key_id, settings.access_key.secret)
     credentials = await session.get_credentials()
     if credentials is None:
         raise NoCredentialsError

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from service.cli.moves import move_account
 from service.cli.processes import keep_once
 from service.cli.running import run, run_account_command, settings_of
 from service.settings import Settings
@@ -86,6 +87,9 @@ def erase_account(account: str) -> None:
     settings = settings_of("keeper")
     if settings.owner_database_url:
         run(keep_once(settings, "erasure"))
+
+
+account.add_command(move_account)
 
 
 @click.group("api-key")

@@ -12,6 +12,7 @@ import msgspec
 from service.domain.access import Access
 from service.domain.errors import Problem
 from service.domain.formats import ACCOUNT_NAME, NO_NUL, REALM, SENDER, ZONE
+from service.domain.move import MoveState
 from service.domain.rendition import RenditionFormat
 from service.domain.retention import (
     DAYS_FIELD,
@@ -71,6 +72,7 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     `ancestors` begins with the root. `max_message_count` and `redirect_audio` are None when the
     document has none. `has_vmbox_retention` is False while no box has had a retention of its own.
+    `moved_to` is the URL of the deployment to which the account is or was moved.
     """
 
     account_id: UUID
@@ -88,6 +90,8 @@ class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionRule = RetentionRule()
     has_vmbox_retention: bool = False
     limits: Mapping[str, int] = {}
+    move_state: MoveState | None = None
+    moved_to: str | None = None
 
     @property
     def is_root(self) -> bool:

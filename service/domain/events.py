@@ -37,6 +37,7 @@ class EventType(StrEnum):
     VMBOX_PIN_LOCKED = "vmbox.pin_locked"
     CALLBACK_REQUESTED = "callback.requested"
     ACCOUNT_DELETED = "account.deleted"
+    ACCOUNT_MOVED = "account.moved"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,6 +292,15 @@ class AccountDeleted(AccountEvent, frozen=True, kw_only=True):
     """An account was deleted with its mailboxes and messages, without an event for each."""
 
 
+class AccountMovedAway(AccountEvent, frozen=True, kw_only=True):
+    """An account was moved to the deployment at `url`: the last event of the account here.
+
+    Events continue there, with a higher epoch.
+    """
+
+    url: str
+
+
 DATA: dict[EventType, type[AccountEvent]] = {
     EventType.MESSAGE_NEW: MessageNew,
     EventType.MESSAGE_FOLDER_CHANGED: MessageFolderChanged,
@@ -308,9 +318,14 @@ DATA: dict[EventType, type[AccountEvent]] = {
     EventType.VMBOX_PIN_LOCKED: VmboxPinLocked,
     EventType.CALLBACK_REQUESTED: CallbackRequested,
     EventType.ACCOUNT_DELETED: AccountDeleted,
+    EventType.ACCOUNT_MOVED: AccountMovedAway,
 }
 
 
 def decode_data(kind: EventType, data: bytes) -> AccountEvent:
     """Returns the data of an event. Raises msgspec.DecodeError, msgspec.ValidationError."""
     return msgspec.json.decode(data, type=DATA[kind])
+
+
+ACCOUNT_EVENTS = frozenset({EventType.ACCOUNT_DELETED, EventType.ACCOUNT_MOVED})
+"""Events without a mailbox, after which the account has no others."""

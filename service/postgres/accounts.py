@@ -11,6 +11,7 @@ import msgspec
 from service.domain.account import Account, AccountFacts, Claims
 from service.domain.audit import Action
 from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
+from service.domain.move import MoveState
 from service.domain.page import NameCursor
 from service.domain.recording import MAX_LINK_LIFETIME
 from service.domain.retention import RetentionRule, rule_of
@@ -339,4 +340,6 @@ def _fact_fields(row: asyncpg.Record, max_message_count: Any, wire_profile: Any)
         "auth_epoch": row["auth_epoch"],
         "revision": row["revision"],
         "has_vmbox_retention": row["has_vmbox_retention"],
+        "move_state": MoveState(row["move_state"]) if row["move_state"] else None,
+        "moved_to": row["moved_to"],
     }

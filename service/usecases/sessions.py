@@ -20,6 +20,7 @@ from service.domain.errors import (
     Forbidden,
     TokenInvalid,
 )
+from service.domain.move import AccountMoved, MoveState
 from service.domain.user import Credentials
 from service.postgres import accounts as rows
 from service.postgres import users as user_rows
@@ -69,7 +70,7 @@ class Sessions:
         if account is None:
             self.audit.record(Action.SIGN_IN, None, Result.UNAUTHORIZED)
             raise CredentialsInvalid
-        self.account_cache.remember(account)
+        self.account_cache.remember(_served(account))
         # The token has the epoch that was read together with the key, so it is invalid if the key
         # was renewed in the meantime. Named keys have their own method, so that a process of an
         # older release refuses the token.
@@ -114,7 +115,8 @@ class Sessions:
             account_ids.update(() if account is None else (account.account_id,))
             raise CredentialsInvalid
         self.account_cache.remember_user(user.user_id, user.auth_epoch)
-        token, claims = self._issue(self.account_cache.remember(account), Method.USER, user=user)
+        account = self.account_cache.remember(_served(account))
+        token, claims = self._issue(account, Method.USER, user=user)
         caller = Caller(account, await self._access_of(claims), claims)
         self._record_sign_in(caller)
         return token, caller
@@ -161,11 +163,11 @@ class Sessions:
     async def authorise(self, caller: Caller, account_id: UUID) -> AccountFacts:
         """Returns the account of the caller, or an account below it for an administrator.
 
-        Raises Forbidden. For a missing account only the root account gets AccountNotFound; others
-        get Forbidden.
+        Raises Forbidden, AccountMoved. For a missing account only the root account gets
+        AccountNotFound; others get Forbidden.
         """
         if account_id == caller.account.account_id:
-            return caller.account
+            return _served(caller.account)
         if not caller.access.is_admin:
             raise Forbidden
         account = await self.account_cache.get_account(account_id)
@@ -173,7 +175,7 @@ class Sessions:
             raise AccountNotFound(account_id.hex) if caller.account.is_root else Forbidden()
         if not caller.account.contains(account):
             raise Forbidden
-        return account
+        return _served(account)
 
     async def revoke(self, claims: Claims) -> None:
         """Revokes a token: here at once, in other processes within 5 s."""
@@ -250,6 +252,13 @@ class Sessions:
             key=key,
             lifetime_s=lifetime_s,
         )
+
+
+def _served(account: AccountFacts) -> AccountFacts:
+    """Returns an account that this deployment serves. Raises AccountMoved."""
+    if account.move_state is MoveState.MOVED:
+        raise AccountMoved(account.moved_to or "")
+    return account
 
 
 async def _account_of(connection: Connection, credentials: Credentials) -> AccountFacts | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.pool import ConversionPool
-from service.audio.s3_session import BucketSettings
+from service.audio.s3_session import AccessKey, BucketSettings
 from service.audio.store import AudioStore
 from service.bus import Bus, BusAccess, StreamSettings
 from service.domain.account import Quotas
@@ -124,7 +124,9 @@ def open_owner_database(
     )
 
 
-def open_audio(settings: Settings, cache_mb: int = 0) -> AbstractAsyncContextManager[AudioStore]:
+def open_audio(
+    settings: Settings, cache_mb: int = 0, access_key: AccessKey | None = None
+) -> AbstractAsyncContextManager[AudioStore]:
     if settings.redirect_audio and not settings.s3_public_endpoint:
         raise SettingsError("AFTERTONE_REDIRECT_AUDIO needs AFTERTONE_S3_PUBLIC_ENDPOINT.")
     return AudioStore.open(
@@ -140,6 +142,7 @@ def open_audio(settings: Settings, cache_mb: int = 0) -> AbstractAsyncContextMan
             timeout_s=settings.s3_timeout_s,
             public_endpoint=settings.s3_public_endpoint or None,
             cache_bytes=cache_mb * 1_000_000,
+            access_key=access_key,
         )
     )
 

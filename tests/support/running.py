@@ -34,10 +34,15 @@ class RunningService:
         self.processes: dict[str, Child] = {}
         self.url = ""
 
-    async def prepare(self, more: Mapping[str, str] | None = None) -> None:
-        """Creates tables, bucket, keys and root account. `more` are settings of every process."""
+    async def prepare(
+        self, more: Mapping[str, str] | None = None, elsewhere: Mapping[str, str] | None = None
+    ) -> None:
+        """Creates tables, bucket, keys and root account. `more` are settings of every process.
+
+        `elsewhere` replaces addresses of the servers, for a second deployment on the same ones.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = self.servers.environment()
+        environment = {**self.servers.environment(), **(elsewhere or {})}
         prepared = await prepare_dev(self.folder, environment)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"

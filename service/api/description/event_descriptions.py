@@ -29,6 +29,7 @@ FIELDS = {
     "timeout_s": "Seconds to wait for an answer",
     "timestamp": "Time of the message in Gregorian seconds (Unix seconds + 62 167 219 200)",
     "to": "Address of the recipient",
+    "url": "Address of the deployment that serves the account now",
     "vmbox": "Document of the box, without its PIN",
     "vmbox_id": "Id of the box",
     "wrong_pins": "Wrong PINs that were checked",

@@ -7,9 +7,11 @@ from uuid import UUID
 import msgspec
 
 from service.domain.events import (
+    ACCOUNT_EVENTS,
     NO_VMBOX,
     AccountDeleted,
     AccountEvent,
+    AccountMovedAway,
     CallbackRequested,
     Counts,
     Event,
@@ -130,6 +132,9 @@ _DATA: dict[EventType, AccountEvent] = {
         **_BOX_FIELDS, number="+14155550123", attempt=1, timeout_s=20, message=_MESSAGE
     ),
     EventType.ACCOUNT_DELETED: AccountDeleted(**_ACCOUNT_FIELDS | {"sequence": 1}),
+    EventType.ACCOUNT_MOVED: AccountMovedAway(
+        **_ACCOUNT_FIELDS | {"sequence": 2}, url="https://cell2.example.com"
+    ),
 }
 
 
@@ -138,7 +143,7 @@ def example_of(kind: EventType) -> Event:
     data = _DATA[kind]
     return Event(
         account_id=_ACCOUNT_ID,
-        vmbox_id=NO_VMBOX if kind is EventType.ACCOUNT_DELETED else _VMBOX_ID,
+        vmbox_id=NO_VMBOX if kind in ACCOUNT_EVENTS else _VMBOX_ID,
         sequence=data.sequence,
         event_id=_EVENT_ID,
         type=kind,

@@ -10,11 +10,14 @@ from uuid import UUID
 from litestar import Request
 
 from service.domain.access import Access
+from service.domain.account import AccountFacts
 from service.domain.errors import Forbidden
+from service.domain.move import AccountReadOnly
 
 PERMISSION = "permission"
 # True for a route that needs all mailboxes of the account, because it creates one.
 ALL_VMBOXES = "all_vmboxes"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -39,3 +42,9 @@ def check_route(
         access.check_vmbox(parse(ids[vmbox_key]))
     if user_key in ids:
         access.check_user(parse(ids[user_key]))
+
+
+def check_writable(request: AnyRequest, account: AccountFacts) -> None:
+    """Raises AccountReadOnly for a change of an account that is being moved."""
+    if account.move_state is not None and request.method not in _READING:
+        raise AccountReadOnly

@@ -10,7 +10,7 @@ from litestar.params import SkipValidation
 from msgspec import UNSET
 
 from service.api.dependencies import App, UseCases
-from service.api.http.access import PERMISSION, check_route
+from service.api.http.access import PERMISSION, check_route, check_writable
 from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.http.path_ids import id_of_path
 from service.api.http.peer import peer_of
@@ -90,6 +90,7 @@ async def provide_account(request: AnyRequest, app: App) -> AccountFacts:
     caller = request.scope["state"]["caller"] = await authenticate_request(request, app)
     account_id = account_of_path(request.path_params["account_id"], caller)
     account = await app.accounts.sessions.authorise(caller, account_id)
+    check_writable(request, account)
     check_route(request, caller.access, parse_hex_id, vmbox_key="vmbox_id", user_key="user_id")
     if (media_id := request.path_params.get("media_id")) is not None:
         for_change = request.route_handler.opt[PERMISSION] is Permission.VMBOXES_WRITE

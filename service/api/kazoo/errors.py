@@ -84,6 +84,7 @@ from service.domain.errors import (
     VmboxFull,
     VoicemailError,
 )
+from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
 
 RETRY_AFTER_S = 2
@@ -354,6 +355,9 @@ TABLE: dict[type[Exception], Row] = {
     SignInLocked: _refuse_until_later("sign_in_locked"),
     PinLocked: _refuse_until_later("pin_locked"),
     Unavailable: _refuse_unavailable("datastore_unreachable"),
+    AccountMoved: lambda error: Refusal(
+        status=308, code="account_moved", data={"message": str(error), "url": error.url}
+    ),
     TooManySignIns: _BUSY,
     TooManyUploads: _BUSY,
     TooManyBodies: _BUSY,

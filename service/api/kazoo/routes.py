@@ -1,9 +1,11 @@
 """The router of this dialect, and the response to any error."""
 
+import msgspec
 from litestar import Response, Router, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
+from service.api.http.moved import redirect_headers
 from service.api.http.ranges import RangeNotSatisfiable
 from service.api.kazoo import (
     accounts,
@@ -87,7 +89,10 @@ def create_router() -> Router:
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Returns the response to any error, including those of the HTTP layer and internal ones."""
-    return refuse(request, _refusal(error))
+    refusal = _refusal(error)
+    if headers := redirect_headers(request, error):
+        refusal = msgspec.structs.replace(refusal, headers=headers)
+    return refuse(request, refusal)
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -5,7 +5,7 @@ account that the request acts for.
 """
 
 from service.api.dependencies import App
-from service.api.http.access import check_route
+from service.api.http.access import check_route, check_writable
 from service.api.http.auth import caller_of, record_caller, token_of
 from service.api.http.peer import peer_of
 from service.api.mailboxes.dependencies import AnyRequest, TheCaller
@@ -32,7 +32,10 @@ async def provide_account(request: AnyRequest, caller: TheCaller, app: App) -> A
     """Returns the account of a request after the access check. Raises Forbidden."""
     check_route(request, caller.access, parse_uuid, vmbox_key="uuid")
     name = _header(request, "x-auth-for")
-    return caller.account if not name else await app.credentials.find_descendant(caller, name)
+    account = caller.account if not name else await app.credentials.find_descendant(caller, name)
+    account = await app.accounts.sessions.authorise(caller, account.account_id)
+    check_writable(request, account)
+    return account
 
 
 async def _check_password(request: AnyRequest, app: App) -> Caller:

@@ -29,6 +29,7 @@ from service.domain.errors import (
     Unavailable,
     VoicemailError,
 )
+from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
 
 RETRY_AFTER_S = 2
@@ -101,6 +102,7 @@ TABLE: dict[type[Exception], Row] = {
     Unauthorized: _refuse(401),
     Forbidden: _refuse(403),
     TooManyRequests: _refuse_too_many_requests,
+    AccountMoved: _refuse(308),
     Unavailable: _refuse(503, **{"Retry-After": str(RETRY_AFTER_S)}),
     ClientTooSlow: _refuse(408, Connection="close"),
     RangeNotSatisfiable: _refuse_range,

@@ -1,9 +1,11 @@
 """Router of this dialect and its error responses."""
 
+import msgspec
 from litestar import Response, Router, route
 from litestar.di import Provide
 
 from service.api.http.access import PERMISSION
+from service.api.http.moved import redirect_headers
 from service.api.mailboxes import mailboxes, messages, recipients
 from service.api.mailboxes.credentials import provide_account, provide_caller
 from service.api.mailboxes.dependencies import AnyRequest, TheAccount
@@ -34,6 +36,9 @@ def is_mailbox_path(path: str) -> bool:
     return path in ("/voip", AUTHENTICATED) or path.startswith(("/voip/", f"{AUTHENTICATED}/"))
 
 
-def answer_error(_request: AnyRequest, error: Exception) -> Response[bytes]:
+def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Returns the response to any error, unexpected ones included."""
-    return refuse(refusal_of(error))
+    refusal = refusal_of(error)
+    if headers := redirect_headers(request, error):
+        refusal = msgspec.structs.replace(refusal, headers=headers)
+    return refuse(refusal)

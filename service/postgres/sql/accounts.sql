@@ -14,7 +14,7 @@ INSERT INTO accounts (
 SELECT :account_id, parent.account_id, parent.ancestors || parent.account_id, :name, :realm, :document,
     :api_key_lookup, :api_key_sealed
 FROM accounts AS parent
-WHERE parent.account_id = :parent_id AND parent.deleted_at IS NULL
+WHERE parent.account_id = :parent_id AND parent.deleted_at IS NULL AND parent.move_state IS NULL
 FOR SHARE
 RETURNING account_id;
 

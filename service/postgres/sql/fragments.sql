@@ -88,11 +88,11 @@ v.account_id, v.vmbox_id, v.pin_sealed, v.revision, v.created_at, v.modified_at,
     CASE WHEN :keys IS NULL THEN v.recipients ELSE '[]' END AS recipients
 
 -- fragment: account_columns
-account_id, parent_id, ancestors, name, realm, auth_epoch, revision, has_vmbox_retention, document, created_at,
-    modified_at
+account_id, parent_id, ancestors, name, realm, auth_epoch, revision, has_vmbox_retention, move_state, moved_to,
+    document, created_at, modified_at
 
 -- fragment: account_facts_columns
-account_id, parent_id, ancestors, name, realm, auth_epoch, revision,
+account_id, parent_id, ancestors, name, realm, auth_epoch, revision, move_state, moved_to,
     document -> 'max_message_count' AS max_message_count, document ->> 'wire_profile' AS wire_profile,
     document -> 'redirect_audio' AS redirect_audio, document ->> 'timezone' AS timezone,
     document -> 'trash_days' AS trash_days, document -> 'limits' AS limits, has_vmbox_retention,

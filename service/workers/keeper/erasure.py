@@ -14,7 +14,7 @@ from service.bus import Bus, StreamScan
 from service.domain.audit import Action
 from service.domain.erasure import Erasure, ErasureKind, ErasurePhase
 from service.domain.errors import BusUnavailable, VmboxNotFound
-from service.domain.events import EventType, RemovalReason
+from service.domain.events import ACCOUNT_EVENTS, RemovalReason
 from service.domain.message import MessageId, uuid7
 from service.logs import get_logger
 from service.postgres import erasures as rows
@@ -214,7 +214,7 @@ class _Run:
         scan, after = StreamScan(self._bus, self._job.subject_id), 0
         while events := await scan.read(after, BATCH):
             after = events[-1].stream_seq
-            affected = [event for event in events if event.type != EventType.ACCOUNT_DELETED]
+            affected = [event for event in events if event.type not in ACCOUNT_EVENTS]
             if not self._is_account:
                 async with self._database.connection() as connection:
                     indexes = await rows.match_events(

@@ -43,6 +43,7 @@ from service.domain.errors import (
     TooManyRequests,
     TooManyUploads,
 )
+from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
 from service.domain.schema import MAX_DOCUMENT_BYTES
 
@@ -62,6 +63,7 @@ _ACCOUNT_ERRORS: tuple[Exception, ...] = (
     Forbidden(),
     AccountNotFound(samples.ACCOUNT_ID),
     AccountNotFound("xyz"),
+    AccountMoved("https://cell2.example.com"),
 )
 _BODY_ERRORS: tuple[Exception, ...] = (
     MalformedBody("JSON is malformed: invalid character (byte 9)"),

@@ -14,7 +14,7 @@ import msgspec
 
 from service.bus import Bus, ConsumerSettings, LampBucket, MalformedEvent, StreamMessage, event_of
 from service.domain.errors import BusUnavailable, Unavailable
-from service.domain.events import NO_VMBOX, Event, EventType, VmboxEvent
+from service.domain.events import ACCOUNT_EVENTS, NO_VMBOX, Event, EventType, VmboxEvent
 from service.domain.lamp import Lamp, LampKey
 from service.domain.message import parse_hex_id
 from service.logs import get_logger
@@ -177,10 +177,9 @@ def _key_of(subject: str, prefix: str) -> LampKey | None:
     account, _, rest = subject.removeprefix(f"{prefix}.").partition(".")
     box, _, kind = rest.partition(".")
     account_id = parse_hex_id(account)
-    if box == "_":
-        vmbox_id = NO_VMBOX if kind == EventType.ACCOUNT_DELETED else None
-    else:
-        vmbox_id = parse_hex_id(box)
+    vmbox_id = parse_hex_id(box)
+    if box == "_" and kind in ACCOUNT_EVENTS:
+        vmbox_id = NO_VMBOX
     return LampKey(account_id, vmbox_id) if account_id and vmbox_id is not None else None
 
 

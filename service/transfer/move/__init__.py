@@ -1,0 +1,1 @@
+"""Move of an account, with all accounts below it, to another deployment."""
