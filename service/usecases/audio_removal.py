@@ -4,8 +4,21 @@ from collections.abc import Iterable
 
 from service.audio.keys import parse_object_key
 from service.audio.store import AudioStore
+from service.domain.errors import Unavailable
+from service.logs import get_logger
 from service.postgres.pool import Database
 from service.postgres.renditions import RemovedObject, delete_renditions
+
+log = get_logger(__name__)
+
+
+async def try_remove_audio(database: Database, audio: AudioStore, key: str) -> None:
+    """Deletes an object without a row and its renditions. During an outage they stay for the
+    orphan sweep."""
+    try:
+        await remove_audio(database, audio, [key])
+    except Unavailable:
+        log.warning("orphaned audio not deleted")
 
 
 async def remove_audio(database: Database, audio: AudioStore, keys: Iterable[str]) -> None:

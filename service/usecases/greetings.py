@@ -10,18 +10,17 @@ from uuid import UUID
 from service.audio.store import AudioStore, greeting_key
 from service.domain.access import ADMIN_ACCESS, Access
 from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
-from service.domain.errors import Forbidden, NoGreetingPlays, Unavailable
+from service.domain.errors import Forbidden, NoGreetingPlays
 from service.domain.greeting import Greeting, validate_greeting
 from service.domain.greeting_rules import PlayingGreeting, next_change, playing_order
 from service.domain.message import Audio, parse_hex_id, uuid7
 from service.domain.page import NameCursor, Page
 from service.domain.schema import Document, merge
 from service.domain.vmbox import greetings_of
-from service.logs import get_logger
 from service.postgres import greetings as rows
 from service.postgres.accounts import lock_account_for_share
 from service.postgres.pool import Database
-from service.usecases.audio_removal import remove_audio
+from service.usecases.audio_removal import try_remove_audio
 from service.usecases.optimistic_update import retry_on_conflict
 from service.usecases.pages import read_documents
 from service.usecases.uploads import (
@@ -31,8 +30,6 @@ from service.usecases.uploads import (
     delete_on_error,
     store_upload,
 )
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ class Greetings:
                 connection, account.account_id, media_id, audio
             )
         if replaced_key is not None:
-            await self._remove_audio(replaced_key)
+            await try_remove_audio(self.database, self.audio, replaced_key)
         return greeting
 
     async def delete(self, account: AccountFacts, media_id: UUID) -> Greeting:
@@ -186,7 +183,7 @@ class Greetings:
         async with self.database.transaction() as connection:
             greeting = await rows.delete_greeting(connection, account.account_id, media_id)
         if greeting.audio is not None:
-            await self._remove_audio(greeting.audio.key)
+            await try_remove_audio(self.database, self.audio, greeting.audio.key)
         return greeting
 
     def read(
@@ -194,13 +191,6 @@ class Greetings:
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Streams a part of the audio. Raises AudioMissing and Unavailable on entry."""
         return self.audio.read(audio.key, start, length)
-
-    async def _remove_audio(self, key: str) -> None:
-        """Deletes audio with its renditions; during an outage it stays for the orphan sweep."""
-        try:
-            await remove_audio(self.database, self.audio, [key])
-        except Unavailable:
-            log.warning("replaced greeting not deleted")
 
     async def _change(
         self, account: AccountFacts, media_id: UUID, change: Callable[[Document], Document]

@@ -29,6 +29,7 @@ from service.postgres import messages as rows
 from service.postgres.media import delete_waveform
 from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection, Database
+from service.usecases.audio_removal import try_remove_audio
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
 from service.usecases.retention import RetentionLookup
@@ -37,7 +38,6 @@ from service.usecases.uploads import (
     Upload,
     Uploads,
     delete_on_error,
-    delete_orphan,
     store_upload,
 )
 
@@ -197,7 +197,7 @@ class Messages:
             if replaced_key is not None:
                 await delete_waveform(connection, key, replaced_key)
         if replaced_key is not None:
-            await delete_orphan(self.audio, replaced_key)
+            await try_remove_audio(self.hot, self.audio, replaced_key)
         return message
 
     async def get(self, account: AccountFacts, vmbox_id: UUID, message_id: MessageId) -> Message:

@@ -15,9 +15,9 @@ from service.domain.errors import FormatNotAcceptable
 from service.domain.message import Audio
 from service.domain.rendition import RenditionFormat
 from tests.contract.described import Described
-from tests.contract.wire import problems, refusal, the_store
+from tests.contract.wire import problems, refusal, stored_greetings, the_store
 from tests.support.audio_samples import a_mu_law_wav, a_wav, an_mp3
-from tests.support.running import AccountClient, data_of
+from tests.support.running import AccountClient, data_of, multipart
 
 DESCRIBED = Described(describe())
 MP3, WAV, OPUS, M4A = (
@@ -228,3 +228,40 @@ async def test_the_oldest_renditions_are_deleted_above_the_quota(
     assert [key.rpartition(".")[2] for key in objects] != []
     assert not any("wav16k" in key for key in objects)
     assert any(".mp3-" in key for key in objects)
+
+
+async def test_a_greeting_has_renditions_and_its_replacement_deletes_them(
+    account: AccountClient,
+) -> None:
+    form = multipart(a_mu_law_wav(), "audio/x-wav", {"name": "Hello"})
+    media_id = data_of(await account.http.put(account.path("media"), **form), 201)["id"]
+    path = account.path("media", media_id, "raw")
+    answer = await account.http.get(path, headers={"Accept": "audio/mpeg"})
+    DESCRIBED.check(answer)
+    assert answer.headers["content-type"] == "audio/mpeg"
+    assert answer.headers["content-disposition"] == 'attachment; filename="Hello.mp3"'
+    assert len(await stored_greetings(account)) == 2
+
+    headers = {"Content-Type": "audio/mpeg"}
+    data_of(await account.http.put(path, content=an_mp3(), headers=headers), 201)
+
+    assert [key.rpartition(".")[2] for key in await stored_greetings(account)] == ["mp3"]
+
+
+async def test_a_replacement_of_the_audio_deletes_the_renditions_of_the_old_one(
+    account: AccountClient,
+) -> None:
+    vmbox_id = await account.a_vmbox()
+    media_id = await account.leave(vmbox_id, a_mu_law_wav(), "audio/x-wav")
+    recording = account.path("vmboxes", vmbox_id, "messages", media_id)
+    before = await account.http.get(f"{recording}/raw", params={"format": "alaw"})
+    replaced = await account.http.put(
+        f"{recording}/raw", content=a_wav(2.0), headers={"Content-Type": "audio/wav"}
+    )
+    data_of(replaced, 201)
+    assert len(await objects_of(account, media_id)) == 1
+
+    after = await account.http.get(f"{recording}/raw", params={"format": "alaw"})
+
+    assert len(after.content) > len(before.content)
+    assert after.headers["etag"] != before.headers["etag"]

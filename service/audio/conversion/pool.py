@@ -47,8 +47,8 @@ def is_installed() -> bool:
 class ConversionPool:
     """At most `limits.processes` child processes. They are started when they are needed.
 
-    A process performs up to `limits.jobs_per_process` operations. It is ended after a failure, a
-    cancellation, or some time without work.
+    A process performs up to `limits.jobs_per_process` operations. It is ended after a crash, a
+    limit that was exceeded, a cancellation, or some time without work.
     """
 
     def __init__(self, limits: ConversionLimits) -> None:
@@ -180,6 +180,12 @@ class ConversionPool:
         try:
             result = await process.perform(job, files)
             is_kept = process.jobs < self.limits.jobs_per_process
+        except AudioUnreadable as error:
+            # A new process for each bad file would cost more than the file.
+            is_kept = error.cause == UnreadableCause.MALFORMED and (
+                process.jobs < self.limits.jobs_per_process
+            )
+            raise
         finally:
             if is_kept:
                 self._keep(process)
