@@ -144,7 +144,8 @@ class Bus:
     async def declare(self) -> StreamState:
         """Creates the stream if it does not exist. Logs differences from the settings."""
         client = self.client()
-        with translated_errors(), self.watched():
+        # Not watched: a node that is cut off still describes its streams.
+        with translated_errors():
             info = await self._ensure_stream(client.jetstream(timeout=self._ack_timeout_s))
         self._report_drift(info.config)
         # Missing only for servers older than the first release of JetStream.
@@ -201,8 +202,8 @@ class Bus:
                 event.set()
 
             try:
-                servers = order_servers(self._servers, self._avoided)
-                await client.connect(**options, servers=servers, closed_cb=on_close)
+                self._servers = order_servers(self._servers, self._avoided)
+                await client.connect(**options, servers=self._servers, closed_cb=on_close)
                 self._client = client
                 self._on_connect(client)
                 await closed.wait()
