@@ -135,7 +135,7 @@ async def _email(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
             ),
             utc_now,
             _recipient_links(settings),
-            MailLinkTokens(key_ring_of(settings)) if settings.key_ring_file else None,
+            MailLinkTokens(SecretBox(key_ring_of(settings))) if settings.key_ring_file else None,
             renditions,
         )
         yield Notifier(resources.database, resources.bus, channel, resources.timings)

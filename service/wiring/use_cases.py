@@ -126,7 +126,6 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
     numbers = re.compile(settings.callback_number_pattern)
     vmboxes = Vmboxes(database, accounts.secrets, utc_now, quotas, numbers, accounts.account_cache)
     recordings = Recordings(database, hot, audio)
-    ring = key_ring_of(settings)
     trash = _trash(settings, shared)
     messages = _messages(settings, shared)
     return UseCases(
@@ -151,11 +150,11 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         recording_links=RecordingLinks(
             sessions=accounts.sessions,
             recordings=recordings,
-            tokens=LinkTokens(ring),
+            tokens=LinkTokens(key_ring_of(settings)),
             mail_links=MailLinks(
                 database=database,
                 account_cache=accounts.account_cache,
-                tokens=MailLinkTokens(ring),
+                tokens=MailLinkTokens(accounts.secrets),
             ),
         ),
         renditions=shared.renditions,

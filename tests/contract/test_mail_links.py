@@ -30,16 +30,15 @@ class Mailed:
         ring = load_key_ring(Path(self.account.service.environment["AFTERTONE_KEY_RING_FILE"]))
         message_id = MessageId.parse(self.media_id)
         assert message_id is not None
-        now = datetime.now(UTC)
         link = MailLink(
             link_id=uuid4(),
             account_id=UUID(self.account.account_id),
             vmbox_id=UUID(self.vmbox_id),
             message_id=message_id,
             recipient=LinkRecipient(address=address.lower()),
-            expires_at=now + lifetime,
+            expires_at=datetime.now(UTC) + lifetime,
         )
-        return MailLinkTokens(ring).issue(link, now)
+        return MailLinkTokens(SecretBox(ring)).issue(link)
 
     async def change_box(self, **changes: Any) -> None:
         path = self.account.path("vmboxes", self.vmbox_id)

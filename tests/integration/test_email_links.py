@@ -9,7 +9,7 @@ import msgspec
 from service.domain.clock import utc_now
 from service.domain.delivery import Done
 from service.domain.message import MessageId
-from service.security import MailLinkTokens
+from service.security import MailLinkTokens, SecretBox
 from service.workers.channels.email import EmailChannel
 from tests.support.accounts import a_key_ring
 from tests.support.builders import Box
@@ -17,7 +17,7 @@ from tests.support.email_harness import EmailHarness, somebody
 from tests.support.smtp import text_of
 
 INBOX = "https://voicemail.example/inbox"
-TOKENS = MailLinkTokens(a_key_ring())
+TOKENS = MailLinkTokens(SecretBox(a_key_ring()))
 
 
 async def _mailed(harness: EmailHarness, channel: EmailChannel, **box: Any) -> tuple[Box, str, str]:

@@ -29,7 +29,7 @@ from service.postgres.api_keys import insert_api_key, revoke_api_key
 from service.postgres.messages import MessageKey
 from service.postgres.pool import Database
 from service.postgres.vmboxes import delete_vmbox
-from service.security import KeyRing, LinkTokens, MailLinkTokens
+from service.security import KeyRing, LinkTokens, MailLinkTokens, SecretBox
 from service.usecases.accounts import Accounts
 from service.usecases.mail_links import MailLinks
 from service.usecases.recording_links import RecordingLinks
@@ -69,7 +69,7 @@ def links_of(accounts: Accounts, ring: KeyRing, **options: Any) -> RecordingLink
         mail_links=MailLinks(
             database=accounts.database,
             account_cache=accounts.account_cache,
-            tokens=MailLinkTokens(ring),
+            tokens=MailLinkTokens(SecretBox(ring)),
         ),
         **options,
     )

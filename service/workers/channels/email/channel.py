@@ -247,7 +247,7 @@ class EmailChannel:
             recipient=LinkRecipient(address=delivery.target.lower()),
             expires_at=now + timedelta(days=days),
         )
-        return f"{inbox}#mail={self._mail_links.issue(link, now)}"
+        return f"{inbox}#mail={self._mail_links.issue(link)}"
 
     async def _read(self, delivery: Delivery) -> tuple[MailContext, Message | None, MailRecipient]:
         """Returns the current data of a mail. The message is None for a full box."""
