@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -146,6 +147,12 @@ class AudioStore:
         finally:
             self._open_reads -= 1
             await blocks.aclose()
+
+    @property
+    def public_origin(self) -> str | None:
+        """Scheme and host of the URLs of `presign`, or None."""
+        url = self._objects.public_url
+        return None if url is None else f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
 
     @property
     def has_public_url(self) -> bool:

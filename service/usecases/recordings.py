@@ -48,6 +48,11 @@ class Recordings:
         return self.audio.read(audio.key, start, length)
 
     @property
+    def public_origin(self) -> str | None:
+        """Scheme and host from which clients read redirected audio, or None."""
+        return self.audio.public_origin
+
+    @property
     def has_public_url(self) -> bool:
         """True if clients can read audio from the store."""
         return self.audio.has_public_url

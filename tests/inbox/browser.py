@@ -59,10 +59,15 @@ async def a_user(account: AccountClient, priv_level: str = "admin") -> str:
 
 
 async def sign_in(page: Page, account: AccountClient, username: str) -> None:
+    """Signs in as a user of `a_user` on an open page."""
+    await sign_in_as(page, account.realm, username, _PASSWORD)
+
+
+async def sign_in_as(page: Page, account: str, username: str, password: str) -> None:
     """Fills in the form of an open page."""
-    await page.get_by_label("Account").fill(account.realm)
+    await page.get_by_label("Account").fill(account)
     await page.get_by_label("User name").fill(username)
-    await page.get_by_label("Password").fill(_PASSWORD)
+    await page.get_by_label("Password").fill(password)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 

@@ -12,7 +12,6 @@ from tests.inbox.browser import MARKS, WAV, checked_context, row, signed_in
 from tests.support.running import AccountClient, data_of
 
 _HOSTILE = "<img src=x onerror=alert(1)>\u202egpj"
-_MANY = 120
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _SIZES = [(390, 844, "dark"), (820, 1100, "light"), (1440, 900, "dark")]
 
@@ -59,67 +58,6 @@ async def test_a_message_is_played_filed_removed_and_restored(
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 1}
 
 
-async def test_changes_elsewhere_arrive_live_also_after_a_lost_connection(
-    browser: Browser, account: AccountClient
-) -> None:
-    vmbox_id = await account.a_vmbox(name="Front desk")
-    async with signed_in(browser, account) as page:
-        await expect(page.get_by_text("No messages.")).to_be_visible()
-        first = await account.leave(vmbox_id, caller_id_name="Ann")
-        await expect(row(page, "Ann")).to_be_visible()
-        await page.context.set_offline(True)
-        await expect(page.get_by_text("Offline. Reconnecting …")).to_be_visible()
-        await account.leave(vmbox_id, caller_id_name="Bob")
-        path = account.path("vmboxes", vmbox_id, "messages", first)
-        data_of(await account.http.delete(path))
-        await page.context.set_offline(False)
-        await expect(row(page, "Bob")).to_be_visible()
-        await expect(row(page, "Ann")).to_have_count(0)
-        await expect(page).to_have_title("(1) Voicemail")
-
-
-async def test_a_long_list_is_read_while_it_is_scrolled(
-    browser: Browser, account: AccountClient
-) -> None:
-    vmbox_id = await account.a_vmbox()
-    for number in range(_MANY):
-        await account.leave(vmbox_id, caller_id_name=f"Caller {number:04}")
-    async with signed_in(browser, account) as page:
-        await expect(row(page, f"Caller {_MANY - 1:04}")).to_be_visible()
-        assert await page.get_by_role("listitem").count() < _MANY + 1
-        oldest = row(page, "Caller 0000")
-        while await oldest.count() == 0:
-            await page.mouse.wheel(0, 5000)
-        await oldest.scroll_into_view_if_needed()
-        callers = await page.locator(".caller").all_text_contents()
-    rows = await account.listed(vmbox_id, page_size=_MANY)
-    assert callers == [each["caller_id_name"] for each in rows]
-    assert len(callers) == _MANY
-
-
-async def test_a_revoked_session_asks_to_sign_in_again(
-    browser: Browser, account: AccountClient
-) -> None:
-    await account.a_vmbox()
-    async with signed_in(browser, account) as page:
-        token = await page.evaluate("JSON.parse(sessionStorage['aftertone.session']).token")
-        async with account.service.client(token) as caller:
-            data_of(await caller.delete("token_auth"))
-        await expect(page.get_by_text("The session has expired. Sign in again.")).to_be_visible()
-        assert await page.evaluate("sessionStorage.length") == 0
-
-
-async def test_signing_out_revokes_the_token(browser: Browser, account: AccountClient) -> None:
-    await account.a_vmbox()
-    async with signed_in(browser, account) as page:
-        token = await page.evaluate("JSON.parse(sessionStorage['aftertone.session']).token")
-        await page.get_by_role("button", name="Sign out").click()
-        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
-        async with account.service.client(token) as caller:
-            answer = await caller.get(account.path("vmboxes"))
-    assert answer.status_code == 401
-
-
 async def test_settings_and_a_recorded_greeting_are_stored(
     browser: Browser, account: AccountClient
 ) -> None:
@@ -140,6 +78,36 @@ async def test_settings_and_a_recorded_greeting_are_stored(
     greeting = await account.http.get(account.path("media", box["media"]["unavailable"], "raw"))
     assert greeting.status_code == 200
     assert len(greeting.content) > 0
+
+
+async def test_a_message_is_forwarded_with_a_recorded_comment(
+    browser: Browser, account: AccountClient
+) -> None:
+    vmbox_id = await account.a_vmbox(name="Front desk")
+    sales, _ = await account.a_vmbox(name="Sales"), await account.a_vmbox(name="Workshop")
+    await account.leave(vmbox_id, WAV, "audio/wav", caller_id_name="Ann")
+    async with signed_in(browser, account, fragment=f"#box={vmbox_id}") as page:
+        await page.get_by_role("button", name="Settings", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Allow spoken comments").check()
+        await dialog.get_by_role("button", name="Save settings").click()
+        await expect(page.get_by_text("The settings are saved.")).to_be_visible()
+
+        await row(page, "Ann").get_by_role("button", expanded=False).click()
+        await row(page, "Ann").get_by_role("button", name="Forward").click()
+        await dialog.get_by_role("button", name="Forward").click()
+        await expect(dialog.get_by_text("Choose at least one mailbox.")).to_be_visible()
+        await dialog.get_by_label("Sales").check()
+        await dialog.get_by_role("button", name="Record", exact=True).click()
+        recorded = dialog.locator("audio")
+        await dialog.get_by_role("button", name="Stop").click()
+        await expect(recorded).to_be_visible()
+        await dialog.get_by_role("button", name="Forward").click()
+        await expect(page.get_by_text("Forwarded to 1 mailboxes.")).to_be_visible()
+        await page.get_by_role("navigation").get_by_role("button", name="Sales").click()
+        await expect(row(page, "Ann")).to_be_visible()
+    [forwarded] = await account.listed(sales)
+    assert forwarded["length"] > 10_000
 
 
 async def test_a_user_has_no_page_for_administrators(

@@ -18,11 +18,15 @@ REVALIDATE = "no-cache"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-def security_headers(policy: str) -> dict[str, str]:
-    """Returns the headers of a page with this content security policy."""
+def security_headers(policy: str, connections: str = "'self'") -> dict[str, str]:
+    """Returns the headers of a page with this content security policy.
+
+    Its scripts may send requests to `connections`.
+    """
     return {
         "Content-Security-Policy": (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; {policy}"
+            f"default-src 'none'; script-src 'self'; style-src 'self'; "
+            f"connect-src {connections}; {policy}"
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         ),
         "Referrer-Policy": "no-referrer",

@@ -5,6 +5,7 @@ stay within one version, and clients may cache each file for ever.
 """
 
 from functools import cache
+from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -24,18 +25,13 @@ from service.api.http.static_file import (
 
 _PAGE = "index.html"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-# `data:` is for the icon with the number of new messages, `blob:` for recordings.
-_HEADERS = {
-    **security_headers("img-src 'self' data:; media-src 'self' blob:; "),
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-}
 
 
 @route("/inbox", http_method=READING)
 async def get_inbox(request: AnyRequest, app: App) -> Response[bytes]:
     """Returns the page."""
     _check_enabled(app)
-    return _page().create_response(request, REVALIDATE)
+    return _page(app.recordings.public_origin).create_response(request, REVALIDATE)
 
 
 @route("/inbox/{digest:str}/{path:path}", http_method=READING)
@@ -57,10 +53,21 @@ def _check_enabled(app: UseCases) -> None:
 
 
 @cache
-def _page() -> StaticFile:
+def _page(media_origin: str | None) -> StaticFile:
+    """The page. Its scripts read the origin of redirected audio, which the policy allows."""
     page = _files()[_PAGE]
     content = page.content.replace(b"{base}", f"/inbox/{_digest()}".encode())
-    return StaticFile(content, page.media_type, _HEADERS)
+    content = content.replace(b"{media_origin}", escape(media_origin or "").encode())
+    return StaticFile(content, page.media_type, _headers(media_origin))
+
+
+def _headers(media_origin: str | None = None) -> dict[str, str]:
+    # `data:` is for the icon with the number of new messages, `blob:` for recordings.
+    origins = "'self'" if media_origin is None else f"'self' {media_origin}"
+    return {
+        **security_headers(f"img-src 'self' data:; media-src {origins} blob:; ", origins),
+        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    }
 
 
 @cache
@@ -79,6 +86,6 @@ def _read(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
         if entry.is_dir():
             found += _read(entry, f"{prefix}{entry.name}/")
         elif (suffix := entry.name[entry.name.rfind(".") :]) in _MEDIA_TYPES:
-            file = StaticFile(entry.read_bytes(), _MEDIA_TYPES[suffix], _HEADERS)
+            file = StaticFile(entry.read_bytes(), _MEDIA_TYPES[suffix], _headers())
             found.append((prefix + entry.name, file))
     return found

@@ -26,6 +26,15 @@ export function field(label, input, hint = null) {
   return create("label", { class: "field" }, create("span", {}, label), input, hint && create("small", {}, hint));
 }
 
+/** A group of checkboxes of [value, label] pairs. `values` returns the checked values. */
+export function checkboxes(label, options, isChecked = () => false) {
+  const boxes = options.map(([value]) => create("input", { type: "checkbox", value, checked: isChecked(value) }));
+  return {
+    element: create("fieldset", { class: "choices" }, create("legend", {}, label), options.map(([, name], i) => create("label", { class: "check" }, boxes[i], name))),
+    values: () => boxes.filter((box) => box.checked).map((box) => box.value),
+  };
+}
+
 /** Shows a modal dialog with a heading and its content. Returns a promise of its return value. */
 export function openDialog(title, content, { wide = false } = {}) {
   const heading = create("h2", { id: "dialog-title" }, title);

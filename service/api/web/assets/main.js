@@ -74,7 +74,7 @@ async function signOut() {
 function showRecording(token) {
   const player = create("message-player");
   root.replaceChildren(create("main", { id: "main", class: "centre" }, create("div", { class: "card" }, create("h1", {}, text("recording")), player)));
-  player.show(token.slice(-32), `/v2/recordings/${encodeURIComponent(token)}?redirect=false`, 0);
+  player.show(token.slice(-32), `/v2/recordings/${encodeURIComponent(token)}`, 0);
 }
 
 /** Shows the message of a link in a mail. The token is sent in a body, so that no proxy logs it. */
@@ -90,7 +90,7 @@ async function showMailed(token) {
       create("p", { class: "when" }, `${data.vmbox_name}, ${exactTime(dateOf(data.timestamp), data.timezone)}`), player,
       ...(data.transcription ? [create("blockquote", { class: "transcription" }, data.transcription)] : []),
       signIn(`box=${data.vmbox_id}&message=${data.media_id}`));
-    player.show(data.media_id, `${new URL(data.url).pathname}?redirect=false`, data.length / 1000);
+    player.show(data.media_id, new URL(data.url).pathname, data.length / 1000);
   } catch (error) {
     const isEnded = [400, 401, 404].includes(error.status);
     card.append(create("p", { class: "failure", role: "alert" }, isEnded ? text("link_ended") : textOf(error)), signIn(""));
@@ -113,10 +113,12 @@ async function showInbox() {
     list);
   const account = create("main", { id: "main" });
   inbox = { isAdmin, boxes, list, boxList, actions: new Actions(api, list, () => inbox.boxes), tabs, title, main };
+  const words = create("input", { type: "search", maxlength: 200, placeholder: text("search"), "aria-label": text("search_all") });
+  const search = create("form", { role: "search", onsubmit: (event) => (event.preventDefault(), account.replaceWith(main), find(words.value.trim())) }, words);
   const state = create("span", { id: "state", role: "status" });
   root.replaceChildren(
-    create("header", { class: "top" }, create("strong", {}, text("title")), create("span", { class: "account" }, api.session.accountName), state,
-      isAdmin ? button(text("account_page"), () => (main.replaceWith(account), showAccount(account)), { class: "quiet" }) : null,
+    create("header", { class: "top" }, create("strong", {}, text("title")), create("span", { class: "account" }, api.session.accountName), search, state,
+      isAdmin ? button(text("account_page"), () => (main.replaceWith(account), boxList.choose(null), showAccount(account)), { class: "quiet" }) : null,
       button(text("sign_out"), signOut, { class: "quiet" })),
     create("div", { class: "panes" }, create("nav", { class: "boxes", "aria-label": text("boxes") }, boxList), main),
   );
@@ -162,15 +164,29 @@ async function readUser() {
 /** Shows a box. Its time zone is not part of the row in the list of boxes. */
 async function open(box, view) {
   if (box === undefined) return;
+  const request = (inbox.request = {});
   inbox.box = box;
   inbox.title.textContent = box.name;
+  inbox.main.classList.remove("search");
   inbox.boxList.choose(box.id);
   for (const [name, tab] of Object.entries(inbox.tabs)) tab.setAttribute("aria-pressed", String(name === view));
   if (box.timezone === undefined) {
     const { data } = await api.request("GET", `${api.account}/vmboxes/${box.id}`, { query: { fields: "timezone" } }).catch(() => ({ data: {} }));
     box.timezone = data.timezone;
   }
-  if (inbox?.box === box) await inbox.list.open(api, box, view, inbox.actions);
+  if (inbox?.request === request) await inbox.list.open(api, box, view, inbox.actions);
+}
+
+/** Shows the messages of all boxes that contain a text; without a text, the last box again. */
+async function find(query) {
+  if (query === "") return open(inbox.box, "inbox");
+  // A box that is still being opened must not replace the results.
+  inbox.request = {};
+  inbox.title.textContent = text("results_of", { query });
+  inbox.main.classList.add("search");
+  inbox.boxList.choose(null);
+  await inbox.list.open(api, inbox.box, "search", inbox.actions, query);
+  inbox.title.focus();
 }
 
 async function changeSettings() {
@@ -191,6 +207,7 @@ async function readAgain() {
   inbox.boxList.show(boxes);
   updateBadge();
   const current = boxes.find((box) => box.id === inbox.box?.id) ?? boxes[0];
+  if (inbox.list.view === "search") return inbox.list.reload();
   await open(current, current?.id === inbox.box?.id ? inbox.list.view ?? "inbox" : "inbox");
 }
 
@@ -205,7 +222,7 @@ function onEvent({ type, data }) {
     inbox.boxList.setCounts(box.id, data.counts);
     updateBadge();
   }
-  if (box.id === inbox.box?.id) showChange(name, data);
+  if (box.id === inbox.box?.id || inbox.list.view === "search") showChange(name, data);
 }
 
 function showChange(name, { message, media_id: id }) {

@@ -1,6 +1,6 @@
 /** Forms of the page for administrators. Each returns a promise of the created document, or undefined. */
 
-import { button, closeDialog, create, field, openDialog } from "../elements.js";
+import { button, checkboxes, closeDialog, create, field, openDialog } from "../elements.js";
 import { text } from "../texts.js";
 import { textOf } from "../toast.js";
 
@@ -58,14 +58,6 @@ async function openForm(api, path, fields, read) {
   };
   await openDialog(text("add"), form);
   return created;
-}
-
-function checkboxes(label, options, isChecked = () => false) {
-  const boxes = options.map(([value]) => create("input", { type: "checkbox", value, checked: isChecked(value) }));
-  return {
-    element: create("fieldset", { class: "choices" }, create("legend", {}, label), options.map(([, name], i) => create("label", { class: "check" }, boxes[i], name))),
-    values: () => boxes.filter((box) => box.checked).map((box) => box.value),
-  };
 }
 
 const valuesOf = (inputs) => Object.fromEntries(inputs.filter((input) => input.value).map((input) => [input.name, input.value]));

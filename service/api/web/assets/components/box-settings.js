@@ -16,6 +16,7 @@ export async function openBoxSettings(api, box) {
   const emails = create("textarea", { rows: 2, spellcheck: "false" }, (data.notify_email_addresses ?? []).join("\n"));
   const attach = create("input", { type: "checkbox", checked: data.include_message_on_notify });
   const transcribe = create("input", { type: "checkbox", checked: data.transcribe });
+  const comments = create("input", { type: "checkbox", checked: data.vm_message_forward_type === "prepend_forward" });
   const greeting = recorder(text("greeting"), text(data.media?.unavailable ? "greeting_kept" : "greeting_none"));
   const problem = create("p", { class: "failure", role: "alert" });
   const save = create("button", { type: "submit", class: "primary" }, text("save_settings"));
@@ -23,6 +24,7 @@ export async function openBoxSettings(api, box) {
     field(text("name"), name), field(text("pin"), pin, text("pin_hint")), field(text("timezone"), timezone), zones,
     field(text("emails"), emails, text("emails_hint")),
     create("label", { class: "check" }, attach, text("attach_audio")), create("label", { class: "check" }, transcribe, text("transcribe")),
+    create("label", { class: "check" }, comments, text("allow_comments")),
     greeting.element, problem,
     create("div", { class: "actions" }, button(text("cancel"), () => closeDialog(form)), save));
 
@@ -36,6 +38,7 @@ export async function openBoxSettings(api, box) {
         notify_email_addresses: emails.value.split(/[\s,;]+/).filter(Boolean),
         include_message_on_notify: attach.checked,
         transcribe: transcribe.checked,
+        vm_message_forward_type: comments.checked ? "prepend_forward" : "only_forward",
       };
       if (greeting.recording !== null) changes.media = { unavailable: await storeGreeting(api, data.name, greeting.recording) };
       await api.request("PATCH", path, { data: changes });

@@ -6,19 +6,23 @@ import { report } from "../toast.js";
 import { MessageRow } from "./message-row.js";
 
 const PAGE = 50;
-const VIEWS = { inbox: "messages", trash: "trash" };
+const RETRY_S = 5;
+const EMPTY = { inbox: "inbox_empty", trash: "trash_empty", search: "search_empty" };
 
 export class MessageList extends HTMLElement {
   /** Set to true if the account has legal holds that the caller may see. */
   marksHeld = false;
 
-  /** Shows a box. `actions` is the object that changes messages. */
-  open(api, box, view, actions) {
-    Object.assign(this, { api, box, view, actions });
+  /**
+   * Shows the view `inbox` or `trash` of a box, or the view `search`: the messages of all boxes that
+   * contain `query`. `actions` is the object that changes messages.
+   */
+  open(api, box, view, actions, query = "") {
+    Object.assign(this, { api, box, view, actions, query });
     this._rows = new Map();
     this._generation = (this._generation ?? 0) + 1;
-    this._list = create("div", { class: "messages", role: "list", "aria-label": box.name });
-    this._empty = create("p", { class: "empty", hidden: true }, text(view === "trash" ? "trash_empty" : "inbox_empty"));
+    this._list = create("div", { class: "messages", role: "list", "aria-label": view === "search" ? text("search_results") : box.name });
+    this._empty = create("p", { class: "empty", hidden: true }, text(EMPTY[view]));
     this._end = create("div", { class: "end", "aria-hidden": "true" });
     this._all = create("input", { type: "checkbox", "aria-label": text("select_all"), onchange: () => this._selectAll() });
     this._bulk = create("div", { class: "bulk", role: "toolbar", "aria-label": text("selected_actions") });
@@ -38,7 +42,13 @@ export class MessageList extends HTMLElement {
   }
 
   get path() {
-    return `${this.api.account}/vmboxes/${this.box.id}/${VIEWS[this.view]}`;
+    if (this.view === "search") return `${this.api.account}/vmboxes/messages`;
+    return `${this.api.account}/vmboxes/${this.box.id}/${this.view === "trash" ? "trash" : "messages"}`;
+  }
+
+  /** The box of a message. Results of a search have the id of theirs. */
+  boxOf(message) {
+    return message.box_id === undefined ? this.box : { id: message.box_id, name: message.vmbox_name };
   }
 
   /** Reads the list again from its first page. */
@@ -66,8 +76,8 @@ export class MessageList extends HTMLElement {
       return;
     }
     const following = [...this._list.children].find((row) => !isAfter(row.message, message));
-    // An older message than the last loaded one comes with its page.
-    if (following === undefined && !this._complete) return;
+    // An older message than the last loaded one comes with its page. A search is not repeated.
+    if ((following === undefined && !this._complete) || this.view === "search") return;
     this._insert(message, following ?? null);
     this._updateTools();
     this._markHeld([message]);
@@ -112,18 +122,22 @@ export class MessageList extends HTMLElement {
   async _loadPage(generation) {
     this.setAttribute("aria-busy", "true");
     try {
-      const page = await this.api.request("GET", this.path, { query: { page_size: PAGE, start_key: this._next } });
+      const page = await this.api.request("GET", this.path, { query: { page_size: PAGE, start_key: this._next, q: this.query || null } });
       if (generation !== this._generation) return;
-      page.data.forEach((message) => this._rows.has(message.media_id) || this._insert(message, null));
+      const messages = this.view === "search" ? page.data.flatMap(ofBox) : page.data;
+      messages.forEach((message) => this._rows.has(message.media_id) || this._insert(message, null));
       this._next = page.next_start_key;
       this._complete = !this._next;
       this._updateTools();
-      this._markHeld(page.data);
+      this._markHeld(messages);
       // The observer does not report again while the end stays visible.
       this._seen.unobserve(this._end);
       this._seen.observe(this._end);
     } catch (error) {
-      if (generation === this._generation) report(error, () => this._load());
+      if (generation !== this._generation) return;
+      report(error, () => this._load());
+      // The end of the list may stay visible, which does not load it again.
+      if (error.status === 429 || error.status === 503) setTimeout(() => this._load(), (error.retryAfterS || RETRY_S) * 1000);
     } finally {
       if (generation === this._generation) this.removeAttribute("aria-busy");
     }
@@ -132,13 +146,24 @@ export class MessageList extends HTMLElement {
   /** Marks the messages that a legal hold covers. */
   async _markHeld(messages) {
     if (!this.marksHeld || messages.length === 0) return;
-    const path = `${this.api.account}/vmboxes/${this.box.id}/holds`;
     try {
-      const { data } = await this.api.request("POST", path, { data: { messages: messages.map((message) => message.media_id) } });
-      data.held.forEach((id) => this._rows.get(id)?.markHeld());
+      for (const [boxId, ids] of this.idsByBox(messages)) {
+        const { data } = await this.api.request("POST", `${this.api.account}/vmboxes/${boxId}/holds`, { data: { messages: ids } });
+        data.held.forEach((id) => this._rows.get(id)?.markHeld());
+      }
     } catch {
       // The list is complete without the marks.
     }
+  }
+
+  /** Returns the ids of messages by the id of their box. */
+  idsByBox(messages) {
+    const ids = new Map();
+    for (const message of messages) {
+      const boxId = this.boxOf(message).id;
+      ids.set(boxId, [...(ids.get(boxId) ?? []), message.media_id]);
+    }
+    return ids;
   }
 
   _insert(message, following) {
@@ -181,6 +206,9 @@ export class MessageList extends HTMLElement {
     event.preventDefault();
   }
 }
+
+/** A row of the list of all boxes is an object whose only key is the id of the box. */
+const ofBox = (row) => Object.entries(row).map(([boxId, message]) => ({ ...message, box_id: boxId }));
 
 const isAfter = (one, other) =>
   one.timestamp > other.timestamp || (one.timestamp === other.timestamp && one.media_id > other.media_id);

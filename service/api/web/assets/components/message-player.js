@@ -8,13 +8,19 @@ import { draw, levelsOf, silencesOf } from "../waveform.js";
 
 const SPEEDS = [0.8, 1, 1.25, 1.5, 1.75, 2];
 const SEEK_S = 5;
+const FALLBACK = "mp3";
 // A larger recording is streamed, and has no waveform.
 const MAX_LOADED_BYTES = 8_000_000;
+
+/** The origin of the audio store, or null if this server sends the audio. */
+const mediaOrigin = () => document.querySelector("meta[name=media-origin]")?.content || null;
 
 /** Emits `played` when the recording ends. */
 export class MessagePlayer extends HTMLElement {
   /** `url` plays the recording without credentials; `lengthS` is shown until the audio is loaded. */
-  show(mediaId, url, lengthS) {
+  show(mediaId, link, lengthS) {
+    const url = `${link}?redirect=${mediaOrigin() !== null}`;
+    this._link = link;
     this._mediaId = mediaId;
     this._lengthS = lengthS;
     this._levels = null;
@@ -38,7 +44,7 @@ export class MessagePlayer extends HTMLElement {
       create("div", { class: "wave" }, this._canvas, this._seek),
       create("div", { class: "controls" }, this._play, this._time, speed,
         create("label", { class: "check" }, skip, text("skip_silence")),
-        create("a", { class: "button", href: url, download: "" }, text("download"))),
+        create("a", { class: "button", href: link, download: "" }, text("download"))),
       this._failure,
     );
     this._listen();
@@ -50,6 +56,11 @@ export class MessagePlayer extends HTMLElement {
   toggle() {
     if (this._audio.paused) this._audio.play().catch(() => this._fail());
     else this._audio.pause();
+  }
+
+  playFrom(seconds) {
+    this._moveTo(seconds);
+    this._audio.play().catch(() => this._fail());
   }
 
   disconnectedCallback() {
@@ -76,7 +87,7 @@ export class MessagePlayer extends HTMLElement {
       keepPosition(this._mediaId, 0);
       this.dispatchEvent(new CustomEvent("played", { bubbles: true }));
     });
-    audio.addEventListener("error", () => this._fail());
+    audio.addEventListener("error", () => this._convert());
     this._seek.addEventListener("keydown", (event) => this._onKey(event));
     this._resizes?.disconnect();
     this._resizes = new ResizeObserver(() => this._update());
@@ -122,9 +133,20 @@ export class MessagePlayer extends HTMLElement {
   }
 
   async _load(url) {
+    let response;
     try {
-      const response = await fetch(url);
+      response = await fetch(url);
+    } catch {
+      // The audio store allows no scripts of this origin. An audio element needs no permission.
+      this._audio.src = url;
+      return;
+    }
+    try {
       if (!response.ok) return this._fail();
+      if (!this._audio.canPlayType(response.headers.get("Content-Type") ?? "")) {
+        await response.body.cancel();
+        return this._convert();
+      }
       if (Number(response.headers.get("Content-Length")) > MAX_LOADED_BYTES) {
         await response.body.cancel();
         this._audio.src = url;
@@ -137,9 +159,16 @@ export class MessagePlayer extends HTMLElement {
       this._silences = silencesOf(this._levels);
       this._update();
     } catch {
-      // The browser cannot decode the format for the waveform. `error` tells if it cannot play it.
+      // The browser cannot decode the format for the waveform. `error` shows if it cannot play it.
       if (!this._audio.src) this._fail();
     }
+  }
+
+  /** Loads the recording in a format that the browser can play; the server converts it. */
+  _convert() {
+    if (this._isConverted) return this._fail();
+    this._isConverted = true;
+    return this._load(`${this._link}?redirect=false&format=${FALLBACK}`);
   }
 
   _fail() {
