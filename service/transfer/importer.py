@@ -13,9 +13,17 @@ from functools import partial
 
 import msgspec
 
+from service.audio.conversion.files import store_file
+from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore, message_key
 from service.domain.account import NO_QUOTAS, Quota, Quotas
-from service.domain.errors import MonthNotAllowed, Refused, Unavailable, VoicemailError
+from service.domain.errors import (
+    ConversionUnavailable,
+    MonthNotAllowed,
+    Refused,
+    Unavailable,
+    VoicemailError,
+)
 from service.domain.forwarding import MAX_STEPS
 from service.domain.message import (
     ANONYMOUS,
@@ -26,6 +34,7 @@ from service.domain.message import (
     MessageId,
     uuid7,
 )
+from service.domain.rendition import RenditionFormat
 from service.postgres import imports as rows
 from service.postgres.batches import filter_stored_ids
 from service.postgres.messages import Draft
@@ -35,15 +44,19 @@ from service.transfer.report import ImportReport, ImportResult, RecordKind
 from service.transfer.source import Skipped, Source, SourceError, SourceMessage
 from service.transfer.structure import BoxTarget, ImportOptions, StructureWriter
 from service.transfer.writing import retry_unavailable, spooled
+from service.usecases.forward_audio import join_audio
 from service.usecases.partitions import with_partitions
 from service.usecases.uploads import (
     StoredUpload,
+    Upload,
     delete_on_error,
     delete_orphan,
     store_upload,
 )
 
 _BATCH = 64
+_JOINED = RenditionFormat.WAV
+"""Format of a message with its introduction. It keeps the quality of a telephone line."""
 _CONCURRENCY = 8
 
 
@@ -73,6 +86,7 @@ class Importer:
     clock: Callable[[], datetime]
     max_upload_bytes: int
     quotas: Quotas = NO_QUOTAS
+    conversion: ConversionPool | None = None
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
 
     async def run(self) -> None:
@@ -162,12 +176,51 @@ class Importer:
         async with spooled(
             message.open, self.max_upload_bytes, message.content_type, message.filename
         ) as upload:
-            stored = await store_upload(self.audio, upload, key_of)
+            stored = None
+            if message.introduction is not None:
+                stored = await self._store_with_introduction(item, upload, key_of)
+            if stored is not None:
+                # The length of the source is that of the message alone.
+                message = msgspec.structs.replace(message, length_ms=None)
+                item = msgspec.structs.replace(item, message=message)
+            else:
+                stored = await store_upload(self.audio, upload, key_of)
         async with delete_on_error(self.audio, stored.audio):
             is_new = await self._insert(item, stored, now)
         if not is_new:
             await delete_orphan(self.audio, stored.audio.key)
         return is_new
+
+    async def _store_with_introduction(
+        self, item: _Item, upload: Upload, key_of: Callable[[str], str]
+    ) -> StoredUpload | None:
+        """Stores the introduction and the message as one recording. Returns None if it cannot."""
+        introduction = item.message.introduction
+        if introduction is None:
+            return None
+        try:
+            if self.conversion is None:
+                raise ConversionUnavailable
+            async with (
+                spooled(
+                    introduction, self.max_upload_bytes, None, item.message.introduction_filename
+                ) as comment,
+                join_audio(
+                    self.conversion,
+                    item.target.account.account_id,
+                    self.audio,
+                    [comment, upload],
+                    [_JOINED],
+                ) as joined,
+            ):
+                recording, key = joined[_JOINED], key_of(_JOINED.extension)
+                audio = await store_file(self.audio, key, recording.file, _JOINED.content_type)
+                return StoredUpload(audio, recording.length_ms)
+        except (Refused, SourceError) as error:
+            reason = _reason_of(error) if isinstance(error, Refused) else str(error)
+            text = f"imported without its introduction: {reason}"
+            self.report.note(RecordKind.MESSAGE, item.name, text)
+            return None
 
     async def _insert(self, item: _Item, stored: StoredUpload, now: datetime) -> bool:
         account, message = item.target.account, item.message

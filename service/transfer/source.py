@@ -35,9 +35,6 @@ opened again.
 """
 
 
-NO_INTRODUCTIONS = "the introduction of a forwarded message is not imported"
-
-
 class SourceError(Exception):
     """A record of a source cannot be read. The text is the reason, for the report."""
 
@@ -108,6 +105,7 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     `received_at` and the other times are aware. `length_ms` None: it is measured. `removed_at`:
     the message is in the trash since that time. `changed_at`: the last change of its folder.
+    `introduction` is the comment of a forwarded message, which is played before it.
     """
 
     key: str
@@ -128,6 +126,8 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
     filename: str | None = None
     content_type: str | None = None
     open: Bytes
+    introduction: Bytes | None = None
+    introduction_filename: str | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):

@@ -160,15 +160,14 @@ class Forwards:
         plan: ForwardPlan,
         claim: Claim | None,
     ) -> BatchResult:
-        settings = await self._read_settings(source)
-        if request.comment is not None:
-            check_comment_allowed(settings)
         stored = await self._read_stored(source, plan, claim)
         remaining = [item for item in plan.items if item.new_id not in stored]
         reasons: dict[MessageId, Reason | None] = dict.fromkeys(stored)
-        original = None
         try:
             original = await self._read_original(account, source)
+            settings = await self._read_settings(source)
+            if request.comment is not None:
+                check_comment_allowed(settings)
             async with self._open_job(account, source, original, request, plan) as job:
                 reasons |= await self._forward_all(job, remaining, claim)
         except (MessageNotFound, AudioMissing):
@@ -176,8 +175,9 @@ class Forwards:
             if not stored:
                 raise
             reasons |= {item.new_id: Reason.NOT_FOUND for item in remaining}
+            return _result_of(request, plan, reasons)
         result = _result_of(request, plan, reasons)
-        if result.succeeded and original is not None:
+        if result.succeeded:
             action = request.action or action_of(settings)
             await self._act(account, original, action, result, claim)
         return result

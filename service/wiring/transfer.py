@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore
 from service.domain.account import Caller
 from service.domain.audit import Actor, Principal, acting_as
@@ -27,6 +28,7 @@ from service.wiring.accounts import NotSetUp
 from service.wiring.factories import (
     open_accounts,
     open_audio,
+    open_conversion,
     open_database,
     open_owner_database,
     quotas_of,
@@ -49,6 +51,7 @@ class TransferTools:
     months: Database
     accounts: Accounts
     audio: AudioStore
+    conversion: ConversionPool
 
     def importer(self, source: Source, options: ImportOptions, report: ImportReport) -> Importer:
         """Returns the importer of a source. Quotas apply; the limits of boxes do not."""
@@ -78,6 +81,7 @@ class TransferTools:
             clock=utc_now,
             max_upload_bytes=settings.max_upload_bytes,
             quotas=quotas,
+            conversion=self.conversion,
         )
 
     def exporter(self, observer: ExportObserver) -> Exporter:
@@ -123,4 +127,5 @@ async def open_transfer_tools(settings: Settings) -> AsyncIterator[TransferTools
                 months=months,
                 accounts=accounts,
                 audio=audio,
+                conversion=await enter(open_conversion(settings)),
             )

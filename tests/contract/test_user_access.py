@@ -139,6 +139,9 @@ async def test_boxes_messages_and_pins_of_others_are_forbidden(member: Member) -
         refusal(
             await member.http.post(f"{own}/{member.message}", json={"data": data}), 403, FORBIDDEN
         )
+    forward = f"{own}/{member.message}/forward"
+    data = {"source_id": [member.box, member.foreign]}
+    refusal(await member.http.post(forward, json={"data": data}), 403, FORBIDDEN)
 
 
 async def test_administration_is_forbidden(member: Member) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from service.audio.conversion.limits import ConversionLimits
+from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore
 from service.domain.errors import Unavailable
 from service.domain.message import Folder, month_of
@@ -209,3 +211,26 @@ async def test_an_import_whose_store_fails_is_completed_by_the_next_run(
         await run_import(source, accounts, root, nowhere)
     counts, _ = await run_import(a_source(list(messages)), accounts, root, store)
     assert counts[RecordKind.MESSAGE, NEW] == 100
+
+
+async def test_an_introduction_becomes_the_start_of_its_message(
+    database: Database, store: AudioStore, inspector: asyncpg.Connection
+) -> None:
+    accounts = accounts_over(database, a_key_ring())
+    root = await a_root(accounts)
+    introduction = audio_of(a_wav(0.25))
+    messages: list[SourceMessage | Skipped] = [
+        a_message("1", YESTERDAY, length_ms=500, introduction=introduction),
+        a_message("2", YESTERDAY, length_ms=400, introduction=audio_of(b"text")),
+        a_message("3", YESTERDAY, length_ms=400, introduction=unreadable),
+    ]
+    async with ConversionPool.open(ConversionLimits(processes=1)) as pool:
+        source = a_source(messages)
+        counts, observer = await run_import(source, accounts, root, store, conversion=pool)
+    assert counts[RecordKind.MESSAGE, NEW] == 3
+    rows = await inspector.fetch("SELECT length_ms, audio_type FROM messages ORDER BY length_ms")
+    assert [row["length_ms"] for row in rows] == [400, 400, 750]
+    assert rows[2]["audio_type"] == "audio/wav"
+    notes = [reason for reason in observer.reasons.values() if "introduction" in reason]
+    assert len(notes) == 2
+    assert any("the file was deleted" in note for note in notes)

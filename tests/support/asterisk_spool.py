@@ -208,7 +208,7 @@ class _Writer:
         for name in (".lock", ".lock-0badc0de"):
             self._write(inbox / name, b"")
         (inbox / "lock").mkdir(exist_ok=True)
-        for name in ("msg0000-bak.txt", "msg0001intro.wav", "notes.doc", "msg\udcff.wav"):
+        for name in ("msg0000-bak.txt", "msg9999intro.wav", "notes.doc", "msg\udcff.wav"):
             self._write(inbox / name, b"x")
             self.skipped.add(f"default/100/INBOX/{name}".replace("\udcff", "\\xff"))
         self._write(self.root / "default" / "100" / "tmp" / "Xy12.wav", b"x")

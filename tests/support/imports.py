@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore
 from service.domain.account import Caller
 from service.domain.clock import utc_now
@@ -120,6 +121,7 @@ async def run_import(
     root: Caller,
     store: AudioStore,
     months: Database | None = None,
+    conversion: ConversionPool | None = None,
     **options: Any,
 ) -> tuple[dict[tuple[RecordKind, ImportResult], int], RecordingObserver]:
     """Imports a source below the root; returns the counts that are not 0, and the details."""
@@ -150,6 +152,7 @@ async def run_import(
         audio=store,
         clock=utc_now,
         max_upload_bytes=MAX_BYTES,
+        conversion=conversion,
     )
     await importer.run()
     return {key: count for key, count in report.counts.items() if count}, observer

@@ -44,7 +44,7 @@ async def test_a_spool_yields_every_record_and_names_the_rest(spool: GeneratedSp
         "not a folder of Asterisk",
         "not a greeting",
         "recordings in progress",
-        "the introduction of a forwarded message is not imported",
+        "an introduction without its message",
         "the audio is empty",
         "the message is still being recorded; run the import again",
         "the same message",
@@ -106,3 +106,18 @@ def test_a_file_is_never_opened_outside_the_spool(spool: GeneratedSpool) -> None
     for file in (outside, linked):
         with pytest.raises(SourceError):
             files.read_text(spool.root, file, 100)
+
+
+async def test_a_forwarded_message_has_its_introduction(spool: GeneratedSpool) -> None:
+    inbox = spool.root / "sales" / "100" / "INBOX"
+    (inbox / "msg0000intro.WAV").write_bytes(b"")
+    (inbox / "msg0000intro.ulaw").write_bytes(b"\xff" * 80)
+    (inbox / "msg0001intro.wav").write_bytes(b"")
+
+    messages = [each async for each in _open(spool).messages() if isinstance(each, SourceMessage)]
+    forwarded = [each for each in messages if each.introduction is not None]
+
+    assert [each.name for each in forwarded] == ["sales/100/INBOX/msg0000"]
+    assert forwarded[0].introduction is not None
+    assert (await read_audio(forwarded[0].introduction)).endswith(b"\xff" * 80)
+    assert forwarded[0].introduction_filename == "msg0000intro.wav"

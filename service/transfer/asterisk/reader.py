@@ -85,7 +85,7 @@ class SpoolReader:
         first = names.setdefault(properties.digest, name)
         if first != name:
             return Skipped(name, f"the same message as {first}")
-        audio = recording.audio[0]
+        audio, introduction = recording.audio[0], recording.introduction
         return SourceMessage(
             key=f"{box_key}/{properties.digest}",
             box_key=box_key,
@@ -97,6 +97,8 @@ class SpoolReader:
             caller_id_name=properties.caller_id_name,
             filename=self.filename(audio),
             open=self.opener(recording),
+            introduction=self.opener(introduction) if introduction else None,
+            introduction_filename=self.filename(introduction.audio[0]) if introduction else None,
         )
 
     def _properties(self, recording: SpoolRecording) -> MessageFile:

@@ -21,7 +21,6 @@ from service.domain.message import Folder
 from service.transfer.asterisk.audio import best_first, is_audio
 from service.transfer.files import open_below, printable_path
 from service.transfer.source import (
-    NO_INTRODUCTIONS,
     GreetingKind,
     Skipped,
     SourceError,
@@ -47,7 +46,7 @@ GREETINGS = {
 }
 PASSWORD_FILE = "secret.conf"  # noqa: S105 - the name of a file
 CHANGED = "the file has changed while it was read; run the import again"
-_INTRODUCTION = re.compile(r"msg\d{4,9}intro\..+")
+_INTRODUCTION = re.compile(r"(?P<stem>msg\d{4,9})intro\.(?P<extension>[A-Za-z0-9-]+)")
 _MESSAGE = re.compile(r"(?P<stem>msg\d{4,9})\.(?P<extension>[A-Za-z0-9-]+)")
 # Asterisk locks a folder with these files. `tmp` has recordings that are not finished.
 _LOCKS = re.compile(r"\.lock.*|lock")
@@ -68,11 +67,15 @@ class SpoolFile(msgspec.Struct, frozen=True):
 
 
 class SpoolRecording(msgspec.Struct, frozen=True):
-    """Audio in one or more formats, the best one first, and the text file of a message."""
+    """Audio in one or more formats, the best one first, and the text file of a message.
+
+    `introduction` is the comment of a forwarded message.
+    """
 
     names: tuple[str, ...]
     audio: list[SpoolFile]
     text: SpoolFile | None = None
+    introduction: "SpoolRecording | None" = None
 
 
 def boxes_of(root: Path) -> tuple[list[tuple[str, str]], list[Skipped]]:
@@ -135,6 +138,7 @@ def folders_of(root: Path, context: str, number: str) -> tuple[list[str], list[S
 def messages_of(root: Path, *folder: str) -> Iterator[SpoolRecording | Skipped]:
     """Yields the messages of a folder in the order of their numbers."""
     formats: defaultdict[str, list[SpoolFile]] = defaultdict(list)
+    introductions: defaultdict[str, list[SpoolFile]] = defaultdict(list)
     texts: dict[str, SpoolFile] = {}
     for file in _files(root, folder):
         if isinstance(file, Skipped):
@@ -146,12 +150,15 @@ def messages_of(root: Path, *folder: str) -> Iterator[SpoolRecording | Skipped]:
             texts[match["stem"]] = file
         elif match and is_audio(match["extension"]):
             formats[match["stem"]].append(file)
-        elif _INTRODUCTION.fullmatch(name):
-            yield Skipped(printable_path(*file.names), NO_INTRODUCTIONS)
+        elif (intro := _INTRODUCTION.fullmatch(name)) and is_audio(intro["extension"]):
+            introductions[intro["stem"]].append(file)
         elif not _LOCKS.fullmatch(name):
             yield Skipped(printable_path(*file.names), "not a file of a message")
     for stem in sorted(texts.keys() | formats.keys(), key=lambda stem: (len(stem), stem)):
-        yield _recording((*folder, stem), formats[stem], texts.get(stem), needs_text=True)
+        recording = _recording((*folder, stem), formats[stem], texts.get(stem), needs_text=True)
+        yield _with_introduction(recording, introductions.pop(stem, []))
+    for file in (file for files in introductions.values() for file in files):
+        yield Skipped(printable_path(*file.names), "an introduction without its message")
 
 
 def count_messages(root: Path) -> int:
@@ -216,6 +223,18 @@ def _recording(
         return Skipped(printable_path(*names), "audio without a text file")
     by_extension = {file.extension: file for file in complete}
     return SpoolRecording(names, [by_extension[name] for name in best_first(by_extension)], text)
+
+
+def _with_introduction(
+    recording: SpoolRecording | Skipped, files: list[SpoolFile]
+) -> SpoolRecording | Skipped:
+    if isinstance(recording, Skipped) or not files:
+        return recording
+    introduction = _recording((*recording.names[:-1], f"{recording.names[-1]}intro"), files, None)
+    if isinstance(introduction, Skipped):
+        # Asterisk does not play an empty one.
+        return recording
+    return msgspec.structs.replace(recording, introduction=introduction)
 
 
 def _folders(root: Path, names: tuple[str, ...], skipped: list[Skipped]) -> Iterator[str]:

@@ -15,7 +15,6 @@ from service.transfer.freeswitch.database import Row
 from service.transfer.freeswitch.fusionpbx import text_of
 from service.transfer.freeswitch.tables import Tables
 from service.transfer.source import (
-    NO_INTRODUCTIONS,
     Bytes,
     GreetingKind,
     Skipped,
@@ -120,9 +119,6 @@ class FusionPbxSource:
                 box["voicemail_uuid"],
             ):
                 yield await self._message(text_of(box["voicemail_uuid"]), row, place)
-                if await self._has_introduction(row, place):
-                    name = printable_path(*place, f"intro_{text_of(row['voicemail_message_uuid'])}")
-                    yield Skipped(name, NO_INTRODUCTIONS)
         for row in await self._tables.select(
             _MESSAGES,
             ("voicemail_message_uuid",),
@@ -215,12 +211,13 @@ class FusionPbxSource:
             caller_id_name=text_of(row["caller_id_name"]),
             transcription=successful_transcription(transcription) if transcription else None,
             open=audio,
+            introduction=await self._introduction(row, place),
         )
 
-    async def _has_introduction(self, row: Row, place: Names) -> bool:
+    async def _introduction(self, row: Row, place: Names) -> Bytes | None:
         key = row["voicemail_message_uuid"]
         column = _Column(_MESSAGES, "message_intro_base64", "voicemail_message_uuid", key)
-        return await self._audio(column, place, f"intro_{text_of(key)}") is not None
+        return await self._audio(column, place, f"intro_{text_of(key)}")
 
     async def _audio(self, column: _Column, place: Names, *stems: str) -> Bytes | None:
         """Returns the audio of a column or, without it, of a file in the folder of the box."""
