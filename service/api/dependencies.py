@@ -38,6 +38,7 @@ from service.usecases.trash import Trash
 from service.usecases.users import Users
 from service.usecases.vmbox_trash import VmboxTrash
 from service.usecases.vmboxes import Vmboxes
+from service.usecases.waveforms import Waveforms
 from service.usecases.webhooks import Webhooks
 
 
@@ -67,6 +68,7 @@ class UseCases(msgspec.Struct, frozen=True, kw_only=True):
     recordings: Recordings
     recording_links: RecordingLinks
     renditions: Renditions
+    waveforms: Waveforms
     transcriptions: Transcriptions
     forwards: Forwards
     greetings: Greetings

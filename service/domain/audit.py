@@ -74,6 +74,7 @@ class Action(StrEnum):
     MESSAGE_PURGED = "message.purged"
     VMBOX_PURGED = "vmbox.purged"
     AUDIO_READ = "message.audio_read"
+    WAVEFORM_READ = "message.waveform_read"
     LINK_CREATED = "message.link_created"
     PIN_READ = "vmbox.pin_read"
     KEY_RETIRED = "key.retired"

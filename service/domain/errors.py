@@ -303,6 +303,11 @@ class ConversionUnavailable(Refused):
     """This installation cannot convert audio; install aftertone[audio] or omit the format."""
 
 
+class WaveformUnavailable(Refused):
+    """The message was not measured, and this installation cannot read audio; install
+    aftertone[audio]."""
+
+
 class ContentTypeRefused(Refused):
     """The path does not accept this content type; send one of the accepted types."""
 

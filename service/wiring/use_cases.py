@@ -53,6 +53,7 @@ from service.usecases.trash import Trash
 from service.usecases.uploads import Uploads
 from service.usecases.vmbox_trash import VmboxTrash
 from service.usecases.vmboxes import Vmboxes
+from service.usecases.waveforms import Waveforms
 from service.usecases.webhook_sender import WebhookSender
 from service.usecases.webhooks import Webhooks
 from service.wiring.factories import (
@@ -88,6 +89,7 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     uploads: Uploads
     quotas: Quotas
     renditions: Renditions
+    pool: ConversionPool
 
 
 @asynccontextmanager
@@ -116,6 +118,7 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
             uploads=_uploads(settings),
             quotas=quotas,
             renditions=await enter(renditions.convert_in_background()),
+            pool=pool,
         )
         yield _create_use_cases(settings, shared)
 
@@ -158,6 +161,7 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
             ),
         ),
         renditions=shared.renditions,
+        waveforms=Waveforms(database, audio, shared.pool),
         transcriptions=Transcriptions(database),
         forwards=Forwards(database, messages, shared.conversion),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),

@@ -38,6 +38,7 @@ GET    /v2/token_auth                                       -              yes y
 DELETE /v2/token_auth                                       -              yes yes yes yes no
 POST   /v2/recordings                                       -              yes yes yes yes yes
 GET    /v2/recordings/{link_token}                          -              no  no  no  no  yes
+GET    /v2/recordings/{link_token}/waveform                 -              no  no  no  no  yes
 GET    /v2/accounts/{account_id}                            account:read   yes yes yes yes no
 PUT    /v2/accounts/{account_id}                            account:admin  yes no  no  no no
 POST   /v2/accounts/{account_id}                            account:admin  yes no  no  no no
@@ -102,6 +103,7 @@ POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messag
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/forward messages:write yes own no own no
 DELETE /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id} messages:write yes own no own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:read yes own yes own no
+GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/waveform messages:read yes own yes own no
 PUT    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/raw messages:write yes own no own no
 POST   /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/link messages:read yes own yes own no
 GET    /v2/accounts/{account_id}/vmboxes/{vmbox_id}/messages/{message_id}/transcription messages:read yes own yes own no

@@ -34,7 +34,7 @@ from tests.support.waiting import DEADLINE_S
 PASSWORD = "a long password"
 ADMIN, USER, READER, BOX_KEY, LINK = range(len(COLUMNS))
 # No route returns this type, so an authorised request does nothing: the answer is 406.
-_HARMLESS = {"Accept": "image/png"}
+_HARMLESS = {"Accept": "image/x-icon"}
 # Requests of the mailbox dialect that change nothing, and their status when they are authorised.
 _VOIP_STATUS = {"GET": 200, "POST": 400, "PUT": 400, "DELETE": 404}
 _PARALLEL = 8

@@ -25,7 +25,7 @@ AnyRequest = Request[Any, Any, Any]
 _MAX_BUFFERED_BYTES = 64 * 1024
 # The HTTP server buffers a few chunks of each response for a slow client.
 _CHUNK_BYTES = 16 * 1024
-_VARY = "Accept, Authorization, X-Auth-Token, X-Auth-User, X-Auth-Password, X-Auth-For"
+VARY = "Accept, Authorization, X-Auth-Token, X-Auth-User, X-Auth-Password, X-Auth-For"
 
 Read = Callable[[Audio, int, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 Presign = Callable[[Audio, str, Mapping[str, str]], Awaitable[str]]
@@ -54,7 +54,7 @@ async def create_audio_response(
         "Accept-Ranges": "bytes",
         "Content-Disposition": content_disposition(name),
         "Cache-Control": "private",
-        "Vary": _VARY,
+        "Vary": VARY,
     }
     if if_none_match_matches(request.headers, tag):
         return Response(b"", status_code=304, headers=headers)

@@ -83,6 +83,7 @@ from service.domain.errors import (
     UploadTokenInvalid,
     VmboxFull,
     VoicemailError,
+    WaveformUnavailable,
 )
 from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
@@ -337,6 +338,7 @@ TABLE: dict[type[Exception], Row] = {
     ),
     AudioUnreadable: _refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "audio_unreadable"),
     ConversionUnavailable: _refuse(HTTPStatus.NOT_IMPLEMENTED, "conversion_unavailable"),
+    WaveformUnavailable: _refuse(HTTPStatus.NOT_IMPLEMENTED, "waveform_unavailable"),
     FormatNotAcceptable: _refuse_format,
     MessageExpired: _refuse_expired,
     RedirectUnavailable: lambda error: validation(

@@ -29,9 +29,10 @@ from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire.links import opened_message
 from service.api.kazoo.wire.messages import LinkResponse
 from service.domain.access import Permission
+from service.domain.account import AccountFacts
 from service.domain.audit import Action, current_actor
 from service.domain.errors import Invalid
-from service.domain.recording import MAX_LINK_LIFETIME
+from service.domain.recording import MAX_LINK_LIFETIME, Recording
 from service.domain.schema import Field, apply_schema, submitted_keys
 from service.security import MAX_TOKEN
 
@@ -110,18 +111,28 @@ async def play_recording(
     """Returns the audio of a recording link. The link is the only credential. `Range` selects a
     part of the audio, `redirect=true` redirects to the audio store, and `format` or `Accept`
     selects the format, as for `raw`."""
-    link, signer = await app.recording_links.verify(link_token)
-    record_caller(request, signer)
-    current_actor().identify_link(signer, link.link_id)
-    take_request(app, signer)
-    negotiate(request)
-    account, recording = await app.recording_links.get(link, signer)
+    account, recording = await open_link(request, link_token, app)
     return await answer_recording(
         request, app, account, recording, is_redirected=is_redirected(request, app, account)
     )
 
 
 ROUTES = (create_link, open_mail, play_recording)
+
+
+async def open_link(
+    request: AnyRequest, link_token: str, app: UseCases
+) -> tuple[AccountFacts, Recording]:
+    """Returns the recording of a link and its account. The audit names the link as the actor.
+
+    Raises LinkInvalid, TooManyRequests, MessageNotFound, AudioMissing.
+    """
+    link, signer = await app.recording_links.verify(link_token)
+    record_caller(request, signer)
+    current_actor().identify_link(signer, link.link_id)
+    take_request(app, signer)
+    negotiate(request)
+    return await app.recording_links.get(link, signer)
 
 
 def _url_of(request: AnyRequest, app: UseCases, token: str) -> str:

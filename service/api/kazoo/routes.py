@@ -31,6 +31,7 @@ from service.api.kazoo import (
     users,
     vmbox_trash,
     vmboxes,
+    waveforms,
     webhooks,
     zip,
 )
@@ -66,6 +67,7 @@ def create_router() -> Router:
             *vmbox_trash.ROUTES,
             *uploads.ROUTES,
             *raw.ROUTES,
+            *waveforms.ROUTES,
             *transcriptions.ROUTES,
             *links.ROUTES,
             *zip.ROUTES,

@@ -28,6 +28,7 @@ from service.domain.errors import (
     Unauthorized,
     Unavailable,
     VoicemailError,
+    WaveformUnavailable,
 )
 from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
@@ -96,6 +97,7 @@ TABLE: dict[type[Exception], Row] = {
     AudioUnreadable: _refuse(422),
     FormatNotAcceptable: _refuse_format,
     ConversionUnavailable: _refuse(501),
+    WaveformUnavailable: _refuse(501),
     AudioTooLarge: _refuse(413),
     DocumentTooLarge: _refuse(413),
     MetadataTooLarge: _refuse(413),

@@ -21,7 +21,9 @@ from service.api.kazoo.accept import (
 from service.api.kazoo.envelope import EventPage, Success, SuccessPage
 from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.parameters import header_refs
+from service.api.kazoo.waveforms import PICTURE_TYPE
 from service.api.kazoo.wire.documents import DocumentMetadata, document_metadata
+from service.api.kazoo.wire.waveforms import WaveformData
 from service.usecases.exports import ARCHIVE_TYPE
 
 Examples = Mapping[str, Mapping[str, Any]]
@@ -177,6 +179,18 @@ def audio(description: str, *headers: str) -> Json:
     # Generators read the bytes of the first type only.
     content = {kind: {"schema": _AUDIO} for kind in (_BYTES, "audio/*")}
     return _response(description, content, headers)
+
+
+def waveform(example: WaveformData) -> Json:
+    """A response with a waveform, as JSON or as a picture."""
+    response = success(
+        ref(WaveformData),
+        example,
+        description="The waveform",
+        headers=("ETag",),
+    )
+    response["content"][PICTURE_TYPE] = {"schema": _AUDIO}
+    return response
 
 
 def archive(description: str) -> Json:

@@ -2,11 +2,18 @@
 
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
-from service.api.kazoo import links
+from service.api.kazoo import links, waveforms
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import audio, envelope, not_modified, redirect, success
+from service.api.kazoo.openapi.bodies import (
+    audio,
+    envelope,
+    not_modified,
+    redirect,
+    success,
+    waveform,
+)
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
-from service.api.kazoo.openapi.refusals import CONVERSIONS, RANGE_PAST_END
+from service.api.kazoo.openapi.refusals import CONVERSIONS, RANGE_PAST_END, WAVEFORMS
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.kazoo.wire.links import OpenedMessage
 from service.api.kazoo.wire.messages import LinkResponse
@@ -67,6 +74,19 @@ OPERATIONS = (
             TooManyRequests(wait_s=1),
             StorageUnavailable(),
             *CONVERSIONS,
+        ),
+    ),
+    Operation(
+        handler=waveforms.get_linked_waveform,
+        signed_in=False,
+        parameters=("points", "if_none_match"),
+        answers={200: waveform(samples.WAVEFORM), 304: not_modified()},
+        refusals=(
+            LinkInvalid(),
+            *_MISSING,
+            TooManyRequests(wait_s=1),
+            StorageUnavailable(),
+            *WAVEFORMS,
         ),
     ),
 )

@@ -10,6 +10,8 @@ from service.api.kazoo.openapi import samples
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
 from service.api.kazoo.pages import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.kazoo.profiles import PROFILES
+from service.api.kazoo.waveforms import DEFAULT_POINTS
+from service.domain.media import MAX_POINTS
 from service.domain.rendition import RenditionFormat
 from service.domain.search import MAX_QUERY, MAX_TERMS
 
@@ -172,6 +174,10 @@ def _query() -> Json:
         "format": (
             {"type": "string", "enum": [target.value for target in RenditionFormat]},
             "The format of the audio, which is converted; the default is the stored format",
+        ),
+        "points": (
+            {"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": DEFAULT_POINTS},
+            "The number of parts of a waveform",
         ),
         "redirect": (
             _FLAG,

@@ -4,7 +4,7 @@ from litestar.exceptions import HTTPException
 
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
-from service.api.kazoo import raw, zip
+from service.api.kazoo import raw, waveforms, zip
 from service.api.kazoo.accept import ZIP
 from service.api.kazoo.openapi import parameters, samples
 from service.api.kazoo.openapi.bodies import (
@@ -15,9 +15,16 @@ from service.api.kazoo.openapi.bodies import (
     redirect,
     success,
     upload,
+    waveform,
 )
 from service.api.kazoo.openapi.messages import NO_MESSAGES, UNKNOWN_MESSAGE
-from service.api.kazoo.openapi.refusals import CONVERSIONS, FORMAT_UNKNOWN, RANGE_PAST_END, UPLOADS
+from service.api.kazoo.openapi.refusals import (
+    CONVERSIONS,
+    FORMAT_UNKNOWN,
+    RANGE_PAST_END,
+    UPLOADS,
+    WAVEFORMS,
+)
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.kazoo.wire.messages import MessageMetadata
 from service.domain.errors import (
@@ -53,6 +60,18 @@ OPERATIONS = (
             RedirectUnavailable(),
             StorageUnavailable(),
             *CONVERSIONS,
+        ),
+    ),
+    Operation(
+        handler=waveforms.get_waveform,
+        parameters=("points", "if_none_match"),
+        answers={200: waveform(samples.WAVEFORM), 304: not_modified()},
+        refusals=(
+            UNKNOWN_VMBOX,
+            UNKNOWN_MESSAGE,
+            AudioMissing(samples.MESSAGE_ID),
+            StorageUnavailable(),
+            *WAVEFORMS,
         ),
     ),
     Operation(

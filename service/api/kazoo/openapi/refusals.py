@@ -42,6 +42,7 @@ from service.domain.errors import (
     TooManyConversions,
     TooManyRequests,
     TooManyUploads,
+    WaveformUnavailable,
 )
 from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
@@ -92,6 +93,12 @@ CONVERSIONS: tuple[Exception, ...] = (
     FormatNotAcceptable("audio/x-wav"),
     AudioUnreadable("malformed"),
     ConversionUnavailable(),
+    TooManyConversions(),
+)
+WAVEFORMS: tuple[Exception, ...] = (
+    Invalid.of("points", Rule.WRONG_FORMAT, value="0"),
+    AudioUnreadable("malformed"),
+    WaveformUnavailable(),
     TooManyConversions(),
 )
 RANGE_PAST_END = HTTPException(status_code=416)

@@ -33,6 +33,7 @@ from service.api.kazoo.wire.messages import (
 from service.api.kazoo.wire.searches import matched_row
 from service.api.kazoo.wire.uploads import UploadResponse
 from service.api.kazoo.wire.vmbox_trash import VmboxBatchResponse, vmbox_trash_row
+from service.api.kazoo.wire.waveforms import WaveformData
 from service.api.kazoo.wire.webhooks import (
     attempt_row,
     new_webhook_document,
@@ -335,6 +336,7 @@ DEAD_DELIVERY = dead_delivery_row(_DEAD_DELIVERY)
 AUDIT_ROW = audit_row(_AUDIT_RECORD)
 MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
+WAVEFORM = WaveformData(duration_ms=3140, length=4, data=[-3, 4, -96, 101, -48, 47, -2, 1])
 MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
 MESSAGE_ROW = message_row(_MESSAGE, _CONTEXT)
 MATCHED_ROW = matched_row(

@@ -38,6 +38,7 @@ from service.api.kazoo.wire import (
     messages,
     searches,
     transcriptions,
+    waveforms,
     webhooks,
 )
 from service.api.kazoo.wire.uploads import UploadResponse
@@ -90,7 +91,7 @@ def _responses() -> Json:
         **struct_schemas((hooks.HookRow, hooks.Modifier, hooks.ModifierValue), {}),
         **struct_schemas((audit.AuditRow,), {}),
         **struct_schemas((deliveries.DeadDeliveryRow, deliveries.RetriedResponse), {}),
-        **struct_schemas((links.OpenedMessage,), {}),
+        **struct_schemas((links.OpenedMessage, waveforms.WaveformData), {}),
         **struct_schemas((holds.HoldRow, holds.HeldIdsResponse), descriptions.HOLD),
         **struct_schemas(
             (transcriptions.TranscriptionDetail, transcriptions.TranscriptionRequest),

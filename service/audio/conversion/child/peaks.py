@@ -86,7 +86,10 @@ class Outline:
         self._rest = samples[end:]
 
     def to_waveform(self, duration_ms: int) -> Waveform:
+        """Returns the outline. Raises Unreadable if there is no sample."""
         self._flush()
+        if not self._lows:
+            raise Unreadable
         peaks = array("b", chain.from_iterable(zip(self._lows, self._highs, strict=True)))
         return Waveform(duration_ms=duration_ms, peaks=peaks.tobytes())
 
