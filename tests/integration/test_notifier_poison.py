@@ -7,7 +7,9 @@ import pytest
 
 from service.bus import NO_ACCOUNT, MalformedEvent, account_of, event_of, headers_of
 from service.domain.events import NO_VMBOX, subject_of
+from tests.support.database_errors import count_failures, failing_updates
 from tests.support.notifier import FakeChannel, NotifierHarness, rows_of, settled, some_event
+from tests.support.waiting import wait_until
 from tests.unit.test_events import an_event
 
 
@@ -94,3 +96,16 @@ def test_the_account_of_an_invalid_message_is_read_from_its_subject() -> None:
     assert account_of(f"voicemail.v1.{account_id.hex}.x") == account_id
     assert account_of("voicemail.v1.x.y.message.new") == NO_ACCOUNT
     assert account_of("else") == NO_ACCOUNT
+
+
+@pytest.mark.parametrize("sqlstate", ["XX000", "P0001"])
+async def test_an_unexpected_error_of_the_database_does_not_end_the_notifier(
+    harness: NotifierHarness, sqlstate: str
+) -> None:
+    channel, before = FakeChannel(), count_failures()
+    async with harness.running(channel):
+        async with failing_updates(harness.inspector, "deliveries", sqlstate):
+            await harness.events.publish(some_event())
+            await wait_until(lambda: count_failures() > before)
+        [row] = await settled(harness.inspector, 1)
+    assert row["status"] == "done"

@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 
 from service.bus import StreamSettings
 from service.domain.relay_shards import BUCKETS
 from service.embedded.servers import EmbeddedServers
-from service.metrics import REGISTRY
 from service.postgres.feed import PublishedEvent, tail_feed
 from service.postgres.pool import Database
 from service.workers.relay import Relay
+from tests.support.database_errors import count_failures, failing_updates
 from tests.support.relay import (
     Box,
     RunningRelay,
@@ -26,17 +26,6 @@ from tests.support.relay import (
     running_relay,
 )
 from tests.support.waiting import wait_until
-
-_FAIL = """
-CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'fault of a test' USING ERRCODE = TG_ARGV[0];
-END
-$$
-"""
-_FAIL_MARKS = """
-CREATE TRIGGER fail BEFORE UPDATE ON relay_state FOR EACH STATEMENT EXECUTE FUNCTION fail('{}')
-"""
 
 
 @asynccontextmanager
@@ -147,36 +136,22 @@ async def test_the_feed_skips_no_event_while_several_relays_number_them(
         assert of_box == list(range(1, 51))
 
 
-def failures() -> float:
-    """Returns the number of errors that the alert AftertoneUnexpectedErrors counts."""
-    reason = {"reason": "InternalServerError"}
-    unexpected = REGISTRY.get_sample_value("aftertone_unexpected_errors_total") or 0
-    return unexpected + (REGISTRY.get_sample_value("aftertone_sql_errors_total", reason) or 0)
-
-
-def more_failures(before: float) -> bool:
-    return failures() > before
-
-
+@pytest.mark.parametrize("sqlstate", ["XX000", "P0001"])
 async def test_an_unexpected_error_of_the_database_does_not_end_the_relay(
     servers: EmbeddedServers,
     database_url: str,
     inspector: asyncpg.Connection,
     stream: StreamSettings,
+    sqlstate: str,
 ) -> None:
-    boxes = [await a_box(inspector)]
-
-    await inspector.execute(_FAIL)
+    box = await a_box(inspector)
+    before = count_failures()
     async with running_relay(database_url, servers.nats.url(), stream):
-        for code in ("XX000", "P0001"):
-            before = failures()
-            await inspector.execute(_FAIL_MARKS.format(code))
-            await append(inspector, boxes[0], times=3)
-            await wait_until(partial(more_failures, before))
-            await inspector.execute("DROP TRIGGER fail ON relay_state")
-            await all_sent(inspector)
-        await assert_complete(servers, stream, inspector, boxes)
-    await inspector.execute("DROP FUNCTION fail")
+        async with failing_updates(inspector, "relay_state", sqlstate):
+            await append(inspector, box, times=3)
+            # The setting of the number of shards also updates the table.
+            await wait_until(lambda: count_failures() > before)
+        await assert_complete(servers, stream, inspector, [box])
 
 
 async def test_a_relay_waits_for_one_of_a_release_without_shards(

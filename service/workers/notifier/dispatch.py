@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _WRITE_RETRY_S = 0.5
-_FAULT_PAUSE_S = 5.0
+_FAULT_PAUSE_S = 1.0
 _RESULTS = ("done", "ignored", "retry", "later", "dead")
 
 Row = Delivery | DeliveryRow
@@ -73,10 +73,11 @@ class Dispatcher:
                 if last_error != (last_error := error.reason):
                     log.warning("reading due deliveries failed", reason=last_error)
                 is_busy = False
-            except Exception:
-                # Such as an internal error of Postgres. The notifier must not end.
+            except Exception as error:
+                # Of the database, or a defect. The notifier must not end.
                 UNEXPECTED_ERRORS.inc()
-                log.exception("reading due deliveries failed unexpectedly")
+                if last_error != (last_error := repr(error)):
+                    log.exception("reading due deliveries raised unexpected error")
                 await wait_for(stop, _FAULT_PAUSE_S)
                 is_busy = False
             else:

@@ -72,7 +72,7 @@ class Publisher:
             except Unavailable as error:
                 self._report(f"{error} ({error.reason})")
             except Exception as error:
-                # Such as an internal error of Postgres. The relay must not end.
+                # Of the database, or a defect. The relay must not end.
                 UNEXPECTED_ERRORS.inc()
                 if self._last_error != (last_error := repr(error)):
                     log.exception("relay interrupted by unexpected error")
