@@ -19,7 +19,7 @@ _SQL = load("searches")
 # A longer list of boxes does not restrict the query of the index; each row is checked anyway.
 MAX_VMBOXES = 64
 # The index is read once for each day; more days hardly restrict the matches of a month.
-_MAX_DAYS = 8
+MAX_DAYS = 8
 _SUMMARY_COLUMNS = 12
 
 
@@ -147,7 +147,7 @@ def lexeme_query(scope: SearchScope, search: SearchTerms, days: Sequence[int]) -
             words = " & ".join(_any(prefix, _word_lexemes(search, word)) for word in term.words)
             others = [*map(_box_lexeme, vmboxes), *_number_lexemes(term)]
             conditions.append(f"({words} | {_any(prefix, others)})" if others else words)
-    if len(days) <= _MAX_DAYS or not conditions:
+    if len(days) <= MAX_DAYS or not conditions:
         conditions.append(_any(prefix, [f"/{day}" for day in days]))
     return " & ".join(conditions)
 

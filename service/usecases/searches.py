@@ -27,6 +27,7 @@ from service.domain.search import (
 )
 from service.domain.transcription import Word, transcript_of
 from service.postgres.searches import (
+    MAX_DAYS,
     SearchCandidate,
     SearchScope,
     SearchTerms,
@@ -122,7 +123,7 @@ class Searches:
 
 
 class _PageReader:
-    """Reads a page in slices: at first one day, then twice as many days, up to a month.
+    """Reads a page in slices: at first one day, then twice as many days, then months.
 
     So a frequent word reads few days, and a rare word reads each month at once.
     """
@@ -144,6 +145,7 @@ class _PageReader:
         self._until = until
         self._position: MessageCursor | None = start
         self._days = 1
+        self._chunk = 1
         self._results: list[SearchResult] = []
         self._size = 0
         self._is_complete = False
@@ -161,11 +163,12 @@ class _PageReader:
         """Reads the days before a cursor. Returns where the search continues, or None."""
         last_day = start.received_at.astimezone(UTC).day
         days = range(max(last_day - self._days + 1, 1), last_day + 1)
-        count = self._chunk()
+        count = min(max(self._query.limit - len(self._results) + 1, self._chunk), CHUNK)
+        begins = datetime(start.month // 100, start.month % 100, days[0], tzinfo=UTC)
         part = Slice(
             month=start.month,
             days=days,
-            since=self._since,
+            since=max(self._since, begins),
             until=self._until,
             folder=self._query.folder,
             start=start,
@@ -178,17 +181,12 @@ class _PageReader:
             if not self._take(found):
                 return _cursor_of(found)
         if len(rows) > count:
+            # Most rows were no results: a filter or a phrase did not match.
+            self._chunk = 2 * count
             return _cursor_of(rows[count])
-        self._days = min(2 * self._days, _DAYS_OF_MONTH)
-        before = datetime(start.month // 100, start.month % 100, days[0], tzinfo=UTC) - _TICK
+        self._days = 2 * self._days if self._days < MAX_DAYS else _DAYS_OF_MONTH
+        before = begins - _TICK
         return None if before < self._since else MessageCursor(month_of(before), before, LAST_ID)
-
-    def _chunk(self) -> int:
-        """Returns the rows to read at once. Most candidates are results, except for filters and
-        phrases."""
-        if self._query.predicate or any(len(term.words) > 1 for term in self._search.terms):
-            return CHUNK
-        return min(self._query.limit - len(self._results) + 1, CHUNK)
 
     def _take(self, found: SearchCandidate) -> bool:
         """Adds a result. Returns False if the message is the first result of the next page."""
