@@ -139,9 +139,12 @@ class AccountCache:
         return epoch
 
     def remember(self, account: AccountFacts) -> AccountFacts:
-        """Caches an account unless a later revision is cached; returns the later one."""
+        """Caches an account unless a later state is cached; returns the later one.
+
+        `has_vmbox_retention` becomes true without a new revision, and stays true.
+        """
         cached = self._accounts.get(account.account_id)
-        if cached is not None and cached.revision > account.revision:
+        if cached is not None and _age(cached) > _age(account):
             return cached
         self._accounts[account.account_id] = account
         return account
@@ -204,3 +207,8 @@ class AccountCache:
                 reason=str(error),
             )
         self._is_stale = True
+
+
+def _age(account: AccountFacts) -> tuple[int, bool]:
+    """Returns a key that is greater for later states of an account."""
+    return account.revision, account.has_vmbox_retention

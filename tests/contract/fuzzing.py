@@ -101,10 +101,10 @@ def _bodies(raw_schema: Json) -> Iterator[Json]:
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
-    """A brief run sends one in six of what covers the schemas; a long run sends all."""
+    """A brief run sends one in twelve of what covers the schemas; a long run sends all."""
     del context
     covers = case.meta is not None and case.meta.phase.name.value == "coverage"
-    return not (_BRIEFLY and covers) or next(_TURNS) % 6 == 0
+    return not (_BRIEFLY and covers) or next(_TURNS) % 12 == 0
 
 
 @schemathesis.hook

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -50,9 +51,12 @@ class Deployments(msgspec.Struct, frozen=True, kw_only=True):
         assert process.returncode is not None
         return process.returncode, output.decode()
 
-    def moved(self, account: AccountClient) -> AccountClient:
+    @asynccontextmanager
+    async def moved(self, account: AccountClient) -> AsyncIterator[AccountClient]:
         """The account, in the second deployment."""
-        return AccountClient(self.second, account.account_id, account.realm, account.token)
+        there = AccountClient(self.second, account.account_id, account.realm, account.token)
+        yield there
+        await there.http.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -139,22 +143,22 @@ async def test_an_account_is_served_by_its_new_deployment_after_a_move(
 
     assert code == 0, output
     assert f"moved 1 accounts to {CELL}" in output
-    there = deployments.moved(account)
-    assert await content_of(there, vmbox_id) == before
-    await _assert_redirected(account, vmbox_id)
-    await _assert_last_event(deployments, account)
-    await there.leave(vmbox_id)
-    assert (await there.counts(vmbox_id))["new"] == 3
+    async with deployments.moved(account) as there:
+        assert await content_of(there, vmbox_id) == before
+        await _assert_redirected(account, vmbox_id)
+        await _assert_last_event(deployments, account)
+        await there.leave(vmbox_id)
+        assert (await there.counts(vmbox_id))["new"] == 3
 
-    code, output = await deployments.move(account.account_id, "--reverse")
-    assert code == 1
-    assert "Move it back from there" in output
+        code, output = await deployments.move(account.account_id, "--reverse")
+        assert code == 1
+        assert "Move it back from there" in output
 
-    code, output = await deployments.move(account.account_id, "--confirm")
-    assert code == 0, output
-    assert await _rows_of(deployments.first, "messages", account) == 0
-    assert len(await there.listed(vmbox_id)) == 4
-    await _assert_redirected(account, vmbox_id)
+        code, output = await deployments.move(account.account_id, "--confirm")
+        assert code == 0, output
+        assert await _rows_of(deployments.first, "messages", account) == 0
+        assert len(await there.listed(vmbox_id)) == 4
+        await _assert_redirected(account, vmbox_id)
 
 
 async def _assert_redirected(account: AccountClient, vmbox_id: str) -> None:
@@ -274,4 +278,5 @@ async def test_a_move_that_is_killed_continues(
         await process.wait()
     code, output = await deployments.move(account.account_id)
     assert code == 0, output
-    assert await content_of(deployments.moved(account), vmbox_id) == before
+    async with deployments.moved(account) as there:
+        assert await content_of(there, vmbox_id) == before

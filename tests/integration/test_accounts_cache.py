@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -253,6 +254,16 @@ async def test_an_older_revision_does_not_replace_a_newer_one(
     await here.renew_api_key(root, child.account_id)
     assert here.account_cache.remember(old).auth_epoch == old.auth_epoch + 1
     assert (await here.sessions.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
+
+
+async def test_a_poll_that_read_before_a_box_had_a_rule_does_not_hide_the_rule(
+    here: Accounts,
+) -> None:
+    root = await a_root(here)
+    child = await a_child(here, root, "child")
+    before = await here.sessions.authorise(root, child.account_id)
+    here.account_cache.remember(msgspec.structs.replace(before, has_vmbox_retention=True))
+    assert here.account_cache.remember(before).has_vmbox_retention
 
 
 async def test_during_an_outage_cached_callers_continue_and_others_get_an_error(
