@@ -12,7 +12,7 @@ from service.postgres.migrate import (
     newest_migration,
     read_migrations,
 )
-from service.postgres.pool import connect
+from service.postgres.pool import Pooler, PoolerDetected, connect
 from service.postgres.sql import load
 
 _SQL = load("probe")
@@ -21,10 +21,15 @@ _MIGRATE_FIRST = "run `aftertone migrate`"
 _INVALID_URL = "not a postgresql:// URL (percent-encode user and password)"
 
 
-async def probe_as_service(url: str, timeout_s: float) -> list[str]:
+async def probe_as_service(url: str, timeout_s: float, pooler: Pooler = Pooler.NONE) -> list[str]:
     """Returns the problems of `url` for the service's role. Raises DatabaseUnavailable."""
-    async with _probe_connection(url, timeout_s) as (connection, facts):
+    async with _probe_connection(url, timeout_s, pooler) as (connection, facts):
         problems = _server_problems(facts)
+        if pooler is not Pooler.NONE and facts["statement_timeout"] == "0":
+            problems.append(
+                f"the role {facts['role']} has no statement_timeout, and a pooler cannot set it: "
+                f"run ALTER ROLE {facts['role']} SET statement_timeout = '5s'"
+            )
         if facts["superuser"]:
             problems.append(
                 f"the role {facts['role']} is a superuser: use a separate role for the service"
@@ -56,11 +61,11 @@ async def probe_as_owner(url: str, timeout_s: float) -> list[str]:
 
 @asynccontextmanager
 async def _probe_connection(
-    url: str, timeout_s: float
+    url: str, timeout_s: float, pooler: Pooler = Pooler.NONE
 ) -> AsyncIterator[tuple[asyncpg.Connection, asyncpg.Record]]:
     """Opens a connection and reads the facts of its server. Error texts never contain the URL."""
     try:
-        connection = await connect(url, name="aftertone check", timeout_s=timeout_s)
+        connection = await connect(url, name="aftertone check", timeout_s=timeout_s, pooler=pooler)
     except ValueError:
         raise DatabaseUnavailable(_INVALID_URL) from None
     except asyncpg.PostgresError as error:
@@ -76,6 +81,8 @@ async def _probe_connection(
 
 
 def _describe_failure(error: DatabaseUnavailable) -> str:
+    if isinstance(error, PoolerDetected):
+        return "a pooler answers: connect directly, or set AFTERTONE_DATABASE_POOLER for the API"
     match error.__cause__:
         case ValueError():
             return _INVALID_URL

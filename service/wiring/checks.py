@@ -13,6 +13,7 @@ from service.audio.conversion.probe import probe_conversion
 from service.audio.probe import probe_bucket
 from service.bus.probe import probe_bus
 from service.domain.errors import Unavailable
+from service.postgres.pool import Pooler
 from service.postgres.probe import probe_as_owner, probe_as_service
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
@@ -98,7 +99,9 @@ def _require_none(problems: Sequence[str], success: str) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    problems = await probe_as_service(settings.database_url, settings.database_timeout_s)
+    problems = await probe_as_service(
+        settings.database_url, settings.database_timeout_s, Pooler(settings.database_pooler)
+    )
     return _require_none(problems, "Postgres answers, is up to date, and this role owns no tables")
 
 

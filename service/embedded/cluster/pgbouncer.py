@@ -35,6 +35,14 @@ log_connections = 0
 log_disconnections = 0
 """
 
+# PgBouncer does not pass the settings of a session on.
+_ROLE_SETTINGS = """\
+ALTER ROLE aftertone SET statement_timeout = '5s';
+ALTER ROLE aftertone SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE aftertone SET plan_cache_mode = force_custom_plan;
+ALTER ROLE aftertone SET jit = off;
+"""
+
 # SSLRequest message: a server without TLS answers `N`.
 _SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
 _PLACES = os.pathsep.join((os.defpath, "/usr/sbin", "/usr/local/sbin"))
@@ -65,6 +73,11 @@ class PgBouncer(Server):
 
     def listens_on(self) -> tuple[int, ...]:
         return (self.port,)
+
+    async def start(self, timeout_s: float = 60) -> None:
+        """Starts the pooler. The primary must be running."""
+        await self._pair.psql(_ROLE_SETTINGS, database="postgres")
+        await super().start(timeout_s)
 
     async def command(self, lock: int) -> Command:
         self._launch = find_unprivileged(self.data, self._program)

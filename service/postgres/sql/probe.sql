@@ -3,6 +3,7 @@
 SELECT current_setting('server_version_num')::int AS version,
        current_setting('server_version') AS version_name,
        current_user AS role,
+       current_setting('statement_timeout') AS statement_timeout,
        rolsuper AS superuser,
        (SELECT count(*) FROM pg_class
         WHERE relowner = pg_roles.oid AND relnamespace = 'public'::regnamespace
