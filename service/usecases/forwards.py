@@ -25,6 +25,8 @@ from service.domain.errors import (
     MessageExpired,
     MessageNotFound,
     NoAudio,
+    NotFound,
+    Refused,
     Rule,
     Unavailable,
 )
@@ -168,13 +170,15 @@ class Forwards:
             settings = await self._read_settings(source)
             if request.comment is not None:
                 check_comment_allowed(settings)
-            async with self._open_job(account, source, original, request, plan) as job:
-                reasons |= await self._forward_all(job, remaining, claim)
-        except (MessageNotFound, AudioMissing):
-            # After a first run it may have been removed.
+            if remaining:
+                comment = request.comment
+                async with self._open_job(account, original, comment, remaining, plan.at) as job:
+                    reasons |= await self._forward_all(job, remaining, claim)
+        except (NotFound, Refused):
+            # After a first run, the original or the greeting may have been removed.
             if not stored:
                 raise
-            reasons |= {item.new_id: Reason.NOT_FOUND for item in remaining}
+            reasons |= {item.new_id: Reason.CONFLICT for item in remaining}
             return _result_of(request, plan, reasons)
         result = _result_of(request, plan, reasons)
         if result.succeeded:
@@ -208,30 +212,30 @@ class Forwards:
     async def _open_job(
         self,
         account: AccountFacts,
-        source: MessageKey,
         original: Message,
-        request: ForwardRequest,
-        plan: ForwardPlan,
+        requested: UUID | Upload | None,
+        items: Sequence[ForwardItem],
+        at: datetime,
     ) -> AsyncIterator[_Job]:
         """Joins comment and original before the first row is written."""
         if original.audio is None:
             raise NoAudio
-        account_id, ids = source.account_id, [item.target for item in plan.items]
+        account_id, ids = account.account_id, [item.target for item in items]
         async with self.database.connection() as connection:
             targets = await rows.list_forward_targets(connection, account_id, ids)
-            comment = await _read_comment(connection, account_id, request.comment)
+            comment = await _read_comment(connection, account_id, requested)
         extensions = {target.media_extension for target in targets.values()} if comment else set()
         formats = {FORMATS[name] for name in extensions}
         parts = [comment, original.audio] if comment else []
         async with join_audio(self.pool, account_id, self.audio, parts, formats) as joined:
             yield _Job(
                 account=account,
-                key=source,
+                key=MessageKey(account_id, original.vmbox_id, original.id),
                 original=original,
                 audio=original.audio,
                 targets=targets,
                 joined={name: joined[FORMATS[name]] for name in extensions},
-                at=plan.at,
+                at=at,
             )
 
     async def _forward_all(

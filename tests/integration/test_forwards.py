@@ -140,6 +140,21 @@ async def test_a_repeated_request_with_a_key_continues_after_an_outage(
             assert new.data["origin"]["media_id"] == str(forwarding.place.message_id)
 
 
+async def test_a_repeated_request_ends_if_the_message_was_removed_after_an_outage(
+    forwarding: Forwarding, database: Database
+) -> None:
+    with pytest.raises(StorageUnavailable):
+        await forwarding.run("key")
+    async with database.connection() as connection:
+        await remove_message(connection, forwarding.place, reason="api")
+
+    result = await forwarding.run("key")
+
+    assert result.succeeded == await ids_in(database, forwarding.targets)
+    assert [reason for _, reason in result.failed] == [Reason.CONFLICT] * 2
+    assert await forwarding.run("key") == result
+
+
 async def test_without_a_key_an_outage_is_the_reason_of_the_remaining_boxes(
     forwarding: Forwarding, database: Database
 ) -> None:
