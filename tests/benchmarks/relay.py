@@ -29,7 +29,7 @@ from tests.benchmarks.report import table_lines
 from tests.support.relay import Box, a_box, append
 from tests.support.waiting import wait_until
 
-_COMBINATIONS = [(1, 1), (2, 1), (4, 1), (2, 2), (4, 2), (4, 3), (4, 4)]
+COMBINATIONS = [(1, 1), (2, 1), (4, 1), (2, 2), (4, 2), (4, 3), (4, 4)]
 _BOXES = 400
 _EVENT_BYTES = 300
 _PATIENCE_S = 300
@@ -226,7 +226,7 @@ async def _run(events: int, seconds: float, rate: int) -> None:
             )
             bench = RelayBench(servers, folder, events)
             rows = []
-            for shards, processes in _COMBINATIONS:
+            for shards, processes in COMBINATIONS:
                 rows.append(await bench.measure(shards, processes, seconds, rate))
                 click.echo(f"{shards} shards, {processes} processes: {rows[-1].rate:.0f} events/s")
             ceilings = {number: await bench.ceilings(number) for number in (1, 4)}

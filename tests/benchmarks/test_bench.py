@@ -13,6 +13,7 @@ from tests.benchmarks.chart import write_chart
 from tests.benchmarks.growth import changes_of
 from tests.benchmarks.load import Job, Step
 from tests.benchmarks.measure import REPOSITORY, BenchFailed, Result, loaded, percentile
+from tests.benchmarks.relay import COMBINATIONS
 from tests.benchmarks.report import Comparison, growth_as_text
 from tests.benchmarks.statements import folder_script, store_script
 from tests.benchmarks.subjects import SUBJECTS
@@ -156,3 +157,16 @@ async def test_an_exchange_of_lines_is_counted_once_and_a_refusal_fails_it() -> 
         refused = msgspec.structs.replace(job, exchanges=[[steps(b"354 x", b"550 no")]] * 2)
         with pytest.raises(BenchFailed, match="550 no"):
             await loaded("lines", refused, {})
+
+
+@pytest.mark.long
+async def test_relays_are_measured_with_each_number_of_shards_and_processes() -> None:
+    bench = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.benchmarks.relay", "--events", "800", "--seconds", "0.3"),
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await bench.communicate()
+    assert bench.returncode == 0
+    rows = [line for line in output.decode().splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 * 2 + len(COMBINATIONS) + 2
