@@ -6,6 +6,22 @@ const KEPT_SILENCE_S = 0.2;
 const STEPS_PER_S = 20;
 const BAR_PX = 3;
 const GAP_PX = 1;
+const MAX_POINTS = 2000;
+const FULL_SCALE = 128;
+
+/** Returns the levels that the server has measured, 0 to 1, and their number per second, or null. */
+export async function readOutline(link, lengthS) {
+  const points = Math.min(MAX_POINTS, Math.max(1, Math.ceil(lengthS * STEPS_PER_S)));
+  try {
+    const response = await fetch(`${link}/waveform?points=${points}`);
+    if (!response.ok) return null;
+    const { data: { data, duration_ms: durationMs } } = await response.json();
+    const levels = Float32Array.from({ length: points }, (_, i) => Math.max(-data[2 * i], data[2 * i + 1]) / FULL_SCALE);
+    return { levels, stepsPerS: (points * 1000) / Math.max(1, durationMs) };
+  } catch {
+    return null;
+  }
+}
 
 /** Returns the highest level of each twentieth of a second, 0 to 1. Rejects for unknown formats. */
 export async function levelsOf(bytes) {
@@ -22,7 +38,7 @@ export async function levelsOf(bytes) {
 }
 
 /** Returns where the silences begin and where the sound continues, in seconds. */
-export function silencesOf(levels) {
+export function silencesOf(levels, stepsPerS = STEPS_PER_S) {
   const silences = [];
   let begin = null;
   levels.forEach((level, step) => {
@@ -36,8 +52,8 @@ export function silencesOf(levels) {
   return silences;
 
   function add(from, to) {
-    if (from !== null && to - from >= MIN_SILENCE_S * STEPS_PER_S)
-      silences.push({ from: from / STEPS_PER_S + KEPT_SILENCE_S, to: to / STEPS_PER_S - KEPT_SILENCE_S });
+    if (from !== null && to - from >= MIN_SILENCE_S * stepsPerS)
+      silences.push({ from: from / stepsPerS + KEPT_SILENCE_S, to: to / stepsPerS - KEPT_SILENCE_S });
   }
 }
 

@@ -4,12 +4,12 @@ import { button, create } from "../elements.js";
 import { clock } from "../format.js";
 import { keepPosition, positionOf, preferences, setPreference } from "../preferences.js";
 import { text } from "../texts.js";
-import { draw, levelsOf, silencesOf } from "../waveform.js";
+import { draw, levelsOf, readOutline, silencesOf } from "../waveform.js";
 
 const SPEEDS = [0.8, 1, 1.25, 1.5, 1.75, 2];
 const SEEK_S = 5;
 const FALLBACK = "mp3";
-// A larger recording is streamed, and has no waveform.
+// A larger recording is streamed, and has a waveform only if the server measures it.
 const MAX_LOADED_BYTES = 8_000_000;
 
 /** The origin of the audio store, or null if this server sends the audio. */
@@ -50,6 +50,7 @@ export class MessagePlayer extends HTMLElement {
     this._listen();
     this._setSpeed(preferences.speed);
     this._update();
+    this._outline = this._showOutline(link);
     this._load(url);
   }
 
@@ -155,6 +156,7 @@ export class MessagePlayer extends HTMLElement {
       const blob = await response.blob();
       this._source = URL.createObjectURL(blob);
       this._audio.src = this._source;
+      if (await this._outline) return;
       this._levels = await levelsOf(await blob.arrayBuffer());
       this._silences = silencesOf(this._levels);
       this._update();
@@ -162,6 +164,17 @@ export class MessagePlayer extends HTMLElement {
       // The browser cannot decode the format for the waveform. `error` shows if it cannot play it.
       if (!this._audio.src) this._fail();
     }
+  }
+
+  /** Shows the waveform of the server. Returns false if the server has none. */
+  async _showOutline(link) {
+    const outline = await readOutline(link, this._lengthS);
+    if (outline === null) return false;
+    if (link !== this._link) return true;
+    this._levels = outline.levels;
+    this._silences = silencesOf(outline.levels, outline.stepsPerS);
+    this._update();
+    return true;
   }
 
   /** Loads the recording in a format that the browser can play; the server converts it. */
