@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from service.domain.message import MessageId, month_of
 
@@ -24,9 +25,9 @@ DETAILS = ("language", "engine", "model")
 class Word(msgspec.Struct, frozen=True, array_like=True):
     """Word with its times in the audio, and the confidence of the engine in percent."""
 
-    start_ms: int
-    end_ms: int
-    confidence: int
+    start_ms: Annotated[int, Meta(ge=0, lt=2**31)]
+    end_ms: Annotated[int, Meta(ge=0, lt=2**31)]
+    confidence: Annotated[int, Meta(ge=0, le=100)]
     text: str
 
 

@@ -8,11 +8,13 @@ import msgspec
 from service.domain.account import Account
 from service.domain.message import Audio, Message, MessageId
 from service.domain.schema import Document
+from service.domain.transcription import Word
 from service.postgres.accounts import to_account
 from service.postgres.audio import to_audio
 from service.postgres.messages import to_message
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.postgres.transcriptions import decode_words
 
 _SQL = load("exports")
 
@@ -55,6 +57,7 @@ class ExportedMessage(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     changed_at: datetime
     removed_at: datetime | None
+    words: tuple[Word, ...] = ()
 
 
 async def export_accounts(
@@ -131,6 +134,7 @@ async def export_messages(
             message=to_message(row),
             changed_at=row["changed_at"],
             removed_at=row["removed_at"],
+            words=tuple(decode_words(row["words"])),
         )
         for row in rows
     ]

@@ -12,11 +12,13 @@ from service.domain.account import Quota
 from service.domain.errors import QuotaExceeded, VmboxNotFound
 from service.domain.message import ForwardStep
 from service.domain.schema import Document
+from service.domain.transcription import Word
 from service.postgres.audio import audio_values
 from service.postgres.audit import event_values
 from service.postgres.messages import Draft
 from service.postgres.pool import Connection
 from service.postgres.sql import load
+from service.postgres.transcriptions import encode_words
 from service.postgres.vmboxes import document_values
 
 _SQL = load("imports")
@@ -38,6 +40,7 @@ async def import_message(
     draft: Draft,
     *,
     transcription: dict[str, Any] | None,
+    words: Sequence[Word] = (),
     forwarded: Sequence[ForwardStep],
     changed_at: datetime | None,
     removed_at: datetime | None,
@@ -69,6 +72,7 @@ async def import_message(
         realm=draft.realm,
         **audio_values(draft.audio),
         transcription=transcription,
+        words=encode_words(words),
         forwarded=msgspec.to_builtins(forwarded) or None,
         changed_at=changed_at,
         removed_at=removed_at,

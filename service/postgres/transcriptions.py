@@ -43,7 +43,7 @@ async def transcribe_message(
         **key.values(),
         audio_key=audio_key,
         transcription=transcription,
-        words=msgspec.json.encode(words).decode() if words else None,
+        words=encode_words(words),
         **event_values(),
     )
     return sequence is not None
@@ -57,6 +57,16 @@ async def get_transcription_words(connection: Connection, key: MessageKey) -> li
         month=key.message_id.month,
         message_id=key.message_id.id,
     )
+    return decode_words(words)
+
+
+def encode_words(words: Sequence[Word]) -> str | None:
+    """Returns the stored form of words; None without words."""
+    return msgspec.json.encode(words).decode() if words else None
+
+
+def decode_words(words: str | None) -> list[Word]:
+    """Returns stored words; none for None."""
     return [] if words is None else msgspec.json.decode(words, type=list[Word])
 
 

@@ -35,6 +35,7 @@ from service.domain.message import (
     uuid7,
 )
 from service.domain.rendition import RenditionFormat
+from service.domain.transcription import storable_words
 from service.postgres import imports as rows
 from service.postgres.batches import filter_stored_ids
 from service.postgres.messages import Draft
@@ -233,6 +234,7 @@ class Importer:
                 item.target.vmbox_id,
                 draft,
                 transcription=message.transcription,
+                words=storable_words(message.words) if message.transcription else (),
                 forwarded=message.forwarded[-MAX_STEPS:],
                 changed_at=message.changed_at,
                 removed_at=message.removed_at,

@@ -15,6 +15,7 @@ import msgspec
 
 from service.domain.message import Folder, ForwardStep
 from service.domain.schema import Document
+from service.domain.transcription import Word
 
 
 class ReceivedAudio(ABC):
@@ -120,6 +121,7 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
     from_uri: str | None = None
     to_uri: str | None = None
     transcription: Document | None = None
+    words: tuple[Word, ...] = ()
     forwarded: tuple[ForwardStep, ...] = ()
     removed_at: datetime | None = None
     changed_at: datetime | None = None

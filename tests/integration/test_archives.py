@@ -21,6 +21,7 @@ from service.domain.account import NO_QUOTAS, Caller
 from service.domain.clock import utc_now
 from service.domain.errors import RestoredNumberTaken
 from service.domain.message import Folder, ForwardStep
+from service.domain.transcription import Word
 from service.embedded.servers import EmbeddedServers
 from service.postgres.imports import find_vmbox_by_numbers
 from service.postgres.pool import Database
@@ -131,7 +132,11 @@ def a_tenant() -> ListSource:
             SourceBox(key=BOX, account_key=BRANCH, document={"name": "B", "mailbox": "100"}),
         ],
         messages=[
-            a_message("1", YESTERDAY - timedelta(days=40), transcription={"text": "hello"}),
+            a_message(
+                *("1", YESTERDAY - timedelta(days=40)),
+                transcription={"text": "hello"},
+                words=(Word(0, 420, 97, "hello"),),
+            ),
             a_message(
                 *("2", YESTERDAY),
                 folder=Folder.SAVED,
@@ -238,6 +243,7 @@ async def test_an_archive_is_the_same_after_an_import_into_an_empty_deployment(
     assert list(first) == list(second)
     assert first == second
     assert b'"pin":"1234"' in first["boxes/00000001.jsonl"]
+    assert b'"words":[[0,420,97,"hello"]]' in b"".join(first.values())
     assert a_wav(0.1) in first.values()
 
 

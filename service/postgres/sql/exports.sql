@@ -45,8 +45,13 @@ LIMIT :limit;
 
 -- name: export_messages
 -- A page of messages with audio after (:month, :after), also those in the trash, of the boxes of export_vmboxes.
--- Plan: the primary keys of the partitions in order, stops when the page is full; each box by primary key.
-SELECT m.*
+-- Plan: the primary keys of the partitions in order, stops when the page is full; each box, and the words of each
+-- transcription, by primary key.
+SELECT m.*, CASE WHEN m.transcription IS NOT NULL THEN (
+    SELECT w.words
+    FROM transcription_words AS w
+    WHERE w.account_id = :account_id AND w.month = m.month AND w.message_id = m.id
+) END AS words
 FROM messages AS m
 JOIN vmbox_counts AS c
     ON c.account_id = :account_id AND c.vmbox_id = m.vmbox_id

@@ -39,6 +39,12 @@ WITH locked AS MATERIALIZED (
     WHERE outcome = 'done'
     ON CONFLICT DO NOTHING
     RETURNING *
+), added_words AS (
+    INSERT INTO transcription_words (account_id, month, message_id, words)
+    SELECT m.account_id, m.month, m.id, :words::json
+    FROM message AS m
+    WHERE :words IS NOT NULL
+    ON CONFLICT (account_id, month, message_id) DO NOTHING
 ), counts AS (
     UPDATE vmbox_counts AS c
     SET new_count = d.new_count + (m.counted AND m.folder = 'new')::integer,

@@ -7,6 +7,7 @@ import msgspec
 
 from service.domain.message import Folder, ForwardStep
 from service.domain.schema import Document
+from service.domain.transcription import Word
 
 FORMAT = "aftertone-archive"
 VERSION = 1
@@ -116,6 +117,7 @@ class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     audio: ArchivedAudio
     removed_at: datetime | None = None
     transcription: Document | None = None
+    words: tuple[Word, ...] = ()
     forwarded: tuple[ForwardStep, ...] = ()
 
 

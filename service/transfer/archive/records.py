@@ -170,6 +170,7 @@ def _message(account_id: UUID, exported: ExportedMessage) -> ArchivedMessage:
         audio=_audio(ArchiveSection.MESSAGES, account_id, str(message.id), message.audio),
         removed_at=exported.removed_at,
         transcription=message.transcription,
+        words=exported.words,
         forwarded=message.forwarded,
     )
 

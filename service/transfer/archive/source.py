@@ -104,6 +104,7 @@ class ArchiveSource:
                 from_uri=row.from_uri,
                 to_uri=row.to_uri,
                 transcription=row.transcription,
+                words=row.words,
                 forwarded=row.forwarded,
                 removed_at=row.removed_at,
                 changed_at=row.changed_at,
