@@ -88,7 +88,7 @@ async def test_a_message_without_audio_cannot_be_transcribed(account: AccountCli
 
 async def test_the_command_requests_messages_without_text(account: AccountClient) -> None:
     vmbox_id, other = await account.a_vmbox(), await account.a_vmbox()
-    first, second, third = [await account.leave(vmbox_id) for _ in range(3)]
+    first, second, third = sorted([await account.leave(vmbox_id) for _ in range(3)])
     await account.leave(other)
     await transcribe(account, first, '{"result": "success", "text": "Call me"}')
 
