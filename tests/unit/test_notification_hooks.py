@@ -50,6 +50,10 @@ CASES: list[tuple[Event, set[str]]] = [
         an_event("message.new", origin={"reason": "stored"}, message__folder="saved"),
         {"mailbox_message.doc_created"},
     ),
+    (
+        an_event("message.new", origin={"reason": "forwarded"}),
+        {"voicemail_new", "voicemail_saved", "mailbox_message.doc_created"},
+    ),
     (an_event("message.new", origin={"reason": "moved"}), {"mailbox_message.doc_created"}),
     (an_event("message.new", origin={"reason": "imported"}), {"mailbox_message.doc_created"}),
     (
