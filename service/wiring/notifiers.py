@@ -245,7 +245,7 @@ async def _transcription(resources: ChannelResources) -> AsyncIterator[ChannelLo
 
 @asynccontextmanager
 async def _media(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
-    """Measures the audio of new messages, and converts it in accounts that normalize audio."""
+    """Measures the audio of new messages, and normalizes it."""
     settings = resources.settings
     async with open_conversion(settings) as pool, open_audio(settings) as audio:
         if not pool.is_available:
