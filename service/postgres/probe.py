@@ -59,6 +59,14 @@ async def probe_as_owner(url: str, timeout_s: float) -> list[str]:
     return problems
 
 
+async def probe_standby(url: str, timeout_s: float) -> list[str]:
+    """Returns the problems of `url` for reads from a standby. Raises DatabaseUnavailable."""
+    async with _probe_connection(url, timeout_s) as (_, facts):
+        if facts["read_only"]:
+            return []
+    return ["the server is not a standby: add ?target_session_attrs=standby"]
+
+
 @asynccontextmanager
 async def _probe_connection(
     url: str, timeout_s: float, pooler: Pooler = Pooler.NONE

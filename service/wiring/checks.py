@@ -14,7 +14,7 @@ from service.audio.probe import probe_bucket
 from service.bus.probe import probe_bus
 from service.domain.errors import Unavailable
 from service.postgres.pool import Pooler
-from service.postgres.probe import probe_as_owner, probe_as_service
+from service.postgres.probe import probe_as_owner, probe_as_service, probe_standby
 from service.security import KeyRingError
 from service.settings import PREFIX, Settings, SettingsError
 from service.wiring.factories import (
@@ -103,6 +103,11 @@ async def _database(settings: Settings) -> str:
         settings.database_url, settings.database_timeout_s, Pooler(settings.database_pooler)
     )
     return _require_none(problems, "Postgres answers, is up to date, and this role owns no tables")
+
+
+async def _standby(settings: Settings) -> str:
+    problems = await probe_standby(settings.read_database_url, settings.database_timeout_s)
+    return _require_none(problems, "a standby answers")
 
 
 async def _owner(settings: Settings) -> str:
@@ -207,6 +212,7 @@ async def _conversion(settings: Settings) -> str:
 
 _CHECKS: Sequence[tuple[str, Check, str]] = (
     ("database_url", _database, "All processes except `keeper` and `migrate` need it."),
+    ("read_database_url", _standby, "Lists, searches and audit are read from the primary."),
     ("owner_database_url", _owner, "`migrate` and `keeper` need it."),
     ("nats_url", _nats, "Relay and notifiers need it."),
     ("s3_bucket", _bucket, "API, keeper and the channels email, transcription and media need it."),

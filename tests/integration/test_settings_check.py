@@ -114,7 +114,7 @@ async def test_working_settings_are_ok_and_the_others_are_not_set(
     assert states == {
         **dict.fromkeys(("database_url", "owner_database_url", "nats_url"), "ok"),
         **dict.fromkeys(("s3_bucket", "key_ring_file"), "ok"),
-        **dict.fromkeys(("issuer_url", "backup_retention_days"), "not set"),
+        **dict.fromkeys(("issuer_url", "backup_retention_days", "read_database_url"), "not set"),
         **dict.fromkeys(
             ("smtp_url", "ari_url", "transcription_engine", "transcription_url"), "not set"
         ),
@@ -168,6 +168,7 @@ async def test_unreachable_servers_are_reported_without_secrets(
             **environment,
             "AFTERTONE_DATABASE_URL": f"postgresql://aftertone:{SECRET}@127.0.0.1:{port}/x",
             "AFTERTONE_OWNER_DATABASE_URL": f"postgresql://o:{SECRET}/{SECRET}@127.0.0.1:{port}/x",
+            "AFTERTONE_READ_DATABASE_URL": f"postgresql://a:{SECRET}@127.0.0.1:{port},127.0.0.1/x",
             "AFTERTONE_NATS_URL": f"nats://u:{SECRET}@127.0.0.1:{port}",
             "AFTERTONE_S3_ENDPOINT": f"http://127.0.0.1:{port}",
             "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -388,3 +389,12 @@ async def test_an_issuer_must_publish_a_usable_key(environment: dict[str, str]) 
         "failed",
         "failed",
     ]
+
+
+async def test_a_primary_is_not_accepted_for_reads_from_a_standby(
+    environment: dict[str, str],
+) -> None:
+    environment["AFTERTONE_READ_DATABASE_URL"] = environment["AFTERTONE_DATABASE_URL"]
+    results = await checked(environment, "read_database_url")
+    assert results.by_name["read_database_url"].state == "failed"
+    assert "is not a standby" in results.by_name["read_database_url"].text
