@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from service.audio.conversion.limits import ConversionLimits
-from service.audio.conversion.pool import ConversionPool
+from service.audio.conversion.operations import Measure
+from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.domain.errors import AudioUnreadable
 from service.domain.rendition import RenditionFormat
 from tests.support.audio_files import SOURCES, make_source, needs_ffmpeg
-from tests.support.conversion import convert, descendants
+from tests.support.conversion import convert, descendants, file_of
 from tests.support.running import AccountClient
 
 COUNT = int(os.environ.get("AFTERTONE_TEST_MUTATIONS", "5000"))
@@ -60,11 +61,18 @@ def open_files() -> int:
 
 
 async def outcome_of(pool: ConversionPool, content: bytes, number: int) -> str:
+    """Converts a file into one of the formats, or measures it."""
+    owner, turn = f"account{number % 3}", number % (len(FORMATS) + 1)
     try:
-        await convert(pool, content, FORMATS[number % len(FORMATS)], owner=f"account{number % 3}")
+        if turn < len(FORMATS):
+            await convert(pool, content, FORMATS[turn], owner=owner)
+            return "converted"
+        with file_of(content) as file:
+            source = AudioInput(file, "application/octet-stream")
+            await pool.run(Measure(), [source], owner=owner)
     except AudioUnreadable as error:
         return error.cause
-    return "converted"
+    return "measured"
 
 
 async def convert_all(pool: ConversionPool, files: Sequence[bytes]) -> Counter[str]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from service.audio.conversion.operations import Measure, Measured, ReadPeaks
 from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.domain.errors import AudioUnreadable
 from service.domain.media import MAX_POINTS, Waveform
+from tests.support.audio_files import SOURCES, make_source, needs_ffmpeg
 from tests.support.audio_samples import (
     MEDIARECORDER_WEBM,
     PCM,
@@ -61,6 +63,14 @@ async def test_a_recording_has_its_length_codec_rate_and_channels(
 ) -> None:
     facts = (await measured(pool, audio, content_type)).facts
     assert (facts.duration_ms, facts.codec, facts.sample_rate, facts.channels) == expected
+
+
+@needs_ffmpeg
+async def test_the_length_of_every_format_is_exact(pool: ConversionPool, tmp_path: Path) -> None:
+    for name in SOURCES:
+        audio = make_source(name, tmp_path, seconds=2.0).read_bytes()
+        facts = (await measured(pool, audio, "application/octet-stream")).facts
+        assert abs(facts.duration_ms - 2000) <= 50, (name, facts)
 
 
 async def test_levels_are_those_of_the_samples(pool: ConversionPool) -> None:
