@@ -171,3 +171,15 @@ async def test_purged_messages_lose_their_outline(
     trash = account.path("vmboxes", vmbox_id, "trash")
     data_of(await account.http.request("DELETE", trash, json={"data": {"messages": [media_id]}}))
     assert await outlines(inspector, account) == 0
+
+
+async def test_a_copy_has_the_outline_of_its_source(
+    account: AccountClient, recording: str, inspector: asyncpg.Connection
+) -> None:
+    waveform = data_of(await account.http.get(f"{recording}/waveform"))
+    other = await account.a_vmbox()
+    copied = data_of(await account.http.post(recording, json={"data": {"source_id": [other]}}))
+    assert await outlines(inspector, account) == 2
+    (media_id,) = copied["succeeded"]
+    copy = account.path("vmboxes", other, "messages", media_id)
+    assert data_of(await account.http.get(f"{copy}/waveform")) == waveform
