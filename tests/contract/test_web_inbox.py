@@ -70,6 +70,18 @@ async def test_a_file_of_another_version_is_not_served(entry: str) -> None:
             assert (await visitor.get(address)).status_code == 404
 
 
+async def test_without_the_setting_neither_the_page_nor_its_files_are_served(
+    service: RunningService, entry: str
+) -> None:
+    api = await service.another_api(AFTERTONE_WEB_INBOX="false")
+    async with httpx.AsyncClient() as visitor:
+        for address in (f"{service.url}/inbox", entry):
+            assert (await visitor.get(address)).status_code == 200
+            there = address.replace(service.url, api.url)
+            assert (await visitor.get(there)).status_code == 404
+    await api.stop()
+
+
 async def test_the_policy_allows_only_files_of_the_page(entry: str) -> None:
     async with httpx.AsyncClient() as visitor:
         policy = (await visitor.get(entry)).headers["content-security-policy"]

@@ -195,6 +195,16 @@ def test_the_api_trusts_the_proxies_of_the_ingress(
     assert api.get("AFTERTONE_TRUSTED_PROXIES") == expected
 
 
+def test_the_web_inbox_can_be_switched_off() -> None:
+    values = {"settings": {"web_inbox": False}}
+    (api,) = (
+        environment(each["spec"]["template"])
+        for each in objects(values)
+        if each["kind"] == "Deployment" and each["metadata"]["name"].endswith("-api")
+    )
+    assert read_settings({"AFTERTONE_WEB_INBOX": api["AFTERTONE_WEB_INBOX"]}).web_inbox is False
+
+
 def test_only_the_api_mounts_the_keys_that_sign_tokens() -> None:
     mounted = {
         name: volume["secret"]["secretName"]

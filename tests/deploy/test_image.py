@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -195,9 +196,18 @@ async def test_every_command_runs_from_the_image(deployment: Deployment) -> None
         ]
         await asyncio.gather(*(each.is_ready() for each in all_of_them))
         await _check_that_a_large_message_is_stored(deployment, f"http://127.0.0.1:{port}/v2/")
+        await _check_that_the_web_inbox_is_served(f"http://127.0.0.1:{port}")
         await _check_that_every_channel_reads_the_event(deployment)
         codes = await asyncio.gather(*(each.stopped() for each in all_of_them))
     assert codes == [0] * len(PROCESSES)
+
+
+async def _check_that_the_web_inbox_is_served(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        page = await client.get("/inbox")
+        script = re.search(r'src="([^"]+/main[.]js)"', page.text)
+        assert script is not None
+        assert (await client.get(script[1])).status_code == 200
 
 
 async def _check_that_every_channel_reads_the_event(deployment: Deployment) -> None:
