@@ -84,7 +84,8 @@ async def test_a_list_of_5000_messages_is_read_while_it_is_scrolled(
     await owner.execute(_COPY, UUID(account.account_id), _MANY)
     await owner.close()
     async with signed_in(browser, account) as page:
-        rows = page.get_by_role("listitem").locator(".caller")
+        # By class, because to find thousands of roles takes long.
+        rows = page.locator(".caller")
         await expect(row(page, "Newest")).to_be_visible()
         shown = _PAGE
         while shown <= _MANY:
@@ -94,9 +95,9 @@ async def test_a_list_of_5000_messages_is_read_while_it_is_scrolled(
             shown = await rows.count()
         callers = await rows.all_text_contents()
         late = await account.leave(vmbox_id, caller_id_name="Late")
-        await expect(row(page, "Late")).to_be_attached()
+        await expect(rows.first).to_have_text("Late")
         data_of(await account.http.delete(account.path("vmboxes", vmbox_id, "messages", late)))
-        await expect(row(page, "Late")).to_have_count(0)
+        await expect(rows.first).to_have_text("Newest")
     assert callers == ["Newest", *(f"Caller {number:04}" for number in range(1, _MANY + 1))]
 
 
