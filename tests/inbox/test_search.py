@@ -6,9 +6,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.contract.test_transcriptions import transcribe
 from tests.inbox.browser import MARKS, WAV, row, signed_in
-from tests.support.audio_samples import PCM, a_wav, riff
 from tests.support.running import AccountClient
-from tests.support.waiting import wait_until
 
 pytestmark = MARKS
 
@@ -68,21 +66,6 @@ async def test_a_format_that_browsers_cannot_play_is_converted(
         await ann.get_by_role("button", name="Play").click()
         await expect(ann.get_by_role("button", name="Pause")).to_be_visible()
         await expect(ann.get_by_text("cannot be played")).to_be_hidden()
-
-
-async def test_the_waveform_of_a_large_recording_comes_from_the_server(
-    browser: Browser, account: AccountClient
-) -> None:
-    vmbox_id = await account.a_vmbox()
-    large = riff(PCM, 16, 8000, a_wav()[44:] * 560)
-    await account.leave(vmbox_id, large, "audio/wav", caller_id_name="Ann")
-    async with signed_in(browser, account) as page:
-        ann = row(page, "Ann")
-        await ann.get_by_role("button", expanded=False).click()
-        levels = "document.querySelector('message-player')._levels?.length"
-        await wait_until(lambda: page.evaluate(f"{levels} === 2000"))
-        await ann.get_by_role("button", name="Play").click()
-        await expect(ann.get_by_role("button", name="Pause")).to_be_visible()
 
 
 async def test_audio_is_loaded_from_the_audio_store_if_clients_can_reach_it(

@@ -8,6 +8,8 @@ const SHOWN_MS = 8000;
 
 /** Shows a text or an error. With `action`, a button runs it: it retries, or does what `label` says. */
 export function report(cause, action = null, label = text("retry")) {
+  // The form to sign in shows it.
+  if (cause.status === 401) return;
   const region = document.getElementById("reports");
   const isError = cause instanceof Error;
   const toast = create("div", { class: isError ? "toast failure" : "toast" }, create("span", {}, isError ? textOf(cause) : cause));
