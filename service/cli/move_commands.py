@@ -16,7 +16,7 @@ from service.wiring.account_moves import open_mover
 
 
 class MoveChoice(StrEnum):
-    """What is done with an account."""
+    """Choice of the command."""
 
     MOVE = "move"
     CONFIRM = "confirm"

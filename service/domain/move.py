@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from service.domain.errors import Unavailable, VoicemailError
+from service.domain.errors import Refused, Unavailable, VoicemailError
 
 
 class MoveState(StrEnum):
@@ -24,12 +24,12 @@ class AccountMoved(VoicemailError):
         self.url = url
 
 
-class MoveRefused(VoicemailError):
-    """The account cannot be moved."""
+class MoveRefused(Refused):
+    """The account cannot be moved; its text states the reason."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
     def __str__(self) -> str:
-        return self.reason
+        return self.text

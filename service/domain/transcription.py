@@ -19,7 +19,7 @@ REQUEST_LIFETIME = timedelta(hours=1)
 MAX_REQUESTS = 100_000
 """Maximum number of messages of one run of `aftertone transcribe`."""
 DETAILS = ("language", "engine", "model")
-"""Keys of a stored transcription that are not part of the KAZOO object."""
+"""Keys of a stored transcription that only one of the dialects shows."""
 
 
 class Word(msgspec.Struct, frozen=True, array_like=True):
@@ -93,7 +93,7 @@ def storable_words(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def split_details(transcription: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the KAZOO object of a stored transcription, and its details."""
+    """Returns the wire object of a stored transcription, and its details."""
     details = {key: text for key in DETAILS if isinstance(text := transcription.get(key), str)}
     return {key: value for key, value in transcription.items() if key not in details}, details
 

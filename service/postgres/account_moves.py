@@ -19,6 +19,8 @@ from service.traces import traceparent
 
 _SQL = load("account_moves")
 _BLOCKS_IN_FLIGHT = 16
+# The row of an account is written last. Events and the archives of exports stay.
+_KEPT = ("accounts", "outbox", "export_jobs")
 # Rows that refer to others: those are deleted together with them.
 _REFERRERS = {"media": ("vmbox_media",)}
 
@@ -61,7 +63,7 @@ class RevokedToken(msgspec.Struct, frozen=True):
 
 async def list_account_tables(connection: Connection) -> list[AccountTable]:
     """Returns all tables whose rows move with an account."""
-    rows = await _SQL["list_account_tables"].fetch(connection)
+    rows = await _SQL["list_account_tables"].fetch(connection, kept=_KEPT)
     return [AccountTable(**{**row, "columns": tuple(row["columns"])}) for row in rows]
 
 

@@ -14,6 +14,7 @@ from service.postgres import holds as rows
 from service.postgres.accounts import lock_account_for_share
 from service.postgres.audit import insert_change
 from service.postgres.pool import Database
+from service.postgres.vmboxes import get_vmbox
 from service.usecases.audit import AuditQueue
 from service.usecases.pages import CHUNK, read_page
 
@@ -106,8 +107,12 @@ class Holds:
     async def select_held(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[MessageId]
     ) -> tuple[MessageId, ...]:
-        """Returns those of the messages of a box that a hold covers, in the order of `ids`."""
+        """Returns those of the messages of a box that a hold covers, in the order of `ids`.
+
+        Raises VmboxNotFound.
+        """
         async with self.database.connection() as connection:
+            await get_vmbox(connection, account.account_id, vmbox_id)
             held = await rows.select_held(connection, account.account_id, vmbox_id, ids)
         self.audit.record(Action.HOLD_READ, account.account_id, vmbox_id=vmbox_id)
         return tuple(message_id for message_id in ids if message_id in held)

@@ -62,6 +62,7 @@ months ensure
 months drop --dry-run
 verify --all
 export child --to child.tar.zst
+transcribe child
 import archive child.tar.zst --yes
 account delete child --yes
 account create --name other --realm other.localhost
@@ -75,6 +76,7 @@ keys retire {KEY}
 """
 # These need another system; its tests run them.
 OTHER_SYSTEMS = {
+    "account move",
     *("import asterisk", "import freeswitch", "import fusionpbx"),
     *("import kazoo", "import mailboxes"),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from service.audio.speech.messages import Recognized, Refused
+from service.audio.speech.messages import NotRecognized, Recognized
 from service.audio.speech.models import find_model
 from service.audio.speech.pool import SpeechPool
 from service.audio.speech.process import SpeechLimits, SpeechProcessFailed, SpeechUnavailable
@@ -96,8 +96,8 @@ async def test_silence_has_no_text_and_other_bytes_are_refused() -> None:
 
     assert isinstance(quiet, Recognized)
     assert (quiet.text, quiet.words) == ("", ())
-    assert noise == Refused(error="the audio cannot be decoded")
-    assert foreign == Refused(error="the model does not support the language de")
+    assert noise == NotRecognized(error="the audio cannot be decoded")
+    assert foreign == NotRecognized(error="the model does not support the language de")
 
 
 async def test_a_pause_of_a_minute_is_skipped_and_later_words_keep_their_times() -> None:

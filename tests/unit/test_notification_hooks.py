@@ -82,6 +82,7 @@ CASES: list[tuple[Event, set[str]]] = [
     (an_event("vmbox.restored"), {"vmbox.doc_created"}),
     (an_event("vmbox.full"), {"voicemail_full"}),
     (an_event("vmbox.pin_locked"), set()),
+    (an_event("account.moved"), set()),
     (an_event("callback.requested"), set()),
     (an_event("account.deleted"), set()),
 ]

@@ -74,8 +74,9 @@ def test_events_are_appended_in_one_place() -> None:
         file.stem: file.read_text().count("INSERT INTO outbox")
         for file in (_FOLDER / "sql").glob("*.sql")
     }
-    # The event account.deleted has no box.
+    # The events account.deleted and account.moved have no box.
     assert {noun: number for noun, number in inserts.items() if number} == {
+        "account_moves": 1,
         "accounts": 1,
         "fragments": 1,
     }

@@ -81,6 +81,7 @@ email:
   - smtp_hostname
   - email_sender
   - email_from_domains
+  - email_link_days
   - email_confirm_recipients
   - email_rate_per_hour
   - email_templates_folder

@@ -41,11 +41,11 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True, tag="recognized"):
     length_s: float
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+class NotRecognized(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     """The audio or its language cannot be transcribed, also not by another attempt."""
 
     error: str
 
 
 StartAnswer = Ready | NotReady
-JobAnswer = Recognized | Refused
+JobAnswer = Recognized | NotRecognized

@@ -1,5 +1,5 @@
 -- name: list_account_tables
--- The tables that have rows of an account, except its own row and what stays: events and the archives of exports.
+-- The tables that have rows of an account, except those of :kept.
 -- `rows`, `digest`, `erase` and `audio` are statements about the rows of the account $1; `audio` is null for a table
 -- without audio. A digest is equal if both databases have the same rows.
 SELECT t.name, t.columns,
@@ -19,7 +19,7 @@ FROM (
     JOIN pg_attribute AS a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-        AND c.relname NOT IN ('accounts', 'outbox', 'export_jobs')
+        AND c.relname <> ALL(:kept::text[])
     GROUP BY c.relname
 ) AS t
 WHERE 'account_id' = ANY(t.columns)

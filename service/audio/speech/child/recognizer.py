@@ -10,7 +10,7 @@ from faster_whisper.transcribe import Segment
 from numpy.typing import NDArray
 
 from service.audio.conversion.child.decoding import Unreadable, decode, open_audio, resample
-from service.audio.speech.messages import MAX_AUDIO_S, JobAnswer, Recognized, Refused
+from service.audio.speech.messages import MAX_AUDIO_S, JobAnswer, NotRecognized, Recognized
 from service.domain.transcription import Word
 
 _RATE = 16_000
@@ -31,13 +31,13 @@ class Recognizer:
 
     def recognize(self, file: IO[bytes], content_type: str, language: str) -> JobAnswer:
         if language and language not in self._model.supported_languages:
-            return Refused(error=f"the model does not support the language {language}")
+            return NotRecognized(error=f"the model does not support the language {language}")
         try:
             samples = _read_samples(file, content_type)
         except (Unreadable, av.FFmpegError, ValueError, ArithmeticError) as error:
             if isinstance(error, MemoryError):
                 raise
-            return Refused(error="the audio cannot be decoded")
+            return NotRecognized(error="the audio cannot be decoded")
         length_s = round(len(samples) / _RATE, 2)
         if len(samples) < _MIN_SAMPLES:
             return Recognized(text="", language=language, words=(), length_s=length_s)
