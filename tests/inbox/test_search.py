@@ -7,6 +7,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.contract.test_transcriptions import transcribe
 from tests.inbox.browser import MARKS, WAV, row, signed_in
 from tests.support.running import AccountClient
+from tests.support.waiting import wait_until
 
 pytestmark = MARKS
 
@@ -84,7 +85,7 @@ async def test_audio_is_loaded_from_the_audio_store_if_clients_can_reach_it(
             await ann.get_by_role("button", expanded=False).click()
             await ann.get_by_role("button", name="Play").click()
             await expect(ann.get_by_role("button", name="Pause")).to_be_visible()
-            assert [url for url in loaded if url.startswith(f"{store}/")]
+            await wait_until(lambda: any(url.startswith(f"{store}/") for url in loaded))
             policy = (await account.http.get(f"{api.url}/inbox")).headers["content-security-policy"]
             assert f"connect-src 'self' {store};" in policy
             assert f"media-src 'self' {store} blob:;" in policy
