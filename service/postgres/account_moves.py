@@ -132,6 +132,13 @@ async def leave(connection: Connection, account_ids: Sequence[UUID], url: str) -
     """Ends the accounts in this deployment: state, last event, deliveries."""
     await set_move_state(connection, account_ids, MoveState.MOVED, url)
     await _SQL["drop_pending_deliveries"].execute(connection, account_ids=account_ids)
+    await append_accounts_moved(connection, account_ids, url)
+
+
+async def append_accounts_moved(
+    connection: Connection, account_ids: Sequence[UUID], url: str
+) -> None:
+    """Appends the last event of each account in this deployment."""
     await _SQL["append_accounts_moved"].execute(
         connection, account_ids=account_ids, moved_to=url, traceparent=traceparent()
     )

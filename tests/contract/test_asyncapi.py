@@ -17,6 +17,7 @@ from service.domain.events import EventMessage, EventType
 from service.domain.message import Folder, MessageId
 from service.domain.transcription import successful_transcription
 from service.domain.vmbox import MAX_WRONG_PINS
+from service.postgres.account_moves import append_accounts_moved
 from service.postgres.callbacks import request_callback
 from service.postgres.media import measure_message
 from service.postgres.messages import MessageKey, get_message
@@ -224,7 +225,7 @@ async def test_published_events_match_the_document(account: AccountClient) -> No
 
 
 async def _do_everything(account: AccountClient) -> None:
-    """Causes each event at least once; the deletion of the account is last."""
+    """Causes each event at least once; those of the account are last."""
     http = account.http
     vmbox_id = await account.a_vmbox(max_message_count=1)
     media_id = await account.leave(vmbox_id)
@@ -241,6 +242,8 @@ async def _do_everything(account: AccountClient) -> None:
     )
     assert changed.is_success, changed.text
     await _act_as_channels(account, vmbox_id, media_id)
+    requested = await http.put(f"{box}/messages/{media_id}/transcription")
+    assert requested.status_code == 202, requested.text
     data_of(await http.post(f"{box}/messages/{media_id}", json={"data": {"folder": "saved"}}))
     data_of(await http.delete(f"{box}/messages/{media_id}"))
     data_of(await http.post(f"{box}/trash", json={"data": {"messages": [media_id]}}))
@@ -249,6 +252,14 @@ async def _do_everything(account: AccountClient) -> None:
     data_of(await http.post(account.path("trash"), json=restored))
     async with account.service.client(account.service.root_token) as root:
         data_of(await root.delete(f"accounts/{account.account_id}"))
+    url = account.service.environment["AFTERTONE_DATABASE_URL"]
+    async with (
+        Database.open(url, size=1, timeout_s=30, name="test") as database,
+        database.connection() as connection,
+    ):
+        await append_accounts_moved(
+            connection, [UUID(account.account_id)], "https://cell2.example.com"
+        )
 
 
 async def _act_as_channels(account: AccountClient, vmbox_id: str, media_id: str) -> None:

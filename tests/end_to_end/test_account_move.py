@@ -55,8 +55,10 @@ class Deployments(msgspec.Struct, frozen=True, kw_only=True):
     async def moved(self, account: AccountClient) -> AsyncIterator[AccountClient]:
         """The account, in the second deployment."""
         there = AccountClient(self.second, account.account_id, account.realm, account.token)
-        yield there
-        await there.http.aclose()
+        try:
+            yield there
+        finally:
+            await there.http.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -163,6 +165,12 @@ async def test_an_account_is_served_by_its_new_deployment_after_a_move(
 
 async def _assert_redirected(account: AccountClient, vmbox_id: str) -> None:
     path = account.path("vmboxes", vmbox_id, "messages")
+
+    async def is_redirected() -> bool:
+        return (await account.http.get(path)).status_code == 308
+
+    # A process applies the change within 5 s; until then the account is read-only.
+    await wait_until(is_redirected, every_s=0.1)
     for answer in (
         await account.http.get(path, params={"page_size": "2"}),
         await account.http.put(path, json={"data": {}}),

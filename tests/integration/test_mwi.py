@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from uuid import uuid4
 
 import asyncpg
+from nats.js.errors import NoStreamResponseError
 
 from service.domain.lamp import Lamp, LampKey
 from service.domain.message import Folder
@@ -206,7 +208,15 @@ async def test_an_unreadable_event_makes_the_lamp_reread_its_box(
         subject = (
             f"{lamp_harness.stream.subject_prefix}.{box.account_id.hex}.{box.vmbox_id.hex}.x.y"
         )
-        await client.jetstream().publish(subject, b"?")
+
+        async def is_published() -> bool:
+            # The relay creates the stream.
+            with suppress(NoStreamResponseError):
+                await client.jetstream().publish(subject, b"?")
+                return True
+            return False
+
+        await wait_until(is_published)
         await lamp_harness.until_correct(box)
         await lamp_harness.until_all_acked()
 

@@ -37,6 +37,8 @@ async def test_an_event_is_published_below_the_request_that_caused_it(
             export_spans("tests", collector.url, 1.0),
             running_relay(database_url, url, stream),
         ):
+            # A new connection has statements of its own.
+            await database.ping()
             with server_span(CALLER):
                 async with database.connection() as connection:
                     box = await a_vmbox(connection)
