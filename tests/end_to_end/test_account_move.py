@@ -100,7 +100,7 @@ async def fill(account: AccountClient, messages: int = 4) -> str:
     data_of(await account.http.put(account.path("users"), json={"data": user}), 201)
     vmbox_id = await account.a_vmbox(pin="4711")
     ids = [
-        await account.leave(vmbox_id, audio=b"audio %d" % number, caller_id_number="1001")
+        await account.leave(vmbox_id, audio=b"audio" + number.to_bytes(2), caller_id_number="1001")
         for number in range(messages)
     ]
     path = account.path("vmboxes", vmbox_id, "messages", ids[0])
