@@ -21,6 +21,8 @@ _SQL = load("account_moves")
 _BLOCKS_IN_FLIGHT = 16
 # The row of an account is written last. Events and the archives of exports stay.
 _KEPT = ("accounts", "outbox", "export_jobs")
+# Audio in other formats is not copied, but made again.
+_DERIVED = ("renditions",)
 # Rows that refer to others: those are deleted together with them.
 _REFERRERS = {"media": ("vmbox_media",)}
 
@@ -61,9 +63,12 @@ class RevokedToken(msgspec.Struct, frozen=True):
     revoked_at: datetime
 
 
-async def list_account_tables(connection: Connection) -> list[AccountTable]:
-    """Returns all tables whose rows move with an account."""
-    rows = await _SQL["list_account_tables"].fetch(connection, kept=_KEPT)
+async def list_account_tables(
+    connection: Connection, *, with_derived: bool = False
+) -> list[AccountTable]:
+    """Returns all tables whose rows move with an account; `with_derived` adds those made again."""
+    kept = _KEPT if with_derived else _KEPT + _DERIVED
+    rows = await _SQL["list_account_tables"].fetch(connection, kept=kept)
     return [AccountTable(**{**row, "columns": tuple(row["columns"])}) for row in rows]
 
 
@@ -199,11 +204,9 @@ async def iterate_audio(
             yield StoredAudio(*row)
 
 
-async def erase_rows(
-    connection: Connection, tables: Sequence[AccountTable], account_id: UUID
-) -> None:
+async def erase_rows(connection: Connection, account_id: UUID) -> None:
     """Deletes all rows of an account, in an order that keeps references valid."""
-    for table in reversed(tables):
+    for table in reversed(await list_account_tables(connection, with_derived=True)):
         await connection.execute(table.erase, account_id)
 
 

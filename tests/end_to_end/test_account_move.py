@@ -152,6 +152,12 @@ async def test_an_account_is_served_by_its_new_deployment_after_a_move(
         await there.leave(vmbox_id)
         assert (await there.counts(vmbox_id))["new"] == 3
 
+        # A repetition does not replace the records that the new deployment has made.
+        audit = await _rows_of(deployments.second, "audit", account)
+        code, output = await deployments.move(account.account_id)
+        assert code == 0, output
+        assert await _rows_of(deployments.second, "audit", account) >= audit
+
         code, output = await deployments.move(account.account_id, "--reverse")
         assert code == 1
         assert "Move it back from there" in output
@@ -161,6 +167,11 @@ async def test_an_account_is_served_by_its_new_deployment_after_a_move(
         assert await _rows_of(deployments.first, "messages", account) == 0
         assert len(await there.listed(vmbox_id)) == 4
         await _assert_redirected(account, vmbox_id)
+        for option in ((), ("--confirm",)):
+            code, output = await deployments.move(account.account_id, *option)
+            assert code == 0, output
+        assert await _rows_of(deployments.second, "audit", account) >= audit
+        assert len(await there.listed(vmbox_id)) == 4
 
 
 async def _assert_redirected(account: AccountClient, vmbox_id: str) -> None:
@@ -221,6 +232,14 @@ async def test_a_move_is_reversed_while_the_account_was_not_changed(
     await _until_served(account, vmbox_id)
     assert await content_of(account, vmbox_id) == before
     assert await _rows_of(deployments.second, "messages", account) == 0
+    path = account.path("vmboxes", vmbox_id)
+
+    async def is_writable() -> bool:
+        answer = await account.http.patch(path, json={"data": {"name": uuid4().hex}})
+        assert answer.status_code in (200, 503), answer.text
+        return answer.status_code == 200
+
+    await wait_until(is_writable, every_s=0.2)
     await account.leave(vmbox_id)
 
 

@@ -32,8 +32,6 @@ _POLL_S = 0.2
 _DELIVERIES = "deliveries"
 _RECORDS = frozenset({"audit", "mail_rates", "webhook_attempts"})
 _LIVE = _RECORDS | {_DELIVERIES}
-# Tables that show if an account was used in its new deployment.
-_USED = frozenset({"media", "messages", "users", "vmbox_counts", "vmboxes"})
 
 
 class MoveProgress:
@@ -92,7 +90,9 @@ class AccountMover:
             missing = await self._leave(accounts) or missing
         else:
             missing = []
-        await self._arrive(accounts, parent)
+        # A served account has records of its own, which a copy would replace.
+        if not await self._is_served_there(account_id):
+            await self._arrive(accounts, parent)
         return MoveResult(accounts=len(accounts), missing_audio=missing)
 
     async def reverse(self, account_id: UUID) -> int:
@@ -104,15 +104,13 @@ class AccountMover:
         ids = _ids(accounts)
         if not any(account.state for account in accounts):
             raise MoveRefused("The account is not being moved.")
-        if accounts[0].state is MoveState.MOVED:
-            self.progress.begin("comparing")
-            if await self._are_different(accounts, _USED.__contains__):
-                raise MoveRefused(
-                    "The account was changed in its new deployment. Move it back from there with "
-                    "`aftertone account move`."
-                )
         async with self.target.database.transaction() as connection:
             epoch = await rows.get_epoch(connection)
+            await rows.lock_boxes(connection, ids)
+            await self._check_unchanged_there(accounts)
+            # If this is interrupted, a repetition finds either both copies or only this one.
+            async with self.source.database.transaction() as here:
+                await rows.set_move_state(here, ids, MoveState.READ_ONLY, self.url)
             await self._remove(connection, accounts)
         async with self.source.database.transaction() as connection:
             await rows.raise_epoch_above(connection, epoch)
@@ -127,10 +125,11 @@ class AccountMover:
         accounts = await self._accounts(account_id)
         if any(account.state is not MoveState.MOVED for account in accounts):
             raise MoveRefused("The account was not moved yet; run the command without --confirm.")
+        if not await self._is_served_there(account_id):
+            raise MoveRefused("The move is not finished; run the command without --confirm.")
         for account in accounts:
             async with self.source.database.transaction() as connection:
-                tables = await rows.list_account_tables(connection)
-                await rows.erase_rows(connection, tables, account.account_id)
+                await rows.erase_rows(connection, account.account_id)
         return len(accounts)
 
     async def _accounts(self, account_id: UUID) -> list[MovedRow]:
@@ -144,6 +143,21 @@ class AccountMover:
         if moved_to is not None and moved_to != self.url:
             raise MoveRefused(f"The account is being moved to {moved_to}; use this address.")
         return accounts
+
+    async def _is_served_there(self, account_id: UUID) -> bool:
+        async with self.target.database.connection() as connection:
+            accounts = await rows.list_accounts(connection, account_id)
+        return bool(accounts) and accounts[0].state is None
+
+    async def _check_unchanged_there(self, accounts: Sequence[MovedRow]) -> None:
+        """Raises MoveRefused if the target serves the account and has other rows."""
+        self.progress.begin("comparing")
+        is_served = await self._is_served_there(accounts[0].account_id)
+        if is_served and await self._are_different(accounts, lambda name: name not in _LIVE):
+            raise MoveRefused(
+                "The account was changed in its new deployment. Move it back from there with "
+                "`aftertone account move`."
+            )
 
     async def _parent(self, below: UUID | None) -> list[UUID]:
         """Returns the ancestors of the account in the target, its new parent last."""
@@ -187,6 +201,8 @@ class AccountMover:
         ids = _ids(accounts)
         async with self.source.database.transaction() as connection:
             await rows.set_move_state(connection, ids, MoveState.READ_ONLY, self.url)
+            if len(await rows.list_accounts(connection, ids[0])) != len(ids):
+                raise MoveRefused("An account was created below it meanwhile; run the move again.")
         self.progress.begin("read-only: waiting for running requests and events")
         await self.sleep(self.settle_s)
         await self._wait_for_events(ids)
@@ -284,9 +300,8 @@ class AccountMover:
                         yield audio
 
     async def _remove(self, connection: Connection, accounts: Sequence[MovedRow]) -> None:
-        tables = await rows.list_account_tables(connection)
         for account in accounts:
-            await rows.erase_rows(connection, tables, account.account_id)
+            await rows.erase_rows(connection, account.account_id)
         await rows.erase_accounts(connection, _ids(accounts))
 
 
