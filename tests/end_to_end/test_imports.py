@@ -15,9 +15,9 @@ from service.postgres.pool import Database
 from service.security import load_key_ring
 from service.transfer.source import SourceAccount, SourceBox
 from service.usecases.accounts import Accounts
-from tests.integration.test_archives import exported, members_of
 from tests.integration.test_live_sources import PASSWORD, a_tenant
 from tests.support.accounts import a_root, accounts_over
+from tests.support.archives import exported, members_of
 from tests.support.database import DatabasePool
 from tests.support.imports import ListSource, a_message, run_import
 from tests.support.readme import ROOT, run_block

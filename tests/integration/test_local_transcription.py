@@ -1,24 +1,20 @@
 """Transcription channel with the local engine."""
 
 import asyncio
-import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
 
 import pytest
 
 from service.audio.speech.models import find_model
 from service.audio.speech.pool import SpeechPool
 from service.audio.speech.process import SpeechLimits
-from service.domain.message import Audio
 from service.postgres.messages import MessageKey
 from service.postgres.transcriptions import get_transcription_words, request_transcription
 from service.workers.channels.transcription import LocalEngine, TranscriptionChannel
-from tests.support.builders import Box, stored
-from tests.support.keeper import put_bytes
+from tests.support.builders import Box
 from tests.support.speech import MODEL, requires_speech, speak
 from tests.support.transcription_harness import TranscriptionHarness
 
@@ -43,16 +39,7 @@ def a_channel(harness: TranscriptionHarness, pool: SpeechPool) -> TranscriptionC
 
 
 async def leave(harness: TranscriptionHarness, box: Box, content: bytes) -> MessageKey:
-    key = f"audio/202603/{uuid4().hex}/a.wav"
-    await put_bytes(harness.store, key, content, "audio/wav")
-    audio = Audio(
-        key=key,
-        content_type="audio/wav",
-        size=len(content),
-        sha256=hashlib.sha256(content).digest(),
-    )
-    async with harness.database.connection() as connection:
-        return await stored(connection, box, audio=audio)
+    return await harness.store_message(box, await harness.put(content))
 
 
 async def test_a_message_gets_a_text_with_words(

@@ -4,10 +4,10 @@ Most tests also run over an account that came after statistics were last taken. 
 for all but empty, which is where a plan that only looks good shows itself.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence, Sized
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import asyncpg
@@ -15,21 +15,10 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from service.domain.batch import Reason
-from service.domain.errors import MessageExpired
-from service.domain.message import (
-    Folder,
-    MessageCursor,
-    MessageId,
-    RemovedMessage,
-    TrashCursor,
-    month_of,
-)
+from service.domain.message import LAST_ID, Folder, MessageCursor, month_of
 from service.domain.page import NameCursor
-from service.domain.retention import DEFAULT_RETENTION
-from service.domain.vmbox import VmboxTrashCursor
 from service.embedded.servers import EmbeddedServers
-from service.postgres import batches, message_lists, recordings, trash
+from service.postgres import batches, message_lists
 from service.postgres import messages as rows
 from service.postgres.accounts import (
     find_facts_by_api_key,
@@ -37,44 +26,39 @@ from service.postgres.accounts import (
     find_facts_by_realm,
     find_name_and_realm_conflicts,
 )
-from service.postgres.message_lists import Window
-from service.postgres.messages import MessageKey
-from service.postgres.pins import record_pin_check
 from service.postgres.pool import Connection, Database
-from service.postgres.retention import get_vmbox_rule, list_vmbox_rules, read_rules
-from service.postgres.vmbox_trash import begin_purge, list_vmbox_trash
 from service.postgres.vmboxes import delete_vmbox, get_vmbox, list_vmboxes
-from tests.support.builders import Box, a_vmbox, some_audio, stored
+from tests.support.builders import Box, a_vmbox, stored
 from tests.support.large_database import (
     NEW_UNTIL,
     SINCE,
     UNTIL,
     LargeDatabase,
-    Plan,
     explained,
     open_large_database,
-    undone,
 )
-
-# A page of 50, and the message that begins the next one.
-PAGE = 51
-LAST_ID = UUID(int=2**128 - 1)
+from tests.support.plans import PAGE, locked_by, page_plan, some_ids, window
+from tests.support.statements import (
+    ById,
+    attach_to_one,
+    begin_purge_of,
+    check_pin,
+    check_wrong_pin,
+    file_one,
+    find_one_that_is_expired,
+    get_rules,
+    hear_one,
+    list_deleted,
+    remove_one,
+    store_one,
+    trash_acts,
+)
 
 # The rows of a page, seven months of three index levels, and the box.
 FEW_BUFFERS = 40
 
 # Postgres has room for max_locks_per_transaction (64) locks of each of max_connections.
 FEW_LOCKS = 20
-
-# The partitions that a transaction has locked itself or by an index, and the number of its locks.
-_LOCKED = """
-SELECT array_agg(DISTINCT t.relname::text ORDER BY t.relname::text) FILTER (WHERE t.relispartition)
-    AS partitions, count(*) AS locks
-FROM pg_locks AS l
-LEFT JOIN pg_index AS i ON i.indexrelid = l.relation
-JOIN pg_class AS t ON t.oid = coalesce(i.indrelid, l.relation)
-WHERE l.pid = pg_backend_pid() AND t.relnamespace = 'public'::regnamespace
-"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -83,41 +67,6 @@ async def large_database(
 ) -> AsyncIterator[LargeDatabase]:
     async with open_large_database(servers, migrated_template) as filled:
         yield filled
-
-
-def window(folder: Folder | None = None, days_back: int = 0, *, until: datetime = UNTIL) -> Window:
-    begin = until - timedelta(days=days_back)
-    return Window(
-        since=SINCE,
-        until=until,
-        months=(month_of(SINCE), month_of(until)),
-        folder=folder,
-        start=MessageCursor(month_of(begin), begin, LAST_ID),
-        limit=PAGE,
-    )
-
-
-async def page_plan(
-    large_database: LargeDatabase,
-    box: Box,
-    page: Window,
-    *,
-    whole_account: bool = False,
-    new_statistics: bool = False,
-) -> tuple[Plan, int]:
-    """The plan of a page, and how many rows it has."""
-
-    async def read(connection: Connection) -> int:
-        if new_statistics:
-            await connection.execute("ANALYZE messages")
-        if whole_account:
-            return len(await message_lists.list_account_messages(connection, box.account_id, page))
-        return len(
-            await message_lists.list_messages(connection, box.account_id, box.vmbox_id, page)
-        )
-
-    plan, result = await explained(large_database.database, read)
-    return plan, cast(int, result)
 
 
 WHOSE = pytest.mark.parametrize("whose", ["few", "many", "late"])
@@ -250,34 +199,6 @@ async def test_a_page_of_few_months_that_is_planned_once_reads_and_locks_little(
     assert locks <= FEW_LOCKS
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({}, (202602, 202601, 202512, 202511)),
-        ({"oldest_first": True}, (202602,)),
-        ({"months": (202511, 202604), "oldest_first": True}, (202604, 202603, 202602)),
-        ({"months": (202508, 202603)}, ()),
-        ({"months": (197001, 202603)}, ()),
-        ({"months": (202603, 202604)}, ()),
-        ({"folder": Folder.NEW}, ()),
-        ({"folder": Folder.SAVED}, (202602, 202601, 202512, 202511)),
-    ],
-)
-def test_a_page_names_the_months_from_its_start(
-    changes: dict[str, Any], named: tuple[int, ...]
-) -> None:
-    page = Window(
-        since=SINCE,
-        until=UNTIL,
-        months=(202511, 202602),
-        folder=None,
-        start=MessageCursor(202602, datetime(2026, 2, 3, tzinfo=UTC), LAST_ID),
-        limit=PAGE,
-    )
-    changed = msgspec.structs.replace(page, **changes)
-    assert changed.named_months == named
-
-
 @pytest.mark.parametrize("whose", ["many", "late"])
 @pytest.mark.parametrize("after", ["", "Box 0500"])
 async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
@@ -293,48 +214,6 @@ async def test_a_page_of_boxes_reads_the_boxes_of_the_page(
     assert plan.buffers <= 60
 
 
-ById = Callable[[Connection, MessageKey], Awaitable[object]]
-
-
-async def hear_one(connection: Connection, place: MessageKey) -> object:
-    return await recordings.get_recording(connection, place, None)
-
-
-async def file_one(connection: Connection, place: MessageKey) -> object:
-    return await rows.change_folder(
-        connection, place, Folder.DELETED, retained_since=SINCE, reason="api"
-    )
-
-
-async def remove_one(connection: Connection, place: MessageKey) -> object:
-    return await rows.remove_message(connection, place, reason="api")
-
-
-async def attach_to_one(connection: Connection, place: MessageKey) -> object:
-    return await rows.attach_audio(
-        connection,
-        place,
-        some_audio(),
-        length_ms=1,
-        retained_since=SINCE,
-        max_message_count=None,
-    )
-
-
-async def store_one(connection: Connection, place: MessageKey) -> object:
-    return await stored(
-        connection, Box(place.account_id, place.vmbox_id), received_at=UNTIL, retained=True
-    )
-
-
-async def find_one_that_is_expired(connection: Connection, place: MessageKey) -> object:
-    with pytest.raises(MessageExpired):
-        await rows.change_folder(
-            connection, place, Folder.SAVED, retained_since=UNTIL, reason="api"
-        )
-    return None
-
-
 POOL = pytest.mark.parametrize("pool", ["database", "hot"])
 BY_ID = pytest.mark.parametrize(
     "act",
@@ -348,29 +227,6 @@ BY_ID = pytest.mark.parametrize(
         find_one_that_is_expired,
     ],
 )
-
-
-async def some_ids(large_database: LargeDatabase, box: Box, days_back: int = 0) -> list[MessageId]:
-    async with large_database.database.connection() as connection:
-        page = await message_lists.list_messages(
-            connection, box.account_id, box.vmbox_id, window(days_back=days_back)
-        )
-    return [message.id for message in page]
-
-
-async def locked_by(
-    database: Database, act: Callable[[Connection], Awaitable[object]]
-) -> tuple[list[str], int]:
-    """Returns the partitions and the number of locks of a statement that was executed before."""
-    # More often than a prepared statement is planned with values if the server may choose.
-    for _ in range(8):
-        async with undone(database) as connection:
-            await act(connection)
-    async with undone(database) as connection:
-        await act(connection)
-        locked = await connection.fetchrow(_LOCKED)
-    assert locked is not None
-    return locked["partitions"], locked["locks"]
 
 
 @POOL
@@ -418,73 +274,9 @@ async def test_batch_statements_read_few_buffers_per_message(
         ),
         lambda connection: batches.remove_messages(connection, *where, folder=None, reason="api"),
     ]
-    for act in (*acts, *_trash_acts(box, ids)):
+    for act in (*acts, *trash_acts(box, ids)):
         plan, _ = await explained(large_database.database, act)
         assert plan.buffers <= 60 * len(ids)
-
-
-def _trash_acts(
-    box: Box, ids: Sequence[MessageId]
-) -> Iterator[Callable[[Connection], Awaitable[object]]]:
-    """Statements on the trash, each after the removal of the messages."""
-    where = (box.account_id, box.vmbox_id)
-    now = datetime.now(UTC)
-    last = TrashCursor(now + timedelta(days=1), 999_912, LAST_ID)
-
-    async def list_trash(connection: Connection) -> list[RemovedMessage]:
-        return await trash.list_trash(
-            connection, *where, last, PAGE, removed_after=SINCE, retained_since=SINCE
-        )
-
-    async def restore(connection: Connection) -> list[Reason | None]:
-        return await trash.restore_messages(
-            connection,
-            *where,
-            ids,
-            removed_after=SINCE,
-            removed_until=last.removed_at,
-            retained_since=SINCE,
-            max_stored_bytes=1_000_000_000,
-        )
-
-    async def purge(connection: Connection) -> dict[MessageId, str | None]:
-        return await trash.purge_trash(connection, *where, None, 100)
-
-    for use in (list_trash, restore, purge):
-
-        async def act(
-            connection: Connection, use: Callable[[Connection], Awaitable[Sized]] = use
-        ) -> None:
-            await batches.remove_messages(connection, *where, ids, folder=None, reason="api")
-            assert len(await use(connection)) == len(ids)
-
-        yield act
-
-
-async def check_pin(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
-    await record_pin_check(connection, account_id, vmbox_id, is_valid=True)
-
-
-async def check_wrong_pin(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
-    await record_pin_check(connection, account_id, vmbox_id, is_valid=False)
-
-
-async def list_deleted(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
-    await delete_vmbox(connection, account_id, vmbox_id)
-    last = VmboxTrashCursor(datetime.now(UTC) + timedelta(days=1), LAST_ID)
-    (row,) = await list_vmbox_trash(connection, account_id, last, PAGE, deleted_after=SINCE)
-    assert row.vmbox_id == vmbox_id
-
-
-async def begin_purge_of(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
-    await delete_vmbox(connection, account_id, vmbox_id)
-    assert await begin_purge(connection, account_id, None, 100) == [vmbox_id]
-
-
-async def get_rules(connection: Connection, account_id: UUID, vmbox_id: UUID) -> None:
-    assert await get_vmbox_rule(connection, account_id, vmbox_id) is None
-    assert await list_vmbox_rules(connection, account_id) == {}
-    assert not (await read_rules(connection, DEFAULT_RETENTION)).vmboxes
 
 
 @pytest.mark.parametrize("whose", ["many", "late"])

@@ -5,13 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.message import MessageCursor, MessageSummary, month_of
+from service.domain.message import LAST_ID, MessageCursor, MessageSummary, month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres import message_lists
 from service.postgres.message_lists import Window
 from service.postgres.messages import get_message
 from service.postgres.pool import Connection
-from tests.integration.test_plans import LAST_ID, PAGE, ById, file_one, store_one
 from tests.support.large_database import (
     TWO_YEARS_AGO,
     UNTIL,
@@ -19,6 +18,8 @@ from tests.support.large_database import (
     explained,
     open_growing_database,
 )
+from tests.support.plans import PAGE
+from tests.support.statements import ById, file_one, store_one
 
 SMALL = 10_000
 # A million takes some minutes.

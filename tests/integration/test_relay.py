@@ -8,7 +8,15 @@ from service.bus import StreamSettings
 from service.embedded.servers import EmbeddedServers
 from service.postgres.pool import Database
 from service.postgres.relay_shards import WAKEUP_CHANNEL, wake_relay
-from tests.support.relay import Received, a_box, all_sent, append, everything_in, running_relay
+from tests.support.relay import (
+    a_box,
+    all_sent,
+    append,
+    everything_in,
+    published_numbers,
+    running_relay,
+    sequences,
+)
 from tests.support.running import AccountClient
 from tests.support.waiting import wait_until
 
@@ -20,21 +28,6 @@ FROM (
     WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objsubid = 2
 ) AS holders
 """
-
-
-def sequences(received: list[Received]) -> dict[str, list[int]]:
-    by_box: dict[str, list[int]] = {}
-    for message in received:
-        by_box.setdefault(message.vmbox_id, []).append(message.sequence)
-    return by_box
-
-
-async def numbers(inspector: asyncpg.Connection) -> list[int]:
-    """Returns the published_seq of all rows in seq order."""
-    return [
-        row["published_seq"]
-        for row in await inspector.fetch("SELECT published_seq FROM outbox ORDER BY published_seq")
-    ]
 
 
 async def test_events_of_a_box_arrive_in_order_and_gapless_under_concurrent_writers(
@@ -56,7 +49,7 @@ async def test_events_of_a_box_arrive_in_order_and_gapless_under_concurrent_writ
         await all_sent(inspector)
     received = sequences(await everything_in(servers.nats.url(), stream))
     assert received == {box.vmbox_id.hex: list(range(1, 81)) for box in boxes}
-    assert await numbers(inspector) == list(range(1, 321))
+    assert await published_numbers(inspector) == list(range(1, 321))
 
 
 async def test_of_two_relays_with_one_shard_the_standby_takes_over_a_lost_connection(
@@ -106,7 +99,7 @@ async def test_events_wait_for_nats_and_arrive_in_order(
         await all_sent(inspector)
     received = sequences(await everything_in(servers.nats.url(), stream))
     assert received == {box.vmbox_id.hex: list(range(1, 106)) for box in boxes}
-    assert await numbers(inspector) == list(range(1, 316))
+    assert await published_numbers(inspector) == list(range(1, 316))
 
 
 async def test_an_idle_relay_publishes_at_once_when_it_is_woken(

@@ -26,6 +26,7 @@ from tests.support.relay import (
     append,
     everything_in,
     running_relay,
+    sequences,
 )
 from tests.support.waiting import wait_until
 
@@ -96,10 +97,8 @@ async def test_a_frozen_relay_is_replaced_and_publishes_nothing_when_it_resumes(
             await all_sent(inspector)
             # The relay that froze has noticed that it lost its locks: it has a new session.
             await wait_until(lambda: has_lock_sessions(inspector, 2))
-    received = await everything_in(url, stream)
-    for box in boxes:
-        of_box = [m.sequence for m in received if m.vmbox_id == box.vmbox_id.hex]
-        assert of_box == list(range(1, 31))
+    received = sequences(await everything_in(url, stream))
+    assert received == {box.vmbox_id.hex: list(range(1, 31)) for box in boxes}
 
 
 async def test_a_lock_that_is_not_renewed_expires_for_its_holder_before_another_gets_it(

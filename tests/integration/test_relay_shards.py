@@ -23,7 +23,9 @@ from tests.support.relay import (
     append,
     everything_in,
     fill,
+    published_numbers,
     running_relay,
+    sequences,
 )
 from tests.support.waiting import wait_until
 
@@ -56,14 +58,13 @@ async def assert_complete(
     """Checks that the stream has each event once, in order, and that the numbers have no gap."""
     await all_sent(inspector)
     received = await everything_in(servers.nats.url(), stream)
+    by_box = sequences(received)
     for box in boxes:
         last = await inspector.fetchval(
             "SELECT sequence FROM vmbox_counts WHERE vmbox_id = $1", box.vmbox_id
         )
-        of_box = [m.sequence for m in received if m.vmbox_id == box.vmbox_id.hex]
-        assert of_box == list(range(1, last + 1))
-    numbers = await inspector.fetch("SELECT published_seq FROM outbox ORDER BY published_seq")
-    assert [row["published_seq"] for row in numbers] == list(range(1, len(received) + 1))
+        assert by_box[box.vmbox_id.hex] == list(range(1, last + 1))
+    assert await published_numbers(inspector) == list(range(1, len(received) + 1))
 
 
 def divided(*relays: Relay) -> bool:
@@ -197,7 +198,5 @@ async def test_a_backlog_of_all_buckets_is_published_by_one_relay(
         await fill(inspector, box, 30)
     async with running_relay(database_url, servers.nats.url(), stream):
         await all_sent(inspector)
-    received = await everything_in(servers.nats.url(), stream)
-    for box in boxes:
-        of_box = [m.sequence for m in received if m.vmbox_id == box.vmbox_id.hex]
-        assert of_box == list(range(1, 31))
+    received = sequences(await everything_in(servers.nats.url(), stream))
+    assert received == {box.vmbox_id.hex: list(range(1, 31)) for box in boxes}

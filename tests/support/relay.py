@@ -146,6 +146,20 @@ async def everything_in(url: str, stream: StreamSettings) -> list[Received]:
         return received
 
 
+def sequences(received: list[Received]) -> dict[str, list[int]]:
+    """Returns the sequences that arrived, by box."""
+    by_box: dict[str, list[int]] = {}
+    for message in received:
+        by_box.setdefault(message.vmbox_id, []).append(message.sequence)
+    return by_box
+
+
+async def published_numbers(connection: Connection) -> list[int]:
+    """Returns the published_seq of all rows, in order."""
+    rows = await connection.fetch("SELECT published_seq FROM outbox ORDER BY published_seq")
+    return [row["published_seq"] for row in rows]
+
+
 async def acquired(locks: ShardLocks, buckets: Sequence[int]) -> dict[int, int]:
     """Tries to acquire buckets until they are free. Returns their terms."""
 
