@@ -155,7 +155,7 @@ class MessageHeld(Conflict):
 
 
 class DeletionHeld(Conflict):
-    """Legal holds forbid the deletion; release the given holds first."""
+    """Legal holds forbid the deletion; release the named holds first."""
 
     def __init__(self, holds: Mapping[str, str]) -> None:
         super().__init__(*holds)
@@ -288,7 +288,7 @@ class AudioUnreadable(Refused):
 
 
 class FormatNotAcceptable(Refused):
-    """The Accept header allows no available audio format; allow another type."""
+    """The Accept header excludes all available audio formats; allow another type."""
 
     def __init__(self, stored_type: str = "") -> None:
         super().__init__(stored_type)
@@ -304,8 +304,7 @@ class ConversionUnavailable(Refused):
 
 
 class WaveformUnavailable(Refused):
-    """The message was not measured, and this installation cannot read audio; install
-    aftertone[audio]."""
+    """The message has no waveform, and none can be computed; install aftertone[audio]."""
 
 
 class ContentTypeRefused(Refused):
@@ -329,7 +328,7 @@ class DirectUploadUnavailable(Refused):
 
 
 class UploadTokenInvalid(Refused):
-    """The upload token is malformed, expired or of another mailbox; request a new upload."""
+    """The upload token is not valid for this mailbox, or has expired; request a new upload."""
 
 
 class UploadMismatch(Refused):
@@ -350,7 +349,7 @@ class MessageExpired(Refused):
 
 
 class MonthNotAllowed(Refused):
-    """The month is before the oldest allowed one; import with AFTERTONE_OWNER_DATABASE_URL."""
+    """The month is too old to be created; import with AFTERTONE_OWNER_DATABASE_URL."""
 
 
 class Unauthorized(VoicemailError):

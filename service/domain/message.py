@@ -33,7 +33,7 @@ class Folder(StrEnum):
 
 
 class MessageId(msgspec.Struct, frozen=True, order=True):
-    """MODB document id, `YYYYMM-<32 hex digits>`.
+    """Message id `YYYYMM-<32 hex digits>`, as in KAZOO.
 
     The month is the UTC month of the timestamp of the message and selects the partition, so a
     lookup by id reads one partition. A folder change does not change the id.

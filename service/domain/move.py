@@ -13,7 +13,7 @@ class MoveState(StrEnum):
 
 
 class AccountReadOnly(Unavailable):
-    """The account is being moved to another deployment and cannot be changed now; retry later."""
+    """The account is being moved to another deployment and is read-only; retry later."""
 
 
 class AccountMoved(VoicemailError):

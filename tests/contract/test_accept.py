@@ -14,7 +14,7 @@ from tests.support.running import AccountClient, RunningService, data_of
 MP3 = {"Content-Type": "audio/mpeg"}
 JSON_BODY = b'{"data": {"name": "Other"}}'
 UNSUPPORTED, UNWELCOME = "unsupported_media_type", "not_acceptable"
-NOT_ACCEPTABLE = "The path returns no type of the Accept header; allow another type"
+NOT_ACCEPTABLE = "The Accept header excludes all types of the response; allow another type"
 UNTAKEN = ("text/plain", "text/csv", "application/xml", "audio/mpeg", "multipart/related", "image")
 
 

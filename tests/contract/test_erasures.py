@@ -212,7 +212,7 @@ async def test_the_command_line_erases_an_account_at_once(service: RunningServic
     hold = {"data": {"name": "Case 12", "reason": "Order"}}
     hold_id = data_of(await account.http.put(account.path("holds"), json=hold), 201)["id"]
     erase = ("account", "erase", account.account_id, "--yes")
-    assert "release the given holds first. (Case 12)" in await aftertone(service, *erase, status=1)
+    assert "release the named holds first. (Case 12)" in await aftertone(service, *erase, status=1)
     data_of(await account.http.delete(account.path("holds", hold_id)))
     await _published(service)
     printed = await aftertone(service, *erase)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import service
+from service.domain import errors
 
 _ROOT = Path(service.__file__).parent
 _MODULES = {path: ast.parse(path.read_text()) for path in sorted(_ROOT.rglob("*.py"))}
@@ -48,6 +49,16 @@ def test_a_docstring_starts_with_a_noun_or_a_verb() -> None:
         and _NOT_A_SUBJECT.match(text)
     ]
     assert wrong == []
+
+
+def test_the_text_of_an_error_is_one_line_with_a_full_stop() -> None:
+    texts = {
+        name: (kind.__doc__ or "").strip()
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.VoicemailError) and name[0] != "_"
+    }
+    assert texts
+    assert [name for name, text in texts.items() if "\n" in text or not text.endswith(".")] == []
 
 
 def test_a_log_event_is_lower_case_and_has_no_full_stop() -> None:

@@ -390,7 +390,10 @@ _HTTP_ERRORS: dict[int, tuple[str, str]] = {
     400: ("validation error", "The request is malformed; correct it"),
     404: ("not_found", "not found"),
     405: ("invalid_method", "method not allowed"),
-    406: ("not_acceptable", "The path returns no type of the Accept header; allow another type"),
+    406: (
+        "not_acceptable",
+        "The Accept header excludes all types of the response; allow another type",
+    ),
     410: ("gone", "Version 1 of the API was removed; use the paths under /v2"),
     413: ("payload_too_large", "The body is too large; send a smaller body"),
     416: ("range not satisfiable", ""),
