@@ -33,8 +33,8 @@ class AudioCache:
     """Keeps the newest audio in one temporary file of at most `max_bytes`, by object key.
 
     The file is a ring: the oldest entries are overwritten first. It has no name, so it never
-    outlives its process. Objects are never overwritten, so an entry is never stale. An entry ends
-    after MAX_AGE_S. A full disk makes the cache miss. `clock` is monotonic.
+    outlives its process. Objects are never overwritten, so an entry is never stale. It expires
+    after MAX_AGE_S. If the disk is full, nothing is added. `clock` is monotonic.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from service.audio.lengths.frames import ADTS, MPEG, id3_size
-from service.audio.signatures import is_foreign
+from service.audio.non_audio import is_clearly_not_audio
 from service.domain.errors import NotAudio
 
 GENERIC_TYPE = "application/octet-stream"
@@ -121,7 +121,7 @@ def determine_type(head: bytes, content_type: str, filename: str | None = None) 
     declared = media_type_of(content_type)
     suffix = (filename or "").lower().rpartition(".")[2] if "." in (filename or "") else ""
     detected = detect_format(head)
-    if detected is None and is_foreign(head):
+    if detected is None and is_clearly_not_audio(head):
         raise NotAudio
     kind = detected or _BY_TYPE.get(declared) or _BY_EXTENSION.get(suffix)
     if kind is None:
@@ -158,7 +158,7 @@ def detect_format(head: bytes) -> AudioFormat | None:
         return WAV
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return AIFF
-    if head[4:8] in (b"ftyp", b"styp") and not is_foreign(head[:16]):
+    if head[4:8] in (b"ftyp", b"styp") and not is_clearly_not_audio(head[:16]):
         return MP4
     if _WEBM_HEAD.match(head):
         return WEBM

@@ -1,4 +1,4 @@
-"""Signatures of files that are not audio, and the test for text."""
+"""Recognition of files that are not audio: by a signature, or because they are text."""
 
 import codecs
 import re
@@ -45,8 +45,8 @@ _MIN_TEXT_BYTES = 8
 _MIN_DISTINCT_BYTES = 4
 
 
-def is_foreign(head: bytes) -> bool:
-    """Returns True if a file with these first bytes is certainly not audio."""
+def is_clearly_not_audio(head: bytes) -> bool:
+    """Returns True if a file with these first bytes is clearly not audio."""
     return head.startswith(_SIGNATURES) or _PATTERN.match(head) is not None or _is_text(head)
 
 

@@ -61,7 +61,10 @@ class ConversionPool:
     @classmethod
     @asynccontextmanager
     async def open(cls, limits: ConversionLimits) -> AsyncIterator[Self]:
-        """Opens the pool. At the end it has no processes. No operation may be in progress then."""
+        """Opens the pool. It ends its processes when the block ends.
+
+        No operation may be in progress then.
+        """
         pool = cls(limits)
         try:
             yield pool

@@ -69,7 +69,7 @@ class FrameStream(msgspec.Struct, frozen=True):
     def count(self, reader: ForwardReader, position: int, frame: Frame) -> int:
         """Returns the number of equal frames that follow each other from `position` on, at least 1.
 
-        It costs a twentieth of parsing each of them.
+        This takes a twentieth of the time of parsing each frame.
         """
         if not self.is_sized_by_sync:
             return 1

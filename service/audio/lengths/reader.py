@@ -51,8 +51,8 @@ class ForwardReader:
 
 @lru_cache(maxsize=2048)
 def _heads_of_pieces(size: int) -> re.Pattern[bytes]:
-    """Returns a pattern of pieces of one size with the same head, up to the head of the last one.
+    """Returns a pattern for pieces of `size` bytes that begin with the same bytes.
 
-    It costs a fraction of a comparison of each piece in Python.
+    One match takes a fraction of the time of comparing each piece in Python.
     """
     return re.compile(rb"(.{%d})(?:.{%d}\1)*+" % (_HEAD_BYTES, size - _HEAD_BYTES), re.DOTALL)

@@ -1,5 +1,6 @@
 """Length of a recording in a format that a library parses: FLAC, AIFF."""
 
+import io
 import math
 from typing import BinaryIO, cast
 
@@ -23,32 +24,30 @@ def tagged_length_ms(spool: Spool) -> int | None:
     return None if seconds is None or not math.isfinite(seconds) else round(seconds * 1000)
 
 
-class _BoundedReader:
-    """File object with the methods that the parser uses. Reads the file at most once."""
+class _BoundedReader(io.RawIOBase):
+    """File for the parser. Reads the spool at most once, in at most `_MAX_READS` reads."""
 
     def __init__(self, spool: Spool) -> None:
+        super().__init__()
         self._spool = spool
         self._position = 0
         self._reads_left = _MAX_READS
         self._bytes_left = spool.size + _MAX_READS
 
-    def read(self, length: int = -1) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         rest = max(0, self._spool.size - self._position)
-        size = rest if length < 0 else min(length, rest)
+        length = rest if size is None or size < 0 else min(size, rest)
         self._reads_left -= 1
-        self._bytes_left -= size
+        self._bytes_left -= length
         if self._reads_left < 0 or self._bytes_left < 0:
             raise ValueError("too many reads")
-        block = self._spool.read_at(self._position, size)
+        block = self._spool.read_at(self._position, length)
         self._position += len(block)
         return block
 
-    def seek(self, offset: int, whence: int = 0) -> int:
+    def seek(self, offset: int, whence: int = 0, /) -> int:
         position = offset + (0, self._position, self._spool.size)[whence]
         if position < 0:
             raise ValueError("negative position")
         self._position = position
         return position
-
-    def tell(self) -> int:
-        return self._position

@@ -42,7 +42,7 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True, tag="recognized"):
 
 
 class NotRecognized(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
-    """The audio or its language cannot be transcribed, also not by another attempt."""
+    """The audio or its language cannot be transcribed. Another attempt would fail too."""
 
     error: str
 

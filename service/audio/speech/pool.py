@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 class SpeechPool:
-    """At most `limits.processes` child processes. All but the first start when they are needed.
+    """At most `limits.processes` child processes. The first one is started at once.
 
     A process is ended after a failure, a cancellation, or `limits.jobs_per_process` recordings.
     The next recording starts a new one.
@@ -36,7 +36,7 @@ class SpeechPool:
     async def open(cls, model: Path, limits: SpeechLimits) -> AsyncIterator[Self]:
         """Opens the pool and loads the model once. Raises SpeechUnavailable.
 
-        At the end it has no processes. No recording may be in progress then.
+        Ends its processes when the block ends; no recording may be in progress then.
         """
         pool = cls(model, limits)
         pool._idle.append(await SpeechProcess.start(model, limits))

@@ -43,12 +43,12 @@ def transcription_detail(found: DetailedTranscription) -> TranscriptionDetail:
         for word in found.words
     ]
     return TranscriptionDetail(
-        result=_text(kazoo_object.get("result")),
-        text=_text(kazoo_object.get("text")),
+        result=_string_or_unset(kazoo_object.get("result")),
+        text=_string_or_unset(kazoo_object.get("text")),
         words=words,
         **details,
     )
 
 
-def _text(value: Any) -> str | UnsetType:
+def _string_or_unset(value: Any) -> str | UnsetType:
     return value if isinstance(value, str) else UNSET

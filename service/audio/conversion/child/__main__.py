@@ -1,4 +1,4 @@
-"""Entry of the child process. Its standard input is a socket that brings one job after the other.
+"""Entry of the child process. It reads one job after the other from a socket, its standard input.
 
 The pool starts it with the process ID of the parent and the limit of the address space.
 """

@@ -102,14 +102,14 @@ def resample(
         frame.pts = None
         converted += resampler.resample(frame)
         for item in converted:
-            yield _at(item, position, rate)
+            yield _set_time(item, position, rate)
             position += item.samples
     for item in resampler.resample(None) if resampler else ():
-        yield _at(item, position, rate)
+        yield _set_time(item, position, rate)
         position += item.samples
 
 
-def _at(frame: av.AudioFrame, position: int, rate: int) -> av.AudioFrame:
+def _set_time(frame: av.AudioFrame, position: int, rate: int) -> av.AudioFrame:
     frame.pts, frame.time_base = position, Fraction(1, rate)
     return frame
 

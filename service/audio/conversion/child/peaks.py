@@ -11,7 +11,7 @@ from av.container import InputContainer
 from service.audio.conversion.child.decoding import Unreadable, decode, open_audio, resample
 from service.domain.media import MAX_POINTS, SILENCE_DBFS, Waveform
 
-# The outline needs no more; so its time does not depend on the input.
+# The outline needs no higher rate, and this limit makes its cost independent of the input.
 _MAX_RATE = 16_000
 _WINDOWS_PER_S = 50
 _PARTS_PER_WINDOW = 16

@@ -26,7 +26,7 @@ def enter_sandbox(parent: int, memory_bytes: int) -> None:
         (resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS),
         (resource.RLIMIT_CORE, 0),
     ):
-        _lower(limit, value)
+        _lower_limit(limit, value)
 
 
 def limit_job(cpu_s: int, output_bytes: int) -> None:
@@ -38,8 +38,8 @@ def limit_job(cpu_s: int, output_bytes: int) -> None:
     used = int(usage.ru_utime + usage.ru_stime) + 1
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _set_soft(resource.RLIMIT_CPU, used + cpu_s)
-    _set_soft(resource.RLIMIT_FSIZE, output_bytes)
+    _set_soft_limit(resource.RLIMIT_CPU, used + cpu_s)
+    _set_soft_limit(resource.RLIMIT_FSIZE, output_bytes)
 
 
 def _isolate(parent: int) -> None:
@@ -55,7 +55,7 @@ def _isolate(parent: int) -> None:
         os._exit(0)
 
 
-def _lower(limit: int, value: int) -> None:
+def _lower_limit(limit: int, value: int) -> None:
     _, hard = resource.getrlimit(limit)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     try:
@@ -66,7 +66,7 @@ def _lower(limit: int, value: int) -> None:
             raise
 
 
-def _set_soft(limit: int, value: int) -> None:
+def _set_soft_limit(limit: int, value: int) -> None:
     _, hard = resource.getrlimit(limit)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(limit, (value, hard))

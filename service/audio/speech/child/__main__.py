@@ -1,7 +1,7 @@
-"""Entry of the child process. Its standard input is a socket that brings one job after the other.
+"""Entry of the child process. It reads one job after the other from a socket, its standard input.
 
 The pool starts it with the process ID of the parent, the limit of the address space, the number of
-threads, and the folder of the model. An error other than of the audio ends the process.
+threads, and the folder of the model. An error that the audio does not cause ends the process.
 """
 
 import io
