@@ -1,4 +1,7 @@
-"""Files of a source, opened below its folder without following symbolic links. Blocks."""
+"""Files of a source, opened below its folder without following symbolic links.
+
+All functions block.
+"""
 
 import errno
 import os
@@ -36,7 +39,7 @@ def read_below(root: Path, names: tuple[str, ...], position: int) -> bytes:
 
 
 def printable_path(*names: str) -> str:
-    """Returns a path for people. Its names may have any bytes, which are escaped."""
+    """Returns a path for the report. Bytes in its names that cannot be printed are escaped."""
     text = os.fsencode("/".join(names)).decode(errors="backslashreplace")
     return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
 

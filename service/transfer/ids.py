@@ -14,7 +14,7 @@ def record_id(source: str, kind: str, key: str) -> UUID:
 
 
 def message_id_of(source: str, key: str, received_at: datetime) -> MessageId:
-    """Returns the id of a message. A MODB id is kept when its month is that of the message."""
+    """Returns the id of a message. An id of KAZOO is kept if its month is that of the message."""
     month = month_of(received_at)
     kept = MessageId.parse(key)
     if kept is not None and kept.month == month:

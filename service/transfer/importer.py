@@ -1,7 +1,7 @@
-"""Importer: writes a source through the use cases. A second run, also after a kill, adds nothing.
+"""Importer: writes a source through the use cases. A second run adds only what is missing.
 
 The ids of records are derived from the source, and the audio of a message is written before its
-row. So a run that ends anywhere leaves only complete records, and the next run continues.
+row. So a run that is killed at any point leaves only complete records, and the next run continues.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from service.transfer.ids import message_id_of, utc_seconds
 from service.transfer.report import ImportReport, ImportResult, RecordKind
 from service.transfer.source import Skipped, Source, SourceError, SourceMessage
 from service.transfer.structure import BoxTarget, ImportOptions, StructureWriter
-from service.transfer.writing import retry_unavailable, spooled
+from service.transfer.writing import retry_unavailable, spool_audio
 from service.usecases.forward_audio import join_audio
 from service.usecases.partitions import with_partitions
 from service.usecases.uploads import (
@@ -75,7 +75,7 @@ class _Item(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Importer:
-    """Imports one source. `months` creates partitions of months that `database` may not create."""
+    """Imports one source. `months` is the connection that may create a partition of any month."""
 
     source: Source
     structure: StructureWriter
@@ -174,7 +174,7 @@ class Importer:
         message, account = item.message, item.target.account
         now = self.clock()
         key_of = partial(message_key, item.id.month, account.account_id, item.id.id, uuid7(now))
-        async with spooled(
+        async with spool_audio(
             message.open, self.max_upload_bytes, message.content_type, message.filename
         ) as upload:
             stored = None
@@ -203,7 +203,7 @@ class Importer:
             if self.conversion is None:
                 raise ConversionUnavailable
             async with (
-                spooled(
+                spool_audio(
                     introduction, self.max_upload_bytes, None, item.message.introduction_filename
                 ) as comment,
                 join_audio(
@@ -220,7 +220,7 @@ class Importer:
         except (Refused, SourceError) as error:
             reason = _reason_of(error) if isinstance(error, Refused) else str(error)
             text = f"imported without its introduction: {reason}"
-            self.report.note(RecordKind.MESSAGE, item.name, text)
+            self.report.add_incomplete(RecordKind.MESSAGE, item.name, text)
             return None
 
     async def _insert(self, item: _Item, stored: StoredUpload, now: datetime) -> bool:
@@ -263,7 +263,7 @@ class Importer:
         )
 
     def _skip(self, name: str, reason: str) -> None:
-        self.report.skip(RecordKind.MESSAGE, Skipped(name, reason))
+        self.report.add_skipped(RecordKind.MESSAGE, Skipped(name, reason))
         self.report.observer.advance(1)
 
     def _count(self, result: ImportResult, count: int) -> None:

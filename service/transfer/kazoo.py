@@ -25,7 +25,7 @@ from service.transfer.source import (
 )
 
 _GREGORIAN = 62_167_219_200
-# KAZOO lists at most 31 days and an hour before the end of a list that has a start.
+# A list of KAZOO with a start and an end covers at most 31 days and an hour.
 _WINDOW = timedelta(days=31)
 _EMPTY_WINDOWS = 13
 _PAGE = 100
@@ -186,13 +186,13 @@ class KazooSource:
             following = body.get("next_start_key")
             if not following:
                 return
-            # KAZOO starts a page with all rows that have its key. More of them than fit on a page
-            # would have no end.
+            # KAZOO starts a page with all rows that have its key. If these rows fill the page, the
+            # next page would be the same.
             page_size = page_size * 2 if start.get("start_key") == following else _PAGE
             start = {"start_key": following}
 
     async def _rows(self, account_id: str) -> AsyncIterator[tuple[str, Document]]:
-        """Yields box and row of each message of an account, in windows."""
+        """Yields the box id and the row of each message of an account, window by window."""
         end, empty = self._clock() + _FUTURE, 0
         path = f"{_account(account_id)}/vmboxes/messages"
         while empty < _EMPTY_WINDOWS and (self._since is None or end >= self._since):
@@ -225,11 +225,11 @@ class KazooSource:
             received_at=received_at,
             length_ms=_length_of(row),
             folder=_FOLDERS.get(str(row.get("folder")), Folder.NEW),
-            caller_id_number=_text(row.get("caller_id_number")),
-            caller_id_name=_text(row.get("caller_id_name")),
-            call_id=_text(row.get("call_id")) or None,
-            from_uri=_text(row.get("from")) or None,
-            to_uri=_text(row.get("to")) or None,
+            caller_id_number=_string_or_empty(row.get("caller_id_number")),
+            caller_id_name=_string_or_empty(row.get("caller_id_name")),
+            call_id=_string_or_empty(row.get("call_id")) or None,
+            from_uri=_string_or_empty(row.get("from")) or None,
+            to_uri=_string_or_empty(row.get("to")) or None,
             transcription=transcription,
             open=partial(self._http.audio, f"{path}/raw"),
         )
@@ -259,5 +259,5 @@ def _length_of(row: Document) -> int | None:
     return length if isinstance(length, int) and isinstance(row.get("timestamp"), int) else None
 
 
-def _text(value: Any) -> str:
+def _string_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""

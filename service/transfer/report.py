@@ -37,7 +37,7 @@ class Mapped(msgspec.Struct, frozen=True):
 
 
 class ImportObserver(Protocol):
-    """Receives the results of an import as they occur, so that they need no memory."""
+    """Receives each result of an import when it occurs, so that the importer stores none."""
 
     def set_total(self, total: int) -> None:
         """Receives the expected number of messages."""
@@ -65,7 +65,7 @@ class ImportReport:
         self.incomplete = 0
         self.expired = 0
 
-    def map(self, kind: RecordKind, name: str, result: ImportResult, target: str) -> None:
+    def add_target(self, kind: RecordKind, name: str, result: ImportResult, target: str) -> None:
         """Counts an account or a box and reports its target."""
         self.count(kind, result)
         self.observer.report_mapped(Mapped(kind, name, result, target))
@@ -73,12 +73,12 @@ class ImportReport:
     def count(self, kind: RecordKind, result: ImportResult) -> None:
         self.counts[kind, result] += 1
 
-    def skip(self, kind: RecordKind, skipped: Skipped) -> None:
+    def add_skipped(self, kind: RecordKind, skipped: Skipped) -> None:
         """Counts and reports a record that was not imported."""
         self.count(kind, ImportResult.SKIPPED)
         self.observer.report_skipped(kind, skipped)
 
-    def note(self, kind: RecordKind, name: str, reason: str) -> None:
+    def add_incomplete(self, kind: RecordKind, name: str, reason: str) -> None:
         """Reports a record that was imported without a part of it."""
         self.incomplete += 1
         self.observer.report_skipped(kind, Skipped(name, reason))

@@ -19,7 +19,7 @@ from service.domain.transcription import Word
 
 
 class ReceivedAudio(ABC):
-    """Audio whose content type is known when its first block was received."""
+    """Audio whose content type is known after its first block was received."""
 
     content_type: str | None = None
 
@@ -54,7 +54,7 @@ class GreetingKind(StrEnum):
 
 
 class SourceAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Account. Accounts come after their parents. None: it is a top account of the source."""
+    """Account. Accounts come after their parents. A top account has no `parent_key`."""
 
     key: str
     name: str
@@ -74,8 +74,8 @@ class SourceUser(msgspec.Struct, frozen=True, kw_only=True):
 class SourceBox(msgspec.Struct, frozen=True, kw_only=True):
     """Box. The document has at least `name`; without `mailbox`, it gets a free number.
 
-    `owner_id` and ids in `media` are keys of users and greetings of the same source. `deleted_at`:
-    the box is in the trash of its account since that time.
+    `owner_id` and ids in `media` are keys of users and greetings of the same source. A box with
+    `deleted_at` has been in the trash of its account since that time.
     """
 
     key: str
@@ -102,11 +102,12 @@ class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Message with its audio. `name` is a name for people, as in Skipped; by default the key.
+    """Message with its audio. The report names it by `name`, or by its key.
 
-    `received_at` and the other times are aware. `length_ms` None: it is measured. `removed_at`:
-    the message is in the trash since that time. `changed_at`: the last change of its folder.
-    `introduction` is the comment of a forwarded message, which is played before it.
+    `received_at` and the other times are aware. Without `length_ms`, the length is measured. A
+    message with `removed_at` has been in the trash since that time. `changed_at` is the time of the
+    last change of its folder. `introduction` is the comment of a forwarded message, which is played
+    before it.
     """
 
     key: str
@@ -133,7 +134,7 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """Record that cannot be imported: its name for people, and the reason.
+    """Record that cannot be imported: its name in the report, and the reason.
 
     `name` is a path, number or id that a person can find in the source, such as
     `default/100/INBOX/msg0003`. It contains no content of the message.

@@ -37,7 +37,12 @@ from service.transfer.source import (
     SourceGreeting,
     SourceUser,
 )
-from service.transfer.writing import describe, retry_unavailable, spooled, without_invalid_fields
+from service.transfer.writing import (
+    describe_problems,
+    retry_unavailable,
+    spool_audio,
+    without_invalid_fields,
+)
 from service.usecases.accounts import Accounts
 from service.usecases.greetings import Greetings
 from service.usecases.retention import RetentionLookup
@@ -49,10 +54,9 @@ _MEDIA_NAMES = {GreetingKind.TEMPORARY: "temporary_unavailable"}
 
 
 class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of an import.
+    """Options of an import. `since` is the earliest time of a message.
 
-    `below`: the parent of new top accounts. `into`: the account that replaces all top accounts.
-    `since`: the earliest time of a message. `dry_run`: nothing is written.
+    `below` is the parent of new top accounts; `into` is an account that replaces them.
     """
 
     below: AccountFacts
@@ -62,9 +66,9 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoxTarget(msgspec.Struct, frozen=True):
-    """Box that receives messages, its name for people, and its retention.
+    """Box that receives messages, its name in the report, and its retention.
 
-    `deleted_at`: the box is in the trash since that time, unless it was restored.
+    With `deleted_at` it has been in the trash since that time, unless it was restored.
     """
 
     account: AccountFacts
@@ -123,7 +127,7 @@ class StructureWriter:
     ) -> None:
         """Writes a record; what this service refuses is reported."""
         if isinstance(record, Skipped):
-            self.report.skip(kind, record)
+            self.report.add_skipped(kind, record)
             return
         name = _name_of(record)
         try:
@@ -137,9 +141,9 @@ class StructureWriter:
                 case SourceBox():
                     await self._write_box(record, name)
         except Invalid as error:
-            self.report.skip(kind, Skipped(name, describe(error)))
+            self.report.add_skipped(kind, Skipped(name, describe_problems(error)))
         except (Refused, VoicemailError, SourceError) as error:
-            self.report.skip(kind, Skipped(name, str(error)))
+            self.report.add_skipped(kind, Skipped(name, str(error)))
 
     async def _write_account(self, record: SourceAccount) -> None:
         options = self.options
@@ -174,7 +178,7 @@ class StructureWriter:
         created, left_out = await retry_unavailable(
             lambda: without_invalid_fields(document, create)
         )
-        self._note(RecordKind.ACCOUNT, created.name, left_out)
+        self._report_left_out(RecordKind.ACCOUNT, created.name, left_out)
         return created
 
     async def _find_account(self, account_id: UUID, realm: str) -> AccountFacts | None:
@@ -193,7 +197,7 @@ class StructureWriter:
     ) -> None:
         self.account_targets[record.key] = target
         name = f"{record.name} ({record.realm})"
-        self.report.map(RecordKind.ACCOUNT, name, result, target.account_id.hex)
+        self.report.add_target(RecordKind.ACCOUNT, name, result, target.account_id.hex)
 
     def _account_of(self, key: str) -> AccountFacts:
         account = self.account_targets.get(key)
@@ -223,7 +227,7 @@ class StructureWriter:
                     document, lambda checked: self.users.create(account, checked, user_id)
                 )
             )
-            self._note(RecordKind.USER, name, left_out)
+            self._report_left_out(RecordKind.USER, name, left_out)
         return ImportResult.NEW
 
     def _user_id(self, key: str) -> UUID:
@@ -249,7 +253,7 @@ class StructureWriter:
             if record.open is None:
                 await self.greetings.create(account, document, None, owner, media_id)
                 return
-            async with spooled(
+            async with spool_audio(
                 record.open, self.max_upload_bytes, record.content_type, record.filename
             ) as upload:
                 await self.greetings.create(account, document, upload, owner, media_id)
@@ -271,11 +275,11 @@ class StructureWriter:
                     lambda checked: self._create_box(account, checked, vmbox_id, record.deleted_at),
                 )
             )
-            self._note(RecordKind.BOX, label, left_out)
+            self._report_left_out(RecordKind.BOX, label, left_out)
         retention = await self._retention_of(account, found or vmbox_id, record.document)
         target = BoxTarget(account, found or vmbox_id, label, retention, record.deleted_at)
         self.box_targets[record.key] = target
-        self.report.map(RecordKind.BOX, label, result, target.vmbox_id.hex)
+        self.report.add_target(RecordKind.BOX, label, result, target.vmbox_id.hex)
 
     async def _create_box(
         self,
@@ -295,7 +299,7 @@ class StructureWriter:
     async def _retention_of(
         self, account: AccountFacts, vmbox_id: UUID, document: Document
     ) -> Retention:
-        # The rules of the boxes are new, so the facts of the account may not mention them.
+        # The boxes and their rules are new, so the cached facts of the account may lack them.
         account = msgspec.structs.replace(account, has_vmbox_retention=True)
         retention = await self.retention.of_vmbox(account, vmbox_id)
         if self.options.dry_run:
@@ -303,7 +307,7 @@ class StructureWriter:
         return retention
 
     def _reserve_number(self, account: AccountFacts, record: SourceBox) -> None:
-        """Keeps two boxes of the source from becoming one. Raises SourceError."""
+        """Raises SourceError if another box of the source has the number."""
         for number in _numbers_of(record):
             first = self._numbers.setdefault((account.account_id, number), record.key)
             if first != record.key:
@@ -343,7 +347,7 @@ class StructureWriter:
         return {**document, **changes}
 
     async def _attach(self, attachment: _Attachment) -> None:
-        """Makes a greeting that of its box, unless the box has one of this kind."""
+        """Sets a greeting of a box, unless the box has one of this kind."""
         target = self.box_targets.get(attachment.box_key)
         if target is None or self.options.dry_run:
             return
@@ -360,12 +364,12 @@ class StructureWriter:
                 lambda: self.vmboxes.change(target.account, target.vmbox_id, change)
             )
         except (Invalid, VmboxNotFound) as error:
-            reason = describe(error) if isinstance(error, Invalid) else str(error)
-            self.report.note(RecordKind.GREETING, f"{target.name} {name}", reason)
+            reason = describe_problems(error) if isinstance(error, Invalid) else str(error)
+            self.report.add_incomplete(RecordKind.GREETING, f"{target.name} {name}", reason)
 
-    def _note(self, kind: RecordKind, name: str, left_out: str) -> None:
+    def _report_left_out(self, kind: RecordKind, name: str, left_out: str) -> None:
         if left_out:
-            self.report.note(kind, name, f"imported without {left_out}")
+            self.report.add_incomplete(kind, name, f"imported without {left_out}")
 
 
 def _numbers_of(record: SourceBox) -> Collection[str]:

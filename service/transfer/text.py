@@ -8,7 +8,7 @@ _UNKNOWN = frozenset({"", "unknown", "asterisk", "<unknown>"})
 
 
 def decode(text: bytes, charset: str = "latin-1") -> str:
-    """Decodes UTF-8, else `charset`, else ISO-8859-1, which every text is valid in."""
+    """Decodes UTF-8, else `charset`, else ISO-8859-1, in which all bytes are valid."""
     for name in ("utf-8", charset):
         try:
             return text.decode(name)
@@ -29,7 +29,7 @@ def split_caller_id(text: str) -> tuple[str, str]:
 
 
 def split_addresses(text: str) -> list[str]:
-    """Returns the different addresses in a list with `|`, `,` or `;`. They are not checked."""
+    """Returns the distinct addresses of a list separated by `|`, `,` or `;`, without a check."""
     parts = (address.strip() for address in re.split("[|,;]", text))
     return list(dict.fromkeys(address for address in parts if address))
 

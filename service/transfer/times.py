@@ -23,5 +23,5 @@ def seconds_of(value: Any) -> int | None:
 
 
 def length_ms_of(seconds: Any) -> int | None:
-    """Returns a length in milliseconds. None: it is not known, as with 0 whole seconds."""
+    """Returns a length in milliseconds, or None if it is invalid or 0, which can be rounded."""
     return (seconds_of(seconds) or 0) * 1000 or None

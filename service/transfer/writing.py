@@ -1,11 +1,11 @@
-"""Help for writers of imported records: retries, documents with invalid fields, audio."""
+"""Functions to write imported records: retries, documents with invalid fields, audio."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from service.domain.errors import Invalid, NumberTaken, Problem, Unavailable
+from service.domain.errors import Invalid, NumberTaken, Unavailable
 from service.domain.schema import Document
 from service.transfer.source import Bytes, ReceivedAudio
 from service.usecases.uploads import Spool, Upload
@@ -31,13 +31,13 @@ async def without_invalid_fields(
 ) -> tuple[Result, str]:
     """Creates a record without the fields of its document that this service does not accept.
 
-    Returns the record and the fields that were left out, for people. Raises Invalid when the record
-    needs such a field.
+    Returns the record, and a text with the fields that were left out. Raises Invalid when the
+    record needs such a field.
     """
     first: Invalid | None = None
     while True:
         try:
-            return await create(document), "" if first is None else describe(first)
+            return await create(document), "" if first is None else describe_problems(first)
         except Invalid as error:
             first = first or error
             paths = [problem.field.split(".") for problem in error.problems]
@@ -49,13 +49,9 @@ async def without_invalid_fields(
             document = remaining
 
 
-def describe(error: Invalid) -> str:
+def describe_problems(error: Invalid) -> str:
     """Returns the problems without values, which may be personal data."""
-    return ", ".join(sorted({_describe(problem) for problem in error.problems}))
-
-
-def _describe(problem: Problem) -> str:
-    return f"{problem.field} ({problem.rule})"
+    return ", ".join(sorted({f"{problem.field} ({problem.rule})" for problem in error.problems}))
 
 
 def _remove(value: Any, paths: list[list[str]]) -> Any:
@@ -84,7 +80,7 @@ def _remove_below(value: Any, paths: list[list[str]] | None) -> Any:
 
 
 @asynccontextmanager
-async def spooled(
+async def spool_audio(
     open_bytes: Bytes, max_bytes: int, content_type: str | None, filename: str | None
 ) -> AsyncIterator[Upload]:
     """Reads audio of a source into a spool. Raises SourceError, AudioTooLarge, Unavailable."""

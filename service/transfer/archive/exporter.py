@@ -130,7 +130,7 @@ class Exporter:
         return state
 
     async def _write_chunk(self, state: ExportState, writer: ArchiveWriter) -> None:
-        """Writes the next chunk of the section and moves the state behind it."""
+        """Writes the next chunk of the section. The new state points after it."""
         section = SECTIONS[state.section]
         chunk = await self._read_chunk(section, state)
         if chunk.rows:

@@ -11,7 +11,7 @@ from service.domain.transcription import Word
 
 FORMAT = "aftertone-archive"
 VERSION = 1
-"""Raised when a reader of the older version would lose or misread data."""
+"""Incremented when a reader of the older version would lose or misread data."""
 HEAD = "aftertone.json"
 MANIFEST = "manifest.json"
 
@@ -91,7 +91,7 @@ class ArchivedGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedBox(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Box; `pin` of its document is in clear text. `deleted_at`: it is in the trash."""
+    """Box; `pin` of its document is in clear text. With `deleted_at` it is in the trash."""
 
     id: str
     account_id: str
@@ -100,7 +100,7 @@ class ArchivedBox(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Message. `removed_at`: it is in the trash."""
+    """Message. With `removed_at` it is in the trash."""
 
     id: str
     account_id: str

@@ -73,7 +73,7 @@ class RecordReader:
         return await readers[section](account, after, limit)
 
     def _deleted_after(self, account: Account) -> datetime:
-        """Returns the time after which a box of the trash was deleted."""
+        """Returns the earliest time of deletion of a box that can still be restored."""
         return self.clock() - timedelta(days=account.trash_days or self.trash_days)
 
     async def _users(self, account: Account, after: str, limit: int) -> Page:

@@ -52,7 +52,7 @@ def parse_message_file(content: bytes, charset: str, audio_size: int) -> Message
 
 def _values(text: str) -> list[tuple[str, str]]:
     """Returns names and values of the lines. A semicolon in a value is part of it."""
-    # Not `splitlines`: a name in an old charset may have letters that it takes for line ends.
+    # Not `splitlines`: it also splits at bytes that are letters in an old charset.
     lines = (line.strip() for line in text.split("\n"))
     pairs = (line.partition("=") for line in lines if not line.startswith((";", "[")))
     return [

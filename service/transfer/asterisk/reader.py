@@ -113,11 +113,11 @@ class SpoolReader:
         return properties
 
     def _read_block(self, recording: SpoolRecording, position: int) -> bytes:
-        """Reads audio, if text file and audio are still the ones that were listed. Blocks."""
+        """Reads a block of audio, unless the files have changed since they were listed. Blocks."""
         if recording.text is not None:
-            with spool.opened(self._root, recording.text):
+            with spool.open_listed_file(self._root, recording.text):
                 pass
-        with spool.opened(self._root, recording.audio[0]) as descriptor:
+        with spool.open_listed_file(self._root, recording.audio[0]) as descriptor:
             block = os.pread(descriptor, BLOCK_BYTES, position)
         if not block:
             raise SourceError(spool.CHANGED)

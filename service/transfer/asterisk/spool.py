@@ -173,7 +173,7 @@ def count_messages(root: Path) -> int:
 
 
 @contextmanager
-def opened(root: Path, file: SpoolFile) -> Iterator[int]:
+def open_listed_file(root: Path, file: SpoolFile) -> Iterator[int]:
     """Opens a file for reading. Raises SourceError if it is not the file that was listed."""
     try:
         descriptor = open_below(root, file.names)
@@ -192,7 +192,7 @@ def read_text(root: Path, file: SpoolFile, limit: int) -> bytes:
     """Returns the content of a small file. Raises SourceError."""
     if file.size > limit:
         raise SourceError(f"the text file is larger than {limit} bytes")
-    with opened(root, file) as descriptor:
+    with open_listed_file(root, file) as descriptor:
         return os.read(descriptor, limit)
 
 

@@ -19,7 +19,7 @@ Names = tuple[str, ...]
 
 
 class StorageFolder:
-    """Folder `storage/voicemail` of FreeSWITCH, or a copy of it. None: there are no files."""
+    """Folder `storage/voicemail` of FreeSWITCH, or a copy of it. With None it has no files."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
@@ -34,7 +34,7 @@ class StorageFolder:
     def find_path(self, path: str) -> Names | None:
         """Returns the file with the path that the switch used, which may be on another host.
 
-        The longest end of the path that exists below the folder counts. Blocks.
+        Returns the longest suffix of the path that exists below the folder. Blocks.
         """
         parts = tuple(part for part in PurePosixPath(path).parts if part not in ("/", ".."))
         return self.find(*(parts[start:] for start in range(len(parts))))
@@ -57,7 +57,7 @@ class StorageFolder:
 
 
 def base64_opener(read: Callable[[int, int], Awaitable[str]]) -> Bytes:
-    """Returns a function that streams base64. `read` returns characters: position, length."""
+    """Returns a function that streams base64. `read` gets a position and a length in characters."""
 
     async def stream() -> AsyncIterator[bytes]:
         position, rest = 0, ""

@@ -59,32 +59,32 @@ _OTHER_COLUMNS = BOX_COLUMNS[-3:]
 _STATUS = {"saved": Folder.SAVED, "deleted": Folder.DELETED}
 
 
-def text_of(value: Any) -> str:
+def to_text(value: Any) -> str:
     """Returns a value of any type as text, empty for NULL."""
     return "" if value is None else str(value).strip()
 
 
 def is_true(value: Any) -> bool:
     """Returns True for a flag, which is text in old releases and a boolean in new ones."""
-    return text_of(value).lower() in ("true", "t", "1")
+    return to_text(value).lower() in ("true", "t", "1")
 
 
 def box_document(row: Row, options: list[Row], copies: list[str]) -> Document:
     """Returns the document of a box. `copies` are the boxes that get a copy of each message."""
-    number = text_of(row["voicemail_id"])
-    file, attach = text_of(row["voicemail_file"]), text_of(row["voicemail_attach_file"])
+    number = to_text(row["voicemail_id"])
+    file, attach = to_text(row["voicemail_file"]), to_text(row["voicemail_attach_file"])
     document: dict[str, Any] = {
-        "name": text_of(row["voicemail_description"]) or number,
+        "name": to_text(row["voicemail_description"]) or number,
         "mailbox": number,
-        "pin": text_of(row["voicemail_password"]),
-        "notify_email_addresses": split_addresses(text_of(row["voicemail_mail_to"])),
+        "pin": to_text(row["voicemail_password"]),
+        "notify_email_addresses": split_addresses(to_text(row["voicemail_mail_to"])),
         "include_message_on_notify": file == "attach" if file else attach.lower() != "false",
-        "delete_after_notify": text_of(row["voicemail_local_after_email"]).lower() == "false",
+        "delete_after_notify": to_text(row["voicemail_local_after_email"]).lower() == "false",
         "transcribe": is_true(row["voicemail_transcription_enabled"]),
         # The tutorial is played until the user has set up the box.
         "is_setup": not is_true(row["voicemail_tutorial"]),
         "fusionpbx": {
-            **{name: text_of(row[name]) for name in _OTHER_COLUMNS if text_of(row[name])},
+            **{name: to_text(row[name]) for name in _OTHER_COLUMNS if to_text(row[name])},
             **({"options": [_option(option) for option in options]} if options else {}),
             **({"copies_to": copies} if copies else {}),
         },
@@ -94,10 +94,10 @@ def box_document(row: Row, options: list[Row], copies: list[str]) -> Document:
 
 def folder_of(row: Row) -> Folder:
     """Returns the folder of a message: it is new until it was read or saved."""
-    status = text_of(row["message_status"]).lower()
-    is_read = text_of(row["read_epoch"]) not in ("", "0")
+    status = to_text(row["message_status"]).lower()
+    is_read = to_text(row["read_epoch"]) not in ("", "0")
     return _STATUS.get(status, Folder.SAVED if is_read else Folder.NEW)
 
 
 def _option(row: Row) -> Document:
-    return {name: text_of(row[name]) for name in OPTION_COLUMNS[1:] if text_of(row[name])}
+    return {name: to_text(row[name]) for name in OPTION_COLUMNS[1:] if to_text(row[name])}

@@ -12,7 +12,7 @@ from service.transfer.files import printable_path
 from service.transfer.freeswitch import fusionpbx
 from service.transfer.freeswitch.audio import Names, StorageFolder, base64_opener
 from service.transfer.freeswitch.database import Row
-from service.transfer.freeswitch.fusionpbx import text_of
+from service.transfer.freeswitch.fusionpbx import to_text
 from service.transfer.freeswitch.tables import Tables
 from service.transfer.source import (
     Bytes,
@@ -57,7 +57,7 @@ class FusionPbxSource:
     async def accounts(self) -> AsyncIterator[SourceAccount | Skipped]:
         await self._tables.require("v_voicemails", "FusionPBX")
         zones = {
-            text_of(row["domain_uuid"]): text_of(row["domain_setting_value"])
+            to_text(row["domain_uuid"]): to_text(row["domain_setting_value"])
             for row in await self._tables.select(
                 "v_domain_settings",
                 fusionpbx.SETTING_COLUMNS,
@@ -65,7 +65,7 @@ class FusionPbxSource:
             )
         }
         for row in await self._domains():
-            key, realm = text_of(row["domain_uuid"]), text_of(row["domain_name"])
+            key, realm = to_text(row["domain_uuid"]), to_text(row["domain_name"])
             zone = {"timezone": zones[key]} if zones.get(key) else {}
             yield SourceAccount(key=key, name=realm, realm=realm, document=zone)
 
@@ -76,21 +76,21 @@ class FusionPbxSource:
 
     async def boxes(self) -> AsyncIterator[SourceBox | Skipped]:
         boxes = await self._boxes()
-        numbers = {text_of(row["voicemail_uuid"]): text_of(row["voicemail_id"]) for row in boxes}
+        numbers = {to_text(row["voicemail_uuid"]): to_text(row["voicemail_id"]) for row in boxes}
         options: defaultdict[str, list[Row]] = defaultdict(list)
         for row in await self._tables.select("v_voicemail_options", fusionpbx.OPTION_COLUMNS):
-            options[text_of(row["voicemail_uuid"])].append(row)
+            options[to_text(row["voicemail_uuid"])].append(row)
         copies: defaultdict[str, list[str]] = defaultdict(list)
         for row in await self._tables.select(
             "v_voicemail_destinations", fusionpbx.DESTINATION_COLUMNS
         ):
-            copy = text_of(row["voicemail_uuid_copy"])
-            copies[text_of(row["voicemail_uuid"])].append(numbers.get(copy, copy))
+            copy = to_text(row["voicemail_uuid_copy"])
+            copies[to_text(row["voicemail_uuid"])].append(numbers.get(copy, copy))
         for row in boxes:
-            key = text_of(row["voicemail_uuid"])
+            key = to_text(row["voicemail_uuid"])
             yield SourceBox(
                 key=key,
-                account_key=text_of(row["domain_uuid"]),
+                account_key=to_text(row["domain_uuid"]),
                 document=fusionpbx.box_document(row, options[key], copies[key]),
             )
 
@@ -98,9 +98,9 @@ class FusionPbxSource:
         names = await self._domain_names()
         by_box: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in await self._tables.select("v_voicemail_greetings", fusionpbx.GREETING_COLUMNS):
-            by_box[text_of(row["domain_uuid"]), text_of(row["voicemail_id"])].append(row)
+            by_box[to_text(row["domain_uuid"]), to_text(row["voicemail_id"])].append(row)
         for box in await self._boxes():
-            domain, number = text_of(box["domain_uuid"]), text_of(box["voicemail_id"])
+            domain, number = to_text(box["domain_uuid"]), to_text(box["voicemail_id"])
             place = (names.get(domain, domain), number)
             for row in by_box[domain, number]:
                 yield await self._greeting(box, row, place)
@@ -110,7 +110,7 @@ class FusionPbxSource:
     async def messages(self) -> AsyncIterator[SourceMessage | Skipped]:
         names = await self._domain_names()
         for box in await self._boxes():
-            domain, number = text_of(box["domain_uuid"]), text_of(box["voicemail_id"])
+            domain, number = to_text(box["domain_uuid"]), to_text(box["voicemail_id"])
             place = (names.get(domain, domain), number)
             for row in await self._tables.select(
                 _MESSAGES,
@@ -118,14 +118,14 @@ class FusionPbxSource:
                 "WHERE voicemail_uuid = $1 ORDER BY created_epoch, voicemail_message_uuid",
                 box["voicemail_uuid"],
             ):
-                yield await self._message(text_of(box["voicemail_uuid"]), row, place)
+                yield await self._message(to_text(box["voicemail_uuid"]), row, place)
         for row in await self._tables.select(
             _MESSAGES,
             ("voicemail_message_uuid",),
             "WHERE voicemail_uuid IS NULL"
             " OR voicemail_uuid NOT IN (SELECT voicemail_uuid FROM v_voicemails)",
         ):
-            yield Skipped(f"message {text_of(row['voicemail_message_uuid'])}", "it has no box")
+            yield Skipped(f"message {to_text(row['voicemail_message_uuid'])}", "it has no box")
 
     async def _domains(self) -> list[Row]:
         return await self._tables.select(
@@ -134,7 +134,7 @@ class FusionPbxSource:
 
     async def _domain_names(self) -> dict[str, str]:
         return {
-            text_of(row["domain_uuid"]): text_of(row["domain_name"])
+            to_text(row["domain_uuid"]): to_text(row["domain_name"])
             for row in await self._domains()
         }
 
@@ -144,9 +144,9 @@ class FusionPbxSource:
         )
 
     async def _greeting(self, box: Row, row: Row, place: Names) -> SourceGreeting | Skipped:
-        number, key = text_of(row["greeting_id"]), text_of(row["voicemail_greeting_uuid"])
+        number, key = to_text(row["greeting_id"]), to_text(row["voicemail_greeting_uuid"])
         name = printable_path(*place, f"greeting_{number}")
-        if number != text_of(box["greeting_id"]):
+        if number != to_text(box["greeting_id"]):
             return Skipped(name, "the box does not use this greeting")
         column = _Column(
             "v_voicemail_greetings",
@@ -154,18 +154,18 @@ class FusionPbxSource:
             "voicemail_greeting_uuid",
             row["voicemail_greeting_uuid"],
         )
-        stems = (text_of(row["greeting_filename"]).rpartition(".")[0], f"greeting_{number}")
+        stems = (to_text(row["greeting_filename"]).rpartition(".")[0], f"greeting_{number}")
         audio = await self._audio(column, place, *stems)
         if audio is None:
             return Skipped(name, "its audio is neither in the database nor in the folder")
         texts = {
-            "name": text_of(row["greeting_name"]),
-            "description": text_of(row["greeting_description"]),
+            "name": to_text(row["greeting_name"]),
+            "description": to_text(row["greeting_description"]),
         }
         return SourceGreeting(
             key=key,
-            account_key=text_of(box["domain_uuid"]),
-            box_key=text_of(box["voicemail_uuid"]),
+            account_key=to_text(box["domain_uuid"]),
+            box_key=to_text(box["voicemail_uuid"]),
             kind=GreetingKind.UNAVAILABLE,
             document={field: text for field, text in texts.items() if text},
             open=audio,
@@ -178,17 +178,17 @@ class FusionPbxSource:
         audio = await self._audio(column, place, "recorded_name")
         if audio is None:
             return None
-        key = text_of(box["voicemail_uuid"])
+        key = to_text(box["voicemail_uuid"])
         return SourceGreeting(
             key=f"{key}/name",
-            account_key=text_of(box["domain_uuid"]),
+            account_key=to_text(box["domain_uuid"]),
             box_key=key,
             kind=GreetingKind.NAME,
             open=audio,
         )
 
     async def _message(self, box_key: str, row: Row, place: Names) -> SourceMessage | Skipped:
-        key = text_of(row["voicemail_message_uuid"])
+        key = to_text(row["voicemail_message_uuid"])
         name = printable_path(*place, f"msg_{key}")
         received_at = time_of_epoch(row["created_epoch"])
         if received_at is None:
@@ -199,7 +199,7 @@ class FusionPbxSource:
         audio = await self._audio(column, place, f"msg_{key}")
         if audio is None:
             return Skipped(name, "its audio is neither in the database nor in the folder")
-        transcription = text_of(row["message_transcription"])
+        transcription = to_text(row["message_transcription"])
         return SourceMessage(
             key=key,
             box_key=box_key,
@@ -207,8 +207,8 @@ class FusionPbxSource:
             received_at=received_at,
             length_ms=length_ms_of(row["message_length"]),
             folder=fusionpbx.folder_of(row),
-            caller_id_number=text_of(row["caller_id_number"]),
-            caller_id_name=text_of(row["caller_id_name"]),
+            caller_id_number=to_text(row["caller_id_number"]),
+            caller_id_name=to_text(row["caller_id_name"]),
             transcription=successful_transcription(transcription) if transcription else None,
             open=audio,
             introduction=await self._introduction(row, place),
@@ -217,7 +217,7 @@ class FusionPbxSource:
     async def _introduction(self, row: Row, place: Names) -> Bytes | None:
         key = row["voicemail_message_uuid"]
         column = _Column(_MESSAGES, "message_intro_base64", "voicemail_message_uuid", key)
-        return await self._audio(column, place, f"intro_{text_of(key)}")
+        return await self._audio(column, place, f"intro_{to_text(key)}")
 
     async def _audio(self, column: _Column, place: Names, *stems: str) -> Bytes | None:
         """Returns the audio of a column or, without it, of a file in the folder of the box."""

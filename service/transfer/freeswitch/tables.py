@@ -33,9 +33,9 @@ class Tables:
     async def select(
         self, table: str, columns: tuple[str, ...], rest: str = "", *arguments: Any
     ) -> list[Row]:
-        """Returns rows of a table with these columns; a column that is absent is None.
+        """Returns rows of a table with these columns. The value of an absent column is None.
 
-        `rest` is the text after FROM. A table that does not exist has no rows.
+        `rest` is the statement after the name of the table. An absent table has no rows.
         """
         present = await self._columns_of(table)
         if not present:
@@ -53,7 +53,7 @@ class Tables:
     async def read_text(
         self, table: str, column: str, key: str, value: Any, position: int, length: int
     ) -> str:
-        """Returns a part of a text, from the character `position`, which begins at 0."""
+        """Returns `length` characters of a text from `position`, which is 0 for the first one."""
         rows = await self._fetch(
             f"SELECT substr({column}, $2, $3) AS part FROM {table} WHERE {key} = $1",  # noqa: S608
             value,
