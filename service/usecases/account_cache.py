@@ -74,7 +74,7 @@ class AccountCache:
             return cached
         async with self._database.connection() as connection:
             stored = await accounts.get_account_facts(connection, account_id)
-        return None if stored is None else self.remember(stored)
+        return None if stored is None else self.store(stored)
 
     async def is_revoked(self, claims: Claims) -> bool:
         cached = self._revoked.get(claims.token_id)
@@ -138,7 +138,7 @@ class AccountCache:
         self._user_epochs[user_id] = epoch
         return epoch
 
-    def remember(self, account: AccountFacts) -> AccountFacts:
+    def store(self, account: AccountFacts) -> AccountFacts:
         """Caches an account unless a later state is cached; returns the later one.
 
         `has_vmbox_retention` becomes true without a new revision, and stays true.
@@ -149,10 +149,10 @@ class AccountCache:
         self._accounts[account.account_id] = account
         return account
 
-    def forget(self, account_id: UUID) -> None:
+    def remove(self, account_id: UUID) -> None:
         self._accounts.pop(account_id, None)
 
-    def remember_revoked(self, token_id: UUID) -> None:
+    def store_revoked(self, token_id: UUID) -> None:
         self._revoked[token_id] = True
 
     async def refresh(self) -> None:
@@ -173,12 +173,12 @@ class AccountCache:
     def _apply(self, changes: DirectoryChanges) -> None:
         for account in changes.accounts:
             if account.account_id in self._accounts:
-                self.remember(account)
+                self.store(account)
         for account_id in changes.deleted:
-            self.forget(account_id)
+            self.remove(account_id)
         for token_id in changes.revoked:
             if token_id in self._revoked:
-                self.remember_revoked(token_id)
+                self.store_revoked(token_id)
         for user_id, epoch in changes.users:
             if user_id in self._user_epochs:
                 self.remember_user(user_id, epoch)

@@ -174,7 +174,7 @@ class Accounts:
                     connection, parent_id, erasure_id, account_id, ErasureKind.ACCOUNT
                 )
                 await insert_change(connection, parent_id, Action.ERASURE_CREATED, erasure_id)
-        self.account_cache.forget(account_id)
+        self.account_cache.remove(account_id)
         return account
 
     async def get_api_key(self, caller: Caller, account_id: UUID) -> str:
@@ -196,7 +196,7 @@ class Accounts:
             )
         if changed is None:
             raise AccountNotFound(account_id.hex)
-        self.account_cache.remember(changed)
+        self.account_cache.store(changed)
         return key
 
     async def change(
@@ -216,7 +216,7 @@ class Accounts:
                 return await rows.update_account(connection, before, checked)
 
         changed = await retry_on_conflict(attempt)
-        self.account_cache.remember(changed.facts)
+        self.account_cache.store(changed.facts)
         return changed
 
     async def preview(

@@ -117,4 +117,4 @@ class CredentialCache:
         if stored is None:
             return None
         self._account_ids[key] = stored.account_id
-        return cache.remember(stored)
+        return cache.store(stored)

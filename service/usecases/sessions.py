@@ -70,7 +70,7 @@ class Sessions:
         if account is None:
             self.audit.record(Action.SIGN_IN, None, Result.UNAUTHORIZED)
             raise CredentialsInvalid
-        self.account_cache.remember(_served(account))
+        self.account_cache.store(_served(account))
         # The token has the epoch that was read together with the key, so it is invalid if the key
         # was renewed in the meantime. Named keys have their own method, so that a process of an
         # older release refuses the token.
@@ -115,7 +115,7 @@ class Sessions:
             account_ids.update(() if account is None else (account.account_id,))
             raise CredentialsInvalid
         self.account_cache.remember_user(user.user_id, user.auth_epoch)
-        account = self.account_cache.remember(_served(account))
+        account = self.account_cache.store(_served(account))
         token, claims = self._issue(account, Method.USER, user=user)
         caller = Caller(account, await self._access_of(claims), claims)
         self._record_sign_in(caller)
@@ -181,7 +181,7 @@ class Sessions:
         """Revokes a token: here at once, in other processes within 5 s."""
         async with self.database.transaction() as connection:
             await rows.revoke_token(connection, claims)
-        self.account_cache.remember_revoked(claims.token_id)
+        self.account_cache.store_revoked(claims.token_id)
 
     def _record_sign_in(self, caller: Caller) -> None:
         actor = msgspec.structs.replace(current_actor())

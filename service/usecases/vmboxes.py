@@ -313,7 +313,7 @@ class Vmboxes:
             return
         changed = await mark_vmbox_retention(connection, account_id)
         if changed is not None and self.account_cache is not None:
-            self.account_cache.remember(changed)
+            self.account_cache.store(changed)
 
     @asynccontextmanager
     async def _collecting_problems(

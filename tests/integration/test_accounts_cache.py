@@ -252,7 +252,7 @@ async def test_an_older_revision_does_not_replace_a_newer_one(
     child = await a_child(here, root, "child")
     old = await here.sessions.authorise(root, child.account_id)
     await here.renew_api_key(root, child.account_id)
-    assert here.account_cache.remember(old).auth_epoch == old.auth_epoch + 1
+    assert here.account_cache.store(old).auth_epoch == old.auth_epoch + 1
     assert (await here.sessions.authorise(root, child.account_id)).auth_epoch == old.auth_epoch + 1
 
 
@@ -262,8 +262,8 @@ async def test_a_poll_that_read_before_a_box_had_a_rule_does_not_hide_the_rule(
     root = await a_root(here)
     child = await a_child(here, root, "child")
     before = await here.sessions.authorise(root, child.account_id)
-    here.account_cache.remember(msgspec.structs.replace(before, has_vmbox_retention=True))
-    assert here.account_cache.remember(before).has_vmbox_retention
+    here.account_cache.store(msgspec.structs.replace(before, has_vmbox_retention=True))
+    assert here.account_cache.store(before).has_vmbox_retention
 
 
 async def test_during_an_outage_cached_callers_continue_and_others_get_an_error(
