@@ -125,10 +125,10 @@ def api() -> None:
     "--republish-since",
     metavar="TIME",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]),
-    help="Ask the active relay to publish the events since TIME (UTC) again, and exit.",
+    help="Make the running relays publish the events since TIME (UTC) again, and exit.",
 )
 def relay(republish_since: datetime | None) -> None:
-    """Publish events to NATS. One relay is the leader, others are on standby."""
+    """Publish events to NATS. Several relays share the boxes; surplus ones are on standby."""
     from service import wiring
 
     settings = settings_of("relay")
@@ -172,7 +172,10 @@ def epoch() -> None:
 
 @epoch.command("raise")
 def raise_epoch() -> None:
-    """Raise the epoch by one. Run it after a restore, while API and keeper are stopped."""
+    """Raise the epoch by one.
+
+    Run it after a restore, before the processes start, and after a failover that lost writes.
+    """
     from service import wiring
 
     click.echo(f"the epoch is now {run(wiring.raise_epoch(settings_of('epoch')))}")

@@ -86,7 +86,7 @@ class ShardLocks:
                 await _SQL["set_shards"].execute(self._connection, shards=shards)
 
     async def survey(self) -> RelaySurvey | None:
-        """Renews the lease. Returns None while a relay of a release without shards is the leader.
+        """Renews the lease. Returns None while a relay of a release without shards is running.
 
         Ends the lease when the server does not answer.
         """

@@ -67,7 +67,7 @@ async def run_keeper(settings: Settings) -> None:
 
 
 async def republish(settings: Settings, since: datetime) -> Republication:
-    """Asks the leader relay to publish events again. Raises RepublicationRefused."""
+    """Makes the relays publish events again. Raises RepublicationRefused."""
     async with open_database(settings, "aftertone cli", size=1) as database:
         window_s = stream_settings(settings).duplicate_window_s
         return await republish_since(database, since, duplicate_window_s=window_s)

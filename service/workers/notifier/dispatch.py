@@ -74,7 +74,7 @@ class Dispatcher:
                     log.warning("reading due deliveries failed", reason=last_error)
                 is_busy = False
             except Exception as error:
-                # Of the database, or a defect. The notifier must not end.
+                # An error of the database, or a defect. The notifier must not end.
                 UNEXPECTED_ERRORS.inc()
                 if last_error != (last_error := repr(error)):
                     log.exception("reading due deliveries raised unexpected error")

@@ -87,7 +87,7 @@ class FanOut:
             except Unavailable:
                 await wait_for(stop, _OUTAGE_PAUSE_S)
             except Exception:
-                # Of the database, or a defect. The notifier must not end.
+                # An error of the database, or a defect. The notifier must not end.
                 UNEXPECTED_ERRORS.inc()
                 log.exception("registering channel failed")
                 await wait_for(stop, _FAULT_DELAY_S)

@@ -34,8 +34,8 @@ class BatchReader:
         """Returns the next batch in seq order: at most 64 rows per box and 8 MiB of events.
 
         Queues that are backing off are left out. If a box has more rows, another statement reads
-        the other boxes. It starts at the beginning again: rows of a box are certain to have no gap
-        only within one snapshot.
+        the other boxes. It starts at the beginning again, because only one snapshot is certain to
+        contain the rows of a box without a gap.
         """
         bounds = await self._current_bounds(buckets)
         full_queues: dict[QueueKey, list[OutboxRow]] = {}

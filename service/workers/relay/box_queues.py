@@ -76,8 +76,8 @@ def queue_of(row: OutboxRow) -> QueueKey:
 def group_by_queue(rows: Sequence[OutboxRow]) -> dict[QueueKey, list[OutboxRow]]:
     """Groups rows by box, in the order of the sequence of the box.
 
-    A row after a gap is left out: the rows between must be published first, unless they are
-    published already. Then the next batch starts with it.
+    Rows after a gap are left out, because the missing rows may still be unpublished. If they are
+    published, the next batch starts with the row after the gap.
     """
     queues: dict[QueueKey, list[OutboxRow]] = {}
     for row in sorted(rows, key=lambda row: row.event.sequence):

@@ -19,9 +19,9 @@ class ShardChanges(msgspec.Struct, frozen=True, kw_only=True):
 def compute_changes(survey: RelaySurvey, held: Collection[int]) -> ShardChanges:
     """Returns the changes that give this relay its fair number of shards.
 
-    The relays have equal numbers, and the first ones in the order of sessions have one more. A
-    relay keeps what it has, up to its number. The sum of these numbers is the number of shards, so
-    each shard has a relay as soon as the locks are free.
+    The numbers of two relays differ by at most one; the first relays in the order of sessions have
+    the higher one. A relay keeps its shards up to its number. All numbers together are the number
+    of shards, so each shard has a relay as soon as the locks are free.
     """
     shards = {shard: buckets_of(shard, survey.shards) for shard in range(survey.shards)}
     number = _fair_number(survey)

@@ -53,7 +53,7 @@ class ShardOwnership:
             while True:
                 survey = await self._locks.survey()
                 if survey is not None:
-                    await self._follow(survey)
+                    await self._apply_survey(survey)
                 await asyncio.sleep(self._survey_s)
         finally:
             self._locks.give_up()
@@ -65,7 +65,7 @@ class ShardOwnership:
             surplus, self._surplus = self._surplus & self._locks.terms.keys(), frozenset()
             await self._locks.release(surplus)
 
-    async def _follow(self, survey: RelaySurvey) -> None:
+    async def _apply_survey(self, survey: RelaySurvey) -> None:
         changes = compute_changes(survey, self._locks.terms)
         self._surplus = frozenset(changes.surplus)
         owned = list(changes.kept)

@@ -72,7 +72,7 @@ class Publisher:
             except Unavailable as error:
                 self._report(f"{error} ({error.reason})")
             except Exception as error:
-                # Of the database, or a defect. The relay must not end.
+                # An error of the database, or a defect. The relay must not end.
                 UNEXPECTED_ERRORS.inc()
                 if self._last_error != (last_error := repr(error)):
                     log.exception("relay interrupted by unexpected error")
@@ -195,7 +195,7 @@ class Publisher:
         If the stream lost events meanwhile, nothing is marked: the acknowledgements may be of
         events that are lost. The rows are published again, which has no effect on stored events.
         """
-        if self._stream.finds_reuse(batch, acks.values()):
+        if self._stream.detect_reuse(batch, acks.values()):
             return
         sent = [
             SentRow(row=row, stream_seq=acks[row.seq].stream_seq)

@@ -1,4 +1,4 @@
-"""Manual republication of events. The active relay then publishes them again."""
+"""Manual republication of events. The relays then publish them again."""
 
 from datetime import datetime, timedelta
 

@@ -49,7 +49,7 @@ class StreamCheck:
     def check_soon(self) -> None:
         self._check_at = 0.0
 
-    def finds_reuse(self, batch: OutboxBatch, acks: Iterable[Ack]) -> bool:
+    def detect_reuse(self, batch: OutboxBatch, acks: Iterable[Ack]) -> bool:
         """Returns True if new events got sequences that the stream had acknowledged before.
 
         The next check then schedules a republication.

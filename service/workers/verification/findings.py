@@ -31,7 +31,7 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.AUDIO_MISSING: "a message or greeting whose audio is not in the bucket",
     Kind.SIZE_DIFFERS: "audio with another size than its row has",
     Kind.CONTENT_DIFFERS: "audio with another SHA-256 than its row has",
-    Kind.AUDIO_UNREADABLE: "audio that is empty, or clearly no audio",
+    Kind.AUDIO_UNREADABLE: "audio that is empty, or clearly not audio",
     Kind.VMBOX_MISSING: "a message whose mailbox does not exist",
     Kind.ORPHAN: "an object without a row, older than the grace of orphans (repaired)",
     Kind.UNKNOWN_OBJECT: "an object whose key has another format",
@@ -39,11 +39,11 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.VMBOX_BYTES_DIFFER: "a mailbox whose stored bytes differ from its messages (repaired)",
     Kind.ACCOUNT_BYTES_DIFFER: "an account whose stored bytes differ from its boxes (repaired)",
 }
-"""Descriptions for the help of the command. Other kinds than those marked are never repaired."""
+"""Descriptions for the help of the command. Only the kinds marked with (repaired) are repaired."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Finding in detail. IDs are 32 hex digits; `message_id` is the MODB id."""
+    """Finding in detail. IDs are 32 hex digits; `message_id` is `YYYYMM-<32 hex digits>`."""
 
     kind: Kind
     account_id: str | None = None
