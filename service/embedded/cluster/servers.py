@@ -1,23 +1,19 @@
 """All servers of a cluster on one machine, for `aftertone dev --cluster` and the tests."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from service.embedded.balancer import Balancer
-from service.embedded.binaries import Programs, installed_programs
+from service.embedded.binaries import Programs
 from service.embedded.cluster.nats import NatsCluster, NatsNode, NatsPorts
 from service.embedded.cluster.pgbouncer import PgBouncer, find_pgbouncer
 from service.embedded.cluster.ports import load_named_ports
 from service.embedded.cluster.postgres import PostgresNode, PostgresPair
 from service.embedded.cluster.s3 import S3Cluster, S3Servers, WeedServer
-from service.embedded.disk import check_space, report_folder_errors
-from service.embedded.keys import load_secrets
+from service.embedded.disk import report_folder_errors
 from service.embedded.server import Server
-from service.embedded.servers import BUCKET, REGION
+from service.embedded.server_group import ServerGroup, run_together
 
 _POSTGRES = ("a", "b")
 _NATS = ("1", "2", "3")
@@ -26,7 +22,7 @@ _GATEWAYS = ("gateway-1", "gateway-2")
 _WEED = ("master", *_VOLUMES, "filer", *_GATEWAYS)
 
 
-class EmbeddedCluster:
+class EmbeddedCluster(ServerGroup):
     """Postgres with a standby, three NATS nodes, S3 nodes, and PgBouncer if it is installed.
 
     Each server can be stopped, killed, suspended and restarted on the same port and data.
@@ -35,25 +31,14 @@ class EmbeddedCluster:
     def __init__(
         self, folder: Path, programs: Programs | None = None, *, synchronous: bool = True
     ) -> None:
-        self.folder = folder = folder.absolute()
-        self._programs = programs or installed_programs()
-        self._programs.check()
-        with report_folder_errors(folder):
-            self._prepare_folder()
-            self._secrets = load_secrets(folder)
-            self._ports = load_named_ports(folder / "cluster-ports.json", _port_names())
+        super().__init__(folder, programs)
+        with report_folder_errors(self.folder):
+            self._ports = load_named_ports(self.folder / "cluster-ports.json", _port_names())
         self.postgres = self._postgres_pair(synchronous=synchronous)
         self.nats = NatsCluster(tuple(map(self._nats_node, _NATS)))
         self.s3 = self._s3_cluster()
         self.pgbouncer = self._pgbouncer()
         self.gateways = Balancer(self._ports["s3"])
-
-    def _prepare_folder(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            # Postgres runs as another user, who must be able to enter its data folder.
-            self.folder.chmod(0o711)
-        check_space(self.folder)
 
     @property
     def all(self) -> tuple[Server, ...]:
@@ -101,19 +86,11 @@ class EmbeddedCluster:
         return PgBouncer(*place, program, port, self.postgres, self._secrets)
 
     async def start(self) -> None:
-        """Starts all servers. Returns when they are ready; stops all on an error."""
-        starts = (self.postgres.start(), self.nats.start(), self._start_s3())
-        tasks = [asyncio.create_task(start) for start in starts]
         try:
-            await asyncio.gather(*tasks)
+            await run_together(self.postgres.start(), self.nats.start(), self._start_s3())
             if self.pgbouncer:
                 await self.pgbouncer.start()
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
-                # gather has cancelled them already; a second time would interrupt their cleanup.
-                for task in tasks:
-                    task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        except BaseException:
             await self.stop()
             raise
 
@@ -140,30 +117,10 @@ class EmbeddedCluster:
         await self.gateways.stop()
         await asyncio.gather(*(server.kill() for server in self.all))
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
     def environment(self) -> dict[str, str]:
-        """Returns the settings that connect the service to these servers."""
         return {
-            "AFTERTONE_DATABASE_URL": self.postgres.url(role="aftertone"),
-            "AFTERTONE_OWNER_DATABASE_URL": self.postgres.url(role="aftertone_owner"),
-            "AFTERTONE_NATS_URL": self.nats.url(),
+            **self._environment(self.postgres.url, self.nats.url(), self.gateways.url),
             "AFTERTONE_STREAM_REPLICAS": str(len(self.nats.nodes)),
-            "AFTERTONE_S3_ENDPOINT": self.gateways.url,
-            "AFTERTONE_S3_BUCKET": BUCKET,
-            "AFTERTONE_S3_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": self._secrets.s3_access_key,
-            "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
         }
 
     def pooled_environment(self) -> dict[str, str]:
