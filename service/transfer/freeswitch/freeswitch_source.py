@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from service.domain.message import Folder
-from service.transfer.freeswitch.audio import StorageFolder
 from service.transfer.freeswitch.database import Row
-from service.transfer.freeswitch.tables import Tables
+from service.transfer.freeswitch.switch_source import SwitchSource
 from service.transfer.source import (
     GreetingKind,
     Skipped,
@@ -34,20 +33,11 @@ _GREETINGS = {"greeting_path": GreetingKind.UNAVAILABLE, "name_path": GreetingKi
 _OF_BOX = "WHERE username = $1 AND domain = $2"
 
 
-class FreeSwitchSource:
-    """Records of mod_voicemail. `folder` has the files that the tables name."""
+class FreeSwitchSource(SwitchSource):
+    """Records of mod_voicemail. The folder has the files that the tables name."""
 
     name = "freeswitch"
-
-    def __init__(self, tables: Tables, folder: StorageFolder) -> None:
-        self._tables = tables
-        self._folder = folder
-
-    async def close(self) -> None:
-        await self._tables.close()
-
-    async def count_messages(self) -> int | None:
-        return await self._tables.count(_MESSAGES)
+    messages_table = _MESSAGES
 
     async def accounts(self) -> AsyncIterator[SourceAccount | Skipped]:
         await self._tables.require(_MESSAGES, "FreeSWITCH")

@@ -10,10 +10,10 @@ import msgspec
 from service.domain.transcription import successful_transcription
 from service.transfer.files import printable_path
 from service.transfer.freeswitch import fusionpbx
-from service.transfer.freeswitch.audio import Names, StorageFolder, base64_opener
+from service.transfer.freeswitch.audio import Names, base64_opener
 from service.transfer.freeswitch.database import Row
 from service.transfer.freeswitch.fusionpbx import to_text
-from service.transfer.freeswitch.tables import Tables
+from service.transfer.freeswitch.switch_source import SwitchSource
 from service.transfer.source import (
     Bytes,
     GreetingKind,
@@ -39,20 +39,11 @@ class _Column(msgspec.Struct, frozen=True):
     value: object
 
 
-class FusionPbxSource:
-    """Records of FusionPBX. `folder` has the audio that is not in the database."""
+class FusionPbxSource(SwitchSource):
+    """Records of FusionPBX."""
 
     name = "fusionpbx"
-
-    def __init__(self, tables: Tables, folder: StorageFolder) -> None:
-        self._tables = tables
-        self._folder = folder
-
-    async def close(self) -> None:
-        await self._tables.close()
-
-    async def count_messages(self) -> int | None:
-        return await self._tables.count(_MESSAGES)
+    messages_table = _MESSAGES
 
     async def accounts(self) -> AsyncIterator[SourceAccount | Skipped]:
         await self._tables.require("v_voicemails", "FusionPBX")
