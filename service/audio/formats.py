@@ -10,7 +10,7 @@ import msgspec
 
 from service.audio.lengths.frames import ADTS, MPEG, id3_size
 from service.audio.non_audio import is_clearly_not_audio
-from service.domain.errors import NotAudio
+from service.domain.audio_errors import NotAudio
 
 GENERIC_TYPE = "application/octet-stream"
 _GENERIC_EXTENSION = "bin"

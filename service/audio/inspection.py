@@ -25,7 +25,7 @@ from service.audio.lengths.tags import tagged_length_ms
 from service.audio.lengths.wav import wav_length_ms
 from service.audio.lengths.webm import webm_length_ms
 from service.audio.spool import Spool
-from service.domain.errors import AudioEmpty
+from service.domain.audio_errors import AudioEmpty
 
 UNKNOWN_LENGTH_MS = 1
 """Length of a recording that cannot be measured."""

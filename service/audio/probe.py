@@ -5,7 +5,8 @@ from uuid import uuid4
 
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
-from service.domain.errors import AudioMissing, StorageUnavailable
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import StorageUnavailable
 
 _CONTENT = b"aftertone settings check"
 

@@ -8,7 +8,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import IO, ClassVar, Self, TypeVar
 
-from service.domain.errors import AudioTooLarge, StorageUnavailable
+from service.domain.audio_errors import AudioTooLarge
+from service.domain.errors import StorageUnavailable
 
 MEMORY_BYTES = 1024 * 1024
 BLOCK_BYTES = 256 * 1024

@@ -20,7 +20,8 @@ from service.audio.s3_client import S3Request, S3Response, SignedS3Client
 from service.audio.s3_session import BucketSettings, connect
 from service.audio.spool import Spool
 from service.audio.timing import Operation, timed
-from service.domain.errors import AudioMissing, StorageUnavailable
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import StorageUnavailable
 from service.domain.message import Audio
 from service.metrics import AUDIO_CACHE_READS
 

@@ -15,7 +15,7 @@ class VoicemailError(Exception):
         return (type(self).__doc__ or "").strip()
 
 
-class _LimitExceeded(VoicemailError):
+class LimitExceeded(VoicemailError):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.limit = limit
@@ -53,10 +53,6 @@ class MessageNotFound(NotFound):
     """The message does not exist in this mailbox; check its id."""
 
 
-class AudioMissing(NotFound):
-    """The message has no audio; upload its audio first."""
-
-
 class TranscriptionMissing(NotFound):
     """The message has no transcription; request one and read it later."""
 
@@ -79,10 +75,6 @@ class HoldNotFound(NotFound):
 
 class ErasureNotFound(NotFound):
     """The erasure does not exist in this account; check its id."""
-
-
-class GreetingHasNoAudio(NotFound):
-    """The greeting has no audio; upload its audio first."""
 
 
 class NoGreetingPlays(NotFound):
@@ -162,7 +154,7 @@ class DeletionHeld(Conflict):
         self.holds = dict(holds)
 
 
-class TooManyHolds(_LimitExceeded, Conflict):
+class TooManyHolds(LimitExceeded, Conflict):
     """The account has the maximum number of legal holds; release one and retry."""
 
 
@@ -170,19 +162,11 @@ class MessageExists(Conflict):
     """The message has been stored already; read it."""
 
 
-class UploadMissing(Conflict):
-    """The audio of the upload is not in the store; send it to the upload URL and retry."""
-
-
-class NoAudio(Conflict):
-    """The message has no audio yet; upload its audio first."""
-
-
-class TooManyPending(_LimitExceeded, Conflict):
+class TooManyPending(LimitExceeded, Conflict):
     """Too many messages of this mailbox have no audio; upload audio or delete messages."""
 
 
-class QuotaExceeded(_LimitExceeded, Conflict):
+class QuotaExceeded(LimitExceeded, Conflict):
     """The account has reached a quota; delete a resource or request a higher quota."""
 
     def __init__(self, quota: str, limit: int) -> None:
@@ -190,11 +174,11 @@ class QuotaExceeded(_LimitExceeded, Conflict):
         self.quota = quota
 
 
-class TooManyWebhooks(_LimitExceeded, Conflict):
+class TooManyWebhooks(LimitExceeded, Conflict):
     """The account has the maximum number of webhooks; delete one and retry."""
 
 
-class TooManyApiKeys(_LimitExceeded, Conflict):
+class TooManyApiKeys(LimitExceeded, Conflict):
     """The account has the maximum number of API keys; delete one and retry."""
 
 
@@ -259,52 +243,12 @@ class NumberTaken(Invalid):
         super().__init__([Problem(field="mailbox", rule=Rule.UNIQUE)])
 
 
-class AudioTooLarge(_LimitExceeded, Refused):
-    """The audio exceeds the size limit; send a smaller file."""
-
-
-class DocumentTooLarge(_LimitExceeded, Refused):
+class DocumentTooLarge(LimitExceeded, Refused):
     """The document exceeds the size limit; send a smaller document."""
 
 
-class DocumentTooComplex(_LimitExceeded, Refused):
+class DocumentTooComplex(LimitExceeded, Refused):
     """The document has too many values; send a document with fewer values."""
-
-
-class AudioEmpty(Refused):
-    """The audio is empty; send a file with content."""
-
-
-class NotAudio(Refused):
-    """The file is not audio; send a recording in one of the accepted types."""
-
-
-class AudioUnreadable(Refused):
-    """The audio cannot be decoded; request it in its stored format."""
-
-    def __init__(self, cause: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
-class FormatNotAcceptable(Refused):
-    """The Accept header excludes all available audio formats; allow another type."""
-
-    def __init__(self, stored_type: str = "") -> None:
-        super().__init__(stored_type)
-        self.stored_type = stored_type
-
-
-class CommentUnreadable(AudioUnreadable):
-    """The comment or the message cannot be decoded; forward the message without a comment."""
-
-
-class ConversionUnavailable(Refused):
-    """This installation cannot convert audio; install aftertone[audio] or omit the format."""
-
-
-class WaveformUnavailable(Refused):
-    """The message has no waveform, and none can be computed; install aftertone[audio]."""
 
 
 class ContentTypeRefused(Refused):
@@ -317,26 +261,6 @@ class ContentTypeRefused(Refused):
 
 class ContentEncodingRefused(Refused):
     """The body or a part of it has a Content-Encoding; send it without compression."""
-
-
-class RedirectUnavailable(Refused):
-    """The audio store has no public endpoint; retry without `redirect`."""
-
-
-class DirectUploadUnavailable(Refused):
-    """The audio store has no public endpoint; send the audio with the message."""
-
-
-class UploadTokenInvalid(Refused):
-    """The upload token is not valid for this mailbox, or has expired; request a new upload."""
-
-
-class UploadMismatch(Refused):
-    """The stored audio differs from the announced audio; request a new upload and send it again."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
 
 
 class MessageExpired(Refused):

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.message import Message, MessageId
 from service.domain.recording import Recording, zone_of
 from service.postgres.batches import get_messages

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.errors import AudioMissing, MessageNotFound, VmboxNotFound
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.message import MessageId
 from service.domain.transcription import REQUEST_LIFETIME, TranscriptionSelection, Word
 from service.postgres.audit import event_values

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from service.domain.audio_errors import UploadTokenInvalid
 from service.domain.direct_upload import DirectUpload
-from service.domain.errors import UploadTokenInvalid
 from service.security.encryption import SecretBox, SecretUnreadable
 
 MAX_UPLOAD_TOKEN = 8192

@@ -17,13 +17,8 @@ from service.audio.conversion.files import store_file
 from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore, message_key
 from service.domain.account import NO_QUOTAS, Quota, Quotas
-from service.domain.errors import (
-    ConversionUnavailable,
-    MonthNotAllowed,
-    Refused,
-    Unavailable,
-    VoicemailError,
-)
+from service.domain.audio_errors import ConversionUnavailable
+from service.domain.errors import MonthNotAllowed, Refused, Unavailable, VoicemailError
 from service.domain.forwarding import MAX_STEPS
 from service.domain.message import (
     ANONYMOUS,

@@ -13,19 +13,21 @@ from service.audio.inspection import inspect
 from service.audio.spool import BytesNotFetched, Spool, StartSpool
 from service.audio.store import ObjectStart, PresignedUpload, message_key
 from service.domain.account import AccountFacts
-from service.domain.direct_upload import UPLOAD_LIFETIME, AudioDeclaration, DirectUpload
-from service.domain.errors import (
+from service.domain.audio_errors import (
     AudioMissing,
     AudioTooLarge,
-    Conflict,
     DirectUploadUnavailable,
+    UploadMismatch,
+    UploadMissing,
+)
+from service.domain.direct_upload import UPLOAD_LIFETIME, AudioDeclaration, DirectUpload
+from service.domain.errors import (
+    Conflict,
     Invalid,
     MessageExists,
     NotFound,
     Refused,
     Rule,
-    UploadMismatch,
-    UploadMissing,
     VmboxNotFound,
 )
 from service.domain.message import Audio, Message, MessageId, NewMessage, month_of, uuid7

@@ -13,7 +13,7 @@ from service.audio.conversion.operations import Converted, Join
 from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.audio.inspection import inspect
 from service.audio.store import AudioStore
-from service.domain.errors import AudioUnreadable, CommentUnreadable
+from service.domain.audio_errors import AudioUnreadable, CommentUnreadable
 from service.domain.message import Audio
 from service.domain.rendition import RenditionFormat
 from service.usecases.uploads import Upload

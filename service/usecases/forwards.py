@@ -15,16 +15,14 @@ from service.audio.conversion.files import store_file
 from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore, message_key
 from service.domain.account import AccountFacts, Quota
+from service.domain.audio_errors import AudioMissing, GreetingHasNoAudio, NoAudio
 from service.domain.audit import current_actor
 from service.domain.batch import BatchResult, Reason
 from service.domain.errors import (
-    AudioMissing,
-    GreetingHasNoAudio,
     GreetingNotFound,
     Invalid,
     MessageExpired,
     MessageNotFound,
-    NoAudio,
     NotFound,
     Refused,
     Rule,

@@ -14,7 +14,8 @@ from service.audio.inspection import UNKNOWN_LENGTH_MS, inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore, message_key
 from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
-from service.domain.errors import AudioMissing, Invalid, Refused, Rule
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import Invalid, Refused, Rule
 from service.domain.message import (
     FUTURE_ALLOWANCE,
     Folder,
@@ -33,13 +34,7 @@ from service.usecases.audio_removal import try_remove_audio
 from service.usecases.idempotency import Claim, CompletedRequest, Idempotency, fingerprint
 from service.usecases.partitions import with_partitions
 from service.usecases.retention import RetentionLookup
-from service.usecases.uploads import (
-    StoredUpload,
-    Upload,
-    Uploads,
-    delete_on_error,
-    store_upload,
-)
+from service.usecases.uploads import StoredUpload, Upload, Uploads, delete_on_error, store_upload
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,8 @@ from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.audio.keys import rendition_key
 from service.audio.store import AudioStore
 from service.domain.account import AccountFacts, Quota, Quotas
-from service.domain.errors import (
-    AudioMissing,
-    AudioUnreadable,
-    GreetingHasNoAudio,
-    NotFound,
-    StorageUnavailable,
-)
+from service.domain.audio_errors import AudioMissing, AudioUnreadable, GreetingHasNoAudio
+from service.domain.errors import NotFound, StorageUnavailable
 from service.domain.greeting import Greeting
 from service.domain.message import Audio, Message, uuid7
 from service.domain.recording import Recording

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.domain.account import AccountFacts
-from service.domain.errors import AudioMissing, MessageNotFound, TranscriptionMissing, VmboxNotFound
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import MessageNotFound, TranscriptionMissing, VmboxNotFound
 from service.domain.message import MessageId
 from service.domain.transcription import DetailedTranscription, TranscriptionSelection
 from service.postgres import transcriptions as rows

@@ -13,8 +13,9 @@ import msgspec
 
 from service.audio.store import AudioStore, message_key
 from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
+from service.domain.audio_errors import AudioMissing
 from service.domain.batch import BatchResult, Reason
-from service.domain.errors import AudioMissing, Unavailable, VmboxNotFound
+from service.domain.errors import Unavailable, VmboxNotFound
 from service.domain.message import Message, MessageId, month_of, uuid7
 from service.logs import get_logger
 from service.postgres import batches as rows

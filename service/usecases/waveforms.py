@@ -9,7 +9,7 @@ from service.audio.conversion.operations import PeaksRead, ReadPeaks
 from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.audio.store import AudioStore
 from service.domain.account import AccountFacts
-from service.domain.errors import AudioUnreadable, ConversionUnavailable, WaveformUnavailable
+from service.domain.audio_errors import AudioUnreadable, ConversionUnavailable, WaveformUnavailable
 from service.domain.media import Waveform
 from service.domain.message import Audio
 from service.domain.recording import Recording

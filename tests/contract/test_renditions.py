@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from service.api.app import describe
 from service.api.http.rendition_choice import choose_format
-from service.domain.errors import FormatNotAcceptable
+from service.domain.audio_errors import FormatNotAcceptable
 from service.domain.message import Audio
 from service.domain.rendition import RenditionFormat
 from tests.contract.described import Described

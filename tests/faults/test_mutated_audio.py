@@ -16,7 +16,7 @@ import pytest
 from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.operations import Measure
 from service.audio.conversion.pool import AudioInput, ConversionPool
-from service.domain.errors import AudioUnreadable
+from service.domain.audio_errors import AudioUnreadable
 from service.domain.rendition import RenditionFormat
 from tests.support.audio_files import SOURCES, make_source, needs_ffmpeg
 from tests.support.conversion import convert, descendants, file_of

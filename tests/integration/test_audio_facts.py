@@ -11,17 +11,10 @@ import pytest_asyncio
 from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.operations import Measure, Measured, ReadPeaks
 from service.audio.conversion.pool import AudioInput, ConversionPool
-from service.domain.errors import AudioUnreadable
+from service.domain.audio_errors import AudioUnreadable
 from service.domain.media import MAX_POINTS, Waveform
 from tests.support.audio_files import SOURCES, make_source, needs_ffmpeg
-from tests.support.audio_samples import (
-    MEDIARECORDER_WEBM,
-    PCM,
-    a_mu_law_wav,
-    a_wav,
-    an_mp3,
-    riff,
-)
+from tests.support.audio_samples import MEDIARECORDER_WEBM, PCM, a_mu_law_wav, a_wav, an_mp3, riff
 from tests.support.conversion import file_of
 
 RATE = 8000

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.audio.store import READ_BLOCK_BYTES, AudioStore, message_key
-from service.domain.errors import AudioMissing, StorageUnavailable
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import StorageUnavailable
 from service.embedded.servers import EmbeddedServers
 from tests.support.audio_samples import an_mp3
 from tests.support.audio_stores import a_key, got, listed, listening, opened, put

@@ -15,7 +15,8 @@ import pytest
 from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.operations import UnreadableCause
 from service.audio.conversion.pool import ConversionPool
-from service.domain.errors import AudioUnreadable, TooManyConversions
+from service.domain.audio_errors import AudioUnreadable
+from service.domain.errors import TooManyConversions
 from service.domain.rendition import RenditionFormat
 from tests.support.audio_samples import MEDIARECORDER_WEBM, PCM, a_wav, riff
 from tests.support.conversion import convert, descendants, file_of

@@ -12,8 +12,9 @@ from service.audio.conversion.operations import Converted, Join
 from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.audio.store import AudioStore
 from service.domain.account import AccountFacts
+from service.domain.audio_errors import AudioUnreadable
 from service.domain.batch import BatchResult, Reason
-from service.domain.errors import AudioUnreadable, StorageUnavailable
+from service.domain.errors import StorageUnavailable
 from service.domain.message import Folder, MessageId
 from service.domain.rendition import RenditionFormat
 from service.postgres.messages import MessageKey, remove_message

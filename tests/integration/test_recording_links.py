@@ -14,13 +14,8 @@ from service.audio.store import AudioStore
 from service.domain.access import ADMIN_ACCESS, Permission
 from service.domain.account import Account, Caller, Claims, Method
 from service.domain.api_key import ApiKey
-from service.domain.errors import (
-    AudioMissing,
-    LinkInvalid,
-    MessageNotFound,
-    TokenInvalid,
-    VmboxNotFound,
-)
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import LinkInvalid, MessageNotFound, TokenInvalid, VmboxNotFound
 from service.domain.events import RemovalReason
 from service.domain.recording import MAX_LINK_LIFETIME, Recording
 from service.domain.user import CredentialMethod, Credentials, digests_of

@@ -15,8 +15,9 @@ from service.audio.conversion.pool import ConversionPool
 from service.audio.keys import rendition_key
 from service.audio.store import AudioStore
 from service.domain.account import NO_QUOTAS, AccountFacts
+from service.domain.audio_errors import AudioMissing
 from service.domain.clock import utc_now
-from service.domain.errors import AudioMissing, StorageUnavailable
+from service.domain.errors import StorageUnavailable
 from service.domain.message import Audio, Message, MessageId
 from service.domain.rendition import RenditionFormat
 from service.postgres import messages as rows

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.audio.formats import ACCEPTED_TYPES, is_accepted
 from service.audio.inspection import MAX_LENGTH_MS, Inspection, inspect
 from service.audio.spool import Spool
-from service.domain.errors import AudioEmpty, NotAudio
+from service.domain.audio_errors import AudioEmpty, NotAudio
 from tests.support.audio_samples import (
     MEDIARECORDER_WEBM,
     MU_LAW,

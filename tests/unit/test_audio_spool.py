@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.audio.spool import MEMORY_BYTES, Spool
-from service.domain.errors import AudioTooLarge
+from service.domain.audio_errors import AudioTooLarge
 from tests.support.waiting import wait_until
 
 MEGABYTES = 8_000_000

@@ -15,7 +15,7 @@ from service.api.body.multipart import (
     read_multipart,
 )
 from service.audio.spool import Spool
-from service.domain.errors import AudioTooLarge
+from service.domain.audio_errors import AudioTooLarge
 from tests.support.audio_samples import a_wav, an_mp3
 from tests.support.multipart import JSON, METADATA_PART, MIXED, a_body, part, pieces_of, read
 

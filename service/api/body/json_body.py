@@ -10,7 +10,8 @@ from litestar import Request
 
 from service.api.body.multipart import MalformedBody, check_content_encoding
 from service.api.middleware.body_memory import body_memory_of
-from service.domain.errors import AudioTooLarge, DocumentTooLarge
+from service.domain.audio_errors import AudioTooLarge
+from service.domain.errors import DocumentTooLarge
 from service.domain.schema import Document
 
 AnyRequest = Request[Any, Any, Any]

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from litestar import Request
 
-from service.domain.errors import FormatNotAcceptable, Invalid, Rule
+from service.domain.audio_errors import FormatNotAcceptable
+from service.domain.errors import Invalid, Rule
 from service.domain.message import Audio
 from service.domain.rendition import RenditionFormat
 from service.usecases.uploads import types_like

@@ -12,7 +12,8 @@ from litestar import Request
 from litestar.exceptions import HTTPException
 
 from service.api.kazoo.field_selection import check_fields
-from service.domain.errors import ContentTypeRefused, FormatNotAcceptable
+from service.domain.audio_errors import FormatNotAcceptable
+from service.domain.errors import ContentTypeRefused
 from service.usecases.uploads import ACCEPTED_TYPES, STORED_TYPES
 
 AnyRequest = Request[Any, Any, Any]

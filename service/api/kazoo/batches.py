@@ -26,13 +26,13 @@ from service.api.kazoo.query import message_filter
 from service.api.kazoo.wire.messages import batch_response, message_metadata, to_folder
 from service.domain.access import Permission
 from service.domain.account import Caller
+from service.domain.audio_errors import NoAudio
 from service.domain.batch import MAX_MESSAGES, MAX_TARGETS, Reason
 from service.domain.errors import (
     EditConflict,
     Invalid,
     MessageExpired,
     MessageNotFound,
-    NoAudio,
     Rule,
     StorageUnavailable,
     VoicemailError,

@@ -26,7 +26,8 @@ from service.api.kazoo.accept import (
 )
 from service.api.kazoo.envelope import FieldWarning, warn
 from service.api.middleware.body_memory import body_memory_of
-from service.domain.errors import AudioTooLarge, ContentTypeRefused, DocumentTooLarge, Rule
+from service.domain.audio_errors import AudioTooLarge
+from service.domain.errors import ContentTypeRefused, DocumentTooLarge, Rule
 from service.domain.schema import Document
 from service.domain.text import strip_control_characters
 from service.usecases.uploads import Spool, Upload, is_accepted

@@ -4,7 +4,6 @@ An error whose class is not in the table gets the response of its nearest base c
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -17,31 +16,41 @@ from service.api.body.multipart import (
 )
 from service.api.kazoo.accept import AUDIO
 from service.api.kazoo.envelope import Refusal
+from service.api.kazoo.problems import refuse_invalid, validation
 from service.api.kazoo.times import gregorian
 from service.api.middleware.body_rate import ClientTooSlow
 from service.api.middleware.deadline import DeadlineExceeded
-from service.domain.errors import (
-    AccountHasChildren,
-    AccountIsRoot,
-    AccountNotFound,
+from service.domain.audio_errors import (
     AudioEmpty,
     AudioMissing,
     AudioTooLarge,
     AudioUnreadable,
+    ConversionUnavailable,
+    DirectUploadUnavailable,
+    FormatNotAcceptable,
+    GreetingHasNoAudio,
+    NoAudio,
+    NotAudio,
+    RedirectUnavailable,
+    UploadMismatch,
+    UploadMissing,
+    UploadTokenInvalid,
+    WaveformUnavailable,
+)
+from service.domain.errors import (
+    AccountHasChildren,
+    AccountIsRoot,
+    AccountNotFound,
     Conflict,
     ContentEncodingRefused,
     ContentTypeRefused,
-    ConversionUnavailable,
     DeletionHeld,
-    DirectUploadUnavailable,
     DnsUnavailable,
     DocumentTooComplex,
     DocumentTooLarge,
     ExportInProgress,
     ExportNotReady,
     Forbidden,
-    FormatNotAcceptable,
-    GreetingHasNoAudio,
     GreetingInUse,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
@@ -50,18 +59,13 @@ from service.domain.errors import (
     LinkInvalid,
     MessageExpired,
     MessageHeld,
-    NoAudio,
     NoGreetingPlays,
-    NotAudio,
     NotFound,
     PinLocked,
     PreconditionFailed,
-    Problem,
     QuotaExceeded,
-    RedirectUnavailable,
     Refused,
     RestoredNumberTaken,
-    Rule,
     SignInLocked,
     TokenInvalid,
     TooManyApiKeys,
@@ -78,93 +82,15 @@ from service.domain.errors import (
     TranscriptionMissing,
     Unauthorized,
     Unavailable,
-    UploadMismatch,
-    UploadMissing,
-    UploadTokenInvalid,
     VmboxFull,
     VoicemailError,
-    WaveformUnavailable,
 )
 from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat
 
 RETRY_AFTER_S = 2
 
-# Texts of the API contract stay as KAZOO writes them: clients compare them. The reference says what
-# to do about each code.
-_RULE_MESSAGES: dict[Rule, str] = {
-    Rule.REQUIRED: "Field is required but missing",
-    Rule.TYPE: "Value did not match type(s): {target}",
-    Rule.MIN_LENGTH: "String must be at least {target} characters",
-    Rule.MAX_LENGTH: "String must not be more than {target} characters",
-    Rule.MINIMUM: "Value must be at least {target}",
-    Rule.MAXIMUM: "Value must be at most {target}",
-    Rule.MAX_ITEMS: "The list must not have more than {target} items",
-    Rule.ENUM: "Value not found in enumerated list of values",
-    Rule.WRONG_FORMAT: "Field is not in the correct format",
-    Rule.UNIQUE: "{field} already exists; send another value",
-    Rule.DATE_RANGE: "The time is out of range; send an earlier or a later time",
-    Rule.NOT_FOUND: "No resource has this id; send the id of an existing one",
-    Rule.NOT_ALLOWED: "The field cannot be used here; remove it",
-    Rule.FORBIDDEN_TARGET: "The address is not globally routable; send a public address",
-}
-_FIELD_MESSAGES = {
-    ("mailbox", Rule.UNIQUE): "Invalid mailbox number or already exists",
-    ("messages", Rule.REQUIRED): "No array of message ids are specified",
-    ("source_id", Rule.REQUIRED): "empty source_id is specified. "
-    "please set a single or a list of source_ids.",
-}
-# Key of the number of problems in a response that does not contain all of them. No field of a
-# document has this name, because keys that begin with `_` are dropped.
-ALL_PROBLEMS = "_problems"
-_RULES_WITH_CAUSE = frozenset({Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.DATE_RANGE})
-
 Row = Callable[[Any], Refusal]
-
-
-def validation(details: dict[str, dict[str, Any]], status: int = 400) -> Refusal:
-    """Returns a refusal that maps dotted fields to the rules that they break."""
-    return Refusal(status=status, code="validation error", data=details)
-
-
-def _refuse_invalid(error: Invalid) -> Refusal:
-    details: dict[str, dict[str, Any]] = {}
-    for problem in error.problems:
-        details.setdefault(problem.field, {})[problem.rule] = _rule_details(problem)
-    reported_count = len(error.problems)
-    if error.count > reported_count:
-        text = f"The request has {error.count} problems; these are the first {reported_count}"
-        details[ALL_PROBLEMS] = {
-            "maxItems": {"message": text, "target": reported_count, "value": error.count}
-        }
-    return validation(details)
-
-
-def _rule_details(problem: Problem) -> dict[str, Any]:
-    value = problem.value
-    if isinstance(value, datetime):
-        value = gregorian(value)
-    text = problem.message or _FIELD_MESSAGES.get((problem.field, problem.rule))
-    details: dict[str, Any] = {
-        "message": text or _rule_message(problem),
-    }
-    if problem.target is not None:
-        # KAZOO's refusals have a separate key for a format.
-        details["format" if problem.rule is Rule.WRONG_FORMAT else "target"] = problem.target
-    if problem.rule in _RULES_WITH_CAUSE:
-        details["cause"] = value
-    if problem.rule is Rule.REQUIRED:
-        details["value"] = {}
-    elif problem.rule not in (Rule.UNIQUE, Rule.DATE_RANGE):
-        details["value"] = value
-    return details
-
-
-def _rule_message(problem: Problem) -> str:
-    target = problem.target
-    if isinstance(target, list | tuple):
-        target = ", ".join(map(str, target))
-    return _RULE_MESSAGES[problem.rule].format(target=target, field=problem.field)
 
 
 def _refuse_not_found(error: NotFound, cause: str | None = None) -> Refusal:
@@ -326,7 +252,7 @@ TABLE: dict[type[Exception], Row] = {
     ),
     IdempotencyKeyReused: _refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
     Refused: lambda error: validation({"data": {"invalid": {"message": str(error)}}}),
-    Invalid: _refuse_invalid,
+    Invalid: refuse_invalid,
     AudioTooLarge: _refuse_too_large("file"),
     AudioEmpty: _refuse_file("required", "Please provide a media file"),
     ContentTypeRefused: lambda error: _refuse_type(error, error.accepted),

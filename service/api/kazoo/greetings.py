@@ -30,8 +30,8 @@ from service.api.kazoo.wire.documents import GreetingRow, greeting_document, gre
 from service.api.kazoo.wire.greetings import playing_greeting
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
+from service.domain.audio_errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.audit import Action
-from service.domain.errors import AudioEmpty, GreetingHasNoAudio
 from service.domain.greeting import Greeting
 from service.domain.greeting_rules import PlayingGreeting
 from service.domain.message import Audio

@@ -16,9 +16,9 @@ from service.api.kazoo.pages import encode_cursor
 from service.api.kazoo.wire.holds import hold_row, manifest_row
 from service.api.kazoo.zip import ZipSink, zip_entry
 from service.domain.account import AccountFacts
+from service.domain.audio_errors import AudioMissing
 from service.domain.audit import Action
 from service.domain.clock import utc_now
-from service.domain.errors import AudioMissing
 from service.domain.hold import HeldCursor, HeldMessage, Hold
 from service.domain.message import Audio
 

@@ -11,11 +11,7 @@ from litestar.response import Stream
 
 from service.api.dependencies import App
 from service.api.http.access import PERMISSION
-from service.api.http.audio_response import (
-    content_disposition,
-    create_audio_response,
-    file_name_of,
-)
+from service.api.http.audio_response import content_disposition, create_audio_response, file_name_of
 from service.api.kazoo.accept import AUDIO, MEDIA, ZIP, ZIP_TYPE
 from service.api.kazoo.batches import read_ids
 from service.api.kazoo.body import read_data, read_parameters
@@ -39,9 +35,10 @@ from service.api.kazoo.wire.messages import held_row
 from service.api.kazoo.zip import prefetched
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
+from service.domain.audio_errors import AudioMissing
 from service.domain.audit import Action
 from service.domain.clock import utc_now
-from service.domain.errors import AudioMissing, Invalid, Problem, Rule
+from service.domain.errors import Invalid, Problem, Rule
 from service.domain.hold import FIELDS, HeldCursor, Hold
 from service.domain.message import MessageId, parse_hex_id, uuid7
 from service.domain.recording import Recording, zone_of

@@ -22,7 +22,8 @@ from service.api.kazoo.messages import MESSAGE
 from service.api.kazoo.wire.messages import message_metadata
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
-from service.domain.errors import AudioEmpty, Invalid, RedirectUnavailable, Rule
+from service.domain.audio_errors import AudioEmpty, RedirectUnavailable
+from service.domain.errors import Invalid, Rule
 
 MESSAGE_AUDIO = MESSAGE + "/raw"
 

@@ -16,16 +16,14 @@ from service.api.kazoo.dependencies import (
 )
 from service.api.kazoo.envelope import succeed, warn
 from service.api.kazoo.vmboxes import VMBOX
-from service.api.kazoo.wire.messages import (
-    MESSAGE_FIELDS,
-    to_new_message,
-)
+from service.api.kazoo.wire.messages import MESSAGE_FIELDS, to_new_message
 from service.api.kazoo.wire.metadata_limits import fit_metadata
 from service.api.kazoo.wire.uploads import upload_response
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
+from service.domain.audio_errors import UploadTokenInvalid
 from service.domain.direct_upload import AudioDeclaration, DirectUpload
-from service.domain.errors import Invalid, UploadTokenInvalid
+from service.domain.errors import Invalid
 from service.domain.formats import SHA256
 from service.domain.schema import Document, Field, apply_schema
 from service.usecases.uploads import DECLARABLE_TYPES

@@ -23,8 +23,8 @@ from service.api.kazoo.dependencies import AnyRequest, TheAccount, vmbox_of_path
 from service.api.kazoo.messages import MESSAGES
 from service.domain.access import Permission
 from service.domain.account import AccountFacts
+from service.domain.audio_errors import AudioMissing, AudioUnreadable
 from service.domain.audit import Action
-from service.domain.errors import AudioMissing, AudioUnreadable
 from service.domain.message import MessageId
 from service.domain.recording import Recording
 from service.domain.rendition import RenditionFormat

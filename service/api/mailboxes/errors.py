@@ -9,16 +9,19 @@ from service.api.body.multipart import MetadataTooLarge
 from service.api.http.ranges import RangeNotSatisfiable
 from service.api.mailboxes.envelope import MailboxRefusal
 from service.api.middleware.body_rate import ClientTooSlow
-from service.domain.errors import (
+from service.domain.audio_errors import (
     AudioTooLarge,
     AudioUnreadable,
+    ConversionUnavailable,
+    FormatNotAcceptable,
+    WaveformUnavailable,
+)
+from service.domain.errors import (
     Conflict,
     ContentEncodingRefused,
     ContentTypeRefused,
-    ConversionUnavailable,
     DocumentTooLarge,
     Forbidden,
-    FormatNotAcceptable,
     Invalid,
     NotFound,
     PreconditionFailed,
@@ -28,7 +31,6 @@ from service.domain.errors import (
     Unauthorized,
     Unavailable,
     VoicemailError,
-    WaveformUnavailable,
 )
 from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat

@@ -25,7 +25,8 @@ from service.audio.conversion.operations import (
     UnreadableCause,
 )
 from service.audio.conversion.process import ConversionProcess
-from service.domain.errors import AudioUnreadable, ConversionUnavailable, TooManyConversions
+from service.domain.audio_errors import AudioUnreadable, ConversionUnavailable
+from service.domain.errors import TooManyConversions
 from service.logs import get_logger
 from service.metrics import CONVERSION_DURATION, CONVERSION_PROCESSES, CONVERSIONS
 

@@ -6,7 +6,8 @@ import wave
 
 from service.audio.conversion.operations import Convert
 from service.audio.conversion.pool import AudioInput, ConversionPool
-from service.domain.errors import AudioUnreadable, ConversionUnavailable, Unavailable
+from service.domain.audio_errors import AudioUnreadable, ConversionUnavailable
+from service.domain.errors import Unavailable
 from service.domain.rendition import RenditionFormat
 
 

@@ -18,7 +18,7 @@ from service.audio.conversion.operations import (
     OperationResult,
     UnreadableCause,
 )
-from service.domain.errors import AudioUnreadable
+from service.domain.audio_errors import AudioUnreadable
 
 # By the signal that ended the process.
 _CAUSES: dict[int, UnreadableCause] = {signal.SIGXCPU: UnreadableCause.CPU}

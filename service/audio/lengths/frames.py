@@ -7,7 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from service.audio.lengths.reader import ForwardReader
-from service.domain.errors import AudioEmpty
+from service.domain.audio_errors import AudioEmpty
 
 _HEADER_BYTES = 7
 _SYNC_BYTES = 3

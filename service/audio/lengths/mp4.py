@@ -6,7 +6,7 @@ from operator import mul
 import msgspec
 
 from service.audio.lengths.reader import ForwardReader
-from service.domain.errors import AudioEmpty, NotAudio
+from service.domain.audio_errors import AudioEmpty, NotAudio
 
 _MAX_BOXES = 200_000
 _MAX_DEPTH = 6

@@ -5,7 +5,7 @@ import struct
 import msgspec
 
 from service.audio.lengths.reader import ForwardReader
-from service.domain.errors import AudioEmpty, NotAudio
+from service.domain.audio_errors import AudioEmpty, NotAudio
 
 _MAX_PAGES = 500_000
 _PAGE_HEADER_BYTES = 27

@@ -5,7 +5,7 @@ import struct
 import msgspec
 
 from service.audio.lengths.reader import ForwardReader
-from service.domain.errors import AudioEmpty
+from service.domain.audio_errors import AudioEmpty
 
 _MAX_CHUNKS = 64
 _CHUNK_HEADER_BYTES = 8

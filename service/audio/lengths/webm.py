@@ -5,7 +5,7 @@ import struct
 import msgspec
 
 from service.audio.lengths.reader import ForwardReader
-from service.domain.errors import AudioEmpty, NotAudio
+from service.domain.audio_errors import AudioEmpty, NotAudio
 
 _MAX_ELEMENTS = 200_000
 _MAX_HEADER_BYTES = 12

@@ -15,7 +15,7 @@ import msgspec
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
 from service.domain.account import Account
-from service.domain.errors import AudioMissing
+from service.domain.audio_errors import AudioMissing
 from service.domain.message import Audio
 from service.postgres import exports as rows
 from service.postgres.exports import AccountPosition

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
-from service.domain.errors import AudioMissing
+from service.domain.audio_errors import AudioMissing
 from service.postgres.account_moves import StoredAudio
 from service.transfer.writing import retry_unavailable
 

@@ -10,7 +10,8 @@ from service.audio.conversion.pool import AudioInput, ConversionPool
 from service.audio.inspection import UNKNOWN_LENGTH_MS, inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
-from service.domain.errors import AudioUnreadable, MessageNotFound, Refused, VmboxNotFound
+from service.domain.audio_errors import AudioUnreadable
+from service.domain.errors import MessageNotFound, Refused, VmboxNotFound
 from service.domain.events import Event, EventType
 from service.domain.media import MediaFacts, Waveform
 from service.domain.message import Audio, Message

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from service.audio.inspection import inspect
 from service.audio.spool import Spool
 from service.audio.store import AudioStore
-from service.domain.errors import AudioEmpty, AudioMissing, NotAudio
+from service.domain.audio_errors import AudioEmpty, AudioMissing, NotAudio
 from service.postgres.verification import AudioRow
 from service.workers.verification.findings import Kind
 

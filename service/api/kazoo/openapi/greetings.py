@@ -18,9 +18,9 @@ from service.api.kazoo.openapi.refusals import CONVERSIONS, RANGE_PAST_END, UPLO
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
 from service.api.kazoo.wire.documents import GreetingRow
 from service.api.kazoo.wire.greetings import PlayingGreetingRow
+from service.domain.audio_errors import GreetingHasNoAudio
 from service.domain.errors import (
     EditConflict,
-    GreetingHasNoAudio,
     GreetingInUse,
     GreetingNotFound,
     Invalid,

@@ -4,21 +4,14 @@ from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import holds
 from service.api.kazoo.openapi import parameters, samples
-from service.api.kazoo.openapi.bodies import (
-    archive,
-    audio,
-    envelope,
-    not_modified,
-    pages,
-    success,
-)
+from service.api.kazoo.openapi.bodies import archive, audio, envelope, not_modified, pages, success
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, BAD_START
 from service.api.kazoo.wire.holds import HeldIdsResponse, HoldRow
 from service.api.kazoo.wire.messages import HeldRow
+from service.domain.audio_errors import AudioMissing
 from service.domain.errors import (
-    AudioMissing,
     HoldNotFound,
     Invalid,
     PreconditionFailed,

@@ -17,12 +17,11 @@ from service.api.kazoo.openapi.refusals import CONVERSIONS, RANGE_PAST_END, WAVE
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.kazoo.wire.links import OpenedMessage
 from service.api.kazoo.wire.messages import LinkResponse
+from service.domain.audio_errors import AudioMissing, RedirectUnavailable
 from service.domain.errors import (
-    AudioMissing,
     Invalid,
     LinkInvalid,
     PreconditionFailed,
-    RedirectUnavailable,
     Rule,
     StorageUnavailable,
     TooManyRequests,

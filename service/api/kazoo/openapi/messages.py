@@ -21,24 +21,26 @@ from service.api.kazoo.wire.messages import (
 )
 from service.api.kazoo.wire.searches import MatchedRow
 from service.api.kazoo.wire.uploads import UploadResponse
-from service.domain.batch import MAX_MESSAGES
-from service.domain.errors import (
+from service.domain.audio_errors import (
     AudioTooLarge,
     CommentUnreadable,
     DirectUploadUnavailable,
+    NoAudio,
+    UploadMismatch,
+    UploadMissing,
+    UploadTokenInvalid,
+)
+from service.domain.batch import MAX_MESSAGES
+from service.domain.errors import (
     EditConflict,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     Invalid,
     MessageExpired,
     MessageNotFound,
-    NoAudio,
     Rule,
     StorageUnavailable,
     TooManyPending,
-    UploadMismatch,
-    UploadMissing,
-    UploadTokenInvalid,
     VmboxFull,
 )
 from service.domain.formats import SHA256

@@ -27,12 +27,10 @@ from service.api.kazoo.openapi.refusals import (
 )
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
 from service.api.kazoo.wire.messages import MessageMetadata
+from service.domain.audio_errors import AudioMissing, ConversionUnavailable, RedirectUnavailable
 from service.domain.errors import (
-    AudioMissing,
-    ConversionUnavailable,
     EditConflict,
     PreconditionFailed,
-    RedirectUnavailable,
     StorageUnavailable,
     TooManyConversions,
     VmboxFull,

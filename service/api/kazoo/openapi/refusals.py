@@ -18,21 +18,24 @@ from service.api.kazoo.openapi.parameters import header_refs
 from service.api.middleware.body_rate import ClientTooSlow
 from service.api.middleware.deadline import DeadlineExceeded
 from service.domain.account import Quota
-from service.domain.errors import (
-    AccountNotFound,
+from service.domain.audio_errors import (
     AudioEmpty,
     AudioTooLarge,
     AudioUnreadable,
+    ConversionUnavailable,
+    FormatNotAcceptable,
+    NotAudio,
+    WaveformUnavailable,
+)
+from service.domain.errors import (
+    AccountNotFound,
     ContentEncodingRefused,
     ContentTypeRefused,
-    ConversionUnavailable,
     CredentialsInvalid,
     DatabaseUnavailable,
     DocumentTooLarge,
     Forbidden,
-    FormatNotAcceptable,
     Invalid,
-    NotAudio,
     QuotaExceeded,
     Rule,
     SignInLocked,
@@ -42,7 +45,6 @@ from service.domain.errors import (
     TooManyConversions,
     TooManyRequests,
     TooManyUploads,
-    WaveformUnavailable,
 )
 from service.domain.move import AccountMoved
 from service.domain.rendition import RenditionFormat

@@ -12,7 +12,8 @@ from service.api.kazoo.wire.transcriptions import (
     TranscriptionRequest,
     transcription_detail,
 )
-from service.domain.errors import AudioMissing, TranscriptionMissing
+from service.domain.audio_errors import AudioMissing
+from service.domain.errors import TranscriptionMissing
 from service.domain.transcription import DetailedTranscription, Word, successful_transcription
 
 TAG = {"name": "Transcriptions", "description": "Text of messages with the times of its words"}

@@ -6,11 +6,9 @@ from service.api.http.ranges import RangeNotSatisfiable
 from service.api.mailboxes import mailboxes, messages, recipients, routes
 from service.api.mailboxes.openapi import samples
 from service.api.mailboxes.openapi.parts import audio, no_content, request_body, success
+from service.domain.audio_errors import AudioUnreadable, ConversionUnavailable, FormatNotAcceptable
 from service.domain.errors import (
-    AudioUnreadable,
-    ConversionUnavailable,
     EditConflict,
-    FormatNotAcceptable,
     Invalid,
     MailboxNumbersExhausted,
     PreconditionFailed,

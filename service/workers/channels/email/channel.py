@@ -9,20 +9,9 @@ from uuid import uuid4
 import msgspec
 
 from service.audio.store import AudioStore
-from service.domain.errors import (
-    AudioMissing,
-    AudioUnreadable,
-    ConversionUnavailable,
-    MessageNotFound,
-    TooManyConversions,
-    VmboxNotFound,
-)
-from service.domain.events import (
-    Event,
-    EventType,
-    VmboxWasFull,
-    decode_data,
-)
+from service.domain.audio_errors import AudioMissing, AudioUnreadable, ConversionUnavailable
+from service.domain.errors import MessageNotFound, TooManyConversions, VmboxNotFound
+from service.domain.events import Event, EventType, VmboxWasFull, decode_data
 from service.domain.message import Audio, Message, MessageId
 from service.domain.recipient import MAX_RECIPIENTS, MailRecipient
 from service.domain.recording import LinkRecipient, MailLink
