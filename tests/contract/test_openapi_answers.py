@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest_asyncio
 
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests
 from tests.contract.described import Described
 from tests.contract.wire import NO_ID
 from tests.support.running import AccountClient, RunningService, data_of, multipart
@@ -100,7 +100,7 @@ async def test_answers_about_boxes_are_as_described(
     account: AccountClient, described: Described
 ) -> None:
     http, path = account.http, account.path
-    made = await http.put(path("vmboxes"), json={"data": samples.NEW_VMBOX})
+    made = await http.put(path("vmboxes"), json={"data": sample_requests.NEW_VMBOX})
     box = path("vmboxes", data_of(made, 201)["id"])
     audian = {"profile": "audian"}
     answers = [
@@ -113,7 +113,7 @@ async def test_answers_about_boxes_are_as_described(
         await http.head(box),
         await http.patch(box, json={"data": {"name": "Front desk", "pin": None}}),
         await http.patch(box, params=audian, json={"data": {"owner_id": "u1"}}),
-        await http.post(box, json={"data": samples.NEW_VMBOX}),
+        await http.post(box, json={"data": sample_requests.NEW_VMBOX}),
         await http.delete(box),
     ]
     for answer in answers:
@@ -127,7 +127,9 @@ async def test_answers_about_messages_are_as_described(
     http, path = account.http, account.path
     vmbox_id, other_id = await account.a_vmbox(), await account.a_vmbox()
     messages = path("vmboxes", vmbox_id, "messages")
-    whole = await http.put(messages, **multipart(b"audio", "audio/mpeg", samples.NEW_MESSAGE))
+    whole = await http.put(
+        messages, **multipart(b"audio", "audio/mpeg", sample_requests.NEW_MESSAGE)
+    )
     first = f"{messages}/{data_of(whole, 201)['media_id']}"
     alone = await http.put(messages, json={"data": {"timestamp": "2024-05-15T11:39:26Z"}})
     second = f"{messages}/{data_of(alone, 201)['media_id']}"
@@ -163,7 +165,7 @@ async def test_answers_about_greetings_are_as_described(
     account: AccountClient, described: Described
 ) -> None:
     http, path = account.http, account.path
-    made = await http.put(path("media"), json={"data": samples.NEW_GREETING})
+    made = await http.put(path("media"), json={"data": sample_requests.NEW_GREETING})
     greeting = path("media", data_of(made, 201)["id"])
     media = {"unavailable": data_of(made, 201)["id"]}
     playing = path("vmboxes", await account.a_vmbox(media=media), "greeting")
@@ -177,7 +179,7 @@ async def test_answers_about_greetings_are_as_described(
         await http.get(playing),
         await http.get(playing + "/raw", params={"busy": "true"}),
         await http.delete(playing.removesuffix("/greeting")),
-        await http.post(greeting, json={"data": samples.NEW_GREETING}),
+        await http.post(greeting, json={"data": sample_requests.NEW_GREETING}),
         await http.patch(greeting, json={"data": {"description": None}}),
         await http.delete(greeting),
     ]
@@ -196,7 +198,7 @@ async def test_refusals_are_as_described(
     async with service.client("no token") as stranger:
         refused = [
             await stranger.get(box),
-            await stranger.put("api_auth", json={"data": {"api_key": samples.API_KEY}}),
+            await stranger.put("api_auth", json={"data": {"api_key": sample_requests.API_KEY}}),
             await stranger.put("user_auth", json={"data": {"credentials": "0badc0de" * 4}}),
         ]
     refused += [

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests
 from service.domain.webhook import MAX_WEBHOOKS
 from service.wiring.dev import DEV_WEBHOOK_NETWORKS
 from tests.contract.described import Described
@@ -371,7 +371,7 @@ async def test_answers_about_webhooks_are_as_described(
     async with httpx.AsyncClient() as visitor:
         described = Described((await visitor.get(f"{service.url}/openapi.json")).json())
     http, path = account.http, account.path
-    document = {**samples.NEW_WEBHOOK, "uri": receiver.url()}
+    document = {**sample_requests.NEW_WEBHOOK, "uri": receiver.url()}
     made = await http.put(path("webhooks"), json={"data": document})
     webhook = path("webhooks", data_of(made, 201)["id"])
     answers = [

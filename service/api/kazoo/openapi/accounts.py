@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import accounts
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, link, pages, success
 from service.api.kazoo.openapi.erasures import BLOCKED
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
@@ -16,10 +16,10 @@ TAG = {
 }
 
 _BAD_ERASE = Invalid.of("erase", Rule.ENUM, target=["true", "false"], value="yes")
-_KEY = ApiKeyResponse(api_key=samples.API_KEY)
+_KEY = ApiKeyResponse(api_key=sample_requests.API_KEY)
 _TAKEN = (Invalid.of("name", Rule.UNIQUE), Invalid.of("realm", Rule.UNIQUE))
 _ACCOUNT = DocumentResponse(schema="Account", example=samples.ACCOUNT, revision="1")
-_NEW_ACCOUNT = envelope(ref("NewAccount"), {"account": samples.NEW_ACCOUNT})
+_NEW_ACCOUNT = envelope(ref("NewAccount"), {"account": sample_requests.NEW_ACCOUNT})
 _ROWS = pages(ref(AccountRow), samples.ACCOUNT_ROW, description="A page of accounts", metadata=True)
 _LINKS = {
     name: link(operation, description, account_id="$response.body#/data/id")

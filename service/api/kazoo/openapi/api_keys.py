@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import api_keys
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import envelope, pages, success
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.api_keys import ApiKeyRow, CreatedApiKey
@@ -12,7 +12,7 @@ from service.domain.errors import ApiKeyNotFound, Invalid, Rule, TooManyApiKeys
 
 TAG = {"name": "API keys", "description": "Named keys with scopes, for programs"}
 
-_UNKNOWN = ApiKeyNotFound(samples.WEBHOOK_ID)
+_UNKNOWN = ApiKeyNotFound(sample_requests.WEBHOOK_ID)
 _BAD_SCOPE = Invalid.of("scopes.0", Rule.ENUM, target=["messages:read"], value="messages")
 _EXPIRED = Invalid.of("expires", Rule.DATE_RANGE)
 
@@ -27,7 +27,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=api_keys.create_api_key,
-        body=envelope(ref("NewApiKey"), {"api_key": samples.NEW_API_KEY}),
+        body=envelope(ref("NewApiKey"), {"api_key": sample_requests.NEW_API_KEY}),
         answers={
             201: success(
                 ref(CreatedApiKey),

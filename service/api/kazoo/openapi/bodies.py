@@ -19,7 +19,7 @@ from service.api.kazoo.accept import (
     Media,
 )
 from service.api.kazoo.envelope import EventPage, Success, SuccessPage
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests, samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.kazoo.waveforms import PICTURE_TYPE
 from service.api.kazoo.wire.documents import DocumentMetadata, document_metadata
@@ -129,7 +129,7 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Json:
         """A response with further headers, or with a document that has further fields."""
         example = self.example | extras
-        times = (samples.CREATED, samples.CREATED)
+        times = (sample_requests.CREATED, sample_requests.CREATED)
         is_deleted = "_read_only" in example
         metadata = document_metadata(UUID(example["id"]), *times, is_deleted=is_deleted)
         return success(
@@ -156,7 +156,7 @@ def pages(
         required.append("metadata")
     page = SuccessPage(
         data=examples,
-        revision=samples.LIST_REVISION,
+        revision=sample_requests.LIST_REVISION,
         metadata={} if metadata else UNSET,
         page_size=len(examples),
         **samples.FRAME,

@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import deliveries
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests, samples
 from service.api.kazoo.openapi.bodies import envelope, pages, success
 from service.api.kazoo.openapi.parameters import PAGES
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
@@ -27,7 +27,7 @@ OPERATIONS = (
         handler=deliveries.retry_dead_deliveries,
         body=envelope(
             ref("DeliverySelection"),
-            {"all": {}, "event": {"event_id": samples.EVENT_ID}},
+            {"all": {}, "event": {"event_id": sample_requests.EVENT_ID}},
             required=False,
         ),
         answers={

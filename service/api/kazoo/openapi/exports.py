@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import exports
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import export_archive, not_modified, success
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
 from service.api.kazoo.wire.exports import ExportRow
@@ -17,7 +17,7 @@ from service.domain.errors import (
 
 TAG = {"name": "Exports", "description": "Archives of complete accounts"}
 
-_UNKNOWN = ExportNotFound(samples.WEBHOOK_ID)
+_UNKNOWN = ExportNotFound(sample_requests.WEBHOOK_ID)
 _ROWS = {"type": "array", "items": ref(ExportRow)}
 
 OPERATIONS = (

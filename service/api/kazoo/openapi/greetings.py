@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import greetings
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import (
     DocumentResponse,
     audio,
@@ -35,7 +35,7 @@ TAG = {
     "description": "Recordings that callers hear before they leave a message",
 }
 
-_NOT_FOUND = GreetingNotFound(samples.MEDIA_ID)
+_NOT_FOUND = GreetingNotFound(sample_requests.MEDIA_ID)
 _NAME_MISSING = Invalid.of("name", Rule.REQUIRED)
 _AUDIO = upload(ref("NewGreeting"), {}, json_alone=False)
 _AUDIO_ANSWERS = {
@@ -48,7 +48,7 @@ _AUDIO_ANSWERS = {
 _GREETING = DocumentResponse(
     schema="Greeting",
     example=samples.GREETING,
-    revision=f"1-{samples.MEDIA_ID}",
+    revision=f"1-{sample_requests.MEDIA_ID}",
     has_metadata=False,
 )
 _LINKS = links_by_id(
@@ -75,7 +75,7 @@ OPERATIONS = (
         parameters=("filename",),
         body=upload(
             ref("NewGreeting"),
-            {"greeting": samples.NEW_GREETING},
+            {"greeting": sample_requests.NEW_GREETING},
             json_alone=True,
             audio_alone=False,
         ),
@@ -89,7 +89,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=greetings.replace_greeting,
-        body=envelope(ref("NewGreeting"), {"greeting": samples.NEW_GREETING}),
+        body=envelope(ref("NewGreeting"), {"greeting": sample_requests.NEW_GREETING}),
         answers={200: _GREETING.describe("The changed greeting")},
         refusals=(_NOT_FOUND, _NAME_MISSING, EditConflict()),
     ),

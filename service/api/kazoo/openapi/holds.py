@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import holds
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import archive, audio, envelope, not_modified, pages, success
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.refusals import RANGE_PAST_END
@@ -23,7 +23,7 @@ from service.domain.hold import MAX_HOLDS
 
 TAG = {"name": "Legal holds", "description": "Messages that must not be deleted"}
 
-_UNKNOWN = HoldNotFound(samples.WEBHOOK_ID)
+_UNKNOWN = HoldNotFound(sample_requests.WEBHOOK_ID)
 _UNKNOWN_BOX = Invalid.of("vmbox_ids", Rule.NOT_FOUND)
 _BAD_WINDOW = Invalid.of("created_to", Rule.DATE_RANGE)
 
@@ -36,7 +36,7 @@ OPERATIONS = (
     ),
     Operation(
         handler=holds.create_hold,
-        body=envelope(ref("NewHold"), {"hold": samples.NEW_HOLD}),
+        body=envelope(ref("NewHold"), {"hold": sample_requests.NEW_HOLD}),
         answers={
             201: success(
                 ref(HoldRow), samples.HOLD, headers=("Location",), description="The new hold"
@@ -56,11 +56,11 @@ OPERATIONS = (
     ),
     Operation(
         handler=holds.select_held_messages,
-        body=envelope(ref("MessageIds"), {"messages": {"messages": [samples.MESSAGE_ID]}}),
+        body=envelope(ref("MessageIds"), {"messages": {"messages": [sample_requests.MESSAGE_ID]}}),
         answers={
             200: success(
                 ref(HeldIdsResponse),
-                HeldIdsResponse(held=[samples.MESSAGE_ID]),
+                HeldIdsResponse(held=[sample_requests.MESSAGE_ID]),
                 description="The held ones",
             )
         },
@@ -82,7 +82,7 @@ OPERATIONS = (
         refusals=(
             _UNKNOWN,
             UNKNOWN_MESSAGE,
-            AudioMissing(samples.MESSAGE_ID),
+            AudioMissing(sample_requests.MESSAGE_ID),
             PreconditionFailed(),
             RANGE_PAST_END,
             StorageUnavailable(),

@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import links, waveforms
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import (
     audio,
     envelope,
@@ -30,7 +30,7 @@ from service.domain.errors import (
 TAG = {"name": "Links", "description": "URLs that play one recording without other credentials"}
 
 _TOO_LONG = Invalid.of("expires_in_s", Rule.MAXIMUM, target=86_400, value=100_000)
-_MISSING = (UNKNOWN_VMBOX, UNKNOWN_MESSAGE, AudioMissing(samples.MESSAGE_ID))
+_MISSING = (UNKNOWN_VMBOX, UNKNOWN_MESSAGE, AudioMissing(sample_requests.MESSAGE_ID))
 
 OPERATIONS = (
     Operation(

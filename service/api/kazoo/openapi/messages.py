@@ -6,7 +6,7 @@ from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import batches, forwards, messages, uploads
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import envelope, link, pages, success, upload
 from service.api.kazoo.openapi.refusals import STORED_BYTES_EXCEEDED, UPLOADS
 from service.api.kazoo.openapi.schemas import FOLDERS
@@ -48,7 +48,7 @@ from service.domain.message import MAX_PENDING_PER_VMBOX
 from service.domain.search import QUERY_TOO_LONG
 
 TAG = {"name": "Messages", "description": "Messages in boxes: single messages, lists and batches"}
-UNKNOWN_MESSAGE = MessageNotFound(samples.UNKNOWN_MESSAGE_ID)
+UNKNOWN_MESSAGE = MessageNotFound(sample_requests.UNKNOWN_MESSAGE_ID)
 NO_MESSAGES = Invalid.of("messages", Rule.REQUIRED)
 
 KEYS = (IdempotencyKeyInUse(), IdempotencyKeyReused())
@@ -58,13 +58,13 @@ TOO_MANY = Invalid.of("messages", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX
 COMMENT_NOT_ALLOWED = Invalid.of(
     "prepend", Rule.NOT_ALLOWED, message="Omit the comment, or allow it by vm_message_forward_type"
 )
-_EXPIRED = MessageExpired(samples.MESSAGE_ID, datetime(2024, 2, 12, tzinfo=UTC))
+_EXPIRED = MessageExpired(sample_requests.MESSAGE_ID, datetime(2024, 2, 12, tzinfo=UTC))
 _BAD_WINDOW = Invalid.of(
     "created_from",
     Rule.DATE_RANGE,
-    value=samples.CREATED_FROM,
-    message=f"created_to {samples.CREATED_FROM - 1} is prior to "
-    f"created_from {samples.CREATED_FROM}; {CORRECT_WINDOW}",
+    value=sample_requests.CREATED_FROM,
+    message=f"created_to {sample_requests.CREATED_FROM - 1} is prior to "
+    f"created_from {sample_requests.CREATED_FROM}; {CORRECT_WINDOW}",
 )
 _LIST = (
     "q",
@@ -101,9 +101,12 @@ def _links() -> Json:
 
 BATCH = success(ref(BatchResponse), samples.BATCH, description="The result of each message")
 _CHANGES: dict[str, Json] = {
-    "folder": {"folder": "saved", "messages": [samples.MESSAGE_ID]},
-    "move": {"source_id": samples.OTHER_VMBOX_ID, "messages": [samples.MESSAGE_ID]},
-    "copy": {"source_id": [samples.OTHER_VMBOX_ID], "messages": [samples.MESSAGE_ID]},
+    "folder": {"folder": "saved", "messages": [sample_requests.MESSAGE_ID]},
+    "move": {"source_id": sample_requests.OTHER_VMBOX_ID, "messages": [sample_requests.MESSAGE_ID]},
+    "copy": {
+        "source_id": [sample_requests.OTHER_VMBOX_ID],
+        "messages": [sample_requests.MESSAGE_ID],
+    },
 }
 
 OPERATIONS = (
@@ -117,7 +120,7 @@ OPERATIONS = (
                 "minProperties": 1,
                 "maxProperties": 1,
             },
-            {samples.VMBOX_ID: samples.MATCHED_ROW},
+            {sample_requests.VMBOX_ID: samples.MATCHED_ROW},
             description="A page of messages, each under the id of its box",
         ),
         refusals=_LIST_REFUSALS,
@@ -131,7 +134,7 @@ OPERATIONS = (
     Operation(
         handler=messages.store_message,
         parameters=("idempotency_key", "filename", "profile"),
-        body=upload(ref("NewMessage"), {"message": samples.NEW_MESSAGE}, json_alone=True),
+        body=upload(ref("NewMessage"), {"message": sample_requests.NEW_MESSAGE}, json_alone=True),
         answers={
             201: success(
                 ref(StoredMessage),
@@ -156,7 +159,7 @@ OPERATIONS = (
     Operation(
         handler=uploads.announce_upload,
         parameters=("idempotency_key", "profile"),
-        body=envelope(ref("NewUpload"), {"upload": samples.NEW_UPLOAD}),
+        body=envelope(ref("NewUpload"), {"upload": sample_requests.NEW_UPLOAD}),
         answers={
             201: success(ref(UploadResponse), samples.UPLOAD, description="The announced upload")
         },
@@ -192,7 +195,7 @@ OPERATIONS = (
         parameters=("folder", *parameters.filters_of(MessageFields)),
         body=envelope(
             ref("MessageSelection"),
-            {"some": {"messages": [samples.MESSAGE_ID]}, "folder": {"folder": "saved"}},
+            {"some": {"messages": [sample_requests.MESSAGE_ID]}, "folder": {"folder": "saved"}},
             required=False,
         ),
         answers={200: BATCH},
@@ -211,8 +214,8 @@ OPERATIONS = (
             ref("MessageChange"),
             {
                 "folder": {"folder": "saved"},
-                "move": {"source_id": samples.OTHER_VMBOX_ID},
-                "copy": {"source_id": [samples.OTHER_VMBOX_ID]},
+                "move": {"source_id": sample_requests.OTHER_VMBOX_ID},
+                "copy": {"source_id": [sample_requests.OTHER_VMBOX_ID]},
             },
             required=False,
         ),
@@ -239,7 +242,10 @@ OPERATIONS = (
         parameters=("idempotency_key", "filename"),
         body=upload(
             ref("NewForward"),
-            {"greeting": samples.NEW_FORWARD, "without": {"source_id": [samples.OTHER_VMBOX_ID]}},
+            {
+                "greeting": sample_requests.NEW_FORWARD,
+                "without": {"source_id": [sample_requests.OTHER_VMBOX_ID]},
+            },
             json_alone=True,
             audio_alone=False,
         ),

@@ -6,7 +6,7 @@ from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import struct_schemas
 from service.api.kazoo.dependencies import MAX_KEY
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests
 from service.api.kazoo.openapi.schemas import FOLDERS, HEX_ID, MESSAGE_ID
 from service.api.kazoo.pages import DEFAULT_PAGE, LARGEST_LIST, LARGEST_PAGE
 from service.api.kazoo.profiles import PROFILES
@@ -94,16 +94,16 @@ def _in(
 
 def _path() -> Json:
     ids = {
-        "account_id": ("The account", HEX_ID, samples.ACCOUNT_ID),
-        "vmbox_id": ("The box", HEX_ID, samples.VMBOX_ID),
-        "user_id": ("The user", HEX_ID, samples.OWNER_ID),
-        "media_id": ("The greeting", HEX_ID, samples.MEDIA_ID),
-        "webhook_id": ("The webhook", HEX_ID, samples.WEBHOOK_ID),
-        "erasure_id": ("The erasure", HEX_ID, samples.WEBHOOK_ID),
-        "hold_id": ("The legal hold", HEX_ID, samples.WEBHOOK_ID),
-        "export_id": ("The export", HEX_ID, samples.WEBHOOK_ID),
-        "key_id": ("The API key", HEX_ID, samples.WEBHOOK_ID),
-        "message_id": ("The message", MESSAGE_ID, samples.MESSAGE_ID),
+        "account_id": ("The account", HEX_ID, sample_requests.ACCOUNT_ID),
+        "vmbox_id": ("The box", HEX_ID, sample_requests.VMBOX_ID),
+        "user_id": ("The user", HEX_ID, sample_requests.OWNER_ID),
+        "media_id": ("The greeting", HEX_ID, sample_requests.MEDIA_ID),
+        "webhook_id": ("The webhook", HEX_ID, sample_requests.WEBHOOK_ID),
+        "erasure_id": ("The erasure", HEX_ID, sample_requests.WEBHOOK_ID),
+        "hold_id": ("The legal hold", HEX_ID, sample_requests.WEBHOOK_ID),
+        "export_id": ("The export", HEX_ID, sample_requests.WEBHOOK_ID),
+        "key_id": ("The API key", HEX_ID, sample_requests.WEBHOOK_ID),
+        "message_id": ("The message", MESSAGE_ID, sample_requests.MESSAGE_ID),
         "token": ("The token of the request", _TEXT, None),
         "link_token": ("The token of a recording link", _TEXT, None),
         "schema_name": ("The name of a schema", _TEXT, "vmboxes"),

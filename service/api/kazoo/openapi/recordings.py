@@ -6,7 +6,7 @@ from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import raw, waveforms, zip
 from service.api.kazoo.accept import ZIP
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import (
     archive,
     audio,
@@ -52,7 +52,7 @@ OPERATIONS = (
         refusals=(
             UNKNOWN_VMBOX,
             UNKNOWN_MESSAGE,
-            AudioMissing(samples.MESSAGE_ID),
+            AudioMissing(sample_requests.MESSAGE_ID),
             PreconditionFailed(),
             RANGE_PAST_END,
             RedirectUnavailable(),
@@ -67,7 +67,7 @@ OPERATIONS = (
         refusals=(
             UNKNOWN_VMBOX,
             UNKNOWN_MESSAGE,
-            AudioMissing(samples.MESSAGE_ID),
+            AudioMissing(sample_requests.MESSAGE_ID),
             StorageUnavailable(),
             *WAVEFORMS,
         ),
@@ -90,7 +90,7 @@ OPERATIONS = (
         handler=zip.download_messages,
         parameters=("format",),
         body=envelope(
-            ref("MessageIds"), {"messages": {"messages": [samples.MESSAGE_ID]}}, media=ZIP
+            ref("MessageIds"), {"messages": {"messages": [sample_requests.MESSAGE_ID]}}, media=ZIP
         ),
         answers={200: archive("The archive")},
         refusals=(

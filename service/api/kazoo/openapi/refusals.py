@@ -13,7 +13,7 @@ from service.api.description.openapi.structs import ref
 from service.api.kazoo.accept import JSON
 from service.api.kazoo.envelope import Failure, Refusal
 from service.api.kazoo.errors import http_refusal, refusal_of
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests, samples
 from service.api.kazoo.openapi.parameters import header_refs
 from service.api.middleware.body_rate import ClientTooSlow
 from service.api.middleware.deadline import DeadlineExceeded
@@ -64,7 +64,7 @@ _TOKEN_ERRORS: tuple[Exception, ...] = (
 )
 _ACCOUNT_ERRORS: tuple[Exception, ...] = (
     Forbidden(),
-    AccountNotFound(samples.ACCOUNT_ID),
+    AccountNotFound(sample_requests.ACCOUNT_ID),
     AccountNotFound("xyz"),
     AccountMoved("https://cell2.example.com"),
 )

@@ -1,4 +1,4 @@
-"""Examples of the document, encoded by the code that encodes real responses."""
+"""Responses of the examples, encoded by the code that encodes real responses."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,28 @@ import msgspec
 
 from service.api.description.openapi.fields import Json
 from service.api.http.times import format_iso
+from service.api.kazoo.openapi.sample_requests import (
+    ACCOUNT_ID,
+    API_KEY,
+    CREATED,
+    EVENT_ID,
+    MEDIA_ID,
+    MESSAGE_ID,
+    NEW_ACCOUNT,
+    NEW_API_KEY,
+    NEW_GREETING,
+    NEW_HOLD,
+    NEW_USER,
+    NEW_VMBOX,
+    NEW_WEBHOOK,
+    OTHER_VMBOX_ID,
+    OWNER_ID,
+    PARENT_ID,
+    TOKEN,
+    UNKNOWN_MESSAGE_ID,
+    VMBOX_ID,
+    WEBHOOK_ID,
+)
 from service.api.kazoo.profiles import WireProfile
 from service.api.kazoo.times import gregorian
 from service.api.kazoo.wire import documents
@@ -26,7 +48,6 @@ from service.api.kazoo.wire.messages import (
     MessageContext,
     held_row,
     message_metadata,
-    message_row,
     stored_message,
     trash_row,
 )
@@ -62,106 +83,10 @@ from service.domain.message import (
     month_of,
 )
 from service.domain.search import Place, SearchField
-from service.domain.user import CredentialMethod, User, digests_of, validate_user
-from service.domain.vmbox import (
-    DeletedVmbox,
-    MessageCounts,
-    Vmbox,
-    split_pin,
-    validate_settings,
-)
+from service.domain.user import User, validate_user
+from service.domain.vmbox import DeletedVmbox, MessageCounts, Vmbox, split_pin, validate_settings
 from service.domain.webhook import SECRET_BYTES, Attempt, Webhook, WebhookResponse, format_secret
 from service.usecases.searches import SearchResult
-
-ACCOUNT_ID = "4b5f02e5d4c54e43a5f9d1e2c3b4a596"
-PARENT_ID = "290ac723eb6e73dd4a0adcd77785e04e"
-VMBOX_ID = "3a63acc3694ba189947235ae4727941b"
-OTHER_VMBOX_ID = "0e820108c0f4ca391500f3be1b02bdfa"
-OWNER_ID = "f1d98a5df729f95cd208ee9430e3b21b"
-MEDIA_ID = "d2f4a19f1d0f4b5c8e6f7a8b9c0d1e2f"
-WEBHOOK_ID = "5c3f0a8e9b1d4f6e8a7c2b4d6e8f0a1c"
-EVENT_ID = "0190f3a1-c2d4-7e5f-8a9b-0c1d2e3f4a5d"
-UNKNOWN_MESSAGE_ID = "201605-6aadef09f6fcf5fd8bcdfca312e923ba"
-MESSAGE_ID = "201605-49be0985ea3a33046f8073083517d27b"
-API_KEY = "a26dc5bb3a6e4ba4a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
-REVISION = f"1-{VMBOX_ID}"
-LIST_REVISION = "4f0d1f8a3c5e7b9d2a4c6e8f0b1d3f5a"
-
-CREATED = datetime(2024, 5, 15, 11, 39, 26, tzinfo=UTC)
-
-NEW_ACCOUNT: dict[str, Any] = {"name": "Example", "realm": "aeac33.sip.2600hz.com"}
-
-NEW_USER: dict[str, Any] = {
-    "username": "reception",
-    "password": "correct horse battery staple",
-    "first_name": "Pat",
-    "last_name": "Doe",
-    "email": "pat@example.com",
-}
-CREDENTIALS = {
-    "credentials": digests_of(NEW_USER["username"], NEW_USER["password"])[CredentialMethod.MD5],
-    "account_name": NEW_ACCOUNT["name"],
-}
-
-NEW_API_KEY: dict[str, Any] = {
-    "name": "Call control",
-    "scopes": ["messages:read", "vmboxes:read"],
-    "vmbox_ids": [VMBOX_ID],
-    "expires": "2027-01-01T00:00:00Z",
-}
-
-NEW_ERASURE: dict[str, Any] = {
-    "caller_id_number": "+49 89 1234567",
-    "caller_id_name": "Ann Example",
-}
-
-NEW_HOLD: dict[str, Any] = {
-    "name": "Case 4711",
-    "reason": "Order of the district court, 3 May 2024",
-    "caller_id_number": "+49 89 1234567",
-    "created_from": "2024-01-01T00:00:00Z",
-}
-
-NEW_GREETING: dict[str, Any] = {
-    "name": "On holiday",
-    "description": "Until the end of August",
-    "language": "en-us",
-}
-
-NEW_WEBHOOK: dict[str, Any] = {
-    "name": "Ticket system",
-    "uri": "https://tickets.example.com/voicemail",
-    "hook": "message.new",
-    "enabled": True,
-    "custom_data": {"queue": "support"},
-}
-
-NEW_VMBOX: dict[str, Any] = {
-    "name": "VMBox 0",
-    "require_pin": True,
-    "is_setup": False,
-    "pin": "0000",
-    "mailbox": "3000",
-    "timezone": "America/Los_Angeles",
-    "notify_email_addresses": [],
-    "owner_id": OWNER_ID,
-    "media": {},
-}
-VMBOX_CHANGE: dict[str, Any] = {"name": "Front desk", "pin": None, "some_key": "some_value"}
-
-NEW_MESSAGE: dict[str, Any] = {
-    "caller_id_name": "userb userb",
-    "caller_id_number": "1001",
-    "folder": "new",
-    "from": "1001@aeac33.sip.2600hz.com",
-}
-
-NEW_UPLOAD: dict[str, Any] = {
-    **NEW_MESSAGE,
-    "size": 9_600_044,
-    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    "content_type": "audio/wav",
-}
 
 _STORED: dict[str, Any] = {
     "account_id": UUID(ACCOUNT_ID),
@@ -198,7 +123,10 @@ _USER = User(
     **_STORED,
 )
 _GREETING = Greeting(
-    media_id=UUID(MEDIA_ID), document=validate_greeting(NEW_GREETING), audio=_AUDIO, **_STORED
+    media_id=UUID(MEDIA_ID),
+    document=validate_greeting(NEW_GREETING),
+    audio=_AUDIO,
+    **_STORED,
 )
 _MESSAGE = Message(
     id=MessageId(month_of(_RECEIVED_AT), UUID(MESSAGE_ID[7:])),
@@ -227,7 +155,10 @@ _MESSAGE = Message(
 )
 _PENDING = msgspec.structs.replace(_MESSAGE, audio=None, transcription=None, media=None)
 _WEBHOOK = Webhook(
-    webhook_id=UUID(WEBHOOK_ID), document=NEW_WEBHOOK, disable_reason=None, **_STORED
+    webhook_id=UUID(WEBHOOK_ID),
+    document=NEW_WEBHOOK,
+    disable_reason=None,
+    **_STORED,
 )
 _ERASURE = Erasure(
     account_id=UUID(ACCOUNT_ID),
@@ -338,7 +269,6 @@ MWI = documents.mwi_response(MessageCounts(new=1, saved=0))
 
 WAVEFORM = WaveformData(duration_ms=3140, length=4, data=[-3, 4, -96, 101, -48, 47, -2, 1])
 MESSAGE = message_metadata(_MESSAGE, _CONTEXT)
-MESSAGE_ROW = message_row(_MESSAGE, _CONTEXT)
 MATCHED_ROW = matched_row(
     SearchResult(
         message=_MESSAGE,
@@ -373,7 +303,12 @@ OPENED_MESSAGE = OpenedMessage(
     expires=gregorian(CREATED),
 )
 VMBOX_TRASH_ROW = vmbox_trash_row(
-    DeletedVmbox(vmbox_id=UUID(VMBOX_ID), name="Ann", mailbox="100", deleted_at=CREATED),
+    DeletedVmbox(
+        vmbox_id=UUID(VMBOX_ID),
+        name="Ann",
+        mailbox="100",
+        deleted_at=CREATED,
+    ),
     timedelta(days=7),
     WireProfile.KAZOO,
 )
@@ -393,16 +328,16 @@ UPLOAD = UploadResponse(
     },
     expires=gregorian(CREATED),
 )
-NEW_FORWARD = {
-    "source_id": [OTHER_VMBOX_ID],
-    "prepend": MEDIA_ID,
-    "after_forward_action": "save",
-}
-FORWARDED = ForwardResponse(succeeded=[MESSAGE_ID], failed=[{OTHER_VMBOX_ID: "mailbox_full"}])
-BATCH = BatchResponse(succeeded=[MESSAGE_ID], failed=[{UNKNOWN_MESSAGE_ID: "not_found"}])
+FORWARDED = ForwardResponse(
+    succeeded=[MESSAGE_ID],
+    failed=[{OTHER_VMBOX_ID: "mailbox_full"}],
+)
+BATCH = BatchResponse(
+    succeeded=[MESSAGE_ID],
+    failed=[{UNKNOWN_MESSAGE_ID: "not_found"}],
+)
 SESSION = documents.session_response(Caller(_ACCOUNT, ADMIN_ACCESS))
 USER_SESSION = msgspec.structs.replace(SESSION, owner_id=OWNER_ID)
-TOKEN = "{AUTH_TOKEN}"  # noqa: S105 - a placeholder
 FRAME: dict[str, Any] = {
     "auth_token": TOKEN,
     "request_id": "7d2bbd8e4a5bd0ba1a4f4a0b1b7f0c11",
@@ -410,7 +345,6 @@ FRAME: dict[str, Any] = {
     "version": "0.1.0",
     "node": "9c1f0f3cb7e1c0de",
 }
-CREATED_FROM = gregorian(CREATED)
 
 EVENT: Json = {
     "specversion": "1.0",

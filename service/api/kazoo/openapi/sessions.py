@@ -4,7 +4,7 @@ from service.api.description.openapi.fields import Json
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import sessions
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests, samples
 from service.api.kazoo.openapi.bodies import envelope, link, success
 from service.api.kazoo.wire.documents import SessionResponse
 from service.domain.errors import (
@@ -44,7 +44,7 @@ OPERATIONS = (
     Operation(
         handler=sessions.sign_in_with_api_key,
         signed_in=False,
-        body=envelope(ref("ApiKey"), {"key": {"api_key": samples.API_KEY}}),
+        body=envelope(ref("ApiKey"), {"key": {"api_key": sample_requests.API_KEY}}),
         answers={201: _session("The session; the token is in `auth_token`")},
         refusals=(
             CredentialsInvalid(),
@@ -54,7 +54,7 @@ OPERATIONS = (
     Operation(
         handler=sessions.sign_in_as_user,
         signed_in=False,
-        body=envelope(ref("Credentials"), {"md5": samples.CREDENTIALS}),
+        body=envelope(ref("Credentials"), {"md5": sample_requests.CREDENTIALS}),
         answers={201: _session("The session; the token is in `auth_token`", samples.USER_SESSION)},
         refusals=(
             CredentialsInvalid(),
@@ -82,7 +82,7 @@ OPERATIONS = (
     Operation(
         handler=sessions.read_token_info,
         signed_in=False,
-        body=envelope(ref("SessionToken"), {"token": {"token": samples.TOKEN}}),
+        body=envelope(ref("SessionToken"), {"token": {"token": sample_requests.TOKEN}}),
         answers={200: _session("The session", samples.USER_SESSION)},
         refusals=(*_TOKEN_REFUSALS, Invalid.of("token", Rule.REQUIRED)),
     ),

@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import transcriptions
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests
 from service.api.kazoo.openapi.bodies import success
 from service.api.kazoo.openapi.messages import UNKNOWN_MESSAGE
 from service.api.kazoo.openapi.vmboxes import UNKNOWN_VMBOX
@@ -36,17 +36,17 @@ OPERATIONS = (
     Operation(
         handler=transcriptions.get_transcription,
         answers={200: success(ref(TranscriptionDetail), _SAMPLE, description="The transcription")},
-        refusals=(*_MISSING, TranscriptionMissing(samples.MESSAGE_ID)),
+        refusals=(*_MISSING, TranscriptionMissing(sample_requests.MESSAGE_ID)),
     ),
     Operation(
         handler=transcriptions.request_transcription,
         answers={
             202: success(
                 ref(TranscriptionRequest),
-                TranscriptionRequest(media_id=samples.MESSAGE_ID),
+                TranscriptionRequest(media_id=sample_requests.MESSAGE_ID),
                 description="The transcription will be made",
             )
         },
-        refusals=(*_MISSING, AudioMissing(samples.MESSAGE_ID)),
+        refusals=(*_MISSING, AudioMissing(sample_requests.MESSAGE_ID)),
     ),
 )

@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import trash
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests, samples
 from service.api.kazoo.openapi.bodies import envelope, pages
 from service.api.kazoo.openapi.messages import BATCH, KEYS, NO_MESSAGES, TOO_MANY
 from service.api.kazoo.openapi.vmboxes import BAD_LIST, UNKNOWN_VMBOX
@@ -11,7 +11,7 @@ from service.api.kazoo.wire.messages import TrashRow
 
 TAG = {"name": "Trash", "description": "Removed messages, until they are purged"}
 
-_BODY = {"some": {"messages": [samples.MESSAGE_ID]}}
+_BODY = {"some": {"messages": [sample_requests.MESSAGE_ID]}}
 
 OPERATIONS = (
     Operation(

@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import users
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.documents import UserRow
@@ -12,11 +12,13 @@ from service.domain.errors import EditConflict, Invalid, QuotaExceeded, Rule, Us
 
 TAG = {"name": "Users", "description": "Users own boxes and can sign in"}
 
-_NOT_FOUND = UserNotFound(samples.OWNER_ID)
+_NOT_FOUND = UserNotFound(sample_requests.OWNER_ID)
 _TAKEN = Invalid.of("username", Rule.UNIQUE)
 _NO_PASSWORD = Invalid.of("password", Rule.REQUIRED)
-_USER = DocumentResponse(schema="User", example=samples.USER, revision=f"1-{samples.OWNER_ID}")
-_NEW_USER = envelope(ref("NewUser"), {"user": samples.NEW_USER})
+_USER = DocumentResponse(
+    schema="User", example=samples.USER, revision=f"1-{sample_requests.OWNER_ID}"
+)
+_NEW_USER = envelope(ref("NewUser"), {"user": sample_requests.NEW_USER})
 _LINKS = links_by_id(
     "user_id",
     {

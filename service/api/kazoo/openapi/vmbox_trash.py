@@ -3,7 +3,7 @@
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import vmbox_trash
-from service.api.kazoo.openapi import samples
+from service.api.kazoo.openapi import sample_requests, samples
 from service.api.kazoo.openapi.bodies import envelope, pages, success
 from service.api.kazoo.openapi.messages import KEYS
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
@@ -14,7 +14,7 @@ from service.domain.errors import Invalid, RestoredNumberTaken, Rule
 
 TAG = {"name": "Deleted boxes", "description": "Deleted boxes, until they are purged"}
 
-_BODY = {"some": {"vmboxes": [samples.VMBOX_ID]}}
+_BODY = {"some": {"vmboxes": [sample_requests.VMBOX_ID]}}
 _BATCH = success(ref(VmboxBatchResponse), samples.VMBOX_BATCH, description="The result of each box")
 _TOO_MANY = Invalid.of("vmboxes", Rule.MAX_ITEMS, target=MAX_MESSAGES, value=MAX_MESSAGES + 1)
 

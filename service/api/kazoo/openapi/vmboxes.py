@@ -5,7 +5,7 @@ import msgspec
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import vmboxes
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import (
     DocumentResponse,
     envelope,
@@ -29,7 +29,7 @@ from service.domain.errors import (
 )
 
 TAG = {"name": "Boxes", "description": "Voicemail boxes and their settings"}
-UNKNOWN_VMBOX = VmboxNotFound(samples.OTHER_VMBOX_ID)
+UNKNOWN_VMBOX = VmboxNotFound(sample_requests.OTHER_VMBOX_ID)
 BAD_SIZE = Invalid.of("page_size", Rule.WRONG_FORMAT, value="0", message=BAD_PAGE_SIZE)
 BAD_START = Invalid.of("start_key", Rule.WRONG_FORMAT, value="?", message=BAD_START_KEY)
 BAD_LIST = (RANGE_PAST_END, BAD_SIZE, BAD_START)
@@ -40,10 +40,10 @@ _CONFLICTS = (UNKNOWN_VMBOX, EditConflict(), PreconditionFailed())
 
 
 _VMBOX = DocumentResponse(
-    schema="Vmbox", example=samples.VMBOX, revision=samples.REVISION, headers=("ETag",)
+    schema="Vmbox", example=samples.VMBOX, revision=sample_requests.REVISION, headers=("ETag",)
 )
 _DELETED_VMBOX = msgspec.structs.replace(_VMBOX, headers=())
-_NEW_VMBOX = envelope(ref("NewVmbox"), {"vmbox": samples.NEW_VMBOX})
+_NEW_VMBOX = envelope(ref("NewVmbox"), {"vmbox": sample_requests.NEW_VMBOX})
 _LINKS = links_by_id(
     "vmbox_id",
     {
@@ -92,7 +92,9 @@ OPERATIONS = (
     Operation(
         handler=vmboxes.patch_vmbox,
         parameters=("if_match", "profile", "dry_run"),
-        body=envelope(ref("VmboxChanges"), {"change": samples.VMBOX_CHANGE}, required=False),
+        body=envelope(
+            ref("VmboxChanges"), {"change": sample_requests.VMBOX_CHANGE}, required=False
+        ),
         answers={200: _VMBOX.describe("The changed box")},
         refusals=(*_CONFLICTS, _NUMBER_TAKEN, _SHORT_PIN),
     ),

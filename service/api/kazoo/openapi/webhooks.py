@@ -5,7 +5,7 @@ import msgspec
 from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import webhooks
-from service.api.kazoo.openapi import parameters, samples
+from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages, success
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.hooks import HOOK_ROWS, HookRow
@@ -27,19 +27,19 @@ TAG = {
     "or flat payloads with the keys of KAZOO, signed according to Standard Webhooks 1.0.0",
 }
 
-_NOT_FOUND = WebhookNotFound(samples.WEBHOOK_ID)
+_NOT_FOUND = WebhookNotFound(sample_requests.WEBHOOK_ID)
 _FORBIDDEN_TARGET = Invalid.of("uri", Rule.FORBIDDEN_TARGET, value="http://169.254.169.254/")
 _UNKNOWN_HOOK = Invalid.of("hook", Rule.ENUM, target=["all", "message.new"], value="message.old")
 _CHECKS = (_FORBIDDEN_TARGET, _UNKNOWN_HOOK, DnsUnavailable())
 
 
 _WEBHOOK = DocumentResponse(
-    schema="Webhook", example=samples.WEBHOOK, revision=f"1-{samples.WEBHOOK_ID}"
+    schema="Webhook", example=samples.WEBHOOK, revision=f"1-{sample_requests.WEBHOOK_ID}"
 )
 _CREATED = msgspec.structs.replace(
     _WEBHOOK, schema="CreatedWebhook", example=samples.NEWLY_CREATED_WEBHOOK
 )
-_NEW_WEBHOOK = envelope(ref("NewWebhook"), {"webhook": samples.NEW_WEBHOOK})
+_NEW_WEBHOOK = envelope(ref("NewWebhook"), {"webhook": sample_requests.NEW_WEBHOOK})
 _LINKS = links_by_id(
     "webhook_id",
     {
