@@ -62,6 +62,11 @@ class SourceAccount(msgspec.Struct, frozen=True, kw_only=True):
     parent_key: str | None = None
     document: Document = msgspec.field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        return f"{self.name} ({self.realm})"
+
 
 class SourceUser(msgspec.Struct, frozen=True, kw_only=True):
     """User without a password. The document has at least `username`."""
@@ -69,6 +74,11 @@ class SourceUser(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     account_key: str
     document: Document
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        return str(self.document.get("username", self.key))
 
 
 class SourceBox(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +92,11 @@ class SourceBox(msgspec.Struct, frozen=True, kw_only=True):
     account_key: str
     document: Document
     deleted_at: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        return str(self.document.get("mailbox") or self.document.get("name", self.key))
 
 
 class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +114,11 @@ class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):
     filename: str | None = None
     content_type: str | None = None
     open: Bytes | None = None
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        return self.key
 
 
 class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):

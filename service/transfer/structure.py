@@ -129,7 +129,7 @@ class StructureWriter:
         if isinstance(record, Skipped):
             self.report.add_skipped(kind, record)
             return
-        name = _name_of(record)
+        name = record.label
         try:
             match record:
                 case SourceAccount():
@@ -196,8 +196,7 @@ class StructureWriter:
         self, record: SourceAccount, target: AccountFacts, result: ImportResult
     ) -> None:
         self.account_targets[record.key] = target
-        name = f"{record.name} ({record.realm})"
-        self.report.add_target(RecordKind.ACCOUNT, name, result, target.account_id.hex)
+        self.report.add_target(RecordKind.ACCOUNT, record.label, result, target.account_id.hex)
 
     def _account_of(self, key: str) -> AccountFacts:
         account = self.account_targets.get(key)
@@ -376,19 +375,6 @@ def _numbers_of(record: SourceBox) -> Collection[str]:
     """Returns the number that a box takes. A box in the trash takes none."""
     taken = record.deleted_at is None
     return numbers_of({"mailbox": record.document.get("mailbox")}) if taken else ()
-
-
-def _name_of(record: SourceAccount | SourceUser | SourceGreeting | SourceBox) -> str:
-    """Returns the name of a record for people."""
-    match record:
-        case SourceAccount():
-            return f"{record.name} ({record.realm})"
-        case SourceUser():
-            return str(record.document.get("username", record.key))
-        case SourceGreeting():
-            return record.key
-        case SourceBox():
-            return str(record.document.get("mailbox") or record.document.get("name", record.key))
 
 
 def _provisional(account_id: UUID, parent: AccountFacts, record: SourceAccount) -> AccountFacts:

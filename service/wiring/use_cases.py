@@ -89,7 +89,6 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     uploads: Uploads
     quotas: Quotas
     renditions: Renditions
-    pool: ConversionPool
 
 
 @asynccontextmanager
@@ -102,14 +101,14 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
         accounts = await enter(open_accounts(settings, database))
         audio = await enter(open_audio(settings, settings.audio_cache_mb))
         quotas = quotas_of(settings)
-        pool = await enter(open_conversion(settings))
-        renditions = Renditions(database, audio, pool, utc_now, quotas)
+        conversion = await enter(open_conversion(settings))
+        renditions = Renditions(database, audio, conversion, utc_now, quotas)
         shared = _Shared(
             database=database,
             hot=hot,
             reads=await enter(open_reads(settings, name, database, hot)),
             audio=audio,
-            conversion=pool,
+            conversion=conversion,
             accounts=accounts,
             feed=await enter(Feed(database).tail_in_background()),
             sender=await enter(open_webhook_sender(settings, accounts.secrets)),
@@ -118,7 +117,6 @@ async def open_use_cases(settings: Settings, name: str) -> AsyncIterator[UseCase
             uploads=_uploads(settings),
             quotas=quotas,
             renditions=await enter(renditions.convert_in_background()),
-            pool=pool,
         )
         yield _create_use_cases(settings, shared)
 
@@ -140,28 +138,15 @@ def _create_use_cases(settings: Settings, shared: _Shared) -> UseCases:
         recipients=Recipients(vmboxes),
         mail_consents=MailConsents(database, RecipientTokens(accounts.secrets)),
         messages=messages,
-        direct_uploads=DirectUploads(
-            messages=messages,
-            tokens=UploadTokens(accounts.secrets),
-            max_bytes=settings.max_direct_upload_bytes,
-        ),
+        direct_uploads=_direct_uploads(settings, shared, messages),
         dead_deliveries=DeadDeliveries(database),
         message_lists=MessageLists(*shared.reads, utc_now, retention),
         searches=Searches(shared.reads[0], utc_now),
         pin_checks=PinChecks(vmboxes),
         recordings=recordings,
-        recording_links=RecordingLinks(
-            sessions=accounts.sessions,
-            recordings=recordings,
-            tokens=LinkTokens(key_ring_of(settings)),
-            mail_links=MailLinks(
-                database=database,
-                account_cache=accounts.account_cache,
-                tokens=MailLinkTokens(accounts.secrets),
-            ),
-        ),
+        recording_links=_recording_links(settings, shared, recordings),
         renditions=shared.renditions,
-        waveforms=Waveforms(database, audio, shared.pool),
+        waveforms=Waveforms(database, audio, shared.conversion),
         transcriptions=Transcriptions(database),
         forwards=Forwards(database, messages, shared.conversion),
         greetings=Greetings(database, audio, utc_now, shared.uploads, quotas),
@@ -212,6 +197,28 @@ def _messages(settings: Settings, shared: _Shared) -> Messages:
         oldest_month=settings.oldest_month,
         uploads=shared.uploads,
         quotas=shared.quotas,
+    )
+
+
+def _direct_uploads(settings: Settings, shared: _Shared, messages: Messages) -> DirectUploads:
+    return DirectUploads(
+        messages=messages,
+        tokens=UploadTokens(shared.accounts.secrets),
+        max_bytes=settings.max_direct_upload_bytes,
+    )
+
+
+def _recording_links(settings: Settings, shared: _Shared, recordings: Recordings) -> RecordingLinks:
+    accounts = shared.accounts
+    return RecordingLinks(
+        sessions=accounts.sessions,
+        recordings=recordings,
+        tokens=LinkTokens(key_ring_of(settings)),
+        mail_links=MailLinks(
+            database=shared.database,
+            account_cache=accounts.account_cache,
+            tokens=MailLinkTokens(accounts.secrets),
+        ),
     )
 
 

@@ -29,6 +29,77 @@ _FLAG: Json = {"type": "boolean"}
 _TIME: Json = {"type": "string", "pattern": "^([0-9]{8,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].+)$"}
 _TEXT: Json = {"type": "string"}
 
+_FOLDER = {"type": "string", "enum": FOLDERS}
+_PROFILE = {"type": "string", "enum": list(PROFILES)}
+_PAGE_SIZE = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": LARGEST_PAGE,
+    "default": DEFAULT_PAGE,
+}
+# Type and description of the query parameters.
+_QUERY: dict[str, tuple[Json, str]] = {
+    "paginate": (_FLAG, f"`false` requests the complete list, up to {LARGEST_LIST} rows"),
+    "page_size": (_PAGE_SIZE, "The maximum number of rows"),
+    "q": (
+        {"type": "string", "maxLength": MAX_QUERY},
+        f"Selects messages that contain all terms, at most {MAX_TERMS}: words, phrases in "
+        "quotation marks, and numbers or their first or last digits. They are searched in the "
+        "name and number of the caller, the transcription and the name of the box. A page "
+        "may be short or empty and still have `next_start_key`",
+    ),
+    "start_key": (_TEXT, "`next_start_key` of the previous page"),
+    "ascending": (_FLAG, "`true` sorts from the first to the last"),
+    "descending": (_FLAG, "`true` sorts from the last to the first"),
+    "created_from": (
+        _TIME,
+        "Earliest creation, inclusive: Gregorian seconds or an ISO-8601 time",
+    ),
+    "created_to": (_TIME, "Latest creation, in the same format"),
+    "modified_from": (_TIME, "Earliest modification, in the same format"),
+    "modified_to": (_TIME, "Latest modification, in the same format"),
+    "action": (_TEXT, "Selects records of this action"),
+    "user": (HEX_ID, "Selects records of this user; for an API key, the id of its account"),
+    "vmbox": (HEX_ID, "Selects records of this box"),
+    "message": (MESSAGE_ID, "Selects records of this message"),
+    "event": (
+        {"type": "string", "enum": ["message"]},
+        "The name of all events of a stream, for `onmessage` of EventSource. Without it, the "
+        "name of an event is its type",
+    ),
+    "since": (_TEXT, "The cursor after which events are returned"),
+    "has_key": (_TEXT, "The document has a value at this dotted path"),
+    "key_missing": (_TEXT, "The document has no value at this path"),
+    "has_value": (_TEXT, "The value at this path is not empty"),
+    "value_missing": (_TEXT, "The value at this path is absent or empty"),
+    "profile": (
+        _PROFILE,
+        "The format of times, lengths and rows; the default is `wire_profile` of the account",
+    ),
+    "folder": (_FOLDER, "The folder. A folder in the body takes precedence"),
+    "filter_folder": (_FOLDER, "Selects messages in this folder; `folder` is an alias"),
+    "filename": (_TEXT, "The name of the upload"),
+    "dry_run": (
+        _FLAG,
+        "`true` changes nothing: the response is the document as it would be, with the number "
+        "of messages by folder that its retention would remove, in `_dry_run`",
+    ),
+    "busy": (_FLAG, "`true` prefers the greeting for a busy line"),
+    "erase": (_FLAG, "`true` erases all data of the account at once"),
+    "format": (
+        {"type": "string", "enum": [target.value for target in RenditionFormat]},
+        "The format of the audio, which is converted; the default is the stored format",
+    ),
+    "points": (
+        {"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": DEFAULT_POINTS},
+        "The number of parts of a waveform",
+    ),
+    "redirect": (
+        _FLAG,
+        "`true` redirects to the audio store; the default is `redirect_audio` of the account",
+    ),
+}
+
 
 def list_of(row: type) -> tuple[str, ...]:
     """The parameters of a list of documents."""
@@ -115,76 +186,7 @@ def _path() -> Json:
 
 
 def _query() -> Json:
-    folder = {"type": "string", "enum": FOLDERS}
-    profile = {"type": "string", "enum": list(PROFILES)}
-    page_size = {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": LARGEST_PAGE,
-        "default": DEFAULT_PAGE,
-    }
-    parameters: dict[str, tuple[Json, str]] = {
-        "paginate": (_FLAG, f"`false` requests the complete list, up to {LARGEST_LIST} rows"),
-        "page_size": (page_size, "The maximum number of rows"),
-        "q": (
-            {"type": "string", "maxLength": MAX_QUERY},
-            f"Selects messages that contain all terms, at most {MAX_TERMS}: words, phrases in "
-            "quotation marks, and numbers or their first or last digits. They are searched in the "
-            "name and number of the caller, the transcription and the name of the box. A page "
-            "may be short or empty and still have `next_start_key`",
-        ),
-        "start_key": (_TEXT, "`next_start_key` of the previous page"),
-        "ascending": (_FLAG, "`true` sorts from the first to the last"),
-        "descending": (_FLAG, "`true` sorts from the last to the first"),
-        "created_from": (
-            _TIME,
-            "Earliest creation, inclusive: Gregorian seconds or an ISO-8601 time",
-        ),
-        "created_to": (_TIME, "Latest creation, in the same format"),
-        "modified_from": (_TIME, "Earliest modification, in the same format"),
-        "modified_to": (_TIME, "Latest modification, in the same format"),
-        "action": (_TEXT, "Selects records of this action"),
-        "user": (HEX_ID, "Selects records of this user; for an API key, the id of its account"),
-        "vmbox": (HEX_ID, "Selects records of this box"),
-        "message": (MESSAGE_ID, "Selects records of this message"),
-        "event": (
-            {"type": "string", "enum": ["message"]},
-            "The name of all events of a stream, for `onmessage` of EventSource. Without it, the "
-            "name of an event is its type",
-        ),
-        "since": (_TEXT, "The cursor after which events are returned"),
-        "has_key": (_TEXT, "The document has a value at this dotted path"),
-        "key_missing": (_TEXT, "The document has no value at this path"),
-        "has_value": (_TEXT, "The value at this path is not empty"),
-        "value_missing": (_TEXT, "The value at this path is absent or empty"),
-        "profile": (
-            profile,
-            "The format of times, lengths and rows; the default is `wire_profile` of the account",
-        ),
-        "folder": (folder, "The folder. A folder in the body takes precedence"),
-        "filter_folder": (folder, "Selects messages in this folder; `folder` is an alias"),
-        "filename": (_TEXT, "The name of the upload"),
-        "dry_run": (
-            _FLAG,
-            "`true` changes nothing: the response is the document as it would be, with the number "
-            "of messages by folder that its retention would remove, in `_dry_run`",
-        ),
-        "busy": (_FLAG, "`true` prefers the greeting for a busy line"),
-        "erase": (_FLAG, "`true` erases all data of the account at once"),
-        "format": (
-            {"type": "string", "enum": [target.value for target in RenditionFormat]},
-            "The format of the audio, which is converted; the default is the stored format",
-        ),
-        "points": (
-            {"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "default": DEFAULT_POINTS},
-            "The number of parts of a waveform",
-        ),
-        "redirect": (
-            _FLAG,
-            "`true` redirects to the audio store; the default is `redirect_audio` of the account",
-        ),
-    }
-    described = {name: _in("query", name, *parts) for name, parts in parameters.items()}
+    described = {name: _in("query", name, *parts) for name, parts in _QUERY.items()}
     session = "The token of a session; without it, the token of the request"
     return {**described, "token_of_session": _in("query", "token", _TEXT, session)}
 
