@@ -29,6 +29,23 @@ class ObjectKey(msgspec.Struct, frozen=True, kw_only=True):
     original: str | None = None
 
 
+def message_key(
+    month: int, account_id: UUID, message_id: UUID, upload_id: UUID, extension: str
+) -> str:
+    """Returns the key of an upload. Keys are unique, so objects are never overwritten."""
+    return f"{month_prefix(month)}{account_id.hex}/{message_id.hex}/{upload_id.hex}.{extension}"
+
+
+def greeting_key(account_id: UUID, media_id: UUID, upload_id: UUID, extension: str) -> str:
+    """Returns the key of an uploaded greeting."""
+    return f"media/{account_id.hex}/{media_id.hex}/{upload_id.hex}.{extension}"
+
+
+def month_prefix(month: int) -> str:
+    """Returns the prefix of the keys of all messages of a month."""
+    return f"audio/{month}/"
+
+
 def rendition_key(original: str, target: RenditionFormat, upload_id: UUID) -> str:
     """Returns the key of a rendition. Keys are unique, so objects are never overwritten."""
     return f"{original}.{target}-{upload_id.hex}.{target.extension}"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import aiohttp
 import msgspec
@@ -38,23 +37,6 @@ _TOTAL_BLOCK_BYTES = 16 * 1024 * 1024
 _CONCURRENT_DELETES = 16
 _PRESIGNED_LIFETIME_S = 60
 _CHECKSUM = "x-amz-checksum-sha256"
-
-
-def message_key(
-    month: int, account_id: UUID, message_id: UUID, upload_id: UUID, extension: str
-) -> str:
-    """Returns the key of an upload. Keys are unique, so objects are never overwritten."""
-    return f"{month_prefix(month)}{account_id.hex}/{message_id.hex}/{upload_id.hex}.{extension}"
-
-
-def greeting_key(account_id: UUID, media_id: UUID, upload_id: UUID, extension: str) -> str:
-    """Returns the key of an uploaded greeting."""
-    return f"media/{account_id.hex}/{media_id.hex}/{upload_id.hex}.{extension}"
-
-
-def month_prefix(month: int) -> str:
-    """Returns the prefix of the keys of all messages of a month."""
-    return f"audio/{month}/"
 
 
 class ListedObject(msgspec.Struct, frozen=True, kw_only=True):

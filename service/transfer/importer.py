@@ -15,7 +15,8 @@ import msgspec
 
 from service.audio.conversion.files import store_file
 from service.audio.conversion.pool import ConversionPool
-from service.audio.store import AudioStore, message_key
+from service.audio.keys import message_key
+from service.audio.store import AudioStore
 from service.domain.account import NO_QUOTAS, Quota, Quotas
 from service.domain.audio_errors import ConversionUnavailable
 from service.domain.errors import MonthNotAllowed, Refused, Unavailable, VoicemailError

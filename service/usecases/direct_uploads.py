@@ -10,8 +10,9 @@ import msgspec
 
 from service.audio.formats import WAV, detect_format, determine_type
 from service.audio.inspection import inspect
+from service.audio.keys import message_key
 from service.audio.spool import BytesNotFetched, Spool, StartSpool
-from service.audio.store import ObjectStart, PresignedUpload, message_key
+from service.audio.store import ObjectStart, PresignedUpload
 from service.domain.account import AccountFacts
 from service.domain.audio_errors import (
     AudioMissing,

@@ -13,7 +13,8 @@ import msgspec
 
 from service.audio.conversion.files import store_file
 from service.audio.conversion.pool import ConversionPool
-from service.audio.store import AudioStore, message_key
+from service.audio.keys import message_key
+from service.audio.store import AudioStore
 from service.domain.account import AccountFacts, Quota
 from service.domain.audio_errors import AudioMissing, GreetingHasNoAudio, NoAudio
 from service.domain.audit import current_actor

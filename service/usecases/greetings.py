@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from service.audio.store import AudioStore, greeting_key
+from service.audio.keys import greeting_key
+from service.audio.store import AudioStore
 from service.domain.access import ADMIN_ACCESS, Access
 from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
 from service.domain.errors import Forbidden, NoGreetingPlays

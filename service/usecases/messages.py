@@ -11,8 +11,9 @@ from uuid import UUID
 import msgspec
 
 from service.audio.inspection import UNKNOWN_LENGTH_MS, inspect
+from service.audio.keys import message_key
 from service.audio.spool import Spool
-from service.audio.store import AudioStore, message_key
+from service.audio.store import AudioStore
 from service.domain.account import NO_QUOTAS, AccountFacts, Quota, Quotas
 from service.domain.audio_errors import AudioMissing
 from service.domain.errors import Invalid, Refused, Rule

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import msgspec
 
-from service.audio.store import AudioStore, message_key
+from service.audio.keys import message_key
+from service.audio.store import AudioStore
 from service.domain.account import NO_QUOTAS, AccountFacts, Quotas
 from service.domain.audio_errors import AudioMissing
 from service.domain.batch import BatchResult, Reason

@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from service.audio.store import message_key
+from service.audio.keys import message_key
 from service.domain.direct_upload import DirectUpload
 from service.domain.message import Audio, MessageId
 from service.security import SecretBox, UploadTokens, load_key_ring

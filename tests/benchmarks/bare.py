@@ -21,7 +21,7 @@ from botocore.credentials import Credentials
 from litestar.types import HTTPScope, Receive, Send
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.audio.store import message_key
+from service.audio.keys import message_key
 from service.domain.message import (
     LAST_ID,
     Audio,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from service.audio.store import message_key
+from service.audio.keys import message_key
 from tests.benchmarks.latency import event_latency
 from tests.benchmarks.load import Job, Step
 from tests.benchmarks.measure import Result, loaded

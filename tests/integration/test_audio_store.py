@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.audio.store import READ_BLOCK_BYTES, AudioStore, message_key
+from service.audio.keys import message_key
+from service.audio.store import READ_BLOCK_BYTES, AudioStore
 from service.domain.audio_errors import AudioMissing
 from service.domain.errors import StorageUnavailable
 from service.embedded.servers import EmbeddedServers

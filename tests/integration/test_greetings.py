@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from service.audio.keys import greeting_key
 from service.audio.spool import Spool
-from service.audio.store import AudioStore, greeting_key
+from service.audio.store import AudioStore
 from service.domain.account import AccountFacts
 from service.domain.errors import GreetingInUse, GreetingNotFound, Invalid, StorageUnavailable
 from service.embedded.servers import EmbeddedServers

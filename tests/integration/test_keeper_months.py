@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from service.__main__ import cli
-from service.audio.store import AudioStore, greeting_key
+from service.audio.keys import greeting_key
+from service.audio.store import AudioStore
 from service.domain.errors import DatabaseUnavailable
 from service.domain.message import MessageId, month_after, month_of
 from service.domain.retention import Retention

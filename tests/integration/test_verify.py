@@ -17,7 +17,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from service.audio.store import AudioStore, greeting_key
+from service.audio.keys import greeting_key
+from service.audio.store import AudioStore
 from service.domain.message import MessageId
 from service.postgres import messages as rows
 from service.postgres.messages import MessageKey

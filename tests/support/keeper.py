@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from service.audio.keys import message_key
 from service.audio.s3_session import BucketSettings
 from service.audio.spool import Spool
-from service.audio.store import AudioStore, message_key
+from service.audio.store import AudioStore
 from service.domain.message import month_of
 from service.embedded.servers import EmbeddedServers
 from service.postgres.messages import MessageKey

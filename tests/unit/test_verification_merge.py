@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from service.audio.store import ListedObject, message_key
+from service.audio.keys import message_key
+from service.audio.store import ListedObject
 from service.domain.message import Audio
 from service.postgres.verification import AudioRow
 from service.workers.verification.merge import in_batches, merge

@@ -9,7 +9,8 @@ import msgspec
 from service.audio.conversion.files import store_file
 from service.audio.conversion.operations import Convert, Measure, Measured
 from service.audio.conversion.pool import AudioInput, ConversionPool
-from service.audio.store import AudioStore, message_key
+from service.audio.keys import message_key
+from service.audio.store import AudioStore
 from service.domain.clock import utc_now
 from service.domain.errors import MessageNotFound, VmboxNotFound
 from service.domain.events import Event

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
-from service.audio.store import AudioStore, month_prefix
+from service.audio.keys import month_prefix
+from service.audio.store import AudioStore
 from service.domain.message import month_after, month_of, retained_since
 from service.domain.retention import Retention
 from service.logs import get_logger

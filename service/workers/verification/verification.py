@@ -7,16 +7,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from service.audio.store import AudioStore, ListedObject, month_prefix
+from service.audio.keys import month_prefix
+from service.audio.store import AudioStore, ListedObject
 from service.domain.message import MessageId
 from service.postgres.old_partitions import list_month_tables
 from service.postgres.pool import Database
-from service.postgres.verification import (
-    AudioRow,
-    estimate_audio,
-    iterate_audio,
-    list_audio_keys,
-)
+from service.postgres.verification import AudioRow, estimate_audio, iterate_audio, list_audio_keys
 from service.workers.keeper.months import list_bucket_months
 from service.workers.progress import StepProgress
 from service.workers.verification.audio_check import AudioCheck, Sample, get_sizes
