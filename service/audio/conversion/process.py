@@ -8,7 +8,6 @@ from typing import IO, Self
 
 import msgspec
 
-from service.audio.child_process import ChildProcess, start_child
 from service.audio.conversion.limits import ConversionLimits
 from service.audio.conversion.operations import (
     MAX_JOB_BYTES,
@@ -18,13 +17,14 @@ from service.audio.conversion.operations import (
     OperationResult,
     UnreadableCause,
 )
+from service.audio.sandboxed_process import SandboxedProcess, start_process
 from service.domain.audio_errors import AudioUnreadable
 
 # By the signal that ended the process.
 _CAUSES: dict[int, UnreadableCause] = {signal.SIGXCPU: UnreadableCause.CPU}
 
 
-class ConversionProcess(ChildProcess):
+class ConversionProcess(SandboxedProcess):
     """Child process of conversions. After an error of `perform` it must be closed."""
 
     def __init__(
@@ -36,7 +36,7 @@ class ConversionProcess(ChildProcess):
     @classmethod
     async def start(cls, limits: ConversionLimits) -> Self:
         """Starts a process. Raises OSError."""
-        started = await start_child("service.audio.conversion.child", limits.memory_bytes)
+        started = await start_process("service.audio.conversion.child", limits.memory_bytes)
         return cls(*started, limits)
 
     async def perform(self, job: Job, files: Sequence[IO[bytes]]) -> OperationResult:

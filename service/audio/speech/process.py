@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
-from service.audio.child_process import ChildProcess, start_child
+from service.audio.sandboxed_process import SandboxedProcess, start_process
 from service.audio.speech.messages import (
     MAX_ANSWER_BYTES,
     JobAnswer,
@@ -40,7 +40,7 @@ class SpeechProcessFailed(Exception):
     """The process crashed, or exceeded a limit. The text is the reason."""
 
 
-class SpeechProcess(ChildProcess):
+class SpeechProcess(SandboxedProcess):
     """Child process of a model. After an error of `recognize` it must be closed."""
 
     def __init__(
@@ -53,7 +53,7 @@ class SpeechProcess(ChildProcess):
     async def start(cls, model: Path, limits: SpeechLimits) -> Self:
         """Starts a process and waits for its model. Raises SpeechUnavailable."""
         try:
-            started = await start_child(
+            started = await start_process(
                 "service.audio.speech.child",
                 *(limits.memory_bytes, limits.threads, model),
                 HF_HUB_OFFLINE="1",

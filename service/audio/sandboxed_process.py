@@ -1,4 +1,4 @@
-"""ChildProcess: a process for hostile or heavy work, with a socket as its standard input."""
+"""SandboxedProcess: a process for hostile or heavy work, with a socket as its standard input."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-class ChildProcess:
+class SandboxedProcess:
     """Process that answers each job with one line. After an error it must be closed."""
 
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
@@ -47,7 +47,7 @@ class ChildProcess:
         return bytes(line)
 
 
-async def start_child(
+async def start_process(
     module: str, *arguments: object, **variables: str
 ) -> tuple[asyncio.subprocess.Process, socket.socket]:
     """Runs a module, with the process ID of its parent and `arguments`. Raises OSError."""
