@@ -15,15 +15,15 @@ class AudioSettings(ServingSettings, frozen=True, kw_only=True, forbid_unknown_f
         int,
         Meta(ge=1, le=64),
         conversion(
-            "Maximum child processes that read audio, of one process. Each uses one core while it "
-            "works. With 2 or more, one account never occupies all of them."
+            "Maximum child processes that read audio, for each process. Each child uses one core "
+            "while it works. With 2 or more, one account never occupies all of them."
         ),
     ] = 2
     conversion_queue: Annotated[
         Positive,
         conversion(
-            "Maximum operations that wait for such a process, a quarter of them of one account; "
-            "above it, the answer is 503."
+            "Maximum operations that wait for such a process; one account has at most a quarter of "
+            "them. Above it, the answer is 503."
         ),
     ] = 32
     conversion_memory_mb: Annotated[

@@ -44,8 +44,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         str,
         postgres(
             "The same for standbys, without a pooler: `...@host1,host2/database?"
-            "target_session_attrs=standby`. Lists, searches and audit are read there if it shows "
-            "all changes. Only the API uses it. Empty: none."
+            "target_session_attrs=standby`. Lists, searches and audit are read from a "
+            "standby that has replayed all changes. Only the API uses it. Empty: none."
         ),
     ] = ""
     owner_database_url: Annotated[
@@ -91,7 +91,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         HttpUrl,
         s3(
             "URL of the store as clients reach it, for redirects to audio and for direct "
-            "uploads. Empty: neither."
+            "uploads. Empty: there are no redirects and no direct uploads."
         ),
     ] = ""
     s3_bucket: Annotated[str, s3("Bucket for all audio. It must exist.")] = "aftertone"
@@ -163,8 +163,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_streams: Annotated[
         Limit,
         http(
-            "Maximum event streams of one process, and at most three quarters of "
-            "`AFTERTONE_MAX_CONNECTIONS`; above it, the answer is 429. 0: no other limit."
+            "Maximum event streams of one process, never more than three quarters of "
+            "`AFTERTONE_MAX_CONNECTIONS`; above it, the answer is 429. 0: three quarters."
         ),
     ] = 1000
     max_streams_per_account: Annotated[
@@ -300,7 +300,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         bool,
         sign_in(
             "Allow an `http` URL for these keys, although an attacker in the network could replace "
-            "them. A loopback address needs no permission."
+            "them. `http` URLs of loopback addresses are always allowed."
         ),
     ] = False
     issuer_audience: Annotated[str, sign_in("The `aud` that its tokens must have.")] = ""
