@@ -304,8 +304,9 @@ MONTHS_AHEAD = _reading(
 )
 MONTHS_OVERDUE = _reading(
     "aftertone_months_overdue",
-    "Months before all retention that the keeper could not drop or clear: a drop was blocked, or "
-    "messages should have been removed or purged two days ago. Must be 0. Exported by relays.",
+    "Months older than the longest retention that the keeper could not drop, because a drop was "
+    "blocked, or because messages were not removed or purged within two days. Must be 0. Exported "
+    "by relays.",
 )
 OUTBOX_DAYS_AHEAD = _reading(
     "aftertone_outbox_days_ahead",

@@ -81,9 +81,9 @@ class _Span(msgspec.Struct, frozen=True):
 class Months:
     """Lists and drops months of messages.
 
-    A month is dropped when it precedes all retention and has no row: a message that is retained,
-    held or in the trash has one. The partition is dropped before the objects, as for one message.
-    An interrupted drop is continued by the next run.
+    A month is dropped when it is older than the longest retention and has no row. A message that is
+    retained, held or in the trash has a row. The partition is dropped before the objects, as for
+    one message. The next run continues an interrupted drop.
     """
 
     database: Database

@@ -51,7 +51,7 @@ SCHEDULE = {
     "months": (HOUR, 600),
     "orphans": (DAY, 900),
     "recount": (DAY, 1800),
-    # The last one, because it may take long.
+    # The last step of `--once all`, because it may take long.
     "exports": (MINUTE, 20),
 }
 """Interval of each step, and its delay in seconds after the start of a keeper."""
