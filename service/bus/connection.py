@@ -165,7 +165,7 @@ class Bus:
 
     async def _leave_server(self, client: Client) -> None:
         self._avoided = _address_of(client)
-        log.warning("nats server left, requests fail", server=self._avoided)
+        log.warning("nats server avoided, its requests failed", server=self._avoided)
         await _close(client)
 
     async def _ensure_stream(self, jetstream: JetStreamContext) -> StreamInfo:

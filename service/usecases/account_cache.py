@@ -195,14 +195,14 @@ class AccountCache:
                 self._note_failure(error)
             else:
                 if self._is_stale:
-                    log.info("account refresh recovered")
+                    log.info("account cache refresh recovered")
                 self._is_stale = False
             await asyncio.sleep(self._poll_s)
 
     def _note_failure(self, error: Exception) -> None:
         if not self._is_stale:
             log.warning(
-                "account refresh failed",
+                "account cache refresh failed",
                 exc_info=None if isinstance(error, DatabaseUnavailable) else error,
                 reason=str(error),
             )

@@ -314,7 +314,9 @@ async def test_polling_survives_an_outage_and_logs_it_once(
         async with a_process(database, ring, poll_s=0.05) as there:
             await there.sessions.authenticate(token)
             await without_postgres(servers, polls_fail)
-            await wait_until(lambda: "account refresh recovered" in [e["event"] for e in logs])
+            await wait_until(
+                lambda: "account cache refresh recovered" in [e["event"] for e in logs]
+            )
             await here.renew_api_key(root, child.account_id)
             await until_refused(there, token)
     warnings = warnings_in(logs)
