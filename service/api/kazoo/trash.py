@@ -44,7 +44,8 @@ async def restore_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Restores removed messages to their folders. Each message succeeds or fails on its own: the
-    status is 200 even if all of them fail. A message that is in the box succeeds."""
+    status is 200 even if all of them fail. A message that is already in the box is in
+    `succeeded`."""
     vmbox = vmbox_of_path(vmbox_id)
     ids = read_ids(await read_parameters(request))
     result = await app.trash.restore(account, vmbox, ids, idempotency_key(request))

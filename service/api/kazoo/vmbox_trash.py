@@ -49,7 +49,7 @@ async def restore_vmboxes(request: AnyRequest, account: TheAccount, app: App) ->
     """Restores deleted boxes with their messages, numbers, greetings and settings. Each box
     succeeds or fails on its own: the status is 200 even if all of them fail. If the only requested
     box fails because another box has its number, the status is 409. A box that is not deleted
-    succeeds."""
+    is in `succeeded`."""
     ids = _validated_ids((await read_parameters(request)).get("vmboxes"))
     result = await app.vmbox_trash.restore(account, ids, idempotency_key(request))
     return succeed(request, vmbox_batch_response(result))

@@ -6,7 +6,7 @@ import { text } from "./texts.js";
 
 const SHOWN_MS = 8000;
 
-/** Shows a text or an error. With `action`, a button runs it: it retries, or does what `label` says. */
+/** Shows a text or an error. With `action`, a button with the text `label` runs it. */
 export function report(cause, action = null, label = text("retry")) {
   // The form to sign in shows it.
   if (cause.status === 401) return;
