@@ -16,6 +16,8 @@ class VoicemailError(Exception):
 
 
 class LimitExceeded(VoicemailError):
+    """The request exceeds a limit; send less, or delete a resource."""
+
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.limit = limit

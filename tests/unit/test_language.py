@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import service
-from service.domain import errors
+from service.domain import audio_errors, errors
 
 _ROOT = Path(service.__file__).parent
 _MODULES = {path: ast.parse(path.read_text()) for path in sorted(_ROOT.rglob("*.py"))}
@@ -54,7 +54,7 @@ def test_a_docstring_starts_with_a_noun_or_a_verb() -> None:
 def test_the_text_of_an_error_is_one_line_with_a_full_stop() -> None:
     texts = {
         name: (kind.__doc__ or "").strip()
-        for name, kind in vars(errors).items()
+        for name, kind in {**vars(errors), **vars(audio_errors)}.items()
         if isinstance(kind, type) and issubclass(kind, errors.VoicemailError) and name[0] != "_"
     }
     assert texts
