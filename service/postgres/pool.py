@@ -215,7 +215,16 @@ def translated_errors() -> Iterator[None]:
         raise
 
 
+_POOLER_FORGETS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+_SET_UNPREPARED = (
+    "the pooler keeps no prepared statements: set AFTERTONE_DATABASE_POOLER=unprepared"
+)
+
+
 def _translated(error: BaseException) -> DatabaseUnavailable | None:
+    if isinstance(error, _POOLER_FORGETS):
+        SQL_ERRORS.labels(type(error).__name__).inc()
+        return DatabaseUnavailable(_SET_UNPREPARED)
     if isinstance(error, _OUTAGES):
         SQL_ERRORS.labels(type(error).__name__).inc()
         return DatabaseUnavailable(type(error).__name__)

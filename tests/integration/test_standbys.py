@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 import pytest
 import pytest_asyncio
@@ -89,22 +89,26 @@ async def test_a_pool_uses_the_new_primary(cluster: EmbeddedCluster, frozen: boo
     assert acknowledged >= 5
 
 
-async def test_pgbouncer_serves_statements_without_preparation_and_is_detected(
-    cluster: EmbeddedCluster,
+@pytest.mark.parametrize("pooler", [Pooler.PREPARED, Pooler.UNPREPARED])
+async def test_pgbouncer_serves_statements_and_is_detected(
+    cluster: EmbeddedCluster, pooler: Pooler
 ) -> None:
     if cluster.pgbouncer is None:
         pytest.skip("PgBouncer is not installed")
     await cluster.pgbouncer.start()
     url = cluster.pgbouncer.url("aftertone_owner")
+    refuses = pooler is Pooler.PREPARED and not cluster.pgbouncer.prepares
+    refused = pytest.raises(DatabaseUnavailable, check=lambda error: "=unprepared" in error.reason)
 
-    async with opened(url, Pooler.UNPREPARED) as database:
+    async with opened(url, pooler) as database:
 
         async def add(number: int) -> int:
             async with database.connection() as connection:
                 result: int = await connection.fetchval("SELECT $1::int + 1", number)
                 return result
 
-        assert await asyncio.gather(*map(add, range(50))) == list(range(1, 51))
+        with refused if refuses else nullcontext():
+            assert await asyncio.gather(*map(add, range(50))) == list(range(1, 51))
 
     with pytest.raises(PoolerDetected):
         await connect(url, name="test", timeout_s=5)

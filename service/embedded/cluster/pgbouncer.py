@@ -1,8 +1,10 @@
 """PgBouncer in transaction mode before the primary, if the program is installed."""
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from service.embedded.binaries import Unprivileged, find_unprivileged
@@ -26,6 +28,7 @@ pool_mode = transaction
 max_client_conn = 500
 default_pool_size = 20
 server_round_robin = 1
+{preparation}
 # Servers that a client can no longer use, such as a former primary.
 server_fast_close = 1
 server_connect_timeout = 2
@@ -45,6 +48,8 @@ ALTER ROLE aftertone SET jit = off;
 
 # SSLRequest message: a server without TLS answers `N`.
 _SSL_REQUEST = bytes((0, 0, 0, 8, 4, 210, 22, 47))
+_PREPARES_FROM = (1, 21)
+_PREPARATION = "max_prepared_statements = 200"
 _PLACES = os.pathsep.join((os.defpath, "/usr/sbin", "/usr/local/sbin"))
 
 
@@ -52,6 +57,15 @@ def find_pgbouncer() -> Path | None:
     """Returns the installed program, or None."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path=_PLACES)
     return Path(program) if program else None
+
+
+def _prepares(program: Path) -> bool:
+    """Returns whether this version keeps prepared statements in transaction mode."""
+    printed = subprocess.run(  # noqa: S603
+        [program, "--version"], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    version = re.search(r"(\d+)\.(\d+)", printed)
+    return version is not None and (int(version[1]), int(version[2])) >= _PREPARES_FROM
 
 
 class PgBouncer(Server):
@@ -62,6 +76,7 @@ class PgBouncer(Server):
     ) -> None:
         super().__init__("PgBouncer", data, log)
         self.port = port
+        self.prepares = _prepares(program)
         self._program = program
         self._pair = pair
         self._secrets = secrets
@@ -101,7 +116,13 @@ class PgBouncer(Server):
 
     def _write_configuration(self) -> Path:
         primary, users = self._pair.primary.port, self.data / "users.txt"
-        text = _CONFIGURATION.format(host=LOOPBACK, port=self.port, primary=primary, users=users)
+        text = _CONFIGURATION.format(
+            host=LOOPBACK,
+            port=self.port,
+            primary=primary,
+            users=users,
+            preparation=_PREPARATION if self.prepares else "",
+        )
         return self._write("pgbouncer.ini", text)
 
     def _write(self, name: str, content: str) -> Path:

@@ -129,7 +129,7 @@ class EmbeddedCluster(ServerGroup):
             return {}
         return {
             "AFTERTONE_DATABASE_URL": self.pgbouncer.url(),
-            "AFTERTONE_DATABASE_POOLER": "unprepared",
+            "AFTERTONE_DATABASE_POOLER": "prepared" if self.pgbouncer.prepares else "unprepared",
         }
 
 
