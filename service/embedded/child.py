@@ -166,7 +166,7 @@ class Child:
         """Stops the process first, then its descendants, so that it cannot start new ones."""
         reaper.signal_all([self._pid], signal.SIGSTOP)
         reaper.signal_all(reaper.descendants(self._pid), signal.SIGSTOP)
-        _wait_for_stop(self._pid)
+        wait_for_stop(self._pid)
 
     def resume(self) -> None:
         reaper.signal_all([*reaper.descendants(self._pid), self._pid], signal.SIGCONT)
@@ -180,7 +180,7 @@ def _read_pid(status: int) -> int:
         os.close(status)
 
 
-def _wait_for_stop(pid: int) -> None:
+def wait_for_stop(pid: int) -> None:
     """Waits until all threads have stopped, which takes a moment. Works on Linux only."""
     for _ in range(100):
         with contextlib.suppress(OSError):  # a thread may end meanwhile

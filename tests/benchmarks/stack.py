@@ -207,7 +207,7 @@ async def running_stack(
     try:
         async with AsyncExitStack() as stack:
             servers = await stack.enter_async_context(EmbeddedServers(folder))
-            service = RunningService(servers, folder / "service")
+            service = RunningService(servers, folder / "service", Child)
             stack.push_async_callback(service.stop)
             ready = Stack(servers, service, folder / "service")
             await ready.prepare(seconds, most_clients, growth)

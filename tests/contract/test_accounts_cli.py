@@ -1,10 +1,9 @@
 """The operator's command line over a running deployment: accounts, users, keys, tokens."""
 
 import asyncio
-import sys
 from uuid import uuid4
 
-from tests.support.log_scan import scanned_stderr
+from tests.support.forked import run_command
 from tests.support.running import RunningService, data_of
 
 
@@ -12,17 +11,9 @@ async def aftertone(
     service: RunningService, *arguments: str, stdin: str = "", status: int = 0
 ) -> str:
     """Runs the command; returns stdout, or stderr for another exit code."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *arguments),
-        env=service.environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, complaint = await process.communicate(stdin.encode())
-    said = scanned_stderr(arguments[0], complaint)
-    assert process.returncode == status, said
-    return said if status else printed.decode()
+    finished = await run_command(service.environment, *arguments, stdin=stdin)
+    assert finished.code == status, finished.stderr
+    return finished.stderr if status else finished.stdout
 
 
 async def test_an_account_is_created_used_and_deleted(service: RunningService) -> None:

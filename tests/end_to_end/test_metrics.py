@@ -14,6 +14,7 @@ import pytest_asyncio
 from service.embedded.child import Child, Command
 from service.metrics import DEFINITIONS
 from tests.support.admin import AdminPort, Samples
+from tests.support.forked import run_command
 from tests.support.ports import free_port
 from tests.support.running import NO_TLS, AccountClient, RunningService
 from tests.support.waiting import wait_until
@@ -148,7 +149,5 @@ async def above(least: float, port: AdminPort, name: str, **labels: str) -> bool
 
 async def run_once(service: RunningService, step: str) -> None:
     """Runs a keeper step in its own process, which ends before it can be scraped."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", "keeper", "--once", step), env=service.environment
-    )
-    assert await process.wait() == 0
+    finished = await run_command(service.environment, "keeper", "--once", step)
+    assert finished.code == 0

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, suppress
 import asyncpg
 import pytest
 
-from service.embedded.child import Child
 from tests.support.channel_kill_case import ChannelKillCase
 from tests.support.channel_kill_cases import CHANNEL_KILL_CASES
+from tests.support.forked import ServiceProcess
 from tests.support.running import RunningService
 from tests.support.waiting import wait_until
 
@@ -39,7 +39,7 @@ async def killed(
             cases.append(case)
             options |= case.environment
 
-        async def start() -> Child:
+        async def start() -> ServiceProcess:
             return await service.start("notifier", *(item.channel for item in kinds), **options)
 
         over = asyncio.Event()
@@ -81,7 +81,7 @@ async def progressed(cases: Sequence[ChannelKillCase], steps: int) -> None:
     await wait_until(all_progress, within_s=_PATIENCE_S, every_s=0.05)
 
 
-async def kill(process: Child, cases: Sequence[ChannelKillCase]) -> None:
+async def kill(process: ServiceProcess, cases: Sequence[ChannelKillCase]) -> None:
     begun = [len(case.effects()) for case in cases]
     await process.kill()
     for case, before in zip(cases, begun, strict=True):

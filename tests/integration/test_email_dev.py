@@ -1,8 +1,6 @@
 """Mail sink of `aftertone dev`, and the commands for mails and deliveries."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +15,7 @@ from service.embedded.smtp import MailSink
 from service.settings import read_settings
 from service.workers.channels import Done
 from service.workers.channels.email import SmtpSender, SmtpServer
-from tests.support.log_scan import scanned_stderr
+from tests.support.forked import run_command
 from tests.support.running import RunningService
 
 
@@ -42,15 +40,9 @@ def files_in(folder: Path) -> list[Path]:
 
 
 async def aftertone(service: RunningService, *arguments: str, **more: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *arguments),
-        env={**service.environment, "AFTERTONE_LOG_LEVEL": "warning", **more},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    printed, said = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, printed.decode(), scanned_stderr(arguments[0], said)
+    environment = {**service.environment, "AFTERTONE_LOG_LEVEL": "warning", **more}
+    finished = await run_command(environment, *arguments)
+    return finished.code, finished.stdout, finished.stderr
 
 
 async def test_the_preview_uses_the_configured_templates(

@@ -4,11 +4,9 @@ import asyncio
 import os
 import pty
 import re
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
 import pytest
@@ -18,7 +16,7 @@ from service.domain.errors import StorageUnavailable
 from service.postgres.pool import Database
 from service.workers.keeper import Keeper, Step, StepProgress
 from tests.support.database import TestDatabase
-from tests.support.log_scan import scanned_stderr
+from tests.support.forked import run_command
 from tests.support.running import RunningService
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -181,20 +179,13 @@ async def test_a_step_runs_in_one_keeper_at_a_time_and_another_replaces_a_killed
     await wait_until(taken)
 
 
-async def by_hand(service: RunningService, *arguments: str, **streams: Any) -> tuple[int, str, str]:
+async def by_hand(
+    service: RunningService, *arguments: str, terminal: str = ""
+) -> tuple[int, str, str]:
     """Runs `aftertone keeper ...`. Returns exit code, output and log."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service",
-        "keeper",
-        *arguments,
-        env=service.environment,
-        **{"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **streams},
-    )
-    printed, logged = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, printed.decode(), scanned_stderr("keeper", logged or b"")
+    environment = service.environment
+    finished = await run_command(environment, "keeper", *arguments, terminal=terminal)
+    return finished.code, finished.stdout, finished.stderr
 
 
 async def test_all_steps_on_the_command_line_print_one_line_each(
@@ -239,7 +230,7 @@ async def test_a_terminal_shows_the_progress_of_a_step(service: RunningService) 
     await account.a_vmbox()
     await account.http.aclose()
     terminal, end = pty.openpty()
-    code, printed, _ = await by_hand(service, "--once", "recount", stderr=end)
+    code, printed, _ = await by_hand(service, "--once", "recount", terminal=os.ttyname(end))
     os.close(end)
     output = os.read(terminal, 100_000).decode()
     os.close(terminal)

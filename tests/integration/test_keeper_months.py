@@ -1,7 +1,6 @@
 """Old months: dropped when they have no messages, with their objects, and nothing is lost."""
 
 import asyncio
-import sys
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -25,8 +24,8 @@ from service.workers.keeper import StepProgress
 from service.workers.keeper.months import DropResult, Months, MonthStatus
 from tests.support.builders import NOW, Box, a_draft, a_vmbox, some_audio, stored
 from tests.support.database import TestDatabase
+from tests.support.forked import run_command
 from tests.support.keeper import in_days, key_of, keys_in, put
-from tests.support.log_scan import scanned_stderr
 from tests.support.running import RunningService
 
 THEN = datetime(2012, 7, 4, tzinfo=UTC)
@@ -259,16 +258,8 @@ async def store_and_remove(owner: Database, box: Box, draft: rows.Draft) -> None
 
 async def by_hand(service: RunningService, *arguments: str) -> tuple[int, str]:
     """Runs `aftertone months`. Returns exit code and output."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", "months", *arguments),
-        env=service.environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, logged = await process.communicate()
-    scanned_stderr("months", logged)
-    assert process.returncode is not None
-    return process.returncode, printed.decode()
+    finished = await run_command(service.environment, "months", *arguments)
+    return finished.code, finished.stdout
 
 
 @pytest.mark.long

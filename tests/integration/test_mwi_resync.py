@@ -1,15 +1,12 @@
 """`aftertone mwi resync`: sets every lamp in the bucket and on the switch."""
 
-import asyncio
-import sys
-
 from service.domain.lamp import Lamp, LampKey
 from service.embedded.servers import EmbeddedServers
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.builders import a_vmbox, stored
 from tests.support.database import TestDatabase
+from tests.support.forked import run_command
 from tests.support.lamp_harness import LampHarness
-from tests.support.log_scan import scanned_stderr
 from tests.support.waiting import wait_until
 
 
@@ -46,16 +43,6 @@ async def test_a_resync_corrects_every_lamp(
 
 
 async def _resync(environment: dict[str, str]) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service",
-        "mwi",
-        "resync",
-        env={"PATH": "/usr/bin:/bin", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, scanned_stderr("mwi resync", err)
-    return out.decode().strip().splitlines()[-1]
+    finished = await run_command({"PATH": "/usr/bin:/bin", **environment}, "mwi", "resync")
+    assert finished.code == 0, finished.stderr
+    return finished.stdout.strip().splitlines()[-1]

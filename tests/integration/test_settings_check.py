@@ -3,7 +3,6 @@
 import asyncio
 import re
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from service.wiring.factories import open_audio, open_bus
 from service.wiring.keys import write_key_ring
 from tests.support.ari import PASSWORD, USER, running_ari
 from tests.support.database import TestDatabase, execute
+from tests.support.forked import run_command
 from tests.support.issuer import EC_JWK, Publisher
 from tests.support.ports import free_port
 from tests.support.smtp import certificate, only, running_mail_server
@@ -69,16 +69,10 @@ async def checked(environment: Mapping[str, str], *only: str) -> Results:
     return Results({item.variable.removeprefix("AFTERTONE_").lower(): item for item in results})
 
 
-async def run_command(environment: Mapping[str, str]) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", "settings", "check"),
-        env={"PATH": "/usr/bin:/bin", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+async def run_settings_check(environment: Mapping[str, str]) -> tuple[int, str]:
+    """Returns exit code, and output followed by the log."""
+    finished = await run_command({"PATH": "/usr/bin:/bin", **environment}, "settings", "check")
+    return finished.code, finished.stdout + finished.stderr
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
@@ -147,8 +141,8 @@ async def test_the_command_prints_one_line_per_setting_and_exits_with_1_after_a_
     environment: dict[str, str],
 ) -> None:
     works, (code, text) = await asyncio.gather(
-        run_command(environment),
-        run_command({**environment, "AWS_SECRET_ACCESS_KEY": SECRET}),
+        run_settings_check(environment),
+        run_settings_check({**environment, "AWS_SECRET_ACCESS_KEY": SECRET}),
     )
 
     assert works[0] == 0, works[1]

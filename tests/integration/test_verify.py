@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import struct
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -27,8 +26,8 @@ from service.workers.keeper import StepProgress
 from service.workers.keeper.purge import Purge
 from service.workers.verification import Findings, Kind, Verification
 from tests.support.builders import NOW, Box, a_vmbox, an_account_row, some_audio, stored
+from tests.support.forked import run_command
 from tests.support.keeper import in_days, key_of, keys_in, put, put_bytes
-from tests.support.log_scan import scanned_stderr
 from tests.support.running import RunningService
 from tests.support.waiting import wait_until
 
@@ -258,19 +257,15 @@ async def by_hand(
     service: RunningService, *arguments: str, interrupt: bool = False
 ) -> tuple[int, str, str]:
     """Runs `aftertone verify`. Returns exit code, output and log."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", "verify", *arguments),
-        env=service.environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    if interrupt:
+
+    async def send_signal(pid: int) -> None:
         # The lock below holds it at its first statement.
         await wait_until(lambda: is_waiting(service))
-        os.kill(process.pid, signal.SIGINT)
-    printed, logged = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, printed.decode(), scanned_stderr("verify", logged)
+        os.kill(pid, signal.SIGINT)
+
+    started = send_signal if interrupt else None
+    finished = await run_command(service.environment, "verify", *arguments, started=started)
+    return finished.code, finished.stdout, finished.stderr
 
 
 async def is_waiting(service: RunningService) -> bool:

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.embedded.child import Child
+from tests.support.forked import ServiceProcess
 from tests.support.running import NO_TLS
 from tests.support.waiting import DEADLINE_S
 
@@ -68,6 +68,6 @@ class AdminPort:
         return await self.value(name, **labels) == value
 
 
-def terminate(child: Child) -> None:
+def terminate(child: ServiceProcess) -> None:
     """Sends SIGTERM, as a supervisor does."""
     os.kill(child.pid, signal.SIGTERM)

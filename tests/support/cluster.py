@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from service.embedded.balancer import Balancer
-from service.embedded.child import Child, Command
+from service.embedded.child import Command
 from service.embedded.cluster import EmbeddedCluster
 from service.embedded.cluster.nats import NatsNode
 from service.embedded.server import Server
 from tests.support.audit import Auditor
 from tests.support.clients import Clients
 from tests.support.deployment import AuditedService
+from tests.support.forked import ForkedChild, ServiceProcess
 from tests.support.log_scan import folder_with_logs
 from tests.support.nats_routes import NatsRoutes
 from tests.support.ports import free_port
@@ -82,7 +83,7 @@ class ClusterDeployment(AuditedService):
 
     async def restore(self) -> None:
         """Starts whatever is not running, and waits until all servers are healthy."""
-        parts: list[Child | Server] = [*self.processes.values(), *self.servers.all]
+        parts: list[ServiceProcess | Server] = [*self.processes.values(), *self.servers.all]
         for part in parts:
             if part.alive:
                 part.resume()
@@ -100,7 +101,7 @@ class ClusterDeployment(AuditedService):
                 await self.start_part(label)
         await self.answers()
 
-    async def start_part(self, label: str, **more: str) -> Child:
+    async def start_part(self, label: str, **more: str) -> ServiceProcess:
         """Starts an API or a relay by its label."""
         name = label.partition("-")[0]
         if name == "api":
@@ -111,7 +112,7 @@ class ClusterDeployment(AuditedService):
             environment={**self.environment, **more},
             log=self.folder / f"{label}.log",
         )
-        child = self.processes[label] = Child(label, command)
+        child = self.processes[label] = ForkedChild(label, command)
         await child.start()
         return child
 

@@ -14,12 +14,13 @@ import httpx
 import msgspec
 import pytest
 
-from service.embedded.child import Child, Command
+from service.embedded.child import Command
 from service.embedded.cluster import EmbeddedCluster
 from service.embedded.server import Server
 from service.embedded.servers import EmbeddedServers
 from tests.support.audit import Auditor, Findings
 from tests.support.clients import answer_of
+from tests.support.forked import ForkedChild, ServiceProcess
 from tests.support.ledger import Ledger
 from tests.support.log_scan import folder_with_logs
 from tests.support.proxy import Proxy
@@ -150,17 +151,17 @@ class Deployment(AuditedService):
             )
 
     @property
-    def api(self) -> Child:
+    def api(self) -> ServiceProcess:
         return self.processes["api"]
 
     @property
-    def relay(self) -> Child:
+    def relay(self) -> ServiceProcess:
         return self.processes["relay"]
 
-    async def start_api(self) -> Child:
+    async def start_api(self) -> ServiceProcess:
         return await self.start("api")
 
-    async def start_relay(self, label: str = "relay", **more: str) -> Child:
+    async def start_relay(self, label: str = "relay", **more: str) -> ServiceProcess:
         """Starts a relay. Several relays of one deployment differ by label."""
         url = through(self.proxies.relay_postgres, self.servers.environment()[_DATABASE])
         command = Command(
@@ -168,7 +169,7 @@ class Deployment(AuditedService):
             environment={**self.environment, _DATABASE: url, **more},
             log=self.folder / f"{label}.log",
         )
-        child = self.processes[label] = Child(label, command)
+        child = self.processes[label] = ForkedChild(label, command)
         await child.start()
         return child
 
@@ -176,7 +177,7 @@ class Deployment(AuditedService):
         """Restores proxies, servers and processes to normal operation."""
         for proxy in self.proxies.all:
             await proxy.restore()
-        parts: list[Child | Server] = [*self.processes.values(), *self.servers.all]
+        parts: list[ServiceProcess | Server] = [*self.processes.values(), *self.servers.all]
         for part in parts:
             if part.alive:
                 part.resume()

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,10 +12,11 @@ import httpx
 import msgspec
 import pytest_asyncio
 
-from service.embedded.child import Child, Command
+from service.embedded.child import Command
 from service.embedded.cluster import EmbeddedCluster
 from service.embedded.servers import EmbeddedServers
 from service.wiring.dev import prepare_dev
+from tests.support.forked import ForkedChild, ServiceProcess
 from tests.support.log_scan import CONFIDENTIAL
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -27,11 +28,18 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class RunningService:
     """The processes of one deployment. Each can be killed and started on its own."""
 
-    def __init__(self, servers: EmbeddedServers | EmbeddedCluster, folder: Path) -> None:
+    def __init__(
+        self,
+        servers: EmbeddedServers | EmbeddedCluster,
+        folder: Path,
+        kind: Callable[[str, Command], ServiceProcess] = ForkedChild,
+    ) -> None:
+        """Measurements pass `Child` as `kind`: forked processes share memory."""
         self.servers = servers
         self.folder = folder
+        self.kind = kind
         self.environment: dict[str, str] = {}
-        self.processes: dict[str, Child] = {}
+        self.processes: dict[str, ServiceProcess] = {}
         self.url = ""
 
     async def prepare(
@@ -61,14 +69,14 @@ class RunningService:
             **(more or {}),
         }
 
-    async def start(self, name: str, *arguments: str, **more: str) -> Child:
+    async def start(self, name: str, *arguments: str, **more: str) -> ServiceProcess:
         """Starts `aftertone <name>`; the log is a file of the folder."""
         command = Command(
             argv=[sys.executable, "-m", "service", name, *arguments],
             environment={**self.environment, **more},
             log=self.folder / f"{name}.log",
         )
-        child = self.processes[name] = Child(name, command)
+        child = self.processes[name] = self.kind(name, command)
         await child.start()
         if name == "api":
             await self.answers()
@@ -89,7 +97,7 @@ class RunningService:
 
     async def another_api(self, **more: str) -> "RunningService":
         """Starts another API process of this deployment with `more` settings."""
-        other = RunningService(self.servers, self.folder / f"api-{uuid4().hex[:8]}")
+        other = RunningService(self.servers, self.folder / f"api-{uuid4().hex[:8]}", self.kind)
         other.folder.mkdir()
         port = free_port()
         other.url = f"http://127.0.0.1:{port}"
