@@ -1,10 +1,18 @@
 """Fixtures that every test may use, and the settings of property-based tests."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine generates examples slowly; that is not a fault of a test.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tests")
+settings.register_profile(
+    "long", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("quick", settings.get_profile("long"), max_examples=30)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("quick" if config.option.markexpr == "not long" else "long")
+
 
 pytest_plugins = [
     "tests.support.log_scan",

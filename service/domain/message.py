@@ -33,7 +33,7 @@ class Folder(StrEnum):
 
 
 class MessageId(msgspec.Struct, frozen=True, order=True):
-    """Message id `YYYYMM-<32 hex digits>`, as in KAZOO.
+    """Message id `YYYYMM-<32 hex digits>`.
 
     The month is the UTC month of the timestamp of the message and selects the partition, so a
     lookup by id reads one partition. A folder change does not change the id.

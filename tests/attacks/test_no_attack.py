@@ -1,5 +1,7 @@
 """The measurement itself: without an attack the other tenant is served."""
 
+import pytest
+
 from tests.attacks.harness import Attack, AttackedApi, Report, repeating, sizes
 from tests.support.running import RunningService
 
@@ -27,6 +29,7 @@ ATTACK = Attack(
 )
 
 
+@pytest.mark.long
 @sizes(ATTACK, in_quick_tier=True)
 async def test_usual_requests_of_two_tenants_are_served(service: RunningService, size: int) -> None:
     report = await ATTACK.measure(service, size)

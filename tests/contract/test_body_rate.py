@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from tests.support.admin import AdminPort
@@ -115,6 +116,7 @@ async def test_an_upload_without_a_free_slot_is_refused_until_a_slot_is_free(
         assert data_of(await upload(), 201)["folder"] == "new"
 
 
+@pytest.mark.long
 async def test_an_account_gets_only_its_share_of_the_upload_slots(service: RunningService) -> None:
     async with _api_with_upload_slots(service, 4, 2) as (account, admin):
         other = await account.service.an_account()

@@ -83,6 +83,7 @@ def _assert_boxes(result: dict[str, Any], account: AccountClient) -> None:
     assert result["listed"]["auth_token"] != account.token
 
 
+@pytest.mark.long
 async def test_kazoo_sdk_signs_in_and_works_with_boxes_and_messages(
     pythons: Pythons, account: AccountClient
 ) -> None:
@@ -109,6 +110,7 @@ async def test_kazoo_sdk_signs_in_and_works_with_boxes_and_messages(
     assert result["end"]["deleted"]["_read_only"] == {"deleted": True}
 
 
+@pytest.mark.long
 async def test_pykazoo_signs_in_and_works_with_boxes_and_messages(
     pythons: Pythons, account: AccountClient
 ) -> None:

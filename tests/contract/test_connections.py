@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import httpx
+import pytest
 
 from tests.support.admin import AdminPort
 from tests.support.ports import free_port
@@ -89,6 +90,7 @@ async def test_a_peer_keeps_only_its_limit_of_connections_and_another_one_is_ser
         assert await admin.value("aftertone_http_connections_closed_total") == 60 - LIMIT
 
 
+@pytest.mark.long
 async def test_connections_with_a_request_are_closed_last(service: RunningService) -> None:
     settings = {
         "AFTERTONE_CLIENT_GRACE_S": "600",
@@ -109,6 +111,7 @@ async def test_connections_with_a_request_are_closed_last(service: RunningServic
         busy.close()
 
 
+@pytest.mark.long
 async def test_a_process_without_free_connections_is_not_ready(service: RunningService) -> None:
     settings = {
         "AFTERTONE_CLIENT_GRACE_S": "600",

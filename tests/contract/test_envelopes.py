@@ -5,6 +5,7 @@ from typing import Any
 
 import jsonschema_rs
 import msgspec
+import pytest
 
 from service.api.app import describe
 from tests.contract.described import Described
@@ -299,6 +300,7 @@ async def test_schemas_are_public_and_are_the_rules_of_the_server(account: Accou
         assert (stored.status_code == 201) == validator.is_valid(document), document
 
 
+@pytest.mark.long
 async def test_lists_of_other_resources_are_empty_stubs_only_when_enabled(
     account: AccountClient,
 ) -> None:

@@ -150,6 +150,7 @@ async def test_nothing_of_an_erased_person_is_found_anywhere(
         assert row["target"] == job["id"]
 
 
+@pytest.mark.long
 async def test_an_erasure_that_holds_forbid_is_refused_with_these_holds(
     account: AccountClient,
 ) -> None:
@@ -205,6 +206,7 @@ async def test_nothing_but_its_id_is_left_of_an_erased_account(service: RunningS
     await account.http.aclose()
 
 
+@pytest.mark.long
 async def test_the_command_line_erases_an_account_at_once(service: RunningService) -> None:
     account = await service.an_account()
     vmbox_id = await account.a_vmbox()

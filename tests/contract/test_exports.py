@@ -5,6 +5,7 @@ import tarfile
 
 import asyncpg
 import msgspec
+import pytest
 import zstandard
 
 from tests.contract.test_accounts_cli import aftertone
@@ -52,6 +53,7 @@ async def test_an_export_is_started_written_downloaded_and_deleted(account: Acco
     refusal(await account.http.get(f"{path}/raw"), 404, "bad_identifier")
 
 
+@pytest.mark.long
 async def test_an_erasure_of_a_person_deletes_the_exports_that_contain_the_account(
     account: AccountClient,
 ) -> None:

@@ -54,6 +54,7 @@ async def _purge(account: AccountClient) -> None:
     await aftertone(account.service, "keeper", "--once", "purge")
 
 
+@pytest.mark.long
 async def test_a_held_message_outlives_removal_purge_and_the_deletion_of_its_box(
     account: AccountClient,
 ) -> None:

@@ -214,6 +214,7 @@ async def test_a_new_api_key_invalidates_cached_credentials(account: AccountClie
     assert result(await reseller.answers()) == {}
 
 
+@pytest.mark.long
 async def test_concurrent_requests_share_one_password_check(
     service: RunningService, account: AccountClient
 ) -> None:

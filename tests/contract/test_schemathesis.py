@@ -20,6 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 # On a machine that has other things to do it takes longer than other tests may.
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_a_brief_run_finds_no_fault(account: AccountClient, folder: Path) -> None:
     await _settings(account, folder)

@@ -26,6 +26,7 @@ async def limited(service: RunningService) -> AsyncIterator[RunningService]:
     await api.stop()
 
 
+@pytest.mark.long
 async def test_an_account_has_its_own_number_of_streams(
     limited: RunningService, account: AccountClient
 ) -> None:

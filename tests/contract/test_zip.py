@@ -225,6 +225,7 @@ async def test_a_missing_object_leaves_no_trace_and_a_vanishing_one_breaks_the_l
                 await answer.aread()
 
 
+@pytest.mark.long
 async def test_an_outage_closes_the_connection_or_is_reported_first(
     service: RunningService, account: AccountClient
 ) -> None:

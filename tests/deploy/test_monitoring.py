@@ -90,6 +90,7 @@ def test_promtool_accepts_all_rules_and_queries(tmp_path: Path) -> None:
     promtool("check", "rules", str(monitoring.FILES / "alerts.yaml"), str(panels))
 
 
+@pytest.mark.long
 @needs_promtool
 def test_alerts_fire_exactly_as_their_promtool_tests_expect() -> None:
     promtool("test", "rules", *sorted(map(str, HERE.glob("alerts_*test.yaml"))))

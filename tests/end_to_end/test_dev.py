@@ -174,6 +174,7 @@ async def until_restarted(dev: Dev, word: str, killed: int) -> None:
     await wait_until(is_restarted)
 
 
+@pytest.mark.long
 async def test_killed_children_are_restarted_and_a_second_dev_is_refused(folder: Path) -> None:
     async with running(folder) as dev:
         for word in ("class Silent", "signal.pause", "nats-server", "bin/weed", "postgres/cluster"):
@@ -238,6 +239,7 @@ async def test_a_taken_http_port_is_reported_in_one_sentence(folder: Path) -> No
     assert not (folder / "dev.env").exists()
 
 
+@pytest.mark.long
 async def test_a_process_that_keeps_ending_stops_dev_with_one_sentence(folder: Path) -> None:
     dev = await start_dev(folder, 0, "3")
     code, complaint = await dev.end()

@@ -33,6 +33,7 @@ async def scraped_api(service: RunningService) -> AsyncIterator[tuple[RunningSer
     await other.stop()
 
 
+@pytest.mark.long
 async def test_unknown_paths_add_no_metric_series(
     scraped_api: tuple[RunningService, AdminPort], account: AccountClient
 ) -> None:

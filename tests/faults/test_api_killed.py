@@ -66,6 +66,7 @@ async def test_a_late_insert_fails_because_its_key_was_taken_over(
     assert (findings.listed, findings.acknowledged, findings.orphans_swept) == (1, 1, 1)
 
 
+@pytest.mark.long
 async def test_api_killed_during_a_move_after_the_copy(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
@@ -103,6 +104,7 @@ async def test_api_killed_during_a_batch_move_that_is_repeated(
     assert findings.orphans_swept >= 2
 
 
+@pytest.mark.long
 async def test_api_killed_after_a_batch_copy_and_before_its_answer(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:

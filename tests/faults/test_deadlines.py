@@ -39,6 +39,7 @@ async def test_a_batch_waits_for_the_database_once(
     await deployment.audit(account, ledger)
 
 
+@pytest.mark.long
 async def test_a_batch_waits_for_the_audio_store_once(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:

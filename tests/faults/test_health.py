@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import msgspec
+import pytest
 import pytest_asyncio
 
 from service.postgres.migrate import read_migrations
@@ -43,6 +44,7 @@ async def test_while_postgres_is_frozen_the_api_lives_and_is_not_ready(
     await wait_until(admin.is_ready)
 
 
+@pytest.mark.long
 async def test_while_postgres_is_dead_the_api_lives_and_is_not_ready(
     deployment: Deployment, admin: AdminPort
 ) -> None:

@@ -51,6 +51,7 @@ async def test_relay_killed_between_publish_and_mark(
     await deployment.audit(account, ledger)
 
 
+@pytest.mark.long
 async def test_relay_killed_while_its_mark_commits(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:
@@ -90,6 +91,7 @@ async def test_killed_under_load(
     assert clients.answers["503"] == clients.answers["none"] == 0
 
 
+@pytest.mark.long
 async def test_of_two_relays_one_takes_over_the_shards_of_the_other(
     deployment: Deployment, account: AccountClient, clients: Clients, ledger: Ledger
 ) -> None:

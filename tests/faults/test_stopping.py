@@ -90,6 +90,7 @@ async def test_an_upload_in_progress_at_shutdown_is_answered_with_201_and_stored
     assert raw.content == _AUDIO
 
 
+@pytest.mark.long
 async def test_a_second_signal_ends_the_process_at_once(
     deployment: Deployment, account: AccountClient, admin: AdminPort
 ) -> None:
@@ -149,6 +150,7 @@ async def test_a_port_in_use_is_reported_in_one_sentence(
     assert log.decode().splitlines()[-1].startswith(f"{said} port {port}: ")
 
 
+@pytest.mark.long
 async def test_a_process_that_cannot_listen_is_never_ready(
     deployment: Deployment, admin: AdminPort
 ) -> None:

@@ -58,6 +58,7 @@ async def test_a_recording_has_its_length_codec_rate_and_channels(
     assert (facts.duration_ms, facts.codec, facts.sample_rate, facts.channels) == expected
 
 
+@pytest.mark.long
 @needs_ffmpeg
 async def test_the_length_of_every_format_is_exact(pool: ConversionPool, tmp_path: Path) -> None:
     for name in SOURCES:

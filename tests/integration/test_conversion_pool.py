@@ -193,6 +193,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_the_processes_end_when_their_parent_is_killed() -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, cwd=Path(__file__).parents[2]

@@ -50,6 +50,7 @@ async def until_ended(pids: set[int]) -> None:
     await wait_until(lambda: not left(pids))
 
 
+@pytest.mark.long
 async def test_stopping_leaves_no_process_and_keeps_the_data(
     used_folder: Path,
 ) -> None:
@@ -81,6 +82,7 @@ async def test_the_service_role_owns_no_tables_and_the_owner_may_clone_databases
         await servers.postgres.psql("CREATE DATABASE mine", role="aftertone")
 
 
+@pytest.mark.long
 async def test_acknowledged_data_is_written_to_disk(used_folder: Path) -> None:
     """As the servers are by themselves: those that tests share do not wait for disks."""
     async with EmbeddedServers(used_folder) as own:
@@ -177,6 +179,7 @@ async def test_a_suspended_server_answers_after_resume(servers: EmbeddedServers)
     assert await query == "1"
 
 
+@pytest.mark.long
 async def test_two_sets_of_servers_do_not_interfere(
     servers: EmbeddedServers, used_folder: Path
 ) -> None:
@@ -209,6 +212,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_a_parent_killed_with_sigkill_leaves_no_child(used_folder: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _PARENT, str(used_folder)), stdout=subprocess.PIPE, cwd=ROOT
@@ -253,6 +257,7 @@ async def test_a_taken_port_is_reported_in_one_sentence(
     await server.start()
 
 
+@pytest.mark.long
 async def test_ports_in_use_are_replaced_at_the_next_start(used_folder: Path) -> None:
     first = EmbeddedServers(used_folder)
     async with first:

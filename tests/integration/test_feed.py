@@ -152,6 +152,7 @@ async def test_a_new_stream_after_a_closed_one_has_no_gap(
             assert await reading == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.long
 async def test_a_page_reads_that_page_of_many_events(
     database: Database, inspector: asyncpg.Connection
 ) -> None:

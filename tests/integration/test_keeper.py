@@ -188,6 +188,7 @@ async def by_hand(
     return finished.code, finished.stdout, finished.stderr
 
 
+@pytest.mark.long
 async def test_all_steps_on_the_command_line_print_one_line_each(
     service: RunningService,
 ) -> None:

@@ -346,6 +346,7 @@ async def test_audio_replaced_during_an_outage_of_the_store_is_deleted_as_an_orp
     assert await keys_in(bucket) == [second]
 
 
+@pytest.mark.long
 async def test_orphans_are_deleted_across_pages_and_after_a_kill(
     owner: Database, bucket: AudioStore
 ) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from nats.js.errors import NoStreamResponseError
 
 from service.domain.lamp import Lamp, LampKey
@@ -163,6 +164,7 @@ async def test_a_resync_repairs_wrong_lamps_and_removes_lamps_without_a_box(
     assert await lamp_harness.stored_lamp(stranger) is None
 
 
+@pytest.mark.long
 async def test_lamps_equal_counts_after_concurrent_changes_and_kills(
     lamp_harness: LampHarness, inspector: asyncpg.Connection
 ) -> None:

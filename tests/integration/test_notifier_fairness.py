@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import msgspec
+import pytest
 
 from service.workers.channels import Delivery, Done, Outcome, Target
 from tests.support.notifier import (
@@ -146,6 +147,7 @@ async def test_a_delivery_that_exceeds_the_grace_period_is_released(
     assert len(following.delivered) == 1
 
 
+@pytest.mark.long
 async def test_copies_share_the_work(harness: NotifierHarness) -> None:
     channels = [FakeChannel("a", "b", timeout_s=60) for _ in range(3)]
     began = [asyncio.Event() for _ in channels]

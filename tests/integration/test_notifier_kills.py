@@ -53,6 +53,7 @@ async def workers_killed(harness: NotifierHarness, kills: int, events: int) -> C
     return effects
 
 
+@pytest.mark.long
 async def test_killed_workers_leave_one_finished_row_per_target(harness: NotifierHarness) -> None:
     effects = await workers_killed(harness, kills=8, events=120)
     assert len(effects) == 240

@@ -13,6 +13,7 @@ from tests.support.waiting import wait_until
 from tests.unit.test_events import an_event
 
 
+@pytest.mark.long
 async def test_a_hundred_invalid_messages_become_dead_rows_and_delay_no_other(
     harness: NotifierHarness,
 ) -> None:

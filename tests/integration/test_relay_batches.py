@@ -1,6 +1,7 @@
 """Batches of large events: bounded memory, and every event is published."""
 
 import asyncpg
+import pytest
 
 from service.bus import StreamSettings
 from service.domain.relay_shards import BUCKETS
@@ -54,6 +55,7 @@ async def test_an_event_above_the_byte_limit_of_a_batch_is_read(
     assert [row.event.sequence for row in await read_batch(database)] == [1]
 
 
+@pytest.mark.long
 async def test_a_backlog_of_large_events_is_published_completely(
     servers: EmbeddedServers,
     database_url: str,

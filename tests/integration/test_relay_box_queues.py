@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import asyncpg
 import msgspec
+import pytest
 
 from service.bus import StreamSettings
 from service.domain.relay_shards import BUCKETS
@@ -57,6 +58,7 @@ async def test_a_rejected_event_stops_only_its_box(
     assert [message.sequence for message in of_stuck] == list(range(1, 8))
 
 
+@pytest.mark.long
 async def test_a_long_backlog_of_one_box_does_not_delay_another(
     servers: EmbeddedServers,
     database_url: str,
@@ -95,6 +97,7 @@ async def buffers_read(inspector: asyncpg.Connection, *, after: int) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+@pytest.mark.long
 async def test_reading_unsent_rows_does_not_read_published_ones(
     inspector: asyncpg.Connection,
 ) -> None:

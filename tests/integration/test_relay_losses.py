@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from service.bus import StreamSettings
 from service.domain.relay_shards import BUCKETS
@@ -130,6 +131,7 @@ async def test_a_deleted_stream_is_created_again_with_all_events_and_their_numbe
     assert (await published(inspector))[:30] == before
 
 
+@pytest.mark.long
 async def test_a_stream_created_by_another_process_gets_all_events_again(
     servers: EmbeddedServers,
     database_url: str,
@@ -161,6 +163,7 @@ async def throw_back(servers: EmbeddedServers, folder: Path, before: Path) -> No
     await servers.nats.start()
 
 
+@pytest.mark.long
 async def test_a_stream_restored_from_an_old_copy_gets_the_lost_events(
     servers: EmbeddedServers,
     database_url: str,
@@ -208,6 +211,7 @@ async def test_an_idle_relay_detects_a_lost_stream(
         await in_stream(servers, stream, 6)
 
 
+@pytest.mark.long
 async def test_a_restart_of_postgres_loses_and_repeats_no_event(
     servers: EmbeddedServers, database_url: str, stream: StreamSettings
 ) -> None:

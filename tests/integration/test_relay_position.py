@@ -70,6 +70,7 @@ async def has_lock_sessions(inspector: asyncpg.Connection, count: int) -> bool:
     return bool(sessions == count)
 
 
+@pytest.mark.long
 async def test_a_frozen_relay_is_replaced_and_publishes_nothing_when_it_resumes(
     servers: EmbeddedServers,
     database_url: str,

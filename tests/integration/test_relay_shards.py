@@ -187,6 +187,7 @@ async def test_events_without_a_box_are_spread_by_account(inspector: asyncpg.Con
     assert buckets <= set(range(BUCKETS))
 
 
+@pytest.mark.long
 async def test_a_backlog_of_all_buckets_is_published_by_one_relay(
     servers: EmbeddedServers,
     database_url: str,

@@ -115,6 +115,7 @@ async def test_a_search_without_results_reads_each_month_once(
     assert search.buffers <= FEW_BUFFERS
 
 
+@pytest.mark.long
 async def test_a_search_that_takes_long_returns_a_page_that_can_be_continued(
     growing: GrowingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

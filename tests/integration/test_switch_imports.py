@@ -122,6 +122,7 @@ async def test_everything_is_imported_once_with_its_properties(
     assert await inspector.fetchval("SELECT count(*) FROM messages") == COUNT
 
 
+@pytest.mark.long
 async def test_contexts_in_one_account_do_not_share_a_box_and_moved_messages_are_known(
     database: Database, store: AudioStore, inspector: asyncpg.Connection, tmp_path: Path
 ) -> None:

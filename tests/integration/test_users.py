@@ -99,6 +99,7 @@ async def test_one_of_many_concurrent_users_gets_a_name(
     assert await inspector.fetchval("SELECT count(*) FROM user_credentials") == 2
 
 
+@pytest.mark.long
 async def test_one_of_many_concurrent_passwords_signs_in(accounts: Accounts) -> None:
     users, caller = users_beside(accounts), await a_caller(accounts)
     user = await users.create(caller.account, an_ann())

@@ -1,5 +1,7 @@
 """`aftertone notifier webhook`: from a stored message to a signed POST."""
 
+import pytest
+
 from service.domain.text import strip_control_characters
 from service.wiring.keys import export_keys
 from tests.support.running import RunningService, data_of
@@ -9,6 +11,7 @@ from tests.support.webhook_receiver import WebhookReceiver
 CALLER = 'José "Ñ" <b>\r\nX-Evil: 1\u202e'
 
 
+@pytest.mark.long
 async def test_a_stored_message_is_sent_to_the_webhook_of_its_account(
     service: RunningService,
 ) -> None:

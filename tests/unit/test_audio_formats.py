@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.audio.formats import ACCEPTED_TYPES, is_accepted
@@ -299,7 +299,6 @@ async def test_a_hostile_file_is_read_at_most_once(audio: bytes) -> None:
         assert spool.bytes_read <= spool.size
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     start=st.sampled_from(
         [

@@ -4,22 +4,28 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import service
 from service.domain import audio_errors, errors
 
 _ROOT = Path(service.__file__).parent
-_MODULES = {path: ast.parse(path.read_text()) for path in sorted(_ROOT.rglob("*.py"))}
 _NOT_A_SUBJECT = re.compile(r"(What|Who|Whoever|Whether|How|Where|When|Those|Lets)\b")
 _LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def _nodes() -> Iterator[tuple[str, ast.AST]]:
-    for path, tree in _MODULES.items():
-        for node in ast.walk(tree):
-            yield f"{path.relative_to(_ROOT)}:{getattr(node, 'lineno', 1)}", node
+@cache
+def _nodes() -> list[tuple[str, ast.AST]]:
+    """Returns all modules, classes, functions and calls of the service with their places."""
+    return [
+        (f"{name}:{getattr(node, 'lineno', 1)}", node)
+        for path in sorted(_ROOT.rglob("*.py"))
+        for name in [path.relative_to(_ROOT)]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (*_DOCUMENTED, ast.Call))
+    ]
 
 
 def _log_events() -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.body.multipart import MalformedBody
@@ -45,7 +45,6 @@ async def read_or_error(body: bytes, cuts: Iterable[int]) -> Any:
         return type(refusal)
 
 
-@settings(max_examples=300, deadline=None)
 @given(body=BODIES, preamble=st.sampled_from([b"", b"\r\n", b"hello\r\n"]), cuts=CUTS)
 async def test_the_result_does_not_depend_on_the_chunks(
     body: bytes, preamble: bytes, cuts: list[int]
@@ -55,7 +54,6 @@ async def test_the_result_does_not_depend_on_the_chunks(
     assert await read_or_error(preamble + body, range(len(preamble + body))) == whole
 
 
-@settings(max_examples=200, deadline=None)
 @given(content=CONTENTS, cuts=CUTS)
 async def test_a_file_is_read_unchanged(content: bytes, cuts: list[int]) -> None:
     body = a_body(METADATA_PART, part(content, "Content-Type: audio/wav"))
@@ -63,7 +61,6 @@ async def test_a_file_is_read_unchanged(content: bytes, cuts: list[int]) -> None
     assert (received.metadata, received.content_type, audio) == (JSON, "audio/wav", content)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     body=st.one_of(st.binary(max_size=300), BODIES),
     hole=st.tuples(st.integers(0, 400), st.integers(0, 40), st.binary(max_size=20)),
@@ -76,7 +73,6 @@ async def test_every_body_is_read_or_refused(
     await read_or_error(body[:start] + filling + body[start + length :], cuts)
 
 
-@settings(max_examples=200, deadline=None)
 @given(content_type=st.text(max_size=80))
 async def test_every_content_type_is_read_or_refused(content_type: str) -> None:
     for header in (content_type, f"multipart/mixed; boundary={content_type}"):
