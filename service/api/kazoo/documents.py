@@ -86,7 +86,7 @@ def answer_document(
 
 
 def revision_of(record: Record, document_id: UUID) -> str:
-    """The revision of a document, as KAZOO writes it."""
+    """Returns the revision of a document, as KAZOO writes it."""
     return f"{record.revision}-{document_id.hex}"
 
 

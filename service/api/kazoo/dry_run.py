@@ -12,7 +12,7 @@ def is_dry_run(request: AnyRequest) -> bool:
 
 
 def dry_run_field(preview: RetentionPreview) -> dict[str, Any]:
-    """The field of a document that says what its change would remove."""
+    """Returns the field of a document that says what its change would remove."""
     return {
         "_dry_run": {
             "message_retention_days": preview.retention.message_days,

@@ -154,7 +154,7 @@ def warn(request: AnyConnection, warnings: Iterable[FieldWarning]) -> None:
 
 
 def envelope_fields(request: AnyConnection) -> dict[str, Any]:
-    """The fields that every envelope takes from the request and the process."""
+    """Returns the fields that every envelope takes from the request and the process."""
     state: dict[str, Any] = request.scope["state"]
     return {
         "auth_token": state.get("auth_token", UNSET),

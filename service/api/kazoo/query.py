@@ -101,7 +101,7 @@ def message_filter(request: AnyRequest, context: MessageContext) -> MessagePredi
 
 
 def _folders(query: MultiDict[Any]) -> list[str]:
-    """The values of `filter_folder`, or of its alias `folder`."""
+    """Returns the values of `filter_folder`, or of its alias `folder`."""
     return _validated_folders(query.getall("filter_folder", []) or query.getall("folder", []))
 
 

@@ -11,22 +11,22 @@ Descriptions = Mapping[str, str]
 
 
 def request_schema(fields: Fields, descriptions: Descriptions) -> Json:
-    """The schema of a document that a client sends. Unknown keys are allowed."""
+    """Returns the schema of a document that a client sends. Unknown keys are allowed."""
     return _object(fields, descriptions, "", _request_field) | _required(fields)
 
 
 def nullable_request_schema(fields: Fields, descriptions: Descriptions) -> Json:
-    """The schema of a request in which null means an absent key."""
+    """Returns the schema of a request in which null means an absent key."""
     return _object(fields, descriptions, "", _nullable_request_field) | _required(fields)
 
 
 def patch_schema(fields: Fields, descriptions: Descriptions) -> Json:
-    """The schema of a partial update: every key is optional, and null deletes."""
+    """Returns the schema of a partial update: every key is optional, and null deletes."""
     return _object(fields, descriptions, "", _patch_field)
 
 
 def response_schema(fields: Fields, descriptions: Descriptions) -> Json:
-    """The schema of a stored document: types without bounds, since older rules may have applied.
+    """Returns the schema of a stored document: types without bounds, because of older rules.
 
     Fields that are required or have a default are always present.
     """
@@ -38,7 +38,7 @@ def response_schema(fields: Fields, descriptions: Descriptions) -> Json:
 
 
 def with_properties(schema: Json, properties: Json, required: Iterable[str] = ()) -> Json:
-    """An object schema with further properties. The properties in `required` are always present."""
+    """Returns an object schema with further properties. Those in `required` are always present."""
     names = [*schema.get("required", ()), *required]
     extended = {**schema, "properties": {**schema.get("properties", {}), **properties}}
     return {**extended, "required": names} if names else extended

@@ -57,7 +57,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def paths(prefix: str, operations: Iterable[Operation], common: Common) -> Json:
-    """The path items of a section."""
+    """Returns the path items of a section."""
     items: Json = {}
     for operation in operations:
         item = items.setdefault(prefix + operation.path, {})
@@ -83,7 +83,7 @@ def _described(operation: Operation, common: Common) -> Json:
 
 
 def _split_docstring(operation: Operation) -> tuple[str, str]:
-    """The summary and the description of an operation."""
+    """Returns the summary and the description of an operation."""
     docstring = " ".join((operation.handler.fn.__doc__ or "").split())
     first, _, rest = docstring.partition(". ")
     summary = first.removesuffix(".") if operation.summary is None else operation.summary

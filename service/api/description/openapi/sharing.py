@@ -29,7 +29,7 @@ def share_refusals(paths: Json, prefix: str = "") -> Json:
 
 
 def _refusals(paths: Json) -> Iterator[tuple[Json, str, Json]]:
-    """The responses of each operation, with the status and the content of each refusal."""
+    """Returns the responses of each operation, with the status and the content of each refusal."""
     for item in paths.values():
         for operation in item.values():
             responses = operation["responses"]

@@ -43,12 +43,12 @@ IGNORED_BODY: Json = {
 
 
 def envelope(data: Json, examples: Examples, *, required: bool = True, media: Media = JSON) -> Json:
-    """A JSON body with `data` in its envelope; `examples` are examples of `data`."""
+    """Returns a JSON body with `data` in its envelope; `examples` are examples of `data`."""
     return _body({_JSON: _json(data, examples, required)}, media.accepts, required)
 
 
 def upload(data: Json, examples: Examples, *, json_alone: bool, audio_alone: bool = True) -> Json:
-    """A body with audio: multipart with a JSON part, JSON alone, or audio alone."""
+    """Returns a body with audio: multipart with a JSON part, JSON alone, or audio alone."""
     multipart = {
         "schema": {
             "type": "object",
@@ -79,7 +79,7 @@ def upload(data: Json, examples: Examples, *, json_alone: bool, audio_alone: boo
 
 
 def _body(content: Json, accepted: frozenset[str], required: bool) -> Json:
-    """A request body. Its description names the accepted types that it does not describe."""
+    """Returns a request body. Its description names the accepted types without a schema."""
     others = ", ".join(f"`{name}`" for name in sorted(accepted - content.keys() - {""}))
     return {"required": required, "description": f"Also accepted: {others}", "content": content}
 
@@ -94,7 +94,7 @@ def success(
     headers: tuple[str, ...] = (),
     links: Json | None = None,
 ) -> Json:
-    """A response with `data`; `revision` and `metadata` are examples."""
+    """Returns a response with `data`; `revision` and `metadata` are examples."""
     required, properties = ["data"], {"data": data}
     if revision is not None:
         required.append("revision")
@@ -127,7 +127,7 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
         extras: Json = {},  # noqa: B006
         links: Json | None = None,
     ) -> Json:
-        """A response with further headers, or with a document that has further fields."""
+        """Returns a response with further headers, or with a document that has further fields."""
         example = self.example | extras
         times = (sample_requests.CREATED, sample_requests.CREATED)
         is_deleted = "_read_only" in example
@@ -146,8 +146,10 @@ class DocumentResponse(msgspec.Struct, frozen=True, kw_only=True):
 def pages(
     rows: Json, example: object, *, description: str, metadata: bool = False
 ) -> dict[int, Json]:
-    """The responses of a list: a page, or 304 if the client has it. Without an example, the list
-    is empty."""
+    """Returns the responses of a list: a page, or 304 if the client has it.
+
+    Without an example, the list is empty.
+    """
     examples = [] if example is None else [example]
     properties: Json = {"data": {"type": "array", "items": rows}}
     required = ["data", "revision"]
@@ -166,7 +168,7 @@ def pages(
 
 
 def events(example: Json) -> Json:
-    """A response with events: a page as JSON, or a stream."""
+    """Returns a response with events: a page as JSON, or a stream."""
     properties: Json = {"data": {"type": "array", "items": ref("CloudEvent")}}
     page = EventPage(data=[example], next_cursor="1.17", **samples.FRAME)
     content = _content(page, properties, ["data"])
@@ -175,14 +177,14 @@ def events(example: Json) -> Json:
 
 
 def audio(description: str, *headers: str) -> Json:
-    """A response with audio of the stored type."""
+    """Returns a response with audio of the stored type."""
     # Generators read the bytes of the first type only.
     content = {kind: {"schema": _AUDIO} for kind in (_BYTES, "audio/*")}
     return _response(description, content, headers)
 
 
 def waveform(example: WaveformData) -> Json:
-    """A response with a waveform, as JSON or as a picture."""
+    """Returns a response with a waveform, as JSON or as a picture."""
     response = success(
         ref(WaveformData),
         example,
@@ -194,28 +196,28 @@ def waveform(example: WaveformData) -> Json:
 
 
 def archive(description: str) -> Json:
-    """A response with a ZIP archive."""
+    """Returns a response with a ZIP archive."""
     return _response(description, {ZIP_TYPE: {"schema": _AUDIO}}, ("Content-Disposition",))
 
 
 def export_archive(description: str, *headers: str) -> Json:
-    """A response with an archive of an account."""
+    """Returns a response with an archive of an account."""
     return _response(description, {ARCHIVE_TYPE: {"schema": _AUDIO}}, headers)
 
 
 def not_modified() -> Json:
-    """A 304 response."""
+    """Returns a 304 response."""
     return {"description": "The client has the current version", "headers": header_refs("ETag")}
 
 
 def redirect() -> Json:
-    """A response that redirects to the audio."""
+    """Returns a response that redirects to the audio."""
     headers = header_refs("X-Request-ID", "Location")
     return {"description": "The audio is at the URL in `Location`", "headers": headers}
 
 
 def link(operation: str, description: str, **parameters: str) -> Json:
-    """A link to an operation. The default account is the account of the request."""
+    """Returns a link to an operation. The default account is the account of the request."""
     account = {"account_id": "$request.path.account_id"}
     return {
         "operationId": operation,

@@ -141,8 +141,8 @@ WEBHOOK = {
 
 ERASURE = {
     "caller_id_number": "The number of the person in any spelling",
-    "caller_id_name": "The name of the person. Messages with this name are erased, too, whatever "
-    "their number",
+    "caller_id_name": "The name of the person. Messages with this name are erased, too, with any "
+    "number",
 }
 
 HOLD = {

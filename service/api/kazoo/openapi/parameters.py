@@ -102,12 +102,12 @@ _QUERY: dict[str, tuple[Json, str]] = {
 
 
 def list_of(row: type) -> tuple[str, ...]:
-    """The parameters of a list of documents."""
+    """Returns the parameters of a list of documents."""
     return (*PAGES, *filters_of(row), *CREATED, "modified_from", "modified_to")
 
 
 def filters_of(row: type) -> tuple[str, ...]:
-    """The filters of a list: those by path, and one for each text of a row.
+    """Returns the filters of a list: those by path, and one for each text of a row.
 
     Generators cannot write an object of filters, so the filters by text are described by name.
     """

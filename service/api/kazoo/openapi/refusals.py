@@ -108,7 +108,7 @@ PROFILE_UNKNOWN = Invalid.of("profile", Rule.ENUM, target=["kazoo", "audian"], v
 
 
 def responses(operation: Operation) -> dict[int, Json]:
-    """The refusals of an operation by status: its own and the common ones."""
+    """Returns the refusals of an operation by status: its own and the common ones."""
     by_status: dict[int, list[Refusal]] = defaultdict(list)
     for error in _errors(operation):
         refusal = _refusal(error)
@@ -167,7 +167,7 @@ def _examples(refusals: list[Refusal]) -> Json:
 
 
 def _example_name(refusal: Refusal) -> str:
-    """The broken rule, or the code of the error."""
+    """Returns the broken rule, or the code of the error."""
     if refusal.code == "validation error":
         ((field, rules), *_) = refusal.data.items()
         return f"{field}.{next(iter(rules))}"

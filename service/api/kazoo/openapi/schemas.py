@@ -68,7 +68,7 @@ def schemas() -> Json:
 
 
 def _responses() -> Json:
-    """The schemas of responses; the descriptions of requests apply to fields of the same name."""
+    """Returns the schemas of responses. Fields have the description of the same request field."""
     envelopes = struct_schemas((Success, SuccessPage, EventPage, Failure), {})
     return {
         **envelopes,

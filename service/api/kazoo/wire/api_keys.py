@@ -33,7 +33,7 @@ class CreatedApiKey(ApiKeyRow, kw_only=True):
 
 
 def api_key_row(key: ApiKey) -> ApiKeyRow:
-    """A named API key without its secret."""
+    """Returns a named API key without its secret."""
     boxes, used = key.vmbox_ids, key.last_used_at
     return ApiKeyRow(
         id=key.key_id.hex,
@@ -47,5 +47,5 @@ def api_key_row(key: ApiKey) -> ApiKeyRow:
 
 
 def created_api_key(key: ApiKey, secret: str) -> CreatedApiKey:
-    """A named API key with its secret."""
+    """Returns a named API key with its secret."""
     return CreatedApiKey(**msgspec.structs.asdict(api_key_row(key)), api_key=secret)

@@ -41,7 +41,7 @@ class RetriedResponse(msgspec.Struct, kw_only=True):
 
 
 def dead_delivery_row(delivery: DeadDelivery) -> DeadDeliveryRow:
-    """A dead delivery as a row of a list."""
+    """Returns a dead delivery as a row of a list."""
     failed_at, vmbox_id = delivery.failed_at, delivery.vmbox_id
     return DeadDeliveryRow(
         event_id=str(delivery.event_id),

@@ -144,23 +144,23 @@ class MwiResponse(FolderCounts, kw_only=True):
 
 
 def with_extras(document: Document, extras: DocumentExtras) -> Document:
-    """A document with the fields that the server adds."""
+    """Returns a document with the fields that the server adds."""
     return {**document, **to_builtins(extras)}
 
 
 def account_document(account: Account, access: Access = ADMIN_ACCESS) -> Document:
-    """The public document of an account; its name only without administrator rights."""
+    """Returns the public document of an account; its name only without administrator rights."""
     document = account.document if access.is_admin else {"name": account.name}
     return with_extras(document, DocumentExtras(id=account.account_id.hex))
 
 
 def account_row(account: Account) -> AccountRow:
-    """An account as a row of a list."""
+    """Returns an account as a row of a list."""
     return AccountRow(id=account.account_id.hex, name=account.name, realm=account.realm)
 
 
 def session_response(caller: Caller) -> SessionResponse:
-    """The account and the user of a token."""
+    """Returns the account and the user of a token."""
     account, claims = caller.account, caller.claims
     root = account.ancestors[0] if account.ancestors else account.account_id
     owner_id = None if claims is None else claims.owner_id
@@ -175,27 +175,27 @@ def session_response(caller: Caller) -> SessionResponse:
 
 
 def user_document(user: User) -> Document:
-    """The public document of a user, without credentials."""
+    """Returns the public document of a user, without credentials."""
     return with_extras(user.document, DocumentExtras(id=user.user_id.hex))
 
 
 def user_row(user: User) -> UserRow:
-    """A user as a row of a list."""
+    """Returns a user as a row of a list."""
     return to_row(UserRow, user_document(user))
 
 
 def vmbox_document(vmbox: Vmbox) -> Document:
-    """The public document of a box."""
+    """Returns the public document of a box."""
     return with_extras(vmbox.settings, DocumentExtras(id=vmbox.vmbox_id.hex))
 
 
 def vmbox_filterable(vmbox: Vmbox) -> Document:
-    """The document that filters of a box list apply to: the public one without the PIN."""
+    """Returns the document that filters of a box list apply to: the public one without the PIN."""
     return with_extras(vmbox.document, DocumentExtras(id=vmbox.vmbox_id.hex))
 
 
 def vmbox_row(vmbox: Vmbox, profile: WireProfile) -> VmboxRow | AudianVmboxRow:
-    """A box as a row of a list."""
+    """Returns a box as a row of a list."""
     if profile is WireProfile.AUDIAN:
         return to_row(AudianVmboxRow, vmbox_document(vmbox))
     counts = vmbox.counts
@@ -218,12 +218,12 @@ class PinResponse(msgspec.Struct, kw_only=True):
 
 
 def mwi_response(counts: MessageCounts) -> MwiResponse:
-    """The message-waiting state that follows from the counts of a box."""
+    """Returns the message-waiting state that follows from the counts of a box."""
     return MwiResponse(new=counts.new, saved=counts.saved, waiting=counts.new > 0)
 
 
 def greeting_document(greeting: Greeting) -> Document:
-    """The public document of a greeting, with type and size of its audio."""
+    """Returns the public document of a greeting, with type and size of its audio."""
     extras = GreetingExtras(id=greeting.media_id.hex)
     if greeting.audio is not None:
         extras.content_type = greeting.audio.content_type
@@ -232,12 +232,12 @@ def greeting_document(greeting: Greeting) -> Document:
 
 
 def greeting_row(greeting: Greeting) -> GreetingRow:
-    """A greeting as a row of a list."""
+    """Returns a greeting as a row of a list."""
     return to_row(GreetingRow, greeting_document(greeting))
 
 
 def to_row(kind: type[Row], document: Document) -> Row:
-    """The fields of a document that its row in a list has."""
+    """Returns the fields of a document that its row in a list has."""
     names = kind.__struct_fields__
     return kind(**{name: document[name] for name in names if name in document})
 
@@ -245,7 +245,7 @@ def to_row(kind: type[Row], document: Document) -> Row:
 def document_metadata(
     document_id: UUID, created_at: datetime, modified_at: datetime, *, is_deleted: bool = False
 ) -> DocumentMetadata:
-    """The `metadata` of a document in its envelope."""
+    """Returns the `metadata` of a document in its envelope."""
     return DocumentMetadata(
         id=document_id.hex,
         created=gregorian(created_at),

@@ -23,7 +23,7 @@ class ErasureRow(msgspec.Struct, kw_only=True):
 
 
 def erasure_row(job: Erasure) -> ErasureRow:
-    """An erasure."""
+    """Returns an erasure as a response."""
     return ErasureRow(
         id=job.erasure_id.hex,
         kind=job.kind,

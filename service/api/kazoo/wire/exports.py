@@ -27,7 +27,7 @@ class ExportRow(msgspec.Struct, kw_only=True):
 
 
 def export_row(job: ExportJob) -> ExportRow:
-    """An export with its progress."""
+    """Returns an export with its progress."""
     return ExportRow(
         id=job.export_id.hex,
         status=job.status,

@@ -41,7 +41,7 @@ class ForwardResponse(msgspec.Struct, kw_only=True):
 
 
 def forward_steps(steps: Iterable[ForwardStep], profile: WireProfile) -> list[ForwardStepFields]:
-    """The forwardings of a message."""
+    """Returns the forwardings of a message."""
     return [
         ForwardStepFields(
             vmbox_id=step.vmbox_id.hex,

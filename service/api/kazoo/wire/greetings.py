@@ -22,7 +22,7 @@ class PlayingGreetingRow(GreetingRow, kw_only=True):
 
 
 def playing_greeting(playing: PlayingGreeting) -> PlayingGreetingRow:
-    """The greeting that plays, with the time at which another one may play."""
+    """Returns the greeting that plays, with the time at which another one may play."""
     fields = msgspec.structs.asdict(greeting_row(playing.greeting))
     changes_at = playing.changes_at
     return PlayingGreetingRow(

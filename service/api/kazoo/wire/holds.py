@@ -59,7 +59,7 @@ class ManifestRow(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def hold_row(hold: Hold) -> HoldRow:
-    """A legal hold."""
+    """Returns a legal hold as a response."""
     boxes, since, until = hold.vmbox_ids, hold.received_from, hold.received_to
     return HoldRow(
         id=hold.hold_id.hex,
@@ -74,7 +74,7 @@ def hold_row(hold: Hold) -> HoldRow:
 
 
 def manifest_row(held: HeldMessage, **file: Any) -> ManifestRow:
-    """A held message with the file of its audio, if it has audio."""
+    """Returns a held message with the file of its audio, if it has audio."""
     message, removed_at = held.message, held.removed_at
     return ManifestRow(
         media_id=str(message.id),

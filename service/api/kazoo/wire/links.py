@@ -31,7 +31,7 @@ class OpenedMessage(msgspec.Struct, kw_only=True):
 
 
 def opened_message(opened: OpenedMail, url: str) -> OpenedMessage:
-    """The message of a link in a mail. It contains no more than the mail."""
+    """Returns the message of a link in a mail. It contains no more than the mail."""
     message, context = opened.recording.message, opened.context
     text = transcript_of(message.transcription) if context.includes_transcription else None
     return OpenedMessage(

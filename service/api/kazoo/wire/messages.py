@@ -284,12 +284,12 @@ def message_rows(messages: Iterable[MessageSummary], context: MessageContext) ->
 
 
 def message_row(message: MessageSummary, context: MessageContext) -> MessageRow:
-    """A message as a row of a list. A message past its retention is in the folder `deleted`."""
+    """Returns a message as a row of a list. Past its retention it is in the folder `deleted`."""
     return fill_row(MessageRow, message, context)
 
 
 def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext) -> TrashRow:
-    """A removed message as a row of a list; it is purged after `grace`."""
+    """Returns a removed message as a row of a list; it is purged after `grace`."""
     times = {
         "removed_at": format_time(removed.removed_at, context.profile),
         "restorable_until": format_time(removed.removed_at + grace, context.profile),
@@ -298,7 +298,7 @@ def trash_row(removed: RemovedMessage, grace: timedelta, context: MessageContext
 
 
 def held_row(held: HeldMessage, context: MessageContext) -> HeldRow:
-    """A held message as a row of a list."""
+    """Returns a held message as a row of a list."""
     removed_at = UNSET if held.removed_at is None else format_time(held.removed_at, context.profile)
     vmbox_id = held.message.vmbox_id.hex
     return fill_row(HeldRow, held.message, context, vmbox_id=vmbox_id, removed_at=removed_at)
@@ -307,7 +307,7 @@ def held_row(held: HeldMessage, context: MessageContext) -> HeldRow:
 def fill_row(
     kind: type[Row], message: MessageSummary, context: MessageContext, **fields: Any
 ) -> Row:
-    """A message as a row of a list, with the additional `fields` of its kind."""
+    """Returns a message as a row of a list, with the additional `fields` of its kind."""
     row = _fill(kind, message, context, **fields)
     transcription = message.transcription
     if transcription is not None and "result" in transcription:
@@ -316,12 +316,12 @@ def fill_row(
 
 
 def message_metadata(message: MessageSummary, context: MessageContext) -> MessageMetadata:
-    """A message as the response of its own route."""
+    """Returns a message as the response of its own route."""
     return _fill(MessageMetadata, message, context, **_detail_fields(message, context))
 
 
 def stored_message(message: Message, context: MessageContext, *, has_audio: bool) -> StoredMessage:
-    """A message as the response to its storage."""
+    """Returns a message as the response to its storage."""
     stored = _fill(StoredMessage, message, context, **_detail_fields(message, context))
     if not has_audio:
         stored.id, stored.metadata = stored.media_id, message_metadata(message, context)
@@ -329,14 +329,14 @@ def stored_message(message: Message, context: MessageContext, *, has_audio: bool
 
 
 def message_filterable(message: MessageSummary, context: MessageContext) -> Document:
-    """The document that filters of a message list apply to: all fields of row and metadata."""
+    """Returns the document that filters of a message list apply to: the row and the metadata."""
     row: Document = to_builtins(message_row(message, context))
     metadata: Document = to_builtins(message_metadata(message, context))
     return row | metadata
 
 
 def batch_response(result: BatchResult) -> BatchResponse:
-    """The outcome of a request about several messages."""
+    """Returns the outcome of a request about several messages."""
     return BatchResponse(
         succeeded=[str(message_id) for message_id in result.succeeded],
         failed=[{text: REASONS[reason]} for text, reason in result.failed],
@@ -368,7 +368,7 @@ def _fill(
 
 
 def _detail_fields(message: MessageSummary, context: MessageContext) -> dict[str, Any]:
-    """The fields of a message that its row in a list does not have."""
+    """Returns the fields of a message that its row in a list does not have."""
     from_user, _, from_realm = message.from_uri.partition("@")
     to_user, _, to_realm = message.to_uri.partition("@")
     media = message.media if isinstance(message, Message) else None
@@ -385,7 +385,7 @@ def _detail_fields(message: MessageSummary, context: MessageContext) -> dict[str
 
 
 def _transcription_fields(transcription: dict[str, Any] | None) -> dict[str, Any]:
-    """The transcription as the KAZOO object, with the details of its engine beside it."""
+    """Returns the transcription as the KAZOO object, with the details of its engine beside it."""
     if transcription is None:
         return {}
     kazoo_object, details = split_details(transcription)

@@ -44,12 +44,12 @@ class MatchedRow(MessageRow, kw_only=True):
 
 
 def matched_rows(results: Iterable[SearchResult], context: MessageContext) -> list[MatchedRow]:
-    """Results of a search as rows of a list."""
+    """Returns the results of a search as rows of a list."""
     return [matched_row(result, context) for result in results]
 
 
 def matched_row(result: SearchResult, context: MessageContext) -> MatchedRow:
-    """A result of a search as a row of a list."""
+    """Returns a result of a search as a row of a list."""
     message = result.message
     transcript = transcript_of(message.transcription)
     texts = {

@@ -34,7 +34,7 @@ class TranscriptionRequest(msgspec.Struct, kw_only=True):
 
 
 def transcription_detail(found: DetailedTranscription) -> TranscriptionDetail:
-    """A transcription with its words."""
+    """Returns a transcription with its words."""
     kazoo_object, details = split_details(found.transcription)
     words = [
         TranscribedWord(

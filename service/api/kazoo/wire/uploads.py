@@ -29,7 +29,7 @@ class UploadResponse(msgspec.Struct, kw_only=True):
 
 
 def upload_response(announced: AnnouncedUpload, context: MessageContext) -> UploadResponse:
-    """An announced upload as the response to its announcement."""
+    """Returns an announced upload as the response to its announcement."""
     request = announced.request
     return UploadResponse(
         upload=announced.token,

@@ -44,7 +44,7 @@ class VmboxBatchResponse(msgspec.Struct, kw_only=True):
 
 
 def vmbox_trash_row(vmbox: DeletedVmbox, grace: timedelta, profile: WireProfile) -> VmboxTrashRow:
-    """A deleted box as a row of a list; it is purged after `grace`."""
+    """Returns a deleted box as a row of a list; it is purged after `grace`."""
     return VmboxTrashRow(
         id=vmbox.vmbox_id.hex,
         name=vmbox.name,
@@ -55,7 +55,7 @@ def vmbox_trash_row(vmbox: DeletedVmbox, grace: timedelta, profile: WireProfile)
 
 
 def vmbox_batch_response(result: VmboxBatchResult) -> VmboxBatchResponse:
-    """The outcome of a request about several boxes."""
+    """Returns the outcome of a request about several boxes."""
     return VmboxBatchResponse(
         succeeded=[vmbox_id.hex for vmbox_id in result.succeeded],
         failed=[{text: REASONS[reason]} for text, reason in result.failed],

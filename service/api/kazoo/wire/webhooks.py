@@ -74,22 +74,22 @@ class AttemptRow(msgspec.Struct, kw_only=True):
 
 
 def webhook_document(webhook: Webhook) -> Document:
-    """The public document of a webhook."""
+    """Returns the public document of a webhook."""
     return with_extras(webhook.document, WebhookExtras(**_extras(webhook)))
 
 
 def new_webhook_document(webhook: Webhook, secret: str) -> Document:
-    """The document of a webhook that was just created."""
+    """Returns the document of a webhook that was just created."""
     return with_extras(webhook.document, NewWebhookExtras(secret=secret, **_extras(webhook)))
 
 
 def webhook_row(webhook: Webhook) -> WebhookRow:
-    """A webhook as a row of a list."""
+    """Returns a webhook as a row of a list."""
     return to_row(WebhookRow, webhook_document(webhook))
 
 
 def attempt_row(attempt: Attempt) -> AttemptRow:
-    """An attempt as a row of a list."""
+    """Returns an attempt as a row of a list."""
     response = attempt.response
     row = AttemptRow(
         id=attempt.attempt_id.hex,
@@ -113,7 +113,7 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
 
 
 def attempt_filterable(attempt: Attempt) -> Document:
-    """The document that filters of a list of attempts apply to."""
+    """Returns the document that filters of a list of attempts apply to."""
     document: Document = to_builtins(attempt_row(attempt))
     return document
 
