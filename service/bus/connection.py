@@ -219,7 +219,7 @@ class Bus:
         return {
             **access.options(),
             "name": name,
-            # The order is that of the list, so that a failing server can be avoided.
+            # The client keeps the order of the list, so that a failing server can be avoided.
             "dont_randomize": True,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": _RECONNECT_WAIT_S,

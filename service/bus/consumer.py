@@ -175,7 +175,7 @@ class Consumer:
             try:
                 messages = await subscription.fetch(limit, timeout=wait_s)
             except TimeoutError:
-                # Of the client, or of asyncio if the response arrives at the last moment.
+                # The client raises it, or asyncio if the response arrives at the last moment.
                 messages = []
         # Before Python 3.12, wait_for(), which the client uses, loses a cancellation that arrives
         # together with a message.

@@ -208,7 +208,7 @@ class _Run:
             await self._record("responses", count)
 
     async def _erase_stream(self) -> None:
-        """Deletes the events in the stream. They are published before: the relay may hold them."""
+        """Deletes the events in the stream, after the relay has published all of them."""
         await self._wait_until_sent()
         await self._wait_until_connected()
         scan, after = StreamScan(self._bus, self._job.subject_id), 0

@@ -31,8 +31,8 @@ class ExpiryMemory:
     """The last complete runs of a keeper.
 
     While the rules are unchanged, a run reads only messages that have expired since the last run.
-    Once a day, and after a change of the rules, it reads all expired messages: a message can be
-    stored with a timestamp before its retention.
+    Once a day, and after a change of the rules, it reads all expired messages, because a message
+    can be past its retention when it is stored.
     """
 
     def __init__(self) -> None:

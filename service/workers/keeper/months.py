@@ -107,7 +107,7 @@ class Months:
         }
 
     async def list_usage(self, progress: StepProgress) -> list[MonthUsage]:
-        """Returns all months, oldest first, with those of which only objects are left."""
+        """Returns all months, oldest first, also those that have only objects."""
         span = await self._span()
         async with self.database.connection() as connection:
             tables = await rows.list_month_tables(connection)
@@ -178,7 +178,7 @@ class Months:
     async def _list_old(self, span: _Span) -> list[OldPartition]:
         """Returns the months that may be dropped, and those whose drop was interrupted.
 
-        The latter may be within a retention that was extended since.
+        An interrupted drop is completed even if the retention was extended since.
         """
         async with self.database.connection() as connection:
             months = await rows.list_message_months(connection, _LAST_DAY)
@@ -212,7 +212,7 @@ class Months:
         )
 
     async def _count_overdue(self, span: _Span) -> int:
-        """Counts months without messages that are not dropped, and those with old messages."""
+        """Counts the empty months that could not be dropped, and the months with old messages."""
         overdue, now = 0, self.clock()
         for month in await self._list_old(span):
             async with self.database.connection() as connection:

@@ -76,7 +76,10 @@ async def _batches(
 
 
 def parse_key(key: str) -> tuple[int | None, StoredObject] | None:
-    """Returns the month of a message, or None of a greeting, and its object. None: unrecognized."""
+    """Returns the month and the object of a key, or None if the key is unrecognized.
+
+    The month of a greeting is None.
+    """
     if (parsed := parse_object_key(key)) is None:
         return None
     item = StoredObject(

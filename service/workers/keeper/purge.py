@@ -96,7 +96,10 @@ class Purge:
         )
 
     async def _purge_mail(self, before: datetime, progress: StepProgress) -> int:
-        """Visits all deleted accounts: mails and answers in progress add rows after a deletion."""
+        """Deletes the mail data of all deleted accounts, also of those that were purged before.
+
+        Mails and answers in progress add rows after a deletion.
+        """
         purged, after = 0, _START
         while True:
             async with self.database.connection() as connection:

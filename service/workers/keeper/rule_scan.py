@@ -29,7 +29,7 @@ class RuleScan(msgspec.Struct, frozen=True, kw_only=True):
     Boxes with the rule of the deployment share one scan by age, which excludes the others. Each
     account with another rule has a scan of its own, and so does each box. `window_began` is the
     time of an earlier complete run with the same rules: the messages that expired before it are not
-    read again. None reads all. The scans of boxes read one index entry per month in any case.
+    read again. With None, all are read. The scans of boxes always read one index entry per month.
     """
 
     database: Database
@@ -134,14 +134,14 @@ class RuleScan(msgspec.Struct, frozen=True, kw_only=True):
         return Bounds(retained_since(self.window_began, days), before)
 
     def _may_contain(self, month: int, bounds: Bounds) -> bool:
-        """A message is never stored in a month before its timestamp."""
+        """Returns False for other months. The month of a message is not before its timestamp."""
         if self.scope is Scope.DELETED:
             return True
         return month_of(bounds.since) <= month <= month_of(bounds.before)
 
 
 def _continued(bounds: Bounds, due: Sequence[ExpiredBox]) -> Bounds:
-    """The bounds after a page. Rows that the scan excludes are then not read again."""
+    """Returns the bounds after a page, so that rows that the scan excludes are not read again."""
     return Bounds(max(box.last_at for box in due), bounds.before)
 
 

@@ -33,7 +33,7 @@ class Verification:
     """Compares rows and objects, audio and SHA-256, messages and counts.
 
     Runs beside the service. A difference is checked again before it is reported, because a message
-    may have been stored or removed since it was read. `sample_size` None: reads all audio.
+    may have been stored or removed since it was read. Without `sample_size`, all audio is read.
     """
 
     database: Database
@@ -137,7 +137,8 @@ class Verification:
         self, month: int | None, rows: Sequence[AudioRow], findings: Findings
     ) -> None:
         """Reports the rows that still refer to an object that does not exist."""
-        # First the object: when it is missing and its row is unchanged afterwards, it is missing.
+        # Checks the object before the row: if the row is unchanged after that, the object must
+        # exist.
         sizes = await get_sizes(self.audio, [row.audio.key for row in rows])
         absent = [row for row, size in zip(rows, sizes, strict=True) if size is None]
         for row in await self._unchanged(month, absent):

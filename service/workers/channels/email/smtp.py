@@ -99,7 +99,7 @@ class SmtpSender:
                 sender._idle.popleft()[0].close()
 
     async def send(self, sender: str, recipient: str, content: bytes, *, utf8: bool) -> Outcome:
-        """Sends a mail. After a failure, the server may have accepted it nevertheless."""
+        """Sends a mail. The server may have accepted the mail although this method failed."""
         try:
             client, mails = await self._acquire()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
