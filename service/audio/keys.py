@@ -1,4 +1,7 @@
-"""Keys of audio objects: of messages, of greetings, and of their renditions."""
+"""Keys of audio objects: of messages, of greetings, and of their renditions.
+
+Each upload and each rendition has a new key, so objects are never overwritten.
+"""
 
 import re
 from uuid import UUID
@@ -32,7 +35,7 @@ class ObjectKey(msgspec.Struct, frozen=True, kw_only=True):
 def message_key(
     month: int, account_id: UUID, message_id: UUID, upload_id: UUID, extension: str
 ) -> str:
-    """Returns the key of an upload. Keys are unique, so objects are never overwritten."""
+    """Returns the key of the uploaded audio of a message."""
     return f"{month_prefix(month)}{account_id.hex}/{message_id.hex}/{upload_id.hex}.{extension}"
 
 
@@ -47,7 +50,7 @@ def month_prefix(month: int) -> str:
 
 
 def rendition_key(original: str, target: RenditionFormat, upload_id: UUID) -> str:
-    """Returns the key of a rendition. Keys are unique, so objects are never overwritten."""
+    """Returns the key of a rendition, which begins with the key of its original."""
     return f"{original}.{target}-{upload_id.hex}.{target.extension}"
 
 

@@ -102,9 +102,10 @@ class Ignored(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """The attempt failed. It is retried as scheduled, but not before `retry_after_s`; then dead.
+    """The attempt failed. The delivery is retried as scheduled, but not before `retry_after_s`.
 
-    If `permanent`, it is dead at once, because the next attempt would fail in the same way.
+    It is dead after the last retry. If `permanent`, it is dead at once, because the next attempt
+    would fail in the same way.
     """
 
     error: str

@@ -139,9 +139,10 @@ def is_account_name(text: str) -> bool:
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
-    """Text format: `name` for people and JSON Schema, `is_valid` as the exact check.
+    """Text format: its name in errors and in JSON Schema, and the exact check `is_valid`.
 
-    `pattern` is a regular expression for JSON Schema that accepts all valid text, and maybe more.
+    `pattern` is a regular expression for JSON Schema. It accepts all valid text, and may accept
+    other text too.
     """
 
     name: str

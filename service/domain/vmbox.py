@@ -186,12 +186,12 @@ def _strip(value: Any) -> Any:
 
 
 def numbers_of(document: Document) -> set[str]:
-    """Returns the numbers of a mailbox in comparable form; skips values that are not valid."""
-    return set(numbers_in(document))
+    """Returns the numbers of a mailbox in comparable form. Skips values that are not valid."""
+    return set(texts_of_numbers(document))
 
 
-def numbers_in(document: Document) -> dict[str, str]:
-    """Returns the numbers of a mailbox by comparable form. Skips values that are not valid."""
+def texts_of_numbers(document: Document) -> dict[str, str]:
+    """Returns the text of each number of a mailbox, by the result of `numbers_of`."""
     aliases = document.get("aliases")
     values = [document.get("mailbox"), *(aliases if isinstance(aliases, list) else [])]
     return {comparable_number(text): text for text in values if isinstance(text, str) and text}

@@ -43,7 +43,7 @@ class ExportedGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportedVmbox(msgspec.Struct, frozen=True, kw_only=True):
-    """Box with its encrypted PIN. `deleted_at`: it is in the trash since that time."""
+    """Box with its encrypted PIN. With `deleted_at` it has been in the trash since that time."""
 
     vmbox_id: UUID
     document: Document
@@ -52,7 +52,7 @@ class ExportedVmbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Message with audio. `removed_at`: it is in the trash since that time."""
+    """Message with audio. With `removed_at` it has been in the trash since that time."""
 
     message: Message
     changed_at: datetime

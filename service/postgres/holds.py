@@ -93,7 +93,7 @@ async def filter_held(
 async def select_held(
     connection: Connection, account_id: UUID, vmbox_id: UUID, ids: Sequence[MessageId]
 ) -> set[MessageId]:
-    """Returns those of the messages of a box that a hold covers, removed or not."""
+    """Returns the messages among `ids` of a box that a hold covers, removed or not."""
     rows = await _SQL["select_held"].fetch(
         connection, account_id=account_id, vmbox_id=vmbox_id, **id_values(ids)
     )

@@ -56,7 +56,7 @@ class MonthTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonthCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of a month, those of them that were removed, and the bytes of their audio."""
+    """Numbers of all messages and of removed messages of a month, and the bytes of their audio."""
 
     messages: int = 0
     removed: int = 0

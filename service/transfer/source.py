@@ -64,7 +64,7 @@ class SourceAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Name for people."""
+        """Name in the report."""
         return f"{self.name} ({self.realm})"
 
 
@@ -77,7 +77,7 @@ class SourceUser(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Name for people."""
+        """Name in the report."""
         return str(self.document.get("username", self.key))
 
 
@@ -95,7 +95,7 @@ class SourceBox(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Name for people."""
+        """Name in the report."""
         return str(self.document.get("mailbox") or self.document.get("name", self.key))
 
 
@@ -117,7 +117,7 @@ class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Name for people."""
+        """Name in the report."""
         return self.key
 
 

@@ -88,9 +88,9 @@ class AccountCache:
         return revoked
 
     async def get_user_epoch(self, claims: Claims) -> int | None:
-        """Returns the token epoch of the user of `claims`, at least as new as theirs.
+        """Returns the token epoch of the user of `claims`, not lower than the one in `claims`.
 
-        None for claims without a user and for a user who never existed.
+        Returns None for claims without a user and for a user who never existed.
         """
         user_id, least_epoch = claims.owner_id, claims.user_epoch or 0
         if user_id is None:

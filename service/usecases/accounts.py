@@ -53,7 +53,7 @@ class Accounts:
     clock: Callable[[], datetime] = utc_now
 
     async def create_root(self, name: str, realm: str) -> Account:
-        """Creates the root account, or returns the existing one, whatever its name."""
+        """Creates the root account, or returns the existing one, even if its name differs."""
         document, problems = validate_account({"name": name, "realm": realm})
         if problems:
             raise Invalid(problems)
@@ -71,7 +71,7 @@ class Accounts:
         fields: Fields = FIELDS,
         account_id: UUID | None = None,
     ) -> Account:
-        """Creates an account below `parent_id`, an import under `account_id`.
+        """Creates an account below `parent_id`. An import chooses the `account_id`.
 
         Raises Invalid with all problems.
         """

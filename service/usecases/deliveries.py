@@ -70,7 +70,7 @@ class DeadDeliveries:
     ) -> int:
         """Makes up to 1 000 dead deliveries due again, the oldest first. Returns their number.
 
-        None matches all. The audit records the event, if there is one.
+        Each of the three arguments restricts the selection. The audit records `event_id`.
         """
         selection = DeliveryFilter(
             account_id=account.account_id, event_id=event_id, channel=channel, target=target

@@ -51,7 +51,7 @@ class Greetings:
         owner_id: UUID | None = None,
         media_id: UUID | None = None,
     ) -> Greeting:
-        """Creates a greeting, an import under `media_id`; `attach_audio` can add the audio later.
+        """Creates a greeting. An import chooses the `media_id`. The audio can be attached later.
 
         The audio object is written before the row. Raises Invalid, AudioEmpty, NotAudio,
         AccountNotFound, QuotaExceeded.
@@ -78,7 +78,7 @@ class Greetings:
         *,
         for_change: bool = False,
     ) -> None:
-        """Raises Forbidden unless the caller may read all greetings; `for_change`: change them."""
+        """Raises Forbidden unless the caller may read, or `for_change` change, all greetings."""
         if access.vmbox_ids is None or not media_ids:
             return
         async with self.database.connection() as connection:

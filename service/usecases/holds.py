@@ -107,7 +107,7 @@ class Holds:
     async def select_held(
         self, account: AccountFacts, vmbox_id: UUID, ids: Sequence[MessageId]
     ) -> tuple[MessageId, ...]:
-        """Returns those of the messages of a box that a hold covers, in the order of `ids`.
+        """Returns the messages among `ids` of a box that a hold covers, in this order.
 
         Raises VmboxNotFound.
         """

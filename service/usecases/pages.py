@@ -38,9 +38,9 @@ async def read_page(
 ) -> Page[Item, Key]:
     """Returns up to `limit` items from `start` on for which `predicate` is true.
 
-    `read` returns at most the given number of items, in order, from a key on (None: from the
-    beginning); the item with that key comes first. It is called for at most `chunk` items, which
-    `reduce` makes smaller. The page also ends after 4 MiB by `size_of`.
+    `read` gets a key and a number. It returns at most this number of items in order, from the item
+    with the key on, or from the first one if the key is None. It is called for at most `chunk`
+    items, which `reduce` makes smaller. The page also ends after 4 MiB by `size_of`.
     """
     if predicate is None and size_of is None:
         # One read returns the page.
@@ -78,7 +78,7 @@ async def read_documents(
     *,
     chunk: int | None = DOCUMENTS,
 ) -> Page[Documented, Key]:
-    """Returns a page of records, as `read_page`. Their documents keep only `keys` (None: all)."""
+    """Returns a page of records, as `read_page`. `keys` restricts the keys of their documents."""
 
     def reduce(record: Documented) -> Documented:
         if keys is None:

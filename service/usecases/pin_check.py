@@ -16,7 +16,7 @@ class PinChecks:
     vmboxes: Vmboxes
 
     async def check(self, account: AccountFacts, vmbox_id: UUID, pin: str) -> bool:
-        """Returns True for the PIN of a mailbox; a mailbox without a PIN has no valid PIN.
+        """Returns True for the PIN of a mailbox, and always False for a mailbox without a PIN.
 
         Raises VmboxNotFound, and PinLocked after too many wrong PINs, also for the right PIN.
         """

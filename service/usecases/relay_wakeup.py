@@ -15,7 +15,7 @@ _INTERVAL_S = 10.0
 class RelayWakeup:
     """Notifies the relay after a change, at most once in 10 s.
 
-    A relay without events polls less often. The notification ends that at once. It is sent after
+    A relay without events polls less often, until it receives the notification. It is sent after
     the transaction of the change: notifications inside transactions serialise commits.
     """
 

@@ -87,7 +87,7 @@ class Renditions:
     async def of_message(
         self, account: AccountFacts, message: Message, original: Audio, target: RenditionFormat
     ) -> Audio:
-        """Returns the rendition of the audio of a message. Raises as `of_recording` does."""
+        """Returns the rendition of the audio of a message. Raises as `of_recording`."""
 
         async def is_current() -> bool:
             key = MessageKey(account.account_id, message.vmbox_id, message.id)

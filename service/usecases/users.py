@@ -56,7 +56,7 @@ class Users:
     async def create(
         self, account: AccountFacts, document: Document, user_id: UUID | None = None
     ) -> User:
-        """Creates a user, an import under `user_id`. Raises Invalid with all problems."""
+        """Creates a user. An import chooses the `user_id`. Raises Invalid with all problems."""
         settings, password = await self._validate(account.account_id, document)
         credentials = await self._prove(account.account_id, settings["username"], password)
         user_id = user_id or uuid7(self.clock())

@@ -25,7 +25,7 @@ from service.domain.vmbox import (
     DeletedVmbox,
     VmboxTrashCursor,
     greetings_of,
-    numbers_in,
+    texts_of_numbers,
     without_greetings,
 )
 from service.postgres import vmbox_trash as rows
@@ -197,7 +197,7 @@ class VmboxTrash:
             raise RestoredNumberTaken(await self._taken_numbers(account, document or {})) from None
 
     async def _taken_numbers(self, account: AccountFacts, document: Document) -> Sequence[str]:
-        numbers = numbers_in(document)
+        numbers = texts_of_numbers(document)
         async with self.database.connection() as connection:
             taken = await rows.list_taken_numbers(connection, account.account_id, numbers)
         return [written for comparable, written in numbers.items() if comparable in taken]

@@ -73,7 +73,7 @@ class Vmboxes:
         fields: Fields = FIELDS,
         vmbox_id: UUID | None = None,
     ) -> Vmbox:
-        """Creates a mailbox, an import under `vmbox_id`.
+        """Creates a mailbox. An import chooses the `vmbox_id`.
 
         Raises Invalid (also for a used number), AccountNotFound, QuotaExceeded.
         """
@@ -147,9 +147,9 @@ class Vmboxes:
         predicate: Callable[[Vmbox], bool] | None = None,
         keys: Collection[str] | None = None,
     ) -> Page[Vmbox, NameCursor]:
-        """Returns a page of mailboxes, or of those among `vmbox_ids`, by name.
+        """Returns a page of mailboxes by name. `vmbox_ids` restricts it to some of them.
 
-        Without `with_pins` their `pin` is None. Documents keep only `keys` (None: all).
+        Without `with_pins` their `pin` is None. `keys` restricts the keys of the documents.
         """
         # Only a predicate needs the complete documents.
         read_keys = None if keys is None or predicate else sorted(keys)
@@ -319,7 +319,7 @@ class Vmboxes:
     async def _collecting_problems(
         self, account_id: UUID, vmbox_id: UUID, document: Document
     ) -> AsyncIterator[None]:
-        """Adds problems that only the database can detect to an error raised inside."""
+        """Adds the problems that only the database can detect to an error of the block."""
         try:
             yield
         except (Invalid, GreetingNotFound) as error:

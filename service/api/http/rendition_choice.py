@@ -23,7 +23,7 @@ _INDIFFERENT = 0.9
 
 
 class _Match(msgspec.Struct, frozen=True):
-    """Weight of a type in an Accept header. `is_named`: not only by a wildcard."""
+    """Weight of a type in an Accept header. `is_named` is False if only a wildcard matches it."""
 
     weight: float
     is_named: bool = False
@@ -32,9 +32,9 @@ class _Match(msgspec.Struct, frozen=True):
 def choose_format(request: AnyRequest, audio: Audio, can_convert: bool) -> RenditionFormat | None:
     """Returns the format of the response, None for the stored bytes.
 
-    The type with the highest weight wins; between equal ones, the stored bytes, then the order of
-    the formats. A wildcard with a weight of 0.9 or more accepts the stored bytes. Raises Invalid,
-    FormatNotAcceptable.
+    The type with the highest weight is chosen. Between types of equal weight, the stored bytes come
+    first, then the formats in their order. A wildcard with a weight of 0.9 or more accepts the
+    stored bytes. Raises Invalid, FormatNotAcceptable.
     """
     if (name := request.query_params.get("format")) is not None:
         return parse_format(name)

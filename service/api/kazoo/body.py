@@ -44,7 +44,7 @@ _MAX_NAME = 64
 async def read_data(request: AnyRequest) -> Document:
     """Reads the `data` object of a JSON body or of the JSON part of a multipart body.
 
-    Returns an empty object without a body. The body of a DELETE is JSON whatever its content type:
+    Returns an empty object without a body. The body of a DELETE is JSON with any content type:
     ignoring it would delete more than the client selected. Raises MalformedBody, DocumentTooLarge.
     """
     return data_of(await _read_json(request))

@@ -145,7 +145,7 @@ async def export_hold(
 async def select_held_messages(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
-    """Returns those of the given messages of a box that a hold covers. Unknown ids are ignored."""
+    """Returns which of the given messages of a box a hold covers. Unknown ids are ignored."""
     vmbox = vmbox_of_path(vmbox_id)
     texts = read_ids(await read_parameters(request))
     ids = [parsed for text in texts if (parsed := MessageId.parse(text)) is not None]

@@ -170,8 +170,8 @@ async def check_pin(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Checks a PIN. After 5 wrong PINs in 15 minutes the check of this box is locked for 15
-    minutes: it answers 429, also for the right PIN. A new PIN ends the lock. A box without a PIN
-    has no valid PIN."""
+    minutes: it answers 429, also for the right PIN. A new PIN ends the lock. For a box without a
+    PIN, `valid` is always false."""
     identity = vmbox_of_path(vmbox_id)
     data, problems = apply_schema(await read_data(request), PIN_FIELDS)
     if problems:

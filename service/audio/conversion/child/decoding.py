@@ -88,9 +88,9 @@ def decode(container: InputContainer) -> Iterator[av.AudioFrame]:
 def resample(
     frames: Iterator[av.AudioFrame], sample_format: str, rate: int, layout: str = "mono"
 ) -> Iterator[av.AudioFrame]:
-    """Yields frames of one format, rate and layout, whatever the format of each frame is.
+    """Yields frames of one format, rate and layout. The frames of the input may differ in these.
 
-    Times are those of the samples: a gap in the times of the input is not filled.
+    The time of a frame is the number of samples before it: gaps in the input are not filled.
     """
     resampler, shape, position = None, None, 0
     for frame in frames:
