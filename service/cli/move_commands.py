@@ -11,8 +11,10 @@ from service.audio.s3_session import AccessKey
 from service.cli.progress import ProgressBar
 from service.domain.message import parse_hex_id
 from service.settings import Settings, SettingsError, read_settings
-from service.transfer.move.mover import AccountMover, MoveProgress
-from service.wiring.account_moves import open_mover
+from service.transfer.move.mover import AccountMover
+from service.transfer.move.reversal import AccountReversal
+from service.transfer.move.sides import MoveProgress, Sides
+from service.wiring.account_moves import open_sides
 
 
 class MoveChoice(StrEnum):
@@ -31,27 +33,35 @@ class MoveConsole(ProgressBar, MoveProgress):
 
 
 async def move(
-    source: Settings, file: Path, account: str, url: str, below: str | None, choice: MoveChoice
+    source: Settings,
+    file: Path,
+    account: str,
+    url: str,
+    below: str | None,
+    wait_s: float,
+    choice: MoveChoice,
 ) -> str:
     """Moves an account, or ends its move. Returns the text to print. Raises ClickException."""
     account_id, parent_id = _id_of(account), _id_of(below) if below else None
     target, access_key = _read_target(file)
     with MoveConsole("Tables") as console:
-        async with open_mover(source, target, access_key, url, console) as mover:
+        async with open_sides(source, target, access_key, url, wait_s, console) as sides:
             match choice:
                 case MoveChoice.MOVE:
-                    return await _move(mover, account_id, parent_id)
+                    return await _move(sides, account_id, parent_id)
                 case MoveChoice.CONFIRM:
-                    return f"confirmed: rows of {await mover.confirm(account_id)} accounts deleted"
+                    count = await AccountMover(sides).confirm(account_id)
+                    return f"confirmed: rows of {count} accounts deleted"
                 case MoveChoice.REVERSE:
-                    return f"reversed: {await mover.reverse(account_id)} accounts are served here"
+                    count = await AccountReversal(sides).reverse(account_id)
+                    return f"reversed: {count} accounts are served here"
     assert_never(choice)
 
 
-async def _move(mover: AccountMover, account_id: UUID, below: UUID | None) -> str:
-    result = await mover.move(account_id, below)
+async def _move(sides: Sides, account_id: UUID, below: UUID | None) -> str:
+    result = await AccountMover(sides).move(account_id, below)
     missing = "".join(f"\nmissing in the bucket: {key}" for key in result.missing_audio)
-    return f"moved {result.accounts} accounts to {mover.url}{missing}"
+    return f"moved {result.accounts} accounts to {sides.url}{missing}"
 
 
 def _read_target(file: Path) -> tuple[Settings, AccessKey | None]:

@@ -6,10 +6,17 @@ from service.domain.errors import Refused, Unavailable, VoicemailError
 
 
 class MoveState(StrEnum):
-    """State of an account that is moved, in the deployment that it leaves."""
+    """State of an account in a move. An account that is not moved has none.
+
+    The deployment that it leaves: READ_ONLY, then LEAVING (`account.moved` is appended, the target
+    does not serve the account yet), then MOVED. Both of the first answer reads. The target:
+    ARRIVING while it has only a copy. READ_ONLY without an address is a reversal in the target.
+    """
 
     READ_ONLY = "read_only"
+    LEAVING = "leaving"
     MOVED = "moved"
+    ARRIVING = "arriving"
 
 
 class AccountReadOnly(Unavailable):

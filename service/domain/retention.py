@@ -1,6 +1,6 @@
 """Retention: the days after which messages expire, by rule."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -73,11 +73,15 @@ class AccountRetention(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetentionRules(msgspec.Struct, frozen=True, kw_only=True):
-    """Retention of the deployment, and of the accounts and boxes that have another one."""
+    """Retention of the deployment, and of the accounts and boxes that have another one.
+
+    Messages of `moving` accounts, which move between deployments, must not be removed.
+    """
 
     default: Retention
     accounts: Mapping[UUID, Retention]
     vmboxes: Mapping[tuple[UUID, UUID], Retention]
+    moving: Collection[UUID] = frozenset()
 
     def of(self, account_id: UUID, vmbox_id: UUID) -> Retention:
         """Returns the retention of a box."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.domain.move import MoveState
+from service.domain.move import MoveRefused, MoveState
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 from service.traces import traceparent
@@ -45,6 +45,21 @@ class MovedRow(msgspec.Struct, frozen=True, kw_only=True):
     state: MoveState | None
     moved_to: str | None
     content: dict[str, Any]
+
+
+class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Row of an account in the target. A hidden one is deleted, or a copy."""
+
+    state: MoveState | None
+    moved_to: str | None
+    is_hidden: bool
+
+    @property
+    def is_served(self) -> bool:
+        """True if the target serves the account, also while a reversal makes it read-only."""
+        return (
+            not self.is_hidden and self.state in (None, MoveState.READ_ONLY) and not self.moved_to
+        )
 
 
 class StoredAudio(msgspec.Struct, frozen=True):
@@ -105,13 +120,56 @@ async def list_conflicts(connection: Connection, accounts: Sequence[MovedRow]) -
     return [row["realm"] for row in rows]
 
 
-async def set_move_state(
-    connection: Connection, account_ids: Sequence[UUID], state: MoveState | None, url: str | None
-) -> None:
-    """Records the state of a move; None ends it."""
-    await _SQL["set_move_state"].execute(
-        connection, account_ids=account_ids, state=state, moved_to=url
+async def get_target_row(connection: Connection, account_id: UUID) -> TargetRow | None:
+    """Returns the row of an account in the target, whatever its state."""
+    row = await _SQL["get_target_row"].fetchrow(connection, account_id=account_id)
+    if row is None:
+        return None
+    return TargetRow(
+        state=MoveState(row["move_state"]) if row["move_state"] else None,
+        moved_to=row["moved_to"],
+        is_hidden=row["is_hidden"],
     )
+
+
+async def change_move_state(
+    connection: Connection,
+    account_ids: Sequence[UUID],
+    state: MoveState | None,
+    url: str | None,
+    *,
+    expected: Sequence[MoveState | None],
+) -> None:
+    """Changes the state of a move; None ends it.
+
+    Raises MoveRefused if the state of an account is not one of `expected`.
+    """
+    changed = await _SQL["change_move_state"].fetch(
+        connection,
+        account_ids=account_ids,
+        state=state,
+        moved_to=url,
+        expected=[each or "" for each in expected],
+    )
+    if len(changed) != len(account_ids):
+        raise MoveRefused("The state of the account has changed meanwhile; run the command again.")
+
+
+async def try_lock_move(connection: Connection, account_id: UUID) -> bool:
+    """Locks the move of an account and of those below it until `unlock_move`. False: in use."""
+    locked: bool = await _SQL["try_lock_move"].fetchval(connection, account_id=account_id)
+    return locked
+
+
+async def unlock_move(connection: Connection) -> None:
+    """Releases the locks of this session."""
+    await _SQL["unlock_move"].execute(connection)
+
+
+async def get_time(connection: Connection) -> datetime:
+    """Returns the clock that gives events their time."""
+    time: datetime = await _SQL["get_time"].fetchval(connection)
+    return time
 
 
 async def list_months(connection: Connection, account_id: UUID) -> list[tuple[str, int]]:
@@ -120,10 +178,15 @@ async def list_months(connection: Connection, account_id: UUID) -> list[tuple[st
     return [(row["kind"], row["month"]) for row in rows]
 
 
-async def has_unfinished_work(connection: Connection, account_ids: Sequence[UUID]) -> bool:
-    """Returns True while events are unpublished, or erasures are not finished."""
+async def has_unfinished_work(
+    connection: Connection, account_ids: Sequence[UUID], until: datetime | None = None
+) -> bool:
+    """Returns True while events are unpublished, or erasures are not finished.
+
+    With `until`, later events do not count.
+    """
     unfinished: bool = await _SQL["has_unfinished_work"].fetchval(
-        connection, account_ids=account_ids
+        connection, account_ids=account_ids, until=until
     )
     return unfinished
 
@@ -135,9 +198,21 @@ async def lock_boxes(connection: Connection, account_ids: Sequence[UUID]) -> Non
 
 async def leave(connection: Connection, account_ids: Sequence[UUID], url: str) -> None:
     """Ends the accounts in this deployment: state, last event, deliveries."""
-    await set_move_state(connection, account_ids, MoveState.MOVED, url)
-    await _SQL["drop_pending_deliveries"].execute(connection, account_ids=account_ids)
+    await change_move_state(
+        connection, account_ids, MoveState.LEAVING, url, expected=[MoveState.READ_ONLY]
+    )
+    await suspend_deliveries(connection, account_ids)
     await append_accounts_moved(connection, account_ids, url)
+
+
+async def suspend_deliveries(connection: Connection, account_ids: Sequence[UUID]) -> None:
+    """Ends pending deliveries, which the other deployment performs."""
+    await _SQL["suspend_deliveries"].execute(connection, account_ids=account_ids)
+
+
+async def resume_deliveries(connection: Connection, account_ids: Sequence[UUID]) -> None:
+    """Makes the deliveries pending again that were suspended."""
+    await _SQL["resume_deliveries"].execute(connection, account_ids=account_ids)
 
 
 async def append_accounts_moved(
@@ -160,13 +235,29 @@ async def raise_epoch_above(connection: Connection, epoch: int) -> None:
     await _SQL["raise_epoch_above"].execute(connection, epoch=epoch)
 
 
-async def put_account(
-    connection: Connection, account: MovedRow, parent_id: UUID, ancestors: Sequence[UUID]
+async def put_arriving_account(
+    connection: Connection, account: MovedRow, ancestors: Sequence[UUID]
 ) -> None:
-    """Writes the row of an account, which is served from then on."""
-    await _SQL["put_account"].execute(
-        connection, content=account.content, parent_id=parent_id, ancestors=ancestors
+    """Writes the hidden row of a copy; its parent is the last ancestor.
+
+    Raises MoveRefused if the target has another row of the account.
+    """
+    row = await _SQL["put_arriving_account"].fetchrow(
+        connection, content=account.content, parent_id=ancestors[-1], ancestors=ancestors
     )
+    if row is None:
+        raise MoveRefused(f"The target has an account with the id {account.account_id.hex}.")
+
+
+async def serve_account(
+    connection: Connection, account: MovedRow, ancestors: Sequence[UUID]
+) -> None:
+    """Serves the account of a complete copy. Raises MoveRefused if it is not a copy."""
+    row = await _SQL["serve_account"].fetchrow(
+        connection, content=account.content, parent_id=ancestors[-1], ancestors=ancestors
+    )
+    if row is None:
+        raise MoveRefused(f"The target has no copy of the account {account.account_id.hex}.")
 
 
 async def erase_accounts(connection: Connection, account_ids: Sequence[UUID]) -> None:

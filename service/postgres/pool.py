@@ -11,7 +11,8 @@ import msgspec
 from asyncpg.pool import PoolConnectionProxy
 from cachetools import TTLCache
 
-from service.domain.errors import DatabaseUnavailable
+from service.domain.errors import DatabaseUnavailable, Unavailable
+from service.domain.move import AccountReadOnly
 from service.metrics import CONNECTIONS, CONNECTIONS_MAX, SQL_ERRORS, Values, export_readings
 from service.postgres.hosts import ServerHosts
 from service.postgres.leases import Leases
@@ -52,6 +53,8 @@ _MONTHS_CACHED = 256
 _MONTHS_CACHED_S = 60
 
 Connection = asyncpg.Connection | PoolConnectionProxy
+# Constraint that the trigger of events names.
+_NOT_SERVED = "account_is_served_here"
 
 
 class MissingPartition(DatabaseUnavailable):
@@ -221,7 +224,7 @@ _SET_UNPREPARED = (
 )
 
 
-def _translated(error: BaseException) -> DatabaseUnavailable | None:
+def _translated(error: BaseException) -> Unavailable | None:
     if isinstance(error, _POOLER_FORGETS):
         SQL_ERRORS.labels(type(error).__name__).inc()
         return DatabaseUnavailable(_SET_UNPREPARED)
@@ -231,6 +234,8 @@ def _translated(error: BaseException) -> DatabaseUnavailable | None:
     # Postgres has no separate code for "no partition of relation found for row".
     if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
         return MissingPartition()
+    if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name == _NOT_SERVED:
+        return AccountReadOnly()
     return None
 
 

@@ -36,7 +36,13 @@ async def read_rules(connection: Connection, default: Retention) -> RetentionRul
         )
         for row in await _SQL["list_vmbox_rules"].fetch(connection, account_id=None)
     }
-    return RetentionRules(default=default, accounts=accounts, vmboxes=vmboxes)
+    moving = await _SQL["list_accounts_in_move"].fetch(connection)
+    return RetentionRules(
+        default=default,
+        accounts=accounts,
+        vmboxes=vmboxes,
+        moving=frozenset(row["account_id"] for row in moving),
+    )
 
 
 async def get_longest_retention_days(connection: Connection, default: Retention) -> int:

@@ -171,6 +171,10 @@ class AccountCache:
         self._apply(changes)
 
     def _apply(self, changes: DirectoryChanges) -> None:
+        if any(map(self._has_returned, changes.accounts)):
+            # Its users and keys may have changed in another deployment, at earlier times.
+            self._user_epochs.clear()
+            self._keys.clear()
         for account in changes.accounts:
             if account.account_id in self._accounts:
                 self.store(account)
@@ -186,6 +190,10 @@ class AccountCache:
             if key_id in self._keys:
                 self.remember_revoked_key(key_id)
         self._applied_until = changes.moment
+
+    def _has_returned(self, account: AccountFacts) -> bool:
+        cached = self._accounts.get(account.account_id)
+        return cached is not None and cached.move_state is not None and account.move_state is None
 
     async def _poll(self) -> None:
         while True:

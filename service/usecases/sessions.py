@@ -256,7 +256,7 @@ class Sessions:
 
 def _served(account: AccountFacts) -> AccountFacts:
     """Returns an account that this deployment serves. Raises AccountMoved."""
-    if account.move_state is MoveState.MOVED:
+    if account.move_state in (MoveState.MOVED, MoveState.ARRIVING):
         raise AccountMoved(account.moved_to or "")
     return account
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from service.audio.s3_session import AccessKey
 from service.postgres.pool import Database
 from service.settings import Settings
-from service.transfer.move.mover import AccountMover, MoveProgress, Side
+from service.transfer.move.sides import MoveProgress, Side, Sides
 from service.usecases.account_cache import POLL_S
 from service.wiring.factories import key_ring_of, open_audio, open_owner_database
 
@@ -17,23 +17,25 @@ _CACHE_S = 2 * POLL_S
 
 
 @asynccontextmanager
-async def open_mover(
+async def open_sides(
     source: Settings,
     target: Settings,
     target_key: AccessKey | None,
     url: str,
+    wait_s: float,
     progress: MoveProgress,
-) -> AsyncIterator[AccountMover]:
+) -> AsyncIterator[Sides]:
     """Opens databases and buckets of both deployments. Raises SettingsError, KeyRingError.
 
     Without `target_key`, the bucket of the target has the credentials of this process.
     """
     async with AsyncExitStack() as stack:
-        yield AccountMover(
+        yield Sides(
             source=await _open_side(stack, source, None),
             target=await _open_side(stack, target, target_key),
             url=url,
-            settle_s=_CACHE_S + source.request_deadline_s,
+            settle_s=_CACHE_S + max(source.request_deadline_s, target.request_deadline_s),
+            wait_s=wait_s,
             progress=progress,
         )
 

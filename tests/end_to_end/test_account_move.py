@@ -1,86 +1,30 @@
 """Move of an account between two deployments: what clients and subscribers see."""
 
 import asyncio
-import shutil
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import msgspec
-import pytest
 import pytest_asyncio
 
-from service.embedded.servers import EmbeddedServers
 from tests.support.running import AccountClient, RunningService, data_of
+from tests.support.two_deployments import (
+    Deployments,
+    events_in,
+    open_deployments,
+    rows_of,
+)
 from tests.support.waiting import DEADLINE_S, wait_until
-
-CELL = "https://cell2.example.com"
-
-
-class Deployments(msgspec.Struct, frozen=True, kw_only=True):
-    """Two deployments with the same keys; commands run in the first one."""
-
-    first: RunningService
-    second: RunningService
-
-    @property
-    def command_environment(self) -> dict[str, str]:
-        return {**self.first.environment, "AFTERTONE_REQUEST_DEADLINE_S": "1"}
-
-    async def start_move(self, account_id: str, *options: str) -> asyncio.subprocess.Process:
-        """Starts `aftertone account move`."""
-        file = self.second.folder / "target.env"
-        lines = (f"{name}={value}" for name, value in self.second.environment.items())
-        file.write_text("\n".join(["# settings of the target", *lines]))
-        command = ("account", "move", account_id, "--to", CELL, "--target-settings", str(file))
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", *command, *options),
-            env=self.command_environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-
-    async def move(self, account_id: str, *options: str) -> tuple[int, str]:
-        """Runs the command; returns its exit code and its output."""
-        process = await self.start_move(account_id, *options)
-        output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S * 4)
-        assert process.returncode is not None
-        return process.returncode, output.decode()
-
-    @asynccontextmanager
-    async def moved(self, account: AccountClient) -> AsyncIterator[AccountClient]:
-        """The account, in the second deployment."""
-        there = AccountClient(self.second, account.account_id, account.realm, account.token)
-        try:
-            yield there
-        finally:
-            await there.http.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def deployments(
-    service: RunningService, servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Deployments]:
-    folder: Path = tmp_path_factory.mktemp("second")
-    shutil.copy(service.environment["AFTERTONE_KEY_RING_FILE"], folder / "keys.json")
-    name = f"cell_{uuid4().hex[:8]}"
-    await servers.postgres.psql(f"CREATE DATABASE {name} OWNER aftertone_owner")
-    second = RunningService(servers, folder)
-    await second.prepare(
-        elsewhere={
-            "AFTERTONE_DATABASE_URL": servers.postgres.url(name, "aftertone"),
-            "AFTERTONE_OWNER_DATABASE_URL": servers.postgres.url(name, "aftertone_owner"),
-            "AFTERTONE_S3_BUCKET": name.replace("_", "-"),
-            "AFTERTONE_STREAM_NAME": name.upper(),
-        }
-    )
-    await second.start("api")
-    yield Deployments(first=service, second=second)
-    await second.stop()
+async def deployments(service: RunningService, servers_folder: Path) -> AsyncIterator[Deployments]:
+    async with open_deployments(service, servers_folder / "second") as opened:
+        yield opened
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -144,19 +88,19 @@ async def test_an_account_is_served_by_its_new_deployment_after_a_move(
     code, output = await deployments.move(account.account_id)
 
     assert code == 0, output
-    assert f"moved 1 accounts to {CELL}" in output
+    assert f"moved 1 accounts to {deployments.second.url}" in output
     async with deployments.moved(account) as there:
         assert await content_of(there, vmbox_id) == before
-        await _assert_redirected(account, vmbox_id)
-        await _assert_last_event(deployments, account)
-        await there.leave(vmbox_id)
+        await _assert_redirected(deployments, account, vmbox_id)
+        new = await there.leave(vmbox_id)
         assert (await there.counts(vmbox_id))["new"] == 3
+        await _assert_events_continue(deployments, account, new)
 
         # A repetition does not replace the records that the new deployment has made.
-        audit = await _rows_of(deployments.second, "audit", account)
+        audit = await rows_of(deployments.second, "audit", account)
         code, output = await deployments.move(account.account_id)
         assert code == 0, output
-        assert await _rows_of(deployments.second, "audit", account) >= audit
+        assert await rows_of(deployments.second, "audit", account) >= audit
 
         code, output = await deployments.move(account.account_id, "--reverse")
         assert code == 1
@@ -164,17 +108,19 @@ async def test_an_account_is_served_by_its_new_deployment_after_a_move(
 
         code, output = await deployments.move(account.account_id, "--confirm")
         assert code == 0, output
-        assert await _rows_of(deployments.first, "messages", account) == 0
+        assert await rows_of(deployments.first, "messages", account) == 0
         assert len(await there.listed(vmbox_id)) == 4
-        await _assert_redirected(account, vmbox_id)
+        await _assert_redirected(deployments, account, vmbox_id)
         for option in ((), ("--confirm",)):
             code, output = await deployments.move(account.account_id, *option)
             assert code == 0, output
-        assert await _rows_of(deployments.second, "audit", account) >= audit
+        assert await rows_of(deployments.second, "audit", account) >= audit
         assert len(await there.listed(vmbox_id)) == 4
 
 
-async def _assert_redirected(account: AccountClient, vmbox_id: str) -> None:
+async def _assert_redirected(
+    deployments: Deployments, account: AccountClient, vmbox_id: str
+) -> None:
     path = account.path("vmboxes", vmbox_id, "messages")
 
     async def is_redirected() -> bool:
@@ -187,35 +133,26 @@ async def _assert_redirected(account: AccountClient, vmbox_id: str) -> None:
         await account.http.put(path, json={"data": {}}),
     ):
         assert answer.status_code == 308
-        assert answer.headers["location"].startswith(f"{CELL}/v2/{path}")
+        assert answer.headers["location"].startswith(f"{deployments.second.url}/v2/{path}")
         assert answer.json()["message"] == "account_moved"
     assert answer.request.method == "PUT"
     read = await account.http.get(path, params={"page_size": "2"})
     assert read.headers["location"].endswith("?page_size=2")
 
 
-async def _assert_last_event(deployments: Deployments, account: AccountClient) -> None:
-    last = await _psql(
-        deployments.first,
-        "SELECT type, data ->> 'url' FROM outbox "  # noqa: S608
-        f"WHERE account_id = '{account.account_id}' ORDER BY seq DESC LIMIT 1",
-    )
-    assert last == f"account.moved|{CELL}"
-    epochs = [
-        int(await _psql(each, "SELECT epoch FROM deployment"))
-        for each in (deployments.first, deployments.second)
-    ]
-    assert epochs[0] < epochs[1]
-
-
-async def _rows_of(service: RunningService, table: str, account: AccountClient) -> int:
-    statement = f"SELECT count(*) FROM {table} WHERE account_id = '{account.account_id}'"  # noqa: S608
-    return int(await _psql(service, statement))
-
-
-async def _psql(service: RunningService, statement: str) -> str:
-    database = service.environment["AFTERTONE_DATABASE_URL"].partition("?")[0].rpartition("/")[2]
-    return (await service.servers.postgres.psql(statement, database)).strip()
+async def _assert_events_continue(
+    deployments: Deployments, account: AccountClient, new_message: str
+) -> None:
+    """Checks the events of both sides: the copied messages are not announced again."""
+    before = (await events_in(deployments.first, [account]))[account.account_id]
+    after = (await events_in(deployments.second, [account]))[account.account_id]
+    assert before[-1].subject.endswith("account.moved")
+    assert before[-1].data["url"] == deployments.second.url
+    [event] = after
+    assert event.subject.endswith("message.new")
+    assert event.data["message"]["media_id"] == new_message
+    assert event.sequence == before[-2].sequence + 1
+    assert event.data["epoch"] > before[-1].data["epoch"]
 
 
 async def test_a_move_is_reversed_while_the_account_was_not_changed(
@@ -231,7 +168,7 @@ async def test_a_move_is_reversed_while_the_account_was_not_changed(
     assert code == 0, output
     await _until_served(account, vmbox_id)
     assert await content_of(account, vmbox_id) == before
-    assert await _rows_of(deployments.second, "messages", account) == 0
+    assert await rows_of(deployments.second, "messages", account) == 0
     path = account.path("vmboxes", vmbox_id)
 
     async def is_writable() -> bool:
@@ -254,17 +191,24 @@ async def test_changes_of_an_account_that_is_being_moved_get_a_503(
     deployments: Deployments, account: AccountClient
 ) -> None:
     vmbox_id = await account.a_vmbox()
-    process = await deployments.start_move(account.account_id)
-    path = account.path("vmboxes", vmbox_id)
+    process = await deployments.start(account.account_id)
+    assert await process.reaches("copying audio")
+    path, name = account.path("vmboxes", vmbox_id), ""
+    renamed = data_of(
+        await account.http.patch(account.path(), json={"data": {"name": uuid4().hex}})
+    )
     answer = httpx.Response(200)
     async with asyncio.timeout(DEADLINE_S):
         while answer.status_code == 200:
+            name = answer.json()["data"]["name"] if answer.content else ""
             answer = await account.http.patch(path, json={"data": {"name": uuid4().hex}})
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert (await account.http.get(path)).status_code in (200, 308)
-    await process.communicate()
-    assert process.returncode == 0
+    assert await process.ended() == 0
+    async with deployments.moved(account) as there:
+        assert data_of(await there.http.get(path))["name"] == name
+        assert data_of(await there.http.get(there.path()))["name"] == renamed["name"]
 
 
 async def test_a_key_ring_that_cannot_read_the_secrets_refuses_the_move(
@@ -285,25 +229,3 @@ async def test_a_key_ring_that_cannot_read_the_secrets_refuses_the_move(
     assert code == 1
     assert "same pepper" in output
     assert (await account.http.get(account.path())).status_code == 200
-
-
-@pytest.mark.long
-async def test_a_move_that_is_killed_continues(
-    deployments: Deployments, account: AccountClient
-) -> None:
-    vmbox_id = await fill(account, messages=200)
-    before = await content_of(account, vmbox_id)
-    for kill in range(20):
-        process = await deployments.start_move(account.account_id)
-        # The moments of the kills are spread over the whole move.
-        done, _ = await asyncio.wait(
-            {asyncio.create_task(process.wait())}, timeout=1.0 + 0.6 * kill
-        )
-        if done:
-            break
-        process.kill()
-        await process.wait()
-    code, output = await deployments.move(account.account_id)
-    assert code == 0, output
-    async with deployments.moved(account) as there:
-        assert await content_of(there, vmbox_id) == before

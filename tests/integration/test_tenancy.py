@@ -37,7 +37,8 @@ PAGE = Path(__file__).parents[2] / "migrations" / "README.md"
 # keeper looks for what is due, metrics count what waits, and an operator replaces encryption keys.
 OVER_ALL_ACCOUNTS = {
     # All accounts of a move.
-    "account_moves.drop_pending_deliveries",
+    "account_moves.suspend_deliveries",
+    "account_moves.resume_deliveries",
     "account_moves.lock_boxes_of_move",
     "deliveries.delete_old_deliveries",
     "erasures.list_unfinished",

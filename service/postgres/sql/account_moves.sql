@@ -1,12 +1,13 @@
 -- name: list_account_tables
 -- The tables that have rows of an account, except those of :kept.
 -- `rows`, `digest`, `erase` and `audio` are statements about the rows of the account $1; `audio` is null for a table
--- without audio. A digest is equal if both databases have the same rows.
+-- without audio. A digest is equal if both databases have the same rows; reads change `last_used_at`, which
+-- is not compared.
 SELECT t.name, t.columns,
     format('SELECT %s FROM %I WHERE account_id = $1', t.list, t.name) AS rows,
     format(
         'SELECT count(*) || '':'' || coalesce(sum(hashtextextended(r::text, 0)), 0) '
-        'FROM (SELECT %s FROM %I WHERE account_id = $1) AS r', t.list, t.name
+        'FROM (SELECT %s FROM %I WHERE account_id = $1) AS r', t.compared, t.name
     ) AS digest,
     format('DELETE FROM %I WHERE account_id = $1', t.name) AS erase,
     CASE WHEN t.columns @> ARRAY['audio_key', 'audio_type', 'audio_size'] THEN format(
@@ -14,7 +15,9 @@ SELECT t.name, t.columns,
     ) END AS audio
 FROM (
     SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attname) AS columns,
-        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) AS list
+        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) AS list,
+        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) FILTER (WHERE a.attname <> 'last_used_at')
+            AS compared
     FROM pg_class AS c
     JOIN pg_attribute AS a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
@@ -41,22 +44,45 @@ WHERE a.deleted_at IS NULL AND a.move_state IS NULL
     AND CASE WHEN :account_id::uuid IS NULL THEN a.parent_id IS NULL ELSE a.account_id = :account_id END;
 
 -- name: list_conflicts_of_move
--- The realms of :realms, and the names of :names, that other accounts have.
+-- The realms of accounts with the ids :account_ids that were not moved away, and of other accounts with one of the
+-- realms or names.
 SELECT a.realm
 FROM accounts AS a
-WHERE a.deleted_at IS NULL AND a.move_state IS DISTINCT FROM 'moved'
-    AND (a.account_id = ANY(:account_ids::uuid[]) OR lower(a.realm) = ANY(:realms::text[])
-        OR casefold(normalize(a.name, NFKC) COLLATE pg_unicode_fast) IN (
-            SELECT casefold(normalize(n.name, NFKC) COLLATE pg_unicode_fast) FROM unnest(:names::text[]) AS n (name)
-        ))
+WHERE a.deleted_at IS NULL
+    AND CASE WHEN a.account_id = ANY(:account_ids::uuid[]) THEN coalesce(a.move_state, '') NOT IN ('moved', 'arriving')
+        ELSE lower(a.realm) = ANY(:realms::text[])
+            OR casefold(normalize(a.name, NFKC) COLLATE pg_unicode_fast) IN (
+                SELECT casefold(normalize(n.name, NFKC) COLLATE pg_unicode_fast) FROM unnest(:names::text[]) AS n (name)
+            )
+        END
 ORDER BY a.realm
 LIMIT 5;
 
--- name: set_move_state
--- Records the state of a move in all its accounts. Processes apply it within 5 s.
+-- name: get_target_row
+-- The row of an account in the target, also that of a copy that is not served yet.
+SELECT a.move_state, a.moved_to, a.deleted_at IS NOT NULL AS is_hidden
+FROM accounts AS a
+WHERE a.account_id = :account_id;
+
+-- name: change_move_state
+-- Changes the state of a move in all its accounts, if it is one of :expected ('' is that of an account that is not
+-- moved). Processes apply it within 5 s.
 UPDATE accounts
 SET move_state = :state, moved_to = :moved_to, revision = revision + 1, modified_at = now()
-WHERE account_id = ANY(:account_ids::uuid[]);
+WHERE account_id = ANY(:account_ids::uuid[]) AND coalesce(move_state, '') = ANY(:expected::text[])
+RETURNING account_id;
+
+-- name: try_lock_move
+-- Locks the move of an account, and prevents moves of the accounts above it, until the session ends.
+SELECT pg_try_advisory_lock(hashtextextended('aftertone move ' || :account_id::uuid::text, 0)) AND coalesce((
+    SELECT bool_and(pg_try_advisory_lock_shared(hashtextextended('aftertone move ' || above.id::text, 0)))
+    FROM accounts AS a CROSS JOIN unnest(a.ancestors) AS above (id)
+    WHERE a.account_id = :account_id
+), true);
+
+-- name: unlock_move
+-- Releases all locks of try_lock_move of this session.
+SELECT pg_advisory_unlock_all();
 
 -- name: list_months_of_account
 -- The months with messages and with audit records of an account.
@@ -70,10 +96,17 @@ FROM audit AS u
 WHERE u.account_id = :account_id
 GROUP BY 2;
 
+-- name: get_time
+-- The clock that gives events their time.
+SELECT now();
+
 -- name: has_unfinished_work
--- True while events of the accounts are not published, or erasures of them are not finished.
+-- True while events of the accounts are not published, or erasures of them are not finished. With :until, only those
+-- that were there at this time.
 SELECT EXISTS (
-    SELECT FROM outbox AS o WHERE o.account_id = ANY(:account_ids::uuid[]) AND o.stream_seq IS NULL
+    SELECT FROM outbox AS o
+    WHERE o.account_id = ANY(:account_ids::uuid[]) AND o.stream_seq IS NULL
+        AND (:until::timestamptz IS NULL OR o.created_at <= :until)
 ) OR EXISTS (
     SELECT FROM erasures AS e WHERE e.account_id = ANY(:account_ids) AND e.finished_at IS NULL
 );
@@ -85,11 +118,17 @@ WHERE account_id = ANY(:account_ids::uuid[])
 ORDER BY account_id, vmbox_id
 FOR UPDATE;
 
--- name: drop_pending_deliveries
--- Drops the deliveries that the other deployment performs.
+-- name: suspend_deliveries
+-- Ends the deliveries that the other deployment performs. They have no time of their end.
 UPDATE deliveries
-SET status = 'dropped', finished_at = now(), lease_token = NULL, lease_until = NULL
+SET status = 'dropped', lease_token = NULL, lease_until = NULL
 WHERE account_id = ANY(:account_ids::uuid[]) AND status = 'pending';
+
+-- name: resume_deliveries
+-- Makes the deliveries pending again that suspend_deliveries has ended.
+UPDATE deliveries
+SET status = 'pending', next_at = least(next_at, now())
+WHERE account_id = ANY(:account_ids::uuid[]) AND status = 'dropped' AND finished_at IS NULL;
 
 -- name: append_accounts_moved
 -- The last event of each account in this deployment, without a box as account.deleted, which has the sequence 1. An
@@ -118,23 +157,40 @@ SELECT epoch FROM deployment;
 -- Raises the epoch of the deployment above :epoch, unless it is higher.
 UPDATE deployment SET epoch = greatest(epoch, :epoch::bigint + 1);
 
--- name: put_account
--- Writes the row of an account below its new parents, and serves it. Replaces the row of an account that was moved
--- away.
+-- name: put_arriving_account
+-- Writes the row of an account of which the target has only a copy, so that the keeper knows its rules. It is hidden by
+-- an infinite time of deletion. The row of an account that was moved away becomes that of the copy; it still redirects.
 INSERT INTO accounts AS a
 SELECT (jsonb_populate_record(NULL::accounts, :content::jsonb || jsonb_build_object(
-    'parent_id', :parent_id::uuid, 'ancestors', :ancestors::uuid[], 'move_state', NULL, 'moved_to', NULL
+    'parent_id', :parent_id::uuid, 'ancestors', :ancestors::uuid[], 'move_state', 'arriving', 'moved_to', NULL,
+    'deleted_at', 'infinity'::timestamptz
 ))).*
 ON CONFLICT (account_id) DO UPDATE
-SET parent_id = excluded.parent_id, ancestors = excluded.ancestors, name = excluded.name, realm = excluded.realm,
-    document = excluded.document, auth_epoch = excluded.auth_epoch, api_key_lookup = excluded.api_key_lookup,
-    api_key_sealed = excluded.api_key_sealed, revision = greatest(a.revision, excluded.revision) + 1,
-    modified_at = now(), has_vmbox_retention = excluded.has_vmbox_retention, move_state = NULL, moved_to = NULL
-WHERE a.move_state = 'moved';
+SET document = excluded.document, move_state = 'arriving'
+WHERE a.move_state IN ('moved', 'arriving')
+RETURNING account_id;
+
+-- name: serve_account
+-- Serves an account of which the target has a complete copy, with the row that it has in the other deployment.
+UPDATE accounts AS a
+SET parent_id = :parent_id, ancestors = :ancestors, name = n.name, realm = n.realm, document = n.document,
+    auth_epoch = n.auth_epoch, api_key_lookup = n.api_key_lookup, api_key_sealed = n.api_key_sealed,
+    revision = greatest(a.revision, n.revision) + 1, modified_at = now(), has_vmbox_retention = n.has_vmbox_retention,
+    move_state = NULL, moved_to = NULL, deleted_at = NULL
+FROM jsonb_populate_record(NULL::accounts, :content::jsonb) AS n
+WHERE a.account_id = n.account_id AND a.move_state = 'arriving'
+RETURNING a.account_id;
 
 -- name: erase_accounts
--- Deletes the rows of accounts.
-DELETE FROM accounts WHERE account_id = ANY(:account_ids::uuid[]);
+-- Deletes the rows of accounts that leave the target again. Copies of accounts that were moved away from there are
+-- redirects again.
+WITH redirect AS (
+    UPDATE accounts AS a
+    SET move_state = 'moved'
+    WHERE a.account_id = ANY(:account_ids::uuid[]) AND a.move_state = 'arriving' AND a.moved_to IS NOT NULL
+)
+DELETE FROM accounts AS a
+WHERE a.account_id = ANY(:account_ids) AND NOT (coalesce(a.move_state, '') = 'arriving' AND a.moved_to IS NOT NULL);
 
 -- name: list_revoked_tokens
 -- All revoked tokens that have not expired.

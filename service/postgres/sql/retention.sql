@@ -11,6 +11,11 @@ FROM accounts
 WHERE document ?| ARRAY['message_retention_days', 'deleted_retention_days']
     OR document -> 'limits' ? 'message_retention_days';
 
+-- name: list_accounts_in_move
+-- The accounts that move to or from another deployment.
+-- Plan: accounts_in_move.
+SELECT account_id FROM accounts WHERE move_state IS NOT NULL;
+
 -- name: list_vmbox_rules
 -- The boxes with a rule, deleted ones included; with :account_id, those of an account.
 -- Plan: vmboxes_with_retention.

@@ -30,6 +30,7 @@ class RuleScan(msgspec.Struct, frozen=True, kw_only=True):
     account with another rule has a scan of its own, and so does each box. `window_began` is the
     time of an earlier complete run with the same rules: the messages that expired before it are not
     read again. With None, all are read. The scans of boxes always read one index entry per month.
+    Accounts in a move are left out.
     """
 
     database: Database
@@ -43,21 +44,22 @@ class RuleScan(msgspec.Struct, frozen=True, kw_only=True):
 
     async def run(self) -> int:
         """Removes expired messages. Returns their number."""
-        default = self._days(self.rules.default)
+        default, moving = self._days(self.rules.default), self.rules.moving
         accounts = {
             key: days
             for key, retention in self.rules.accounts.items()
-            if (days := self._days(retention)) != default
+            if key not in moving and (days := self._days(retention)) != default
         }
         boxes = {
             BoxKey(*key): days
             for key, retention in self.rules.vmboxes.items()
-            if (days := self._days(retention)) != accounts.get(key[0], default)
+            if key[0] not in moving
+            and (days := self._days(retention)) != accounts.get(key[0], default)
         }
         vmbox_ids = [box.vmbox_id for box in boxes]
         removed = 0
         for month in self.months:
-            removed += await self._scan_all(month, default, list(accounts), vmbox_ids)
+            removed += await self._scan_all(month, default, [*accounts, *moving], vmbox_ids)
             for some_accounts in _chunks(accounts, _ACCOUNTS):
                 removed += await self._scan_accounts(month, some_accounts, vmbox_ids)
             for some_boxes in _chunks(boxes, _BOXES):
