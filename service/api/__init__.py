@@ -1,1 +1,1 @@
-"""HTTP. Speaks to use cases only."""
+"""HTTP interface. It calls use cases only."""

@@ -2,7 +2,7 @@
 
 The pipeline costs more than the rest of a short request: a task for each dependency, models of the
 parameters, and several layers around each message. The handlers, their paths, methods and options
-are those that are registered in Litestar, and a handler cannot see who calls it.
+are those that are registered in Litestar. A handler gets the same arguments from both.
 """
 
 import inspect

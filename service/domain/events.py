@@ -293,9 +293,9 @@ class AccountDeleted(AccountEvent, frozen=True, kw_only=True):
 
 
 class AccountMovedAway(AccountEvent, frozen=True, kw_only=True):
-    """An account was moved to the deployment at `url`: the last event of the account here.
+    """An account was moved to the deployment at `url`. This is its last event in this deployment.
 
-    Events continue there, with a higher epoch.
+    Its events continue in the other one, with a higher epoch.
     """
 
     url: str

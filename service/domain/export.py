@@ -22,7 +22,8 @@ class ExportStatus(StrEnum):
 class ExportJob(msgspec.Struct, frozen=True, kw_only=True):
     """Export of an account and the accounts below it.
 
-    `exported` of `messages` are in the archive. `archive_size` in bytes is None until it is done.
+    `exported` is the number of its `messages` that are in the archive. `archive_size` in bytes is
+    None until the export is done.
     """
 
     account_id: UUID

@@ -29,7 +29,7 @@ class ForwardTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def action_of(settings: Document) -> AfterForward:
-    """Returns the action of a mailbox. With `prompt` the client asks its user, so none follows."""
+    """Returns the action of a mailbox. With `prompt` it is KEEP: the client asks its user."""
     is_prompt = settings.get("after_forward_action") == "prompt"
     return AfterForward.KEEP if is_prompt else AfterForward.SAVE
 

@@ -33,7 +33,7 @@ class PlayingGreeting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def has_greeting(settings: Document) -> bool:
-    """Returns True if the mailbox has a greeting for callers. A recorded name is none."""
+    """Returns True if the mailbox has a greeting for callers. A recorded name does not count."""
     media = _media_of(settings)
     return any(role in media for role in GreetingRole if role is not GreetingRole.NAME)
 

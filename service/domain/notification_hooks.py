@@ -1,8 +1,8 @@
 """Hooks `notifications` and `object`: subscriptions and requests with flat payloads.
 
-An event has one name for each subscription of these hooks that it concerns, such as
-`notifications.voicemail_new` and `object.mailbox_message.doc_created`. A subscription is such a
-name, in which `all` can replace a part after the first.
+An event has one or more names in these hooks, such as `notifications.voicemail_new` and
+`object.mailbox_message.doc_created`. A subscription selects the events with a name. In it, `all`
+can replace each part of the name except the first.
 """
 
 from collections.abc import Iterator, Mapping

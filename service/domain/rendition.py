@@ -57,7 +57,7 @@ _TYPES = {
     "audio/mp4": ("audio/mp4", "audio/m4a", "audio/x-m4a"),
 }
 
-# Telephone speech has at most 7 kHz, so compressed formats have 16 kHz. Opus knows only 48 kHz.
+# Telephone speech has at most 7 kHz, so compressed formats have 16 kHz. Opus supports only 48 kHz.
 _ENCODINGS = {
     RenditionFormat.MP3: RenditionEncoding(
         content_type="audio/mpeg",

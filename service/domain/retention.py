@@ -31,7 +31,7 @@ class RetentionRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """Effective days of a box: the nearest rule, at most the maximum of the account."""
+    """Effective days of a box: those of its most specific rule, at most those of its account."""
 
     message_days: int
     deleted_days: int
@@ -45,7 +45,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
         return retained_since(now, self.deleted_days)
 
     def with_rule(self, rule: RetentionRule, max_days: int | None = None) -> "Retention":
-        """Returns the retention under a nearer rule, at most `max_days`."""
+        """Returns the retention with the days of a more specific rule, at most `max_days`."""
         message_days = rule.message_days or self.message_days
         return Retention(
             message_days=min(message_days, max_days or message_days),

@@ -118,7 +118,7 @@ def _invalid(rule: Rule, text: str, message: str) -> Invalid:
 
 
 def _terms(text: str) -> Iterator[Term]:
-    """Every second part is in quotation marks; a mark without a second one is a separator."""
+    """Yields the terms of a query. An unpaired quotation mark separates words."""
     parts = _QUOTES.split(text)
     for position, part in enumerate(parts):
         if position % 2 and position < len(parts) - 1:
@@ -210,7 +210,7 @@ def _phrases(
 
 
 def _is_equal(word: str, of_query: str, stemmed: Collection[str]) -> bool:
-    """Stemming changes the end of a word only."""
+    """Returns True for the same word or stem. A stem has the first two letters of its word."""
     return word == of_query or (word[:2] == of_query[:2] and word in stemmed)
 
 
@@ -243,7 +243,10 @@ def add_times(places: Sequence[Place], transcript: str, words: Sequence[Word]) -
 
 
 def _timed_tokens(transcript: str, words: Sequence[Word]) -> Iterator[tuple[Token, Word]]:
-    """Yields the tokens of a text with their words. Both have the same order, with few gaps."""
+    """Yields the tokens of a text, each with the spoken word that it comes from.
+
+    Tokens and words have the same order. Some have no counterpart.
+    """
     spoken = [(token.word, word) for word in words for token in tokens(word.text)]
     following = 0
     for token in tokens(transcript):

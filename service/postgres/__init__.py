@@ -1,1 +1,1 @@
-"""The only home of asyncpg and of SQL."""
+"""All SQL of the service. The only package that uses asyncpg."""

@@ -88,7 +88,7 @@ async def get_retention(
 
 
 async def mark_vmbox_retention(connection: Connection, account_id: UUID) -> AccountFacts | None:
-    """Records that boxes of an account may have rules. Returns the account if that is new."""
+    """Records that boxes of an account may have rules. Returns the account if that has changed."""
     row = await _SQL["mark_vmbox_retention"].fetchrow(connection, account_id=account_id)
     return None if row is None else to_facts(row)
 

@@ -58,7 +58,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """Candidate of a search; it may lack a phrase."""
+    """Message that contains all words of a search, but maybe not its phrases."""
 
     message: MessageSummary
     vmbox_name: str
@@ -68,7 +68,7 @@ class SearchCandidate(msgspec.Struct, frozen=True, kw_only=True):
 async def read_search_terms(
     connection: Connection, scope: SearchScope, terms: Sequence[Term]
 ) -> SearchTerms:
-    """Returns what a search needs to know about its terms. Raises VmboxNotFound."""
+    """Returns the terms with the stems of their words and the boxes. Raises VmboxNotFound."""
     row = await _SQL["read_search_terms"].fetchrow(
         connection,
         account_id=scope.account_id,
@@ -134,7 +134,8 @@ async def list_words_of_messages(
 def lexeme_query(scope: SearchScope, search: SearchTerms, days: Sequence[int]) -> str:
     """Returns the query of the index: the days, the boxes, and each term in one of its forms.
 
-    A term that is in the names of many boxes is left out. So are many days, unless no term is left.
+    A term that is in the names of many boxes is left out. A condition on many days is left out too,
+    unless no term remains.
     """
     prefix = scope.account_id.hex[-8:]
     selected = scope.selected

@@ -1,7 +1,7 @@
-"""Reads from a standby, as current as reads from the primary.
+"""Reads from a standby that return the same rows as reads from the primary.
 
 Every read first asks the primary for its position in the log, and uses the standby only when it
-shows all changes up to there. So a client sees its own writes, whichever process made them.
+shows all changes up to there. So a client sees its own writes, also those through other processes.
 """
 
 import asyncio

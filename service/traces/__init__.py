@@ -1,4 +1,4 @@
-"""Distributed tracing of requests and events; the only home of OpenTelemetry.
+"""Distributed tracing of requests and events. The only package that uses OpenTelemetry.
 
 Without a collector there are no spans and the library is not imported. The trace ids of a caller
 (W3C Trace Context) are still passed on: to the outbox, to NATS and to readers of the event feed.

@@ -255,7 +255,7 @@ async def _media(resources: ChannelResources) -> AsyncIterator[ChannelLoop]:
 
 
 class _CombinedLoop(msgspec.Struct, frozen=True):
-    """Runs several loops as one."""
+    """Loop that runs several loops at the same time."""
 
     loops: Sequence[ChannelLoop]
 

@@ -94,8 +94,9 @@ async def store_message(
     request: AnyRequest, account: TheAccount, vmbox_id: str, app: App
 ) -> Response[bytes]:
     """Stores a message. The body contains metadata and audio (multipart), the audio alone, or
-    metadata alone (JSON). In the last case the audio is that of the direct upload in `upload`; or
-    send it to `raw` afterwards: until then the message is listed but not counted."""
+    metadata alone (JSON). With metadata alone, `upload` names a direct upload that has the audio.
+    Without `upload`, send the audio to `raw` later; until then the message is listed but not
+    counted."""
     context = await message_context(request, account, app, vmbox_id)
     parsed_id = vmbox_of_path(vmbox_id)
     with app.messages.uploads.spool(slot_owner(request, account)) as spool:

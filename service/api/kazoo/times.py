@@ -1,4 +1,4 @@
-"""Times on this wire: Gregorian seconds, which count from the year 0, and ISO-8601 in UTC."""
+"""Times in this dialect: Gregorian seconds, which count from the year 0, and ISO-8601 in UTC."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -41,8 +41,8 @@ async def announce_upload(
 ) -> Response[bytes]:
     """Announces audio that the client sends to the audio store, and not to the service. The
     response has the request for the store. After it, store the message with the token in `upload`.
-    The metadata is that of the message; the message may repeat or change it. Nothing is stored
-    until then."""
+    It gets the metadata of this request, except for the fields that it has itself. No message is
+    stored until then."""
     context = await message_context(request, account, app, vmbox_id)
     vmbox = vmbox_of_path(vmbox_id)
     declared, data = _read_declaration(await read_data(request))

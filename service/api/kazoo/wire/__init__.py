@@ -1,1 +1,4 @@
-"""Vendor JSON <-> domain. A response is a Struct that encodes it and gives its schema."""
+"""JSON of this dialect, and its conversion from and to the domain.
+
+Each response is a Struct, which encodes it and describes its schema.
+"""

@@ -1,4 +1,4 @@
-"""Named API keys on this wire."""
+"""JSON of named API keys."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Audit records on this wire, and as lines of the export."""
+"""JSON of audit records in lists, and in lines of the export."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Dead deliveries on this wire."""
+"""JSON of dead deliveries."""
 
 from typing import Annotated
 

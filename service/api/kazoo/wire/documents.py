@@ -1,4 +1,4 @@
-"""Documents on this wire: accounts, users, boxes and greetings.
+"""JSON of documents: accounts, users, boxes and greetings.
 
 A document keeps the keys that its client sent; the server adds the fields of a Struct.
 """

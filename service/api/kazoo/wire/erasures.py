@@ -1,4 +1,4 @@
-"""Erasures on this wire."""
+"""JSON of erasures."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Exports on this wire."""
+"""JSON of exports."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Forwarded messages on this wire."""
+"""JSON of forwarded messages."""
 
 from collections.abc import Iterable
 from typing import Annotated

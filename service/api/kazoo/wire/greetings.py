@@ -1,4 +1,4 @@
-"""Greeting that plays, on this wire."""
+"""JSON of the greeting that callers hear now."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Legal holds on this wire, and the manifest of their export."""
+"""JSON of legal holds, and of the manifest of their export."""
 
 from typing import Annotated, Any
 

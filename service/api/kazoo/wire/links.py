@@ -1,4 +1,4 @@
-"""The message of a link in a mail on this wire."""
+"""JSON of the message that a link in a mail opens."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Messages and batch results on this wire."""
+"""JSON of messages and batch results."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Results of searches on this wire."""
+"""JSON of results of searches."""
 
 from collections.abc import Iterable
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Transcriptions with their words on this wire."""
+"""JSON of transcriptions with their words."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Announced uploads on this wire."""
+"""JSON of announced uploads."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The trash of an account on this wire."""
+"""JSON of the trash of an account."""
 
 from datetime import timedelta
 from typing import Annotated

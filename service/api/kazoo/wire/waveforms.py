@@ -1,4 +1,4 @@
-"""Waveforms on this wire."""
+"""JSON of waveforms."""
 
 from typing import Annotated, Literal
 

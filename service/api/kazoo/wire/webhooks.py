@@ -1,4 +1,4 @@
-"""Webhooks and the attempts of their deliveries on this wire."""
+"""JSON of webhooks and the attempts of their deliveries."""
 
 from typing import Annotated, Any, Literal
 
