@@ -109,7 +109,7 @@ class Watch:
             await self._process.wait()
 
     async def hold(self) -> None:
-        """Returns when the other tenant has sent enough requests to judge by."""
+        """Returns when the other tenant has sent enough requests for a measurement."""
         await self._completed(*(_HOLD_LONG if self.report.is_long else _HOLD))
 
     async def _completed(self, at_least_s: float, count: int, at_most_s: float) -> None:

@@ -61,7 +61,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Sample:
 
 
 def message_of(text: str) -> str:
-    """The machine-readable word of an error; the rest of a response may hold a token."""
+    """Returns the machine-readable code of an error; the rest of a response may contain a token."""
     match = _MESSAGE.search(text)
     return match[1] if match else ""
 

@@ -113,7 +113,7 @@ async def _run(
 
 
 async def _compared(bench: Bench, subject: Subject, clients: int, rounds: int) -> Comparison:
-    """In turns, so that a machine that slows down slows both."""
+    """Measures both in turns, so that a slower machine affects both."""
     own: list[Result] = []
     ceilings = [[await _measured(bench, ceiling, clients)] for ceiling in subject.ceilings]
     lag = 0
@@ -126,7 +126,7 @@ async def _compared(bench: Bench, subject: Subject, clients: int, rounds: int) -
 
 
 async def _measured(bench: Bench, measure: Measure, clients: int) -> Result:
-    """A measurement from a settled start, with its line of progress."""
+    """Measures when no earlier work is left, and prints the progress."""
     await bench.stack.settle()
     result = await measure(bench, clients)
     click.echo(

@@ -18,7 +18,7 @@ def cpu_of(trees: Mapping[str, int]) -> Seconds | None:
 
 
 def spent(before: Seconds | None, after: Seconds | None, requests: int) -> Seconds | None:
-    """Milliseconds of CPU per request and process; what took none is left out."""
+    """Milliseconds of CPU per request and process; processes without CPU time are left out."""
     if before is None or after is None or not requests:
         return None
     each = {name: (after[name] - before[name]) * 1000 / requests for name in after}

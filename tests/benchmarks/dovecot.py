@@ -1,4 +1,4 @@
-"""Dovecot with the same audio as attachments, if it is installed: the server used instead.
+"""Dovecot with the same audio as attachments, if it is installed: a mail server for comparison.
 
 The ceilings of store (LMTP), list, folder (a flag) and raw (the body part, in base64).
 """

@@ -34,18 +34,18 @@ class _Stored(msgspec.Struct):
 async def event_latency(stack: Stack, seconds: float) -> Result:
     """One client stores at a pace. The subscriber is an ordered consumer of the stream.
 
-    The thread that stores and the loop that listens share a clock and next to nothing else.
+    The thread that stores and the loop that receives use the same clock.
     """
     received: dict[str, float] = {}
 
-    async def hear(message: Msg) -> None:
+    async def record(message: Msg) -> None:
         received[(message.headers or {}).get("ce-subject", "")] = time.perf_counter()
 
     client = await nats.connect(stack.servers.nats.url())
     try:
         subject = f"voicemail.v1.{stack.account.account_id}.*.message.new"
         await client.jetstream().subscribe(
-            subject, cb=hear, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
+            subject, cb=record, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
         )
         answered = await asyncio.to_thread(_store_at_a_pace, stack, seconds)
         await _until_received(answered.keys(), received)

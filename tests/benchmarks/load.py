@@ -214,12 +214,12 @@ class Run:
         if self._job.once:
             return self._once()
         self._until(time.perf_counter() + self._job.warm_up_s)
-        _say("measuring")
+        _print_line("measuring")
         begun, cpu = time.perf_counter(), time.process_time()
         self._latencies = []
         self._until(begun + self._job.seconds, since=begun)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        _say("measured")
+        _print_line("measured")
         latencies = sorted(latency * 1000 for latency in self._latencies)
         self._drain()
         return Report(seconds=seconds, latencies_ms=latencies, cpu_s=cpu)
@@ -232,13 +232,13 @@ class Run:
         return Report(latencies_ms=sorted(latency * 1000 for latency in self._latencies))
 
     def _until(self, end: float, since: float = 0.0) -> None:
-        """Keeps every client busy; only what began after `since` counts, and ended before `end`."""
+        """Keeps all clients busy. Counts requests that begin after `since` and end before `end`."""
         while time.perf_counter() < end:
             for client in self._answered(since, end):
                 self._begin(client)
 
     def _drain(self) -> None:
-        """Takes the last answers: a request cut in the middle would be a fault, not a load."""
+        """Receives the last answers, because an aborted request would be a failure."""
         while any(client.busy for client in self._clients):
             self._answered()
 
@@ -270,7 +270,7 @@ class Run:
             self._selector.modify(client.socket, selectors.EVENT_READ, client)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -281,7 +281,7 @@ def main() -> None:
         report = Run(job).run()
     except (LoadFailed, OSError) as error:
         report = Report(failure=f"{type(error).__name__}: {error}")
-    _say(msgspec.json.encode(report).decode())
+    _print_line(msgspec.json.encode(report).decode())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs one measurement: the load in its process, CPU before and after; nothing judges it here."""
+"""Runs one measurement: the load in its process, and the CPU time before and after."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class BenchFailed(Exception):
-    """A measurement that is worth nothing, and why."""
+    """The measurement is not valid. The text is the reason."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def percentile(ascending: Sequence[float], percent: int) -> float:
-    """By nearest rank."""
+    """Returns a percentile by the nearest rank."""
     return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]
 
 
@@ -66,7 +66,7 @@ async def loaded(name: str, job: Job, trees: Mapping[str, int]) -> Result:
 
 
 async def sent_once(name: str, job: Job) -> None:
-    """Sends each request of the job one time."""
+    """Sends each request of the job once."""
     await _generate(name, msgspec.structs.replace(job, once=True), {})
 
 

@@ -43,7 +43,7 @@ ANALYZE;
 
 
 class PgbenchFailed(Exception):
-    """pgbench ended badly, or its statements did not do what they were to do."""
+    """pgbench failed, or its statements did not write the expected rows."""
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class Pgbench:
     async def run(
         self, script: Script, clients: int, seconds: float, trees: Mapping[str, int]
     ) -> Ran:
-        """PgbenchFailed unless each transaction left its row."""
+        """Runs a script. Raises PgbenchFailed unless each transaction wrote its row."""
         rows = await self._rows(script)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             before, began = cpu_of(trees), _children_s()

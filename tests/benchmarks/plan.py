@@ -147,7 +147,7 @@ async def static(bench: Bench, clients: int) -> Result:
 
 
 async def bare_path(bench: Bench, clients: int) -> Result:
-    """The same requests as `store`, to a server that does nothing but parse, put and insert."""
+    """The same requests as `store`, to a server that only parses, puts and inserts."""
     return await _stored(bench, "bare path", clients, multipart_body(), MULTIPART_TYPE, "bare")
 
 
@@ -219,7 +219,7 @@ async def get_message(bench: Bench, clients: int) -> Result:
 
 
 async def folder(bench: Bench, clients: int) -> Result:
-    """A message into `saved`, then back: each request changes something."""
+    """Moves a message to `saved`, then back, so that each request changes it."""
     return await _filed(bench, "folder", clients)
 
 

@@ -104,7 +104,7 @@ def growth_as_text(changes: Iterable[Change]) -> str:
 
 
 def as_text(results: Results) -> str:
-    """Two tables in Markdown: the measurements, and what they make of their ceilings."""
+    """Returns two tables in Markdown: the measurements, and their ratios to the ceilings."""
     conditions = (
         f"{results.started_at:%Y-%m-%d %H:%M} UTC, {results.machine}, {results.rounds} rounds "
         f"of {results.seconds:g} s, load average {results.load_average:.1f} at the end"

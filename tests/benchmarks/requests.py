@@ -16,7 +16,7 @@ _MESSAGE = {"caller_id_name": "Ann", "caller_id_number": "1001", "from": "1001",
 
 
 def some_audio() -> bytes:
-    """An MP3 of 64 kB; nobody says how long it is, so the service measures it."""
+    """Returns an MP3 of 64 kB. It is sent without a length, so the service measures it."""
     tone = an_mp3()
     return (tone * (AUDIO_BYTES // len(tone) + 1))[:AUDIO_BYTES]
 
@@ -54,11 +54,11 @@ def multipart_body() -> bytes:
 
 
 def shuffled(items: Sequence[Item], clients: int) -> list[list[Item]]:
-    """Every item for each client, in another order for each but the same in every run."""
+    """Returns all items for each client, in an order of its own that is the same in every run."""
     return [random.Random(client).sample(items, len(items)) for client in range(clients)]
 
 
 def dealt(items: Sequence[Item], clients: int) -> list[list[Item]]:
-    """Each item for one client only."""
+    """Divides the items among the clients."""
     mixed = random.Random(0).sample(items, len(items))
     return [mixed[client::clients] for client in range(clients)]

@@ -1,4 +1,4 @@
-"""The service's HTTP server for what it is compared with."""
+"""HTTP server of the service, for the servers that it is compared with."""
 
 import asyncio
 import signal

@@ -87,7 +87,7 @@ def count_errors(expected: Sequence[str], actual: Sequence[str]) -> int:
 
 
 def _cpu_s(process: int) -> float:
-    """Returns the CPU time of a process, or the time if the system does not tell it."""
+    """Returns the CPU time of a process, or the elapsed time if the system has no `/proc`."""
     seconds = cpu_of({"speech": process})
     return time.perf_counter() if seconds is None else seconds["speech"]
 

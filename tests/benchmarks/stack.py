@@ -66,7 +66,7 @@ class Stack:
         return "/v2/" + self.account.path("vmboxes", vmbox_id, "messages", *more)
 
     def trees(self, server: str = "api") -> dict[str, int]:
-        """The roots of what takes CPU while the service, or another server for it, is asked."""
+        """Returns the roots of the process trees that use CPU time during a measurement."""
         processes = self.service.processes
         return {
             "api": processes[server].pid,
@@ -202,7 +202,7 @@ class Stack:
 async def running_stack(
     seconds: float, most_clients: int, growth: Growth | None = None
 ) -> AsyncIterator[Stack]:
-    """Everything up and filled, in a folder that is removed with it."""
+    """Starts and fills all servers, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="aftertone-bench-"))
     try:
         async with AsyncExitStack() as stack:

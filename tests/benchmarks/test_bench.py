@@ -1,4 +1,4 @@
-"""The bench itself: what it counts, what it refuses to count, whose statements it sends."""
+"""The bench itself: what it counts and refuses to count, and the statements that it sends."""
 
 import asyncio
 import sys

@@ -59,7 +59,7 @@ def now() -> int:
 
 @dataclass
 class Box:
-    """A box that is there. `limit` 0 is none."""
+    """Box that exists. `limit` 0 means no limit."""
 
     vmbox_id: str
     name: str
@@ -69,7 +69,7 @@ class Box:
 
 @dataclass
 class Message:
-    """A message that is there, as a list shows it while it is retained."""
+    """Message that exists, as a list shows it while it is retained."""
 
     vmbox_id: str
     row: Row
@@ -86,7 +86,7 @@ class Message:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Month, time, id: what lists go by."""
+        """Sort key of lists: month, time, id."""
         month, _, identity = self.media_id.partition("-")
         return month, self.row["timestamp"], identity
 
@@ -96,7 +96,7 @@ class Message:
 
 @dataclass
 class Account:
-    """All that is there, and the ids of what was removed."""
+    """All boxes and messages, and the ids of removed messages."""
 
     boxes: dict[str, Box] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Account:
 
 
 class Modelled(RuleBasedStateMachine):
-    """A client of one account that notes in the model what it was told."""
+    """Client of one account that records the responses in the model."""
 
     service: RunningService
 
@@ -216,7 +216,7 @@ class Modelled(RuleBasedStateMachine):
         return self.model.messages[data.draw(st.sampled_from([*self.model.messages]))]
 
     def a_choice(self, data: st.DataObject) -> tuple[str, list[str]]:
-        """A box, and ids of which some are in it, some elsewhere, some nowhere."""
+        """Returns a box, and ids: some in it, some in other boxes, some that do not exist."""
         known = [*self.model.messages, UNKNOWN, *(item for _, item in self.model.removed[-2:])]
         ids = st.lists(st.sampled_from(known), min_size=1, max_size=6, unique=True)
         return self.a_box(data).vmbox_id, data.draw(ids)
@@ -224,7 +224,7 @@ class Modelled(RuleBasedStateMachine):
     def refused(
         self, vmbox_id: str, ids: list[str], *, expired: bool = True, pending: bool = False
     ) -> dict[str, str]:
-        """Why some of the ids must fail."""
+        """Returns the reasons for which some of the ids must fail."""
         result = {}
         for media_id in ids:
             message = self.model.messages.get(media_id)
@@ -237,14 +237,14 @@ class Modelled(RuleBasedStateMachine):
         return result
 
     def check_results(self, done: Any, ids: list[str], refused: dict[str, str]) -> list[str]:
-        """The ids that were done; every other one failed for its reason, in order."""
+        """Returns the ids that succeeded. All others must have failed with their reason."""
         succeeded = [media_id for media_id in ids if media_id not in refused]
         failed = [{media_id: refused[media_id]} for media_id in ids if media_id in refused]
         assert done == {"succeeded": succeeded, "failed": failed}
         return succeeded
 
     def arrived(self, old: Message, target: str, media_id: str, *, moved: bool) -> None:
-        """A new message like the old one, of now, new, and addressed to its box."""
+        """Adds the copy of a message: in `new`, with the current time, addressed to its box."""
         box = self.model.boxes[target]
         said = {
             **{name: old.row[name] for name in ("from", "caller_id_number", "length")},
@@ -259,7 +259,7 @@ class Modelled(RuleBasedStateMachine):
             self.model.remove(old.media_id)
 
     def stored(self, vmbox_id: str, output: Row, said: Row, *, complete: bool) -> str:
-        """Takes a message into the model; what was said of it is what is shown. Its id."""
+        """Adds a stored message to the model and checks its document. Returns its id."""
         assert {name: output[name] for name in said} == {
             **said,
             **({"folder": "deleted"} if "retention" in output else {}),

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a judge: whether an answer is one that it describes."""
+"""Checks of responses against the OpenAPI document."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _JSON = "application/json"
 
 
 class Described:
-    """A document; what it says of an answer is found by the path and method of its request."""
+    """OpenAPI document. The description of a response is found by the path and method."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
         self._paths = {_pattern(path): path for path in sorted(document["paths"], key=_vague)}
 
     def operations(self) -> Iterator[tuple[str, str, Json]]:
-        """Path, method and operation, each of them."""
+        """Yields path, method and operation of all operations."""
         for path, item in self.document["paths"].items():
             for method, operation in item.items():
                 yield path, method.upper(), operation
@@ -83,7 +83,7 @@ class Described:
             self.allows_every_key(named[name], value[name])
 
     def holds(self, schema: Json, value: object) -> None:
-        """Asserts that a value is as a schema of this document wants it."""
+        """Asserts that a value matches a schema of this document."""
         whole = {**schema, "components": self.document["components"]}
         validator = jsonschema_rs.validator_for(whole, validate_formats=True)
         assert [str(error) for error in validator.iter_errors(value)] == []

@@ -39,7 +39,7 @@ def example(name: str) -> dict[str, Any]:
 
 
 class ExampleVmbox:
-    """An account as an example finds it, and a shell that runs the example's command line."""
+    """Account that an example uses, and a shell that runs the command line of the example."""
 
     def __init__(self, account: AccountClient, folder: Path) -> None:
         self.account = account
@@ -61,7 +61,7 @@ class ExampleVmbox:
         self.ids: list[str] = []
 
     async def set(self, case: Mapping[str, Any]) -> None:
-        """Makes what the example says is there."""
+        """Creates the boxes and messages that the example requires."""
         for word in case["given"]:
             await self._give(word, case)
 
@@ -135,7 +135,7 @@ class ExampleVmbox:
         data_of(await self.account.http.post(path, json={"data": data}))
 
     async def _transcribe(self) -> None:
-        """No client can do this: it is an engine's work."""
+        """Stores a transcription as the channel does, because no client can store one."""
         url = self.account.service.environment["AFTERTONE_OWNER_DATABASE_URL"]
         connection = await asyncpg.connect(url)
         try:
@@ -171,7 +171,7 @@ class ExampleVmbox:
         return _answer(head.read_text("latin-1"), body)
 
     def labelled(self, answer: httpx.Response) -> dict[str, Any]:
-        """The envelope with names for what the service made up, without what is in every one."""
+        """Returns the envelope with labels for generated values, without the common keys."""
         labels = {**self.labels, answer.headers["x-request-id"]: "REQUEST_ID"}
         envelope: dict[str, Any] = _labelled(answer.json(), "", labels)
         for name in ALWAYS:
@@ -251,7 +251,7 @@ def _text(value: str, key: str, labels: Mapping[str, str]) -> str:
 
 
 def _number(value: int, key: str) -> int | str:
-    """Moments of this minute bear names; those of the documents are years ago."""
+    """Replaces times of this minute by labels; the times of the documents are years ago."""
     recent = abs(value - gregorian(datetime.now(UTC))) < 60
     labels = {"created": "<CREATED>", "modified": "<MODIFIED>", "timestamp": "<NOW>"}
     return labels[key] if recent and key in labels else value

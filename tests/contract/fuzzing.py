@@ -68,7 +68,7 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: Json) -> N
 
 
 def _shorten(raw_schema: Json) -> None:
-    """Much less work: fewer types of bodies, a few of many things, in turn."""
+    """Shortens the run: fewer content types, and a few of many values in turn."""
     for content in _bodies(raw_schema):
         if _BYTES not in content:
             content.pop("multipart/form-data", None)
@@ -111,7 +111,7 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case[Any])
 def map_case(
     context: schemathesis.HookContext, case: schemathesis.Case[Any]
 ) -> schemathesis.Case[Any]:
-    """Along links, what must be unique is: or the same steps would end otherwise every time."""
+    """Makes unique values unique when links are followed, so that steps can be repeated."""
     del context
     data = case.body.get("data") if isinstance(case.body, dict) else None
     if isinstance(data, dict) and _is_a_good_step(case):
@@ -152,7 +152,7 @@ def filter_failure(
     case: schemathesis.Case[Any],
     response: schemathesis.Response,
 ) -> bool:
-    """Keeps what is a fault: not what the state of things refuses, nor what is ignored."""
+    """Keeps faults, but not refusals that depend on stored data or on ignored values."""
     del context
     if isinstance(failure, RejectedPositiveData):
         # The bytes of an upload decide whether it is audio.
@@ -178,7 +178,7 @@ def _no_schema_can_say(response: schemathesis.Response) -> bool:
 
 
 def _broken(refusal: Json) -> Iterator[tuple[str, set[str]]]:
-    """Each field and the rules that it breaks, as either dialect says so."""
+    """Returns each field and the rules that it breaks, in the form of both dialects."""
     for field, rules in refusal.get("data", {}).items():
         yield field, set(rules)
     for field, rule in refusal.get("result", {}).get("errors", {}).items():
@@ -197,7 +197,7 @@ def _mutated(case: schemathesis.Case[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _is_ignored(case: schemathesis.Case[Any]) -> bool:
-    """Nothing is made wrong but what nobody looks at."""
+    """Returns True if only values are wrong that the service ignores."""
     ignored = set(_LENIENT)
     query = case.query or {}
     if query.get("paginate") in (False, "false"):
@@ -228,7 +228,7 @@ def _names_folder(body: Any) -> bool:
 
 
 def _is_spelled(case: schemathesis.Case[Any]) -> bool:
-    """Strings count as the integers and booleans that they spell."""
+    """Returns True for a string that the service converts to an integer or a boolean."""
     in_body = all(place == "body" for place, _ in _mutated(case))
     return in_body and any(_SPELLED.fullmatch(text) for text in _texts(case.body))
 

@@ -1,4 +1,4 @@
-"""Content negotiation: which bodies are taken, which answers are welcome, and who is told first."""
+"""Content negotiation: accepted bodies, acceptable responses, and the order of the checks."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,7 +20,7 @@ UNTAKEN = ("text/plain", "text/csv", "application/xml", "audio/mpeg", "multipart
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def box(service: RunningService) -> AsyncIterator[tuple[AccountClient, str, str]]:
-    """A box and a message in it, which nobody changes."""
+    """A box and a message in it, which no test changes."""
     account = await service.an_account()
     vmbox_id = await account.a_vmbox()
     yield account, account.path("vmboxes", vmbox_id), await account.leave(vmbox_id)

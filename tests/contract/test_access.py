@@ -56,7 +56,7 @@ async def other(service: RunningService) -> AsyncIterator[AccountClient]:
 
 
 def a_token(account: AccountClient, ring: KeyRing | None = None, **claims: Any) -> str:
-    """A token as the service would sign it, but for `claims`, or with other keys."""
+    """Returns a token like that of the service, with other `claims` or other keys."""
     ring = ring or load_key_ring(account.service.folder / "keys.json")
     parameters = {"auth_epoch": 1, "method": Method.API_KEY, "now": datetime.now(UTC), **claims}
     token, _ = Tokens(ring, 3600).issue(UUID(account.account_id), **parameters)
@@ -64,7 +64,7 @@ def a_token(account: AccountClient, ring: KeyRing | None = None, **claims: Any) 
 
 
 async def answer_to(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
-    """The answer to a request that is whole, apart from the ids in its path."""
+    """Returns the response to a request that is valid except for the ids in its path."""
     body: dict[str, Any] = {} if method in ("GET", "HEAD", "DELETE") else {"json": {"data": {}}}
     if method == "PUT" and path.endswith("/raw"):
         body = mixed((["Content-Type: audio/mp3"], b"x"))

@@ -42,11 +42,11 @@ class OneAccount(Modelled):
 
     @initialize(name=NAMES, messages=st.lists(SAID, min_size=5, max_size=8))
     def begin(self, name: str, messages: list[Row]) -> None:
-        """One box with messages: what a few steps would hardly come to."""
+        """Creates a box with messages, because a few steps would rarely create as many."""
         self.make_box(name)
         (vmbox_id,) = self.model.boxes
         for said in messages:
-            self._leave(vmbox_id, said)
+            self._store(vmbox_id, said)
 
     @precondition(lambda self: len(self.model.boxes) < MOST_BOXES)
     @rule(name=NAMES)
@@ -71,30 +71,30 @@ class OneAccount(Modelled):
         self.model.delete_box(box.vmbox_id)
         assert self.ask("GET", box.vmbox_id, "messages").status_code == 404
 
-    # Messages that come
+    # New messages
 
     @rule(data=st.data(), said=SAID)
-    def leave(self, data: st.DataObject, said: Row) -> None:
-        self._leave(self.a_box(data).vmbox_id, said)
+    def store(self, data: st.DataObject, said: Row) -> None:
+        self._store(self.a_box(data).vmbox_id, said)
 
     @rule(data=st.data(), messages=st.lists(SAID, min_size=2, max_size=3))
-    def leave_some(self, data: st.DataObject, messages: list[Row]) -> None:
+    def store_several(self, data: st.DataObject, messages: list[Row]) -> None:
         for said in messages:
-            self._leave(self.a_box(data).vmbox_id, said)
+            self._store(self.a_box(data).vmbox_id, said)
 
     @rule(data=st.data(), said=SAID)
-    def leave_one_twice(self, data: st.DataObject, said: Row) -> None:
-        """The same request again under its key is the same message."""
+    def store_twice(self, data: st.DataObject, said: Row) -> None:
+        """A repeated request with the same key returns the same message."""
         vmbox_id, key = self.a_box(data).vmbox_id, uuid4().hex
-        media_id = self._leave(vmbox_id, said, key)
+        media_id = self._store(vmbox_id, said, key)
         if media_id is not None:
-            again = self._sent(vmbox_id, said, key)
+            again = self._send(vmbox_id, said, key)
             assert data_of(again, 201)["media_id"] == media_id
 
-    def _leave(self, vmbox_id: str, said: Row, key: str | None = None) -> str | None:
+    def _store(self, vmbox_id: str, said: Row, key: str | None = None) -> str | None:
         """The id of the new message; None when the box is full."""
         full = self.model.is_full(vmbox_id)
-        answer = self._sent(vmbox_id, said, key)
+        answer = self._send(vmbox_id, said, key)
         if full:
             assert answer.status_code == 409
             return None
@@ -107,7 +107,7 @@ class OneAccount(Modelled):
         del expected["age"]
         return self.stored(vmbox_id, document, expected, complete=complete)
 
-    def _sent(self, vmbox_id: str, said: Row, key: str | None) -> httpx.Response:
+    def _send(self, vmbox_id: str, said: Row, key: str | None) -> httpx.Response:
         data = {name: said[name] for name in ("folder", "caller_id_number")}
         data["timestamp"] = self.begun - said["age"]
         body = (

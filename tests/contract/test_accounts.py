@@ -1,4 +1,4 @@
-"""Accounts over HTTP: changed, listed, deleted; what of them other tenants may see."""
+"""Accounts over HTTP: change, list, delete, and what other tenants can see."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -204,13 +204,13 @@ async def test_published_events_match_the_document(account: AccountClient) -> No
     client = await nats.connect(account.service.servers.nats.url())
     received: list[Msg] = []
 
-    async def note(message: Msg) -> None:
+    async def record(message: Msg) -> None:
         received.append(message)
 
     async def every_kind() -> bool:
         return len({_kind(message) for message in received}) == len(EventType)
 
-    await client.subscribe(f"voicemail.v1.{account.account_id}.>", cb=note)
+    await client.subscribe(f"voicemail.v1.{account.account_id}.>", cb=record)
     await client.flush()
     try:
         await _do_everything(account)

@@ -1,4 +1,4 @@
-"""Input that nobody should send: refused in an envelope, nothing stored, no fault logged."""
+"""Invalid input: refused in an envelope, nothing stored, no error logged."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ MONTH = f"{NOW:%Y%m}"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def victim(service: RunningService) -> AsyncIterator[tuple[AccountClient, str]]:
-    """An account with an empty box, which is empty still when everything was refused."""
+    """Account with an empty box, which must still be empty after the test."""
     async with no_fault_logged(service):
         account = await service.an_account()
         vmbox_id = await account.a_vmbox()

@@ -32,7 +32,7 @@ MIXED = {"Content-Type": "multipart/mixed; boundary=frontier"}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def victim(service: RunningService) -> AsyncIterator[tuple[AccountClient, str]]:
-    """An account with an empty box, which holds no message and no object when all was refused."""
+    """Account with an empty box, which must have no message and no object after the test."""
     async with no_fault_logged(service):
         account = await service.an_account()
         vmbox_id = await account.a_vmbox()
@@ -74,7 +74,7 @@ async def test_empty_audio_is_refused(
 
 
 async def pieces(size: int) -> AsyncIterator[bytes]:
-    """A body whose size nobody is told beforehand."""
+    """Yields a body without a declared size."""
     for start in range(0, size, 500_000):
         yield b"x" * min(500_000, size - start)
 

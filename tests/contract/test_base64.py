@@ -77,7 +77,7 @@ async def test_the_largest_audio_fits_as_base64_too(account: AccountClient) -> N
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def victim(service: RunningService) -> AsyncIterator[tuple[AccountClient, str]]:
-    """An account with an empty box, which is as empty when all was refused."""
+    """Account with an empty box, which must still be empty after the test."""
     account = await service.an_account()
     vmbox_id = await account.a_vmbox()
     yield account, account.path("vmboxes", vmbox_id, "messages")

@@ -1,4 +1,4 @@
-"""Many messages at once, filed, moved, copied, removed: KAZOO API docs, "Voicemail"."""
+"""Batches: folder changes, moves, copies and removals (KAZOO API docs, "Voicemail")."""
 
 from typing import Any
 
@@ -187,24 +187,24 @@ async def test_parameters_are_read_from_each_place_in_order_of_precedence(
     messages = account.path("vmboxes", vmbox_id, "messages")
     ids = [await account.leave(vmbox_id) for _ in range(4)]
 
-    async def asked(verb: str, body: Any, query: str = "") -> Any:
+    async def send(verb: str, body: Any, query: str = "") -> Any:
         return await account.http.request(verb, messages + query, json=body)
 
-    filed = await asked("POST", {"messages": ids[:1], "folder": "deleted"})
+    filed = await send("POST", {"messages": ids[:1], "folder": "deleted"})
     assert data_of(filed)["succeeded"] == ids[:1]
-    moved = await asked("POST", {"messages": ids[:1], "source_id": target})
+    moved = await send("POST", {"messages": ids[:1], "source_id": target})
     assert len(data_of(moved)["succeeded"]) == 1
     both = {"messages": ids, "data": {"messages": ids[1:2]}}
-    assert data_of(await asked("DELETE", both))["succeeded"] == ids[1:2]
+    assert data_of(await send("DELETE", both))["succeeded"] == ids[1:2]
     saved = await account.leave(vmbox_id, folder="saved")
-    assert data_of(await asked("DELETE", {"folder": "saved"}))["succeeded"] == [saved]
+    assert data_of(await send("DELETE", {"folder": "saved"}))["succeeded"] == [saved]
     # Null says nothing where something else is said, and is no "all" where nothing is.
     null = {"data": {"folder": None}}
-    assert data_of(await asked("DELETE", null, "?folder=saved"))["succeeded"] == []
+    assert data_of(await send("DELETE", null, "?folder=saved"))["succeeded"] == []
     for nothing in ({"messages": None}, {"data": {"messages": None}}, {"messages": ids[2]}):
-        assert (await asked("DELETE", nothing)).status_code == 400
-    assert (await asked("DELETE", {}, f"?messages={ids[2]}")).status_code == 400
+        assert (await send("DELETE", nothing)).status_code == 400
+    assert (await send("DELETE", {}, f"?messages={ids[2]}")).status_code == 400
     assert await account.counts(vmbox_id) == {"new": 2, "saved": 0}
     # As PHP writes an object without keys; any other list is none.
-    assert (await asked("DELETE", {"data": [ids[2]]})).status_code == 400
-    assert sorted(data_of(await asked("DELETE", {"data": []}))["succeeded"]) == sorted(ids[2:])
+    assert (await send("DELETE", {"data": [ids[2]]})).status_code == 400
+    assert sorted(data_of(await send("DELETE", {"data": []}))["succeeded"]) == sorted(ids[2:])

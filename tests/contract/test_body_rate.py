@@ -51,7 +51,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _begin_upload(account: AccountClient, vmbox_id: str, first: bytes) -> Connection:
-    """An upload that has sent its head and `first`, and promises more."""
+    """Begins an upload: sends the head and `first`, and declares a longer body."""
     host, port = account.service.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = (

@@ -1,4 +1,4 @@
-"""Both dialects at once against one model: whatever is done in either, both show the same."""
+"""Both dialects against one model: after each change in one, both show the same."""
 
 from collections.abc import Iterator
 from typing import Any

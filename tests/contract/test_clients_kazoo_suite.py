@@ -32,7 +32,7 @@ async def suite(account: AccountClient) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def _new_message(call_id: str, folder: str, timestamp: int) -> dict[str, Any]:
-    """The folder stands in a nested object, too; parts have headers in lower case and no names."""
+    """Sends the folder in a nested object too, in parts with lower-case headers and no names."""
     known = {"call_id": call_id, "folder": folder, "timestamp": timestamp}
     nested = {**known, "caller_id_name": "suite", "caller_id_number": "suite", "length": 0}
     parts = (
@@ -49,7 +49,7 @@ def _new_message(call_id: str, folder: str, timestamp: int) -> dict[str, Any]:
 
 
 async def _fill(suite: httpx.AsyncClient, messages: str) -> list[tuple[str, str]]:
-    """Messages over two months; what they are called and where they lie, newest first."""
+    """Stores messages of two months. Returns their ids and folders, newest first."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     beginnings = [(today - timedelta(days=30), _OLDER), (today - timedelta(days=1), _RECENT)]
     made: list[tuple[str, str]] = []

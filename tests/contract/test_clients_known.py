@@ -55,7 +55,7 @@ class Monster:
         return result
 
     async def read(self, path: str, **filters: Any) -> Any:
-        """GET, with the number that keeps browsers from answering out of their cache."""
+        """Sends a GET with the number that prevents an answer from the cache of a browser."""
         params = {**filters, "_": int(time.time() * 1000)}
         return data_of(await self.client.get(path, params=params))
 

@@ -1,4 +1,4 @@
-"""Greetings over HTTP: what is said of them, their audio, and the boxes that play them."""
+"""Greetings over HTTP: documents, audio, and the boxes that play them."""
 
 import base64
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Texts that strangers choose: kept up to their bounds, and harmless in headers and lists."""
+"""Untrusted text: stored up to its limit, and safe in headers and lists."""
 
 from typing import Any
 from uuid import uuid4
@@ -8,8 +8,8 @@ from tests.contract.wire import NOW, audio_part, json_part, mixed
 from tests.support.running import AccountClient, data_of
 
 
-async def left(account: AccountClient, vmbox_id: str, data: dict[str, Any]) -> str:
-    """The id of a message with audio of which this is said."""
+async def store_with_metadata(account: AccountClient, vmbox_id: str, data: dict[str, Any]) -> str:
+    """Stores a message with audio and this metadata. Returns its id."""
     path = account.path("vmboxes", vmbox_id, "messages")
     stored = await account.http.put(path, **mixed(json_part(**data), audio_part(b"x")))
     media_id: str = data_of(stored, 201)["media_id"]
@@ -20,7 +20,7 @@ async def test_names_cannot_carry_line_ends_into_headers(account: AccountClient)
     vmbox_id = await account.a_vmbox()
     evil = "Ann\r\nX-Evil: 1\n\u2028\u2029\x0b\x85"
     names = ("caller_id_name", "caller_id_number", "call_id", "from")
-    media_id = await left(account, vmbox_id, dict.fromkeys(names, evil))
+    media_id = await store_with_metadata(account, vmbox_id, dict.fromkeys(names, evil))
     message = account.path("vmboxes", vmbox_id, "messages", media_id)
     response = data_of(await account.http.get(message))
     for name in ("caller_id_name", "caller_id_number", "call_id", "from_user"):
@@ -40,7 +40,7 @@ async def test_the_largest_values_that_the_rules_allow_are_kept(account: Account
         "length": 2**31 - 1,
         "timestamp": gregorian(NOW),
     }
-    media_id = await left(account, vmbox_id, said)
+    media_id = await store_with_metadata(account, vmbox_id, said)
     response = data_of(
         await account.http.get(account.path("vmboxes", vmbox_id, "messages", media_id))
     )

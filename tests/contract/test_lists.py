@@ -96,7 +96,7 @@ async def test_paginate_false_gives_everything_without_paging_keys(account: Acco
 
 @asynccontextmanager
 async def ten_thousand(account: AccountClient, vmbox_id: str) -> AsyncIterator[None]:
-    """Rows that no client could make within a test; they are gone afterwards."""
+    """Inserts ten thousand rows with SQL, and deletes them after the test."""
     owner = account.service.environment["AFTERTONE_OWNER_DATABASE_URL"]
     connection = await asyncpg.connect(owner)
     try:

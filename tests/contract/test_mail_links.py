@@ -53,12 +53,12 @@ async def a_mail(
     return Mailed(account, vmbox_id, await account.leave(vmbox_id, audio, content_type, **caller))
 
 
-async def opened(service: RunningService, token: str) -> httpx.Response:
+async def open_message(service: RunningService, token: str) -> httpx.Response:
     async with httpx.AsyncClient(base_url=service.url) as visitor:
         return await visitor.post("/v2/recordings", json={"data": {"token": token}})
 
 
-async def played(url: str) -> httpx.Response:
+async def play(url: str) -> httpx.Response:
     async with httpx.AsyncClient() as visitor:
         return await visitor.get(url)
 
@@ -66,9 +66,9 @@ async def played(url: str) -> httpx.Response:
 async def test_a_link_opens_and_plays_its_message_without_sign_in(account: AccountClient) -> None:
     mail = await a_mail(account)
     token = mail.token()
-    message = data_of(await opened(account.service, token))
+    message = data_of(await open_message(account.service, token))
     assert (message["caller_id_name"], message["vmbox_name"]) == ("Bob", "Front desk")
-    assert (await played(message["url"])).content == an_mp3()
+    assert (await play(message["url"])).content == an_mp3()
     assert await account.counts(mail.vmbox_id) == {"new": 1, "saved": 0}
     (created,) = await recorded(account, action="message.link_created")
     (read,) = await recorded(account, action="message.audio_read")
@@ -81,12 +81,12 @@ async def test_the_token_serves_no_other_purpose(account: AccountClient) -> None
     mail = await a_mail(account)
     token = mail.token()
     url = f"{account.service.url}/v2/recordings/{token}"
-    refusal(await played(url), 401, "invalid_link")
+    refusal(await play(url), 401, "invalid_link")
     async with account.service.client(token) as caller:
         answer = await caller.get(account.path("vmboxes"))
     assert answer.status_code == 401
-    playing = data_of(await opened(account.service, token))["url"].rpartition("/")[2]
-    refusal(await opened(account.service, playing), 401, "invalid_link")
+    playing = data_of(await open_message(account.service, token))["url"].rpartition("/")[2]
+    refusal(await open_message(account.service, playing), 401, "invalid_link")
     async with account.service.client(playing) as caller:
         answer = await caller.get(account.path("vmboxes"))
     assert answer.status_code == 401
@@ -103,10 +103,10 @@ async def test_a_link_ends_when_its_recipient_gets_no_audio_any_more(
     account: AccountClient, changes: dict[str, Any]
 ) -> None:
     mail = await a_mail(account)
-    url = data_of(await opened(account.service, mail.token()))["url"]
+    url = data_of(await open_message(account.service, mail.token()))["url"]
     await mail.change_box(**changes)
-    refusal(await opened(account.service, mail.token()), 401, "invalid_link")
-    refusal(await played(url), 401, "invalid_link")
+    refusal(await open_message(account.service, mail.token()), 401, "invalid_link")
+    refusal(await play(url), 401, "invalid_link")
 
 
 async def test_a_link_ends_when_its_recipient_unsubscribes(account: AccountClient) -> None:
@@ -116,19 +116,19 @@ async def test_a_link_ends_when_its_recipient_unsubscribes(account: AccountClien
     async with httpx.AsyncClient() as visitor:
         page = await visitor.post(f"{account.service.url}/v2/mail/unsubscribe/{consent}")
     assert page.status_code == 200
-    refusal(await opened(account.service, mail.token()), 401, "invalid_link")
+    refusal(await open_message(account.service, mail.token()), 401, "invalid_link")
 
 
 async def test_a_link_ends_with_its_time_its_message_and_its_box(account: AccountClient) -> None:
     mail = await a_mail(account)
     expired = mail.token(timedelta(seconds=-1))
-    refusal(await opened(account.service, expired), 401, "invalid_link")
-    short = data_of(await opened(account.service, mail.token(timedelta(minutes=5))))
+    refusal(await open_message(account.service, expired), 401, "invalid_link")
+    short = data_of(await open_message(account.service, mail.token(timedelta(minutes=5))))
     assert short["expires"] - short["timestamp"] <= 300
     for text in ("x", f"{expired}x", ""):
-        assert (await opened(account.service, text)).status_code in (400, 401)
+        assert (await open_message(account.service, text)).status_code in (400, 401)
     path = account.path("vmboxes", mail.vmbox_id)
     data_of(await account.http.delete(f"{path}/messages/{mail.media_id}"))
-    refusal(await opened(account.service, mail.token()), 404, "bad_identifier")
+    refusal(await open_message(account.service, mail.token()), 404, "bad_identifier")
     data_of(await account.http.delete(path))
-    refusal(await opened(account.service, mail.token()), 401, "invalid_link")
+    refusal(await open_message(account.service, mail.token()), 401, "invalid_link")

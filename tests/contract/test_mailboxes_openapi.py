@@ -55,12 +55,12 @@ def _describes(schema: Json, value: Any) -> None:
 async def checked_client(account: AccountClient) -> AsyncIterator[httpx.AsyncClient]:
     """Client whose responses are all checked against the document."""
 
-    async def judge(answer: httpx.Response) -> None:
+    async def check_response(answer: httpx.Response) -> None:
         await answer.aread()
         check(answer)
 
     async with mailbox_client(account.service, x_auth_token=account.token) as client:
-        client.event_hooks["response"] = [judge]
+        client.event_hooks["response"] = [check_response]
         yield client
 
 

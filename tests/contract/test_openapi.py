@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and what the routes really take and give."""
+"""The OpenAPI document: valid, complete, and the same as the routes."""
 
 import json
 import re
@@ -245,7 +245,7 @@ def _schemas(value: Any) -> Iterator[Json]:
 
 
 def _values(value: Any, name: str) -> Iterator[Any]:
-    """Everything that stands under this key, at any depth."""
+    """Yields all values of this key, at any depth."""
     if isinstance(value, dict):
         if isinstance(value.get(name), str):
             yield value[name]

@@ -17,7 +17,7 @@ NO_MESSAGE = f"202601-{NO_ID}"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(service: RunningService) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody with a browser and without a token."""
+    """Client of a browser without a token."""
     async with httpx.AsyncClient(base_url=service.url) as client:
         yield client
 

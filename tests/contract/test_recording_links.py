@@ -1,4 +1,4 @@
-"""Links that play one recording: the request, the audio, and what a link does not give."""
+"""Recording links: their creation, their audio, and requests that they do not allow."""
 
 from collections.abc import AsyncIterator
 from typing import Any

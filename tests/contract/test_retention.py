@@ -1,4 +1,4 @@
-"""Retention by rule: the nearest of box, account and deployment, at most the maximum."""
+"""Retention: the rule of the box, account or deployment, at most the maximum."""
 
 from typing import Any
 

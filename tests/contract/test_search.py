@@ -13,7 +13,7 @@ from tests.support.running import AccountClient, data_of
 _TRANSCRIBE = "UPDATE messages SET transcription = $2 WHERE id = $1"
 
 
-async def left(
+async def store_transcribed(
     account: AccountClient,
     vmbox_id: str,
     *,
@@ -55,7 +55,7 @@ async def test_words_phrases_and_numbers_are_found_with_their_places(
     account: AccountClient,
 ) -> None:
     box = await account.a_vmbox(name="Verkäufe Süd")
-    message = await left(
+    message = await store_transcribed(
         account,
         box,
         name="Zoë O'Brien",
@@ -63,7 +63,9 @@ async def test_words_phrases_and_numbers_are_found_with_their_places(
         said="Please call me back. The shoes were running out.",
         language="en",
     )
-    await left(account, box, name="Bob", number="+498912345", said="No thanks", language="en")
+    await store_transcribed(
+        account, box, name="Bob", number="+498912345", said="No thanks", language="en"
+    )
     for q, expected in {
         "zoe": [("caller_id_name", "Zoë")],
         "o'brien": [("caller_id_name", "O'Brien")],
@@ -92,10 +94,10 @@ async def test_pages_of_a_search_visit_every_result_once_newest_first(
 ) -> None:
     box, other = await account.a_vmbox(), await account.a_vmbox()
     ids = [
-        await left(account, [box, other][hours % 2], name="Ann Lee", hours=hours)
+        await store_transcribed(account, [box, other][hours % 2], name="Ann Lee", hours=hours)
         for hours in (1, 2, 30, 31, 700, 701, 1500, 2000)
     ]
-    await left(account, box, name="Bob", hours=3)
+    await store_transcribed(account, box, name="Bob", hours=3)
     query: dict[str, Any] = {"q": "lee", "page_size": 3}
     found: list[str] = []
     while True:
@@ -115,8 +117,8 @@ async def test_a_search_shows_no_removed_message_and_no_message_of_a_deleted_box
     account: AccountClient,
 ) -> None:
     box, deleted = await account.a_vmbox(), await account.a_vmbox()
-    kept, removed = [await left(account, box, name="Zed") for _ in range(2)]
-    await left(account, deleted, name="Zed")
+    kept, removed = [await store_transcribed(account, box, name="Zed") for _ in range(2)]
+    await store_transcribed(account, deleted, name="Zed")
     data_of(await account.http.delete(account.path("vmboxes", box, "messages", removed)))
     data_of(await account.http.delete(account.path("vmboxes", deleted)))
     assert [row["media_id"] for row in await search(account, "zed")] == [kept]
@@ -162,6 +164,6 @@ async def test_a_query_that_cannot_be_searched_is_refused(
 )
 async def test_a_hostile_query_is_a_search_for_its_words(account: AccountClient, q: str) -> None:
     box = await account.a_vmbox()
-    await left(account, box, name="Ann")
+    await store_transcribed(account, box, name="Ann")
     path = account.path("vmboxes", box, "messages")
     assert (await account.http.get(path, params={"q": q})).status_code in (200, 400)

@@ -1,4 +1,4 @@
-"""Signing in as a user, looking at one's token, ending it: as KAZOO's clients do."""
+"""Sign-in of a user, description and revocation of a token, as clients of KAZOO do it."""
 
 import hashlib
 import time

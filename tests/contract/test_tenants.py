@@ -30,14 +30,14 @@ _SOUND: dict[str, Any] = {"content": b"sound", "headers": {"Content-Type": "audi
 
 
 class Tenant:
-    """An account with one of everything."""
+    """Account with one resource of each kind."""
 
     def __init__(self, account: AccountClient, ids: Ids) -> None:
         self.account = account
         self.ids = ids
 
     async def everything(self) -> list[Any]:
-        """All that the account can read of itself."""
+        """Returns everything that the account can read."""
         paths = (
             *("", "api_key", "children", "descendants", "users", "vmboxes", "vmboxes/messages"),
             *("media", "webhooks", "events", "holds", "exports", f"users/{self.ids['user_id']}"),
@@ -83,7 +83,7 @@ async def a_tenant(service: RunningService) -> Tenant:
 
 
 def nobody(like: Ids) -> Ids:
-    """Ids that name nothing, spelled as those of a tenant are."""
+    """Ids of resources that do not exist, in the format of a tenant's ids."""
     month = like["message_id"].partition("-")[0]
     token = base64.urlsafe_b64encode(uuid4().bytes * 20).decode()
     return {
@@ -96,7 +96,7 @@ def nobody(like: Ids) -> Ids:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def tenants(service: RunningService) -> AsyncIterator[tuple[Tenant, Tenant]]:
-    """One that asks, and another."""
+    """The tenant that sends the requests, and another one."""
     both = await a_tenant(service), await a_tenant(service)
     yield both
     for tenant in both:
@@ -120,7 +120,7 @@ def _operations(described: Described) -> Iterator[tuple[str, str, list[dict[str,
 
 
 def _bodies(operation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The examples of the document; where it has none, audio; nothing where nothing is taken."""
+    """Returns the example bodies of an operation, else audio, or no body if it accepts none."""
     content = operation.get("requestBody", {}).get("content")
     if content is None or not operation["requestBody"].get("required", True):
         yield {}
@@ -139,14 +139,14 @@ def _positions(path: str) -> list[str]:
 
 
 def _choices(path: str) -> Iterator[tuple[str, ...]]:
-    """Each choice of id positions to fill with what is not one's own."""
+    """Yields each set of positions that get an id of the other tenant."""
     positions = _positions(path)
     for number in range(1, len(positions) + 1):
         yield from itertools.combinations(positions, number)
 
 
 def shape(answer: httpx.Response, ids: Ids) -> tuple[Any, ...]:
-    """All of an answer that could tell, without generated values and the ids of its request."""
+    """Returns the parts of a response that could reveal a resource, without generated values."""
     body = answer.json() if answer.content else {}
     for name in _GENERATED:
         body.pop(name, None)

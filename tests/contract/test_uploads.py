@@ -1,4 +1,4 @@
-"""Leaving a message: the forms of an upload, the defaults, the bytes that come back."""
+"""Storage of a message: the forms of an upload, the defaults, and the audio that is returned."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Users over HTTP: what is kept of them, what is refused, what never comes out again."""
+"""Users over HTTP: stored fields, refusals, and fields that are never returned."""
 
 from typing import Any
 from uuid import uuid4

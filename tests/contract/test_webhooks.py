@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: what is kept, what is refused, tests and attempts, and what never shows."""
+"""Webhooks over HTTP: stored fields, refusals, tests, attempts, and secrets."""
 
 import asyncio
 from typing import Any

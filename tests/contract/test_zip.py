@@ -1,4 +1,4 @@
-"""Several messages' audio in one archive: what is in it, its names, and when it breaks off."""
+"""ZIP archives of audio: content, names of files, and aborted archives."""
 
 import io
 import zipfile

@@ -30,7 +30,7 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def ago(**span: float) -> int:
-    """A moment before these tests, in Gregorian seconds."""
+    """Returns a time before the tests, in Gregorian seconds."""
     return gregorian(NOW - timedelta(**span))
 
 
@@ -73,7 +73,7 @@ def problems(answer: httpx.Response, status: int = 400) -> dict[str, Any]:
 
 
 def golden(name: str, answer: httpx.Response, names: Mapping[Any, str]) -> None:
-    """The body is that of the file, once generated values bear the names given to them."""
+    """Asserts that the body equals the file, after labels have replaced the generated values."""
     record = _named(answer.json(), {answer.headers["x-request-id"]: "REQUEST_ID", **names})
     for key in ("node", "version", "timestamp"):
         if key in record:
@@ -182,7 +182,7 @@ async def assert_nothing_stored(account: AccountClient, vmbox_id: str) -> None:
 
 @asynccontextmanager
 async def no_fault_logged(service: RunningService) -> AsyncIterator[None]:
-    """The API's log gets no error and no traceback meanwhile."""
+    """Asserts that the log of the API gets no error and no traceback while the block runs."""
     log = service.folder / "api.log"
     before = log.stat().st_size
     yield

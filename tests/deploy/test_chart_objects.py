@@ -1,4 +1,4 @@
-"""Every object that the chart renders is one that a cluster takes, and fits the others."""
+"""Objects of the chart are valid in a cluster, and their references exist."""
 
 import pytest
 from helm_python import lint

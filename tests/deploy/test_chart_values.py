@@ -115,7 +115,7 @@ def test_every_setting_is_in_the_group_of_the_reference() -> None:
 
 
 def test_every_group_of_settings_is_used_by_a_process() -> None:
-    """A value that no process is told would be a lie."""
+    """A value that no process receives would have no effect."""
     processes = _block("processes").values()
     assert _groups().keys() <= {need for facts in processes for need in facts["needs"]}
 

@@ -85,7 +85,7 @@ class Dev:
         return text
 
     async def end(self) -> tuple[int, str]:
-        """The exit code and what it said on stderr."""
+        """Returns the exit code and the text on stderr."""
         _, complaint = await asyncio.wait_for(self.process.communicate(), 60)
         assert self.process.returncode is not None
         return self.process.returncode, scanned_stderr("dev", complaint)
@@ -127,7 +127,7 @@ async def until_ended(pids: set[int]) -> None:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """One for all runs here: each finds what the one before left behind."""
+    """Folder of all runs of this module: each run continues with the data of the previous one."""
     with folder_with_logs("aftertone-dev-") as made:
         yield made / ".aftertone"
 

@@ -35,7 +35,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Fleet:
-    """Members of a deployment, and who is told of them."""
+    """Members of a deployment, and the balancer that gets their addresses."""
 
     def __init__(self, service: RunningService, balancer: Balancer) -> None:
         self._service = service
@@ -45,7 +45,7 @@ class Fleet:
         self.slowest_end_s = 0.0
 
     async def grow(self) -> None:
-        """One more, which gets connections once it is ready."""
+        """Adds a member, which gets connections when it is ready."""
         port, admin_port = free_port(), free_port()
         command = Command(
             argv=[sys.executable, "-m", "service", "api"],
@@ -63,7 +63,7 @@ class Fleet:
         self._balancer.admit(port)
 
     async def shrink(self) -> None:
-        """The eldest goes, as a supervisor has it go."""
+        """Stops the oldest member, as a supervisor does."""
         member = self.members[0]
         self._balancer.dismiss(member.port)
         await asyncio.sleep(PAUSE_S)
@@ -76,7 +76,7 @@ class Fleet:
 
 
 async def is_ready(admin_port: int) -> bool:
-    """False, too, while nobody listens yet."""
+    """Returns False also while the process does not listen yet."""
     async with httpx.AsyncClient(verify=NO_TLS) as client:
         try:
             answer = await client.get(f"http://127.0.0.1:{admin_port}/health/ready")
@@ -104,7 +104,7 @@ class Load:
         stop = asyncio.Event()
         async with self._client() as http:
             await self.store(http)
-        kinds = [self.store] * 3 + [self.hear] * 3 + [self.list] * 2 + [self.store_slowly] * 2
+        kinds = [self.store] * 3 + [self.play] * 3 + [self.list] * 2 + [self.store_slowly] * 2
         tasks = [asyncio.create_task(self._repeat(kind, stop)) for kind in kinds]
         try:
             yield
@@ -129,7 +129,7 @@ class Load:
             self._stored = data_of(answer, 201)["media_id"]
 
     async def store_slowly(self, http: httpx.AsyncClient) -> None:
-        """An upload that takes longer than a process that is to go is left alone."""
+        """Sends an upload that takes longer than the stop of a process."""
         request = httpx.Request("PUT", "http://x", **multipart(SOUND, "audio/mpeg", {}))
         body = request.read()
 
@@ -142,8 +142,8 @@ class Load:
         sent = http.put(self._box, content=bit_by_bit(), headers=headers)
         await self._ask("stored slowly", sent)
 
-    async def hear(self, http: httpx.AsyncClient) -> None:
-        answer = await self._ask("heard", http.get(f"{self._box}/{self._stored}/raw"))
+    async def play(self, http: httpx.AsyncClient) -> None:
+        answer = await self._ask("played", http.get(f"{self._box}/{self._stored}/raw"))
         assert answer is None or answer.content == SOUND
 
     async def list(self, http: httpx.AsyncClient) -> None:
@@ -190,7 +190,7 @@ async def rolled(service: RunningService, cycles: int) -> None:
     await owner.http.aclose()
     assert load.failures == []
     assert counts["new"] == load.answers["stored"] + load.answers["stored slowly"]
-    assert min(load.answers[what] for what in ("stored", "heard", "listed", "stored slowly")) > 0
+    assert min(load.answers[what] for what in ("stored", "played", "listed", "stored slowly")) > 0
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ async def one_deployment() -> AsyncIterator[Deployment]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def deployment(one_deployment: Deployment) -> AsyncIterator[Deployment]:
-    """A deployment that runs; the test may leave it in pieces."""
+    """Running deployment; the test may break it."""
     await one_deployment.restore()
     yield one_deployment
     await one_deployment.restore()

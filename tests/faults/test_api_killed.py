@@ -1,4 +1,4 @@
-"""The API is killed with -9 at moments that a proxy names; clients repeat what was not answered."""
+"""The API is killed with -9 at points that a proxy chooses; clients repeat their requests."""
 
 import asyncio
 import hashlib

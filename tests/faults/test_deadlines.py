@@ -1,4 +1,4 @@
-"""Deadlines: a request that hangs in a server is given up once."""
+"""Deadlines: a request that waits for a server ends after one timeout."""
 
 from uuid import uuid4
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def deployment() -> AsyncIterator[Deployment]:
-    """One for each of these tests: their streams grow long."""
+    """A deployment for each test, because its stream becomes long."""
     async with Deployment.open() as opened:
         await opened.restore()
         yield opened

@@ -1,4 +1,4 @@
-"""The relay is killed, frozen or started twice, and its stream is wiped: no event is lost."""
+"""The relay is killed, frozen or started twice, and its stream is deleted: no event is lost."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The run book's drill: back up, destroy, restore by its commands as they stand, compare."""
+"""The run book's drill: back up, destroy, restore with its commands, compare."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def lone_deployment() -> AsyncIterator[Deployment]:
-    """Of this test alone: it is destroyed."""
+    """Deployment of this test only, which destroys it."""
     async with Deployment.open() as opened:
         yield opened
 
@@ -57,7 +57,7 @@ async def test_a_restore_from_a_backup_is_complete(
     await drill.deployment.restore()
     account = await drill.deployment.an_account()
     boxes = [await account.a_vmbox() for _ in range(3)]
-    await leave_messages(account, boxes)
+    await store_messages(account, boxes)
     before = {box: await record(account, box) for box in boxes}
     await drill.deployment.caught_up()
     events_before = await drill.events()
@@ -83,8 +83,8 @@ async def test_a_restore_from_a_backup_is_complete(
     await account.http.aclose()
 
 
-async def leave_messages(account: AccountClient, boxes: list[str]) -> None:
-    """Of all that there is: new, saved, removed, awaiting audio, large."""
+async def store_messages(account: AccountClient, boxes: list[str]) -> None:
+    """Stores messages of all kinds: new, saved, removed, without audio, large."""
     for number, box in enumerate(boxes):
         for sound in range(4):
             size = 3_000_000 if (number, sound) == (0, 0) else 2_000 + sound
@@ -141,7 +141,7 @@ class Drill:
         assert process.returncode == 0, output.decode()
 
     async def destroy(self) -> None:
-        """Nothing is left but the backup, the key ring and what the roles are called."""
+        """Destroys everything except the backup, the key ring and the names of the roles."""
         deployment = self.deployment
         await asyncio.gather(*(child.kill() for child in deployment.processes.values()))
         servers = deployment.servers
@@ -182,7 +182,7 @@ class Drill:
 
 
 def by_box(events: Sequence[Received]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """Between boxes there is no order."""
+    """Groups events by box, because events of different boxes have no order."""
     return {
         box: [(event.id, event.data) for event in events if event.vmbox_id == box]
         for box in {event.vmbox_id for event in events}

@@ -26,7 +26,7 @@ def a_request(
     return request
 
 
-def found(request: AnyRequest, *, tokens_in_query: bool = True) -> str | None:
+def read_token(request: AnyRequest, *, tokens_in_query: bool = True) -> str | None:
     return token_of(request, tokens_in_query=tokens_in_query)
 
 
@@ -51,16 +51,16 @@ def found(request: AnyRequest, *, tokens_in_query: bool = True) -> str | None:
 def test_the_first_token_that_is_not_empty_counts(
     headers: dict[str, str], query: dict[str, Any], token: str | None
 ) -> None:
-    assert found(a_request(headers, query)) == token
+    assert read_token(a_request(headers, query)) == token
 
 
 @pytest.mark.parametrize("verb", ["post", "put", "patch", "delete"])
 def test_a_token_in_the_query_does_not_change_anything(verb: str) -> None:
-    assert found(a_request(query={"auth_token": "c"}, verb=verb)) is None
+    assert read_token(a_request(query={"auth_token": "c"}, verb=verb)) is None
 
 
 def test_tokens_in_the_query_can_be_switched_off() -> None:
-    assert found(a_request(query={"auth_token": "c"}), tokens_in_query=False) is None
+    assert read_token(a_request(query={"auth_token": "c"}), tokens_in_query=False) is None
 
 
 @pytest.fixture

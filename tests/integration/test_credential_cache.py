@@ -31,7 +31,7 @@ async def a_reseller(accounts: Accounts) -> AccountFacts:
 
 
 async def forget_credentials(inspector: asyncpg.Connection) -> None:
-    """As if they had never been: who asks Postgres finds none. No token ends by it."""
+    """Deletes the credentials in Postgres, without a change that ends tokens."""
     await inspector.execute("DELETE FROM user_credentials")
 
 

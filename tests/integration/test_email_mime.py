@@ -106,11 +106,11 @@ async def test_a_mail_waits_a_limited_time_for_its_transcription(
     await email_harness.finished(box)
     delivery = await email_harness.delivery(box, who)
 
-    def at(seconds: float) -> datetime:
+    def after_creation(seconds: float) -> datetime:
         return delivery.created_at + timedelta(seconds=seconds)
 
-    early = email_harness.channel(transcription_wait_s=60, clock=lambda: at(30))
-    late = email_harness.channel(transcription_wait_s=60, clock=lambda: at(61))
+    early = email_harness.channel(transcription_wait_s=60, clock=lambda: after_creation(30))
+    late = email_harness.channel(transcription_wait_s=60, clock=lambda: after_creation(61))
     assert isinstance(await early.deliver(delivery), Postponed)
     assert await late.deliver(delivery) == Done()
     await email_harness.inspector.execute(
@@ -139,12 +139,12 @@ async def test_times_use_the_zone_of_the_box_its_owner_or_its_account(
     actual: str,
 ) -> None:
     who = somebody()
-    account_id = await email_harness.an_account(**given(timezone=account_zone))
+    account_id = await email_harness.an_account(**without_none(timezone=account_zone))
     box = await email_harness.a_box(
         account_id,
-        owner_id=await email_harness.an_owner(account_id, **given(timezone=owner_zone)),
+        owner_id=await email_harness.an_owner(account_id, **without_none(timezone=owner_zone)),
         notify_email_addresses=[who],
-        **given(timezone=box_zone),
+        **without_none(timezone=box_zone),
     )
     await email_harness.leave(box, received_at=datetime(2026, 1, 15, 12, tzinfo=UTC))
     mail = (await email_harness.only_mail(box, who)).message
@@ -153,7 +153,7 @@ async def test_times_use_the_zone_of_the_box_its_owner_or_its_account(
     assert f"2026-01-15_{actual[:2]}-00-00" in str(audio.get_filename())
 
 
-def given(**settings: str | None) -> dict[str, str]:
+def without_none(**settings: str | None) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value is not None}
 
 

@@ -32,7 +32,7 @@ from tests.support.keeper import keys_in, put
 
 @dataclass
 class Interrupted:
-    """The store, and what happens at the copy of this number."""
+    """Audio store that calls `interrupt` before the copy of this number."""
 
     store: AudioStore
     number: int

@@ -1,4 +1,4 @@
-"""Greetings under concurrency, and the orphan sweep."""
+"""Greetings under concurrency, and the step `orphans` of the keeper."""
 
 import asyncio
 from collections.abc import AsyncIterator

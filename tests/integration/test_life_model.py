@@ -1,8 +1,8 @@
 """Two years of stored voicemail: at each month end, exactly what the rules say remains.
 
-Accounts have different rules, which change; one has a legal hold. Messages come, are filed,
-removed, restored and purged at random. Boxes are deleted, one is restored, and one has held
-messages. The steps of the keeper are killed anywhere.
+Accounts have different rules, which change; one has a legal hold. Messages arrive, change their
+folder, are removed, restored and purged at random. Boxes are deleted, one is restored, and one has
+held messages. The steps of the keeper are killed at random points.
 """
 
 import random
@@ -120,8 +120,8 @@ async def verify(world: World) -> None:
     assert findings.details == []
 
 
-async def happen(world: World, ends: int, hold: Hold) -> None:
-    """Changes what changes seldom, by the number of month ends that have passed."""
+async def apply_rare_changes(world: World, ends: int, hold: Hold) -> None:
+    """Applies the changes that follow the month end of this number."""
     boxes, clock = world.model.boxes, world.clock
     match ends:
         case 4:
@@ -192,7 +192,7 @@ async def test_at_each_month_end_exactly_what_the_rules_say_remains(
         await check(world, inspector)
         if ends % 6 == 0:
             await verify(world)
-        await happen(world, ends, hold)
+        await apply_rare_changes(world, ends, hold)
     assert world.kills > 20
     usages = await Months(
         owner, bucket, clock, DEPLOYMENT, TRASH_DAYS, timedelta(hours=24)

@@ -38,7 +38,7 @@ def a_channel(harness: TranscriptionHarness, pool: SpeechPool) -> TranscriptionC
     )
 
 
-async def leave(harness: TranscriptionHarness, box: Box, content: bytes) -> MessageKey:
+async def store_message(harness: TranscriptionHarness, box: Box, content: bytes) -> MessageKey:
     return await harness.store_message(box, await harness.put(content))
 
 
@@ -49,7 +49,9 @@ async def test_a_message_gets_a_text_with_words(
     async with a_pool() as pool, transcription_harness.relay():
         channel = a_channel(transcription_harness, pool)
         async with transcription_harness.harness.running(channel):
-            key = await leave(transcription_harness, box, await speak("Please call me today."))
+            key = await store_message(
+                transcription_harness, box, await speak("Please call me today.")
+            )
             [row] = await transcription_harness.done()
     assert row["status"] == "done"
     transcription = (await transcription_harness.message(key)).transcription
@@ -70,7 +72,7 @@ async def test_a_request_transcribes_a_message_of_a_box_without_transcription(
     transcription_harness: TranscriptionHarness,
 ) -> None:
     box = await transcription_harness.a_box(transcribe=False)
-    key = await leave(transcription_harness, box, await speak("Please call me today."))
+    key = await store_message(transcription_harness, box, await speak("Please call me today."))
     async with transcription_harness.database.connection() as connection:
         assert await request_transcription(connection, key)
         assert not await request_transcription(connection, key)
@@ -100,7 +102,7 @@ async def test_a_message_whose_process_always_crashes_gets_a_failure(
         killer = asyncio.create_task(kill_all())
         channel = a_channel(transcription_harness, pool)
         async with transcription_harness.harness.running(channel):
-            key = await leave(transcription_harness, box, await speak("One moment. " * 50))
+            key = await store_message(transcription_harness, box, await speak("One moment. " * 50))
             [row] = await transcription_harness.done()
         killer.cancel()
     assert (row["status"], row["attempt"]) == ("dead", 3)

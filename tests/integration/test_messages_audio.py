@@ -1,4 +1,4 @@
-"""Audio for a message that waits for it, and other audio in place of what a message has."""
+"""Audio of a pending message, and replacement of the audio of a message."""
 
 from datetime import timedelta
 

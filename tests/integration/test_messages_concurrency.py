@@ -1,4 +1,4 @@
-"""Many clients on one box at once: counts equal a recount, and the events tell how it came."""
+"""Many clients on one box at once: counts equal a recount, and the events lead to them."""
 
 import random
 from contextlib import suppress

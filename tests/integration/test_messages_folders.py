@@ -1,4 +1,4 @@
-"""Changing the folder of a message, and removing it: one statement each."""
+"""Folder changes and removals of a message: one statement each."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Storing a message: one statement that counts, inserts and tells."""
+"""Storage of a message: one statement that inserts, counts and appends the event."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Migrations: once each, in order, unchanged, one run at a time, and what fails leaves nothing."""
+"""Migrations: each once, in order, unchanged, one run at a time, and atomic."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Months and outbox days: made once, by whoever needs one, without blocking anybody."""
+"""Months and outbox days: created once, by any process, without blocking others."""
 
 import asyncio
 from datetime import timedelta

@@ -158,7 +158,7 @@ async def test_the_context_follows_the_mailbox_number(
         box = await a_vmbox(connection, mailbox="1/2")
     async with lamp_harness.relay(), lamp_harness.switch(ari, "vm-{account_id}"):
 
-        async def told() -> bool:
+        async def is_cleared() -> bool:
             return ari.lit == {f"1/2@vm-{box.account_id.hex}": (0, 0)}
 
-        await wait_until(told)
+        await wait_until(is_cleared)

@@ -1,4 +1,4 @@
-"""The database of a test is in the state of the template, whatever the tests before it did."""
+"""The database of a test equals the template, after any earlier test."""
 
 import asyncpg
 import pytest

@@ -43,7 +43,7 @@ VALUES ($1, $2, 'Box', '{}', $3)
 
 
 class _Stopped(Exception):
-    """Ends an operation in its middle."""
+    """Interrupts an operation."""
 
 
 @pytest.fixture

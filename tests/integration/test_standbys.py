@@ -32,7 +32,7 @@ async def cluster() -> AsyncIterator[EmbeddedCluster]:
             await cluster.kill()
 
 
-def opened(url: str, pooler: Pooler = Pooler.NONE) -> AbstractAsyncContextManager[Database]:
+def open_database(url: str, pooler: Pooler = Pooler.NONE) -> AbstractAsyncContextManager[Database]:
     return Database.open(url, size=4, timeout_s=2, name="test", pooler=pooler)
 
 
@@ -40,7 +40,10 @@ async def test_a_read_sees_writes_that_the_standby_does_not_show_yet(
     cluster: EmbeddedCluster,
 ) -> None:
     pair = cluster.postgres
-    async with opened(pair.url()) as primary, opened(pair.url(target="standby")) as standby:
+    async with (
+        open_database(pair.url()) as primary,
+        open_database(pair.url(target="standby")) as standby,
+    ):
         reads = StandbyReads(primary, standby, PrimaryPosition(primary))
 
         async def count_notes() -> tuple[int, bool]:
@@ -68,7 +71,7 @@ async def test_a_pool_uses_the_new_primary(cluster: EmbeddedCluster, frozen: boo
     pair = cluster.postgres
     if not pair.standby.alive:
         await pair.rebuild_standby()
-    async with opened(pair.url()) as database:
+    async with open_database(pair.url()) as database:
 
         async def is_written() -> bool:
             with suppress(DatabaseUnavailable):
@@ -100,7 +103,7 @@ async def test_pgbouncer_serves_statements_and_is_detected(
     refuses = pooler is Pooler.PREPARED and not cluster.pgbouncer.prepares
     refused = pytest.raises(DatabaseUnavailable, check=lambda error: "=unprepared" in error.reason)
 
-    async with opened(url, pooler) as database:
+    async with open_database(url, pooler) as database:
 
         async def add(number: int) -> int:
             async with database.connection() as connection:

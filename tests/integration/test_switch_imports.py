@@ -68,7 +68,7 @@ def _line(message: ImportedMessage) -> tuple[object, ...]:
 async def _stored(
     inspector: asyncpg.Connection, expected: list[ImportedMessage]
 ) -> list[tuple[object, ...]]:
-    """Returns the stored messages. A length that the source does not know is measured."""
+    """Returns the stored messages. A length that the source does not have is measured."""
     unknown = {(each.box, each.received_at) for each in expected if each.length_s is None}
     lines = []
     for row in await inspector.fetch(_MESSAGES):

@@ -1,4 +1,4 @@
-"""Accounts stay apart: what statements name, what keys contain, what the service's role may do."""
+"""Isolation of accounts: conditions of statements, content of keys, rights of the role."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

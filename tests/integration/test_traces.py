@@ -1,4 +1,4 @@
-"""A request is followed through every process that it reaches; without a collector, ids travel."""
+"""Traces of a request through all processes; without a collector, only ids are passed on."""
 
 import asyncio
 import subprocess
@@ -73,7 +73,7 @@ async def test_spans_are_dropped_while_the_collector_is_away() -> None:
 
 @asynccontextmanager
 async def traced_processes(service: RunningService, url: str) -> AsyncIterator[RunningService]:
-    """A further API, the only relay and a notifier that tell the collector; stopped at the end."""
+    """An API, the only relay and a notifier that export traces; they end with the test."""
     expected = {"AFTERTONE_TRACES_ENDPOINT": url}
     await service.processes["relay"].stop()
     api, relay, notifier = await asyncio.gather(
@@ -97,7 +97,7 @@ async def test_a_trace_leads_from_a_stored_message_to_its_webhook(
         document = {"name": "Hook", "uri": receiver.url(), "hook": "message.new"}
         data_of(await account.http.put(account.path("webhooks"), json={"data": document}), 201)
         async with traced_processes(service, collector.url) as api:
-            await leave(api, account, vmbox_id)
+            await store_message(api, account, vmbox_id)
 
             async def is_delivered() -> bool:
                 return len(receiver.received) == 1
@@ -107,13 +107,13 @@ async def test_a_trace_leads_from_a_stored_message_to_its_webhook(
     assert_nothing_confidential(collector.spans)
 
 
-async def leave(api: RunningService, account: AccountClient, vmbox_id: str) -> None:
-    """One message, told of a call that is traced already."""
+async def store_message(api: RunningService, account: AccountClient, vmbox_id: str) -> None:
+    """Stores a message in a request of a traced call."""
     message = multipart(b"audio", "audio/mpeg", {"caller_id_name": "Jane Traced"})
     async with api.client(account.token) as client:
         path = account.path("vmboxes", vmbox_id, "messages")
-        left = await client.put(path, headers={"traceparent": CALLER}, **message)
-    data_of(left, 201)
+        stored = await client.put(path, headers={"traceparent": CALLER}, **message)
+    data_of(stored, 201)
 
 
 def assert_a_chain(collector: Collector, actual: str) -> None:

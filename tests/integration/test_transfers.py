@@ -16,7 +16,7 @@ from tests.support.keeper import put
 
 @dataclass
 class DeletesBeforeCopying:
-    """The store, and somebody who deletes a box while the second copy is made."""
+    """Audio store that deletes a box during the second copy."""
 
     store: AudioStore
     database: Database

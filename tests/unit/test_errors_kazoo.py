@@ -1,4 +1,4 @@
-"""Every error has its answer: the table of the Kazoo dialect is complete."""
+"""The table of errors of the KAZOO dialect is complete."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def descendants(kind: type[Exception]) -> Iterator[type[Exception]]:
 
 
 def made(kind: type[Exception]) -> Exception:
-    """An error of this kind, as those who raise it make it."""
+    """Returns an error of this class with valid arguments."""
     if kind.__name__ in ARGUMENTS:
         return kind(*ARGUMENTS[kind.__name__])
     try:

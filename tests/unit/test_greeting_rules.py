@@ -1,4 +1,4 @@
-"""Which greeting of a box plays, and when; `is_setup` follows the first greeting."""
+"""Rules of the greeting that plays, and of `is_setup`."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The scan of the run's logs finds what it looks for, and does not repeat it."""
+"""The scan of the logs finds secrets, and does not print them."""
 
 from pathlib import Path
 

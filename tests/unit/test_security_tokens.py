@@ -115,7 +115,7 @@ def test_a_token_without_a_signature_is_refused(tokens: Tokens, ring: KeyRing) -
 
 
 def hs256_with_public_key(ring: KeyRing, payload: str, encoding: Encoding) -> str:
-    """The confusion attack: the public key, which is no secret, as the secret of an HMAC."""
+    """Algorithm confusion attack: a token that is signed by HMAC with the public key."""
     public = ring.signing[ring.active_signing].public
     form = PublicFormat.Raw if encoding is Encoding.Raw else PublicFormat.SubjectPublicKeyInfo
     header = part({"alg": "HS256", "typ": "JWT", "kid": ring.active_signing})

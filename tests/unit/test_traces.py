@@ -1,4 +1,4 @@
-"""Which trace a thing belongs to: what strangers name is checked, and spans are none when off."""
+"""Trace ids of clients are checked, and there are no spans while tracing is off."""
 
 import asyncio
 

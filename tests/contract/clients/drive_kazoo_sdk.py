@@ -19,7 +19,7 @@ ACCOUNT: str = GIVEN["account_id"]
 
 
 def refused(call: Callable[[], Any]) -> Any:
-    """The error that the library makes of a refusal."""
+    """Returns the error that the library raises for a refusal."""
     try:
         return call()
     except KazooApiBadDataError as error:

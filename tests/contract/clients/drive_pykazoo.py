@@ -14,7 +14,7 @@ ACCOUNT: str = GIVEN["account_id"]
 
 
 def refused(call: Callable[[], Any]) -> Any:
-    """The error that the library makes of a refusal: its kind, and the status in its text."""
+    """Returns the type of the error that the library raises for a refusal, and its status."""
     try:
         return call()
     except (ValueError, PermissionError, RuntimeError) as error:
@@ -52,7 +52,7 @@ def boxes(client: Any) -> dict[str, Any]:
 
 
 def messages(client: Any, box_id: str) -> dict[str, Any]:
-    """By its request object: the library knows no messages."""
+    """Uses the request object, because the library has no functions for messages."""
     rest = client._rest_request
     path = f"accounts/{ACCOUNT}/vmboxes/{box_id}/messages"
     said = {"caller_id_number": "6001", "timestamp": GIVEN["timestamp"]}
