@@ -1,13 +1,16 @@
 """Chart of the results: latency against load, one panel for each measurement."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from tests.benchmarks.measure import Result
 from tests.benchmarks.report import Comparison, mean_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MAX_COLUMNS = 3
 _PANEL_INCHES = (5.0, 3.6)
@@ -18,6 +21,8 @@ def write_chart(comparisons: Sequence[Comparison], path: Path) -> None:
     names = list(dict.fromkeys(comparison.subject[0].name for comparison in comparisons))
     columns = min(len(names), _MAX_COLUMNS)
     rows = -(-len(names) // columns)
+    from matplotlib.figure import Figure  # takes a second
+
     figure = Figure(figsize=(columns * _PANEL_INCHES[0], rows * _PANEL_INCHES[1]))
     for position, name in enumerate(names, start=1):
         axes = figure.add_subplot(rows, columns, position)

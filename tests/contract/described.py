@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import jsonschema_rs
 
+from service.api.app import describe
+
 Json = dict[str, Any]
 
 _JSON = "application/json"
@@ -118,3 +120,6 @@ def _pattern(path: str) -> re.Pattern[str]:
 def _vague(path: str) -> int:
     """Fixed words come before parameters, as they do for the router."""
     return path.count("{")
+
+
+DESCRIBED = Described(describe())

@@ -8,15 +8,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.test_audit import recorded
 from tests.contract.wire import NO_ID, problems, stored_objects, the_store
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of, multipart
 from tests.support.waiting import DEADLINE_S
 
 SOUND = bytes(range(250)) * 400
-DESCRIBED = Described(describe())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

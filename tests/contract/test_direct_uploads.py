@@ -10,9 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.api.app import describe
 from service.audio.spool import Spool
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.direct_uploads import Uploader
 from tests.contract.test_audit import recorded
 from tests.contract.test_quotas import limit_account
@@ -21,7 +20,6 @@ from tests.support.audio_samples import a_wav, an_mp3, an_opus
 from tests.support.running import NO_TLS, AccountClient, RunningService, data_of, multipart
 from tests.support.waiting import DEADLINE_S
 
-DESCRIBED = Described(describe())
 MAX_BYTES = 12_000_000
 
 

@@ -7,12 +7,9 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.wire import NO_ID, a_message, golden, problems, refusal, success
 from tests.support.running import AccountClient, data_of
-
-DESCRIBED = Described(describe())
 
 
 async def test_a_box_answers_with_its_revision_and_metadata(account: AccountClient) -> None:

@@ -5,13 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.wire import NO_ID, problems, refusal, success
 from tests.support.running import AccountClient, data_of
 from tests.support.waiting import wait_until
-
-DESCRIBED = Described(describe())
 
 
 async def checked(account: AccountClient, vmbox_id: str, **data: Any) -> httpx.Response:

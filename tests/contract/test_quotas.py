@@ -6,13 +6,10 @@ from uuid import uuid4
 
 import httpx
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.mailboxes import a_mailbox, mailbox_client
 from tests.contract.wire import problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
-
-DESCRIBED = Described(describe())
 
 
 async def limit_account(account: AccountClient, **limits: int) -> None:

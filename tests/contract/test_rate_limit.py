@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest_asyncio
 
-from service.api.app import describe
 from service.settings import Settings
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.mailboxes import mailbox_client, refused
 from tests.contract.test_mailboxes_credentials import PASSWORD, a_reseller, below
 from tests.contract.wire import refusal
 from tests.support.running import AccountClient, RunningService
 
-DESCRIBED = Described(describe())
 BURST = 3
 
 

@@ -8,19 +8,17 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.api.app import describe
 from service.api.kazoo.times import gregorian, parse_iso
 from service.domain.account import Method
 from service.domain.clock import utc_now
 from service.security import Tokens, load_key_ring
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.test_request_log import logged
 from tests.contract.wire import problems, refusal, success
 from tests.support.running import NO_TLS, AccountClient, data_of
 from tests.support.waiting import DEADLINE_S, wait_until
 
 SOUND = bytes(range(256)) * 4
-DESCRIBED = Described(describe())
 MINUTES = 5 * 60
 
 

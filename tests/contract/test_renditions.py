@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from service.api.app import describe
 from service.api.http.rendition_choice import choose_format
 from service.domain.audio_errors import FormatNotAcceptable
 from service.domain.message import Audio
 from service.domain.rendition import RenditionFormat
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.wire import problems, refusal, stored_greetings, the_store
 from tests.support.audio_samples import a_mu_law_wav, a_wav, an_mp3
 from tests.support.running import AccountClient, data_of, multipart
 
-DESCRIBED = Described(describe())
 MP3, WAV, OPUS, M4A = (
     RenditionFormat.MP3,
     RenditionFormat.WAV,

@@ -10,13 +10,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.wire import WRONG_CREDENTIALS, problems, refusal, success
 from tests.support.running import AccountClient, RunningService, data_of
 from tests.support.waiting import wait_until
 
-DESCRIBED = Described(describe())
 PASSWORD = "geheimnis"
 CLEAR = f"Ann:{PASSWORD}".encode()
 MD5 = hashlib.md5(CLEAR, usedforsecurity=False).hexdigest()

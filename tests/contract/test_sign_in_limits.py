@@ -8,14 +8,12 @@ from uuid import uuid4
 import httpx
 import pytest_asyncio
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.mailboxes import mailbox_client, refused
 from tests.contract.test_audit import recorded
 from tests.contract.wire import problems, refusal
 from tests.support.running import AccountClient, RunningService, data_of
 
-DESCRIBED = Described(describe())
 PASSWORD = "correct horse"
 # The service trusts it as a proxy, so that each test chooses the address of its client.
 HERE = "127.0.0.0/8"

@@ -8,15 +8,13 @@ import asyncpg
 import httpx
 import pytest_asyncio
 
-from service.api.app import describe
-from tests.contract.described import Described
+from tests.contract.described import DESCRIBED
 from tests.contract.test_audit import recorded
 from tests.contract.wire import problems, refusal
 from tests.support.audio_samples import a_mu_law_wav, a_wav
 from tests.support.running import NO_TLS, AccountClient, data_of
 from tests.support.waiting import DEADLINE_S
 
-DESCRIBED = Described(describe())
 UNREADABLE = bytes(range(250)) * 10
 
 

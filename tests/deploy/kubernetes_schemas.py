@@ -6,11 +6,13 @@ Its own `validate` reads a megabyte of JSON for each object; here each file is r
 import json
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from kubernetes_validate.utils import all_versions  # type: ignore[import-untyped]
 from referencing import Registry, Resource
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 NEWEST: tuple[str, ...] = tuple(dict.fromkeys(all_versions()))[-2:]
 
@@ -24,7 +26,9 @@ def find_problems(content: dict[str, Any], version: str) -> list[str]:
 
 
 @lru_cache
-def _validator(version: str, file: str) -> Draft202012Validator:
+def _validator(version: str, file: str) -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator  # takes a second
+
     return Draft202012Validator(_read(version, file), registry=_definitions(version))
 
 
