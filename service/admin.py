@@ -76,6 +76,7 @@ class AdminServer:
         try:
             return await self._not_ready()
         except Exception:
+            # A defect of a check means not ready, and must not end the admin server.
             log.exception("readiness check failed")
             return "The readiness check failed: see the log of the process."
 

@@ -107,6 +107,7 @@ class AccountRoutes:
                 response = await self._call(route, request)
                 await _send(response, request)
         except Exception as error:
+            # Every error has a response; `_error_response` chooses it.
             if record.status:
                 # The response has started, so the connection is closed.
                 raise

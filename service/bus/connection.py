@@ -158,6 +158,7 @@ class Bus:
         try:
             yield
         except Exception:
+            # Any error counts, also one of the client library that has no type of its own.
             if len(self._servers) > 1 and self.connected and self._failing.record_failure():
                 self._leaving = asyncio.create_task(self._leave_server(self.client()))
             raise

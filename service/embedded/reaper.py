@@ -101,6 +101,7 @@ def _start(command: list[str], uid: int, gid: int) -> int:
             os.setuid(uid)
         os.execvp(command[0], command)  # noqa: S606 - the command comes from the supervisor
     except BaseException as error:
+        # This process is a copy of the reaper: nothing may return into its code.
         os.write(2, f"cannot start {command[0]}: {error}\n".encode())
     os._exit(127)
 

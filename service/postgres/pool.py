@@ -213,6 +213,7 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # `_translated` selects the errors of an outage.
         if translated := _translated(error):
             raise translated from error
         raise

@@ -95,6 +95,7 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
+            # The server answers any error with a 500, after this middleware.
             record.status = record.status or 500
             raise
         finally:

@@ -182,6 +182,7 @@ class Dispatcher:
             reason = getattr(error, "reason", "")
             return Failed(error=f"{error}{f' ({reason})' if reason else ''}")
         except Exception as error:
+            # A defect of the channel is a failed attempt; it must not stop other deliveries.
             log.exception("delivery raised unexpected error", **_ids(row))
             return Failed(error=f"unexpected error: {type(error).__name__}")
 

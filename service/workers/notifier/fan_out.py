@@ -113,6 +113,7 @@ class FanOut:
                 log.warning("fan-out postponed, database unavailable", reason=error.reason)
                 delay_s = _OUTAGE_DELAY_S
             except Exception:
+                # The row of a malformed event cannot be stored. Other events must not wait for it.
                 log.exception("storing malformed event failed", stream_seq=message.stream_seq)
                 delay_s = _FAULT_DELAY_S
             # Without the ack, the event is redelivered, which has no effect.
@@ -135,6 +136,7 @@ class FanOut:
         except Unavailable:
             raise
         except Exception as error:
+            # A defect of the channel. The event is tried again, then stored as dead.
             log.exception("fan-out failed", event_id=str(event.event_id))
             if message.deliveries < _MAX_DELIVERIES:
                 return _FAULT_DELAY_S

@@ -48,6 +48,7 @@ class DatabaseMetrics:
                     # Stale values would look like an outbox without writes.
                     self._values = {}
                 except Exception:
+                    # Metrics must not end the relay.
                     self._values = {}
                     log.exception("reading database metrics failed")
                 await wait_for(stop, self._interval_s)

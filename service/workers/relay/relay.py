@@ -65,6 +65,7 @@ class Relay:
             except DatabaseUnavailable as error:
                 self._report(error.reason)
             except Exception as error:
+                # An error of the database, or a defect. The relay must not end.
                 UNEXPECTED_ERRORS.inc()
                 if self._last_error != (last_error := repr(error)):
                     log.exception("relay session ended by unexpected error")

@@ -24,6 +24,7 @@ def main() -> None:
 
             recognizer = Recognizer(folder, int(threads))
         except Exception as error:
+            # The parent reports any error, also one of the library or of its import.
             _send(channel, NotReady(error=f"{type(error).__name__}: {error}"))
             return
         _send(channel, Ready())

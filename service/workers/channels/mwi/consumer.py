@@ -111,6 +111,7 @@ class LampConsumer:
         except Unavailable as error:
             log.warning("setting lamp failed", channel=self._name, reason=error.reason, **_ids(key))
         except Exception:
+            # A defect, or a malformed event. The message is redelivered; the others are processed.
             log.exception("setting lamp raised unexpected error", channel=self._name, **_ids(key))
         else:
             return None
@@ -161,6 +162,7 @@ class LampConsumer:
                 if last_error != (last_error := error.reason):
                     log.warning("lamp bucket unavailable", reason=last_error)
             except Exception:
+                # A defect. The next check tries again.
                 log.exception("lamp resync failed")
             await asyncio.sleep(self._timings.check_s)
 
