@@ -54,11 +54,6 @@ async def insert_rendition(connection: Connection, key: RenditionKey, audio: Aud
     return inserted is not None
 
 
-async def delete_rendition(connection: Connection, key: RenditionKey, audio: Audio) -> None:
-    """Deletes the row of a rendition, unless it has been replaced."""
-    await _SQL["delete_rendition"].execute(connection, **_values(key), key=audio.key)
-
-
 async def delete_renditions(connection: Connection, removed: Sequence[RemovedObject]) -> list[str]:
     """Deletes the renditions of originals, and single renditions. Returns the keys of objects."""
     rows = await _SQL["delete_renditions"].fetch(

@@ -11,11 +11,6 @@ VALUES (:account_id, :audio_key, :format, :key, :size, :sha256)
 ON CONFLICT (account_id, audio_key, format) DO NOTHING
 RETURNING key;
 
--- name: delete_rendition
--- Deletes the row of a rendition, given by the key of its object.
-DELETE FROM renditions
-WHERE account_id = :account_id AND audio_key = :audio_key AND format = :format AND key = :key;
-
 -- name: delete_renditions
 -- Deletes renditions, given by account and original. A row with a key is the rendition with this key; without a key,
 -- it is all renditions of the original. Returns the keys of their objects.
