@@ -217,7 +217,7 @@ async def test_a_refusal_of_access_comes_before_other_errors(
     await other.http.aclose()
 
 
-async def test_the_form_is_looked_at_before_the_content(
+async def test_the_format_is_checked_before_the_content(
     box: tuple[AccountClient, str, str],
 ) -> None:
     account, path, _ = box

@@ -86,7 +86,7 @@ async def test_every_route_needs_a_token(service: RunningService, account: Accou
     assert await account.counts(vmbox_id) == {"new": 1, "saved": 0}
 
 
-async def test_a_token_that_is_no_good_is_refused_in_one_word(
+async def test_an_invalid_token_is_refused_with_one_code(
     service: RunningService, account: AccountClient, other: AccountClient
 ) -> None:
     good = a_token(account)
@@ -153,7 +153,7 @@ async def test_a_renewed_api_key_ends_the_token_that_renewed_it(account: Account
     assert data_of(signed_in, 201)["account_id"] == account.account_id
 
 
-async def test_signing_in_takes_an_api_key_and_nothing_else(account: AccountClient) -> None:
+async def test_sign_in_accepts_only_an_api_key(account: AccountClient) -> None:
     for data, field, rule in (
         ({}, "api_key", "required"),
         ({"api_key": "x" * 63}, "api_key", "minLength"),

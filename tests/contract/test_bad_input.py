@@ -122,7 +122,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("body", "fault"), FAULTS.items())
-async def test_the_text_names_the_fault_of_a_body(
+async def test_the_text_describes_the_error_of_a_body(
     victim: tuple[AccountClient, str], body: bytes, fault: str
 ) -> None:
     account, vmbox_id = victim

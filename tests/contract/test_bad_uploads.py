@@ -101,7 +101,7 @@ async def test_audio_beyond_the_limit_is_a_413(
     }
 
 
-async def test_a_client_that_asks_first_need_not_send_what_is_too_large(
+async def test_a_client_that_expects_100_continue_sends_no_body_that_is_too_large(
     victim: tuple[AccountClient, str],
 ) -> None:
     headers = ["Content-Type: audio/mp3", "Content-Length: 9000000", "Expect: 100-continue"]

@@ -116,7 +116,7 @@ async def test_a_bulk_without_ids_or_with_too_many_is_refused(account: AccountCl
     assert refused.json()["data"]["messages"]["maxItems"]["target"] == 1000
 
 
-async def test_a_whole_list_is_removed_or_one_folder_of_it(account: AccountClient) -> None:
+async def test_all_messages_or_those_of_one_folder_are_removed(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     messages = account.path("vmboxes", vmbox_id, "messages")
     new = [await account.leave(vmbox_id) for _ in range(2)]

@@ -278,11 +278,11 @@ def _run(service: RunningService, **how: Any) -> None:
     )
 
 
-async def test_both_dialects_show_one_truth(service: RunningService) -> None:
+async def test_both_dialects_show_the_same_data(service: RunningService) -> None:
     _run(service, max_examples=6, stateful_step_count=25, derandomize=True)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-async def test_both_dialects_show_one_truth_for_long(service: RunningService) -> None:
+async def test_both_dialects_show_the_same_data_after_many_steps(service: RunningService) -> None:
     _run(service, max_examples=120, stateful_step_count=50)

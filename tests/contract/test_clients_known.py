@@ -240,7 +240,7 @@ async def ruby_sdk(account: AccountClient) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_the_ruby_sdk_asks_what_its_token_is(account: AccountClient) -> None:
+async def test_the_ruby_sdk_reads_the_record_of_its_token(account: AccountClient) -> None:
     async with ruby_sdk(account) as ruby:
         record = data_of(await ruby.get(f"v2/user_auth/{ruby.headers['X-Auth-Token']}"))
         assert (record["account_id"], record["account_name"]) == (

@@ -164,7 +164,7 @@ async def test_a_box_is_changed_only_while_it_is_what_the_client_expects(
     assert gone.status_code == 200
 
 
-async def test_the_keys_of_an_envelope_may_be_spelled_otherwise(account: AccountClient) -> None:
+async def test_the_keys_of_an_envelope_have_other_spellings(account: AccountClient) -> None:
     vmbox_id, media_id, _ = await a_message(account)
     other = await account.leave(vmbox_id)
     messages = account.path("vmboxes", vmbox_id, "messages")
@@ -185,7 +185,7 @@ async def test_the_keys_of_an_envelope_may_be_spelled_otherwise(account: Account
     assert (await account.http.get(box)).status_code == 404
 
 
-async def test_a_list_that_one_has_is_not_sent_again(account: AccountClient) -> None:
+async def test_an_unchanged_list_is_not_sent_again(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     for path in (
         account.path("vmboxes"),
@@ -203,7 +203,7 @@ async def test_a_list_that_one_has_is_not_sent_again(account: AccountClient) -> 
         assert other.headers["etag"] == etag
 
 
-async def test_a_page_that_another_one_follows_now_is_another_one(account: AccountClient) -> None:
+async def test_a_page_has_another_etag_when_a_next_page_exists(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     await account.leave(vmbox_id)
     path = account.path("vmboxes", vmbox_id, "messages")

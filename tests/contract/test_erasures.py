@@ -175,7 +175,7 @@ async def test_an_erasure_that_holds_forbid_is_refused_with_these_holds(
     assert await account.listed(vmbox_id) == []
 
 
-async def test_nothing_but_its_id_is_left_of_an_erased_account(service: RunningService) -> None:
+async def test_only_the_id_of_an_erased_account_remains(service: RunningService) -> None:
     account = await service.an_account()
     user = {"username": "quirin", "password": "a long password", "first_name": "Quirin"}
     data_of(await account.http.put(account.path("users"), json={"data": user}), 201)

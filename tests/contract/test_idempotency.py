@@ -70,7 +70,9 @@ async def test_a_refused_request_frees_its_key(account: AccountClient) -> None:
     data_of(await _store(account, vmbox_id, "k", caller_id_name="changed"), 201)
 
 
-async def test_many_at_once_under_one_key_make_one_message(account: AccountClient) -> None:
+async def test_many_concurrent_requests_with_one_key_store_one_message(
+    account: AccountClient,
+) -> None:
     vmbox_id = await account.a_vmbox()
     answers = await asyncio.gather(*(_store(account, vmbox_id, "k") for _ in range(8)))
     assert {answer.status_code for answer in answers} <= {201, 409}

@@ -75,7 +75,7 @@ async def test_a_page_is_filled_after_filtering(account: AccountClient) -> None:
     assert problems(unknown)["folder"]["enum"]["target"] == ["deleted", "saved", "new"]
 
 
-async def test_a_message_that_arrives_meanwhile_moves_no_page(account: AccountClient) -> None:
+async def test_a_new_message_does_not_shift_the_next_pages(account: AccountClient) -> None:
     vmbox_id, ids = await filled(account, (10, 20, 30, 40))
     path = account.path("vmboxes", vmbox_id, "messages")
     first = (await account.http.get(path, params={"page_size": 2})).json()

@@ -88,7 +88,7 @@ def test_the_document_is_valid() -> None:
     validate(DESCRIBED.document)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_can_be_resolved() -> None:
     references = set(_values(DESCRIBED.document, "$ref"))
     assert references
     assert all(DESCRIBED.resolve({"$ref": reference}) for reference in references)
@@ -105,7 +105,7 @@ def test_every_component_is_used() -> None:
     assert named == set(_values(DESCRIBED.document, "$ref"))
 
 
-def test_every_operation_has_a_name_of_its_own_and_words() -> None:
+def test_every_operation_has_a_unique_name_and_a_description() -> None:
     names = [operation["operationId"] for _, _, operation in OPERATIONS]
     assert len(names) == len(set(names))
     tags = {tag["name"] for tag in DESCRIBED.document["tags"]}

@@ -31,7 +31,7 @@ async def change_vmbox(account: AccountClient, vmbox_id: str, **fields: Any) -> 
         (60, 100, 20, 20),
     ],
 )
-async def test_the_nearest_rule_applies_up_to_the_maximum(
+async def test_the_most_specific_rule_applies_up_to_the_maximum(
     account: AccountClient,
     limit: int | None,
     of_account: int | None,

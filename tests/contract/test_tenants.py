@@ -251,7 +251,7 @@ async def test_a_foreign_account_in_a_header_answers_as_an_unknown_one(
         assert record[0] == record[1]
 
 
-async def test_a_foreign_message_is_no_place_in_a_list(
+async def test_a_message_of_another_account_is_not_a_cursor(
     tenants: tuple[Tenant, Tenant], service: RunningService
 ) -> None:
     """The mailbox dialect's `before`, and its `greeting`."""

@@ -304,7 +304,7 @@ async def test_audio_may_follow_the_metadata_in_every_form(account: AccountClien
     assert await account.counts(vmbox_id) == {"new": 3, "saved": 0}
 
 
-async def test_other_audio_replaces_what_a_message_has(account: AccountClient) -> None:
+async def test_new_audio_replaces_the_audio_of_a_message(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     media_id = await account.leave(vmbox_id, an_mp3(), length=1234, caller_id_name="Ann")
     before = await heard(account, vmbox_id, media_id)

@@ -201,7 +201,7 @@ async def test_strings_become_integers_and_booleans_but_numbers_never_strings(
     assert data_of(await account.http.get(account.path("vmboxes", vmbox_id))) == document
 
 
-async def test_a_number_is_taken_once_whatever_its_leading_zeros(account: AccountClient) -> None:
+async def test_numbers_that_differ_in_leading_zeros_are_equal(account: AccountClient) -> None:
     first = await account.a_vmbox(mailbox="100", aliases=["ann"])
     for settings in ({"mailbox": "0100"}, {"mailbox": "1", "aliases": ["100"]}, {"mailbox": "ann"}):
         answer = await account.http.put(

@@ -61,7 +61,7 @@ async def test_an_archive_holds_each_message_as_it_is(account: AccountClient) ->
         assert archive.getinfo(name).date_time == (2025, 12, 19, 21, 0, 0)
 
 
-async def test_names_never_collide_and_lead_nowhere(account: AccountClient) -> None:
+async def test_names_of_files_are_unique_and_contain_no_path(account: AccountClient) -> None:
     vmbox_id = await account.a_vmbox()
     numbers = ("Ann", "Ann", "aNN", "../../Ann", "/etc", "..\\x")
     ids = [
@@ -203,7 +203,7 @@ async def test_an_archive_needs_no_memory_for_what_is_in_it(
     assert most - before < 24
 
 
-async def test_a_missing_object_leaves_no_trace_and_a_vanishing_one_breaks_the_line(
+async def test_a_missing_object_is_skipped_and_a_late_failure_closes_the_connection(
     account: AccountClient,
 ) -> None:
     vmbox_id, (first, second, third) = await large(account, copies=2)

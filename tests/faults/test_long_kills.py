@@ -52,7 +52,7 @@ async def test_the_api_is_killed_200_times(deployment: Deployment) -> None:
     assert all(rounds.figures[f"at {moment.name}"] for moment in moments)
 
 
-async def test_relays_are_killed_200_times_one_or_two_at_work(deployment: Deployment) -> None:
+async def test_relays_are_killed_200_times_while_one_or_two_run(deployment: Deployment) -> None:
     rounds, moments = FaultRounds(deployment, "relay", seed=2), relay_moments(deployment)
     for number in range(10):
         async with rounds.round(number):

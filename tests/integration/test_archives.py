@@ -161,7 +161,7 @@ async def number_owner(database: Database, number: str) -> UUID:
     return vmbox_id
 
 
-async def test_an_interrupted_export_continues_and_is_the_same_as_one_in_one_go(
+async def test_an_interrupted_export_continues_and_equals_an_uninterrupted_one(
     database: Database, store: AudioStore, tmp_path: Path
 ) -> None:
     accounts, root = await a_deployment(database)

@@ -231,7 +231,7 @@ async def test_the_owner_gets_a_mail_unless_disabled(
     assert {row["target"] for row in rows} == expected
 
 
-async def test_the_owner_of_a_full_box_gets_a_mail_whatever_the_settings(
+async def test_the_owner_of_a_full_box_gets_a_mail_with_any_settings(
     email_harness: EmailHarness,
 ) -> None:
     account_id = await email_harness.an_account()

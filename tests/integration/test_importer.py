@@ -133,7 +133,7 @@ async def _state(inspector: asyncpg.Connection) -> list[list[asyncpg.Record]]:
     return [await inspector.fetch(statement.format(table)) for table in tables]
 
 
-async def test_a_dry_run_writes_nothing_and_tells_new_from_existing(
+async def test_a_dry_run_writes_nothing_and_counts_new_and_existing_records(
     database: Database, store: AudioStore, inspector: asyncpg.Connection
 ) -> None:
     accounts = accounts_over(database, a_key_ring())

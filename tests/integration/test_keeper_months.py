@@ -98,7 +98,7 @@ async def test_a_message_stored_during_the_drop_keeps_its_month(
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])
-async def test_a_drop_killed_after_the_detachment_is_continued_by_whoever_comes_first(
+async def test_a_drop_killed_after_the_detachment_is_continued_by_the_next_run(
     owner: Database, bucket: AudioStore, inspector: asyncpg.Connection, is_wanted: bool
 ) -> None:
     await ensure_month(inspector, MONTH)

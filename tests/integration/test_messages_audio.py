@@ -73,7 +73,9 @@ async def test_a_message_is_counted_in_the_folder_it_waited_in(database: Databas
         await audit(connection, box)
 
 
-async def test_other_audio_replaces_the_first_and_leaves_the_counts(database: Database) -> None:
+async def test_new_audio_replaces_the_first_and_does_not_change_the_counts(
+    database: Database,
+) -> None:
     first, second = some_audio(), some_audio(content_type="audio/wav", size=9)
     async with database.connection() as connection:
         box = await a_vmbox(connection)
@@ -88,7 +90,7 @@ async def test_other_audio_replaces_the_first_and_leaves_the_counts(database: Da
     assert "origin" not in event.data
 
 
-async def test_a_box_that_filled_up_meanwhile_refuses_the_audio_until_there_is_room(
+async def test_a_box_that_is_full_now_refuses_the_audio_of_a_pending_message(
     database: Database,
 ) -> None:
     async with database.connection() as connection:

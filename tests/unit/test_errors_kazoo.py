@@ -170,7 +170,7 @@ def test_every_rule_has_a_text(rule: Rule) -> None:
     assert "{" not in refusal.data["field"][rule]["message"]
 
 
-def test_an_account_id_of_another_length_has_a_word_of_its_own() -> None:
+def test_a_malformed_account_id_has_its_own_error_code() -> None:
     unknown = refusal_of(AccountNotFound("0" * 32))
     malformed = refusal_of(AccountNotFound("xyz"))
     assert unknown is not None
@@ -185,7 +185,7 @@ def test_an_expired_message_is_named_with_the_time_that_is_kept() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 406, 410, 413, 415, 416, 429, 500, 503, 418])
-def test_refusals_of_the_http_layer_have_an_error_word(status: int) -> None:
+def test_refusals_of_the_http_layer_have_an_error_code(status: int) -> None:
     refusal = http_refusal(status, {"Allow": "GET"})
     assert (refusal.status, refusal.headers) == (status, {"Allow": "GET"})
     assert refusal.code

@@ -56,7 +56,7 @@ def test_planted_secrets_in_a_log_are_found_and_not_repeated(
     assert value not in finding
 
 
-def test_ids_times_and_sizes_are_harmless() -> None:
+def test_ids_times_and_sizes_are_not_findings() -> None:
     scan = _a_scan()
     fields = {
         "event": "request completed",

@@ -90,7 +90,7 @@ def test_a_query_without_words_or_with_too_many_is_refused(q: str) -> None:
         ('"back me"', None),
     ],
 )
-def test_every_term_must_have_a_place(q: str, places: object) -> None:
+def test_every_term_must_occur(q: str, places: object) -> None:
     assert places_of(q) == places
 
 

@@ -225,7 +225,7 @@ def test_a_start_key_is_read_back_as_it_is_written(unix: int, identity: UUID) ->
 
 
 @given(TEXTS | st.from_regex(r"[A-Za-z0-9_=-]{0,40}", fullmatch=True))
-def test_a_start_key_that_is_none_is_refused_and_nothing_else_happens(text: str) -> None:
+def test_an_invalid_start_key_is_refused_without_effect(text: str) -> None:
     for kind in (MessageCursor, NameCursor):
         with pytest.raises(Invalid) as error:
             decode_cursor(text, kind)
@@ -234,7 +234,7 @@ def test_a_start_key_that_is_none_is_refused_and_nothing_else_happens(text: str)
 
 
 @given(TEXTS)
-def test_harmless_text_has_no_controls_and_stays_as_it_is(text: str) -> None:
+def test_clean_text_has_no_control_characters_and_stays_unchanged(text: str) -> None:
     kept = strip_control_characters(text)
     assert strip_control_characters(kept) == kept
     assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", kept)
@@ -243,7 +243,7 @@ def test_harmless_text_has_no_controls_and_stays_as_it_is(text: str) -> None:
     kept.encode("utf-8", "strict")
 
 
-def test_harmless_text_keeps_what_people_are_called() -> None:
+def test_cleaned_text_keeps_names_in_all_scripts() -> None:
     for name in ("Zoë Ångström", "王小明", "محمد", 'O\'Brien "Bob"', "👩\u200d👩\u200d👧"):
         assert strip_control_characters(name) == name
 
