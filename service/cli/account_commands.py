@@ -15,15 +15,14 @@ import msgspec
 
 from service.api.kazoo.wire.audit import audit_row
 from service.domain.account import Account, Caller
-from service.domain.audit import Actor, AuditFilter, Principal, acting_as
+from service.domain.audit import AuditFilter
 from service.domain.clock import utc_now
-from service.domain.errors import AccountNotFound
 from service.domain.message import uuid7
 from service.settings import Settings
 from service.usecases.accounts import Accounts
 from service.usecases.audit import Audit
 from service.usecases.users import Users
-from service.wiring.accounts import NotSetUp, open_cli_accounts
+from service.wiring.accounts import acting_as_operator, open_cli_accounts
 from service.wiring.factories import users_of
 
 
@@ -108,14 +107,8 @@ class AccountCommands:
 @asynccontextmanager
 async def open_account_commands(settings: Settings) -> AsyncIterator[AccountCommands]:
     """Opens the commands. Raises NotSetUp if there are no tables or there is no root account."""
-    async with open_cli_accounts(settings) as accounts:
-        try:
-            root = await accounts.sessions.get_operator()
-        except AccountNotFound:
-            raise NotSetUp(
-                "There is no root account: run `aftertone account create-root` first."
-            ) from None
-        actor = Actor(principal=Principal.OPERATOR)
-        actor.identify(root)
-        with acting_as(actor):
-            yield AccountCommands(accounts, users_of(accounts, settings), root)
+    async with (
+        open_cli_accounts(settings) as accounts,
+        acting_as_operator(accounts) as root,
+    ):
+        yield AccountCommands(accounts, users_of(accounts, settings), root)

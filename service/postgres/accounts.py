@@ -10,7 +10,7 @@ import msgspec
 
 from service.domain.account import Account, AccountFacts, Claims
 from service.domain.audit import Action
-from service.domain.errors import AccountNotFound, Invalid, Problem, Rule
+from service.domain.errors import AccountNotFound, Problem, Rule
 from service.domain.move import MoveState
 from service.domain.page import NameCursor
 from service.domain.recording import MAX_LINK_LIFETIME
@@ -19,7 +19,8 @@ from service.domain.schema import Document
 from service.postgres.api_keys import list_revoked_api_keys
 from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
-from service.postgres.sql import Statement, load, page_start
+from service.postgres.sql import load, page_start
+from service.postgres.unique import report_taken
 from service.traces import traceparent
 
 _SQL = load("accounts")
@@ -67,14 +68,14 @@ async def insert_child(
     connection: Connection, account_id: UUID, parent_id: UUID, document: Document, key: StoredKey
 ) -> None:
     """Creates an account. Raises AccountNotFound without the parent, Invalid for a taken name."""
-    created_id = await _write(
-        connection,
-        _SQL["insert_child"],
-        account_id=account_id,
-        parent_id=parent_id,
-        **_document_values(document),
-        **_key_values(key),
-    )
+    with report_taken(_UNIQUE_FIELDS):
+        created_id = await _SQL["insert_child"].fetchrow(
+            connection,
+            account_id=account_id,
+            parent_id=parent_id,
+            **_document_values(document),
+            **_key_values(key),
+        )
     if created_id is None:
         raise AccountNotFound(parent_id.hex)
     await insert_change(connection, parent_id, Action.ACCOUNT_CREATED, account_id)
@@ -87,13 +88,13 @@ async def update_account(
 
     Raises Invalid when name or realm is taken.
     """
-    row = await _write(
-        connection,
-        _SQL["update_account"],
-        account_id=before.account_id,
-        revision=before.revision,
-        **_document_values(document),
-    )
+    with report_taken(_UNIQUE_FIELDS):
+        row = await _SQL["update_account"].fetchrow(
+            connection,
+            account_id=before.account_id,
+            revision=before.revision,
+            **_document_values(document),
+        )
     if row is None:
         return None
     await insert_change(connection, before.account_id, Action.ACCOUNT_UPDATED)
@@ -277,18 +278,6 @@ def _document_values(document: Document) -> dict[str, Any]:
 
 def _key_values(key: StoredKey) -> dict[str, Any]:
     return {"api_key_lookup": key.lookup, "api_key_sealed": key.sealed}
-
-
-async def _write(
-    connection: Connection, statement: Statement, **values: Any
-) -> asyncpg.Record | None:
-    try:
-        return await statement.fetchrow(connection, **values)
-    except asyncpg.UniqueViolationError as error:
-        field = _UNIQUE_FIELDS.get(error.constraint_name or "")
-        if field is None:
-            raise
-        raise Invalid.of(field, Rule.UNIQUE) from None
 
 
 def _valid_string_or_none(value: Any) -> str | None:

@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 
 from service.domain.events import Event
+from service.postgres.outbox import to_event
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 
@@ -77,21 +78,6 @@ async def tail_feed(connection: Connection, after: int, limit: int, limit_bytes:
 
 def _slice_of(rows: Sequence[asyncpg.Record], limit: int) -> FeedSlice:
     rows_before_cut = rows[0]["rows_before_cut"] if rows else 0
-    events = [_event_of(row) for row in rows]
+    events = [PublishedEvent(row["published_seq"], to_event(row)) for row in rows]
     more = rows_before_cut == limit or len(rows) < rows_before_cut
     return FeedSlice(events=events, more=more)
-
-
-def _event_of(row: asyncpg.Record) -> PublishedEvent:
-    event = Event(
-        account_id=row["account_id"],
-        vmbox_id=row["vmbox_id"],
-        sequence=row["sequence"],
-        event_id=row["event_id"],
-        type=row["type"],
-        created_at=row["created_at"],
-        data=row["data"],
-        media_id=row["media_id"],
-        traceparent=row["traceparent"],
-    )
-    return PublishedEvent(row["published_seq"], event)

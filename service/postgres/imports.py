@@ -13,9 +13,8 @@ from service.domain.errors import QuotaExceeded, VmboxNotFound
 from service.domain.message import ForwardStep
 from service.domain.schema import Document
 from service.domain.transcription import Word
-from service.postgres.audio import audio_values
 from service.postgres.audit import event_values
-from service.postgres.messages import Draft
+from service.postgres.messages import Draft, MessageKey
 from service.postgres.pool import Connection
 from service.postgres.sql import load
 from service.postgres.transcriptions import encode_words
@@ -56,21 +55,9 @@ async def import_message(
     """
     outcome = await _SQL["import_message"].fetchval(
         connection,
-        account_id=account_id,
-        vmbox_id=vmbox_id,
-        month=draft.id.month,
-        message_id=draft.id.id,
-        folder=draft.folder,
+        **MessageKey(account_id, vmbox_id, draft.id).values(),
+        **draft.values(),
         counted=draft.retained and removed_at is None,
-        received_at=draft.received_at,
-        length_ms=draft.length_ms,
-        caller_id_number=draft.caller_id.number,
-        caller_id_name=draft.caller_id.name,
-        call_id=draft.call_id,
-        from_uri=draft.from_uri,
-        to_uri=draft.to_uri,
-        realm=draft.realm,
-        **audio_values(draft.audio),
         transcription=transcription,
         words=encode_words(words),
         forwarded=msgspec.to_builtins(forwarded) or None,

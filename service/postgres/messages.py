@@ -91,6 +91,21 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     audio: Audio | None
     retained: bool
 
+    def values(self) -> dict[str, Any]:
+        """Returns the parameters of its columns."""
+        return {
+            "folder": self.folder,
+            "received_at": self.received_at,
+            "length_ms": self.length_ms,
+            "caller_id_number": self.caller_id.number,
+            "caller_id_name": self.caller_id.name,
+            "call_id": self.call_id,
+            "from_uri": self.from_uri,
+            "to_uri": self.to_uri,
+            "realm": self.realm,
+            **audio_values(self.audio),
+        }
+
 
 async def insert_message(
     connection: Connection,
@@ -109,22 +124,12 @@ async def insert_message(
     MessageExists, IdempotencyKeyInUse when the claim was lost, and MissingPartition when the
     partition of the month must be created first.
     """
-    audio = draft.audio
     key = MessageKey(account_id, vmbox_id, draft.id)
     insertion = _SQL["insert_message"].fetchrow(
         connection,
         **key.values(),
-        **audio_values(audio),
-        folder=draft.folder,
-        counted=audio is not None and draft.retained,
-        received_at=draft.received_at,
-        length_ms=draft.length_ms,
-        caller_id_number=draft.caller_id.number,
-        caller_id_name=draft.caller_id.name,
-        call_id=draft.call_id,
-        from_uri=draft.from_uri,
-        to_uri=draft.to_uri,
-        realm=draft.realm,
+        **draft.values(),
+        counted=draft.audio is not None and draft.retained,
         account_max_message_count=max_message_count,
         max_pending=MAX_PENDING_PER_VMBOX,
         max_stored_bytes=max_stored_bytes,

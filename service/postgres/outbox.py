@@ -133,20 +133,24 @@ async def read_unsent(
     )
 
 
-def _row(record: asyncpg.Record) -> OutboxRow:
-    event = Event(
-        account_id=record["account_id"],
-        vmbox_id=record["vmbox_id"],
-        sequence=record["sequence"],
-        event_id=record["event_id"],
-        type=record["type"],
-        created_at=record["created_at"],
-        data=record["data"],
-        media_id=record["media_id"],
-        traceparent=record["traceparent"],
+def to_event(row: asyncpg.Record) -> Event:
+    """Returns the event of a row of the outbox, whose data is text."""
+    return Event(
+        account_id=row["account_id"],
+        vmbox_id=row["vmbox_id"],
+        sequence=row["sequence"],
+        event_id=row["event_id"],
+        type=row["type"],
+        created_at=row["created_at"],
+        data=row["data"],
+        media_id=row["media_id"],
+        traceparent=row["traceparent"],
     )
+
+
+def _row(record: asyncpg.Record) -> OutboxRow:
     return OutboxRow(
-        event=event,
+        event=to_event(record),
         bucket=record["bucket"],
         day=record["day"],
         seq=record["seq"],

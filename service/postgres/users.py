@@ -1,20 +1,20 @@
 """Users: one function per statement of users.sql."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
 from service.domain.audit import Action
-from service.domain.errors import Invalid, Rule, UserNotFound
+from service.domain.errors import UserNotFound
 from service.domain.page import NameCursor
 from service.domain.schema import Document
 from service.domain.user import User
 from service.postgres.audit import insert_change
 from service.postgres.pool import Connection
-from service.postgres.sql import Statement, load
+from service.postgres.sql import load
+from service.postgres.unique import report_taken
 
 _SQL = load("users")
 # Bounds the memory of a process; an administrator has access to all boxes without owning them.
@@ -48,14 +48,14 @@ async def insert_user(
     connection: Connection, account_id: UUID, user_id: UUID, document: Document
 ) -> User:
     """Creates a user and its token epoch. Raises Invalid when the name is taken."""
-    row = await _write(
-        connection,
-        _SQL["insert_user"],
-        account_id=account_id,
-        user_id=user_id,
-        username=document["username"],
-        document=document,
-    )
+    with report_taken(_UNIQUE_FIELDS):
+        row = await _SQL["insert_user"].fetchrow(
+            connection,
+            account_id=account_id,
+            user_id=user_id,
+            username=document["username"],
+            document=document,
+        )
     assert row is not None, "an INSERT that does not fail returns its row"
     await _SQL["insert_epoch"].execute(connection, account_id=account_id, user_id=user_id)
     await insert_change(connection, account_id, Action.USER_CREATED, user_id)
@@ -67,15 +67,15 @@ async def update_user(connection: Connection, before: User, document: Document) 
 
     Raises Invalid when the name is taken.
     """
-    row = await _write(
-        connection,
-        _SQL["update_user"],
-        account_id=before.account_id,
-        user_id=before.user_id,
-        revision=before.revision,
-        username=document["username"],
-        document=document,
-    )
+    with report_taken(_UNIQUE_FIELDS):
+        row = await _SQL["update_user"].fetchrow(
+            connection,
+            account_id=before.account_id,
+            user_id=before.user_id,
+            revision=before.revision,
+            username=document["username"],
+            document=document,
+        )
     if row is None:
         return None
     await insert_change(connection, before.account_id, Action.USER_UPDATED, before.user_id)
@@ -145,14 +145,14 @@ async def replace_credentials(
     Raises Invalid when another user has one of them, which only a forged hash can cause.
     """
     await _SQL["delete_credentials"].execute(connection, account_id=account_id, user_id=user_id)
-    await _write(
-        connection,
-        _SQL["insert_credentials"],
-        account_id=account_id,
-        user_id=user_id,
-        lookups=[credential.lookup for credential in credentials],
-        proofs=[credential.proof for credential in credentials],
-    )
+    with report_taken(_UNIQUE_FIELDS):
+        await _SQL["insert_credentials"].fetchrow(
+            connection,
+            account_id=account_id,
+            user_id=user_id,
+            lookups=[credential.lookup for credential in credentials],
+            proofs=[credential.proof for credential in credentials],
+        )
 
 
 async def find_credentials(
@@ -197,18 +197,6 @@ async def delete_users_of_account(
     await _SQL["delete_users_of_account"].execute(
         connection, account_id=account_id, timeout_s=timeout_s
     )
-
-
-async def _write(
-    connection: Connection, statement: Statement, **values: Any
-) -> asyncpg.Record | None:
-    try:
-        return await statement.fetchrow(connection, **values)
-    except asyncpg.UniqueViolationError as error:
-        field = _UNIQUE_FIELDS.get(error.constraint_name or "")
-        if field is None:
-            raise
-        raise Invalid.of(field, Rule.UNIQUE) from None
 
 
 def _user_or_raise(row: asyncpg.Record | None, user_id: UUID) -> User:

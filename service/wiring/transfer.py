@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from service.audio.conversion.pool import ConversionPool
 from service.audio.store import AudioStore
 from service.domain.account import Caller
-from service.domain.audit import Actor, Principal, acting_as
 from service.domain.clock import utc_now
-from service.domain.errors import AccountNotFound
-from service.postgres.migrate import newest_migration
 from service.postgres.pool import Database
 from service.settings import Settings
 from service.transfer.archive.exporter import Exporter, ExportObserver
@@ -24,7 +21,7 @@ from service.usecases.greetings import Greetings
 from service.usecases.retention import RetentionLookup
 from service.usecases.uploads import Uploads
 from service.usecases.vmboxes import Vmboxes
-from service.wiring.accounts import NotSetUp
+from service.wiring.accounts import acting_as_operator, check_tables
 from service.wiring.factories import (
     open_accounts,
     open_audio,
@@ -108,24 +105,14 @@ async def open_transfer_tools(settings: Settings) -> AsyncIterator[TransferTools
             months = await enter(open_owner_database(settings))
         accounts = await enter(open_accounts(settings, database))
         audio = await enter(open_audio(settings))
-        async with database.connection() as connection:
-            if not await newest_migration(connection):
-                raise NotSetUp("The database has no tables: run `aftertone migrate` first.")
-        try:
-            root = await accounts.sessions.get_operator()
-        except AccountNotFound:
-            raise NotSetUp(
-                "There is no root account: run `aftertone account create-root` first."
-            ) from None
-        actor = Actor(principal=Principal.OPERATOR)
-        actor.identify(root)
-        with acting_as(actor):
-            yield TransferTools(
-                settings=settings,
-                root=root,
-                database=database,
-                months=months,
-                accounts=accounts,
-                audio=audio,
-                conversion=await enter(open_conversion(settings)),
-            )
+        await check_tables(database)
+        root = await enter(acting_as_operator(accounts))
+        yield TransferTools(
+            settings=settings,
+            root=root,
+            database=database,
+            months=months,
+            accounts=accounts,
+            audio=audio,
+            conversion=await enter(open_conversion(settings)),
+        )
