@@ -129,6 +129,7 @@ async def expire_messages(
         before=before,
         deleted_before=deleted_before,
         limit=limit,
+        reason="retention",
         **event_values(),
     )
 

@@ -260,6 +260,7 @@ async def test_a_month_of_expiry_names_one_partition(large_database: LargeDataba
         before=NOW,
         deleted_before=NOW,
         limit=500,
+        reason="retention",
         **event_values(),
     )
     plan = await large_database.connection.fetch(f"EXPLAIN {text}", *values)

@@ -39,10 +39,7 @@ FROM (
     ) AS page
 ) AS scanned
 WHERE position = :scan_limit OR (
-    (:action::text IS NULL OR action = :action)
-    AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
-    AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
-    AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
+    {is_selected}
 )
 ORDER BY at DESC, id DESC
 LIMIT :limit;
@@ -62,10 +59,7 @@ FROM (
     ) AS page
 ) AS scanned
 WHERE position = :scan_limit OR (
-    (:action::text IS NULL OR action = :action)
-    AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
-    AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
-    AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
+    {is_selected}
 )
 ORDER BY at, id
 LIMIT :limit;

@@ -99,40 +99,10 @@ WITH locked AS MATERIALIZED (
     RETURNING old.counted AS counted_before, r.position, m.*
 ), step AS (
     SELECT m.*,
-        count(m.audio_key) OVER up_to_here AS step,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
-        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
+        {removal_steps}
     FROM message AS m
     WINDOW up_to_here AS (ORDER BY m.position ROWS UNBOUNDED PRECEDING)
-), counts AS (
-    UPDATE vmbox_counts AS c
-    SET new_count = locked.new_count - t.from_new,
-        saved_count = locked.saved_count - t.from_saved,
-        pending_count = locked.pending_count - t.pending,
-        stored_bytes = locked.stored_bytes - t.bytes,
-        sequence = locked.sequence + t.steps
-    FROM locked, (
-        SELECT
-            count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
-            count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
-            count(*) FILTER (WHERE audio_key IS NULL) AS pending,
-            coalesce(sum(audio_size), 0) AS bytes,
-            count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
-        FROM message
-    ) AS t
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND t.steps + t.pending > 0
-    RETURNING c.stored_bytes - old.stored_bytes AS bytes_change
-), event AS (
-    SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
-        (locked.new_count - m.from_new)::integer AS new_count,
-        (locked.saved_count - m.from_saved)::integer AS saved_count,
-        m.month, m.id AS message_id, 'message.removed' AS type,
-        CASE WHEN m.audio_key IS NOT NULL
-            THEN jsonb_build_object('message', {event_message}, 'reason', :reason::text)
-        END AS data
-    FROM step AS m CROSS JOIN locked
-    ORDER BY m.step
-), {count_bytes}, {append_event}
+), {count_removals}, {count_bytes}, {append_event}
 SELECT r.month, r.id,
     CASE
         WHEN locked.deleted_at IS NOT NULL THEN 'vmbox_not_found'

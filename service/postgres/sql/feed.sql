@@ -18,20 +18,7 @@ WITH page AS MATERIALIZED (
         AND (:vmbox_ids::uuid[] IS NULL OR vmbox_id = ANY(:vmbox_ids))
     ORDER BY published_seq
     LIMIT (SELECT :limit::bigint)
-), sized AS (
-    SELECT page.*,
-        count(*) OVER () AS rows_before_cut,
-        coalesce(sum(octet_length(data::text)) OVER (
-            ORDER BY published_seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ), 0) AS bytes_before
-    FROM page
-)
-SELECT account_id, vmbox_id, sequence, event_id, type, convert_to(data::text, 'UTF8') AS data,
-    data #>> '{message,media_id}' AS media_id, traceparent, created_at, published_seq,
-    rows_before_cut
-FROM sized
-WHERE bytes_before < :limit_bytes
-ORDER BY published_seq;
+), {cut_by_bytes};
 
 -- name: tail_feed
 -- The events of all accounts after a published_seq, cut as in read_feed. One reader per process serves all
@@ -44,17 +31,4 @@ WITH page AS MATERIALIZED (
     WHERE published_seq > :after
     ORDER BY published_seq
     LIMIT (SELECT :limit::bigint)
-), sized AS (
-    SELECT page.*,
-        count(*) OVER () AS rows_before_cut,
-        coalesce(sum(octet_length(data::text)) OVER (
-            ORDER BY published_seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ), 0) AS bytes_before
-    FROM page
-)
-SELECT account_id, vmbox_id, sequence, event_id, type, convert_to(data::text, 'UTF8') AS data,
-    data #>> '{message,media_id}' AS media_id, traceparent, created_at, published_seq,
-    rows_before_cut
-FROM sized
-WHERE bytes_before < :limit_bytes
-ORDER BY published_seq;
+), {cut_by_bytes};

@@ -156,3 +156,139 @@ e.data || jsonb_build_object('message', (e.data -> 'message')
     || '{"caller_id_number": "anonymous", "caller_id_name": "anonymous", "call_id": "", "from": "anonymous"}'
     || CASE WHEN e.data -> 'message' ? 'transcription'
         THEN '{"transcription": {"result": "erased"}}' ELSE '{}' END::jsonb)
+
+-- fragment: removal_steps
+-- Columns of the CTE `step`: the number of events, and the changes of both counts, up to each removed message `m`.
+-- `counted_before` is its column `counted` before the removal.
+count(m.audio_key) OVER up_to_here AS step,
+        count(*) FILTER (WHERE m.counted_before AND m.folder = 'new') OVER up_to_here AS from_new,
+        count(*) FILTER (WHERE m.counted_before AND m.folder = 'saved') OVER up_to_here AS from_saved
+
+-- fragment: count_removals
+-- CTEs that update the counts of a box for removed messages, and the event of each with the counts after it.
+-- `locked` is the counts row, `message` the removed messages, `step` their running totals (removal_steps).
+counts AS (
+    UPDATE vmbox_counts AS c
+    SET new_count = locked.new_count - t.from_new,
+        saved_count = locked.saved_count - t.from_saved,
+        pending_count = locked.pending_count - t.pending,
+        stored_bytes = locked.stored_bytes - t.bytes,
+        sequence = locked.sequence + t.steps
+    FROM locked, (
+        SELECT
+            count(*) FILTER (WHERE counted_before AND folder = 'new') AS from_new,
+            count(*) FILTER (WHERE counted_before AND folder = 'saved') AS from_saved,
+            count(*) FILTER (WHERE audio_key IS NULL) AS pending,
+            coalesce(sum(audio_size), 0) AS bytes,
+            count(*) FILTER (WHERE audio_key IS NOT NULL) AS steps
+        FROM message
+    ) AS t
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND locked.deleted_at IS NULL
+        AND t.steps + t.pending > 0
+    RETURNING c.stored_bytes - old.stored_bytes AS bytes_change
+), event AS (
+    SELECT locked.vmbox_id, locked.mailbox, locked.sequence + m.step AS sequence,
+        (locked.new_count - m.from_new)::integer AS new_count,
+        (locked.saved_count - m.from_saved)::integer AS saved_count,
+        m.month, m.id AS message_id, 'message.removed' AS type,
+        CASE WHEN m.audio_key IS NOT NULL
+            THEN jsonb_build_object('message', {event_message}, 'reason', :reason::text)
+        END AS data
+    FROM step AS m CROSS JOIN locked
+    ORDER BY m.step
+)
+
+-- fragment: cut_by_bytes
+-- The end of a statement of the feed: the events of the CTE `page`, up to the one that reaches :limit_bytes.
+sized AS (
+    SELECT page.*,
+        count(*) OVER () AS rows_before_cut,
+        coalesce(sum(octet_length(data::text)) OVER (
+            ORDER BY published_seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS bytes_before
+    FROM page
+)
+SELECT account_id, vmbox_id, sequence, event_id, type, convert_to(data::text, 'UTF8') AS data,
+    data #>> '{message,media_id}' AS media_id, traceparent, created_at, published_seq,
+    rows_before_cut
+FROM sized
+WHERE bytes_before < :limit_bytes
+ORDER BY published_seq
+
+-- fragment: window_backwards
+-- True for messages `m` of the window from the cursor on, backwards. See list_messages for the order.
+(m.month, m.received_at, m.id)
+    <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
+    AND (m.month, m.received_at) >= (:first_month::integer, :since::timestamptz)
+    AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
+    AND m.received_at BETWEEN :since AND :until
+    AND (:folder::text IS NULL OR m.folder = :folder)
+
+-- fragment: window_forwards
+-- True for messages `m` of the window from the cursor on, forwards. See list_messages for the order.
+(m.month, m.received_at, m.id)
+    >= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
+    AND (m.month, m.received_at) <= (:last_month::integer, :until::timestamptz)
+    AND m.month BETWEEN greatest(:first_month::integer, :start_month) AND :last_month
+    AND m.received_at BETWEEN :since AND :until
+    AND (:folder::text IS NULL OR m.folder = :folder)
+
+-- fragment: of_existing_box
+-- Join that keeps the messages `m` of boxes that exist. OFFSET 0 prevents a join that reads all boxes of the account.
+CROSS JOIN LATERAL (
+    SELECT FROM vmbox_counts AS c
+    WHERE c.account_id = :account_id AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
+    OFFSET 0
+) AS box
+
+-- fragment: purge_due
+-- The end of a statement that deletes the messages of the CTE `due`, of one month, with their outlines.
+waveform AS (
+    DELETE FROM waveforms AS w
+    USING due
+    WHERE w.account_id = due.account_id AND w.month = :month AND w.message_id = due.id
+)
+DELETE FROM messages AS m
+USING due
+WHERE m.account_id = due.account_id AND m.month = :month AND m.id = due.id
+RETURNING m.audio_key, m.removed_at
+
+-- fragment: is_selected
+-- True for records of the audit that a filter selects.
+(:action::text IS NULL OR action = :action)
+    AND (:principal_id::uuid IS NULL OR principal_id = :principal_id)
+    AND (:vmbox_id::uuid IS NULL OR vmbox_id = :vmbox_id)
+    AND (:message_id::uuid IS NULL OR (month = :month::integer AND message_id = :message_id))
+
+-- fragment: vmboxes_with_counts
+-- The boxes `v` of an account with their counts; with :vmbox_ids only of those boxes. OFFSET 0 prevents a join
+-- that reads all counts of the account for each box.
+SELECT {vmbox_of_list}, counts.new_count, counts.saved_count
+FROM vmboxes AS v
+CROSS JOIN LATERAL (
+    SELECT c.new_count, c.saved_count
+    FROM vmbox_counts AS c
+    WHERE c.account_id = :account_id AND c.vmbox_id = v.vmbox_id
+    OFFSET 0
+) AS counts
+WHERE v.account_id = :account_id AND v.deleted_at IS NULL
+    AND (:vmbox_ids::uuid[] IS NULL OR v.vmbox_id = ANY(:vmbox_ids))
+
+-- fragment: lock_sequence
+-- The lock of the counts row of a box, for an event that changes no count. No row without the box.
+locked AS MATERIALIZED (
+    SELECT sequence
+    FROM vmbox_counts
+    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
+    FOR NO KEY UPDATE
+)
+
+-- fragment: next_sequence
+-- CTE that gives the event of the CTE `message` the next sequence of its box.
+counts AS (
+    UPDATE vmbox_counts AS c
+    SET sequence = locked.sequence + 1
+    FROM locked, message
+    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
+    RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
+)

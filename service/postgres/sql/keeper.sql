@@ -128,15 +128,7 @@ WITH due AS MATERIALIZED (
     ORDER BY m.removed_at
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
-), waveform AS (
-    DELETE FROM waveforms AS w
-    USING due
-    WHERE w.account_id = due.account_id AND w.month = :month AND w.message_id = due.id
-)
-DELETE FROM messages AS m
-USING due
-WHERE m.account_id = due.account_id AND m.month = :month AND m.id = due.id
-RETURNING m.audio_key, m.removed_at;
+), {purge_due};
 
 -- name: purge_messages_of_accounts
 -- As purge_messages, for accounts, each with the time before which its messages were removed.
@@ -149,15 +141,7 @@ WITH due AS MATERIALIZED (
     WHERE NOT {is_held}
     LIMIT :limit
     FOR UPDATE OF m SKIP LOCKED
-), waveform AS (
-    DELETE FROM waveforms AS w
-    USING due
-    WHERE w.account_id = due.account_id AND w.month = :month AND w.message_id = due.id
-)
-DELETE FROM messages AS m
-USING due
-WHERE m.account_id = due.account_id AND m.month = :month AND m.id = due.id
-RETURNING m.audio_key, m.removed_at;
+), {purge_due};
 
 -- name: purge_boxes
 -- Deletes up to :limit emptied boxes whose messages are all purged.

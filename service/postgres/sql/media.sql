@@ -4,12 +4,7 @@
 -- client. No row when the message no longer has the audio :audio_key, or the message or its box was removed. The
 -- counts do not change.
 -- Plan: the counts row, the message and its outline by primary key, one partition.
-WITH locked AS MATERIALIZED (
-    SELECT sequence
-    FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
-    FOR NO KEY UPDATE
-), message AS (
+WITH {lock_sequence}, message AS (
     UPDATE messages AS m
     SET media = :facts,
         length_ms = CASE
@@ -27,13 +22,7 @@ WITH locked AS MATERIALIZED (
     FROM message AS m
     ON CONFLICT (account_id, month, message_id) DO UPDATE
     SET audio_key = EXCLUDED.audio_key, duration_ms = EXCLUDED.duration_ms, peaks = EXCLUDED.peaks
-), counts AS (
-    UPDATE vmbox_counts AS c
-    SET sequence = locked.sequence + 1
-    FROM locked, message
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
-    RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
-), event AS (
+), {next_sequence}, event AS (
     SELECT c.*, m.month, m.id AS message_id, 'message.measured' AS type,
         jsonb_build_object(
             'message', {event_message} || jsonb_build_object('media', m.media)) AS data

@@ -13,12 +13,7 @@ LEFT JOIN LATERAL (
     SELECT {message_summary}
     FROM {messages} AS m
     WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
-        AND (m.month, m.received_at, m.id)
-            <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
-        AND (m.month, m.received_at) >= (:first_month::integer, :since::timestamptz)
-        AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
-        AND m.received_at BETWEEN :since AND :until
-        AND (:folder::text IS NULL OR m.folder = :folder)
+        AND {window_backwards}
     ORDER BY m.month DESC, m.received_at DESC, m.id DESC
     LIMIT (SELECT :limit::bigint)
 ) AS page ON true
@@ -31,19 +26,10 @@ WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS 
 -- new_messages_by_vmbox and sorted, so the planner sees their limit.
 SELECT {message_summary}
 FROM messages AS m
-CROSS JOIN LATERAL (
-    SELECT FROM vmbox_counts AS c
-    WHERE c.account_id = :account_id AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
-    OFFSET 0
-) AS box
+{of_existing_box}
 WHERE m.account_id = :account_id AND m.removed_at IS NULL
     AND (:vmbox_ids::uuid[] IS NULL OR m.vmbox_id = ANY(:vmbox_ids))
-    AND (m.month, m.received_at, m.id)
-        <= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
-    AND (m.month, m.received_at) >= (:first_month::integer, :since::timestamptz)
-    AND m.month BETWEEN :first_month AND least(:last_month::integer, :start_month)
-    AND m.received_at BETWEEN :since AND :until
-    AND (:folder::text IS NULL OR m.folder = :folder)
+    AND {window_backwards}
 ORDER BY m.month DESC, m.received_at DESC, m.id DESC
 LIMIT CASE WHEN :folder = 'new' THEN :limit ELSE (SELECT :limit::bigint) END;
 
@@ -55,12 +41,7 @@ LEFT JOIN LATERAL (
     SELECT {message_summary}
     FROM {messages} AS m
     WHERE m.account_id = (SELECT :account_id::uuid) AND m.vmbox_id = :vmbox_id AND m.removed_at IS NULL
-        AND (m.month, m.received_at, m.id)
-            >= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
-        AND (m.month, m.received_at) <= (:last_month::integer, :until::timestamptz)
-        AND m.month BETWEEN greatest(:first_month::integer, :start_month) AND :last_month
-        AND m.received_at BETWEEN :since AND :until
-        AND (:folder::text IS NULL OR m.folder = :folder)
+        AND {window_forwards}
     ORDER BY m.month, m.received_at, m.id
     LIMIT (SELECT :limit::bigint)
 ) AS page ON true
@@ -70,18 +51,9 @@ WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id AND c.deleted_at IS 
 -- As list_account_messages, oldest first.
 SELECT {message_summary}
 FROM messages AS m
-CROSS JOIN LATERAL (
-    SELECT FROM vmbox_counts AS c
-    WHERE c.account_id = :account_id AND c.vmbox_id = m.vmbox_id AND c.deleted_at IS NULL
-    OFFSET 0
-) AS box
+{of_existing_box}
 WHERE m.account_id = :account_id AND m.removed_at IS NULL
     AND (:vmbox_ids::uuid[] IS NULL OR m.vmbox_id = ANY(:vmbox_ids))
-    AND (m.month, m.received_at, m.id)
-        >= (:start_month::integer, :start_received_at::timestamptz, :start_id::uuid)
-    AND (m.month, m.received_at) <= (:last_month::integer, :until::timestamptz)
-    AND m.month BETWEEN greatest(:first_month::integer, :start_month) AND :last_month
-    AND m.received_at BETWEEN :since AND :until
-    AND (:folder::text IS NULL OR m.folder = :folder)
+    AND {window_forwards}
 ORDER BY m.month, m.received_at, m.id
 LIMIT CASE WHEN :folder = 'new' THEN :limit ELSE (SELECT :limit::bigint) END;

@@ -5,12 +5,7 @@
 -- :audio_key, or the message or its box was removed. The counts do not change. Without :words, the words of an
 -- earlier transcription are deleted.
 -- Plan: the counts row, the message and its words by primary key, one partition.
-WITH locked AS MATERIALIZED (
-    SELECT sequence
-    FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
-    FOR NO KEY UPDATE
-), message AS (
+WITH {lock_sequence}, message AS (
     UPDATE messages AS m
     SET transcription = :transcription, transcription_requested_at = NULL, changed_at = now()
     FROM locked
@@ -28,13 +23,7 @@ WITH locked AS MATERIALIZED (
     USING message
     WHERE w.account_id = :account_id AND w.month = :month AND w.message_id = :message_id
         AND :words IS NULL
-), counts AS (
-    UPDATE vmbox_counts AS c
-    SET sequence = locked.sequence + 1
-    FROM locked, message
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
-    RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
-), event AS (
+), {next_sequence}, event AS (
     SELECT c.*, m.month, m.id AS message_id, 'message.transcribed' AS type,
         jsonb_build_object(
             'message',
@@ -53,12 +42,7 @@ WHERE account_id = :account_id AND month = :month AND message_id = :message_id;
 -- Requests a transcription: appends the event. A repeated request has no effect for :lifetime, or until the
 -- transcription is stored. The counts do not change. No row without the box.
 -- Plan: the counts row and the message by primary key, one partition.
-WITH locked AS MATERIALIZED (
-    SELECT sequence
-    FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
-    FOR NO KEY UPDATE
-), message_before AS MATERIALIZED (
+WITH {lock_sequence}, message_before AS MATERIALIZED (
     SELECT m.id, m.audio_key
     FROM locked, messages AS m
     WHERE m.account_id = :account_id AND m.month = :month AND m.id = :message_id
@@ -71,13 +55,7 @@ WITH locked AS MATERIALIZED (
         AND b.audio_key IS NOT NULL
         AND coalesce(m.transcription_requested_at, '-infinity') < now() - :lifetime::interval
     RETURNING m.*
-), counts AS (
-    UPDATE vmbox_counts AS c
-    SET sequence = locked.sequence + 1
-    FROM locked, message
-    WHERE c.account_id = :account_id AND c.vmbox_id = :vmbox_id
-    RETURNING c.vmbox_id, c.mailbox, c.sequence, c.new_count, c.saved_count
-), event AS (
+), {next_sequence}, event AS (
     SELECT c.*, m.month, m.id AS message_id, 'message.transcription_requested' AS type,
         jsonb_build_object('message', {event_message}) AS data
     FROM counts AS c CROSS JOIN message AS m

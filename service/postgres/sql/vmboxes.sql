@@ -25,12 +25,7 @@ SELECT v.*, c.new_count, c.saved_count FROM vmbox AS v CROSS JOIN counts AS c;
 -- name: update_vmbox
 -- Replaces the document of a box if its revision is still :revision, and changes its numbers and greetings
 -- by what was removed and added. A new PIN unlocks the PIN check. No row when the box was deleted or changed.
-WITH locked AS MATERIALIZED (
-    SELECT sequence
-    FROM vmbox_counts
-    WHERE account_id = :account_id AND vmbox_id = :vmbox_id AND deleted_at IS NULL
-    FOR NO KEY UPDATE
-), vmbox AS (
+WITH {lock_sequence}, vmbox AS (
     UPDATE vmboxes AS v
     SET name = :name, document = :document, pin_sealed = :pin_sealed, recipients = :recipients,
         revision = v.revision + 1, modified_at = now()
@@ -129,32 +124,14 @@ WHERE v.account_id = :account_id AND v.vmbox_id = :vmbox_id AND v.deleted_at IS 
 -- A page of the boxes of an account with their counts, by name; with :vmbox_ids only of those boxes.
 -- Plan: vmboxes_by_name in order, the counts of each box by primary key, stops when the page is full.
 -- OFFSET 0 prevents a join that reads all counts of the account for each box.
-SELECT {vmbox_of_list}, counts.new_count, counts.saved_count
-FROM vmboxes AS v
-CROSS JOIN LATERAL (
-    SELECT c.new_count, c.saved_count
-    FROM vmbox_counts AS c
-    WHERE c.account_id = :account_id AND c.vmbox_id = v.vmbox_id
-    OFFSET 0
-) AS counts
-WHERE v.account_id = :account_id AND v.deleted_at IS NULL
-    AND (:vmbox_ids::uuid[] IS NULL OR v.vmbox_id = ANY(:vmbox_ids))
+{vmboxes_with_counts}
     AND (v.name, v.vmbox_id) >= (:start_name, :start_id::uuid)
 ORDER BY v.name, v.vmbox_id
 LIMIT :limit;
 
 -- name: list_vmboxes_descending
 -- As list_vmboxes in reverse order. A null :start_name starts at the last name.
-SELECT {vmbox_of_list}, counts.new_count, counts.saved_count
-FROM vmboxes AS v
-CROSS JOIN LATERAL (
-    SELECT c.new_count, c.saved_count
-    FROM vmbox_counts AS c
-    WHERE c.account_id = :account_id AND c.vmbox_id = v.vmbox_id
-    OFFSET 0
-) AS counts
-WHERE v.account_id = :account_id AND v.deleted_at IS NULL
-    AND (:vmbox_ids::uuid[] IS NULL OR v.vmbox_id = ANY(:vmbox_ids))
+{vmboxes_with_counts}
     AND (:start_name::text IS NULL OR (v.name, v.vmbox_id) <= (:start_name, :start_id::uuid))
 ORDER BY v.name DESC, v.vmbox_id DESC
 LIMIT :limit;
