@@ -36,7 +36,7 @@ class AdminServer:
 
     @asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serves while the block runs; yields the port (0: any free port). Raises CannotListen."""
+        """Serves while the block runs. Yields the port: for 0, a free one. Raises CannotListen."""
         app = web.Application()
         app.router.add_get("/health/startup", self._startup)
         app.router.add_get("/health/live", self._live)

@@ -145,7 +145,7 @@ class Accounts:
     ) -> Account:
         """Deletes an account with its users and mailboxes; returns its last state.
 
-        Its mailboxes, users and API key are invalid in every process at once. The keeper deletes
+        Every process refuses its mailboxes, users and API key at once. The keeper deletes
         the messages later. Other processes may show the account itself until their next poll.
         With `erasure_id`, a job with this id erases all data of the account at once; without it,
         the keeper begins that job after the trash days.

@@ -1,4 +1,4 @@
-"""Use cases of recording links: create a link, open that of a mail, and play its recording."""
+"""Use cases of recording links: create a link, open the link of a mail, and play a recording."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

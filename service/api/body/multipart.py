@@ -154,7 +154,8 @@ class _PreambleSkipper:
     def __init__(self, boundary: bytes, limit: int) -> None:
         self._delimiter = b"--" + boundary
         self._max_bytes = limit + len(boundary) + 4
-        # The delimiter starts a line, also at the start of the body. None after the delimiter.
+        # Text before the delimiter. It begins with a line end, because the delimiter can be the
+        # first line of the body. None after the delimiter.
         self._preamble: bytearray | None = bytearray(b"\n")
 
     def skip(self, chunk: bytes) -> bytes:

@@ -15,7 +15,7 @@ _MAX_ACCOUNTS = 50_000
 
 
 class _Bucket(msgspec.Struct, frozen=True):
-    """Tokens at the time `at`, in seconds; the bucket has been filling since then."""
+    """Number of tokens at the time `at` in seconds. Tokens are added from then on."""
 
     tokens: float
     at: float

@@ -79,8 +79,8 @@ async def delete_account(
 ) -> Response[bytes]:
     """Deletes an account with its boxes, messages and users. Fails with 409 while there are
     accounts below it, or legal holds. The root account cannot be deleted. With `erase=true` all
-    data of the account are erased at once. The header `Location` is then the erasure, in the parent
-    account. Otherwise they are erased after the days of the trash."""
+    data of the account are erased at once. The header `Location` is then the path of the erasure,
+    in the parent account. Otherwise they are erased after the days of the trash."""
     erasure_id = uuid7(utc_now()) if read_flag(request, "erase") else None
     deleted = await app.accounts.delete(caller, account.account_id, erasure_id)
     headers = {}

@@ -128,7 +128,7 @@ async def _read_multipart(
 
 
 def _read_metadata(request: AnyRequest, body: bytes, *, is_stored: bool) -> Document:
-    """Returns the `data` of an upload. Warns of an object that has other keys only."""
+    """Returns the `data` of an upload. Warns if the object has keys, but no `data`."""
     envelope = _decode_envelope(body)
     if envelope and "data" not in envelope:
         text = "The metadata must be inside the object `data`; it was not stored"

@@ -19,8 +19,8 @@ ERASURE = ERASURES + "/{erasure_id:str}"
 
 @post(ERASURES, status_code=201, opt={PERMISSION: Permission.ACCOUNT_ADMIN})
 async def create_erasure(request: AnyRequest, account: TheAccount, app: App) -> Response[bytes]:
-    """Erases all data of a person in the account. The person is given by its number in any
-    spelling, and optionally by its name. The keeper runs the erasure as a job. Fails with 409 if
+    """Erases all data of a person in the account. The request contains the number of the person in
+    any spelling, and optionally the name. The keeper runs the erasure as a job. Fails with 409 if
     legal holds cover messages of the person; the response contains these holds."""
     data, problems = apply_schema(submitted_keys(await read_data(request)), FIELDS)
     if problems:
