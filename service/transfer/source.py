@@ -28,7 +28,7 @@ class ReceivedAudio(ABC):
         """Returns the blocks."""
 
 
-Bytes = Callable[[], AsyncIterator[bytes] | ReceivedAudio]
+OpenAudio = Callable[[], AsyncIterator[bytes] | ReceivedAudio]
 """Opens the audio of a record.
 
 Its iteration raises SourceError when the audio cannot be read, and Unavailable when it may be
@@ -113,7 +113,7 @@ class SourceGreeting(msgspec.Struct, frozen=True, kw_only=True):
     document: Document = msgspec.field(default_factory=dict)
     filename: str | None = None
     content_type: str | None = None
-    open: Bytes | None = None
+    open: OpenAudio | None = None
 
     @property
     def label(self) -> str:
@@ -148,8 +148,8 @@ class SourceMessage(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime | None = None
     filename: str | None = None
     content_type: str | None = None
-    open: Bytes
-    introduction: Bytes | None = None
+    open: OpenAudio
+    introduction: OpenAudio | None = None
     introduction_filename: str | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from service.domain.errors import Invalid, NumberTaken, Unavailable
 from service.domain.schema import Document
-from service.transfer.source import Bytes, ReceivedAudio
+from service.transfer.source import OpenAudio, ReceivedAudio
 from service.usecases.uploads import Spool, Upload
 
 Result = TypeVar("Result")
@@ -81,7 +81,7 @@ def _remove_below(value: Any, paths: list[list[str]] | None) -> Any:
 
 @asynccontextmanager
 async def spool_audio(
-    open_bytes: Bytes, max_bytes: int, content_type: str | None, filename: str | None
+    open_bytes: OpenAudio, max_bytes: int, content_type: str | None, filename: str | None
 ) -> AsyncIterator[Upload]:
     """Reads audio of a source into a spool. Raises SourceError, AudioTooLarge, Unavailable."""
     with Spool(max_bytes) as spool:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import asyncpg
 import httpx
-import pytest
 
 from service.api.kazoo.openapi import sample_requests
 from service.domain.webhook import MAX_WEBHOOKS
@@ -118,7 +117,6 @@ async def test_addresses_that_are_not_public_are_refused_unless_settings_allow_t
         await strict.stop()
 
 
-@pytest.mark.long
 async def test_a_development_service_allows_loopback_addresses_only(
     account: AccountClient, service: RunningService
 ) -> None:

@@ -13,7 +13,7 @@ from service.transfer.freeswitch.freeswitch_source import FreeSwitchSource
 from service.transfer.freeswitch.fusionpbx_source import FusionPbxSource
 from service.transfer.freeswitch.postgres import PostgresDatabase
 from service.transfer.freeswitch.tables import Tables
-from service.transfer.source import Bytes, Source, SourceError, SourceFailed
+from service.transfer.source import OpenAudio, Source, SourceError, SourceFailed
 from tests.support.database import TestDatabase
 from tests.support.source_content import SourceContent, read_audio, read_source
 from tests.support.switch_databases import (
@@ -153,7 +153,7 @@ async def test_base64_is_decoded_in_parts(
 ) -> None:
     monkeypatch.setattr(audio, "PART_CHARACTERS", part_characters)
 
-    def opener(text: str) -> Bytes:
+    def opener(text: str) -> OpenAudio:
         async def read(position: int, length: int) -> str:
             return text[position : position + length]
 

@@ -12,7 +12,7 @@ from service.postgres.pool import Database
 from service.transfer.importer import Importer
 from service.transfer.report import ImportReport, ImportResult, Mapped, RecordKind
 from service.transfer.source import (
-    Bytes,
+    OpenAudio,
     Skipped,
     SourceAccount,
     SourceBox,
@@ -32,7 +32,7 @@ from tests.support.audio_samples import a_wav
 MAX_BYTES = 1_000_000
 
 
-def audio_of(content: bytes) -> Bytes:
+def audio_of(content: bytes) -> OpenAudio:
     """Returns a function that opens audio with this content."""
 
     async def read() -> AsyncIterator[bytes]:

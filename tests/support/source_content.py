@@ -4,7 +4,7 @@ import msgspec
 
 from service.domain.message import Folder
 from service.transfer.source import (
-    Bytes,
+    OpenAudio,
     Skipped,
     Source,
     SourceAccount,
@@ -37,7 +37,7 @@ class SourceContent(msgspec.Struct, frozen=True):
     skipped: dict[str, str]
 
 
-async def read_audio(opener: Bytes) -> bytes:
+async def read_audio(opener: OpenAudio) -> bytes:
     return b"".join([block async for block in opener()])
 
 

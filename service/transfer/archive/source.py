@@ -29,7 +29,7 @@ from service.transfer.archive.format import (
     ArchiveSection,
 )
 from service.transfer.source import (
-    Bytes,
+    OpenAudio,
     SourceAccount,
     SourceBox,
     SourceError,
@@ -122,7 +122,7 @@ class ArchiveSource:
 
     async def _rows(
         self, section: ArchiveSection, kind: type[Row]
-    ) -> AsyncIterator[tuple[Row, Bytes | None]]:
+    ) -> AsyncIterator[tuple[Row, OpenAudio | None]]:
         """Yields the rows of a section with their audio. Raises SourceFailed."""
         decoder = msgspec.json.Decoder(kind)
         with _Members(self._path) as members:

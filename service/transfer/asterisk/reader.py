@@ -16,7 +16,7 @@ from service.transfer.asterisk.message_file import (
 )
 from service.transfer.asterisk.spool import FOLDERS, SpoolFile, SpoolRecording
 from service.transfer.files import BLOCK_BYTES, printable_path
-from service.transfer.source import Bytes, Skipped, SourceError, SourceMessage
+from service.transfer.source import OpenAudio, Skipped, SourceError, SourceMessage
 from service.transfer.times import length_ms_of
 
 # Asterisk writes the duration at the end of the recording.
@@ -46,7 +46,7 @@ class SpoolReader:
                 else:
                     yield await asyncio.to_thread(self._message, recording, box_key, names)
 
-    def opener(self, recording: SpoolRecording) -> Bytes:
+    def opener(self, recording: SpoolRecording) -> OpenAudio:
         """Returns a function that streams the best format of a recording."""
 
         async def stream() -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ import msgspec
 
 from service.domain.message import Folder
 from service.transfer.source import (
-    Bytes,
+    OpenAudio,
     Skipped,
     SourceAccount,
     SourceBox,
@@ -148,7 +148,7 @@ class DemoSource:
         """Has nothing to close."""
 
 
-def _opener(name: str) -> Bytes:
+def _opener(name: str) -> OpenAudio:
     async def read() -> AsyncIterator[bytes]:
         yield (files(__name__) / f"{name}.mp3").read_bytes()
 

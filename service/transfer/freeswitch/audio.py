@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path, PurePosixPath
 
 from service.transfer.files import read_below
-from service.transfer.source import Bytes, SourceError
+from service.transfer.source import OpenAudio, SourceError
 
 PART_CHARACTERS = 4 * 1024 * 1024
 """Characters of base64 that are read at once."""
@@ -39,7 +39,7 @@ class StorageFolder:
         parts = tuple(part for part in PurePosixPath(path).parts if part not in ("/", ".."))
         return self.find(*(parts[start:] for start in range(len(parts))))
 
-    def opener(self, names: Names) -> Bytes:
+    def opener(self, names: Names) -> OpenAudio:
         """Returns a function that streams a file."""
         root = self._root
         assert root is not None, "only a file below it is opened"
@@ -56,7 +56,7 @@ class StorageFolder:
         return stream
 
 
-def base64_opener(read: Callable[[int, int], Awaitable[str]]) -> Bytes:
+def base64_opener(read: Callable[[int, int], Awaitable[str]]) -> OpenAudio:
     """Returns a function that streams base64. `read` gets a position and a length in characters."""
 
     async def stream() -> AsyncIterator[bytes]:

@@ -15,8 +15,8 @@ from service.transfer.freeswitch.database import Row
 from service.transfer.freeswitch.fusionpbx import to_text
 from service.transfer.freeswitch.switch_source import SwitchSource
 from service.transfer.source import (
-    Bytes,
     GreetingKind,
+    OpenAudio,
     Skipped,
     SourceAccount,
     SourceBox,
@@ -205,12 +205,12 @@ class FusionPbxSource(SwitchSource):
             introduction=await self._introduction(row, place),
         )
 
-    async def _introduction(self, row: Row, place: Names) -> Bytes | None:
+    async def _introduction(self, row: Row, place: Names) -> OpenAudio | None:
         key = row["voicemail_message_uuid"]
         column = _Column(_MESSAGES, "message_intro_base64", "voicemail_message_uuid", key)
         return await self._audio(column, place, f"intro_{to_text(key)}")
 
-    async def _audio(self, column: _Column, place: Names, *stems: str) -> Bytes | None:
+    async def _audio(self, column: _Column, place: Names, *stems: str) -> OpenAudio | None:
         """Returns the audio of a column or, without it, of a file in the folder of the box."""
         read = partial(self._tables.read_text, column.table, column.name, column.key, column.value)
         if await self._tables.has_column(column.table, column.name) and await read(0, 1):
