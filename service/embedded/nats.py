@@ -7,7 +7,7 @@ import msgspec
 from service.embedded.binaries import Programs
 from service.embedded.child import Command
 from service.embedded.ports import LOOPBACK, Ports
-from service.embedded.server import Server, exchange, server_environment
+from service.embedded.server import Server, exchange
 
 # The storage limit must exceed `max_bytes` of the stream.
 _CONFIGURATION = """\
@@ -40,14 +40,8 @@ class EmbeddedNats(Server):
         # A JSON string is valid syntax here; the path may contain quotes and spaces.
         store = msgspec.json.encode(str(self.data / "store")).decode()
         file.write_text(_CONFIGURATION.format(host=LOOPBACK, port=self.ports.nats, store=store))
-        return Command(
-            argv=[str(self._programs.nats_server), "--config", str(file)],
-            environment=server_environment(self.data),
-            folder=self.data,
-            log=self.log,
-            lock=lock,
-            grace_s=5,
-        )
+        argv = [str(self._programs.nats_server), "--config", str(file)]
+        return self._build_command(argv, lock, grace_s=5)
 
     async def answers(self) -> bool:
         greeting = await exchange(self.ports.nats, b"")

@@ -107,15 +107,12 @@ class PostgresServer(Server):
         return {}
 
     def _run(self, launch: Unprivileged, lock: int, program: str, *arguments: str) -> Command:
-        return Command(
-            argv=[*launch.prefix, str(self._programs.postgres(program)), *arguments],
-            environment=server_environment(self.data),
-            folder=self.data,
+        return self._build_command(
+            [*launch.prefix, str(self._programs.postgres(program)), *arguments],
+            lock,
             user=launch.user,
             # Fast shutdown: disconnects sessions and writes all data.
             stop_signal=signal.SIGINT,
-            log=self.log,
-            lock=lock,
         )
 
     async def _create_cluster(self, launch: Unprivileged, lock: int) -> None:

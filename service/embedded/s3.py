@@ -8,7 +8,7 @@ from service.embedded.child import Command
 from service.embedded.errors import EmbeddedError
 from service.embedded.keys import Secrets
 from service.embedded.ports import LOOPBACK, Ports
-from service.embedded.server import Server, exchange, server_environment
+from service.embedded.server import Server, exchange
 
 _NO_LEADER = "error: rpc error: code = Unknown desc = raft.Server: Not current leader"
 
@@ -36,19 +36,16 @@ class EmbeddedS3(Server):
 
     async def command(self, lock: int) -> Command:
         self._remove_sockets()
-        return Command(
-            argv=[str(self._programs.weed), "-logtostderr=true", "mini", *self._options()],
-            environment={
-                **server_environment(self.data),
+        return self._build_command(
+            [str(self._programs.weed), "-logtostderr=true", "mini", *self._options()],
+            lock,
+            {
                 "AWS_ACCESS_KEY_ID": self._secrets.s3_access_key,
                 "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
                 # Creates one volume at a time instead of seven, to save disk space.
                 "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
                 "GOMEMLIMIT": "512MiB",
             },
-            folder=self.data,
-            log=self.log,
-            lock=lock,
             grace_s=4,
         )
 

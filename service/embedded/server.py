@@ -4,8 +4,9 @@ import asyncio
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from service.embedded import disk, ports
 from service.embedded.child import Child, Command
@@ -51,6 +52,19 @@ class Server(ABC):
     @abstractmethod
     async def answers(self) -> bool:
         """Returns whether the server accepts clients."""
+
+    def _build_command(
+        self, argv: Sequence[str], lock: int, variables: Mapping[str, str] = {}, **options: Any
+    ) -> Command:
+        """Returns a command that runs in the data folder and has no other variables."""
+        return Command(
+            argv=argv,
+            environment={**server_environment(self.data), **variables},
+            folder=self.data,
+            log=self.log,
+            lock=lock,
+            **options,
+        )
 
     async def start(self, timeout_s: float = 60) -> None:
         """Starts the server on its existing data. Returns when it is ready."""

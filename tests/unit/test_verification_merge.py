@@ -12,7 +12,8 @@ from service.audio.keys import message_key
 from service.audio.store import ListedObject
 from service.domain.message import Audio
 from service.postgres.verification import AudioRow
-from service.workers.verification.merge import in_batches, merge
+from service.workers.keeper.orphans import in_batches
+from service.workers.verification.merge import merge
 
 Item = TypeVar("Item")
 MONTH = 202601

@@ -9,7 +9,7 @@ import msgspec
 from service.embedded.binaries import Programs
 from service.embedded.child import Command
 from service.embedded.ports import LOOPBACK
-from service.embedded.server import Server, exchange, server_environment, wait_for_state
+from service.embedded.server import Server, exchange, wait_for_state
 
 _CONFIGURATION = """\
 listen: {host}:{port}
@@ -77,14 +77,8 @@ class NatsNode(Server):
                 more=self.more_configuration,
             )
         )
-        return Command(
-            argv=[str(self._programs.nats_server), "--config", str(file)],
-            environment=server_environment(self.data),
-            folder=self.data,
-            log=self.log,
-            lock=lock,
-            grace_s=5,
-        )
+        argv = [str(self._programs.nats_server), "--config", str(file)]
+        return self._build_command(argv, lock, grace_s=5)
 
     @property
     def _store(self) -> Path:

@@ -12,7 +12,7 @@ from service.embedded.child import Command
 from service.embedded.cluster.postgres import PostgresPair
 from service.embedded.keys import Secrets, write_private
 from service.embedded.ports import LOOPBACK
-from service.embedded.server import Server, exchange, server_environment
+from service.embedded.server import Server, exchange
 
 _CONFIGURATION = """\
 [databases]
@@ -97,16 +97,8 @@ class PgBouncer(Server):
     async def command(self, lock: int) -> Command:
         self._launch = find_unprivileged(self.data, self._program)
         self._write("users.txt", "".join(map(self._user, ("aftertone", "aftertone_owner"))))
-        return Command(
-            argv=[*self._launch.prefix, str(self._program), "-q", str(self._write_configuration())],
-            environment=server_environment(self.data),
-            folder=self.data,
-            user=self._launch.user,
-            stop_signal=signal.SIGTERM,
-            log=self.log,
-            lock=lock,
-            grace_s=4,
-        )
+        argv = [*self._launch.prefix, str(self._program), "-q", str(self._write_configuration())]
+        return self._build_command(argv, lock, user=self._launch.user, grace_s=4)
 
     def follow_primary(self) -> None:
         """Directs new transactions to the primary of the pair."""

@@ -10,7 +10,7 @@ from service.embedded.binaries import Programs
 from service.embedded.child import Command
 from service.embedded.keys import Secrets, write_private
 from service.embedded.ports import LOOPBACK
-from service.embedded.server import Server, exchange, server_environment, wait_for_state
+from service.embedded.server import Server, exchange, wait_for_state
 
 _JOIN_TIMEOUT_S = 60.0
 
@@ -47,22 +47,19 @@ class WeedServer(Server):
         ]
         if self._kind != "s3":
             address.append(f"-ip={LOOPBACK}")
-        return Command(
-            argv=[
+        return self._build_command(
+            [
                 str(self._programs.weed),
                 "-logtostderr=true",
                 self._kind,
                 *address,
                 *self.options,
             ],
-            environment={
-                **server_environment(self.data),
+            lock,
+            {
                 "WEED_MASTER_VOLUME_GROWTH_COPY_2": "2",
                 "GOMEMLIMIT": "256MiB",
             },
-            folder=self.data,
-            log=self.log,
-            lock=lock,
             grace_s=4,
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from service.audio.keys import parse_object_key
 from service.audio.store import AudioStore, ListedObject
@@ -11,6 +12,8 @@ from service.postgres.keeper import StoredObject, find_media_orphans, find_orpha
 from service.postgres.pool import Database
 from service.usecases.audio_removal import remove_audio
 from service.workers.progress import StepCounts, StepProgress
+
+Item = TypeVar("Item")
 
 log = get_logger(__name__)
 
@@ -37,7 +40,7 @@ class Orphans:
         """Keeps one page of the listing and one batch in memory."""
         before = self.clock() - self.grace
         listed, unrecognized, deleted = 0, 0, 0
-        async for batch in _batches(self._list(), self.batch):
+        async for batch in in_batches(self._list(), self.batch):
             old = [item.key for item in batch if item.modified < before]
             parsed = _parse_keys(old)
             orphans = [key for month in parsed for key in await self._find(month, parsed[month])]
@@ -62,10 +65,9 @@ class Orphans:
             return await find_orphans(connection, month, objects)
 
 
-async def _batches(
-    items: AsyncIterator[ListedObject], size: int
-) -> AsyncIterator[list[ListedObject]]:
-    batch: list[ListedObject] = []
+async def in_batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
+    """Yields lists of `size` items, and a last one that is shorter."""
+    batch: list[Item] = []
     async for item in items:
         batch.append(item)
         if len(batch) == size:

@@ -1,7 +1,6 @@
 """Merge of the rows and the objects of a month, both in the order of account and id."""
 
 from collections.abc import AsyncIterator
-from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -10,7 +9,6 @@ from service.audio.store import ListedObject
 from service.postgres.verification import AudioRow
 from service.workers.keeper.orphans import parse_key
 
-Item = TypeVar("Item")
 _Owner = tuple[UUID, UUID]
 
 
@@ -45,18 +43,6 @@ async def merge(
         elif row is not None:
             yield Match(row=row)
             row = await anext(rows, None)
-
-
-async def in_batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
-    """Yields lists of `size` items, and a last one that is shorter."""
-    batch: list[Item] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _key_of(row: AudioRow) -> _Owner:

@@ -14,11 +14,12 @@ from service.postgres.old_partitions import list_month_tables
 from service.postgres.pool import Database
 from service.postgres.verification import AudioRow, estimate_audio, iterate_audio, list_audio_keys
 from service.workers.keeper.months import list_bucket_months
+from service.workers.keeper.orphans import in_batches
 from service.workers.progress import StepProgress
 from service.workers.verification.audio_check import AudioCheck, Sample, get_sizes
 from service.workers.verification.count_check import CountCheck
 from service.workers.verification.findings import Finding, Findings, Kind
-from service.workers.verification.merge import Match, in_batches, merge
+from service.workers.verification.merge import Match, merge
 from service.workers.verification.orphan_check import OrphanCheck
 
 BATCH = 500
