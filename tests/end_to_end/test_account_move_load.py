@@ -16,7 +16,12 @@ import pytest_asyncio
 from tests.support.moving_client import MovingClient
 from tests.support.relay import Received
 from tests.support.running import RunningService
-from tests.support.two_deployments import Deployments, events_in, open_deployments
+from tests.support.two_deployments import (
+    Deployments,
+    MoveProcess,
+    events_in,
+    open_deployments,
+)
 
 ACCOUNTS = int(os.environ.get("AFTERTONE_TEST_MOVED_ACCOUNTS", "20"))
 MOVES_AT_ONCE = int(os.environ.get("AFTERTONE_TEST_MOVES_AT_ONCE", "4"))
@@ -24,6 +29,15 @@ KILLS = 20
 BOXES = 2
 MESSAGES = 4
 API_DEADLINE_S = 3
+# Steps in which commands are killed, with their usual duration.
+_STEPS = {
+    "": 2.0,
+    "copying audio": 0.5,
+    "copying rows": 1.0,
+    "read-only: waiting": 8.0,
+    "read-only: copying": 0.5,
+    "starting in the target": 0.3,
+}
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
@@ -46,7 +60,6 @@ class Moves:
         self._deployments = deployments
         self._random = random.Random(19)
         self._waiting: list[MovingClient] = []
-        self._typical_s = 12.0
 
     @property
     def kills(self) -> int:
@@ -87,26 +100,31 @@ class Moves:
         """Repeats the command until it ends. Returns True if it was killed."""
         was_killed = False
         while True:
-            began = time.monotonic()
             process = await self._deployments.start(client.account.account_id)
-            try:
-                code = await process.ended(self._time_to_kill())
-            except TimeoutError:
+            if self._is_victim() and not await self._ends_before_kill(process):
+                # The last line is the step that is interrupted.
                 self.killed_at[process.lines[-1] if process.lines else "start"] += 1
                 await process.kill()
                 was_killed = True
                 continue
-            assert code == 0, process.output
-            if not was_killed:
-                self._typical_s = time.monotonic() - began
+            assert await process.ended() == 0, process.output
             return was_killed
 
-    def _time_to_kill(self) -> float:
-        """Returns a random moment of the move, or a time that no move takes."""
+    def _is_victim(self) -> bool:
+        """Spreads the kills over the accounts; a move can be killed several times."""
         left = len(self._waiting) + MOVES_AT_ONCE
-        if self._random.random() > 1.5 * (KILLS - self.kills) / left:
-            return 600.0
-        return self._random.uniform(0.5, self._typical_s)
+        return self.kills < KILLS and self._random.random() < 1.5 * (KILLS - self.kills) / left
+
+    async def _ends_before_kill(self, process: MoveProcess) -> bool:
+        """Waits for a random moment of a random step. Returns True if the process ended."""
+        step, longest_s = self._random.choice(list(_STEPS.items()))
+        if step and not await process.reaches(step):
+            return True
+        try:
+            await process.ended(self._random.uniform(0, longest_s))
+        except TimeoutError:
+            return False
+        return True
 
 
 async def test_accounts_move_under_load_and_lose_nothing_when_the_moves_are_killed(
