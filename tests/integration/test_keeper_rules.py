@@ -222,3 +222,28 @@ async def test_the_longest_retention_is_that_of_all_rules(owner: Database) -> No
             )
             assert await get_longest_retention_days(connection, DEFAULT) == 50, value
     assert longest == [30, 50, 300, 100]
+
+
+@pytest.mark.parametrize("state", ["read_only", "leaving", "moved", "arriving"])
+async def test_messages_of_accounts_in_a_move_are_left_to_the_deployment_that_serves_them(
+    owner: Database, state: str
+) -> None:
+    moving, other = await an_account_row(owner), await an_account_row(owner)
+    async with owner.connection() as connection:
+        await ensure_month(connection, month_of(NOW - timedelta(days=40)))
+        for account in (moving, moving, other):
+            box = await a_vmbox(connection, account.account_id)
+            age = timedelta(days=40 if account is moving else 35)
+            await stored(connection, box, received_at=NOW - age, retained=True)
+        await set_account(connection, other.account_id, RetentionRule(), None)
+        await connection.execute(
+            "UPDATE accounts SET move_state = $2 WHERE account_id = $1", moving.account_id, state
+        )
+    # With one message per page, those of the other account come after the excluded ones.
+    keeper = Expiry(owner, lambda: NOW, 30, 10, batch=1)
+    assert (await keeper.run(StepProgress()))["messages_expired"] == 1
+    async with owner.connection() as connection:
+        await connection.execute(
+            "UPDATE accounts SET move_state = NULL WHERE account_id = $1", moving.account_id
+        )
+    assert (await keeper.run(StepProgress()))["messages_expired"] == 2

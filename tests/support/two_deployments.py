@@ -3,11 +3,12 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import msgspec
 
 from service.bus import StreamSettings
@@ -147,6 +148,30 @@ async def rows_of(service: RunningService, table: str, account: AccountClient) -
     """Number of rows of an account in a table."""
     statement = f"SELECT count(*) FROM {table} WHERE account_id = '{account.account_id}'"  # noqa: S608
     return int(await psql(service, statement))
+
+
+@asynccontextmanager
+async def blocked_at(
+    service: RunningService, rows: str
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Locks rows of a deployment, so that a command stops there.
+
+    `rows` is the end of a SELECT, from FROM on. Yields a function that waits for the command.
+    """
+    url = service.environment["AFTERTONE_OWNER_DATABASE_URL"]
+    holder, watcher = [await asyncpg.connect(url) for _ in range(2)]
+    pid = await holder.fetchval("SELECT pg_backend_pid()")
+
+    async def is_blocked() -> bool:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
+        return bool(await watcher.fetchval(waiting, pid))
+
+    try:
+        async with holder.transaction():
+            assert await holder.fetch(f"SELECT 1 {rows} FOR UPDATE")
+            yield lambda: wait_until(is_blocked, every_s=0.1)
+    finally:
+        await asyncio.gather(holder.close(), watcher.close())
 
 
 async def events_in(
