@@ -184,7 +184,7 @@ class Accounts:
         if sealed is None:
             raise AccountNotFound(account_id.hex)
         self.sessions.audit.record(Action.API_KEY_READ, account_id)
-        return self.secrets.open(sealed, _key_context(account_id))
+        return self.secrets.open(sealed, SecretPurpose.API_KEY.context(account_id))
 
     async def renew_api_key(self, caller: Caller, account_id: UUID) -> str:
         """Returns a new API key. The old key and all tokens of the account become invalid."""
@@ -242,7 +242,7 @@ class Accounts:
         key = key or new_api_key()
         return StoredKey(
             lookup=self.secrets.fingerprint("api_key", key),
-            sealed=self.secrets.seal(key, _key_context(account_id)),
+            sealed=self.secrets.seal(key, SecretPurpose.API_KEY.context(account_id)),
         )
 
 
@@ -294,7 +294,3 @@ async def _validate(
 
 def _cursor_of(account: Account) -> NameCursor:
     return NameCursor(account.name, account.account_id)
-
-
-def _key_context(account_id: UUID) -> bytes:
-    return SecretPurpose.API_KEY.context(account_id)
