@@ -226,8 +226,15 @@ def link(operation: str, description: str, **parameters: str) -> Json:
     }
 
 
-def links_by_id(parameter: str, targets: Mapping[str, tuple[str, str]]) -> Json:
-    """Links from a new document to operations that take its id in `parameter`."""
+def document_links(parameter: str, noun: str, label: str, **others: tuple[str, str]) -> Json:
+    """Links from a new document to the operations on it, which take its id in `parameter`."""
+    targets = {
+        "get": (f"get_{noun}", f"Get the {label}"),
+        "replace": (f"replace_{noun}", "Replace all settings"),
+        "patch": (f"patch_{noun}", "Change some settings"),
+        "delete": (f"delete_{noun}", f"Delete the {label}"),
+        **others,
+    }
     return {
         name: link(operation, description, **{parameter: "$response.body#/data/id"})
         for name, (operation, description) in targets.items()

@@ -7,8 +7,8 @@ from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import (
     DocumentResponse,
     audio,
+    document_links,
     envelope,
-    links_by_id,
     not_modified,
     pages,
     success,
@@ -51,16 +51,10 @@ _GREETING = DocumentResponse(
     revision=f"1-{sample_requests.MEDIA_ID}",
     has_metadata=False,
 )
-_LINKS = links_by_id(
-    "media_id",
-    {
-        "get": ("get_greeting", "Get the greeting"),
-        "replace": ("replace_greeting", "Replace all settings"),
-        "patch": ("patch_greeting", "Change some settings"),
-        "delete": ("delete_greeting", "Delete the greeting"),
-        "listen": ("get_greeting_audio", "Download its audio"),
-        "attach": ("put_greeting_audio", "Upload its audio"),
-    },
+_LINKS = document_links(
+    *("media_id", "greeting", "greeting"),
+    listen=("get_greeting_audio", "Download its audio"),
+    attach=("put_greeting_audio", "Upload its audio"),
 )
 
 OPERATIONS = (

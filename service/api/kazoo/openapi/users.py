@@ -4,7 +4,7 @@ from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import users
 from service.api.kazoo.openapi import parameters, sample_requests, samples
-from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages
+from service.api.kazoo.openapi.bodies import DocumentResponse, document_links, envelope, pages
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.documents import UserRow
 from service.domain.account import Quota
@@ -19,15 +19,7 @@ _USER = DocumentResponse(
     schema="User", example=samples.USER, revision=f"1-{sample_requests.OWNER_ID}"
 )
 _NEW_USER = envelope(ref("NewUser"), {"user": sample_requests.NEW_USER})
-_LINKS = links_by_id(
-    "user_id",
-    {
-        "get": ("get_user", "Get the user"),
-        "replace": ("replace_user", "Replace all settings"),
-        "patch": ("patch_user", "Change some settings"),
-        "delete": ("delete_user", "Delete the user"),
-    },
-)
+_LINKS = document_links("user_id", "user", "user")
 
 OPERATIONS = (
     Operation(

@@ -8,8 +8,8 @@ from service.api.kazoo import vmboxes
 from service.api.kazoo.openapi import parameters, sample_requests, samples
 from service.api.kazoo.openapi.bodies import (
     DocumentResponse,
+    document_links,
     envelope,
-    links_by_id,
     not_modified,
     pages,
     success,
@@ -44,17 +44,11 @@ _VMBOX = DocumentResponse(
 )
 _DELETED_VMBOX = msgspec.structs.replace(_VMBOX, headers=())
 _NEW_VMBOX = envelope(ref("NewVmbox"), {"vmbox": sample_requests.NEW_VMBOX})
-_LINKS = links_by_id(
-    "vmbox_id",
-    {
-        "get": ("get_vmbox", "Get the box"),
-        "replace": ("replace_vmbox", "Replace all settings"),
-        "patch": ("patch_vmbox", "Change some settings"),
-        "delete": ("delete_vmbox", "Delete the box"),
-        "store": ("store_message", "Store a message"),
-        "list": ("list_messages", "List its messages"),
-        "empty": ("remove_messages", "Remove its messages"),
-    },
+_LINKS = document_links(
+    *("vmbox_id", "vmbox", "box"),
+    store=("store_message", "Store a message"),
+    list=("list_messages", "List its messages"),
+    empty=("remove_messages", "Remove its messages"),
 )
 
 OPERATIONS = (

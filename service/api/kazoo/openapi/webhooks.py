@@ -6,7 +6,13 @@ from service.api.description.openapi.operations import Operation
 from service.api.description.openapi.structs import ref
 from service.api.kazoo import webhooks
 from service.api.kazoo.openapi import parameters, sample_requests, samples
-from service.api.kazoo.openapi.bodies import DocumentResponse, envelope, links_by_id, pages, success
+from service.api.kazoo.openapi.bodies import (
+    DocumentResponse,
+    document_links,
+    envelope,
+    pages,
+    success,
+)
 from service.api.kazoo.openapi.vmboxes import BAD_LIST
 from service.api.kazoo.wire.hooks import HOOK_ROWS, HookRow
 from service.api.kazoo.wire.webhooks import AttemptRow, WebhookRow
@@ -40,16 +46,10 @@ _CREATED = msgspec.structs.replace(
     _WEBHOOK, schema="CreatedWebhook", example=samples.NEWLY_CREATED_WEBHOOK
 )
 _NEW_WEBHOOK = envelope(ref("NewWebhook"), {"webhook": sample_requests.NEW_WEBHOOK})
-_LINKS = links_by_id(
-    "webhook_id",
-    {
-        "get": ("get_webhook", "Get the webhook"),
-        "replace": ("replace_webhook", "Replace all settings"),
-        "patch": ("patch_webhook", "Change some settings"),
-        "delete": ("delete_webhook", "Delete the webhook"),
-        "ping": ("ping_webhook", "Send a test event"),
-        "attempts": ("list_attempts", "List the attempts of its deliveries"),
-    },
+_LINKS = document_links(
+    *("webhook_id", "webhook", "webhook"),
+    ping=("ping_webhook", "Send a test event"),
+    attempts=("list_attempts", "List the attempts of its deliveries"),
 )
 
 _ATTEMPT_PARAMETERS = (*parameters.PAGES, *parameters.filters_of(AttemptRow), *parameters.CREATED)
