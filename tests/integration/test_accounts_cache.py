@@ -266,6 +266,32 @@ async def test_a_poll_that_read_before_a_box_had_a_rule_does_not_hide_the_rule(
     assert here.account_cache.store(before).has_vmbox_retention
 
 
+async def test_users_of_an_account_that_returns_from_another_deployment_are_read_again(
+    here: Accounts, inspector: asyncpg.Connection
+) -> None:
+    root = await a_root(here)
+    child, user_id = await a_child(here, root, "child"), uuid4()
+    token = await here.sessions.authenticate(await signed_in(here, root, child))
+    assert token.claims is not None
+    claims = msgspec.structs.replace(token.claims, owner_id=user_id, user_epoch=1)
+    # The password was changed in the other deployment, and its rows were copied back.
+    changed = "INSERT INTO user_epochs VALUES ($1, $2, $3, now() - interval '1 hour')"
+    await inspector.execute(changed, child.account_id, user_id, 1)
+    cache = here.account_cache
+    await cache.refresh()
+    assert await cache.get_user_epoch(claims) == 1
+    for state in ("moved", None):
+        await inspector.execute(
+            "UPDATE accounts SET move_state = $2, revision = revision + 1, modified_at = now() "
+            "WHERE account_id = $1",
+            child.account_id,
+            state,
+        )
+        await inspector.execute("UPDATE user_epochs SET auth_epoch = 2")
+        await cache.refresh()
+    assert await cache.get_user_epoch(claims) == 2
+
+
 async def test_during_an_outage_cached_callers_continue_and_others_get_an_error(
     here: Accounts, servers: EmbeddedServers
 ) -> None:
