@@ -143,6 +143,23 @@ async def test_the_folder_changes_after_the_last_mail(email_harness: EmailHarnes
     assert len(email_harness.post.to(good)) == 1
 
 
+async def test_a_mail_is_sent_once_when_its_account_has_moved_meanwhile(
+    email_harness: EmailHarness,
+) -> None:
+    bad, good = somebody("refused"), somebody("mended")
+    box = await email_harness.a_box(save_after_notify=True, notify_email_addresses=[bad])
+    place = await email_harness.leave(box)
+    await email_harness.finished(box)
+    account_id, execute = box.account_id, email_harness.inspector.execute
+    await execute("UPDATE accounts SET move_state = 'moved' WHERE account_id = $1", account_id)
+    change = "UPDATE deliveries SET target = $1 WHERE account_id = $2 AND target = $3"
+    await execute(change, good, account_id, bad)
+    await Deliveries(email_harness.database).retry(DeliveryFilter(account_id=account_id))
+    [row] = await email_harness.finished(box)
+    assert (row["status"], len(email_harness.post.to(good))) == ("done", 1)
+    assert await email_harness.folder(place) is Folder.NEW
+
+
 @pytest.mark.parametrize("what", ["greylisted", "unlucky", "stalled", "cut", "policy"])
 async def test_a_rejected_mail_is_sent_again_with_the_same_id(
     email_harness: EmailHarness, what: str

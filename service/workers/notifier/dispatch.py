@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from service.domain.delivery import Status
 from service.domain.errors import Unavailable, VoicemailError
+from service.domain.move import AccountReadOnly
 from service.logs import get_logger
 from service.metrics import DELIVERIES, DELIVERY_DURATION, UNEXPECTED_ERRORS
 from service.postgres import deliveries as rows
@@ -153,6 +154,11 @@ class Dispatcher:
         while True:
             try:
                 await self._write(row, token, outcome, settles=settles)
+            except AccountReadOnly:
+                # The account has moved meanwhile: nothing of it can be changed here any more.
+                if not settles:
+                    return
+                settles = False
             except Unavailable:
                 if time.monotonic() > deadline:
                     return
