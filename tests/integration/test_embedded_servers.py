@@ -103,7 +103,7 @@ async def test_a_killed_server_restarts_on_its_port_with_its_data(
     servers: EmbeddedServers, name: str
 ) -> None:
     server: Server = getattr(servers, name)
-    await servers.postgres.psql("CREATE TABLE IF NOT EXISTS kills (name text)")
+    await servers.postgres.psql("CREATE TABLE kills (name text)")
     count = await servers.postgres.psql(
         "INSERT INTO kills VALUES ('x'); SELECT count(*) FROM kills"
     )
@@ -116,6 +116,7 @@ async def test_a_killed_server_restarts_on_its_port_with_its_data(
     assert server.alive
     assert server.listens_on() == ports
     assert await servers.postgres.psql("SELECT count(*) FROM kills") == count
+    await servers.postgres.psql("DROP TABLE kills")
 
 
 _BUSY = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '% n'"
