@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from tests.support.account_content import content_of, fill
@@ -104,6 +105,7 @@ async def _assert_events_continue(
     assert event.data["epoch"] > before[-1].data["epoch"]
 
 
+@pytest.mark.long
 async def test_a_move_is_reversed_while_the_account_was_not_changed(
     deployments: Deployments, account: AccountClient
 ) -> None:
@@ -136,6 +138,7 @@ async def _until_served(account: AccountClient, vmbox_id: str) -> None:
     await wait_until(is_served, every_s=0.2)
 
 
+@pytest.mark.long
 async def test_changes_of_an_account_that_is_being_moved_get_a_503(
     deployments: Deployments, account: AccountClient
 ) -> None:
@@ -160,6 +163,7 @@ async def test_changes_of_an_account_that_is_being_moved_get_a_503(
         assert data_of(await there.http.get(there.path()))["name"] == renamed["name"]
 
 
+@pytest.mark.long
 async def test_a_key_ring_that_cannot_read_the_secrets_refuses_the_move(
     deployments: Deployments, account: AccountClient, tmp_path: Path
 ) -> None:

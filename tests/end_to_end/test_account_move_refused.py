@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import pytest_asyncio
 
 from tests.support.running import AccountClient, RunningService, data_of, multipart
@@ -43,6 +44,7 @@ async def _set_state(service: RunningService, account_id: str, state: str, url: 
     )
 
 
+@pytest.mark.long
 async def test_a_move_whose_events_are_not_published_ends_before_the_account_is_read_only(
     deployments: Deployments, account: AccountClient
 ) -> None:
@@ -109,6 +111,7 @@ async def test_a_process_that_does_not_know_of_the_move_cannot_change_the_accoun
     assert (message["media_id"], message["folder"]) == (kept, "new")
 
 
+@pytest.mark.long
 async def test_an_account_below_that_was_moved_on_its_own_prevents_the_move(
     deployments: Deployments, account: AccountClient
 ) -> None:
@@ -122,6 +125,7 @@ async def test_an_account_below_that_was_moved_on_its_own_prevents_the_move(
     assert await _state(deployments.first, account.account_id) == ""
 
 
+@pytest.mark.long
 async def test_a_repeated_move_leaves_an_account_that_the_target_has_moved_on(
     deployments: Deployments, account: AccountClient
 ) -> None:

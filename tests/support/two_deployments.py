@@ -15,6 +15,7 @@ from service.bus import StreamSettings
 from service.embedded import ports
 from service.embedded.binaries import installed_programs
 from service.embedded.nats import EmbeddedNats
+from tests.support.forked import run_command
 from tests.support.relay import Received, everything_in
 from tests.support.running import AccountClient, RunningService
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -65,15 +66,9 @@ class Deployments(msgspec.Struct, frozen=True, kw_only=True):
 
     async def start(self, account_id: str, *options: str) -> MoveProcess:
         """Starts `aftertone account move`."""
-        deadline = {"AFTERTONE_REQUEST_DEADLINE_S": str(self.deadline_s)}
-        file = self.second.folder / f"target-{uuid4().hex}.env"
-        target = {**self.second.environment, **deadline}
-        lines = (f"{name}={value}" for name, value in target.items())
-        file.write_text("\n".join(["# settings of the target", *lines]))
-        command = ("account", "move", account_id, "--to", self.second.url)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", *command, "--target-settings", str(file), *options),
-            env={**self.first.environment, **deadline},
+            *(sys.executable, "-m", "service", *self._command(account_id), *options),
+            env=self._environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -81,8 +76,25 @@ class Deployments(msgspec.Struct, frozen=True, kw_only=True):
 
     async def move(self, account_id: str, *options: str) -> tuple[int, str]:
         """Runs the command; returns its exit code and its output."""
-        process = await self.start(account_id, *options)
-        return await process.ended(), process.output
+        finished = await run_command(self._environment, *self._command(account_id), *options)
+        return finished.code, finished.stdout + finished.stderr
+
+    @property
+    def _deadline(self) -> dict[str, str]:
+        return {"AFTERTONE_REQUEST_DEADLINE_S": str(self.deadline_s)}
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**self.first.environment, **self._deadline}
+
+    def _command(self, account_id: str) -> Sequence[str]:
+        """Returns the arguments, after it has written the settings of the target."""
+        file = self.second.folder / f"target-{uuid4().hex}.env"
+        target = {**self.second.environment, **self._deadline}
+        lines = (f"{name}={value}" for name, value in target.items())
+        file.write_text("\n".join(["# settings of the target", *lines]))
+        target_options = ("--to", self.second.url, "--target-settings", str(file))
+        return ("account", "move", account_id, *target_options)
 
     def there(self, account: AccountClient) -> AccountClient:
         """The account in the second deployment."""
