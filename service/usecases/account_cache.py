@@ -171,7 +171,7 @@ class AccountCache:
         self._apply(changes)
 
     def _apply(self, changes: DirectoryChanges) -> None:
-        if any(map(self._has_returned, changes.accounts)):
+        if any(map(self._was_elsewhere, changes.accounts)):
             # Its users and keys may have changed in another deployment, at earlier times.
             self._user_epochs.clear()
             self._keys.clear()
@@ -191,9 +191,11 @@ class AccountCache:
                 self.remember_revoked_key(key_id)
         self._applied_until = changes.moment
 
-    def _has_returned(self, account: AccountFacts) -> bool:
+    def _was_elsewhere(self, account: AccountFacts) -> bool:
         cached = self._accounts.get(account.account_id)
-        return cached is not None and cached.move_state is not None and account.move_state is None
+        return account.move_state is not None or (
+            cached is not None and cached.move_state is not None
+        )
 
     async def _poll(self) -> None:
         while True:

@@ -269,6 +269,8 @@ async def test_a_poll_that_read_before_a_box_had_a_rule_does_not_hide_the_rule(
 async def test_users_of_an_account_that_returns_from_another_deployment_are_read_again(
     here: Accounts, inspector: asyncpg.Connection
 ) -> None:
+    # The first refresh empties the cache.
+    await here.account_cache.refresh()
     root = await a_root(here)
     child, user_id = await a_child(here, root, "child"), uuid4()
     token = await here.sessions.authenticate(await signed_in(here, root, child))

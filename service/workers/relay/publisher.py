@@ -64,7 +64,11 @@ class Publisher:
         next owner of their shard.
         """
         self._stop = stop
+        wakeup = self._ownership.wakeup
         while not stop.is_set() and self._ownership.is_held:
+            # Cleared before the rows are read: a later wakeup may announce a row that was not read.
+            is_woken = wakeup.is_set()
+            wakeup.clear()
             try:
                 row_count = await self._publish_batch()
             except TermsEnded:
@@ -79,7 +83,7 @@ class Publisher:
                 self._last_error = last_error
             else:
                 self._last_error, self._pause_s = "", _MIN_PAUSE_S
-                await self._wait_for_rows(row_count)
+                await self._wait_for_rows(row_count, is_woken=is_woken)
                 continue
             self._reader.reset_bounds()
             await self._pause()
@@ -89,17 +93,15 @@ class Publisher:
             log.warning("relay interrupted", reason=error)
         self._last_error = error
 
-    async def _wait_for_rows(self, row_count: int) -> None:
-        wakeup = self._ownership.wakeup
-        if row_count or wakeup.is_set():
-            wakeup.clear()
+    async def _wait_for_rows(self, row_count: int, *, is_woken: bool) -> None:
+        if row_count or is_woken:
             self._idle_at = time.monotonic() + self._settings.idle_after_s
         if self._stop.is_set() or row_count >= _MIN_BATCH_ROWS:
             return
         if self._ownership.buckets and time.monotonic() < self._idle_at:
             await wait_for(self._stop, self._settings.poll_s)
         else:
-            await wait_for(wakeup, self._settings.idle_poll_s)
+            await wait_for(self._ownership.wakeup, self._settings.idle_poll_s)
 
     async def _publish_batch(self) -> int:
         """Returns the number of rows in the batch."""
