@@ -10,7 +10,7 @@ from service.postgres.outbox import OutboxRow
 from service.postgres.pool import Database
 from service.workers.relay.batch_reader import BatchReader
 from service.workers.relay.box_queues import BoxQueues
-from tests.support.relay import a_box, all_sent, everything_in, fill, running_relay, sequences
+from tests.support.relay import Box, a_box, all_sent, everything_in, fill, running_relay, sequences
 
 LARGE = 100_000
 MOST_BYTES = 8 * 1024**2
@@ -38,13 +38,31 @@ async def test_a_batch_of_large_events_contains_the_first_unsent_rows(
 async def test_the_reads_of_a_batch_share_its_byte_limit(
     database: Database, inspector: asyncpg.Connection
 ) -> None:
-    hot, others = await a_box(inspector), await a_box(inspector)
+    hot, other = await a_box(inspector), await a_box(inspector)
     await fill(inspector, hot, 100, LARGE)
-    await fill(inspector, others, 100, LARGE)
+    await fill(inspector, other, 100, LARGE)
     # The first page has rows of one box only, more than its share.
     rows = await read_batch(database, batch_rows=100)
-    assert {row.event.vmbox_id for row in rows} == {hot.vmbox_id, others.vmbox_id}
+    assert {row.event.vmbox_id for row in rows} == {hot.vmbox_id, other.vmbox_id}
     assert MOST_BYTES <= size_of(rows) < MOST_BYTES + 2 * LARGE
+
+
+async def test_a_box_with_many_events_delays_no_other_box_of_its_bucket(
+    database: Database, inspector: asyncpg.Connection
+) -> None:
+    async def bucket_of(box: Box) -> int:
+        bucket: int = await inspector.fetchval(
+            "SELECT relay_bucket($1, $2)", box.account_id, box.vmbox_id
+        )
+        return bucket
+
+    hot = await a_box(inspector)
+    while await bucket_of(other := await a_box(inspector)) != await bucket_of(hot):
+        pass
+    await fill(inspector, hot, 200)
+    await fill(inspector, other, 1)
+    rows = await read_batch(database)
+    assert {row.event.vmbox_id for row in rows} == {hot.vmbox_id, other.vmbox_id}
 
 
 async def test_an_event_above_the_byte_limit_of_a_batch_is_read(

@@ -73,8 +73,9 @@ class BatchReader:
                 days=bounds.days,
                 excluded=[*self._queues.list_backing_off(), *full_queues],
                 limit=limit,
-                # Some buckets have few rows, so the others may have more than an equal part.
-                per_bucket=max(ROWS_PER_QUEUE, 2 * self._batch_rows // len(buckets)),
+                # Some buckets have few rows, so the others may have more than an equal part. It is
+                # above the limit of a queue, so that a long queue does not hide the others.
+                per_bucket=2 * max(ROWS_PER_QUEUE, self._batch_rows // len(buckets)),
                 per_vmbox=ROWS_PER_QUEUE,
                 limit_bytes=_BYTES_PER_BATCH - sum(map(_size, full_queues.values())),
             )
