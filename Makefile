@@ -21,11 +21,11 @@ run: install
 demo: install
 	$(BIN)/aftertone dev --demo $(ARGS)
 
-# Three workers, each with its own servers: many tests wait, so this is faster even on two cores. Files
+# Four workers, each with its own servers: many tests wait, so this is faster even on two cores. Files
 # run in the order of the folders. Short ones are last, so that all workers end at about the same time.
 # A failed run ends with the names of what failed: `grep -E '^(FAILED|ERROR) '`.
 test: lint
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: lint
 	$(BIN)/pytest -m "long or not long" --timeout 3600 $(ARGS)
