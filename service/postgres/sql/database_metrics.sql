@@ -16,7 +16,7 @@ SELECT
 
 -- name: read_shard_lags
 -- For each shard of the relay, the age of its oldest unsent event.
--- Plan: for each bucket, the first entry of each day's partial index.
+-- Plan: for each bucket, the first entry of each day's partial index, as in read_unsent.
 SELECT buckets.bucket * state.shards / 64 AS shard,
     coalesce(max(greatest(extract(epoch FROM clock_timestamp() - oldest.created_at), 0)), 0)
         ::double precision AS lag_s
@@ -25,8 +25,8 @@ CROSS JOIN generate_series(0, 63) AS buckets (bucket)
 LEFT JOIN LATERAL (
     SELECT created_at
     FROM outbox
-    WHERE stream_seq IS NULL AND relay_bucket(account_id, vmbox_id) = buckets.bucket
-    ORDER BY seq
+    WHERE stream_seq IS NULL AND relay_bucket(account_id, vmbox_id) = ANY (ARRAY[buckets.bucket])
+    ORDER BY relay_bucket(account_id, vmbox_id), seq
     LIMIT 1
 ) AS oldest ON true
 GROUP BY shard;
