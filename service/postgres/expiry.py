@@ -17,7 +17,7 @@ _SQL = load("expiry")
 
 
 class Scope(StrEnum):
-    """Messages of a scan: all by their timestamp, or those in `deleted` by their last change."""
+    """Which messages a scan reads: all, by timestamp; or the folder `deleted`, by last change."""
 
     ALL = "all"
     DELETED = "deleted"
@@ -31,7 +31,7 @@ class ExpiredBox(msgspec.Struct, frozen=True):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Times of expired messages: from `since` to before `before`."""
+    """Times of expired messages: `since` or later, and earlier than `before`."""
 
     since: datetime
     before: datetime
@@ -95,7 +95,7 @@ async def filter_expired_boxes(
     boxes: Mapping[BoxKey, datetime],
     scope: Scope = Scope.ALL,
 ) -> list[BoxKey]:
-    """Returns the boxes that have messages from before their time in a month."""
+    """Returns those of `boxes` that have messages of a month from before the time of the box."""
     is_deleted = scope is Scope.DELETED
     statement = _SQL["filter_expired_deleted_boxes" if is_deleted else "filter_expired_boxes"]
     rows = await statement.fetch(
@@ -117,9 +117,9 @@ async def expire_messages(
     deleted_before: datetime,
     limit: int,
 ) -> int:
-    """Removes messages of a box from before `before`, and those in `deleted` since a longer time.
+    """Removes messages of a box from before `before`. Returns their number. Raises CountsTooLow.
 
-    Returns their number. Raises CountsTooLow.
+    Also removes messages that have been in the folder `deleted` since before `deleted_before`.
     """
     return await remove_counted(
         connection,

@@ -13,8 +13,8 @@ from service.domain.errors import TooManySignIns
 
 Result = TypeVar("Result")
 
-# Minimum of OWASP for argon2id. Credentials are found by a keyed hash, so an attacker needs the
-# pepper as well as the database.
+# Minimum of OWASP for argon2id. A credential is looked up by its keyed hash, so an attacker needs
+# the pepper as well as the database.
 _MEMORY_KIB = 19 * 1024
 _TIME_COST = 2
 

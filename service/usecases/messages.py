@@ -242,7 +242,7 @@ class Messages:
     def time_of(self, new: NewMessage, now: datetime) -> datetime:
         """Returns the time of a new message; the default is `now`. Raises Invalid.
 
-        The clock of the sender may be ahead. A message in the future would not be listed.
+        A time after `now` becomes `now`, because the clock of the sender may be ahead.
         """
         received_at = new.received_at or now
         self._check_time(received_at, now)

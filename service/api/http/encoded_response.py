@@ -10,7 +10,8 @@ from litestar.types import Receive, Scope, Send
 class EncodedResponse(Response[bytes]):
     """Response with a media type, and a status that allows a body.
 
-    It sends itself. Litestar would check its parts and copy the headers and the body several times.
+    It sends itself, because Litestar checks the parts of a response and copies its headers and body
+    several times.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ def peer_of(
 ) -> str:
     """Returns the address of the client, or its IPv6 network of 64 bits.
 
-    It is the last address in `X-Forwarded-For` that is not a trusted proxy, if the connection comes
-    from one. Earlier addresses in the header may be forged.
+    If the connection comes from a trusted proxy, it is the last address in `X-Forwarded-For` that
+    is not a trusted proxy. Earlier addresses in the header may be forged.
     """
     return peer_of_scope(connection.scope, trusted_proxies)
 

@@ -24,7 +24,10 @@ async def answer_recording(
     *,
     is_redirected: bool = False,
 ) -> Response[bytes] | Stream:
-    """Returns the audio in the requested format, or a redirect to it. The audit records a GET."""
+    """Returns the audio in the requested format, or a redirect to it.
+
+    The audit records that the client gets the audio or its URL. It does not record HEAD or a 304.
+    """
     message = recording.message
     record = partial(
         app.audit.queue.record,

@@ -45,8 +45,8 @@ async def list_documents(
     """Returns a page of documents, or 304. Raises Invalid.
 
     `read` takes a cursor, a limit, `descending`, `predicate` and `keys`. Filters apply to the
-    document of a record. The page contains the row of each record; only the keys of `row_type` are
-    read for it.
+    document of a record. The page contains the row of each record. With `row_type`, the row is made
+    from the keys of this type only.
     """
     keys = {} if row_type is None else {"keys": row_type.__struct_fields__}
     query = page_query(request)

@@ -9,7 +9,7 @@ from service.transfer.writing import retry_unavailable
 CONTENT_TYPE = "application/zstd"
 _SMALL_PART_BYTES = 16 * 1024 * 1024
 _LARGE_PART_BYTES = 64 * 1024 * 1024
-# S3 allows 10 000 parts: together 390 GiB.
+# S3 allows 10 000 parts. 5 000 small and 5 000 large parts are 390 GiB together.
 _SMALL_PARTS = 5_000
 
 
@@ -25,10 +25,10 @@ class _UploadState(msgspec.Struct, frozen=True):
 
 
 class BucketDestination:
-    """Multipart upload. Its state is the object `KEY.state` until the archive is complete.
+    """Multipart upload. Its state is in the object `KEY.state` until the archive is complete.
 
-    A checkpoint is durable when at least 5 MiB follow the last part; others are skipped. One part
-    is in memory.
+    A checkpoint is stored if at least 5 MiB, the minimum of a part, were written since the last
+    part. Other checkpoints are skipped. One part is in memory.
     """
 
     def __init__(self, uploads: MultipartUploads, key: str, stored: _UploadState) -> None:

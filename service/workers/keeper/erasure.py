@@ -152,7 +152,7 @@ class _Run:
                     await self._erase_batch(vmbox_id, messages[start : start + BATCH])
 
     async def _erase_batch(self, vmbox_id: UUID, found: Sequence[FoundMessage]) -> None:
-        """Removes messages with events and counts, and deletes them. The objects follow.
+        """Removes messages, which writes events and changes counts. Then deletes rows and objects.
 
         The rows are redacted first, so that the events have no data of the person. An interrupted
         deletion of the objects is continued with the keys that are stored in the job.
@@ -272,7 +272,10 @@ class _Run:
                 return
 
     async def _record(self, counter: str, count: int) -> None:
-        """Records the phase and adds to a counter. No object remains to be deleted."""
+        """Records the phase and adds to a counter.
+
+        Also clears the keys of objects that remain to be deleted: call it after their deletion.
+        """
         async with self._database.connection() as connection:
             await rows.record_progress(connection, self._job, self._phase, counter, count)
         self._advance(count)

@@ -23,7 +23,7 @@ from service.workers.verification.merge import Match, merge
 from service.workers.verification.orphan_check import OrphanCheck
 
 BATCH = 500
-# Longer than a purge takes from its rows to their objects.
+# Longer than a purge takes from the deletion of rows to the deletion of their objects.
 SETTLE_S = 10.0
 _GREETINGS = "media/"
 Progress = Callable[[str], AbstractContextManager[StepProgress]]
@@ -138,8 +138,8 @@ class Verification:
         self, month: int | None, rows: Sequence[AudioRow], findings: Findings
     ) -> None:
         """Reports the rows that still refer to an object that does not exist."""
-        # Checks the object before the row: if the row is unchanged after that, the object must
-        # exist.
+        # Checks the object before the row: a row that still names the key after that should have an
+        # object, so a removal in the meantime is not reported.
         sizes = await get_sizes(self.audio, [row.audio.key for row in rows])
         absent = [row for row, size in zip(rows, sizes, strict=True) if size is None]
         for row in await self._unchanged(month, absent):
@@ -160,7 +160,7 @@ class Verification:
             bar.advance(len(batch))
 
     async def _check_audio(self, rows: Sequence[AudioRow], findings: Findings) -> None:
-        """Reads audio. Missing audio and another size were reported by the comparison of lists."""
+        """Reads audio. The comparison of lists has reported missing audio and wrong sizes."""
         findings.checked["audio"] += len(rows)
         problems = await AudioCheck(self.audio).check(rows)
         kinds = {row.audio.key: kind for row, kind in problems if kind in _OF_CONTENT}

@@ -39,7 +39,10 @@ def document_schema(fields: Fields, descriptions: Descriptions, extras: type) ->
 
 
 def _response_schema(schema: Json, descriptions: Descriptions) -> Json:
-    """Returns True unless the default is UNSET: only such a field is left out of JSON."""
+    """Returns the schema with each field required unless its default is UNSET.
+
+    Only a field with this default is left out of JSON.
+    """
     del schema["title"]
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())

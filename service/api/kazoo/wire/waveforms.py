@@ -11,8 +11,8 @@ Sample = Annotated[int, Meta(ge=-128, le=127)]
 
 
 class WaveformData(msgspec.Struct, kw_only=True):
-    """The lowest and the highest sample of each of equal parts of a recording. The names of `bits`,
-    `length` and `data` are those of the program audiowaveform."""
+    """The lowest and the highest sample of each part of a recording that is divided into equal
+    parts. The names of `bits`, `length` and `data` are those of the program audiowaveform."""
 
     duration_ms: Annotated[int, Meta(ge=0, description="Milliseconds of audio")]
     bits: Annotated[Literal[8], Meta(description="Samples are from -128 to 127")] = 8

@@ -1,7 +1,7 @@
 """Lamps of an Asterisk switch, set from the current counts, one request at a time per number.
 
-A bucket stores the number under which the lamp of a box was set last. When the number of a box
-changes, the old lamp is switched off.
+A NATS bucket stores the number under which the lamp of a box was set last. When the number of a
+box changes, the old lamp is switched off.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class AsteriskLamps:
             await self.set(key, None)
 
     async def _sync_mailbox(self, account_id: UUID, mailbox: str) -> None:
-        """Sends the counts until they are unchanged after the request.
+        """Sends the counts, and sends them again if they changed during the request.
 
         So the last request has the current counts even if several processes send requests.
         """
