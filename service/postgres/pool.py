@@ -61,6 +61,12 @@ class MissingPartition(DatabaseUnavailable):
     """The partition of the month or of the outbox day does not exist yet; retry in a moment."""
 
 
+# Errors of a pooler that does not keep the prepared statements of a connection.
+_STATEMENT_LOST = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+_SET_UNPREPARED = (
+    "the pooler keeps no prepared statements: set AFTERTONE_DATABASE_POOLER=unprepared"
+)
+
 # Errors after which the other connections of the pool are not used either: the server does not
 # answer, stops, or has become a standby.
 _SERVER_LOST = (
@@ -219,14 +225,8 @@ def translated_errors() -> Iterator[None]:
         raise
 
 
-_POOLER_FORGETS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-_SET_UNPREPARED = (
-    "the pooler keeps no prepared statements: set AFTERTONE_DATABASE_POOLER=unprepared"
-)
-
-
 def _translated(error: BaseException) -> Unavailable | None:
-    if isinstance(error, _POOLER_FORGETS):
+    if isinstance(error, _STATEMENT_LOST):
         SQL_ERRORS.labels(type(error).__name__).inc()
         return DatabaseUnavailable(_SET_UNPREPARED)
     if isinstance(error, _OUTAGES):

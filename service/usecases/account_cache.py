@@ -192,6 +192,7 @@ class AccountCache:
         self._applied_until = changes.moment
 
     def _was_elsewhere(self, account: AccountFacts) -> bool:
+        """Returns whether another deployment may serve the account now, or may have served it."""
         cached = self._accounts.get(account.account_id)
         return account.move_state is not None or (
             cached is not None and cached.move_state is not None

@@ -2,7 +2,7 @@
 
 The imports take most of the start of a process: more than a second of one core, for each of some
 hundred processes. Otherwise such a process is one that was started with `python -m service`: it
-has its own pid, environment, log and signals. Tests of `dev`, of stopping and of the embedded
+has its own pid, environment, log and signals. Tests of `dev`, of the wheel and of the embedded
 servers start programs instead.
 """
 

@@ -60,9 +60,12 @@ def find_pgbouncer() -> Path | None:
 
 
 def _prepares(program: Path) -> bool:
-    """Returns whether this version keeps prepared statements in transaction mode."""
+    """Returns whether this version keeps prepared statements in transaction mode.
+
+    Returns False if the program does not state its version; its start reports the cause.
+    """
     printed = subprocess.run(  # noqa: S603
-        [program, "--version"], capture_output=True, text=True, check=True, timeout=30
+        [program, "--version"], capture_output=True, text=True, check=False, timeout=30
     ).stdout
     version = re.search(r"(\d+)\.(\d+)", printed)
     return version is not None and (int(version[1]), int(version[2])) >= _PREPARES_FROM
